@@ -1,0 +1,28 @@
+/* Seconds on a clock that never goes back. */
+#ifndef FASTNN_CLOCK_H
+#define FASTNN_CLOCK_H
+
+#ifdef _WIN32
+#include <windows.h>
+static double seconds_now(void) { return (double)GetTickCount64() * 1e-3; }
+#else
+#include <time.h>
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+#endif
+
+/* Fetch n bytes that will be read soon. */
+static void prefetch(const void *start, ptrdiff_t n) {
+#if defined(__GNUC__) || defined(__clang__)
+    const char *p = (const char *)start;
+    ptrdiff_t i;
+    for (i = 0; i < n; i += 64) __builtin_prefetch(p + i, 0, 2);
+#else
+    (void)start, (void)n;
+#endif
+}
+
+#endif

@@ -1,0 +1,550 @@
+"""A built network: its ops, its arena, and an epoch over rows in one call.
+
+The arena: all weights in one flat float32 vector, the gradient and the optimizer's slots beside it at the same
+offsets, and for each op a block of activations with room for the largest batch. A step allocates nothing.
+"""
+
+from libc.math cimport isfinite
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from cpython.exc cimport PyErr_CheckSignals
+
+import threading
+
+import numpy as np
+
+from fastnn.engine.ops cimport Activated, Op, Step
+from fastnn.engine.random cimport mix64
+from fastnn.kernels cimport types
+from fastnn.kernels.buffers cimport address
+from fastnn.kernels.kernel cimport LossKernel, MAX_NUMBERS, Numbers, OptimizerKernel, PenaltyKernel, panel_elements
+
+from fastnn import kernels
+
+
+cdef extern from "clock.h" nogil:
+    double seconds_now()
+
+
+cdef enum:
+    CHUNK = 256                         # rows that go through all ops together, to stay in cache
+    BLOCK = 65536                       # parameters whose gradient and step go together, likewise
+    LINE = 16                           # floats in a cache line
+    MAX_SLOTS = 4
+
+cdef double TICK = 0.05                 # seconds between looks for Ctrl-C
+
+# How a run ended.
+cdef enum Outcome:
+    DONE
+    STOPPED                             # an exception waits in self.pending
+    NOT_FINITE                          # the loss of a batch is NaN or infinite
+    BAD_ORDER                           # the order of the rows points outside them
+
+
+cdef struct Rows:
+    # A page of rows, and the batch of them that is being worked on.
+    const float* x
+    const float* all_y
+    const float* all_weight             # or NULL
+    const Py_ssize_t* order             # or NULL
+    Py_ssize_t count
+    Py_ssize_t start                    # of the batch
+    const float* y
+    const float* weight                 # or NULL
+
+
+cdef struct Score:
+    # A loss or a metric with its numbers.
+    types.loss32 rows
+    double numbers[MAX_NUMBERS]
+
+
+cdef struct Penalty:
+    # L1 and L2 on parameters start:stop.
+    Py_ssize_t start
+    Py_ssize_t stop
+    double l1
+    double l2
+
+
+def _aligned(Py_ssize_t n):
+    """n float32 zeros that start on a cache line."""
+    whole = np.zeros(n + LINE, np.float32)
+    cdef size_t line = LINE * sizeof(float)
+    cdef Py_ssize_t skip = <Py_ssize_t>((line - <size_t>address(whole) % line) % line // sizeof(float))
+    return whole[skip:skip + n]
+
+
+cdef Py_ssize_t _padded(Py_ssize_t n) noexcept:
+    return (n + LINE - 1) // LINE * LINE
+
+
+cdef Score _score(LossKernel kernel, numbers):
+    cdef Score score
+    cdef Numbers values = Numbers(numbers)
+    score.rows = kernel.rows32
+    memcpy(score.numbers, values.values, sizeof(score.numbers))
+    return score
+
+
+cdef const float* _floats(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
+    """The numbers of a C-contiguous float32 array of `rows` rows, checked."""
+    cdef tuple shape = (rows, columns) if columns >= 0 else tuple([rows])
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
+        came = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{name} must be a float32 array of shape {shape}, got {came}")
+    return <const float*>address(array)
+
+
+cdef class Network:
+    """Ops that follow one another, with their memory.
+
+    `parameters`, `gradients` and each of `slots` are flat float32 arrays with the same offsets; an op's parameters
+    begin at `op.start`. Methods that run the ops hold the network's lock, so that two Python threads take turns.
+    """
+
+    cdef readonly tuple ops
+    cdef readonly object parameters
+    cdef readonly object gradients
+    cdef readonly list slots
+    cdef readonly Py_ssize_t inputs
+    cdef readonly Py_ssize_t units
+    cdef public long long iterations    # optimizer steps done
+    cdef public uint64_t seed           # of dropout's random numbers
+
+    cdef Py_ssize_t count
+    cdef void** op_list                 # the ops again, for code without the GIL
+    cdef Op last
+    cdef float* w
+    cdef float* g
+    cdef object workspace_array
+    cdef float* workspace
+
+    cdef object arena                   # the activations
+    cdef Py_ssize_t capacity            # rows that it has room for
+    cdef const float** addresses        # of rows: the batch's input, each op's output, each op's gradient
+    cdef float* probabilities           # what a loss from logits makes of them
+    cdef float* batch_y                 # the batch's targets and weights, in the batch's order
+    cdef float* batch_weight
+
+    cdef Score loss
+    cdef bint loss_is_fused             # it takes the last op's place in applying the activation
+    cdef bint loss_keeps_output         # it reads logits: its probabilities are not the network's output
+    cdef Py_ssize_t targets             # numbers in a row of y
+    cdef Score* metrics
+    cdef double* metric_sums
+    cdef Py_ssize_t metric_count
+    cdef Penalty* penalties
+    cdef Py_ssize_t penalty_count
+    cdef types.penalty32 penalty
+
+    cdef types.step32 optimizer
+    cdef Numbers optimizer_numbers
+    cdef float* slot_list[MAX_SLOTS]
+
+    cdef object lock
+    cdef object owner
+    cdef object pending
+    cdef object progress
+    cdef double next_tick
+
+    def __cinit__(self, ops):
+        cdef Op op
+        cdef Py_ssize_t i, start = 0, depth = 0
+        self.ops = tuple(ops)
+        self.count = len(self.ops)
+        self.op_list = <void**>malloc(max(1, self.count) * sizeof(void*))
+        if self.op_list == NULL:
+            raise MemoryError("no memory for a network's ops")
+        for i in range(self.count):
+            op = self.ops[i]
+            op.number, op.start = i, start
+            start += _padded(op.size)
+            depth = max(depth, op.inputs, op.units)
+            self.op_list[i] = <void*>op
+        self.last = self.ops[self.count - 1]
+        self.inputs, self.units = (<Op>self.ops[0]).inputs, self.last.units
+        self.parameters, self.gradients = _aligned(start), _aligned(start)
+        self.w = <float*>address(self.parameters, True)
+        self.g = <float*>address(self.gradients, True)
+        for op in self.ops:
+            op.w, op.g = self.w + op.start, self.g + op.start
+        self.workspace_array = _aligned(panel_elements(depth))
+        self.workspace = <float*>address(self.workspace_array, True)
+        self.penalty = (<PenaltyKernel>kernels.l1_l2).penalty32
+        self.slots = []
+        self.lock = threading.Lock()
+
+    def __dealloc__(self):
+        free(self.op_list)
+        free(self.addresses)
+        free(self.metrics)
+        free(self.metric_sums)
+        free(self.penalties)
+
+    # What to train for.
+
+    def set_loss(self, LossKernel kernel, numbers, Py_ssize_t targets, bint fused=False, bint from_logits=False,
+                 metrics=(), penalties=()):
+        """The loss, the metrics as (kernel, numbers), the penalties as (start, stop, l1, l2).
+
+        fused: the loss reads the last op's output before its activation and applies that itself.
+        from_logits: the loss reads the network's output as logits.
+        """
+        cdef Py_ssize_t i
+        self.metric_count = self.penalty_count = 0
+        free(self.metrics)
+        free(self.metric_sums)
+        free(self.penalties)
+        self.metrics = <Score*>malloc(max(1, len(metrics)) * sizeof(Score))
+        self.metric_sums = <double*>malloc(max(1, len(metrics)) * sizeof(double))
+        self.penalties = <Penalty*>malloc(max(1, len(penalties)) * sizeof(Penalty))
+        if self.metrics == NULL or self.metric_sums == NULL or self.penalties == NULL:
+            raise MemoryError("no memory for metrics and penalties")
+        self.loss = _score(kernel, numbers)
+        for i in range(len(metrics)):
+            self.metrics[i] = _score(metrics[i][0], metrics[i][1])
+        for i in range(len(penalties)):
+            self.penalties[i].start, self.penalties[i].stop = penalties[i][0], penalties[i][1]
+            self.penalties[i].l1, self.penalties[i].l2 = penalties[i][2], penalties[i][3]
+        self.metric_count, self.penalty_count = len(metrics), len(penalties)
+        self.loss_is_fused, self.loss_keeps_output = fused, from_logits
+        self.targets = targets
+        self.capacity = 0
+
+    def set_optimizer(self, OptimizerKernel kernel, numbers, Py_ssize_t slots):
+        """The optimizer, with `slots` fresh vectors of zeros; the count of steps starts again."""
+        cdef Py_ssize_t i
+        if slots > MAX_SLOTS:
+            raise ValueError(f"an optimizer has at most {MAX_SLOTS} slots, got {slots}")
+        self.optimizer = kernel.step32
+        self.optimizer_numbers = Numbers(numbers)
+        self.slots = [_aligned(self.parameters.size) for _ in range(slots)]
+        for i in range(slots):
+            self.slot_list[i] = <float*>address(self.slots[i], True)
+        self.iterations = 0
+
+    # Memory.
+
+    cdef int reserve(self, Py_ssize_t rows) except -1:
+        """Make room for a batch of `rows` rows."""
+        cdef Op op
+        cdef Py_ssize_t i, row, total
+        cdef const float** addresses
+        cdef float* space
+        if rows <= self.capacity:
+            return 0
+        total = _padded(rows * self.units) + _padded(rows * self.targets) + _padded(rows)
+        for op in self.ops:
+            total += _padded(rows * op.keeps()) + 2 * _padded(rows * op.units)
+        arena = _aligned(total)
+        addresses = <const float**>malloc((1 + 2 * self.count) * rows * sizeof(float*))
+        if addresses == NULL:
+            raise MemoryError(f"no memory for a batch of {rows} rows; make batch_size smaller")
+        free(self.addresses)
+        self.addresses, self.arena, self.capacity = addresses, arena, rows
+        space = <float*>address(arena, True)
+        for i in range(self.count):
+            op = self.ops[i]
+            op.a = op.z = space
+            space += _padded(rows * op.units)
+            op.d = space
+            space += _padded(rows * op.units)
+            if op.keeps():
+                op.z = space
+                space += _padded(rows * op.keeps())
+            op.d_x = (<Op>self.ops[i - 1]).d if i else NULL
+            op.x = addresses + i * rows
+            op.d_rows = addresses + (1 + self.count + i) * rows
+            for row in range(rows):
+                addresses[(1 + i) * rows + row] = op.a + row * op.units
+                op.d_rows[row] = op.d + row * op.units
+        self.probabilities = space
+        self.batch_y = self.probabilities + _padded(rows * self.units)
+        self.batch_weight = self.batch_y + _padded(rows * self.targets)
+        return 0
+
+    # One run at a time.
+
+    cdef int enter(self) except -1:
+        """Take the network's lock; a call from inside a running one, by a signal handler say, is an error."""
+        me = threading.get_ident()
+        if not self.lock.acquire(False):
+            if self.owner == me:
+                raise RuntimeError(
+                    "this model is running already in this thread; call it again when fit, evaluate or predict is done")
+            self.lock.acquire()
+        self.owner = me
+        return 0
+
+    cdef int prepare(self, Py_ssize_t rows, bint loss_follows, progress) except -1:
+        """Room, sums at zero, and the last op told whether the loss applies its activation."""
+        cdef Py_ssize_t i
+        self.reserve(rows)
+        if isinstance(self.last, Activated):
+            (<Activated>self.last).raw = loss_follows and self.loss_is_fused
+        for i in range(self.metric_count):
+            self.metric_sums[i] = 0
+        self.progress = progress
+        self.next_tick = seconds_now() + TICK
+        return 0
+
+    cdef int leave(self) except -1:
+        pending, self.pending = self.pending, None
+        self.progress = self.owner = None
+        self.lock.release()
+        if pending is not None:
+            raise pending
+        return 0
+
+    cdef bint tick(self, Py_ssize_t done) noexcept nogil:
+        """Now and then: answer Ctrl-C, show progress. True when an exception waits."""
+        cdef double now = seconds_now()
+        if now < self.next_tick:
+            return False
+        with gil:
+            try:
+                PyErr_CheckSignals()
+                if self.progress is not None:
+                    self.progress(done)
+            except BaseException as error:
+                self.pending = error
+                return True
+        self.next_tick = seconds_now() + TICK
+        return False
+
+    # Without the GIL.
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            (<Op>self.op_list[i]).forward(step, r0, r1)
+
+    cdef double losses(self, const Rows* rows, Py_ssize_t r0, Py_ssize_t r1, double scale, bint slopes) noexcept nogil:
+        """Sum of the rows' losses; their gradient goes to the last op's d. Metrics are added up on the way."""
+        cdef Py_ssize_t start = r0 * self.units, i
+        cdef float* a = self.last.a + start
+        cdef const float* z = self.last.z + start if self.loss_is_fused else a
+        cdef float* given = self.probabilities + start if self.loss_keeps_output else a
+        cdef const float* y = rows.y + r0 * self.targets
+        cdef const float* weight = rows.weight + r0 if rows.weight != NULL else NULL
+        cdef double total = self.loss.rows(
+            z, given, y, weight, self.last.d + start if slopes else NULL, self.loss.numbers,
+            r1 - r0, self.units, scale)
+        for i in range(self.metric_count):
+            self.metric_sums[i] += self.metrics[i].rows(
+                a, a, y, NULL, NULL, self.metrics[i].numbers, r1 - r0, self.units, 1)
+        return total
+
+    cdef Outcome rows_phase(self, const Step* step, const Rows* rows, double* loss) noexcept nogil:
+        """Every op forward, the loss, every op backward; for a chunk of rows at a time."""
+        cdef Py_ssize_t r0 = 0, r1, i
+        cdef double total = 0
+        while r0 < step.rows:
+            r1 = min(step.rows, r0 + CHUNK)
+            self.forward(step, r0, r1)
+            total += self.losses(rows, r0, r1, 1.0 / step.rows, True)
+            if not isfinite(total):
+                return NOT_FINITE
+            for i in range(self.count - 1, -1, -1):
+                (<Op>self.op_list[i]).backward(step, r0, r1)
+            r0 = r1
+            if r0 < step.rows and self.tick(rows.start):
+                return STOPPED
+        loss[0] += total
+        return DONE
+
+    cdef double parameters_phase(self, const Step* step, double learning_rate) noexcept nogil:
+        """The gradient and the optimizer's step, for a block of parameters at a time; gives the penalties' value."""
+        cdef Py_ssize_t i, p0, p1, block, size, start
+        cdef double penalty = 0
+        for i in range(self.count):
+            size = (<Op>self.op_list[i]).size
+            start = (<Op>self.op_list[i]).start
+            block = (<Op>self.op_list[i]).granule
+            block = max(BLOCK // block, 1) * block if size else 1
+            p0 = 0
+            while p0 < size:
+                p1 = min(p0 + block, size)
+                (<Op>self.op_list[i]).gradient(step, p0, p1)
+                penalty += self.penalise(start + p0, start + p1)
+                self.update(start + p0, p1 - p0, learning_rate)
+                p0 = p1
+        return penalty
+
+    cdef double penalise(self, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+        """Add the penalties' gradient for parameters start:stop; gives their value."""
+        cdef Py_ssize_t i, first, last
+        cdef double value = 0
+        for i in range(self.penalty_count):
+            first = max(start, self.penalties[i].start)
+            last = min(stop, self.penalties[i].stop)
+            if first < last:
+                value += self.penalty(
+                    self.w + first, self.g + first, last - first, self.penalties[i].l1, self.penalties[i].l2)
+        return value
+
+    cdef void update(self, Py_ssize_t start, Py_ssize_t n, double learning_rate) noexcept nogil:
+        cdef float* slots[MAX_SLOTS]
+        cdef int i
+        for i in range(MAX_SLOTS):
+            slots[i] = self.slot_list[i] + start if self.slot_list[i] != NULL else NULL
+        self.optimizer(self.w + start, self.g + start, slots, n, learning_rate, <double>self.iterations,
+                       self.optimizer_numbers.values)
+
+    cdef bint collect(self, Rows* rows, Py_ssize_t start, Py_ssize_t count) noexcept nogil:
+        """Find the batch's rows through the order; False where the order points outside."""
+        cdef Py_ssize_t i, j, row
+        for i in range(count):
+            row = start + i
+            if rows.order != NULL:
+                row = rows.order[row]
+                if row < 0 or row >= rows.count:
+                    return False
+                for j in range(self.targets):
+                    self.batch_y[i * self.targets + j] = rows.all_y[row * self.targets + j]
+                if rows.all_weight != NULL:
+                    self.batch_weight[i] = rows.all_weight[row]
+            self.addresses[i] = rows.x + row * self.inputs
+        if rows.order != NULL:
+            rows.y = self.batch_y
+            rows.weight = self.batch_weight if rows.all_weight != NULL else NULL
+        elif rows.all_y != NULL:
+            rows.y = rows.all_y + start * self.targets
+            rows.weight = rows.all_weight + start if rows.all_weight != NULL else NULL
+        rows.start = start
+        return True
+
+    cdef Outcome epoch(self, Rows* rows, Py_ssize_t batch, double learning_rate, double* loss) noexcept nogil:
+        cdef Step step
+        cdef Py_ssize_t start = 0
+        cdef Outcome outcome
+        cdef double penalty
+        step.training = True
+        step.workspace = self.workspace
+        while start < rows.count:
+            step.rows = min(batch, rows.count - start)
+            step.key = mix64(self.seed ^ mix64(<uint64_t>self.iterations))
+            if not self.collect(rows, start, step.rows):
+                return BAD_ORDER
+            outcome = self.rows_phase(&step, rows, loss)
+            if outcome != DONE:
+                return outcome
+            self.iterations += 1
+            loss[0] += step.rows * self.parameters_phase(&step, learning_rate)
+            start += step.rows
+            if self.tick(start):
+                rows.start = start
+                return STOPPED
+        rows.start = start
+        return DONE
+
+    # What Python calls.
+
+    cdef int page(self, Rows* rows, x, y, weight, order) except -1:
+        """A page of rows, its arrays checked."""
+        rows.count = rows.start = 0
+        rows.x = _floats("x", x, len(x), self.inputs)
+        rows.count = len(x)
+        rows.all_y = _floats("y", y, rows.count, self.targets)
+        rows.all_weight = _floats("weight", weight, rows.count, -1) if weight is not None else NULL
+        rows.order = NULL
+        if order is not None:
+            if not isinstance(order, np.ndarray) or order.dtype != np.intp or order.shape != (rows.count,):
+                raise ValueError(f"order must be an intp array of {rows.count} row numbers")
+            rows.order = <const Py_ssize_t*>address(order)
+        return 0
+
+    cdef list sums(self):
+        cdef Py_ssize_t i
+        return [self.metric_sums[i] for i in range(self.metric_count)]
+
+    def fit_epoch(self, x, y, weight, order, Py_ssize_t batch_size, double learning_rate, progress=None):
+        """One pass over the rows of x in `order`, a step for each batch.
+
+        x (rows, inputs), y (rows, targets) and weight (rows,) or None: float32, C-contiguous. order: intp (rows,) or
+        None. progress(rows_done) is called every 50 ms or so. Gives (rows done, sum of the rows' losses with
+        penalties, the metrics' sums, whether all went well). A batch whose loss is not finite ends the pass and
+        changes nothing; rows done then says where it starts. KeyboardInterrupt, or what progress raises, comes out
+        between two batches.
+        """
+        cdef Rows rows
+        cdef double loss = 0
+        cdef Outcome outcome
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.page(&rows, x, y, weight, order)
+        self.enter()
+        try:
+            self.prepare(min(batch_size, rows.count), True, progress)
+            with nogil:
+                outcome = self.epoch(&rows, batch_size, learning_rate, &loss)
+        finally:
+            self.leave()
+        if outcome == BAD_ORDER:
+            raise ValueError(f"order must hold row numbers from 0 to {rows.count - 1}")
+        return rows.start, loss, self.sums(), outcome == DONE
+
+    def evaluate(self, x, y, weight, progress=None):
+        """(sum of the rows' losses, the metrics' sums) of the network as it predicts; x, y, weight as in fit_epoch.
+
+        Penalties are not in it; `penalty_value` gives them.
+        """
+        cdef Rows rows
+        cdef double loss = 0
+        cdef Step step
+        cdef Py_ssize_t start = 0
+        self.page(&rows, x, y, weight, None)
+        self.enter()
+        try:
+            self.prepare(min(<Py_ssize_t>CHUNK, rows.count), True, progress)
+            step.training, step.workspace, step.key = False, self.workspace, 0
+            with nogil:
+                while start < rows.count:
+                    step.rows = min(<Py_ssize_t>CHUNK, rows.count - start)
+                    self.collect(&rows, start, step.rows)
+                    self.forward(&step, 0, step.rows)
+                    loss += self.losses(&rows, 0, step.rows, 0, False)
+                    start += step.rows
+                    if self.tick(start):
+                        break
+        finally:
+            self.leave()
+        return loss, self.sums()
+
+    def predict(self, x, progress=None):
+        """The network's output for each row: float32 (rows, units). x float32 (rows, inputs), C-contiguous."""
+        cdef Rows rows
+        cdef Step step
+        cdef Py_ssize_t start = 0
+        rows.x, rows.count = _floats("x", x, len(x), self.inputs), len(x)
+        rows.order, rows.all_y, rows.all_weight = NULL, NULL, NULL
+        out = np.empty((rows.count, self.units), np.float32)
+        cdef float* to = <float*>address(out, True)
+        self.enter()
+        try:
+            self.prepare(min(<Py_ssize_t>CHUNK, rows.count), False, progress)
+            step.training, step.workspace, step.key = False, self.workspace, 0
+            with nogil:
+                while start < rows.count:
+                    step.rows = min(<Py_ssize_t>CHUNK, rows.count - start)
+                    self.collect(&rows, start, step.rows)
+                    self.forward(&step, 0, step.rows)
+                    memcpy(to + start * self.units, self.last.a, step.rows * self.units * sizeof(float))
+                    start += step.rows
+                    if self.tick(start):
+                        break
+        finally:
+            self.leave()
+        return out
+
+    def penalty_value(self):
+        """The penalties' value for the weights as they are."""
+        self.enter()
+        try:
+            return self.penalise(0, self.parameters.size)
+        finally:
+            self.leave()

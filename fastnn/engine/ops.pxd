@@ -1,0 +1,63 @@
+from libc.stdint cimport uint64_t
+
+from fastnn.kernels cimport types
+from fastnn.kernels.kernel cimport ActivationKernel, Numbers
+
+
+cdef struct Step:
+    # What the ops of one batch need to know of it.
+    Py_ssize_t rows
+    bint training
+    uint64_t key                        # of this step's random numbers
+    float* workspace                    # of one thread's multiplies
+
+
+cdef class Op:
+    cdef readonly Py_ssize_t inputs     # numbers in a row that it reads
+    cdef readonly Py_ssize_t units      # numbers in a row that it gives
+    cdef readonly Py_ssize_t size       # parameters
+    cdef readonly Py_ssize_t start      # where they begin in the flat vector
+    cdef readonly Py_ssize_t granule    # parameters come in whole multiples of this
+    cdef Py_ssize_t number              # place in the network
+
+    # Set by the network; the buffers have room for the largest batch.
+    cdef const float** x                # addresses of the rows read
+    cdef float* z                       # what `keeps` asked for, (batch, keeps)
+    cdef float* a                       # rows given, (batch, units)
+    cdef float* d                       # gradient by a; backward turns it into the gradient by z
+    cdef const float** d_rows           # addresses of its rows
+    cdef float* d_x                     # where the gradient by x goes; NULL where nobody asks
+    cdef const float* w
+    cdef float* g
+
+    cdef Py_ssize_t keeps(self) noexcept
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil
+
+
+cdef class Activated(Op):
+    cdef readonly ActivationKernel kernel
+    cdef Numbers numbers
+    cdef bint raw                       # the loss applies the activation: leave it out
+    cdef types.activation_forward32 activation_forward
+    cdef types.activation_backward32 activation_backward
+
+    cdef void activate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void deactivate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
+
+cdef class DenseOp(Activated):
+    cdef readonly bint use_bias
+    cdef types.matmul32 matmul
+    cdef types.matmul32 matmul_transposed_a
+    cdef types.matmul32 matmul_transposed_b
+
+
+cdef class ActivationOp(Activated):
+    pass
+
+
+cdef class DropoutOp(Op):
+    cdef readonly double rate
+    cdef types.dropout32 apply

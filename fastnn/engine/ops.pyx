@@ -1,0 +1,144 @@
+"""What a network is made of once it is built: each layer's arithmetic on rows and on parameters.
+
+An op has three methods, all without the GIL and without memory of their own:
+
+forward(rows r0:r1)          x -> a
+backward(rows r0:r1)         d enters as dL/da, leaves as dL/dz; dL/dx goes to d_x where somebody wants it
+gradient(parameters p0:p1)   dL/dw over all rows of the batch, into g
+
+Rows are independent in the first two, parameters in the third, so that threads can share either.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from fastnn.engine.random cimport mix64
+from fastnn.kernels.kernel cimport ActivationKernel, DropoutKernel, MatmulKernel, Numbers
+
+from fastnn import kernels
+
+
+cdef class Op:
+    """One step of a network: rows of `inputs` numbers in, rows of `units` numbers out, `size` parameters."""
+
+    cdef Py_ssize_t keeps(self) noexcept:
+        """Numbers a row that it keeps in z, beside its output."""
+        return 0
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        pass
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        pass
+
+    cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
+        pass
+
+
+cdef class Activated(Op):
+    """An op that ends in an activation, a = f(z). A linear one writes z straight into a."""
+
+    def __cinit__(self, *args, ActivationKernel activation=None, numbers=(), **kwargs):
+        self.kernel = kernels.linear if activation is None else activation
+        self.numbers = Numbers(numbers)
+        self.activation_forward = self.kernel.forward32
+        self.activation_backward = self.kernel.backward32
+
+    cdef Py_ssize_t keeps(self) noexcept:
+        return 0 if self.kernel is kernels.linear else self.units
+
+    cdef void activate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t start = r0 * self.units
+        if self.a != self.z and not self.raw:
+            self.activation_forward(self.z + start, self.a + start, self.numbers.values, r1 - r0, self.units)
+
+    cdef void deactivate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t start = r0 * self.units
+        if self.a != self.z and not self.raw:
+            self.activation_backward(
+                self.z + start, self.a + start, self.d + start, self.numbers.values, r1 - r0, self.units)
+
+
+cdef class DenseOp(Activated):
+    """z = x.W + b, a = f(z). Parameters: W row by row, (inputs, units), then b, (units,)."""
+
+    def __init__(self, Py_ssize_t inputs, Py_ssize_t units, bint use_bias=True, activation=None, numbers=()):
+        self.inputs, self.units, self.use_bias = inputs, units, use_bias
+        self.size = (inputs + use_bias) * units
+        self.granule = units
+        self.matmul = (<MatmulKernel>kernels.matmul).rows32
+        self.matmul_transposed_a = (<MatmulKernel>kernels.matmul_transposed_a).rows32
+        self.matmul_transposed_b = (<MatmulKernel>kernels.matmul_transposed_b).rows32
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef const float* bias = self.w + self.inputs * self.units if self.use_bias else NULL
+        self.matmul(self.x + r0, 0, self.w, self.units, bias, self.z + r0 * self.units, self.units,
+                    r1 - r0, self.units, self.inputs, step.workspace)
+        self.activate(r0, r1)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        self.deactivate(r0, r1)
+        if self.d_x != NULL:
+            self.matmul_transposed_b(self.d_rows + r0, 0, self.w, self.units, NULL, self.d_x + r0 * self.inputs,
+                                     self.inputs, r1 - r0, self.inputs, self.units, step.workspace)
+
+    cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
+        # The bias is row number `inputs` of the parameters.
+        cdef Py_ssize_t first = p0 // self.units, last = p1 // self.units, row, j
+        cdef Py_ssize_t end = min(last, self.inputs)
+        cdef float* g = self.g + self.inputs * self.units
+        cdef const float* d = self.d
+        if first < end:
+            self.matmul_transposed_a(
+                self.x, first, d, self.units, NULL, self.g + first * self.units, self.units,
+                end - first, self.units, step.rows, step.workspace)
+        if last > self.inputs:
+            for j in range(self.units):
+                g[j] = 0
+            for row in range(step.rows):
+                for j in range(self.units):
+                    g[j] = g[j] + d[j]
+                d = d + self.units
+
+
+cdef class ActivationOp(Activated):
+    """a = f(x), an activation as a layer of its own."""
+
+    def __init__(self, Py_ssize_t units, activation=None, numbers=()):
+        self.inputs = self.units = units
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row
+        for row in range(r0, r1):
+            memcpy(self.z + row * self.units, self.x[row], self.units * sizeof(float))
+        self.activate(r0, r1)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t start = r0 * self.units
+        self.deactivate(r0, r1)
+        if self.d_x != NULL:
+            memcpy(self.d_x + start, self.d + start, (r1 - r0) * self.units * sizeof(float))
+
+
+cdef class DropoutOp(Op):
+    """a = x / (1 - rate) with probability 1 - rate, else 0, while training; a = x otherwise."""
+
+    def __init__(self, Py_ssize_t units, double rate):
+        self.inputs = self.units = units
+        self.rate = rate
+        self.apply = (<DropoutKernel>kernels.dropout).apply32
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, n = self.units
+        cdef uint64_t key = mix64(step.key + <uint64_t>self.number)
+        for row in range(r0, r1):
+            if step.training:
+                self.apply(self.x[row], self.a + row * n, n, <uint32_t>(row * n), self.rate, key)
+            else:
+                memcpy(self.a + row * n, self.x[row], n * sizeof(float))
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t start = r0 * self.units
+        if self.d_x != NULL:
+            self.apply(self.d + start, self.d_x + start, (r1 - r0) * self.units, <uint32_t>start, self.rate,
+                       mix64(step.key + <uint64_t>self.number))

@@ -1,0 +1,1 @@
+"""The kernels, compiled for the baseline of the platform."""

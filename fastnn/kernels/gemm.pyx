@@ -1,0 +1,188 @@
+"""Matrix multiply, in the three forms that a dense layer needs.
+
+matmul              C = A.B + bias    forward            (m, k) . (k, n)
+matmul_transposed_a C = At.B          weight gradient    (k, m) . (k, n), m may be a range of A's columns
+matmul_transposed_b C = A.Bt          input gradient     (m, k) . (n, k)
+
+Matrices are row-major. A comes as the addresses of its rows, so that a batch of shuffled rows is read where it lies.
+C is cut into tiles that fit the vector registers (tile.h); these loops choose the tiles and, where reading B in place
+would touch a new page at every step of k, copy a panel of it into `workspace` first.
+
+workspace: PANEL * k elements for matmul and matmul_transposed_b, PANEL * DEPTH for matmul_transposed_a.
+"""
+
+from libc.string cimport memcpy
+
+from fastnn.kernels.kernel cimport MatmulKernel
+from fastnn.kernels.types cimport real
+
+
+cdef extern from "tile.h" nogil:
+    enum:
+        TILE_ROWS
+        TILE_VECTORS
+        LANES_float
+        LANES_double
+    void tile_rows_float(int rows, int columns, const float* const* a, Py_ssize_t first, const float* b,
+                         Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
+                         Py_ssize_t c_stride, Py_ssize_t depth)
+    void tile_rows_double(int rows, int columns, const double* const* a, Py_ssize_t first, const double* b,
+                          Py_ssize_t b_stride, const double* init, Py_ssize_t init_stride, double* c,
+                          Py_ssize_t c_stride, Py_ssize_t depth)
+    void tile_columns_float(int rows, int columns, const float* const* a, Py_ssize_t first, const float* b,
+                            Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
+                            Py_ssize_t c_stride, Py_ssize_t depth)
+    void tile_columns_double(int rows, int columns, const double* const* a, Py_ssize_t first, const double* b,
+                             Py_ssize_t b_stride, const double* init, Py_ssize_t init_stride, double* c,
+                             Py_ssize_t c_stride, Py_ssize_t depth)
+    void tile_turned_float(int rows, int columns, const float* const* a, Py_ssize_t first, const float* b,
+                           Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
+                           Py_ssize_t c_stride, Py_ssize_t depth)
+    void tile_turned_double(int rows, int columns, const double* const* a, Py_ssize_t first, const double* b,
+                            Py_ssize_t b_stride, const double* init, Py_ssize_t init_stride, double* c,
+                            Py_ssize_t c_stride, Py_ssize_t depth)
+    void tile_one_row_float(const float* const* a, const float* b, Py_ssize_t b_stride, const float* init, float* c,
+                            Py_ssize_t depth, int vectors)
+    void tile_one_row_double(const double* const* a, const double* b, Py_ssize_t b_stride, const double* init,
+                             double* c, Py_ssize_t depth, int vectors)
+
+
+cdef enum:
+    # Copying a panel of B costs one pass over it; from this many rows of A on, and above this size of B (bytes),
+    # it pays.
+    PACK_ROWS = 48
+    PACK_BYTES = 131072
+    # Steps of k in one go of the weight gradient: its strip of A then stays in L1.
+    DEPTH = 256
+
+
+cdef inline int lanes(real* hint) noexcept nogil:
+    if real is float:
+        return LANES_float
+    else:
+        return LANES_double
+
+
+cdef inline int tile_height(Py_ssize_t rows) noexcept nogil:
+    """Rows of the next tile: `rows` shared out evenly, so that no thin tile is left for the end."""
+    cdef Py_ssize_t tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    return <int>((rows + tiles - 1) // tiles)
+
+
+cdef inline const real* panel_of(
+        const real* b, Py_ssize_t b_stride, int columns, Py_ssize_t depth, real* workspace) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(depth):
+        memcpy(workspace + k * columns, b + k * b_stride, columns * sizeof(real))
+    return workspace
+
+
+cdef void matmul_rows(
+        const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
+        Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
+    cdef int width = TILE_VECTORS * lanes(workspace)
+    cdef bint pack = m >= PACK_ROWS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES
+    cdef Py_ssize_t i, j = 0, stride
+    cdef int rows, columns
+    cdef const real* panel
+    cdef const real* init = NULL
+    if m == 1:
+        while n - j >= 2 * width:
+            columns = 8 if n - j >= 4 * width else 4
+            init = bias + j if bias != NULL else NULL
+            if real is float:
+                tile_one_row_float(a, b + j, b_stride, init, c + j, k, columns)
+            else:
+                tile_one_row_double(a, b + j, b_stride, init, c + j, k, columns)
+            j += columns * (width // TILE_VECTORS)
+    while j < n:
+        columns = <int>min(<Py_ssize_t>width, n - j)
+        panel = b + j
+        stride = b_stride
+        if pack:
+            panel = panel_of(panel, b_stride, columns, k, workspace)
+            stride = columns
+        init = bias + j if bias != NULL else NULL
+        i = 0
+        while i < m:
+            rows = tile_height(m - i)
+            if real is float:
+                tile_rows_float(rows, columns, a + i, 0, panel, stride, init, 0, c + i * c_stride + j, c_stride, k)
+            else:
+                tile_rows_double(rows, columns, a + i, 0, panel, stride, init, 0, c + i * c_stride + j, c_stride, k)
+            i += rows
+        j += columns
+
+
+cdef void matmul_transposed_a_rows(
+        const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
+        Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
+    """`a` holds k row addresses; the m columns start at `first`. `bias` is not used."""
+    cdef int width = TILE_VECTORS * lanes(workspace)
+    cdef bint pack = m >= PACK_ROWS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES
+    cdef Py_ssize_t i, j, stride, start = 0, depth
+    cdef int rows, columns
+    cdef const real* panel
+    cdef const real* init
+    cdef real* tile
+    while True:
+        depth = min(<Py_ssize_t>DEPTH, k - start)
+        j = 0
+        while j < n:
+            columns = <int>min(<Py_ssize_t>width, n - j)
+            panel = b + start * b_stride + j
+            stride = b_stride
+            if pack:
+                panel = panel_of(panel, b_stride, columns, depth, workspace)
+                stride = columns
+            i = 0
+            while i < m:
+                rows = tile_height(m - i)
+                tile = c + i * c_stride + j
+                init = tile if start else NULL
+                if real is float:
+                    tile_columns_float(
+                        rows, columns, a + start, first + i, panel, stride, init, c_stride, tile, c_stride, depth)
+                else:
+                    tile_columns_double(
+                        rows, columns, a + start, first + i, panel, stride, init, c_stride, tile, c_stride, depth)
+                i += rows
+            j += columns
+        start += depth
+        if start >= k:
+            return
+
+
+cdef void matmul_transposed_b_rows(
+        const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
+        Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
+    """Worked out as Ct = B.At: turning a few rows of A costs less than turning B. `first`, `bias` are not used."""
+    cdef int width = TILE_VECTORS * lanes(workspace)
+    cdef Py_ssize_t i, j, start = 0, q
+    cdef int rows, columns
+    cdef const real* strip[TILE_ROWS]
+    while start < m:
+        columns = <int>min(<Py_ssize_t>width, m - start)
+        for i in range(columns):
+            for q in range(k):
+                workspace[q * columns + i] = a[start + i][q]
+        j = 0
+        while j < n:
+            rows = tile_height(n - j)
+            for i in range(rows):
+                strip[i] = b + (j + i) * b_stride
+            if real is float:
+                tile_turned_float(rows, columns, strip, 0, workspace, columns, NULL, 0,
+                                  c + start * c_stride + j, c_stride, k)
+            else:
+                tile_turned_double(rows, columns, strip, 0, workspace, columns, NULL, 0,
+                                   c + start * c_stride + j, c_stride, k)
+            j += rows
+        start += columns
+
+
+matmul = MatmulKernel.make("matmul", matmul_rows[float], matmul_rows[double], False, False)
+matmul_transposed_a = MatmulKernel.make(
+    "matmul_transposed_a", matmul_transposed_a_rows[float], matmul_transposed_a_rows[double], True, False)
+matmul_transposed_b = MatmulKernel.make(
+    "matmul_transposed_b", matmul_transposed_b_rows[float], matmul_transposed_b_rows[double], False, True)

@@ -1,0 +1,74 @@
+from libc.stdint cimport uint64_t
+
+from fastnn.kernels cimport types
+
+
+cdef class ActivationKernel:
+    cdef readonly str name
+    cdef types.activation_forward32 forward32
+    cdef types.activation_backward32 backward32
+    cdef types.activation_forward64 forward64
+    cdef types.activation_backward64 backward64
+
+    @staticmethod
+    cdef ActivationKernel make(
+        str name, types.activation_forward32 forward32, types.activation_backward32 backward32,
+        types.activation_forward64 forward64, types.activation_backward64 backward64)
+
+
+cdef class LossKernel:
+    cdef readonly str name
+    cdef readonly bint labels
+    cdef types.loss32 rows32
+    cdef types.loss64 rows64
+
+    @staticmethod
+    cdef LossKernel make(str name, types.loss32 rows32, types.loss64 rows64, bint labels=*)
+
+
+cdef class PenaltyKernel:
+    cdef readonly str name
+    cdef types.penalty32 penalty32
+    cdef types.penalty64 penalty64
+
+    @staticmethod
+    cdef PenaltyKernel make(str name, types.penalty32 penalty32, types.penalty64 penalty64)
+
+
+cdef class OptimizerKernel:
+    cdef readonly str name
+    cdef types.step32 step32
+    cdef types.step64 step64
+
+    @staticmethod
+    cdef OptimizerKernel make(str name, types.step32 step32, types.step64 step64)
+
+
+cdef class DropoutKernel:
+    cdef readonly str name
+    cdef types.dropout32 apply32
+    cdef types.dropout64 apply64
+
+    @staticmethod
+    cdef DropoutKernel make(str name, types.dropout32 apply32, types.dropout64 apply64)
+
+
+cdef class MatmulKernel:
+    cdef readonly str name
+    cdef types.matmul32 rows32
+    cdef types.matmul64 rows64
+    cdef bint a_turned
+    cdef bint b_turned
+
+    @staticmethod
+    cdef MatmulKernel make(
+        str name, types.matmul32 rows32, types.matmul64 rows64, bint a_turned, bint b_turned)
+
+
+cdef Py_ssize_t panel_elements(Py_ssize_t k) noexcept nogil
+
+cdef enum:
+    MAX_NUMBERS = 8                     # the most numbers that a unit hands to its kernel
+
+cdef class Numbers:
+    cdef double values[MAX_NUMBERS]

@@ -1,0 +1,299 @@
+"""What a kernel is: for the engine, C functions on buffers; for Python, an object with a door to call them by.
+
+The instruction-set modules make these objects; this module is compiled once and knows no arithmetic. The doors take
+and give NumPy arrays, float32 or float64, and are for tests, benchmarks and curious users; the engine goes past them.
+"""
+
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, malloc
+
+import numpy as np
+
+from fastnn.kernels cimport types
+from fastnn.kernels.buffers cimport address
+
+
+cdef class Numbers:
+    """A unit's own numbers (a slope, a momentum) as the array of C doubles that its kernel reads."""
+
+    def __cinit__(self, values=()):
+        cdef int i
+        values = tuple(values)
+        if len(values) > MAX_NUMBERS:
+            raise ValueError(f"a kernel takes at most {MAX_NUMBERS} numbers, got {len(values)}")
+        for i in range(MAX_NUMBERS):
+            self.values[i] = values[i] if i < len(values) else 0
+
+
+def _input(name, array, like=None, shape=None):
+    """A C-contiguous float32 or float64 array: `array` itself where it is one already."""
+    array = np.asarray(array)
+    if like is not None:
+        dtype = like.dtype
+    else:
+        dtype = array.dtype if array.dtype.char in "fd" else np.dtype(np.float64)
+    if array.dtype != dtype and like is not None and array.dtype.kind == "f" and array.dtype.itemsize != dtype.itemsize:
+        raise TypeError(f"{name} is {array.dtype} but the array before it is {dtype}; convert one of them")
+    if array.ndim == 0:
+        array = array.reshape(1)
+    if shape is not None and array.shape != tuple(shape):
+        raise ValueError(f"{name} has shape {array.shape}, expected {tuple(shape)}")
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _output(name, out, shape, dtype):
+    """`out` if it can be written in place, or a new array."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != tuple(shape):
+        came = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"{name} must be a {dtype} array of shape {tuple(shape)}, got {came}")
+    if not out.flags.c_contiguous or not out.flags.writeable:
+        raise ValueError(f"{name} must be C-contiguous and writeable; pass a new array or leave it out")
+    return out
+
+
+def _rows_units(array):
+    """(rows, units) of an array: its last axis, and all before it."""
+    units = array.shape[array.ndim - 1]
+    return int(np.prod(array.shape[:array.ndim - 1])), units
+
+
+cdef class ActivationKernel:
+    """An activation. `forward(z)` gives a; `backward(z, a, d)` turns dL/da into dL/dz. Rows are the last axis."""
+
+    @staticmethod
+    cdef ActivationKernel make(
+            str name, types.activation_forward32 forward32, types.activation_backward32 backward32,
+            types.activation_forward64 forward64, types.activation_backward64 backward64):
+        cdef ActivationKernel kernel = ActivationKernel.__new__(ActivationKernel)
+        kernel.name = name
+        kernel.forward32, kernel.backward32 = forward32, backward32
+        kernel.forward64, kernel.backward64 = forward64, backward64
+        return kernel
+
+    def __repr__(self):
+        return f"<activation kernel {self.name}>"
+
+    def forward(self, z, numbers=(), out=None):
+        """a = f(z), shape of z. numbers: the activation's own, in the order of its fields."""
+        cdef Numbers p = Numbers(numbers)
+        cdef Py_ssize_t rows, units
+        z = _input("z", z)
+        a = _output("out", out, z.shape, z.dtype)
+        rows, units = _rows_units(z)
+        if z.dtype == np.float32:
+            self.forward32(<const float*>address(z), <float*>address(a, True), p.values, rows, units)
+        else:
+            self.forward64(<const double*>address(z), <double*>address(a, True), p.values, rows, units)
+        return a
+
+    def backward(self, z, a, d, numbers=(), out=None):
+        """dL/dz from dL/da, all of one shape."""
+        cdef Numbers p = Numbers(numbers)
+        cdef Py_ssize_t rows, units
+        z = _input("z", z)
+        a = _input("a", a, z, z.shape)
+        d = _input("d", d, z, z.shape)
+        dz = _output("out", out, z.shape, z.dtype)
+        dz[...] = d
+        rows, units = _rows_units(z)
+        if z.dtype == np.float32:
+            self.backward32(<const float*>address(z), <const float*>address(a), <float*>address(dz, True), p.values,
+                            rows, units)
+        else:
+            self.backward64(<const double*>address(z), <const double*>address(a), <double*>address(dz, True), p.values,
+                            rows, units)
+        return dz
+
+
+cdef class LossKernel:
+    """A loss or a metric. Called with (y, output), it gives the sum of the rows' values and the gradient by output.
+
+    A fused loss takes the raw output before its activation and also gives the activated one. `labels` says that y
+    holds one class number for each row.
+    """
+
+    @staticmethod
+    cdef LossKernel make(str name, types.loss32 rows32, types.loss64 rows64, bint labels=False):
+        cdef LossKernel kernel = LossKernel.__new__(LossKernel)
+        kernel.name, kernel.labels = name, labels
+        kernel.rows32, kernel.rows64 = rows32, rows64
+        return kernel
+
+    def __repr__(self):
+        return f"<loss kernel {self.name}>"
+
+    def __call__(self, y, output, numbers=(), weight=None, double scale=1.0, out=None, activated=None):
+        """(sum over rows of weight * value, scale * weight * d value / d output, activated output).
+
+        y (rows, units), or (rows,) class numbers; output (rows, units); weight (rows,). A loss that is not fused
+        gives output itself as the activated output.
+        """
+        cdef Numbers p = Numbers(numbers)
+        cdef double total
+        cdef Py_ssize_t rows, units
+        z = _input("output", output)
+        rows, units = _rows_units(z)
+        y = _input("y", y, z)
+        if y.size != (rows if self.labels else rows * units):
+            raise ValueError(f"y has shape {y.shape}, which does not go with an output of shape {z.shape}")
+        weight = None if weight is None else _input("weight", weight, z, (rows,))
+        d = _output("out", out, z.shape, z.dtype)
+        a = _output("activated", activated, z.shape, z.dtype)
+        a[...] = z
+        if z.dtype == np.float32:
+            total = self.rows32(
+                <const float*>address(z), <float*>address(a, True), <const float*>address(y),
+                <const float*>address(weight) if weight is not None else NULL, <float*>address(d, True), p.values,
+                rows, units, scale)
+        else:
+            total = self.rows64(
+                <const double*>address(z), <double*>address(a, True), <const double*>address(y),
+                <const double*>address(weight) if weight is not None else NULL, <double*>address(d, True), p.values,
+                rows, units, scale)
+        return total, d, a
+
+
+cdef class PenaltyKernel:
+    """A penalty on weights: called with (w, g), it adds its gradient to g and gives its value."""
+
+    @staticmethod
+    cdef PenaltyKernel make(str name, types.penalty32 penalty32, types.penalty64 penalty64):
+        cdef PenaltyKernel kernel = PenaltyKernel.__new__(PenaltyKernel)
+        kernel.name, kernel.penalty32, kernel.penalty64 = name, penalty32, penalty64
+        return kernel
+
+    def __repr__(self):
+        return f"<penalty kernel {self.name}>"
+
+    def __call__(self, w, g, double l1, double l2):
+        """Value of the penalty; g, shaped as w, is added to in place."""
+        w = _input("w", w)
+        g = _output("g", g, w.shape, w.dtype)
+        if w.dtype == np.float32:
+            return self.penalty32(<const float*>address(w), <float*>address(g, True), w.size, l1, l2)
+        return self.penalty64(<const double*>address(w), <double*>address(g, True), w.size, l1, l2)
+
+
+cdef class OptimizerKernel:
+    """One step of an optimizer over a flat vector: w and the slots are updated in place."""
+
+    @staticmethod
+    cdef OptimizerKernel make(str name, types.step32 step32, types.step64 step64):
+        cdef OptimizerKernel kernel = OptimizerKernel.__new__(OptimizerKernel)
+        kernel.name, kernel.step32, kernel.step64 = name, step32, step64
+        return kernel
+
+    def __repr__(self):
+        return f"<optimizer kernel {self.name}>"
+
+    def __call__(self, w, g, slots, double learning_rate, double t, numbers=()):
+        """w, g and each of slots (n,); t counts steps from 1."""
+        cdef Numbers p = Numbers(numbers)
+        cdef void* addresses[MAX_NUMBERS]
+        cdef int i
+        w = _output("w", w, w.shape, w.dtype)
+        g = _input("g", g, w, w.shape)
+        for i in range(len(slots)):
+            addresses[i] = address(_output(f"slots[{i}]", slots[i], w.shape, w.dtype), True)
+        if w.dtype == np.float32:
+            self.step32(<float*>address(w, True), <const float*>address(g), <float* const*>addresses, w.size,
+                        learning_rate, t, p.values)
+        elif w.dtype == np.float64:
+            self.step64(<double*>address(w, True), <const double*>address(g), <double* const*>addresses, w.size,
+                        learning_rate, t, p.values)
+        else:
+            raise TypeError(f"w must be float32 or float64, got {w.dtype}")
+
+
+cdef class DropoutKernel:
+    """Dropout by a counter-based random number for each element."""
+
+    @staticmethod
+    cdef DropoutKernel make(str name, types.dropout32 apply32, types.dropout64 apply64):
+        cdef DropoutKernel kernel = DropoutKernel.__new__(DropoutKernel)
+        kernel.name, kernel.apply32, kernel.apply64 = name, apply32, apply64
+        return kernel
+
+    def __repr__(self):
+        return f"<dropout kernel {self.name}>"
+
+    def __call__(self, x, double rate, uint64_t key, unsigned int first=0, out=None):
+        """x / (1 - rate) where element first + i is kept under `key`, else 0. 0 <= rate < 1."""
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate must be at least 0 and below 1, got {rate}")
+        x = _input("x", x)
+        a = _output("out", out, x.shape, x.dtype)
+        if x.dtype == np.float32:
+            self.apply32(<const float*>address(x), <float*>address(a, True), x.size, first, rate, key)
+        else:
+            self.apply64(<const double*>address(x), <double*>address(a, True), x.size, first, rate, key)
+        return a
+
+
+cdef Py_ssize_t panel_elements(Py_ssize_t k) noexcept nogil:
+    """Elements of workspace that a multiply of depth k may use: the widest panel of any instruction set."""
+    return 32 * max(k, <Py_ssize_t>256)
+
+
+cdef class MatmulKernel:
+    """A matrix multiply of row-major matrices: `matmul(a, b, bias=None, out=None)`."""
+
+    @staticmethod
+    cdef MatmulKernel make(
+            str name, types.matmul32 rows32, types.matmul64 rows64, bint a_turned, bint b_turned):
+        cdef MatmulKernel kernel = MatmulKernel.__new__(MatmulKernel)
+        kernel.name, kernel.a_turned, kernel.b_turned = name, a_turned, b_turned
+        kernel.rows32, kernel.rows64 = rows32, rows64
+        return kernel
+
+    def __repr__(self):
+        return f"<matmul kernel {self.name}>"
+
+    def __call__(self, a, b, bias=None, out=None):
+        """C (m, n) = A.B + bias, At.B or A.Bt, as the kernel's name says; float32 or float64, both the same.
+
+        Raises ValueError where the shapes do not fit, TypeError where the types differ.
+        """
+        cdef Py_ssize_t m, n, k, i, a_rows, itemsize
+        cdef void** rows
+        cdef void* workspace
+        a = _input("a", a)
+        b = _input("b", b, a)
+        if a.ndim != 2 or b.ndim != 2:
+            raise ValueError(f"{self.name} takes two matrices, got shapes {a.shape} and {b.shape}")
+        k, m = a.shape if self.a_turned else (a.shape[1], a.shape[0])
+        n = b.shape[0] if self.b_turned else b.shape[1]
+        if k != b.shape[1 if self.b_turned else 0]:
+            raise ValueError(f"{self.name}: shapes {a.shape} and {b.shape} do not fit together")
+        if bias is not None:
+            if self.a_turned or self.b_turned:
+                raise ValueError(f"{self.name} takes no bias; only matmul does")
+            bias = _input("bias", bias, a, (n,))
+        c = _output("out", out, (m, n), a.dtype)
+        a_rows, itemsize = a.shape[0], a.itemsize
+        cdef char* start = <char*>address(a)
+        cdef Py_ssize_t a_width = a.shape[1], b_width = b.shape[1]
+        cdef void* b_at = address(b)
+        cdef void* c_at = address(c, True)
+        cdef void* bias_at = address(bias) if bias is not None else NULL
+        rows = <void**>malloc(max(1, a_rows) * sizeof(void*))
+        workspace = malloc(panel_elements(k) * itemsize)
+        if rows == NULL or workspace == NULL:
+            free(rows)
+            free(workspace)
+            raise MemoryError(f"{self.name}: no memory for a workspace of depth {k}")
+        cdef bint single = a.dtype == np.float32
+        with nogil:
+            for i in range(a_rows):
+                rows[i] = start + i * a_width * itemsize
+            if single:
+                self.rows32(<const float* const*>rows, 0, <const float*>b_at, b_width, <const float*>bias_at,
+                            <float*>c_at, n, m, n, k, <float*>workspace)
+            else:
+                self.rows64(<const double* const*>rows, 0, <const double*>b_at, b_width, <const double*>bias_at,
+                            <double*>c_at, n, m, n, k, <double*>workspace)
+            free(rows)
+            free(workspace)
+        return c

@@ -1,0 +1,108 @@
+"""Optimizers: one step over a slice of the flat parameter vector, in one pass.
+
+w       (n,) parameters, updated
+g       (n,) gradient
+slots   pointers to the optimizer's own vectors, each (n,), updated; as many as its configuration needs
+rate    learning rate
+t       this step's number, counted from 1; what depends on t alone is worked out once, in float64
+p       the optimizer's numbers, in the order that its class in fastnn/optimizers.py gives
+
+The formulas are Keras's, to the place of epsilon.
+"""
+
+cimport libc.math as libc
+
+from fastnn.kernels cimport maths
+from fastnn.kernels.kernel cimport OptimizerKernel
+from fastnn.kernels.types cimport real
+
+
+cdef void sgd_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t, const double* p) noexcept nogil:
+    """p: momentum, nesterov. velocity = momentum * velocity - rate * g; w += velocity."""
+    cdef Py_ssize_t i
+    cdef real lr = <real>rate, momentum = <real>p[0]
+    cdef real* velocity
+    cdef real v
+    if momentum == 0:
+        for i in range(n):
+            w[i] = w[i] - lr * g[i]
+        return
+    velocity = slots[0]
+    if p[1] != 0:
+        for i in range(n):
+            v = momentum * velocity[i] - lr * g[i]
+            velocity[i] = v
+            w[i] = w[i] + (momentum * v - lr * g[i])
+    else:
+        for i in range(n):
+            v = momentum * velocity[i] - lr * g[i]
+            velocity[i] = v
+            w[i] = w[i] + v
+
+
+cdef void rmsprop_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t, const double* p) noexcept nogil:
+    """p: rho, momentum, epsilon, centered. slots: velocity, then momentum's and the average gradient where used."""
+    cdef Py_ssize_t i
+    cdef real lr = <real>rate, rho = <real>p[0], momentum = <real>p[1], epsilon = <real>p[2]
+    cdef real fresh = <real>(1 - p[0])
+    cdef bint centered = p[3] != 0
+    cdef real* velocity = slots[0]
+    cdef real* heap = slots[1] if momentum != 0 else NULL
+    cdef real* average = slots[2 if momentum != 0 else 1] if centered else NULL
+    cdef real denominator, step
+    if not centered and momentum == 0:
+        for i in range(n):
+            velocity[i] = rho * velocity[i] + fresh * g[i] * g[i]
+            w[i] = w[i] - lr * g[i] / maths.square_root(velocity[i] + epsilon)
+        return
+    for i in range(n):
+        velocity[i] = rho * velocity[i] + fresh * g[i] * g[i]
+        denominator = velocity[i] + epsilon
+        if centered:
+            average[i] = rho * average[i] + fresh * g[i]
+            denominator = denominator - average[i] * average[i]
+        step = lr * g[i] / maths.square_root(denominator)
+        if momentum != 0:
+            step = momentum * heap[i] + step
+            heap[i] = step
+        w[i] = w[i] - step
+
+
+cdef void adam_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t, const double* p) noexcept nogil:
+    """p: beta_1, beta_2, epsilon, weight_decay, amsgrad. slots: m, v, and the largest v where amsgrad asks for it.
+
+    Kingma and Ba 2015, end of section 2: the bias corrections go into the step size, and epsilon stands beside the
+    uncorrected sqrt(v). Weight decay is decoupled (Loshchilov and Hutter 2019).
+    """
+    cdef Py_ssize_t i
+    cdef real fresh_m = <real>(1 - p[0]), fresh_v = <real>(1 - p[1]), epsilon = <real>p[2]
+    cdef real keep = <real>(1 - rate * p[3])
+    cdef real lr = <real>(rate * libc.sqrt(1 - libc.pow(p[1], t)) / (1 - libc.pow(p[0], t)))
+    cdef real* m = slots[0]
+    cdef real* v = slots[1]
+    cdef real* top
+    cdef real mean, square
+    if p[4] != 0:
+        top = slots[2]
+        for i in range(n):
+            mean = m[i] + fresh_m * (g[i] - m[i])
+            square = v[i] + fresh_v * (g[i] * g[i] - v[i])
+            m[i] = mean
+            v[i] = square
+            top[i] = square if square > top[i] else top[i]
+            w[i] = w[i] * keep - lr * mean / (maths.square_root(top[i]) + epsilon)
+    else:
+        for i in range(n):
+            mean = m[i] + fresh_m * (g[i] - m[i])
+            square = v[i] + fresh_v * (g[i] * g[i] - v[i])
+            m[i] = mean
+            v[i] = square
+            w[i] = w[i] * keep - lr * mean / (maths.square_root(square) + epsilon)
+
+
+sgd = OptimizerKernel.make("sgd", sgd_step[float], sgd_step[double])
+rmsprop = OptimizerKernel.make("rmsprop", rmsprop_step[float], rmsprop_step[double])
+adam = OptimizerKernel.make("adam", adam_step[float], adam_step[double])

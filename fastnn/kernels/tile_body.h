@@ -1,0 +1,138 @@
+/* See tile.h, which includes this page once with REAL float and once with REAL double. */
+
+#ifdef FASTNN_VECTOR_BYTES
+typedef REAL NAME(vector) __attribute__((vector_size(FASTNN_VECTOR_BYTES)));
+typedef REAL NAME(loose) __attribute__((vector_size(FASTNN_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+#else
+typedef REAL NAME(vector);
+typedef REAL NAME(loose);
+#endif
+
+enum { NAME(LANES) = sizeof(NAME(vector)) / sizeof(REAL) };
+
+FASTNN_INLINE NAME(vector) NAME(load)(const REAL *p) { return *(const NAME(loose) *)p; }
+FASTNN_INLINE void NAME(store)(REAL *p, NAME(vector) v) { *(NAME(loose) *)p = v; }
+
+/* The first n lanes; what lies behind them in memory is neither read nor written. */
+FASTNN_INLINE NAME(vector) NAME(load_part)(const REAL *p, int n) {
+#if defined(FASTNN_VECTOR_BYTES) && defined(__AVX512F__)
+    return sizeof(REAL) == 4 ? (NAME(vector))_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p)
+                             : (NAME(vector))_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#elif defined(FASTNN_VECTOR_BYTES) && defined(__AVX__)
+    static const int mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+    const int words = (int)sizeof(REAL) / 4;
+    const __m256i chosen = _mm256_loadu_si256((const __m256i *)(mask + 8 - n * words));
+    return sizeof(REAL) == 4 ? (NAME(vector))_mm256_maskload_ps((const float *)p, chosen)
+                             : (NAME(vector))_mm256_maskload_pd((const double *)p, chosen);
+#else
+    NAME(vector) v;
+    memset(&v, 0, sizeof v);
+    memcpy(&v, p, (size_t)n * sizeof(REAL));
+    return v;
+#endif
+}
+
+FASTNN_INLINE void NAME(store_part)(REAL *p, NAME(vector) v, int n) {
+    memcpy(p, &v, (size_t)n * sizeof(REAL));
+}
+
+/* rows, vectors, part and columns are constants wherever this is called: the loops over them vanish and acc stays in
+   registers. part: lanes of the last vector that exist, 0 for all. */
+FASTNN_INLINE void NAME(tile)(
+    int rows, int vectors, int part, int by_column, int turned,
+    const REAL *const *a, ptrdiff_t first, const REAL *b, ptrdiff_t b_stride,
+    const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth) {
+    NAME(vector) acc[TILE_ROWS][ROW_VECTORS];
+    const REAL *row[TILE_ROWS];
+    ptrdiff_t k;
+    int i, v;
+
+    FASTNN_UNROLL
+    for (i = 0; i < rows; i++) {
+        if (!by_column) row[i] = a[i] + first;
+        FASTNN_UNROLL
+        for (v = 0; v < vectors; v++) {
+            const REAL *from = init + i * init_stride + v * NAME(LANES);
+            if (!init) acc[i][v] = (NAME(vector)){0};
+            else if (part && v == vectors - 1) acc[i][v] = NAME(load_part)(from, part);
+            else acc[i][v] = NAME(load)(from);
+        }
+    }
+    for (k = 0; k < depth; k++) {
+        NAME(vector) panel[ROW_VECTORS];
+        const REAL *column = by_column ? a[k] + first : NULL;
+        FASTNN_UNROLL
+        for (v = 0; v < vectors; v++)
+            panel[v] = part && v == vectors - 1 ? NAME(load_part)(b + v * NAME(LANES), part)
+                                                : NAME(load)(b + v * NAME(LANES));
+        b += b_stride;
+        FASTNN_UNROLL
+        for (i = 0; i < rows; i++) {
+            const REAL scalar = by_column ? column[i] : row[i][k];
+            FASTNN_UNROLL
+            for (v = 0; v < vectors; v++) acc[i][v] += panel[v] * scalar;
+        }
+    }
+    if (turned) {
+        REAL held[TILE_ROWS][TILE_VECTORS * NAME(LANES)];
+        const int columns = part ? (vectors - 1) * NAME(LANES) + part : vectors * NAME(LANES);
+        int j;
+        for (i = 0; i < rows; i++)
+            for (v = 0; v < vectors; v++) NAME(store)(held[i] + v * NAME(LANES), acc[i][v]);
+        for (j = 0; j < columns; j++, c += c_stride)
+            for (i = 0; i < rows; i++) c[i] = held[i][j];
+        return;
+    }
+    FASTNN_UNROLL
+    for (i = 0; i < rows; i++) {
+        FASTNN_UNROLL
+        for (v = 0; v < vectors; v++) {
+            REAL *to = c + i * c_stride + v * NAME(LANES);
+            if (part && v == vectors - 1) NAME(store_part)(to, acc[i][v], part);
+            else NAME(store)(to, acc[i][v]);
+        }
+    }
+}
+
+#define TILE_CASE(R, by_column, turned)                                                                              \
+    case R:                                                                                                          \
+        if (columns == 2 * NAME(LANES))                                                                              \
+            NAME(tile)(R, 2, 0, by_column, turned, a, first, b, b_stride, init, init_stride, c, c_stride, depth);    \
+        else if (columns > NAME(LANES))                                                                              \
+            NAME(tile)(R, 2, columns - NAME(LANES), by_column, turned, a, first, b, b_stride, init, init_stride, c,  \
+                       c_stride, depth);                                                                             \
+        else if (columns == NAME(LANES))                                                                             \
+            NAME(tile)(R, 1, 0, by_column, turned, a, first, b, b_stride, init, init_stride, c, c_stride, depth);    \
+        else                                                                                                         \
+            NAME(tile)(R, 1, columns, by_column, turned, a, first, b, b_stride, init, init_stride, c, c_stride,      \
+                       depth);                                                                                       \
+        break;
+
+/* rows: 1 .. TILE_ROWS; columns: 1 .. TILE_VECTORS * LANES. */
+#define TILE_KERNEL(name, by_column, turned)                                                                         \
+    static void NAME(name)(int rows, int columns, const REAL *const *a, ptrdiff_t first, const REAL *b,              \
+                           ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, \
+                           ptrdiff_t depth) {                                                                        \
+        switch (rows) {                                                                                              \
+            TILE_CASE(1, by_column, turned)                                                                          \
+            TILE_CASE(2, by_column, turned)                                                                          \
+            TILE_CASE(3, by_column, turned)                                                                          \
+            TILE_CASE(4, by_column, turned)                                                                          \
+            TILE_CASE(5, by_column, turned)                                                                          \
+            TILE_CASE(6, by_column, turned)                                                                          \
+        }                                                                                                            \
+    }
+
+TILE_KERNEL(tile_rows, 0, 0)
+TILE_KERNEL(tile_columns, 1, 0)
+TILE_KERNEL(tile_turned, 0, 1)
+
+/* One row and up to ROW_VECTORS whole vectors: many chains, so that one row does not wait for each addition. */
+static void NAME(tile_one_row)(const REAL *const *a, const REAL *b, ptrdiff_t b_stride, const REAL *init, REAL *c,
+                               ptrdiff_t depth, int vectors) {
+    if (vectors == 8) NAME(tile)(1, 8, 0, 0, 0, a, 0, b, b_stride, init, 0, c, 0, depth);
+    else NAME(tile)(1, 4, 0, 0, 0, a, 0, b, b_stride, init, 0, c, 0, depth);
+}
+
+#undef TILE_CASE
+#undef TILE_KERNEL

@@ -1,0 +1,93 @@
+"""The compiled parts of fastnn. All that is not compiled is declared in pyproject.toml.
+
+FASTNN_DEBUG=1      bounds checks on, no optimisation, debug symbols kept
+FASTNN_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer
+"""
+
+import os
+import platform
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("FASTNN_DEBUG", "") not in ("", "0")
+SANITIZE = os.environ.get("FASTNN_SANITIZE", "") not in ("", "0")
+MSVC = sys.platform == "win32"
+X86_64 = platform.machine().lower() in ("x86_64", "amd64")
+
+# Compiled once.
+COMMON = {
+    "fastnn.kernels": ["cpu", "kernel"],
+    "fastnn.engine": ["network", "ops"],
+}
+# Compiled once for each instruction set, under fastnn/kernels/_<set>/.
+KERNELS = ["activations", "gemm", "losses", "noise", "optimizers"]
+INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
+if X86_64:
+    INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": DEBUG,
+    "embedsignature": True,
+}
+
+if MSVC:
+    COMPILE = ["/Od", "/Zi"] if DEBUG else ["/O2"]
+    LINK: list[str] = []
+else:
+    # Neither of the two flags changes a value: they let the compiler vectorise a comparison and a square root.
+    COMPILE = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+    LINK = [] if sys.platform == "darwin" else ["-Wl,-s"]
+    if DEBUG:
+        COMPILE, LINK = ["-O0", "-g"], []
+    if SANITIZE:
+        flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+        COMPILE, LINK = ["-O1", "-g", *flags], flags
+
+
+def extension(name: str, source: str, flags: list[str]) -> Extension:
+    return Extension(
+        name,
+        [source],
+        include_dirs=["fastnn/engine", "fastnn/kernels"],
+        extra_compile_args=COMPILE + flags,
+        extra_link_args=LINK,
+        depends=[f"fastnn/kernels/{h}" for h in ("bits.h", "cpu.h", "tile.h", "tile_body.h")],
+    )
+
+
+def extensions() -> list[Extension]:
+    """Every extension, as C. One source gives several modules, so each set's C has a folder of its own."""
+    modules = cythonize(
+        [
+            extension(f"{package}.{name}", f"{package.replace('.', '/')}/{name}.pyx", [])
+            for package, names in COMMON.items()
+            for name in names
+        ],
+        build_dir="build/c",
+        compiler_directives=DIRECTIVES,
+    )
+    for isa, flags in INSTRUCTION_SETS.items():
+        modules += cythonize(
+            [extension(f"fastnn.kernels._{isa}.{name}", f"fastnn/kernels/{name}.pyx", flags) for name in KERNELS],
+            build_dir=f"build/c_{isa}",
+            compiler_directives=DIRECTIVES,
+        )
+    return modules
+
+
+class ParallelBuild(build_ext):
+    """As many compilers at once as there are processors."""
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.parallel = os.cpu_count()
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": ParallelBuild})
