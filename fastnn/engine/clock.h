@@ -14,15 +14,4 @@ static double seconds_now(void) {
 }
 #endif
 
-/* Fetch n bytes that will be read soon. */
-static void prefetch(const void *start, ptrdiff_t n) {
-#if defined(__GNUC__) || defined(__clang__)
-    const char *p = (const char *)start;
-    ptrdiff_t i;
-    for (i = 0; i < n; i += 64) __builtin_prefetch(p + i, 0, 2);
-#else
-    (void)start, (void)n;
-#endif
-}
-
 #endif

@@ -114,6 +114,7 @@ cdef class Network:
     cdef readonly Py_ssize_t units
     cdef public long long iterations    # optimizer steps done
     cdef public uint64_t seed           # of dropout's random numbers
+    cdef public object owned_by         # whoever set the loss and the optimizer last
 
     cdef Py_ssize_t count
     cdef void** op_list                 # the ops again, for code without the GIL
@@ -226,6 +227,10 @@ cdef class Network:
         for i in range(slots):
             self.slot_list[i] = <float*>address(self.slots[i], True)
         self.iterations = 0
+
+    def set_numbers(self, numbers):
+        """New numbers for the optimizer (its momentum, say); slots and steps stay."""
+        self.optimizer_numbers = Numbers(numbers)
 
     # Memory.
 

@@ -9,20 +9,13 @@ from importlib import import_module
 from fastnn.kernels import cpu
 
 
-def _choose() -> str:
-    supported: tuple[str, ...] = cpu.supported()
-    wanted = os.environ.get("FASTNN_ISA", "")
-    if not wanted:
-        return supported[0]
-    if wanted not in supported:
-        raise ImportError(
-            f"FASTNN_ISA={wanted!r}, but this processor runs {', '.join(sorted(supported))}; "
-            "name one of these, or unset FASTNN_ISA to have the best one chosen"
-        )
-    return wanted
-
-
-isa = _choose()
+named = os.environ.get("FASTNN_ISA", "")
+isa: str = named or cpu.supported()[0]
+if isa not in cpu.supported():
+    raise ImportError(
+        f"FASTNN_ISA={named!r}, but this processor runs {', '.join(cpu.supported())}; "
+        "name one of these, or unset FASTNN_ISA to have the best one chosen"
+    )
 
 _activations = import_module(f"fastnn.kernels._{isa}.activations")
 _gemm = import_module(f"fastnn.kernels._{isa}.gemm")

@@ -1,0 +1,30 @@
+"""What this installation of fastnn is and runs on."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import numpy as np
+
+from fastnn import kernels
+
+
+def show_config() -> dict[str, str]:
+    """Print, and give, the version, the instruction set in use and those that the processor runs."""
+    import fastnn
+
+    config = {
+        "fastnn": fastnn.__version__,
+        "instruction set": kernels.isa,
+        "supported here": ", ".join(kernels.cpu.supported()),
+        "chosen by": "FASTNN_ISA" if kernels.named else "the processor",
+        "threads": "1",
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+    width = max(map(len, config))
+    for name, value in config.items():
+        print(f"{name:<{width}}  {value}")
+    return config

@@ -1,0 +1,110 @@
+"""What a layer is: a declaration of sizes, names and defaults. Its arithmetic is an op of the engine."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from fastnn._table import Table
+from fastnn.initializers import Initializer
+from fastnn.regularizers import Regularizer
+from fastnn.typing import Array, FloatArray, Shape
+
+if TYPE_CHECKING:
+    from fastnn.models import Model
+
+
+class Parameter(NamedTuple):
+    """An array of weights that a layer has, in the order in which its op keeps them."""
+
+    name: str
+    shape: Shape
+    initializer: Initializer
+    regularizer: Regularizer | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer: a shape of one row in, a shape of one row out. It holds no arrays; the model that it is in does."""
+
+    table_name: ClassVar[str]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of one row out for one row in. ValueError where the layer cannot take it."""
+        return input_shape
+
+    def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
+        """The layer's weights for rows of `input_shape`."""
+        return ()
+
+    def op(self, input_shape: Shape) -> Any:
+        """The op that the layer becomes; None where rows pass through unchanged."""
+        return None
+
+    def config(self) -> dict[str, Any]:
+        """The layer as JSON: its class and its fields."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"class": self.table_name, **{name: _plain(value) for name, value in values.items()}}
+
+    # The weights, through the model that holds them.
+
+    def _set(self, name: str, value: object) -> None:
+        """Set a field while the layer is made, or what a model notes on it."""
+        object.__setattr__(self, name, value)
+
+    def _join(self, model: Model, index: int) -> None:
+        self._set("_place", (weakref.ref(model), index))
+
+    def _model_and_index(self) -> tuple[Model, int]:
+        reference, index = getattr(self, "_place", (lambda: None, 0))
+        model = reference()
+        if model is None:
+            raise ValueError(
+                f"layer {(getattr(self, 'name', None) or self.table_name)!r} has no weights yet; "
+                "add it to a model, and build that (an input shape, build() or fit())"
+            )
+        return model, index
+
+    def get_weights(self) -> list[FloatArray]:
+        """Copies of the layer's weights (a Dense layer's kernel and bias)."""
+        model, index = self._model_and_index()
+        return [array.copy() for array in model._layer_weights(index)]
+
+    def set_weights(self, weights: Sequence[Array]) -> None:
+        """Replace the layer's weights; as many arrays as ``get_weights`` gives, of the same shapes."""
+        model, index = self._model_and_index()
+        model._replace(model._layer_weights(index), weights)
+
+    def count_params(self) -> int:
+        """How many numbers the layer's weights hold."""
+        return sum(array.size for array in self.get_weights())
+
+
+LAYERS: Table[Layer] = Table("layer", Layer)
+
+
+def _plain(value: Any) -> Any:
+    """A field's value as JSON: units of the tables become their configurations."""
+    if hasattr(value, "table_name"):
+        return {"class": value.table_name, **{f.name: getattr(value, f.name) for f in fields(value)}}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def check_count(owner: object, name: str, value: object) -> int:
+    """`value` as a whole number of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{type(owner).__name__}: {name} must be a whole number, got {value!r}")
+    number = int(value.__index__())
+    if number < 1:
+        raise ValueError(f"{type(owner).__name__}: {name} must be at least 1, got {number}")
+    return number
+
+
+def check_shape(owner: object, name: str, shape: object) -> Shape:
+    """`shape` as a tuple of whole numbers of at least 1; a single number is a shape of one axis."""
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    if not sizes:
+        raise ValueError(f"{type(owner).__name__}: {name} must have at least one axis, got {shape!r}")
+    return tuple(check_count(owner, name, size) for size in sizes)

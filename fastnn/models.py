@@ -1,0 +1,460 @@
+"""Models: a list of layers, compiled into a network on first use, with Keras's methods."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from fastnn import random
+from fastnn.callbacks import Callback, History
+from fastnn.data import ArraySource, Source, write_predictions
+from fastnn.engine.network import Network
+from fastnn.layers import Input, Layer, Parameter
+from fastnn.store.model_file import load, save
+from fastnn.trainer import Trainer
+from fastnn.typing import Array, ArrayLike, FloatArray, Shape
+
+
+class Model:
+    """What can be compiled, fitted, evaluated, asked and saved. ``Sequential`` is the kind there is today."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or "sequential"
+        self.stop_training = False
+        self.history: History | None = None
+        self._layers: list[Layer] = []
+        self._names: list[str] = []
+        self._input_shape: Shape | None = None
+        self._shapes: list[Shape] = []  # of a row into each layer, then out of the last
+        self._network: Any = None
+        self._places: list[int | None] = []  # which op each layer became
+        self._trainer: Trainer | None = None
+
+    # Training.
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Iterable[Any] | None = None) -> None:
+        """Say how to train: an optimizer, a loss and metrics, each by name or as an object.
+
+        The optimizer starts afresh. ValueError for an unknown name or a missing loss.
+        """
+        self._trainer = Trainer(self, optimizer, loss, metrics)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer given to ``compile``, None before; its learning_rate may be changed between epochs."""
+        return None if self._trainer is None else self._trainer.optimizer
+
+    @property
+    def loss(self) -> Any:
+        """The loss given to ``compile``, None before."""
+        return None if self._trainer is None else self._trainer.loss
+
+    def _compiled(self, action: str) -> Trainer:
+        if self._trainer is None:
+            raise RuntimeError(
+                f"{action} needs a compiled model; call compile(optimizer, loss, metrics) first, "
+                "such as model.compile('adam', 'mean_squared_error')"
+            )
+        return self._trainer
+
+    def fit(
+        self,
+        x: ArrayLike | Source | None = None,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Iterable[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> History:
+        """Train for a number of epochs; gives a History, whose ``history`` has a list for each figure.
+
+        x: rows (rows, *input_shape) of any numeric type, or a source such as ``SQLDataset``, which brings its own y.
+        y: (rows,) or (rows, targets). batch_size: rows a step, 32. validation_split: share of the rows, the last ones,
+        kept for validation. validation_data: (x, y), (x, y, sample_weight) or a source. class_weight: class -> weight.
+        sample_weight: (rows,). Raises as ``Trainer.fit``; RuntimeError before ``compile``.
+        """
+        trainer = self._compiled("fit")
+        source = _source(x, y, sample_weight)
+        validation = None if validation_data is None else _validation(validation_data)
+        if validation_split and validation is None:
+            if not isinstance(source, ArraySource):
+                raise ValueError("validation_split works on arrays; pass validation_data for a source")
+            source, validation = source.split(validation_split)
+        return trainer.fit(
+            source,
+            epochs,
+            32 if batch_size is None else batch_size,
+            validation,
+            verbose=verbose,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            callbacks=callbacks,
+        )
+
+    def evaluate(
+        self,
+        x: ArrayLike | Source | None = None,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: ArrayLike | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics over rows: the loss alone, [loss, metric, ...], or a dict.
+
+        batch_size: rows that are read at a time from a source; the result does not depend on it.
+        """
+        trainer = self._compiled("evaluate")
+        figures = trainer.evaluate(_source(x, y, sample_weight), batch_size or 32, verbose)
+        if return_dict:
+            return figures
+        loss = figures.pop("loss")
+        return [loss, *figures.values()] if figures else loss
+
+    def train_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
+        trainer = self._compiled("train_on_batch")
+        source = _source(x, y, sample_weight)
+        history = trainer.fit(source, 1, source.rows or 1, shuffle=False, class_weight=class_weight)
+        figures = {name: values[0] for name, values in history.history.items()}
+        if return_dict:
+            return figures
+        loss = figures.pop("loss")
+        return [loss, *figures.values()] if figures else loss
+
+    # Predicting.
+
+    def predict(
+        self, x: ArrayLike | Source, batch_size: int | None = None, verbose: int | str = 0
+    ) -> FloatArray:
+        """The output for each row: float32 (rows, units). x: (rows, *input_shape) or a source.
+
+        batch_size: rows that are read at a time from a source; the result does not depend on it. RuntimeError before
+        the model is built, ValueError for rows of another shape.
+        """
+        network = self._network
+        if network is None:
+            raise RuntimeError("predict needs a built model; give the first layer an input_shape, or call fit first")
+        if isinstance(x, np.ndarray) and x.dtype == np.float32 and x.ndim == 2 and x.flags.c_contiguous:
+            if x.shape[1] == network.inputs and len(self._shapes[0]) == 1 and len(x):
+                return network.predict(x)  # type: ignore[no-any-return]
+        source = x if isinstance(x, Source) else ArraySource(x)
+        self._check_rows(source.input_shape, "x")
+        return np.concatenate([network.predict(page.x) for page in source.pages(batch_size or 1024)])
+
+    __call__ = predict
+
+    def predict_sql(
+        self,
+        sql: str,
+        con: Any,
+        *,
+        into: str,
+        key: str,
+        params: Any = None,
+        kind: str | None = None,
+    ) -> int:
+        """Predict the rows of a SQLite query and write them into the new table `into`; gives how many.
+
+        The query returns the column `key` and the features. The table has key, prediction and probability; kind is
+        "classes" for several outputs, "binary" for one sigmoid output and "values" otherwise. See
+        ``fastnn.data.write_predictions``.
+        """
+        if self._network is None:
+            raise RuntimeError("predict_sql needs a built model; call fit first")
+        if kind is None:
+            binary = self._last_activation() == "sigmoid"
+            kind = "classes" if self._network.units > 1 else "binary" if binary else "values"
+        return write_predictions(self.predict, sql, con, into=into, key=key, params=params, kind=kind)
+
+    # Building.
+
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Make the weights. input_shape: of one row, or with the leading None that Keras writes for the rows.
+
+        ValueError where a layer cannot take what the one before gives.
+        """
+        shape = self._input_shape
+        if input_shape is not None:
+            sizes = tuple(input_shape)
+            if sizes and sizes[0] is None:
+                sizes = sizes[1:]
+            shape = Input(sizes).shape  # type: ignore[arg-type]
+        if shape is None:
+            raise ValueError("the input shape is unknown; give the first layer an input_shape, or build(input_shape)")
+        self._check_shapes(shape)
+        ops: list[Any] = []
+        places: list[int | None] = []
+        for layer, row in zip(self._layers, self._shapes, strict=False):
+            op = layer.op(row)
+            places.append(None if op is None else len(ops))
+            if op is not None:
+                ops.append(op)
+        if not ops:
+            raise ValueError(f"model {self.name!r} has no layer that computes anything; add a Dense layer")
+        network = Network(ops)
+        generator = random.generator()
+        network.seed = int(generator.integers(2**63))
+        self._input_shape, self._network, self._places = shape, network, places
+        for index, layer in enumerate(self._layers):
+            layer._join(self, index)
+            pairs = zip(self._layer_weights(index), layer.parameters(self._shapes[index]), strict=True)
+            for array, parameter in pairs:
+                array[...] = parameter.initializer(parameter.shape, generator)
+
+    def _check_shapes(self, shape: Shape) -> None:
+        """Follow one row through the layers."""
+        shapes = [shape]
+        for layer, name in zip(self._layers, self._names, strict=True):
+            try:
+                shapes.append(layer.output_shape(shapes[-1]))
+            except ValueError as error:
+                raise ValueError(f"layer {name!r}: {error}") from None
+        self._shapes = shapes
+
+    def _ensure_built(self, input_shape: Shape) -> None:
+        if self._network is None:
+            self.build(input_shape if self._input_shape is None else None)
+
+    def _check_rows(self, shape: Shape, what: str) -> None:
+        expected = self._shapes[0]
+        if shape != expected:
+            layer, name = self._layers[0], self._names[0]
+            raise ValueError(
+                f"{type(layer).__name__} {name!r} expects {_described(expected)}, got {_described(shape)} in {what}; "
+                "check the columns of the data, or input_shape"
+            )
+
+    def _last_activation(self) -> str:
+        """Name of the activation that the network ends in."""
+        activation = getattr(self._computing_layers()[-1], "activation", None)
+        return "linear" if activation is None else activation.table_name
+
+    def _computing_layers(self) -> list[Layer]:
+        return [layer for layer, place in zip(self._layers, self._places, strict=True) if place is not None]
+
+    def _parameters(self, index: int) -> list[tuple[int, Parameter]]:
+        """A layer's parameters with their offsets in the flat vector."""
+        place = self._places[index]
+        offset = 0 if place is None else self._network.ops[place].start
+        result = []
+        for parameter in self._layers[index].parameters(self._shapes[index]):
+            result.append((offset, parameter))
+            offset += prod(parameter.shape)
+        return result
+
+    def _views(self, index: int, flat: FloatArray) -> list[FloatArray]:
+        """A layer's part of a flat vector, as one array for each parameter; views, not copies."""
+        return [
+            flat[start : start + prod(parameter.shape)].reshape(parameter.shape)
+            for start, parameter in self._parameters(index)
+        ]
+
+    def _layer_weights(self, index: int) -> list[FloatArray]:
+        return self._views(index, self._network.parameters)
+
+    def _penalties(self) -> list[tuple[int, int, float, float]]:
+        """(start, stop, l1, l2) of each regularised parameter."""
+        return [
+            (start, start + prod(parameter.shape), *parameter.regularizer.numbers())
+            for index in range(len(self._layers))
+            for start, parameter in self._parameters(index)
+            if parameter.regularizer is not None
+        ]
+
+    # Weights.
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, without Input."""
+        return [layer for layer in self._layers if not isinstance(layer, Input)]
+
+    @property
+    def built(self) -> bool:
+        """Whether the weights exist."""
+        return self._network is not None
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """(None, ...): the shape of the rows that the model reads."""
+        if self._input_shape is None:
+            raise ValueError("the input shape is unknown until the model is built")
+        return (None, *self._input_shape)
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """(None, ...): the shape of what the model gives."""
+        if not self.built:
+            raise ValueError("the output shape is unknown until the model is built")
+        return (None, *self._shapes[-1])
+
+    def _weights(self) -> list[FloatArray]:
+        if not self.built:
+            raise ValueError("the model has no weights yet; give the first layer an input_shape, call build() or fit()")
+        return [array for index in range(len(self._layers)) for array in self._layer_weights(index)]
+
+    def get_weights(self) -> list[FloatArray]:
+        """Copies of all weights, layer by layer: kernel, bias, kernel, bias, ..."""
+        return [array.copy() for array in self._weights()]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Replace all weights; arrays as ``get_weights`` gives them. ValueError, and no change, where one differs."""
+        self._replace(self._weights(), weights)
+
+    def _replace(self, targets: list[FloatArray], weights: Sequence[ArrayLike]) -> None:
+        if len(weights) != len(targets):
+            raise ValueError(f"expected {len(targets)} arrays of weights, got {len(weights)}")
+        new = [np.asarray(array, dtype=np.float32) for array in weights]
+        for number, (array, target) in enumerate(zip(new, targets, strict=True)):
+            if array.shape != target.shape:
+                raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")
+        for array, target in zip(new, targets, strict=True):
+            target[...] = array
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        return sum(array.size for array in self._weights())
+
+    def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
+        """Print the layers, what they give and how many parameters they have."""
+        if not self.built and self._input_shape is not None:
+            self.build()
+        rows = [("Layer (type)", "Output shape", "Parameters")]
+        total = 0
+        for index, (layer, name) in enumerate(zip(self._layers, self._names, strict=True)):
+            if isinstance(layer, Input):
+                continue
+            shape, count = "?", "0 (not built)"
+            if self.built:
+                size = sum(array.size for array in self._layer_weights(index))
+                shape, count = str((None, *self._shapes[index + 1])), f"{size:,}"
+                total += size
+            rows.append((f"{name} ({type(layer).__name__})", shape, count))
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}   {c:>{widths[2]}}" for a, b, c in rows]
+        lines.insert(1, "-" * len(lines[0]))
+        text = "\n".join([f"Model: {self.name!r}", "", *lines, "", f"Total parameters: {total:,} ({total * 4:,} bytes)"])
+        (print_fn or _write)(text)
+
+    # Files.
+
+    def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+        """Write layers, weights, and what ``compile`` was given with the optimizer's state to one file.
+
+        The layout is safetensors: data only, any name. The file is replaced whole or not at all. FileExistsError
+        where it exists and overwrite is False; ValueError before the model is built.
+        """
+        save(self, filepath, overwrite)
+
+
+class Sequential(Model):
+    """Layers one after the other: ``Sequential([Dense(32, "relu", input_dim=784), Dense(10, "softmax")])``.
+
+    The weights are made when the input shape is known: from the first layer, from ``build``, or from the first rows.
+    """
+
+    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
+        super().__init__(name)
+        for layer in layers or ():
+            self.add(layer)
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer at the end. The weights of a built model stay; TypeError for what is no layer."""
+        if not isinstance(layer, Layer):
+            raise TypeError(f"a layer must be a fastnn.layers.Layer object, got {layer!r}")
+        if any(layer is other for other in self._layers):
+            raise ValueError(f"this {type(layer).__name__} is in the model already; make a second one")
+        if isinstance(layer, Input) and self._layers:
+            raise ValueError("Input must be the first layer")
+        name = self._name_for(layer)
+        given = getattr(layer, "input_shape", None)
+        if self._layers and given is not None and self._input_shape is not None:
+            self._check_shapes(self._input_shape)
+            if self._shapes[-1] != given:
+                raise ValueError(
+                    f"{type(layer).__name__} {name!r} has input_shape {given}, but the layer before it gives "
+                    f"{self._shapes[-1]}; leave input_shape out"
+                )
+        kept = self.get_weights() if self.built else None
+        self._layers.append(layer)
+        self._names.append(name)
+        try:
+            if len(self._layers) == 1 and given is not None:
+                self._input_shape = given
+            if self._input_shape is not None:
+                self._check_shapes(self._input_shape)
+        except ValueError:
+            del self._layers[-1], self._names[-1]
+            raise
+        if kept is not None:
+            self.build()
+            for target, array in zip(self._weights(), kept, strict=False):
+                target[...] = array
+        elif self._input_shape is not None and not isinstance(layer, Input):
+            self._network = None
+
+    def _name_for(self, layer: Layer) -> str:
+        given: str | None = getattr(layer, "name", None)
+        if given is not None:
+            if given in self._names:
+                raise ValueError(f"the model has a layer called {given!r} already; give this one another name")
+            return given
+        number, name = 0, layer.table_name
+        while name in self._names:
+            number += 1
+            name = f"{layer.table_name}_{number}"
+        return name
+
+
+def load_model(filepath: str | PathLike[str]) -> Sequential:
+    """The model that ``save`` wrote, compiled as it was. Runs no code from the file.
+
+    FileNotFoundError; ValueError where the file is damaged, truncated or not a fastnn model.
+    """
+    return load(filepath, Sequential)
+
+
+def _source(x: Any, y: Any, sample_weight: Any) -> Source:
+    if isinstance(x, Source):
+        if y is not None or sample_weight is not None:
+            raise ValueError("a source brings its own targets and weights; leave y and sample_weight out")
+        return x
+    if x is None:
+        raise ValueError("x is missing; pass arrays x and y, or a source such as SQLDataset")
+    return ArraySource(x, y, sample_weight)
+
+
+def _validation(data: Any) -> Source:
+    if isinstance(data, Source):
+        return data
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ValueError("validation_data must be (x, y), (x, y, sample_weight) or a source")
+    return _source(*data, *[None] * (3 - len(data)))
+
+
+def _described(shape: Shape) -> str:
+    return f"{shape[0]} features" if len(shape) == 1 else f"rows of shape {shape}"
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+__all__ = ["Array", "Model", "Sequential", "load_model"]

@@ -1,0 +1,250 @@
+"""The trainer: epochs over a source of rows, with validation, history and callbacks.
+
+``Model.fit`` makes a source of what it is given and calls ``Trainer.fit``; both are the same machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import callbacks as _callbacks
+from fastnn import losses, metrics as _metrics, optimizers, random
+from fastnn.data import ClassWeighted, Page, Source
+from fastnn.progress import Progress
+
+if TYPE_CHECKING:
+    from fastnn.models import Model
+
+Figures = dict[str, float]
+
+
+class Trainer:
+    """Trains a model: ``Trainer(model, "adam", "mse").fit(source, epochs=5)``.
+
+    optimizer, loss: a name or an object. metrics: names or objects; "accuracy" fits itself to the data. callbacks are
+    called at every fit. ValueError for an unknown name, TypeError for what cannot be one.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Iterable[Any] | None = None,
+        callbacks: Iterable[_callbacks.Callback] | None = None,
+    ) -> None:
+        if loss is None:
+            raise ValueError("a loss is needed to train; name one, such as 'mean_squared_error'")
+        if isinstance(metrics, str):
+            raise TypeError(f"metrics must be a list of names or objects, got {metrics!r}; write [{metrics!r}]")
+        self.model = model
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = losses.get(loss)
+        self.metrics = list(metrics or [])
+        for metric in self.metrics:
+            if metric not in ("accuracy", "acc"):
+                _metrics.get(metric)
+        self.callbacks = _callbacks.checked(callbacks)
+        self._network: Any = None
+        self._names: list[str] = []
+        self._settled: tuple[Any, ...] = ()
+
+    def fit(
+        self,
+        source: Source,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation: Source | None = None,
+        *,
+        verbose: int | str = 0,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        callbacks: Iterable[_callbacks.Callback] | None = None,
+    ) -> _callbacks.History:
+        """Train for `epochs` passes over `source`; gives the history.
+
+        Raises ValueError for rows that do not fit the model, for labels out of range and for NaN in the data, and
+        FloatingPointError where the loss overflows; the weights are then those before the bad batch. KeyboardInterrupt
+        comes out between two batches.
+        """
+        epochs, batch_size = _count("epochs", epochs), _count("batch_size", batch_size)
+        network = self.ready(source)
+        if validation is not None:
+            self._check(validation, "validation data")
+        if class_weight is not None:
+            source = ClassWeighted(source, class_weight)
+        history = _callbacks.History()
+        called = [*self.callbacks, *_callbacks.checked(callbacks), history]
+        for callback in called:
+            callback.set_model(self.model)
+            callback.set_params({"epochs": epochs, "batch_size": batch_size, "verbose": verbose})
+        progress = Progress(verbose, epochs)
+        rng = random.generator() if shuffle else None
+        self.model.stop_training = False
+        self.model.history = history
+        logs: Figures = {}
+        for callback in called:
+            callback.on_train_begin()
+        for epoch in range(epochs):
+            for callback in called:
+                callback.on_epoch_begin(epoch)
+            if progress.level:
+                progress.begin(epoch, source.rows, batch_size)
+            rows, logs = self._epoch(network, source, batch_size, rng, progress if progress.level else None)
+            if validation is not None:
+                logs.update({f"val_{name}": value for name, value in self.evaluate(validation).items()})
+            if progress.level:
+                progress.end(rows, logs)
+            for callback in called:
+                callback.on_epoch_end(epoch, logs)
+            if self.model.stop_training:
+                break
+        for callback in called:
+            callback.on_train_end(logs)
+        return history
+
+    def _epoch(
+        self, network: Any, source: Source, batch_size: int, rng: np.random.Generator | None, progress: Progress | None
+    ) -> tuple[int, Figures]:
+        """One pass over the source: how many rows, and the figures."""
+        rows, loss = 0, 0.0
+        sums = [0.0] * len(self._names)
+        rate = float(self.optimizer.learning_rate)
+        for page in source.pages(batch_size, rng):
+            if progress is not None:
+                progress.pages_done(rows)
+            done, page_loss, page_sums, went_well = network.fit_epoch(
+                page.x, page.y, page.weight, page.order, batch_size, rate, progress
+            )
+            if not went_well:
+                raise self._explained(page, done, min(batch_size, len(page.x) - done), rows)
+            rows += done
+            loss += page_loss
+            sums = [a + b for a, b in zip(sums, page_sums, strict=True)]
+        return rows, self._figures(rows, loss, sums)
+
+    def evaluate(self, source: Source, batch_size: int = 1024, verbose: int | str = 0) -> Figures:
+        """Loss and metrics over the rows of `source`, penalties included; dropout does nothing.
+
+        ValueError for labels out of range and for NaN in the data.
+        """
+        network = self.ready(source)
+        progress = Progress(verbose, None)
+        progress.begin(0, source.rows, batch_size)
+        rows, loss = 0, 0.0
+        sums = [0.0] * len(self._names)
+        for page in source.pages(batch_size):
+            progress.pages_done(rows)
+            page_loss, page_sums = network.evaluate(page.x, page.y, page.weight, progress)
+            if not np.isfinite(page_loss):
+                problem = self._problem(page, np.arange(len(page.x)), rows)
+                if problem is not None:
+                    raise ValueError(problem)
+            rows += len(page.x)
+            loss += page_loss
+            sums = [a + b for a, b in zip(sums, page_sums, strict=True)]
+        figures = self._figures(rows, loss, sums)
+        figures["loss"] += network.penalty_value()
+        progress.end(rows, figures)
+        return figures
+
+    def _figures(self, rows: int, loss: float, sums: list[float]) -> Figures:
+        figures = {name: total / rows for name, total in zip(self._names, sums, strict=True)}
+        figures["loss"] = loss / rows
+        return figures
+
+    # Making ready.
+
+    def ready(self, source: Source) -> Any:
+        """The model's network, built for the source's rows and told what to train for."""
+        self.model._ensure_built(source.input_shape)
+        self._check(source, "data")
+        network = self.model._network
+        settled = (self.optimizer, self.optimizer.numbers(), self.optimizer.slots, self.loss)
+        if self._network is not network or network.owned_by is not self or self._settled != settled:
+            self._settle(network)
+            self._settled = settled
+        return network
+
+    def _settle(self, network: Any) -> None:
+        units = network.units
+        targets = self.loss.targets(units)
+        resolved = [_metrics.resolve(metric, targets, units) for metric in self.metrics]
+        kernel, fused = self.loss.kernel_for(self.model._last_activation())
+        network.set_loss(
+            kernel,
+            self.loss.numbers(),
+            targets,
+            fused,
+            self.loss.logits,
+            [(metric.kernel, metric.numbers()) for _, metric in resolved],
+            self.model._penalties(),
+        )
+        self._names = [name for name, _ in resolved]
+        slots = self.optimizer.slots
+        if network.owned_by is not self or self._network is not network or len(network.slots) != len(slots):
+            network.set_optimizer(self.optimizer.kernel, self.optimizer.numbers(), len(slots))
+            network.owned_by = self
+        else:
+            network.set_numbers(self.optimizer.numbers())
+        self._network = network
+
+    def _check(self, source: Source, what: str) -> None:
+        model = self.model
+        model._check_rows(source.input_shape, what)
+        units = model._network.units
+        targets = self.loss.targets(units)
+        if source.targets == 0:
+            raise ValueError(f"{what} without targets: pass y, or name the target column")
+        if source.targets != targets:
+            name = type(self.loss).__name__
+            hint = ""
+            if targets == 1 and source.targets == units:
+                hint = "; for one-hot targets use categorical_crossentropy"
+            elif source.targets == 1 and units > 1:
+                hint = "; for class numbers use sparse_categorical_crossentropy"
+            raise ValueError(
+                f"{what}: y has {source.targets} column(s), but {name} with {units} output(s) expects {targets}{hint}"
+            )
+
+    # Explaining.
+
+    def _explained(self, page: Page, start: int, count: int, before: int) -> Exception:
+        """Why the loss of rows start:start + count of a page is not finite."""
+        rows = np.arange(start, start + count) if page.order is None else page.order[start : start + count]
+        problem = self._problem(page, rows, before)
+        if problem is not None:
+            return ValueError(problem)
+        return FloatingPointError(
+            f"the loss is not finite after {self._network.iterations} steps, though the data is: training diverged; "
+            "lower learning_rate, or standardise x. The weights are those before this batch"
+        )
+
+    def _problem(self, page: Page, rows: Any, before: int) -> str | None:
+        """What is wrong with some rows' numbers, or None; rows are counted from the source's first."""
+        rows = np.sort(rows)
+        if page.y is not None:
+            counted = rows if page.weight is None else rows[page.weight[rows] != 0]
+            problem = losses.bad_targets(self.loss, page.y[counted], self._network.units, counted + before)
+            if problem is not None:
+                return problem
+        bad = np.argwhere(~np.isfinite(page.x[rows]))
+        if len(bad):
+            row, column = (int(i) for i in bad[0])
+            value = page.x[rows[row], column]
+            return (
+                f"x has {value} at row {int(rows[row]) + before}, column {column}; remove that row or fill it in "
+                "before training"
+            )
+        return None
+
+
+def _count(name: str, value: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return int(value)
