@@ -1,0 +1,216 @@
+"""One SELECT on one SQLite database: its column names, and its rows as they stream.
+
+sqlite3 is imported where it is used, because importing fastnn must not pay for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+
+    Connection: TypeAlias = sqlite3.Connection | str | os.PathLike[str]
+    Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
+    Fetch: TypeAlias = Callable[[int], list[tuple[Any, ...]]]
+
+# What SQL is made of, as far as one must know it to see where a statement ends. An unclosed
+# string falls to the last line, one character at a time; SQLite then says what is wrong.
+_TOKEN = re.compile(
+    r"""(?P<nothing> \s+ | --[^\n]* | /\*.*?(?:\*/|\Z) | ; )
+      | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
+      | \w+ | .""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class Query:
+    """A SELECT, where it runs, and the names of its columns (read without running it).
+
+    con: an open sqlite3.Connection, the path of a database file, or a sqlite:///path URL.
+
+    Raises FileNotFoundError for a missing file, TypeError for a wrong type, and ValueError for
+    what SQLite refuses, for what is not one SELECT, and for two columns of one name.
+    """
+
+    def __init__(self, sql: str, con: Connection, params: Params = None) -> None:
+        self.sql = _only_select(sql)
+        self._params = _copied(params)
+        self.con = located(con)
+        with connected(self.con) as connection:
+            self.columns = self._read_columns(connection)
+        twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"the query gives more than one column the name {twice[0]!r}; its columns are "
+                f"{listed(self.columns)}; rename one with AS"
+            )
+
+    @contextmanager
+    def rows(self, connection: sqlite3.Connection) -> Iterator[Fetch]:
+        """Run the query: gives a function that fetches the next n rows, or fewer at the end."""
+        with ExitStack() as stack:
+            with self._explained("the query failed"):
+                cursor = stack.enter_context(plain_cursor(connection))
+                cursor.execute(self.sql, self._params)
+            names = tuple(column[0] for column in cursor.description)
+            if names != self.columns:
+                raise ValueError(
+                    f"the query's columns have changed: they were {listed(self.columns)} and are "
+                    f"now {listed(names)}; start again, or name the columns in the query"
+                )
+            fetched = 0
+
+            def fetch(n: int) -> list[tuple[Any, ...]]:
+                nonlocal fetched
+                failed = f"the query failed after {fetched} rows"
+                with plain_text(connection), self._explained(failed):
+                    rows: list[tuple[Any, ...]] = cursor.fetchmany(n)
+                fetched += len(rows)
+                return rows
+
+            yield fetch
+
+    def _read_columns(self, connection: sqlite3.Connection) -> tuple[str, ...]:
+        import sqlite3
+
+        with self._explained("the query cannot be used"), plain_cursor(connection) as cursor:
+            # As a subquery, only a SELECT compiles; but its columns may be named differently.
+            cursor.execute(f"SELECT 1 FROM ({self.sql}\n) LIMIT 0", self._params)
+            try:
+                cursor.execute(f"{self.sql}\nLIMIT 0", self._params)
+            except sqlite3.OperationalError:
+                # It has a LIMIT of its own: SQLite must run it up to its first row.
+                cursor.execute(self.sql, self._params)
+            return tuple(column[0] for column in cursor.description)
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        import sqlite3
+
+        try:
+            yield
+        except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
+            raise ValueError(f"{what}; SQLite says: {error}; the query is: {self.sql}") from error
+
+
+def located(con: Connection) -> sqlite3.Connection | str:
+    """Check `con`; return the connection itself, or the absolute path of its database file."""
+    import sqlite3
+
+    if isinstance(con, sqlite3.Connection):
+        return con
+    if not isinstance(con, str | os.PathLike):
+        raise TypeError(
+            "con must be an open sqlite3.Connection, a path or a sqlite:///path URL, got "
+            f"{type(con).__name__}"
+        )
+    path: str = os.fsdecode(con)
+    scheme, is_url, rest = path.partition("://")
+    if is_url:
+        # As SQLAlchemy writes it: sqlite:///relative, sqlite:////absolute.
+        if scheme != "sqlite" or not rest.startswith("/") or "?" in rest:
+            raise ValueError(
+                f"con must be an SQLite database, as sqlite:///path without options, got {con!r}"
+            )
+        path = rest[1:]
+    if path in ("", ":memory:"):
+        raise ValueError(
+            f"con is {con!r}, which would be a new and empty database; pass the open "
+            "sqlite3.Connection that holds the data"
+        )
+    _must_exist(path)
+    return os.path.abspath(path)
+
+
+@contextmanager
+def connected(
+    con: sqlite3.Connection | str, *, write: bool = False
+) -> Iterator[sqlite3.Connection]:
+    """Open the file `con`, and close it afterwards; a connection is lent as it is, and kept."""
+    import sqlite3
+    from pathlib import Path
+
+    if isinstance(con, sqlite3.Connection):
+        yield con
+        return
+    _must_exist(con)
+    # mode: a plain connect would create a missing file.
+    uri = f"{Path(con).as_uri()}?mode={'rw' if write else 'ro'}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    except sqlite3.Error as error:
+        raise ValueError(f"cannot open the database {con!r}; SQLite says: {error}") from error
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def plain_cursor(connection: sqlite3.Connection) -> Iterator[sqlite3.Cursor]:
+    """Lend a cursor that gives tuples, whatever row_factory the user has set."""
+    import sqlite3
+
+    cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None
+    try:
+        yield cursor
+    finally:
+        # It raises where the user has closed the connection in between.
+        with suppress(sqlite3.ProgrammingError):
+            cursor.close()
+
+
+@contextmanager
+def plain_text(connection: sqlite3.Connection) -> Iterator[None]:
+    """Fetch text as str, whatever text_factory the user has set; as bytes it would be a blob."""
+    theirs, connection.text_factory = connection.text_factory, str
+    try:
+        yield
+    finally:
+        connection.text_factory = theirs
+
+
+def quoted(name: str) -> str:
+    """Return `name` as an SQL identifier, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message."""
+    return ", ".join(map(repr, names))
+
+
+def _must_exist(path: str) -> None:
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"there is no database file {os.path.abspath(path)!r}; check the path "
+            "(fastnn reads databases and never creates one)"
+        )
+
+
+def _copied(params: Params) -> tuple[Any, ...] | dict[str, Any]:
+    if isinstance(params, Mapping):
+        return dict(params)
+    if params is None or (isinstance(params, Sequence) and not isinstance(params, str | bytes)):
+        return tuple(params or ())
+    raise TypeError(
+        f"params must be a sequence or a mapping, got {params!r}; for one value, write [{params!r}]"
+    )
+
+
+def _only_select(sql: str) -> str:
+    """Return the statement without the semicolon and the comments behind it."""
+    if not isinstance(sql, str):
+        raise TypeError(f"sql must be a string, got {type(sql).__name__}")
+    tokens = [token for token in _TOKEN.finditer(sql) if token["nothing"] is None]
+    first = tokens[0].group() if tokens else ""
+    if first.upper() not in ("SELECT", "WITH", "VALUES"):
+        raise ValueError(f"sql must be one SELECT, got {sql!r}; to read a table: SELECT * FROM ...")
+    return sql[: tokens[-1].end()]

@@ -1,0 +1,169 @@
+"""What a source of rows is: a shape, a length, and pages of float32 rows."""
+
+from __future__ import annotations
+
+import numbers
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+class Page(NamedTuple):
+    """Rows that lie in memory together; one epoch runs over one page after the other.
+
+    Shapes: `x` (rows, features), float32, C-contiguous; `y` (rows, targets), float32, or None;
+    `weight` (rows,), float32, or None for a weight of 1 each; `order` (rows,), a permutation of
+    0 .. rows - 1 as np.intp, or None for the rows as they lie.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32] | None
+    weight: NDArray[np.float32] | None
+    order: NDArray[np.intp] | None
+
+
+class Source(ABC):
+    """Rows for `fit`, `evaluate` and `predict`, one page at a time.
+
+    `input_shape` is the shape of one row, such as (64,) or (28, 28); a page holds it flattened.
+    `targets` is the number of target columns, 0 where there are none.
+    """
+
+    input_shape: tuple[int, ...]
+    targets: int
+
+    @property
+    @abstractmethod
+    def rows(self) -> int | None:
+        """The number of rows; None while it is not yet known."""
+
+    @abstractmethod
+    def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
+        """Every row once. All pages but the last hold a multiple of `batch_size` rows.
+
+        batch_size: a whole number, at least 1. rng: what shuffles; None keeps the rows in order.
+        The same generator state gives the same order.
+        """
+
+
+class ClassWeighted(Source):
+    """The rows of another source, each weighted by its class: weight · class_weight[label].
+
+    The label is the whole number in a single target column, or the place of the largest of
+    several (one-hot) columns. class_weight: a dict of label -> weight; a weight is finite and not
+    negative; a class that is absent weighs 1.
+
+    Raises ValueError for a `class_weight` that is not such a dict, for a source without targets,
+    and while the pages are read for a label that is not a whole number.
+    """
+
+    def __init__(self, source: Source, class_weight: Mapping[int, float]) -> None:
+        if source.targets == 0:
+            raise ValueError("class_weight needs a label for each row, but the data has no targets")
+        weights = _checked_class_weight(class_weight)
+        if source.targets > 1:
+            for label in weights:
+                if not 0 <= label < source.targets:
+                    raise ValueError(
+                        f"class_weight names class {label}, but one-hot targets with "
+                        f"{source.targets} columns have classes 0 to {source.targets - 1}"
+                    )
+        self.source = source
+        self.input_shape = source.input_shape
+        self.targets = source.targets
+        self._labels = np.array(sorted(weights), dtype=np.float64)
+        self._weights = np.array([weights[label] for label in sorted(weights)], dtype=np.float32)
+
+    @property
+    def rows(self) -> int | None:
+        """The number of rows of the source inside."""
+        return self.source.rows
+
+    def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
+        """Give the pages of the source inside, with their weights multiplied."""
+        first = 0
+        for page in self.source.pages(batch_size, rng):
+            assert page.y is not None
+            weight = self._weigh(page.y, first)
+            if page.weight is not None:
+                weight *= page.weight
+            first += len(page.x)
+            yield page._replace(weight=weight)
+
+    def _weigh(self, y: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+        if self.targets > 1:
+            labels = y.argmax(axis=1).astype(np.float64)
+        else:
+            labels = y[:, 0].astype(np.float64)
+            # Infinity equals its own floor, and NaN equals nothing.
+            whole = np.isfinite(labels) & (np.floor(labels) == labels)
+            if not whole.all():
+                row = int(np.flatnonzero(~whole)[0])
+                raise ValueError(
+                    f"class_weight expects whole numbers as labels, got {labels[row]:g} in row "
+                    f"{first + row} (the first row is 0); for a regression use sample_weight"
+                )
+        weight = np.ones(len(labels), dtype=np.float32)
+        if len(self._labels):
+            place = np.searchsorted(self._labels, labels).clip(max=len(self._labels) - 1)
+            known = self._labels[place] == labels
+            weight[known] = self._weights[place[known]]
+        return weight
+
+
+def checked_batch_size(batch_size: int) -> int:
+    """Return `batch_size` as an int; TypeError or ValueError unless a whole number of 1 or more."""
+    try:
+        size = operator.index(batch_size)
+    except TypeError:
+        raise TypeError(f"batch_size must be a whole number, got {batch_size!r}") from None
+    if size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {size}")
+    return size
+
+
+def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.intp] | None:
+    """Draw the order of a page's rows: a permutation, or None without a generator."""
+    return None if rng is None else rng.permutation(rows).astype(np.intp, copy=False)
+
+
+def _checked_class_weight(class_weight: Mapping[int, float]) -> dict[int, float]:
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(
+            "class_weight must be a dict of label -> weight such as {0: 1.0, 1: 5.0}, got "
+            f"{class_weight!r}"
+        )
+    checked: dict[int, float] = {}
+    for label, weight in class_weight.items():
+        try:
+            label = operator.index(label)
+        except TypeError:
+            raise ValueError(
+                f"class_weight expects whole numbers as labels, got {label!r}; "
+                "use the numbers that the targets hold"
+            ) from None
+        value = _number(weight)
+        if not 0 <= value <= FLOAT32_MAX:
+            raise ValueError(
+                f"class_weight of class {label} must be a finite number, 0 or more, got {weight!r}"
+            )
+        checked[label] = value
+    return checked
+
+
+def _number(value: object) -> float:
+    """Return `value` as a float, NaN for what is no number (float() alone would take "2")."""
+    try:
+        return float(value) if isinstance(value, numbers.Real) else float("nan")
+    except OverflowError:
+        return float("inf")

@@ -1,0 +1,205 @@
+"""Rows straight from an SQLite database."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._rows import Converter
+from ._sqlite import Query, connected, listed
+from .source import FLOAT32_MAX, Page, Source, checked_batch_size, row_order
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from numpy.typing import NDArray
+
+    from ._sqlite import Connection, Params
+
+    _Window = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+
+# Rows and values of one fetch: few enough that their Python objects stay in cache.
+_FETCH_ROWS, _FETCH_VALUES = 512, 2**14
+# A result too large to keep passes through windows of this part of memory_limit.
+_WINDOWS = 4
+
+
+class SQLDataset(Source):
+    """Rows of a query on an SQLite database, as float32.
+
+    sql: one SELECT; values are bound to it through `params`, a sequence or a mapping. con: an open
+    sqlite3.Connection (used as it is, and left as it was), the path of a database file, or a
+    sqlite:///path URL (opened read-only, and closed after each pass). target: the name of the
+    target column, or a sequence of names. features: a sequence of names, by default all other
+    columns, in the order of the query. null: the number that stands for NULL in a feature, by
+    default an error; a target that is NULL is always an error. memory_limit: the bytes of float32
+    rows that may be kept, 0 or more, by default 256 MiB.
+
+    A result that fits `memory_limit` is read once, before its first page, and kept: each pass is
+    one page, drawn in a full permutation. Make a new dataset to see rows that were added later.
+    A result that does not fit is read again in each pass, through windows of a quarter of
+    `memory_limit`, in the order of the query; the rows are shuffled inside each window. So a table
+    that lies sorted by its target wants another ORDER BY in the query. Such a pass holds
+    two windows; the first, until it knows, holds `memory_limit` and one window.
+
+    Attributes: `columns`, the names of the features; `rows`, None until a pass has been whole.
+
+    Raises FileNotFoundError for a missing file (none is ever created); ValueError, with SQLite's
+    own message, for SQL that fails or is not one SELECT; ValueError for unknown or doubled column
+    names, for an empty result, and, with column and row (counted from 1), for NULL, text, blobs,
+    numbers beyond float32's range, and whole numbers in a target that float32 would round.
+    """
+
+    def __init__(
+        self,
+        sql: str,
+        con: Connection,
+        *,
+        target: str | Sequence[str] | None = None,
+        features: Sequence[str] | None = None,
+        params: Params = None,
+        null: float | None = None,
+        memory_limit: int = 256 * 2**20,
+    ) -> None:
+        self._query = Query(sql, con, params)
+        names = self._query.columns
+        targets = [target] if isinstance(target, str) else list(target or ())
+        _check_names("target", targets, names)
+        if isinstance(features, str):
+            raise TypeError(f"features must be a sequence of names; for one, write [{features!r}]")
+        if features is None:
+            chosen = [name for name in names if name not in targets]
+        else:
+            chosen = list(features)
+            _check_names("features", chosen, names)
+            for name in chosen:
+                if name in targets:
+                    raise ValueError(f"column {name!r} is both a feature and a target")
+        if not chosen:
+            raise ValueError(
+                f"no feature is left: the query's columns are {listed(names)} and the targets "
+                f"{listed(targets)}; select more columns"
+            )
+        self.columns = tuple(chosen)
+        self.input_shape = (len(chosen),)
+        self.targets = len(targets)
+        self._convert = Converter(names, chosen, targets, checked_null(null))
+        self._memory_limit = operator.index(memory_limit)
+        if self._memory_limit < 0:
+            raise ValueError(f"memory_limit must be 0 bytes or more, got {memory_limit}")
+        self._rows: int | None = None
+        self._kept: _Window | None = None
+        self._too_large = False
+
+    @property
+    def rows(self) -> int | None:
+        """The number of rows; None until they have been read once."""
+        return self._rows
+
+    def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
+        """Give one page with all rows, or a page for each window of a result too large to keep."""
+        return self._pages(checked_batch_size(batch_size), rng)
+
+    def _pages(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Page]:
+        if self._kept is not None:
+            yield _page(self._kept, rng)
+            return
+        row_bytes = 4 * (len(self.columns) + self.targets)
+        batches = self._memory_limit // _WINDOWS // row_bytes // batch_size
+        with closing(self._windows(max(1, batches) * batch_size)) as windows:
+            held: list[_Window] = []
+            if not self._too_large:
+                for window in windows:
+                    held.append(window)
+                    if sum(len(x) for x, _ in held) * row_bytes > self._memory_limit:
+                        self._too_large = True
+                        break
+                else:
+                    self._kept = _joined(held)
+                    yield _page(self._kept, rng)
+                    return
+                del window
+            while held:
+                yield _page(held.pop(0), rng)
+            for window in windows:
+                yield _page(window, rng)
+
+    def _windows(self, size: int) -> Generator[_Window, None, None]:
+        """Run the query; `size` rows at a time, fewer at the end."""
+        total = 0
+        batch = max(1, min(_FETCH_ROWS, _FETCH_VALUES // len(self._query.columns)))
+        with connected(self._query.con) as connection, self._query.rows(connection) as fetch:
+            while True:
+                x = np.empty((0, len(self.columns)), dtype=np.float32)
+                y = np.empty((0, self.targets), dtype=np.float32)
+                at = 0
+                while at < size and (rows := fetch(min(batch, size - at))):
+                    block = self._convert(rows, total + at + 1)
+                    if at + len(rows) > len(x):
+                        _resize(x, y, min(size, 2 * len(x) + batch))
+                    x[at : at + len(rows)] = block[:, : len(self.columns)]
+                    y[at : at + len(rows)] = block[:, len(self.columns) :]
+                    at += len(rows)
+                total += at
+                if at:
+                    _resize(x, y, at)
+                    yield x, y if self.targets else None
+                if at < size:
+                    break
+        if total == 0:
+            raise ValueError(f"the query gives no rows: {self._query.sql}; check its WHERE")
+        self._rows = total
+
+
+def checked_null(null: float | None) -> float | None:
+    """Return `null` as a float that float32 can hold; TypeError or ValueError otherwise."""
+    if null is None:
+        return None
+    if isinstance(null, str | bytes):
+        raise TypeError(f"null must be the number that stands for NULL, got {null!r}")
+    number = float(null)
+    if abs(number) > FLOAT32_MAX:
+        raise ValueError(f"null must be NaN or within float32's range, got {null!r}")
+    return number
+
+
+def _check_names(what: str, chosen: Sequence[str], names: Sequence[str]) -> None:
+    for name in chosen:
+        if name not in names:
+            raise ValueError(f"unknown {what} {name!r}; the query's columns are {listed(names)}")
+        if chosen.count(name) > 1:
+            raise ValueError(f"{what} names the column {name!r} twice")
+
+
+def _page(window: _Window, rng: np.random.Generator | None) -> Page:
+    x, y = window
+    return Page(x, y, None, row_order(len(x), rng))
+
+
+def _resize(x: NDArray[np.float32], y: NDArray[np.float32], rows: int) -> None:
+    # In place, through realloc: a copy would hold the rows twice. No view of them exists yet.
+    for array in (x, y):
+        array.resize((rows, array.shape[1]), refcheck=False)
+
+
+def _joined(held: list[_Window]) -> _Window:
+    """One window of them all; each part is let go as soon as it has been copied."""
+    if len(held) == 1:
+        return held[0]
+    rows = sum(len(x) for x, _ in held)
+    first_x, first_y = held[0]
+    x = np.empty((rows, first_x.shape[1]), dtype=np.float32)
+    y = None if first_y is None else np.empty((rows, first_y.shape[1]), dtype=np.float32)
+    del first_x, first_y
+    at = 0
+    while held:
+        part, targets = held.pop(0)
+        x[at : at + len(part)] = part
+        if y is not None and targets is not None:
+            y[at : at + len(part)] = targets
+        at += len(part)
+    return x, y
