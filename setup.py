@@ -27,6 +27,11 @@ KERNELS = ["activations", "gemm", "losses", "noise", "optimizers"]
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if X86_64:
     INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]
+    INSTRUCTION_SETS["avx512"] = (
+        ["/arch:AVX512"]
+        if MSVC
+        else ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma", "-mprefer-vector-width=512"]
+    )
 
 DIRECTIVES = {
     "language_level": 3,

@@ -1,6 +1,6 @@
 """The arithmetic: stateless kernels on buffers, compiled once for each instruction set and chosen here, once.
 
-The environment variable FASTNN_ISA names another set than the best one: ``baseline`` or ``avx2``.
+The environment variable FASTNN_ISA names another set than the best one: ``baseline``, ``avx2``, ``avx512``.
 """
 
 import os

@@ -7,17 +7,25 @@ static int cpu_has_avx2(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+static int cpu_has_avx512(void) {
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+}
 #elif defined(_M_X64)
 #include <intrin.h>
-static int cpu_has_avx2(void) {
+static int leaf7_has(int bits, unsigned long long registers) {
     int leaf1[4], leaf7[4];
     __cpuidex(leaf1, 1, 0);
     __cpuidex(leaf7, 7, 0);
-    /* FMA, OSXSAVE and AVX; the system saves xmm and ymm; AVX2 */
-    return (leaf1[2] & 0x18001000) == 0x18001000 && (_xgetbv(0) & 6) == 6 && (leaf7[1] & 0x20);
+    /* FMA, OSXSAVE and AVX; the system saves the registers */
+    return (leaf1[2] & 0x18001000) == 0x18001000 && (_xgetbv(0) & registers) == registers &&
+           (leaf7[1] & bits) == bits;
 }
+static int cpu_has_avx2(void) { return leaf7_has(0x20, 0x6); }
+static int cpu_has_avx512(void) { return leaf7_has((int)0xC0030020, 0xE6); }     /* AVX2, F, DQ, BW, VL */
 #else
 static int cpu_has_avx2(void) { return 0; }
+static int cpu_has_avx512(void) { return 0; }
 #endif
 
 #endif

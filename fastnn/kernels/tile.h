@@ -34,7 +34,14 @@
 #include <immintrin.h>
 #endif
 
-enum { TILE_ROWS = 6, TILE_VECTORS = 2, ROW_VECTORS = 8 };
+/* A tile's accumulators, TILE_ROWS x TILE_VECTORS, and a step's operands fill the registers: 32 of them on AVX-512
+   and aarch64, 16 elsewhere. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define FASTNN_TILE_ROWS 12
+#else
+#define FASTNN_TILE_ROWS 6
+#endif
+enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8 };
 
 #define REAL float
 #define NAME(name) name##_float

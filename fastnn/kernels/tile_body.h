@@ -94,6 +94,14 @@ FASTNN_INLINE void NAME(tile)(
     }
 }
 
+#if FASTNN_TILE_ROWS > 6
+#define TILE_TALL_CASES(by_column, turned) \
+    TILE_CASE(7, by_column, turned)  TILE_CASE(8, by_column, turned)  TILE_CASE(9, by_column, turned) \
+    TILE_CASE(10, by_column, turned) TILE_CASE(11, by_column, turned) TILE_CASE(12, by_column, turned)
+#else
+#define TILE_TALL_CASES(by_column, turned)
+#endif
+
 #define TILE_CASE(R, by_column, turned)                                                                              \
     case R:                                                                                                          \
         if (columns == 2 * NAME(LANES))                                                                              \
@@ -120,6 +128,7 @@ FASTNN_INLINE void NAME(tile)(
             TILE_CASE(4, by_column, turned)                                                                          \
             TILE_CASE(5, by_column, turned)                                                                          \
             TILE_CASE(6, by_column, turned)                                                                          \
+            TILE_TALL_CASES(by_column, turned)                                                                       \
         }                                                                                                            \
     }
 
@@ -135,4 +144,5 @@ static void NAME(tile_one_row)(const REAL *const *a, const REAL *b, ptrdiff_t b_
 }
 
 #undef TILE_CASE
+#undef TILE_TALL_CASES
 #undef TILE_KERNEL
