@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastnn.engine.random import permutation
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -134,7 +136,8 @@ def checked_batch_size(batch_size: int) -> int:
 
 def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.intp] | None:
     """Draw the order of a page's rows: a permutation, or None without a generator."""
-    return None if rng is None else rng.permutation(rows).astype(np.intp, copy=False)
+    # One raw draw and the engine's shuffle: Generator.permutation takes ten times as long.
+    return None if rng is None else permutation(rows, rng.bit_generator.random_raw())
 
 
 def _checked_class_weight(class_weight: Mapping[int, float]) -> dict[int, float]:

@@ -9,9 +9,12 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
-
-import threading
+from cpython.pythread cimport (
+    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
+    PyThread_release_lock, PyThread_type_lock, WAIT_LOCK,
+)
 
 import numpy as np
 
@@ -26,6 +29,7 @@ from fastnn import kernels
 
 cdef extern from "clock.h" nogil:
     double seconds_now()
+    void prefetch(const void* start, Py_ssize_t n)
 
 
 cdef enum:
@@ -91,12 +95,23 @@ cdef Score _score(LossKernel kernel, numbers):
 
 
 cdef const float* _floats(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
-    """The numbers of a C-contiguous float32 array of `rows` rows, checked."""
-    cdef tuple shape = (rows, columns) if columns >= 0 else tuple([rows])
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
+    """The numbers of a C-contiguous float32 array, (rows, columns), or (rows,) where columns is negative."""
+    cdef Py_buffer view
+    cdef bint fits
+    try:
+        PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    except (BufferError, TypeError, ValueError):
+        fits = False
+    else:
+        fits = (view.ndim == (1 if columns < 0 else 2) and view.shape[0] == rows
+                and (columns < 0 or view.shape[1] == columns)
+                and view.format[0] == b"f" and view.format[1] == 0)
+        PyBuffer_Release(&view)
+    if not fits:
+        shape = f"({rows}, {columns})" if columns >= 0 else f"({rows},)"
         came = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise ValueError(f"{name} must be a float32 array of shape {shape}, got {came}")
-    return <const float*>address(array)
+        raise ValueError(f"{name} must be a C-contiguous float32 array of shape {shape}, got {came}")
+    return <const float*>view.buf
 
 
 cdef class Network:
@@ -119,6 +134,7 @@ cdef class Network:
     cdef Py_ssize_t count
     cdef void** op_list                 # the ops again, for code without the GIL
     cdef Op last
+    cdef Py_ssize_t parameter_count     # in the flat vector, padding included
     cdef float* w
     cdef float* g
     cdef object workspace_array
@@ -146,8 +162,8 @@ cdef class Network:
     cdef Numbers optimizer_numbers
     cdef float* slot_list[MAX_SLOTS]
 
-    cdef object lock
-    cdef object owner
+    cdef PyThread_type_lock lock
+    cdef unsigned long owner            # the thread that holds it, 0 for none
     cdef object pending
     cdef object progress
     cdef double next_tick
@@ -158,7 +174,8 @@ cdef class Network:
         self.ops = tuple(ops)
         self.count = len(self.ops)
         self.op_list = <void**>malloc(max(1, self.count) * sizeof(void*))
-        if self.op_list == NULL:
+        self.lock = PyThread_allocate_lock()
+        if self.op_list == NULL or self.lock == NULL:
             raise MemoryError("no memory for a network's ops")
         for i in range(self.count):
             op = self.ops[i]
@@ -168,6 +185,7 @@ cdef class Network:
             self.op_list[i] = <void*>op
         self.last = self.ops[self.count - 1]
         self.inputs, self.units = (<Op>self.ops[0]).inputs, self.last.units
+        self.parameter_count = start
         self.parameters, self.gradients = _aligned(start), _aligned(start)
         self.w = <float*>address(self.parameters, True)
         self.g = <float*>address(self.gradients, True)
@@ -177,9 +195,10 @@ cdef class Network:
         self.workspace = <float*>address(self.workspace_array, True)
         self.penalty = (<PenaltyKernel>kernels.l1_l2).penalty32
         self.slots = []
-        self.lock = threading.Lock()
 
     def __dealloc__(self):
+        if self.lock != NULL:
+            PyThread_free_lock(self.lock)
         free(self.op_list)
         free(self.addresses)
         free(self.metrics)
@@ -276,12 +295,13 @@ cdef class Network:
 
     cdef int enter(self) except -1:
         """Take the network's lock; a call from inside a running one, by a signal handler say, is an error."""
-        me = threading.get_ident()
-        if not self.lock.acquire(False):
+        cdef unsigned long me = PyThread_get_thread_ident()
+        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
             if self.owner == me:
                 raise RuntimeError(
                     "this model is running already in this thread; call it again when fit, evaluate or predict is done")
-            self.lock.acquire()
+            with nogil:
+                PyThread_acquire_lock(self.lock, WAIT_LOCK)
         self.owner = me
         return 0
 
@@ -299,8 +319,9 @@ cdef class Network:
 
     cdef int leave(self) except -1:
         pending, self.pending = self.pending, None
-        self.progress = self.owner = None
-        self.lock.release()
+        self.progress = None
+        self.owner = 0
+        PyThread_release_lock(self.lock)
         if pending is not None:
             raise pending
         return 0
@@ -363,8 +384,11 @@ cdef class Network:
         return DONE
 
     cdef double parameters_phase(self, const Step* step, double learning_rate) noexcept nogil:
-        """The gradient and the optimizer's step, for a block of parameters at a time; gives the penalties' value."""
-        cdef Py_ssize_t i, p0, p1, block, size, start
+        """The gradient and the optimizer's step, a block of parameters at a time; gives the penalties' value.
+
+        Small ops share a block, and a large one has several: a block's step follows while its gradient is in cache.
+        """
+        cdef Py_ssize_t i, p0, p1, block, size, start, done = 0
         cdef double penalty = 0
         for i in range(self.count):
             size = (<Op>self.op_list[i]).size
@@ -376,8 +400,12 @@ cdef class Network:
                 p1 = min(p0 + block, size)
                 (<Op>self.op_list[i]).gradient(step, p0, p1)
                 penalty += self.penalise(start + p0, start + p1)
-                self.update(start + p0, p1 - p0, learning_rate)
+                if start + p1 - done >= BLOCK:
+                    self.update(done, start + p1 - done, learning_rate)
+                    done = start + p1
                 p0 = p1
+        if done < self.parameter_count:
+            self.update(done, self.parameter_count - done, learning_rate)
         return penalty
 
     cdef double penalise(self, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -425,9 +453,8 @@ cdef class Network:
 
     cdef Outcome epoch(self, Rows* rows, Py_ssize_t batch, double learning_rate, double* loss) noexcept nogil:
         cdef Step step
-        cdef Py_ssize_t start = 0
+        cdef Py_ssize_t start = 0, i
         cdef Outcome outcome
-        cdef double penalty
         step.training = True
         step.workspace = self.workspace
         while start < rows.count:
@@ -438,6 +465,9 @@ cdef class Network:
             outcome = self.rows_phase(&step, rows, loss)
             if outcome != DONE:
                 return outcome
+            if rows.order != NULL:
+                for i in range(start + step.rows, min(start + step.rows + batch, rows.count)):
+                    prefetch(rows.x + rows.order[i] * self.inputs, self.inputs * 4)
             self.iterations += 1
             loss[0] += step.rows * self.parameters_phase(&step, learning_rate)
             start += step.rows

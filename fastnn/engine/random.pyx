@@ -1,0 +1,22 @@
+"""Random orders of rows."""
+
+from libc.stdint cimport uint64_t
+
+import numpy as np
+
+from fastnn.kernels.buffers cimport address
+
+
+def permutation(Py_ssize_t n, uint64_t seed):
+    """The numbers 0 to n - 1 in random order, as intp: a function of `seed` alone.
+
+    Fisher and Yates's shuffle; place j is drawn as the whole part of (j + 1) times a fraction of 53 random bits.
+    """
+    order = np.arange(n, dtype=np.intp)
+    cdef Py_ssize_t* rows = <Py_ssize_t*>address(order, True)
+    cdef Py_ssize_t i, j
+    with nogil:
+        for i in range(n - 1, 0, -1):
+            j = <Py_ssize_t>(<double>(mix64(seed + <uint64_t>i) >> 11) * (1.0 / 9007199254740992.0) * <double>(i + 1))
+            rows[i], rows[j] = rows[j], rows[i]
+    return order
