@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import Table, check_number, field_values
-from fastnn.typing import Array, ArrayLike
+from fastnn.typing import Array, ArrayLike, DoubleArray
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Activation:
         """The activation's own numbers, as its kernel reads them."""
         return tuple(float(value) for value in field_values(self).values())
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         """The formula, in float64."""
         raise TypeError(f"{type(self).__name__} has no reference")
 
@@ -40,9 +40,9 @@ class Activation:
 ACTIVATIONS: Table[Activation] = Table("activation", Activation)
 
 
-def _sigmoid(z: Array) -> Array:
+def _sigmoid(z: DoubleArray) -> DoubleArray:
     e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1 + e)
+    return np.asarray(np.where(z >= 0, 1.0, e) / (1 + e))
 
 
 @ACTIVATIONS.add("linear")
@@ -51,7 +51,7 @@ class Linear(Activation):
 
     kernel = kernels.linear
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         return np.asarray(z, float)
 
 
@@ -61,7 +61,7 @@ class ReLU(Activation):
 
     kernel = kernels.relu
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         return np.maximum(z, 0.0)
 
 
@@ -76,7 +76,7 @@ class LeakyReLU(Activation):
     def __post_init__(self) -> None:
         check_number(self, "negative_slope", -1e30)
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         return np.where(z > 0, z, self.negative_slope * z)
 
 
@@ -91,7 +91,7 @@ class ELU(Activation):
     def __post_init__(self) -> None:
         check_number(self, "alpha", -1e30)
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         return np.where(z > 0, z, self.alpha * np.expm1(np.minimum(z, 0.0)))
 
 
@@ -101,7 +101,7 @@ class SELU(Activation):
 
     kernel = kernels.selu
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         below = 1.6732632423543772848170429916717 * np.expm1(np.minimum(z, 0.0))
         return 1.0507009873554804934193349852946 * np.where(z > 0, z, below)
 
@@ -118,15 +118,15 @@ class GELU(Activation):
     approximate: bool = False
     kernel = kernels.gelu
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         from math import erfc
 
         bounded = np.maximum(np.asarray(z, float), -40.0)
         if self.approximate:
             cubic = np.clip(bounded, -40.0, 40.0)
-            return bounded * _sigmoid(2 * np.sqrt(2 / np.pi) * (cubic + 0.044715 * cubic**3))
+            return np.asarray(bounded * _sigmoid(2 * np.sqrt(2 / np.pi) * (cubic + 0.044715 * cubic**3)))
         tail = np.array([0.5 * erfc(-v / np.sqrt(2.0)) for v in bounded.ravel()]).reshape(bounded.shape)
-        return bounded * tail
+        return np.asarray(bounded * tail)
 
 
 @ACTIVATIONS.add("silu", "swish")
@@ -135,9 +135,9 @@ class SiLU(Activation):
 
     kernel = kernels.silu
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         bounded = np.maximum(np.asarray(z, float), -800.0)
-        return bounded * _sigmoid(bounded)
+        return np.asarray(bounded * _sigmoid(bounded))
 
 
 @ACTIVATIONS.add("softplus")
@@ -146,7 +146,7 @@ class Softplus(Activation):
 
     kernel = kernels.softplus
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
 
 
@@ -156,8 +156,8 @@ class Tanh(Activation):
 
     kernel = kernels.tanh
 
-    def reference(self, z: Array) -> Array:
-        return np.tanh(np.asarray(z, float))
+    def reference(self, z: DoubleArray) -> DoubleArray:
+        return np.asarray(np.tanh(np.asarray(z, float)))
 
 
 @ACTIVATIONS.add("sigmoid")
@@ -166,7 +166,7 @@ class Sigmoid(Activation):
 
     kernel = kernels.sigmoid
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         return _sigmoid(np.asarray(z, float))
 
 
@@ -176,10 +176,10 @@ class Softmax(Activation):
 
     kernel = kernels.softmax
 
-    def reference(self, z: Array) -> Array:
+    def reference(self, z: DoubleArray) -> DoubleArray:
         z = np.asarray(z, float)
         e = np.exp(z - z.max(axis=-1, keepdims=True)) if z.shape[-1] else z
-        return e / e.sum(axis=-1, keepdims=True)
+        return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
 
 linear, relu, leaky_relu, elu, selu = Linear(), ReLU(), LeakyReLU(), ELU(), SELU()

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import Table, check_number
-from fastnn.typing import Array, ArrayLike
+from fastnn.typing import Array, ArrayLike, DoubleArray
 
 EPSILON = 1e-7  # Keras's: probabilities are kept this far from 0 and 1
 
@@ -32,7 +32,7 @@ class Loss:
         """The loss's own numbers, as its kernels read them."""
         return ()
 
-    def reference(self, y: Array, output: Array) -> Array:
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         """Each row's value, in float64: (rows,)."""
         raise TypeError(f"{type(self).__name__} has no reference")
 
@@ -71,8 +71,8 @@ class MeanSquaredError(Loss):
 
     kernel = kernels.mean_squared_error
 
-    def reference(self, y: Array, output: Array) -> Array:
-        return ((output - y) ** 2).mean(axis=-1)
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
+        return np.asarray(((output - y) ** 2).mean(axis=-1))
 
 
 @LOSSES.add("mean_absolute_error", "mae", "MAE")
@@ -81,8 +81,8 @@ class MeanAbsoluteError(Loss):
 
     kernel = kernels.mean_absolute_error
 
-    def reference(self, y: Array, output: Array) -> Array:
-        return np.abs(output - y).mean(axis=-1)
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
+        return np.asarray(np.abs(output - y).mean(axis=-1))
 
 
 @LOSSES.add("huber", "huber_loss")
@@ -99,9 +99,9 @@ class Huber(Loss):
     def numbers(self) -> tuple[float, ...]:
         return (float(self.delta),)
 
-    def reference(self, y: Array, output: Array) -> Array:
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         size = np.abs(output - y)
-        return np.where(size <= self.delta, size**2 / 2, self.delta * (size - self.delta / 2)).mean(axis=-1)
+        return np.asarray(np.where(size <= self.delta, size**2 / 2, self.delta * (size - self.delta / 2)).mean(axis=-1))
 
 
 @LOSSES.add("binary_crossentropy", "bce", "BCE")
@@ -124,22 +124,22 @@ class BinaryCrossentropy(Loss):
     def numbers(self) -> tuple[float, ...]:
         return (float(self.label_smoothing),)
 
-    def reference(self, y: Array, output: Array) -> Array:
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         target = y * (1 - self.label_smoothing) + self.label_smoothing / 2
         if self.from_logits:
             value = np.maximum(output, 0) - output * target + np.log1p(np.exp(-np.abs(output)))
         else:
             q = np.clip(output, EPSILON, 1 - EPSILON)
             value = -(target * np.log(q) + (1 - target) * np.log1p(-q))
-        return value.mean(axis=-1)
+        return np.asarray(value.mean(axis=-1))
 
 
-def _log_probabilities(output: Array, from_logits: bool) -> Array:
+def _log_probabilities(output: DoubleArray, from_logits: bool) -> DoubleArray:
     if from_logits:
         shifted = output - output.max(axis=-1, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
     q = output / output.sum(axis=-1, keepdims=True)
-    return np.log(np.clip(q, EPSILON, 1 - EPSILON))
+    return np.asarray(np.log(np.clip(q, EPSILON, 1 - EPSILON)))
 
 
 @LOSSES.add("categorical_crossentropy", "cce")
@@ -162,9 +162,9 @@ class CategoricalCrossentropy(Loss):
     def numbers(self) -> tuple[float, ...]:
         return (float(self.label_smoothing),)
 
-    def reference(self, y: Array, output: Array) -> Array:
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         target = y * (1 - self.label_smoothing) + self.label_smoothing / output.shape[-1]
-        return -(target * _log_probabilities(output, self.from_logits)).sum(axis=-1)
+        return np.asarray(-(target * _log_probabilities(output, self.from_logits)).sum(axis=-1))
 
 
 @LOSSES.add("sparse_categorical_crossentropy")
@@ -176,10 +176,10 @@ class SparseCategoricalCrossentropy(Loss):
     kernel = kernels.sparse_categorical_crossentropy
     fused = {"softmax": kernels.softmax_sparse_categorical_crossentropy}
 
-    def reference(self, y: Array, output: Array) -> Array:
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         log_q = _log_probabilities(output, self.from_logits)
         labels = np.asarray(y).reshape(-1).astype(int)
-        return -log_q[np.arange(len(labels)), labels]
+        return np.asarray(-log_q[np.arange(len(labels)), labels])
 
 
 def get(identifier: Any) -> Loss:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import Table, check_number
-from fastnn.typing import Array
+from fastnn.typing import DoubleArray
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Metric:
         """The metric's own numbers, as its kernel reads them."""
         return ()
 
-    def reference(self, y: Array, output: Array) -> Array:
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         """Each row's value, in float64: (rows,)."""
         raise TypeError(f"{type(self).__name__} has no reference")
 
@@ -41,8 +41,8 @@ class MeanSquaredError(Metric):
 
     kernel = kernels.mean_squared_error
 
-    def reference(self, y: Array, output: Array) -> Array:
-        return ((output - y) ** 2).mean(axis=-1)
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
+        return np.asarray(((output - y) ** 2).mean(axis=-1))
 
 
 @METRICS.add("mean_absolute_error", "mae", "MAE")
@@ -51,8 +51,8 @@ class MeanAbsoluteError(Metric):
 
     kernel = kernels.mean_absolute_error
 
-    def reference(self, y: Array, output: Array) -> Array:
-        return np.abs(output - y).mean(axis=-1)
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
+        return np.asarray(np.abs(output - y).mean(axis=-1))
 
 
 @METRICS.add("binary_accuracy")
@@ -69,8 +69,8 @@ class BinaryAccuracy(Metric):
     def numbers(self) -> tuple[float, ...]:
         return (float(self.threshold),)
 
-    def reference(self, y: Array, output: Array) -> Array:
-        return ((output > self.threshold) == y).mean(axis=-1)
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
+        return np.asarray(((output > self.threshold) == y).mean(axis=-1))
 
 
 @METRICS.add("categorical_accuracy")
@@ -79,8 +79,8 @@ class CategoricalAccuracy(Metric):
 
     kernel = kernels.categorical_accuracy
 
-    def reference(self, y: Array, output: Array) -> Array:
-        return (output.argmax(axis=-1) == y.argmax(axis=-1)).astype(float)
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
+        return np.asarray((output.argmax(axis=-1) == y.argmax(axis=-1)).astype(float))
 
 
 @METRICS.add("sparse_categorical_accuracy")
@@ -89,8 +89,8 @@ class SparseCategoricalAccuracy(Metric):
 
     kernel = kernels.sparse_categorical_accuracy
 
-    def reference(self, y: Array, output: Array) -> Array:
-        return (output.argmax(axis=-1) == np.asarray(y).reshape(-1)).astype(float)
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
+        return np.asarray((output.argmax(axis=-1) == np.asarray(y).reshape(-1)).astype(float))
 
 
 def get(identifier: Any) -> Metric:

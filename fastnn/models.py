@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,8 +16,11 @@ from fastnn.data import ArraySource, Source, write_predictions
 from fastnn.engine.network import Network
 from fastnn.layers import Input, Layer, Parameter
 from fastnn.store.model_file import load, save
-from fastnn.trainer import Trainer
+from fastnn.trainer import Trainer, check_count
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
+
+
+MAX_LAYERS = 1000  # a file that names more is not believed
 
 
 class Model:
@@ -34,6 +37,7 @@ class Model:
         self._network: Any = None
         self._places: list[int | None] = []  # which op each layer became
         self._trainer: Trainer | None = None
+        self._seed: int | None = None  # of dropout
 
     # Training.
 
@@ -115,7 +119,8 @@ class Model:
         batch_size: rows that are read at a time from a source; the result does not depend on it.
         """
         trainer = self._compiled("evaluate")
-        figures = trainer.evaluate(_source(x, y, sample_weight), batch_size or 32, verbose)
+        rows = 32 if batch_size is None else check_count("batch_size", batch_size)
+        figures = trainer.evaluate(_source(x, y, sample_weight), rows, verbose)
         if return_dict:
             return figures
         loss = figures.pop("loss")
@@ -130,10 +135,7 @@ class Model:
         return_dict: bool = False,
     ) -> Any:
         """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
-        trainer = self._compiled("train_on_batch")
-        source = _source(x, y, sample_weight)
-        history = trainer.fit(source, 1, source.rows or 1, shuffle=False, class_weight=class_weight)
-        figures = {name: values[0] for name, values in history.history.items()}
+        figures = self._compiled("train_on_batch").step(ArraySource(x, y, sample_weight), class_weight)
         if return_dict:
             return figures
         loss = figures.pop("loss")
@@ -149,11 +151,13 @@ class Model:
         batch_size: rows that are read at a time from a source; the result does not depend on it. RuntimeError before
         the model is built, ValueError for rows of another shape.
         """
-        network = self._network
-        if network is None:
-            raise RuntimeError("predict needs a built model; give the first layer an input_shape, or call fit first")
-        if isinstance(x, np.ndarray) and x.dtype == np.float32 and x.ndim == 2 and x.flags.c_contiguous:
-            if x.shape[1] == network.inputs and len(self._shapes[0]) == 1 and len(x):
+        network = self._network or self._built("predict")
+        if batch_size is not None:
+            batch_size = check_count("batch_size", batch_size)
+        if isinstance(x, np.ndarray) and x.dtype == np.float32 and x.ndim == 2 and len(x):
+            flags = x.flags
+            plain = flags.c_contiguous and flags.aligned and len(self._shapes[0]) == 1
+            if plain and x.shape[1] == network.inputs:
                 return network.predict(x)  # type: ignore[no-any-return]
         source = x if isinstance(x, Source) else ArraySource(x)
         self._check_rows(source.input_shape, "x")
@@ -169,7 +173,7 @@ class Model:
         into: str,
         key: str,
         params: Any = None,
-        kind: str | None = None,
+        kind: Literal["classes", "binary", "values"] | None = None,
     ) -> int:
         """Predict the rows of a SQLite query and write them into the new table `into`; gives how many.
 
@@ -177,19 +181,19 @@ class Model:
         "classes" for several outputs, "binary" for one sigmoid output and "values" otherwise. See
         ``fastnn.data.write_predictions``.
         """
-        if self._network is None:
-            raise RuntimeError("predict_sql needs a built model; call fit first")
+        network = self._built("predict_sql")
         if kind is None:
             binary = self._last_activation() == "sigmoid"
-            kind = "classes" if self._network.units > 1 else "binary" if binary else "values"
+            kind = "classes" if network.units > 1 else "binary" if binary else "values"
         return write_predictions(self.predict, sql, con, into=into, key=key, params=params, kind=kind)
 
     # Building.
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Make the weights. input_shape: of one row, or with the leading None that Keras writes for the rows.
+        """Make the weights, if there are none yet for this shape.
 
-        ValueError where a layer cannot take what the one before gives.
+        input_shape: of one row, or with the leading None that Keras writes for the rows. ValueError where a layer
+        cannot take what the one before gives.
         """
         shape = self._input_shape
         if input_shape is not None:
@@ -199,39 +203,65 @@ class Model:
             shape = Input(sizes).shape  # type: ignore[arg-type]
         if shape is None:
             raise ValueError("the input shape is unknown; give the first layer an input_shape, or build(input_shape)")
-        self._check_shapes(shape)
+        if self._network is None or shape != self._input_shape:
+            self._make(shape, [])
+        if self._network is None:
+            raise ValueError(f"model {self.name!r} has no layer that computes anything; add a Dense layer")
+
+    def _make(self, shape: Shape, kept: Sequence[FloatArray]) -> None:
+        """The network for rows of `shape`, if any layer computes. Its first weights are `kept`, the others fresh."""
+        shapes = self._follow(shape)
         ops: list[Any] = []
         places: list[int | None] = []
-        for layer, row in zip(self._layers, self._shapes, strict=False):
+        for layer, row in zip(self._layers, shapes, strict=False):
             op = layer.op(row)
             places.append(None if op is None else len(ops))
             if op is not None:
                 ops.append(op)
         if not ops:
-            raise ValueError(f"model {self.name!r} has no layer that computes anything; add a Dense layer")
+            return
         network = Network(ops)
         generator = random.generator()
-        network.seed = int(generator.integers(2**63))
-        self._input_shape, self._network, self._places = shape, network, places
-        for index, layer in enumerate(self._layers):
-            layer._join(self, index)
-            pairs = zip(self._layer_weights(index), layer.parameters(self._shapes[index]), strict=True)
-            for array, parameter in pairs:
-                array[...] = parameter.initializer(parameter.shape, generator)
+        if self._seed is None:
+            self._seed = int(generator.integers(2**63))
+        network.seed = self._seed
+        before = self._input_shape, self._shapes, self._network, self._places
+        self._input_shape, self._shapes, self._network, self._places = shape, shapes, network, places
+        try:
+            old = iter(kept)
+            for index, layer in enumerate(self._layers):
+                pairs = zip(self._layer_weights(index), layer.parameters(shapes[index]), strict=True)
+                for array, parameter in pairs:
+                    known = next(old, None)
+                    array[...] = parameter.initializer(parameter.shape, generator) if known is None else known
+        except BaseException:
+            self._input_shape, self._shapes, self._network, self._places = before
+            raise
 
-    def _check_shapes(self, shape: Shape) -> None:
-        """Follow one row through the layers."""
+    def _follow(self, shape: Shape) -> list[Shape]:
+        """The shapes that a row of `shape` takes on its way through the layers."""
         shapes = [shape]
         for layer, name in zip(self._layers, self._names, strict=True):
             try:
                 shapes.append(layer.output_shape(shapes[-1]))
             except ValueError as error:
                 raise ValueError(f"layer {name!r}: {error}") from None
-        self._shapes = shapes
+        return shapes
 
     def _ensure_built(self, input_shape: Shape) -> None:
         if self._network is None:
             self.build(input_shape if self._input_shape is None else None)
+
+    def _built(self, action: str) -> Any:
+        """The network. RuntimeError while there is none."""
+        if self._network is None:
+            if self._input_shape is None:
+                raise RuntimeError(
+                    f"{action} needs the model's weights, and there are none yet; give the first layer an input_shape, "
+                    "or call build() or fit() first"
+                )
+            self.build()
+        return self._network
 
     def _check_rows(self, shape: Shape, what: str) -> None:
         expected = self._shapes[0]
@@ -251,7 +281,7 @@ class Model:
         return [layer for layer, place in zip(self._layers, self._places, strict=True) if place is not None]
 
     def _parameters(self, index: int) -> list[tuple[int, Parameter]]:
-        """A layer's parameters with their offsets in the flat vector."""
+        """A layer's parameters with their offsets in the flat vector of the built model."""
         place = self._places[index]
         offset = 0 if place is None else self._network.ops[place].start
         result = []
@@ -268,7 +298,7 @@ class Model:
         ]
 
     def _layer_weights(self, index: int) -> list[FloatArray]:
-        return self._views(index, self._network.parameters)
+        return self._views(index, self._built("get_weights").parameters)
 
     def _penalties(self) -> list[tuple[int, int, float, float]]:
         """(start, stop, l1, l2) of each regularised parameter."""
@@ -294,20 +324,17 @@ class Model:
     @property
     def input_shape(self) -> tuple[int | None, ...]:
         """(None, ...): the shape of the rows that the model reads."""
-        if self._input_shape is None:
-            raise ValueError("the input shape is unknown until the model is built")
-        return (None, *self._input_shape)
+        self._built("input_shape")
+        return (None, *self._shapes[0])
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
         """(None, ...): the shape of what the model gives."""
-        if not self.built:
-            raise ValueError("the output shape is unknown until the model is built")
+        self._built("output_shape")
         return (None, *self._shapes[-1])
 
     def _weights(self) -> list[FloatArray]:
-        if not self.built:
-            raise ValueError("the model has no weights yet; give the first layer an input_shape, call build() or fit()")
+        self._built("get_weights")
         return [array for index in range(len(self._layers)) for array in self._layer_weights(index)]
 
     def get_weights(self) -> list[FloatArray]:
@@ -334,8 +361,6 @@ class Model:
 
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
         """Print the layers, what they give and how many parameters they have."""
-        if not self.built and self._input_shape is not None:
-            self.build()
         rows = [("Layer (type)", "Output shape", "Parameters")]
         total = 0
         for index, (layer, name) in enumerate(zip(self._layers, self._names, strict=True)):
@@ -373,12 +398,30 @@ class Sequential(Model):
     def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
         super().__init__(name)
         for layer in layers or ():
-            self.add(layer)
+            self._append(layer)
+        self._grow([])
 
     def add(self, layer: Layer) -> None:
-        """Put a layer at the end. The weights of a built model stay; TypeError for what is no layer."""
+        """Put a layer at the end. The weights of the others stay; TypeError for what is no layer."""
+        shape, kept = self._input_shape, self.get_weights() if self.built else []
+        self._append(layer)
+        try:
+            self._grow(kept)
+        except BaseException:
+            del self._layers[-1], self._names[-1]
+            self._input_shape = shape
+            raise
+
+    def _grow(self, kept: Sequence[FloatArray]) -> None:
+        """Make the weights that are missing behind those that are `kept`, as soon as the input shape is known."""
+        if self._input_shape is not None:
+            self._make(self._input_shape, kept)
+
+    def _append(self, layer: Layer) -> None:
         if not isinstance(layer, Layer):
             raise TypeError(f"a layer must be a fastnn.layers.Layer object, got {layer!r}")
+        if len(self._layers) == MAX_LAYERS:
+            raise ValueError(f"a model has at most {MAX_LAYERS} layers")
         if any(layer is other for other in self._layers):
             raise ValueError(f"this {type(layer).__name__} is in the model already; make a second one")
         if isinstance(layer, Input) and self._layers:
@@ -386,38 +429,35 @@ class Sequential(Model):
         name = self._name_for(layer)
         given = getattr(layer, "input_shape", None)
         if self._layers and given is not None and self._input_shape is not None:
-            self._check_shapes(self._input_shape)
-            if self._shapes[-1] != given:
+            before = self._follow(self._input_shape)[-1]
+            if before != given:
                 raise ValueError(
-                    f"{type(layer).__name__} {name!r} has input_shape {given}, but the layer before it gives "
-                    f"{self._shapes[-1]}; leave input_shape out"
+                    f"{type(layer).__name__} {name!r} has input_shape {given}, but the layer before it gives {before}; "
+                    "leave input_shape out"
                 )
-        kept = self.get_weights() if self.built else None
+        shape = self._input_shape if self._layers else given
         self._layers.append(layer)
         self._names.append(name)
         try:
-            if len(self._layers) == 1 and given is not None:
-                self._input_shape = given
-            if self._input_shape is not None:
-                self._check_shapes(self._input_shape)
+            if shape is not None:
+                self._follow(shape)
         except ValueError:
             del self._layers[-1], self._names[-1]
             raise
-        if kept is not None:
-            self.build()
-            for target, array in zip(self._weights(), kept, strict=False):
-                target[...] = array
-        elif self._input_shape is not None and not isinstance(layer, Input):
-            self._network = None
+        self._input_shape = shape
+        layer._join(self, len(self._layers) - 1)
 
     def _name_for(self, layer: Layer) -> str:
         given: str | None = getattr(layer, "name", None)
+        taken = set(self._names)
         if given is not None:
-            if given in self._names:
+            if not isinstance(given, str) or "/" in given:
+                raise ValueError(f"{type(layer).__name__}: name must be a text without '/', got {given!r}")
+            if given in taken:
                 raise ValueError(f"the model has a layer called {given!r} already; give this one another name")
             return given
         number, name = 0, layer.table_name
-        while name in self._names:
+        while name in taken:
             number += 1
             name = f"{layer.table_name}_{number}"
         return name
@@ -446,7 +486,10 @@ def _validation(data: Any) -> Source:
         return data
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise ValueError("validation_data must be (x, y), (x, y, sample_weight) or a source")
-    return _source(*data, *[None] * (3 - len(data)))
+    try:
+        return _source(*data, *[None] * (3 - len(data)))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"validation_data: {error}") from None
 
 
 def _described(shape: Shape) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import Table, check_number
-from fastnn.typing import Array
+from fastnn.typing import DoubleArray
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Optimizer:
         """The optimizer's own numbers, as its kernel reads them."""
         return ()
 
-    def reference(self, w: Array, g: Array, slots: list[Array], t: int) -> Array:
+    def reference(self, w: DoubleArray, g: DoubleArray, slots: list[DoubleArray], t: int) -> DoubleArray:
         """The weights after step number t (from 1), in float64; the slots are updated in place."""
         raise TypeError(f"{type(self).__name__} has no reference")
 
@@ -69,7 +69,7 @@ class SGD(Optimizer):
     def numbers(self) -> tuple[float, ...]:
         return (self.momentum, self.nesterov)
 
-    def reference(self, w: Array, g: Array, slots: list[Array], t: int) -> Array:
+    def reference(self, w: DoubleArray, g: DoubleArray, slots: list[DoubleArray], t: int) -> DoubleArray:
         if not self.momentum:
             return w - self.learning_rate * g
         slots[0][...] = self.momentum * slots[0] - self.learning_rate * g
@@ -108,14 +108,14 @@ class RMSprop(Optimizer):
     def numbers(self) -> tuple[float, ...]:
         return (self.rho, self.momentum, self.epsilon, self.centered)
 
-    def reference(self, w: Array, g: Array, slots: list[Array], t: int) -> Array:
+    def reference(self, w: DoubleArray, g: DoubleArray, slots: list[DoubleArray], t: int) -> DoubleArray:
         slot = dict(zip(self.slots, slots, strict=True))
         slot["velocity"][...] = self.rho * slot["velocity"] + (1 - self.rho) * g**2
-        denominator = slot["velocity"] + self.epsilon
+        spread = slot["velocity"]
         if self.centered:
             slot["average_gradient"][...] = self.rho * slot["average_gradient"] + (1 - self.rho) * g
-            denominator = denominator - slot["average_gradient"] ** 2
-        step = self.learning_rate * g / np.sqrt(denominator)
+            spread = np.maximum(spread - slot["average_gradient"] ** 2, 0)  # a variance, but for rounding
+        step = self.learning_rate * g / np.sqrt(spread + self.epsilon)
         if self.momentum:
             slot["momentum"][...] = self.momentum * slot["momentum"] + step
             step = slot["momentum"]
@@ -157,7 +157,7 @@ class Adam(Optimizer):
     def numbers(self) -> tuple[float, ...]:
         return (self.beta_1, self.beta_2, self.epsilon, self.decay, self.amsgrad)
 
-    def reference(self, w: Array, g: Array, slots: list[Array], t: int) -> Array:
+    def reference(self, w: DoubleArray, g: DoubleArray, slots: list[DoubleArray], t: int) -> DoubleArray:
         m, v = slots[:2]
         m[...] = self.beta_1 * m + (1 - self.beta_1) * g
         v[...] = self.beta_2 * v + (1 - self.beta_2) * g**2
@@ -166,7 +166,7 @@ class Adam(Optimizer):
             slots[2][...] = root = np.maximum(slots[2], v)
         rate = self.learning_rate * np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
         w = w - self.learning_rate * self.decay * w
-        return w - rate * m / (np.sqrt(root) + self.epsilon)
+        return np.asarray(w - rate * m / (np.sqrt(root) + self.epsilon))
 
 
 @OPTIMIZERS.add("adamw")

@@ -24,7 +24,8 @@ class Progress:
         self._epochs = epochs
         self._length = 0
         encoding = getattr(self._out, "encoding", None) or "ascii"
-        self._marks = "━╸ " if encoding.lower().replace("-", "").startswith("utf") else "=> "
+        unicode = encoding.lower().replace("-", "").startswith("utf")
+        self._marks = ("━", "╸", " ") if unicode else ("=", ">", " ")
 
     def begin(self, epoch: int, rows: int | None, batch_size: int) -> None:
         """Start epoch number `epoch` (from 0) of `rows` rows, if known."""

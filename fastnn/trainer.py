@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ import numpy as np
 
 from fastnn import callbacks as _callbacks
 from fastnn import losses, metrics as _metrics, optimizers, random
-from fastnn.data import ClassWeighted, Page, Source
+from fastnn.data import ArraySource, ClassWeighted, Page, Source
 from fastnn.progress import Progress
+from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
     from fastnn.models import Model
@@ -51,6 +53,8 @@ class Trainer:
         self._network: Any = None
         self._names: list[str] = []
         self._settled: tuple[Any, ...] = ()
+        self._slots: tuple[str, ...] = ()
+        self._lock = threading.RLock()  # of making ready: two threads may begin to fit at once
 
     def fit(
         self,
@@ -70,7 +74,7 @@ class Trainer:
         FloatingPointError where the loss overflows; the weights are then those before the bad batch. KeyboardInterrupt
         comes out between two batches.
         """
-        epochs, batch_size = _count("epochs", epochs), _count("batch_size", batch_size)
+        epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
         network = self.ready(source)
         if validation is not None:
             self._check(validation, "validation data")
@@ -93,9 +97,11 @@ class Trainer:
                 callback.on_epoch_begin(epoch)
             if progress.level:
                 progress.begin(epoch, source.rows, batch_size)
+            if network.owned_by is not self or self.model._network is not network:
+                network = self.ready(source)  # a callback has used the model otherwise
             rows, logs = self._epoch(network, source, batch_size, rng, progress if progress.level else None)
             if validation is not None:
-                logs.update({f"val_{name}": value for name, value in self.evaluate(validation).items()})
+                logs.update(self._validate(validation))
             if progress.level:
                 progress.end(rows, logs)
             for callback in called:
@@ -105,6 +111,18 @@ class Trainer:
         for callback in called:
             callback.on_train_end(logs)
         return history
+
+    def step(self, source: ArraySource, class_weight: Mapping[int, float] | None = None) -> Figures:
+        """One step on all rows of `source` as one batch: the figures before it. Raises as ``fit``."""
+        network = self.ready(source)
+        rows = source if class_weight is None else ClassWeighted(source, class_weight)
+        return self._epoch(network, rows, source.rows, None, None)[1]
+
+    def _validate(self, validation: Source) -> Figures:
+        try:
+            return {f"val_{name}": value for name, value in self.evaluate(validation).items()}
+        except ValueError as error:
+            raise ValueError(f"validation data: {error}") from None
 
     def _epoch(
         self, network: Any, source: Source, batch_size: int, rng: np.random.Generator | None, progress: Progress | None
@@ -160,14 +178,15 @@ class Trainer:
 
     def ready(self, source: Source) -> Any:
         """The model's network, built for the source's rows and told what to train for."""
-        self.model._ensure_built(source.input_shape)
-        self._check(source, "data")
-        network = self.model._network
-        settled = (self.optimizer, self.optimizer.numbers(), self.optimizer.slots, self.loss)
-        if self._network is not network or network.owned_by is not self or self._settled != settled:
-            self._settle(network)
-            self._settled = settled
-        return network
+        with self._lock:
+            self.model._ensure_built(source.input_shape)
+            self._check(source, "data")
+            network = self.model._network
+            settled = (self.optimizer, self.optimizer.numbers(), self.optimizer.slots, self.loss)
+            if self._network is not network or network.owned_by is not self or self._settled != settled:
+                self._settle(network)
+                self._settled = settled
+            return network
 
     def _settle(self, network: Any) -> None:
         units = network.units
@@ -183,14 +202,21 @@ class Trainer:
             [(metric.kernel, metric.numbers()) for _, metric in resolved],
             self.model._penalties(),
         )
-        self._names = [name for name, _ in resolved]
+        self._names = _numbered([name for name, _ in resolved])
         slots = self.optimizer.slots
-        if network.owned_by is not self or self._network is not network or len(network.slots) != len(slots):
+        if network.owned_by is not self or self._network is not network or self._slots != slots:
             network.set_optimizer(self.optimizer.kernel, self.optimizer.numbers(), len(slots))
             network.owned_by = self
         else:
             network.set_numbers(self.optimizer.numbers())
-        self._network = network
+        self._network, self._slots = network, slots
+
+    def state(self) -> tuple[int, dict[str, FloatArray]]:
+        """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
+        network = self.model._network
+        if network.owned_by is not self or self._network is not network or self._slots != self.optimizer.slots:
+            return 0, {}
+        return network.iterations, dict(zip(self._slots, network.slots, strict=True))
 
     def _check(self, source: Source, what: str) -> None:
         model = self.model
@@ -226,11 +252,12 @@ class Trainer:
     def _problem(self, page: Page, rows: Any, before: int) -> str | None:
         """What is wrong with some rows' numbers, or None; rows are counted from the source's first."""
         rows = np.sort(rows)
-        if page.y is not None:
-            counted = rows if page.weight is None else rows[page.weight[rows] != 0]
-            problem = losses.bad_targets(self.loss, page.y[counted], self._network.units, counted + before)
-            if problem is not None:
-                return problem
+        if page.weight is not None:
+            rows = rows[page.weight[rows] != 0]
+        assert page.y is not None
+        problem = losses.bad_targets(self.loss, page.y[rows], self._network.units, rows + before)
+        if problem is not None:
+            return problem
         bad = np.argwhere(~np.isfinite(page.x[rows]))
         if len(bad):
             row, column = (int(i) for i in bad[0])
@@ -242,7 +269,13 @@ class Trainer:
         return None
 
 
-def _count(name: str, value: int) -> int:
+def _numbered(names: list[str]) -> list[str]:
+    """The names, a second "mae" as "mae_1"."""
+    return [name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names)]
+
+
+def check_count(name: str, value: int) -> int:
+    """`value` as a whole number of at least 1."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if value < 1:

@@ -13,7 +13,7 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
-    PyThread_release_lock, PyThread_type_lock, WAIT_LOCK,
+    PyThread_release_lock, PyThread_type_lock,
 )
 
 import numpy as np
@@ -25,6 +25,10 @@ from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport LossKernel, MAX_NUMBERS, Numbers, OptimizerKernel, PenaltyKernel, panel_elements
 
 from fastnn import kernels
+
+
+cdef extern from "pythread.h" nogil:
+    int PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds, int interruptible)
 
 
 cdef extern from "clock.h" nogil:
@@ -82,6 +86,14 @@ def _aligned(Py_ssize_t n):
     return whole[skip:skip + n]
 
 
+cdef bint _all_finite(const float* x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not isfinite(x[i]):
+            return False
+    return True
+
+
 cdef Py_ssize_t _padded(Py_ssize_t n) noexcept:
     return (n + LINE - 1) // LINE * LINE
 
@@ -112,6 +124,22 @@ cdef const float* _floats(str name, array, Py_ssize_t rows, Py_ssize_t columns) 
         came = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise ValueError(f"{name} must be a C-contiguous float32 array of shape {shape}, got {came}")
     return <const float*>view.buf
+
+
+cdef int _check_chain(tuple ops) except -1:
+    """Each op must read what the one before it gives, and belong to no other network."""
+    cdef Op op, before = None
+    if not ops:
+        raise ValueError("a network needs at least one op")
+    for op in ops:
+        if op.inputs < 1 or op.units < 1 or op.size < 0:
+            raise ValueError(f"an op of {op.inputs} inputs and {op.units} units cannot be")
+        if op.w != NULL or ops.count(op) > 1:
+            raise ValueError("an op belongs to one network; make a new one")
+        if before is not None and op.inputs != before.units:
+            raise ValueError(f"an op of {op.inputs} inputs follows one of {before.units} units")
+        before = op
+    return 0
 
 
 cdef class Network:
@@ -146,6 +174,7 @@ cdef class Network:
     cdef float* probabilities           # what a loss from logits makes of them
     cdef float* batch_y                 # the batch's targets and weights, in the batch's order
     cdef float* batch_weight
+    cdef const float* zeros             # a row of them
 
     cdef Score loss
     cdef bint loss_is_fused             # it takes the last op's place in applying the activation
@@ -173,6 +202,7 @@ cdef class Network:
         cdef Py_ssize_t i, start = 0, depth = 0
         self.ops = tuple(ops)
         self.count = len(self.ops)
+        _check_chain(self.ops)
         self.op_list = <void**>malloc(max(1, self.count) * sizeof(void*))
         self.lock = PyThread_allocate_lock()
         if self.op_list == NULL or self.lock == NULL:
@@ -181,7 +211,8 @@ cdef class Network:
             op = self.ops[i]
             op.number, op.start = i, start
             start += _padded(op.size)
-            depth = max(depth, op.inputs, op.units)
+            if op.size:                 # the others multiply no matrices
+                depth = max(depth, op.inputs, op.units)
             self.op_list[i] = <void*>op
         self.last = self.ops[self.count - 1]
         self.inputs, self.units = (<Op>self.ops[0]).inputs, self.last.units
@@ -214,6 +245,14 @@ cdef class Network:
         fused: the loss reads the last op's output before its activation and applies that itself.
         from_logits: the loss reads the network's output as logits.
         """
+        self.enter()
+        try:
+            self._set_loss(kernel, numbers, targets, fused, from_logits, metrics, penalties)
+        finally:
+            self.leave()
+
+    cdef int _set_loss(self, LossKernel kernel, numbers, Py_ssize_t targets, bint fused, bint from_logits,
+                       metrics, penalties) except -1:
         cdef Py_ssize_t i
         self.metric_count = self.penalty_count = 0
         free(self.metrics)
@@ -234,22 +273,30 @@ cdef class Network:
         self.loss_is_fused, self.loss_keeps_output = fused, from_logits
         self.targets = targets
         self.capacity = 0
+        return 0
 
     def set_optimizer(self, OptimizerKernel kernel, numbers, Py_ssize_t slots):
         """The optimizer, with `slots` fresh vectors of zeros; the count of steps starts again."""
         cdef Py_ssize_t i
         if slots > MAX_SLOTS:
             raise ValueError(f"an optimizer has at most {MAX_SLOTS} slots, got {slots}")
-        self.optimizer = kernel.step32
-        self.optimizer_numbers = Numbers(numbers)
-        self.slots = [_aligned(self.parameters.size) for _ in range(slots)]
-        for i in range(slots):
-            self.slot_list[i] = <float*>address(self.slots[i], True)
-        self.iterations = 0
+        cdef Numbers values = Numbers(numbers)
+        fresh = [_aligned(self.parameters.size) for _ in range(slots)]
+        self.enter()
+        try:
+            self.optimizer, self.optimizer_numbers, self.slots = kernel.step32, values, fresh
+            for i in range(MAX_SLOTS):
+                self.slot_list[i] = <float*>address(fresh[i], True) if i < slots else NULL
+            self.iterations = 0
+        finally:
+            self.leave()
 
     def set_numbers(self, numbers):
         """New numbers for the optimizer (its momentum, say); slots and steps stay."""
-        self.optimizer_numbers = Numbers(numbers)
+        cdef Numbers values = Numbers(numbers)
+        self.enter()
+        self.optimizer_numbers = values
+        self.leave()
 
     # Memory.
 
@@ -261,7 +308,7 @@ cdef class Network:
         cdef float* space
         if rows <= self.capacity:
             return 0
-        total = _padded(rows * self.units) + _padded(rows * self.targets) + _padded(rows)
+        total = _padded(rows * self.units) + _padded(rows * self.targets) + _padded(rows) + _padded(self.inputs)
         for op in self.ops:
             total += _padded(rows * op.keeps()) + 2 * _padded(rows * op.units)
         arena = _aligned(total)
@@ -289,6 +336,7 @@ cdef class Network:
         self.probabilities = space
         self.batch_y = self.probabilities + _padded(rows * self.units)
         self.batch_weight = self.batch_y + _padded(rows * self.targets)
+        self.zeros = self.batch_weight + _padded(rows)
         return 0
 
     # One run at a time.
@@ -296,12 +344,15 @@ cdef class Network:
     cdef int enter(self) except -1:
         """Take the network's lock; a call from inside a running one, by a signal handler say, is an error."""
         cdef unsigned long me = PyThread_get_thread_ident()
-        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+        cdef int taken = PyThread_acquire_lock(self.lock, NOWAIT_LOCK)
+        while not taken:
             if self.owner == me:
                 raise RuntimeError(
                     "this model is running already in this thread; call it again when fit, evaluate or predict is done")
             with nogil:
-                PyThread_acquire_lock(self.lock, WAIT_LOCK)
+                taken = PyThread_acquire_lock_timed(self.lock, <long long>(TICK * 1e6), 0)
+            if not taken:
+                PyErr_CheckSignals()
         self.owner = me
         return 0
 
@@ -442,6 +493,10 @@ cdef class Network:
                 if rows.all_weight != NULL:
                     self.batch_weight[i] = rows.all_weight[row]
             self.addresses[i] = rows.x + row * self.inputs
+            # 0 * NaN is NaN: a row of weight 0 must not reach a gradient with one.
+            if rows.all_weight != NULL and rows.all_weight[row] == 0:
+                if not _all_finite(self.addresses[i], self.inputs):
+                    self.addresses[i] = self.zeros
         if rows.order != NULL:
             rows.y = self.batch_y
             rows.weight = self.batch_weight if rows.all_weight != NULL else NULL
@@ -480,7 +535,9 @@ cdef class Network:
     # What Python calls.
 
     cdef int page(self, Rows* rows, x, y, weight, order) except -1:
-        """A page of rows, its arrays checked."""
+        """A page of rows, its arrays checked. The lock is held, so that what they are checked against stays."""
+        if self.loss.rows == NULL:
+            raise RuntimeError("this network has no loss yet; call set_loss first")
         rows.count = rows.start = 0
         rows.x = _floats("x", x, len(x), self.inputs)
         rows.count = len(x)
@@ -488,8 +545,9 @@ cdef class Network:
         rows.all_weight = _floats("weight", weight, rows.count, -1) if weight is not None else NULL
         rows.order = NULL
         if order is not None:
-            if not isinstance(order, np.ndarray) or order.dtype != np.intp or order.shape != (rows.count,):
-                raise ValueError(f"order must be an intp array of {rows.count} row numbers")
+            if not isinstance(order, np.ndarray) or order.dtype != np.intp or order.shape != (rows.count,) \
+                    or not (order.flags.c_contiguous and order.flags.aligned):
+                raise ValueError(f"order must be a C-contiguous intp array of {rows.count} row numbers")
             rows.order = <const Py_ssize_t*>address(order)
         return 0
 
@@ -511,17 +569,20 @@ cdef class Network:
         cdef Outcome outcome
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.page(&rows, x, y, weight, order)
+        if self.optimizer == NULL:
+            raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
         self.enter()
         try:
+            self.page(&rows, x, y, weight, order)
             self.prepare(min(batch_size, rows.count), True, progress)
             with nogil:
                 outcome = self.epoch(&rows, batch_size, learning_rate, &loss)
+            sums = self.sums()
         finally:
             self.leave()
         if outcome == BAD_ORDER:
             raise ValueError(f"order must hold row numbers from 0 to {rows.count - 1}")
-        return rows.start, loss, self.sums(), outcome == DONE
+        return rows.start, loss, sums, outcome == DONE
 
     def evaluate(self, x, y, weight, progress=None):
         """(sum of the rows' losses, the metrics' sums) of the network as it predicts; x, y, weight as in fit_epoch.
@@ -532,9 +593,9 @@ cdef class Network:
         cdef double loss = 0
         cdef Step step
         cdef Py_ssize_t start = 0
-        self.page(&rows, x, y, weight, None)
         self.enter()
         try:
+            self.page(&rows, x, y, weight, None)
             self.prepare(min(<Py_ssize_t>CHUNK, rows.count), True, progress)
             step.training, step.workspace, step.key = False, self.workspace, 0
             with nogil:
@@ -546,9 +607,10 @@ cdef class Network:
                     start += step.rows
                     if self.tick(start):
                         break
+            sums = self.sums()
         finally:
             self.leave()
-        return loss, self.sums()
+        return loss, sums
 
     def predict(self, x, progress=None):
         """The network's output for each row: float32 (rows, units). x float32 (rows, inputs), C-contiguous."""

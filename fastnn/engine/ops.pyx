@@ -18,6 +18,9 @@ from fastnn.kernels.kernel cimport ActivationKernel, DropoutKernel, MatmulKernel
 from fastnn import kernels
 
 
+cdef Py_ssize_t LARGEST = 2**48          # parameters: far from overflow, beyond any memory
+
+
 cdef class Op:
     """One step of a network: rows of `inputs` numbers in, rows of `units` numbers out, `size` parameters."""
 
@@ -63,6 +66,8 @@ cdef class DenseOp(Activated):
     """z = x.W + b, a = f(z). Parameters: W row by row, (inputs, units), then b, (units,)."""
 
     def __init__(self, Py_ssize_t inputs, Py_ssize_t units, bint use_bias=True, activation=None, numbers=()):
+        if inputs < 1 or units < 1 or units > LARGEST // (inputs + 1):
+            raise ValueError(f"a dense op of {inputs} inputs and {units} units cannot be")
         self.inputs, self.units, self.use_bias = inputs, units, use_bias
         self.size = (inputs + use_bias) * units
         self.granule = units
@@ -96,9 +101,9 @@ cdef class DenseOp(Activated):
             for j in range(self.units):
                 g[j] = 0
             for row in range(step.rows):
+                d = self.d + row * self.units
                 for j in range(self.units):
                     g[j] = g[j] + d[j]
-                d = d + self.units
 
 
 cdef class ActivationOp(Activated):

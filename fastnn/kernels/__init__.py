@@ -20,6 +20,7 @@ if isa not in cpu.supported():
 _activations = import_module(f"fastnn.kernels._{isa}.activations")
 _gemm = import_module(f"fastnn.kernels._{isa}.gemm")
 _losses = import_module(f"fastnn.kernels._{isa}.losses")
+maths = import_module(f"fastnn.kernels._{isa}.maths")  # kept apart: two of its names are activations' too
 _noise = import_module(f"fastnn.kernels._{isa}.noise")
 _optimizers = import_module(f"fastnn.kernels._{isa}.optimizers")
 

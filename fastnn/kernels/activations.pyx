@@ -34,21 +34,21 @@ cdef void linear_backward(
 cdef void relu_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(rows * units):
-        a[i] = 0 if z[i] < 0 else z[i]
+        a[i] = <real>0 if z[i] < 0 else z[i]
 
 
 cdef void relu_backward(
         const real* z, const real* a, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(rows * units):
-        d[i] = d[i] if a[i] > 0 else 0
+        d[i] = d[i] if a[i] > 0 else <real>0
 
 
 cdef void leaky_relu_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
     cdef real slope = <real>p[0]
     for i in range(rows * units):
-        a[i] = z[i] * (1 if z[i] > 0 else slope)
+        a[i] = z[i] * (<real>1 if z[i] > 0 else slope)
 
 
 cdef void leaky_relu_backward(
@@ -56,7 +56,7 @@ cdef void leaky_relu_backward(
     cdef Py_ssize_t i
     cdef real slope = <real>p[0]
     for i in range(rows * units):
-        d[i] = d[i] * (1 if z[i] > 0 else slope)
+        d[i] = d[i] * (<real>1 if z[i] > 0 else slope)
 
 
 cdef inline real elu_value(real z, real scale, real alpha) noexcept nogil:
@@ -76,7 +76,7 @@ cdef void elu_backward(
     cdef Py_ssize_t i
     cdef real alpha = <real>p[0]
     for i in range(rows * units):
-        d[i] = d[i] * (1 if z[i] > 0 else a[i] + alpha)
+        d[i] = d[i] * (<real>1 if z[i] > 0 else a[i] + alpha)
 
 
 # Klambauer et al. 2017, section 2: the fixed point at mean 0, variance 1.
@@ -115,7 +115,7 @@ cdef void gelu_forward(const real* z, real* a, const double* p, Py_ssize_t rows,
             x = clamp(z[i], -15, 15)
             y = maths.absolute(x)
             tail = maths.normal_tail(y, maths.exp(<real>-0.5 * y * y))
-            a[i] = x * tail if z[i] < 0 else z[i] * (1 - tail)
+            a[i] = x * tail if z[i] < 0 else z[i] * (<real>1 - tail)
 
 
 cdef void gelu_backward(
@@ -126,15 +126,15 @@ cdef void gelu_backward(
         for i in range(rows * units):
             x = clamp(z[i], -15, 15)
             tail = maths.sigmoid(<real>1.5957691216057308 * (x + <real>0.044715 * x * x * x))
-            slope = <real>1.5957691216057308 * (1 + <real>0.134145 * x * x)
-            d[i] = d[i] * (tail + x * tail * (1 - tail) * slope)
+            slope = <real>1.5957691216057308 * (<real>1 + <real>0.134145 * x * x)
+            d[i] = d[i] * (tail + x * tail * (<real>1 - tail) * slope)
     else:
         for i in range(rows * units):
             x = clamp(z[i], -15, 15)
             y = maths.absolute(x)
             density = maths.exp(<real>-0.5 * y * y)
             tail = maths.normal_tail(y, density)
-            d[i] = d[i] * ((tail if x < 0 else 1 - tail) + x * density * <real>0.39894228040143267794)
+            d[i] = d[i] * ((tail if x < 0 else <real>1 - tail) + x * density * <real>0.39894228040143267794)
 
 
 cdef void silu_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -153,7 +153,7 @@ cdef void silu_backward(
     for i in range(rows * units):
         x = clamp(z[i], -746, 746)
         s = maths.sigmoid(x)
-        d[i] = d[i] * (s + x * s * (1 - s))
+        d[i] = d[i] * (s + x * s * (<real>1 - s))
 
 
 cdef void softplus_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -179,7 +179,7 @@ cdef void tanh_backward(
         const real* z, const real* a, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(rows * units):
-        d[i] = d[i] * (1 - a[i] * a[i])
+        d[i] = d[i] * (<real>1 - a[i] * a[i])
 
 
 cdef void sigmoid_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -192,7 +192,7 @@ cdef void sigmoid_backward(
         const real* z, const real* a, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(rows * units):
-        d[i] = d[i] * (a[i] * (1 - a[i]))
+        d[i] = d[i] * (a[i] * (<real>1 - a[i]))
 
 
 cdef void softmax_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -204,13 +204,15 @@ cdef void softmax_forward(const real* z, real* a, const double* p, Py_ssize_t ro
 cdef void softmax_backward(
         const real* z, const real* a, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t row, j
+    cdef const real* a_row
+    cdef real* d_row
     cdef real dot
     for row in range(rows):
-        dot = maths.dot(a, d, units)
+        a_row = a + row * units
+        d_row = d + row * units
+        dot = maths.dot(a_row, d_row, units)
         for j in range(units):
-            d[j] = a[j] * (d[j] - dot)
-        a = a + units
-        d = d + units
+            d_row[j] = a_row[j] * (d_row[j] - dot)
 
 
 linear = ActivationKernel.make("linear", linear_forward[float], linear_backward[float],

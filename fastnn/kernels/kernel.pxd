@@ -3,8 +3,19 @@ from libc.stdint cimport uint64_t
 from fastnn.kernels cimport types
 
 
-cdef class ActivationKernel:
+cdef class Kernel:
     cdef readonly str name
+
+
+cdef class MathKernel(Kernel):
+    cdef types.elementwise32 values32
+    cdef types.elementwise64 values64
+
+    @staticmethod
+    cdef MathKernel make(str name, types.elementwise32 values32, types.elementwise64 values64)
+
+
+cdef class ActivationKernel(Kernel):
     cdef types.activation_forward32 forward32
     cdef types.activation_backward32 backward32
     cdef types.activation_forward64 forward64
@@ -16,8 +27,7 @@ cdef class ActivationKernel:
         types.activation_forward64 forward64, types.activation_backward64 backward64)
 
 
-cdef class LossKernel:
-    cdef readonly str name
+cdef class LossKernel(Kernel):
     cdef readonly bint labels
     cdef types.loss32 rows32
     cdef types.loss64 rows64
@@ -26,8 +36,7 @@ cdef class LossKernel:
     cdef LossKernel make(str name, types.loss32 rows32, types.loss64 rows64, bint labels=*)
 
 
-cdef class PenaltyKernel:
-    cdef readonly str name
+cdef class PenaltyKernel(Kernel):
     cdef types.penalty32 penalty32
     cdef types.penalty64 penalty64
 
@@ -35,17 +44,16 @@ cdef class PenaltyKernel:
     cdef PenaltyKernel make(str name, types.penalty32 penalty32, types.penalty64 penalty64)
 
 
-cdef class OptimizerKernel:
-    cdef readonly str name
+cdef class OptimizerKernel(Kernel):
     cdef types.step32 step32
     cdef types.step64 step64
+    cdef types.slot_count slots
 
     @staticmethod
-    cdef OptimizerKernel make(str name, types.step32 step32, types.step64 step64)
+    cdef OptimizerKernel make(str name, types.step32 step32, types.step64 step64, types.slot_count slots)
 
 
-cdef class DropoutKernel:
-    cdef readonly str name
+cdef class DropoutKernel(Kernel):
     cdef types.dropout32 apply32
     cdef types.dropout64 apply64
 
@@ -53,8 +61,7 @@ cdef class DropoutKernel:
     cdef DropoutKernel make(str name, types.dropout32 apply32, types.dropout64 apply64)
 
 
-cdef class MatmulKernel:
-    cdef readonly str name
+cdef class MatmulKernel(Kernel):
     cdef types.matmul32 rows32
     cdef types.matmul64 rows64
     cdef bint a_turned

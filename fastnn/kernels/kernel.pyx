@@ -26,31 +26,34 @@ cdef class Numbers:
 
 
 def _input(name, array, like=None, shape=None):
-    """A C-contiguous float32 or float64 array: `array` itself where it is one already."""
+    """A C-contiguous, aligned float32 or float64 array of this machine's byte order: `array` itself if it is one."""
     array = np.asarray(array)
     if like is not None:
         dtype = like.dtype
     else:
-        dtype = array.dtype if array.dtype.char in "fd" else np.dtype(np.float64)
+        dtype = np.dtype(array.dtype.char if array.dtype.char in "fd" else "d")
     if array.dtype != dtype and like is not None and array.dtype.kind == "f" and array.dtype.itemsize != dtype.itemsize:
         raise TypeError(f"{name} is {array.dtype} but the array before it is {dtype}; convert one of them")
     if array.ndim == 0:
         array = array.reshape(1)
     if shape is not None and array.shape != tuple(shape):
         raise ValueError(f"{name} has shape {array.shape}, expected {tuple(shape)}")
-    return np.ascontiguousarray(array, dtype=dtype)
+    return np.require(array, dtype, ["C", "A"])
 
 
-def _output(name, out, shape, dtype):
-    """`out` if it can be written in place, or a new array."""
-    if out is None:
-        return np.empty(shape, dtype)
+def _in_place(name, out, shape, dtype):
+    """`out`, which must be an array that can be written in place."""
     if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != tuple(shape):
         came = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ValueError(f"{name} must be a {dtype} array of shape {tuple(shape)}, got {came}")
-    if not out.flags.c_contiguous or not out.flags.writeable:
-        raise ValueError(f"{name} must be C-contiguous and writeable; pass a new array or leave it out")
+    if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
+        raise ValueError(f"{name} must be C-contiguous, aligned and writeable; pass a new array or leave it out")
     return out
+
+
+def _output(name, out, shape, dtype):
+    """`out` if it can be written in place, or where it is None a new array."""
+    return np.empty(shape, dtype) if out is None else _in_place(name, out, shape, dtype)
 
 
 def _rows_units(array):
@@ -59,7 +62,37 @@ def _rows_units(array):
     return int(np.prod(array.shape[:array.ndim - 1])), units
 
 
-cdef class ActivationKernel:
+cdef class Kernel:
+    """A name, and the C functions that a family's class adds. Only the instruction-set modules make them."""
+
+    def __init__(self):
+        raise TypeError(f"a {type(self).__name__} cannot be made from Python; take one from fastnn.kernels")
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.name}>"
+
+
+cdef class MathKernel(Kernel):
+    """An elementary function: called with x, it gives f of each element, shape of x."""
+
+    @staticmethod
+    cdef MathKernel make(str name, types.elementwise32 values32, types.elementwise64 values64):
+        cdef MathKernel kernel = MathKernel.__new__(MathKernel)
+        kernel.name, kernel.values32, kernel.values64 = name, values32, values64
+        return kernel
+
+    def __call__(self, x, out=None):
+        """f(x)."""
+        x = _input("x", x)
+        a = _output("out", out, x.shape, x.dtype)
+        if x.dtype == np.float32:
+            self.values32(<const float*>address(x), <float*>address(a, True), x.size)
+        else:
+            self.values64(<const double*>address(x), <double*>address(a, True), x.size)
+        return a
+
+
+cdef class ActivationKernel(Kernel):
     """An activation. `forward(z)` gives a; `backward(z, a, d)` turns dL/da into dL/dz. Rows are the last axis."""
 
     @staticmethod
@@ -71,9 +104,6 @@ cdef class ActivationKernel:
         kernel.forward32, kernel.backward32 = forward32, backward32
         kernel.forward64, kernel.backward64 = forward64, backward64
         return kernel
-
-    def __repr__(self):
-        return f"<activation kernel {self.name}>"
 
     def forward(self, z, numbers=(), out=None):
         """a = f(z), shape of z. numbers: the activation's own, in the order of its fields."""
@@ -107,7 +137,7 @@ cdef class ActivationKernel:
         return dz
 
 
-cdef class LossKernel:
+cdef class LossKernel(Kernel):
     """A loss or a metric. Called with (y, output), it gives the sum of the rows' values and the gradient by output.
 
     A fused loss takes the raw output before its activation and also gives the activated one. `labels` says that y
@@ -120,9 +150,6 @@ cdef class LossKernel:
         kernel.name, kernel.labels = name, labels
         kernel.rows32, kernel.rows64 = rows32, rows64
         return kernel
-
-    def __repr__(self):
-        return f"<loss kernel {self.name}>"
 
     def __call__(self, y, output, numbers=(), weight=None, double scale=1.0, out=None, activated=None):
         """(sum over rows of weight * value, scale * weight * d value / d output, activated output).
@@ -155,7 +182,7 @@ cdef class LossKernel:
         return total, d, a
 
 
-cdef class PenaltyKernel:
+cdef class PenaltyKernel(Kernel):
     """A penalty on weights: called with (w, g), it adds its gradient to g and gives its value."""
 
     @staticmethod
@@ -164,50 +191,46 @@ cdef class PenaltyKernel:
         kernel.name, kernel.penalty32, kernel.penalty64 = name, penalty32, penalty64
         return kernel
 
-    def __repr__(self):
-        return f"<penalty kernel {self.name}>"
-
     def __call__(self, w, g, double l1, double l2):
         """Value of the penalty; g, shaped as w, is added to in place."""
         w = _input("w", w)
-        g = _output("g", g, w.shape, w.dtype)
+        g = _in_place("g", g, w.shape, w.dtype)
         if w.dtype == np.float32:
             return self.penalty32(<const float*>address(w), <float*>address(g, True), w.size, l1, l2)
         return self.penalty64(<const double*>address(w), <double*>address(g, True), w.size, l1, l2)
 
 
-cdef class OptimizerKernel:
+cdef class OptimizerKernel(Kernel):
     """One step of an optimizer over a flat vector: w and the slots are updated in place."""
 
     @staticmethod
-    cdef OptimizerKernel make(str name, types.step32 step32, types.step64 step64):
+    cdef OptimizerKernel make(str name, types.step32 step32, types.step64 step64, types.slot_count slots):
         cdef OptimizerKernel kernel = OptimizerKernel.__new__(OptimizerKernel)
-        kernel.name, kernel.step32, kernel.step64 = name, step32, step64
+        kernel.name, kernel.step32, kernel.step64, kernel.slots = name, step32, step64, slots
         return kernel
-
-    def __repr__(self):
-        return f"<optimizer kernel {self.name}>"
 
     def __call__(self, w, g, slots, double learning_rate, double t, numbers=()):
         """w, g and each of slots (n,); t counts steps from 1."""
         cdef Numbers p = Numbers(numbers)
         cdef void* addresses[MAX_NUMBERS]
         cdef int i
-        w = _output("w", w, w.shape, w.dtype)
+        if getattr(w, "dtype", None) not in (np.float32, np.float64):
+            raise TypeError(f"w must be a float32 or float64 array, got {getattr(w, 'dtype', type(w).__name__)}")
+        w = _in_place("w", w, w.shape, w.dtype)
         g = _input("g", g, w, w.shape)
+        if len(slots) != self.slots(p.values):
+            raise ValueError(f"{self.name} with these numbers keeps {self.slots(p.values)} slots, got {len(slots)}")
         for i in range(len(slots)):
-            addresses[i] = address(_output(f"slots[{i}]", slots[i], w.shape, w.dtype), True)
+            addresses[i] = address(_in_place(f"slots[{i}]", slots[i], w.shape, w.dtype), True)
         if w.dtype == np.float32:
             self.step32(<float*>address(w, True), <const float*>address(g), <float* const*>addresses, w.size,
                         learning_rate, t, p.values)
-        elif w.dtype == np.float64:
+        else:
             self.step64(<double*>address(w, True), <const double*>address(g), <double* const*>addresses, w.size,
                         learning_rate, t, p.values)
-        else:
-            raise TypeError(f"w must be float32 or float64, got {w.dtype}")
 
 
-cdef class DropoutKernel:
+cdef class DropoutKernel(Kernel):
     """Dropout by a counter-based random number for each element."""
 
     @staticmethod
@@ -215,9 +238,6 @@ cdef class DropoutKernel:
         cdef DropoutKernel kernel = DropoutKernel.__new__(DropoutKernel)
         kernel.name, kernel.apply32, kernel.apply64 = name, apply32, apply64
         return kernel
-
-    def __repr__(self):
-        return f"<dropout kernel {self.name}>"
 
     def __call__(self, x, double rate, uint64_t key, unsigned int first=0, out=None):
         """x / (1 - rate) where element first + i is kept under `key`, else 0. 0 <= rate < 1."""
@@ -237,7 +257,7 @@ cdef Py_ssize_t panel_elements(Py_ssize_t k) noexcept nogil:
     return 32 * max(k, <Py_ssize_t>256)
 
 
-cdef class MatmulKernel:
+cdef class MatmulKernel(Kernel):
     """A matrix multiply of row-major matrices: `matmul(a, b, bias=None, out=None)`."""
 
     @staticmethod
@@ -247,9 +267,6 @@ cdef class MatmulKernel:
         kernel.name, kernel.a_turned, kernel.b_turned = name, a_turned, b_turned
         kernel.rows32, kernel.rows64 = rows32, rows64
         return kernel
-
-    def __repr__(self):
-        return f"<matmul kernel {self.name}>"
 
     def __call__(self, a, b, bias=None, out=None):
         """C (m, n) = A.B + bias, At.B or A.Bt, as the kernel's name says; float32 or float64, both the same.

@@ -91,7 +91,7 @@ cdef double mean_absolute_error_rows(
                 factor = <real>(scale * w / units)
                 for j in range(units):
                     error = a[j] - y[j]
-                    d[j] = factor * ((error > 0) - (error < 0))
+                    d[j] = factor * <real>((error > 0) - (error < 0))
             total += w * value / units
         a = a + units
         y = y + units
@@ -143,12 +143,12 @@ cdef double binary_crossentropy_rows(
             value = 0
             factor = <real>(scale * w / units)
             for j in range(units):
-                target = y[j] * (1 - smoothing) + <real>0.5 * smoothing
+                target = y[j] * (<real>1 - smoothing) + <real>0.5 * smoothing
                 q = low if a[j] < low else a[j]
                 q = high if q > high else q
-                value -= target * maths.log(q) + (1 - target) * maths.log(1 - q)
+                value -= target * maths.log(q) + (<real>1 - target) * maths.log(<real>1 - q)
                 if d != NULL:
-                    d[j] = factor * ((q - target) / (q * (1 - q)) if q == a[j] else 0)
+                    d[j] = factor * ((q - target) / (q * (<real>1 - q)) if q == a[j] else 0)
             total += w * value / units
         a = a + units
         y = y + units
@@ -174,11 +174,11 @@ cdef double sigmoid_binary_crossentropy_rows(
             value = 0
             factor = <real>(scale * w / units)
             for j in range(units):
-                target = y[j] * (1 - smoothing) + <real>0.5 * smoothing
+                target = y[j] * (<real>1 - smoothing) + <real>0.5 * smoothing
                 x = edge if z[j] > edge else z[j]
                 x = -edge if x < -edge else x
                 # softplus(x) - x * target, with the large terms cancelled by hand
-                value += (-x * target if x < 0 else x * (1 - target)) + maths.softplus(-maths.absolute(x))
+                value += (-x * target if x < 0 else x * (<real>1 - target)) + maths.softplus(-maths.absolute(x))
                 if d != NULL:
                     d[j] = factor * (a[j] - target)
             total += w * value / units
@@ -202,7 +202,7 @@ cdef double categorical_crossentropy_rows(
         if w == 0:
             clear(d, units)
         else:
-            norm = 1 / maths.sum_of(a, units)
+            norm = <real>1 / maths.sum_of(a, units)
             value = 0
             inside = 0
             factor = <real>(scale * w)
@@ -274,7 +274,7 @@ cdef double sparse_categorical_crossentropy_rows(
             label = class_of(y[row], units)
             if label < 0:
                 return libc.NAN
-            norm = 1 / maths.sum_of(a, units)
+            norm = <real>1 / maths.sum_of(a, units)
             q = a[label] * norm
             q = low if q < low else q
             q = high if q > high else q
@@ -361,20 +361,35 @@ cdef double l1_l2_penalty(const real* w, real* g, Py_ssize_t n, double l1, doubl
     cdef Py_ssize_t i
     cdef real first = <real>l1, second = <real>(2 * l2)
     for i in range(n):
-        g[i] = g[i] + first * ((w[i] > 0) - (w[i] < 0)) + second * w[i]
+        g[i] = g[i] + first * <real>((w[i] > 0) - (w[i] < 0)) + second * w[i]
     return l1 * maths.sum_of_absolutes(w, n) + l2 * maths.dot(w, w, n)
 
 
-mean_squared_error = LossKernel.make("mean_squared_error", mean_squared_error_rows[float], mean_squared_error_rows[double])
-mean_absolute_error = LossKernel.make("mean_absolute_error", mean_absolute_error_rows[float], mean_absolute_error_rows[double])
+mean_squared_error = LossKernel.make(
+    "mean_squared_error", mean_squared_error_rows[float], mean_squared_error_rows[double])
+mean_absolute_error = LossKernel.make(
+    "mean_absolute_error", mean_absolute_error_rows[float], mean_absolute_error_rows[double])
 huber = LossKernel.make("huber", huber_rows[float], huber_rows[double])
-binary_crossentropy = LossKernel.make("binary_crossentropy", binary_crossentropy_rows[float], binary_crossentropy_rows[double])
-sigmoid_binary_crossentropy = LossKernel.make("sigmoid_binary_crossentropy", sigmoid_binary_crossentropy_rows[float], sigmoid_binary_crossentropy_rows[double])
-categorical_crossentropy = LossKernel.make("categorical_crossentropy", categorical_crossentropy_rows[float], categorical_crossentropy_rows[double])
-softmax_categorical_crossentropy = LossKernel.make("softmax_categorical_crossentropy", softmax_categorical_crossentropy_rows[float], softmax_categorical_crossentropy_rows[double])
-sparse_categorical_crossentropy = LossKernel.make("sparse_categorical_crossentropy", sparse_categorical_crossentropy_rows[float], sparse_categorical_crossentropy_rows[double], labels=True)
-softmax_sparse_categorical_crossentropy = LossKernel.make("softmax_sparse_categorical_crossentropy", softmax_sparse_categorical_crossentropy_rows[float], softmax_sparse_categorical_crossentropy_rows[double], labels=True)
+binary_crossentropy = LossKernel.make(
+    "binary_crossentropy", binary_crossentropy_rows[float], binary_crossentropy_rows[double])
+sigmoid_binary_crossentropy = LossKernel.make(
+    "sigmoid_binary_crossentropy", sigmoid_binary_crossentropy_rows[float], sigmoid_binary_crossentropy_rows[double])
+categorical_crossentropy = LossKernel.make(
+    "categorical_crossentropy", categorical_crossentropy_rows[float], categorical_crossentropy_rows[double])
+softmax_categorical_crossentropy = LossKernel.make(
+    "softmax_categorical_crossentropy",
+    softmax_categorical_crossentropy_rows[float], softmax_categorical_crossentropy_rows[double])
+sparse_categorical_crossentropy = LossKernel.make(
+    "sparse_categorical_crossentropy",
+    sparse_categorical_crossentropy_rows[float], sparse_categorical_crossentropy_rows[double], labels=True)
+softmax_sparse_categorical_crossentropy = LossKernel.make(
+    "softmax_sparse_categorical_crossentropy",
+    softmax_sparse_categorical_crossentropy_rows[float],
+    softmax_sparse_categorical_crossentropy_rows[double], labels=True)
 binary_accuracy = LossKernel.make("binary_accuracy", binary_accuracy_rows[float], binary_accuracy_rows[double])
-categorical_accuracy = LossKernel.make("categorical_accuracy", categorical_accuracy_rows[float], categorical_accuracy_rows[double])
-sparse_categorical_accuracy = LossKernel.make("sparse_categorical_accuracy", sparse_categorical_accuracy_rows[float], sparse_categorical_accuracy_rows[double], labels=True)
+categorical_accuracy = LossKernel.make(
+    "categorical_accuracy", categorical_accuracy_rows[float], categorical_accuracy_rows[double])
+sparse_categorical_accuracy = LossKernel.make(
+    "sparse_categorical_accuracy",
+    sparse_categorical_accuracy_rows[float], sparse_categorical_accuracy_rows[double], labels=True)
 l1_l2 = PenaltyKernel.make("l1_l2", l1_l2_penalty[float], l1_l2_penalty[double])

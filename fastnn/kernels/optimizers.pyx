@@ -17,6 +17,10 @@ from fastnn.kernels.kernel cimport OptimizerKernel
 from fastnn.kernels.types cimport real
 
 
+cdef int sgd_slots(const double* p) noexcept nogil:
+    return p[0] != 0
+
+
 cdef void sgd_step(
         real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t, const double* p) noexcept nogil:
     """p: momentum, nesterov. velocity = momentum * velocity - rate * g; w += velocity."""
@@ -41,6 +45,10 @@ cdef void sgd_step(
             w[i] = w[i] + v
 
 
+cdef int rmsprop_slots(const double* p) noexcept nogil:
+    return 1 + (p[1] != 0) + (p[3] != 0)
+
+
 cdef void rmsprop_step(
         real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t, const double* p) noexcept nogil:
     """p: rho, momentum, epsilon, centered. slots: velocity, then momentum's and the average gradient where used."""
@@ -51,7 +59,7 @@ cdef void rmsprop_step(
     cdef real* velocity = slots[0]
     cdef real* heap = slots[1] if momentum != 0 else NULL
     cdef real* average = slots[2 if momentum != 0 else 1] if centered else NULL
-    cdef real denominator, step
+    cdef real spread, step
     if not centered and momentum == 0:
         for i in range(n):
             velocity[i] = rho * velocity[i] + fresh * g[i] * g[i]
@@ -59,15 +67,21 @@ cdef void rmsprop_step(
         return
     for i in range(n):
         velocity[i] = rho * velocity[i] + fresh * g[i] * g[i]
-        denominator = velocity[i] + epsilon
+        spread = velocity[i]
         if centered:
             average[i] = rho * average[i] + fresh * g[i]
-            denominator = denominator - average[i] * average[i]
-        step = lr * g[i] / maths.square_root(denominator)
+            spread = spread - average[i] * average[i]
+            # A variance; where the gradient stays the same, rounding alone would take it below 0.
+            spread = 0 if spread < 0 else spread
+        step = lr * g[i] / maths.square_root(spread + epsilon)
         if momentum != 0:
             step = momentum * heap[i] + step
             heap[i] = step
         w[i] = w[i] - step
+
+
+cdef int adam_slots(const double* p) noexcept nogil:
+    return 2 + (p[4] != 0)
 
 
 cdef void adam_step(
@@ -103,6 +117,6 @@ cdef void adam_step(
             w[i] = w[i] * keep - lr * mean / (maths.square_root(square) + epsilon)
 
 
-sgd = OptimizerKernel.make("sgd", sgd_step[float], sgd_step[double])
-rmsprop = OptimizerKernel.make("rmsprop", rmsprop_step[float], rmsprop_step[double])
-adam = OptimizerKernel.make("adam", adam_step[float], adam_step[double])
+sgd = OptimizerKernel.make("sgd", sgd_step[float], sgd_step[double], sgd_slots)
+rmsprop = OptimizerKernel.make("rmsprop", rmsprop_step[float], rmsprop_step[double], rmsprop_slots)
+adam = OptimizerKernel.make("adam", adam_step[float], adam_step[double], adam_slots)

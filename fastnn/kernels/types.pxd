@@ -10,6 +10,10 @@ ctypedef fused real:
     float
     double
 
+# x, a, n
+ctypedef void (*elementwise32)(const float*, float*, Py_ssize_t) noexcept nogil
+ctypedef void (*elementwise64)(const double*, double*, Py_ssize_t) noexcept nogil
+
 # z, a, p (the unit's numbers), rows, units
 ctypedef void (*activation_forward32)(const float*, float*, const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
 ctypedef void (*activation_forward64)(const double*, double*, const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
@@ -33,6 +37,9 @@ ctypedef double (*loss64)(
 ctypedef void (*step32)(float*, const float*, float* const*, Py_ssize_t, double, double, const double*) noexcept nogil
 ctypedef void (*step64)(
     double*, const double*, double* const*, Py_ssize_t, double, double, const double*) noexcept nogil
+
+# p -> how many slots the step then reads
+ctypedef int (*slot_count)(const double*) noexcept nogil
 
 # w, g (added to), n, l1, l2
 ctypedef double (*penalty32)(const float*, float*, Py_ssize_t, double, double) noexcept nogil

@@ -61,7 +61,7 @@ class Layer:
         reference, index = getattr(self, "_place", (lambda: None, 0))
         model = reference()
         if model is None:
-            raise ValueError(
+            raise RuntimeError(
                 f"layer {(getattr(self, 'name', None) or self.table_name)!r} has no weights yet; "
                 "add it to a model, and build that (an input shape, build() or fit())"
             )

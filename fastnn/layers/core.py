@@ -72,7 +72,7 @@ class Dense(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:
             raise ValueError(
-                f"Dense {self.name or ''!r} expects rows of one axis (features,), got rows of shape {input_shape}; "
+                f"Dense expects rows of one axis (features,), got rows of shape {input_shape}; "
                 "put a Flatten layer before it"
             )
         return (self.units,)

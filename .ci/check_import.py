@@ -1,0 +1,30 @@
+"""Check what `import fastnn` costs and brings along: at most 30 ms above NumPy, and nothing optional."""
+
+import statistics
+import subprocess
+import sys
+
+LIMIT = 0.030
+OPTIONAL = {"sqlite3", "argparse", "subprocess", "matplotlib", "pandas", "sklearn", "scipy", "torch", "onnx"}
+CODE = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+
+def seconds(modules: str) -> float:
+    """Seconds that an import takes in a fresh process."""
+    run = subprocess.run([sys.executable, "-c", CODE.format(modules)], capture_output=True, text=True, check=True)
+    return float(run.stdout)
+
+
+def main() -> None:
+    """Import both in turn, and compare the medians."""
+    pairs = [(seconds("numpy"), seconds("numpy, fastnn")) for _ in range(15)]
+    numpy, both = (statistics.median(times) for times in zip(*pairs, strict=True))
+    print(f"import numpy {numpy * 1e3:.1f} ms, fastnn {(both - numpy) * 1e3:.1f} ms on top")
+    assert both - numpy <= LIMIT, f"import fastnn must cost at most {LIMIT * 1e3:.0f} ms above numpy"
+    code = "import sys, numpy; before = set(sys.modules); import fastnn; print(*(set(sys.modules) - before))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    brought = OPTIONAL & set(run.stdout.split())
+    assert not brought, f"import fastnn brings {', '.join(sorted(brought))}"
+
+
+main()

@@ -1,0 +1,44 @@
+from collections.abc import Iterable
+
+from fastnn.kernels.kernel import ActivationKernel
+
+class Op:
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def units(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def granule(self) -> int: ...
+
+class Activated(Op):
+    @property
+    def kernel(self) -> ActivationKernel: ...
+
+class DenseOp(Activated):
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        use_bias: bool = True,
+        activation: ActivationKernel | None = None,
+        numbers: Iterable[float] = (),
+    ) -> None: ...
+    @property
+    def use_bias(self) -> bool: ...
+
+class ActivationOp(Activated):
+    def __init__(
+        self,
+        units: int,
+        activation: ActivationKernel | None = None,
+        numbers: Iterable[float] = (),
+    ) -> None: ...
+
+class DropoutOp(Op):
+    def __init__(self, units: int, rate: float) -> None: ...
+    @property
+    def rate(self) -> float: ...

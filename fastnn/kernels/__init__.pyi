@@ -1,0 +1,18 @@
+from types import ModuleType
+from typing import Any
+
+from fastnn.kernels import cpu as cpu
+from fastnn.kernels.kernel import DropoutKernel, MatmulKernel, PenaltyKernel
+
+named: str
+isa: str
+maths: ModuleType
+
+matmul: MatmulKernel
+matmul_transposed_a: MatmulKernel
+matmul_transposed_b: MatmulKernel
+l1_l2: PenaltyKernel
+dropout: DropoutKernel
+
+# The units of the tables: ActivationKernel, LossKernel, OptimizerKernel objects. A new one needs no line here.
+def __getattr__(name: str) -> Any: ...

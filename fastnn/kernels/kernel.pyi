@@ -1,0 +1,81 @@
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+class MathKernel:
+    @property
+    def name(self) -> str: ...
+    def __call__(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
+
+class ActivationKernel:
+    @property
+    def name(self) -> str: ...
+    def forward(
+        self, z: ArrayLike, numbers: Iterable[float] = (), out: NDArray[Any] | None = None
+    ) -> NDArray[Any]: ...
+    def backward(
+        self,
+        z: ArrayLike,
+        a: ArrayLike,
+        d: ArrayLike,
+        numbers: Iterable[float] = (),
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]: ...
+
+class LossKernel:
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> bool: ...
+    def __call__(
+        self,
+        y: ArrayLike,
+        output: ArrayLike,
+        numbers: Iterable[float] = (),
+        weight: ArrayLike | None = None,
+        scale: float = 1.0,
+        out: NDArray[Any] | None = None,
+        activated: NDArray[Any] | None = None,
+    ) -> tuple[float, NDArray[Any], NDArray[Any]]: ...
+
+class PenaltyKernel:
+    @property
+    def name(self) -> str: ...
+    def __call__(self, w: ArrayLike, g: NDArray[Any], l1: float, l2: float) -> float: ...
+
+class OptimizerKernel:
+    @property
+    def name(self) -> str: ...
+    def __call__(
+        self,
+        w: NDArray[Any],
+        g: ArrayLike,
+        slots: Sequence[NDArray[Any]],
+        learning_rate: float,
+        t: float,
+        numbers: Iterable[float] = (),
+    ) -> None: ...
+
+class DropoutKernel:
+    @property
+    def name(self) -> str: ...
+    def __call__(
+        self,
+        x: ArrayLike,
+        rate: float,
+        key: int,
+        first: int = 0,
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]: ...
+
+class MatmulKernel:
+    @property
+    def name(self) -> str: ...
+    def __call__(
+        self,
+        a: ArrayLike,
+        b: ArrayLike,
+        bias: ArrayLike | None = None,
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]: ...

@@ -1,0 +1,71 @@
+"""What the documents and the examples folder show runs as it stands."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(*arguments: str, cwd: Path) -> str:
+    """Standard output of Python with these arguments, in another folder than the sources'."""
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `fastnn demo` has run."""
+    path = tmp_path_factory.mktemp("readme")
+    run("-m", "fastnn", "demo", cwd=path)
+    return path
+
+
+def test_the_readme_has_the_two_snippets_it_promises() -> None:
+    assert len(SNIPPETS) == 2
+    assert len(SNIPPETS[0].strip().splitlines()) == 11  # ten lines and a blank one
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_readme_snippet(number: int, folder: Path) -> None:
+    out = run("-c", SNIPPETS[number], cwd=folder)
+    accuracies = [float(found) for found in re.findall(r"accuracy: ([0-9.]+)", out)]
+    assert accuracies[-1] > 0.85
+
+
+def test_every_readme_command_is_known() -> None:
+    """CI runs the first two as they stand, and builds as the last two do; a new command needs a new line here."""
+    assert COMMANDS == [
+        "pip install . && fastnn demo",
+        'pip install ".[test]" && pytest',
+        "pip install build",
+        "python -m build",
+    ]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example(example: Path, tmp_path: Path) -> None:
+    out = run(str(example), cwd=tmp_path)
+    if example.stem == "linear_regression":
+        slope, intercept = (float(number) for number in re.findall(r"[0-9.]+", out))
+        assert slope == pytest.approx(1.8, abs=0.02)
+        assert intercept == pytest.approx(32, abs=0.3)
+    else:
+        assert float(re.findall(r"accuracy ([0-9.]+)", out)[0]) > 0.8
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 2
