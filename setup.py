@@ -7,6 +7,7 @@ FASTNN_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer
 import os
 import platform
 import sys
+from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -63,7 +64,7 @@ def extension(name: str, source: str, flags: list[str]) -> Extension:
         include_dirs=["fastnn/engine", "fastnn/kernels"],
         extra_compile_args=COMPILE + flags,
         extra_link_args=LINK,
-        depends=[f"fastnn/kernels/{h}" for h in ("bits.h", "cpu.h", "tile.h", "tile_body.h")],
+        depends=glob("fastnn/*/*.h"),
     )
 
 

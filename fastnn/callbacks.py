@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 Logs = Mapping[str, float]
 
-_BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+# Keras's hooks that nothing here calls: between two batches no Python runs.
+_NEVER_CALLED = tuple(
+    f"on_{what}_{when}"
+    for what in ("batch", "train_batch", "test", "test_batch", "predict", "predict_batch")
+    for when in ("begin", "end")
+)
 
 
 class Callback:
@@ -145,10 +150,10 @@ def checked(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     for callback in chosen:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks must be fastnn.callbacks.Callback objects, got {callback!r}")
-        for hook in _BATCH_HOOKS:
+        for hook in _NEVER_CALLED:
             if hasattr(callback, hook):
                 raise ValueError(
-                    f"{type(callback).__name__}.{hook} would never be called: an epoch is one compiled call; "
-                    "use on_epoch_end, or call train_on_batch in a loop of your own"
+                    f"{type(callback).__name__}.{hook} would never be called: callbacks are for fit, whose epoch is "
+                    "one compiled call; use on_epoch_end, or call train_on_batch in a loop of your own"
                 )
     return chosen

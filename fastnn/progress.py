@@ -19,7 +19,8 @@ class Progress:
         if verbose not in (0, 1, 2, "auto", True, False):
             raise ValueError(f"verbose must be 0, 1, 2 or 'auto', got {verbose!r}")
         self._out = sys.stdout
-        moving = self._out is not None and self._out.isatty()
+        # Some stand-ins for standard output can do no more than write.
+        moving = getattr(self._out, "isatty", lambda: False)()
         self.level = 0 if not verbose or self._out is None else 1 if verbose != 2 and moving else 2
         self._epochs = epochs
         self._length = 0

@@ -31,6 +31,11 @@ cdef extern from "pythread.h" nogil:
     int PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds, int interruptible)
 
 
+cdef extern from "denormals.h" nogil:
+    unsigned long long flush_denormals()
+    void restore_denormals(unsigned long long before)
+
+
 cdef extern from "clock.h" nogil:
     double seconds_now()
     void prefetch(const void* start, Py_ssize_t n)
@@ -193,6 +198,7 @@ cdef class Network:
 
     cdef PyThread_type_lock lock
     cdef unsigned long owner            # the thread that holds it, 0 for none
+    cdef unsigned long long float_state # of that thread, from before
     cdef object pending
     cdef object progress
     cdef double next_tick
@@ -354,6 +360,7 @@ cdef class Network:
             if not taken:
                 PyErr_CheckSignals()
         self.owner = me
+        self.float_state = flush_denormals()
         return 0
 
     cdef int prepare(self, Py_ssize_t rows, bint loss_follows, progress) except -1:
@@ -369,6 +376,7 @@ cdef class Network:
         return 0
 
     cdef int leave(self) except -1:
+        restore_denormals(self.float_state)
         pending, self.pending = self.pending, None
         self.progress = None
         self.owner = 0
@@ -382,6 +390,7 @@ cdef class Network:
         cdef double now = seconds_now()
         if now < self.next_tick:
             return False
+        restore_denormals(self.float_state)
         with gil:
             try:
                 PyErr_CheckSignals()
@@ -390,6 +399,7 @@ cdef class Network:
             except BaseException as error:
                 self.pending = error
                 return True
+        flush_denormals()
         self.next_tick = seconds_now() + TICK
         return False
 

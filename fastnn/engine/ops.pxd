@@ -52,6 +52,7 @@ cdef class DenseOp(Activated):
     cdef types.matmul32 matmul
     cdef types.matmul32 matmul_transposed_a
     cdef types.matmul32 matmul_transposed_b
+    cdef types.sum32 column_sums
 
 
 cdef class ActivationOp(Activated):

@@ -13,7 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastnn.engine.random cimport mix64
-from fastnn.kernels.kernel cimport ActivationKernel, DropoutKernel, MatmulKernel, Numbers
+from fastnn.kernels.kernel cimport ActivationKernel, DropoutKernel, MatmulKernel, Numbers, SumKernel
 
 from fastnn import kernels
 
@@ -74,6 +74,7 @@ cdef class DenseOp(Activated):
         self.matmul = (<MatmulKernel>kernels.matmul).rows32
         self.matmul_transposed_a = (<MatmulKernel>kernels.matmul_transposed_a).rows32
         self.matmul_transposed_b = (<MatmulKernel>kernels.matmul_transposed_b).rows32
+        self.column_sums = (<SumKernel>kernels.column_sums).sum32
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* bias = self.w + self.inputs * self.units if self.use_bias else NULL
@@ -89,21 +90,14 @@ cdef class DenseOp(Activated):
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         # The bias is row number `inputs` of the parameters.
-        cdef Py_ssize_t first = p0 // self.units, last = p1 // self.units, row, j
+        cdef Py_ssize_t first = p0 // self.units, last = p1 // self.units
         cdef Py_ssize_t end = min(last, self.inputs)
-        cdef float* g = self.g + self.inputs * self.units
-        cdef const float* d = self.d
         if first < end:
             self.matmul_transposed_a(
-                self.x, first, d, self.units, NULL, self.g + first * self.units, self.units,
+                self.x, first, self.d, self.units, NULL, self.g + first * self.units, self.units,
                 end - first, self.units, step.rows, step.workspace)
         if last > self.inputs:
-            for j in range(self.units):
-                g[j] = 0
-            for row in range(step.rows):
-                d = self.d + row * self.units
-                for j in range(self.units):
-                    g[j] = g[j] + d[j]
+            self.column_sums(self.d, self.units, step.rows, self.units, self.g + self.inputs * self.units)
 
 
 cdef class ActivationOp(Activated):

@@ -3,6 +3,7 @@
 matmul              C = A.B + bias    forward            (m, k) . (k, n)
 matmul_transposed_a C = At.B          weight gradient    (k, m) . (k, n), m may be a range of A's columns
 matmul_transposed_b C = A.Bt          input gradient     (m, k) . (n, k)
+column_sums         sums of columns   bias gradient
 
 Matrices are row-major. A comes as the addresses of its rows, so that a batch of shuffled rows is read where it lies.
 C is cut into tiles that fit the vector registers (tile.h); these loops choose the tiles and, where reading B in place
@@ -13,7 +14,7 @@ workspace: PANEL * k elements for matmul and matmul_transposed_b, PANEL * DEPTH 
 
 from libc.string cimport memcpy
 
-from fastnn.kernels.kernel cimport MatmulKernel
+from fastnn.kernels.kernel cimport MatmulKernel, SumKernel
 from fastnn.kernels.types cimport real
 
 
@@ -35,16 +36,14 @@ cdef extern from "tile.h" nogil:
     void tile_columns_double(int rows, int columns, const double* const* a, Py_ssize_t first, const double* b,
                              Py_ssize_t b_stride, const double* init, Py_ssize_t init_stride, double* c,
                              Py_ssize_t c_stride, Py_ssize_t depth)
-    void tile_turned_float(int rows, int columns, const float* const* a, Py_ssize_t first, const float* b,
-                           Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
-                           Py_ssize_t c_stride, Py_ssize_t depth)
-    void tile_turned_double(int rows, int columns, const double* const* a, Py_ssize_t first, const double* b,
-                            Py_ssize_t b_stride, const double* init, Py_ssize_t init_stride, double* c,
-                            Py_ssize_t c_stride, Py_ssize_t depth)
     void tile_one_row_float(const float* const* a, const float* b, Py_ssize_t b_stride, const float* init, float* c,
                             Py_ssize_t depth, int vectors)
     void tile_one_row_double(const double* const* a, const double* b, Py_ssize_t b_stride, const double* init,
                              double* c, Py_ssize_t depth, int vectors)
+    void turn_float(const float* b, Py_ssize_t stride, int columns, Py_ssize_t depth, float* out)
+    void turn_double(const double* b, Py_ssize_t stride, int columns, Py_ssize_t depth, double* out)
+    void sum_rows_float(const float* d, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t columns, float* out)
+    void sum_rows_double(const double* d, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t columns, double* out)
 
 
 cdef enum:
@@ -153,32 +152,45 @@ cdef void matmul_transposed_a_rows(
             return
 
 
+cdef inline const real* turned_panel_of(
+        const real* b, Py_ssize_t b_stride, int columns, Py_ssize_t depth, real* workspace) noexcept nogil:
+    """Rows of B as the columns of a panel."""
+    if real is float:
+        turn_float(b, b_stride, columns, depth, workspace)
+    else:
+        turn_double(b, b_stride, columns, depth, workspace)
+    return workspace
+
+
 cdef void matmul_transposed_b_rows(
         const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
-    """Worked out as Ct = B.At: turning a few rows of A costs less than turning B. `first`, `bias` are not used."""
+    """`bias` is not used."""
     cdef int width = TILE_VECTORS * lanes(workspace)
-    cdef Py_ssize_t i, j, start = 0, q
+    cdef Py_ssize_t i, j = 0
     cdef int rows, columns
-    cdef const real* strip[TILE_ROWS]
-    while start < m:
-        columns = <int>min(<Py_ssize_t>width, m - start)
-        for i in range(columns):
-            for q in range(k):
-                workspace[q * columns + i] = a[start + i][q]
-        j = 0
-        while j < n:
-            rows = tile_height(n - j)
-            for i in range(rows):
-                strip[i] = b + (j + i) * b_stride
+    while j < n:
+        columns = <int>min(<Py_ssize_t>width, n - j)
+        turned_panel_of(b + j * b_stride, b_stride, columns, k, workspace)
+        i = 0
+        while i < m:
+            rows = tile_height(m - i)
             if real is float:
-                tile_turned_float(rows, columns, strip, 0, workspace, columns, NULL, 0,
-                                  c + start * c_stride + j, c_stride, k)
+                tile_rows_float(
+                    rows, columns, a + i, first, workspace, columns, NULL, 0, c + i * c_stride + j, c_stride, k)
             else:
-                tile_turned_double(rows, columns, strip, 0, workspace, columns, NULL, 0,
-                                   c + start * c_stride + j, c_stride, k)
-            j += rows
-        start += columns
+                tile_rows_double(
+                    rows, columns, a + i, first, workspace, columns, NULL, 0, c + i * c_stride + j, c_stride, k)
+            i += rows
+        j += columns
+
+
+cdef void column_sums_rows(
+        const real* d, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t columns, real* out) noexcept nogil:
+    if real is float:
+        sum_rows_float(d, stride, rows, columns, out)
+    else:
+        sum_rows_double(d, stride, rows, columns, out)
 
 
 matmul = MatmulKernel.make("matmul", matmul_rows[float], matmul_rows[double], False, False)
@@ -186,3 +198,4 @@ matmul_transposed_a = MatmulKernel.make(
     "matmul_transposed_a", matmul_transposed_a_rows[float], matmul_transposed_a_rows[double], True, False)
 matmul_transposed_b = MatmulKernel.make(
     "matmul_transposed_b", matmul_transposed_b_rows[float], matmul_transposed_b_rows[double], False, True)
+column_sums = SumKernel.make("column_sums", column_sums_rows[float], column_sums_rows[double])

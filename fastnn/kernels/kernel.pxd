@@ -72,6 +72,15 @@ cdef class MatmulKernel(Kernel):
         str name, types.matmul32 rows32, types.matmul64 rows64, bint a_turned, bint b_turned)
 
 
+cdef class SumKernel:
+    cdef readonly str name
+    cdef types.sum32 sum32
+    cdef types.sum64 sum64
+
+    @staticmethod
+    cdef SumKernel make(str name, types.sum32 sum32, types.sum64 sum64)
+
+
 cdef Py_ssize_t panel_elements(Py_ssize_t k) noexcept nogil
 
 cdef enum:

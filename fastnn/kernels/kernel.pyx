@@ -32,7 +32,7 @@ def _input(name, array, like=None, shape=None):
         dtype = like.dtype
     else:
         dtype = np.dtype(array.dtype.char if array.dtype.char in "fd" else "d")
-    if array.dtype != dtype and like is not None and array.dtype.kind == "f" and array.dtype.itemsize != dtype.itemsize:
+    if array.dtype.char in "fd" and array.dtype.char != dtype.char:
         raise TypeError(f"{name} is {array.dtype} but the array before it is {dtype}; convert one of them")
     if array.ndim == 0:
         array = array.reshape(1)
@@ -250,6 +250,31 @@ cdef class DropoutKernel(Kernel):
         else:
             self.apply64(<const double*>address(x), <double*>address(a, True), x.size, first, rate, key)
         return a
+
+
+cdef class SumKernel:
+    """The sum of each column of a matrix: called with d (rows, columns), it gives (columns,)."""
+
+    @staticmethod
+    cdef SumKernel make(str name, types.sum32 sum32, types.sum64 sum64):
+        cdef SumKernel kernel = SumKernel.__new__(SumKernel)
+        kernel.name, kernel.sum32, kernel.sum64 = name, sum32, sum64
+        return kernel
+
+    def __repr__(self):
+        return f"<sum kernel {self.name}>"
+
+    def __call__(self, d, out=None):
+        """Sums over the rows, in their order."""
+        cdef Py_ssize_t rows, columns
+        d = _input("d", d)
+        rows, columns = _rows_units(d)
+        total = _output("out", out, (columns,), d.dtype)
+        if d.dtype == np.float32:
+            self.sum32(<const float*>address(d), columns, rows, columns, <float*>address(total, True))
+        else:
+            self.sum64(<const double*>address(d), columns, rows, columns, <double*>address(total, True))
+        return total
 
 
 cdef Py_ssize_t panel_elements(Py_ssize_t k) noexcept nogil:

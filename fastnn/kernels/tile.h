@@ -6,7 +6,6 @@
    A is given by its rows' addresses, so that the rows of a shuffled batch are read where they lie.
      tile_rows:     C[i][j]  = init + sum over k of A[i][k]         * B[k][j]
      tile_columns:  C[i][j]  = init + sum over k of A[k][first + i] * B[k][j]
-     tile_turned:   C[j][i]  =        sum over k of A[i][k]         * B[k][j]
    Each element is one chain of additions in the order of k, whatever tile it falls in: its bits do not depend on the
    shape of the rest. */
 #ifndef FASTNN_TILE_H
@@ -42,6 +41,40 @@
 #define FASTNN_TILE_ROWS 6
 #endif
 enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8 };
+
+/* out[k][j] = b[j][k] for columns j and depth k: floats four by four in registers, the rest one by one. */
+static void turn_double(const double *b, ptrdiff_t stride, int columns, ptrdiff_t depth, double *out) {
+    ptrdiff_t k;
+    int j;
+    for (k = 0; k < depth; k++)
+        for (j = 0; j < columns; j++) out[k * columns + j] = b[j * stride + k];
+}
+
+static void turn_float(const float *b, ptrdiff_t stride, int columns, ptrdiff_t depth, float *out) {
+    ptrdiff_t k = 0, at;
+    int j;
+#if defined(FASTNN_VECTOR_BYTES) && (!defined(__GNUC__) || defined(__clang__) || __GNUC__ >= 12)
+    typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+    for (; k + 4 <= depth; k += 4) {
+        for (j = 0; j + 4 <= columns; j += 4) {
+            const float *from = b + j * stride + k;
+            float *to = out + k * columns + j;
+            const quad r0 = *(const quad *)from, r1 = *(const quad *)(from + stride);
+            const quad r2 = *(const quad *)(from + 2 * stride), r3 = *(const quad *)(from + 3 * stride);
+            const quad a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), c = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+            const quad e = __builtin_shufflevector(r0, r1, 2, 6, 3, 7), g = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+            *(quad *)to = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+            *(quad *)(to + columns) = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+            *(quad *)(to + 2 * columns) = __builtin_shufflevector(e, g, 0, 1, 4, 5);
+            *(quad *)(to + 3 * columns) = __builtin_shufflevector(e, g, 2, 3, 6, 7);
+        }
+        for (; j < columns; j++)
+            for (at = k; at < k + 4; at++) out[at * columns + j] = b[j * stride + at];
+    }
+#endif
+    for (; k < depth; k++)
+        for (j = 0; j < columns; j++) out[k * columns + j] = b[j * stride + k];
+}
 
 #define REAL float
 #define NAME(name) name##_float

@@ -20,6 +20,12 @@ FASTNN_INLINE __m256i NAME(lane_mask)(int n) {
 }
 #endif
 
+FASTNN_INLINE NAME(vector) NAME(zero)(void) {
+    NAME(vector) v;
+    memset(&v, 0, sizeof v);
+    return v;
+}
+
 /* The first n lanes; what lies behind them in memory is neither read nor written. */
 FASTNN_INLINE NAME(vector) NAME(load_part)(const REAL *p, int n) {
 #if defined(FASTNN_VECTOR_BYTES) && defined(__AVX512F__)
@@ -29,8 +35,7 @@ FASTNN_INLINE NAME(vector) NAME(load_part)(const REAL *p, int n) {
     return sizeof(REAL) == 4 ? (NAME(vector))_mm256_maskload_ps((const float *)p, NAME(lane_mask)(n))
                              : (NAME(vector))_mm256_maskload_pd((const double *)p, NAME(lane_mask)(n));
 #else
-    NAME(vector) v;
-    memset(&v, 0, sizeof v);
+    NAME(vector) v = NAME(zero)();
     memcpy(&v, p, (size_t)n * sizeof(REAL));
     return v;
 #endif
@@ -51,7 +56,7 @@ FASTNN_INLINE void NAME(store_part)(REAL *p, NAME(vector) v, int n) {
 /* rows, vectors, part and columns are constants wherever this is called: the loops over them vanish and acc stays in
    registers. part: lanes of the last vector that exist, 0 for all. */
 FASTNN_INLINE void NAME(tile)(
-    int rows, int vectors, int part, int by_column, int turned,
+    int rows, int vectors, int part, int by_column,
     const REAL *const *a, ptrdiff_t first, const REAL *b, ptrdiff_t b_stride,
     const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth) {
     NAME(vector) acc[TILE_ROWS][ROW_VECTORS];
@@ -65,7 +70,7 @@ FASTNN_INLINE void NAME(tile)(
         FASTNN_UNROLL
         for (v = 0; v < vectors; v++) {
             const REAL *from = init + i * init_stride + v * NAME(LANES);
-            if (!init) acc[i][v] = (NAME(vector)){0};
+            if (!init) acc[i][v] = NAME(zero)();
             else if (part && v == vectors - 1) acc[i][v] = NAME(load_part)(from, part);
             else acc[i][v] = NAME(load)(from);
         }
@@ -85,16 +90,6 @@ FASTNN_INLINE void NAME(tile)(
             for (v = 0; v < vectors; v++) acc[i][v] += panel[v] * scalar;
         }
     }
-    if (turned) {
-        REAL held[TILE_ROWS][TILE_VECTORS * NAME(LANES)];
-        const int columns = part ? (vectors - 1) * NAME(LANES) + part : vectors * NAME(LANES);
-        int j;
-        for (i = 0; i < rows; i++)
-            for (v = 0; v < vectors; v++) NAME(store)(held[i] + v * NAME(LANES), acc[i][v]);
-        for (j = 0; j < columns; j++, c += c_stride)
-            for (i = 0; i < rows; i++) c[i] = held[i][j];
-        return;
-    }
     FASTNN_UNROLL
     for (i = 0; i < rows; i++) {
         FASTNN_UNROLL
@@ -107,52 +102,77 @@ FASTNN_INLINE void NAME(tile)(
 }
 
 #if FASTNN_TILE_ROWS > 6
-#define TILE_TALL_CASES(by_column, turned) \
-    TILE_CASE(7, by_column, turned)  TILE_CASE(8, by_column, turned)  TILE_CASE(9, by_column, turned) \
-    TILE_CASE(10, by_column, turned) TILE_CASE(11, by_column, turned) TILE_CASE(12, by_column, turned)
+#define TILE_TALL_CASES(by_column) \
+    TILE_CASE(7, by_column)  TILE_CASE(8, by_column)  TILE_CASE(9, by_column) \
+    TILE_CASE(10, by_column) TILE_CASE(11, by_column) TILE_CASE(12, by_column)
 #else
-#define TILE_TALL_CASES(by_column, turned)
+#define TILE_TALL_CASES(by_column)
 #endif
 
-#define TILE_CASE(R, by_column, turned)                                                                              \
+#define TILE_CASE(R, by_column)                                                                              \
     case R:                                                                                                          \
         if (columns == 2 * NAME(LANES))                                                                              \
-            NAME(tile)(R, 2, 0, by_column, turned, a, first, b, b_stride, init, init_stride, c, c_stride, depth);    \
+            NAME(tile)(R, 2, 0, by_column, a, first, b, b_stride, init, init_stride, c, c_stride, depth);    \
         else if (columns > NAME(LANES))                                                                              \
-            NAME(tile)(R, 2, columns - NAME(LANES), by_column, turned, a, first, b, b_stride, init, init_stride, c,  \
+            NAME(tile)(R, 2, columns - NAME(LANES), by_column, a, first, b, b_stride, init, init_stride, c,  \
                        c_stride, depth);                                                                             \
         else if (columns == NAME(LANES))                                                                             \
-            NAME(tile)(R, 1, 0, by_column, turned, a, first, b, b_stride, init, init_stride, c, c_stride, depth);    \
+            NAME(tile)(R, 1, 0, by_column, a, first, b, b_stride, init, init_stride, c, c_stride, depth);    \
         else                                                                                                         \
-            NAME(tile)(R, 1, columns, by_column, turned, a, first, b, b_stride, init, init_stride, c, c_stride,      \
+            NAME(tile)(R, 1, columns, by_column, a, first, b, b_stride, init, init_stride, c, c_stride,      \
                        depth);                                                                                       \
         break;
 
 /* rows: 1 .. TILE_ROWS; columns: 1 .. TILE_VECTORS * LANES. */
-#define TILE_KERNEL(name, by_column, turned)                                                                         \
+#define TILE_KERNEL(name, by_column)                                                                         \
     static void NAME(name)(int rows, int columns, const REAL *const *a, ptrdiff_t first, const REAL *b,              \
                            ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, \
                            ptrdiff_t depth) {                                                                        \
         switch (rows) {                                                                                              \
-            TILE_CASE(1, by_column, turned)                                                                          \
-            TILE_CASE(2, by_column, turned)                                                                          \
-            TILE_CASE(3, by_column, turned)                                                                          \
-            TILE_CASE(4, by_column, turned)                                                                          \
-            TILE_CASE(5, by_column, turned)                                                                          \
-            TILE_CASE(6, by_column, turned)                                                                          \
-            TILE_TALL_CASES(by_column, turned)                                                                       \
+            TILE_CASE(1, by_column)                                                                          \
+            TILE_CASE(2, by_column)                                                                          \
+            TILE_CASE(3, by_column)                                                                          \
+            TILE_CASE(4, by_column)                                                                          \
+            TILE_CASE(5, by_column)                                                                          \
+            TILE_CASE(6, by_column)                                                                          \
+            TILE_TALL_CASES(by_column)                                                                       \
         }                                                                                                            \
     }
 
-TILE_KERNEL(tile_rows, 0, 0)
-TILE_KERNEL(tile_columns, 1, 0)
-TILE_KERNEL(tile_turned, 0, 1)
+TILE_KERNEL(tile_rows, 0)
+TILE_KERNEL(tile_columns, 1)
 
 /* One row and up to ROW_VECTORS whole vectors: many chains, so that one row does not wait for each addition. */
 static void NAME(tile_one_row)(const REAL *const *a, const REAL *b, ptrdiff_t b_stride, const REAL *init, REAL *c,
                                ptrdiff_t depth, int vectors) {
-    if (vectors == 8) NAME(tile)(1, 8, 0, 0, 0, a, 0, b, b_stride, init, 0, c, 0, depth);
-    else NAME(tile)(1, 4, 0, 0, 0, a, 0, b, b_stride, init, 0, c, 0, depth);
+    if (vectors == 8) NAME(tile)(1, 8, 0, 0, a, 0, b, b_stride, init, 0, c, 0, depth);
+    else NAME(tile)(1, 4, 0, 0, a, 0, b, b_stride, init, 0, c, 0, depth);
+}
+
+/* out[j] = sum over rows of d[row][j], in the order of the rows; columns: 1 .. TILE_VECTORS * LANES. */
+FASTNN_INLINE void NAME(sum_part)(const REAL *d, ptrdiff_t stride, ptrdiff_t rows, int part, REAL *out) {
+    NAME(vector) acc = NAME(zero)();
+    for (; rows > 0; rows--, d += stride) acc += part ? NAME(load_part)(d, part) : NAME(load)(d);
+    if (part) NAME(store_part)(out, acc, part);
+    else NAME(store)(out, acc);
+}
+
+static void NAME(sum_rows)(const REAL *d, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, REAL *out) {
+    ptrdiff_t j = 0, row;
+    for (; j + 4 * NAME(LANES) <= columns; j += 4 * NAME(LANES)) {      /* four sums do not wait for one another */
+        NAME(vector) acc[4];
+        int v;
+        FASTNN_UNROLL
+        for (v = 0; v < 4; v++) acc[v] = NAME(zero)();
+        for (row = 0; row < rows; row++) {
+            FASTNN_UNROLL
+            for (v = 0; v < 4; v++) acc[v] += NAME(load)(d + row * stride + j + v * NAME(LANES));
+        }
+        FASTNN_UNROLL
+        for (v = 0; v < 4; v++) NAME(store)(out + j + v * NAME(LANES), acc[v]);
+    }
+    for (; j + NAME(LANES) <= columns; j += NAME(LANES)) NAME(sum_part)(d + j, stride, rows, 0, out + j);
+    if (j < columns) NAME(sum_part)(d + j, stride, rows, (int)(columns - j), out + j);
 }
 
 #undef TILE_CASE

@@ -56,3 +56,7 @@ ctypedef void (*matmul32)(
 ctypedef void (*matmul64)(
     const double* const*, Py_ssize_t, const double*, Py_ssize_t, const double*, double*, Py_ssize_t,
     Py_ssize_t, Py_ssize_t, Py_ssize_t, double*) noexcept nogil
+
+# D, its stride, rows, columns, out
+ctypedef void (*sum32)(const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
+ctypedef void (*sum64)(const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*) noexcept nogil
