@@ -1,4 +1,4 @@
-"""fastnn against careful NumPy, one thread each."""
+"""fastnn against NumPy, one thread each."""
 
 import os
 import sys
@@ -8,16 +8,21 @@ THREADS = (
     "MKL_NUM_THREADS",
     "OMP_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
-    "FASTNN_NUM_THREADS",
 )
 # Settings that hold OpenBLAS to older kernels (half the speed) are for other purposes than a race.
 HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+TOO_LATE = "NumPy was imported before its BLAS could be set to one thread of its fastest kernels"
 
-# BLAS reads these once, when NumPy loads it.
-READY = "numpy" not in sys.modules or (
-    all(os.environ.get(name) == "1" for name in THREADS)
-    and not any(name in os.environ for name in HANDICAPS)
-)
-os.environ.update(dict.fromkeys(THREADS, "1"))
-for _name in HANDICAPS:
-    os.environ.pop(_name, None)
+
+def prepare_blas() -> bool:
+    """Set the environment so that BLAS runs one thread of its fastest kernels; whether it does.
+
+    BLAS reads these once, when NumPy loads it: after that nothing is changed. Whoever measures
+    calls this before importing NumPy; an import of this package changes nothing.
+    """
+    if "numpy" not in sys.modules:
+        os.environ.update(dict.fromkeys(THREADS, "1"))
+        for name in HANDICAPS:
+            os.environ.pop(name, None)
+    one_thread = all(os.environ.get(name) == "1" for name in THREADS)
+    return one_thread and not any(name in os.environ for name in HANDICAPS)

@@ -1,4 +1,4 @@
-"""Measure both sides in turn and print the table: `python -m benchmarks --help`."""
+"""Measure all sides in turn and print the table: `python -m benchmarks --help`."""
 
 import argparse
 import datetime
@@ -13,8 +13,8 @@ from typing import Any
 
 import benchmarks
 
-if not benchmarks.READY:
-    raise SystemExit("NumPy was imported before its BLAS could be set to one thread")
+if not benchmarks.prepare_blas():
+    raise SystemExit(benchmarks.TOO_LATE)
 
 import numpy as np
 
@@ -30,26 +30,26 @@ TOLERANCE = 1e-3
 def measure(case: Fit | PredictRow, repeats: int) -> dict[str, Any]:
     """Seconds of each side, run in turn after one warm-up each; AssertionError if results differ.
 
-    The ratio is taken within each pair, so that a slow moment of the machine hits both parts.
+    A ratio is taken within each turn, so that a slow moment of the machine hits both parts.
     """
     difference = case.difference()
     assert difference < TOLERANCE, f"{case.name}: results differ by {difference:.1e}, so no race"
     sides = case.sides()
-    for side in sides:
+    for side in sides.values():
         timed(side)
-    pairs = [[timed(side) / case.calls for side in sides] for _ in range(repeats)]
-    ours, theirs = zip(*pairs, strict=True)
-    ratios = [their / our for our, their in pairs]
+    turns = [[timed(side) / case.calls for side in sides.values()] for _ in range(repeats)]
+    seconds = dict(zip(sides, zip(*turns, strict=True), strict=True))
     return {
         "name": case.name,
         "what": case.what,
-        "fastnn": statistics.median(ours),
-        "numpy": statistics.median(theirs),
-        "ratio": statistics.median(ratios),
-        "quartiles": np.percentile(ratios, [25, 75]).tolist(),
         "floor": case.floor,
         "difference": difference,
-        "seconds": {"fastnn": ours, "numpy": theirs},
+        "medians": {name: statistics.median(times) for name, times in seconds.items()},
+        "ratios": {
+            name: np.percentile(np.divide(seconds[name], seconds["fastnn"]), [25, 50, 75]).tolist()
+            for name in ("numpy", "tape")
+        },
+        "seconds": seconds,
     }
 
 
@@ -108,17 +108,22 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e3:,.3g} ms" if seconds > 1e-4 else f"{seconds * 1e6:,.3g} us"
 
 
+def factor(low: float, median: float, high: float) -> str:
+    return f"{median:.2f}x ({low:.2f}-{high:.2f})"
+
+
 def report(results: list[dict[str, Any]]) -> str:
     """The table and the machine, in Markdown."""
     lines = [
-        "| workload | what | fastnn | NumPy | ratio | quartiles | asked for | difference |",
-        "|---|---|--:|--:|--:|--:|--:|--:|",
+        "| case | what | fastnn | NumPy | ratio | tape | ratio to tape | asked for | difference |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for result in results:
-        low, high = result["quartiles"]
+        medians = {name: duration(seconds) for name, seconds in result["medians"].items()}
+        ratios = {name: factor(*values) for name, values in result["ratios"].items()}
         lines.append(
-            f"| {result['name']} | {result['what']} | {duration(result['fastnn'])} "
-            f"| {duration(result['numpy'])} | {result['ratio']:.2f}x | {low:.2f}-{high:.2f} "
+            f"| {result['name']} | {result['what']} | {medians['fastnn']} "
+            f"| {medians['numpy']} | {ratios['numpy']} | {medians['tape']} | {ratios['tape']} "
             f"| {result['floor']} | {result['difference']:.0e} |"
         )
     lines += ["", ", ".join(f"{name} {value}" for name, value in machine().items())]
@@ -136,7 +141,7 @@ def main() -> None:
     names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(names)}")
-    parser.add_argument("--repeats", type=int, default=15, help="timed pairs of runs")
+    parser.add_argument("--repeats", type=int, default=15, help="timed turns of all sides")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single time, too")
     parser.add_argument("--write-readme", action="store_true", help="put the table in README.md")
     arguments = parser.parse_args()

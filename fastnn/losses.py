@@ -55,10 +55,10 @@ class Loss:
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The loss of a batch: sum of weight * value over the rows, divided by the number of rows."""
-        output = np.atleast_2d(np.asarray(y_pred))
+        output = np.atleast_2d(np.asarray(y_pred, float))
+        weight = None if sample_weight is None else np.asarray(sample_weight, float)
         kernel, _ = self.kernel_for("")
-        y = np.asarray(y_true)
-        total, _, _ = kernel(y, output, self.numbers(), weight=sample_weight)
+        total, _, _ = kernel(np.asarray(y_true, float), output, self.numbers(), weight=weight)
         return float(total) / len(output)
 
 

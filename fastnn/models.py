@@ -19,7 +19,6 @@ from fastnn.store.model_file import load, save
 from fastnn.trainer import Trainer, check_count
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
-
 MAX_LAYERS = 1000  # a file that names more is not believed
 
 
@@ -209,7 +208,7 @@ class Model:
             raise ValueError(f"model {self.name!r} has no layer that computes anything; add a Dense layer")
 
     def _make(self, shape: Shape, kept: Sequence[FloatArray]) -> None:
-        """The network for rows of `shape`, if any layer computes. Its first weights are `kept`, the others fresh."""
+        """The network for rows of `shape`, if any layer computes; its first weights are `kept`, the rest fresh."""
         shapes = self._follow(shape)
         ops: list[Any] = []
         places: list[int | None] = []
@@ -375,8 +374,8 @@ class Model:
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}   {c:>{widths[2]}}" for a, b, c in rows]
         lines.insert(1, "-" * len(lines[0]))
-        text = "\n".join([f"Model: {self.name!r}", "", *lines, "", f"Total parameters: {total:,} ({total * 4:,} bytes)"])
-        (print_fn or _write)(text)
+        end = f"Total parameters: {total:,} ({total * 4:,} bytes)"
+        (print_fn or _write)("\n".join([f"Model: {self.name!r}", "", *lines, "", end]))
 
     # Files.
 
@@ -445,10 +444,10 @@ class Sequential(Model):
             del self._layers[-1], self._names[-1]
             raise
         self._input_shape = shape
-        layer._join(self, len(self._layers) - 1)
+        layer._join(self, len(self._layers) - 1, name)
 
     def _name_for(self, layer: Layer) -> str:
-        given: str | None = getattr(layer, "name", None)
+        given = layer._given_name()
         taken = set(self._names)
         if given is not None:
             if not isinstance(given, str) or "/" in given:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import callbacks as _callbacks
-from fastnn import losses, metrics as _metrics, optimizers, random
+from fastnn import losses, optimizers, random
+from fastnn import metrics as _metrics
 from fastnn.data import ArraySource, ClassWeighted, Page, Source
 from fastnn.progress import Progress
 from fastnn.typing import FloatArray

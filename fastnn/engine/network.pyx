@@ -20,7 +20,7 @@ import numpy as np
 
 from fastnn.engine.ops cimport Activated, Op, Step
 from fastnn.engine.random cimport mix64
-from fastnn.kernels cimport types
+cimport fastnn.kernels.types as types
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport LossKernel, MAX_NUMBERS, Numbers, OptimizerKernel, PenaltyKernel, panel_elements
 
@@ -43,7 +43,7 @@ cdef extern from "clock.h" nogil:
 
 cdef enum:
     CHUNK = 256                         # rows that go through all ops together, to stay in cache
-    BLOCK = 65536                       # parameters whose gradient and step go together, likewise
+    BLOCK = 16384                       # parameters whose gradient and step go together, likewise
     LINE = 16                           # floats in a cache line
     MAX_SLOTS = 4
 

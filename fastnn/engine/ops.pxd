@@ -1,6 +1,6 @@
 from libc.stdint cimport uint64_t
 
-from fastnn.kernels cimport types
+cimport fastnn.kernels.types as types
 from fastnn.kernels.kernel cimport ActivationKernel, Numbers
 
 

@@ -8,7 +8,6 @@ from importlib import import_module
 
 from fastnn.kernels import cpu
 
-
 named = os.environ.get("FASTNN_ISA", "")
 isa: str = named or cpu.supported()[0]
 if isa not in cpu.supported():

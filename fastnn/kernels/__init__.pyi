@@ -2,7 +2,7 @@ from types import ModuleType
 from typing import Any
 
 from fastnn.kernels import cpu as cpu
-from fastnn.kernels.kernel import DropoutKernel, MatmulKernel, PenaltyKernel
+from fastnn.kernels.kernel import DropoutKernel, MatmulKernel, PenaltyKernel, SumKernel
 
 named: str
 isa: str
@@ -11,6 +11,7 @@ maths: ModuleType
 matmul: MatmulKernel
 matmul_transposed_a: MatmulKernel
 matmul_transposed_b: MatmulKernel
+column_sums: SumKernel
 l1_l2: PenaltyKernel
 dropout: DropoutKernel
 

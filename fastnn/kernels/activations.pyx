@@ -8,7 +8,7 @@ z, a and d are three buffers that do not overlap. NaN in gives NaN out; infiniti
 The float64 formula of each stands beside its declaration in fastnn/activations.py.
 """
 
-from fastnn.kernels cimport maths
+cimport fastnn.kernels.maths as maths
 from fastnn.kernels.kernel cimport ActivationKernel
 from fastnn.kernels.types cimport real
 

@@ -47,10 +47,11 @@ cdef extern from "tile.h" nogil:
 
 
 cdef enum:
-    # Copying a panel of B costs one pass over it; from this many rows of A on, and above this size of B (bytes),
-    # it pays.
+    # Copying a panel of B costs one pass over it. From this many rows of C on, and above this size of B (bytes), where
+    # reading it in place misses too often, that pays: measured with AVX2 and AVX-512 on widths of 300 to 4096.
     PACK_ROWS = 48
-    PACK_BYTES = 131072
+    PACK_BYTES = 4194304
+    PACK_BYTES_TRANSPOSED = 1048576
     # Steps of k in one go of the weight gradient: its strip of A then stays in L1.
     DEPTH = 256
 
@@ -118,7 +119,7 @@ cdef void matmul_transposed_a_rows(
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
     """`a` holds k row addresses; the m columns start at `first`. `bias` is not used."""
     cdef int width = TILE_VECTORS * lanes(workspace)
-    cdef bint pack = m >= PACK_ROWS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES
+    cdef bint pack = m >= PACK_ROWS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
     cdef Py_ssize_t i, j, stride, start = 0, depth
     cdef int rows, columns
     cdef const real* panel

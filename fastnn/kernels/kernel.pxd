@@ -1,6 +1,6 @@
 from libc.stdint cimport uint64_t
 
-from fastnn.kernels cimport types
+cimport fastnn.kernels.types as types
 
 
 cdef class Kernel:
@@ -72,8 +72,7 @@ cdef class MatmulKernel(Kernel):
         str name, types.matmul32 rows32, types.matmul64 rows64, bint a_turned, bint b_turned)
 
 
-cdef class SumKernel:
-    cdef readonly str name
+cdef class SumKernel(Kernel):
     cdef types.sum32 sum32
     cdef types.sum64 sum64
 

@@ -3,17 +3,15 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-class MathKernel:
+class Kernel:
     @property
     def name(self) -> str: ...
+
+class MathKernel(Kernel):
     def __call__(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
 
-class ActivationKernel:
-    @property
-    def name(self) -> str: ...
-    def forward(
-        self, z: ArrayLike, numbers: Iterable[float] = (), out: NDArray[Any] | None = None
-    ) -> NDArray[Any]: ...
+class ActivationKernel(Kernel):
+    def forward(self, z: ArrayLike, numbers: Iterable[float] = (), out: NDArray[Any] | None = None) -> NDArray[Any]: ...
     def backward(
         self,
         z: ArrayLike,
@@ -23,9 +21,7 @@ class ActivationKernel:
         out: NDArray[Any] | None = None,
     ) -> NDArray[Any]: ...
 
-class LossKernel:
-    @property
-    def name(self) -> str: ...
+class LossKernel(Kernel):
     @property
     def labels(self) -> bool: ...
     def __call__(
@@ -39,14 +35,10 @@ class LossKernel:
         activated: NDArray[Any] | None = None,
     ) -> tuple[float, NDArray[Any], NDArray[Any]]: ...
 
-class PenaltyKernel:
-    @property
-    def name(self) -> str: ...
+class PenaltyKernel(Kernel):
     def __call__(self, w: ArrayLike, g: NDArray[Any], l1: float, l2: float) -> float: ...
 
-class OptimizerKernel:
-    @property
-    def name(self) -> str: ...
+class OptimizerKernel(Kernel):
     def __call__(
         self,
         w: NDArray[Any],
@@ -57,9 +49,7 @@ class OptimizerKernel:
         numbers: Iterable[float] = (),
     ) -> None: ...
 
-class DropoutKernel:
-    @property
-    def name(self) -> str: ...
+class DropoutKernel(Kernel):
     def __call__(
         self,
         x: ArrayLike,
@@ -69,9 +59,7 @@ class DropoutKernel:
         out: NDArray[Any] | None = None,
     ) -> NDArray[Any]: ...
 
-class MatmulKernel:
-    @property
-    def name(self) -> str: ...
+class MatmulKernel(Kernel):
     def __call__(
         self,
         a: ArrayLike,
@@ -79,3 +67,6 @@ class MatmulKernel:
         bias: ArrayLike | None = None,
         out: NDArray[Any] | None = None,
     ) -> NDArray[Any]: ...
+
+class SumKernel(Kernel):
+    def __call__(self, d: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...

@@ -9,7 +9,7 @@ from libc.stdlib cimport free, malloc
 
 import numpy as np
 
-from fastnn.kernels cimport types
+cimport fastnn.kernels.types as types
 from fastnn.kernels.buffers cimport address
 
 
@@ -252,7 +252,7 @@ cdef class DropoutKernel(Kernel):
         return a
 
 
-cdef class SumKernel:
+cdef class SumKernel(Kernel):
     """The sum of each column of a matrix: called with d (rows, columns), it gives (columns,)."""
 
     @staticmethod
@@ -260,9 +260,6 @@ cdef class SumKernel:
         cdef SumKernel kernel = SumKernel.__new__(SumKernel)
         kernel.name, kernel.sum32, kernel.sum64 = name, sum32, sum64
         return kernel
-
-    def __repr__(self):
-        return f"<sum kernel {self.name}>"
 
     def __call__(self, d, out=None):
         """Sums over the rows, in their order."""

@@ -12,7 +12,7 @@ A row's value is the mean over its units (regression, binary) or the sum over it
 
 cimport libc.math as libc
 
-from fastnn.kernels cimport maths
+cimport fastnn.kernels.maths as maths
 from fastnn.kernels.kernel cimport LossKernel, PenaltyKernel
 from fastnn.kernels.types cimport real
 

@@ -3,7 +3,7 @@
 x (n,) -> a (n,). The largest error of each stands beside its formula in maths.pxd.
 """
 
-from fastnn.kernels cimport maths
+cimport fastnn.kernels.maths as maths
 from fastnn.kernels.kernel cimport MathKernel
 from fastnn.kernels.types cimport real
 

@@ -12,7 +12,7 @@ The formulas are Keras's, to the place of epsilon.
 
 cimport libc.math as libc
 
-from fastnn.kernels cimport maths
+cimport fastnn.kernels.maths as maths
 from fastnn.kernels.kernel cimport OptimizerKernel
 from fastnn.kernels.types cimport real
 
@@ -22,7 +22,8 @@ cdef int sgd_slots(const double* p) noexcept nogil:
 
 
 cdef void sgd_step(
-        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t, const double* p) noexcept nogil:
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
     """p: momentum, nesterov. velocity = momentum * velocity - rate * g; w += velocity."""
     cdef Py_ssize_t i
     cdef real lr = <real>rate, momentum = <real>p[0]
@@ -50,7 +51,8 @@ cdef int rmsprop_slots(const double* p) noexcept nogil:
 
 
 cdef void rmsprop_step(
-        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t, const double* p) noexcept nogil:
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
     """p: rho, momentum, epsilon, centered. slots: velocity, then momentum's and the average gradient where used."""
     cdef Py_ssize_t i
     cdef real lr = <real>rate, rho = <real>p[0], momentum = <real>p[1], epsilon = <real>p[2]
@@ -85,7 +87,8 @@ cdef int adam_slots(const double* p) noexcept nogil:
 
 
 cdef void adam_step(
-        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t, const double* p) noexcept nogil:
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
     """p: beta_1, beta_2, epsilon, weight_decay, amsgrad. slots: m, v, and the largest v where amsgrad asks for it.
 
     Kingma and Ba 2015, end of section 2: the bias corrections go into the step size, and epsilon stands beside the

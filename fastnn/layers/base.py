@@ -54,8 +54,15 @@ class Layer:
         """Set a field while the layer is made, or what a model notes on it."""
         object.__setattr__(self, name, value)
 
-    def _join(self, model: Model, index: int) -> None:
+    def _join(self, model: Model, index: int, name: str) -> None:
         self._set("_place", (weakref.ref(model), index))
+        self._set("_own_name", self._given_name())
+        self._set("name", name)
+
+    def _given_name(self) -> str | None:
+        """The name that the layer was made with; the one that a model gave it is that model's."""
+        name: str | None = getattr(self, "_own_name" if hasattr(self, "_own_name") else "name", None)
+        return name
 
     def _model_and_index(self) -> tuple[Model, int]:
         reference, index = getattr(self, "_place", (lambda: None, 0))

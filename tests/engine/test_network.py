@@ -1,0 +1,418 @@
+"""The engine beside its arithmetic: what it gives back, what it refuses, and that it allocates nothing."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import kernels, losses, optimizers
+from fastnn.engine.network import Network
+from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
+from fastnn.layers import Dense, Dropout, Flatten
+from fastnn.models import Sequential
+from tests.engine.cases import LOSSES, data, ident
+from tests.numpy_network import NumpyNetwork
+
+MSE = losses.MeanSquaredError()
+
+
+def model_of(*sizes: int, optimizer: object = "sgd", loss: object = MSE, after: str | None = None) -> Sequential:
+    fastnn.set_random_seed(3)
+    hidden = [Dense(n, "gelu", input_dim=sizes[0] if i == 0 else None) for i, n in enumerate(sizes[1:-1])]
+    last = Dense(sizes[-1], after, kernel_regularizer="l2", input_dim=None if hidden else sizes[0])
+    model = Sequential([*hidden, last])
+    model.compile(optimizer, loss)
+    return model
+
+
+# What it gives
+
+
+@pytest.mark.parametrize("rows", [1, 2, 255, 256, 257, 700])
+@pytest.mark.parametrize(("loss", "after"), LOSSES, ids=ident)
+def test_evaluate_and_predict(loss, after, rows):
+    x, y = data(loss, rows, 7, 3)
+    model = model_of(7, 17, 3, loss=loss, after=after)
+    metrics = ["accuracy"] if loss.kernel.labels else ["accuracy", "mse"]
+    model.compile("sgd", loss, metrics)
+    reference = NumpyNetwork(model)
+    np.testing.assert_allclose(model.predict(x), reference.predict(x), rtol=2e-5, atol=2e-6)
+    weight = np.random.default_rng(0).integers(0, 3, rows).astype(np.float32)
+    for weights in (None, weight):
+        got = model.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
+        assert got == pytest.approx(reference.evaluate(x, y, weights), rel=1e-5, abs=1e-6)
+        assert got == model.evaluate(x, y, 7, 0, weights, return_dict=True)
+
+
+def test_dropout_and_losses_from_logits_leave_predictions_alone():
+    x, y = data(losses.SparseCategoricalCrossentropy(), 300, 6, 3)
+    fastnn.set_random_seed(0)
+    model = Sequential([Flatten(input_shape=(2, 3)), Dense(9, "tanh"), Dropout(0.5), Dense(3)])
+    logits = losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", logits, ["accuracy"])
+    x = x.reshape(-1, 2, 3)
+    want = NumpyNetwork(model).predict(x)
+    for _ in range(2):
+        np.testing.assert_allclose(model.predict(x), want, rtol=1e-5, atol=1e-6)
+        model.evaluate(x, y, verbose=0)
+    model.fit(x, y, verbose=0)
+    np.testing.assert_allclose(model.predict(x), NumpyNetwork(model).predict(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [(7, 17, 3), (64, 33, 1), (300, 31, 16), (5, 1), (3, 64, 130)], ids=ident)
+def test_a_row_predicts_the_same_in_any_company(sizes):
+    model = model_of(*sizes, after="softmax" if sizes[-1] > 1 else "sigmoid")
+    x = np.random.default_rng(0).standard_normal((600, sizes[0])).astype(np.float32)
+    alone = model.predict(x[:1])
+    whole = model.predict(x)
+    np.testing.assert_array_equal(whole[:1], alone)
+    for rows in range(1, 301):
+        start = rows % 7
+        np.testing.assert_array_equal(model.predict(x[start : start + rows]), whole[start : start + rows])
+
+
+def test_evaluating_between_epochs_changes_nothing():
+    x, y = data(MSE, 30, 5, 2)
+    models = [model_of(5, 16, 2, optimizer="adam") for _ in range(2)]
+    for _ in range(4):
+        models[0].evaluate(x, y, verbose=0)
+        models[0].predict(x)
+        for model in models:
+            model.fit(x, y, 7, shuffle=False, verbose=0)
+    for a, b in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("batch_size", [5000, 2**31, 2**62])
+def test_a_batch_larger_than_the_data_is_all_of_it(batch_size):
+    x, y = data(MSE, 3000, 5, 2)
+    models = [model_of(5, 7, 2) for _ in range(2)]
+    models[0].fit(x, y, 3000, shuffle=False, verbose=0)
+    models[1].fit(x, y, batch_size, shuffle=False, verbose=0)
+    for a, b in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 300, 1000])
+def test_an_order_takes_rows_targets_and_weights_along(batch_size, weighted):
+    x, y = data(MSE, 600, 5, 2)
+    rng = np.random.default_rng(0)
+    weight = rng.random(600).astype(np.float32) if weighted else None
+    order = rng.permutation(600)
+    results = []
+    for rows in (
+        (x, y, weight, order),
+        (x[order], y[order], weight if weight is None else weight[order], None),
+    ):
+        model = model_of(5, 9, 2, optimizer="adam")
+        model.compile("adam", MSE, ["mae"])
+        model.evaluate(x, y, verbose=0)
+        figures = model._network.fit_epoch(*rows, batch_size, 0.01)
+        results.append((figures, [w.tobytes() for w in model.get_weights()]))
+    assert results[0] == results[1]
+
+
+# A row of weight 0
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_row_of_weight_0_may_hold_anything(bad, shuffle):
+    x, y = data(losses.SparseCategoricalCrossentropy(), 40, 5, 3)
+    weight = np.ones(40, np.float32)
+    weight[[3, 17, 39]] = 0
+    models = [model_of(5, 9, 3, loss=losses.SparseCategoricalCrossentropy(), after="softmax") for _ in range(2)]
+    for model in models:
+        fastnn.set_random_seed(8)
+        model.fit(x, y, 6, 3, 0, shuffle=shuffle, sample_weight=weight)
+        x[[3, 17], 2], x[39], y[17], y[39] = bad, bad, 77, np.nan
+    assert np.isfinite(models[1].get_weights()[0]).all()
+    for a, b in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.isfinite(models[1].evaluate(x, y, sample_weight=weight, verbose=0))
+
+
+# What it refuses
+
+
+def network() -> Network:
+    net = Network([DenseOp(2, 3), ActivationOp(3, activation=kernels.tanh), DropoutOp(3, 0.5)])
+    net.parameters[:] = np.linspace(-1, 1, net.parameters.size)
+    net.set_loss(kernels.mean_squared_error, (), 3)
+    net.set_optimizer(kernels.sgd, (0.0, 0.0), 0)
+    return net
+
+
+X, Y, W = np.ones((4, 2), np.float32), np.ones((4, 3), np.float32), np.ones(4, np.float32)
+ORDER = np.arange(4)
+UNALIGNED = np.frombuffer(bytes(33), np.uint8)[1:].view(np.float32).reshape(4, 2)
+WRONG = {
+    "x of float64": {"x": X.astype(float)},
+    "x of the other byte order": {"x": X.astype(">f4")},
+    "x of three columns": {"x": np.ones((4, 3), np.float32)},
+    "x of one axis": {"x": np.ones(4, np.float32)},
+    "x of three axes": {"x": np.ones((4, 2, 1), np.float32)},
+    "x in Fortran's order": {"x": np.asfortranarray(X)},
+    "x with gaps": {"x": np.ones((8, 2), np.float32)[::2]},
+    "x unaligned": {"x": UNALIGNED},
+    "x a list": {"x": [[1.0, 2.0]] * 4},
+    "y too short": {"y": Y[:3]},
+    "y too narrow": {"y": Y[:, :2].copy()},
+    "y of integers": {"y": Y.astype(np.int32)},
+    "y missing": {"y": None},
+    "weight too long": {"weight": np.ones(5, np.float32)},
+    "weight of two axes": {"weight": np.ones((4, 1), np.float32)},
+    "weight of float64": {"weight": W.astype(float)},
+    "order too short": {"order": ORDER[:3]},
+    "order of int32": {"order": ORDER.astype(np.int32)},
+    "order with gaps": {"order": np.arange(8)[::2]},
+    "order a list": {"order": [0, 1, 2, 3]},
+    "order beyond the end": {"order": np.array([0, 1, 2, 4])},
+    "order below 0": {"order": np.array([0, -1, 2, 3])},
+    "order far outside": {"order": np.array([2**62, 0, 1, 2])},
+    "batch of 0": {"batch_size": 0},
+    "batch below 0": {"batch_size": -1},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments(name):
+    net = network()
+    before = net.parameters.copy()
+    good = {"x": X, "y": Y, "weight": W, "order": ORDER, "batch_size": 4, "learning_rate": 0.1}
+    with pytest.raises(ValueError, match=r"must be|must hold"):
+        net.fit_epoch(**{**good, **WRONG[name]})
+    np.testing.assert_array_equal(net.parameters, before)
+    assert net.fit_epoch(**good)[0] == 4
+    wrong = {k: v for k, v in WRONG[name].items() if k in ("x", "y", "weight")}
+    if wrong:
+        with pytest.raises(ValueError, match="must be"):
+            net.evaluate(**{"x": X, "y": Y, "weight": W, **wrong})
+    if "x" in wrong:
+        with pytest.raises(ValueError, match="x must be"):
+            net.predict(wrong["x"])
+
+
+def test_numbers_in_place_of_rows():
+    with pytest.raises(TypeError, match="len"):
+        network().predict(5)
+    with pytest.raises(TypeError, match="real number"):
+        network().fit_epoch(X, Y, None, None, 2, "fast")
+
+
+def test_no_rows():
+    net = network()
+    before = net.parameters.copy()
+    assert net.fit_epoch(X[:0], Y[:0], None, None, 2, 0.1) == (0, 0.0, [], True)
+    assert net.evaluate(X[:0], Y[:0], None) == (0.0, [])
+    assert net.predict(X[:0]).shape == (0, 3)
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_read_only_rows_are_read():
+    net = network()
+    frozen = [array.copy() for array in (X, Y, W, ORDER)]
+    for array in frozen:
+        array.flags.writeable = False
+    assert net.fit_epoch(*frozen, 2, 0.1)[3]
+
+
+def test_nothing_to_train_for():
+    net = Network([DenseOp(2, 3)])
+    with pytest.raises(RuntimeError, match="no optimizer"):
+        net.fit_epoch(X, Y, None, None, 2, 0.1)
+    net.set_optimizer(kernels.sgd, (), 0)
+    for call in (lambda: net.fit_epoch(X, Y[:, :0], None, None, 2, 0.1), lambda: net.evaluate(X, Y[:, :0], None)):
+        with pytest.raises(RuntimeError, match="no loss"):
+            call()
+    assert net.predict(X).shape == (4, 3)
+
+
+def test_ops_that_do_not_fit_together():
+    with pytest.raises(ValueError, match="at least one op"):
+        Network([])
+    with pytest.raises(ValueError, match="5 inputs follows one of 3 units"):
+        Network([DenseOp(2, 3), DenseOp(5, 1)])
+    op = DenseOp(2, 2)
+    with pytest.raises(ValueError, match="one network"):
+        Network([op, op])
+    Network([op])
+    with pytest.raises(ValueError, match="one network"):
+        Network([op])
+    with pytest.raises(TypeError):
+        Network(["dense"])
+    for inputs, units in [(0, 1), (1, 0), (-1, 3), (2**40, 2**40), (2**32, 2**32), (2**62, 1)]:
+        with pytest.raises(ValueError, match="cannot be"):
+            DenseOp(inputs, units)
+    for op in (ActivationOp(0), DropoutOp(-1, 0.5)):
+        with pytest.raises(ValueError, match="cannot be"):
+            Network([op])
+    with pytest.raises(ValueError, match="at most 4 slots, got 5"):
+        network().set_optimizer(kernels.sgd, (), 5)
+    with pytest.raises(ValueError, match="at most 8 numbers, got 9"):
+        network().set_numbers(range(9))
+
+
+def test_a_batch_without_a_finite_loss_changes_nothing():
+    net = network()
+    x = np.ones((10, 2), np.float32)
+    x[7, 1] = np.nan
+    done, _, _, went_well = net.fit_epoch(x, np.ones((10, 3), np.float32), None, None, 2, 0.1)
+    assert (done, went_well, net.iterations) == (6, False, 3)
+    whole = network()
+    whole.seed = net.seed
+    whole.fit_epoch(x[:6], np.ones((6, 3), np.float32), None, None, 2, 0.1)
+    np.testing.assert_array_equal(net.parameters, whole.parameters)
+
+
+# Memory
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+def test_memory_stays_flat():
+    x, y = data(MSE, 100, 10, 1)
+    model = model_of(10, 10, 10, 1, optimizer=optimizers.Adam())
+    one = x[:1].copy()
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            model.fit(x, y, 10, 20, 0, validation_data=(x, y))
+            model.evaluate(x, y, verbose=0)
+            for _ in range(400):
+                model.predict(one)
+
+    try:
+        resident()
+        measured = True
+    except OSError:
+        measured = False
+    work(10)
+    gc.collect()
+    before = resident() if measured else 0
+    work(50)
+    gc.collect()
+    if measured:
+        assert resident() - before < 2**20
+    tracemalloc.start()
+    try:
+        work(3)
+        gc.collect()
+        traced = tracemalloc.get_traced_memory()[0]
+        work(10)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] - traced < 4096
+    finally:
+        tracemalloc.stop()
+
+
+def test_networks_give_their_memory_back():
+    tracemalloc.start()
+    try:
+        for epoch in range(30):
+            net = network()
+            net.fit_epoch(X, Y, None, None, 4, 0.1)
+            if epoch == 5:
+                traced = tracemalloc.get_traced_memory()[0]
+        assert tracemalloc.get_traced_memory()[0] - traced < 8192
+    finally:
+        tracemalloc.stop()
+
+
+def test_denormal_numbers_are_the_callers_again():
+    """The engine takes them as 0 while it runs, in its own thread and time only."""
+    smallest = np.array([5e-324, 1e-310])
+    seen: list[bool] = []
+
+    def kept() -> bool:
+        return bool((smallest * 1.5 > 0).all())
+
+    def progress(_: int) -> None:
+        seen.append(kept())
+
+    net = network()
+    rows = 2000
+    while not seen:
+        net.fit_epoch(np.ones((rows, 2), np.float32), np.ones((rows, 3), np.float32), None, None, 1, 0.0, progress)
+        rows *= 2
+    net.predict(X)
+    net.evaluate(X, Y, None)
+    assert kept()
+    for wrong in (X[:, :1], X.astype(float), None):
+        with pytest.raises((ValueError, TypeError)):
+            net.evaluate(wrong, Y, None)
+        assert kept()
+    assert all(seen)
+
+
+# Threads
+
+
+def in_threads(*calls) -> None:
+    """Run all calls at once; raise what any of them raised."""
+    errors: list[BaseException] = []
+
+    def guarded(call) -> None:
+        try:
+            call()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def test_threads_take_turns():
+    x, y = data(MSE, 600, 20, 2)
+    together, alone = (model_of(20, 33, 2, optimizer="adam") for _ in range(2))
+    outputs: list[np.ndarray] = []
+
+    def fit() -> None:
+        together.fit(x, y, 50, 20, 0, shuffle=False)
+
+    def predict() -> None:
+        outputs.extend(together.predict(x) for _ in range(40))
+
+    in_threads(fit, fit, predict)
+    allowed = {alone.predict(x).tobytes()}
+    for _ in range(40):
+        alone.fit(x, y, 50, 1, 0, shuffle=False)
+        allowed.add(alone.predict(x).tobytes())
+    assert together.predict(x).tobytes() == alone.predict(x).tobytes()
+    assert {output.tobytes() for output in outputs} <= allowed
+
+
+def test_compiling_beside_a_running_fit():
+    """A new loss with more targets must not reach into the rows of a run that is under way."""
+    x, y = data(MSE, 3000, 20, 3)
+    model = model_of(20, 33, 3)
+    net = model._network
+    model.fit(x, y, verbose=0)
+
+    def fit() -> None:
+        for _ in range(20):
+            net.fit_epoch(x, y, None, None, 32, 0.001)
+
+    def change() -> None:
+        for _ in range(200):
+            net.set_loss(kernels.mean_squared_error, (), 3, metrics=[(kernels.mean_squared_error, ())] * 50)
+            net.set_optimizer(kernels.adam, (0.9, 0.999, 1e-7, 0.0, 0.0), 2)
+            net.set_numbers((0.9, 0.99, 1e-7, 0.0, 0.0))
+
+    in_threads(fit, change)
+    assert np.isfinite(net.parameters).all()

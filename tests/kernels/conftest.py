@@ -1,0 +1,48 @@
+"""Fixtures that run a test once for each unit of a table, and the guarded buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from fastnn.activations import ACTIVATIONS
+from fastnn.losses import LOSSES
+from fastnn.metrics import METRICS
+from fastnn.optimizers import OPTIMIZERS
+from fastnn.regularizers import REGULARIZERS
+from tests.guarded import DTYPES, Guard, guards
+from tests.units import label, units, ways
+
+WAYS = [way for loss in units(LOSSES) for way in ways(loss)]
+FAMILIES = {
+    "activation": units(ACTIVATIONS),
+    "loss": units(LOSSES),
+    "way": WAYS,
+    "logit_way": [way for way in WAYS if way.logits],
+    "probability_way": [way for way in WAYS if not way.logits and way.loss.fused],
+    "label_way": [way for way in WAYS if way.kernel.labels],
+    "metric": units(METRICS),
+    "optimizer": units(OPTIMIZERS),
+    "regularizer": units(REGULARIZERS),
+    "dtype": DTYPES,
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for family, members in FAMILIES.items():
+        if family in metafunc.fixturenames:
+            metafunc.parametrize(family, members, ids=label)
+
+
+@pytest.fixture
+def guard() -> Iterator[Guard]:
+    """`guard(array, dtype=None)`: a copy in a guarded buffer, which is checked when the test ends."""
+    with guards() as made:
+        yield made
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20240229)

@@ -1,0 +1,185 @@
+"""Every activation, in every configuration: value, gradient, special numbers, and no stray read or write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.activations import Activation, gelu
+from tests.guarded import SHAPES, SIZES, Guard, close
+from tests.units import elementwise, gradient
+
+EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
+
+# Values may be this many ulp from the formula: the elementary function's own 1 to 2.4 (maths.pxd), and half of one for
+# each of the one or two products around it and for a number rounded to float32 (alpha, a slope).
+VALUE_ULPS = 6
+# softmax: z - max z is rounded, and e to that power is off by as many ulp as it is long; here it stays below 32.
+EXCEPTIONS = {"softmax": 40, "gelu": 0}
+# gelu's tail is a polynomial fitted to 2e-7 of itself, but z in it has been squared: what is promised is an error
+# that is small beside max(1, |z|). In float64 the C library's erfc leaves one ulp there.
+ABSOLUTE = {"gelu": {"float32": 1.5e-7, "float64": 4e-16}}
+
+
+def tolerance(activation: Activation, z: np.ndarray) -> tuple[float, np.ndarray]:
+    """(relative, absolute) error that a value may have."""
+    name, dtype = activation.table_name, str(z.dtype)
+    size = np.maximum(1.0, np.minimum(np.abs(z.astype(np.float64)), 1e3))
+    # Where the result is subnormal it has an error of one of the smallest steps, times z for z * sigmoid(z).
+    floor = float(np.finfo(dtype).smallest_subnormal) * size
+    return EXCEPTIONS.get(name, VALUE_ULPS) * EPS[dtype], ABSOLUTE.get(name, {}).get(dtype, 0.0) * size + floor
+
+
+def assert_value(activation: Activation, a: np.ndarray, z: np.ndarray) -> None:
+    with np.errstate(all="ignore"):
+        truth = activation.reference(z.astype(np.float64))
+        # What the type cannot hold is an infinity there.
+        truth = np.where(np.isinf(truth.astype(z.dtype)), truth.astype(z.dtype), truth)
+        relative, absolute = tolerance(activation, z)
+        same = (a == truth) | (np.isnan(a) & np.isnan(truth))
+        off = np.abs(a - truth) - relative * np.abs(truth) - absolute
+    assert a.shape == truth.shape
+    bad = ~same & ~(off <= 0)
+    assert not bad.any(), f"z {z[bad][:3]} gives {a[bad][:3]}, not {truth[bad][:3]}"
+
+
+def shapes(activation: Activation) -> list[tuple[int, ...]]:
+    return [(size,) for size in SIZES] if elementwise(activation) else SHAPES
+
+
+def test_forward(activation: Activation, dtype: str, guard: Guard, rng: np.random.Generator) -> None:
+    for shape in shapes(activation):
+        z = guard(rng.normal(scale=4.0, size=shape), dtype)
+        a = guard(np.full(shape, np.nan), dtype)
+        before = z.copy()
+        assert activation.kernel.forward(z, activation.numbers(), out=a) is a
+        assert_value(activation, a, z)
+        np.testing.assert_array_equal(z, before)
+
+
+def test_forward_along_the_whole_line(activation: Activation, dtype: str) -> None:
+    """Also where results are huge, subnormal or 0: one row, and rows of two for what works along rows."""
+    grid = np.concatenate([np.linspace(-120, 120, 4801), np.linspace(-1e-3, 1e-3, 201), np.geomspace(1e-44, 1e37, 400)])
+    z = np.concatenate([grid, -grid]).astype(dtype)
+    if not elementwise(activation):
+        z = np.stack([z[: z.size // 2] % 30, np.zeros(z.size // 2, dtype)], axis=1)
+    assert_value(activation, activation.kernel.forward(z, activation.numbers()), z)
+
+
+def test_gelu_keeps_most_digits_far_below_0() -> None:
+    """As its docstring says. From -12.8 on the value is subnormal."""
+    z = np.linspace(-12.8, -5, 10_001, dtype=np.float32)
+    close(gelu.kernel.forward(z, gelu.numbers()), gelu.reference(z.astype(np.float64)), 5e-6)
+
+
+def directional(activation: Activation, z: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """dL/dz of L = sum of d * a, by central differences of the reference."""
+    return gradient(lambda z: (d * activation.reference(z)).sum(axis=1), z)
+
+
+def away_from_kinks(z: np.ndarray) -> np.ndarray:
+    """relu, leaky relu, elu and selu bend at 0: no difference may step across."""
+    return z + np.where(z < 0, -0.01, 0.01)
+
+
+def test_gradient_of_the_reference(activation: Activation, guard: Guard, rng: np.random.Generator) -> None:
+    for shape in SHAPES[:-1]:
+        z = guard(away_from_kinks(rng.normal(scale=2.0, size=shape)))
+        d = guard(rng.normal(size=shape))
+        a = guard(activation.kernel.forward(z, activation.numbers()))
+        out = guard(np.full(shape, np.nan))
+        before = z.copy(), a.copy(), d.copy()
+        assert activation.kernel.backward(z, a, d, activation.numbers(), out=out) is out
+        # Central differences in float64 err by about 1e-10 here (units.gradient), on sums of up to 65 terms.
+        close(out, directional(activation, z, d), 1e-8, 1e-8)
+        for array, was in zip((z, a, d), before, strict=True):
+            np.testing.assert_array_equal(array, was)
+
+
+def test_gradient_of_the_kernels_own_value(activation: Activation, rng: np.random.Generator) -> None:
+    numbers = activation.numbers()
+    z = away_from_kinks(rng.normal(scale=2.0, size=(6, 9)))
+    d = rng.normal(size=z.shape)
+    numeric = gradient(lambda z: (d * activation.kernel.forward(z, numbers)).sum(axis=1), z)
+    found = activation.kernel.backward(z, activation.kernel.forward(z, numbers), d, numbers)
+    close(found, numeric, 1e-8, 1e-8)
+
+
+def test_float32_gradient_follows_float64(activation: Activation, guard: Guard, rng: np.random.Generator) -> None:
+    numbers, kernel = activation.numbers(), activation.kernel
+    for shape in SHAPES:
+        z, d = guard(rng.normal(scale=3.0, size=shape), "f4"), guard(rng.normal(size=shape), "f4")
+        a, out = guard(np.full(shape, np.nan), "f4"), guard(np.full(shape, np.nan), "f4")
+        kernel.forward(z, numbers, out=a)
+        kernel.backward(z, a, d, numbers, out=out)
+        z64 = z.astype(np.float64)
+        truth = kernel.backward(z64, kernel.forward(z64, numbers), d.astype(np.float64), numbers)
+        # Slopes are made of terms up to |alpha| = 2 or z times the density, each with a few ulp (1.2e-7) of error;
+        # softmax takes a sum over the row, whose terms are bounded by |d|.
+        assert out.dtype == np.float32
+        close(out, truth, 2e-6, 2e-6 * max(1.0, np.abs(d).max(initial=0.0)))
+
+
+def test_nan_gives_nan_in_every_place(activation: Activation, dtype: str, rng: np.random.Generator) -> None:
+    rows, units = 3, 19
+    for place in range(rows * units):
+        z = rng.normal(size=(rows, units)).astype(dtype)
+        z.flat[place] = np.nan
+        a = activation.kernel.forward(z, activation.numbers())
+        row = place // units
+        assert np.isnan(a.flat[place])
+        assert not np.isnan(np.delete(a, row, axis=0)).any()
+        if elementwise(activation):
+            assert np.isnan(a).sum() == 1
+        else:
+            assert np.isnan(a[row]).all()
+
+
+def test_nan_gradient_is_passed_on(activation: Activation, dtype: str) -> None:
+    z = np.full((2, 17), 0.75, dtype)
+    a = activation.kernel.forward(z, activation.numbers())
+    for place in range(z.size):
+        d = np.ones_like(z)
+        d.flat[place] = np.nan
+        assert np.isnan(activation.kernel.backward(z, a, d, activation.numbers()).flat[place])
+
+
+def test_infinities_huge_numbers_subnormals_and_zeros(activation: Activation, dtype: str) -> None:
+    kind = np.finfo(dtype)
+    sizes = [np.inf, kind.max, kind.max / 4, 1e30, 1e5, 1e-30, kind.tiny, kind.smallest_subnormal, 0.0]
+    z = np.array([*sizes, *(-v for v in sizes)], dtype)
+    if not elementwise(activation):
+        # Beside another number. For +inf there the formula has no answer: inf - inf.
+        z = np.stack([z, np.full_like(z, -1e4)], axis=1)[z < np.inf]
+    assert_value(activation, activation.kernel.forward(z, activation.numbers()), z)
+
+
+def test_gradient_far_out_is_the_limit(activation: Activation, dtype: str) -> None:
+    """At +-inf and at the largest numbers the slope is that of +-60, and never NaN."""
+    kernel, numbers = activation.kernel, activation.numbers()
+    if not elementwise(activation):
+        # One number far above the others, or far below: nothing moves any more.
+        z = np.array([[np.finfo(dtype).max, 0.0], [1e5, 0.0], [-np.inf, 0.0], [-1e5, 0.0]], dtype)
+        found = kernel.backward(z, kernel.forward(z, numbers), np.full_like(z, 3.0), numbers)
+        np.testing.assert_array_equal(found, np.zeros_like(z))
+        return
+    for far in (60.0, -60.0):
+        limit = directional(activation, np.array([[far]]), np.ones((1, 1)))[0, 0]
+        z = np.array([np.sign(far) * np.inf, np.sign(far) * np.finfo(dtype).max, far * 100, far], dtype)
+        with np.errstate(over="ignore"):
+            found = kernel.backward(z, kernel.forward(z, numbers), np.ones_like(z), numbers)
+        # Half an ulp of float32 for alpha or slope, and as much again for the product.
+        close(found, np.full(4, limit), 2e-7, 1e-7)
+
+
+def test_called_on_arrays(activation: Activation) -> None:
+    """An activation takes what NumPy takes, keeps float32, and keeps the shape."""
+    z: Any
+    for z in ([[0.5, -1.5], [2.0, 0.25]], np.ones((2, 3, 4)), np.arange(6), np.float32([[1, -1]]), np.zeros((0, 3))):
+        a = activation(z)
+        z = np.asarray(z)
+        assert a.shape == z.shape
+        assert a.dtype == (np.float32 if z.dtype == np.float32 else np.float64)
+        if z.size:
+            assert_value(activation, a, z if z.dtype == np.float32 else z.astype(np.float64))

@@ -1,0 +1,216 @@
+"""What the kernels' Python doors take, and how they refuse the rest: an error that says what came, never a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn import kernels
+from fastnn.kernels import kernel
+
+Z = np.linspace(-2, 2, 15).reshape(3, 5)
+Y, LABELS = np.eye(5)[:3], np.arange(3.0)
+
+
+def misaligned(array: np.ndarray) -> np.ndarray:
+    """A copy whose elements start one byte off."""
+    raw = np.zeros(array.nbytes + 1, np.uint8)[1:]
+    copy = raw.view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def strided(array: np.ndarray) -> np.ndarray:
+    """A copy with gaps between its elements."""
+    copy = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)[..., ::2]
+    copy[...] = array
+    return copy
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def swapped(array: np.ndarray) -> np.ndarray:
+    """A copy in the other byte order."""
+    return array.astype(array.dtype.newbyteorder("S"))
+
+
+# Each door with arrays that it takes, as {name: array}, those given by place first.
+DOORS: dict[str, tuple[Callable[..., Any], dict[str, np.ndarray]]] = {
+    "maths": (lambda x, **more: kernels.maths.exp(x, **more), {"x": Z}),
+    "forward": (lambda z, **more: kernels.tanh.forward(z, **more), {"z": Z}),
+    "backward": (lambda z, a, d, **more: kernels.tanh.backward(z, a, d, **more), {"z": Z, "a": Z / 2, "d": Z + 1}),
+    "loss": (
+        lambda y, output, weight, **more: kernels.mean_squared_error(y, output, weight=weight, **more)[1],
+        {"y": Y, "output": Z, "weight": LABELS + 1},
+    ),
+    "labels": (
+        lambda y, output, weight, **more: kernels.softmax_sparse_categorical_crossentropy(
+            y, output, weight=weight, **more
+        )[1],
+        {"y": LABELS, "output": Z, "weight": LABELS + 1},
+    ),
+    "dropout": (lambda x, **more: kernels.dropout(x, 0.5, 3, **more), {"x": Z}),
+    "column_sums": (lambda d, **more: kernels.column_sums(d, **more), {"d": Z}),
+    "matmul": (lambda a, b, bias, **more: kernels.matmul(a, b, bias, **more), {"a": Z, "b": Z.T, "bias": LABELS}),
+    "matmul_transposed_a": (lambda a, b, **more: kernels.matmul_transposed_a(a, b, **more), {"a": Z, "b": Z}),
+    "matmul_transposed_b": (lambda a, b, **more: kernels.matmul_transposed_b(a, b, **more), {"a": Z, "b": Z}),
+}
+
+
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest) -> tuple[Callable[..., Any], dict[str, np.ndarray]]:
+    return DOORS[request.param]
+
+
+@pytest.mark.parametrize("layout", [misaligned, strided, read_only, swapped, np.asfortranarray])
+def test_inputs_of_any_layout(door: Any, layout: Any, dtype: str) -> None:
+    call, arrays = door
+    arrays = {name: array.astype(dtype) for name, array in arrays.items()}
+    expected = call(**arrays)
+    np.testing.assert_array_equal(call(**{name: layout(array) for name, array in arrays.items()}), expected)
+    assert expected.dtype == dtype
+    assert expected.dtype.isnative
+
+
+def test_numbers_of_other_types_are_taken_as_float64(door: Any) -> None:
+    call, arrays = door
+    for kind in (np.int64, np.uint8, np.float16, np.bool_, object, list):
+        given = {n: np.abs(a).round().astype(float if kind is list else kind) for n, a in arrays.items()}
+        found = call(**{n: a.tolist() if kind is list else a for n, a in given.items()})
+        assert found.dtype == np.float64
+        np.testing.assert_array_equal(found, call(**{n: a.astype(float) for n, a in given.items()}))
+
+
+def test_two_types_of_float_are_refused(door: Any) -> None:
+    call, arrays = door
+    for name in list(arrays)[1:]:
+        mixed = {n: a.astype("f4" if n == name else "f8") for n, a in arrays.items()}
+        with pytest.raises(TypeError, match=r"is float(32|64) but the array before it is float(32|64)"):
+            call(**mixed)
+
+
+def test_wrong_shapes_are_refused(door: Any) -> None:
+    call, arrays = door
+    for name in list(arrays)[1:]:
+        for wrong in (np.zeros((7, 7)), np.zeros((0, 7)), np.zeros((2, 3, 4)), np.zeros(1)):
+            with pytest.raises(ValueError, match="shape"):
+                call(**{**arrays, name: wrong})
+
+
+WRONG_OUT: dict[str, Callable[[np.ndarray], Any]] = {
+    "shape": lambda good: np.zeros((*good.shape, 2)),
+    "fewer": lambda good: good[:-1],
+    "deeper": lambda good: good[None],
+    "float32": lambda good: good.astype("f4"),
+    "int64": lambda good: good.astype("i8"),
+    "list": lambda good: good.tolist(),
+    "swapped": swapped,
+    "strided": strided,
+    "reversed": lambda good: good[::-1],
+    "misaligned": misaligned,
+    "read-only": read_only,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_OUT)
+def test_wrong_out_is_refused_and_left_alone(door: Any, wrong: str) -> None:
+    call, arrays = door
+    out = WRONG_OUT[wrong](np.full_like(call(**arrays), 7.0))
+    before = np.array(out)
+    with pytest.raises(ValueError, match=r"out must be (a float64 array of shape .*, got|C-contiguous, aligned and)"):
+        call(**arrays, out=out)
+    np.testing.assert_array_equal(np.array(out), before)
+
+
+@pytest.mark.parametrize("wrong", WRONG_OUT)
+def test_wrong_activated_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="activated must be"):
+        kernels.mean_squared_error(Y, Z, activated=WRONG_OUT[wrong](np.zeros_like(Z)))
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_OUT, "None"])
+def test_optimizer_works_on_nothing_but_fitting_arrays(wrong: str) -> None:
+    spoil = WRONG_OUT.get(wrong, lambda good: None)
+    fitting = np.zeros((3, 5))
+    for place in ("w", "slots"):
+        given = {"w": fitting.copy(), "slots": [fitting.copy()]}
+        given[place] = spoil(fitting) if place == "w" else [spoil(fitting)]
+        with pytest.raises((TypeError, ValueError), match=r"must be|shape|but the array before"):
+            kernels.sgd(given["w"], fitting, given["slots"], 0.1, 1, (0.9, 0))
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_OUT, "None"])
+def test_penalty_adds_to_nothing_but_a_fitting_array(wrong: str) -> None:
+    with pytest.raises(ValueError, match="g must be"):
+        kernels.l1_l2(Z, WRONG_OUT.get(wrong, lambda good: None)(np.zeros_like(Z)), 0.1, 0.1)
+
+
+def test_optimizer_takes_a_gradient_of_the_shape_and_type_of_the_weights() -> None:
+    with pytest.raises(ValueError, match=r"g has shape \(3,\), expected \(4,\)"):
+        kernels.sgd(np.zeros(4), np.zeros(3), [], 0.1, 1)
+    with pytest.raises(TypeError, match="g is float32"):
+        kernels.sgd(np.zeros(4), np.zeros(4, np.float32), [], 0.1, 1)
+    for w in ([1.0], np.zeros(3, int), np.zeros(3, np.float16), None, 1.0):
+        with pytest.raises(TypeError, match="w must be a float32 or float64 array, got"):
+            kernels.sgd(w, [1.0], [], 0.1, 1)
+
+
+def test_nine_numbers_are_too_many() -> None:
+    for call in (
+        lambda numbers: kernels.elu.forward(Z, numbers),
+        lambda numbers: kernels.elu.backward(Z, Z, Z, numbers),
+        lambda numbers: kernels.huber(Y, Z, numbers),
+        lambda numbers: kernels.sgd(np.zeros(2), np.zeros(2), [], 0.1, 1, numbers),
+    ):
+        with pytest.raises(ValueError, match="at most 8 numbers, got 9"):
+            call(range(9))
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, np.nan, np.inf, -np.inf])
+def test_dropout_rate_outside_0_to_1(rate: float) -> None:
+    with pytest.raises(ValueError, match="rate must be at least 0 and below 1, got"):
+        kernels.dropout(Z, rate, 1)
+
+
+@pytest.mark.parametrize(("key", "first"), [(-1, 0), (1 << 64, 0), (0, -1), (0, 1 << 32)])
+def test_dropout_key_and_first_are_unsigned(key: int, first: int) -> None:
+    with pytest.raises(OverflowError):
+        kernels.dropout(Z, 0.5, key, first)
+
+
+def test_matmul_of_what_is_no_pair_of_matrices() -> None:
+    for a, b in ((Z, Z), (Z[0], Z.T), (Z, Z[0]), (Z[None], Z.T), (1.0, Z)):
+        with pytest.raises(ValueError, match="shape"):
+            kernels.matmul(a, b)
+    for form in (kernels.matmul_transposed_a, kernels.matmul_transposed_b):
+        with pytest.raises(ValueError, match=f"{form.name} takes no bias; only matmul does"):
+            form(Z, Z, np.zeros(5))
+        with pytest.raises(ValueError, match=f"{form.name}: shapes"):
+            form(Z, np.zeros((4, 6)))
+
+
+def test_text_is_refused(door: Any) -> None:
+    call, arrays = door
+    with pytest.raises((TypeError, ValueError)):
+        call(**{name: np.array(["a"]) for name in arrays})
+
+
+def test_kernels_are_not_made_from_python() -> None:
+    """One without its C functions would crash when called."""
+    classes = [cls for cls in vars(kernel).values() if isinstance(cls, type) and cls.__name__.endswith("Kernel")]
+    assert type(kernels.relu) in classes
+    for cls in classes:
+        with pytest.raises(TypeError, match=f"a {cls.__name__} cannot be made from Python"):
+            cls()
+
+
+def test_representation_tells_family_and_name() -> None:
+    assert repr(kernels.relu) == "<ActivationKernel relu>"
+    assert repr(kernels.maths.exp) == "<MathKernel exp>"

@@ -1,0 +1,163 @@
+"""One source, several instruction sets: all give the same results, and the choice between them fails politely."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import kernels
+from fastnn.activations import Activation
+from fastnn.optimizers import Optimizer
+from tests.guarded import close
+from tests.units import Way, outputs_for, targets_for
+
+SETS = kernels.cpu.supported()
+OTHER_SETS = [isa for isa in SETS if isa != kernels.isa]
+MODULES = ["activations", "gemm", "losses", "maths", "noise", "optimizers"]
+
+
+def python(code: str, isa: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter with FASTNN_ISA set, that finds the package where this one did."""
+    path = os.pathsep.join([str(Path(fastnn.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "FASTNN_ISA": isa, "PYTHONPATH": path, **more}
+    command = [sys.executable, "-P", "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture(params=OTHER_SETS or [kernels.isa])
+def other(request: pytest.FixtureRequest) -> dict[str, ModuleType]:
+    """The kernels of another instruction set, beside those in use."""
+    return {name: import_module(f"fastnn.kernels._{request.param}.{name}") for name in MODULES}
+
+
+def tolerance(dtype: str) -> float:
+    """Fused multiply-add rounds once where the baseline rounds twice; sums differ by some ulp."""
+    return 64 * 2.0 ** (-23 if dtype == "float32" else -52)
+
+
+def test_same_kernels(other: dict[str, ModuleType]) -> None:
+    for name, module in other.items():
+        here = import_module(f"fastnn.kernels._{kernels.isa}.{name}")
+        assert set(vars(module)) == set(vars(here))
+
+
+def test_maths_agree(other: dict[str, ModuleType], dtype: str, rng: np.random.Generator) -> None:
+    x = rng.normal(scale=5.0, size=2003).astype(dtype)
+    for name, door in vars(kernels.maths).items():
+        if type(door).__name__ == "MathKernel":
+            given = {"expm1_negative": -np.abs(x), "log": np.abs(x), "normal_tail": np.abs(x) % 5}.get(name, x)
+            close(getattr(other["maths"], name)(given), door(given), tolerance(dtype), 1e-40)
+
+
+def test_activations_agree(activation: Activation, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    here, numbers = activation.kernel, activation.numbers()
+    there = getattr(other["activations"], here.name)
+    z, d = rng.normal(scale=3.0, size=(2, 7, 53)).astype(dtype)
+    a = here.forward(z, numbers)
+    close(there.forward(z, numbers), a, tolerance(dtype), tolerance(dtype) / 16)
+    close(there.backward(z, a, d, numbers), here.backward(z, a, d, numbers), tolerance(dtype), tolerance(dtype) / 16)
+
+
+def test_losses_agree(way: Way, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    z = rng.normal(size=(7, 53))
+    z = (z if way.logits else outputs_for(way.loss, z)).astype(dtype)
+    y, weight = targets_for(way.loss, 7, 53, rng).astype(dtype), rng.random(7).astype(dtype)
+    both = (way.kernel, getattr(other["losses"], way.kernel.name))
+    here, there = (kernel(y, z, way.loss.numbers(), weight=weight) for kernel in both)
+    for one, another in zip(here, there, strict=True):
+        close(another, one, tolerance(dtype), tolerance(dtype))
+
+
+def test_optimizers_agree(optimizer: Optimizer, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    start, gradients = rng.normal(size=53).astype(dtype), rng.normal(size=(5, 53)).astype(dtype)
+    ends = []
+    for kernel in (optimizer.kernel, getattr(other["optimizers"], optimizer.kernel.name)):
+        w, slots = start.copy(), [np.zeros(53, dtype) for _ in optimizer.slots]
+        for t, g in enumerate(gradients, 1):
+            kernel(w, g, slots, optimizer.learning_rate, t, optimizer.numbers())
+        ends.append(w)
+    close(ends[1], ends[0], tolerance(dtype), tolerance(dtype))
+
+
+def test_multiplications_agree(other: Any, dtype: str, rng: np.random.Generator) -> None:
+    a, b = rng.normal(size=(2, 53, 53)).astype(dtype)
+    for name in ("matmul", "matmul_transposed_a", "matmul_transposed_b"):
+        close(getattr(other["gemm"], name)(a, b), getattr(kernels, name)(a, b), tolerance(dtype), 8 * tolerance(dtype))
+
+
+def test_dropout_is_the_same_to_the_bit(other: Any, dtype: str, rng: np.random.Generator) -> None:
+    x = rng.normal(size=1003).astype(dtype)
+    np.testing.assert_array_equal(other["noise"].dropout(x, 0.3, 9, 5), kernels.dropout(x, 0.3, 9, 5))
+
+
+# A run of these tests that was told its instruction set does not start others.
+@pytest.mark.skipif("FASTNN_ISA" in os.environ, reason="FASTNN_ISA names one instruction set")
+@pytest.mark.parametrize("isa", OTHER_SETS)
+def test_all_kernel_tests_pass_on_it(isa: str) -> None:
+    here = Path(__file__).parent
+    # The doors are compiled once, and test_gradients.py puts together what the others have tested one by one.
+    left_out = {"test_isa", "test_doors", "test_gradients"}
+    files = [str(file) for file in sorted(here.glob("test_*.py")) if file.stem not in left_out]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=append", f"--rootdir={here.parents[1]}"]
+    code = f"import sys, pytest; sys.exit(pytest.main({options + files!r}))"
+    run = python(code, isa, OPENBLAS_NUM_THREADS="1")
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+    assert " passed" in run.stdout
+
+
+@pytest.mark.parametrize("isa", SETS)
+def test_named_set_is_used_and_shown(isa: str) -> None:
+    code = "import fastnn; fastnn.show_config(); print(fastnn.kernels.isa, fastnn.kernels.relu.forward([-1.0, 2]))"
+    run = python(code, isa)
+    assert run.returncode == 0, run.stderr
+    assert f"{isa} [0. 2.]" in run.stdout
+    shown = dict(line.split("  ", 1) for line in run.stdout.splitlines() if "  " in line)
+    assert shown["instruction set"].strip() == isa
+    assert shown["chosen by"].strip() == "FASTNN_ISA"
+    assert shown["supported here"].strip() == ", ".join(SETS)
+
+
+def test_best_set_is_chosen_where_none_is_named() -> None:
+    run = python("import fastnn; print(fastnn.show_config()['chosen by'], fastnn.kernels.isa)", "")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == f"the processor {SETS[0]}"
+
+
+@pytest.mark.parametrize("isa", ["pentium", "AVX2", " ", "neon", "_baseline", "../baseline", "baseline,avx2"])
+def test_unknown_set_is_an_import_error_that_names_the_known(isa: str) -> None:
+    run = python("import fastnn", isa)
+    assert run.returncode == 1
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith(f"ImportError: FASTNN_ISA={isa!r}, but this processor runs {', '.join(SETS)}")
+
+
+def test_set_that_the_processor_lacks_is_refused() -> None:
+    """A processor of which only the baseline is known refuses the others, rather than crash in them."""
+    code = (
+        "import sys, types; cpu = types.ModuleType('fastnn.kernels.cpu'); cpu.supported = lambda: ('baseline',)\n"
+        "sys.modules['fastnn.kernels.cpu'] = cpu\n"
+        "import fastnn"
+    )
+    run = python(code, "avx2")
+    assert run.returncode == 1
+    assert "ImportError: FASTNN_ISA='avx2', but this processor runs baseline" in run.stderr
+    assert python(code, "baseline").returncode == 0
+    assert python(code, "").returncode == 0
+
+
+def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
+    config = fastnn.show_config()
+    assert config["instruction set"] == kernels.isa
+    assert kernels.isa in config["supported here"].split(", ")
+    printed = capsys.readouterr().out
+    for name, value in config.items():
+        assert any(line.startswith(name) and line.endswith(value) for line in printed.splitlines())

@@ -1,0 +1,324 @@
+"""What a model is: its layers, shapes, names, weights and summary, as Keras has them."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import weakref
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.initializers import GlorotUniform
+from fastnn.layers import LAYERS, Activation, Dense, Dropout, Flatten, Input
+from fastnn.models import Model, Sequential
+
+
+def small() -> Sequential:
+    return Sequential([Dense(4, "relu", input_dim=3), Dense(2)])
+
+
+def shapes(model: Sequential) -> list[tuple[int, ...]]:
+    return [w.shape for w in model.get_weights()]
+
+
+# Signatures: what a Keras script passes by position or by name
+
+SIGNATURES = {
+    Model.compile: "optimizer='rmsprop', loss=None",
+    Model.fit: (
+        "x=None, y=None, batch_size=None, epochs=1, verbose='auto', callbacks=None, validation_split=0.0, "
+        "validation_data=None, shuffle=True, class_weight=None, sample_weight=None"
+    ),
+    Model.evaluate: "x=None, y=None, batch_size=None, verbose='auto', sample_weight=None",
+    Model.predict: "x, batch_size=None",
+    Model.train_on_batch: "x, y=None, sample_weight=None, class_weight=None, return_dict=False",
+    Model.save: "filepath, overwrite=True",
+    Dense.__init__: "units, activation=None, use_bias=True, kernel_initializer='glorot_uniform', "
+    "bias_initializer='zeros', kernel_regularizer=None",
+    Dropout.__init__: "rate",
+    Activation.__init__: "activation",
+    Input.__init__: "shape",
+    fastnn.callbacks.EarlyStopping.__init__: (
+        "monitor='val_loss', min_delta=0, patience=0, verbose=0, mode='auto', baseline=None, "
+        "restore_best_weights=False, start_from_epoch=0"
+    ),
+    fastnn.optimizers.SGD.__init__: "learning_rate=0.01, momentum=0.0, nesterov=False",
+    fastnn.optimizers.RMSprop.__init__: ("learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-07, centered=False"),
+    fastnn.optimizers.Adam.__init__: ("learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False"),
+    fastnn.optimizers.AdamW.__init__: (
+        "learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False"
+    ),
+}
+
+
+@pytest.mark.parametrize("function", SIGNATURES, ids=lambda function: function.__qualname__)
+def test_signatures_begin_as_keras_has_them(function):
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    found = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters)
+    assert found == SIGNATURES[function] or found.startswith(SIGNATURES[function] + ", ")
+
+
+# Shapes
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Sequential([Dense(4, input_dim=3), Dense(2)]),
+        lambda: Sequential([Dense(4, input_shape=(3,)), Dense(2)]),
+        lambda: Sequential([Dense(4, input_shape=[3]), Dense(2)]),
+        lambda: Sequential([Dense(4, input_dim=3, input_shape=(3,)), Dense(2)]),
+        lambda: Sequential([Input((3,)), Dense(4), Dense(2)]),
+        lambda: Sequential([Input(shape=3), Dense(4), Dense(2, input_dim=4)]),
+        lambda: Sequential([Dropout(0.1, input_shape=(3,)), Dense(4), Dense(2)]),
+        lambda: Sequential([Activation("tanh", input_shape=(3,)), Dense(4), Dense(2)]),
+        lambda: Sequential([Flatten(input_shape=(3,)), Dense(4), Flatten(), Dense(2)]),
+        lambda: Sequential(iter([Dense(np.int64(4), input_dim=np.int32(3)), Dense(2)])),
+    ],
+)
+def test_ways_to_say_the_input_shape(make):
+    model = make()
+    assert model.built
+    assert shapes(model) == [(3, 4), (4,), (4, 2), (2,)]
+    assert model.input_shape == (None, 3)
+    assert model.output_shape == (None, 2)
+    assert model.count_params() == 26
+    assert model.predict(np.zeros((5, 3))).shape == (5, 2)
+
+
+@pytest.mark.parametrize("how", ["build", "build with None", "fit", "evaluate", "train_on_batch"])
+def test_shape_from_elsewhere(how):
+    model = Sequential([Dense(4), Dense(2)])
+    assert not model.built
+    for action in (model.get_weights, model.count_params, model.layers[0].get_weights):
+        with pytest.raises(RuntimeError, match="input_shape"):
+            action()
+    with pytest.raises(RuntimeError, match=r"predict needs .* input_shape"):
+        model.predict(np.zeros((1, 3)))
+    model.compile("sgd", "mse")
+    x, y = np.ones((5, 3)), np.ones((5, 2))
+    if how == "build":
+        model.build((3,))
+    elif how == "build with None":
+        model.build([None, 3])
+    elif how == "train_on_batch":
+        model.train_on_batch(x, y)
+    else:
+        getattr(model, how)(x, y, verbose=0)
+    assert model.built
+    assert shapes(model) == [(3, 4), (4,), (4, 2), (2,)]
+    assert model.predict(x).shape == (5, 2)
+
+
+def test_images():
+    model = Sequential([Flatten(input_shape=(28, 28)), Dense(8, "relu"), Dense(10, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    assert model.input_shape == (None, 28, 28)
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8)
+    labels = np.arange(60) % 10
+    history = model.fit(images / 255, labels, epochs=2, verbose=0, validation_split=0.25)
+    assert len(history.history["val_accuracy"]) == 2
+    assert model.predict(images).shape == (60, 10)
+    flat = Sequential([Dense(8, "relu", input_dim=784), Dense(10, "softmax")])
+    flat.set_weights(model.get_weights())
+    np.testing.assert_array_equal(flat.predict(images.reshape(60, 784)), model.predict(images))
+
+
+def test_one_column_may_be_a_vector():
+    model = Sequential([Dense(units=1, input_dim=1, activation="linear")])
+    x = np.linspace(0, 1, 7)
+    np.testing.assert_array_equal(model.predict(x), model.predict(x[:, None]))
+
+
+X = np.random.default_rng(0).standard_normal((6, 3))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        X.astype(np.float32),
+        X,
+        X.astype(np.float32)[:, ::-1][:, ::-1],
+        np.asfortranarray(X.astype(np.float32)),
+        X.astype(">f4"),
+        np.repeat(X.astype(np.float32), 2, axis=0)[::2],
+        X.tolist(),
+        np.frombuffer(b"\0" + X.astype(np.float32).tobytes(), np.uint8)[1:].view(np.float32).reshape(6, 3),
+    ],
+    ids=["float32", "float64", "strides", "Fortran", "big-endian", "gaps", "list", "unaligned"],
+)
+def test_rows_of_every_layout(rows):
+    model = small()
+    expected = model.predict(X.astype(np.float32).copy())
+    np.testing.assert_array_equal(model.predict(rows), expected)
+    assert expected.dtype == np.float32
+    assert expected.flags.writeable
+    frozen = np.array(rows, np.float32)
+    frozen.flags.writeable = False
+    np.testing.assert_array_equal(model(frozen), expected)
+
+
+def test_whole_numbers_and_truth_values():
+    model = small()
+    numbers = np.array([[0, 1, 1], [1, 0, 1]])
+    for dtype in (np.int8, np.uint16, np.int64, bool, np.float16):
+        np.testing.assert_array_equal(model.predict(numbers.astype(dtype)), model.predict(numbers.astype(np.float32)))
+
+
+# Layers and names
+
+
+def test_names():
+    model = Sequential([Dense(3, input_dim=2), Dense(3, name="dense_1"), Dense(3), Dense(3), Activation("relu")])
+    text: list[str] = []
+    model.summary(print_fn=text.append)
+    for name in ("dense (Dense)", "dense_1 (Dense)", "dense_2 (Dense)", "dense_3 (Dense)", "activation (Act"):
+        assert name in text[0]
+    assert [layer.name for layer in model.layers] == ["dense", "dense_1", "dense_2", "dense_3", "activation"]
+    # In another model, a layer that was made without a name gets that model's.
+    assert [layer.name for layer in Sequential([model.layers[2], model.layers[1]]).layers] == ["dense", "dense_1"]
+    assert Sequential().name == "sequential"
+    assert Sequential(name="digits").name == "digits"
+
+
+def test_layers_are_listed_without_the_input():
+    dense, flatten = Dense(2), Flatten()
+    assert Sequential([Input((2, 2)), flatten, dense]).layers == [flatten, dense]
+
+
+def test_adding_keeps_what_was_learnt():
+    model = small()
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).standard_normal((20, 3))
+    model.fit(x, np.ones((20, 2)), verbose=0)
+    before = model.get_weights()
+    middle = model.predict(x)
+    model.add(Activation("tanh"))
+    model.add(Dense(5))
+    after = model.get_weights()
+    for a, b in zip(before, after, strict=False):
+        np.testing.assert_array_equal(a, b)
+    assert [w.shape for w in after[4:]] == [(2, 5), (5,)]
+    np.testing.assert_allclose(model.predict(x), np.tanh(middle) @ after[4] + after[5], rtol=1e-5, atol=1e-6)
+    model.fit(x, np.ones((20, 5)), verbose=0)
+
+
+def test_built_one_by_one_or_at_once():
+    fastnn.set_random_seed(5)
+    one = Sequential()
+    one.add(Dense(4, input_dim=3))
+    one.add(Dropout(0.5))
+    one.add(Dense(2))
+    fastnn.set_random_seed(5)
+    other = Sequential([Dense(4, input_dim=3), Dropout(0.5), Dense(2)])
+    fastnn.set_random_seed(5)
+    late = Sequential([Dense(4), Dropout(0.5), Dense(2)])
+    late.build((3,))
+    for model in (other, late):
+        for a, b in zip(one.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert model._network.seed == one._network.seed
+
+
+def test_building_again_changes_nothing():
+    model = small()
+    before = model.get_weights()
+    model.build((None, 3))
+    model.build()
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.build((None, 5))
+    assert shapes(model) == [(5, 4), (4,), (4, 2), (2,)]
+
+
+def test_a_failed_add_changes_nothing():
+    model = Sequential()
+    with pytest.raises(ValueError, match="Flatten"):
+        model.add(Dense(3, input_shape=(28, 28)))
+    assert (model.layers, model.built) == ([], False)
+    model.add(Dense(3))
+    model.build((2,))
+    before = model.get_weights()
+    for layer in (Dense(2, input_dim=4), Input((3,)), Dense(1, kernel_initializer=GlorotUniform(seed=-1))):
+        with pytest.raises(ValueError, match=r"leave input_shape out|first layer|non-negative"):
+            model.add(layer)
+        assert len(model.layers) == 1
+        for a, b in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert model.predict(np.zeros((1, 2))).shape == (1, 3)
+
+
+def test_a_layer_too_large_for_memory():
+    model = Sequential([Dense(3, input_dim=2)])
+    for units in (10**13, 10**15, 2**62):
+        with pytest.raises((MemoryError, ValueError)):
+            model.add(Dense(units))
+    assert model.count_params() == 9
+    assert model.predict(np.zeros((1, 2))).shape == (1, 3)
+
+
+# Summary
+
+
+def test_summary(capsys):
+    model = Sequential(
+        [Input((28, 28)), Flatten(name="pixels"), Dense(128, "relu"), Dropout(0.2), Dense(10, "softmax")],
+        name="digits",
+    )
+    model.summary()
+    assert capsys.readouterr().out == (
+        "Model: 'digits'\n"
+        "\n"
+        "Layer (type)        Output shape   Parameters\n"
+        "---------------------------------------------\n"
+        "pixels (Flatten)    (None, 784)             0\n"
+        "dense (Dense)       (None, 128)       100,480\n"
+        "dropout (Dropout)   (None, 128)             0\n"
+        "dense_1 (Dense)     (None, 10)          1,290\n"
+        "\n"
+        "Total parameters: 101,770 (407,080 bytes)\n"
+    )
+
+
+def test_summary_before_building():
+    lines: list[str] = []
+    Sequential([Dense(4), Dense(2)]).summary(print_fn=lines.append)
+    assert lines == [
+        "Model: 'sequential'\n"
+        "\n"
+        "Layer (type)      Output shape      Parameters\n"
+        "----------------------------------------------\n"
+        "dense (Dense)     ?              0 (not built)\n"
+        "dense_1 (Dense)   ?              0 (not built)\n"
+        "\n"
+        "Total parameters: 0 (0 bytes)"
+    ]
+    Sequential().summary(print_fn=lines.append)
+    Sequential([Input((3,))]).summary(print_fn=lines.append)
+    assert "Total parameters: 0" in lines[-1]
+
+
+# Life
+
+
+def test_a_dropped_model_goes():
+    model = small()
+    model.compile("sgd", "mse")
+    model.fit(X, np.ones((6, 2)), verbose=0)
+    layer, gone = model.layers[0], weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+    with pytest.raises(RuntimeError, match="no weights yet"):
+        layer.get_weights()
+
+
+@pytest.mark.parametrize(
+    "layer", [Input((3, 2)), Dense(3, "elu"), Activation("relu"), Dropout(0.5), Flatten(name="flat")]
+)
+def test_a_layer_says_its_configuration(layer):
+    config = layer.config()
+    assert LAYERS.units[config["class"]] is type(layer)
+    assert LAYERS.from_config(config).config() == config

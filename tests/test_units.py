@@ -1,0 +1,56 @@
+"""The tables themselves: every entry and every field of one is met by the tests that run over them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn.losses import LOSSES
+from tests.units import OTHERS, label, units, ways
+
+
+@pytest.mark.parametrize("table", OTHERS, ids=lambda table: table.family)
+def test_every_entry_is_tested(table: Any) -> None:
+    assert {type(unit) for unit in units(table)} == {cls for _, cls in table}
+    labels = [label(unit) for unit in units(table)]
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("table", OTHERS, ids=lambda table: table.family)
+def test_every_field_is_tested_at_another_value_than_its_default(table: Any) -> None:
+    for name, cls in table:
+        moved = {
+            field.name
+            for unit in units(table)
+            if type(unit) is cls
+            for field in dataclasses.fields(cls)
+            if getattr(unit, field.name) != field.default
+        }
+        assert moved == {field.name for field in dataclasses.fields(cls)}, f"{name}: add a line to tests/units.py"
+
+
+@pytest.mark.parametrize("table", OTHERS, ids=lambda table: table.family)
+def test_every_unit_has_a_reference_of_its_own(table: Any) -> None:
+    for _, cls in table:
+        assert cls.reference is not table.base.reference or table.family == "regularizer"
+
+
+def test_every_fused_kernel_is_tested() -> None:
+    """Each loss is met on its own and after each activation that it is fused with."""
+    kernels = {way.kernel.name for loss in units(LOSSES) for way in ways(loss)}
+    assert kernels == {kernel.name for _, cls in LOSSES for kernel in (cls().kernel, *cls().fused.values())}
+
+
+@pytest.mark.parametrize("table", OTHERS, ids=lambda table: table.family)
+def test_numbers_are_what_a_kernel_reads(table: Any) -> None:
+    """At most eight numbers, all finite."""
+    for unit in units(table):
+        if hasattr(unit, "numbers"):
+            numbers = np.array(unit.numbers(), float)
+            assert numbers.size <= 8
+            assert np.isfinite(numbers).all()
+        else:
+            assert table.family == "initializer"

@@ -1,0 +1,174 @@
+"""Every unit of every table, in its default configuration and in each other one that is worth a test.
+
+A new entry of a table is tested from the day it is there; a new field asks for a line here (test_units.py sees to it).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU
+from fastnn.initializers import (
+    INITIALIZERS,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    LecunNormal,
+    LecunUniform,
+)
+from fastnn.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Huber,
+    Loss,
+    SparseCategoricalCrossentropy,
+)
+from fastnn.metrics import METRICS, BinaryAccuracy, Metric
+from fastnn.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop
+from fastnn.regularizers import L1, L1L2, L2, REGULARIZERS
+
+OTHERS: dict[Any, list[Any]] = {
+    ACTIVATIONS: [
+        LeakyReLU(0.01),
+        LeakyReLU(0.0),
+        LeakyReLU(-0.5),
+        ELU(0.3),
+        ELU(-2.0),
+        GELU(approximate=True),
+    ],
+    LOSSES: [
+        Huber(0.25),
+        BinaryCrossentropy(label_smoothing=0.2),
+        BinaryCrossentropy(from_logits=True),
+        BinaryCrossentropy(from_logits=True, label_smoothing=0.2),
+        CategoricalCrossentropy(label_smoothing=0.2),
+        CategoricalCrossentropy(from_logits=True),
+        CategoricalCrossentropy(from_logits=True, label_smoothing=0.2),
+        SparseCategoricalCrossentropy(from_logits=True),
+    ],
+    METRICS: [BinaryAccuracy(0.25)],
+    OPTIMIZERS: [
+        SGD(0.1, momentum=0.9),
+        SGD(0.1, momentum=0.9, nesterov=True),
+        RMSprop(0.02, rho=0.8, epsilon=1e-3),
+        RMSprop(momentum=0.5),
+        RMSprop(centered=True),
+        RMSprop(momentum=0.5, centered=True),
+        Adam(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        Adam(0.02, beta_1=0.0, beta_2=0.5, amsgrad=True),
+        AdamW(0.02, weight_decay=0.3, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        AdamW(0.02, weight_decay=0.0, amsgrad=True),
+    ],
+    INITIALIZERS: [
+        unit(seed=3) for unit in (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal)
+    ],
+    REGULARIZERS: [L1(0.5), L2(0.5), L1L2(0.3, 0.7), L1L2(0.3), L1L2(l2=0.7)],
+}
+
+
+def units(table: Any) -> list[Any]:
+    """Every unit of a table, in all its configurations."""
+    return [cls() for _, cls in table] + OTHERS[table]
+
+
+def label(unit: Any) -> str:
+    """A unit's configuration as the name of a test: what differs from the default."""
+    if dataclasses.is_dataclass(unit):
+        fields = [(f.name, getattr(unit, f.name), f.default) for f in dataclasses.fields(unit)]
+        return "-".join([unit.table_name, *(f"{name}={value}" for name, value, default in fields if value != default)])
+    return unit.title if isinstance(unit, Way) else str(unit)
+
+
+class Way(NamedTuple):
+    """One way in which a loss is worked out: on the network's output, or fused with the activation before it."""
+
+    loss: Loss
+    kernel: Any
+    after: str  # the activation that the kernel undoes, or ""
+
+    def reference(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Each row's value, in float64, from what the kernel is given. Fused, a probability is not clipped."""
+        loss = dataclasses.replace(self.loss, from_logits=True) if self.after else self.loss
+        return loss.reference(y.astype(np.float64), z.astype(np.float64))
+
+    @property
+    def title(self) -> str:
+        return f"{label(self.loss)}{'-after-' + self.after if self.after else ''}"
+
+    @property
+    def logits(self) -> bool:
+        """Whether the kernel is given raw outputs, of any size and sign."""
+        return bool(self.after) or self.loss.logits
+
+
+def ways(loss: Loss) -> list[Way]:
+    """The ways in which a network may work a loss out."""
+    found = [Way(loss, loss.kernel_for("linear")[0], "")]
+    return found + [Way(loss, kernel, name) for name, kernel in loss.fused.items() if not loss.logits]
+
+
+# What a loss or a metric may be given, where that is not "any number".
+OUTPUTS = {
+    "binary_crossentropy": "share",
+    "categorical_crossentropy": "positive",
+    "sparse_categorical_crossentropy": "positive",
+}
+TARGETS = {
+    "binary_crossentropy": "share",
+    "binary_accuracy": "bit",
+    "categorical_crossentropy": "distribution",
+    "categorical_accuracy": "one-hot",
+}
+
+
+def outputs_for(loss: Loss | Metric, z: np.ndarray) -> np.ndarray:
+    """Outputs that the loss takes, made of any numbers z. Shares stay clear of 0 and 1, where the clip begins."""
+    kind = OUTPUTS.get(loss.table_name, "number")
+    if kind == "number" or getattr(loss, "from_logits", False):
+        return z
+    share = 0.02 + 0.96 / (1 + np.exp(-z))
+    return share if kind == "share" else 3 * share
+
+
+def targets_for(loss: Loss | Metric, rows: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Targets that the loss takes: (rows, count), or (rows,) class numbers."""
+    if loss.kernel.labels:
+        return rng.integers(0, max(1, count), rows).astype(float)
+    kind = TARGETS.get(loss.table_name, "number")
+    if kind == "bit":
+        return rng.integers(0, 2, (rows, count)).astype(float)
+    if kind == "share":
+        return np.where(rng.random((rows, count)) < 0.7, rng.integers(0, 2, (rows, count)), rng.random((rows, count)))
+    if kind == "number":
+        return rng.normal(size=(rows, count))
+    hot = np.eye(max(1, count))[rng.integers(0, max(1, count), rows)]
+    if kind == "one-hot":
+        return hot
+    soft = rng.random((rows, count))
+    return np.where(rng.random((rows, 1)) < 0.5, hot, soft / soft.sum(axis=-1, keepdims=True))
+
+
+def gradient(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    """Central differences of f, (rows, columns) -> (rows,), where row i of f depends on row i of x alone.
+
+    In float64 the two errors, step^2 / 6 of the third derivative and 1e-16 / step of the value, meet near 1e-11.
+    """
+    found = np.empty_like(x)
+    for j in range(x.shape[1]):
+        forth, back = x.copy(), x.copy()
+        forth[:, j] += step
+        back[:, j] -= step
+        found[:, j] = (f(forth) - f(back)) / (2 * step)
+    return found
+
+
+def elementwise(activation: Activation) -> bool:
+    """Whether each output depends on one input alone."""
+    z = np.linspace(-2.0, 2.0, 7)
+    return np.array_equal(activation.reference(z[None, :]).ravel(), activation.reference(z[:, None]).ravel())
