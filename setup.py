@@ -58,6 +58,7 @@ else:
 
 
 def extension(name: str, source: str, flags: list[str]) -> Extension:
+    """One compiled module."""
     return Extension(
         name,
         [source],

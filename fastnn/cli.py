@@ -176,15 +176,9 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     predict.set_defaults(run=_predict)
     predict.add_argument("model", metavar="MODEL", help="the file that model.save wrote")
     predict.add_argument("database", metavar="DATABASE", help="the SQLite file")
-    predict.add_argument(
-        "sql", metavar="SQL", help="a SELECT of the key column and the model's inputs, in order"
-    )
-    predict.add_argument(
-        "--into", metavar="TABLE", required=True, help="the new table; it must not exist yet"
-    )
-    predict.add_argument(
-        "--key", metavar="COLUMN", required=True, help="the column of the query that names a row"
-    )
+    predict.add_argument("sql", metavar="SQL", help="a SELECT of the key column and the model's inputs, in order")
+    predict.add_argument("--into", metavar="TABLE", required=True, help="the new table; it must not exist yet")
+    predict.add_argument("--key", metavar="COLUMN", required=True, help="the column of the query that names a row")
     return parser, {"demo": demo, "predict": predict}
 
 
@@ -195,9 +189,7 @@ def _whole(least: int) -> Callable[[str], int]:
         with suppress(ValueError):
             if int(text) >= least:
                 return int(text)
-        raise argparse.ArgumentTypeError(
-            f"expected a whole number of at least {least}, got {text!r}"
-        )
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
 
     return read
 

@@ -148,9 +148,7 @@ def _connection(database: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(database)) as connection, connection:
             yield connection
     except sqlite3.Error as error:
-        raise ValueError(
-            f"{database}: SQLite says: {error}; try another place, with --folder"
-        ) from error
+        raise ValueError(f"{database}: SQLite says: {error}; try another place, with --folder") from error
 
 
 def _make_table(database: Path) -> int:

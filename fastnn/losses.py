@@ -116,7 +116,7 @@ class BinaryCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
     kernel = kernels.binary_crossentropy
-    fused = {"sigmoid": kernels.sigmoid_binary_crossentropy}
+    fused: ClassVar = {"sigmoid": kernels.sigmoid_binary_crossentropy}
 
     def __post_init__(self) -> None:
         check_number(self, "label_smoothing", 0, 1)
@@ -145,7 +145,7 @@ def _log_probabilities(output: DoubleArray, from_logits: bool) -> DoubleArray:
 @LOSSES.add("categorical_crossentropy", "cce")
 @dataclass(frozen=True)
 class CategoricalCrossentropy(Loss):
-    """-sum over classes of t log q, t = y (1 - label_smoothing) + label_smoothing / classes; y one-hot or a distribution.
+    """-sum over classes of t log q, t = y (1 - label_smoothing) + label_smoothing / classes; y one-hot or shares of 1.
 
     q is the output divided by its sum and kept 1e-7 away from 0 and 1; or softmax(output) with from_logits=True,
     unclipped, as it also is after a softmax layer. label_smoothing: 0 to 1.
@@ -154,7 +154,7 @@ class CategoricalCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
     kernel = kernels.categorical_crossentropy
-    fused = {"softmax": kernels.softmax_categorical_crossentropy}
+    fused: ClassVar = {"softmax": kernels.softmax_categorical_crossentropy}
 
     def __post_init__(self) -> None:
         check_number(self, "label_smoothing", 0, 1)
@@ -174,7 +174,7 @@ class SparseCategoricalCrossentropy(Loss):
 
     from_logits: bool = False
     kernel = kernels.sparse_categorical_crossentropy
-    fused = {"softmax": kernels.softmax_sparse_categorical_crossentropy}
+    fused: ClassVar = {"softmax": kernels.softmax_sparse_categorical_crossentropy}
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         log_q = _log_probabilities(output, self.from_logits)

@@ -142,9 +142,7 @@ class Model:
 
     # Predicting.
 
-    def predict(
-        self, x: ArrayLike | Source, batch_size: int | None = None, verbose: int | str = 0
-    ) -> FloatArray:
+    def predict(self, x: ArrayLike | Source, batch_size: int | None = None, verbose: int | str = 0) -> FloatArray:
         """The output for each row: float32 (rows, units). x: (rows, *input_shape) or a source.
 
         batch_size: rows that are read at a time from a source; the result does not depend on it. RuntimeError before

@@ -172,7 +172,7 @@ class Adam(Optimizer):
 @OPTIMIZERS.add("adamw")
 @dataclass
 class AdamW(Adam):
-    """Adam after w -= learning_rate * weight_decay * w. weight_decay: at least 0. Source: Loshchilov and Hutter 2019."""
+    """Adam after w -= learning_rate * weight_decay * w. weight_decay: 0 or more. Source: Loshchilov and Hutter 2019."""
 
     weight_decay: float = 0.004
 

@@ -74,7 +74,7 @@ l1, l2, l1_l2 = L1, L2, L1L2  # Keras's lower-case spellings
 
 
 def get(identifier: Any) -> Regularizer | None:
-    """A regulariser from its name, class, instance or configuration; None stays None. ValueError for an unknown name."""
+    """A regulariser from its name, class, instance or configuration; None stays None. ValueError if unknown."""
     if identifier is None:
         return None
     if isinstance(identifier, dict):

@@ -1,6 +1,6 @@
 """The largest error of each elementary function over all 2^32 floats, for each instruction set that runs here.
 
-    python -m tests.exhaustive_maths [function ...]
+    python tests/exhaustive_maths.py [function ...]
 
 Some minutes for each function: a script, not a test. What it prints stands in fastnn/kernels/maths.pxd.
 """
@@ -13,8 +13,8 @@ from importlib import import_module
 import numpy as np
 
 from fastnn import kernels
-from tests.elementary import FUNCTIONS
-from tests.guarded import ulps
+from support.elementary import FUNCTIONS
+from support.guarded import ulps
 
 CHUNK = 1 << 18
 

@@ -77,9 +77,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("predict", ["MODEL", "DATABASE", "SQL", "--into", "--key", "probability", "example:"]),
     ],
 )
-def test_help_of_a_command(
-    command: str, words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_of_a_command(command: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     out, err = capsys.readouterr()
     assert not err
@@ -119,9 +117,7 @@ def predict(model: Path | str, database: Path | str, sql: str, into: str = "p") 
     return main(["predict", str(model), str(database), sql, "--into", into, "--key", "id"])
 
 
-def test_predict_writes_the_table(
-    model_file: Path, database: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_predict_writes_the_table(model_file: Path, database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict(model_file, database, "SELECT id, a, b FROM t ORDER BY id") == 0
     assert capsys.readouterr() == (f"50 predictions are in the table p of {database}\n", "")
     with closing(sqlite3.connect(database)) as connection:
@@ -171,9 +167,7 @@ def test_what_a_user_can_get_wrong_is_one_line_and_status_1(
 
 def test_fastnn_imports_nothing_of_the_command() -> None:
     code = "import sys, numpy; a = set(sys.modules); import fastnn; print(*set(sys.modules) - a)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
     loaded = set(done.stdout.split())
     assert "fastnn.models" in loaded
     assert not loaded & {"argparse", "sqlite3", "subprocess", "fastnn.cli", "fastnn.demo"}

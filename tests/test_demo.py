@@ -144,9 +144,7 @@ def test_the_second_run_kept_a_table_of_the_user(demo: Demo) -> None:
     assert sorted(path.name for path in demo.folder.iterdir()) == ["digits.db", "digits.fastnn"]
 
 
-def test_the_printed_lines_work(
-    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_printed_lines_work(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     points = rng.normal(size=(300, 2))
@@ -179,9 +177,7 @@ def test_on_the_oldest_processors_and_beside_files_named_like_modules(tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["database", "text", "model", "not a model"])
-def test_a_file_of_the_user_is_never_touched(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_of_the_user_is_never_touched(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / ("digits.fastnn" if "model" in kind else "digits.db")
     if kind == "database":
         query(path, "CREATE TABLE digits AS SELECT 1 AS one")
@@ -212,12 +208,8 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixt
         assert "--folder" in err
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() == 0, reason="needs a folder that refuses"
-)
-def test_a_folder_that_cannot_be_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="needs a folder that refuses")
+def test_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tmp_path.chmod(0o500)
     try:
         for folder in (tmp_path, tmp_path / "new"):

@@ -10,7 +10,7 @@ import pytest
 
 import fastnn
 from fastnn.initializers import INITIALIZERS, Initializer, get
-from tests.units import label, units
+from support.units import label, units
 
 SHAPES = [(0,), (1,), (7,), (0, 5), (5, 0), (1, 1), (3, 8), (8, 3), (16, 17), (784, 32)]
 LARGE = [(300, 200), (60_000,), (20, 3000)]

@@ -6,14 +6,14 @@ import os
 
 import numpy as np
 import pytest
+from test_callbacks import TRACES, Scripted
 
 import fastnn
 from fastnn import losses
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adam, AdamW, RMSprop
-from tests.engine.cases import data
-from tests.test_callbacks import TRACES, Scripted
+from support.cases import data
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="compares with Keras 3, which is not installed")

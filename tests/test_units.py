@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastnn.losses import LOSSES
-from tests.units import OTHERS, label, units, ways
+from support.units import OTHERS, label, units, ways
 
 
 @pytest.mark.parametrize("table", OTHERS, ids=lambda table: table.family)

@@ -107,17 +107,14 @@ def located(con: Connection) -> sqlite3.Connection | str:
         return con
     if not isinstance(con, str | os.PathLike):
         raise TypeError(
-            "con must be an open sqlite3.Connection, a path or a sqlite:///path URL, got "
-            f"{type(con).__name__}"
+            f"con must be an open sqlite3.Connection, a path or a sqlite:///path URL, got {type(con).__name__}"
         )
     path: str = os.fsdecode(con)
     scheme, is_url, rest = path.partition("://")
     if is_url:
         # As SQLAlchemy writes it: sqlite:///relative, sqlite:////absolute.
         if scheme != "sqlite" or not rest.startswith("/") or "?" in rest:
-            raise ValueError(
-                f"con must be an SQLite database, as sqlite:///path without options, got {con!r}"
-            )
+            raise ValueError(f"con must be an SQLite database, as sqlite:///path without options, got {con!r}")
         path = rest[1:]
     if path in ("", ":memory:"):
         raise ValueError(
@@ -129,9 +126,7 @@ def located(con: Connection) -> sqlite3.Connection | str:
 
 
 @contextmanager
-def connected(
-    con: sqlite3.Connection | str, *, write: bool = False
-) -> Iterator[sqlite3.Connection]:
+def connected(con: sqlite3.Connection | str, *, write: bool = False) -> Iterator[sqlite3.Connection]:
     """Open the file `con`, and close it afterwards; a connection is lent as it is, and kept."""
     import sqlite3
     from pathlib import Path
@@ -200,9 +195,7 @@ def _copied(params: Params) -> tuple[Any, ...] | dict[str, Any]:
         return dict(params)
     if params is None or (isinstance(params, Sequence) and not isinstance(params, str | bytes)):
         return tuple(params or ())
-    raise TypeError(
-        f"params must be a sequence or a mapping, got {params!r}; for one value, write [{params!r}]"
-    )
+    raise TypeError(f"params must be a sequence or a mapping, got {params!r}; for one value, write [{params!r}]")
 
 
 def _only_select(sql: str) -> str:

@@ -44,9 +44,7 @@ class ArraySource(Source):
     float32 would round (a label must stay exact). NaN and infinity in x and y pass.
     """
 
-    def __init__(
-        self, x: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
-    ) -> None:
+    def __init__(self, x: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> None:
         rows_of_x = to_float32(x, "x")
         rows = len(rows_of_x)
         if rows == 0:
@@ -206,8 +204,7 @@ def _weights(sample_weight: ArrayLike, rows: int) -> NDArray[np.float32]:
     weight = to_float32(sample_weight, "sample_weight")
     if weight.shape != (rows,):
         raise ValueError(
-            f"sample_weight must have the shape ({rows},), one number for each row of x, "
-            f"got {weight.shape}"
+            f"sample_weight must have the shape ({rows},), one number for each row of x, got {weight.shape}"
         )
     bad = ~((weight >= 0) & (weight < np.inf))
     if bad.any():

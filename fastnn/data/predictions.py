@@ -170,15 +170,11 @@ def _insert(
         raise ValueError(f"the predictions cannot be written; SQLite says: {error}") from error
 
 
-def _columns(
-    output: NDArray[np.float32], x: NDArray[np.float32], kind: str, first: int
-) -> list[list[float]]:
+def _columns(output: NDArray[np.float32], x: NDArray[np.float32], kind: str, first: int) -> list[list[float]]:
     """Turn the outputs of a batch into the columns behind the key."""
     output = np.asarray(output, dtype=np.float64)
     if output.ndim != 2 or len(output) != len(x) or output.shape[1] == 0:
-        raise ValueError(
-            f"predict must return ({len(x)}, units) for x of shape {x.shape}, got {output.shape}"
-        )
+        raise ValueError(f"predict must return ({len(x)}, units) for x of shape {x.shape}, got {output.shape}")
     units = output.shape[1]
     if kind == "classes" and units == 1:
         raise ValueError('predict returned one unit; say kind="binary" or kind="values"')

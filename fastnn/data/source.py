@@ -143,8 +143,7 @@ def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.intp] | 
 def _checked_class_weight(class_weight: Mapping[int, float]) -> dict[int, float]:
     if not isinstance(class_weight, Mapping):
         raise ValueError(
-            "class_weight must be a dict of label -> weight such as {0: 1.0, 1: 5.0}, got "
-            f"{class_weight!r}"
+            f"class_weight must be a dict of label -> weight such as {{0: 1.0, 1: 5.0}}, got {class_weight!r}"
         )
     checked: dict[int, float] = {}
     for label, weight in class_weight.items():
@@ -152,14 +151,11 @@ def _checked_class_weight(class_weight: Mapping[int, float]) -> dict[int, float]
             label = operator.index(label)
         except TypeError:
             raise ValueError(
-                f"class_weight expects whole numbers as labels, got {label!r}; "
-                "use the numbers that the targets hold"
+                f"class_weight expects whole numbers as labels, got {label!r}; use the numbers that the targets hold"
             ) from None
         value = _number(weight)
         if not 0 <= value <= FLOAT32_MAX:
-            raise ValueError(
-                f"class_weight of class {label} must be a finite number, 0 or more, got {weight!r}"
-            )
+            raise ValueError(f"class_weight of class {label} must be a finite number, 0 or more, got {weight!r}")
         checked[label] = value
     return checked
 

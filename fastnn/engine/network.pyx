@@ -198,7 +198,7 @@ cdef class Network:
 
     cdef PyThread_type_lock lock
     cdef unsigned long owner            # the thread that holds it, 0 for none
-    cdef unsigned long long float_state # of that thread, from before
+    cdef unsigned long long float_state  # of that thread, from before
     cdef object pending
     cdef object progress
     cdef double next_tick

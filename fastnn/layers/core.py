@@ -78,9 +78,7 @@ class Dense(Layer):
         return (self.units,)
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        kernel = Parameter(
-            "kernel", (input_shape[0], self.units), self.kernel_initializer, self.kernel_regularizer
-        )
+        kernel = Parameter("kernel", (input_shape[0], self.units), self.kernel_initializer, self.kernel_regularizer)
         bias = Parameter("bias", (self.units,), self.bias_initializer)
         return (kernel, bias) if self.use_bias else (kernel,)
 
@@ -119,9 +117,7 @@ class Activation(Layer):
         return input_shape
 
     def op(self, input_shape: Shape) -> Any:
-        return ActivationOp(
-            prod(input_shape), activation=self.activation.kernel, numbers=self.activation.numbers()
-        )
+        return ActivationOp(prod(input_shape), activation=self.activation.kernel, numbers=self.activation.numbers())
 
 
 @LAYERS.add("dropout")

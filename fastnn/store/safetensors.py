@@ -134,9 +134,7 @@ def _header(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) ->
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the data, and a memory map of it, is aligned
     if len(text) > MAX_HEADER:
-        raise ValueError(
-            f"names, shapes and metadata take {len(text):,} bytes; the limit is {MAX_HEADER:,}"
-        )
+        raise ValueError(f"names, shapes and metadata take {len(text):,} bytes; the limit is {MAX_HEADER:,}")
     return text
 
 
@@ -264,9 +262,7 @@ def _entry(path: Path, name: str, fields: object) -> Entry:
     dtype = np.dtype(DTYPES[code])
     shape = fields["shape"]
     if not _are_sizes(shape) or len(shape) > MAX_DIMENSIONS:
-        _damaged(
-            path, f"{where}: expected a shape of at most {MAX_DIMENSIONS} sizes, got {shape!r:.80}"
-        )
+        _damaged(path, f"{where}: expected a shape of at most {MAX_DIMENSIONS} sizes, got {shape!r:.80}")
     # Without the zeros, because NumPy refuses an empty array by the product of its other sides.
     if math.prod(side for side in shape if side) * dtype.itemsize > sys.maxsize:
         _damaged(path, f"{where}: expected a shape that memory can hold, got {shape!r:.80}")
@@ -278,8 +274,7 @@ def _entry(path: Path, name: str, fields: object) -> Entry:
     if end - begin != expected:
         _damaged(
             path,
-            f"{where}: expected {expected:,} bytes for {code} of shape {shape}, "
-            f"got the offsets {offsets!r:.80}",
+            f"{where}: expected {expected:,} bytes for {code} of shape {shape}, got the offsets {offsets!r:.80}",
         )
     return Entry(name, dtype, tuple(shape), begin, end)
 

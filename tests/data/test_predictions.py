@@ -78,9 +78,7 @@ KINDS: list[tuple[Any, Callable[[np.ndarray], np.ndarray], Callable[[int], tuple
 
 @pytest.mark.parametrize("batch_size", [1, 7, ROWS, ROWS + 1])
 @pytest.mark.parametrize(("kind", "predict", "expected"), KINDS)
-def test_what_is_written(
-    con: sqlite3.Connection, kind: Any, predict: Any, expected: Any, batch_size: int
-) -> None:
+def test_what_is_written(con: sqlite3.Connection, kind: Any, predict: Any, expected: Any, batch_size: int) -> None:
     shapes = []
 
     def recorded(x: np.ndarray) -> np.ndarray:
@@ -91,9 +89,7 @@ def test_what_is_written(
         result: np.ndarray = predict(x)
         return result
 
-    rows = write_predictions(
-        recorded, SQL, con, into="scores", key="id", kind=kind, batch_size=batch_size
-    )
+    rows = write_predictions(recorded, SQL, con, into="scores", key="id", kind=kind, batch_size=batch_size)
     assert rows == ROWS
     assert sum(count for count, _ in shapes) == ROWS
     assert all(count <= batch_size and features == 2 for count, features in shapes)
@@ -137,9 +133,7 @@ def test_hostile_names(con: sqlite3.Connection, into: str, key: str) -> None:
     assert cursor.fetchall() == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
 
-@pytest.mark.parametrize(
-    "keys", [[1, 2], ["a", "b"], [b"a", "a"], [1.5, "1.5"], [-(2**63), 2**63 - 1], ["", "λ"]]
-)
+@pytest.mark.parametrize("keys", [[1, 2], ["a", "b"], [b"a", "a"], [1.5, "1.5"], [-(2**63), 2**63 - 1], ["", "λ"]])
 @pytest.mark.parametrize("text_factory", [str, bytes])
 def test_keys_come_back_as_they_were(keys: list[Any], text_factory: Any) -> None:
     connection = sqlite3.connect(":memory:")
@@ -206,9 +200,7 @@ def failing(error: BaseException) -> Callable[[np.ndarray], np.ndarray]:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("half-way"), Broken("half-way")])
-def test_a_failure_half_way_leaves_no_table(
-    con: sqlite3.Connection, path: Path, error: BaseException
-) -> None:
+def test_a_failure_half_way_leaves_no_table(con: sqlite3.Connection, path: Path, error: BaseException) -> None:
     for way in (con, path):
         with pytest.raises(type(error), match="half-way"):
             write_predictions(failing(error), SQL, way, into="p", key="id", batch_size=16)
@@ -308,9 +300,7 @@ def test_bad_outputs(con: sqlite3.Connection, predict: Any, kind: Any, words: st
         ({"con": 5}, TypeError, "con must be"),
     ],
 )
-def test_what_is_refused(
-    con: sqlite3.Connection, change: dict[str, Any], error: type[Exception], words: str
-) -> None:
+def test_what_is_refused(con: sqlite3.Connection, change: dict[str, Any], error: type[Exception], words: str) -> None:
     con.execute("CREATE VIEW v AS SELECT * FROM t")
     con.execute("CREATE INDEX i ON t (a)")
     con.execute("CREATE TEMP TABLE temporary (id)")

@@ -84,9 +84,7 @@ def test_columns(
         assert dataset.rows == 100
 
 
-def test_every_way_to_name_a_database(
-    path: Path, con: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_way_to_name_a_database(path: Path, con: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(path.parent)
     plain = path.parent / "plain.db"
     os.rename(path, plain)
@@ -242,9 +240,7 @@ def test_good_sql(con: sqlite3.Connection, sql: str, columns: list[str], count: 
         ({"params": "abc"}, TypeError, r"write \['abc'\]"),
     ],
 )
-def test_bad_options(
-    con: sqlite3.Connection, options: dict[str, Any], error: type[Exception], words: str
-) -> None:
+def test_bad_options(con: sqlite3.Connection, options: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         SQLDataset("SELECT * FROM t", con, **options)
     with pytest.raises(TypeError, match="sql must be a string"):

@@ -122,9 +122,7 @@ def test_a_result_that_does_not_fit_is_read_in_each_pass(
 
 @pytest.mark.parametrize("memory_limit", [0, 30_000, 2**28])
 @pytest.mark.parametrize("taken", [0, 1, 3])
-def test_a_pass_cut_short_leaves_nothing_half_read(
-    path: Path, memory_limit: int, taken: int
-) -> None:
+def test_a_pass_cut_short_leaves_nothing_half_read(path: Path, memory_limit: int, taken: int) -> None:
     dataset = SQLDataset(SQL, path, target="label", memory_limit=memory_limit)
     pages = dataset.pages(32)
     for _, _ in zip(range(taken), pages, strict=False):

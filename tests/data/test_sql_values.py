@@ -87,9 +87,7 @@ def with_bad(value: Any, column: int) -> sqlite3.Connection:
     ],
 )
 @pytest.mark.parametrize("text_factory", [str, bytes])
-def test_bad_value_names_column_and_row(
-    value: Any, words: list[str], memory_limit: int, text_factory: Any
-) -> None:
+def test_bad_value_names_column_and_row(value: Any, words: list[str], memory_limit: int, text_factory: Any) -> None:
     for column, name in enumerate(["v", "label"]):
         connection = with_bad(value, column)
         connection.text_factory = text_factory

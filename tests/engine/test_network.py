@@ -15,8 +15,8 @@ from fastnn.engine.network import Network
 from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
 from fastnn.layers import Dense, Dropout, Flatten
 from fastnn.models import Sequential
-from tests.engine.cases import LOSSES, data, ident
-from tests.numpy_network import NumpyNetwork
+from support.cases import LOSSES, data, ident
+from support.numpy_network import NumpyNetwork
 
 MSE = losses.MeanSquaredError()
 
@@ -312,6 +312,30 @@ def test_memory_stays_flat():
         work(10)
         gc.collect()
         assert tracemalloc.get_traced_memory()[0] - traced < 4096
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_run_allocates_nothing_but_its_result():
+    x, y = data(MSE, 1000, 50, 3)
+    model = model_of(50, 64, 3, optimizer="adam")
+    model.fit(x, y, 1000, verbose=0)
+    model.evaluate(x, y, verbose=0)
+    order = np.arange(1000)[::-1].copy()
+    runs = [
+        (lambda: model._network.fit_epoch(x, y, None, order, 1000, 0.1), 0),
+        (lambda: model._network.fit_epoch(x, y, None, order, 7, 0.1), 0),
+        (lambda: model._network.evaluate(x, y, None), 0),
+        (lambda: model.predict(x), 1000 * 3 * 4),
+    ]
+    tracemalloc.start()
+    try:
+        for run, result in runs:
+            run()
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            run()
+            assert tracemalloc.get_traced_memory()[1] - before < result + 4096
     finally:
         tracemalloc.stop()
 

@@ -13,8 +13,8 @@ import fastnn
 from fastnn import losses, optimizers, regularizers
 from fastnn.layers import Activation, Dense, Dropout, Flatten
 from fastnn.models import Sequential
-from tests.engine.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, data, ident
-from tests.numpy_network import NumpyNetwork
+from support.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, data, ident
+from support.numpy_network import NumpyNetwork
 
 MSE = losses.MeanSquaredError()
 SCCE = losses.SparseCategoricalCrossentropy()

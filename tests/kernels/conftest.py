@@ -12,8 +12,8 @@ from fastnn.losses import LOSSES
 from fastnn.metrics import METRICS
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.regularizers import REGULARIZERS
-from tests.guarded import DTYPES, Guard, guards
-from tests.units import label, units, ways
+from support.guarded import DTYPES, Guard, guards
+from support.units import label, units, ways
 
 WAYS = [way for loss in units(LOSSES) for way in ways(loss)]
 FAMILIES = {

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.activations import Activation, gelu
-from tests.guarded import SHAPES, SIZES, Guard, close
-from tests.units import elementwise, gradient
+from support.guarded import SHAPES, SIZES, Guard, close
+from support.units import elementwise, gradient
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn import kernels
-from tests.guarded import SIZES, Guard
+from support.guarded import SIZES, Guard
 
 N = 1 << 16
 # Keys as the engine makes them (64 mixed bits), and those that a user would try first.

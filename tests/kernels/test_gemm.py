@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from fastnn import kernels
-from tests.guarded import Guard, guards
+from support.guarded import Guard, guards
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 
 # Around the heights (6, 12) and widths (4 to 32) of the tiles of every instruction set.
 SIZES = [0, 1, 2, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 31, 32, 33, 64, 65]
 SMALL = [0, 1, 2, 5, 6, 7, 9]
-# One row takes several vectors at once; the weight gradient goes 256 steps of k at a time; and from 48 rows on a large B
+# One row takes several vectors at once; the weight gradient goes 256 steps of k at a time; from 48 rows on a large B
 # is copied into panels: from 4 MiB (the weight gradient: 1 MiB) on, so 1024 by 1024 floats.
 EDGES = [
     *product([1, 3], [1, 63, 64, 65, 127, 128, 129, 200], [0, 1, 40]),

@@ -16,8 +16,8 @@ import pytest
 from fastnn import kernels
 from fastnn.activations import ACTIVATIONS, Activation
 from fastnn.losses import LOSSES, Loss
-from tests.guarded import close
-from tests.units import OUTPUTS, label, targets_for, units
+from support.guarded import close
+from support.units import OUTPUTS, label, targets_for, units
 
 STEP = 1e-5
 KEY, RATE = 0x123456789ABCDEF, 0.3

@@ -17,8 +17,8 @@ import fastnn
 from fastnn import kernels
 from fastnn.activations import Activation
 from fastnn.optimizers import Optimizer
-from tests.guarded import close
-from tests.units import Way, outputs_for, targets_for
+from support.guarded import close
+from support.units import Way, outputs_for, targets_for
 
 SETS = kernels.cpu.supported()
 OTHER_SETS = [isa for isa in SETS if isa != kernels.isa]
@@ -107,7 +107,7 @@ def test_all_kernel_tests_pass_on_it(isa: str) -> None:
     # The doors are compiled once, and test_gradients.py puts together what the others have tested one by one.
     left_out = {"test_isa", "test_doors", "test_gradients"}
     files = [str(file) for file in sorted(here.glob("test_*.py")) if file.stem not in left_out]
-    options = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=append", f"--rootdir={here.parents[1]}"]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib", f"--rootdir={here.parents[1]}"]
     code = f"import sys, pytest; sys.exit(pytest.main({options + files!r}))"
     run = python(code, isa, OPENBLAS_NUM_THREADS="1")
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]

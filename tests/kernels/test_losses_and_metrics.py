@@ -10,8 +10,8 @@ import pytest
 from fastnn.activations import ACTIVATIONS
 from fastnn.losses import Loss
 from fastnn.metrics import METRICS, Metric
-from tests.guarded import SHAPES, Guard, close
-from tests.units import OUTPUTS, Way, elementwise, gradient, label, outputs_for, targets_for, units, ways
+from support.guarded import SHAPES, Guard, close
+from support.units import OUTPUTS, Way, elementwise, gradient, label, outputs_for, targets_for, units, ways
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 SCALE = 0.37

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fastnn import kernels
-from tests.elementary import FUNCTIONS, Elementary
-from tests.guarded import SIZES, Guard, ulps
+from support.elementary import FUNCTIONS, Elementary
+from support.guarded import SIZES, Guard, ulps
 
 LN2 = math.log(2.0)
 # Every one of the 2^23 steps of a binade in turn would take minutes (tests/exhaustive_maths.py does it); a stride that

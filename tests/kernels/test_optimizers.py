@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fastnn.optimizers import OPTIMIZERS, Optimizer, RMSprop
-from tests.guarded import SIZES, Guard, close
-from tests.units import units
+from support.guarded import SIZES, Guard, close
+from support.units import units
 
 STEPS = 12
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}

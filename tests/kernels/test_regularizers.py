@@ -6,8 +6,8 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn.regularizers import Regularizer
-from tests.guarded import SIZES, Guard, close
-from tests.units import gradient
+from support.guarded import SIZES, Guard, close
+from support.units import gradient
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 

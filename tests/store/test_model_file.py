@@ -14,7 +14,7 @@ from fastnn import initializers, losses, metrics, regularizers
 from fastnn.layers import LAYERS, Activation, Dense, Dropout, Flatten, Input
 from fastnn.models import Sequential, load_model
 from fastnn.optimizers import SGD, Adam
-from tests.engine.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, data, ident
+from support.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, data, ident
 
 SCCE = losses.SparseCategoricalCrossentropy()
 

@@ -12,7 +12,7 @@ from fastnn import losses, metrics
 from fastnn.layers import Dense, Dropout
 from fastnn.models import Sequential, load_model
 from fastnn.store import safetensors
-from tests.engine.cases import data
+from support.cases import data
 
 try:
     import resource

@@ -227,9 +227,7 @@ def test_a_full_disk_leaves_the_old_file(path):
 @posix
 def test_a_folder_that_cannot_be_synced_is_no_failure(path, monkeypatch):
     fsync = os.fsync
-    monkeypatch.setattr(
-        os, "fsync", lambda fd: fail() if stat.S_ISDIR(os.fstat(fd).st_mode) else fsync(fd)
-    )
+    monkeypatch.setattr(os, "fsync", lambda fd: fail() if stat.S_ISDIR(os.fstat(fd).st_mode) else fsync(fd))
     write(path, SAMPLE, NOTES)
     assert_same(read(path)[0], SAMPLE)
 

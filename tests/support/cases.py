@@ -7,23 +7,11 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, losses, optimizers
+from support.units import units
 
-ACTIVATIONS = [
-    *(cls() for _, cls in activations.ACTIVATIONS),
-    activations.LeakyReLU(negative_slope=-0.3),
-    activations.ELU(alpha=0.5),
-    activations.GELU(approximate=True),
-]
-OPTIMIZERS = [
-    *(cls() for _, cls in optimizers.OPTIMIZERS),
-    optimizers.SGD(0.05, momentum=0.9),
-    optimizers.SGD(0.05, momentum=0.8, nesterov=True),
-    optimizers.RMSprop(momentum=0.5, rho=0.8),
-    optimizers.RMSprop(centered=True, epsilon=1e-5),
-    optimizers.RMSprop(momentum=0.5, centered=True, epsilon=1e-5),
-    optimizers.Adam(0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-5, amsgrad=True),
-    optimizers.AdamW(0.01, weight_decay=0.2, amsgrad=True),
-]
+# Not elu with a negative alpha: it folds, and near the fold a gradient of 1e-8 decides the sign of RMSprop's step.
+ACTIVATIONS = [unit for unit in units(activations.ACTIVATIONS) if unit != activations.ELU(-2.0)]
+OPTIMIZERS = units(optimizers.OPTIMIZERS)
 # A loss with the activation that the output goes through: its own where it has one, and others.
 LOSSES = [
     *((cls(), next(iter(cls.fused), "linear")) for _, cls in losses.LOSSES),
@@ -48,16 +36,16 @@ def ident(value: Any) -> str:
     return repr(value).replace(" ", "") if hasattr(value, "table_name") else str(value)
 
 
-def data(loss: Any, rows: int, inputs: int, units: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rows, and targets that `loss` takes for `units` outputs."""
+def data(loss: Any, rows: int, inputs: int, outputs: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, and targets that `loss` takes for `outputs` outputs."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((rows, inputs)).astype(np.float32)
     if loss.kernel.labels:
-        y = rng.integers(0, units, (rows, 1))
+        y = rng.integers(0, outputs, (rows, 1))
     elif isinstance(loss, losses.CategoricalCrossentropy):
-        y = np.eye(units)[rng.integers(0, units, rows)]
+        y = np.eye(outputs)[rng.integers(0, outputs, rows)]
     elif isinstance(loss, losses.BinaryCrossentropy):
-        y = rng.integers(0, 2, (rows, units))
+        y = rng.integers(0, 2, (rows, outputs))
     else:
-        y = rng.standard_normal((rows, units))
+        y = rng.standard_normal((rows, outputs))
     return x, y.astype(np.float32)
