@@ -19,7 +19,7 @@ from fastnn.layers import Dense
 
 COMMAND = [sys.executable, "-W", "error", "-m", "fastnn"]
 HOME = str(Path(fastnn.__file__).parents[1])
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([HOME, os.environ.get("PYTHONPATH", "")])}
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [HOME, os.environ.get("PYTHONPATH")]))}
 ROWS = 50
 
 

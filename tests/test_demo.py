@@ -32,7 +32,7 @@ class Demo(NamedTuple):
 
 def run(cwd: Path, *arguments: str, **environment: str) -> str:
     """Run the command as a process; give what it printed, provided that all went well."""
-    path = os.pathsep.join([HOME, os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(filter(None, [HOME, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-P", "-W", "error", "-m", "fastnn", "demo", *arguments],
         cwd=cwd,

@@ -14,7 +14,6 @@ import contextlib
 import json
 import math
 import os
-import secrets
 import stat
 import struct
 import sys
@@ -156,7 +155,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         raise FileNotFoundError(f"cannot write {target!r}: create the folder {folder!r} first")
     mode = _mode(target)
     # A name of fixed length: one built on the target's could pass the file system's limit.
-    temporary = os.path.join(folder, f".fastnn-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(folder, f".fastnn-{os.urandom(8).hex()}.tmp")
 
     def opener(name: str, flags: int) -> int:
         # From its first moment no more readable than the old file.

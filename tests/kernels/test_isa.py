@@ -27,7 +27,7 @@ MODULES = ["activations", "gemm", "losses", "maths", "noise", "optimizers"]
 
 def python(code: str, isa: str, **more: str) -> subprocess.CompletedProcess[str]:
     """A fresh interpreter with FASTNN_ISA set, that finds the package where this one did."""
-    path = os.pathsep.join([str(Path(fastnn.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(filter(None, [str(Path(fastnn.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "FASTNN_ISA": isa, "PYTHONPATH": path, **more}
     command = [sys.executable, "-P", "-c", code]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
