@@ -21,7 +21,7 @@ X86_64 = platform.machine().lower() in ("x86_64", "amd64")
 # Compiled once.
 COMMON = {
     "fastnn.kernels": ["cpu", "kernel"],
-    "fastnn.engine": ["network", "ops", "random"],
+    "fastnn.engine": ["arena", "network", "ops", "random"],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
 KERNELS = ["activations", "gemm", "losses", "maths", "noise", "optimizers"]

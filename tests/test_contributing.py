@@ -65,8 +65,8 @@ def test_the_recipes_are_found_and_short() -> None:
 
 
 def test_the_recipes_work(tmp_path: Path) -> None:
-    pytest.importorskip("Cython", reason="compiles: pip install Cython setuptools")
-    pytest.importorskip("setuptools", reason="compiles: pip install Cython setuptools")
+    pytest.importorskip("Cython", "3.1", reason="compiles: pip install 'Cython>=3.1'")
+    pytest.importorskip("setuptools", "77", reason="compiles: pip install 'setuptools>=77'")
     if shutil.which("cc") is None:
         pytest.skip("compiles: no C compiler here")
     if not (ROOT / "fastnn" / "models.py").exists():

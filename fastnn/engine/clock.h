@@ -6,10 +6,10 @@
 
 #ifdef _WIN32
 #include <windows.h>
-static double seconds_now(void) { return (double)GetTickCount64() * 1e-3; }
+static inline double seconds_now(void) { return (double)GetTickCount64() * 1e-3; }
 #else
 #include <time.h>
-static double seconds_now(void) {
+static inline double seconds_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
@@ -17,7 +17,7 @@ static double seconds_now(void) {
 #endif
 
 /* Bring n bytes that will be read soon into the cache. */
-static void prefetch(const void *start, ptrdiff_t n) {
+static inline void prefetch(const void *start, ptrdiff_t n) {
 #if defined(__GNUC__) || defined(__clang__)
     const char *p = (const char *)start;
     ptrdiff_t i;

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+import fastnn
 from fastnn import activations, losses, optimizers
+from fastnn.layers import Dense
+from fastnn.models import Sequential
 from support.units import units
 
 # Not elu with a negative alpha: it folds, and near the fold a gradient of 1e-8 decides the sign of RMSprop's step.
@@ -49,3 +52,13 @@ def data(loss: Any, rows: int, inputs: int, outputs: int, seed: int = 0) -> tupl
     else:
         y = rng.standard_normal((rows, outputs))
     return x, y.astype(np.float32)
+
+
+def model_of(*sizes: int, optimizer: object = "sgd", loss: object = "mse", after: str | None = None) -> Sequential:
+    """A compiled network of these sizes, gelu inside, the same each time."""
+    fastnn.set_random_seed(3)
+    hidden = [Dense(n, "gelu", input_dim=sizes[0] if i == 0 else None) for i, n in enumerate(sizes[1:-1])]
+    last = Dense(sizes[-1], after, kernel_regularizer="l2", input_dim=None if hidden else sizes[0])
+    model = Sequential([*hidden, last])
+    model.compile(optimizer, loss)
+    return model
