@@ -2,6 +2,13 @@
 
 import os
 import sys
+from pathlib import Path
+
+# Started in a clone, Python would take fastnn from its sources, which hold no compiled modules unless they were built
+# in place: then the installed fastnn goes first.
+_ROOT = Path(__file__).resolve().parent.parent
+if not any((_ROOT / "fastnn" / "kernels").glob("cpu.*[od]")):
+    sys.path[:] = [*(p for p in sys.path if Path(p).resolve() != _ROOT), str(_ROOT)]
 
 THREADS = (
     "OPENBLAS_NUM_THREADS",

@@ -6,7 +6,13 @@ The environment variable FASTNN_ISA names another set than the best one: ``basel
 import os
 from importlib import import_module
 
-from fastnn.kernels import cpu
+try:
+    from fastnn.kernels import cpu
+except ImportError as error:
+    raise ImportError(
+        f"the compiled modules of fastnn are not in {os.path.dirname(__file__)}: these are its sources, not an "
+        "installed fastnn; run `pip install .` there and start Python in another folder"
+    ) from error
 
 named = os.environ.get("FASTNN_ISA", "")
 isa: str = named or cpu.supported()[0]
