@@ -11,7 +11,7 @@ CODE = "import time; t = time.perf_counter(); import {}; print(time.perf_counter
 
 def seconds(modules: str) -> float:
     """Seconds that an import takes in a fresh process."""
-    run = subprocess.run([sys.executable, "-c", CODE.format(modules)], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-P", "-c", CODE.format(modules)], capture_output=True, text=True, check=True)
     return float(run.stdout)
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     print(f"import numpy {numpy * 1e3:.1f} ms, fastnn {(both - numpy) * 1e3:.1f} ms on top")
     assert both - numpy <= LIMIT, f"import fastnn must cost at most {LIMIT * 1e3:.0f} ms above numpy"
     code = "import sys, numpy; before = set(sys.modules); import fastnn; print(*(set(sys.modules) - before))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     brought = OPTIONAL & set(run.stdout.split())
     assert not brought, f"import fastnn brings {', '.join(sorted(brought))}"
 

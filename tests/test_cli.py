@@ -17,7 +17,7 @@ import fastnn
 from fastnn.cli import main
 from fastnn.layers import Dense
 
-COMMAND = [sys.executable, "-W", "error", "-m", "fastnn"]
+COMMAND = [sys.executable, "-P", "-W", "error", "-m", "fastnn"]
 HOME = str(Path(fastnn.__file__).parents[1])
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [HOME, os.environ.get("PYTHONPATH")]))}
 ROWS = 50
@@ -167,7 +167,9 @@ def test_what_a_user_can_get_wrong_is_one_line_and_status_1(
 
 def test_fastnn_imports_nothing_of_the_command() -> None:
     code = "import sys, numpy; a = set(sys.modules); import fastnn; print(*set(sys.modules) - a)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True
+    )
     loaded = set(done.stdout.split())
     assert "fastnn.models" in loaded
     assert not loaded & {"argparse", "sqlite3", "subprocess", "fastnn.cli", "fastnn.demo"}

@@ -54,7 +54,7 @@ def test_a_seed_repeats_all_to_the_bit(capsys):
     for _ in range(2):
         exec(PROCESS, {})
         texts.append(capsys.readouterr().out)
-    run = subprocess.run([sys.executable, "-c", PROCESS], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-P", "-c", PROCESS], capture_output=True, text=True, check=True)
     assert texts == [run.stdout] * 2
 
 

@@ -339,5 +339,5 @@ def test_with_class_weight(con: sqlite3.Connection) -> None:
 
 def test_importing_does_not_import_sqlite3() -> None:
     code = "import fastnn.data, sys; print('sqlite3' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "False\n"

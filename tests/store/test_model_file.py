@@ -252,7 +252,7 @@ def test_in_a_fresh_process(path):
     model.fit(x, np.arange(20) % 3, 6, 2, 0)
     model.save(path)
     model.fit(x, np.arange(20) % 3, 6, 2, 0, shuffle=False)
-    run = [sys.executable, "-c", FRESH, str(path)]
+    run = [sys.executable, "-P", "-c", FRESH, str(path)]
     output = subprocess.run(run, capture_output=True, text=True, check=True).stdout
     assert output == model.predict(x).tobytes().hex()
 
