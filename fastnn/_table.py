@@ -107,3 +107,13 @@ def check_number(
         if high != float("inf"):
             ends += f" and {'below' if open_high else 'at most'} {high:g}"
         raise ValueError(f"{kind}: {name} must be {ends}, got {value!r}")
+
+
+def check_count(name: str, value: object) -> int:
+    """`value` as a whole number of at least 1; TypeError or ValueError, naming it, where it is none."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    number = int(value.__index__())
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {number}")
+    return number

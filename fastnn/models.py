@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from fastnn import random
+from fastnn._table import check_count
 from fastnn.callbacks import Callback, History
 from fastnn.data import ArraySource, Source, write_predictions
 from fastnn.engine.network import Network
 from fastnn.layers import Input, Layer, Parameter
-from fastnn.trainer import Trainer, check_count
+from fastnn.trainer import Trainer
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 MAX_LAYERS = 1000  # a file that names more is not believed

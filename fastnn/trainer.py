@@ -14,6 +14,7 @@ import numpy as np
 from fastnn import callbacks as _callbacks
 from fastnn import losses, optimizers, random
 from fastnn import metrics as _metrics
+from fastnn._table import check_count
 from fastnn.data import ArraySource, ClassWeighted, Page, Source
 from fastnn.progress import Progress
 from fastnn.typing import FloatArray
@@ -273,12 +274,3 @@ class Trainer:
 def _numbered(names: list[str]) -> list[str]:
     """The names, a second "mae" as "mae_1"."""
     return [name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names)]
-
-
-def check_count(name: str, value: int) -> int:
-    """`value` as a whole number of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return int(value)

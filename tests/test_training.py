@@ -9,31 +9,15 @@ import fastnn
 from fastnn import metrics
 from fastnn.data import ArraySource, SQLDataset
 from fastnn.data.digits import load_digits
-from fastnn.layers import Dense, Dropout
+from fastnn.layers import Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adam
+from support.small import bits, model_of, rows
 
 
 @pytest.fixture(autouse=True)
 def _seed():
     fastnn.set_random_seed(0)
-
-
-def rows(n: int = 40, inputs: int = 5, units: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(1)
-    x = rng.standard_normal((n, inputs)).astype(np.float32)
-    return x, rng.standard_normal((n, units)).astype(np.float32)
-
-
-def model_of(optimizer: object = "adam", loss: object = "mse", metrics: object = None, dropout: float = 0.3):
-    fastnn.set_random_seed(2)
-    model = Sequential([Dense(9, "tanh", input_dim=5), Dropout(dropout), Dense(2)])
-    model.compile(optimizer, loss, metrics)
-    return model
-
-
-def bits(model: Sequential) -> list[bytes]:
-    return [w.tobytes() for w in model.get_weights()]
 
 
 # Scripts

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .source import Page, Source, checked_batch_size, row_order
+from fastnn._table import check_count
+
+from .source import Page, Source, row_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +67,7 @@ class ArraySource(Source):
 
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
         """Give all rows as one page, in an order drawn from `rng`."""
-        checked_batch_size(batch_size)
+        check_count("batch_size", batch_size)
         return iter([Page(self.x, self.y, self.weight, row_order(self.rows, rng))])
 
     def split(self, fraction: float) -> tuple[ArraySource, ArraySource]:

@@ -123,17 +123,6 @@ class ClassWeighted(Source):
         return weight
 
 
-def checked_batch_size(batch_size: int) -> int:
-    """Return `batch_size` as an int; TypeError or ValueError unless a whole number of 1 or more."""
-    try:
-        size = operator.index(batch_size)
-    except TypeError:
-        raise TypeError(f"batch_size must be a whole number, got {batch_size!r}") from None
-    if size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {size}")
-    return size
-
-
 def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.intp] | None:
     """Draw the order of a page's rows: a permutation, or None without a generator."""
     # One raw draw and the engine's shuffle: Generator.permutation takes ten times as long.

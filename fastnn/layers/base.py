@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from fastnn._table import Table
+from fastnn._table import Table, check_count, field_values
 from fastnn.initializers import Initializer
 from fastnn.regularizers import Regularizer
 from fastnn.typing import Array, FloatArray, Shape
@@ -45,8 +45,7 @@ class Layer:
 
     def config(self) -> dict[str, Any]:
         """The layer as JSON: its class and its fields."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {"class": self.table_name, **{name: _plain(value) for name, value in values.items()}}
+        return {"class": self.table_name, **{name: _plain(value) for name, value in field_values(self).items()}}
 
     # The weights, through the model that holds them.
 
@@ -95,18 +94,8 @@ LAYERS: Table[Layer] = Table("layer", Layer)
 def _plain(value: Any) -> Any:
     """A field's value as JSON: units of the tables become their configurations."""
     if hasattr(value, "table_name"):
-        return {"class": value.table_name, **{f.name: getattr(value, f.name) for f in fields(value)}}
+        return {"class": value.table_name, **field_values(value)}
     return list(value) if isinstance(value, tuple) else value
-
-
-def check_count(owner: object, name: str, value: object) -> int:
-    """`value` as a whole number of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{type(owner).__name__}: {name} must be a whole number, got {value!r}")
-    number = int(value.__index__())
-    if number < 1:
-        raise ValueError(f"{type(owner).__name__}: {name} must be at least 1, got {number}")
-    return number
 
 
 def check_shape(owner: object, name: str, shape: object) -> Shape:
@@ -114,4 +103,4 @@ def check_shape(owner: object, name: str, shape: object) -> Shape:
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     if not sizes:
         raise ValueError(f"{type(owner).__name__}: {name} must have at least one axis, got {shape!r}")
-    return tuple(check_count(owner, name, size) for size in sizes)
+    return tuple(check_count(f"{type(owner).__name__}: {name}", size) for size in sizes)

@@ -7,9 +7,9 @@ from math import prod
 from typing import Any
 
 from fastnn import activations, initializers, regularizers
-from fastnn._table import check_number
+from fastnn._table import check_count, check_number
 from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
-from fastnn.layers.base import LAYERS, Layer, Parameter, check_count, check_shape
+from fastnn.layers.base import LAYERS, Layer, Parameter, check_shape
 from fastnn.typing import Shape
 
 
@@ -18,7 +18,7 @@ def _input_shape(layer: Any) -> None:
     if layer.input_shape is not None:
         layer._set("input_shape", check_shape(layer, "input_shape", layer.input_shape))
     if getattr(layer, "input_dim", None) is not None:
-        dim = (check_count(layer, "input_dim", layer.input_dim),)
+        dim = (check_count(f"{type(layer).__name__}: input_dim", layer.input_dim),)
         if layer.input_shape not in (None, dim):
             raise ValueError(f"Dense: input_dim {dim[0]} and input_shape {layer.input_shape} disagree; give one")
         layer._set("input_shape", dim)
@@ -61,7 +61,7 @@ class Dense(Layer):
     name: str | None = None
 
     def __post_init__(self) -> None:
-        self._set("units", check_count(self, "units", self.units))
+        self._set("units", check_count(f"{type(self).__name__}: units", self.units))
         self._set("activation", activations.get(self.activation))
         self._set("use_bias", bool(self.use_bias))
         self._set("kernel_initializer", initializers.get(self.kernel_initializer))
