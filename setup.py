@@ -20,7 +20,7 @@ X86_64 = platform.machine().lower() in ("x86_64", "amd64")
 
 # Compiled once.
 COMMON = {
-    "fastnn.kernels": ["cpu", "kernel"],
+    "fastnn.kernels": ["cpu", "kernel", "team"],
     "fastnn.engine": ["arena", "network", "ops", "random"],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.

@@ -9,6 +9,8 @@ from fastnn.kernels.kernel cimport LossKernel, MAX_NUMBERS, Numbers
 cdef enum:
     LINE = 16                           # floats in a cache line
     MAX_SLOTS = 4
+    GRAIN = 16                          # rows whose losses are added up together, whoever works on them
+    CHUNK = 256                         # rows that go through all ops together, to stay in cache
 
 
 cdef struct Score:
@@ -23,6 +25,14 @@ cdef struct Penalty:
     Py_ssize_t stop
     double l1
     double l2
+
+
+cdef struct Piece:
+    # Parameters p0:p1 of an op, as the team shares them out.
+    Py_ssize_t op
+    Py_ssize_t p0
+    Py_ssize_t p1
+    Py_ssize_t start                    # where p0 lies in the flat vector
 
 
 cdef class Arena:
@@ -42,7 +52,12 @@ cdef class Arena:
     cdef Py_ssize_t parameter_count     # in the flat vector, padding included
     cdef float* w
     cdef float* g
-    cdef object workspace_array
+    cdef Piece* pieces
+    cdef Py_ssize_t piece_count
+    cdef Py_ssize_t depth               # the deepest multiply
+    cdef Py_ssize_t width               # numbers in a row of all ops together
+    cdef int members                    # of the team, in the run that holds the lock
+    cdef object workspace_array         # of each member, one after the other
     cdef float* workspace
 
     cdef object arena                   # the activations
@@ -60,6 +75,9 @@ cdef class Arena:
     cdef Score* metrics
     cdef double* metric_sums
     cdef Py_ssize_t metric_count
+    cdef double* parts                  # sums of GRAIN rows: of the loss, then of each metric
+    cdef Py_ssize_t blocks              # that there is room for in parts, for the loss and each metric
+    cdef double* penalty_parts          # of each piece
     cdef Penalty* penalties
     cdef Py_ssize_t penalty_count
     cdef types.penalty32 penalty
@@ -69,6 +87,7 @@ cdef class Arena:
     cdef float* slot_list[MAX_SLOTS]
 
     cdef PyThread_type_lock lock
+    cdef int forks                      # before it was made
     cdef unsigned long owner            # the thread that holds it, 0 for none
     cdef unsigned long long float_state  # of that thread, from before
     cdef object pending
@@ -77,8 +96,10 @@ cdef class Arena:
 
     cdef int _set_loss(self, LossKernel kernel, numbers, Py_ssize_t targets, bint fused, bint from_logits,
                        metrics, penalties) except -1
+    cdef int cut(self) except -1
     cdef int reserve(self, Py_ssize_t rows) except -1
     cdef int enter(self) except -1
-    cdef int prepare(self, Py_ssize_t rows, bint loss_follows, progress) except -1
+    cdef int prepare(self, Py_ssize_t rows, Py_ssize_t batch, bint training, bint loss_follows, progress) except -1
+    cdef int useful_members(self, Py_ssize_t rows, Py_ssize_t batch, bint training) noexcept
     cdef int leave(self) except -1
     cdef bint tick(self, Py_ssize_t done) noexcept nogil

@@ -18,6 +18,7 @@ import numpy as np
 from fastnn.engine.ops cimport Activated, Op
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport LossKernel, Numbers, OptimizerKernel, PenaltyKernel, panel_elements
+from fastnn.kernels.team cimport dismiss, forks, recruit
 
 from fastnn import kernels
 
@@ -36,6 +37,17 @@ cdef extern from "clock.h" nogil:
 
 
 cdef double TICK = 0.05                 # seconds between looks for Ctrl-C
+
+cdef enum:
+    PIECES = 64                         # that the parameters are cut into, about
+    PIECE_ROWS = 12                     # and whole multiples of these rows of W, a tile's
+
+# Work, in floating-point operations or what takes as long, from which one more member pays: of a batch, since members
+# wait for one another twice in each, and of a run, since they may have to be woken for it.
+cdef double BATCH_WORK = 5e5
+cdef double RUN_WORK = 2e7
+cdef double WORK_OF_A_UNIT = 64         # its activation and loss
+cdef double WORK_OF_A_PARAMETER = 32    # its optimizer's step
 
 
 def _aligned(Py_ssize_t n):
@@ -89,6 +101,7 @@ cdef class Arena:
         _check_chain(self.ops)
         self.op_list = <void**>malloc(max(1, self.count) * sizeof(void*))
         self.lock = PyThread_allocate_lock()
+        self.forks = forks()
         if self.op_list == NULL or self.lock == NULL:
             raise MemoryError("no memory for a network's ops")
         for i in range(self.count):
@@ -106,8 +119,9 @@ cdef class Arena:
         self.g = <float*>address(self.gradients, True)
         for op in self.ops:
             op.w, op.g = self.w + op.start, self.g + op.start
-        self.workspace_array = _aligned(panel_elements(depth))
-        self.workspace = <float*>address(self.workspace_array, True)
+            self.width += op.units
+        self.depth, self.members = depth, 1
+        self.cut()
         self.penalty = (<PenaltyKernel>kernels.l1_l2).penalty32
         self.slots = []
 
@@ -115,10 +129,33 @@ cdef class Arena:
         if self.lock != NULL:
             PyThread_free_lock(self.lock)
         free(self.op_list)
+        free(self.pieces)
+        free(self.penalty_parts)
+        free(self.parts)
         free(self.addresses)
         free(self.metrics)
         free(self.metric_sums)
         free(self.penalties)
+
+    cdef int cut(self) except -1:
+        """Cut the parameters into pieces that the members of a team can share out, the same for any number of them."""
+        cdef Op op
+        cdef Py_ssize_t step, p0, count = 0
+        for op in self.ops:
+            count += op.size // (PIECE_ROWS * op.granule) + 1 if op.size else 0
+        self.pieces = <Piece*>malloc(max(1, count) * sizeof(Piece))
+        self.penalty_parts = <double*>malloc(max(1, count) * sizeof(double))
+        if self.pieces == NULL or self.penalty_parts == NULL:
+            raise MemoryError("no memory for a network's pieces")
+        for op in self.ops:
+            p0 = 0
+            while p0 < op.size:
+                step = PIECE_ROWS * op.granule
+                step *= max(1, self.parameter_count // (PIECES * step))
+                self.pieces[self.piece_count] = Piece(op.number, p0, min(p0 + step, op.size), op.start + p0)
+                self.piece_count += 1
+                p0 += step
+        return 0
 
     # What to train for.
 
@@ -190,17 +227,24 @@ cdef class Arena:
         cdef Py_ssize_t i, row, total
         cdef const float** addresses
         cdef float* space
+        cdef double* parts
         if rows <= self.capacity:
             return 0
+        cdef Py_ssize_t blocks = rows // GRAIN + 1
         total = _padded(rows * self.units) + _padded(rows * self.targets) + _padded(rows) + _padded(self.inputs)
         for op in self.ops:
             total += _padded(rows * op.keeps()) + 2 * _padded(rows * op.units)
         arena = _aligned(total)
         addresses = <const float**>malloc((1 + 2 * self.count) * rows * sizeof(float*))
-        if addresses == NULL:
+        parts = <double*>malloc((1 + self.metric_count) * blocks * sizeof(double))
+        if addresses == NULL or parts == NULL:
+            free(addresses)
+            free(parts)
             raise MemoryError(f"no memory for a batch of {rows} rows; make batch_size smaller")
         free(self.addresses)
+        free(self.parts)
         self.addresses, self.arena, self.capacity = addresses, arena, rows
+        self.parts, self.blocks = parts, blocks
         space = <float*>address(arena, True)
         for i in range(self.count):
             op = self.ops[i]
@@ -228,6 +272,8 @@ cdef class Arena:
     cdef int enter(self) except -1:
         """Take the network's lock; a call from inside a running one, by a signal handler say, is an error."""
         cdef unsigned long me = PyThread_get_thread_ident()
+        if self.forks != forks():       # whoever held the lock is not in this process
+            self.lock, self.forks, self.owner = PyThread_allocate_lock(), forks(), 0
         cdef int taken = PyThread_acquire_lock(self.lock, NOWAIT_LOCK)
         while not taken:
             if self.owner == me:
@@ -241,10 +287,27 @@ cdef class Arena:
         self.float_state = flush_denormals()
         return 0
 
-    cdef int prepare(self, Py_ssize_t rows, bint loss_follows, progress) except -1:
-        """Room, sums at zero, and the last op told whether the loss applies its activation."""
-        cdef Py_ssize_t i
-        self.reserve(rows)
+    cdef int useful_members(self, Py_ssize_t rows, Py_ssize_t batch, bint training) noexcept:
+        """Members that a run over `rows` rows keeps busy, in steps of `batch` rows, each between two barriers."""
+        cdef double row = 2.0 * self.parameter_count + WORK_OF_A_UNIT * self.width
+        cdef double work = 3 * batch * row + WORK_OF_A_PARAMETER * self.parameter_count if training else batch * row
+        if work * rows / batch < RUN_WORK:
+            return 1
+        return <int>min(work / BATCH_WORK, <double>((batch + GRAIN - 1) // GRAIN), 1e6)
+
+    cdef int prepare(self, Py_ssize_t rows, Py_ssize_t batch, bint training, bint loss_follows, progress) except -1:
+        """Members for a run over `rows` rows, and room for a batch of them; sums at zero.
+
+        Without training, a batch is what the members work on at a time: CHUNK rows each.
+        """
+        cdef Py_ssize_t i, space = panel_elements(self.depth)
+        batch = max(1, min(batch, rows))
+        self.members = recruit(self.useful_members(max(rows, 1), batch, training))
+        self.reserve(batch if training else min(batch, self.members * CHUNK))
+        if self.workspace == NULL or self.workspace_array.size < self.members * space:
+            self.workspace_array = _aligned(self.members * space)
+            self.workspace = <float*>address(self.workspace_array, True)
+        # The last op leaves its activation out where the loss applies it.
         if isinstance(self.last, Activated):
             (<Activated>self.last).raw = loss_follows and self.loss_is_fused
         for i in range(self.metric_count):
@@ -255,6 +318,8 @@ cdef class Arena:
 
     cdef int leave(self) except -1:
         restore_denormals(self.float_state)
+        dismiss(self.members)
+        self.members = 1
         pending, self.pending = self.pending, None
         self.progress = None
         self.owner = 0

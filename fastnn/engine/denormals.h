@@ -6,23 +6,23 @@
 
 #if defined(__SSE2__) || defined(_M_X64)
 #include <xmmintrin.h>
-static unsigned long long flush_denormals(void) {
+static inline unsigned long long flush_denormals(void) {
     const unsigned int before = _mm_getcsr();
     _mm_setcsr(before | 0x8040);            /* flush results to zero, take operands as zero */
     return before;
 }
-static void restore_denormals(unsigned long long before) { _mm_setcsr((unsigned int)before); }
+static inline void restore_denormals(unsigned long long before) { _mm_setcsr((unsigned int)before); }
 #elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
-static unsigned long long flush_denormals(void) {
+static inline unsigned long long flush_denormals(void) {
     unsigned long long before;
     __asm__ volatile("mrs %0, fpcr" : "=r"(before));
     __asm__ volatile("msr fpcr, %0" : : "r"(before | (1ull << 24)));
     return before;
 }
-static void restore_denormals(unsigned long long before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+static inline void restore_denormals(unsigned long long before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
 #else
-static unsigned long long flush_denormals(void) { return 0; }
-static void restore_denormals(unsigned long long before) { (void)before; }
+static inline unsigned long long flush_denormals(void) { return 0; }
+static inline void restore_denormals(unsigned long long before) { (void)before; }
 #endif
 
 #endif

@@ -2,16 +2,18 @@
 
 from libc.math cimport isfinite
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 
 import numpy as np
 
-from fastnn.engine.arena cimport Arena, MAX_SLOTS
+from fastnn.engine.arena cimport Arena, CHUNK, GRAIN, MAX_SLOTS, Piece
 from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.random cimport mix64
 from fastnn.kernels.buffers cimport address
+from fastnn.kernels.kernel cimport panel_elements
+from fastnn.kernels.team cimport barrier, run
 
 
 cdef extern from "clock.h" nogil:
@@ -19,7 +21,6 @@ cdef extern from "clock.h" nogil:
 
 
 cdef enum:
-    CHUNK = 256                         # rows that go through all ops together, to stay in cache
     BLOCK = 16384                       # parameters whose gradient and step go together, likewise
 
 # How a run ended.
@@ -40,6 +41,30 @@ cdef struct Rows:
     Py_ssize_t start                    # of the batch
     const float* y
     const float* weight                 # or NULL
+
+
+cdef struct Run:
+    # A job for the team: a page of rows to fit, to evaluate or to predict.
+    void* network
+    Rows rows
+    Py_ssize_t batch
+    double learning_rate
+    float* out                          # of a prediction
+    double loss                         # sum over the rows
+    Outcome outcome                     # written before a barrier, read behind it
+
+
+cdef void fit_member(void* argument, int member, int members) noexcept nogil:
+    (<Network>(<Run*>argument).network).fit_rows(<Run*>argument, member, members)
+
+
+cdef void forward_member(void* argument, int member, int members) noexcept nogil:
+    (<Network>(<Run*>argument).network).forward_rows(<Run*>argument, member, members)
+
+
+cdef inline Py_ssize_t share(Py_ssize_t rows, int member, int members) noexcept nogil:
+    """The first row of a member's share; the next member's is its end."""
+    return min(rows, (rows + GRAIN - 1) // GRAIN * member // members * GRAIN)
 
 
 cdef bint _all_finite(const float* x, Py_ssize_t n) noexcept nogil:
@@ -83,64 +108,97 @@ cdef class Network(Arena):
         for i in range(self.count):
             (<Op>self.op_list[i]).forward(step, r0, r1)
 
-    cdef double losses(self, const Rows* rows, Py_ssize_t r0, Py_ssize_t r1, double scale, bint slopes) noexcept nogil:
-        """Sum of the rows' losses; their gradient goes to the last op's d. Metrics are added up on the way."""
-        cdef Py_ssize_t start = r0 * self.units, i
-        cdef float* a = self.last.a + start
-        cdef const float* z = self.last.z + start if self.loss_is_fused else a
-        cdef float* given = self.probabilities + start if self.loss_keeps_output else a
-        cdef const float* y = rows.y + r0 * self.targets
-        cdef const float* weight = rows.weight + r0 if rows.weight != NULL else NULL
-        cdef double total = self.loss.rows(
-            z, given, y, weight, self.last.d + start if slopes else NULL, self.loss.numbers,
-            r1 - r0, self.units, scale)
-        for i in range(self.metric_count):
-            self.metric_sums[i] += self.metrics[i].rows(
-                a, a, y, NULL, NULL, self.metrics[i].numbers, r1 - r0, self.units, 1)
+    cdef void losses(self, const Rows* rows, Py_ssize_t r0, Py_ssize_t r1, double scale, bint slopes) noexcept nogil:
+        """The rows' losses and metrics, a sum for each GRAIN of them; the loss's gradient goes to the last op's d."""
+        cdef Py_ssize_t block, first, last, start, i
+        cdef float* a
+        cdef const float* z
+        cdef const float* y
+        cdef const float* weight
+        for block in range(r0 // GRAIN, (r1 + GRAIN - 1) // GRAIN):
+            first, last = block * GRAIN, min(r1, (block + 1) * GRAIN)
+            start = first * self.units
+            a = self.last.a + start
+            z = self.last.z + start if self.loss_is_fused else a
+            y = rows.y + first * self.targets
+            weight = rows.weight + first if rows.weight != NULL else NULL
+            self.parts[block] = self.loss.rows(
+                z, self.probabilities + start if self.loss_keeps_output else a, y, weight,
+                self.last.d + start if slopes else NULL, self.loss.numbers, last - first, self.units, scale)
+            for i in range(self.metric_count):
+                self.parts[(1 + i) * self.blocks + block] = self.metrics[i].rows(
+                    a, a, y, NULL, NULL, self.metrics[i].numbers, last - first, self.units, 1)
+
+    cdef double sum_of_losses(self, Py_ssize_t rows, double total) noexcept nogil:
+        """`total` and the losses of a batch, added in the order of its rows."""
+        cdef Py_ssize_t block
+        for block in range((rows + GRAIN - 1) // GRAIN):
+            total += self.parts[block]
         return total
 
-    cdef Outcome rows_phase(self, const Step* step, const Rows* rows, double* loss) noexcept nogil:
+    cdef void add_metrics(self, Py_ssize_t rows) noexcept nogil:
+        cdef Py_ssize_t block, i
+        for i in range(self.metric_count):
+            for block in range((rows + GRAIN - 1) // GRAIN):
+                self.metric_sums[i] += self.parts[(1 + i) * self.blocks + block]
+
+    cdef void rows_phase(
+            self, Run* job, const Step* step, const Rows* rows, Py_ssize_t r0, Py_ssize_t stop, int member) noexcept nogil:
         """Every op forward, the loss, every op backward; for a chunk of rows at a time."""
-        cdef Py_ssize_t r0 = 0, r1, i
-        cdef double total = 0
-        while r0 < step.rows:
-            r1 = min(step.rows, r0 + CHUNK)
+        cdef Py_ssize_t r1, i
+        while r0 < stop and job.outcome == DONE:
+            r1 = min(stop, r0 + CHUNK)
             self.forward(step, r0, r1)
-            total += self.losses(rows, r0, r1, 1.0 / step.rows, True)
-            if not isfinite(total):
-                return NOT_FINITE
+            self.losses(rows, r0, r1, 1.0 / step.rows, True)
             for i in range(self.count - 1, -1, -1):
                 (<Op>self.op_list[i]).backward(step, r0, r1)
             r0 = r1
-            if r0 < step.rows and self.tick(rows.start):
-                return STOPPED
-        loss[0] += total
-        return DONE
+            if member == 0 and r0 < stop and self.tick(rows.start):
+                job.outcome = STOPPED
 
-    cdef double parameters_phase(self, const Step* step, double learning_rate) noexcept nogil:
-        """The gradient and the optimizer's step, a block of parameters at a time; gives the penalties' value.
+    cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil:
+        """Of a member's share of the parameters; the next member's is its end."""
+        cdef Py_ssize_t low = 0, high = self.piece_count, middle
+        cdef Py_ssize_t start = self.parameter_count * member // members
+        while low < high:
+            middle = (low + high) // 2
+            if self.pieces[middle].start < start:
+                low = middle + 1
+            else:
+                high = middle
+        return low if member < members else self.piece_count
+
+    cdef void parameters_phase(
+            self, const Step* step, double learning_rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil:
+        """The gradient and the optimizer's step for some pieces, a block of parameters at a time.
 
         Small ops share a block, and a large one has several: a block's step follows while its gradient is in cache.
         """
-        cdef Py_ssize_t i, p0, p1, block, size, start, done = 0
-        cdef double penalty = 0
-        for i in range(self.count):
-            size = (<Op>self.op_list[i]).size
-            start = (<Op>self.op_list[i]).start
-            block = (<Op>self.op_list[i]).granule
-            block = max(BLOCK // block, 1) * block if size else 1
-            p0 = 0
-            while p0 < size:
-                p1 = min(p0 + block, size)
-                (<Op>self.op_list[i]).gradient(step, p0, p1)
-                penalty += self.penalise(start + p0, start + p1)
-                if start + p1 - done >= BLOCK:
-                    self.update(done, start + p1 - done, learning_rate)
-                    done = start + p1
-                p0 = p1
-        if done < self.parameter_count:
-            self.update(done, self.parameter_count - done, learning_rate)
-        return penalty
+        cdef Py_ssize_t i, end, reached, done = self.pieces[piece].start if piece < stop else 0
+        cdef Piece* first
+        while piece < stop:
+            first = &self.pieces[piece]
+            end = piece + 1
+            while end < stop and self.pieces[end].op == first.op and self.pieces[end].p0 - first.p0 < BLOCK:
+                end += 1
+            (<Op>self.op_list[first.op]).gradient(step, first.p0, self.pieces[end - 1].p1)
+            if self.penalty_count:
+                for i in range(piece, end):
+                    self.penalty_parts[i] = self.penalise(
+                        self.pieces[i].start, self.pieces[i].start + self.pieces[i].p1 - self.pieces[i].p0)
+            piece = end
+            reached = self.pieces[piece].start if piece < self.piece_count else self.parameter_count
+            if piece == stop or reached - done >= BLOCK:
+                self.update(step, done, reached - done, learning_rate)
+                done = reached
+
+    cdef double sum_of_penalties(self) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef double total = 0
+        if self.penalty_count:
+            for i in range(self.piece_count):
+                total += self.penalty_parts[i]
+        return total
 
     cdef double penalise(self, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
         """Add the penalties' gradient for parameters start:stop; gives their value."""
@@ -154,18 +212,18 @@ cdef class Network(Arena):
                     self.w + first, self.g + first, last - first, self.penalties[i].l1, self.penalties[i].l2)
         return value
 
-    cdef void update(self, Py_ssize_t start, Py_ssize_t n, double learning_rate) noexcept nogil:
+    cdef void update(self, const Step* step, Py_ssize_t start, Py_ssize_t n, double learning_rate) noexcept nogil:
         cdef float* slots[MAX_SLOTS]
         cdef int i
         for i in range(MAX_SLOTS):
             slots[i] = self.slot_list[i] + start if self.slot_list[i] != NULL else NULL
-        self.optimizer(self.w + start, self.g + start, slots, n, learning_rate, <double>self.iterations,
+        self.optimizer(self.w + start, self.g + start, slots, n, learning_rate, <double>step.number,
                        self.optimizer_numbers.values)
 
-    cdef bint collect(self, Rows* rows, Py_ssize_t start, Py_ssize_t count) noexcept nogil:
-        """Find the batch's rows through the order; False where the order points outside."""
+    cdef bint collect(self, Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """Find rows r0:r1 of the batch that begins at `start`; False where the order points outside."""
         cdef Py_ssize_t i, j, row
-        for i in range(count):
+        for i in range(r0, r1):
             row = start + i
             if rows.order != NULL:
                 row = rows.order[row]
@@ -189,31 +247,79 @@ cdef class Network(Arena):
         rows.start = start
         return True
 
-    cdef Outcome epoch(self, Rows* rows, Py_ssize_t batch, double learning_rate, double* loss) noexcept nogil:
+    cdef Step new_step(self, bint training, int member) noexcept nogil:
         cdef Step step
-        cdef Py_ssize_t start = 0, i
-        cdef Outcome outcome
-        step.training = True
-        step.workspace = self.workspace
+        step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
+        step.workspace = self.workspace + member * panel_elements(self.depth)
+        return step
+
+    cdef void fit_rows(self, Run* job, int member, int members) noexcept nogil:
+        """A member's part of an epoch: per batch its share of the rows, a barrier, its share of the parameters, one more.
+
+        What is added up over a batch is in `parts`, and each member adds it in the same order; so all of them know
+        whether the loss is finite before anybody changes a weight.
+        """
+        cdef Step step = self.new_step(True, member)
+        cdef Rows rows = job.rows
+        cdef Py_ssize_t start = 0, r0, r1, i, first, last
+        cdef double total
+        first, last = self.first_piece(member, members), self.first_piece(member + 1, members)
         while start < rows.count:
-            step.rows = min(batch, rows.count - start)
-            step.key = mix64(self.seed ^ mix64(<uint64_t>self.iterations))
-            if not self.collect(rows, start, step.rows):
-                return BAD_ORDER
-            outcome = self.rows_phase(&step, rows, loss)
-            if outcome != DONE:
-                return outcome
+            step.rows = min(job.batch, rows.count - start)
+            step.key = mix64(self.seed ^ mix64(<uint64_t>step.number))
+            r0, r1 = share(step.rows, member, members), share(step.rows, member + 1, members)
+            if self.collect(&rows, start, r0, r1):
+                self.rows_phase(job, &step, &rows, r0, r1, member)
+            else:
+                job.outcome = BAD_ORDER
             if rows.order != NULL:
-                for i in range(start + step.rows, min(start + step.rows + batch, rows.count)):
+                for i in range(min(start + step.rows + r0, rows.count), min(start + step.rows + r1, rows.count)):
                     prefetch(rows.x + rows.order[i] * self.inputs, self.inputs * 4)
-            self.iterations += 1
-            loss[0] += step.rows * self.parameters_phase(&step, learning_rate)
+            barrier(member, members)
+            total = self.sum_of_losses(step.rows, 0)
+            if job.outcome != DONE or not isfinite(total):
+                break
+            if member == 0:
+                self.add_metrics(step.rows)
+            step.number += 1
+            self.parameters_phase(&step, job.learning_rate, first, last)
+            barrier(member, members)
             start += step.rows
-            if self.tick(start):
-                rows.start = start
-                return STOPPED
-        rows.start = start
-        return DONE
+            if member == 0:
+                self.iterations = step.number
+                job.loss += total + step.rows * self.sum_of_penalties()
+                job.rows.start = start
+                if self.tick(start):
+                    job.outcome = STOPPED
+        if member == 0 and job.outcome == DONE and start < rows.count:
+            job.outcome = NOT_FINITE
+
+    cdef void forward_rows(self, Run* job, int member, int members) noexcept nogil:
+        """A member's part of an evaluation or a prediction: up to CHUNK rows at a time."""
+        cdef Step step = self.new_step(False, member)
+        cdef Rows rows = job.rows
+        cdef Py_ssize_t start = 0, r0, r1
+        while start < rows.count:
+            step.rows = min(members * <Py_ssize_t>CHUNK, rows.count - start)
+            r0, r1 = share(step.rows, member, members), share(step.rows, member + 1, members)
+            self.collect(&rows, start, r0, r1)
+            self.forward(&step, r0, r1)
+            if job.out == NULL:
+                self.losses(&rows, r0, r1, 0, False)
+            else:
+                memcpy(job.out + (start + r0) * self.units, self.last.a + r0 * self.units,
+                       (r1 - r0) * self.units * sizeof(float))
+            barrier(member, members)
+            if member == 0:
+                if job.out == NULL:
+                    job.loss = self.sum_of_losses(step.rows, job.loss)
+                    self.add_metrics(step.rows)
+                if self.tick(start + step.rows):
+                    job.outcome = STOPPED
+            barrier(member, members)
+            if job.outcome != DONE:
+                return
+            start += step.rows
 
     # What Python calls.
 
@@ -234,6 +340,12 @@ cdef class Network(Arena):
             rows.order = <const Py_ssize_t*>address(order)
         return 0
 
+    cdef Run new_run(self):
+        cdef Run job
+        memset(&job, 0, sizeof(job))
+        job.network, job.outcome = <void*>self, DONE
+        return job
+
     cdef list sums(self):
         cdef Py_ssize_t i
         return [self.metric_sums[i] for i in range(self.metric_count)]
@@ -247,76 +359,53 @@ cdef class Network(Arena):
         changes nothing; rows done then says where it starts. KeyboardInterrupt, or what progress raises, comes out
         between two batches.
         """
-        cdef Rows rows
-        cdef double loss = 0
-        cdef Outcome outcome
+        cdef Run job = self.new_run()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if self.optimizer == NULL:
             raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
         self.enter()
         try:
-            self.page(&rows, x, y, weight, order)
-            self.prepare(min(batch_size, rows.count), True, progress)
+            self.page(&job.rows, x, y, weight, order)
+            job.batch, job.learning_rate = batch_size, learning_rate
+            self.prepare(job.rows.count, batch_size, True, True, progress)
             with nogil:
-                outcome = self.epoch(&rows, batch_size, learning_rate, &loss)
+                run(fit_member, &job, self.members)
             sums = self.sums()
         finally:
             self.leave()
-        if outcome == BAD_ORDER:
-            raise ValueError(f"order must hold row numbers from 0 to {rows.count - 1}")
-        return rows.start, loss, sums, outcome == DONE
+        if job.outcome == BAD_ORDER:
+            raise ValueError(f"order must hold row numbers from 0 to {job.rows.count - 1}")
+        return job.rows.start, job.loss, sums, job.outcome == DONE
 
     def evaluate(self, x, y, weight, progress=None):
         """(sum of the rows' losses, the metrics' sums) of the network as it predicts; x, y, weight as in fit_epoch.
 
         Penalties are not in it; `penalty_value` gives them.
         """
-        cdef Rows rows
-        cdef double loss = 0
-        cdef Step step
-        cdef Py_ssize_t start = 0
+        cdef Run job = self.new_run()
         self.enter()
         try:
-            self.page(&rows, x, y, weight, None)
-            self.prepare(min(<Py_ssize_t>CHUNK, rows.count), True, progress)
-            step.training, step.workspace, step.key = False, self.workspace, 0
+            self.page(&job.rows, x, y, weight, None)
+            self.prepare(job.rows.count, job.rows.count, False, True, progress)
             with nogil:
-                while start < rows.count:
-                    step.rows = min(<Py_ssize_t>CHUNK, rows.count - start)
-                    self.collect(&rows, start, step.rows)
-                    self.forward(&step, 0, step.rows)
-                    loss += self.losses(&rows, 0, step.rows, 0, False)
-                    start += step.rows
-                    if self.tick(start):
-                        break
+                run(forward_member, &job, self.members)
             sums = self.sums()
         finally:
             self.leave()
-        return loss, sums
+        return job.loss, sums
 
     def predict(self, x, progress=None):
         """The network's output for each row: float32 (rows, units). x float32 (rows, inputs), C-contiguous."""
-        cdef Rows rows
-        cdef Step step
-        cdef Py_ssize_t start = 0
-        rows.x, rows.count = _floats("x", x, len(x), self.inputs), len(x)
-        rows.order, rows.all_y, rows.all_weight = NULL, NULL, NULL
-        out = np.empty((rows.count, self.units), np.float32)
-        cdef float* to = <float*>address(out, True)
+        cdef Run job = self.new_run()
+        job.rows.x, job.rows.count = _floats("x", x, len(x), self.inputs), len(x)
+        out = np.empty((job.rows.count, self.units), np.float32)
+        job.out = <float*>address(out, True)
         self.enter()
         try:
-            self.prepare(min(<Py_ssize_t>CHUNK, rows.count), False, progress)
-            step.training, step.workspace, step.key = False, self.workspace, 0
+            self.prepare(job.rows.count, job.rows.count, False, False, progress)
             with nogil:
-                while start < rows.count:
-                    step.rows = min(<Py_ssize_t>CHUNK, rows.count - start)
-                    self.collect(&rows, start, step.rows)
-                    self.forward(&step, 0, step.rows)
-                    memcpy(to + start * self.units, self.last.a, step.rows * self.units * sizeof(float))
-                    start += step.rows
-                    if self.tick(start):
-                        break
+                run(forward_member, &job, self.members)
         finally:
             self.leave()
         return out

@@ -5,11 +5,12 @@ from fastnn.kernels.kernel cimport ActivationKernel, Numbers
 
 
 cdef struct Step:
-    # What the ops of one batch need to know of it.
+    # What the ops of one batch need to know of it; each member of the team has its own.
     Py_ssize_t rows
     bint training
+    long long number                    # of the optimizer's step, from 1
     uint64_t key                        # of this step's random numbers
-    float* workspace                    # of one thread's multiplies
+    float* workspace                    # of this member's multiplies
 
 
 cdef class Op:

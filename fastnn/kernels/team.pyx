@@ -1,0 +1,222 @@
+"""The team: threads that share a job and wait for one another at barriers. They sleep while there is nothing to do.
+
+A process has one team. Who wants it recruits members, runs jobs and dismisses them; who finds it taken works alone,
+so two fits at once share the processor instead of fighting over it. The caller is member 0. Threads are started when
+they are first asked for. They belong to the process that started them: a child after a fork starts its own.
+
+A waiting member looks at a number for a while (a barrier among running threads takes about a third of a microsecond)
+and then sleeps on its bell, a lock that is held until somebody rings.
+"""
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from cpython.pythread cimport (
+    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_release_lock, PyThread_type_lock, WAIT_LOCK,
+)
+
+import os
+
+from fastnn.kernels import cores
+
+
+cdef extern from "atomics.h" nogil:
+    int atomic_read(int* p)
+    int atomic_swap(int* p, int value)      # gives what was there
+    int atomic_add(int* p, int value)       # likewise
+    void pause_briefly()
+
+
+cdef extern from "denormals.h" nogil:
+    unsigned long long flush_denormals()
+
+
+cdef extern from "pythread.h" nogil:
+    unsigned long PyThread_start_new_thread(void (*function)(void*) noexcept, void* argument)
+    unsigned long PYTHREAD_INVALID_THREAD_ID
+
+
+cdef enum:
+    MAX_THREADS = 256
+    SPINS = 2000                        # looks before a member sleeps, 20 to 80 us
+
+
+cdef struct Member:
+    PyThread_type_lock bell
+    int asleep
+    int jobs                            # handed to it so far
+    int number
+    char apart[128 - 24]                # members do not share a cache line
+
+
+cdef struct Team:
+    Member* members
+    int started                         # the caller counts as one
+    int taken
+    int arrived                         # at the barrier
+    int barriers                        # passed so far
+    int spins
+    job work
+    void* argument
+    int size                            # members of the job that runs
+
+
+cdef Team* team = NULL
+cdef int limit = 0                      # threads that a job may use; 0: not decided yet
+cdef bint limit_is_chosen = False       # by the user, so that a fork keeps it
+cdef int fork_count = 0
+
+
+cdef int forks() noexcept nogil:
+    """How many forks lie between the start of Python and this process: a lock taken before the last may never open."""
+    return fork_count
+
+
+cdef void ring(Member* member) noexcept nogil:
+    if atomic_swap(&member.asleep, 0):
+        PyThread_release_lock(member.bell)
+
+
+cdef void wait_for_change(int* number, int old, Member* me) noexcept nogil:
+    cdef int i
+    for i in range(team.spins):
+        if atomic_read(number) != old:
+            return
+        pause_briefly()
+    while atomic_read(number) == old:
+        atomic_swap(&me.asleep, 1)
+        # Who changes the number after this look rings; who has changed it before may have rung already.
+        if atomic_read(number) == old or not atomic_swap(&me.asleep, 0):
+            PyThread_acquire_lock(me.bell, WAIT_LOCK)
+
+
+cdef void barrier(int member, int members) noexcept nogil:
+    """Wait until every member of the running job is here; all that was written before is then seen by all."""
+    cdef int i, passed
+    if members == 1:
+        return
+    passed = atomic_read(&team.barriers)
+    if atomic_add(&team.arrived, 1) + 1 < members:
+        wait_for_change(&team.barriers, passed, &team.members[member])
+        return
+    atomic_swap(&team.arrived, 0)
+    atomic_add(&team.barriers, 1)
+    for i in range(members):
+        if i != member:
+            ring(&team.members[i])
+
+
+cdef void serve(void* argument) noexcept nogil:
+    """The life of a thread of the team."""
+    cdef Member* me = <Member*>argument
+    cdef int done = 0
+    flush_denormals()
+    while True:
+        wait_for_change(&me.jobs, done, me)
+        done += 1
+        team.work(team.argument, me.number, team.size)
+        barrier(me.number, team.size)
+
+
+cdef void run(job work, void* argument, int members) noexcept nogil:
+    """Run a job on the members that were recruited; returns when all are done."""
+    cdef int i
+    if members > 1:
+        team.work, team.argument, team.size = work, argument, members
+        for i in range(1, members):
+            atomic_add(&team.members[i].jobs, 1)
+            ring(&team.members[i])
+    work(argument, 0, members)
+    barrier(0, members)
+
+
+cdef int make() except -1:
+    """A team of nobody but the caller. The one that a fork left behind is not freed: its locks may be held."""
+    global team
+    cdef int i
+    cdef Team* made = <Team*>malloc(sizeof(Team))
+    cdef Member* members = <Member*>malloc(MAX_THREADS * sizeof(Member))
+    if made == NULL or members == NULL:
+        free(made)
+        free(members)
+        raise MemoryError("no memory for a team of threads")
+    memset(made, 0, sizeof(Team))
+    memset(members, 0, MAX_THREADS * sizeof(Member))
+    made.members, made.started = members, 0
+    for i in range(MAX_THREADS):
+        members[i].number = i
+    team = made
+    return 0
+
+
+cdef int recruit(int wanted) except -1:
+    """Take the team for up to `wanted` members; gives how many there are, the caller included: 1 where it is taken.
+
+    Whoever gets more than 1 must dismiss them. As many are started as the system allows.
+    """
+    cdef Member* member
+    cdef int processors
+    wanted = min(wanted, get_num_threads())
+    if wanted < 2:
+        return 1
+    processors = cores.available()
+    if team == NULL:
+        make()
+    if atomic_swap(&team.taken, 1):
+        return 1
+    while team.started < wanted:
+        member = &team.members[team.started]
+        member.bell = PyThread_allocate_lock()
+        if member.bell == NULL:
+            break
+        PyThread_acquire_lock(member.bell, NOWAIT_LOCK)
+        if team.started and PyThread_start_new_thread(serve, member) == PYTHREAD_INVALID_THREAD_ID:
+            break
+        team.started += 1
+    wanted = min(wanted, team.started)
+    # A member that waits for a processor must not keep it from the one that it waits for.
+    team.spins = SPINS if wanted <= processors else 0
+    if wanted < 2:
+        dismiss(2)
+    return max(wanted, 1)
+
+
+cdef void dismiss(int members) noexcept nogil:
+    """Give back what `recruit` gave."""
+    if members > 1:
+        atomic_swap(&team.taken, 0)
+
+
+def get_num_threads() -> int:
+    """Threads that a fit, an evaluation or a prediction may use; small work uses fewer.
+
+    FASTNN_NUM_THREADS where it is set, else the processors that the process may run on: its affinity, and the quota of
+    its cgroup. 1 in a worker process of multiprocessing or joblib.
+    """
+    global limit
+    if limit == 0:
+        limit = min(cores.default(), MAX_THREADS)
+    return limit
+
+
+def set_num_threads(n: int) -> None:
+    """Use at most n threads, 1 to 256, from the next call on. Results do not depend on it, not in a single bit."""
+    global limit, limit_is_chosen
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"the number of threads must be a whole number, got {n!r}")
+    if not 1 <= n.__index__() <= MAX_THREADS:
+        raise ValueError(f"the number of threads must be from 1 to {MAX_THREADS}, got {n}")
+    limit, limit_is_chosen = n, True
+
+
+def _after_fork():
+    global team, limit, fork_count
+    team = NULL
+    fork_count += 1
+    cores.available.cache_clear()
+    if not limit_is_chosen:
+        limit = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
