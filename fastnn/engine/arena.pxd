@@ -3,6 +3,7 @@ from libc.stdint cimport uint64_t
 
 cimport fastnn.kernels.types as types
 from fastnn.engine.ops cimport Op
+from fastnn.engine.pace cimport Pace
 from fastnn.kernels.kernel cimport LossKernel, MAX_NUMBERS, Numbers
 
 
@@ -57,6 +58,8 @@ cdef class Arena:
     cdef Py_ssize_t depth               # the deepest multiply
     cdef Py_ssize_t width               # numbers in a row of all ops together
     cdef int members                    # of the team, in the run that holds the lock
+    cdef Pace fit_pace
+    cdef Pace forward_pace
     cdef object workspace_array         # of each member, one after the other
     cdef float* workspace
 

@@ -330,8 +330,7 @@ cdef class Arena:
 
     cdef bint tick(self, Py_ssize_t done) noexcept nogil:
         """Now and then: answer Ctrl-C, show progress. True when an exception waits."""
-        cdef double now = seconds_now()
-        if now < self.next_tick:
+        if seconds_now() < self.next_tick:
             return False
         restore_denormals(self.float_state)
         with gil:

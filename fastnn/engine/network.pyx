@@ -1,6 +1,6 @@
 """A built network: an epoch, an evaluation or a prediction over rows, each in one call without the GIL."""
 
-from libc.math cimport isfinite
+from libc.math cimport HUGE_VAL, isfinite
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
@@ -10,14 +10,16 @@ import numpy as np
 
 from fastnn.engine.arena cimport Arena, CHUNK, GRAIN, MAX_SLOTS, Piece
 from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.pace cimport Pace, pace_begin, pace_choose, pace_note
 from fastnn.engine.random cimport mix64
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport panel_elements
-from fastnn.kernels.team cimport barrier, run
+from fastnn.kernels.team cimport Job, barrier, run
 
 
 cdef extern from "clock.h" nogil:
     void prefetch(const void* start, Py_ssize_t n)
+    double seconds_now()
 
 
 cdef enum:
@@ -26,6 +28,7 @@ cdef enum:
 # How a run ended.
 cdef enum Outcome:
     DONE
+    PAUSED                              # a slice of it is over
     STOPPED                             # an exception waits in self.pending
     NOT_FINITE                          # the loss of a batch is NaN or infinite
     BAD_ORDER                           # the order of the rows points outside them
@@ -51,6 +54,7 @@ cdef struct Run:
     double learning_rate
     float* out                          # of a prediction
     double loss                         # sum over the rows
+    double slice_end                    # the time at which to pause
     Outcome outcome                     # written before a barrier, read behind it
 
 
@@ -261,7 +265,7 @@ cdef class Network(Arena):
         """
         cdef Step step = self.new_step(True, member)
         cdef Rows rows = job.rows
-        cdef Py_ssize_t start = 0, r0, r1, i, first, last
+        cdef Py_ssize_t start = rows.start, r0, r1, i, first, last
         cdef double total
         first, last = self.first_piece(member, members), self.first_piece(member + 1, members)
         while start < rows.count:
@@ -289,8 +293,8 @@ cdef class Network(Arena):
                 self.iterations = step.number
                 job.loss += total + step.rows * self.sum_of_penalties()
                 job.rows.start = start
-                if self.tick(start):
-                    job.outcome = STOPPED
+                if start < rows.count:
+                    self.look_up(job)
         if member == 0 and job.outcome == DONE and start < rows.count:
             job.outcome = NOT_FINITE
 
@@ -298,7 +302,7 @@ cdef class Network(Arena):
         """A member's part of an evaluation or a prediction: up to CHUNK rows at a time."""
         cdef Step step = self.new_step(False, member)
         cdef Rows rows = job.rows
-        cdef Py_ssize_t start = 0, r0, r1
+        cdef Py_ssize_t start = rows.start, r0, r1
         while start < rows.count:
             step.rows = min(members * <Py_ssize_t>CHUNK, rows.count - start)
             r0, r1 = share(step.rows, member, members), share(step.rows, member + 1, members)
@@ -314,12 +318,39 @@ cdef class Network(Arena):
                 if job.out == NULL:
                     job.loss = self.sum_of_losses(step.rows, job.loss)
                     self.add_metrics(step.rows)
-                if self.tick(start + step.rows):
-                    job.outcome = STOPPED
+                job.rows.start = start + step.rows
+                if job.rows.start < rows.count:
+                    self.look_up(job)
             barrier(member, members)
             if job.outcome != DONE:
                 return
             start += step.rows
+
+    cdef void look_up(self, Run* job) noexcept nogil:
+        """Member 0, between two batches: is there something else to do?"""
+        cdef double now = seconds_now()
+        if now >= self.next_tick and self.tick(job.rows.start):
+            job.outcome = STOPPED
+        elif now >= job.slice_end:
+            job.outcome = PAUSED
+
+    cdef void run_in_slices(self, Job work, Run* job, Pace* pace) noexcept nogil:
+        """The whole run, with the members that were recruited while they help."""
+        cdef Py_ssize_t start
+        cdef double began, seconds
+        cdef int members
+        job.slice_end = HUGE_VAL
+        if self.members == 1:
+            run(work, job, 1)
+            return
+        pace_begin(pace, self.members, job.batch)
+        job.outcome = PAUSED
+        while job.outcome == PAUSED:
+            job.outcome, start, began = DONE, job.rows.start, seconds_now()
+            members = pace_choose(pace, &seconds)
+            job.slice_end = began + seconds
+            run(work, job, members)
+            pace_note(pace, seconds_now() - began, job.rows.start - start)
 
     # What Python calls.
 
@@ -370,7 +401,7 @@ cdef class Network(Arena):
             job.batch, job.learning_rate = batch_size, learning_rate
             self.prepare(job.rows.count, batch_size, True, True, progress)
             with nogil:
-                run(fit_member, &job, self.members)
+                self.run_in_slices(fit_member, &job, &self.fit_pace)
             sums = self.sums()
         finally:
             self.leave()
@@ -389,7 +420,7 @@ cdef class Network(Arena):
             self.page(&job.rows, x, y, weight, None)
             self.prepare(job.rows.count, job.rows.count, False, True, progress)
             with nogil:
-                run(forward_member, &job, self.members)
+                self.run_in_slices(forward_member, &job, &self.forward_pace)
             sums = self.sums()
         finally:
             self.leave()
@@ -405,7 +436,7 @@ cdef class Network(Arena):
         try:
             self.prepare(job.rows.count, job.rows.count, False, False, progress)
             with nogil:
-                run(forward_member, &job, self.members)
+                self.run_in_slices(forward_member, &job, &self.forward_pace)
         finally:
             self.leave()
         return out

@@ -56,7 +56,7 @@ cdef struct Team:
     int arrived                         # at the barrier
     int barriers                        # passed so far
     int spins
-    job work
+    Job work
     void* argument
     int size                            # members of the job that runs
 
@@ -118,7 +118,7 @@ cdef void serve(void* argument) noexcept nogil:
         barrier(me.number, team.size)
 
 
-cdef void run(job work, void* argument, int members) noexcept nogil:
+cdef void run(Job work, void* argument, int members) noexcept nogil:
     """Run a job on the members that were recruited; returns when all are done."""
     cdef int i
     if members > 1:
