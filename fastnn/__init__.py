@@ -4,6 +4,7 @@ Keras's names: ``fastnn.models.Sequential``, ``fastnn.layers.Dense``, ``fastnn.o
 """
 
 from fastnn import (
+    _threadpoolctl,
     activations,
     callbacks,
     data,
@@ -17,12 +18,15 @@ from fastnn import (
     regularizers,
 )
 from fastnn.config import show_config
+from fastnn.kernels.team import get_num_threads, set_num_threads
 from fastnn.layers import Input
 from fastnn.models import Model, Sequential
 from fastnn.random import set_random_seed
 from fastnn.trainer import Trainer
 
 __version__ = "0.1.0"
+
+_threadpoolctl.watch()
 
 __all__ = [
     "Input",
@@ -32,6 +36,7 @@ __all__ = [
     "activations",
     "callbacks",
     "data",
+    "get_num_threads",
     "initializers",
     "kernels",
     "layers",
@@ -40,6 +45,7 @@ __all__ = [
     "models",
     "optimizers",
     "regularizers",
+    "set_num_threads",
     "set_random_seed",
     "show_config",
 ]

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 
 from fastnn import kernels
+from fastnn.kernels.team import get_num_threads
 
 
 def show_config() -> dict[str, str]:
@@ -19,7 +20,7 @@ def show_config() -> dict[str, str]:
         "instruction set": kernels.isa,
         "supported here": ", ".join(kernels.cpu.supported()),
         "chosen by": "FASTNN_ISA" if kernels.named else "the processor",
-        "threads": "1",
+        "threads": str(get_num_threads()),
         "python": sys.version.split()[0],
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",

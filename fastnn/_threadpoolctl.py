@@ -1,0 +1,62 @@
+"""Lets threadpoolctl see fastnn's threads and limit them, whichever of the two is imported first."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from fastnn.kernels import team
+
+
+def register(threadpoolctl: Any) -> None:
+    """Add a controller for the team to those that `threadpool_info` and `threadpool_limits` go through."""
+
+    class TeamController(threadpoolctl.LibController):  # type: ignore[misc]
+        user_api = "fastnn"
+        internal_api = "fastnn"
+        filename_prefixes = (os.path.basename(team.__file__).lower(),)
+
+        def get_num_threads(self) -> int:
+            return team.get_num_threads()
+
+        def set_num_threads(self, num_threads: int) -> None:
+            team.set_num_threads(num_threads)
+
+        def get_version(self) -> str:
+            from fastnn import __version__
+
+            return __version__
+
+    threadpoolctl.register(TeamController)
+
+
+class _Watch(MetaPathFinder):
+    """Registers as soon as threadpoolctl is imported; importing it here would cost those who do not use it 15 ms."""
+
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname != "threadpoolctl":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module: ModuleType) -> None:
+                execute(module)
+                register(module)
+
+            spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
+        return spec
+
+
+def watch() -> None:
+    """Register now, or when threadpoolctl is imported."""
+    if "threadpoolctl" in sys.modules:
+        register(sys.modules["threadpoolctl"])
+    else:
+        sys.meta_path.insert(0, _Watch())
