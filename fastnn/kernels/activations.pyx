@@ -4,20 +4,15 @@ forward:   z (rows, units) -> a (rows, units)
 backward:  d enters as dL/da and leaves as dL/dz, given z and a
 p:         the unit's own numbers (a slope, an alpha), in the order of its dataclass's fields
 
-z, a and d are three buffers that do not overlap. NaN in gives NaN out; infinities give the limit of the formula.
+z, a and d are three buffers that do not overlap. A NaN in z gives NaN in a, one in d gives NaN out; infinities give the
+limit of the formula.
 The float64 formula of each stands beside its declaration in fastnn/activations.py.
 """
 
 cimport fastnn.kernels.maths as maths
+cimport fastnn.kernels.sums as sums
 from fastnn.kernels.kernel cimport ActivationKernel
 from fastnn.kernels.types cimport real
-
-
-cdef inline real clamp(real x, double low, double high) noexcept nogil:
-    cdef real lower = <real>low
-    cdef real upper = <real>high
-    x = lower if x < lower else x
-    return upper if x > upper else x
 
 
 cdef void linear_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -60,8 +55,8 @@ cdef void leaky_relu_backward(
 
 
 cdef inline real elu_value(real z, real scale, real alpha) noexcept nogil:
-    cdef real below = alpha * maths.expm1_negative(<real>0 if z > 0 else z)
-    return scale * (z if z > 0 else below)
+    cdef real below = alpha * maths.expm1_negative(-maths.absolute(z))
+    return scale * (below if z <= 0 else z)
 
 
 cdef void elu_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -101,59 +96,69 @@ cdef void selu_backward(
         d[i] = d[i] * (scale if z[i] > 0 else a[i] + below)
 
 
-# gelu: beyond |z| = 15 the normal tail is below the smallest float, and inf * 0 must not become NaN.
+# gelu and silu are z * P(z) with P(-z) = 1 - P(z), and so max(z, 0) - |z| P(-|z|): no infinity meets a product with 0.
+# Their slope at |z| is 1 less the slope at -|z|.
+
+
+cdef inline real gelu_reach(real z) noexcept nogil:
+    """|z|, but no further out than 15, where the normal tail is below the smallest float."""
+    return maths.capped(maths.absolute(z), 15)
+
+
+cdef inline real gelu_tail(real y) noexcept nogil:
+    """The approximation by tanh of P(N > y): sigmoid(-2 sqrt(2 / pi) (y + 0.044715 y^3))."""
+    return maths.sigmoid_tail(maths.far(<real>1.5957691216057308 * (y + <real>0.044715 * y * y * y)))
+
+
 cdef void gelu_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real x, y, tail
+    cdef real y
     if p[0] != 0:
         for i in range(rows * units):
-            x = clamp(z[i], -15, 15)
-            tail = maths.sigmoid(<real>1.5957691216057308 * (x + <real>0.044715 * x * x * x))
-            a[i] = (x if z[i] < 0 else z[i]) * tail
+            y = gelu_reach(z[i])
+            a[i] = maths.ramp(z[i]) - y * gelu_tail(y)
     else:
         for i in range(rows * units):
-            x = clamp(z[i], -15, 15)
-            y = maths.absolute(x)
-            tail = maths.normal_tail(y, maths.exp(<real>-0.5 * y * y))
-            a[i] = x * tail if z[i] < 0 else z[i] * (<real>1 - tail)
+            y = gelu_reach(z[i])
+            a[i] = maths.ramp(z[i]) - y * maths.normal_tail(y, maths.normal_density(y))
 
 
 cdef void gelu_backward(
         const real* z, const real* a, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real x, y, tail, density, slope
+    cdef real y, tail, density, slope
     if p[0] != 0:
         for i in range(rows * units):
-            x = clamp(z[i], -15, 15)
-            tail = maths.sigmoid(<real>1.5957691216057308 * (x + <real>0.044715 * x * x * x))
-            slope = <real>1.5957691216057308 * (<real>1 + <real>0.134145 * x * x)
-            d[i] = d[i] * (tail + x * tail * (<real>1 - tail) * slope)
+            y = gelu_reach(z[i])
+            tail = gelu_tail(y)
+            slope = <real>1.5957691216057308 * (<real>1 + <real>0.134145 * y * y)
+            slope = tail - y * (tail * (<real>1 - tail)) * slope
+            d[i] = d[i] * (slope if z[i] < 0 else <real>1 - slope)
     else:
         for i in range(rows * units):
-            x = clamp(z[i], -15, 15)
-            y = maths.absolute(x)
-            density = maths.exp(<real>-0.5 * y * y)
-            tail = maths.normal_tail(y, density)
-            d[i] = d[i] * ((tail if x < 0 else <real>1 - tail) + x * density * <real>0.39894228040143267794)
+            y = gelu_reach(z[i])
+            density = maths.normal_density(y)
+            slope = maths.normal_tail(y, density) - y * density * <real>0.39894228040143267794
+            d[i] = d[i] * (slope if z[i] < 0 else <real>1 - slope)
 
 
 cdef void silu_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real x
-    # Below -746 (float32: -104) e^x is 0 and x * 0 is the limit; -inf * 0 would be NaN.
+    cdef real y
     for i in range(rows * units):
-        x = <real>-746 if z[i] < -746 else z[i]
-        a[i] = x * maths.sigmoid(x)
+        y = maths.far(z[i])
+        a[i] = maths.ramp(z[i]) - y * maths.sigmoid_tail(y)
 
 
 cdef void silu_backward(
         const real* z, const real* a, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real x, s
+    cdef real y, tail, slope
     for i in range(rows * units):
-        x = clamp(z[i], -746, 746)
-        s = maths.sigmoid(x)
-        d[i] = d[i] * (s + x * s * (<real>1 - s))
+        y = maths.far(z[i])
+        tail = maths.sigmoid_tail(y)
+        slope = tail - y * (tail * (<real>1 - tail))
+        d[i] = d[i] * (slope if z[i] < 0 else <real>1 - slope)
 
 
 cdef void softplus_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -196,9 +201,11 @@ cdef void sigmoid_backward(
 
 
 cdef void softmax_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
-    cdef Py_ssize_t row
-    for row in range(rows):
-        maths.softmax_row(z + row * units, a + row * units, units)
+    cdef Py_ssize_t row = 0
+    cdef real tops[sums.LANES]
+    cdef real totals[sums.LANES]
+    while row < rows:
+        row += sums.softmax_rows(z + row * units, a + row * units, tops, totals, rows - row, units)
 
 
 cdef void softmax_backward(
@@ -210,7 +217,7 @@ cdef void softmax_backward(
     for row in range(rows):
         a_row = a + row * units
         d_row = d + row * units
-        dot = maths.dot(a_row, d_row, units)
+        dot = sums.dot(a_row, d_row, units)
         for j in range(units):
             d_row[j] = a_row[j] * (d_row[j] - dot)
 

@@ -6,7 +6,7 @@ cdef extern from "cpu.h":
 
 
 def supported():
-    """Names of the instruction sets that this processor and its operating system run, best first."""
+    """Names of the compiled instruction sets that this processor and its operating system run, best first."""
     names = ["baseline"]
     if cpu_has_avx2():
         names.insert(0, "avx2")

@@ -12,8 +12,6 @@ would touch a new page at every step of k, copy a panel of it into `workspace` f
 workspace: PANEL * k elements for matmul and matmul_transposed_b, PANEL * DEPTH for matmul_transposed_a.
 """
 
-from libc.string cimport memcpy
-
 from fastnn.kernels.kernel cimport MatmulKernel, SumKernel
 from fastnn.kernels.types cimport real
 
@@ -40,6 +38,18 @@ cdef extern from "tile.h" nogil:
                             Py_ssize_t depth, int vectors)
     void tile_one_row_double(const double* const* a, const double* b, Py_ssize_t b_stride, const double* init,
                              double* c, Py_ssize_t depth, int vectors)
+    void one_column_float(const float* const* a, const float* b, const float* init, float* c, Py_ssize_t c_stride,
+                          Py_ssize_t rows, Py_ssize_t depth)
+    void one_column_double(const double* const* a, const double* b, const double* init, double* c, Py_ssize_t c_stride,
+                           Py_ssize_t rows, Py_ssize_t depth)
+    void weighted_rows_float(const float* const* a, Py_ssize_t first, const float* b, float* c, Py_ssize_t m,
+                             Py_ssize_t depth)
+    void weighted_rows_double(const double* const* a, Py_ssize_t first, const double* b, double* c, Py_ssize_t m,
+                              Py_ssize_t depth)
+    void copy_panel_float(const float* b, Py_ssize_t stride, int columns, Py_ssize_t depth, float* out)
+    void copy_panel_double(const double* b, Py_ssize_t stride, int columns, Py_ssize_t depth, double* out)
+    void copy_strips_float(const float* const* a, Py_ssize_t first, Py_ssize_t m, Py_ssize_t depth, float* out)
+    void copy_strips_double(const double* const* a, Py_ssize_t first, Py_ssize_t m, Py_ssize_t depth, double* out)
     void turn_float(const float* b, Py_ssize_t stride, int columns, Py_ssize_t depth, float* out)
     void turn_double(const double* b, Py_ssize_t stride, int columns, Py_ssize_t depth, double* out)
     void sum_rows_float(const float* d, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t columns, float* out)
@@ -54,6 +64,8 @@ cdef enum:
     PACK_BYTES_TRANSPOSED = 1048576
     # Steps of k in one go of the weight gradient: its strip of A then stays in L1.
     DEPTH = 256
+    BLOCK_ROWS = 192
+    PACK_A_COLUMNS = 512
 
 
 cdef inline int lanes(real* hint) noexcept nogil:
@@ -71,9 +83,10 @@ cdef inline int tile_height(Py_ssize_t rows) noexcept nogil:
 
 cdef inline const real* panel_of(
         const real* b, Py_ssize_t b_stride, int columns, Py_ssize_t depth, real* workspace) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(depth):
-        memcpy(workspace + k * columns, b + k * b_stride, columns * sizeof(real))
+    if real is float:
+        copy_panel_float(b, b_stride, columns, depth, workspace)
+    else:
+        copy_panel_double(b, b_stride, columns, depth, workspace)
     return workspace
 
 
@@ -86,6 +99,12 @@ cdef void matmul_rows(
     cdef int rows, columns
     cdef const real* panel
     cdef const real* init = NULL
+    if n == 1 and b_stride == 1:
+        if real is float:
+            one_column_float(a, b, bias, c, c_stride, m, k)
+        else:
+            one_column_double(a, b, bias, c, c_stride, m, k)
+        return
     if m == 1:
         while n - j >= 2 * width:
             columns = 8 if n - j >= 4 * width else 4
@@ -114,40 +133,73 @@ cdef void matmul_rows(
         j += columns
 
 
+cdef inline void strips_of(
+        const real* const* a, Py_ssize_t first, Py_ssize_t m, Py_ssize_t depth, real* out) noexcept nogil:
+    if real is float:
+        copy_strips_float(a, first, m, depth, out)
+    else:
+        copy_strips_double(a, first, m, depth, out)
+
+
 cdef void matmul_transposed_a_rows(
         const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
     """`a` holds k row addresses; the m columns start at `first`. `bias` is not used."""
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef bint pack = m >= PACK_ROWS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
-    cdef Py_ssize_t i, j, stride, start = 0, depth
+    cdef bint pack_a
+    cdef Py_ssize_t i, j, i0, i1, stride, start = 0, depth, block, offset, step
     cdef int rows, columns
+    cdef real* strips
+    cdef const real** addresses
+    cdef const real* const* rows_of_a
     cdef const real* panel
     cdef const real* init
     cdef real* tile
+    if n == 1 and b_stride == 1 and c_stride == 1:
+        if real is float:
+            weighted_rows_float(a, first, b, c, m, k)
+        else:
+            weighted_rows_double(a, first, b, c, m, k)
+        return
+    # Strips of A that are read again for many panels of B are copied, so that a step of k does not cost a new page.
+    pack_a = m >= TILE_ROWS and n >= PACK_A_COLUMNS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
+    block = BLOCK_ROWS if pack_a else m
+    strips = workspace + width * DEPTH
+    addresses = <const real**>(strips + BLOCK_ROWS * DEPTH)
     while True:
         depth = min(<Py_ssize_t>DEPTH, k - start)
-        j = 0
-        while j < n:
-            columns = <int>min(<Py_ssize_t>width, n - j)
-            panel = b + start * b_stride + j
-            stride = b_stride
-            if pack:
-                panel = panel_of(panel, b_stride, columns, depth, workspace)
-                stride = columns
-            i = 0
-            while i < m:
-                rows = tile_height(m - i)
-                tile = c + i * c_stride + j
-                init = tile if start else NULL
-                if real is float:
-                    tile_columns_float(
-                        rows, columns, a + start, first + i, panel, stride, init, c_stride, tile, c_stride, depth)
-                else:
-                    tile_columns_double(
-                        rows, columns, a + start, first + i, panel, stride, init, c_stride, tile, c_stride, depth)
-                i += rows
-            j += columns
+        i0 = 0
+        while i0 < m:
+            i1 = min(m, i0 + block)
+            rows_of_a, offset, step = a + start, first + i0, 1
+            if pack_a:
+                strips_of(a + start, first + i0, i1 - i0, depth, strips)
+                for i in range(depth):
+                    addresses[i] = strips + i * TILE_ROWS
+                rows_of_a, offset, step = addresses, 0, depth
+            j = 0
+            while j < n:
+                columns = <int>min(<Py_ssize_t>width, n - j)
+                panel = b + start * b_stride + j
+                stride = b_stride
+                if pack:
+                    panel = panel_of(panel, b_stride, columns, depth, workspace)
+                    stride = columns
+                i = i0
+                while i < i1:
+                    rows = <int>min(<Py_ssize_t>TILE_ROWS, i1 - i) if pack_a else tile_height(i1 - i)
+                    tile = c + i * c_stride + j
+                    init = tile if start else NULL
+                    if real is float:
+                        tile_columns_float(rows, columns, rows_of_a, offset + (i - i0) * step, panel, stride, init,
+                                           c_stride, tile, c_stride, depth)
+                    else:
+                        tile_columns_double(rows, columns, rows_of_a, offset + (i - i0) * step, panel, stride, init,
+                                            c_stride, tile, c_stride, depth)
+                    i += rows
+                j += columns
+            i0 = i1
         start += depth
         if start >= k:
             return

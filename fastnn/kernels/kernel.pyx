@@ -11,6 +11,15 @@ import numpy as np
 
 cimport fastnn.kernels.types as types
 from fastnn.kernels.buffers cimport address
+from fastnn.kernels.team cimport dismiss, recruit, run
+
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+
+
+cdef object np_ndarray = np.ndarray
+cdef double WORK = 4e6                  # operations from which one more member of the team pays
 
 
 cdef class Numbers:
@@ -276,7 +285,75 @@ cdef class SumKernel(Kernel):
 
 cdef Py_ssize_t panel_elements(Py_ssize_t k) noexcept nogil:
     """Elements of workspace that a multiply of depth k may use: the widest panel of any instruction set."""
-    return 32 * max(k, <Py_ssize_t>256)
+    return 32 * max(k, <Py_ssize_t>256) + 192*256+512
+
+
+cdef struct Matrix:
+    char* at
+    Py_ssize_t rows
+    Py_ssize_t columns
+    Py_ssize_t itemsize                 # 4 float32, 8 float64
+
+
+cdef bint _is_matrix(array, Matrix* matrix, bint writable) noexcept:
+    """Whether an array is a matrix that a kernel can work on as it lies; says where it is if so."""
+    cdef Py_buffer view
+    cdef bint fits
+    if not isinstance(array, np_ndarray):
+        return False
+    try:
+        PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+    except (BufferError, ValueError):
+        return False
+    fits = view.ndim == 2 and (view.format[0] == b"f" or view.format[0] == b"d") and view.format[1] == 0
+    if fits:
+        matrix.at, matrix.itemsize = <char*>view.buf, view.itemsize
+        matrix.rows, matrix.columns = view.shape[0], view.shape[1]
+    PyBuffer_Release(&view)
+    return fits
+
+
+cdef struct Multiply:
+    # A multiply for the team: the members share the rows of C, or where it is flat its columns.
+    types.matmul32 rows32
+    types.matmul64 rows64
+    bint a_turned
+    bint b_turned
+    char** a
+    Matrix b
+    char* bias                          # or NULL
+    Matrix c
+    Py_ssize_t k
+    char* workspace
+    Py_ssize_t workspace_bytes          # of each member
+
+
+cdef inline Py_ssize_t _share(Py_ssize_t n, int member, int members) noexcept nogil:
+    """Where a member's share of n rows or columns begins, in whole tiles."""
+    return min(n, (n + 47) // 48 * member // members * 48)
+
+
+cdef void multiply_member(void* argument, int member, int members) noexcept nogil:
+    cdef Multiply* work = <Multiply*>argument
+    cdef Py_ssize_t size = work.c.itemsize, i0 = 0, i1 = work.c.rows, j0 = 0, j1 = work.c.columns
+    if i1 >= j1:
+        i0, i1 = _share(i1, member, members), _share(i1, member + 1, members)
+    else:
+        j0, j1 = _share(j1, member, members), _share(j1, member + 1, members)
+    cdef void** a = <void**>(work.a if work.a_turned else work.a + i0)
+    cdef Py_ssize_t first = i0 if work.a_turned else 0
+    cdef char* b = work.b.at + j0 * (work.b.columns if work.b_turned else 1) * size
+    cdef char* c = work.c.at + (i0 * work.c.columns + j0) * size
+    cdef char* bias = work.bias + j0 * size if work.bias != NULL else NULL
+    cdef char* workspace = work.workspace + member * work.workspace_bytes
+    if i0 == i1 or j0 == j1:
+        return
+    if size == 4:
+        work.rows32(<const float* const*>a, first, <const float*>b, work.b.columns, <const float*>bias, <float*>c,
+                    work.c.columns, i1 - i0, j1 - j0, work.k, <float*>workspace)
+    else:
+        work.rows64(<const double* const*>a, first, <const double*>b, work.b.columns, <const double*>bias, <double*>c,
+                    work.c.columns, i1 - i0, j1 - j0, work.k, <double*>workspace)
 
 
 cdef class MatmulKernel(Kernel):
@@ -295,44 +372,43 @@ cdef class MatmulKernel(Kernel):
 
         Raises ValueError where the shapes do not fit, TypeError where the types differ.
         """
-        cdef Py_ssize_t m, n, k, i, a_rows, itemsize
-        cdef void** rows
-        cdef void* workspace
-        a = _input("a", a)
-        b = _input("b", b, a)
-        if a.ndim != 2 or b.ndim != 2:
-            raise ValueError(f"{self.name} takes two matrices, got shapes {a.shape} and {b.shape}")
-        k, m = a.shape if self.a_turned else (a.shape[1], a.shape[0])
-        n = b.shape[0] if self.b_turned else b.shape[1]
-        if k != b.shape[1 if self.b_turned else 0]:
+        cdef Matrix left, right
+        cdef Multiply work
+        cdef Py_ssize_t m, n, k, i
+        cdef int members
+        if not (_is_matrix(a, &left, False) and _is_matrix(b, &right, False) and left.itemsize == right.itemsize):
+            a = _input("a", a)
+            b = _input("b", b, a)
+            if not (_is_matrix(a, &left, False) and _is_matrix(b, &right, False)):
+                raise ValueError(f"{self.name} takes two matrices, got shapes {a.shape} and {b.shape}")
+        k, m = (left.rows, left.columns) if self.a_turned else (left.columns, left.rows)
+        n = right.rows if self.b_turned else right.columns
+        if k != (right.columns if self.b_turned else right.rows):
             raise ValueError(f"{self.name}: shapes {a.shape} and {b.shape} do not fit together")
+        work.bias = NULL
         if bias is not None:
             if self.a_turned or self.b_turned:
                 raise ValueError(f"{self.name} takes no bias; only matmul does")
             bias = _input("bias", bias, a, (n,))
-        c = _output("out", out, (m, n), a.dtype)
-        a_rows, itemsize = a.shape[0], a.itemsize
-        cdef char* start = <char*>address(a)
-        cdef Py_ssize_t a_width = a.shape[1], b_width = b.shape[1]
-        cdef void* b_at = address(b)
-        cdef void* c_at = address(c, True)
-        cdef void* bias_at = address(bias) if bias is not None else NULL
-        rows = <void**>malloc(max(1, a_rows) * sizeof(void*))
-        workspace = malloc(panel_elements(k) * itemsize)
-        if rows == NULL or workspace == NULL:
-            free(rows)
-            free(workspace)
+            work.bias = <char*>address(bias)
+        if out is None:
+            out = np.empty((m, n), a.dtype)
+        if not _is_matrix(out, &work.c, True) or work.c.itemsize != left.itemsize or work.c.rows != m \
+                or work.c.columns != n:
+            _in_place("out", out, (m, n), a.dtype)
+        work.rows32, work.rows64, work.a_turned, work.b_turned = self.rows32, self.rows64, self.a_turned, self.b_turned
+        work.b, work.k = right, k
+        members = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, max(m, n) / 48.0))
+        work.workspace_bytes = panel_elements(k) * left.itemsize
+        work.a = <char**>malloc(left.rows * sizeof(char*) + members * work.workspace_bytes)
+        if work.a == NULL:
+            dismiss(members)
             raise MemoryError(f"{self.name}: no memory for a workspace of depth {k}")
-        cdef bint single = a.dtype == np.float32
+        work.workspace = <char*>(work.a + left.rows)
         with nogil:
-            for i in range(a_rows):
-                rows[i] = start + i * a_width * itemsize
-            if single:
-                self.rows32(<const float* const*>rows, 0, <const float*>b_at, b_width, <const float*>bias_at,
-                            <float*>c_at, n, m, n, k, <float*>workspace)
-            else:
-                self.rows64(<const double* const*>rows, 0, <const double*>b_at, b_width, <const double*>bias_at,
-                            <double*>c_at, n, m, n, k, <double*>workspace)
-            free(rows)
-            free(workspace)
-        return c
+            for i in range(left.rows):
+                work.a[i] = left.at + i * left.columns * left.itemsize
+            run(multiply_member, &work, members)
+            free(work.a)
+        dismiss(members)
+        return out

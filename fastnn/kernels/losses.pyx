@@ -8,11 +8,14 @@ d       (rows, units) or NULL: scale * weight * gradient, by z for the fused los
 return  the sum over rows of weight * value; NaN when a class number is not one of 0 .. units - 1
 
 A row's value is the mean over its units (regression, binary) or the sum over its classes (categorical), as in Keras.
+A row's slopes depend on nothing but the row; the sum is taken in an order that depends on rows and units alone.
 """
 
 cimport libc.math as libc
 
+cimport fastnn.kernels.elements as elements
 cimport fastnn.kernels.maths as maths
+cimport fastnn.kernels.sums as sums
 from fastnn.kernels.kernel cimport LossKernel, PenaltyKernel
 from fastnn.kernels.types cimport real
 
@@ -40,152 +43,120 @@ cdef inline Py_ssize_t class_of(real label, Py_ssize_t units) noexcept nogil:
 
 
 cdef inline Py_ssize_t argmax(const real* a, Py_ssize_t n) noexcept nogil:
+    """The first of the largest; any number where there is a NaN."""
     cdef Py_ssize_t j, best = 0
-    for j in range(1, n):
-        if a[j] > a[best]:
-            best = j
-    return best
+    cdef real top
+    cdef int first = <int>n
+    if n < sums.LANES:
+        for j in range(1, n):
+            best = j if a[j] > a[best] else best
+        return best
+    # The smallest place may be looked for in any order, so the compiler makes it vectors.
+    top = sums.largest(a, n)
+    for j in range(n):
+        first = min(first, <int>(j if a[j] == top else n))
+    return first
+
+
+cdef inline void weigh(
+        const real* a, real* d, const real* weight, Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    """d = scale * weight * a. Rows of weight 0 become 0, whatever they hold."""
+    cdef Py_ssize_t row, i
+    cdef real factor
+    if weight == NULL:
+        factor = <real>scale
+        for i in range(rows * units):
+            d[i] = factor * a[i]
+        return
+    for row in range(rows):
+        if weight[row] == 0:
+            clear(d + row * units, units)
+        else:
+            factor = <real>(scale * weight[row])
+            for i in range(row * units, (row + 1) * units):
+                d[i] = factor * a[i]
+
+
+cdef double rows_of_elements(
+        elements.Element which, const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    """Whole rows, or pieces of one row, in chunks."""
+    cdef Py_ssize_t row = 0, start = 0, n, taken, i, at
+    cdef double total = 0, w
+    cdef real values[elements.CHUNK]
+    while row < rows:
+        taken = min(rows - row, max(<Py_ssize_t>1, elements.CHUNK // units if units else elements.CHUNK))
+        n = min(taken * units - start, <Py_ssize_t>elements.CHUNK)
+        at = row * units + start
+        elements.values_and_slopes(
+            which, z + at, a + at, y + at, d + at if d != NULL else NULL, values, n, p, scale / units, EPSILON)
+        if weight == NULL:
+            total += sums.sum_of(values, n)
+        else:
+            for i in range(taken):
+                w = weight[row + i]
+                if w != 0:
+                    total += w * sums.sum_of(values + i * units, min(n, units))
+            if d != NULL:
+                weigh(d + at, d + at, weight + row, taken, min(n, units), 1)
+        start += n
+        if start >= taken * units:
+            row += taken
+            start = 0
+    return total / units if units else 0
 
 
 cdef double mean_squared_error_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row, j
-    cdef double total = 0, w
-    cdef real error, factor, value
-    for row in range(rows):
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
-        else:
-            value = 0
-            for j in range(units):
-                error = a[j] - y[j]
-                value += error * error
-            if d != NULL:
-                factor = <real>(2 * scale * w / units)
-                for j in range(units):
-                    d[j] = factor * (a[j] - y[j])
-            total += w * value / units
-        a = a + units
-        y = y + units
-        d = d + units if d != NULL else NULL
-    return total
+    return rows_of_elements(elements.SQUARED_ERROR, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double mean_absolute_error_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row, j
-    cdef double total = 0, w
-    cdef real error, factor, value
-    for row in range(rows):
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
-        else:
-            value = 0
-            for j in range(units):
-                value += maths.absolute(a[j] - y[j])
-            if d != NULL:
-                factor = <real>(scale * w / units)
-                for j in range(units):
-                    error = a[j] - y[j]
-                    d[j] = factor * <real>((error > 0) - (error < 0))
-            total += w * value / units
-        a = a + units
-        y = y + units
-        d = d + units if d != NULL else NULL
-    return total
+    return rows_of_elements(elements.ABSOLUTE_ERROR, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double huber_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row, j
-    cdef double total = 0, w
-    cdef real error, inside, factor, value
-    cdef real delta = <real>p[0]
-    for row in range(rows):
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
-        else:
-            value = 0
-            factor = <real>(scale * w / units)
-            for j in range(units):
-                error = a[j] - y[j]
-                inside = delta if error > delta else error
-                inside = -delta if inside < -delta else inside
-                # 0.5 e^2 inside, delta (|e| - 0.5 delta) outside: the same product
-                value += inside * (error - <real>0.5 * inside)
-                if d != NULL:
-                    d[j] = factor * inside
-            total += w * value / units
-        a = a + units
-        y = y + units
-        d = d + units if d != NULL else NULL
-    return total
+    return rows_of_elements(elements.HUBER, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double binary_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row, j
-    cdef double total = 0, w
-    cdef real q, target, factor, value
-    cdef real low = <real>EPSILON, high = <real>(1 - EPSILON), smoothing = <real>p[0]
-    for row in range(rows):
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
-        else:
-            value = 0
-            factor = <real>(scale * w / units)
-            for j in range(units):
-                target = y[j] * (<real>1 - smoothing) + <real>0.5 * smoothing
-                q = low if a[j] < low else a[j]
-                q = high if q > high else q
-                value -= target * maths.log(q) + (<real>1 - target) * maths.log(<real>1 - q)
-                if d != NULL:
-                    d[j] = factor * ((q - target) / (q * (<real>1 - q)) if q == a[j] else 0)
-            total += w * value / units
-        a = a + units
-        y = y + units
-        d = d + units if d != NULL else NULL
-    return total
+    return rows_of_elements(elements.BINARY, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double sigmoid_binary_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row, j
-    cdef double total = 0, w
-    cdef real x, target, factor, value
-    cdef real smoothing = <real>p[0]
-    cdef real edge = <real>3e38                                     # an infinite logit times 0 must not be NaN
-    for row in range(rows):
-        for j in range(units):
-            a[j] = maths.sigmoid(z[j])
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
-        else:
-            value = 0
-            factor = <real>(scale * w / units)
-            for j in range(units):
-                target = y[j] * (<real>1 - smoothing) + <real>0.5 * smoothing
-                x = edge if z[j] > edge else z[j]
-                x = -edge if x < -edge else x
-                # softplus(x) - x * target, with the large terms cancelled by hand
-                value += (-x * target if x < 0 else x * (<real>1 - target)) + maths.softplus(-maths.absolute(x))
-                if d != NULL:
-                    d[j] = factor * (a[j] - target)
-            total += w * value / units
-        z = z + units
-        a = a + units
-        y = y + units
-        d = d + units if d != NULL else NULL
+    return rows_of_elements(elements.SIGMOID_BINARY, z, a, y, weight, d, p, rows, units, scale)
+
+
+cdef inline real clipped_entropy(
+        const real* a, const real* y, real norm, real keep, real spread, Py_ssize_t n, real* inside) noexcept nogil:
+    """-sum over classes of t log q, t = keep y + spread, q = norm * a in its clip; inside: sum of t not at the clip."""
+    cdef real values[elements.CHUNK]
+    cdef real within[elements.CHUNK]
+    cdef real target, q, clipped, total = 0
+    cdef real low = <real>EPSILON, high = <real>(1 - EPSILON)
+    cdef Py_ssize_t j, m
+    inside[0] = 0
+    while n > 0:
+        m = min(n, <Py_ssize_t>elements.CHUNK)
+        for j in range(m):
+            target = y[j] * keep + spread
+            q = a[j] * norm
+            clipped = low if q < low else q
+            clipped = high if clipped > high else clipped
+            values[j] = target * maths.log(clipped)
+            within[j] = target if clipped == q else 0
+        total -= sums.sum_of(values, m)
+        inside[0] += sums.sum_of(within, m)
+        a, y, n = a + m, y + m, n - m
     return total
 
 
@@ -194,7 +165,7 @@ cdef double categorical_crossentropy_rows(
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
     cdef Py_ssize_t row, j
     cdef double total = 0, w
-    cdef real q, target, norm, factor, value, inside
+    cdef real q, target, norm, factor, inside
     cdef real low = <real>EPSILON, high = <real>(1 - EPSILON)
     cdef real keep = <real>(1 - p[0]), spread = <real>(p[0] / units) if units else 0
     for row in range(rows):
@@ -202,61 +173,64 @@ cdef double categorical_crossentropy_rows(
         if w == 0:
             clear(d, units)
         else:
-            norm = <real>1 / maths.sum_of(a, units)
-            value = 0
-            inside = 0
-            factor = <real>(scale * w)
-            for j in range(units):
-                target = y[j] * keep + spread
-                q = a[j] * norm
-                # Outside the clip the value is constant, and so its slope is 0.
-                if q < low:
-                    value -= target * maths.log(low)
-                elif q > high:
-                    value -= target * maths.log(high)
-                else:
-                    value -= target * maths.log(q)
-                    inside += target
+            norm = <real>1 / sums.sum_of(a, units)
+            total += w * clipped_entropy(a, y, norm, keep, spread, units, &inside)
             if d != NULL:
+                factor = <real>(scale * w) * norm
                 for j in range(units):
                     target = y[j] * keep + spread
                     q = a[j] * norm
-                    d[j] = factor * norm * (inside - (target / q if q >= low and q <= high else 0))
-            total += w * value
+                    # Outside the clip the value is constant, and so its slope is 0.
+                    d[j] = factor * (inside - (target / q if q >= low and q <= high else 0))
         a = a + units
         y = y + units
         d = d + units if d != NULL else NULL
     return total
 
 
+cdef inline real cross_entropy(
+        const real* z, const real* y, real log_total, real keep, real spread, Py_ssize_t n) noexcept nogil:
+    """Sum over classes of t (log_total - z), t = keep y + spread; a class of t = 0 adds nothing, were z infinite."""
+    cdef real values[elements.CHUNK]
+    cdef real target, total = 0
+    cdef Py_ssize_t j, m
+    while n > 0:
+        m = min(n, <Py_ssize_t>elements.CHUNK)
+        for j in range(m):
+            target = y[j] * keep + spread
+            values[j] = target * (log_total - z[j]) if target != 0 else <real>0
+        total += sums.sum_of(values, m)
+        z, y, n = z + m, y + m, n - m
+    return total
+
+
 cdef double softmax_categorical_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row, j
+    cdef Py_ssize_t first = 0, taken, row, i, at
     cdef double total = 0, w
-    cdef real target, log_total, mass, factor, value
+    cdef real mass, factor
     cdef real keep = <real>(1 - p[0]), spread = <real>(p[0] / units) if units else 0
-    for row in range(rows):
-        log_total = maths.softmax_row(z, a, units)
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
-        else:
-            value = 0
-            mass = 0
-            factor = <real>(scale * w)
-            for j in range(units):
-                target = y[j] * keep + spread
-                mass += target
-                value += target * (log_total - z[j]) if target != 0 else 0
+    cdef real tops[sums.LANES]
+    cdef real totals[sums.LANES]
+    while first < rows:
+        at = first * units
+        taken = sums.softmax_rows(z + at, a + at, tops, totals, rows - first, units)
+        for i in range(taken):
+            tops[i] = sums.log_of_sum(tops[i], totals[i])
+        for row in range(first, first + taken):
+            at = row * units
+            w = weight_of(weight, row)
+            if w == 0:
+                clear(d + at if d != NULL else NULL, units)
+                continue
+            total += w * cross_entropy(z + at, y + at, tops[row - first], keep, spread, units)
             if d != NULL:
-                for j in range(units):
-                    d[j] = factor * (a[j] * mass - (y[j] * keep + spread))
-            total += w * value
-        z = z + units
-        a = a + units
-        y = y + units
-        d = d + units if d != NULL else NULL
+                factor = <real>(scale * w)
+                mass = keep * sums.sum_of(y + at, units) + spread * units
+                for i in range(at, at + units):
+                    d[i] = factor * (a[i] * mass - (y[i] * keep + spread))
+        first += taken
     return total
 
 
@@ -274,7 +248,7 @@ cdef double sparse_categorical_crossentropy_rows(
             label = class_of(y[row], units)
             if label < 0:
                 return libc.NAN
-            norm = <real>1 / maths.sum_of(a, units)
+            norm = <real>1 / sums.sum_of(a, units)
             q = a[label] * norm
             q = low if q < low else q
             q = high if q > high else q
@@ -292,27 +266,27 @@ cdef double sparse_categorical_crossentropy_rows(
 cdef double softmax_sparse_categorical_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row, j, label
+    cdef Py_ssize_t first = 0, taken, row, i, at, label
     cdef double total = 0, w
-    cdef real log_total, factor
-    for row in range(rows):
-        log_total = maths.softmax_row(z, a, units)
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
-        else:
-            label = class_of(y[row], units)
-            if label < 0:
-                return libc.NAN
-            total += w * (log_total - z[label])
-            if d != NULL:
-                factor = <real>(scale * w)
-                for j in range(units):
-                    d[j] = factor * a[j]
-                d[label] -= factor
-        z = z + units
-        a = a + units
-        d = d + units if d != NULL else NULL
+    cdef real tops[sums.LANES]
+    cdef real totals[sums.LANES]
+    while first < rows:
+        at = first * units
+        taken = sums.softmax_rows(z + at, a + at, tops, totals, rows - first, units)
+        for i in range(taken):
+            tops[i] = sums.log_of_sum(tops[i], totals[i])
+        if d != NULL:
+            weigh(a + at, d + at, weight + first if weight != NULL else NULL, taken, units, scale)
+        for row in range(first, first + taken):
+            w = weight_of(weight, row)
+            if w != 0:
+                label = class_of(y[row], units)
+                if label < 0:
+                    return libc.NAN
+                total += w * (tops[row - first] - z[row * units + label])
+                if d != NULL:
+                    d[row * units + label] -= <real>(scale * w)
+        first += taken
     return total
 
 
@@ -321,16 +295,7 @@ cdef double softmax_sparse_categorical_crossentropy_rows(
 cdef double binary_accuracy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row, j, hits
-    cdef double total = 0
-    for row in range(rows):
-        hits = 0
-        for j in range(units):
-            hits += (<real>1 if a[j] > p[0] else <real>0) == y[j]
-        total += weight_of(weight, row) * hits / units
-        a = a + units
-        y = y + units
-    return total
+    return rows_of_elements[real](elements.BINARY_HIT, z, a, y, weight, NULL, p, rows, units, scale)
 
 
 cdef double categorical_accuracy_rows(
@@ -339,9 +304,7 @@ cdef double categorical_accuracy_rows(
     cdef Py_ssize_t row
     cdef double total = 0
     for row in range(rows):
-        total += weight_of(weight, row) * (argmax(a, units) == argmax(y, units))
-        a = a + units
-        y = y + units
+        total += weight_of(weight, row) * (argmax(a + row * units, units) == argmax(y + row * units, units))
     return total
 
 
@@ -351,8 +314,7 @@ cdef double sparse_categorical_accuracy_rows(
     cdef Py_ssize_t row
     cdef double total = 0
     for row in range(rows):
-        total += weight_of(weight, row) * (argmax(a, units) == y[row])
-        a = a + units
+        total += weight_of(weight, row) * (argmax(a + row * units, units) == y[row])
     return total
 
 
@@ -361,8 +323,8 @@ cdef double l1_l2_penalty(const real* w, real* g, Py_ssize_t n, double l1, doubl
     cdef Py_ssize_t i
     cdef real first = <real>l1, second = <real>(2 * l2)
     for i in range(n):
-        g[i] = g[i] + first * <real>((w[i] > 0) - (w[i] < 0)) + second * w[i]
-    return l1 * maths.sum_of_absolutes(w, n) + l2 * maths.dot(w, w, n)
+        g[i] = g[i] + (second * w[i] + (first if w[i] > 0 else (-first if w[i] < 0 else <real>0)))
+    return l1 * sums.sum_of_absolutes(w, n) + l2 * sums.dot(w, w, n)
 
 
 mean_squared_error = LossKernel.make(

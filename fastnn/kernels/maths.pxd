@@ -4,8 +4,9 @@
 # float64: the C library's; it serves gradient tests, where right matters and speed does not.
 #
 # (a) A selection is written so that a NaN fails the test and passes through: `c if x > c else x`, never the
-#     other way round.
-# (b) Adding and subtracting ROUND leaves the nearest whole number in the low bits (Cody and Waite 1980).
+#     other way round. `capped` is cheaper, and loses it: for where it comes back by another way.
+# (b) Adding and subtracting ROUND leaves the nearest whole number n in the low bits (Cody and Waite 1980). With
+#     ROUND + 127 they hold n + 127, which 23 places further up is 2^n.
 # (c) The coefficients were fitted here by weighted least squares (Lawson's iteration); the largest relative error
 #     of each polynomial, before rounding, stands beside it. tests/exhaustive_maths.py measures the whole, over all
 #     floats; its result stands in each docstring.
@@ -36,9 +37,16 @@ cdef extern from *:
     const float LN2_LOW "FASTNN_LN2_LOW"
 
 
-cdef inline float power_of_two(int32_t n) noexcept nogil:
-    """Any n is allowed: for a NaN the functions below ask for powers that are none, and do not use them."""
-    return float_of(<int32_t>(<uint32_t>(n + 127) << 23))
+cdef extern from *:
+    """
+    #define FASTNN_SHIFTED 18446744073709551616.0   /* 2^64 */
+    """
+    const double SHIFTED "FASTNN_SHIFTED"
+
+
+cdef inline float power_of_two(int32_t exponent) noexcept nogil:
+    """2^(n - 127), n the low bits of `exponent`. Any is allowed: what is out of range is not used."""
+    return float_of(<int32_t>(<uint32_t>exponent << 23))
 
 
 cdef inline float expm1_reduced(float r) noexcept nogil:
@@ -54,26 +62,31 @@ cdef inline float expm1_reduced(float r) noexcept nogil:
 
 cdef inline float exp32(float x) noexcept nogil:
     """e^x; at most 0.99 ulp (subnormal results too)."""
-    cdef float n
-    cdef int32_t power, half
-    x = <float>89.0 if x > <float>89.0 else x
-    x = <float>-104.0 if x < <float>-104.0 else x
-    n = x * LOG2E + ROUND
-    power = bits_of(n) - bits_of(ROUND)
-    n = n - ROUND
     # Two halves of the power: 2^128 and 2^-150 are not floats, their roots are.
-    half = power >> 1
-    x = (x - n * LN2_HIGH) - n * LN2_LOW
-    return (<float>1 + expm1_reduced(x)) * power_of_two(half) * power_of_two(power - half)
+    cdef float n = x * LOG2E + (ROUND + <float>254)
+    cdef int32_t half = bits_of(x * (<float>0.5 * LOG2E) + (ROUND + <float>127))
+    cdef int32_t rest = <int32_t>(<uint32_t>bits_of(n) - <uint32_t>half)
+    cdef float r
+    n = n - (ROUND + <float>254)
+    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    r = (<float>1 + expm1_reduced(r)) * power_of_two(half) * power_of_two(rest)
+    r = <float>0 if x < <float>-104.0 else r
+    return <float>libc.INFINITY if x > <float>89.0 else r
+
+
+cdef inline float shifted_exp32(float x) noexcept nogil:
+    """2^64 e^x for -120 <= x <= 0: the factor keeps it from being subnormal before it has to be."""
+    cdef float n = x * LOG2E + (ROUND + <float>191)
+    cdef float power = power_of_two(bits_of(n))
+    n = n - (ROUND + <float>191)
+    return (<float>1 + expm1_reduced((x - n * LN2_HIGH) - n * LN2_LOW)) * power
 
 
 cdef inline float scaled_expm1(float x, float* scale) noexcept nogil:
-    """scale * (e^r - 1), where x = n ln(2) + r and scale = 2^n, for x <= 0: all of e^x - 1 but for scale - 1."""
-    cdef float n
-    x = <float>-30.0 if x < <float>-30.0 else x
-    n = x * LOG2E + ROUND
-    scale[0] = power_of_two(bits_of(n) - bits_of(ROUND))
-    n = n - ROUND
+    """scale * (e^r - 1), where x = n ln(2) + r and scale = 2^n, for -80 <= x <= 0: e^x - 1 but for scale - 1."""
+    cdef float n = x * LOG2E + (ROUND + <float>127)
+    scale[0] = power_of_two(bits_of(n))
+    n = n - (ROUND + <float>127)
     return scale[0] * expm1_reduced((x - n * LN2_HIGH) - n * LN2_LOW)
 
 
@@ -81,7 +94,8 @@ cdef inline float expm1_negative32(float x) noexcept nogil:
     """e^x - 1 for x <= 0; at most 0.88 ulp."""
     cdef float scale
     cdef float t = scaled_expm1(x, &scale)
-    return t + (scale - <float>1)
+    t = t + (scale - <float>1)
+    return <float>-1 if x < <float>-30.0 else t
 
 
 cdef inline float log32(float x) noexcept nogil:
@@ -111,8 +125,10 @@ cdef inline float log32(float x) noexcept nogil:
 cdef inline float tanh32(float x) noexcept nogil:
     """tanh(x) = (1 - e) / (1 + e), e = exp(-2|x|); at most 1.95 ulp. 1 + e taken from e - 1 would be rounded twice."""
     cdef float scale
-    cdef float t = scaled_expm1(<float>-2 * libc.fabsf(x), &scale)
-    return libc.copysignf((t + (scale - <float>1)) / (t + (scale + <float>1)), x)
+    cdef float y = libc.fabsf(x)
+    cdef float t = scaled_expm1(<float>-2 * y, &scale)
+    t = (t + (scale - <float>1)) / (t + (scale + <float>1))
+    return libc.copysignf(<float>-1 if y > <float>15.0 else t, x)
 
 
 cdef inline real exp(real x) noexcept nogil:
@@ -157,26 +173,83 @@ cdef inline real square_root(real x) noexcept nogil:
         return libc.sqrt(x)
 
 
+cdef inline real capped(real y, double most) noexcept nogil:
+    """The smaller of y >= 0 and `most`, and `most` where y is NaN: such floats are in the order of their bits."""
+    cdef float limit
+    if real is float:
+        limit = <float>most
+        return float_of(min(bits_of(y), bits_of(limit)))
+    else:
+        return y if y < most else most
+
+
+cdef inline real far(real x) noexcept nogil:
+    """|x|, but no further out than where e^-|x| is 0."""
+    if real is float:
+        return capped(libc.fabsf(x), 104.0)
+    else:
+        return capped(libc.fabs(x), 746.0)
+
+
+cdef inline real ramp(real x) noexcept nogil:
+    """max(x, 0)."""
+    return <real>0 if x < 0 else x
+
+
+cdef inline real shifted_exp(real x) noexcept nogil:
+    if real is float:
+        return shifted_exp32(x)
+    else:
+        return libc.exp(x) * SHIFTED
+
+
+cdef inline real sigmoid_tail(real y) noexcept nogil:
+    """sigmoid(-y) = e / (1 + e), e = exp(-y), for 0 <= y <= 120."""
+    cdef real e = shifted_exp(-y)
+    return e / (<real>SHIFTED + e)
+
+
 cdef inline real sigmoid(real x) noexcept nogil:
     """1 / (1 + e^-x), from e^-|x| so that neither tail loses its digits; at most 2.41 ulp."""
-    cdef real e = exp(-absolute(x))
-    return (e if x < 0 else <real>1) / (<real>1 + e)
+    cdef real e = shifted_exp(-far(x))
+    cdef real value = (e if x < 0 else <real>SHIFTED) / (<real>SHIFTED + e)
+    return value if x == x else <real>libc.NAN
+
+
+cdef inline real softplus_tail(real y) noexcept nogil:
+    """log(1 + e^-y) for 0 <= y <= 120; relative error of the polynomial 5.1e-9."""
+    cdef real u, q
+    if real is double:
+        return libc.log1p(libc.exp(-y))
+    else:
+        u = shifted_exp(-y) * <float>(1 / SHIFTED)
+        q = <float>-3.31846718e-3
+        q = q * u + <float>2.02045627e-2
+        q = q * u - <float>5.76644056e-2
+        q = q * u + <float>1.06805511e-1
+        q = q * u - <float>1.53553948e-1
+        q = q * u + <float>1.96953997e-1
+        q = q * u - <float>2.49585867e-1
+        q = q * u + <float>3.33305120e-1
+        q = q * u - <float>4.99999315e-1
+        return u + u * u * q
 
 
 cdef inline real softplus(real x) noexcept nogil:
-    """log(1 + e^x) = max(x, 0) + log1p(e^-|x|); log1p by Kahan's u * log(1 + u) / ((1 + u) - 1); at most 2.6 ulp."""
-    cdef real u = exp(-absolute(x))
-    cdef real w = <real>1 + u
-    cdef real divisor = <real>1 if w == 1 else w - <real>1
-    cdef real tail = u * ((<real>1 if w == 1 else log(w)) / divisor)
-    return (<real>0 if x < 0 else x) + tail
+    """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|); at most 2.6 ulp."""
+    return ramp(x) + softplus_tail(far(x))
+
+
+cdef inline real normal_density(real y) noexcept nogil:
+    """e^(-y^2 / 2) for 0 <= y <= 15."""
+    return shifted_exp(<real>-0.5 * y * y) * <real>(1 / SHIFTED)
 
 
 cdef inline real normal_tail(real y, real density) noexcept nogil:
-    """P(N > y) for 0 <= y <= 15, given density = exp(-y^2 / 2).
+    """P(N > y) for 0 <= y <= 15, given density = e^(-y^2 / 2).
 
-    float32: relative error of the polynomial 2e-7. With exp(-0.5 * y * y) as the density at most 68 ulp (4.1e-6), far
-    out, where the rounding of y * y tells.
+    float32: relative error of the polynomial 2e-7. With normal_density(y) at most 68 ulp (4.1e-6), far out, where
+    the rounding of y * y tells.
     """
     cdef real u, q
     if real is double:
@@ -193,110 +266,3 @@ cdef inline real normal_tail(real y, real density) noexcept nogil:
         q = q * u + <float>1.07537270e-1
         q = q * u + <float>1.07721001e-1
         return density * (q * u)
-
-
-# Sums run in LANES partial sums, always the same ones, so that the compiler may use vectors and the result does
-# not depend on which it chose.
-cdef enum:
-    LANES = 16
-
-
-cdef inline real dot(const real* a, const real* b, Py_ssize_t n) noexcept nogil:
-    """Sum of a[i] * b[i]."""
-    cdef real lanes[LANES]
-    cdef Py_ssize_t i = 0
-    cdef int lane
-    cdef real total = 0
-    if n >= LANES:
-        for lane in range(LANES):
-            lanes[lane] = 0
-        while i + LANES <= n:
-            for lane in range(LANES):
-                lanes[lane] += a[i + lane] * b[i + lane]
-            i += LANES
-        for lane in range(LANES):
-            total += lanes[lane]
-    while i < n:
-        total += a[i] * b[i]
-        i += 1
-    return total
-
-
-cdef inline real sum_of(const real* a, Py_ssize_t n) noexcept nogil:
-    """Sum of a[i]."""
-    cdef real lanes[LANES]
-    cdef Py_ssize_t i = 0
-    cdef int lane
-    cdef real total = 0
-    if n >= LANES:
-        for lane in range(LANES):
-            lanes[lane] = 0
-        while i + LANES <= n:
-            for lane in range(LANES):
-                lanes[lane] += a[i + lane]
-            i += LANES
-        for lane in range(LANES):
-            total += lanes[lane]
-    while i < n:
-        total += a[i]
-        i += 1
-    return total
-
-
-cdef inline real sum_of_absolutes(const real* a, Py_ssize_t n) noexcept nogil:
-    """Sum of |a[i]|."""
-    cdef real lanes[LANES]
-    cdef Py_ssize_t i = 0
-    cdef int lane
-    cdef real total = 0
-    if n >= LANES:
-        for lane in range(LANES):
-            lanes[lane] = 0
-        while i + LANES <= n:
-            for lane in range(LANES):
-                lanes[lane] += absolute(a[i + lane])
-            i += LANES
-        for lane in range(LANES):
-            total += lanes[lane]
-    while i < n:
-        total += absolute(a[i])
-        i += 1
-    return total
-
-
-cdef inline real largest(const real* a, Py_ssize_t n) noexcept nogil:
-    """Largest a[i] (n >= 1), NaNs passed over."""
-    cdef real lanes[LANES]
-    cdef Py_ssize_t i = 0
-    cdef int lane
-    cdef real top = a[0]
-    if n >= LANES:
-        for lane in range(LANES):
-            lanes[lane] = a[lane]
-        i = LANES
-        while i + LANES <= n:
-            for lane in range(LANES):
-                lanes[lane] = a[i + lane] if a[i + lane] > lanes[lane] else lanes[lane]
-            i += LANES
-        for lane in range(LANES):
-            top = lanes[lane] if lanes[lane] > top else top
-    while i < n:
-        top = a[i] if a[i] > top else top
-        i += 1
-    return top
-
-
-cdef inline real softmax_row(const real* z, real* a, Py_ssize_t n) noexcept nogil:
-    """a = softmax(z) of one row; returns log of the sum of e^z."""
-    cdef Py_ssize_t j
-    cdef real top, total, scale
-    if n == 0:
-        return 0
-    top = largest(z, n)
-    for j in range(n):
-        a[j] = exp(z[j] - top)
-    total = sum_of(a, n)
-    scale = <real>1 / total
-    for j in range(n):
-        a[j] = a[j] * scale
-    return top + log(total)

@@ -47,7 +47,7 @@ cdef void softplus_values(const real* x, real* a, Py_ssize_t n) noexcept nogil:
 cdef void normal_tail_values(const real* x, real* a, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        a[i] = maths.normal_tail(x[i], maths.exp(<real>-0.5 * x[i] * x[i]))
+        a[i] = maths.normal_tail(x[i], maths.normal_density(x[i]))
 
 
 exp = MathKernel.make("exp", exp_values[float], exp_values[double])

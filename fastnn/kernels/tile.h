@@ -17,6 +17,9 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define FASTNN_INLINE static inline __attribute__((always_inline))
 #define FASTNN_UNROLL _Pragma("GCC unroll 16")
+#define FASTNN_FETCH(address) __builtin_prefetch(address, 1)
+/* Keeps gcc from holding address + 4, address + 8, ... in registers of their own. */
+#define FASTNN_OPAQUE(address) __asm__("" : "+r"(address))
 #if defined(__AVX512F__)
 #define FASTNN_VECTOR_BYTES 64
 #elif defined(__AVX__)
@@ -27,6 +30,8 @@
 #else                                   /* a compiler without vector types: a vector of one */
 #define FASTNN_INLINE static __forceinline
 #define FASTNN_UNROLL
+#define FASTNN_FETCH(address) (void)(address)
+#define FASTNN_OPAQUE(address)
 #endif
 
 #if defined(__AVX__)
@@ -40,7 +45,7 @@
 #else
 #define FASTNN_TILE_ROWS 6
 #endif
-enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8 };
+enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8, FAR_DEPTH = 128 };
 
 /* out[k][j] = b[j][k] for columns j and depth k: floats four by four in registers, the rest one by one. */
 static void turn_double(const double *b, ptrdiff_t stride, int columns, ptrdiff_t depth, double *out) {
@@ -50,26 +55,35 @@ static void turn_double(const double *b, ptrdiff_t stride, int columns, ptrdiff_
         for (j = 0; j < columns; j++) out[k * columns + j] = b[j * stride + k];
 }
 
+#if defined(FASTNN_VECTOR_BYTES) && (!defined(__GNUC__) || defined(__clang__) || __GNUC__ >= 12)
+#define FASTNN_QUADS
+typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* Four columns, four steps of depth. */
+FASTNN_INLINE void turn_quad(const float *b, ptrdiff_t stride, float *out, int columns) {
+    const quad r0 = *(const quad *)b, r1 = *(const quad *)(b + stride);
+    const quad r2 = *(const quad *)(b + 2 * stride), r3 = *(const quad *)(b + 3 * stride);
+    const quad a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), c = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+    const quad e = __builtin_shufflevector(r0, r1, 2, 6, 3, 7), g = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+    *(quad *)out = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+    *(quad *)(out + columns) = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+    *(quad *)(out + 2 * columns) = __builtin_shufflevector(e, g, 0, 1, 4, 5);
+    *(quad *)(out + 3 * columns) = __builtin_shufflevector(e, g, 2, 3, 6, 7);
+}
+#endif
+
 static void turn_float(const float *b, ptrdiff_t stride, int columns, ptrdiff_t depth, float *out) {
     ptrdiff_t k = 0, at;
     int j;
-#if defined(FASTNN_VECTOR_BYTES) && (!defined(__GNUC__) || defined(__clang__) || __GNUC__ >= 12)
-    typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
-    for (; k + 4 <= depth; k += 4) {
+#ifdef FASTNN_QUADS
+    /* A cache line of each row at a time: rows that lie a power of two apart push one another out. */
+    for (; k + 16 <= depth; k += 16) {
         for (j = 0; j + 4 <= columns; j += 4) {
-            const float *from = b + j * stride + k;
-            float *to = out + k * columns + j;
-            const quad r0 = *(const quad *)from, r1 = *(const quad *)(from + stride);
-            const quad r2 = *(const quad *)(from + 2 * stride), r3 = *(const quad *)(from + 3 * stride);
-            const quad a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), c = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
-            const quad e = __builtin_shufflevector(r0, r1, 2, 6, 3, 7), g = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
-            *(quad *)to = __builtin_shufflevector(a, c, 0, 1, 4, 5);
-            *(quad *)(to + columns) = __builtin_shufflevector(a, c, 2, 3, 6, 7);
-            *(quad *)(to + 2 * columns) = __builtin_shufflevector(e, g, 0, 1, 4, 5);
-            *(quad *)(to + 3 * columns) = __builtin_shufflevector(e, g, 2, 3, 6, 7);
+            FASTNN_UNROLL
+            for (at = k; at < k + 16; at += 4) turn_quad(b + j * stride + at, stride, out + at * columns + j, columns);
         }
         for (; j < columns; j++)
-            for (at = k; at < k + 4; at++) out[at * columns + j] = b[j * stride + at];
+            for (at = k; at < k + 16; at++) out[at * columns + j] = b[j * stride + at];
     }
 #endif
     for (; k < depth; k++)

@@ -75,9 +75,17 @@ FASTNN_INLINE void NAME(tile)(
             else acc[i][v] = NAME(load)(from);
         }
     }
+    if (depth >= FAR_DEPTH) {
+        FASTNN_UNROLL
+        for (i = 0; i < rows; i++) {
+            FASTNN_UNROLL
+            for (v = 0; v < vectors; v++) FASTNN_FETCH(c + (rows + i) * c_stride + v * NAME(LANES));
+        }
+    }
     for (k = 0; k < depth; k++) {
         NAME(vector) panel[ROW_VECTORS];
         const REAL *column = by_column ? a[k] + first : NULL;
+        FASTNN_OPAQUE(column);
         FASTNN_UNROLL
         for (v = 0; v < vectors; v++)
             panel[v] = part && v == vectors - 1 ? NAME(load_part)(b + v * NAME(LANES), part)
@@ -147,6 +155,96 @@ static void NAME(tile_one_row)(const REAL *const *a, const REAL *b, ptrdiff_t b_
                                ptrdiff_t depth, int vectors) {
     if (vectors == 8) NAME(tile)(1, 8, 0, 0, a, 0, b, b_stride, init, 0, c, 0, depth);
     else NAME(tile)(1, 4, 0, 0, a, 0, b, b_stride, init, 0, c, 0, depth);
+}
+
+/* out[k][j] = b[k][j] for a panel's columns j. */
+static void NAME(copy_panel)(const REAL *b, ptrdiff_t stride, int columns, ptrdiff_t depth, REAL *out) {
+    ptrdiff_t k;
+    if (columns == 2 * NAME(LANES)) {
+        for (k = 0; k < depth; k++, b += stride, out += columns) {
+            NAME(store)(out, NAME(load)(b));
+            NAME(store)(out + NAME(LANES), NAME(load)(b + NAME(LANES)));
+        }
+    } else
+        for (k = 0; k < depth; k++) memcpy(out + k * columns, b + k * stride, (size_t)columns * sizeof(REAL));
+}
+
+/* Columns first .. first + m of A in strips of TILE_ROWS columns, each strip step of k by step of k. */
+static void NAME(copy_strips)(const REAL *const *a, ptrdiff_t first, ptrdiff_t m, ptrdiff_t depth, REAL *out) {
+    ptrdiff_t i, k;
+    for (k = 0; k < depth; k++) {
+        const REAL *from = a[k] + first;
+        REAL *to = out + k * TILE_ROWS;
+        for (i = 0; i + TILE_ROWS <= m; i += TILE_ROWS) memcpy(to + i * depth, from + i, TILE_ROWS * sizeof(REAL));
+        if (i < m) memcpy(to + i * depth, from + i, (size_t)(m - i) * sizeof(REAL));
+    }
+}
+
+/* C[i] = init + sum over k of A[i][k] * b[k], for a B of one column: lane by lane, then the lanes in halves. The order
+   is this one's own, and the same for every row. rows: a constant, 1 or 4. */
+FASTNN_INLINE void NAME(dots)(int rows, const REAL *const *a, const REAL *b, const REAL *init, REAL *c,
+                              ptrdiff_t c_stride, ptrdiff_t depth) {
+    NAME(vector) acc[4];
+    ptrdiff_t k = 0;
+    int i, lane, half;
+    FASTNN_UNROLL
+    for (i = 0; i < rows; i++) acc[i] = NAME(zero)();
+    for (; k + NAME(LANES) <= depth; k += NAME(LANES)) {
+        const NAME(vector) part = NAME(load)(b + k);
+        FASTNN_UNROLL
+        for (i = 0; i < rows; i++) acc[i] += NAME(load)(a[i] + k) * part;
+    }
+    if (k < depth) {
+        const NAME(vector) part = NAME(load_part)(b + k, (int)(depth - k));
+        FASTNN_UNROLL
+        for (i = 0; i < rows; i++) acc[i] += NAME(load_part)(a[i] + k, (int)(depth - k)) * part;
+    }
+    for (i = 0; i < rows; i++) {
+        REAL lanes[NAME(LANES)];
+        memcpy(lanes, &acc[i], sizeof lanes);
+        FASTNN_UNROLL
+        for (half = NAME(LANES) / 2; half > 0; half /= 2)
+            for (lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
+        c[i * c_stride] = lanes[0] + (init ? *init : 0);
+    }
+}
+
+static void NAME(one_column)(const REAL *const *a, const REAL *b, const REAL *init, REAL *c, ptrdiff_t c_stride,
+                             ptrdiff_t rows, ptrdiff_t depth) {
+    ptrdiff_t i = 0;
+    for (; i + 4 <= rows; i += 4) NAME(dots)(4, a + i, b, init, c + i * c_stride, c_stride, depth);
+    for (; i < rows; i++) NAME(dots)(1, a + i, b, init, c + i * c_stride, c_stride, depth);
+}
+
+/* C[i] = sum over k of A[k][first + i] * b[k], for a B and a C of one column. */
+FASTNN_INLINE void NAME(weighted_part)(int vectors, int part, const REAL *const *a, ptrdiff_t first, const REAL *b,
+                                       REAL *c, ptrdiff_t depth) {
+    NAME(vector) acc[ROW_VECTORS];
+    ptrdiff_t k;
+    int v;
+    FASTNN_UNROLL
+    for (v = 0; v < vectors; v++) acc[v] = NAME(zero)();
+    for (k = 0; k < depth; k++) {
+        FASTNN_UNROLL
+        for (v = 0; v < vectors; v++) {
+            const REAL *from = a[k] + first + v * NAME(LANES);
+            acc[v] += (part ? NAME(load_part)(from, part) : NAME(load)(from)) * b[k];
+        }
+    }
+    FASTNN_UNROLL
+    for (v = 0; v < vectors; v++) {
+        if (part) NAME(store_part)(c + v * NAME(LANES), acc[v], part);
+        else NAME(store)(c + v * NAME(LANES), acc[v]);
+    }
+}
+
+static void NAME(weighted_rows)(const REAL *const *a, ptrdiff_t first, const REAL *b, REAL *c, ptrdiff_t m,
+                                ptrdiff_t depth) {
+    ptrdiff_t i = 0;
+    for (; i + 8 * NAME(LANES) <= m; i += 8 * NAME(LANES)) NAME(weighted_part)(8, 0, a, first + i, b, c + i, depth);
+    for (; i + 4 * NAME(LANES) <= m; i += 4 * NAME(LANES)) NAME(weighted_part)(4, 0, a, first + i, b, c + i, depth);
+    for (; i + NAME(LANES) <= m; i += NAME(LANES)) NAME(weighted_part)(1, 0, a, first + i, b, c + i, depth);
+    if (i < m) NAME(weighted_part)(1, (int)(m - i), a, first + i, b, c + i, depth);
 }
 
 /* out[j] = sum over rows of d[row][j], in the order of the rows; columns: 1 .. TILE_VECTORS * LANES. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,22 @@ def test_gradient_far_out_is_the_limit(activation: Activation, dtype: str) -> No
             found = kernel.backward(z, kernel.forward(z, numbers), np.ones_like(z), numbers)
         # Half an ulp of float32 for alpha or slope, and as much again for the product.
         close(found, np.full(4, limit), 2e-7, 1e-7)
+
+
+def test_a_row_does_not_depend_on_the_rows_around_it(
+    activation: Activation, dtype: str, guard: Guard, rng: np.random.Generator
+) -> None:
+    """Threads take blocks of rows from anywhere: a row alone, and in any block, has the same bits."""
+    kernel, numbers = activation.kernel, activation.numbers()
+    for units in (1, 3, 7, 10, 16, 17, 65, 130):
+        z, d = rng.normal(scale=3.0, size=(2, 37, units)).astype(dtype)
+        a = kernel.forward(z, numbers)
+        slopes = kernel.backward(z, a, d, numbers)
+        cuts = [0, 1, 2, 5, 18, 34, 37]
+        for start, stop in [*pairwise(cuts), *((row, row + 1) for row in range(3, 37, 7))]:
+            part, out = guard(z[start:stop]), guard(a[start:stop])
+            np.testing.assert_array_equal(kernel.forward(part, numbers), a[start:stop])
+            np.testing.assert_array_equal(kernel.backward(part, out, d[start:stop], numbers), slopes[start:stop])
 
 
 def test_called_on_arrays(activation: Activation) -> None:

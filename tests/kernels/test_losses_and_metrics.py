@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,44 @@ def test_float32_gradient_follows_float64(way: Way, guard: Guard, rng: np.random
         # A few ulp of each term; the terms of one slope are at most the largest of its row, and 1.
         rounding = 4e-6 * np.maximum(1.0, np.abs(d64).max(axis=1, initial=0.0, keepdims=True))
         assert (np.abs(out - d64) <= rounding).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_row_does_not_depend_on_the_rows_around_it(
+    way: Way, dtype: str, weighted: bool, guard: Guard, rng: np.random.Generator
+) -> None:
+    """Its slopes and output have the same bits alone and in any block, and so has a block's total wherever it lies."""
+    numbers = way.loss.numbers()
+    for count in (1, 3, 7, 10, 17, 65, 300):
+        z, y = (array.astype(dtype) for array in drawn(way, 37, count, rng))
+        weight = rng.uniform(0.1, 2.0, 37).astype(dtype) if weighted else None
+        _, slopes, a = way.kernel(y, z, numbers, weight=weight, scale=SCALE)
+        cuts = [0, 1, 2, 5, 18, 34, 37]
+        for start, stop in [*pairwise(cuts), *((row, row + 1) for row in range(3, 37, 7))]:
+            at = slice(start, stop)
+            part = weight[at].copy() if weight is not None else None
+            total, *found = way.kernel(y[at].copy(), z[at].copy(), numbers, weight=part, scale=SCALE)
+            np.testing.assert_array_equal(found[0], slopes[at])
+            np.testing.assert_array_equal(found[1], a[at])
+            shifted = guard(weight[at]) if weight is not None else None
+            assert way.kernel(guard(y[at]), guard(z[at]), numbers, weight=shifted, scale=SCALE)[0] == total
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_many_rows_are_added_up(way: Way, dtype: str, weighted: bool, rng: np.random.Generator) -> None:
+    """Also beyond what is held at once: the total and slopes of 700 rows are those of its hundreds."""
+    for count in (2 if "categorical" in way.loss.table_name else 1, 300):
+        z, y = (array.astype(dtype) for array in drawn(way, 700, count, rng))
+        weight = rng.uniform(0.1, 2.0, 700).astype(dtype) if weighted else np.ones(700, dtype)
+        weight[::5] = 0 if weighted else 1
+        total, d, _ = way.kernel(y, z, way.loss.numbers(), weight=weight if weighted else None)
+        values = weight.astype(np.float64) * way.reference(y, z)
+        relative, _ = value_tolerance(dtype, count, z)
+        close(total, values.sum(), 0, relative * np.abs(values).sum())
+        for start in range(0, 700, 100):
+            at = slice(start, start + 100)
+            part = way.kernel(y[at], z[at], way.loss.numbers(), weight=weight[at])[1]
+            close(d[at], part, 0 if weighted else 4 * EPS[dtype])
 
 
 def test_probabilities_of_exactly_0_and_1(probability_way: Way, dtype: str) -> None:
@@ -221,6 +260,17 @@ def test_metric(metric: Metric, dtype: str, weighted: bool, guard: Guard, rng: n
         values = metric.reference(y.astype(np.float64), output.astype(np.float64))
         values = values * (1.0 if weight is None else weight.astype(np.float64))
         close(total, values.sum(), (count + 16) * EPS[dtype], 0)
+
+
+@pytest.mark.parametrize("name", ["categorical_accuracy", "sparse_categorical_accuracy"])
+def test_the_first_of_equal_outputs_counts(name: str, dtype: str) -> None:
+    metric = METRICS.get(name)
+    for count in (2, 10, 15, 16, 17, 100):
+        for first in range(count):
+            output = np.where(np.arange(count) < first, 0.25, 0.5).astype(dtype)[None]
+            for wanted in {first, count - 1}:
+                y = np.array([wanted], dtype) if metric.kernel.labels else np.eye(count, dtype=dtype)[[wanted]]
+                assert metric.kernel(y, output, metric.numbers())[0] == (wanted == first)
 
 
 @pytest.mark.parametrize("unit", [unit for unit in units(METRICS) if unit.kernel.labels], ids=label)
