@@ -55,7 +55,7 @@ cdef class Arena:
     cdef float* g
     cdef Piece* pieces
     cdef Py_ssize_t piece_count
-    cdef Py_ssize_t depth               # the deepest multiply
+    cdef Py_ssize_t workspace_size      # of one member's multiplies
     cdef Py_ssize_t width               # numbers in a row of all ops together
     cdef int members                    # of the team, in the run that holds the lock
     cdef Pace fit_pace

@@ -17,7 +17,7 @@ import numpy as np
 
 from fastnn.engine.ops cimport Activated, Op
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport LossKernel, Numbers, OptimizerKernel, PenaltyKernel, panel_elements
+from fastnn.kernels.kernel cimport LossKernel, Numbers, OptimizerKernel, PenaltyKernel, workspace_elements
 from fastnn.kernels.team cimport dismiss, forks, recruit
 
 from fastnn import kernels
@@ -95,7 +95,7 @@ cdef class Arena:
 
     def __cinit__(self, ops):
         cdef Op op
-        cdef Py_ssize_t i, start = 0, depth = 0
+        cdef Py_ssize_t i, start = 0, space = 0
         self.ops = tuple(ops)
         self.count = len(self.ops)
         _check_chain(self.ops)
@@ -109,7 +109,7 @@ cdef class Arena:
             op.number, op.start = i, start
             start += _padded(op.size)
             if op.size:                 # the others multiply no matrices
-                depth = max(depth, op.inputs, op.units)
+                space = max(space, workspace_elements(op.units, max(op.inputs, op.units)))
             self.op_list[i] = <void*>op
         self.last = self.ops[self.count - 1]
         self.inputs, self.units = (<Op>self.ops[0]).inputs, self.last.units
@@ -120,7 +120,7 @@ cdef class Arena:
         for op in self.ops:
             op.w, op.g = self.w + op.start, self.g + op.start
             self.width += op.units
-        self.depth, self.members = depth, 1
+        self.workspace_size, self.members = _padded(space), 1
         self.cut()
         self.penalty = (<PenaltyKernel>kernels.l1_l2).penalty32
         self.slots = []
@@ -300,12 +300,12 @@ cdef class Arena:
 
         Without training, a batch is what the members work on at a time: CHUNK rows each.
         """
-        cdef Py_ssize_t i, space = panel_elements(self.depth)
+        cdef Py_ssize_t i
         batch = max(1, min(batch, rows))
         self.members = recruit(self.useful_members(max(rows, 1), batch, training))
         self.reserve(batch if training else min(batch, self.members * CHUNK))
-        if self.workspace == NULL or self.workspace_array.size < self.members * space:
-            self.workspace_array = _aligned(self.members * space)
+        if self.workspace == NULL or self.workspace_array.size < self.members * self.workspace_size:
+            self.workspace_array = _aligned(self.members * self.workspace_size)
             self.workspace = <float*>address(self.workspace_array, True)
         # The last op leaves its activation out where the loss applies it.
         if isinstance(self.last, Activated):

@@ -13,7 +13,7 @@ from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.pace cimport Pace, pace_begin, pace_choose, pace_note
 from fastnn.engine.random cimport mix64
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport panel_elements
+from fastnn.kernels.kernel cimport PACK_A_ROWS
 from fastnn.kernels.team cimport Job, barrier, run
 
 
@@ -23,7 +23,8 @@ cdef extern from "clock.h" nogil:
 
 
 cdef enum:
-    BLOCK = 16384                       # parameters whose gradient and step go together, likewise
+    BLOCK = 16384                       # parameters whose gradient and step go together, to stay in cache
+    LARGE = 262144                      # numbers in the gradient of a layer's output that are more than L2 holds
 
 # How a run ended.
 cdef enum Outcome:
@@ -172,18 +173,24 @@ cdef class Network(Arena):
                 high = middle
         return low if member < members else self.piece_count
 
+    cdef Py_ssize_t block_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil:
+        """Parameters whose gradient is made in one go. Rows of d that do not stay in cache are better read seldom."""
+        cdef Py_ssize_t units = (<Op>self.op_list[op]).units
+        return BLOCK if rows * units < LARGE else max(<Py_ssize_t>BLOCK, PACK_A_ROWS * units)
+
     cdef void parameters_phase(
             self, const Step* step, double learning_rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil:
         """The gradient and the optimizer's step for some pieces, a block of parameters at a time.
 
         Small ops share a block, and a large one has several: a block's step follows while its gradient is in cache.
         """
-        cdef Py_ssize_t i, end, reached, done = self.pieces[piece].start if piece < stop else 0
+        cdef Py_ssize_t i, end, block, reached, done = self.pieces[piece].start if piece < stop else 0
         cdef Piece* first
         while piece < stop:
             first = &self.pieces[piece]
+            block = self.block_size(first.op, step.rows)
             end = piece + 1
-            while end < stop and self.pieces[end].op == first.op and self.pieces[end].p0 - first.p0 < BLOCK:
+            while end < stop and self.pieces[end].op == first.op and self.pieces[end].p1 - first.p0 <= block:
                 end += 1
             (<Op>self.op_list[first.op]).gradient(step, first.p0, self.pieces[end - 1].p1)
             if self.penalty_count:
@@ -254,7 +261,7 @@ cdef class Network(Arena):
     cdef Step new_step(self, bint training, int member) noexcept nogil:
         cdef Step step
         step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
-        step.workspace = self.workspace + member * panel_elements(self.depth)
+        step.workspace = self.workspace + member * self.workspace_size
         return step
 
     cdef void fit_rows(self, Run* job, int member, int members) noexcept nogil:

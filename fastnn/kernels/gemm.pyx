@@ -9,10 +9,10 @@ Matrices are row-major. A comes as the addresses of its rows, so that a batch of
 C is cut into tiles that fit the vector registers (tile.h); these loops choose the tiles and, where reading B in place
 would touch a new page at every step of k, copy a panel of it into `workspace` first.
 
-workspace: PANEL * k elements for matmul and matmul_transposed_b, PANEL * DEPTH for matmul_transposed_a.
+workspace: as many elements as `workspace_elements` of kernel.pyx says.
 """
 
-from fastnn.kernels.kernel cimport MatmulKernel, SumKernel
+from fastnn.kernels.kernel cimport MatmulKernel, PACK_A_COLUMNS, PACK_A_ROWS, PACK_DEPTH, SumKernel
 from fastnn.kernels.types cimport real
 
 
@@ -62,10 +62,6 @@ cdef enum:
     PACK_ROWS = 48
     PACK_BYTES = 4194304
     PACK_BYTES_TRANSPOSED = 1048576
-    # Steps of k in one go of the weight gradient: its strip of A then stays in L1.
-    DEPTH = 256
-    BLOCK_ROWS = 192
-    PACK_A_COLUMNS = 512
 
 
 cdef inline int lanes(real* hint) noexcept nogil:
@@ -164,11 +160,11 @@ cdef void matmul_transposed_a_rows(
         return
     # Strips of A that are read again for many panels of B are copied, so that a step of k does not cost a new page.
     pack_a = m >= TILE_ROWS and n >= PACK_A_COLUMNS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
-    block = BLOCK_ROWS if pack_a else m
-    strips = workspace + width * DEPTH
-    addresses = <const real**>(strips + BLOCK_ROWS * DEPTH)
+    block = PACK_A_ROWS if pack_a else m
+    strips = workspace + width * PACK_DEPTH
+    addresses = <const real**>(strips + PACK_A_ROWS * PACK_DEPTH)
     while True:
-        depth = min(<Py_ssize_t>DEPTH, k - start)
+        depth = min(<Py_ssize_t>PACK_DEPTH, k - start)
         i0 = 0
         while i0 < m:
             i1 = min(m, i0 + block)

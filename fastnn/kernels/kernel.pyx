@@ -283,9 +283,11 @@ cdef class SumKernel(Kernel):
         return total
 
 
-cdef Py_ssize_t panel_elements(Py_ssize_t k) noexcept nogil:
-    """Elements of workspace that a multiply of depth k may use: the widest panel of any instruction set."""
-    return 32 * max(k, <Py_ssize_t>256) + 192*256+512
+cdef Py_ssize_t workspace_elements(Py_ssize_t n, Py_ssize_t k) noexcept nogil:
+    """Elements of workspace that a multiply of n columns and depth k may use, with any instruction set."""
+    cdef Py_ssize_t panel = 32 * max(k, <Py_ssize_t>PACK_DEPTH)
+    cdef Py_ssize_t strips = PACK_A_ROWS * PACK_DEPTH + PACK_DEPTH * sizeof(void*) // sizeof(float)
+    return panel + strips if n >= PACK_A_COLUMNS else panel
 
 
 cdef struct Matrix:
@@ -399,7 +401,7 @@ cdef class MatmulKernel(Kernel):
         work.rows32, work.rows64, work.a_turned, work.b_turned = self.rows32, self.rows64, self.a_turned, self.b_turned
         work.b, work.k = right, k
         members = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, max(m, n) / 48.0))
-        work.workspace_bytes = panel_elements(k) * left.itemsize
+        work.workspace_bytes = workspace_elements(n, k) * left.itemsize
         work.a = <char**>malloc(left.rows * sizeof(char*) + members * work.workspace_bytes)
         if work.a == NULL:
             dismiss(members)
