@@ -15,6 +15,8 @@ from fastnn.kernels import team
 
 def register(threadpoolctl: Any) -> None:
     """Add a controller for the team to those that `threadpool_info` and `threadpool_limits` go through."""
+    if not hasattr(threadpoolctl, "register"):  # before 3.2
+        return
 
     class TeamController(threadpoolctl.LibController):  # type: ignore[misc]
         user_api = "fastnn"
@@ -25,7 +27,7 @@ def register(threadpoolctl: Any) -> None:
             return team.get_num_threads()
 
         def set_num_threads(self, num_threads: int) -> None:
-            team.set_num_threads(num_threads)
+            team.limit_threads(num_threads)
 
         def get_version(self) -> str:
             from fastnn import __version__
@@ -38,16 +40,22 @@ def register(threadpoolctl: Any) -> None:
 class _Watch(MetaPathFinder):
     """Registers as soon as threadpoolctl is imported; importing it here would cost those who do not use it 15 ms."""
 
+    searching = False  # for the module itself, among the other finders
+
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname != "threadpoolctl":
+        if fullname != "threadpoolctl" or self.searching:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        self.searching = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self.searching = False
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def execute_and_register(module: ModuleType) -> None:
                 execute(module)
+                sys.meta_path.remove(self)
                 register(module)
 
             spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ class Trainer:
         self._settled: tuple[Any, ...] = ()
         self._slots: tuple[str, ...] = ()
         self._lock = threading.RLock()  # of making ready: two threads may begin to fit at once
+        self._process = os.getpid()
 
     def fit(
         self,
@@ -180,6 +182,8 @@ class Trainer:
 
     def ready(self, source: Source) -> Any:
         """The model's network, built for the source's rows and told what to train for."""
+        if self._process != os.getpid():  # a fork: whoever held the lock is not in this process
+            self._lock, self._process = threading.RLock(), os.getpid()
         with self._lock:
             self.model._ensure_built(source.input_shape)
             self._check(source, "data")

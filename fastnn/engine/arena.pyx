@@ -273,7 +273,7 @@ cdef class Arena:
         """Take the network's lock; a call from inside a running one, by a signal handler say, is an error."""
         cdef unsigned long me = PyThread_get_thread_ident()
         if self.forks != forks():       # whoever held the lock is not in this process
-            self.lock, self.forks, self.owner = PyThread_allocate_lock(), forks(), 0
+            self.lock, self.forks, self.owner, self.members = PyThread_allocate_lock(), forks(), 0, 1
         cdef int taken = PyThread_acquire_lock(self.lock, NOWAIT_LOCK)
         while not taken:
             if self.owner == me:

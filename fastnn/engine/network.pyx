@@ -22,8 +22,14 @@ cdef extern from "clock.h" nogil:
     double seconds_now()
 
 
+cdef extern from "atomics.h" nogil:
+    int atomic_read(int* p)
+    int atomic_swap(int* p, int value)
+
+
 cdef enum:
     BLOCK = 16384                       # parameters whose gradient and step go together, to stay in cache
+    GLANCE = 32768                      # rows times parameters between two looks at the clock: a microsecond or more
     LARGE = 262144                      # numbers in the gradient of a layer's output that are more than L2 holds
 
 # How a run ended.
@@ -56,7 +62,9 @@ cdef struct Run:
     float* out                          # of a prediction
     double loss                         # sum over the rows
     double slice_end                    # the time at which to pause
-    Outcome outcome                     # written before a barrier, read behind it
+    Py_ssize_t glance                   # rows after which to look at the clock
+    Py_ssize_t looked                   # the row at which it was looked at
+    int outcome                         # an Outcome; a member may set it while others look
 
 
 cdef void fit_member(void* argument, int member, int members) noexcept nogil:
@@ -151,7 +159,7 @@ cdef class Network(Arena):
             self, Run* job, const Step* step, const Rows* rows, Py_ssize_t r0, Py_ssize_t stop, int member) noexcept nogil:
         """Every op forward, the loss, every op backward; for a chunk of rows at a time."""
         cdef Py_ssize_t r1, i
-        while r0 < stop and job.outcome == DONE:
+        while r0 < stop and atomic_read(&job.outcome) == DONE:
             r1 = min(stop, r0 + CHUNK)
             self.forward(step, r0, r1)
             self.losses(rows, r0, r1, 1.0 / step.rows, True)
@@ -159,7 +167,7 @@ cdef class Network(Arena):
                 (<Op>self.op_list[i]).backward(step, r0, r1)
             r0 = r1
             if member == 0 and r0 < stop and self.tick(rows.start):
-                job.outcome = STOPPED
+                atomic_swap(&job.outcome, STOPPED)
 
     cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil:
         """Of a member's share of the parameters; the next member's is its end."""
@@ -282,13 +290,13 @@ cdef class Network(Arena):
             if self.collect(&rows, start, r0, r1):
                 self.rows_phase(job, &step, &rows, r0, r1, member)
             else:
-                job.outcome = BAD_ORDER
+                atomic_swap(&job.outcome, BAD_ORDER)
             if rows.order != NULL:
                 for i in range(min(start + step.rows + r0, rows.count), min(start + step.rows + r1, rows.count)):
                     prefetch(rows.x + rows.order[i] * self.inputs, self.inputs * 4)
             barrier(member, members)
             total = self.sum_of_losses(step.rows, 0)
-            if job.outcome != DONE or not isfinite(total):
+            if atomic_read(&job.outcome) != DONE or not isfinite(total):
                 break
             if member == 0:
                 self.add_metrics(step.rows)
@@ -302,8 +310,8 @@ cdef class Network(Arena):
                 job.rows.start = start
                 if start < rows.count:
                     self.look_up(job)
-        if member == 0 and job.outcome == DONE and start < rows.count:
-            job.outcome = NOT_FINITE
+        if member == 0 and atomic_read(&job.outcome) == DONE and start < rows.count:
+            atomic_swap(&job.outcome, NOT_FINITE)
 
     cdef void forward_rows(self, Run* job, int member, int members) noexcept nogil:
         """A member's part of an evaluation or a prediction: up to CHUNK rows at a time."""
@@ -329,17 +337,20 @@ cdef class Network(Arena):
                 if job.rows.start < rows.count:
                     self.look_up(job)
             barrier(member, members)
-            if job.outcome != DONE:
+            if atomic_read(&job.outcome) != DONE:
                 return
             start += step.rows
 
     cdef void look_up(self, Run* job) noexcept nogil:
         """Member 0, between two batches: is there something else to do?"""
+        if job.rows.start - job.looked < job.glance:
+            return
+        job.looked = job.rows.start
         cdef double now = seconds_now()
         if now >= self.next_tick and self.tick(job.rows.start):
-            job.outcome = STOPPED
+            atomic_swap(&job.outcome, STOPPED)
         elif now >= job.slice_end:
-            job.outcome = PAUSED
+            atomic_swap(&job.outcome, PAUSED)
 
     cdef void run_in_slices(self, Job work, Run* job, Pace* pace) noexcept nogil:
         """The whole run, with the members that were recruited while they help."""
@@ -382,6 +393,7 @@ cdef class Network(Arena):
         cdef Run job
         memset(&job, 0, sizeof(job))
         job.network, job.outcome = <void*>self, DONE
+        job.glance = GLANCE // max(1, self.parameter_count)
         return job
 
     cdef list sums(self):

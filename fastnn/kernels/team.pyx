@@ -79,7 +79,7 @@ cdef void ring(Member* member) noexcept nogil:
 
 cdef void wait_for_change(int* number, int old, Member* me) noexcept nogil:
     cdef int i
-    for i in range(team.spins):
+    for i in range(atomic_read(&team.spins)):
         if atomic_read(number) != old:
             return
         pause_briefly()
@@ -175,7 +175,7 @@ cdef int recruit(int wanted) except -1:
         team.started += 1
     wanted = min(wanted, team.started)
     # A member that waits for a processor must not keep it from the one that it waits for.
-    team.spins = SPINS if wanted <= processors else 0
+    atomic_swap(&team.spins, SPINS if wanted <= processors else 0)
     if wanted < 2:
         dismiss(2)
     return max(wanted, 1)
@@ -199,14 +199,21 @@ def get_num_threads() -> int:
     return limit
 
 
-def set_num_threads(n: int) -> None:
+def set_num_threads(n) -> None:
     """Use at most n threads, 1 to 256, from the next call on. Results do not depend on it, not in a single bit."""
-    global limit, limit_is_chosen
+    global limit_is_chosen
+    limit_threads(n)
+    limit_is_chosen = True
+
+
+def limit_threads(n) -> None:
+    """set_num_threads, but a process that is forked off decides for itself again."""
+    global limit
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"the number of threads must be a whole number, got {n!r}")
     if not 1 <= n.__index__() <= MAX_THREADS:
         raise ValueError(f"the number of threads must be from 1 to {MAX_THREADS}, got {n}")
-    limit, limit_is_chosen = n, True
+    limit = n.__index__()
 
 
 def _after_fork():
