@@ -5,8 +5,8 @@ FASTNN_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer
 """
 
 import os
-import platform
 import sys
+import sysconfig
 from glob import glob
 
 from Cython.Build import cythonize
@@ -16,7 +16,8 @@ from setuptools.command.build_ext import build_ext
 DEBUG = os.environ.get("FASTNN_DEBUG", "") not in ("", "0")
 SANITIZE = os.environ.get("FASTNN_SANITIZE", "") not in ("", "0")
 MSVC = sys.platform == "win32"
-X86_64 = platform.machine().lower() in ("x86_64", "amd64")
+# What is built for, which need not be what builds; for several processors at once, only what all of them run.
+X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # Compiled once.
 COMMON = {
@@ -63,6 +64,7 @@ def extension(name: str, source: str, flags: list[str]) -> Extension:
         name,
         [source],
         include_dirs=["fastnn/engine", "fastnn/kernels"],
+        define_macros=[] if X86_64 else [("FASTNN_BASELINE_ONLY", None)],
         extra_compile_args=COMPILE + flags,
         extra_link_args=LINK,
         depends=glob("fastnn/*/*.h"),

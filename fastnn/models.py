@@ -151,16 +151,19 @@ class Model:
         network = self._network or self._built("predict")
         if batch_size is not None:
             batch_size = check_count("batch_size", batch_size)
-        if isinstance(x, np.ndarray) and x.dtype == np.float32 and x.ndim == 2 and len(x):
-            flags = x.flags
-            plain = flags.c_contiguous and flags.aligned and len(self._shapes[0]) == 1
-            if plain and x.shape[1] == network.inputs:
-                return network.predict(x)  # type: ignore[no-any-return]
+        if len(self._shapes[0]) == 1:
+            plain = network.predict_as_it_lies(x)
+            if plain is not None:
+                return plain  # type: ignore[no-any-return]
         source = x if isinstance(x, Source) else ArraySource(x)
         self._check_rows(source.input_shape, "x")
         return np.concatenate([network.predict(page.x) for page in source.pages(batch_size or 1024)])
 
     __call__ = predict
+
+    def predict_on_batch(self, x: ArrayLike) -> FloatArray:
+        """The output for each row of a batch, as ``predict`` gives it."""
+        return self.predict(x)
 
     def predict_sql(
         self,

@@ -227,7 +227,7 @@ def assert_stands_and_goes_on(model: Sequential, twin: Sequential, threads: int)
 @pytest.mark.parametrize("threads", [2, 8])
 def test_a_batch_that_fails_changes_nothing(threads, wrong, place):
     x, y, _ = CLASSES.rows(1030)
-    spoilt, labels, order = x.copy(), y.copy(), np.arange(len(x))
+    spoilt, labels, order = x.copy(), y.copy(), np.arange(len(x), dtype=np.uint32)
     row = 4 * BATCH + place
     model, twin = CLASSES.model(), after_steps(4, x[: 4 * BATCH], y[: 4 * BATCH], BATCH)
     fastnn.set_num_threads(threads)

@@ -25,13 +25,13 @@ class Page(NamedTuple):
 
     Shapes: `x` (rows, features), float32, C-contiguous; `y` (rows, targets), float32, or None;
     `weight` (rows,), float32, or None for a weight of 1 each; `order` (rows,), a permutation of
-    0 .. rows - 1 as np.intp, or None for the rows as they lie.
+    0 .. rows - 1 as np.uint32, or None for the rows as they lie.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.float32] | None
     weight: NDArray[np.float32] | None
-    order: NDArray[np.intp] | None
+    order: NDArray[np.uint32] | None
 
 
 class Source(ABC):
@@ -123,7 +123,7 @@ class ClassWeighted(Source):
         return weight
 
 
-def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.intp] | None:
+def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.uint32] | None:
     """Draw the order of a page's rows: a permutation, or None without a generator."""
     # One raw draw and the engine's shuffle: Generator.permutation takes ten times as long.
     return None if rng is None else permutation(rows, rng.bit_generator.random_raw())

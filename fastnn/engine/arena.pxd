@@ -53,6 +53,7 @@ cdef class Arena:
     cdef Py_ssize_t parameter_count     # in the flat vector, padding included
     cdef float* w
     cdef float* g
+    cdef const float** w_rows           # of all ops
     cdef Piece* pieces
     cdef Py_ssize_t piece_count
     cdef Py_ssize_t workspace_size      # of one member's multiplies
@@ -60,6 +61,7 @@ cdef class Arena:
     cdef int members                    # of the team, in the run that holds the lock
     cdef Pace fit_pace
     cdef Pace forward_pace
+    cdef int workspaces                 # that there are
     cdef object workspace_array         # of each member, one after the other
     cdef float* workspace
 
@@ -99,6 +101,7 @@ cdef class Arena:
 
     cdef int _set_loss(self, LossKernel kernel, numbers, Py_ssize_t targets, bint fused, bint from_logits,
                        metrics, penalties) except -1
+    cdef int find_rows_of_weights(self) except -1
     cdef int cut(self) except -1
     cdef int reserve(self, Py_ssize_t rows) except -1
     cdef int enter(self) except -1

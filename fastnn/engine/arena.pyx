@@ -39,6 +39,7 @@ cdef extern from "clock.h" nogil:
 cdef double TICK = 0.05                 # seconds between looks for Ctrl-C
 
 cdef enum:
+    NARROW_LAYER = 8                    # units below which the addresses of W's rows would be as large as W
     PIECES = 64                         # that the parameters are cut into, about
     PIECE_ROWS = 12                     # and whole multiples of these rows of W, a tile's
 
@@ -121,6 +122,7 @@ cdef class Arena:
             op.w, op.g = self.w + op.start, self.g + op.start
             self.width += op.units
         self.workspace_size, self.members = _padded(space), 1
+        self.find_rows_of_weights()
         self.cut()
         self.penalty = (<PenaltyKernel>kernels.l1_l2).penalty32
         self.slots = []
@@ -129,6 +131,7 @@ cdef class Arena:
         if self.lock != NULL:
             PyThread_free_lock(self.lock)
         free(self.op_list)
+        free(self.w_rows)
         free(self.pieces)
         free(self.penalty_parts)
         free(self.parts)
@@ -136,6 +139,23 @@ cdef class Arena:
         free(self.metrics)
         free(self.metric_sums)
         free(self.penalties)
+
+    cdef int find_rows_of_weights(self) except -1:
+        cdef Op op
+        cdef Py_ssize_t row, count = 0
+        for op in self.ops:
+            count += op.size // op.granule if op.granule >= NARROW_LAYER else 0
+        self.w_rows = <const float**>malloc(max(1, count) * sizeof(float*))
+        if self.w_rows == NULL:
+            raise MemoryError("no memory for a network's rows of weights")
+        count = 0
+        for op in self.ops:
+            if op.granule >= NARROW_LAYER:
+                op.w_rows = self.w_rows + count
+                for row in range(op.size // op.granule):
+                    op.w_rows[row] = op.w + row * op.granule
+                count += op.size // op.granule
+        return 0
 
     cdef int cut(self) except -1:
         """Cut the parameters into pieces that the members of a team can share out, the same for any number of them."""
@@ -304,8 +324,9 @@ cdef class Arena:
         batch = max(1, min(batch, rows))
         self.members = recruit(self.useful_members(max(rows, 1), batch, training))
         self.reserve(batch if training else min(batch, self.members * CHUNK))
-        if self.workspace == NULL or self.workspace_array.size < self.members * self.workspace_size:
+        if self.members > self.workspaces:
             self.workspace_array = _aligned(self.members * self.workspace_size)
+            self.workspaces = self.members
             self.workspace = <float*>address(self.workspace_array, True)
         # The last op leaves its activation out where the loss applies it.
         if isinstance(self.last, Activated):

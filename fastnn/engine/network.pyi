@@ -14,7 +14,7 @@ class Network(Arena):
         x: _Floats,
         y: _Floats | None,
         weight: _Floats | None,
-        order: NDArray[np.intp] | None,
+        order: NDArray[np.uint32] | None,
         batch_size: int,
         learning_rate: float,
         progress: _Progress = None,
@@ -22,5 +22,6 @@ class Network(Arena):
     def evaluate(
         self, x: _Floats, y: _Floats | None, weight: _Floats | None, progress: _Progress = None
     ) -> tuple[float, list[float]]: ...
+    def predict_as_it_lies(self, x: object) -> NDArray[np.float32] | None: ...
     def predict(self, x: _Floats, progress: _Progress = None) -> _Floats: ...
     def penalty_value(self) -> float: ...

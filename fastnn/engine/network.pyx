@@ -1,7 +1,7 @@
 """A built network: an epoch, an evaluation or a prediction over rows, each in one call without the GIL."""
 
 from libc.math cimport HUGE_VAL, isfinite
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
@@ -27,6 +27,10 @@ cdef extern from "atomics.h" nogil:
     int atomic_swap(int* p, int value)
 
 
+cdef object ndarray = np.ndarray
+cdef object empty = np.empty
+cdef object float32 = np.dtype(np.float32)
+
 cdef enum:
     BLOCK = 16384                       # parameters whose gradient and step go together, to stay in cache
     GLANCE = 32768                      # rows times parameters between two looks at the clock: a microsecond or more
@@ -46,7 +50,7 @@ cdef struct Rows:
     const float* x
     const float* all_y
     const float* all_weight             # or NULL
-    const Py_ssize_t* order             # or NULL
+    const uint32_t* order               # or NULL
     Py_ssize_t count
     Py_ssize_t start                    # of the batch
     const float* y
@@ -246,7 +250,7 @@ cdef class Network(Arena):
             row = start + i
             if rows.order != NULL:
                 row = rows.order[row]
-                if row < 0 or row >= rows.count:
+                if row >= rows.count:
                     return False
                 for j in range(self.targets):
                     self.batch_y[i * self.targets + j] = rows.all_y[row * self.targets + j]
@@ -383,10 +387,10 @@ cdef class Network(Arena):
         rows.all_weight = _floats("weight", weight, rows.count, -1) if weight is not None else NULL
         rows.order = NULL
         if order is not None:
-            if not isinstance(order, np.ndarray) or order.dtype != np.intp or order.shape != (rows.count,) \
+            if not isinstance(order, np.ndarray) or order.dtype != np.uint32 or order.shape != (rows.count,) \
                     or not (order.flags.c_contiguous and order.flags.aligned):
-                raise ValueError(f"order must be a C-contiguous intp array of {rows.count} row numbers")
-            rows.order = <const Py_ssize_t*>address(order)
+                raise ValueError(f"order must be a C-contiguous uint32 array of {rows.count} row numbers")
+            rows.order = <const uint32_t*>address(order)
         return 0
 
     cdef Run new_run(self):
@@ -403,7 +407,7 @@ cdef class Network(Arena):
     def fit_epoch(self, x, y, weight, order, Py_ssize_t batch_size, double learning_rate, progress=None):
         """One pass over the rows of x in `order`, a step for each batch.
 
-        x (rows, inputs), y (rows, targets) and weight (rows,) or None: float32, C-contiguous. order: intp (rows,) or
+        x (rows, inputs), y (rows, targets) and weight (rows,) or None: float32, C-contiguous. order: uint32 (rows,) or
         None. progress(rows_done) is called every 50 ms or so. Gives (rows done, sum of the rows' losses with
         penalties, the metrics' sums, whether all went well). A batch whose loss is not finite ends the pass and
         changes nothing; rows done then says where it starts. KeyboardInterrupt, or what progress raises, comes out
@@ -447,15 +451,36 @@ cdef class Network(Arena):
 
     def predict(self, x, progress=None):
         """The network's output for each row: float32 (rows, units). x float32 (rows, inputs), C-contiguous."""
+        return self.outputs(_floats("x", x, len(x), self.inputs), len(x), progress)
+
+    def predict_as_it_lies(self, x):
+        """`predict`, or None where x is not an array that it takes."""
+        cdef Py_buffer view
+        cdef bint fits
+        if not isinstance(x, ndarray):
+            return None
+        try:
+            PyObject_GetBuffer(x, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        except (BufferError, ValueError):
+            return None
+        fits = (view.ndim == 2 and view.shape[0] > 0 and view.shape[1] == self.inputs
+                and view.format[0] == b"f" and view.format[1] == 0)
+        PyBuffer_Release(&view)
+        return self.outputs(<const float*>view.buf, view.len // (self.inputs * 4), None) if fits else None
+
+    cdef object outputs(self, const float* x, Py_ssize_t rows, progress):
         cdef Run job = self.new_run()
-        job.rows.x, job.rows.count = _floats("x", x, len(x), self.inputs), len(x)
-        out = np.empty((job.rows.count, self.units), np.float32)
+        out = empty((rows, self.units), float32)
+        job.rows.x, job.rows.count = x, rows
         job.out = <float*>address(out, True)
         self.enter()
         try:
-            self.prepare(job.rows.count, job.rows.count, False, False, progress)
-            with nogil:
+            self.prepare(rows, rows, False, False, progress)
+            if rows * self.parameter_count < GLANCE:        # shorter than letting other Python threads run takes
                 self.run_in_slices(forward_member, &job, &self.forward_pace)
+            else:
+                with nogil:
+                    self.run_in_slices(forward_member, &job, &self.forward_pace)
         finally:
             self.leave()
         return out

@@ -29,6 +29,7 @@ cdef class Op:
     cdef const float** d_rows           # addresses of its rows
     cdef float* d_x                     # where the gradient by x goes; NULL where nobody asks
     cdef const float* w
+    cdef const float** w_rows           # addresses of its rows of `granule` numbers; NULL before and in narrow layers
     cdef float* g
 
     cdef Py_ssize_t keeps(self) noexcept

@@ -84,7 +84,11 @@ cdef class DenseOp(Activated):
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         self.deactivate(r0, r1)
-        if self.d_x != NULL:
+        if self.d_x == NULL:
+            return
+        if step.rows == 1 and self.w_rows != NULL:      # W.d for the only row: turning W would cost more than the rest
+            self.matmul(self.w_rows, 0, self.d, 1, NULL, self.d_x, 1, self.inputs, 1, self.units, step.workspace)
+        else:
             self.matmul_transposed_b(self.d_rows + r0, 0, self.w, self.units, NULL, self.d_x + r0 * self.inputs,
                                      self.inputs, r1 - r0, self.inputs, self.units, step.workspace)
 

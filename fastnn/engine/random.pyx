@@ -1,6 +1,6 @@
 """Random orders of rows."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 import numpy as np
 
@@ -8,12 +8,14 @@ from fastnn.kernels.buffers cimport address
 
 
 def permutation(Py_ssize_t n, uint64_t seed):
-    """The numbers 0 to n - 1 in random order, as intp: a function of `seed` alone.
+    """The numbers 0 to n - 1 in random order, as uint32: a function of `seed` alone. n below 2**32.
 
     Fisher and Yates's shuffle; place j is drawn as the whole part of (j + 1) times a fraction of 53 random bits.
     """
-    order = np.arange(n, dtype=np.intp)
-    cdef Py_ssize_t* rows = <Py_ssize_t*>address(order, True)
+    if n >= 2**32:
+        raise ValueError(f"at most {2**32 - 1} rows can be shuffled at once, got {n}; pass shuffle=False")
+    order = np.arange(n, dtype=np.uint32)
+    cdef uint32_t* rows = <uint32_t*>address(order, True)
     cdef Py_ssize_t i, j
     with nogil:
         for i in range(n - 1, 0, -1):

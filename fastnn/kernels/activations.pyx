@@ -138,7 +138,7 @@ cdef void gelu_backward(
         for i in range(rows * units):
             y = gelu_reach(z[i])
             density = maths.normal_density(y)
-            slope = maths.normal_tail(y, density) - y * density * <real>0.39894228040143267794
+            slope = maths.multiply_add(-y * density, <real>0.39894228040143267794, maths.normal_tail(y, density))
             d[i] = d[i] * (slope if z[i] < 0 else <real>1 - slope)
 
 

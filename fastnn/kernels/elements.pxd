@@ -24,7 +24,7 @@ cdef inline void binary_elements(
         target = y[i] * (<real>1 - smoothing) + <real>0.5 * smoothing
         q = low if a[i] < low else a[i]
         q = high if q > high else q
-        values[i] = -(target * maths.log(q) + (<real>1 - target) * maths.log(<real>1 - q))
+        values[i] = -maths.multiply_add(target, maths.log(q), (<real>1 - target) * maths.log(<real>1 - q))
         if d != NULL:
             # Outside the clip the value is constant, and so its slope is 0.
             d[i] = factor * (q - target) / (q * (<real>1 - q)) if q == a[i] else 0

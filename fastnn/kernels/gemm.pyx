@@ -20,6 +20,7 @@ cdef extern from "tile.h" nogil:
     enum:
         TILE_ROWS
         TILE_VECTORS
+        NARROW
         LANES_float
         LANES_double
     void tile_rows_float(int rows, int columns, const float* const* a, Py_ssize_t first, const float* b,
@@ -38,14 +39,14 @@ cdef extern from "tile.h" nogil:
                             Py_ssize_t depth, int vectors)
     void tile_one_row_double(const double* const* a, const double* b, Py_ssize_t b_stride, const double* init,
                              double* c, Py_ssize_t depth, int vectors)
-    void one_column_float(const float* const* a, const float* b, const float* init, float* c, Py_ssize_t c_stride,
-                          Py_ssize_t rows, Py_ssize_t depth)
-    void one_column_double(const double* const* a, const double* b, const double* init, double* c, Py_ssize_t c_stride,
-                           Py_ssize_t rows, Py_ssize_t depth)
-    void weighted_rows_float(const float* const* a, Py_ssize_t first, const float* b, float* c, Py_ssize_t m,
-                             Py_ssize_t depth)
-    void weighted_rows_double(const double* const* a, Py_ssize_t first, const double* b, double* c, Py_ssize_t m,
-                              Py_ssize_t depth)
+    void narrow_rows_float(int columns, const float* const* a, const float* b, const float* init, float* c,
+                           Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
+    void narrow_rows_double(int columns, const double* const* a, const double* b, const double* init, double* c,
+                            Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
+    void narrow_columns_float(int columns, const float* const* a, Py_ssize_t first, const float* b, float* c,
+                              Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t depth)
+    void narrow_columns_double(int columns, const double* const* a, Py_ssize_t first, const double* b, double* c,
+                               Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t depth)
     void copy_panel_float(const float* b, Py_ssize_t stride, int columns, Py_ssize_t depth, float* out)
     void copy_panel_double(const double* b, Py_ssize_t stride, int columns, Py_ssize_t depth, double* out)
     void copy_strips_float(const float* const* a, Py_ssize_t first, Py_ssize_t m, Py_ssize_t depth, float* out)
@@ -62,6 +63,7 @@ cdef enum:
     PACK_ROWS = 48
     PACK_BYTES = 4194304
     PACK_BYTES_TRANSPOSED = 1048576
+    STREAM_DEPTH = 32
 
 
 cdef inline int lanes(real* hint) noexcept nogil:
@@ -86,29 +88,64 @@ cdef inline const real* panel_of(
     return workspace
 
 
+cdef inline void narrow(
+        const real* const* a, const real* b, const real* bias, real* c, Py_ssize_t c_stride, Py_ssize_t m,
+        Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
+    cdef const real* turned = b
+    cdef Py_ssize_t i, j
+    if n > 1:
+        turned = workspace
+        for i in range(k):
+            for j in range(n):
+                workspace[j * k + i] = b[i * n + j]
+    if real is float:
+        narrow_rows_float(<int>n, a, turned, bias, c, c_stride, m, k)
+    else:
+        narrow_rows_double(<int>n, a, turned, bias, c, c_stride, m, k)
+
+
 cdef void matmul_rows(
         const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
+    cdef bint far = k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES
+    cdef bint pack = far and m >= PACK_ROWS
+    cdef Py_ssize_t start = 0, depth, step = k, init_stride = 0
+    cdef const real* init = bias
+    if n <= NARROW and b_stride == n:
+        narrow(a, b, bias, c, c_stride, m, n, k, workspace)
+        return
+    if far and not pack:                # B comes from memory: in order, some rows at a time
+        step = STREAM_DEPTH
+    while True:
+        depth = min(step, k - start)
+        matmul_depth(a, start, b + start * b_stride, b_stride, init, init_stride, c, c_stride, m, n, depth, pack,
+                     workspace)
+        start += depth
+        if start >= k:
+            return
+        init, init_stride = c, c_stride
+
+
+cdef inline void matmul_depth(
+        const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* init,
+        Py_ssize_t init_stride, real* c, Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, bint pack,
+        real* workspace) noexcept nogil:
+    """C = init + A.B, for k columns of A from the one numbered `first` on."""
     cdef int width = TILE_VECTORS * lanes(workspace)
-    cdef bint pack = m >= PACK_ROWS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES
     cdef Py_ssize_t i, j = 0, stride
     cdef int rows, columns
     cdef const real* panel
-    cdef const real* init = NULL
-    if n == 1 and b_stride == 1:
-        if real is float:
-            one_column_float(a, b, bias, c, c_stride, m, k)
-        else:
-            one_column_double(a, b, bias, c, c_stride, m, k)
-        return
+    cdef const real* from_
+    cdef const real* row
     if m == 1:
+        row = a[0] + first
         while n - j >= 2 * width:
             columns = 8 if n - j >= 4 * width else 4
-            init = bias + j if bias != NULL else NULL
+            from_ = init + j if init != NULL else NULL
             if real is float:
-                tile_one_row_float(a, b + j, b_stride, init, c + j, k, columns)
+                tile_one_row_float(&row, b + j, b_stride, from_, c + j, k, columns)
             else:
-                tile_one_row_double(a, b + j, b_stride, init, c + j, k, columns)
+                tile_one_row_double(&row, b + j, b_stride, from_, c + j, k, columns)
             j += columns * (width // TILE_VECTORS)
     while j < n:
         columns = <int>min(<Py_ssize_t>width, n - j)
@@ -117,14 +154,16 @@ cdef void matmul_rows(
         if pack:
             panel = panel_of(panel, b_stride, columns, k, workspace)
             stride = columns
-        init = bias + j if bias != NULL else NULL
         i = 0
         while i < m:
             rows = tile_height(m - i)
+            from_ = init + i * init_stride + j if init != NULL else NULL
             if real is float:
-                tile_rows_float(rows, columns, a + i, 0, panel, stride, init, 0, c + i * c_stride + j, c_stride, k)
+                tile_rows_float(rows, columns, a + i, first, panel, stride, from_, init_stride,
+                                c + i * c_stride + j, c_stride, k)
             else:
-                tile_rows_double(rows, columns, a + i, 0, panel, stride, init, 0, c + i * c_stride + j, c_stride, k)
+                tile_rows_double(rows, columns, a + i, first, panel, stride, from_, init_stride,
+                                 c + i * c_stride + j, c_stride, k)
             i += rows
         j += columns
 
@@ -152,11 +191,11 @@ cdef void matmul_transposed_a_rows(
     cdef const real* panel
     cdef const real* init
     cdef real* tile
-    if n == 1 and b_stride == 1 and c_stride == 1:
+    if n <= NARROW and b_stride == n:
         if real is float:
-            weighted_rows_float(a, first, b, c, m, k)
+            narrow_columns_float(<int>n, a, first, b, c, c_stride, m, k)
         else:
-            weighted_rows_double(a, first, b, c, m, k)
+            narrow_columns_double(<int>n, a, first, b, c, c_stride, m, k)
         return
     # Strips of A that are read again for many panels of B are copied, so that a step of k does not cost a new page.
     pack_a = m >= TILE_ROWS and n >= PACK_A_COLUMNS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED

@@ -34,8 +34,26 @@ cdef class Numbers:
             self.values[i] = values[i] if i < len(values) else 0
 
 
+cdef bint _is_plain(array, bint writable) noexcept:
+    """Whether a kernel can work on an array as it lies: float32 or float64 of this machine, C-contiguous, aligned."""
+    cdef Py_buffer view
+    cdef bint plain
+    if not isinstance(array, np_ndarray):
+        return False
+    try:
+        PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+    except (BufferError, ValueError):
+        return False
+    plain = (view.format[0] == b"f" or view.format[0] == b"d") and view.format[1] == 0 and view.ndim > 0
+    PyBuffer_Release(&view)
+    return plain
+
+
 def _input(name, array, like=None, shape=None):
     """A C-contiguous, aligned float32 or float64 array of this machine's byte order: `array` itself if it is one."""
+    if _is_plain(array, False) and (like is None or array.dtype is like.dtype) \
+            and (shape is None or array.shape == shape):
+        return array
     array = np.asarray(array)
     if like is not None:
         dtype = like.dtype
@@ -52,6 +70,8 @@ def _input(name, array, like=None, shape=None):
 
 def _in_place(name, out, shape, dtype):
     """`out`, which must be an array that can be written in place."""
+    if _is_plain(out, True) and out.dtype is dtype and out.shape == shape:
+        return out
     if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != tuple(shape):
         came = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ValueError(f"{name} must be a {dtype} array of shape {tuple(shape)}, got {came}")
@@ -67,8 +87,11 @@ def _output(name, out, shape, dtype):
 
 def _rows_units(array):
     """(rows, units) of an array: its last axis, and all before it."""
-    units = array.shape[array.ndim - 1]
-    return int(np.prod(array.shape[:array.ndim - 1])), units
+    cdef Py_ssize_t rows = 1, i, axes = array.ndim - 1
+    shape = array.shape
+    for i in range(axes):
+        rows *= shape[i]
+    return rows, shape[axes]
 
 
 cdef class Kernel:
@@ -94,7 +117,7 @@ cdef class MathKernel(Kernel):
         """f(x)."""
         x = _input("x", x)
         a = _output("out", out, x.shape, x.dtype)
-        if x.dtype == np.float32:
+        if x.itemsize == 4:
             self.values32(<const float*>address(x), <float*>address(a, True), x.size)
         else:
             self.values64(<const double*>address(x), <double*>address(a, True), x.size)
@@ -121,7 +144,7 @@ cdef class ActivationKernel(Kernel):
         z = _input("z", z)
         a = _output("out", out, z.shape, z.dtype)
         rows, units = _rows_units(z)
-        if z.dtype == np.float32:
+        if z.itemsize == 4:
             self.forward32(<const float*>address(z), <float*>address(a, True), p.values, rows, units)
         else:
             self.forward64(<const double*>address(z), <double*>address(a, True), p.values, rows, units)
@@ -137,7 +160,7 @@ cdef class ActivationKernel(Kernel):
         dz = _output("out", out, z.shape, z.dtype)
         dz[...] = d
         rows, units = _rows_units(z)
-        if z.dtype == np.float32:
+        if z.itemsize == 4:
             self.backward32(<const float*>address(z), <const float*>address(a), <float*>address(dz, True), p.values,
                             rows, units)
         else:
@@ -178,7 +201,7 @@ cdef class LossKernel(Kernel):
         d = _output("out", out, z.shape, z.dtype)
         a = _output("activated", activated, z.shape, z.dtype)
         a[...] = z
-        if z.dtype == np.float32:
+        if z.itemsize == 4:
             total = self.rows32(
                 <const float*>address(z), <float*>address(a, True), <const float*>address(y),
                 <const float*>address(weight) if weight is not None else NULL, <float*>address(d, True), p.values,
@@ -204,7 +227,7 @@ cdef class PenaltyKernel(Kernel):
         """Value of the penalty; g, shaped as w, is added to in place."""
         w = _input("w", w)
         g = _in_place("g", g, w.shape, w.dtype)
-        if w.dtype == np.float32:
+        if w.itemsize == 4:
             return self.penalty32(<const float*>address(w), <float*>address(g, True), w.size, l1, l2)
         return self.penalty64(<const double*>address(w), <double*>address(g, True), w.size, l1, l2)
 
@@ -231,7 +254,7 @@ cdef class OptimizerKernel(Kernel):
             raise ValueError(f"{self.name} with these numbers keeps {self.slots(p.values)} slots, got {len(slots)}")
         for i in range(len(slots)):
             addresses[i] = address(_in_place(f"slots[{i}]", slots[i], w.shape, w.dtype), True)
-        if w.dtype == np.float32:
+        if w.itemsize == 4:
             self.step32(<float*>address(w, True), <const float*>address(g), <float* const*>addresses, w.size,
                         learning_rate, t, p.values)
         else:
@@ -254,7 +277,7 @@ cdef class DropoutKernel(Kernel):
             raise ValueError(f"rate must be at least 0 and below 1, got {rate}")
         x = _input("x", x)
         a = _output("out", out, x.shape, x.dtype)
-        if x.dtype == np.float32:
+        if x.itemsize == 4:
             self.apply32(<const float*>address(x), <float*>address(a, True), x.size, first, rate, key)
         else:
             self.apply64(<const double*>address(x), <double*>address(a, True), x.size, first, rate, key)
@@ -276,7 +299,7 @@ cdef class SumKernel(Kernel):
         d = _input("d", d)
         rows, columns = _rows_units(d)
         total = _output("out", out, (columns,), d.dtype)
-        if d.dtype == np.float32:
+        if d.itemsize == 4:
             self.sum32(<const float*>address(d), columns, rows, columns, <float*>address(total, True))
         else:
             self.sum64(<const double*>address(d), columns, rows, columns, <double*>address(total, True))

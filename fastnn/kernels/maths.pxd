@@ -22,6 +22,8 @@ from fastnn.kernels.types cimport real
 cdef extern from "bits.h" nogil:
     int32_t bits_of(float x)
     float float_of(int32_t i)
+    float multiply_add_float(float a, float b, float c)
+    double multiply_add_double(double a, double b, double c)
 
 
 cdef extern from *:
@@ -207,6 +209,14 @@ cdef inline real sigmoid_tail(real y) noexcept nogil:
     """sigmoid(-y) = e / (1 + e), e = exp(-y), for 0 <= y <= 120."""
     cdef real e = shifted_exp(-y)
     return e / (<real>SHIFTED + e)
+
+
+cdef inline real multiply_add(real a, real b, real c) noexcept nogil:
+    """a * b + c, for a sum of two products: its bits do not depend on which loop works it out (bits.h)."""
+    if real is float:
+        return multiply_add_float(a, b, c)
+    else:
+        return multiply_add_double(a, b, c)
 
 
 cdef inline real sigmoid(real x) noexcept nogil:

@@ -36,12 +36,12 @@ cdef void sgd_step(
     velocity = slots[0]
     if p[1] != 0:
         for i in range(n):
-            v = momentum * velocity[i] - lr * g[i]
+            v = maths.multiply_add(-lr, g[i], momentum * velocity[i])
             velocity[i] = v
-            w[i] = w[i] + (momentum * v - lr * g[i])
+            w[i] = w[i] + maths.multiply_add(-lr, g[i], momentum * v)
     else:
         for i in range(n):
-            v = momentum * velocity[i] - lr * g[i]
+            v = maths.multiply_add(-lr, g[i], momentum * velocity[i])
             velocity[i] = v
             w[i] = w[i] + v
 
@@ -64,14 +64,14 @@ cdef void rmsprop_step(
     cdef real spread, step
     if not centered and momentum == 0:
         for i in range(n):
-            velocity[i] = rho * velocity[i] + fresh * g[i] * g[i]
+            velocity[i] = maths.multiply_add(fresh * g[i], g[i], rho * velocity[i])
             w[i] = w[i] - lr * g[i] / maths.square_root(velocity[i] + epsilon)
         return
     for i in range(n):
-        velocity[i] = rho * velocity[i] + fresh * g[i] * g[i]
+        velocity[i] = maths.multiply_add(fresh * g[i], g[i], rho * velocity[i])
         spread = velocity[i]
         if centered:
-            average[i] = rho * average[i] + fresh * g[i]
+            average[i] = maths.multiply_add(fresh, g[i], rho * average[i])
             spread = spread - average[i] * average[i]
             # A variance; where the gradient stays the same, rounding alone would take it below 0.
             spread = 0 if spread < 0 else spread

@@ -45,7 +45,7 @@
 #else
 #define FASTNN_TILE_ROWS 6
 #endif
-enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8, FAR_DEPTH = 128 };
+enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8, NARROW = 4, FAR_DEPTH = 128 };
 
 /* out[k][j] = b[j][k] for columns j and depth k: floats four by four in registers, the rest one by one. */
 static void turn_double(const double *b, ptrdiff_t stride, int columns, ptrdiff_t depth, double *out) {

@@ -34,10 +34,18 @@ FASTNN_INLINE NAME(vector) NAME(load_part)(const REAL *p, int n) {
 #elif defined(FASTNN_VECTOR_BYTES) && defined(__AVX__)
     return sizeof(REAL) == 4 ? (NAME(vector))_mm256_maskload_ps((const float *)p, NAME(lane_mask)(n))
                              : (NAME(vector))_mm256_maskload_pd((const double *)p, NAME(lane_mask)(n));
-#else
+#elif defined(FASTNN_VECTOR_BYTES)
     NAME(vector) v = NAME(zero)();
-    memcpy(&v, p, (size_t)n * sizeof(REAL));
+    int lane;
+    FASTNN_UNROLL
+    for (lane = 0; lane < NAME(LANES) - 1; lane++)           /* a call of memcpy would empty the registers */
+        if (lane < n) v[lane] = p[lane];
+#if defined(__aarch64__)
+    __asm__("" : "+w"(v));          /* or GCC works lane by lane where it sees the zeros, and fuses less */
+#endif
     return v;
+#else
+    return *p;
 #endif
 }
 
@@ -48,8 +56,13 @@ FASTNN_INLINE void NAME(store_part)(REAL *p, NAME(vector) v, int n) {
 #elif defined(FASTNN_VECTOR_BYTES) && defined(__AVX__)
     if (sizeof(REAL) == 4) _mm256_maskstore_ps((float *)p, NAME(lane_mask)(n), (__m256)v);
     else _mm256_maskstore_pd((double *)p, NAME(lane_mask)(n), (__m256d)v);
+#elif defined(FASTNN_VECTOR_BYTES)
+    int lane;
+    FASTNN_UNROLL
+    for (lane = 0; lane < NAME(LANES) - 1; lane++)
+        if (lane < n) p[lane] = v[lane];
 #else
-    memcpy(p, &v, (size_t)n * sizeof(REAL));
+    *p = v;
 #endif
 }
 
@@ -180,71 +193,115 @@ static void NAME(copy_strips)(const REAL *const *a, ptrdiff_t first, ptrdiff_t m
     }
 }
 
-/* C[i] = init + sum over k of A[i][k] * b[k], for a B of one column: lane by lane, then the lanes in halves. The order
-   is this one's own, and the same for every row. rows: a constant, 1 or 4. */
-FASTNN_INLINE void NAME(dots)(int rows, const REAL *const *a, const REAL *b, const REAL *init, REAL *c,
+/* A B of up to NARROW columns fills no vector, so these two lay their vectors along A's rows instead.
+   C[i][j] = init + sum over k of A[i][k] * B[j][k], B turned: lane by lane, then the lanes in halves; the order is this
+   one's own, and the same for every row. rows, 1 or 4, and columns are constants. */
+FASTNN_INLINE void NAME(dots)(int rows, int columns, const REAL *const *a, const REAL *b, const REAL *init, REAL *c,
                               ptrdiff_t c_stride, ptrdiff_t depth) {
-    NAME(vector) acc[4];
-    ptrdiff_t k = 0;
-    int i, lane, half;
-    FASTNN_UNROLL
-    for (i = 0; i < rows; i++) acc[i] = NAME(zero)();
-    for (; k + NAME(LANES) <= depth; k += NAME(LANES)) {
-        const NAME(vector) part = NAME(load)(b + k);
-        FASTNN_UNROLL
-        for (i = 0; i < rows; i++) acc[i] += NAME(load)(a[i] + k) * part;
-    }
-    if (k < depth) {
-        const NAME(vector) part = NAME(load_part)(b + k, (int)(depth - k));
-        FASTNN_UNROLL
-        for (i = 0; i < rows; i++) acc[i] += NAME(load_part)(a[i] + k, (int)(depth - k)) * part;
-    }
-    for (i = 0; i < rows; i++) {
-        REAL lanes[NAME(LANES)];
-        memcpy(lanes, &acc[i], sizeof lanes);
-        FASTNN_UNROLL
-        for (half = NAME(LANES) / 2; half > 0; half /= 2)
-            for (lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
-        c[i * c_stride] = lanes[0] + (init ? *init : 0);
-    }
-}
-
-static void NAME(one_column)(const REAL *const *a, const REAL *b, const REAL *init, REAL *c, ptrdiff_t c_stride,
-                             ptrdiff_t rows, ptrdiff_t depth) {
-    ptrdiff_t i = 0;
-    for (; i + 4 <= rows; i += 4) NAME(dots)(4, a + i, b, init, c + i * c_stride, c_stride, depth);
-    for (; i < rows; i++) NAME(dots)(1, a + i, b, init, c + i * c_stride, c_stride, depth);
-}
-
-/* C[i] = sum over k of A[k][first + i] * b[k], for a B and a C of one column. */
-FASTNN_INLINE void NAME(weighted_part)(int vectors, int part, const REAL *const *a, ptrdiff_t first, const REAL *b,
-                                       REAL *c, ptrdiff_t depth) {
-    NAME(vector) acc[ROW_VECTORS];
+    NAME(vector) acc[4][NARROW];
     ptrdiff_t k;
-    int v;
+    int i, j, lane, half;
     FASTNN_UNROLL
-    for (v = 0; v < vectors; v++) acc[v] = NAME(zero)();
-    for (k = 0; k < depth; k++) {
+    for (i = 0; i < rows; i++) {
         FASTNN_UNROLL
-        for (v = 0; v < vectors; v++) {
-            const REAL *from = a[k] + first + v * NAME(LANES);
-            acc[v] += (part ? NAME(load_part)(from, part) : NAME(load)(from)) * b[k];
+        for (j = 0; j < columns; j++) acc[i][j] = NAME(zero)();
+    }
+    for (k = 0; k < depth; k += NAME(LANES)) {
+        const int part = depth - k < NAME(LANES) ? (int)(depth - k) : 0;
+        NAME(vector) panel[NARROW];
+        FASTNN_UNROLL
+        for (j = 0; j < columns; j++)
+            panel[j] = part ? NAME(load_part)(b + j * depth + k, part) : NAME(load)(b + j * depth + k);
+        FASTNN_UNROLL
+        for (i = 0; i < rows; i++) {
+            const NAME(vector) row = part ? NAME(load_part)(a[i] + k, part) : NAME(load)(a[i] + k);
+            FASTNN_UNROLL
+            for (j = 0; j < columns; j++) acc[i][j] += row * panel[j];
         }
     }
     FASTNN_UNROLL
-    for (v = 0; v < vectors; v++) {
-        if (part) NAME(store_part)(c + v * NAME(LANES), acc[v], part);
-        else NAME(store)(c + v * NAME(LANES), acc[v]);
+    for (i = 0; i < rows; i++) {
+        FASTNN_UNROLL
+        for (j = 0; j < columns; j++) {
+            REAL lanes[NAME(LANES)];
+            memcpy(lanes, &acc[i][j], sizeof lanes);
+            FASTNN_UNROLL
+            for (half = NAME(LANES) / 2; half > 0; half /= 2)
+                for (lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
+            c[i * c_stride + j] = lanes[0] + (init ? init[j] : 0);
+        }
     }
 }
 
-static void NAME(weighted_rows)(const REAL *const *a, ptrdiff_t first, const REAL *b, REAL *c, ptrdiff_t m,
-                                ptrdiff_t depth) {
-    ptrdiff_t i = 0;
-    for (; i + 8 * NAME(LANES) <= m; i += 8 * NAME(LANES)) NAME(weighted_part)(8, 0, a, first + i, b, c + i, depth);
-    for (; i + 4 * NAME(LANES) <= m; i += 4 * NAME(LANES)) NAME(weighted_part)(4, 0, a, first + i, b, c + i, depth);
-    for (; i + NAME(LANES) <= m; i += NAME(LANES)) NAME(weighted_part)(1, 0, a, first + i, b, c + i, depth);
-    if (i < m) NAME(weighted_part)(1, (int)(m - i), a, first + i, b, c + i, depth);
+/* C[first + i][j] = sum over k of A[k][first + i] * B[k][j], in the order of k; vectors, part and columns constants. */
+FASTNN_INLINE void NAME(weighted)(int vectors, int part, int columns, const REAL *const *a, ptrdiff_t first,
+                                  const REAL *b, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth) {
+    NAME(vector) acc[NARROW][4];
+    REAL turned[NARROW][4 * NAME(LANES)] = {{0}};
+    ptrdiff_t k;
+    int j, v, i;
+    FASTNN_UNROLL
+    for (j = 0; j < columns; j++) {
+        FASTNN_UNROLL
+        for (v = 0; v < vectors; v++) acc[j][v] = NAME(zero)();
+    }
+    for (k = 0; k < depth; k++, b += columns) {
+        FASTNN_UNROLL
+        for (v = 0; v < vectors; v++) {
+            const REAL *from = a[k] + first + v * NAME(LANES);
+            const NAME(vector) row = part ? NAME(load_part)(from, part) : NAME(load)(from);
+            FASTNN_UNROLL
+            for (j = 0; j < columns; j++) acc[j][v] += row * b[j];
+        }
+    }
+    FASTNN_UNROLL
+    for (j = 0; j < columns; j++) {
+        FASTNN_UNROLL
+        for (v = 0; v < vectors; v++) NAME(store)(turned[j] + v * NAME(LANES), acc[j][v]);
+    }
+    for (i = 0; i < (part ? part : vectors * NAME(LANES)); i++) {
+        FASTNN_UNROLL
+        for (j = 0; j < columns; j++) c[i * c_stride + j] = turned[j][i];
+    }
+}
+
+#define NARROW_KERNELS(N)                                                                                          \
+    static void NAME(dots##N)(const REAL *const *a, const REAL *b, const REAL *init, REAL *c, ptrdiff_t c_stride,  \
+                              ptrdiff_t rows, ptrdiff_t depth) {                                                   \
+        ptrdiff_t i = 0;                                                                                           \
+        for (; i + 4 <= rows; i += 4) NAME(dots)(4, N, a + i, b, init, c + i * c_stride, c_stride, depth);         \
+        for (; i < rows; i++) NAME(dots)(1, N, a + i, b, init, c + i * c_stride, c_stride, depth);                 \
+    }                                                                                                              \
+    static void NAME(weighted##N)(const REAL *const *a, ptrdiff_t first, const REAL *b, REAL *c,                   \
+                                  ptrdiff_t c_stride, ptrdiff_t m, ptrdiff_t depth) {                              \
+        enum { L = NAME(LANES) };                                                                                  \
+        ptrdiff_t i = 0;                                                                                           \
+        for (; i + 4 * L <= m; i += 4 * L)                                                                         \
+            NAME(weighted)(4, 0, N, a, first + i, b, c + i * c_stride, c_stride, depth);                           \
+        for (; i + L <= m; i += L) NAME(weighted)(1, 0, N, a, first + i, b, c + i * c_stride, c_stride, depth);    \
+        if (i < m) NAME(weighted)(1, (int)(m - i), N, a, first + i, b, c + i * c_stride, c_stride, depth);         \
+    }
+NARROW_KERNELS(1)
+NARROW_KERNELS(2)
+NARROW_KERNELS(3)
+NARROW_KERNELS(4)
+#undef NARROW_KERNELS
+
+/* The two by their number of columns, 1 .. NARROW. */
+static void NAME(narrow_rows)(int columns, const REAL *const *a, const REAL *b, const REAL *init, REAL *c,
+                              ptrdiff_t c_stride, ptrdiff_t rows, ptrdiff_t depth) {
+    if (columns == 1) NAME(dots1)(a, b, init, c, c_stride, rows, depth);
+    else if (columns == 2) NAME(dots2)(a, b, init, c, c_stride, rows, depth);
+    else if (columns == 3) NAME(dots3)(a, b, init, c, c_stride, rows, depth);
+    else NAME(dots4)(a, b, init, c, c_stride, rows, depth);
+}
+
+static void NAME(narrow_columns)(int columns, const REAL *const *a, ptrdiff_t first, const REAL *b, REAL *c,
+                                 ptrdiff_t c_stride, ptrdiff_t m, ptrdiff_t depth) {
+    if (columns == 1) NAME(weighted1)(a, first, b, c, c_stride, m, depth);
+    else if (columns == 2) NAME(weighted2)(a, first, b, c, c_stride, m, depth);
+    else if (columns == 3) NAME(weighted3)(a, first, b, c, c_stride, m, depth);
+    else NAME(weighted4)(a, first, b, c, c_stride, m, depth);
 }
 
 /* out[j] = sum over rows of d[row][j], in the order of the rows; columns: 1 .. TILE_VECTORS * LANES. */

@@ -220,7 +220,7 @@ def test_pages_are_permutations_of_the_seed() -> None:
         orders.append([only_page(source, rng).order for _ in range(2)])
     for order in (order for pair in orders for order in pair):
         assert order is not None
-        assert order.dtype == np.intp
+        assert order.dtype == np.uint32
         np.testing.assert_array_equal(np.sort(order), np.arange(1000))
     np.testing.assert_array_equal(orders[0], orders[1])
     assert not np.array_equal(orders[0][0], orders[0][1])

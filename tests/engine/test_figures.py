@@ -86,7 +86,7 @@ def test_an_order_takes_rows_targets_and_weights_along(batch_size, weighted):
     x, y = data(MSE, 600, 5, 2)
     rng = np.random.default_rng(0)
     weight = rng.random(600).astype(np.float32) if weighted else None
-    order = rng.permutation(600)
+    order = rng.permutation(600).astype(np.uint32)
     results = []
     for rows in (
         (x, y, weight, order),

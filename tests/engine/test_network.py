@@ -29,7 +29,7 @@ def network() -> Network:
 
 
 X, Y, W = np.ones((4, 2), np.float32), np.ones((4, 3), np.float32), np.ones(4, np.float32)
-ORDER = np.arange(4)
+ORDER = np.arange(4, dtype=np.uint32)
 UNALIGNED = np.frombuffer(bytes(33), np.uint8)[1:].view(np.float32).reshape(4, 2)
 WRONG = {
     "x of float64": {"x": X.astype(float)},
@@ -49,12 +49,11 @@ WRONG = {
     "weight of two axes": {"weight": np.ones((4, 1), np.float32)},
     "weight of float64": {"weight": W.astype(float)},
     "order too short": {"order": ORDER[:3]},
-    "order of int32": {"order": ORDER.astype(np.int32)},
-    "order with gaps": {"order": np.arange(8)[::2]},
+    "order of int64": {"order": ORDER.astype(np.int64)},
+    "order with gaps": {"order": np.arange(8, dtype=np.uint32)[::2]},
     "order a list": {"order": [0, 1, 2, 3]},
-    "order beyond the end": {"order": np.array([0, 1, 2, 4])},
-    "order below 0": {"order": np.array([0, -1, 2, 3])},
-    "order far outside": {"order": np.array([2**62, 0, 1, 2])},
+    "order beyond the end": {"order": np.array([0, 1, 2, 4], np.uint32)},
+    "order far outside": {"order": np.array([2**32 - 1, 0, 1, 2], np.uint32)},
     "batch of 0": {"batch_size": 0},
     "batch below 0": {"batch_size": -1},
 }
@@ -200,7 +199,7 @@ def test_a_run_allocates_nothing_but_its_result():
     model = model_of(50, 64, 3, optimizer="adam")
     model.fit(x, y, 1000, verbose=0)
     model.evaluate(x, y, verbose=0)
-    order = np.arange(1000)[::-1].copy()
+    order = np.arange(1000, dtype=np.uint32)[::-1].copy()
     runs = [
         (lambda: model._network.fit_epoch(x, y, None, order, 1000, 0.1), 0),
         (lambda: model._network.fit_epoch(x, y, None, order, 7, 0.1), 0),
