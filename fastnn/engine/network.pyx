@@ -159,8 +159,8 @@ cdef class Network(Arena):
             for block in range((rows + GRAIN - 1) // GRAIN):
                 self.metric_sums[i] += self.parts[(1 + i) * self.blocks + block]
 
-    cdef void rows_phase(
-            self, Run* job, const Step* step, const Rows* rows, Py_ssize_t r0, Py_ssize_t stop, int member) noexcept nogil:
+    cdef void rows_phase(self, Run* job, const Step* step, const Rows* rows, Py_ssize_t r0, Py_ssize_t stop,
+                         int member) noexcept nogil:
         """Every op forward, the loss, every op backward; for a chunk of rows at a time."""
         cdef Py_ssize_t r1, i
         while r0 < stop and atomic_read(&job.outcome) == DONE:
@@ -277,7 +277,7 @@ cdef class Network(Arena):
         return step
 
     cdef void fit_rows(self, Run* job, int member, int members) noexcept nogil:
-        """A member's part of an epoch: per batch its share of the rows, a barrier, its share of the parameters, one more.
+        """A member's part of an epoch: for each batch its share of rows, a barrier, its share of parameters, another.
 
         What is added up over a batch is in `parts`, and each member adds it in the same order; so all of them know
         whether the loss is finite before anybody changes a weight.

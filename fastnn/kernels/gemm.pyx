@@ -63,6 +63,7 @@ cdef enum:
     PACK_ROWS = 48
     PACK_BYTES = 4194304
     PACK_BYTES_TRANSPOSED = 1048576
+    # Steps of k in one go where B is that large but few rows use it: it then comes from memory row after row.
     STREAM_DEPTH = 32
 
 

@@ -78,11 +78,12 @@ cdef void ring(Member* member) noexcept nogil:
 
 
 cdef void wait_for_change(int* number, int old, Member* me) noexcept nogil:
-    cdef int i
-    for i in range(atomic_read(&team.spins)):
+    cdef int spins = atomic_read(&team.spins)
+    while spins > 0:
         if atomic_read(number) != old:
             return
         pause_briefly()
+        spins -= 1
     while atomic_read(number) == old:
         atomic_swap(&me.asleep, 1)
         # Who changes the number after this look rings; who has changed it before may have rung already.
