@@ -19,7 +19,7 @@ from cpython.buffer cimport (
 
 
 cdef object np_ndarray = np.ndarray
-cdef double WORK = 4e6                  # operations from which one more member of the team pays
+cdef double WORK = 2e6                  # operations from which one more member of the team pays
 
 
 cdef class Numbers:

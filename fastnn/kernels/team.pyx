@@ -27,6 +27,11 @@ cdef extern from "atomics.h" nogil:
     void pause_briefly()
 
 
+cdef extern from "processor.h" nogil:
+    int current_processor()
+    void leave_processor(int processor)
+
+
 cdef extern from "denormals.h" nogil:
     unsigned long long flush_denormals()
 
@@ -59,6 +64,7 @@ cdef struct Team:
     Job work
     void* argument
     int size                            # members of the job that runs
+    int processor                       # of the caller; -1 where it does not matter
 
 
 cdef Team* team = NULL
@@ -115,6 +121,8 @@ cdef void serve(void* argument) noexcept nogil:
     while True:
         wait_for_change(&me.jobs, done, me)
         done += 1
+        if team.processor >= 0 and team.processor == current_processor():
+            leave_processor(team.processor)
         team.work(team.argument, me.number, team.size)
         barrier(me.number, team.size)
 
@@ -124,6 +132,8 @@ cdef void run(Job work, void* argument, int members) noexcept nogil:
     cdef int i
     if members > 1:
         team.work, team.argument, team.size = work, argument, members
+        # With members enough for all processors there is nowhere to go.
+        team.processor = current_processor() if team.spins else -1
         for i in range(1, members):
             atomic_add(&team.members[i].jobs, 1)
             ring(&team.members[i])
