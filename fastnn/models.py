@@ -14,6 +14,7 @@ from fastnn import random
 from fastnn._table import check_count
 from fastnn.callbacks import Callback, History
 from fastnn.data import ArraySource, Source, write_predictions
+from fastnn.data.arrays import source_of, validation_of
 from fastnn.engine.network import Network
 from fastnn.layers import Input, Layer, Parameter
 from fastnn.trainer import Trainer
@@ -87,8 +88,8 @@ class Model:
         sample_weight: (rows,). Raises as ``Trainer.fit``; RuntimeError before ``compile``.
         """
         trainer = self._compiled("fit")
-        source = _source(x, y, sample_weight)
-        validation = None if validation_data is None else _validation(validation_data)
+        source = source_of(x, y, sample_weight)
+        validation = None if validation_data is None else validation_of(validation_data)
         if validation_split and validation is None:
             if not isinstance(source, ArraySource):
                 raise ValueError("validation_split works on arrays; pass validation_data for a source")
@@ -119,7 +120,7 @@ class Model:
         """
         trainer = self._compiled("evaluate")
         rows = 32 if batch_size is None else check_count("batch_size", batch_size)
-        figures = trainer.evaluate(_source(x, y, sample_weight), rows, verbose)
+        figures = trainer.evaluate(source_of(x, y, sample_weight), rows, verbose)
         if return_dict:
             return figures
         loss = figures.pop("loss")
@@ -473,27 +474,6 @@ def load_model(filepath: str | PathLike[str]) -> Sequential:
     from fastnn.store import model_file
 
     return model_file.load(filepath, Sequential)
-
-
-def _source(x: Any, y: Any, sample_weight: Any) -> Source:
-    if isinstance(x, Source):
-        if y is not None or sample_weight is not None:
-            raise ValueError("a source brings its own targets and weights; leave y and sample_weight out")
-        return x
-    if x is None:
-        raise ValueError("x is missing; pass arrays x and y, or a source such as SQLDataset")
-    return ArraySource(x, y, sample_weight)
-
-
-def _validation(data: Any) -> Source:
-    if isinstance(data, Source):
-        return data
-    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-        raise ValueError("validation_data must be (x, y), (x, y, sample_weight) or a source")
-    try:
-        return _source(*data, *[None] * (3 - len(data)))
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"validation_data: {error}") from None
 
 
 def _described(shape: Shape) -> str:

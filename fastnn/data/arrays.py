@@ -98,6 +98,29 @@ class ArraySource(Source):
         )
 
 
+def source_of(x: Any, y: Any, sample_weight: Any) -> Source:
+    """What `fit` and `evaluate` are given, as a source."""
+    if isinstance(x, Source):
+        if y is not None or sample_weight is not None:
+            raise ValueError("a source brings its own targets and weights; leave y and sample_weight out")
+        return x
+    if x is None:
+        raise ValueError("x is missing; pass arrays x and y, or a source such as SQLDataset")
+    return ArraySource(x, y, sample_weight)
+
+
+def validation_of(data: Any) -> Source:
+    """What `fit` is given as validation_data, as a source."""
+    if isinstance(data, Source):
+        return data
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ValueError("validation_data must be (x, y), (x, y, sample_weight) or a source")
+    try:
+        return source_of(*data, *[None] * (3 - len(data)))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"validation_data: {error}") from None
+
+
 def to_float32(value: ArrayLike, name: str) -> NDArray[np.float32]:
     """Return `value` as a float32 array, C-contiguous and aligned: itself where it is so already.
 
