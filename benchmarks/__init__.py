@@ -15,6 +15,7 @@ THREADS = (
     "MKL_NUM_THREADS",
     "OMP_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
+    "FASTNN_NUM_THREADS",
 )
 # Settings that hold OpenBLAS to older kernels (half the speed) are for other purposes than a race.
 HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
@@ -22,7 +23,7 @@ TOO_LATE = "NumPy was imported before its BLAS could be set to one thread of its
 
 
 def prepare_blas() -> bool:
-    """Set the environment so that BLAS runs one thread of its fastest kernels; whether it does.
+    """Set the environment so that fastnn and BLAS run one thread, BLAS of its fastest kernels; whether they do.
 
     BLAS reads these once, when NumPy loads it: after that nothing is changed. Whoever measures
     calls this before importing NumPy; an import of this package changes nothing.

@@ -59,8 +59,8 @@ def softmax(z: Array) -> Array:
 
 def squared_error(z: Array, y: Array) -> float:
     z -= y
-    loss = np.vdot(z, z) / len(z)
-    z *= 2 / len(z)
+    loss = np.vdot(z, z) / z.size
+    z *= 2 / z.size
     return float(loss)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnn.kernels import team
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 
 def register(threadpoolctl: Any) -> None:
@@ -37,7 +37,7 @@ def register(threadpoolctl: Any) -> None:
     threadpoolctl.register(TeamController)
 
 
-class _Watch(MetaPathFinder):
+class _Watch:
     """Registers as soon as threadpoolctl is imported; importing it here would cost those who do not use it 15 ms."""
 
     searching = False  # for the module itself, among the other finders
@@ -45,6 +45,8 @@ class _Watch(MetaPathFinder):
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname != "threadpoolctl" or self.searching:
             return None
+        import importlib.util  # here, for it takes milliseconds
+
         self.searching = True
         try:
             spec = importlib.util.find_spec(fullname)

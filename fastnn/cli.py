@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 
 import fastnn
 
-BLAS_THREADS = (
+THREADS = (
+    "FASTNN_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -197,12 +198,12 @@ def _whole(least: int) -> Callable[[str], int]:
 def fresh_process(code: str, *arguments: str, threads: int | None = None) -> str:
     """Run Python code, which has sys, in a process of its own; give what it prints.
 
-    threads: for NumPy, whose BLAS is told only once, when it is loaded. ValueError, with the last
+    threads: for fastnn, and for NumPy, whose BLAS is told only once, when it is loaded. ValueError, with the last
     line of what it said, where it fails.
     """
     import subprocess
 
-    limits = {} if threads is None else dict.fromkeys(BLAS_THREADS, str(threads))
+    limits = {} if threads is None else dict.fromkeys(THREADS, str(threads))
     # This fastnn, and (-P) no module that happens to lie in the current folder.
     home = str(Path(fastnn.__file__).parents[1])
     start = f"import sys; {home!r} in sys.path or sys.path.insert(0, {home!r}); {code}"

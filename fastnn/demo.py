@@ -241,9 +241,9 @@ class NumpyNet:
             loss, rows = 0.0, 0
             page: Any  # which has y and order here
             for page in source.pages(BATCH_SIZE, rng):
-                labels = page.y[:, 0].astype(np.intp)
+                labels, order = page.y[:, 0].astype(np.intp), page.order.astype(np.intp)
                 for start in range(0, len(labels), BATCH_SIZE):
-                    loss += self.step(page.x, labels, page.order[start : start + BATCH_SIZE])
+                    loss += self.step(page.x, labels, order[start : start + BATCH_SIZE])
                 rows += len(labels)
         return loss / rows
 

@@ -34,19 +34,29 @@ cdef class Numbers:
             self.values[i] = values[i] if i < len(values) else 0
 
 
-cdef bint _is_plain(array, bint writable) noexcept:
-    """Whether a kernel can work on an array as it lies: float32 or float64 of this machine, C-contiguous, aligned."""
-    cdef Py_buffer view
-    cdef bint plain
+cdef bint _take(array, bint writable, Py_buffer* view) noexcept:
+    """Whether a kernel can work on an array as it lies: float32 or float64 of this machine, C-contiguous, aligned.
+
+    If so, the caller releases the view.
+    """
     if not isinstance(array, np_ndarray):
         return False
     try:
-        PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+        PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
     except (BufferError, ValueError):
         return False
-    plain = (view.format[0] == b"f" or view.format[0] == b"d") and view.format[1] == 0 and view.ndim > 0
+    if (view.format[0] == b"f" or view.format[0] == b"d") and view.format[1] == 0 and view.ndim > 0:
+        return True
+    PyBuffer_Release(view)
+    return False
+
+
+cdef bint _is_plain(array, bint writable) noexcept:
+    cdef Py_buffer view
+    if not _take(array, writable, &view):
+        return False
     PyBuffer_Release(&view)
-    return plain
+    return True
 
 
 def _input(name, array, like=None, shape=None):
@@ -324,13 +334,9 @@ cdef bint _is_matrix(array, Matrix* matrix, bint writable) noexcept:
     """Whether an array is a matrix that a kernel can work on as it lies; says where it is if so."""
     cdef Py_buffer view
     cdef bint fits
-    if not isinstance(array, np_ndarray):
+    if not _take(array, writable, &view):
         return False
-    try:
-        PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
-    except (BufferError, ValueError):
-        return False
-    fits = view.ndim == 2 and (view.format[0] == b"f" or view.format[0] == b"d") and view.format[1] == 0
+    fits = view.ndim == 2
     if fits:
         matrix.at, matrix.itemsize = <char*>view.buf, view.itemsize
         matrix.rows, matrix.columns = view.shape[0], view.shape[1]

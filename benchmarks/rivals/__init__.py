@@ -1,0 +1,57 @@
+"""The contenders of `benchmarks.peers`, one module each, in the form that somebody who knows the library would write.
+
+A module defines what its library can do:
+
+    fit(case: Fit) -> Trainer                             trains; not there for a library that only predicts
+    predictor(case: Predict, x) -> Callable[[], Array]    each call computes the outputs (rows, units), a NumPy array
+
+Both may raise `Unable`. All use float32, Keras's Adam (epsilon 1e-7 outside the root), the initial weights and the
+data of the case, and shuffle anew before each epoch. This module imports none of the libraries.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import NamedTuple
+
+
+class Unable(Exception):
+    """Why a library cannot do this case."""
+
+
+class Trainer(NamedTuple):
+    """`reset` brings back the initial weights and Adam's; `run(shuffle)` trains, and gives the last epoch's loss."""
+
+    reset: Callable[[], object]
+    run: Callable[[bool], float]
+
+
+@dataclass(frozen=True)
+class Rival:
+    title: str
+    module: str
+    libraries: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    tolerance: float = (
+        1e-3  # relative: how far the loss of rows in order may be from fastnn's, and outputs from NumPy's
+    )
+
+    def missing(self) -> list[str]:
+        return [name for name in self.libraries if find_spec(name) is None]
+
+
+RIVALS = {
+    "fastnn": Rival("fastnn", "fastnn_model", ("fastnn",)),
+    "numpy": Rival("NumPy, careful", "numpy_careful", ("numpy",)),
+    "tape": Rival("NumPy, tape", "numpy_taped", ("numpy",)),
+    "jax": Rival("JAX, scan", "jax_scan", ("jax",)),
+    "torch": Rival("PyTorch, eager", "torch_eager", ("torch",), tolerance=5e-3),
+    "torch-compile": Rival("PyTorch, compiled", "torch_compiled", ("torch",)),
+    "keras-jax": Rival("Keras on JAX", "keras_fit", ("keras", "jax"), {"KERAS_BACKEND": "jax"}),
+    "keras-tensorflow": Rival(
+        "Keras on TensorFlow", "keras_fit", ("keras", "tensorflow"), {"KERAS_BACKEND": "tensorflow"}
+    ),
+    "sklearn": Rival("scikit-learn", "sklearn_mlp", ("sklearn",)),
+    "thinc": Rival("thinc", "thinc_model", ("thinc",)),
+    "onnxruntime": Rival("ONNX Runtime", "onnx_session", ("onnx", "onnxruntime")),
+}

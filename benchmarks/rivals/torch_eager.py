@@ -1,0 +1,94 @@
+"""PyTorch, eager: `nn.Sequential`, fused Adam, gradients set to None.
+
+Its Adam adds epsilon to the corrected root, Keras to the uncorrected one: there epsilon counts for more in the first
+steps. Where gradients are as small as epsilon (large) that moves the last loss by 0.2 %, hence a wider tolerance.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.cases import LOSSES, Case, Fit, Predict, initial_weights
+from benchmarks.numpy_net import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Array
+from benchmarks.rivals import Trainer
+
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "linear": nn.Identity,
+    "sigmoid": nn.Sigmoid,
+    "softmax": partial(nn.Softmax, dim=1),
+}
+MEAN_LOSSES = {
+    "mean_squared_error": functional.mse_loss,
+    "binary_crossentropy": functional.binary_cross_entropy_with_logits,
+    "sparse_categorical_crossentropy": functional.cross_entropy,
+}
+SMALL_DATA = 2**26  # bytes of x; below, one shuffled copy an epoch is faster than rows gathered for each batch
+
+
+def network(case: Case, output: str = "linear") -> nn.Sequential:
+    *hidden, last = pairwise(case.sizes)
+    layers = [layer for sizes in hidden for layer in (nn.Linear(*sizes), ACTIVATIONS[case.hidden]())]
+    model = nn.Sequential(*layers, nn.Linear(*last), *([] if output == "linear" else [ACTIVATIONS[output]()]))
+    load(model.parameters(), case)
+    return model
+
+
+def load(parameters: Iterable[Tensor], case: Case) -> None:
+    """The initial weights; a kernel is (units, inputs) there."""
+    with torch.no_grad():
+        for parameter, array in zip(parameters, initial_weights(case.sizes), strict=True):
+            parameter.copy_(torch.from_numpy(array.T))
+
+
+def order_of(rows: int, shuffle: bool) -> Tensor:
+    return torch.randperm(rows) if shuffle else torch.arange(rows)
+
+
+def batches(x: Tensor, y: Tensor, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    if x.nbytes < SMALL_DATA:
+        return zip(x[order].split(size), y[order].split(size), strict=True)
+    return ((x[chosen], y[chosen]) for chosen in order.split(size))
+
+
+def fit(case: Fit) -> Trainer:
+    x, y = map(torch.from_numpy, case.data(case.rows))
+    model, loss_of = network(case), MEAN_LOSSES[case.loss]
+    optimizer: Any = None
+
+    def reset() -> None:
+        nonlocal optimizer
+        load(model.parameters(), case)
+        optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, (BETA_1, BETA_2), EPSILON, fused=True)
+
+    def run(shuffle: bool) -> float:
+        for _ in range(case.epochs):
+            total = torch.zeros(())
+            for x_batch, y_batch in batches(x, y, order_of(case.rows, shuffle), case.batch_size):
+                loss = loss_of(model(x_batch), y_batch)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                total += loss.detach() * len(x_batch)
+            last = total.item() / case.rows
+        return last
+
+    return Trainer(reset, run)
+
+
+def predictor(
+    case: Predict, x: Array, compiled: Callable[[nn.Module], Any] = lambda model: model
+) -> Callable[[], Array]:
+    model = compiled(network(case, LOSSES[case.loss][0]).eval())
+
+    @torch.inference_mode()
+    def predict() -> Array:
+        return model(torch.from_numpy(x)).numpy()
+
+    return predict
