@@ -38,7 +38,7 @@ from fastnn.engine.random import permutation
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 # As the engine has them: rows that go through all ops together, rows whose losses are added up together, parameters
 # whose optimizer's step follows their gradient.
-CHUNK, GRAIN, BLOCK = 256, 16, 16384
+CHUNK, LARGE_CHUNK, LARGE_LAYER, GRAIN, BLOCK = 256, 1024, 1 << 20, 16, 16384
 FORWARD, INPUT, WEIGHT = "x w", "d wT, input gradient", "xT d, weight gradient"
 KINDS = (FORWARD, INPUT, WEIGHT, "bias gradient", "activations", "loss", "optimizer", "shuffling")
 
@@ -127,7 +127,8 @@ def optimizer_part(case: Fit) -> Part:
 
 def parts(case: Fit) -> Iterator[Part]:
     """All that a step does to numbers."""
-    rows = min(CHUNK, case.batch_size)
+    large = any((inputs + 1) * units >= LARGE_LAYER for inputs, units in pairwise(case.sizes))
+    rows = min(LARGE_CHUNK if large else CHUNK, case.batch_size)
     chunks = case.batch_size / rows
     for layer, (inputs, units) in enumerate(pairwise(case.sizes)):
         yield product(FORWARD, rows, inputs, units, chunks)

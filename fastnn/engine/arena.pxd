@@ -11,7 +11,6 @@ cdef enum:
     LINE = 16                           # floats in a cache line
     MAX_SLOTS = 4
     GRAIN = 16                          # rows whose losses are added up together, whoever works on them
-    CHUNK = 256                         # rows that go through all ops together, to stay in cache
 
 
 cdef struct Score:
@@ -57,6 +56,7 @@ cdef class Arena:
     cdef Piece* pieces
     cdef Py_ssize_t piece_count
     cdef Py_ssize_t workspace_size      # of one member's multiplies
+    cdef Py_ssize_t chunk               # rows that go through all ops together
     cdef Py_ssize_t width               # numbers in a row of all ops together
     cdef int members                    # of the team, in the run that holds the lock
     cdef Pace fit_pace

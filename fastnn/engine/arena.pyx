@@ -40,6 +40,11 @@ cdef double TICK = 0.05                 # seconds between looks for Ctrl-C
 
 cdef enum:
     NARROW_LAYER = 8                    # units below which the addresses of W's rows would be as large as W
+    # Rows that go through all ops together: they should stay in cache. Where a layer has this many parameters, which do
+    # not either, more rows should share each reading of them.
+    CHUNK = 256
+    LARGE_CHUNK = 1024
+    LARGE_LAYER = 1048576
     PIECES = 64                         # that the parameters are cut into, about
     PIECE_ROWS = 12                     # and whole multiples of these rows of W, a tile's
 
@@ -118,10 +123,12 @@ cdef class Arena:
         self.parameters, self.gradients = _aligned(start), _aligned(start)
         self.w = <float*>address(self.parameters, True)
         self.g = <float*>address(self.gradients, True)
+        self.workspace_size, self.members, self.chunk = _padded(space), 1, CHUNK
         for op in self.ops:
             op.w, op.g = self.w + op.start, self.g + op.start
             self.width += op.units
-        self.workspace_size, self.members = _padded(space), 1
+            if op.size >= LARGE_LAYER:
+                self.chunk = LARGE_CHUNK
         self.find_rows_of_weights()
         self.cut()
         self.penalty = (<PenaltyKernel>kernels.l1_l2).penalty32
@@ -318,12 +325,12 @@ cdef class Arena:
     cdef int prepare(self, Py_ssize_t rows, Py_ssize_t batch, bint training, bint loss_follows, progress) except -1:
         """Members for a run over `rows` rows, and room for a batch of them; sums at zero.
 
-        Without training, a batch is what the members work on at a time: CHUNK rows each.
+        Without training, a batch is what the members work on at a time: `chunk` rows each.
         """
         cdef Py_ssize_t i
         batch = max(1, min(batch, rows))
         self.members = recruit(self.useful_members(max(rows, 1), batch, training))
-        self.reserve(batch if training else min(batch, self.members * CHUNK))
+        self.reserve(batch if training else min(batch, self.members * self.chunk))
         if self.members > self.workspaces:
             self.workspace_array = _aligned(self.members * self.workspace_size)
             self.workspaces = self.members

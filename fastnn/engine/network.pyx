@@ -8,7 +8,7 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, 
 
 import numpy as np
 
-from fastnn.engine.arena cimport Arena, CHUNK, GRAIN, MAX_SLOTS, Piece
+from fastnn.engine.arena cimport Arena, GRAIN, MAX_SLOTS, Piece
 from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.pace cimport Pace, pace_begin, pace_choose, pace_note
 from fastnn.engine.random cimport mix64
@@ -164,7 +164,7 @@ cdef class Network(Arena):
         """Every op forward, the loss, every op backward; for a chunk of rows at a time."""
         cdef Py_ssize_t r1, i
         while r0 < stop and atomic_read(&job.outcome) == DONE:
-            r1 = min(stop, r0 + CHUNK)
+            r1 = min(stop, r0 + self.chunk)
             self.forward(step, r0, r1)
             self.losses(rows, r0, r1, 1.0 / step.rows, True)
             for i in range(self.count - 1, -1, -1):
@@ -318,12 +318,12 @@ cdef class Network(Arena):
             atomic_swap(&job.outcome, NOT_FINITE)
 
     cdef void forward_rows(self, Run* job, int member, int members) noexcept nogil:
-        """A member's part of an evaluation or a prediction: up to CHUNK rows at a time."""
+        """A member's part of an evaluation or a prediction: up to `chunk` rows at a time."""
         cdef Step step = self.new_step(False, member)
         cdef Rows rows = job.rows
         cdef Py_ssize_t start = rows.start, r0, r1
         while start < rows.count:
-            step.rows = min(members * <Py_ssize_t>CHUNK, rows.count - start)
+            step.rows = min(members * self.chunk, rows.count - start)
             r0, r1 = share(step.rows, member, members), share(step.rows, member + 1, members)
             self.collect(&rows, start, r0, r1)
             self.forward(&step, r0, r1)
