@@ -135,8 +135,9 @@ def parts(case: Fit) -> Iterator[Part]:
         if layer:
             yield product(INPUT, rows, inputs, units, chunks)
         yield product(WEIGHT, case.batch_size, inputs, units, 1)
-        d, sums = numbers(case.batch_size, units), partial(kernels.column_sums, numbers(0, 1), out=numbers(1))
-        yield Part("bias gradient", partial(kernels.column_sums, d, out=numbers(units)), sums, 1)
+        d, total = numbers(case.batch_size, units), numbers(units)
+        sums = partial(kernels.column_sums, d, out=total), partial(kernels.column_sums, d[:0], out=total)
+        yield Part("bias gradient", *sums, 1)
         if layer < len(case.sizes) - 2:
             yield from activation_parts(case.hidden, rows, units, chunks)
     yield loss_part(case, case.batch_size / min(GRAIN, case.batch_size))

@@ -26,6 +26,7 @@ import fastnn
 from benchmarks.cases import MSE, Fit, Side, timed
 from benchmarks.memory import Memory, measured
 
+REST = 0.3  # OpenBLAS's threads spin for a tenth of a second after their work
 SECONDS = 2.0  # that a point's turns take, about
 LEAST = 3  # turns, however long one takes
 CHECKED = 4  # steps whose losses are compared
@@ -75,14 +76,18 @@ def powers(first: int, last: int) -> list[int]:
     return [first << i for i in range((last // first).bit_length())]
 
 
-def in_turn(sides: Mapping[str, Side]) -> dict[str, list[float]]:
-    """Seconds of each side's runs, one after the other, until the time for them is over; a warm-up goes before."""
+def in_turn(sides: Mapping[str, Side], rest: float = 0.0) -> dict[str, list[float]]:
+    """Seconds of each side's runs, one after the other, until the time for them is over; a warm-up goes before.
+
+    rest: seconds before each run, so that the threads of the side before are asleep.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for side in sides.values():
         timed(side)
     end = time.perf_counter() + SECONDS
     while len(seconds["fastnn"]) < LEAST or time.perf_counter() < end:
         for name, side in sides.items():
+            time.sleep(rest)
             seconds[name].append(timed(side)[0])
     return seconds
 
@@ -97,7 +102,7 @@ def run(point: Point) -> dict[str, Any]:
         # Of a few steps: rounding alone drives two deep networks apart in the long run.
         difference = replace(case, rows=min(case.rows, CHECKED * case.batch_size)).difference()
         assert difference < TOLERANCE, f"{case.name}: losses differ by {difference:.1e}, so no race"
-        seconds = in_turn(case.sides())
+        seconds = in_turn(case.sides(), REST if threads > 1 else 0.0)
     memory = {side: measured(side, case.sizes, case.rows, case.batch_size, threads=threads) for side in seconds}
     return result(point, difference, seconds, memory)
 

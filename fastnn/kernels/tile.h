@@ -7,7 +7,7 @@
      tile_rows:     C[i][j]  = init + sum over k of A[i][k]         * B[k][j]
      tile_columns:  C[i][j]  = init + sum over k of A[k][first + i] * B[k][j]
    Each element is one chain of additions in the order of k, whatever tile it falls in: its bits do not depend on the
-   shape of the rest. */
+   shape of the rest. Only a B of up to NARROW columns has an order of its own, which depends on nothing but k. */
 #ifndef FASTNN_TILE_H
 #define FASTNN_TILE_H
 
@@ -45,6 +45,7 @@
 #else
 #define FASTNN_TILE_ROWS 6
 #endif
+/* ROW_VECTORS: of the one row of a tile_one_row. FAR_DEPTH: steps of k in which the next tile of C can be fetched. */
 enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8, NARROW = 4, FAR_DEPTH = 128 };
 
 /* out[k][j] = b[j][k] for columns j and depth k: floats four by four in registers, the rest one by one. */
