@@ -20,6 +20,7 @@ from cpython.buffer cimport (
 
 cdef object np_ndarray = np.ndarray
 cdef double WORK = 2e6                  # operations from which one more member of the team pays
+cdef double SHORT_WORK = 1e5            # operations that take less than to let other Python threads run
 
 
 cdef class Numbers:
@@ -436,10 +437,13 @@ cdef class MatmulKernel(Kernel):
             dismiss(members)
             raise MemoryError(f"{self.name}: no memory for a workspace of depth {k}")
         work.workspace = <char*>(work.a + left.rows)
-        with nogil:
-            for i in range(left.rows):
-                work.a[i] = left.at + i * left.columns * left.itemsize
-            run(multiply_member, &work, members)
-            free(work.a)
+        for i in range(left.rows):
+            work.a[i] = left.at + i * left.columns * left.itemsize
+        if 2.0 * m * n * k < SHORT_WORK:
+            run(multiply_member, &work, 1)
+        else:
+            with nogil:
+                run(multiply_member, &work, members)
+        free(work.a)
         dismiss(members)
         return out

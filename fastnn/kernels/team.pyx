@@ -167,7 +167,9 @@ cdef int recruit(int wanted) except -1:
     """
     cdef Member* member
     cdef int processors
-    wanted = min(wanted, get_num_threads())
+    if wanted < 2:
+        return 1
+    wanted = min(wanted, <int>get_num_threads())
     if wanted < 2:
         return 1
     processors = cores.available()
