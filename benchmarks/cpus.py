@@ -32,7 +32,7 @@ def pinned(threads: int) -> Iterator[None]:
 def environment(threads: int) -> dict[str, str]:
     """This one's, with every library's own setting for its threads, and none that slows one down."""
     count = str(threads)
-    names = (*THREADS, "BLIS_NUM_THREADS", "FASTNN_NUM_THREADS", "NPROC", "TF_NUM_INTRAOP_THREADS")
+    names = (*THREADS, "BLIS_NUM_THREADS", "NPROC", "TF_NUM_INTRAOP_THREADS")
     xla = f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"
     settings = dict.fromkeys(names, count) | {"TF_NUM_INTEROP_THREADS": "1", "XLA_FLAGS": xla}
     return {name: value for name, value in os.environ.items() if name not in HANDICAPS} | settings

@@ -4,7 +4,7 @@ from libc.math cimport HUGE_VAL, isfinite
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBuffer_Release
 
 import numpy as np
 
@@ -12,9 +12,9 @@ from fastnn.engine.arena cimport Arena, GRAIN, MAX_SLOTS, Piece
 from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.pace cimport Pace, pace_begin, pace_choose, pace_note
 from fastnn.engine.random cimport mix64
-from fastnn.kernels.buffers cimport address
+from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.kernel cimport PACK_A_ROWS
-from fastnn.kernels.team cimport Job, barrier, run
+from fastnn.kernels.team cimport Job, barrier, run, share_begin
 
 
 cdef extern from "clock.h" nogil:
@@ -79,11 +79,6 @@ cdef void forward_member(void* argument, int member, int members) noexcept nogil
     (<Network>(<Run*>argument).network).forward_rows(<Run*>argument, member, members)
 
 
-cdef inline Py_ssize_t share(Py_ssize_t rows, int member, int members) noexcept nogil:
-    """The first row of a member's share; the next member's is its end."""
-    return min(rows, (rows + GRAIN - 1) // GRAIN * member // members * GRAIN)
-
-
 cdef bint _all_finite(const float* x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
@@ -95,15 +90,10 @@ cdef bint _all_finite(const float* x, Py_ssize_t n) noexcept nogil:
 cdef const float* _floats(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
     """The numbers of a C-contiguous float32 array, (rows, columns), or (rows,) where columns is negative."""
     cdef Py_buffer view
-    cdef bint fits
-    try:
-        PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-    except (BufferError, TypeError, ValueError):
-        fits = False
-    else:
-        fits = (view.ndim == (1 if columns < 0 else 2) and view.shape[0] == rows
-                and (columns < 0 or view.shape[1] == columns)
-                and view.format[0] == b"f" and view.format[1] == 0)
+    cdef bint fits = take(array, False, &view)
+    if fits:
+        fits = (view.itemsize == sizeof(float) and view.ndim == (1 if columns < 0 else 2) and view.shape[0] == rows
+                and (columns < 0 or view.shape[1] == columns))
         PyBuffer_Release(&view)
     if not fits:
         shape = f"({rows}, {columns})" if columns >= 0 else f"({rows},)"
@@ -290,7 +280,8 @@ cdef class Network(Arena):
         while start < rows.count:
             step.rows = min(job.batch, rows.count - start)
             step.key = mix64(self.seed ^ mix64(<uint64_t>step.number))
-            r0, r1 = share(step.rows, member, members), share(step.rows, member + 1, members)
+            r0 = share_begin(step.rows, GRAIN, member, members)
+            r1 = share_begin(step.rows, GRAIN, member + 1, members)
             if self.collect(&rows, start, r0, r1):
                 self.rows_phase(job, &step, &rows, r0, r1, member)
             else:
@@ -324,7 +315,8 @@ cdef class Network(Arena):
         cdef Py_ssize_t start = rows.start, r0, r1
         while start < rows.count:
             step.rows = min(members * self.chunk, rows.count - start)
-            r0, r1 = share(step.rows, member, members), share(step.rows, member + 1, members)
+            r0 = share_begin(step.rows, GRAIN, member, members)
+            r1 = share_begin(step.rows, GRAIN, member + 1, members)
             self.collect(&rows, start, r0, r1)
             self.forward(&step, r0, r1)
             if job.out == NULL:
@@ -457,14 +449,10 @@ cdef class Network(Arena):
         """`predict`, or None where x is not an array that it takes."""
         cdef Py_buffer view
         cdef bint fits
-        if not isinstance(x, ndarray):
+        if not isinstance(x, ndarray) or not take(x, False, &view):
             return None
-        try:
-            PyObject_GetBuffer(x, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-        except (BufferError, ValueError):
-            return None
-        fits = (view.ndim == 2 and view.shape[0] > 0 and view.shape[1] == self.inputs
-                and view.format[0] == b"f" and view.format[1] == 0)
+        fits = (view.itemsize == sizeof(float) and view.ndim == 2 and view.shape[0] > 0
+                and view.shape[1] == self.inputs)
         PyBuffer_Release(&view)
         return self.outputs(<const float*>view.buf, view.len // (self.inputs * 4), None) if fits else None
 

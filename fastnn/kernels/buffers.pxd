@@ -1,6 +1,8 @@
-# The address of a NumPy array's elements, by the buffer protocol: no NumPy header, no NumPy ABI to match.
+# A NumPy array's elements, by the buffer protocol: no NumPy header, no NumPy ABI to match.
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 
 
 cdef inline void* address(object array, bint writable=False) except? NULL:
@@ -10,3 +12,18 @@ cdef inline void* address(object array, bint writable=False) except? NULL:
     cdef void* start = view.buf
     PyBuffer_Release(&view)
     return start
+
+
+cdef inline bint take(object array, bint writable, Py_buffer* view) noexcept:
+    """Whether an array can be worked on as it lies: float32 or float64 of this machine, C-contiguous, aligned.
+
+    If so, the caller releases the view.
+    """
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+    except (BufferError, TypeError, ValueError):
+        return False
+    if (view.format[0] == b"f" or view.format[0] == b"d") and view.format[1] == 0:
+        return True
+    PyBuffer_Release(view)
+    return False

@@ -182,8 +182,10 @@ cdef void matmul_transposed_a_rows(
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
     """`a` holds k row addresses; the m columns start at `first`. `bias` is not used."""
     cdef int width = TILE_VECTORS * lanes(workspace)
-    cdef bint pack = m >= PACK_ROWS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
-    cdef bint pack_a
+    cdef bint far = k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
+    cdef bint pack = far and m >= PACK_ROWS
+    # Strips of A that are read again for many panels of B are copied, so that a step of k does not cost a new page.
+    cdef bint pack_a = far and m >= TILE_ROWS and n >= PACK_A_COLUMNS
     cdef Py_ssize_t i, j, i0, i1, stride, start = 0, depth, block, offset, step
     cdef int rows, columns
     cdef real* strips
@@ -198,8 +200,6 @@ cdef void matmul_transposed_a_rows(
         else:
             narrow_columns_double(<int>n, a, first, b, c, c_stride, m, k)
         return
-    # Strips of A that are read again for many panels of B are copied, so that a step of k does not cost a new page.
-    pack_a = m >= TILE_ROWS and n >= PACK_A_COLUMNS and k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
     block = PACK_A_ROWS if pack_a else m
     strips = workspace + width * PACK_DEPTH
     addresses = <const real**>(strips + PACK_A_ROWS * PACK_DEPTH)

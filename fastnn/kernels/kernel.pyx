@@ -10,17 +10,18 @@ from libc.stdlib cimport free, malloc
 import numpy as np
 
 cimport fastnn.kernels.types as types
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.team cimport dismiss, recruit, run
+from fastnn.kernels.buffers cimport address, take
+from fastnn.kernels.team cimport dismiss, recruit, run, share_begin
 
-from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
-)
+from cpython.buffer cimport PyBuffer_Release
 
 
 cdef object np_ndarray = np.ndarray
 cdef double WORK = 2e6                  # operations from which one more member of the team pays
 cdef double SHORT_WORK = 1e5            # operations that take less than to let other Python threads run
+
+cdef enum:
+    TILES = 48                          # rows or columns that are whole tiles with any instruction set
 
 
 cdef class Numbers:
@@ -35,29 +36,13 @@ cdef class Numbers:
             self.values[i] = values[i] if i < len(values) else 0
 
 
-cdef bint _take(array, bint writable, Py_buffer* view) noexcept:
-    """Whether a kernel can work on an array as it lies: float32 or float64 of this machine, C-contiguous, aligned.
-
-    If so, the caller releases the view.
-    """
-    if not isinstance(array, np_ndarray):
-        return False
-    try:
-        PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
-    except (BufferError, ValueError):
-        return False
-    if (view.format[0] == b"f" or view.format[0] == b"d") and view.format[1] == 0 and view.ndim > 0:
-        return True
-    PyBuffer_Release(view)
-    return False
-
-
 cdef bint _is_plain(array, bint writable) noexcept:
+    """Whether a kernel can work on an array as it lies."""
     cdef Py_buffer view
-    if not _take(array, writable, &view):
+    if not isinstance(array, np_ndarray) or not take(array, writable, &view):
         return False
     PyBuffer_Release(&view)
-    return True
+    return view.ndim > 0
 
 
 def _input(name, array, like=None, shape=None):
@@ -335,7 +320,7 @@ cdef bint _is_matrix(array, Matrix* matrix, bint writable) noexcept:
     """Whether an array is a matrix that a kernel can work on as it lies; says where it is if so."""
     cdef Py_buffer view
     cdef bint fits
-    if not _take(array, writable, &view):
+    if not isinstance(array, np_ndarray) or not take(array, writable, &view):
         return False
     fits = view.ndim == 2
     if fits:
@@ -360,18 +345,13 @@ cdef struct Multiply:
     Py_ssize_t workspace_bytes          # of each member
 
 
-cdef inline Py_ssize_t _share(Py_ssize_t n, int member, int members) noexcept nogil:
-    """Where a member's share of n rows or columns begins, in whole tiles."""
-    return min(n, (n + 47) // 48 * member // members * 48)
-
-
 cdef void multiply_member(void* argument, int member, int members) noexcept nogil:
     cdef Multiply* work = <Multiply*>argument
     cdef Py_ssize_t size = work.c.itemsize, i0 = 0, i1 = work.c.rows, j0 = 0, j1 = work.c.columns
     if i1 >= j1:
-        i0, i1 = _share(i1, member, members), _share(i1, member + 1, members)
+        i0, i1 = share_begin(i1, TILES, member, members), share_begin(i1, TILES, member + 1, members)
     else:
-        j0, j1 = _share(j1, member, members), _share(j1, member + 1, members)
+        j0, j1 = share_begin(j1, TILES, member, members), share_begin(j1, TILES, member + 1, members)
     cdef void** a = <void**>(work.a if work.a_turned else work.a + i0)
     cdef Py_ssize_t first = i0 if work.a_turned else 0
     cdef char* b = work.b.at + j0 * (work.b.columns if work.b_turned else 1) * size
@@ -430,7 +410,7 @@ cdef class MatmulKernel(Kernel):
             _in_place("out", out, (m, n), a.dtype)
         work.rows32, work.rows64, work.a_turned, work.b_turned = self.rows32, self.rows64, self.a_turned, self.b_turned
         work.b, work.k = right, k
-        members = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, max(m, n) / 48.0))
+        members = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, <double>max(m, n) / TILES))
         work.workspace_bytes = workspace_elements(n, k) * left.itemsize
         work.a = <char**>malloc(left.rows * sizeof(char*) + members * work.workspace_bytes)
         if work.a == NULL:

@@ -211,20 +211,17 @@ cdef double softmax_categorical_crossentropy_rows(
     cdef double total = 0, w
     cdef real mass, factor
     cdef real keep = <real>(1 - p[0]), spread = <real>(p[0] / units) if units else 0
-    cdef real tops[sums.LANES]
-    cdef real totals[sums.LANES]
+    cdef real logs[sums.LANES]
     while first < rows:
         at = first * units
-        taken = sums.softmax_rows(z + at, a + at, tops, totals, rows - first, units)
-        for i in range(taken):
-            tops[i] = sums.log_of_sum(tops[i], totals[i])
+        taken = sums.softmax_rows_with_logs(z + at, a + at, logs, rows - first, units)
         for row in range(first, first + taken):
             at = row * units
             w = weight_of(weight, row)
             if w == 0:
                 clear(d + at if d != NULL else NULL, units)
                 continue
-            total += w * cross_entropy(z + at, y + at, tops[row - first], keep, spread, units)
+            total += w * cross_entropy(z + at, y + at, logs[row - first], keep, spread, units)
             if d != NULL:
                 factor = <real>(scale * w)
                 mass = keep * sums.sum_of(y + at, units) + spread * units
@@ -266,15 +263,12 @@ cdef double sparse_categorical_crossentropy_rows(
 cdef double softmax_sparse_categorical_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t first = 0, taken, row, i, at, label
+    cdef Py_ssize_t first = 0, taken, row, at, label
     cdef double total = 0, w
-    cdef real tops[sums.LANES]
-    cdef real totals[sums.LANES]
+    cdef real logs[sums.LANES]
     while first < rows:
         at = first * units
-        taken = sums.softmax_rows(z + at, a + at, tops, totals, rows - first, units)
-        for i in range(taken):
-            tops[i] = sums.log_of_sum(tops[i], totals[i])
+        taken = sums.softmax_rows_with_logs(z + at, a + at, logs, rows - first, units)
         if d != NULL:
             weigh(a + at, d + at, weight + first if weight != NULL else NULL, taken, units, scale)
         for row in range(first, first + taken):
@@ -283,7 +277,7 @@ cdef double softmax_sparse_categorical_crossentropy_rows(
                 label = class_of(y[row], units)
                 if label < 0:
                     return libc.NAN
-                total += w * (tops[row - first] - z[row * units + label])
+                total += w * (logs[row - first] - z[row * units + label])
                 if d != NULL:
                     d[row * units + label] -= <real>(scale * w)
         first += taken

@@ -142,6 +142,11 @@ cdef inline Py_ssize_t softmax_rows(
     return taken
 
 
-cdef inline real log_of_sum(real top, real total) noexcept nogil:
-    """Logarithm of the sum of e^z of a row, from what softmax_rows found."""
-    return top + maths.log(total * <real>(1 / maths.SHIFTED))
+cdef inline Py_ssize_t softmax_rows_with_logs(
+        const real* z, real* a, real* logs, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    """softmax_rows, and logs[row], the logarithm of the sum of e^z of the row."""
+    cdef real totals[LANES]
+    cdef Py_ssize_t row, taken = softmax_rows(z, a, logs, totals, rows, n)
+    for row in range(taken):
+        logs[row] = logs[row] + maths.log(totals[row] * <real>(1 / maths.SHIFTED))
+    return taken
