@@ -24,8 +24,20 @@ cdef inline real folded(const real* lanes) noexcept nogil:
     return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3])
 
 
-cdef inline real dot(const real* a, const real* b, Py_ssize_t n) noexcept nogil:
-    """Sum of a[i] * b[i]."""
+cdef enum Term:
+    NUMBER, ABSOLUTE, PRODUCT
+
+
+cdef inline real term(Term which, const real* a, const real* b, Py_ssize_t i) noexcept nogil:
+    if which == NUMBER:
+        return a[i]
+    elif which == ABSOLUTE:
+        return maths.absolute(a[i])
+    else:
+        return a[i] * b[i]
+
+
+cdef inline real sum_of_terms(Term which, const real* a, const real* b, Py_ssize_t n) noexcept nogil:
     cdef real lanes[LANES]
     cdef Py_ssize_t i = 0
     cdef int lane
@@ -35,53 +47,28 @@ cdef inline real dot(const real* a, const real* b, Py_ssize_t n) noexcept nogil:
             lanes[lane] = 0
         while i + LANES <= n:
             for lane in range(LANES):
-                lanes[lane] += a[i + lane] * b[i + lane]
+                lanes[lane] += term(which, a, b, i + lane)
             i += LANES
         total = folded(lanes)
     while i < n:
-        total += a[i] * b[i]
+        total += term(which, a, b, i)
         i += 1
     return total
+
+
+cdef inline real dot(const real* a, const real* b, Py_ssize_t n) noexcept nogil:
+    """Sum of a[i] * b[i]."""
+    return sum_of_terms(PRODUCT, a, b, n)
 
 
 cdef inline real sum_of(const real* a, Py_ssize_t n) noexcept nogil:
     """Sum of a[i]."""
-    cdef real lanes[LANES]
-    cdef Py_ssize_t i = 0
-    cdef int lane
-    cdef real total = 0
-    if n >= LANES:
-        for lane in range(LANES):
-            lanes[lane] = 0
-        while i + LANES <= n:
-            for lane in range(LANES):
-                lanes[lane] += a[i + lane]
-            i += LANES
-        total = folded(lanes)
-    while i < n:
-        total += a[i]
-        i += 1
-    return total
+    return sum_of_terms(NUMBER, a, a, n)
 
 
 cdef inline real sum_of_absolutes(const real* a, Py_ssize_t n) noexcept nogil:
     """Sum of |a[i]|."""
-    cdef real lanes[LANES]
-    cdef Py_ssize_t i = 0
-    cdef int lane
-    cdef real total = 0
-    if n >= LANES:
-        for lane in range(LANES):
-            lanes[lane] = 0
-        while i + LANES <= n:
-            for lane in range(LANES):
-                lanes[lane] += maths.absolute(a[i + lane])
-            i += LANES
-        total = folded(lanes)
-    while i < n:
-        total += maths.absolute(a[i])
-        i += 1
-    return total
+    return sum_of_terms(ABSOLUTE, a, a, n)
 
 
 cdef inline int32_t ordered(int32_t i) noexcept nogil:
