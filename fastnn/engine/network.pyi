@@ -16,8 +16,10 @@ class Network(Arena):
         weight: _Floats | None,
         order: NDArray[np.uint32] | None,
         batch_size: int,
-        learning_rate: float,
+        learning_rate: float | NDArray[np.float64],
         progress: _Progress = None,
+        start: int = 0,
+        stop: int | None = None,
     ) -> tuple[int, float, list[float], bool]: ...
     def evaluate(
         self, x: _Floats, y: _Floats | None, weight: _Floats | None, progress: _Progress = None

@@ -53,6 +53,7 @@ cdef struct Rows:
     const uint32_t* order               # or NULL
     Py_ssize_t count
     Py_ssize_t start                    # of the batch
+    Py_ssize_t stop                     # of the run
     const float* y
     const float* weight                 # or NULL
 
@@ -63,6 +64,8 @@ cdef struct Run:
     Rows rows
     Py_ssize_t batch
     double learning_rate
+    const double* rates                 # a learning rate for each batch, or NULL
+    Py_ssize_t first                    # row of the first batch
     float* out                          # of a prediction
     double loss                         # sum over the rows
     double slice_end                    # the time at which to pause
@@ -275,10 +278,10 @@ cdef class Network(Arena):
         cdef Step step = self.new_step(True, member)
         cdef Rows rows = job.rows
         cdef Py_ssize_t start = rows.start, r0, r1, i, first, last
-        cdef double total
+        cdef double total, rate = job.learning_rate
         first, last = self.first_piece(member, members), self.first_piece(member + 1, members)
-        while start < rows.count:
-            step.rows = min(job.batch, rows.count - start)
+        while start < rows.stop:
+            step.rows = min(job.batch, rows.stop - start)
             step.key = mix64(self.seed ^ mix64(<uint64_t>step.number))
             r0 = share_begin(step.rows, GRAIN, member, members)
             r1 = share_begin(step.rows, GRAIN, member + 1, members)
@@ -287,7 +290,7 @@ cdef class Network(Arena):
             else:
                 atomic_swap(&job.outcome, BAD_ORDER)
             if rows.order != NULL:
-                for i in range(min(start + step.rows + r0, rows.count), min(start + step.rows + r1, rows.count)):
+                for i in range(min(start + step.rows + r0, rows.stop), min(start + step.rows + r1, rows.stop)):
                     prefetch(rows.x + rows.order[i] * self.inputs, self.inputs * 4)
             barrier(member, members)
             total = self.sum_of_losses(step.rows, 0)
@@ -296,16 +299,18 @@ cdef class Network(Arena):
             if member == 0:
                 self.add_metrics(step.rows)
             step.number += 1
-            self.parameters_phase(&step, job.learning_rate, first, last)
+            if job.rates != NULL:
+                rate = job.rates[(start - job.first) // job.batch]
+            self.parameters_phase(&step, rate, first, last)
             barrier(member, members)
             start += step.rows
             if member == 0:
                 self.iterations = step.number
                 job.loss += total + step.rows * self.sum_of_penalties()
                 job.rows.start = start
-                if start < rows.count:
+                if start < rows.stop:
                     self.look_up(job)
-        if member == 0 and atomic_read(&job.outcome) == DONE and start < rows.count:
+        if member == 0 and atomic_read(&job.outcome) == DONE and start < rows.stop:
             atomic_swap(&job.outcome, NOT_FINITE)
 
     cdef void forward_rows(self, Run* job, int member, int members) noexcept nogil:
@@ -313,8 +318,8 @@ cdef class Network(Arena):
         cdef Step step = self.new_step(False, member)
         cdef Rows rows = job.rows
         cdef Py_ssize_t start = rows.start, r0, r1
-        while start < rows.count:
-            step.rows = min(members * self.chunk, rows.count - start)
+        while start < rows.stop:
+            step.rows = min(members * self.chunk, rows.stop - start)
             r0 = share_begin(step.rows, GRAIN, member, members)
             r1 = share_begin(step.rows, GRAIN, member + 1, members)
             self.collect(&rows, start, r0, r1)
@@ -330,7 +335,7 @@ cdef class Network(Arena):
                     job.loss = self.sum_of_losses(step.rows, job.loss)
                     self.add_metrics(step.rows)
                 job.rows.start = start + step.rows
-                if job.rows.start < rows.count:
+                if job.rows.start < rows.stop:
                     self.look_up(job)
             barrier(member, members)
             if atomic_read(&job.outcome) != DONE:
@@ -372,9 +377,9 @@ cdef class Network(Arena):
         """A page of rows, its arrays checked. The lock is held, so that what they are checked against stays."""
         if self.loss.rows == NULL:
             raise RuntimeError("this network has no loss yet; call set_loss first")
-        rows.count = rows.start = 0
+        rows.count = rows.start = rows.stop = 0
         rows.x = _floats("x", x, len(x), self.inputs)
-        rows.count = len(x)
+        rows.count = rows.stop = len(x)
         rows.all_y = _floats("y", y, rows.count, self.targets)
         rows.all_weight = _floats("weight", weight, rows.count, -1) if weight is not None else NULL
         rows.order = NULL
@@ -396,11 +401,13 @@ cdef class Network(Arena):
         cdef Py_ssize_t i
         return [self.metric_sums[i] for i in range(self.metric_count)]
 
-    def fit_epoch(self, x, y, weight, order, Py_ssize_t batch_size, double learning_rate, progress=None):
-        """One pass over the rows of x in `order`, a step for each batch.
+    def fit_epoch(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress=None, Py_ssize_t start=0,
+                  stop=None):
+        """One pass over the rows of x in `order`, from number `start` to `stop`, a step for each batch.
 
         x (rows, inputs), y (rows, targets) and weight (rows,) or None: float32, C-contiguous. order: uint32 (rows,) or
-        None. progress(rows_done) is called every 50 ms or so. Gives (rows done, sum of the rows' losses with
+        None. learning_rate: a number, or a float64 array with one for each step. progress(rows_done) is called every
+        50 ms or so. Gives (number of the row after the last one done, sum of the rows' losses with
         penalties, the metrics' sums, whether all went well). A batch whose loss is not finite ends the pass and
         changes nothing; rows done then says where it starts. KeyboardInterrupt, or what progress raises, comes out
         between two batches.
@@ -413,8 +420,20 @@ cdef class Network(Arena):
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, order)
-            job.batch, job.learning_rate = batch_size, learning_rate
-            self.prepare(job.rows.count, batch_size, True, True, progress)
+            job.batch, job.first, job.rows.start = batch_size, start, start
+            if stop is not None:
+                job.rows.stop = stop
+            if not 0 <= start <= job.rows.stop <= job.rows.count:
+                raise ValueError(f"start and stop must be row numbers from 0 to {job.rows.count}, got {start} and {stop}")
+            if isinstance(learning_rate, ndarray):
+                steps = (job.rows.stop - start + batch_size - 1) // batch_size
+                rates = np.require(learning_rate, np.float64, ["C", "A"])
+                if rates.shape != (steps,):
+                    raise ValueError(f"learning_rate must have one number for each of {steps} steps, got {rates.shape}")
+                job.rates = <const double*>address(rates)
+            else:
+                job.learning_rate = learning_rate
+            self.prepare(job.rows.stop - start, batch_size, True, True, progress)
             with nogil:
                 self.run_in_slices(fit_member, &job, &self.fit_pace)
             sums = self.sums()
@@ -459,7 +478,7 @@ cdef class Network(Arena):
     cdef object outputs(self, const float* x, Py_ssize_t rows, progress):
         cdef Run job = self.new_run()
         out = empty((rows, self.units), float32)
-        job.rows.x, job.rows.count = x, rows
+        job.rows.x, job.rows.count, job.rows.stop = x, rows, rows
         job.out = <float*>address(out, True)
         self.enter()
         try:
