@@ -6,7 +6,14 @@ forward(rows r0:r1)          x -> a
 backward(rows r0:r1)         d enters as dL/da, leaves as dL/dz; dL/dx goes to d_x where somebody wants it
 gradient(parameters p0:p1)   dL/dw over all rows of the batch, into g
 
-Rows are independent in the first two, parameters in the third, so that threads can share either.
+Rows are independent in the first two, parameters in the third, so that threads can share either. An op in which rows
+mix (BatchNormalization) has two more, which see the whole batch while no member is at work on its rows:
+
+before_forward(shares s0:s1)    in training, when all rows of x are there
+before_backward(shares s0:s1)   when all rows of d are there
+
+and an op that changes something of its own at each step has `settle`, called once a batch is accepted: a batch whose
+loss is not finite changes nothing. An op that cannot go on sets step.trouble; `explain` then gives the exception.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -28,6 +35,10 @@ cdef class Op:
         """Numbers a row that it keeps in z, beside its output."""
         return 0
 
+    cdef Py_ssize_t holds(self) noexcept:
+        """Numbers that it holds for a whole batch, whatever the rows."""
+        return 0
+
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         pass
 
@@ -36,6 +47,18 @@ cdef class Op:
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         pass
+
+    cdef void before_forward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
+        pass
+
+    cdef void before_backward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
+        pass
+
+    cdef void settle(self, const Step* step) noexcept nogil:
+        pass
+
+    cdef object explain(self):
+        return RuntimeError(f"op {self.number} could not go on")
 
 
 cdef class Activated(Op):
@@ -68,7 +91,7 @@ cdef class DenseOp(Activated):
     def __init__(self, Py_ssize_t inputs, Py_ssize_t units, bint use_bias=True, activation=None, numbers=()):
         if inputs < 1 or units < 1 or units > LARGEST // (inputs + 1):
             raise ValueError(f"a dense op of {inputs} inputs and {units} units cannot be")
-        self.inputs, self.units, self.use_bias = inputs, units, use_bias
+        self.widths, self.inputs, self.units, self.use_bias = (inputs,), inputs, units, use_bias
         self.size = (inputs + use_bias) * units
         self.granule = units
         self.matmul = (<MatmulKernel>kernels.matmul).rows32
@@ -108,7 +131,7 @@ cdef class ActivationOp(Activated):
     """a = f(x), an activation as a layer of its own."""
 
     def __init__(self, Py_ssize_t units, activation=None, numbers=()):
-        self.inputs = self.units = units
+        self.widths, self.inputs, self.units = (units,), units, units
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row
@@ -127,7 +150,7 @@ cdef class DropoutOp(Op):
     """a = x / (1 - rate) with probability 1 - rate, else 0, while training; a = x otherwise."""
 
     def __init__(self, Py_ssize_t units, double rate):
-        self.inputs = self.units = units
+        self.widths, self.inputs, self.units = (units,), units, units
         self.rate = rate
         self.apply = (<DropoutKernel>kernels.dropout).apply32
 
