@@ -126,7 +126,7 @@ def test_layers(make, path):
 
 
 def test_every_layer_is_in_a_round_trip():
-    assert {"input", "dense", "activation", "dropout", "flatten"} <= set(LAYERS.units)
+    assert {"input_layer", "dense", "activation", "dropout", "flatten"} <= set(LAYERS.units)
 
 
 def test_metrics(path):
