@@ -28,6 +28,7 @@ _losses = import_module(f"fastnn.kernels._{isa}.losses")
 maths = import_module(f"fastnn.kernels._{isa}.maths")  # kept apart: two of its names are activations' too
 _noise = import_module(f"fastnn.kernels._{isa}.noise")
 _optimizers = import_module(f"fastnn.kernels._{isa}.optimizers")
+_vectors = import_module(f"fastnn.kernels._{isa}.vectors")
 
-for _module in (_activations, _gemm, _losses, _noise, _optimizers):
+for _module in (_activations, _gemm, _losses, _noise, _optimizers, _vectors):
     globals().update({k: v for k, v in vars(_module).items() if not k.startswith("_")})

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastnn import random
 from fastnn.engine.network import Network
-from fastnn.layers import Layer, Parameter
+from fastnn.layers import Layer
 from fastnn.layers.base import Place, replace
 from fastnn.layers.tensor import Connected, Node, Structure, Tensor, flattened
 from fastnn.models import weights
@@ -195,8 +195,13 @@ class Built(Connected):
         read = any(place in sources for sources in self._plan.sources)
         return "linear" if read else self._last_activation(output)
 
-    def _learning(self) -> list[tuple[int, Parameter]]:
-        """(where it begins, the parameter) of each that learns."""
+    def _widths(self) -> list[int]:
+        """Numbers in a row of each output."""
+        assert self._plan is not None
+        return [self._plan.ops[place].units for place in self._plan.outputs]
+
+    def _variables(self) -> list[tuple[int, int, float, float, bool]]:
+        """(start, size, l1, l2, whether it decays) of each parameter that learns."""
         assert self._plan is not None
         found = []
         for layer in self._plan.parameters:
@@ -204,9 +209,15 @@ class Built(Connected):
             start = place.start
             for parameter in place.parameters:
                 if parameter.trainable and layer not in self._frozen:
-                    found.append((start, parameter))
+                    l1, l2 = parameter.regularizer.numbers() if parameter.regularizer else (0.0, 0.0)
+                    found.append((start, parameter.size, l1, l2, True))
                 start += parameter.size
         return found
+
+    def _frozen_ops(self) -> list[bool]:
+        """For each op whether its parameters do not learn."""
+        assert self._plan is not None
+        return [layer in self._frozen for layer in self._plan.layers]
 
     # Weights.
 

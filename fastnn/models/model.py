@@ -66,13 +66,22 @@ class Model(Built):
 
     # Training.
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Iterable[Any] | None = None) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
         """Say how to train: an optimizer, a loss and metrics, each by name or as an object.
 
+        With several outputs, loss, loss_weights and metrics may be lists, or dicts by the outputs' names; the loss is the
+        weighted sum of the outputs' losses. weighted_metrics: those that the sample weights count in.
         The optimizer starts afresh, and the layers that have ``trainable`` False now do not learn. ValueError for an
         unknown name or a missing loss.
         """
-        self._trainer = Trainer(self, optimizer, loss, metrics)
+        self._trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
         self._frozen = frozenset(layer for layer in self._leaves() if not layer.trainable)
 
     @property
