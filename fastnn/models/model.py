@@ -199,7 +199,9 @@ class Model(Built):
 
     def __call__(self, inputs: Any) -> Any:
         """What `predict` gives for arrays; for symbolic tensors, the tensors that the model's layers give."""
-        return self._symbolic(inputs) if is_symbolic(inputs) else self.predict(inputs)
+        if isinstance(inputs, np.ndarray) or not is_symbolic(inputs):
+            return self.predict(inputs)
+        return self._symbolic(inputs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The output for each row of a batch, as ``predict`` gives it."""

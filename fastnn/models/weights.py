@@ -39,7 +39,7 @@ class Store:
     """A flat float32 vector, the layers whose weights lie in it, and the models that run on it."""
 
     def __init__(self, size: int) -> None:
-        self.flat: FloatArray = aligned(size)
+        self.flat: FloatArray = aligned(max(1, size))
         self.layers: weakref.WeakSet[Layer] = weakref.WeakSet()
         self.models: weakref.WeakSet[Model] = weakref.WeakSet()
 

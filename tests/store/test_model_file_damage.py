@@ -37,7 +37,7 @@ def saved(path):
     """A trained model's file, and its parts."""
     x, y = data(SCCE, 17, 4, 3)
     model = Sequential([Dense(5, "relu", input_dim=4), Dropout(0.5), Dense(3, "softmax")])
-    model.compile("adam", SCCE, ["accuracy", metrics.SparseCategoricalAccuracy()])
+    model.compile("adam", SCCE, metrics=["accuracy", metrics.SparseCategoricalAccuracy()])
     model.fit(x, y, verbose=0)
     model.save(path)
     tensors, metadata = safetensors.read(path)
