@@ -22,7 +22,9 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 # Compiled once.
 COMMON = {
     "fastnn.kernels": ["cpu", "kernel", "layer_kernel", "team"],
-    "fastnn.engine": ["arena", "network", "ops", "random"],
+    "fastnn.engine": [
+        "arena", "embedding", "merging", "network", "noise", "normalization", "ops", "python", "random",
+    ],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
 KERNELS = ["activations", "columns", "gemm", "losses", "maths", "noise", "optimizers", "rows"]

@@ -23,6 +23,8 @@ class Parameter(NamedTuple):
     shape: Shape
     initializer: Initializer
     regularizer: Regularizer | None = None
+    constraint: Any = None
+    trainable: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +33,25 @@ class Layer:
 
     table_name: ClassVar[str]
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Shape of one row out for one row in. ValueError where the layer cannot take it."""
-        return input_shape
+    def output_shape(self, *input_shapes: Shape) -> Shape:
+        """Shape of one row out for one row in of each source. ValueError where the layer cannot take it."""
+        (shape,) = input_shapes
+        return shape
 
-    def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
+    def parameters(self, *input_shapes: Shape) -> tuple[Parameter, ...]:
         """The layer's weights for rows of `input_shape`."""
         return ()
 
     def op(self, input_shape: Shape) -> Any:
         """The op that the layer becomes; None where rows pass through unchanged."""
-        return None
+        return next(iter(self.ops(input_shape)), None)
+
+    def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
+        """The ops that the layer becomes: the first reads the layer's sources, each other the one before.
+
+        () passes rows through. At most one op has parameters, which are `parameters` in their order.
+        """
+        return ()
 
     def config(self) -> dict[str, Any]:
         """The layer as JSON: its class and its fields."""
