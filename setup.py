@@ -21,13 +21,13 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # Compiled once.
 COMMON = {
-    "fastnn.kernels": ["cpu", "kernel", "layer_kernel", "team"],
+    "fastnn.kernels": ["cpu", "kernel", "layer_kernel", "matrix_kernel", "team"],
     "fastnn.engine": [
         "arena", "embedding", "merging", "network", "noise", "normalization", "ops", "python", "random",
     ],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
-KERNELS = ["activations", "columns", "gemm", "losses", "maths", "noise", "optimizers", "rows"]
+KERNELS = ["activations", "columns", "gemm", "losses", "maths", "matrices", "noise", "optimizers", "rows"]
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if X86_64:
     INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]

@@ -27,9 +27,10 @@ _columns = import_module(f"fastnn.kernels._{isa}.columns")
 _gemm = import_module(f"fastnn.kernels._{isa}.gemm")
 _losses = import_module(f"fastnn.kernels._{isa}.losses")
 maths = import_module(f"fastnn.kernels._{isa}.maths")  # kept apart: two of its names are activations' too
+_matrices = import_module(f"fastnn.kernels._{isa}.matrices")
 _noise = import_module(f"fastnn.kernels._{isa}.noise")
 _optimizers = import_module(f"fastnn.kernels._{isa}.optimizers")
 _rows = import_module(f"fastnn.kernels._{isa}.rows")
 
-for _module in (_activations, _columns, _gemm, _losses, _noise, _optimizers, _rows):
+for _module in (_activations, _columns, _gemm, _losses, _matrices, _noise, _optimizers, _rows):
     globals().update({k: v for k, v in vars(_module).items() if not k.startswith("_")})

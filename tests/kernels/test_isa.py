@@ -22,7 +22,7 @@ from support.units import Way, outputs_for, targets_for
 
 SETS = kernels.cpu.supported()
 OTHER_SETS = [isa for isa in SETS if isa != kernels.isa]
-MODULES = ["activations", "gemm", "losses", "maths", "noise", "optimizers"]
+MODULES = ["activations", "gemm", "losses", "maths", "matrices", "noise", "optimizers"]
 
 
 def python(code: str, isa: str, **more: str) -> subprocess.CompletedProcess[str]:
