@@ -17,6 +17,7 @@ from fastnn import kernels
 from fastnn.activations import ACTIVATIONS, Activation
 from fastnn.losses import LOSSES, Loss
 from support.guarded import close
+from support.kinks import distance
 from support.units import OUTPUTS, label, targets_for, units
 
 STEP = 1e-5
@@ -80,8 +81,8 @@ class Net:
         return found
 
     def margin(self) -> float:
-        """How far the batch is from the nearest kink: of an activation (at 0), or of a clip (at 0 and 1)."""
-        edge = min(np.abs(at["z"]).min() for at in self.held)
+        """How far the batch is from the nearest kink: of an activation, or of a clip (at 0 and 1)."""
+        edge = min(distance(unit, at["z"]).min() for unit, at in zip(self.activations, self.held, strict=True))
         if OUTPUTS.get(self.loss.table_name) and not self.loss.logits:
             a = self.held[-1]["a"]
             edge = min(edge, a.min(), (1 - a).min() if OUTPUTS[self.loss.table_name] == "share" else edge)
