@@ -27,7 +27,19 @@ COMMON = {
     ],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
-KERNELS = ["activations", "columns", "gemm", "losses", "maths", "matrices", "noise", "optimizers", "rows"]
+KERNELS = [
+    "activations",
+    "activations_piecewise",
+    "activations_rows",
+    "columns",
+    "gemm",
+    "losses",
+    "maths",
+    "matrices",
+    "noise",
+    "optimizers",
+    "rows",
+]
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if X86_64:
     INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]

@@ -23,6 +23,8 @@ if isa not in cpu.supported():
     )
 
 _activations = import_module(f"fastnn.kernels._{isa}.activations")
+_activations_piecewise = import_module(f"fastnn.kernels._{isa}.activations_piecewise")
+_activations_rows = import_module(f"fastnn.kernels._{isa}.activations_rows")
 _columns = import_module(f"fastnn.kernels._{isa}.columns")
 _gemm = import_module(f"fastnn.kernels._{isa}.gemm")
 _losses = import_module(f"fastnn.kernels._{isa}.losses")
@@ -32,5 +34,16 @@ _noise = import_module(f"fastnn.kernels._{isa}.noise")
 _optimizers = import_module(f"fastnn.kernels._{isa}.optimizers")
 _rows = import_module(f"fastnn.kernels._{isa}.rows")
 
-for _module in (_activations, _columns, _gemm, _losses, _matrices, _noise, _optimizers, _rows):
+for _module in (
+    _activations,
+    _activations_piecewise,
+    _activations_rows,
+    _columns,
+    _gemm,
+    _losses,
+    _matrices,
+    _noise,
+    _optimizers,
+    _rows,
+):
     globals().update({k: v for k, v in vars(_module).items() if not k.startswith("_")})
