@@ -51,7 +51,9 @@ class Layer:
 
         () passes rows through. At most one op has parameters, which are `parameters` in their order.
         """
-        return ()
+        from fastnn.layers.python import python_ops
+
+        return python_ops(self, *input_shapes)
 
     def config(self) -> dict[str, Any]:
         """The layer as JSON: its class and its fields."""
