@@ -23,7 +23,17 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 COMMON = {
     "fastnn.kernels": ["cpu", "kernel", "layer_kernel", "matrix_kernel", "team"],
     "fastnn.engine": [
-        "arena", "embedding", "merging", "network", "noise", "normalization", "ops", "python", "random",
+        "arena",
+        "embedding",
+        "goals",
+        "learning",
+        "merging",
+        "network",
+        "noise",
+        "normalization",
+        "ops",
+        "python",
+        "random",
     ],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
@@ -39,6 +49,7 @@ KERNELS = [
     "noise",
     "optimizers",
     "rows",
+    "vectors",
 ]
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if X86_64:

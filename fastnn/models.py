@@ -301,13 +301,12 @@ class Model:
     def _layer_weights(self, index: int) -> list[FloatArray]:
         return self._views(index, self._built("get_weights").parameters)
 
-    def _penalties(self) -> list[tuple[int, int, float, float]]:
-        """(start, stop, l1, l2) of each regularised parameter."""
+    def _variables(self) -> list[tuple[int, int, float, float, bool]]:
+        """(start, size, l1, l2, whether it decays) of each parameter that learns."""
         return [
-            (start, start + prod(parameter.shape), *parameter.regularizer.numbers())
+            (start, prod(parameter.shape), *(parameter.regularizer.numbers() if parameter.regularizer else (0, 0)), True)
             for index in range(len(self._layers))
             for start, parameter in self._parameters(index)
-            if parameter.regularizer is not None
         ]
 
     # Weights.

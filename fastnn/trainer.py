@@ -133,20 +133,19 @@ class Trainer:
     ) -> tuple[int, Figures]:
         """One pass over the source: how many rows, and the figures."""
         rows, loss = 0, 0.0
-        sums = [0.0] * len(self._names)
+        self._forget(network)
         rate = float(self.optimizer.learning_rate)
         for page in source.pages(batch_size, rng):
             if progress is not None:
                 progress.pages_done(rows)
-            done, page_loss, page_sums, went_well = network.fit_epoch(
+            done, page_loss, went_well = network.fit_epoch(
                 page.x, page.y, page.weight, page.order, batch_size, rate, progress
             )
             if not went_well:
                 raise self._explained(page, done, min(batch_size, len(page.x) - done), rows)
             rows += done
             loss += page_loss
-            sums = [a + b for a, b in zip(sums, page_sums, strict=True)]
-        return rows, self._figures(rows, loss, sums)
+        return rows, self._figures(rows, loss)
 
     def evaluate(self, source: Source, batch_size: int = 1024, verbose: int | str = 0) -> Figures:
         """Loss and metrics over the rows of `source`, penalties included; dropout does nothing.
@@ -157,24 +156,30 @@ class Trainer:
         progress = Progress(verbose, None)
         progress.begin(0, source.rows, batch_size)
         rows, loss = 0, 0.0
-        sums = [0.0] * len(self._names)
+        self._forget(network)
         for page in source.pages(batch_size):
             progress.pages_done(rows)
-            page_loss, page_sums = network.evaluate(page.x, page.y, page.weight, progress)
+            page_loss = network.evaluate(page.x, page.y, page.weight, progress)
             if not np.isfinite(page_loss):
                 problem = self._problem(page, np.arange(len(page.x)), rows)
                 if problem is not None:
                     raise ValueError(problem)
             rows += len(page.x)
             loss += page_loss
-            sums = [a + b for a, b in zip(sums, page_sums, strict=True)]
-        figures = self._figures(rows, loss, sums)
+        figures = self._figures(rows, loss)
         figures["loss"] += network.penalty_value()
         progress.end(rows, figures)
         return figures
 
-    def _figures(self, rows: int, loss: float, sums: list[float]) -> Figures:
-        figures = {name: total / rows for name, total in zip(self._names, sums, strict=True)}
+    @staticmethod
+    def _forget(network: Any) -> None:
+        """Start the metrics afresh."""
+        for state in network.states:
+            state[:] = 0
+
+    def _figures(self, rows: int, loss: float) -> Figures:
+        states = self._network.states
+        figures = {name: float(total / weight) for name, (total, weight) in zip(self._names, states, strict=True)}
         figures["loss"] = loss / rows
         return figures
 
@@ -199,19 +204,25 @@ class Trainer:
         targets = self.loss.targets(units)
         resolved = [_metrics.resolve(metric, targets, units) for metric in self.metrics]
         kernel, fused = self.loss.kernel_for(self.model._last_activation())
-        network.set_loss(
-            kernel,
-            self.loss.numbers(),
-            targets,
-            fused,
-            self.loss.logits,
-            [(metric.kernel, metric.numbers()) for _, metric in resolved],
-            self.model._penalties(),
+        network.set_goals(
+            [
+                (
+                    kernel,
+                    self.loss.numbers(),
+                    targets,
+                    fused,
+                    self.loss.logits,
+                    "sum_over_batch_size",
+                    1.0,
+                    [(metric.kernel, metric.numbers(), False) for _, metric in resolved],
+                )
+            ]
         )
+        network.set_variables(self.model._variables())
         self._names = _numbered([name for name, _ in resolved])
         slots = self.optimizer.slots
         if network.owned_by is not self or self._network is not network or self._slots != slots:
-            network.set_optimizer(self.optimizer.kernel, self.optimizer.numbers(), len(slots))
+            network.set_optimizer(self.optimizer.kernel, self.optimizer.numbers(), [0.0] * len(slots))
             network.owned_by = self
         else:
             network.set_numbers(self.optimizer.numbers())

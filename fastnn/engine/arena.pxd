@@ -4,60 +4,37 @@ from libc.stdint cimport uint64_t
 cimport fastnn.kernels.types as types
 from fastnn.engine.ops cimport Op
 from fastnn.engine.pace cimport Pace
-from fastnn.kernels.kernel cimport LossKernel, MAX_NUMBERS, Numbers
 
 
 cdef enum:
     LINE = 16                           # floats in a cache line
-    MAX_SLOTS = 4
     GRAIN = 16                          # rows whose losses are added up together, whoever works on them
 
 
-cdef struct Score:
-    # A loss or a metric with its numbers.
-    types.loss32 rows
-    double numbers[MAX_NUMBERS]
-
-
-cdef struct Penalty:
-    # L1 and L2 on parameters start:stop.
-    Py_ssize_t start
-    Py_ssize_t stop
-    double l1
-    double l2
-
-
-cdef struct Piece:
-    # Parameters p0:p1 of an op, as the team shares them out.
-    Py_ssize_t op
-    Py_ssize_t p0
-    Py_ssize_t p1
-    Py_ssize_t start                    # where p0 lies in the flat vector
+cdef Py_ssize_t padded(Py_ssize_t n) noexcept
 
 
 cdef class Arena:
     cdef readonly tuple ops
+    cdef readonly tuple sources         # of each op: i for op i's output, -1 - k for input k
+    cdef readonly tuple input_widths
+    cdef readonly tuple outputs         # places of the ops whose outputs the network gives
     cdef readonly object parameters
-    cdef readonly object gradients
-    cdef readonly list slots
-    cdef readonly Py_ssize_t inputs
-    cdef readonly Py_ssize_t units
-    cdef public long long iterations    # optimizer steps done
+    cdef readonly Py_ssize_t inputs     # numbers in a row of all inputs
+    cdef readonly Py_ssize_t units      # numbers in a row of all outputs
     cdef public uint64_t seed           # of dropout's random numbers
-    cdef public object owned_by         # whoever set the loss and the optimizer last
 
     cdef Py_ssize_t count
     cdef void** op_list                 # the ops again, for code without the GIL
-    cdef Op last
-    cdef Py_ssize_t parameter_count     # in the flat vector, padding included
+    cdef Py_ssize_t parameter_count     # of all ops, padding included
     cdef float* w
-    cdef float* g
     cdef const float** w_rows           # of all ops
-    cdef Piece* pieces
-    cdef Py_ssize_t piece_count
     cdef Py_ssize_t workspace_size      # of one member's multiplies
     cdef Py_ssize_t chunk               # rows that go through all ops together
     cdef Py_ssize_t width               # numbers in a row of all ops together
+    cdef Py_ssize_t* cuts               # ops at which the batch must be whole: 0, each op in which rows mix, `count`
+    cdef Py_ssize_t segments            # between them
+    cdef bint takes_gil                 # some op, loss or metric runs Python
     cdef int members                    # of the team, in the run that holds the lock
     cdef Pace fit_pace
     cdef Pace forward_pace
@@ -67,45 +44,44 @@ cdef class Arena:
 
     cdef object arena                   # the activations
     cdef Py_ssize_t capacity            # rows that it has room for
-    cdef const float** addresses        # of rows: the batch's input, each op's output, each op's gradient
-    cdef float* probabilities           # what a loss from logits makes of them
-    cdef float* batch_y                 # the batch's targets and weights, in the batch's order
-    cdef float* batch_weight
+    cdef const float** addresses        # of rows: each input's, each op's output, each op's gradient
+    cdef Py_ssize_t input_count
+    cdef Py_ssize_t* input_starts       # in a row of x
     cdef const float* zeros             # a row of them
 
-    cdef Score loss
-    cdef bint loss_is_fused             # it takes the last op's place in applying the activation
-    cdef bint loss_keeps_output         # it reads logits: its probabilities are not the network's output
-    cdef Py_ssize_t targets             # numbers in a row of y
-    cdef Score* metrics
-    cdef double* metric_sums
-    cdef Py_ssize_t metric_count
-    cdef double* parts                  # sums of GRAIN rows: of the loss, then of each metric
-    cdef Py_ssize_t blocks              # that there is room for in parts, for the loss and each metric
-    cdef double* penalty_parts          # of each piece
-    cdef Penalty* penalties
-    cdef Py_ssize_t penalty_count
-    cdef types.penalty32 penalty
-
-    cdef types.step32 optimizer
-    cdef Numbers optimizer_numbers
-    cdef float* slot_list[MAX_SLOTS]
+    # An op's place among the sources of all ops is an edge.
+    cdef const float*** edge_rows       # addresses of the rows that come in by it
+    cdef float** edge_d                 # where their gradient goes, NULL where nobody asks
+    cdef list edges                     # (op, place among its sources) in the order of the ops
+    cdef list readers                   # of each op: the edges, or ~output, that take its output
+    cdef list wants                     # of each op: whether a gradient by its output is needed
+    cdef bint* wanted                   # the same
+    cdef float** extra_d                # an op with n readers has n - 1 gradients beside d, to be added to it
+    cdef Py_ssize_t* extra_starts       # of each op, in extra_d; and the end
+    cdef Py_ssize_t* output_places
+    cdef Py_ssize_t output_count
+    cdef float** output_d               # where the gradient by each output goes, NULL where nobody asks
+    cdef types.vector32 add
 
     cdef PyThread_type_lock lock
     cdef int forks                      # before it was made
     cdef unsigned long owner            # the thread that holds it, 0 for none
+    cdef bint flushes                   # denormals, while it runs
     cdef unsigned long long float_state  # of that thread, from before
     cdef object pending
     cdef object progress
     cdef double next_tick
+    cdef int trouble                    # 1 + number of an op that could not go on
 
-    cdef int _set_loss(self, LossKernel kernel, numbers, Py_ssize_t targets, bint fused, bint from_logits,
-                       metrics, penalties) except -1
     cdef int find_rows_of_weights(self) except -1
-    cdef int cut(self) except -1
+    cdef int find_edges(self) except -1
+    cdef int find_cuts(self) except -1
+    cdef int ask_for_gradients(self, frozen) except -1
+    cdef Py_ssize_t extra_space(self, Py_ssize_t rows)
+    cdef float* take_extra(self, float* space, Py_ssize_t rows)
     cdef int reserve(self, Py_ssize_t rows) except -1
+    cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows)
+    cdef int point_edges(self, Py_ssize_t rows) except -1
     cdef int enter(self) except -1
-    cdef int prepare(self, Py_ssize_t rows, Py_ssize_t batch, bint training, bint loss_follows, progress) except -1
-    cdef int useful_members(self, Py_ssize_t rows, Py_ssize_t batch, bint training) noexcept
     cdef int leave(self) except -1
     cdef bint tick(self, Py_ssize_t done) noexcept nogil

@@ -1,11 +1,10 @@
-"""What a network stands on: its ops, its memory, what it is to be trained for, and the lock that one run holds.
+"""What a network stands on: its ops and how they hang together, its memory, and the lock that one run holds.
 
-All weights lie in one flat float32 vector, the gradient and the optimizer's slots beside it at the same offsets; for
-each op there is a block of activations with room for the largest batch. A step allocates nothing.
+All weights lie in one flat float32 vector; for each op there is a block of activations with room for the largest batch.
+A step allocates nothing. Two networks may share the vector: two models that have layers in common.
 """
 
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport (
@@ -15,10 +14,10 @@ from cpython.pythread cimport (
 
 import numpy as np
 
-from fastnn.engine.ops cimport Activated, Op
+from fastnn.engine.ops cimport Op
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport LossKernel, Numbers, OptimizerKernel, PenaltyKernel, workspace_elements
-from fastnn.kernels.team cimport dismiss, forks, recruit
+from fastnn.kernels.kernel cimport VectorKernel, workspace_elements
+from fastnn.kernels.team cimport dismiss, forks
 
 from fastnn import kernels
 
@@ -45,18 +44,13 @@ cdef enum:
     CHUNK = 256
     LARGE_CHUNK = 1024
     LARGE_LAYER = 1048576
-    PIECES = 64                         # that the parameters are cut into, about
-    PIECE_ROWS = 12                     # and whole multiples of these rows of W, a tile's
-
-# Work, in floating-point operations or what takes as long, from which one more member pays: of a batch, since members
-# wait for one another twice in each, and of a run, since they may have to be woken for it.
-cdef double BATCH_WORK = 5e5
-cdef double RUN_WORK = 2e7
-cdef double WORK_OF_A_UNIT = 64         # its activation and loss
-cdef double WORK_OF_A_PARAMETER = 32    # its optimizer's step
 
 
-def _aligned(Py_ssize_t n):
+cdef Py_ssize_t padded(Py_ssize_t n) noexcept:
+    return (n + LINE - 1) // LINE * LINE
+
+
+def aligned(Py_ssize_t n):
     """n float32 zeros that start on a cache line."""
     whole = np.zeros(n + LINE, np.float32)
     cdef size_t line = LINE * sizeof(float)
@@ -64,88 +58,110 @@ def _aligned(Py_ssize_t n):
     return whole[skip:skip + n]
 
 
-cdef Py_ssize_t _padded(Py_ssize_t n) noexcept:
-    return (n + LINE - 1) // LINE * LINE
+def starts_of(sizes):
+    """Where parameters of these sizes begin in a flat vector, each on a cache line; and the vector's length."""
+    starts, end = [], 0
+    for size in sizes:
+        starts.append(end)
+        end += padded(size)
+    return starts, end
 
 
-cdef Score _score(LossKernel kernel, numbers):
-    cdef Score score
-    cdef Numbers values = Numbers(numbers)
-    score.rows = kernel.rows32
-    memcpy(score.numbers, values.values, sizeof(score.numbers))
-    return score
-
-
-cdef int _check_chain(tuple ops) except -1:
-    """Each op must read what the one before it gives, and belong to no other network."""
-    cdef Op op, before = None
+cdef int _check_ops(tuple ops, tuple sources, tuple widths, tuple outputs) except -1:
+    """Each op must read what is there before it, of the width that it expects, and belong to no other network."""
+    cdef Op op
     if not ops:
         raise ValueError("a network needs at least one op")
-    for op in ops:
-        if op.inputs < 1 or op.units < 1 or op.size < 0:
+    if len(sources) != len(ops):
+        raise ValueError(f"{len(ops)} ops need as many tuples of sources, got {len(sources)}")
+    for i, op in enumerate(ops):
+        if op.widths is None or min(op.widths) < 1 or op.units < 1 or op.size < 0:
             raise ValueError(f"an op of {op.inputs} inputs and {op.units} units cannot be")
         if op.w != NULL or ops.count(op) > 1:
             raise ValueError("an op belongs to one network; make a new one")
-        if before is not None and op.inputs != before.units:
-            raise ValueError(f"an op of {op.inputs} inputs follows one of {before.units} units")
-        before = op
+        if len(sources[i]) != len(op.widths):
+            raise ValueError(f"op {i} reads {len(op.widths)} sources, got {len(sources[i])}")
+        for source, width in zip(sources[i], op.widths, strict=True):
+            if not -len(widths) <= source < i:
+                raise ValueError(f"op {i} reads source {source}, which is no input and no op before it")
+            before = (<Op>ops[source]).units if source >= 0 else widths[-1 - source]
+            if before != width:
+                raise ValueError(f"an op of {width} inputs follows one of {before} units")
+    if not outputs or not all(0 <= place < len(ops) for place in outputs):
+        raise ValueError(f"outputs must be places of ops from 0 to {len(ops) - 1}, got {outputs}")
+    unread = set(range(len(ops))) - {source for each in sources for source in each} - set(outputs)
+    if unread:
+        raise ValueError(f"nothing reads the output of op {min(unread)}")
     return 0
 
 
 cdef class Arena:
-    """Ops that follow one another, with their memory; `Network` runs them.
+    """Ops with their memory; `Network` runs them. An op's parameters begin at `op.start` of `parameters`."""
 
-    `parameters`, `gradients` and each of `slots` are flat float32 arrays with the same offsets; an op's parameters
-    begin at `op.start`.
-    """
-
-    def __cinit__(self, ops):
+    def __cinit__(self, ops, sources=None, inputs=None, outputs=None, parameters=None, starts=None):
         cdef Op op
-        cdef Py_ssize_t i, start = 0, space = 0
+        cdef Py_ssize_t i, end = 0, space = 0
         self.ops = tuple(ops)
         self.count = len(self.ops)
-        _check_chain(self.ops)
-        self.op_list = <void**>malloc(max(1, self.count) * sizeof(void*))
+        first = self.ops[0] if self.ops else None
+        self.input_widths = tuple(inputs) if inputs is not None else ((<Op?>first).inputs,) if first is not None else ()
+        self.sources = tuple(map(tuple, sources)) if sources is not None else tuple((i - 1,) for i in range(self.count))
+        self.outputs = tuple(outputs) if outputs is not None else (self.count - 1,)
+        for op in self.ops:             # a TypeError for what is no op
+            pass
+        _check_ops(self.ops, self.sources, self.input_widths, self.outputs)
+        self.op_list = <void**>malloc(self.count * sizeof(void*))
         self.lock = PyThread_allocate_lock()
         self.forks = forks()
         if self.op_list == NULL or self.lock == NULL:
             raise MemoryError("no memory for a network's ops")
+        if starts is None:
+            starts, end = starts_of([op.size for op in self.ops])
+        if parameters is None:
+            parameters = aligned(max(end, max(start + padded(op.size) for start, op in zip(starts, self.ops))))
+        self.parameters = parameters
+        self.w = <float*>address(parameters, True)
+        if <size_t>self.w % (LINE * sizeof(float)) or parameters.dtype != np.float32:
+            raise ValueError("parameters must be a float32 vector that begins on a cache line; make it with `aligned`")
+        self.members, self.chunk = 1, CHUNK
         for i in range(self.count):
             op = self.ops[i]
-            op.number, op.start = i, start
-            start += _padded(op.size)
+            op.number, op.start = i, starts[i]
+            if op.start < 0 or op.start % LINE or op.start + op.size > parameters.size:
+                raise ValueError(f"op {i} cannot have {op.size} parameters from {op.start} on, of {parameters.size}")
+            op.w = self.w + op.start
+            self.parameter_count += padded(op.size)
+            self.width += op.units
             if op.size:                 # the others multiply no matrices
                 space = max(space, workspace_elements(op.units, max(op.inputs, op.units)))
-            self.op_list[i] = <void*>op
-        self.last = self.ops[self.count - 1]
-        self.inputs, self.units = (<Op>self.ops[0]).inputs, self.last.units
-        self.parameter_count = start
-        self.parameters, self.gradients = _aligned(start), _aligned(start)
-        self.w = <float*>address(self.parameters, True)
-        self.g = <float*>address(self.gradients, True)
-        self.workspace_size, self.members, self.chunk = _padded(space), 1, CHUNK
-        for op in self.ops:
-            op.w, op.g = self.w + op.start, self.g + op.start
-            self.width += op.units
             if op.size >= LARGE_LAYER:
                 self.chunk = LARGE_CHUNK
+            self.takes_gil |= op.takes_gil
+            self.op_list[i] = <void*>op
+        self.workspace_size = padded(space)
+        self.inputs = sum(self.input_widths)
+        self.units = sum([(<Op>self.ops[place]).units for place in self.outputs])
+        self.add = (<VectorKernel>kernels.add).vector32
         self.find_rows_of_weights()
-        self.cut()
-        self.penalty = (<PenaltyKernel>kernels.l1_l2).penalty32
-        self.slots = []
+        self.find_edges()
+        self.find_cuts()
+        self.ask_for_gradients(None)
 
     def __dealloc__(self):
         if self.lock != NULL:
             PyThread_free_lock(self.lock)
         free(self.op_list)
         free(self.w_rows)
-        free(self.pieces)
-        free(self.penalty_parts)
-        free(self.parts)
+        free(self.cuts)
         free(self.addresses)
-        free(self.metrics)
-        free(self.metric_sums)
-        free(self.penalties)
+        free(self.input_starts)
+        free(self.edge_rows)
+        free(self.edge_d)
+        free(self.wanted)
+        free(self.extra_d)
+        free(self.extra_starts)
+        free(self.output_d)
+        free(self.output_places)
 
     cdef int find_rows_of_weights(self) except -1:
         cdef Op op
@@ -164,134 +180,154 @@ cdef class Arena:
                 count += op.size // op.granule
         return 0
 
-    cdef int cut(self) except -1:
-        """Cut the parameters into pieces that the members of a team can share out, the same for any number of them."""
+    cdef int find_edges(self) except -1:
+        """Who reads whom, and room for what is said of it."""
         cdef Op op
-        cdef Py_ssize_t step, p0, count = 0
-        for op in self.ops:
-            count += op.size // (PIECE_ROWS * op.granule) + 1 if op.size else 0
-        self.pieces = <Piece*>malloc(max(1, count) * sizeof(Piece))
-        self.penalty_parts = <double*>malloc(max(1, count) * sizeof(double))
-        if self.pieces == NULL or self.penalty_parts == NULL:
-            raise MemoryError("no memory for a network's pieces")
-        for op in self.ops:
-            p0 = 0
-            while p0 < op.size:
-                step = PIECE_ROWS * op.granule
-                step *= max(1, self.parameter_count // (PIECES * step))
-                self.pieces[self.piece_count] = Piece(op.number, p0, min(p0 + step, op.size), op.start + p0)
-                self.piece_count += 1
-                p0 += step
+        cdef Py_ssize_t i, first = 0, extras = 0
+        self.edges = [(i, k) for i in range(self.count) for k in range(len(self.sources[i]))]
+        self.readers = [[] for _ in range(self.count)]
+        for edge, (i, k) in enumerate(self.edges):
+            if self.sources[i][k] >= 0:
+                self.readers[self.sources[i][k]].append(edge)
+        for output, place in enumerate(self.outputs):
+            self.readers[place].append(~output)
+        self.input_count = len(self.input_widths)
+        self.edge_rows = <const float***>malloc(len(self.edges) * sizeof(void*))
+        self.edge_d = <float**>malloc(len(self.edges) * sizeof(void*))
+        self.wanted = <bint*>malloc(self.count * sizeof(bint))
+        self.extra_starts = <Py_ssize_t*>malloc((self.count + 1) * sizeof(Py_ssize_t))
+        self.output_d = <float**>malloc(len(self.outputs) * sizeof(void*))
+        self.output_count = len(self.outputs)
+        self.output_places = <Py_ssize_t*>malloc(self.output_count * sizeof(Py_ssize_t))
+        self.input_starts = <Py_ssize_t*>malloc(self.input_count * sizeof(Py_ssize_t))
+        for i in range(self.count):
+            extras += len(self.readers[i]) - 1
+        self.extra_d = <float**>malloc(max(1, extras) * sizeof(void*))
+        if (self.edge_rows == NULL or self.edge_d == NULL or self.wanted == NULL or self.extra_starts == NULL
+                or self.output_d == NULL or self.output_places == NULL or self.input_starts == NULL or self.extra_d == NULL):
+            raise MemoryError("no memory for a network's edges")
+        for i in range(self.output_count):
+            self.output_places[i] = self.outputs[i]
+        for i in range(self.input_count):
+            self.input_starts[i] = sum(self.input_widths[:i])
+        extras = 0
+        for i in range(self.count):
+            op = self.ops[i]
+            op.xs, op.d_xs = self.edge_rows + first, self.edge_d + first
+            first += len(self.sources[i])
+            self.extra_starts[i] = extras
+            extras += len(self.readers[i]) - 1
+        self.extra_starts[self.count] = extras
         return 0
 
-    # What to train for.
+    cdef int find_cuts(self) except -1:
+        cdef Op op
+        mixing = [i for i, op in enumerate(self.ops) if (<Op>op).shares]
+        self.segments = len(mixing) + 1
+        self.cuts = <Py_ssize_t*>malloc((self.segments + 1) * sizeof(Py_ssize_t))
+        if self.cuts == NULL:
+            raise MemoryError("no memory for a network's cuts")
+        for i, place in enumerate([0, *mixing, self.count]):
+            self.cuts[i] = place
+        return 0
 
-    def set_loss(self, LossKernel kernel, numbers, Py_ssize_t targets, bint fused=False, bint from_logits=False,
-                 metrics=(), penalties=()):
-        """The loss, the metrics as (kernel, numbers), the penalties as (start, stop, l1, l2).
-
-        fused: the loss reads the last op's output before its activation and applies that itself.
-        from_logits: the loss reads the network's output as logits.
-        """
-        self.enter()
-        try:
-            self._set_loss(kernel, numbers, targets, fused, from_logits, metrics, penalties)
-        finally:
-            self.leave()
-
-    cdef int _set_loss(self, LossKernel kernel, numbers, Py_ssize_t targets, bint fused, bint from_logits,
-                       metrics, penalties) except -1:
-        cdef Py_ssize_t i
-        self.metric_count = self.penalty_count = 0
-        free(self.metrics)
-        free(self.metric_sums)
-        free(self.penalties)
-        self.metrics = <Score*>malloc(max(1, len(metrics)) * sizeof(Score))
-        self.metric_sums = <double*>malloc(max(1, len(metrics)) * sizeof(double))
-        self.penalties = <Penalty*>malloc(max(1, len(penalties)) * sizeof(Penalty))
-        if self.metrics == NULL or self.metric_sums == NULL or self.penalties == NULL:
-            raise MemoryError("no memory for metrics and penalties")
-        self.loss = _score(kernel, numbers)
-        for i in range(len(metrics)):
-            self.metrics[i] = _score(metrics[i][0], metrics[i][1])
-        for i in range(len(penalties)):
-            self.penalties[i].start, self.penalties[i].stop = penalties[i][0], penalties[i][1]
-            self.penalties[i].l1, self.penalties[i].l2 = penalties[i][2], penalties[i][3]
-        self.metric_count, self.penalty_count = len(metrics), len(penalties)
-        self.loss_is_fused, self.loss_keeps_output = fused, from_logits
-        self.targets = targets
+    cdef int ask_for_gradients(self, frozen) except -1:
+        """Which ops need a gradient: those that learn, and all that come after one that learns."""
+        cdef Op op
+        self.wants = []
+        for i, op in enumerate(self.ops):
+            op.frozen = frozen is not None and bool(frozen[i])
+            before = any([source >= 0 and self.wants[source] for source in self.sources[i]])
+            self.wants.append(before or (op.size > 0 and not op.frozen))
+            self.wanted[i] = self.wants[i]
         self.capacity = 0
         return 0
 
-    def set_optimizer(self, OptimizerKernel kernel, numbers, Py_ssize_t slots):
-        """The optimizer, with `slots` fresh vectors of zeros; the count of steps starts again."""
-        cdef Py_ssize_t i
-        if slots > MAX_SLOTS:
-            raise ValueError(f"an optimizer has at most {MAX_SLOTS} slots, got {slots}")
-        cdef Numbers values = Numbers(numbers)
-        fresh = [_aligned(self.parameters.size) for _ in range(slots)]
-        self.enter()
-        try:
-            self.optimizer, self.optimizer_numbers, self.slots = kernel.step32, values, fresh
-            for i in range(MAX_SLOTS):
-                self.slot_list[i] = <float*>address(fresh[i], True) if i < slots else NULL
-            self.iterations = 0
-        finally:
-            self.leave()
-
-    def set_numbers(self, numbers):
-        """New numbers for the optimizer (its momentum, say); slots and steps stay."""
-        cdef Numbers values = Numbers(numbers)
-        self.enter()
-        self.optimizer_numbers = values
-        self.leave()
-
     # Memory.
+
+    cdef Py_ssize_t extra_space(self, Py_ssize_t rows):
+        """Floats that a subclass needs in the arena for a batch of `rows` rows."""
+        return 0
+
+    cdef float* take_extra(self, float* space, Py_ssize_t rows):
+        """Let the subclass have them; gives where the rest begins."""
+        return space
 
     cdef int reserve(self, Py_ssize_t rows) except -1:
         """Make room for a batch of `rows` rows."""
         cdef Op op
-        cdef Py_ssize_t i, row, total
+        cdef Py_ssize_t i, total
         cdef const float** addresses
         cdef float* space
-        cdef double* parts
         if rows <= self.capacity:
             return 0
-        cdef Py_ssize_t blocks = rows // GRAIN + 1
-        total = _padded(rows * self.units) + _padded(rows * self.targets) + _padded(rows) + _padded(self.inputs)
-        for op in self.ops:
-            total += _padded(rows * op.keeps()) + 2 * _padded(rows * op.units)
-        arena = _aligned(total)
-        addresses = <const float**>malloc((1 + 2 * self.count) * rows * sizeof(float*))
-        parts = <double*>malloc((1 + self.metric_count) * blocks * sizeof(double))
-        if addresses == NULL or parts == NULL:
-            free(addresses)
-            free(parts)
-            raise MemoryError(f"no memory for a batch of {rows} rows; make batch_size smaller")
-        free(self.addresses)
-        free(self.parts)
-        self.addresses, self.arena, self.capacity = addresses, arena, rows
-        self.parts, self.blocks = parts, blocks
-        space = <float*>address(arena, True)
+        total = padded(self.inputs) + self.extra_space(rows)
         for i in range(self.count):
             op = self.ops[i]
-            op.a = op.z = space
-            space += _padded(rows * op.units)
+            copies = 1 + (len(self.readers[i]) if self.wants[i] else 0)
+            total += padded(rows * op.keeps()) + padded(op.holds()) + copies * padded(rows * op.units)
+        arena = aligned(total)
+        addresses = <const float**>malloc((self.input_count + 2 * self.count) * rows * sizeof(float*))
+        if addresses == NULL:
+            raise MemoryError(f"no memory for a batch of {rows} rows; make batch_size smaller")
+        free(self.addresses)
+        self.addresses, self.arena, self.capacity = addresses, arena, 0
+        space = <float*>address(arena, True)
+        self.zeros = space
+        space += padded(self.inputs)
+        for i in range(self.count):
+            space = self.reserve_op(self.ops[i], space, rows)
+        self.take_extra(space, rows)
+        self.point_edges(rows)
+        self.capacity = rows
+        return 0
+
+    cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows):
+        cdef Py_ssize_t row, i = op.number, size = padded(rows * op.units)
+        cdef const float** out = self.addresses + (self.input_count + i) * rows
+        op.a = op.z = space
+        space += size
+        op.d, op.d_rows = NULL, out + self.count * rows
+        if self.wants[i]:
             op.d = space
-            space += _padded(rows * op.units)
-            if op.keeps():
-                op.z = space
-                space += _padded(rows * op.keeps())
-            op.d_x = (<Op>self.ops[i - 1]).d if i else NULL
-            op.x = addresses + i * rows
-            op.d_rows = addresses + (1 + self.count + i) * rows
+            space += size
+            for extra in range(self.extra_starts[i], self.extra_starts[i + 1]):
+                self.extra_d[extra] = space
+                space += size
             for row in range(rows):
-                addresses[(1 + i) * rows + row] = op.a + row * op.units
                 op.d_rows[row] = op.d + row * op.units
-        self.probabilities = space
-        self.batch_y = self.probabilities + _padded(rows * self.units)
-        self.batch_weight = self.batch_y + _padded(rows * self.targets)
-        self.zeros = self.batch_weight + _padded(rows)
+        if op.keeps():
+            op.z = space
+            space += padded(rows * op.keeps())
+        op.held = space
+        for row in range(rows):
+            out[row] = op.a + row * op.units
+        return space + padded(op.holds())
+
+    cdef int point_edges(self, Py_ssize_t rows) except -1:
+        """Where each op finds the rows that it reads, and where it puts the gradient by them."""
+        cdef Op op
+        cdef Py_ssize_t edge, i, reader
+        cdef float* d
+        for edge in range(len(self.edges)):
+            i, k = self.edges[edge]
+            source = self.sources[i][k]
+            place = self.input_count + source if source >= 0 else -1 - source
+            self.edge_rows[edge] = self.addresses + <Py_ssize_t>place * rows
+            self.edge_d[edge] = NULL
+        for output in range(len(self.outputs)):
+            self.output_d[output] = NULL
+        for i in range(self.count):
+            if self.wants[i]:
+                op = self.ops[i]
+                for number, reader in enumerate(self.readers[i]):
+                    d = self.extra_d[self.extra_starts[i] + <Py_ssize_t>number - 1] if number else op.d
+                    if reader >= 0:
+                        self.edge_d[reader] = d
+                    else:
+                        self.output_d[~reader] = d
+        for op in self.ops:
+            op.x, op.d_x = op.xs[0], op.d_xs[0]
         return 0
 
     # One run at a time.
@@ -311,41 +347,16 @@ cdef class Arena:
             if not taken:
                 PyErr_CheckSignals()
         self.owner = me
-        self.float_state = flush_denormals()
-        return 0
-
-    cdef int useful_members(self, Py_ssize_t rows, Py_ssize_t batch, bint training) noexcept:
-        """Members that a run over `rows` rows keeps busy, in steps of `batch` rows, each between two barriers."""
-        cdef double row = 2.0 * self.parameter_count + WORK_OF_A_UNIT * self.width
-        cdef double work = 3 * batch * row + WORK_OF_A_PARAMETER * self.parameter_count if training else batch * row
-        if work * rows / batch < RUN_WORK:
-            return 1
-        return <int>min(work / BATCH_WORK, <double>((batch + GRAIN - 1) // GRAIN), 1e6)
-
-    cdef int prepare(self, Py_ssize_t rows, Py_ssize_t batch, bint training, bint loss_follows, progress) except -1:
-        """Members for a run over `rows` rows, and room for a batch of them; sums at zero.
-
-        Without training, a batch is what the members work on at a time: `chunk` rows each.
-        """
-        cdef Py_ssize_t i
-        batch = max(1, min(batch, rows))
-        self.members = recruit(self.useful_members(max(rows, 1), batch, training))
-        self.reserve(batch if training else min(batch, self.members * self.chunk))
-        if self.members > self.workspaces:
-            self.workspace_array = _aligned(self.members * self.workspace_size)
-            self.workspaces = self.members
-            self.workspace = <float*>address(self.workspace_array, True)
-        # The last op leaves its activation out where the loss applies it.
-        if isinstance(self.last, Activated):
-            (<Activated>self.last).raw = loss_follows and self.loss_is_fused
-        for i in range(self.metric_count):
-            self.metric_sums[i] = 0
-        self.progress = progress
+        self.trouble = 0
         self.next_tick = seconds_now() + TICK
+        self.flushes = not self.takes_gil       # Python code expects denormals as they are
+        if self.flushes:
+            self.float_state = flush_denormals()
         return 0
 
     cdef int leave(self) except -1:
-        restore_denormals(self.float_state)
+        if self.flushes:
+            restore_denormals(self.float_state)
         dismiss(self.members)
         self.members = 1
         pending, self.pending = self.pending, None
@@ -360,7 +371,8 @@ cdef class Arena:
         """Now and then: answer Ctrl-C, show progress. True when an exception waits."""
         if seconds_now() < self.next_tick:
             return False
-        restore_denormals(self.float_state)
+        if self.flushes:
+            restore_denormals(self.float_state)
         with gil:
             try:
                 PyErr_CheckSignals()
@@ -369,6 +381,7 @@ cdef class Arena:
             except BaseException as error:
                 self.pending = error
                 return True
-        flush_denormals()
+        if self.flushes:
+            flush_denormals()
         self.next_tick = seconds_now() + TICK
         return False

@@ -91,7 +91,7 @@ cdef class DotOp(Op):
 
     def __init__(self, Py_ssize_t depth, Py_ssize_t left, Py_ssize_t left_inner, Py_ssize_t right,
                  Py_ssize_t right_inner, bint normalize=False):
-        cdef DotKernel kernel = kernels.dot
+        cdef DotKernel kernel = kernels.dot_rows
         if min(depth, left, left_inner, right, right_inner) < 1 or left % left_inner or right % right_inner:
             raise ValueError(f"no dot products of {left} by {right} vectors of {depth} numbers")
         self.axes = Axes(depth, left, left_inner, right, right_inner, normalize)

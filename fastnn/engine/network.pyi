@@ -3,12 +3,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.engine.arena import Arena
+from fastnn.engine.learning import Learning
 
 _Floats = NDArray[np.float32]
 _Progress = Callable[[int], object] | None
 
-class Network(Arena):
+class Network(Learning):
     def fit_epoch(
         self,
         x: _Floats,
@@ -20,10 +20,16 @@ class Network(Arena):
         progress: _Progress = None,
         start: int = 0,
         stop: int | None = None,
-    ) -> tuple[int, float, list[float], bool]: ...
+    ) -> tuple[int, float, bool]: ...
+    def gradient(self, x: _Floats, y: _Floats, weight: _Floats | None = None) -> float: ...
     def evaluate(
-        self, x: _Floats, y: _Floats | None, weight: _Floats | None, progress: _Progress = None
-    ) -> tuple[float, list[float]]: ...
+        self,
+        x: _Floats,
+        y: _Floats | None,
+        weight: _Floats | None,
+        progress: _Progress = None,
+        batch_size: int = 0,
+    ) -> float: ...
     def predict_as_it_lies(self, x: object) -> NDArray[np.float32] | None: ...
     def predict(self, x: _Floats, progress: _Progress = None) -> _Floats: ...
     def penalty_value(self) -> float: ...

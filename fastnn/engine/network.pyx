@@ -8,13 +8,15 @@ from cpython.buffer cimport PyBuffer_Release
 
 import numpy as np
 
-from fastnn.engine.arena cimport Arena, GRAIN, MAX_SLOTS, Piece
+from fastnn.engine.arena cimport GRAIN
+from fastnn.engine.arena import aligned
+from fastnn.engine.goals cimport OVER_BATCH_SIZE, Rows
+from fastnn.engine.learning cimport Learning
 from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.pace cimport Pace, pace_begin, pace_choose, pace_note
 from fastnn.engine.random cimport mix64
 from fastnn.kernels.buffers cimport address, take
-from fastnn.kernels.kernel cimport PACK_A_ROWS
-from fastnn.kernels.team cimport Job, barrier, run, share_begin
+from fastnn.kernels.team cimport Job, barrier, recruit, run, share_begin
 
 
 cdef extern from "clock.h" nogil:
@@ -32,9 +34,14 @@ cdef object empty = np.empty
 cdef object float32 = np.dtype(np.float32)
 
 cdef enum:
-    BLOCK = 16384                       # parameters whose gradient and step go together, to stay in cache
     GLANCE = 32768                      # rows times parameters between two looks at the clock: a microsecond or more
-    LARGE = 262144                      # numbers in the gradient of a layer's output that are more than L2 holds
+
+# Work, in floating-point operations or what takes as long, from which one more member pays: of a batch, since members
+# wait for one another twice in each, and of a run, since they may have to be woken for it.
+cdef double BATCH_WORK = 5e5
+cdef double RUN_WORK = 2e7
+cdef double WORK_OF_A_UNIT = 64         # its activation and loss
+cdef double WORK_OF_A_PARAMETER = 32    # its optimizer's step
 
 # How a run ended.
 cdef enum Outcome:
@@ -43,19 +50,7 @@ cdef enum Outcome:
     STOPPED                             # an exception waits in self.pending
     NOT_FINITE                          # the loss of a batch is NaN or infinite
     BAD_ORDER                           # the order of the rows points outside them
-
-
-cdef struct Rows:
-    # A page of rows, and the batch of them that is being worked on.
-    const float* x
-    const float* all_y
-    const float* all_weight             # or NULL
-    const uint32_t* order               # or NULL
-    Py_ssize_t count
-    Py_ssize_t start                    # of the batch
-    Py_ssize_t stop                     # of the run
-    const float* y
-    const float* weight                 # or NULL
+    TROUBLE                             # an op could not go on
 
 
 cdef struct Run:
@@ -65,6 +60,7 @@ cdef struct Run:
     Py_ssize_t batch
     double learning_rate
     const double* rates                 # a learning rate for each batch, or NULL
+    bint update                         # new weights, not the gradient alone
     Py_ssize_t first                    # row of the first batch
     float* out                          # of a prediction
     double loss                         # sum over the rows
@@ -82,14 +78,6 @@ cdef void forward_member(void* argument, int member, int members) noexcept nogil
     (<Network>(<Run*>argument).network).forward_rows(<Run*>argument, member, members)
 
 
-cdef bint _all_finite(const float* x, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        if not isfinite(x[i]):
-            return False
-    return True
-
-
 cdef const float* _floats(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
     """The numbers of a C-contiguous float32 array, (rows, columns), or (rows,) where columns is negative."""
     cdef Py_buffer view
@@ -105,7 +93,7 @@ cdef const float* _floats(str name, array, Py_ssize_t rows, Py_ssize_t columns) 
     return <const float*>view.buf
 
 
-cdef class Network(Arena):
+cdef class Network(Learning):
     """Ops that follow one another, and what is done with them.
 
     Methods that run the ops hold the network's lock, so that two Python threads take turns.
@@ -113,160 +101,91 @@ cdef class Network(Arena):
 
     # Without the GIL.
 
-    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+    cdef void forward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
+                      Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t i
-        for i in range(self.count):
+        for i in range(first, last):
             (<Op>self.op_list[i]).forward(step, r0, r1)
 
-    cdef void losses(self, const Rows* rows, Py_ssize_t r0, Py_ssize_t r1, double scale, bint slopes) noexcept nogil:
-        """The rows' losses and metrics, a sum for each GRAIN of them; the loss's gradient goes to the last op's d."""
-        cdef Py_ssize_t block, first, last, start, i
-        cdef float* a
-        cdef const float* z
-        cdef const float* y
-        cdef const float* weight
-        for block in range(r0 // GRAIN, (r1 + GRAIN - 1) // GRAIN):
-            first, last = block * GRAIN, min(r1, (block + 1) * GRAIN)
-            start = first * self.units
-            a = self.last.a + start
-            z = self.last.z + start if self.loss_is_fused else a
-            y = rows.y + first * self.targets
-            weight = rows.weight + first if rows.weight != NULL else NULL
-            self.parts[block] = self.loss.rows(
-                z, self.probabilities + start if self.loss_keeps_output else a, y, weight,
-                self.last.d + start if slopes else NULL, self.loss.numbers, last - first, self.units, scale)
-            for i in range(self.metric_count):
-                self.parts[(1 + i) * self.blocks + block] = self.metrics[i].rows(
-                    a, a, y, NULL, NULL, self.metrics[i].numbers, last - first, self.units, 1)
+    cdef void gather(self, Py_ssize_t i, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """Add up the gradients that an op's readers have left it."""
+        cdef Py_ssize_t extra, units = (<Op>self.op_list[i]).units
+        for extra in range(self.extra_starts[i], self.extra_starts[i + 1]):
+            self.add((<Op>self.op_list[i]).d + r0 * units, self.extra_d[extra] + r0 * units, (r1 - r0) * units, 0)
 
-    cdef double sum_of_losses(self, Py_ssize_t rows, double total) noexcept nogil:
-        """`total` and the losses of a batch, added in the order of its rows."""
-        cdef Py_ssize_t block
-        for block in range((rows + GRAIN - 1) // GRAIN):
-            total += self.parts[block]
-        return total
-
-    cdef void add_metrics(self, Py_ssize_t rows) noexcept nogil:
-        cdef Py_ssize_t block, i
-        for i in range(self.metric_count):
-            for block in range((rows + GRAIN - 1) // GRAIN):
-                self.metric_sums[i] += self.parts[(1 + i) * self.blocks + block]
-
-    cdef void rows_phase(self, Run* job, const Step* step, const Rows* rows, Py_ssize_t r0, Py_ssize_t stop,
-                         int member) noexcept nogil:
-        """Every op forward, the loss, every op backward; for a chunk of rows at a time."""
-        cdef Py_ssize_t r1, i
-        while r0 < stop and atomic_read(&job.outcome) == DONE:
-            r1 = min(stop, r0 + self.chunk)
-            self.forward(step, r0, r1)
-            self.losses(rows, r0, r1, 1.0 / step.rows, True)
-            for i in range(self.count - 1, -1, -1):
-                (<Op>self.op_list[i]).backward(step, r0, r1)
-            r0 = r1
-            if member == 0 and r0 < stop and self.tick(rows.start):
-                atomic_swap(&job.outcome, STOPPED)
-
-    cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil:
-        """Of a member's share of the parameters; the next member's is its end."""
-        cdef Py_ssize_t low = 0, high = self.piece_count, middle
-        cdef Py_ssize_t start = self.parameter_count * member // members
-        while low < high:
-            middle = (low + high) // 2
-            if self.pieces[middle].start < start:
-                low = middle + 1
-            else:
-                high = middle
-        return low if member < members else self.piece_count
-
-    cdef Py_ssize_t block_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil:
-        """Parameters whose gradient is made in one go. Rows of d that do not stay in cache are better read seldom."""
-        cdef Py_ssize_t units = (<Op>self.op_list[op]).units
-        return BLOCK if rows * units < LARGE else max(<Py_ssize_t>BLOCK, PACK_A_ROWS * units)
-
-    cdef void parameters_phase(
-            self, const Step* step, double learning_rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil:
-        """The gradient and the optimizer's step for some pieces, a block of parameters at a time.
-
-        Small ops share a block, and a large one has several: a block's step follows while its gradient is in cache.
-        """
-        cdef Py_ssize_t i, end, block, reached, done = self.pieces[piece].start if piece < stop else 0
-        cdef Piece* first
-        while piece < stop:
-            first = &self.pieces[piece]
-            block = self.block_size(first.op, step.rows)
-            end = piece + 1
-            while end < stop and self.pieces[end].op == first.op and self.pieces[end].p1 - first.p0 <= block:
-                end += 1
-            (<Op>self.op_list[first.op]).gradient(step, first.p0, self.pieces[end - 1].p1)
-            if self.penalty_count:
-                for i in range(piece, end):
-                    self.penalty_parts[i] = self.penalise(
-                        self.pieces[i].start, self.pieces[i].start + self.pieces[i].p1 - self.pieces[i].p0)
-            piece = end
-            reached = self.pieces[piece].start if piece < self.piece_count else self.parameter_count
-            if piece == stop or reached - done >= BLOCK:
-                self.update(step, done, reached - done, learning_rate)
-                done = reached
-
-    cdef double sum_of_penalties(self) noexcept nogil:
+    cdef void backward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
+                       Py_ssize_t r1) noexcept nogil:
+        """Backward through ops last - 1 .. first, and what is left to do for the one before them, if its rows mix."""
         cdef Py_ssize_t i
-        cdef double total = 0
-        if self.penalty_count:
-            for i in range(self.piece_count):
-                total += self.penalty_parts[i]
-        return total
+        for i in range(last - 1, first - 1, -1):
+            if self.wanted[i]:
+                # One whose rows mix has been gathered already: it needed the whole batch.
+                if i == 0 or not (<Op>self.op_list[i]).shares:
+                    self.gather(i, r0, r1)
+                (<Op>self.op_list[i]).backward(step, r0, r1)
+        if first > 0 and self.wanted[first - 1]:
+            self.gather(first - 1, r0, r1)
 
-    cdef double penalise(self, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-        """Add the penalties' gradient for parameters start:stop; gives their value."""
-        cdef Py_ssize_t i, first, last
-        cdef double value = 0
-        for i in range(self.penalty_count):
-            first = max(start, self.penalties[i].start)
-            last = min(stop, self.penalties[i].stop)
-            if first < last:
-                value += self.penalty(
-                    self.w + first, self.g + first, last - first, self.penalties[i].l1, self.penalties[i].l2)
-        return value
+    cdef void mix(self, Run* job, const Step* step, Py_ssize_t i, bint forwards, int member,
+                  int members) noexcept nogil:
+        """A member's share of what an op does with the whole batch, between two barriers."""
+        cdef Py_ssize_t shares = (<Op>self.op_list[i]).shares
+        cdef Py_ssize_t s0 = shares * member // members, s1 = shares * (member + 1) // members
+        barrier(member, members)
+        if self.goes_on(job):
+            if forwards:
+                (<Op>self.op_list[i]).before_forward(step, s0, s1)
+            elif self.wanted[i]:
+                (<Op>self.op_list[i]).before_backward(step, s0, s1)
+        barrier(member, members)
 
-    cdef void update(self, const Step* step, Py_ssize_t start, Py_ssize_t n, double learning_rate) noexcept nogil:
-        cdef float* slots[MAX_SLOTS]
-        cdef int i
-        for i in range(MAX_SLOTS):
-            slots[i] = self.slot_list[i] + start if self.slot_list[i] != NULL else NULL
-        self.optimizer(self.w + start, self.g + start, slots, n, learning_rate, <double>step.number,
-                       self.optimizer_numbers.values)
+    cdef bint goes_on(self, Run* job) noexcept nogil:
+        return atomic_read(&job.outcome) == DONE and self.trouble == 0
 
-    cdef bint collect(self, Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        """Find rows r0:r1 of the batch that begins at `start`; False where the order points outside."""
-        cdef Py_ssize_t i, j, row
-        for i in range(r0, r1):
-            row = start + i
-            if rows.order != NULL:
-                row = rows.order[row]
-                if row >= rows.count:
-                    return False
-                for j in range(self.targets):
-                    self.batch_y[i * self.targets + j] = rows.all_y[row * self.targets + j]
-                if rows.all_weight != NULL:
-                    self.batch_weight[i] = rows.all_weight[row]
-            self.addresses[i] = rows.x + row * self.inputs
-            # 0 * NaN is NaN: a row of weight 0 must not reach a gradient with one.
-            if rows.all_weight != NULL and rows.all_weight[row] == 0:
-                if not _all_finite(self.addresses[i], self.inputs):
-                    self.addresses[i] = self.zeros
-        if rows.order != NULL:
-            rows.y = self.batch_y
-            rows.weight = self.batch_weight if rows.all_weight != NULL else NULL
-        elif rows.all_y != NULL:
-            rows.y = rows.all_y + start * self.targets
-            rows.weight = rows.all_weight + start if rows.all_weight != NULL else NULL
-        rows.start = start
-        return True
+    cdef void rows_phase(self, Run* job, const Step* step, Py_ssize_t r0, Py_ssize_t stop, int member,
+                         int members) noexcept nogil:
+        """Every op forward, the losses, every op backward; in segments between which the batch must be whole."""
+        cdef Py_ssize_t segment, last = self.segments - 1, low
+        cdef bint whole = self.loss_waits
+        for segment in range(self.segments):
+            if segment:
+                self.mix(job, step, self.cuts[segment], True, member, members)
+            self.segment_phase(job, step, segment, True, segment == last and not whole, r0, stop, member)
+        if whole:
+            barrier(member, members)
+            if member == 0 and self.goes_on(job):
+                self.whole_losses(step.rows, job.rows.weight != NULL, True)
+            barrier(member, members)
+            self.segment_phase(job, step, last, False, True, r0, stop, member)
+        for segment in range(last, 0, -1):
+            self.mix(job, step, self.cuts[segment], False, member, members)
+            self.segment_phase(job, step, segment - 1, False, True, r0, stop, member)
+
+    cdef void segment_phase(self, Run* job, const Step* step, Py_ssize_t segment, bint forwards, bint backwards,
+                            Py_ssize_t r0, Py_ssize_t stop, int member) noexcept nogil:
+        """A segment's ops forward, backward or both, for a chunk of rows at a time.
+
+        An op whose rows mix begins its segment on the way forward, and ends the one before on the way back.
+        """
+        cdef Py_ssize_t r1, first = self.cuts[segment], end = self.cuts[segment + 1]
+        cdef Py_ssize_t low = first + 1 if segment else 0, high = end + 1 if segment + 1 < self.segments else end
+        while r0 < stop and self.goes_on(job):
+            r1 = min(stop, r0 + self.chunk)
+            if forwards:
+                self.forward(step, first, end, r0, r1)
+                if segment + 1 == self.segments:
+                    self.losses(step.rows, r0, r1, job.rows.weight != NULL, True)
+            if backwards:
+                self.backward(step, low, high, r0, r1)
+            r0 = r1
+            if member == 0 and r0 < stop and self.tick(job.rows.start):
+                atomic_swap(&job.outcome, STOPPED)
 
     cdef Step new_step(self, bint training, int member) noexcept nogil:
         cdef Step step
         step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
         step.workspace = self.workspace + member * self.workspace_size
+        step.trouble = &self.trouble
         return step
 
     cdef void fit_rows(self, Run* job, int member, int members) noexcept nogil:
@@ -277,70 +196,99 @@ cdef class Network(Arena):
         """
         cdef Step step = self.new_step(True, member)
         cdef Rows rows = job.rows
-        cdef Py_ssize_t start = rows.start, r0, r1, i, first, last
+        cdef Py_ssize_t start = rows.start, r0, r1, i
+        cdef bint weighted = rows.weight != NULL
         cdef double total, rate = job.learning_rate
-        first, last = self.first_piece(member, members), self.first_piece(member + 1, members)
         while start < rows.stop:
             step.rows = min(job.batch, rows.stop - start)
             step.key = mix64(self.seed ^ mix64(<uint64_t>step.number))
             r0 = share_begin(step.rows, GRAIN, member, members)
             r1 = share_begin(step.rows, GRAIN, member + 1, members)
-            if self.collect(&rows, start, r0, r1):
-                self.rows_phase(job, &step, &rows, r0, r1, member)
-            else:
+            if not self.collect(&rows, start, r0, r1):
                 atomic_swap(&job.outcome, BAD_ORDER)
+            self.rows_phase(job, &step, r0, r1, member, members)
             if rows.order != NULL:
                 for i in range(min(start + step.rows + r0, rows.stop), min(start + step.rows + r1, rows.stop)):
                     prefetch(rows.x + rows.order[i] * self.inputs, self.inputs * 4)
             barrier(member, members)
-            total = self.sum_of_losses(step.rows, 0)
-            if atomic_read(&job.outcome) != DONE or not isfinite(total):
+            total = self.sum_of_losses(step.rows, weighted)
+            if not self.goes_on(job) or not isfinite(total):
                 break
             if member == 0:
-                self.add_metrics(step.rows)
+                self.add_figures(step.rows, weighted)
+                if self.trouble:        # with Python at work there is one member
+                    break
             step.number += 1
             if job.rates != NULL:
                 rate = job.rates[(start - job.first) // job.batch]
-            self.parameters_phase(&step, rate, first, last)
+            if member == 0 and job.update:
+                self.settle(&step)
+            self.learn(&step, rate, job.update, member, members)
             barrier(member, members)
             start += step.rows
             if member == 0:
-                self.iterations = step.number
+                if job.update:
+                    self.iterations = step.number
                 job.loss += total + step.rows * self.sum_of_penalties()
                 job.rows.start = start
                 if start < rows.stop:
                     self.look_up(job)
         if member == 0 and atomic_read(&job.outcome) == DONE and start < rows.stop:
-            atomic_swap(&job.outcome, NOT_FINITE)
+            atomic_swap(&job.outcome, TROUBLE if self.trouble else NOT_FINITE)
+
+    cdef void settle(self, const Step* step) noexcept nogil:
+        """The batch is accepted: let the ops that follow something of their own take note of it."""
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            if (<Op>self.op_list[i]).settles:
+                (<Op>self.op_list[i]).settle(step)
 
     cdef void forward_rows(self, Run* job, int member, int members) noexcept nogil:
-        """A member's part of an evaluation or a prediction: up to `chunk` rows at a time."""
+        """A member's part of an evaluation or a prediction: `batch` rows at a time, or where it is 0 up to a chunk each."""
         cdef Step step = self.new_step(False, member)
         cdef Rows rows = job.rows
-        cdef Py_ssize_t start = rows.start, r0, r1
+        cdef Py_ssize_t start = rows.start, r0, r1, batch = job.batch if job.batch else members * self.chunk
+        cdef bint weighted = rows.weight != NULL
         while start < rows.stop:
-            step.rows = min(members * self.chunk, rows.stop - start)
+            step.rows = min(batch, rows.stop - start)
             r0 = share_begin(step.rows, GRAIN, member, members)
             r1 = share_begin(step.rows, GRAIN, member + 1, members)
             self.collect(&rows, start, r0, r1)
-            self.forward(&step, r0, r1)
+            self.forward(&step, 0, self.count, r0, r1)
             if job.out == NULL:
-                self.losses(&rows, r0, r1, 0, False)
+                self.losses(step.rows, r0, r1, weighted, False)
             else:
-                memcpy(job.out + (start + r0) * self.units, self.last.a + r0 * self.units,
-                       (r1 - r0) * self.units * sizeof(float))
+                self.copy_out(job.out + start * self.units, r0, r1)
             barrier(member, members)
             if member == 0:
-                if job.out == NULL:
-                    job.loss = self.sum_of_losses(step.rows, job.loss)
-                    self.add_metrics(step.rows)
-                job.rows.start = start + step.rows
-                if job.rows.start < rows.stop:
-                    self.look_up(job)
+                if self.trouble == 0 and job.out == NULL:
+                    if self.loss_waits:
+                        self.whole_losses(step.rows, weighted, False)
+                    self.add_figures(step.rows, weighted)
+                if self.trouble:
+                    atomic_swap(&job.outcome, TROUBLE)
+                else:
+                    job.rows.start = start + step.rows
+                    if job.rows.start < rows.stop:
+                        self.look_up(job)
             barrier(member, members)
             if atomic_read(&job.outcome) != DONE:
                 return
             start += step.rows
+
+    cdef void copy_out(self, float* out, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """The outputs of rows r0:r1, side by side."""
+        cdef Py_ssize_t row, k, place, units, column = 0
+        for k in range(self.output_count):
+            place = self.output_places[k]
+            units = (<Op>self.op_list[place]).units
+            if units == self.units:
+                memcpy(out + r0 * units, (<Op>self.op_list[place]).a + r0 * units, (r1 - r0) * units * sizeof(float))
+                return
+            for row in range(r0, r1):
+                memcpy(out + row * self.units + column, (<Op>self.op_list[place]).a + row * units,
+                       units * sizeof(float))
+            column += units
 
     cdef void look_up(self, Run* job) noexcept nogil:
         """Member 0, between two batches: is there something else to do?"""
@@ -375,14 +323,16 @@ cdef class Network(Arena):
 
     cdef int page(self, Rows* rows, x, y, weight, order) except -1:
         """A page of rows, its arrays checked. The lock is held, so that what they are checked against stays."""
-        if self.loss.rows == NULL:
-            raise RuntimeError("this network has no loss yet; call set_loss first")
-        rows.count = rows.start = rows.stop = 0
+        if self.goal_count == 0:
+            raise RuntimeError("this network has no loss yet; call set_goals first")
         rows.x = _floats("x", x, len(x), self.inputs)
         rows.count = rows.stop = len(x)
-        rows.all_y = _floats("y", y, rows.count, self.targets)
-        rows.all_weight = _floats("weight", weight, rows.count, -1) if weight is not None else NULL
-        rows.order = NULL
+        rows.y = _floats("y", y, rows.count, self.targets)
+        rows.weights = 1
+        if weight is not None:
+            if getattr(weight, "ndim", 1) == 2:
+                rows.weights = self.goal_count
+            rows.weight = _floats("weight", weight, rows.count, -1 if rows.weights == 1 else rows.weights)
         if order is not None:
             if not isinstance(order, np.ndarray) or order.dtype != np.uint32 or order.shape != (rows.count,) \
                     or not (order.flags.c_contiguous and order.flags.aligned):
@@ -397,30 +347,61 @@ cdef class Network(Arena):
         job.glance = GLANCE // max(1, self.parameter_count)
         return job
 
-    cdef list sums(self):
-        cdef Py_ssize_t i
-        return [self.metric_sums[i] for i in range(self.metric_count)]
+    cdef int useful_members(self, Py_ssize_t rows, Py_ssize_t batch, bint training) noexcept:
+        """Members that a run over `rows` rows keeps busy, in steps of `batch` rows, each between two barriers."""
+        cdef double row = 2.0 * self.parameter_count + WORK_OF_A_UNIT * self.width
+        cdef double work = 3 * batch * row + WORK_OF_A_PARAMETER * self.learnt if training else batch * row
+        if work * rows / batch < RUN_WORK or self.takes_gil:
+            return 1
+        return <int>min(work / BATCH_WORK, <double>((batch + GRAIN - 1) // GRAIN), 1e6)
+
+    cdef int prepare(self, Py_ssize_t rows, Py_ssize_t batch, bint training, bint loss_follows, progress) except -1:
+        """Members for a run over `rows` rows, and room for a batch of them, or where it is 0 a chunk for each member."""
+        cdef Py_ssize_t size = max(1, min(batch, rows) if batch else rows)
+        self.members = recruit(self.useful_members(max(rows, 1), size, training))
+        self.reserve(size if batch else min(size, self.members * self.chunk))
+        if self.members > self.workspaces:
+            self.workspace_array = aligned(self.members * self.workspace_size)
+            self.workspaces = self.members
+            self.workspace = <float*>address(self.workspace_array, True)
+        self.begin_goals(loss_follows)
+        self.progress = progress
+        return 0
 
     def fit_epoch(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress=None, Py_ssize_t start=0,
                   stop=None):
         """One pass over the rows of x in `order`, from number `start` to `stop`, a step for each batch.
 
-        x (rows, inputs), y (rows, targets) and weight (rows,) or None: float32, C-contiguous. order: uint32 (rows,) or
-        None. learning_rate: a number, or a float64 array with one for each step. progress(rows_done) is called every
-        50 ms or so. Gives (number of the row after the last one done, sum of the rows' losses with
-        penalties, the metrics' sums, whether all went well). A batch whose loss is not finite ends the pass and
-        changes nothing; rows done then says where it starts. KeyboardInterrupt, or what progress raises, comes out
-        between two batches.
+        x (rows, inputs), y (rows, targets), weight (rows,), (rows, outputs) or None: float32, C-contiguous. order:
+        uint32 (rows,) or None. learning_rate: a number, or a float64 array with one for each step. progress(row) is
+        called every 50 ms or so. Gives (number of the row after the last one done, sum of the rows' losses with
+        penalties, whether all went well); the metrics add to `states`. A batch whose loss is not finite ends the pass
+        and changes nothing; the row then says where it starts. KeyboardInterrupt, or what progress or an op raises,
+        comes out between two batches.
         """
+        if self.optimizer == NULL:
+            raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
+        return self.fit(x, y, weight, order, batch_size, learning_rate, progress, start, stop, True)
+
+    def gradient(self, x, y, weight=None):
+        """The loss of the rows of x as one batch, penalties included; `gradients` then has its gradient by the weights.
+
+        x, y, weight as in `fit_epoch`. The weights stay as they are. FloatingPointError where the loss is not finite.
+        """
+        row, loss, well = self.fit(x, y, weight, None, max(1, len(x)), 0.0, None, 0, None, False)
+        if not well:
+            raise FloatingPointError("the loss is not finite")
+        return loss / max(1, len(x))
+
+    cdef object fit(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress, Py_ssize_t start, stop,
+                    bint update):
         cdef Run job = self.new_run()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if self.optimizer == NULL:
-            raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, order)
-            job.batch, job.first, job.rows.start = batch_size, start, start
+            job.batch, job.first, job.rows.start, job.update = batch_size, start, start, update
             if stop is not None:
                 job.rows.stop = stop
             if not 0 <= start <= job.rows.stop <= job.rows.count:
@@ -436,33 +417,44 @@ cdef class Network(Arena):
             self.prepare(job.rows.stop - start, batch_size, True, True, progress)
             with nogil:
                 self.run_in_slices(fit_member, &job, &self.fit_pace)
-            sums = self.sums()
+            self.explain_trouble(&job)
         finally:
             self.leave()
         if job.outcome == BAD_ORDER:
             raise ValueError(f"order must hold row numbers from 0 to {job.rows.count - 1}")
-        return job.rows.start, job.loss, sums, job.outcome == DONE
+        return job.rows.start, job.loss, job.outcome == DONE
 
-    def evaluate(self, x, y, weight, progress=None):
-        """(sum of the rows' losses, the metrics' sums) of the network as it predicts; x, y, weight as in fit_epoch.
+    cdef int explain_trouble(self, Run* job) except -1:
+        """Have `leave` raise what an op says of its trouble."""
+        if job.outcome == TROUBLE and self.trouble > 0:
+            self.pending = (<Op>self.ops[self.trouble - 1]).explain()
+        return 0
 
-        Penalties are not in it; `penalty_value` gives them.
+    def evaluate(self, x, y, weight, progress=None, Py_ssize_t batch_size=0):
+        """The sum of the rows' losses of the network as it predicts; x, y, weight as in fit_epoch.
+
+        batch_size matters for losses that are not a mean over the rows. Penalties are not in the sum; `penalty_value`
+        gives them. The metrics add to `states`.
         """
         cdef Run job = self.new_run()
+        cdef Py_ssize_t i
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, None)
-            self.prepare(job.rows.count, job.rows.count, False, True, progress)
+            for i in range(self.goal_count):
+                if self.goals[i].whole or self.goals[i].reduction != OVER_BATCH_SIZE:
+                    job.batch = batch_size if batch_size > 0 else max(1, job.rows.count)
+            self.prepare(job.rows.count, job.batch, False, True, progress)
             with nogil:
                 self.run_in_slices(forward_member, &job, &self.forward_pace)
-            sums = self.sums()
+            self.explain_trouble(&job)
         finally:
             self.leave()
-        return job.loss, sums
+        return self.sum_of_totals()
 
     def predict(self, x, progress=None):
-        """The network's output for each row: float32 (rows, units). x float32 (rows, inputs), C-contiguous."""
-        return self.outputs(_floats("x", x, len(x), self.inputs), len(x), progress)
+        """The network's outputs for each row, side by side: float32 (rows, units). x float32 (rows, inputs)."""
+        return self.predicted(_floats("x", x, len(x), self.inputs), len(x), progress)
 
     def predict_as_it_lies(self, x):
         """`predict`, or None where x is not an array that it takes."""
@@ -473,29 +465,35 @@ cdef class Network(Arena):
         fits = (view.itemsize == sizeof(float) and view.ndim == 2 and view.shape[0] > 0
                 and view.shape[1] == self.inputs)
         PyBuffer_Release(&view)
-        return self.outputs(<const float*>view.buf, view.len // (self.inputs * 4), None) if fits else None
+        return self.predicted(<const float*>view.buf, view.len // (self.inputs * 4), None) if fits else None
 
-    cdef object outputs(self, const float* x, Py_ssize_t rows, progress):
+    cdef object predicted(self, const float* x, Py_ssize_t rows, progress):
         cdef Run job = self.new_run()
         out = empty((rows, self.units), float32)
         job.rows.x, job.rows.count, job.rows.stop = x, rows, rows
         job.out = <float*>address(out, True)
         self.enter()
         try:
-            self.prepare(rows, rows, False, False, progress)
+            self.prepare(rows, 0, False, False, progress)
             if rows * self.parameter_count < GLANCE:        # shorter than letting other Python threads run takes
                 self.run_in_slices(forward_member, &job, &self.forward_pace)
             else:
                 with nogil:
                     self.run_in_slices(forward_member, &job, &self.forward_pace)
+            if job.outcome != DONE:
+                self.explain_trouble(&job)
         finally:
             self.leave()
         return out
 
     def penalty_value(self):
         """The penalties' value for the weights as they are."""
+        cdef Py_ssize_t i
+        cdef double total = 0
         self.enter()
         try:
-            return self.penalise(0, self.parameters.size)
+            for i in range(self.piece_count):
+                total += self.penalise(i)
         finally:
             self.leave()
+        return total

@@ -99,15 +99,10 @@ cdef class BatchNormalizationOp(Op):
                         self.held + 4 * n, self.d_x)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        # gamma's is the second sum, beta's the first; the moving averages have none.
+        # gamma's is the second sum, beta's the first.
         cdef Py_ssize_t n = self.channels, p
         for p in range(p0, p1):
-            if p < self.scale * n:
-                self.g[p] = self.held[4 * n + p]
-            elif p < (self.scale + self.center) * n:
-                self.g[p] = self.held[3 * n + p - self.scale * n]
-            else:
-                self.g[p] = 0
+            self.g[p] = self.held[4 * n + p] if p < self.scale * n else self.held[3 * n + p - self.scale * n]
 
     cdef void settle(self, const Step* step) noexcept nogil:
         cdef Py_ssize_t n = self.channels, j
@@ -238,9 +233,6 @@ cdef class StandardizeOp(AffineOp):
         memset(numbers, 0, sizeof(self.numbers))
         numbers[BETA if self.inverse else MEAN] = mean
         numbers[VARIANCE] = variance
-
-    cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        memset(self.g + p0, 0, (p1 - p0) * sizeof(float))
 
 
 cdef class PReLUOp(Op):

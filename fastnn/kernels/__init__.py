@@ -33,6 +33,7 @@ _matrices = import_module(f"fastnn.kernels._{isa}.matrices")
 _noise = import_module(f"fastnn.kernels._{isa}.noise")
 _optimizers = import_module(f"fastnn.kernels._{isa}.optimizers")
 _rows = import_module(f"fastnn.kernels._{isa}.rows")
+_vectors = import_module(f"fastnn.kernels._{isa}.vectors")
 
 for _module in (
     _activations,
@@ -45,5 +46,6 @@ for _module in (
     _noise,
     _optimizers,
     _rows,
+    _vectors,
 ):
     globals().update({k: v for k, v in vars(_module).items() if not k.startswith("_")})

@@ -80,6 +80,15 @@ cdef class SumKernel(Kernel):
     cdef SumKernel make(str name, types.sum32 sum32, types.sum64 sum64)
 
 
+cdef class VectorKernel(Kernel):
+    cdef types.vector32 vector32
+    cdef types.vector64 vector64
+    cdef readonly bint pairs            # it reads b
+
+    @staticmethod
+    cdef VectorKernel make(str name, types.vector32 vector32, types.vector64 vector64, bint pairs=*)
+
+
 cdef Py_ssize_t workspace_elements(Py_ssize_t n, Py_ssize_t k) noexcept nogil
 
 cdef enum:

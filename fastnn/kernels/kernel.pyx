@@ -302,6 +302,28 @@ cdef class SumKernel(Kernel):
         return total
 
 
+cdef class VectorKernel(Kernel):
+    """What happens to a slice of the flat vectors beside the optimizer's step: called with a, b and a number x."""
+
+    @staticmethod
+    cdef VectorKernel make(str name, types.vector32 vector32, types.vector64 vector64, bint pairs=False):
+        cdef VectorKernel kernel = VectorKernel.__new__(VectorKernel)
+        kernel.name, kernel.vector32, kernel.vector64, kernel.pairs = name, vector32, vector64, pairs
+        return kernel
+
+    def __call__(self, a, b=None, double x=0.0):
+        """a (n,) and b (n,), updated in place; gives the kernel's result, 0 where it has none."""
+        if getattr(a, "dtype", None) not in (np.float32, np.float64):
+            raise TypeError(f"a must be a float32 or float64 array, got {getattr(a, 'dtype', type(a).__name__)}")
+        if self.pairs == (b is None):
+            raise ValueError(f"{self.name} takes {'a and b' if self.pairs else 'a alone'}")
+        a = _in_place("a", a, a.shape, a.dtype)
+        b = a if b is None else _in_place("b", b, a.shape, a.dtype)
+        if a.itemsize == 4:
+            return self.vector32(<float*>address(a, True), <float*>address(b, True), a.size, x)
+        return self.vector64(<double*>address(a, True), <double*>address(b, True), a.size, x)
+
+
 cdef Py_ssize_t workspace_elements(Py_ssize_t n, Py_ssize_t k) noexcept nogil:
     """Elements of workspace that a multiply of n columns and depth k may use, with any instruction set."""
     cdef Py_ssize_t panel = 32 * max(k, <Py_ssize_t>PACK_DEPTH)

@@ -72,3 +72,7 @@ ctypedef void (*matmul64)(
 # D, its stride, rows, columns, out
 ctypedef void (*sum32)(const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
 ctypedef void (*sum64)(const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*) noexcept nogil
+
+# a, b (or NULL), n, x; what is returned depends on the kernel
+ctypedef double (*vector32)(float*, float*, Py_ssize_t, double) noexcept nogil
+ctypedef double (*vector64)(double*, double*, Py_ssize_t, double) noexcept nogil

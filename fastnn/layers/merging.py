@@ -42,7 +42,7 @@ class Add(_Merge):
     """Sum of the inputs, element by element. All of one shape -> the same."""
 
     name: str | None = None
-    kernel = kernels.add
+    kernel = kernels.add_rows
 
     def reference(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(sum(xs))
@@ -54,7 +54,7 @@ class Subtract(_Merge):
     """First input less the second, element by element. Two of one shape -> the same."""
 
     name: str | None = None
-    kernel = kernels.subtract
+    kernel = kernels.subtract_rows
 
     def output_shape(self, *input_shapes: Shape) -> Shape:
         if len(input_shapes) != 2:
@@ -71,7 +71,7 @@ class Multiply(_Merge):
     """Product of the inputs, element by element. All of one shape -> the same."""
 
     name: str | None = None
-    kernel = kernels.multiply
+    kernel = kernels.multiply_rows
 
     def reference(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(np.prod(xs, axis=0))
@@ -83,7 +83,7 @@ class Average(_Merge):
     """Mean of the inputs, element by element. All of one shape -> the same."""
 
     name: str | None = None
-    kernel = kernels.average
+    kernel = kernels.average_rows
 
     def reference(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(sum(xs) / len(xs))
@@ -95,7 +95,7 @@ class Maximum(_Merge):
     """Largest of the inputs, element by element; of equal ones the first has the gradient. All of one shape -> the same."""
 
     name: str | None = None
-    kernel = kernels.maximum
+    kernel = kernels.maximum_rows
 
     def reference(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(np.max(xs, axis=0))
@@ -107,7 +107,7 @@ class Minimum(_Merge):
     """Least of the inputs, element by element; of equal ones the first has the gradient. All of one shape -> the same."""
 
     name: str | None = None
-    kernel = kernels.minimum
+    kernel = kernels.minimum_rows
 
     def reference(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(np.min(xs, axis=0))

@@ -13,6 +13,7 @@ from fastnn import kernels, losses, optimizers
 from fastnn.engine.network import Network
 from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
 from support.cases import data, model_of
+from support.networks import aim
 
 MSE = losses.MeanSquaredError()
 
@@ -23,8 +24,8 @@ MSE = losses.MeanSquaredError()
 def network() -> Network:
     net = Network([DenseOp(2, 3), ActivationOp(3, activation=kernels.tanh), DropoutOp(3, 0.5)])
     net.parameters[:] = np.linspace(-1, 1, net.parameters.size)
-    net.set_loss(kernels.mean_squared_error, (), 3)
-    net.set_optimizer(kernels.sgd, (0.0, 0.0), 0)
+    aim(net, kernels.mean_squared_error, 3)
+    net.set_optimizer(kernels.sgd, (0.0, 0.0))
     return net
 
 
@@ -87,8 +88,8 @@ def test_numbers_in_place_of_rows():
 def test_no_rows():
     net = network()
     before = net.parameters.copy()
-    assert net.fit_epoch(X[:0], Y[:0], None, None, 2, 0.1) == (0, 0.0, [], True)
-    assert net.evaluate(X[:0], Y[:0], None) == (0.0, [])
+    assert net.fit_epoch(X[:0], Y[:0], None, None, 2, 0.1) == (0, 0.0, True)
+    assert net.evaluate(X[:0], Y[:0], None) == 0.0
     assert net.predict(X[:0]).shape == (0, 3)
     np.testing.assert_array_equal(net.parameters, before)
 
@@ -98,14 +99,14 @@ def test_read_only_rows_are_read():
     frozen = [array.copy() for array in (X, Y, W, ORDER)]
     for array in frozen:
         array.flags.writeable = False
-    assert net.fit_epoch(*frozen, 2, 0.1)[3]
+    assert net.fit_epoch(*frozen, 2, 0.1)[2]
 
 
 def test_nothing_to_train_for():
     net = Network([DenseOp(2, 3)])
     with pytest.raises(RuntimeError, match="no optimizer"):
         net.fit_epoch(X, Y, None, None, 2, 0.1)
-    net.set_optimizer(kernels.sgd, (), 0)
+    net.set_optimizer(kernels.sgd, ())
     for call in (lambda: net.fit_epoch(X, Y[:, :0], None, None, 2, 0.1), lambda: net.evaluate(X, Y[:, :0], None)):
         with pytest.raises(RuntimeError, match="no loss"):
             call()
@@ -132,7 +133,7 @@ def test_ops_that_do_not_fit_together():
         with pytest.raises(ValueError, match="cannot be"):
             Network([op])
     with pytest.raises(ValueError, match="at most 4 slots, got 5"):
-        network().set_optimizer(kernels.sgd, (), 5)
+        network().set_optimizer(kernels.sgd, (), [0.0] * 5)
     with pytest.raises(ValueError, match="at most 8 numbers, got 9"):
         network().set_numbers(range(9))
 
@@ -141,7 +142,7 @@ def test_a_batch_without_a_finite_loss_changes_nothing():
     net = network()
     x = np.ones((10, 2), np.float32)
     x[7, 1] = np.nan
-    done, _, _, went_well = net.fit_epoch(x, np.ones((10, 3), np.float32), None, None, 2, 0.1)
+    done, _, went_well = net.fit_epoch(x, np.ones((10, 3), np.float32), None, None, 2, 0.1)
     assert (done, went_well, net.iterations) == (6, False, 3)
     whole = network()
     whole.seed = net.seed
@@ -312,8 +313,8 @@ def test_compiling_beside_a_running_fit():
 
     def change() -> None:
         for _ in range(200):
-            net.set_loss(kernels.mean_squared_error, (), 3, metrics=[(kernels.mean_squared_error, ())] * 50)
-            net.set_optimizer(kernels.adam, (0.9, 0.999, 1e-7, 0.0, 0.0), 2)
+            aim(net, kernels.mean_squared_error, 3, [kernels.mean_squared_error] * 50)
+            net.set_optimizer(kernels.adam, (0.9, 0.999, 1e-7, 0.0, 0.0), (0.0, 0.0))
             net.set_numbers((0.9, 0.99, 1e-7, 0.0, 0.0))
 
     in_threads(fit, change)

@@ -1,0 +1,81 @@
+cimport fastnn.kernels.types as types
+from fastnn.engine.goals cimport Goals
+from fastnn.engine.ops cimport Step
+from fastnn.kernels.kernel cimport Numbers
+
+
+cdef enum:
+    MAX_SLOTS = 6                       # an optimizer's four, the gradients' sum, the weights' average
+
+
+cdef struct Variable:
+    # A parameter that learns, start:stop of the flat vector.
+    Py_ssize_t start
+    Py_ssize_t stop
+    Py_ssize_t first_piece
+    double l1
+    double l2
+    bint decays
+    double factor                       # of its gradient, by the norm that it is clipped to
+
+
+cdef struct Piece:
+    # Parameters p0:p1 of an op, as the team shares them out; no more than one variable's.
+    Py_ssize_t op
+    Py_ssize_t p0
+    Py_ssize_t p1
+    Py_ssize_t start                    # where p0 lies in the flat vector
+    Py_ssize_t before                   # parameters of all pieces before it
+    Py_ssize_t variable
+
+
+cdef class Learning(Goals):
+    cdef readonly object gradients
+    cdef readonly list slots
+    cdef public long long iterations    # batches that were accepted
+    cdef public object owned_by         # whoever set the goals and the optimizer last
+    cdef float* g
+    cdef list twin_gradients            # of ops that share their parameters with one before them
+    cdef void** twins                   # of each op: the next one that has the same parameters, or NULL
+
+    cdef Variable* variables
+    cdef Py_ssize_t variable_count
+    cdef Piece* pieces
+    cdef Py_ssize_t piece_count
+    cdef Py_ssize_t learnt              # parameters of all pieces
+    cdef double* penalty_parts          # of each piece
+    cdef double* squares                # of each piece's gradient
+    cdef types.penalty32 penalty
+
+    cdef types.step32 optimizer
+    cdef Numbers optimizer_numbers
+    cdef float* slot_list[MAX_SLOTS]
+    cdef int slot_count                 # the optimizer's own
+    cdef float* sum_of_gradients        # NULL without accumulation
+    cdef float* average                 # of the weights, or NULL
+    cdef long long accumulation         # batches whose gradients make one step
+    cdef double weight_decay
+    cdef double clip_value              # these three: 0 for no clipping
+    cdef double clip_norm
+    cdef double clip_global_norm
+    cdef double average_momentum
+    cdef long long overwrite            # steps after which the average replaces the weights, 0 for never
+    cdef types.vector32 take_mean
+    cdef types.vector32 clip
+    cdef types.vector32 scale
+    cdef types.vector32 decay
+    cdef types.vector32 take_average
+    cdef types.vector32 sum_of_squares
+
+    cdef int find_twins(self) except -1
+    cdef int cut_into_pieces(self, starts) except -1
+    cdef int clear_variables(self) except -1
+    cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil
+    cdef Py_ssize_t block_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
+    cdef void learn(self, const Step* step, double rate, bint update, int member, int members) noexcept nogil
+    cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
+    cdef void find_factors(self, Py_ssize_t first, Py_ssize_t stop, int member, int members) noexcept nogil
+    cdef void step_pieces(self, const Step* step, double rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
+    cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil
+    cdef double penalise(self, Py_ssize_t piece) noexcept nogil
+    cdef double sum_of_penalties(self) noexcept nogil

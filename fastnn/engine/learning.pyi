@@ -1,0 +1,40 @@
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.engine.goals import Goals
+from fastnn.kernels.kernel import OptimizerKernel
+
+_Floats = NDArray[np.float32]
+
+class Learning(Goals):
+    iterations: int
+    owned_by: object
+    @property
+    def gradients(self) -> _Floats: ...
+    @property
+    def slots(self) -> list[_Floats]: ...
+    def set_variables(
+        self, variables: Iterable[tuple[int, int, float, float, bool]], frozen: Sequence[bool] | None = None
+    ) -> None: ...
+    def set_optimizer(
+        self,
+        kernel: OptimizerKernel,
+        numbers: Iterable[float],
+        slot_starts: Sequence[float] = (),
+        *,
+        accumulation: int = 1,
+        average: bool = False,
+    ) -> None: ...
+    def set_numbers(
+        self,
+        numbers: Iterable[float],
+        *,
+        weight_decay: float | None = None,
+        clipvalue: float | None = None,
+        clipnorm: float | None = None,
+        global_clipnorm: float | None = None,
+        ema_momentum: float | None = None,
+        ema_overwrite_frequency: int | None = None,
+    ) -> None: ...

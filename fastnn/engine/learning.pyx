@@ -1,0 +1,329 @@
+"""How a network learns: from the rows' gradients to new weights.
+
+The flat vector's variables are cut into pieces, the same for any number of threads; a member of the team has a share
+of them. For each of its pieces it works out the gradient over all rows, adds the penalties' slopes, and takes the
+optimizer's step while the gradient is in cache. Where gradients are clipped by a norm, all of them are needed before
+the first step, and the members wait for one another in between.
+"""
+
+from libc.math cimport sqrt
+from libc.stdlib cimport calloc, free
+
+import numpy as np
+
+from fastnn.engine.arena cimport LINE
+from fastnn.engine.arena import aligned
+from fastnn.engine.goals cimport Goals
+from fastnn.engine.ops cimport Op, Step
+from fastnn.kernels.buffers cimport address
+from fastnn.kernels.kernel cimport Numbers, OptimizerKernel, PACK_A_ROWS, PenaltyKernel, VectorKernel
+from fastnn.kernels.team cimport barrier
+
+from fastnn import kernels
+
+
+cdef enum:
+    PIECES = 64                         # that the parameters are cut into, about
+    PIECE_ROWS = 12                     # and whole multiples of these rows of W, a tile's
+    BLOCK = 16384                       # parameters whose gradient and step go together, to stay in cache
+    LARGE = 262144                      # numbers in the gradient of a layer's output that are more than L2 holds
+
+
+cdef types.vector32 _vector(VectorKernel kernel):
+    return kernel.vector32
+
+
+cdef class Learning(Goals):
+    """A network's memory and goals, with its gradients and its optimizer.
+
+    `gradients` and each of `slots` are flat float32 arrays with the offsets of `parameters`.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.penalty = (<PenaltyKernel>kernels.l1_l2).penalty32
+        self.take_mean, self.clip = _vector(kernels.take_mean), _vector(kernels.clip)
+        self.scale, self.decay = _vector(kernels.scale), _vector(kernels.decay)
+        self.take_average, self.sum_of_squares = _vector(kernels.average), _vector(kernels.squares)
+        self.slots, self.twin_gradients = [], []
+        self.twins = <void**>calloc(self.count, sizeof(void*))
+        if self.twins == NULL:
+            raise MemoryError("no memory for a network's ops")
+
+    def __dealloc__(self):
+        free(self.twins)
+        free(self.variables)
+        free(self.pieces)
+        free(self.penalty_parts)
+        free(self.squares)
+
+    # What learns.
+
+    def set_variables(self, variables, frozen=None):
+        """The parameters that learn, each a tuple (start, size, l1, l2, decays) within one op's, in any order.
+
+        frozen: for each op whether it does not learn at all. l1, l2: its penalties. decays: by the weight decay.
+        """
+        cdef Py_ssize_t i
+        variables = sorted(variables)
+        self.enter()
+        try:
+            self.clear_variables()
+            self.ask_for_gradients(frozen)
+            self.gradients = aligned(self.parameters.size)
+            self.g = <float*>address(self.gradients, True)
+            self.find_twins()
+            self.variables = <Variable*>calloc(max(1, len(variables)), sizeof(Variable))
+            if self.variables == NULL:
+                raise MemoryError("no memory for a network's variables")
+            for i in range(len(variables)):
+                start, size, l1, l2, decays = variables[i]
+                self.variables[i] = Variable(start, start + size, 0, l1, l2, decays, 1.0)
+            self.variable_count = len(variables)
+            self.cut_into_pieces(variables)
+        except BaseException:
+            self.clear_variables()
+            raise
+        finally:
+            self.leave()
+
+    cdef int clear_variables(self) except -1:
+        free(self.variables)
+        free(self.pieces)
+        free(self.penalty_parts)
+        free(self.squares)
+        self.variables, self.pieces, self.penalty_parts, self.squares = NULL, NULL, NULL, NULL
+        self.variable_count = self.piece_count = self.learnt = 0
+        return 0
+
+    cdef int find_twins(self) except -1:
+        """Chain the ops that share their parameters; each but the first has a gradient of its own, to be added."""
+        cdef Op op
+        last = {}
+        self.twin_gradients = []
+        for i, op in enumerate(self.ops):
+            self.twins[<Py_ssize_t>i] = NULL
+            op.g = self.g + op.start
+            if op.size and not op.frozen:
+                if op.start in last:
+                    gradient = aligned(op.size)
+                    op.g = <float*>address(gradient, True)
+                    self.twin_gradients.append(gradient)
+                    self.twins[<Py_ssize_t>last[op.start]] = <void*>op
+                last[op.start] = i
+        return 0
+
+    cdef int cut_into_pieces(self, variables) except -1:
+        cdef Op op
+        cdef Variable* variable
+        cdef Py_ssize_t i, step, p0, end, number, count = 0
+        owners = {}
+        for op in self.ops:
+            if op.size and not op.frozen:
+                owners.setdefault(op.start, op)
+        places, total = [], 0
+        for i in range(self.variable_count):
+            variable = &self.variables[i]
+            op = next((o for o in owners.values() if o.start <= variable.start and variable.stop <= o.start + o.size), None)
+            if op is None or variable.stop <= variable.start or (variable.stop - variable.start) % op.granule:
+                raise ValueError(f"variable {variables[i]} is not part of an op that learns")
+            places.append(op)
+            total += variable.stop - variable.start
+        for i in range(self.variable_count):
+            count += (self.variables[i].stop - self.variables[i].start) // (PIECE_ROWS * (<Op>places[i]).granule) + 1
+        self.pieces = <Piece*>calloc(max(1, count), sizeof(Piece))
+        self.penalty_parts = <double*>calloc(max(1, count), sizeof(double))
+        self.squares = <double*>calloc(max(1, count), sizeof(double))
+        if self.pieces == NULL or self.penalty_parts == NULL or self.squares == NULL:
+            raise MemoryError("no memory for a network's pieces")
+        for i in range(self.variable_count):
+            variable, op = &self.variables[i], places[i]
+            variable.first_piece = number = self.piece_count
+            step = PIECE_ROWS * op.granule
+            step *= max(1, <Py_ssize_t>total // (PIECES * step))
+            p0, end = variable.start - op.start, variable.stop - op.start
+            while p0 < end:
+                self.pieces[number] = Piece(op.number, p0, min(p0 + step, end), op.start + p0, self.learnt, i)
+                self.learnt += min(step, end - p0)
+                p0 += step
+                number += 1
+            self.piece_count = number
+        return 0
+
+    # How.
+
+    def set_optimizer(self, OptimizerKernel kernel, numbers, slot_starts=(), *, accumulation=1, average=False):
+        """The optimizer, with a fresh slot for each of `slot_starts`, full of that number; the count of steps is 0.
+
+        accumulation: batches whose mean gradient makes one step; more than 1 take a slot. average: whether a moving
+        average of the weights is kept, in the last slot.
+        """
+        cdef int i
+        cdef Numbers values = Numbers(numbers)
+        starts = [*slot_starts, *([0.0] if accumulation > 1 else []), *([0.0] if average else [])]
+        if len(slot_starts) > MAX_SLOTS - 2:
+            raise ValueError(f"an optimizer has at most {MAX_SLOTS - 2} slots, got {len(slot_starts)}")
+        fresh = []
+        for start in starts:
+            slot = aligned(self.parameters.size)
+            if start:
+                slot[...] = start
+            fresh.append(slot)
+        self.enter()
+        try:
+            self.optimizer, self.optimizer_numbers, self.slots = kernel.step32, values, fresh
+            for i in range(MAX_SLOTS):
+                self.slot_list[i] = <float*>address(fresh[i], True) if i < len(fresh) else NULL
+            self.slot_count = len(slot_starts)
+            self.average = self.slot_list[len(fresh) - 1] if average else NULL
+            self.sum_of_gradients = self.slot_list[self.slot_count] if accumulation > 1 else NULL
+            self.accumulation = max(1, accumulation)
+            self.iterations = 0
+        finally:
+            self.leave()
+
+    def set_numbers(self, numbers, *, weight_decay=None, clipvalue=None, clipnorm=None, global_clipnorm=None,
+                    ema_momentum=None, ema_overwrite_frequency=None):
+        """New numbers for the optimizer (its momentum, say) and for what happens around its step; slots stay."""
+        cdef Numbers values = Numbers(numbers)
+        self.enter()
+        self.optimizer_numbers = values
+        self.weight_decay, self.clip_value = weight_decay or 0, clipvalue or 0
+        self.clip_norm, self.clip_global_norm = clipnorm or 0, global_clipnorm or 0
+        self.average_momentum, self.overwrite = ema_momentum or 0, ema_overwrite_frequency or 0
+        self.leave()
+
+    # Without the GIL.
+
+    cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil:
+        """Of a member's share of the parameters; the next member's is its end."""
+        cdef Py_ssize_t low = 0, high = self.piece_count, middle
+        cdef Py_ssize_t start = self.learnt * member // members
+        while low < high:
+            middle = (low + high) // 2
+            if self.pieces[middle].before < start:
+                low = middle + 1
+            else:
+                high = middle
+        return low if member < members else self.piece_count
+
+    cdef Py_ssize_t block_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil:
+        """Parameters whose gradient is made in one go. Rows of d that do not stay in cache are better read seldom."""
+        cdef Py_ssize_t units = (<Op>self.op_list[op]).units
+        return BLOCK if rows * units < LARGE else max(<Py_ssize_t>BLOCK, PACK_A_ROWS * units)
+
+    cdef void learn(self, const Step* step, double rate, bint update, int member, int members) noexcept nogil:
+        """A member's part of a step: its pieces' gradients and, with `update`, their new weights."""
+        cdef Py_ssize_t piece = self.first_piece(member, members), stop = self.first_piece(member + 1, members)
+        cdef Py_ssize_t first = piece, end, size = 0
+        cdef bint at_once = update and self.clip_norm == 0 and self.clip_global_norm == 0
+        while piece < stop:
+            end = self.find_gradient(step, piece, stop)
+            size += self.pieces[end - 1].before + self.pieces[end - 1].p1 - self.pieces[end - 1].p0
+            size -= self.pieces[piece].before
+            piece = end
+            # Small ops share a block, and a large one has several: a block's step follows while it is in cache.
+            if at_once and (piece == stop or size >= BLOCK):
+                self.step_pieces(step, rate, first, piece)
+                first, size = piece, 0
+        if update and not at_once:
+            barrier(member, members)
+            self.find_factors(first, stop, member, members)
+            self.step_pieces(step, rate, first, stop)
+
+    cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil:
+        """The gradient of some pieces of one op, penalties included; gives the first piece that is left."""
+        cdef Piece* first = &self.pieces[piece]
+        cdef Py_ssize_t i, p1, n, end = piece + 1, block = self.block_size(first.op, step.rows)
+        while end < stop and self.pieces[end].op == first.op and self.pieces[end].p0 == self.pieces[end - 1].p1 \
+                and self.pieces[end].p1 - first.p0 <= block:
+            end += 1
+        p1 = self.pieces[end - 1].p1
+        n = first.op
+        (<Op>self.op_list[n]).gradient(step, first.p0, p1)
+        while self.twins[n] != NULL:
+            (<Op>self.twins[n]).gradient(step, first.p0, p1)
+            self.add(self.g + first.start, (<Op>self.twins[n]).g + first.p0, p1 - first.p0, 0)
+            n = (<Op>self.twins[n]).number
+        for i in range(piece, end):
+            self.penalty_parts[i] = self.penalise(i)
+        if self.sum_of_gradients != NULL:
+            if step.number % self.accumulation:
+                self.add(self.sum_of_gradients + first.start, self.g + first.start, p1 - first.p0, 0)
+            else:
+                self.take_mean(self.sum_of_gradients + first.start, self.g + first.start, p1 - first.p0,
+                               1.0 / self.accumulation)
+        return end
+
+    cdef double penalise(self, Py_ssize_t piece) noexcept nogil:
+        """Add the penalties' slopes to a piece's gradient; gives their value."""
+        cdef Piece* at = &self.pieces[piece]
+        cdef Variable* variable = &self.variables[at.variable]
+        if variable.l1 == 0 and variable.l2 == 0:
+            return 0
+        return self.penalty(self.w + at.start, self.g + at.start, at.p1 - at.p0, variable.l1, variable.l2)
+
+    cdef double sum_of_penalties(self) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef double total = 0
+        for i in range(self.piece_count):
+            total += self.penalty_parts[i]
+        return total
+
+    cdef void find_factors(self, Py_ssize_t first, Py_ssize_t stop, int member, int members) noexcept nogil:
+        """What each variable's gradient is multiplied by, so that its norm, or that of all, is not too large."""
+        cdef Py_ssize_t i, j, end
+        cdef double total, of_all = 0
+        for i in range(first, stop):
+            self.squares[i] = self.sum_of_squares(
+                self.g + self.pieces[i].start, NULL, self.pieces[i].p1 - self.pieces[i].p0, 0)
+        barrier(member, members)
+        if member == 0:
+            for i in range(self.variable_count):
+                end = self.variables[i + 1].first_piece if i + 1 < self.variable_count else self.piece_count
+                total = 0
+                for j in range(self.variables[i].first_piece, end):
+                    total += self.squares[j]
+                of_all += total
+                if self.clip_norm > 0:
+                    self.variables[i].factor = self.clip_norm / max(self.clip_norm, sqrt(total))
+            if self.clip_norm == 0:
+                for i in range(self.variable_count):
+                    self.variables[i].factor = self.clip_global_norm / max(self.clip_global_norm, sqrt(of_all))
+        barrier(member, members)
+
+    cdef void step_pieces(self, const Step* step, double rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil:
+        """The optimizer's step for pieces that have their gradient, in stretches without a gap but padding."""
+        cdef Py_ssize_t i, n, start, end
+        cdef bint steps = step.number % self.accumulation == 0
+        while piece < stop:
+            start = end = self.pieces[piece].start
+            while piece < stop and self.pieces[piece].start - end < LINE:
+                i = piece
+                n = self.pieces[i].p1 - self.pieces[i].p0
+                end = self.pieces[i].start + n
+                if self.clip_norm > 0 or self.clip_global_norm > 0:
+                    if self.variables[self.pieces[i].variable].factor != 1:
+                        self.scale(self.g + self.pieces[i].start, NULL, n,
+                                   self.variables[self.pieces[i].variable].factor)
+                if steps and self.weight_decay > 0 and self.variables[self.pieces[i].variable].decays:
+                    self.decay(self.w + self.pieces[i].start, NULL, n, self.weight_decay * rate)
+                piece += 1
+            if steps:
+                self.update(step, rate, start, end - start)
+            if self.average != NULL:
+                # The first average is the weights themselves.
+                self.take_average(self.average + start, self.w + start, end - start,
+                                  self.average_momentum if step.number > 1 else 0)
+                if self.overwrite and step.number // self.accumulation % self.overwrite == 0:
+                    for i in range(start, end):
+                        self.w[i] = self.average[i]
+
+    cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+        cdef float* slots[MAX_SLOTS]
+        cdef int i
+        if self.clip_value > 0:
+            self.clip(self.g + start, NULL, n, self.clip_value)
+        for i in range(self.slot_count):
+            slots[i] = self.slot_list[i] + start
+        self.optimizer(self.w + start, self.g + start, slots, n, rate, <double>(step.number // self.accumulation),
+                       self.optimizer_numbers.values)

@@ -1,0 +1,77 @@
+"""What happens to a slice of the flat vectors before and after the optimizer's step: one pass each, elementwise.
+
+add           a += b
+take_mean     b = (a + b) * x, a = 0: the mean of gradients that were added up in a
+clip          a kept within -x .. x
+scale         a *= x
+decay         a -= x * a
+average       a = x * a + (1 - x) * b, a moving average of b
+squares       the sum of a^2
+"""
+
+cimport fastnn.kernels.maths as maths
+cimport fastnn.kernels.sums as sums
+from fastnn.kernels.kernel cimport VectorKernel
+from fastnn.kernels.types cimport real
+
+
+cdef double add_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        a[i] = a[i] + b[i]
+    return 0
+
+
+cdef double take_mean_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real factor = <real>x
+    for i in range(n):
+        b[i] = (a[i] + b[i]) * factor
+        a[i] = 0
+    return 0
+
+
+cdef double clip_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real high = <real>x, low = <real>(-x), value
+    for i in range(n):
+        value = high if a[i] > high else a[i]
+        a[i] = low if value < low else value
+    return 0
+
+
+cdef double scale_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real factor = <real>x
+    for i in range(n):
+        a[i] = a[i] * factor
+    return 0
+
+
+cdef double decay_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real factor = <real>x
+    for i in range(n):
+        a[i] = a[i] - factor * a[i]
+    return 0
+
+
+cdef double average_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real keep = <real>x, fresh = <real>(1 - x)
+    for i in range(n):
+        a[i] = maths.multiply_add(keep, a[i], fresh * b[i])
+    return 0
+
+
+cdef double squares_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
+    return sums.dot(a, a, n)
+
+
+add = VectorKernel.make("add", add_vector[float], add_vector[double], pairs=True)
+take_mean = VectorKernel.make("take_mean", take_mean_vector[float], take_mean_vector[double], pairs=True)
+clip = VectorKernel.make("clip", clip_vector[float], clip_vector[double])
+scale = VectorKernel.make("scale", scale_vector[float], scale_vector[double])
+decay = VectorKernel.make("decay", decay_vector[float], decay_vector[double])
+average = VectorKernel.make("average", average_vector[float], average_vector[double], pairs=True)
+squares = VectorKernel.make("squares", squares_vector[float], squares_vector[double])
