@@ -21,11 +21,36 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # Compiled once.
 COMMON = {
-    "fastnn.kernels": ["cpu", "kernel", "team"],
-    "fastnn.engine": ["arena", "goals", "learning", "network", "ops", "random"],
+    "fastnn.kernels": ["cpu", "kernel", "layer_kernel", "matrix_kernel", "team"],
+    "fastnn.engine": [
+        "arena",
+        "embedding",
+        "goals",
+        "learning",
+        "merging",
+        "network",
+        "noise",
+        "normalization",
+        "ops",
+        "python",
+        "random",
+    ],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
-KERNELS = ["activations", "gemm", "losses", "maths", "noise", "optimizers", "vectors"]
+KERNELS = [
+    "activations",
+    "activations_piecewise",
+    "activations_rows",
+    "columns",
+    "gemm",
+    "losses",
+    "maths",
+    "matrices",
+    "noise",
+    "optimizers",
+    "rows",
+    "vectors",
+]
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if X86_64:
     INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]

@@ -84,6 +84,11 @@ class Table(Generic[T]):
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
             raise ValueError(f"{self.family}: expected an object with a class name, got {config!r:.200}")
         name = config["class"]
+        if name not in self.aliases and name not in (custom or ()):
+            raise ValueError(
+                f"unknown {self.family} {name!r:.80}; if it is a class of your own, pass "
+                f"custom_objects={{{name!r:.80}: the class}}"
+            )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field != "class"}
         unknown = given.keys() - {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
@@ -106,7 +111,8 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # NumPy's numbers and arrays
         return value.tolist()
-    value = getattr(value, "function", value)  # what a unit made of a function wraps
+    if callable(getattr(value, "function", None)):  # a unit made of a function
+        return {"function": getattr(value, "name", None) or value.function.__name__}
     family = getattr(value, "table_family", None)
     if family is not None:
         value = value() if isinstance(value, type) else value
@@ -135,8 +141,8 @@ def unplain(value: Any, custom: Mapping[str, Any] | None) -> Any:
 
 
 def field_values(unit: Any) -> dict[str, Any]:
-    """A dataclass's fields by name, in order."""
-    return {field.name: getattr(unit, field.name) for field in dataclasses.fields(unit)}
+    """A dataclass's fields by name, in order, without those whose metadata says that they are not saved."""
+    return {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit) if f.metadata.get("saved", True)}
 
 
 def check_number(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 from fastnn import losses
@@ -112,4 +113,6 @@ def _weight(value: Any) -> float:
         return 1.0
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(f"a weight in loss_weights must be a number, got {value!r}")
+    if not isfinite(value):
+        raise ValueError(f"a weight in loss_weights must be finite, got {value!r}")
     return float(value)

@@ -7,7 +7,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from fastnn import activations, initializers, regularizers
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn._table import check_count, check_number
 from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
 from fastnn.layers.base import LAYERS, Layer, Parameter, check_shape
@@ -85,6 +85,7 @@ class Dense(Layer):
         for field in ("kernel", "bias"):
             self._set(f"{field}_initializer", initializers.get(getattr(self, f"{field}_initializer")))
             self._set(f"{field}_regularizer", regularizers.get(getattr(self, f"{field}_regularizer")))
+            self._set(f"{field}_constraint", constraints.get(getattr(self, f"{field}_constraint")))
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -117,6 +118,10 @@ class Dense(Layer):
 
 def activation_ops(activation: Any, units: int) -> tuple[Any, ...]:
     """An activation as an op of its own, for rows of `units` numbers."""
+    if activation.kernel is None:
+        from fastnn.layers import python
+
+        return python.activation_ops(activation, units)
     return (ActivationOp(units, activation=activation.kernel, numbers=activation.numbers()),)
 
 
@@ -125,7 +130,7 @@ def activation_ops(activation: Any, units: int) -> tuple[Any, ...]:
 class Activation(Layer):
     """activation(x), as a layer of its own. Any shape -> the same; softmax runs along the last axis.
 
-    activation: a name or an object. A softmax takes rows of one axis.
+    activation: a name or an object. A softmax and its kin take rows of one axis.
     """
 
     activation: Any
@@ -137,9 +142,9 @@ class Activation(Layer):
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 1 and self.activation.table_name == "softmax":
+        if len(input_shape) != 1 and isinstance(self.activation, activations.RowActivation):
             raise ValueError(
-                f"Activation 'softmax' expects rows of one axis, got rows of shape {input_shape}; "
+                f"Activation {self.activation.table_name!r} expects rows of one axis, got rows of shape {input_shape}; "
                 "put a Flatten layer before it"
             )
         return input_shape

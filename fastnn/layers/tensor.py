@@ -92,7 +92,8 @@ class Structure(NamedTuple):
                     f"got {', '.join(map(repr, given)) or 'an empty one'}"
                 )
             return [given[name] for name in self.names]
-        if self.kind == "one":
+        alone = len(self.names) == 1 and not (isinstance(given, (list, tuple)) and len(given) == 1)
+        if self.kind == "one" or alone:
             return [given]
         if not isinstance(given, (list, tuple)) or len(given) != len(self.names):
             came = f"{len(given)}" if isinstance(given, (list, tuple)) else type(given).__name__

@@ -294,7 +294,7 @@ class Model(Built):
         if len(rows) == 1:
             return self._gives.pack([out.reshape(len(out), *rows[0])])
         ends = np.cumsum([prod(row) for row in rows])
-        parts = np.split(out, ends[:-1], axis=1)
+        parts = map(np.ascontiguousarray, np.split(out, ends[:-1], axis=1))
         return self._gives.pack([part.reshape(len(out), *row) for part, row in zip(parts, rows, strict=True)])
 
 

@@ -20,7 +20,7 @@ from fastnn.models import Model, weights
 from fastnn.models.graph import planned
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import safetensors
-from fastnn.store.architecture import describe, restore
+from fastnn.store.architecture import chosen, describe, restore
 
 FORMAT = "fastnn 2"
 WEIGHTS = "fastnn weights 2"
@@ -126,7 +126,7 @@ def _go_on(model: Model, training: Any, tensors: Tensors, custom: Mapping[str, A
         raise ValueError(f"iterations must be a whole number of at least 0, got {steps!r}")
     given = {name: unplain(training[name], custom) for name in COMPILED if training[name] is not None}
     model.compile(OPTIMIZERS.from_config(training["optimizer"], custom), **given)
-    model._frozen = frozenset(leaves[number] for number in training["frozen"])
+    model._frozen = frozenset(chosen(leaves, number, "layer") for number in training["frozen"])
     trainer = model._compiled("load_model")
     trainer._settle(model._network)
     used: set[str] = set()
