@@ -71,7 +71,7 @@ class Table(Generic[T]):
     def config(self, unit: Any) -> dict[str, Any]:
         """What ``from_config`` needs to make the same unit again: its name and its fields, all JSON."""
         cls = type(unit)
-        name = getattr(cls, "table_name", None)
+        name = getattr(cls, "table_name", "")
         if self.units.get(name) is not cls:  # a class of the user's own
             name = cls.__name__
         return {"class": name, **{field: plain(value) for field, value in field_values(unit).items()}}

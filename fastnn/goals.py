@@ -37,7 +37,7 @@ def goals_of(
     missing = [name for name, each in zip(names, chosen, strict=True) if each is None]
     if missing:
         raise ValueError(
-            f"output {missing[0]!r} has no loss; name one, and give it a weight of 0 in loss_weights if it is not to count"
+            f"output {missing[0]!r} has no loss; name one, and give it the weight 0 in loss_weights if it is not to count"
         )
     found = [losses.get(each) for each in chosen]
     if loss_weights is not None and not one and not isinstance(loss_weights, (list, tuple, Mapping)):

@@ -231,7 +231,11 @@ class Trainer:
         """The goal of output `number`, as the engine takes it."""
         goal = self.goals[number]
         kernel, fused = goal.loss.kernel_for(self.model._fusible(number))
-        metrics = [(m.kernel, m.numbers(), by_weight) for by_weight, each in ((False, plain), (True, weighted)) for _, m in each]
+        metrics = [
+            (m.kernel, m.numbers(), by_weight)
+            for by_weight, each in ((False, plain), (True, weighted))
+            for _, m in each
+        ]
         loss = (kernel, goal.loss.numbers(), targets, fused, goal.loss.logits)
         return (*loss, "sum_over_batch_size", goal.importance, metrics)
 

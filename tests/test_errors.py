@@ -8,7 +8,7 @@ import pytest
 import fastnn
 from fastnn import data
 from fastnn.callbacks import EarlyStopping
-from fastnn.layers import Activation, Dense, Dropout, Flatten, Input
+from fastnn.layers import Activation, Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
 from fastnn.trainer import Trainer

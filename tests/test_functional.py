@@ -105,7 +105,12 @@ def test_branches_equal_numpy():
     assert isinstance(given, list)
     np.testing.assert_allclose(given[0], mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(given[1], kind, rtol=1e-5, atol=1e-6)
-    for again in (model.predict({"b": b, "a": a}), model([a, b]), model.predict((a, b)), model.predict_on_batch([a, b])):
+    for again in (
+        model.predict({"b": b, "a": a}),
+        model([a, b]),
+        model.predict((a, b)),
+        model.predict_on_batch([a, b]),
+    ):
         for x, y in zip(again, given, strict=True):
             assert x.tobytes() == y.tobytes()
             assert x.flags.c_contiguous

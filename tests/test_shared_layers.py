@@ -60,7 +60,9 @@ def test_a_layer_reads_rows_of_one_shape():
     model = Model(x, layer(layer(x)))
     assert model.count_params() == 12
     z = Input((5,))
-    with pytest.raises(ValueError, match=r"layer 'dense' has weights of shapes \[\(3, 3\), \(3,\)\], but here it needs"):
+    with pytest.raises(
+        ValueError, match=r"layer 'dense' has weights of shapes \[\(3, 3\), \(3,\)\], but here it needs"
+    ):
         Model(z, layer(z))
     fresh = Dense(2)
     with pytest.raises(ValueError, match=r"needs"):
@@ -154,7 +156,9 @@ def test_a_feature_extractor():
     given = features.predict(X)
     np.testing.assert_allclose(given @ kernel + bias, model.predict(X), rtol=1e-5, atol=1e-6)
     middle = Model(model.layers[1].input, model.output)
-    np.testing.assert_array_equal(middle.predict(Model(model.input, model.layers[0].output).predict(X)), model.predict(X))
+    np.testing.assert_array_equal(
+        middle.predict(Model(model.input, model.layers[0].output).predict(X)), model.predict(X)
+    )
 
 
 def test_adding_to_a_shared_model():

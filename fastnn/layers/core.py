@@ -48,7 +48,7 @@ class InputLayer(Layer):
         return self._note(node).tensors()[0]
 
 
-def Input(shape: Any, name: str | None = None) -> Tensor:  # noqa: N802 - Keras's name
+def Input(shape: Any, name: str | None = None) -> Tensor:
     """Rows of `shape`, as a tensor to call layers on, or as the first of a Sequential's layers.
 
     ``Input((784,))``, ``Input(shape=(28, 28), name="image")``. TypeError, ValueError for what is no shape.
@@ -104,9 +104,7 @@ class Dense(Layer):
             self.kernel_regularizer,
             self.kernel_constraint,
         )
-        bias = Parameter(
-            "bias", (self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint
-        )
+        bias = Parameter("bias", (self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
         return (kernel, bias) if self.use_bias else (kernel,)
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:

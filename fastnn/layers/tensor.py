@@ -170,7 +170,8 @@ class Connected:
         return node
 
     def _only_call(self, asked: str) -> Node:
-        nodes = [node for call in vars(self).get("_calls", []) if (node := call()) is not None]
+        calls: list[weakref.ref[Node]] = vars(self).get("_calls", [])
+        nodes = [node for call in calls if (node := call()) is not None]
         if not nodes:
             raise RuntimeError(f"{called(self)!r} has no {asked} yet; call it on a tensor, or build its model")
         if len(nodes) > 1:

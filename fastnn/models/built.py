@@ -51,7 +51,8 @@ class Built(Connected):
         expected, came = ([tensor.row for tensor in each] for each in (graph.inputs, tensors))
         if came != expected:
             raise ValueError(
-                f"model {self.name!r} expects rows of {_listed(expected)}, got {_listed(came)}; check what it is called on"
+                f"model {self.name!r} expects rows of {_listed(expected)}, got {_listed(came)}; "
+                "check what it is called on"
             )
         node = Node(self, tuple(tensors), tuple(tensor.row for tensor in graph.outputs), self._gives, graph)
         return self._gives.pack(self._note(node).tensors())
@@ -160,6 +161,7 @@ class Built(Connected):
     def _run_on(self, store: weights.Store, plan: Plan, places: Mapping[Any, Place]) -> None:
         starts = [places[layer].start if layer in places else 0 for layer in plan.layers]
         network = Network(plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts)
+        assert self._seed is not None
         network.seed = self._seed
         if self._store is not None:
             self._store.models.discard(self)
@@ -237,7 +239,7 @@ class Built(Connected):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         for layer in self._leaves():
-            layer.trainable = value
+            layer._set("trainable", bool(value))
 
     def _views(self) -> list[FloatArray]:
         self._built("get_weights")

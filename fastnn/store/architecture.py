@@ -18,15 +18,16 @@ from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape
 from fastnn.layers.tensor import Node, Structure, Tensor, named
 from fastnn.models import Model, Sequential
+from fastnn.models.built import Built
 from fastnn.models.graph import MAX_LAYERS, Graph
 
 Custom = Mapping[str, Any] | None
 
 
-def describe(model: Model) -> dict[str, Any]:
+def describe(model: Built) -> dict[str, Any]:
     """A model's description, all JSON. ValueError where a model inside was changed after it was called."""
     layers: dict[Layer, int] = {}
-    models: dict[Model, int] = {}
+    models: dict[Built, int] = {}
     described: list[dict[str, Any]] = []
     _describe(model, layers, models, described)
     configs = [{**layer.config(), "automatic": bool(vars(layer).get("_automatic"))} for layer in layers]
@@ -34,7 +35,7 @@ def describe(model: Model) -> dict[str, Any]:
 
 
 def _describe(
-    model: Model, layers: dict[Layer, int], models: dict[Model, int], described: list[dict[str, Any]]
+    model: Built, layers: dict[Layer, int], models: dict[Built, int], described: list[dict[str, Any]]
 ) -> None:
     members = []
     for member in model._members:
@@ -61,7 +62,7 @@ def _describe(
     described.append(entry)
 
 
-def _connections(model: Model, graph: Graph) -> dict[str, Any]:
+def _connections(model: Built, graph: Graph) -> dict[str, Any]:
     places = {node: place for place, node in enumerate(graph.nodes)}
     numbers = {member: number for number, member in enumerate(model._members)}
 
@@ -175,7 +176,8 @@ def _ends(entry: Any, nodes: list[Node]) -> tuple[Structure, list[Tensor]]:
 
 def _tensor(nodes: list[Node], read: Any) -> Tensor:
     node, place = read
-    return chosen(chosen(nodes, node, "tensor").tensors(), place, "tensor")
+    tensor: Tensor = chosen(chosen(nodes, node, "tensor").tensors(), place, "tensor")
+    return tensor
 
 
 def _first(given: Any) -> Tensor:

@@ -75,7 +75,9 @@ CASES = [
 @pytest.mark.parametrize("structure", [list, dict])
 def test_several_outputs(compiled, structure):
     if structure is dict:  # Keras sorts a dict's keys, so that lists would go with them in another order
-        compiled = {k: dict(zip(["mean", "kind"], v, strict=True)) if isinstance(v, list) else v for k, v in compiled.items()}
+        compiled = {
+            k: dict(zip(["mean", "kind"], v, strict=True)) if isinstance(v, list) else v for k, v in compiled.items()
+        }
     ours, theirs = both(structure, **compiled)
     x = {"a": A, "b": B} if structure is dict else [A, B]
     y = {"mean": MEAN, "kind": KIND} if structure is dict else [MEAN, KIND]

@@ -1,4 +1,4 @@
-"""Graphs as files: connections, shared layers, models in models, what does not learn, functions and classes of one's own."""
+"""Graphs as files: connections, shared layers, models in models, what does not learn, functions of one's own."""
 
 from __future__ import annotations
 
@@ -136,8 +136,8 @@ class Wide(Dense):
 def test_a_function_of_ones_own(path):
     model = Sequential([Dense(4, double, input_dim=5), Activation(double), Dense(2)])
     model.compile("adam", "mse")
+    model.save(path)
     with pytest.raises(ValueError, match=r"Python function 'double'.*pass custom_objects=\{'double': the function\}"):
-        model.save(path)
         load_model(path)
     check_round_trip(model, path, X[0], Y[0], {"double": double})
     for wrong in (5, "double", None):
