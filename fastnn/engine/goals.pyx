@@ -31,6 +31,11 @@ cdef bint _all_finite(const float* x, Py_ssize_t n) noexcept nogil:
     return True
 
 
+cdef inline Py_ssize_t row_of(const Rows* rows, Py_ssize_t place) noexcept nogil:
+    """The row of the page that stands at a place of its order."""
+    return rows.order[place] if rows.order != NULL else place
+
+
 cdef double _sum(const float* weight, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef double total = 0
@@ -168,32 +173,53 @@ cdef class Goals(Arena):
 
     cdef bint collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """Find rows r0:r1 of the batch that begins at `start`; False where the order points outside."""
-        cdef Py_ssize_t i, j, k, row
+        cdef Py_ssize_t i, k
         cdef const float* x
-        cdef Goal* goal
+        cdef const float** addresses
+        if rows.order != NULL:
+            for i in range(start + r0, start + r1):
+                if rows.order[i] >= rows.count:
+                    return False
+        for k in range(self.input_count):
+            addresses = self.addresses + k * self.capacity
+            x = rows.x + self.input_starts[k]
+            for i in range(r0, r1):
+                addresses[i] = x + row_of(rows, start + i) * self.inputs
+        if rows.y != NULL:
+            for k in range(self.goal_count):
+                self.collect_targets(&self.goals[k], rows, k, start, r0, r1)
+            if rows.weight != NULL:
+                self.hide_absent_rows(rows, start, r0, r1)
+        return True
+
+    cdef void collect_targets(self, Goal* goal, const Rows* rows, Py_ssize_t k, Py_ssize_t start, Py_ssize_t r0,
+                              Py_ssize_t r1) noexcept nogil:
+        """Copy the targets and weights of goal number k into the batch's order."""
+        cdef Py_ssize_t i, j, n = goal.targets, all_targets = self.targets
+        cdef const float* all_y = rows.y + goal.y_start
+        cdef const float* weight = rows.weight + (k if rows.weights > 1 else 0)
+        cdef const float* row
+        cdef float* y = goal.y + r0 * n
+        for i in range(r0, r1):
+            row = all_y + row_of(rows, start + i) * all_targets
+            for j in range(n):
+                y[j] = row[j]
+            y += n
+        if rows.weight != NULL:
+            for i in range(r0, r1):
+                goal.weight[i] = weight[row_of(rows, start + i) * rows.weights]
+
+    cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """0 * NaN is NaN: a row whose weights are all 0 must not reach a gradient with one."""
+        cdef Py_ssize_t i, k
         cdef bint absent
         for i in range(r0, r1):
-            row = start + i
-            if rows.order != NULL:
-                row = rows.order[row]
-                if row >= rows.count:
-                    return False
-            x = rows.x + row * self.inputs
-            if rows.y != NULL:
-                absent = rows.weight != NULL
-                for k in range(self.goal_count):
-                    goal = &self.goals[k]
-                    for j in range(goal.targets):
-                        goal.y[i * goal.targets + j] = rows.y[row * self.targets + goal.y_start + j]
-                    if rows.weight != NULL:
-                        goal.weight[i] = rows.weight[row * rows.weights + (k if rows.weights > 1 else 0)]
-                        absent = absent and goal.weight[i] == 0
-                # 0 * NaN is NaN: a row of weight 0 must not reach a gradient with one.
-                if absent and not _all_finite(x, self.inputs):
-                    x = self.zeros
-            for k in range(self.input_count):
-                self.addresses[k * self.capacity + i] = x + self.input_starts[k]
-        return True
+            absent = True
+            for k in range(self.goal_count):
+                absent = absent and self.goals[k].weight[i] == 0
+            if absent and not _all_finite(rows.x + row_of(rows, start + i) * self.inputs, self.inputs):
+                for k in range(self.input_count):
+                    self.addresses[k * self.capacity + i] = self.zeros
 
     cdef double share_of(self, const Goal* goal, Py_ssize_t count, bint weighted) noexcept nogil:
         """What a row's loss counts in `count` times the loss of a batch of `count` rows."""

@@ -27,6 +27,7 @@ cdef struct Piece:
     Py_ssize_t start                    # where p0 lies in the flat vector
     Py_ssize_t before                   # parameters of all pieces before it
     Py_ssize_t variable
+    bint joined                         # it follows the piece before it without a gap but padding
 
 
 cdef class Learning(Goals):
@@ -43,6 +44,7 @@ cdef class Learning(Goals):
     cdef Piece* pieces
     cdef Py_ssize_t piece_count
     cdef Py_ssize_t learnt              # parameters of all pieces
+    cdef bint has_penalties
     cdef double* penalty_parts          # of each piece
     cdef double* squares                # of each piece's gradient
     cdef types.penalty32 penalty
@@ -72,10 +74,13 @@ cdef class Learning(Goals):
     cdef int clear_variables(self) except -1
     cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil
     cdef Py_ssize_t block_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
-    cdef void learn(self, const Step* step, double rate, bint update, int member, int members) noexcept nogil
+    cdef void learn(self, const Step* step, double rate, bint update, Py_ssize_t piece, Py_ssize_t stop, int member,
+                    int members) noexcept nogil
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
     cdef void find_factors(self, Py_ssize_t first, Py_ssize_t stop, int member, int members) noexcept nogil
     cdef void step_pieces(self, const Step* step, double rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
+    cdef void shrink(self, Py_ssize_t piece, Py_ssize_t stop, double rate) noexcept nogil
+    cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef double penalise(self, Py_ssize_t piece) noexcept nogil
     cdef double sum_of_penalties(self) noexcept nogil

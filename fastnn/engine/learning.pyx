@@ -8,6 +8,7 @@ the first step, and the members wait for one another in between.
 
 from libc.math cimport sqrt
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -78,6 +79,7 @@ cdef class Learning(Goals):
             for i in range(len(variables)):
                 start, size, l1, l2, decays = variables[i]
                 self.variables[i] = Variable(start, start + size, 0, l1, l2, decays, 1.0)
+                self.has_penalties |= l1 != 0 or l2 != 0
             self.variable_count = len(variables)
             self.cut_into_pieces(variables)
         except BaseException:
@@ -93,6 +95,7 @@ cdef class Learning(Goals):
         free(self.squares)
         self.variables, self.pieces, self.penalty_parts, self.squares = NULL, NULL, NULL, NULL
         self.variable_count = self.piece_count = self.learnt = 0
+        self.has_penalties = False
         return 0
 
     cdef int find_twins(self) except -1:
@@ -115,6 +118,7 @@ cdef class Learning(Goals):
     cdef int cut_into_pieces(self, variables) except -1:
         cdef Op op
         cdef Variable* variable
+        cdef Piece* before
         cdef Py_ssize_t i, step, p0, end, number, count = 0
         owners = {}
         for op in self.ops:
@@ -142,7 +146,10 @@ cdef class Learning(Goals):
             step *= max(1, <Py_ssize_t>total // (PIECES * step))
             p0, end = variable.start - op.start, variable.stop - op.start
             while p0 < end:
-                self.pieces[number] = Piece(op.number, p0, min(p0 + step, end), op.start + p0, self.learnt, i)
+                self.pieces[number] = Piece(op.number, p0, min(p0 + step, end), op.start + p0, self.learnt, i, False)
+                if number:
+                    before = &self.pieces[number - 1]
+                    self.pieces[number].joined = op.start + p0 - (before.start + before.p1 - before.p0) < LINE
                 self.learnt += min(step, end - p0)
                 p0 += step
                 number += 1
@@ -211,9 +218,9 @@ cdef class Learning(Goals):
         cdef Py_ssize_t units = (<Op>self.op_list[op]).units
         return BLOCK if rows * units < LARGE else max(<Py_ssize_t>BLOCK, PACK_A_ROWS * units)
 
-    cdef void learn(self, const Step* step, double rate, bint update, int member, int members) noexcept nogil:
-        """A member's part of a step: its pieces' gradients and, with `update`, their new weights."""
-        cdef Py_ssize_t piece = self.first_piece(member, members), stop = self.first_piece(member + 1, members)
+    cdef void learn(self, const Step* step, double rate, bint update, Py_ssize_t piece, Py_ssize_t stop, int member,
+                    int members) noexcept nogil:
+        """A member's part of a step: the gradients of pieces piece:stop and, with `update`, their new weights."""
         cdef Py_ssize_t first = piece, end, size = 0
         cdef bint at_once = update and self.clip_norm == 0 and self.clip_global_norm == 0
         while piece < stop:
@@ -244,8 +251,9 @@ cdef class Learning(Goals):
             (<Op>self.twins[n]).gradient(step, first.p0, p1)
             self.add(self.g + first.start, (<Op>self.twins[n]).g + first.p0, p1 - first.p0, 0)
             n = (<Op>self.twins[n]).number
-        for i in range(piece, end):
-            self.penalty_parts[i] = self.penalise(i)
+        if self.has_penalties:
+            for i in range(piece, end):
+                self.penalty_parts[i] = self.penalise(i)
         if self.sum_of_gradients != NULL:
             if step.number % self.accumulation:
                 self.add(self.sum_of_gradients + first.start, self.g + first.start, p1 - first.p0, 0)
@@ -265,8 +273,9 @@ cdef class Learning(Goals):
     cdef double sum_of_penalties(self) noexcept nogil:
         cdef Py_ssize_t i
         cdef double total = 0
-        for i in range(self.piece_count):
-            total += self.penalty_parts[i]
+        if self.has_penalties:
+            for i in range(self.piece_count):
+                total += self.penalty_parts[i]
         return total
 
     cdef void find_factors(self, Py_ssize_t first, Py_ssize_t stop, int member, int members) noexcept nogil:
@@ -293,30 +302,37 @@ cdef class Learning(Goals):
 
     cdef void step_pieces(self, const Step* step, double rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil:
         """The optimizer's step for pieces that have their gradient, in stretches without a gap but padding."""
-        cdef Py_ssize_t i, n, start, end
-        cdef bint steps = step.number % self.accumulation == 0
+        cdef Py_ssize_t i, start, n
+        cdef bint steps = self.accumulation == 1 or step.number % self.accumulation == 0
         while piece < stop:
-            start = end = self.pieces[piece].start
-            while piece < stop and self.pieces[piece].start - end < LINE:
-                i = piece
-                n = self.pieces[i].p1 - self.pieces[i].p0
-                end = self.pieces[i].start + n
-                if self.clip_norm > 0 or self.clip_global_norm > 0:
-                    if self.variables[self.pieces[i].variable].factor != 1:
-                        self.scale(self.g + self.pieces[i].start, NULL, n,
-                                   self.variables[self.pieces[i].variable].factor)
-                if steps and self.weight_decay > 0 and self.variables[self.pieces[i].variable].decays:
-                    self.decay(self.w + self.pieces[i].start, NULL, n, self.weight_decay * rate)
+            start, i = self.pieces[piece].start, piece
+            piece += 1
+            while piece < stop and self.pieces[piece].joined:
                 piece += 1
+            n = self.pieces[piece - 1].start + self.pieces[piece - 1].p1 - self.pieces[piece - 1].p0 - start
             if steps:
-                self.update(step, rate, start, end - start)
+                if self.clip_norm > 0 or self.clip_global_norm > 0 or self.weight_decay > 0:
+                    self.shrink(i, piece, rate)
+                self.update(step, rate, start, n)
             if self.average != NULL:
-                # The first average is the weights themselves.
-                self.take_average(self.average + start, self.w + start, end - start,
-                                  self.average_momentum if step.number > 1 else 0)
-                if self.overwrite and step.number // self.accumulation % self.overwrite == 0:
-                    for i in range(start, end):
-                        self.w[i] = self.average[i]
+                self.follow(step, start, n)
+
+    cdef void shrink(self, Py_ssize_t piece, Py_ssize_t stop, double rate) noexcept nogil:
+        """Gradients by their variables' factors, and weights by the decay."""
+        cdef Py_ssize_t i, n
+        cdef Variable* variable
+        for i in range(piece, stop):
+            n, variable = self.pieces[i].p1 - self.pieces[i].p0, &self.variables[self.pieces[i].variable]
+            if (self.clip_norm > 0 or self.clip_global_norm > 0) and variable.factor != 1:
+                self.scale(self.g + self.pieces[i].start, NULL, n, variable.factor)
+            if self.weight_decay > 0 and variable.decays:
+                self.decay(self.w + self.pieces[i].start, NULL, n, self.weight_decay * rate)
+
+    cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+        """Take new weights into their average, which is at first the weights themselves."""
+        self.take_average(self.average + start, self.w + start, n, self.average_momentum if step.number > 1 else 0)
+        if self.overwrite and step.number // self.accumulation % self.overwrite == 0:
+            memcpy(self.w + start, self.average + start, n * sizeof(float))
 
     cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
         cdef float* slots[MAX_SLOTS]
@@ -325,5 +341,5 @@ cdef class Learning(Goals):
             self.clip(self.g + start, NULL, n, self.clip_value)
         for i in range(self.slot_count):
             slots[i] = self.slot_list[i] + start
-        self.optimizer(self.w + start, self.g + start, slots, n, rate, <double>(step.number // self.accumulation),
+        self.optimizer(self.w + start, self.g + start, slots, n, rate, <double>(step.number if self.accumulation == 1 else step.number // self.accumulation),
                        self.optimizer_numbers.values)
