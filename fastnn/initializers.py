@@ -43,7 +43,7 @@ class Initializer:
         seed = getattr(self, "seed", None)
         if seed is not None:
             rng = np.random.default_rng(seed)
-        return self.values(shape, rng or random.generator()).astype(np.float32 if dtype is None else dtype)
+        return self.values(shape, rng or random.generator()).astype(np.float32 if dtype is None else dtype, order="C")
 
     def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
         """The values in float64."""

@@ -213,11 +213,12 @@ class _Search:
 
 def _lowest(a: _Trial, b: _Trial, low: float, high: float) -> float:
     """Where the cubic through two trials' losses and slopes is lowest, eq. 3.59; from low to high."""
-    a, b = sorted((a, b))
+    if a.rate > b.rate:
+        a, b = b, a
     bend = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.rate - b.rate)
     square = bend**2 - a.slope * b.slope
-    if not square >= 0:
+    root = float(np.sqrt(max(square, 0.0)))
+    width = b.slope - a.slope + 2 * root
+    if not square >= 0 or width == 0:  # no lowest point, or a straight line
         return 0.5 * (low + high)
-    root = float(np.sqrt(square))
-    rate = b.rate - (b.rate - a.rate) * (b.slope + root - bend) / (b.slope - a.slope + 2 * root)
-    return min(max(rate, low), high)
+    return min(max(b.rate - (b.rate - a.rate) * (b.slope + root - bend) / width, low), high)
