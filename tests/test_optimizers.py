@@ -105,7 +105,7 @@ def descend(optimizer: LBFGS, closure: Any, w: np.ndarray, steps: int) -> tuple[
 @pytest.mark.parametrize("history_size", [1, 3, 10])
 def test_lbfgs_finds_the_minimum(history_size: int) -> None:
     start = np.array([-1.2, 1.0, 2.0, -1.0])
-    w, state = descend(LBFGS(history_size=history_size, tolerance_change=0), bowl, start, 100)
+    w, state = descend(LBFGS(history_size=history_size, tolerance_change=0), bowl, start, 300)
     np.testing.assert_allclose(w, 1, atol=1e-6)
     assert state["steps"].shape == state["changes"].shape == (min(history_size, len(state["steps"])), 4)
 
