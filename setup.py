@@ -21,11 +21,20 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # Compiled once.
 COMMON = {
-    "fastnn.kernels": ["cpu", "kernel", "team"],
+    "fastnn.kernels": ["cpu", "kernel", "matrix_kernel", "team"],
     "fastnn.engine": ["arena", "goals", "learning", "network", "ops", "random"],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
-KERNELS = ["activations", "gemm", "losses", "maths", "noise", "optimizers", "vectors"]
+KERNELS = [
+    "activations",
+    "gemm",
+    "losses",
+    "maths",
+    "matrices",
+    "noise",
+    "optimizers",
+    "vectors",
+]
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if X86_64:
     INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]

@@ -60,7 +60,7 @@ class Table(Generic[T]):
 
     def config(self, unit: Any) -> dict[str, Any]:
         """What ``from_config`` needs to make the same unit again: its name and its fields, all JSON."""
-        return {"class": unit.table_name, **field_values(unit)}
+        return dict(plain(unit))
 
     def from_config(self, config: Any) -> T:
         """The unit that ``config`` described. ValueError where it describes none."""
@@ -80,6 +80,13 @@ class Table(Generic[T]):
 def field_values(unit: Any) -> dict[str, Any]:
     """A dataclass's fields by name, in order."""
     return {field.name: getattr(unit, field.name) for field in dataclasses.fields(unit)}
+
+
+def plain(value: Any) -> Any:
+    """A field's value as JSON: units of the tables become their configurations, tuples lists."""
+    if hasattr(value, "table_name"):
+        return {"class": value.table_name, **{name: plain(field) for name, field in field_values(value).items()}}
+    return [plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def check_number(

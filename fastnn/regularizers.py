@@ -7,22 +7,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn import kernels
 from fastnn._table import Table, check_number
 from fastnn.typing import Array
 
 
 @dataclass(frozen=True)
 class Regularizer:
-    """l1 * sum |w| + l2 * sum w^2."""
+    """A penalty on a parameter. `numbers` are what `kernel` reads; `whole` says that it takes a whole matrix."""
 
     table_name: ClassVar[str]
+    kernel: ClassVar[Any] = kernels.l1_l2
+    whole: ClassVar[bool] = False
 
     def numbers(self) -> tuple[float, float]:
-        """(l1, l2)."""
+        """The regulariser's two numbers, (l1, l2) unless it says otherwise."""
         return float(getattr(self, "l1", 0.0)), float(getattr(self, "l2", 0.0))
 
     def reference(self, w: Array) -> float:
-        """The penalty's value, in float64."""
+        """The penalty's value, in float64: l1 * sum |w| + l2 * sum w^2 unless it says otherwise."""
         l1, l2 = self.numbers()
         w = np.asarray(w, float)
         return float(l1 * np.abs(w).sum() + l2 * (w**2).sum())
@@ -70,7 +73,40 @@ class L1L2(Regularizer):
         check_number(self, "l2", 0)
 
 
-l1, l2, l1_l2 = L1, L2, L1L2  # Keras's lower-case spellings
+@REGULARIZERS.add("orthogonal_regularizer")
+@dataclass(frozen=True)
+class OrthogonalRegularizer(Regularizer):
+    """factor * the mean of |cos| of the angles between the rows of a matrix, or its columns, two at a time.
+
+    0 for a single row, where Keras has NaN. A row shorter than 1e-7 counts as that many times shorter than a unit.
+    factor: at least 0. mode: "rows" or "columns". ValueError for what is no matrix. Source: Brock et al. 2017.
+    """
+
+    factor: float = 0.01
+    mode: str = "rows"
+    kernel = kernels.orthogonal
+    whole = True
+
+    def __post_init__(self) -> None:
+        check_number(self, "factor", 0)
+        if self.mode not in ("rows", "columns"):
+            raise ValueError(f'OrthogonalRegularizer: mode must be "rows" or "columns", got {self.mode!r}')
+
+    def numbers(self) -> tuple[float, float]:
+        """The factor, and the axis that the vectors run along."""
+        return float(self.factor), float(self.mode == "rows")
+
+    def reference(self, w: Array) -> float:
+        w = np.asarray(w, float)
+        if w.ndim != 2:
+            raise ValueError(f"OrthogonalRegularizer takes a matrix, got shape {w.shape}")
+        vectors = w if self.mode == "rows" else w.T
+        units = vectors / np.maximum(np.sqrt((vectors**2).sum(axis=1, keepdims=True)), 1e-7)
+        pairs = np.abs(units @ units.T)[np.tril_indices(len(units), -1)]
+        return float(self.factor * pairs.mean()) if pairs.size else 0.0
+
+
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer  # Keras's lower-case spellings
 
 
 def get(identifier: Any) -> Regularizer | None:

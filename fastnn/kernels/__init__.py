@@ -22,13 +22,15 @@ if isa not in cpu.supported():
         "name one of these, or unset FASTNN_ISA to have the best one chosen"
     )
 
-_activations = import_module(f"fastnn.kernels._{isa}.activations")
-_gemm = import_module(f"fastnn.kernels._{isa}.gemm")
-_losses = import_module(f"fastnn.kernels._{isa}.losses")
 maths = import_module(f"fastnn.kernels._{isa}.maths")  # kept apart: two of its names are activations' too
-_noise = import_module(f"fastnn.kernels._{isa}.noise")
-_optimizers = import_module(f"fastnn.kernels._{isa}.optimizers")
-_vectors = import_module(f"fastnn.kernels._{isa}.vectors")
-
-for _module in (_activations, _gemm, _losses, _noise, _optimizers, _vectors):
+for _name in (
+    "activations",
+    "gemm",
+    "losses",
+    "matrices",
+    "noise",
+    "optimizers",
+    "vectors",
+):
+    _module = import_module(f"fastnn.kernels._{isa}.{_name}")
     globals().update({k: v for k, v in vars(_module).items() if not k.startswith("_")})

@@ -5,9 +5,10 @@ g       (n,) gradient
 slots   pointers to the optimizer's own vectors, each (n,), updated; as many as its configuration needs
 rate    learning rate
 t       this step's number, counted from 1; what depends on t alone is worked out once, in float64
-p       the optimizer's numbers, in the order that its class in fastnn/optimizers.py gives
+p       the optimizer's numbers, in the order that its class in fastnn/optimizers/ gives
 
-The formulas are Keras's, to the place of epsilon.
+The formulas are Keras's, to the place of epsilon; Rprop's are PyTorch's. Weight decay, clipping and averages of the
+weights belong to no rule: the engine does them around each.
 """
 
 cimport libc.math as libc
@@ -15,6 +16,19 @@ cimport libc.math as libc
 cimport fastnn.kernels.maths as maths
 from fastnn.kernels.kernel cimport OptimizerKernel
 from fastnn.kernels.types cimport real
+
+
+cdef inline real sign(real x) noexcept nogil:
+    """1, 0 or -1; NaN stays NaN."""
+    return <real>1 if x > 0 else (<real>-1 if x < 0 else x)
+
+
+cdef int one_slot(const double* p) noexcept nogil:
+    return 1
+
+
+cdef int two_slots(const double* p) noexcept nogil:
+    return 2
 
 
 cdef int sgd_slots(const double* p) noexcept nogil:
@@ -83,26 +97,25 @@ cdef void rmsprop_step(
 
 
 cdef int adam_slots(const double* p) noexcept nogil:
-    return 2 + (p[4] != 0)
+    return 2 + (p[3] != 0)
 
 
 cdef void adam_step(
         real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
         const double* p) noexcept nogil:
-    """p: beta_1, beta_2, epsilon, weight_decay, amsgrad. slots: m, v, and the largest v where amsgrad asks for it.
+    """p: beta_1, beta_2, epsilon, amsgrad. slots: m, v, and the largest v where amsgrad asks for it.
 
     Kingma and Ba 2015, end of section 2: the bias corrections go into the step size, and epsilon stands beside the
-    uncorrected sqrt(v). Weight decay is decoupled (Loshchilov and Hutter 2019).
+    uncorrected sqrt(v).
     """
     cdef Py_ssize_t i
     cdef real fresh_m = <real>(1 - p[0]), fresh_v = <real>(1 - p[1]), epsilon = <real>p[2]
-    cdef real keep = <real>(1 - rate * p[3])
     cdef real lr = <real>(rate * libc.sqrt(1 - libc.pow(p[1], t)) / (1 - libc.pow(p[0], t)))
     cdef real* m = slots[0]
     cdef real* v = slots[1]
     cdef real* top
     cdef real mean, square
-    if p[4] != 0:
+    if p[3] != 0:
         top = slots[2]
         for i in range(n):
             mean = m[i] + fresh_m * (g[i] - m[i])
@@ -110,16 +123,181 @@ cdef void adam_step(
             m[i] = mean
             v[i] = square
             top[i] = square if square > top[i] else top[i]
-            w[i] = w[i] * keep - lr * mean / (maths.square_root(top[i]) + epsilon)
+            w[i] = w[i] - lr * mean / (maths.square_root(top[i]) + epsilon)
     else:
         for i in range(n):
             mean = m[i] + fresh_m * (g[i] - m[i])
             square = v[i] + fresh_v * (g[i] * g[i] - v[i])
             m[i] = mean
             v[i] = square
-            w[i] = w[i] * keep - lr * mean / (maths.square_root(square) + epsilon)
+            w[i] = w[i] - lr * mean / (maths.square_root(square) + epsilon)
+
+
+cdef void adamax_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
+    """p: beta_1, beta_2, epsilon. slots: m, and u, the norm. A NaN gradient stays in m."""
+    cdef Py_ssize_t i
+    cdef real fresh = <real>(1 - p[0]), beta_2 = <real>p[1], epsilon = <real>p[2]
+    cdef real lr = <real>(rate / (1 - libc.pow(p[0], t)))
+    cdef real* m = slots[0]
+    cdef real* u = slots[1]
+    cdef real kept, size
+    for i in range(n):
+        m[i] = m[i] + fresh * (g[i] - m[i])
+        kept = beta_2 * u[i]
+        size = maths.absolute(g[i])
+        u[i] = kept if kept > size else size
+        w[i] = w[i] - lr * m[i] / (u[i] + epsilon)
+
+
+cdef enum:
+    WARM = 1024                         # 0.96^i / 2 is less than half an ulp of 1 from i = 900 on
+
+cdef double[WARM] warmth                # warmth[t] = product over i = 1..t of 1 - 0.96^i / 2
+
+
+cdef void fill_warmth() noexcept nogil:
+    cdef int i
+    warmth[0] = 1
+    for i in range(1, WARM):
+        warmth[i] = warmth[i - 1] * (1 - 0.5 * libc.pow(0.96, i))
+
+
+fill_warmth()
+
+
+cdef inline double momenta(double beta, double t) noexcept nogil:
+    """Product of Nadam's first t momentum factors, beta * (1 - 0.96^i / 2)."""
+    return libc.pow(beta, t) * warmth[<int>min(t, <double>(WARM - 1))]
+
+
+cdef void nadam_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
+    """p: beta_1, beta_2, epsilon. slots: m, v. Dozat 2016, algorithm 8, with the momentum schedule of its section 3."""
+    cdef Py_ssize_t i
+    cdef real fresh_m = <real>(1 - p[0]), fresh_v = <real>(1 - p[1]), epsilon = <real>p[2]
+    cdef double now = p[0] * (1 - 0.5 * libc.pow(0.96, t)), then = p[0] * (1 - 0.5 * libc.pow(0.96, t + 1))
+    cdef real lr_m = <real>(rate * then / (1 - momenta(p[0], t + 1)))
+    cdef real lr_g = <real>(rate * (1 - now) / (1 - momenta(p[0], t)))
+    cdef real correction = <real>(1 / (1 - libc.pow(p[1], t)))
+    cdef real* m = slots[0]
+    cdef real* v = slots[1]
+    for i in range(n):
+        m[i] = m[i] + fresh_m * (g[i] - m[i])
+        v[i] = v[i] + fresh_v * (g[i] * g[i] - v[i])
+        w[i] = w[i] - maths.multiply_add(lr_m, m[i], lr_g * g[i]) / (maths.square_root(correction * v[i]) + epsilon)
+
+
+cdef void adagrad_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
+    """p: epsilon. slots: the sum of squared gradients."""
+    cdef Py_ssize_t i
+    cdef real lr = <real>rate, epsilon = <real>p[0]
+    cdef real* total = slots[0]
+    for i in range(n):
+        total[i] = total[i] + g[i] * g[i]
+        w[i] = w[i] - lr * g[i] / maths.square_root(total[i] + epsilon)
+
+
+cdef void adadelta_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
+    """p: rho, epsilon. slots: averages of the squared gradients and of the squared steps."""
+    cdef Py_ssize_t i
+    cdef real lr = <real>rate, rho = <real>p[0], fresh = <real>(1 - p[0]), epsilon = <real>p[1]
+    cdef real* gradients = slots[0]
+    cdef real* steps = slots[1]
+    cdef real step
+    for i in range(n):
+        gradients[i] = maths.multiply_add(fresh * g[i], g[i], rho * gradients[i])
+        step = maths.square_root(steps[i] + epsilon) * g[i] / maths.square_root(gradients[i] + epsilon)
+        steps[i] = maths.multiply_add(fresh * step, step, rho * steps[i])
+        w[i] = w[i] - lr * step
+
+
+cdef void lion_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
+    """p: beta_1, beta_2. slots: momentum."""
+    cdef Py_ssize_t i
+    cdef real lr = <real>rate, beta_1 = <real>p[0], beta_2 = <real>p[1]
+    cdef real fresh_1 = <real>(1 - p[0]), fresh_2 = <real>(1 - p[1])
+    cdef real* m = slots[0]
+    for i in range(n):
+        w[i] = w[i] - lr * sign(maths.multiply_add(beta_1, m[i], fresh_1 * g[i]))
+        m[i] = maths.multiply_add(beta_2, m[i], fresh_2 * g[i])
+
+
+cdef inline real raised(real x, real power, bint rooted) noexcept nogil:
+    """x^power for x >= 0, and 0 for 0; rooted: the power is 1/2."""
+    if rooted:
+        return maths.square_root(x)
+    cdef real y = maths.exp(power * maths.log(x))
+    return x if x == 0 else y
+
+
+cdef inline void ftrl_loop(
+        real* w, const real* g, real* total, real* linear, Py_ssize_t n, real lr, real power, bint rooted,
+        real l1, real l2, real shrinkage) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real before, after, line, kept, left
+    for i in range(n):
+        before = raised(total[i], power, rooted) / lr
+        total[i] = total[i] + g[i] * g[i]
+        after = raised(total[i], power, rooted) / lr
+        line = linear[i] + (maths.multiply_add(shrinkage, w[i], g[i]) - (after - before) * w[i])
+        linear[i] = line
+        kept = line if line < l1 else l1
+        kept = kept if kept > -l1 else -l1
+        left = kept - line
+        # A weight that never had a gradient has 0 / 0 here: it is 0, as all are that l1 holds.
+        w[i] = left if left == 0 else left / (after + l2)
+
+
+cdef void ftrl_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
+    """p: learning_rate_power, l1, l2, l2_shrinkage, beta. slots: the sum of squared gradients, and linear."""
+    cdef double l2 = 2 * p[2] + p[4] / rate
+    if p[0] == -0.5:
+        ftrl_loop(w, g, slots[0], slots[1], n, <real>rate, <real>0.5, True, <real>p[1], <real>l2, <real>(2 * p[3]))
+    else:
+        ftrl_loop(w, g, slots[0], slots[1], n, <real>rate, <real>-p[0], False, <real>p[1], <real>l2, <real>(2 * p[3]))
+
+
+cdef void rprop_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
+    """p: the factors that shrink and grow a step, the least and the largest step. slots: last gradient, steps.
+
+    The rate was what the steps started at. After a change of sign the weight stays, and the gradient is forgotten.
+    """
+    cdef Py_ssize_t i
+    cdef real shrink = <real>p[0], grow = <real>p[1], least = <real>p[2], most = <real>p[3]
+    cdef real* last = slots[0]
+    cdef real* steps = slots[1]
+    cdef real turn, step, slope
+    for i in range(n):
+        turn = sign(g[i]) * sign(last[i])
+        step = steps[i] * (grow if turn > 0 else (shrink if turn < 0 else <real>1))
+        step = step if step > least else least
+        step = step if step < most else most
+        slope = <real>0 if turn < 0 else g[i]
+        steps[i] = step
+        last[i] = slope
+        w[i] = w[i] - sign(slope) * step
 
 
 sgd = OptimizerKernel.make("sgd", sgd_step[float], sgd_step[double], sgd_slots)
 rmsprop = OptimizerKernel.make("rmsprop", rmsprop_step[float], rmsprop_step[double], rmsprop_slots)
 adam = OptimizerKernel.make("adam", adam_step[float], adam_step[double], adam_slots)
+adamax = OptimizerKernel.make("adamax", adamax_step[float], adamax_step[double], two_slots)
+nadam = OptimizerKernel.make("nadam", nadam_step[float], nadam_step[double], two_slots)
+adagrad = OptimizerKernel.make("adagrad", adagrad_step[float], adagrad_step[double], one_slot)
+adadelta = OptimizerKernel.make("adadelta", adadelta_step[float], adadelta_step[double], two_slots)
+lion = OptimizerKernel.make("lion", lion_step[float], lion_step[double], one_slot)
+ftrl = OptimizerKernel.make("ftrl", ftrl_step[float], ftrl_step[double], two_slots)
+rprop = OptimizerKernel.make("rprop", rprop_step[float], rprop_step[double], two_slots)

@@ -45,6 +45,18 @@ ctypedef int (*slot_count)(const double*) noexcept nogil
 ctypedef double (*penalty32)(const float*, float*, Py_ssize_t, double, double) noexcept nogil
 ctypedef double (*penalty64)(const double*, double*, Py_ssize_t, double, double) noexcept nogil
 
+# w, g (added to), rows, columns, p, workspace
+ctypedef double (*matrix_penalty32)(
+    const float*, float*, Py_ssize_t, Py_ssize_t, const double*, float*) noexcept nogil
+ctypedef double (*matrix_penalty64)(
+    const double*, double*, Py_ssize_t, Py_ssize_t, const double*, double*) noexcept nogil
+
+# w, rows, columns, first and last vector, p
+ctypedef void (*constraint32)(
+    float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*) noexcept nogil
+ctypedef void (*constraint64)(
+    double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*) noexcept nogil
+
 # x, a, n, first (number of the first element in the batch), rate, key
 ctypedef void (*dropout32)(const float*, float*, Py_ssize_t, uint32_t, double, uint64_t) noexcept nogil
 ctypedef void (*dropout64)(const double*, double*, Py_ssize_t, uint32_t, double, uint64_t) noexcept nogil

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn.activations import ACTIVATIONS
+from fastnn.constraints import CONSTRAINTS
 from fastnn.losses import LOSSES
 from fastnn.metrics import METRICS
 from fastnn.optimizers import OPTIMIZERS
@@ -24,8 +25,10 @@ FAMILIES = {
     "probability_way": [way for way in WAYS if not way.logits and way.loss.fused],
     "label_way": [way for way in WAYS if way.kernel.labels],
     "metric": units(METRICS),
-    "optimizer": units(OPTIMIZERS),
-    "regularizer": units(REGULARIZERS),
+    "optimizer": [optimizer for optimizer in units(OPTIMIZERS) if not optimizer.full_batch],
+    "regularizer": [regularizer for regularizer in units(REGULARIZERS) if not regularizer.whole],
+    "matrix_regularizer": [regularizer for regularizer in units(REGULARIZERS) if regularizer.whole],
+    "constraint": units(CONSTRAINTS),
     "dtype": DTYPES,
 }
 

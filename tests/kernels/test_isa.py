@@ -16,13 +16,14 @@ import pytest
 import fastnn
 from fastnn import kernels
 from fastnn.activations import Activation
+from fastnn.constraints import Constraint
 from fastnn.optimizers import Optimizer
 from support.guarded import close
 from support.units import Way, outputs_for, targets_for
 
 SETS = kernels.cpu.supported()
 OTHER_SETS = [isa for isa in SETS if isa != kernels.isa]
-MODULES = ["activations", "gemm", "losses", "maths", "noise", "optimizers"]
+MODULES = ["activations", "gemm", "losses", "maths", "matrices", "noise", "optimizers"]
 
 
 def python(code: str, isa: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -81,11 +82,30 @@ def test_optimizers_agree(optimizer: Optimizer, other: Any, dtype: str, rng: np.
     start, gradients = rng.normal(size=53).astype(dtype), rng.normal(size=(5, 53)).astype(dtype)
     ends = []
     for kernel in (optimizer.kernel, getattr(other["optimizers"], optimizer.kernel.name)):
-        w, slots = start.copy(), [np.zeros(53, dtype) for _ in optimizer.slots]
+        w, slots = start.copy(), [np.full(53, fill, dtype) for fill in optimizer.slot_starts]
         for t, g in enumerate(gradients, 1):
             kernel(w, g, slots, optimizer.learning_rate, t, optimizer.numbers())
         ends.append(w)
     close(ends[1], ends[0], tolerance(dtype), tolerance(dtype))
+
+
+def test_constraints_agree(constraint: Constraint, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    ends = [rng.normal(size=(7, 53)).astype(dtype)]
+    ends.append(ends[0].copy())
+    for kernel, w in zip((constraint.kernel, getattr(other["matrices"], constraint.kernel.name)), ends, strict=True):
+        kernel(w, constraint.numbers())
+    close(ends[1], ends[0], tolerance(dtype))
+
+
+def test_matrix_penalties_agree(matrix_regularizer: Any, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    w, slopes = rng.normal(size=(7, 53)).astype(dtype), np.zeros((2, 7, 53), dtype)
+    here = matrix_regularizer.kernel
+    values = [
+        kernel(w, slope, matrix_regularizer.numbers())
+        for kernel, slope in zip((here, getattr(other["matrices"], here.name)), slopes, strict=True)
+    ]
+    close(values[1], values[0], tolerance(dtype))
+    close(slopes[1], slopes[0], tolerance(dtype), tolerance(dtype))
 
 
 def test_multiplications_agree(other: Any, dtype: str, rng: np.random.Generator) -> None:

@@ -14,7 +14,7 @@ from support.units import units
 
 # Not elu with a negative alpha: it folds, and near the fold a gradient of 1e-8 decides the sign of RMSprop's step.
 ACTIVATIONS = [unit for unit in units(activations.ACTIVATIONS) if unit != activations.ELU(-2.0)]
-OPTIMIZERS = units(optimizers.OPTIMIZERS)
+OPTIMIZERS = [unit for unit in units(optimizers.OPTIMIZERS) if not unit.full_batch]
 # A loss with the activation that the output goes through: its own where it has one, and others.
 LOSSES = [
     *((cls(), next(iter(cls.fused), "linear")) for _, cls in losses.LOSSES),

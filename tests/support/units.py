@@ -12,14 +12,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU
+from fastnn.constraints import CONSTRAINTS, MaxNorm, MinMaxNorm, UnitNorm
 from fastnn.initializers import (
     INITIALIZERS,
+    Constant,
     GlorotNormal,
     GlorotUniform,
     HeNormal,
     HeUniform,
+    Identity,
     LecunNormal,
     LecunUniform,
+    Orthogonal,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+    VarianceScaling,
 )
 from fastnn.losses import (
     LOSSES,
@@ -30,8 +38,22 @@ from fastnn.losses import (
     SparseCategoricalCrossentropy,
 )
 from fastnn.metrics import METRICS, BinaryAccuracy, Metric
-from fastnn.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop
-from fastnn.regularizers import L1, L1L2, L2, REGULARIZERS
+from fastnn.optimizers import (
+    LBFGS,
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    Lion,
+    Nadam,
+    RMSprop,
+    Rprop,
+)
+from fastnn.regularizers import L1, L1L2, L2, REGULARIZERS, OrthogonalRegularizer
 
 OTHERS: dict[Any, list[Any]] = {
     ACTIVATIONS: [
@@ -64,11 +86,39 @@ OTHERS: dict[Any, list[Any]] = {
         Adam(0.02, beta_1=0.0, beta_2=0.5, amsgrad=True),
         AdamW(0.02, weight_decay=0.3, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
         AdamW(0.02, weight_decay=0.0, amsgrad=True),
+        Adamax(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        Nadam(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        Adagrad(0.02, initial_accumulator_value=0.5, epsilon=1e-3),
+        Adadelta(0.5, rho=0.8, epsilon=1e-3),
+        Lion(0.02, beta_1=0.8, beta_2=0.9),
+        Ftrl(0.05, -0.3, 0.2, 0.1, 0.2, 0.3, 0.5),
+        Ftrl(0.05, l1_regularization_strength=0.5),
+        Rprop(0.02, etas=(0.3, 1.5), step_sizes=(1e-3, 0.1)),
+        LBFGS(0.5, 3, None, 9, 1e-5, 1e-6),
+        # What acts around the step of any of them.
+        SGD(0.1, weight_decay=0.3, clipnorm=0.5, name="mine"),
+        RMSprop(0.02, clipvalue=0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2),
+        Adam(0.02, global_clipnorm=0.5, gradient_accumulation_steps=3),
     ],
     INITIALIZERS: [
-        unit(seed=3) for unit in (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal)
+        *(unit(seed=3) for unit in (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal)),
+        Constant(-0.5),
+        Identity(-2.0),
+        RandomNormal(0.5, 2.0, seed=3),
+        TruncatedNormal(0.5, 2.0, seed=3),
+        RandomUniform(-1.0, 0.5, seed=3),
+        VarianceScaling(0.5, "fan_out", "uniform", seed=3),
+        VarianceScaling(2.0, "fan_avg", "untruncated_normal"),
+        Orthogonal(0.5, seed=3),
     ],
-    REGULARIZERS: [L1(0.5), L2(0.5), L1L2(0.3, 0.7), L1L2(0.3), L1L2(l2=0.7)],
+    CONSTRAINTS: [
+        MaxNorm(0.5),
+        MaxNorm(axis=1),
+        UnitNorm(axis=1),
+        MinMaxNorm(0.5, 0.75, 0.5),
+        MinMaxNorm(0.5, 0.75, 0.25, axis=1),
+    ],
+    REGULARIZERS: [L1(0.5), L2(0.5), L1L2(0.3, 0.7), L1L2(0.3), L1L2(l2=0.7), OrthogonalRegularizer(0.5, "columns")],
 }
 
 

@@ -1,0 +1,143 @@
+"""Constraints: where weights may be. A parameter is put there after every step.
+
+A parameter is a matrix here, (rows, columns); a vector is one column. ``constraint(w)`` gives a copy that is
+constrained; names, formulas and defaults are Keras 3's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastnn import kernels
+from fastnn._table import Table, check_number
+from fastnn.typing import Array, DoubleArray
+
+EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Puts a parameter where it may be. Threads share it by columns; by rows where the first of its numbers is 1."""
+
+    table_name: ClassVar[str]
+    kernel: ClassVar[Any]
+
+    def __call__(self, w: Array) -> Array:
+        """A constrained copy of w, (rows, columns) or (rows,): float64 if w is, else float32. ValueError for others."""
+        w = np.asarray(w)
+        copy = np.array(w, np.float64 if w.dtype == np.float64 else np.float32, order="C")
+        axis = self.numbers()[0]
+        if not axis < copy.ndim <= 2:
+            needed = "a matrix" if axis else "a matrix or a vector"
+            raise ValueError(f"{type(self).__name__} along axis {axis:.0f} takes {needed}, got shape {w.shape}")
+        self.kernel(copy if copy.ndim == 2 else copy[:, None], self.numbers())
+        return copy
+
+    def numbers(self) -> tuple[float, ...]:
+        """The axis that the kernel's vectors run along, and the constraint's own numbers."""
+        return (0,)
+
+    def reference(self, w: DoubleArray) -> DoubleArray:
+        """The constrained w, in float64."""
+        raise TypeError(f"{type(self).__name__} has no reference")
+
+
+CONSTRAINTS: Table[Constraint] = Table("constraint", Constraint)
+
+
+@CONSTRAINTS.add("non_neg")
+@dataclass(frozen=True)
+class NonNeg(Constraint):
+    """max(w, 0)."""
+
+    kernel = kernels.non_neg
+
+    def reference(self, w: DoubleArray) -> DoubleArray:
+        return np.maximum(w, 0)
+
+
+class _Norm(Constraint):
+    """A constraint on the lengths of the vectors along `axis`, where numbers are axis, least, largest, rate."""
+
+    kernel = kernels.norm_between
+
+    def _check_axis(self, axis: object) -> None:
+        if axis not in (0, 1):
+            raise ValueError(f"{type(self).__name__}: axis must be 0 (columns) or 1 (rows), got {axis!r}")
+
+    def reference(self, w: DoubleArray) -> DoubleArray:
+        axis, least, largest, rate = self.numbers()
+        length = np.sqrt((w**2).sum(axis=int(axis), keepdims=True))
+        wanted = rate * np.clip(length, least, largest) + (1 - rate) * length
+        return np.asarray(w * (wanted / (EPSILON + length)))
+
+
+@CONSTRAINTS.add("max_norm")
+@dataclass(frozen=True)
+class MaxNorm(_Norm):
+    """w * min(length, max_value) / (1e-7 + length), the length of each column (axis 0) or row (axis 1).
+
+    max_value: at least 0. Source: Srebro et al. 2005; for networks Srivastava et al. 2014, section 5.1.
+    """
+
+    max_value: float = 2
+    axis: int = 0
+
+    def __post_init__(self) -> None:
+        check_number(self, "max_value", 0)
+        self._check_axis(self.axis)
+
+    def numbers(self) -> tuple[float, ...]:
+        return (self.axis, 0, self.max_value, 1)
+
+
+@CONSTRAINTS.add("unit_norm")
+@dataclass(frozen=True)
+class UnitNorm(_Norm):
+    """w / (1e-7 + length), the length of each column (axis 0) or row (axis 1)."""
+
+    axis: int = 0
+
+    def __post_init__(self) -> None:
+        self._check_axis(self.axis)
+
+    def numbers(self) -> tuple[float, ...]:
+        return (self.axis, 1, 1, 1)
+
+
+@CONSTRAINTS.add("min_max_norm")
+@dataclass(frozen=True)
+class MinMaxNorm(_Norm):
+    """w * wanted / (1e-7 + length), the length of each column (axis 0) or row (axis 1).
+
+    wanted = rate * clip(length, min_value, max_value) + (1 - rate) * length. 0 <= min_value <= max_value. rate: 0 to 1.
+    """
+
+    min_value: float = 0.0
+    max_value: float = 1.0
+    rate: float = 1.0
+    axis: int = 0
+
+    def __post_init__(self) -> None:
+        check_number(self, "min_value", 0)
+        check_number(self, "max_value", self.min_value)
+        check_number(self, "rate", 0, 1)
+        self._check_axis(self.axis)
+
+    def numbers(self) -> tuple[float, ...]:
+        return (self.axis, self.min_value, self.max_value, self.rate)
+
+
+max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm  # Keras's lower-case spellings
+
+
+def get(identifier: Any) -> Constraint | None:
+    """A constraint from its name, class, instance or configuration; None stays None. ValueError if unknown."""
+    if identifier is None:
+        return None
+    if isinstance(identifier, dict):
+        return CONSTRAINTS.from_config(identifier)
+    return CONSTRAINTS.get(identifier)

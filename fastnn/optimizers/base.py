@@ -1,0 +1,98 @@
+"""What all optimizers share: their table, and what happens around the step of any of them."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+from fastnn._table import Table, check_count, check_number
+from fastnn.optimizers import schedules
+from fastnn.typing import DoubleArray
+
+
+@dataclass
+class Optimizer:
+    """A rule for one step, and what is done around it. `slots` names the vectors that it keeps beside the weights.
+
+    learning_rate: a number of at least 0, or a schedule of ``fastnn.optimizers.schedules``.
+
+    In the order in which they act: gradient_accumulation_steps (2 or more): a step is taken after so many batches,
+    with the mean of their gradients. clipvalue: each number of the gradient is brought within +- it; clipnorm: the
+    gradient of each parameter, global_clipnorm: all of it, is scaled down to that length; one of the three.
+    weight_decay: w -= learning_rate * weight_decay * w before the step. use_ema: a running average of the weights,
+    average = ema_momentum * average + (1 - ema_momentum) * w, takes their place when training ends, and every
+    ema_overwrite_frequency steps. name: as you like; nothing depends on it.
+    """
+
+    table_name: ClassVar[str]
+    kernel: ClassVar[Any]
+    # Whether it asks for loss and gradient at points of its own choice, over all rows: then it has no kernel.
+    full_batch: ClassVar[bool] = False
+
+    learning_rate: Any = 0.001
+    _: KW_ONLY
+    weight_decay: float | None = None
+    clipnorm: float | None = None
+    clipvalue: float | None = None
+    global_clipnorm: float | None = None
+    use_ema: bool = False
+    ema_momentum: float = 0.99
+    ema_overwrite_frequency: int | None = None
+    gradient_accumulation_steps: int | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.learning_rate, dict):
+            self.learning_rate = schedules.get(self.learning_rate)
+        if not isinstance(self.learning_rate, schedules.LearningRateSchedule):
+            check_number(self, "learning_rate", 0)
+        if self.weight_decay is not None:
+            check_number(self, "weight_decay", 0)
+        self._check_clips()
+        check_number(self, "ema_momentum", 0, 1)
+        owner = type(self).__name__
+        if self.ema_overwrite_frequency is not None:
+            check_count(f"{owner}: ema_overwrite_frequency", self.ema_overwrite_frequency)
+        if self.gradient_accumulation_steps is not None:
+            steps = check_count(f"{owner}: gradient_accumulation_steps", self.gradient_accumulation_steps)
+            if steps < 2:
+                raise ValueError(f"{owner}: gradient_accumulation_steps must be at least 2, got {steps}; leave it out")
+
+    def _check_clips(self) -> None:
+        given = {clip: getattr(self, clip) for clip in ("clipnorm", "clipvalue", "global_clipnorm")}
+        given = {clip: value for clip, value in given.items() if value is not None}
+        for clip in given:
+            check_number(self, clip, 0, open_low=True)
+        if len(given) > 1:
+            came = ", ".join(f"{clip}={value!r}" for clip, value in given.items())
+            raise ValueError(f"{type(self).__name__}: give at most one of clipnorm, clipvalue, global_clipnorm; got {came}")
+
+    def rates(self, first_step: int, count: int) -> float | DoubleArray:
+        """The learning rates of steps first_step .. first_step + count - 1, counted from 0: one number if constant."""
+        if isinstance(self.learning_rate, schedules.LearningRateSchedule):
+            return self.learning_rate.between(first_step, first_step + count)
+        return float(self.learning_rate)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Names of the vectors, each as long as the weights, that it keeps."""
+        return ()
+
+    @property
+    def slot_starts(self) -> tuple[float, ...]:
+        """What each of the slots is filled with before the first step."""
+        return (0.0,) * len(self.slots)
+
+    def numbers(self) -> tuple[float, ...]:
+        """The optimizer's own numbers, as its kernel reads them."""
+        return ()
+
+    def reference(self, w: DoubleArray, g: DoubleArray, slots: list[DoubleArray], t: int) -> DoubleArray:
+        """The weights after step number t (from 1) of the bare rule, in float64; the slots are updated in place.
+
+        learning_rate must be a number here.
+        """
+        raise TypeError(f"{type(self).__name__} has no reference")
+
+
+OPTIMIZERS: Table[Optimizer] = Table("optimizer", Optimizer)
