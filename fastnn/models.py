@@ -15,6 +15,7 @@ from fastnn._table import check_count
 from fastnn.callbacks import Callback, History
 from fastnn.data import ArraySource, Source, write_predictions
 from fastnn.data.arrays import source_of, validation_of
+from fastnn.engine.description import Variable
 from fastnn.engine.network import Network
 from fastnn.layers import Input, Layer, Parameter
 from fastnn.trainer import Trainer
@@ -301,10 +302,10 @@ class Model:
     def _layer_weights(self, index: int) -> list[FloatArray]:
         return self._views(index, self._built("get_weights").parameters)
 
-    def _variables(self) -> list[tuple[int, int, float, float, bool]]:
-        """(start, size, l1, l2, whether it decays) of each parameter that learns."""
+    def _variables(self) -> list[Variable]:
+        """The parameters that learn."""
         return [
-            (start, prod(parameter.shape), *(parameter.regularizer.numbers() if parameter.regularizer else (0, 0)), True)
+            variable_of(parameter, start)
             for index in range(len(self._layers))
             for start, parameter in self._parameters(index)
         ]
@@ -473,6 +474,19 @@ def load_model(filepath: str | PathLike[str]) -> Sequential:
     from fastnn.store import model_file
 
     return model_file.load(filepath, Sequential)
+
+
+def variable_of(parameter: Parameter, start: int) -> Variable:
+    """A parameter from `start` on in the flat vector, as the engine is told of it."""
+    rows, columns = parameter.shape if len(parameter.shape) == 2 else (prod(parameter.shape), 1)
+    variable = Variable(start, rows, columns)
+    penalty = parameter.regularizer
+    if penalty is None:
+        return variable
+    if penalty.whole:
+        return variable._replace(penalty=(penalty.kernel, penalty.numbers()))
+    l1, l2 = penalty.numbers()
+    return variable._replace(l1=l1, l2=l2)
 
 
 def _described(shape: Shape) -> str:

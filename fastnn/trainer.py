@@ -17,6 +17,7 @@ from fastnn import losses, optimizers, random
 from fastnn import metrics as _metrics
 from fastnn._table import check_count
 from fastnn.data import ArraySource, ClassWeighted, Page, Source
+from fastnn.engine.description import Goal, Measure
 from fastnn.progress import Progress
 from fastnn.typing import FloatArray
 
@@ -206,15 +207,13 @@ class Trainer:
         kernel, fused = self.loss.kernel_for(self.model._last_activation())
         network.set_goals(
             [
-                (
+                Goal(
                     kernel,
-                    self.loss.numbers(),
                     targets,
+                    self.loss.numbers(),
                     fused,
                     self.loss.logits,
-                    "sum_over_batch_size",
-                    1.0,
-                    [(metric.kernel, metric.numbers(), False) for _, metric in resolved],
+                    measures=[Measure(metric.kernel, metric.numbers()) for _, metric in resolved],
                 )
             ]
         )
@@ -222,10 +221,23 @@ class Trainer:
         self._names = _numbered([name for name, _ in resolved])
         slots = self.optimizer.slots
         if network.owned_by is not self or self._network is not network or self._slots != slots:
-            network.set_optimizer(self.optimizer.kernel, self.optimizer.numbers(), [0.0] * len(slots))
+            network.set_optimizer(
+                self.optimizer.kernel,
+                self.optimizer.numbers(),
+                self.optimizer.slot_starts,
+                accumulation=self.optimizer.gradient_accumulation_steps or 1,
+                average=self.optimizer.use_ema,
+            )
             network.owned_by = self
-        else:
-            network.set_numbers(self.optimizer.numbers())
+        network.set_numbers(
+            self.optimizer.numbers(),
+            weight_decay=self.optimizer.weight_decay,
+            clipvalue=self.optimizer.clipvalue,
+            clipnorm=self.optimizer.clipnorm,
+            global_clipnorm=self.optimizer.global_clipnorm,
+            ema_momentum=self.optimizer.ema_momentum,
+            ema_overwrite_frequency=self.optimizer.ema_overwrite_frequency,
+        )
         self._network, self._slots = network, slots
 
     def state(self) -> tuple[int, dict[str, FloatArray]]:

@@ -70,13 +70,7 @@ cdef class Goals(Arena):
         return 0
 
     def set_goals(self, goals):
-        """The goal of each output, a tuple (loss, numbers, targets, fused, from_logits, reduction, importance, metrics).
-
-        loss: a LossKernel, or a Python object with `value_and_gradient`. targets: its columns of y. fused: it reads the
-        op's output before its activation and applies that itself. from_logits: it reads the output as logits.
-        importance: what it counts in the sum of all losses. A metric is (kernel, numbers, weighted), where in place of
-        a kernel there may be a Python object with `update_state`.
-        """
+        """The goal of each output, as ``fastnn.engine.description.Goal`` says it."""
         cdef Py_ssize_t i = 0
         if len(goals) != len(self.outputs):
             raise ValueError(f"a network of {len(self.outputs)} outputs needs as many goals, got {len(goals)}")
@@ -84,12 +78,12 @@ cdef class Goals(Arena):
         try:
             self.clear_goals()
             self.goals = <Goal*>calloc(len(goals), sizeof(Goal))
-            self.measures = <Measure*>calloc(max(1, sum([len(goal[7]) for goal in goals])), sizeof(Measure))
+            self.measures = <Measure*>calloc(max(1, sum([len(goal.measures) for goal in goals])), sizeof(Measure))
             if self.goals == NULL or self.measures == NULL:
                 raise MemoryError("no memory for losses and metrics")
             for number, (place, goal) in enumerate(zip(self.outputs, goals, strict=True)):
                 self.add_goal(&self.goals[<Py_ssize_t>number], self.ops[place], goal)
-                for measure in goal[7]:
+                for measure in goal.measures:
                     self.add_measure(&self.measures[i], number, measure)
                     i += 1
             self.goal_count, self.measure_count = len(goals), i
@@ -101,40 +95,39 @@ cdef class Goals(Arena):
             self.leave()
 
     cdef int add_goal(self, Goal* goal, Op op, description) except -1:
-        loss, numbers, targets, fused, from_logits, reduction, importance, _ = description
-        cdef Numbers values = Numbers(numbers)
+        cdef Numbers numbers = Numbers(description.numbers)
+        reduction = description.reduction
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
-        goal.op, goal.units, goal.targets = <void*>op, op.units, targets
-        goal.fused, goal.from_logits = fused, from_logits
-        goal.reduction, goal.importance = REDUCTIONS[reduction], importance
-        if isinstance(loss, LossKernel):
-            goal.rows, goal.whole = (<LossKernel>loss).rows32, False
-            memcpy(goal.numbers, values.values, sizeof(goal.numbers))
+        goal.op, goal.units, goal.targets = <void*>op, op.units, description.targets
+        goal.fused, goal.from_logits = description.fused, description.from_logits
+        goal.reduction, goal.importance = REDUCTIONS[reduction], description.importance
+        if isinstance(description.loss, LossKernel):
+            goal.rows, goal.whole = (<LossKernel>description.loss).rows32, False
+            memcpy(goal.numbers, numbers.values, sizeof(goal.numbers))
         else:
-            goal.python, goal.whole = <void*>loss, True
+            goal.python, goal.whole = <void*>description.loss, True
             self.takes_gil = True
-        self.kept_alive.append(loss)
+        self.kept_alive.append(description.loss)
         self.loss_waits |= goal.whole
         goal.y_start = self.targets
         self.targets += goal.targets
         return 0
 
     cdef int add_measure(self, Measure* measure, Py_ssize_t goal, description) except -1:
-        metric, numbers, weighted = description
-        cdef Numbers values
+        cdef Numbers numbers
         state = np.zeros(2)
-        measure.goal, measure.weighted = goal, weighted
-        if isinstance(metric, LossKernel):
-            values = Numbers(numbers)
-            measure.rows = (<LossKernel>metric).rows32
-            memcpy(measure.numbers, values.values, sizeof(measure.numbers))
+        measure.goal, measure.weighted = goal, description.weighted
+        if isinstance(description.kernel, LossKernel):
+            numbers = Numbers(description.numbers)
+            measure.rows = (<LossKernel>description.kernel).rows32
+            memcpy(measure.numbers, numbers.values, sizeof(measure.numbers))
         else:
-            measure.python = <void*>metric
+            measure.python = <void*>description.kernel
             self.takes_gil = True
         measure.state = <double*>address(state, True)
         self.states.append(state)
-        self.kept_alive.append(metric)
+        self.kept_alive.append(description.kernel)
         return 0
 
     # Memory.

@@ -8,7 +8,7 @@ the first step, and the members wait for one another in between.
 
 from libc.math cimport sqrt
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from fastnn.engine.goals cimport Goals
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport Numbers, OptimizerKernel, PACK_A_ROWS, PenaltyKernel, VectorKernel
+from fastnn.kernels.matrix_kernel cimport ConstraintKernel, MatrixPenaltyKernel, penalty_workspace
 from fastnn.kernels.team cimport barrier
 
 from fastnn import kernels
@@ -45,7 +46,7 @@ cdef class Learning(Goals):
         self.take_mean, self.clip = _vector(kernels.take_mean), _vector(kernels.clip)
         self.scale, self.decay = _vector(kernels.scale), _vector(kernels.decay)
         self.take_average, self.sum_of_squares = _vector(kernels.average), _vector(kernels.squares)
-        self.slots, self.twin_gradients = [], []
+        self.slots, self.twin_gradients, self.kept_matrices = [], [], []
         self.twins = <void**>calloc(self.count, sizeof(void*))
         if self.twins == NULL:
             raise MemoryError("no memory for a network's ops")
@@ -60,12 +61,12 @@ cdef class Learning(Goals):
     # What learns.
 
     def set_variables(self, variables, frozen=None):
-        """The parameters that learn, each a tuple (start, size, l1, l2, decays) within one op's, in any order.
+        """The parameters that learn, as ``fastnn.engine.description.Variable`` says it, each within one op's.
 
-        frozen: for each op whether it does not learn at all. l1, l2: its penalties. decays: by the weight decay.
+        frozen: for each op whether it does not learn at all.
         """
         cdef Py_ssize_t i
-        variables = sorted(variables)
+        variables = sorted(variables, key=lambda variable: variable.start)
         self.enter()
         try:
             self.clear_variables()
@@ -77,9 +78,7 @@ cdef class Learning(Goals):
             if self.variables == NULL:
                 raise MemoryError("no memory for a network's variables")
             for i in range(len(variables)):
-                start, size, l1, l2, decays = variables[i]
-                self.variables[i] = Variable(start, start + size, 0, l1, l2, decays, 1.0)
-                self.has_penalties |= l1 != 0 or l2 != 0
+                self.add_variable(&self.variables[i], variables[i])
             self.variable_count = len(variables)
             self.cut_into_pieces(variables)
         except BaseException:
@@ -88,6 +87,30 @@ cdef class Learning(Goals):
         finally:
             self.leave()
 
+    cdef int add_variable(self, Variable* variable, description) except -1:
+        cdef Numbers numbers
+        cdef Py_ssize_t rows = description.rows, columns = description.columns
+        if min(rows, columns) < 1:
+            raise ValueError(f"a variable of shape ({rows}, {columns}) cannot be")
+        variable.start, variable.stop, variable.columns = description.start, description.start + rows * columns, columns
+        variable.l1, variable.l2, variable.decays, variable.factor = description.l1, description.l2, description.decays, 1
+        self.has_penalties |= variable.l1 != 0 or variable.l2 != 0
+        if description.penalty is not None:
+            kernel, values = description.penalty
+            numbers = Numbers(values)
+            gradient = aligned(rows * columns + penalty_workspace(rows, columns))
+            self.kept_matrices.append(gradient)
+            variable.penalty, variable.slopes = (<MatrixPenaltyKernel>kernel).penalty32, <float*>address(gradient, True)
+            memcpy(variable.penalty_numbers, numbers.values, sizeof(variable.penalty_numbers))
+            self.has_penalties = self.has_matrix_penalties = True
+        if description.constraint is not None:
+            kernel, values = description.constraint
+            numbers = Numbers(values)
+            variable.constraint = (<ConstraintKernel>kernel).constraint32
+            memcpy(variable.constraint_numbers, numbers.values, sizeof(variable.constraint_numbers))
+            self.has_constraints = True
+        return 0
+
     cdef int clear_variables(self) except -1:
         free(self.variables)
         free(self.pieces)
@@ -95,7 +118,8 @@ cdef class Learning(Goals):
         free(self.squares)
         self.variables, self.pieces, self.penalty_parts, self.squares = NULL, NULL, NULL, NULL
         self.variable_count = self.piece_count = self.learnt = 0
-        self.has_penalties = False
+        self.has_penalties = self.has_matrix_penalties = self.has_constraints = False
+        self.kept_matrices = []
         return 0
 
     cdef int find_twins(self) except -1:
@@ -223,6 +247,9 @@ cdef class Learning(Goals):
         """A member's part of a step: the gradients of pieces piece:stop and, with `update`, their new weights."""
         cdef Py_ssize_t first = piece, end, size = 0
         cdef bint at_once = update and self.clip_norm == 0 and self.clip_global_norm == 0
+        if self.has_matrix_penalties:
+            self.penalise_matrices(member, members)
+            barrier(member, members)
         while piece < stop:
             end = self.find_gradient(step, piece, stop)
             size += self.pieces[end - 1].before + self.pieces[end - 1].p1 - self.pieces[end - 1].p0
@@ -236,6 +263,9 @@ cdef class Learning(Goals):
             barrier(member, members)
             self.find_factors(first, stop, member, members)
             self.step_pieces(step, rate, first, stop)
+        if update and self.has_constraints:
+            barrier(member, members)
+            self.constrain(member, members)
 
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil:
         """The gradient of some pieces of one op, penalties included; gives the first piece that is left."""
@@ -266,9 +296,38 @@ cdef class Learning(Goals):
         """Add the penalties' slopes to a piece's gradient; gives their value."""
         cdef Piece* at = &self.pieces[piece]
         cdef Variable* variable = &self.variables[at.variable]
+        cdef double value = 0
+        if variable.penalty != NULL:
+            self.add(self.g + at.start, variable.slopes + (at.start - variable.start), at.p1 - at.p0, 0)
+            if at.start == variable.start:
+                value = variable.value
         if variable.l1 == 0 and variable.l2 == 0:
-            return 0
-        return self.penalty(self.w + at.start, self.g + at.start, at.p1 - at.p0, variable.l1, variable.l2)
+            return value
+        return value + self.penalty(self.w + at.start, self.g + at.start, at.p1 - at.p0, variable.l1, variable.l2)
+
+    cdef void penalise_matrices(self, int member, int members) noexcept nogil:
+        """A member's share of the penalties that take a whole matrix: value and slopes, which a piece adds later."""
+        cdef Py_ssize_t i, n
+        cdef Variable* variable
+        for i in range(self.variable_count):
+            variable = &self.variables[i]
+            if variable.penalty != NULL and i % members == member:
+                n = variable.stop - variable.start
+                memset(variable.slopes, 0, n * sizeof(float))
+                variable.value = variable.penalty(self.w + variable.start, variable.slopes, n // variable.columns,
+                                                  variable.columns, variable.penalty_numbers, variable.slopes + n)
+
+    cdef void constrain(self, int member, int members) noexcept nogil:
+        """A member's share of each constrained variable: some of its columns, or of its rows."""
+        cdef Py_ssize_t i, rows, vectors
+        cdef Variable* variable
+        for i in range(self.variable_count):
+            variable = &self.variables[i]
+            if variable.constraint != NULL:
+                rows = (variable.stop - variable.start) // variable.columns
+                vectors = variable.columns if variable.constraint_numbers[0] == 0 else rows
+                variable.constraint(self.w + variable.start, rows, variable.columns, vectors * member // members,
+                                    vectors * (member + 1) // members, variable.constraint_numbers)
 
     cdef double sum_of_penalties(self) noexcept nogil:
         cdef Py_ssize_t i

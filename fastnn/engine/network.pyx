@@ -493,6 +493,7 @@ cdef class Network(Learning):
         cdef double total = 0
         self.enter()
         try:
+            self.penalise_matrices(0, 1)
             for i in range(self.piece_count):
                 total += self.penalise(i)
         finally:
