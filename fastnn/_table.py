@@ -53,8 +53,9 @@ class Table(Generic[T]):
             return self.find(identifier)()
         if isinstance(identifier, type) and issubclass(identifier, self.base):
             return identifier()
+        home = self.base.__module__.removesuffix(".base")
         raise TypeError(
-            f"{self.family} must be a name or a {self.base.__module__} object, got {identifier!r}; "
+            f"{self.family} must be a name or a {home} object, got {identifier!r}; "
             f"known names: {', '.join(sorted(self.units))}"
         )
 

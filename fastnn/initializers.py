@@ -274,7 +274,9 @@ class VarianceScaling(_Scaled):
             ("distribution", ("truncated_normal", "untruncated_normal", "uniform")),
         ):
             if getattr(self, name) not in known:
-                raise ValueError(f"VarianceScaling: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"VarianceScaling: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}"
+                )
         self._check_seed()
 
     @property

@@ -283,7 +283,7 @@ def test_shapes_to_build_for(shape):
 # compile
 
 COMPILE = [
-    ({"optimizer": "adma"}, ValueError, r"unknown optimizer 'adma'; known: adam, adamw, rmsprop, sgd"),
+    ({"optimizer": "adma"}, ValueError, r"unknown optimizer 'adma'; known: adadelta, adagrad, adam, .*sgd"),
     ({"optimizer": None}, TypeError, r"optimizer must be a name or a fastnn.optimizers object, got None"),
     ({"optimizer": 0.01}, TypeError, r"optimizer must be a name"),
     ({"loss": "mean_square"}, ValueError, r"unknown loss 'mean_square'; known: binary_crossentropy, categorical"),
@@ -328,7 +328,7 @@ LAYERS = [
     (lambda: Dense("3"), TypeError, r"Dense: units must be a whole number"),
     (lambda: Dense(3, "rleu"), ValueError, r"unknown activation 'rleu'; known: elu, gelu, .*tanh"),
     (lambda: Dense(3, 5), TypeError, r"activation must be a name"),
-    (lambda: Dense(3, kernel_initializer="he"), ValueError, r"unknown initializer 'he'; known: glorot_normal"),
+    (lambda: Dense(3, kernel_initializer="he"), ValueError, r"unknown initializer 'he'; known: constant, glorot_normal"),
     (lambda: Dense(3, bias_initializer=0), TypeError, r"initializer must be a name"),
     (lambda: Dense(3, kernel_regularizer="l3"), ValueError, r"unknown regularizer 'l3'; known: l1, l1_l2, l2"),
     (lambda: Dense(3, input_dim=0), ValueError, r"Dense: input_dim must be at least 1"),

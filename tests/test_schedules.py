@@ -155,7 +155,7 @@ def test_unknown_schedules() -> None:
     [
         (lambda: ExponentialDecay(0.1, 0, 0.5), "decay_steps must be above 0"),
         (lambda: ExponentialDecay(-0.1, 1, 0.5), "initial_learning_rate must be at least 0"),
-        (lambda: PiecewiseConstantDecay([1, 2], [0.1, 0.2]), "values must be one more than boundaries, got 2 values and 2"),
+        (lambda: PiecewiseConstantDecay([1, 2], [0.1, 0.2]), "values must be one more than boundaries, got 2"),
         (lambda: PiecewiseConstantDecay([2, 1], [0.1, 0.2, 0.3]), r"boundaries must rise, got \[2, 1\]"),
         (lambda: PiecewiseConstantDecay([1], [0.1, math.nan]), "values must be numbers of at least 0"),
         (lambda: PolynomialDecay(0.1, 10, power=-1), "power must be at least 0"),

@@ -62,7 +62,9 @@ class LBFGS(Optimizer):
             raise ValueError(f'LBFGS: line_search must be "strong_wolfe" or None, got {self.line_search!r}')
         for name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps"):
             if getattr(self, name) is not None:
-                raise ValueError(f"LBFGS takes no {name}: it follows the loss itself; use a regularizer, or another optimizer")
+                raise ValueError(
+                    f"LBFGS takes no {name}: it follows the loss itself; use a regularizer, or another optimizer"
+                )
         if self.use_ema:
             raise ValueError("LBFGS takes no use_ema: its steps do not waver; use another optimizer")
 

@@ -117,7 +117,9 @@ def test_from_name_and_from_configuration(one: Constraint) -> None:
 
 def test_none_and_unknown() -> None:
     assert constraints.get(None) is None
-    with pytest.raises(ValueError, match="unknown constraint 'round'; known: max_norm, min_max_norm, non_neg, unit_norm"):
+    with pytest.raises(
+        ValueError, match="unknown constraint 'round'; known: max_norm, min_max_norm, non_neg, unit_norm"
+    ):
         constraints.get("round")
 
 

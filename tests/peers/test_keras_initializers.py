@@ -22,7 +22,9 @@ SHAPES = [(200, 120), (3, 2, 40, 60)]
 
 def theirs(initializer: Initializer, seed: int) -> Any:
     given = vars(initializer)
-    return getattr(keras.initializers, type(initializer).__name__)(**{**given, "seed": seed} if "seed" in given else given)
+    if "seed" in given:
+        given = {**given, "seed": seed}
+    return getattr(keras.initializers, type(initializer).__name__)(**given)
 
 
 @pytest.mark.parametrize("initializer", units(INITIALIZERS), ids=label)

@@ -88,13 +88,17 @@ class NumpyNetwork:
     def __init__(self, model: Any) -> None:
         self.layers = [layer for layer in model.layers if not isinstance(layer, Flatten)]
         self.weights = [[w.astype(float) for w in layer.get_weights()] for layer in self.layers]
-        self.loss, self.optimizer = model.loss, model.optimizer
-        self.seed, self.steps = model._network.seed, 0
-        starts = self.optimizer.slot_starts
+        self.loss, self.seed = model.loss, model._network.seed
+        self.metrics = list(model._trainer.metrics)
+        self.begin(model.optimizer)
+
+    def begin(self, optimizer: Any) -> None:
+        """Before the first step of an optimizer."""
+        self.optimizer, self.steps = optimizer, 0
+        starts = optimizer.slot_starts
         self.slots = [[[np.full_like(w, start) for start in starts] for w in weights] for weights in self.weights]
         self.sums = [[np.zeros_like(w) for w in weights] for weights in self.weights]
         self.averages: list[list[Array]] = []
-        self.metrics = list(model._trainer.metrics)
 
     def forward(self, x: Array, training: bool = False) -> list[tuple[Array, Array, Array]]:
         """(input, input of the activation or mask, output) of each layer."""
@@ -163,7 +167,6 @@ class NumpyNetwork:
         values = self.loss.reference(y, output)
         loss = (values * weight).sum() + len(x) * self.penalty()
         gradients = self.gradients(passes, y, weight)
-        self.steps += 1
         self.take(gradients)
         return {**self.values(output, y), "loss": loss}
 
@@ -171,6 +174,7 @@ class NumpyNetwork:
         """What is done with a batch's gradients, in Keras's order: summed, clipped, decay, step, average, limits."""
         optimizer = self.optimizer
         every = optimizer.gradient_accumulation_steps or 1
+        self.steps += 1
         self.sums = [[a + b for a, b in zip(*pair, strict=True)] for pair in zip(self.sums, gradients, strict=True)]
         if self.steps % every:
             return
