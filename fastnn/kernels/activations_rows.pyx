@@ -75,7 +75,7 @@ cdef inline real sparsemax_row(const real* z, real* a, real top, Py_ssize_t n) n
             above = z[j] - top
             count += 0 if above <= tau else 1
             a[j] = <real>0 if above <= tau else above
-        tau = (sums.sum_of(a, n) - 1) / <real>count
+        tau = (sums.sum_of(a, n) - <real>1) / <real>count
     return tau
 
 
