@@ -156,7 +156,7 @@ class Squareplus(Activation):
 
     def reference(self, z: DoubleArray) -> DoubleArray:
         root = np.hypot(z, np.sqrt(self.b))
-        return np.where(z < 0, self.b / 2 / (root + np.abs(z)), z / 2 + root / 2)
+        return np.where(z < 0, self.b / 4 / (root / 2 + np.abs(z) / 2), z / 2 + root / 2)
 
 
 @ACTIVATIONS.add("softsign")

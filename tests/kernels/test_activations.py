@@ -12,7 +12,8 @@ import pytest
 from fastnn.activations import ACTIVATIONS, Activation, gelu, sparsemax
 from support.guarded import SHAPES, SIZES, Guard, close, ulps
 from support.kinks import clear_of_kinks
-from support.units import elementwise, gradient, label, units
+from support.units import elementwise, gradient, label
+from support.units import units as configurations
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 
@@ -80,7 +81,9 @@ def test_forward_along_the_whole_line(activation: Activation, dtype: str) -> Non
 CLAIM = re.compile(r"float32: at most ([\d.]+) ulp")
 
 
-@pytest.mark.parametrize("unit", [u for u in units(ACTIVATIONS) if CLAIM.search(type(u).__doc__ or "")], ids=label)
+@pytest.mark.parametrize(
+    "unit", [u for u in configurations(ACTIVATIONS) if CLAIM.search(type(u).__doc__ or "")], ids=label
+)
 def test_float32_error_is_what_the_docstring_says(unit: Activation) -> None:
     """Over a float in 7,919 of all 2^32, and densely where something happens. Subnormal terms owe up to 2e-43 more."""
     bits = np.arange(0, 1 << 32, 7919, dtype=np.uint64).astype(np.uint32).view(np.float32)
@@ -97,8 +100,8 @@ def test_float32_error_is_what_the_docstring_says(unit: Activation) -> None:
 def test_sparsemax_is_the_nearest_point_of_the_simplex(rng: np.random.Generator) -> None:
     """By what defines it: z - a is the same wherever a > 0, and nowhere more; the row's sum is 1."""
     np.testing.assert_array_equal(sparsemax([[0.0, 0.5, 1.0], [2.0, 2.0, -1.0]]), [[0, 0.25, 0.75], [0.5, 0.5, 0]])
-    for units_, scale in ((1, 1.0), (2, 0.1), (10, 1.0), (17, 0.05), (1000, 0.01), (1000, 10.0)):
-        z = rng.normal(scale=scale, size=(50, units_))
+    for units, scale in ((1, 1.0), (2, 0.1), (10, 1.0), (17, 0.05), (1000, 0.01), (1000, 10.0)):
+        z = rng.normal(scale=scale, size=(50, units))
         a = sparsemax(z)
         close(a.sum(axis=-1), 1.0, 1e-12)
         assert (a >= 0).all()
