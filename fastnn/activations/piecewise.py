@@ -125,7 +125,7 @@ class SparseSigmoid(Activation):
         return np.asarray(np.clip(z + 1.0, 0.0, 2.0) / 2)
 
 
-@ACTIVATIONS.add("hard_silu", "hard_swish", "HardSwish")
+@ACTIVATIONS.add("hard_silu", "hard_swish")
 class HardSiLU(Activation):
     """z * hard_sigmoid(z). Source: Howard et al. 2019, section 5.2. hard_silu(-inf) is its limit, 0.
 

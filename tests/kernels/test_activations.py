@@ -111,6 +111,13 @@ def test_sparsemax_is_the_nearest_point_of_the_simplex(rng: np.random.Generator)
         assert (left <= highest).all()
 
 
+def test_sparsemax_ends_where_numbers_stand_at_its_threshold(dtype: str, rng: np.random.Generator) -> None:
+    """There a rounding decides who is in, and must not do so again and again."""
+    for parts in (3, 7, 10, 30):
+        z = (rng.integers(0, parts, (3000, 6)) / parts).astype(dtype)
+        close(sparsemax(z), sparsemax.reference(z.astype(np.float64)), 0, 4 * EPS[dtype])
+
+
 def test_gelu_keeps_most_digits_far_below_0() -> None:
     """As its docstring says. From -12.8 on the value is subnormal."""
     z = np.linspace(-12.8, -5, 10_001, dtype=np.float32)
