@@ -27,6 +27,8 @@ COMMON = {
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
 KERNELS = [
     "activations",
+    "activations_piecewise",
+    "activations_rows",
     "gemm",
     "losses",
     "maths",

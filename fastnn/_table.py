@@ -79,8 +79,8 @@ class Table(Generic[T]):
 
 
 def field_values(unit: Any) -> dict[str, Any]:
-    """A dataclass's fields by name, in order."""
-    return {field.name: getattr(unit, field.name) for field in dataclasses.fields(unit)}
+    """A dataclass's fields by name, in order, without those whose metadata says that they are not saved."""
+    return {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit) if f.metadata.get("saved", True)}
 
 
 def plain(value: Any) -> Any:

@@ -25,6 +25,8 @@ if isa not in cpu.supported():
 maths = import_module(f"fastnn.kernels._{isa}.maths")  # kept apart: two of its names are activations' too
 for _name in (
     "activations",
+    "activations_piecewise",
+    "activations_rows",
     "gemm",
     "losses",
     "matrices",

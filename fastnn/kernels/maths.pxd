@@ -198,11 +198,22 @@ cdef inline real ramp(real x) noexcept nogil:
     return <real>0 if x < 0 else x
 
 
+cdef inline real clipped(real x, real low, real high) noexcept nogil:
+    """x, but at least low and at most high; NaN stays NaN."""
+    cdef real raised = low if x < low else x
+    return high if raised > high else raised
+
+
 cdef inline real shifted_exp(real x) noexcept nogil:
     if real is float:
         return shifted_exp32(x)
     else:
         return libc.exp(x) * SHIFTED
+
+
+cdef inline real exp_far(real y) noexcept nogil:
+    """e^-y for 0 <= y <= 120."""
+    return shifted_exp(-y) * <real>(1 / SHIFTED)
 
 
 cdef inline real sigmoid_tail(real y) noexcept nogil:
@@ -232,7 +243,7 @@ cdef inline real softplus_tail(real y) noexcept nogil:
     if real is double:
         return libc.log1p(libc.exp(-y))
     else:
-        u = shifted_exp(-y) * <float>(1 / SHIFTED)
+        u = exp_far(y)
         q = <float>-3.31846718e-3
         q = q * u + <float>2.02045627e-2
         q = q * u - <float>5.76644056e-2
@@ -252,7 +263,7 @@ cdef inline real softplus(real x) noexcept nogil:
 
 cdef inline real normal_density(real y) noexcept nogil:
     """e^(-y^2 / 2) for 0 <= y <= 15."""
-    return shifted_exp(<real>-0.5 * y * y) * <real>(1 / SHIFTED)
+    return exp_far(<real>0.5 * y * y)
 
 
 cdef inline real normal_tail(real y, real density) noexcept nogil:

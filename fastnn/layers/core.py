@@ -97,7 +97,7 @@ class Dense(Layer):
 class Activation(Layer):
     """activation(x), as a layer of its own. Any shape -> the same; softmax runs along the last axis.
 
-    activation: a name or an object. A softmax takes rows of one axis.
+    activation: a name or an object. A softmax and its kin take rows of one axis.
     """
 
     activation: Any
@@ -109,9 +109,9 @@ class Activation(Layer):
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 1 and self.activation.table_name == "softmax":
+        if len(input_shape) != 1 and isinstance(self.activation, activations.RowActivation):
             raise ValueError(
-                f"Activation 'softmax' expects rows of one axis, got rows of shape {input_shape}; "
+                f"Activation {self.activation.table_name!r} expects rows of one axis, got rows of shape {input_shape}; "
                 "put a Flatten layer before it"
             )
         return input_shape

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels, metrics
+from fastnn.activations import RowActivation
 from fastnn.layers import Activation, Dense, Dropout, Flatten
 
 Array = np.ndarray
@@ -145,7 +146,7 @@ class NumpyNetwork:
                 d = d * z
                 result.insert(0, [])
                 continue
-            if layer.activation.table_name == "softmax":
+            if isinstance(layer.activation, RowActivation):
                 # The sum over outputs k of d_k * da_k / dz_j.
                 d = slopes(lambda z, d=d, f=layer.activation: (d * f.reference(z)).sum(axis=1), z, rows_only=True)
             else:

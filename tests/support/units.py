@@ -11,7 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU
+from fastnn.activations import (
+    ACTIVATIONS,
+    CELU,
+    ELU,
+    GELU,
+    Activation,
+    HardShrink,
+    LeakyReLU,
+    ReLU,
+    SoftShrink,
+    Squareplus,
+    Threshold,
+)
 from fastnn.constraints import CONSTRAINTS, MaxNorm, MinMaxNorm, UnitNorm
 from fastnn.initializers import (
     INITIALIZERS,
@@ -57,12 +69,22 @@ from fastnn.regularizers import L1, L1L2, L2, REGULARIZERS, OrthogonalRegularize
 
 OTHERS: dict[Any, list[Any]] = {
     ACTIVATIONS: [
+        ReLU(max_value=1.5),
+        ReLU(0.25, max_value=2.0, threshold=0.75),
+        ReLU(-0.5),
         LeakyReLU(0.01),
         LeakyReLU(0.0),
         LeakyReLU(-0.5),
         ELU(0.3),
         ELU(-2.0),
+        CELU(0.3),
+        CELU(2.0),
         GELU(approximate=True),
+        HardShrink(0.25),
+        SoftShrink(0.25),
+        Squareplus(0.5),
+        Threshold(1.25, 0.3),
+        Threshold(-0.5, -2.0),
     ],
     LOSSES: [
         Huber(0.25),

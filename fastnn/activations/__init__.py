@@ -1,0 +1,147 @@
+"""Activations: the function that a layer applies to its output.
+
+Each has its formula here, in float64 NumPy (``reference``), and its kernel in ``fastnn/kernels/``. An activation is
+callable on arrays, as Keras's functions are: ``fastnn.activations.relu([-1.0, 2.0], max_value=6)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastnn.activations.base import ACTIVATIONS, Activation, RowActivation
+from fastnn.activations.custom import Custom
+from fastnn.activations.piecewise import (
+    HardShrink,
+    HardSigmoid,
+    HardSiLU,
+    HardTanh,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    ReLU6,
+    SoftShrink,
+    SparsePlus,
+    SparseSigmoid,
+    Threshold,
+)
+from fastnn.activations.rows import LogSoftmax, Softmax, Sparsemax
+from fastnn.activations.smooth import (
+    CELU,
+    ELU,
+    GELU,
+    SELU,
+    Exponential,
+    LogSigmoid,
+    Mish,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Softsign,
+    Squareplus,
+    Tanh,
+    TanhShrink,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "CELU",
+    "ELU",
+    "GELU",
+    "SELU",
+    "Activation",
+    "Custom",
+    "Exponential",
+    "HardShrink",
+    "HardSiLU",
+    "HardSigmoid",
+    "HardTanh",
+    "LeakyReLU",
+    "Linear",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "ReLU",
+    "ReLU6",
+    "RowActivation",
+    "SiLU",
+    "Sigmoid",
+    "SoftShrink",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "SparsePlus",
+    "SparseSigmoid",
+    "Sparsemax",
+    "Squareplus",
+    "Tanh",
+    "TanhShrink",
+    "Threshold",
+    "celu",
+    "elu",
+    "exponential",
+    "gelu",
+    "get",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "soft_shrink",
+    "softmax",
+    "softplus",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+    "swish",
+    "tanh",
+    "tanh_shrink",
+    "threshold",
+]
+
+linear, relu, leaky_relu, relu6, threshold = Linear(), ReLU(), LeakyReLU(), ReLU6(), Threshold()
+hard_sigmoid, hard_silu, hard_tanh, hard_shrink = HardSigmoid(), HardSiLU(), HardTanh(), HardShrink()
+soft_shrink, sparse_plus, sparse_sigmoid = SoftShrink(), SparsePlus(), SparseSigmoid()
+celu, elu, selu, exponential, gelu, silu, mish = CELU(), ELU(), SELU(), Exponential(), GELU(), SiLU(), Mish()
+sigmoid, log_sigmoid, softplus, squareplus, softsign = Sigmoid(), LogSigmoid(), Softplus(), Squareplus(), Softsign()
+tanh, tanh_shrink = Tanh(), TanhShrink()
+softmax, log_softmax, sparsemax = Softmax(), LogSoftmax(), Sparsemax()
+swish, hard_swish = silu, hard_silu
+
+
+def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Activation:
+    """An activation from its name, class, instance, configuration, or from a Python function; None is linear.
+
+    A function becomes a ``Custom``. custom_objects: name -> function or Custom, for names that are not in the table.
+    ValueError for an unknown name.
+    """
+    if identifier is None:
+        return linear
+    if isinstance(identifier, dict):
+        if identifier.get("class") != Custom.table_name:
+            return ACTIVATIONS.from_config(identifier)
+        name = identifier.get("name")
+        if name not in (custom_objects or {}):
+            raise ValueError(
+                f"activation {name!r} is a Python function, which is not saved with a model; "
+                f"pass custom_objects={{{name!r}: the function}}"
+            )
+        identifier = name
+    if isinstance(identifier, str) and custom_objects and identifier in custom_objects:
+        found = custom_objects[identifier]
+        return found if isinstance(found, Activation) else Custom(found, name=identifier)
+    if callable(identifier) and not isinstance(identifier, (type, Activation)):
+        return Custom(identifier)
+    return ACTIVATIONS.get(identifier)

@@ -1,0 +1,55 @@
+"""What an activation is, and the table of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastnn._table import Table, field_values
+from fastnn.typing import Array, ArrayLike, DoubleArray
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation a = f(z), elementwise or along the last axis. (rows, units) -> (rows, units)."""
+
+    table_name: ClassVar[str]
+    kernel: ClassVar[Any]
+
+    def numbers(self) -> tuple[float, ...]:
+        """The activation's own numbers, as its kernel reads them."""
+        return tuple(float(value) for value in field_values(self).values())
+
+    def reference(self, z: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        raise TypeError(f"{type(self).__name__} has no reference")
+
+    def __call__(self, x: ArrayLike, *values: Any, **fields: Any) -> Array:
+        """f(x) by the kernel: float32 for float32 in, else float64; shape of x.
+
+        values and fields are the activation's own, in their order or by name, for this call:
+        ``relu(x, max_value=6)``. TypeError for a field that it does not have.
+        """
+        if values or fields:
+            names = [field.name for field in dataclasses.fields(self)]
+            if len(values) > len(names):
+                raise TypeError(
+                    f"{self.table_name} takes x and {', '.join(names) or 'nothing more'}; got {values!r} too"
+                )
+            return dataclasses.replace(self, **dict(zip(names, values, strict=False)), **fields)(x)
+        z = np.asarray(x)
+        return np.asarray(self.kernel.forward(z, self.numbers())).reshape(z.shape)
+
+
+class RowActivation(Activation):
+    """An activation along the last axis of what a layer gives; along any axis when it is called."""
+
+    def __call__(self, x: ArrayLike, axis: int = -1) -> Array:
+        """f(x) along `axis`: float32 for float32 in, else float64; shape of x. AxisError where x has no such axis."""
+        return np.moveaxis(super().__call__(np.moveaxis(np.asarray(x), axis, -1)), -1, axis)
+
+
+ACTIVATIONS: Table[Activation] = Table("activation", Activation)
