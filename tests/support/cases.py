@@ -10,14 +10,14 @@ import fastnn
 from fastnn import activations, losses, optimizers
 from fastnn.layers import Dense
 from fastnn.models import Sequential
-from support.units import units
+from support.units import OUTPUT_OF, targets_for, units
 
 # Not elu with a negative alpha: it folds, and near the fold a gradient of 1e-8 decides the sign of RMSprop's step.
 ACTIVATIONS = [unit for unit in units(activations.ACTIVATIONS) if unit != activations.ELU(-2.0)]
 OPTIMIZERS = units(optimizers.OPTIMIZERS)
 # A loss with the activation that the output goes through: its own where it has one, and others.
 LOSSES = [
-    *((cls(), next(iter(cls.fused), "linear")) for _, cls in losses.LOSSES),
+    *((cls(), OUTPUT_OF.get(name, "linear")) for name, cls in losses.LOSSES if not cls.kernel.whole),
     (losses.MeanSquaredError(), "tanh"),
     (losses.Huber(delta=0.3), "softplus"),
     (losses.BinaryCrossentropy(label_smoothing=0.2), "sigmoid"),
