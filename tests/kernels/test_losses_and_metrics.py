@@ -192,10 +192,10 @@ def test_fused_with_infinite_logits(logit_way: Way, dtype: str) -> None:
             y = class_targets(logit_way, [target], 3, dtype)
             total, d, a = logit_way.kernel(y, z, logit_way.loss.numbers())
             limit = logit_way.reference(y, np.clip(z, -1e6, 1e6)).sum()
-            if limit < 1e3:
+            if limit < 100:
                 close(total, limit, 1e-6)
             else:
-                assert total > 1e36
+                assert total > 1e34
             finite = logit_way.kernel(y, np.clip(z, -1e4, 1e4), logit_way.loss.numbers())
             np.testing.assert_array_equal(d, finite[1])
             np.testing.assert_array_equal(a, finite[2])

@@ -153,6 +153,7 @@ TARGETS = {
     "binary_focal_crossentropy": "share",
     "categorical_focal_crossentropy": "distribution",
     "kl_divergence": "distribution",
+    "mean_absolute_percentage_error": "far from 0",
     "mean_squared_logarithmic_error": "positive",
     "poisson": "positive",
     "hinge": "sign",
@@ -196,6 +197,8 @@ def targets_for(loss: Loss | Metric, rows: int, count: int, rng: np.random.Gener
     kind, count = TARGETS.get(loss.table_name, "number"), loss.kernel.targets(count)
     if kind == "sign":
         return rng.integers(-1, 2, (rows, count)).astype(float)
+    if kind == "far from 0":
+        return rng.choice([-1, 1], (rows, count)) * rng.uniform(0.5, 3.0, (rows, count))
     if kind == "positive":
         return rng.exponential(1.0, (rows, count)).round(1)
     if kind == "bit":
