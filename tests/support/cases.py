@@ -13,7 +13,6 @@ from fastnn.models import Sequential
 from support.units import OUTPUT_OF, targets_for, units
 
 
-
 def rowwise(loss: Any) -> bool:
     """Whether a loss takes rows one by one, with a target for each output or one for each row."""
     return not (loss.kernel.whole or loss.kernel.pairs)
