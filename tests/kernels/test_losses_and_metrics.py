@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -306,6 +307,13 @@ def test_values_are_those_of_rows_alone(way: Way, dtype: str, guard: Guard, rng:
         np.testing.assert_array_equal(found, np.array(alone, dtype))
 
 
+def row_by_row(way: Way, y: np.ndarray, z: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """The batch's value with one row of z after the other replaced by that of `moved`."""
+    batches = np.tile(z.astype(np.float64), (len(z), 1, 1))
+    batches[np.arange(len(z)), np.arange(len(z))] = moved
+    return np.array([way.reference(y, one) for one in batches])
+
+
 def test_whole_batch(whole_way: Way, dtype: str, guard: Guard, rng: np.random.Generator) -> None:
     """(sum of weights) * the batch's one value; a weight multiplies it and takes no row out of it."""
     way = whole_way
@@ -321,15 +329,8 @@ def test_whole_batch(whole_way: Way, dtype: str, guard: Guard, rng: np.random.Ge
             close(total, weights * value, 1e-5 if dtype == "float32" else 1e-12)
             np.testing.assert_array_equal(a, z)
 
-            def moved(z: np.ndarray, y: np.ndarray = y) -> np.ndarray:
-                """The batch's value with row i of z alone in place of the old one."""
-                found = np.tile(z64, (len(z), 1, 1))
-                found[np.arange(len(z)), np.arange(len(z))] = z
-                return np.array([way.reference(y, one) for one in found])
-
-            z64 = z.astype(np.float64)
             if count < 20:
-                slopes = SCALE * weights * gradient(moved, z64)
+                slopes = SCALE * weights * gradient(partial(row_by_row, way, y, z), z.astype(np.float64))
                 close(d, slopes, 1e-4 if dtype == "float32" else 1e-6, 1e-6 if dtype == "float32" else 1e-8)
 
 
