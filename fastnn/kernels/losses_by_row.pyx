@@ -126,34 +126,46 @@ cdef double kl_divergence_rows(
 cdef double gaussian_nll_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    """Mean over k of (log v + (y - m)^2 / v) / 2, v = e^s + p[0]; a holds k means m, then k numbers s."""
+    """Mean over k of (log v + (y - m)^2 / v) / 2, v = e^s + p[0]; a holds k means m, then k numbers s.
+
+    Narrow rows go together, so that their logarithms fill vectors; a wide row goes in pieces.
+    """
+    cdef real errors[elements.CHUNK]
+    cdef real above[elements.CHUNK]
     cdef real values[elements.CHUNK]
-    cdef Py_ssize_t row, j, m, start, k = units // 2
+    cdef real of_m[elements.CHUNK]
+    cdef real of_s[elements.CHUNK]
+    cdef Py_ssize_t row = 0, start, width, taken, i, j, at, k = units // 2
     cdef double total = 0, w
-    cdef real floor = maths.log(<real>p[0]), above, log_v, error, over_v, factor
-    for row in range(rows):
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
+    cdef real floor = maths.log(<real>p[0]), log_v, over_v, factor
+    while row < rows:
+        taken = min(rows - row, max(<Py_ssize_t>1, elements.CHUNK // k if k else elements.CHUNK))
         start = 0
-        while start < k and w != 0:
-            factor = <real>(scale * w / k)
-            m = min(k - start, <Py_ssize_t>elements.CHUNK)
-            for j in range(start, start + m):
-                above = a[k + j] - floor
-                log_v = floor + maths.softplus(above)
+        while start < k:
+            width = min(k - start, <Py_ssize_t>elements.CHUNK)
+            for i in range(taken):
+                at = (row + i) * units + start
+                for j in range(width):
+                    errors[i * width + j] = a[at + j] - y[(row + i) * k + start + j]
+                    above[i * width + j] = a[at + k + j] - floor
+            for j in range(taken * width):
+                log_v = floor + maths.softplus(above[j])
                 over_v = maths.exp(-log_v)
-                error = a[j] - y[j]
-                values[j - start] = maths.multiply_add(error * over_v, error, log_v)
+                of_m[j] = errors[j] * over_v
+                of_s[j] = <real>0.5 * maths.sigmoid(above[j]) * maths.multiply_add(-of_m[j], errors[j], <real>1)
+                values[j] = maths.multiply_add(of_m[j], errors[j], log_v)
+            for i in range(taken):
+                at = (row + i) * units + start
+                w = weight_of(weight, row + i) / k
+                if w != 0:
+                    total += 0.5 * w * sums.sum_of(values + i * width, width)
                 if d != NULL:
-                    d[j] = factor * (error * over_v)
-                    d[k + j] = (<real>0.5 * factor) * maths.sigmoid(above) * maths.multiply_add(
-                        -error * over_v, error, <real>1)
-            total += 0.5 * w / k * sums.sum_of(values, m)
-            start += m
-        a = a + units
-        y = y + k
-        d = d + units if d != NULL else NULL
+                    factor = <real>(scale * w)
+                    for j in range(width):
+                        d[at + j] = factor * of_m[i * width + j] if w != 0 else 0
+                        d[at + k + j] = factor * of_s[i * width + j] if w != 0 else 0
+            start += width
+        row += taken
     return total
 
 
