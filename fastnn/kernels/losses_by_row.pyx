@@ -204,90 +204,87 @@ cdef inline real focal_class(
     return -alpha * target * power * log_q if target != 0 else <real>0
 
 
+cdef inline double focal_rows(
+        bint fused, const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    """Narrow rows go together, so that their logarithms fill vectors. p: label smoothing, alpha, gamma."""
+    cdef real given[elements.CHUNK]                                 # fused: log q; else q before its clip
+    cdef real values[elements.CHUNK]
+    cdef real slopes[elements.CHUNK]
+    cdef real norms[sums.LANES]                                     # fused: logarithms of the rows' sums
+    cdef real of_rows[sums.LANES]
+    cdef Py_ssize_t row = 0, taken, start, width, first, at, i, j
+    cdef double total = 0, w
+    cdef real q, log_q, factor
+    cdef real keep = <real>(1 - p[0]), spread = <real>(p[0] / units) if units else 0
+    cdef real alpha = <real>p[1], gamma = <real>p[2], low = <real>EPSILON, high = <real>(1 - EPSILON)
+    cdef real edge = <real>-3e38                                    # an infinite logit times 0 must not be NaN
+    while row < rows:
+        first = row * units
+        taken = max(<Py_ssize_t>1, min(<Py_ssize_t>sums.LANES, elements.CHUNK // units if units else sums.LANES))
+        taken = min(taken, rows - row)
+        if fused:
+            taken = sums.softmax_rows_with_logs(z + first, a + first, norms, taken, units)
+        for i in range(taken):
+            of_rows[i] = 0
+            if not fused:
+                norms[i] = <real>1 / sums.sum_of(a + first + i * units, units)
+        start = 0
+        while start < units:
+            width = min(units - start, <Py_ssize_t>elements.CHUNK)
+            for i in range(taken):
+                at = first + i * units + start
+                for j in range(width):
+                    given[i * width + j] = z[at + j] - norms[i] if fused else a[at + j] * norms[i]
+            at = first + start
+            for j in range(taken * width):
+                if fused:
+                    log_q = edge if given[j] < edge else given[j]
+                    log_q = <real>0 if log_q > 0 else log_q
+                    values[j] = focal_class(
+                        y[at + j] * keep + spread, a[at + j], log_q, -maths.expm1_negative(log_q), alpha, gamma,
+                        &slopes[j])
+                else:
+                    q = low if given[j] < low else given[j]
+                    q = high if q > high else q
+                    values[j] = focal_class(
+                        y[at + j] * keep + spread, q, maths.log(q), <real>1 - q, alpha, gamma, &slopes[j])
+                    # Outside the clip the value is constant, and so its slope is 0.
+                    slopes[j] = slopes[j] if q == given[j] else <real>0
+            for i in range(taken):
+                w = weight_of(weight, row + i)
+                total += w * sums.sum_of(values + i * width, width) if w != 0 else 0
+                of_rows[i] += sums.sum_of(slopes + i * width, width)
+                if d != NULL:
+                    at = first + i * units + start
+                    for j in range(width):
+                        d[at + j] = slopes[i * width + j]
+            start += width
+        for i in range(taken if d != NULL else 0):
+            w, at = weight_of(weight, row + i), first + i * units
+            factor = <real>(scale * w)
+            for j in range(at, at + units):
+                if fused:
+                    d[j] = factor * maths.multiply_add(-of_rows[i], a[j], d[j])
+                else:
+                    q = a[j] * norms[i]
+                    d[j] = factor * norms[i] * ((d[j] / q if d[j] != 0 else <real>0) - of_rows[i])
+            if w == 0:
+                clear(d + at, units)
+        row += taken
+    return total
+
+
 cdef double categorical_focal_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    """p: label smoothing, alpha, gamma."""
-    cdef real values[elements.CHUNK]
-    cdef real slopes[elements.CHUNK]
-    cdef Py_ssize_t row, j, m, start
-    cdef double total = 0, w
-    cdef real q, kept, norm, factor, slope, sum_of_slopes
-    cdef real keep = <real>(1 - p[0]), spread = <real>(p[0] / units) if units else 0
-    cdef real alpha = <real>p[1], gamma = <real>p[2], low = <real>EPSILON, high = <real>(1 - EPSILON)
-    for row in range(rows):
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
-        else:
-            norm = <real>1 / sums.sum_of(a, units)
-            start, sum_of_slopes = 0, 0
-            while start < units:
-                m = min(units - start, <Py_ssize_t>elements.CHUNK)
-                for j in range(m):
-                    q = a[start + j] * norm
-                    kept = low if q < low else q
-                    kept = high if kept > high else kept
-                    values[j] = focal_class(
-                        y[start + j] * keep + spread, kept, maths.log(kept), <real>1 - kept, alpha, gamma, &slope)
-                    # Outside the clip the value is constant, and so its slope is 0.
-                    slopes[j] = slope if kept == q else 0
-                    if d != NULL:
-                        d[start + j] = slopes[j] / kept
-                total += w * sums.sum_of(values, m)
-                sum_of_slopes += sums.sum_of(slopes, m)
-                start += m
-            if d != NULL:
-                factor = <real>(scale * w) * norm
-                for j in range(units):
-                    d[j] = factor * (d[j] - sum_of_slopes)
-        a = a + units
-        y = y + units
-        d = d + units if d != NULL else NULL
-    return total
+    return focal_rows(False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double softmax_categorical_focal_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    """p: label smoothing, alpha, gamma."""
-    cdef real values[elements.CHUNK]
-    cdef real slopes[elements.CHUNK]
-    cdef real logs[sums.LANES]
-    cdef Py_ssize_t first = 0, taken, row, at, i, j, m, start
-    cdef double total = 0, w
-    cdef real log_q, factor, sum_of_slopes
-    cdef real keep = <real>(1 - p[0]), spread = <real>(p[0] / units) if units else 0
-    cdef real alpha = <real>p[1], gamma = <real>p[2], edge = <real>-3e38    # an infinite logit times 0 must not be NaN
-    while first < rows:
-        at = first * units
-        taken = sums.softmax_rows_with_logs(z + at, a + at, logs, rows - first, units)
-        for row in range(first, first + taken):
-            at = row * units
-            w = weight_of(weight, row)
-            if w == 0:
-                clear(d + at if d != NULL else NULL, units)
-                continue
-            start, sum_of_slopes, factor = 0, 0, <real>(scale * w)
-            while start < units:
-                m = min(units - start, <Py_ssize_t>elements.CHUNK)
-                for j in range(m):
-                    i = at + start + j
-                    log_q = z[i] - logs[row - first]
-                    log_q = edge if log_q < edge else (<real>0 if log_q > 0 else log_q)
-                    values[j] = focal_class(
-                        y[i] * keep + spread, a[i], log_q, -maths.expm1_negative(log_q), alpha, gamma, &slopes[j])
-                total += w * sums.sum_of(values, m)
-                sum_of_slopes += sums.sum_of(slopes, m)
-                if d != NULL:
-                    for j in range(m):
-                        d[at + start + j] = factor * slopes[j]
-                start += m
-            if d != NULL:
-                for i in range(at, at + units):
-                    d[i] = maths.multiply_add(-factor * sum_of_slopes, a[i], d[i])
-        first += taken
-    return total
+    return focal_rows(True, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double overlap_rows(
