@@ -85,6 +85,13 @@ def test_a_weight_of_0_makes_0_of_any_value() -> None:
     bad[0] = np.nan
     assert losses.MeanSquaredError()(Y, bad, [0, 1]) == 0.25
     assert np.isnan(losses.MeanSquaredError()(Y, bad))
+    bad[0] = np.inf
+    assert losses.MeanSquaredError()(Y, bad, [[0], [1]]) == 0.25
+
+
+def test_weights_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match=r"sample_weight of shape \(3,\) does not go with values of shape \(2,\)"):
+        losses.MeanSquaredError()(Y, OUTPUT, [1, 2, 3])
 
 
 def test_one_axis_is_one_row_and_columns_find_their_rows() -> None:
