@@ -31,6 +31,7 @@ KERNELS = [
     "activations_rows",
     "gemm",
     "losses",
+    "losses_by_row",
     "maths",
     "matrices",
     "noise",

@@ -29,6 +29,7 @@ for _name in (
     "activations_rows",
     "gemm",
     "losses",
+    "losses_by_row",
     "matrices",
     "noise",
     "optimizers",
