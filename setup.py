@@ -21,11 +21,11 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # Compiled once.
 COMMON = {
-    "fastnn.kernels": ["cpu", "kernel", "team"],
+    "fastnn.kernels": ["cpu", "kernel", "tally", "team"],
     "fastnn.engine": ["arena", "network", "ops", "random"],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
-KERNELS = ["activations", "gemm", "losses", "maths", "noise", "optimizers"]
+KERNELS = ["activations", "gemm", "losses", "maths", "metrics", "noise", "optimizers"]
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if X86_64:
     INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]
