@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,10 @@ class SparseTopKCategoricalAccuracy(MeanMetric):
 
     def __post_init__(self) -> None:
         check_count(f"{type(self).__name__}: k", self.k)
-        self.kernel = kernels.sorted_top_k_accuracy if self.from_sorted_ids else kernels.sparse_top_k_categorical_accuracy
+
+    @property
+    def kernel(self) -> Any:
+        return kernels.sorted_top_k_accuracy if self.from_sorted_ids else kernels.sparse_top_k_categorical_accuracy
 
     def numbers(self) -> tuple[float, ...]:
         return (float(self.k),)
