@@ -25,7 +25,7 @@ COMMON = {
     "fastnn.engine": ["arena", "network", "ops", "random"],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
-KERNELS = ["activations", "gemm", "losses", "maths", "metrics", "noise", "optimizers"]
+KERNELS = ["activations", "gemm", "losses", "losses_by_row", "maths", "metrics", "noise", "optimizers"]
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if X86_64:
     INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]

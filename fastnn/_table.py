@@ -54,7 +54,7 @@ class Table(Generic[T]):
         if isinstance(identifier, type) and issubclass(identifier, self.base):
             return identifier()
         raise TypeError(
-            f"{self.family} must be a name or a {self.base.__module__} object, got {identifier!r}; "
+            f"{self.family} must be a name or a {self.base.__module__.removesuffix('.base')} object, got {identifier!r}; "
             f"known names: {', '.join(sorted(self.units))}"
         )
 

@@ -286,7 +286,7 @@ COMPILE = [
     ({"optimizer": "adma"}, ValueError, r"unknown optimizer 'adma'; known: adam, adamw, rmsprop, sgd"),
     ({"optimizer": None}, TypeError, r"optimizer must be a name or a fastnn.optimizers object, got None"),
     ({"optimizer": 0.01}, TypeError, r"optimizer must be a name"),
-    ({"loss": "mean_square"}, ValueError, r"unknown loss 'mean_square'; known: binary_crossentropy, categorical"),
+    ({"loss": "mean_square"}, ValueError, r"unknown loss 'mean_square'; known: binary_crossentropy, binary_focal"),
     ({"loss": None}, ValueError, r"a loss is needed to train; name one"),
     ({"loss": ["mse"]}, TypeError, r"loss must be a name or a fastnn.losses object"),
     ({"metrics": ["auc"]}, ValueError, r"unknown metric 'auc'; known: binary_accuracy, .*sparse_categorical_accuracy"),

@@ -25,10 +25,11 @@ if isa not in cpu.supported():
 _activations = import_module(f"fastnn.kernels._{isa}.activations")
 _gemm = import_module(f"fastnn.kernels._{isa}.gemm")
 _losses = import_module(f"fastnn.kernels._{isa}.losses")
+_losses_by_row = import_module(f"fastnn.kernels._{isa}.losses_by_row")
 maths = import_module(f"fastnn.kernels._{isa}.maths")  # kept apart: two of its names are activations' too
 _metrics = import_module(f"fastnn.kernels._{isa}.metrics")
 _noise = import_module(f"fastnn.kernels._{isa}.noise")
 _optimizers = import_module(f"fastnn.kernels._{isa}.optimizers")
 
-for _module in (_activations, _gemm, _losses, _metrics, _noise, _optimizers):
+for _module in (_activations, _gemm, _losses, _losses_by_row, _metrics, _noise, _optimizers):
     globals().update({k: v for k, v in vars(_module).items() if not k.startswith("_")})

@@ -13,12 +13,9 @@ p       the metric's own numbers, as many as it has
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.kernel cimport LossKernel
+from fastnn.kernels.rows cimport class_of, weight_of
 from fastnn.kernels.tally cimport TallyKernel
 from fastnn.kernels.types cimport real
-
-
-cdef inline double weight_of(const real* weight, Py_ssize_t row) noexcept nogil:
-    return 1.0 if weight == NULL else weight[row]
 
 
 cdef inline Py_ssize_t argmax(const real* a, Py_ssize_t n) noexcept nogil:
@@ -35,14 +32,6 @@ cdef inline Py_ssize_t argmax(const real* a, Py_ssize_t n) noexcept nogil:
     for j in range(n):
         first = min(first, <int>(j if a[j] == top else n))
     return first
-
-
-cdef inline Py_ssize_t class_of(real label, Py_ssize_t classes) noexcept nogil:
-    """The class that a label names, or -1."""
-    if not (label >= 0 and label < classes):
-        return -1
-    cdef Py_ssize_t number = <Py_ssize_t>label
-    return number if number == label else -1
 
 
 # Mean metrics.

@@ -10,7 +10,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.losses import Loss
+from fastnn.kernels.kernel import LossKernel
+from fastnn.losses import (
+    Loss,
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
 from fastnn.metrics.accuracy import (
     Accuracy,
     BinaryAccuracy,
@@ -30,9 +49,27 @@ from fastnn.metrics.functions import (
     sparse_top_k_categorical_accuracy,
     top_k_categorical_accuracy,
 )
-from fastnn.metrics.probabilistic import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from fastnn.metrics.probabilistic import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    Hinge,
+    KLDivergence,
+    Poisson,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
 from fastnn.metrics.reduction import Mean, MeanMetricWrapper, Sum
-from fastnn.metrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score, RootMeanSquaredError
+from fastnn.metrics.regression import (
+    CosineSimilarity,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    R2Score,
+    RootMeanSquaredError,
+)
 from fastnn.metrics.thresholds import (
     FalseNegatives,
     FalsePositives,
@@ -55,22 +92,30 @@ __all__ = [
     "BinaryIoU",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
+    "CategoricalHinge",
     "ConfusionMatrix",
+    "CosineSimilarity",
     "F1Score",
     "FBetaScore",
     "FalseNegatives",
     "FalsePositives",
+    "Hinge",
     "IoU",
+    "KLDivergence",
+    "LogCoshError",
     "LossMetric",
     "Mean",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanIoU",
     "MeanMetric",
     "MeanMetricWrapper",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
     "Metric",
     "OneHotIoU",
     "OneHotMeanIoU",
+    "Poisson",
     "Precision",
     "PrecisionAtRecall",
     "R2Score",
@@ -82,31 +127,52 @@ __all__ = [
     "SparseCategoricalCrossentropy",
     "SparseTopKCategoricalAccuracy",
     "SpecificityAtSensitivity",
+    "SquaredHinge",
     "Sum",
     "TallyMetric",
     "TopKCategoricalAccuracy",
     "TrueNegatives",
     "TruePositives",
     "binary_accuracy",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
     "categorical_accuracy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
     "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
     "resolve",
     "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
     "sparse_top_k_categorical_accuracy",
+    "squared_hinge",
     "top_k_categorical_accuracy",
 ]
 
 
 def get(identifier: Any) -> Metric:
-    """A metric from its name, class, instance or configuration, or from a function of (y_true, y_pred).
+    """A metric from its name, class, instance or configuration, a loss, or a function of (y_true, y_pred).
 
     ValueError for an unknown name, TypeError for what is none of these.
     """
     if isinstance(identifier, dict):
         return METRICS.from_config(identifier)
-    if callable(identifier) and not isinstance(identifier, (Metric, type)):
-        return MeanMetricWrapper(identifier)
-    return METRICS.get(identifier)
+    if isinstance(identifier, (str, type, Metric)) or not callable(identifier):
+        return METRICS.get(identifier)
+    loss = identifier if isinstance(identifier, Loss) else getattr(identifier, "loss", None)
+    loss = loss() if isinstance(loss, type) else loss
+    if isinstance(loss, Loss) and isinstance(loss.kernel, LossKernel) and not loss.kernel.whole:
+        return LossMetric(loss)
+    return MeanMetricWrapper(identifier)
 
 
 def resolve(identifier: Any, targets: int, units: int, loss: Loss | None = None) -> tuple[str, Metric]:

@@ -132,9 +132,13 @@ class MeanMetric(Metric):
 
 
 class LossMetric(MeanMetric):
-    """The mean over the rows of a loss's value. The loss is an attribute of the class, or made of its fields."""
+    """The mean over the rows of a loss's value. Those in the table name their loss, or make it of their fields."""
 
     loss: Loss
+
+    def __init__(self, loss: Loss, name: str | None = None) -> None:
+        super().__init__(name or loss.name)
+        self.loss = loss
 
     @property
     def kernel(self) -> Any:
@@ -146,6 +150,9 @@ class LossMetric(MeanMetric):
 
     def numbers(self) -> tuple[float, ...]:
         return self.loss.numbers()
+
+    def columns(self, units: int) -> tuple[int, ...]:
+        return (self.loss.targets(units),)
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         return self.loss.reference(y, output)

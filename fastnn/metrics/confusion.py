@@ -23,7 +23,7 @@ def classes_read(how: int, values: DoubleArray, threshold: float) -> DoubleArray
         return (values > threshold).astype(float)
     if how == AT_LEAST:
         return (values >= threshold).astype(float)
-    return np.trunc(values)
+    return np.asarray(np.trunc(values))
 
 
 class ConfusionTally(TallyMetric):
@@ -79,7 +79,7 @@ class ConfusionMatrix(ConfusionTally):
 
 
 class IoUMetric(ConfusionTally):
-    """The mean, over classes that occur, of intersection / union of the elements that are of it and are taken for it."""
+    """The mean over classes that occur: the weight of what is and was taken for the class / is or was taken for it."""
 
     num_classes: int
     target_class_ids: Sequence[int]

@@ -10,7 +10,7 @@ from fastnn.typing import ArrayLike, DoubleArray
 
 def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> DoubleArray:
     """1 where (y_pred > threshold) == y_true, else 0, of each element."""
-    return np.equal(np.asarray(y_pred) > threshold, y_true).astype(float)
+    return np.asarray(np.equal(np.asarray(y_pred) > threshold, y_true), float)
 
 
 def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:
@@ -20,7 +20,7 @@ def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:
 
 def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:
     """1 where the largest y_pred stands at place y_true, else 0; y_true (rows,), y_pred (rows, classes)."""
-    return np.equal(np.asarray(y_pred).argmax(axis=-1), np.reshape(y_true, -1)).astype(float)
+    return np.asarray(np.equal(np.asarray(y_pred).argmax(axis=-1), np.reshape(y_true, -1)), float)
 
 
 def top_k_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike, k: int = 5) -> DoubleArray:

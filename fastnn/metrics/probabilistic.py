@@ -1,4 +1,4 @@
-"""The losses of classification, as metrics: the mean over the rows, probabilities kept 1e-7 from 0 and 1."""
+"""The losses of classes and of distributions, as metrics: the mean over the rows of the loss of the same name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from fastnn.metrics.base import METRICS, LossMetric
 @METRICS.add("binary_crossentropy", "bce", "BCE")
 @dataclass
 class BinaryCrossentropy(LossMetric):
-    """The loss of this name. from_logits: the output is before its sigmoid. label_smoothing: 0 to 1."""
+    """mean over units of -(t log q + (1 - t) log(1 - q)), t and q as in the loss.
+
+    from_logits: the output is before its sigmoid. label_smoothing: 0 to 1.
+    """
 
     name: str = "binary_crossentropy"
     from_logits: bool = False
@@ -24,7 +27,10 @@ class BinaryCrossentropy(LossMetric):
 @METRICS.add("categorical_crossentropy")
 @dataclass
 class CategoricalCrossentropy(LossMetric):
-    """The loss of this name. from_logits: the output is before its softmax. label_smoothing: 0 to 1."""
+    """-sum over classes of t log q, t and q as in the loss.
+
+    from_logits: the output is before its softmax. label_smoothing: 0 to 1.
+    """
 
     name: str = "categorical_crossentropy"
     from_logits: bool = False
@@ -38,7 +44,7 @@ class CategoricalCrossentropy(LossMetric):
 @METRICS.add("sparse_categorical_crossentropy")
 @dataclass
 class SparseCategoricalCrossentropy(LossMetric):
-    """The loss of this name. from_logits: the output is before its softmax."""
+    """-log q[y], y (rows, 1) class numbers. from_logits: the output is before its softmax."""
 
     name: str = "sparse_categorical_crossentropy"
     from_logits: bool = False
@@ -46,3 +52,50 @@ class SparseCategoricalCrossentropy(LossMetric):
 
     def __post_init__(self) -> None:
         self.loss = losses.SparseCategoricalCrossentropy(from_logits=self.from_logits)
+
+
+@METRICS.add("kl_divergence")
+@dataclass
+class KLDivergence(LossMetric):
+    """sum over classes of y log(y / output), both kept from 1e-7 to 1."""
+
+    name: str = "kl_divergence"
+    loss = losses.KLDivergence()
+    by_row = True
+
+
+@METRICS.add("poisson")
+@dataclass
+class Poisson(LossMetric):
+    """mean over units of output - y log(output + 1e-7)."""
+
+    name: str = "poisson"
+    loss = losses.Poisson()
+
+
+@METRICS.add("hinge")
+@dataclass
+class Hinge(LossMetric):
+    """mean over units of max(1 - y output, 0), y -1 or 1; a 0 counts as -1."""
+
+    name: str = "hinge"
+    loss = losses.Hinge()
+
+
+@METRICS.add("squared_hinge")
+@dataclass
+class SquaredHinge(LossMetric):
+    """mean over units of max(1 - y output, 0)^2, y -1 or 1; a 0 counts as -1."""
+
+    name: str = "squared_hinge"
+    loss = losses.SquaredHinge()
+
+
+@METRICS.add("categorical_hinge")
+@dataclass
+class CategoricalHinge(LossMetric):
+    """max(1 + largest (1 - y) output - sum of y output, 0), y one-hot."""
+
+    name: str = "categorical_hinge"
+    loss = losses.CategoricalHinge()
+    by_row = True

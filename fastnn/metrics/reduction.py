@@ -17,7 +17,7 @@ def _of_each_row(
     """(weight * value, weight) of each row; what a row has beyond its first axis is reduced."""
     found = np.asarray(values, float)
     if weight is None:
-        w = np.ones(found.shape[:1])
+        w = np.ones(len(found) if found.ndim else ())
     else:
         w = np.asarray(weight, float)
         if w.ndim == found.ndim + 1 and w.shape[-1] == 1:

@@ -43,6 +43,46 @@ class MeanAbsoluteError(LossMetric):
     loss = losses.MeanAbsoluteError()
 
 
+@METRICS.add("mean_absolute_percentage_error", "mape", "MAPE")
+@dataclass
+class MeanAbsolutePercentageError(LossMetric):
+    """100 times the mean over units of |output - y| / max(|y|, 1e-7)."""
+
+    name: str = "mean_absolute_percentage_error"
+    loss = losses.MeanAbsolutePercentageError()
+
+
+@METRICS.add("mean_squared_logarithmic_error", "msle", "MSLE")
+@dataclass
+class MeanSquaredLogarithmicError(LossMetric):
+    """mean over units of (log(1 + output) - log(1 + y))^2, both kept at least 1e-7."""
+
+    name: str = "mean_squared_logarithmic_error"
+    loss = losses.MeanSquaredLogarithmicError()
+
+
+@METRICS.add("log_cosh_error", "logcosh")
+@dataclass
+class LogCoshError(LossMetric):
+    """mean over units of log(cosh(output - y))."""
+
+    name: str = "logcosh"
+    loss = losses.LogCosh()
+
+
+@METRICS.add("cosine_similarity")
+@dataclass
+class CosineSimilarity(LossMetric):
+    """y.output / (|y| |output|), from -1 to 1 (the same direction); the loss of this name with the other sign."""
+
+    name: str = "cosine_similarity"
+    loss = losses.CosineSimilarity()
+    by_row = True
+
+    def result_of(self, total: float, weight: float) -> float:
+        return -super().result_of(total, weight)
+
+
 @METRICS.add("r2_score")
 @dataclass
 class R2Score(TallyMetric):

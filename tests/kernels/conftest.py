@@ -15,11 +15,14 @@ from fastnn.regularizers import REGULARIZERS
 from support.guarded import DTYPES, Guard, guards
 from support.units import label, units, ways
 
-WAYS = [way for loss in units(LOSSES) for way in ways(loss)]
+EVERY_WAY = [way for loss in units(LOSSES) for way in ways(loss)]
+WAYS = [way for way in EVERY_WAY if not way.kernel.whole]
 FAMILIES = {
     "activation": units(ACTIVATIONS),
     "loss": units(LOSSES),
     "way": WAYS,
+    "every_way": EVERY_WAY,
+    "whole_way": [way for way in EVERY_WAY if way.kernel.whole],
     "logit_way": [way for way in WAYS if way.logits],
     "probability_way": [way for way in WAYS if not way.logits and way.loss.fused],
     "label_way": [way for way in WAYS if way.kernel.labels],

@@ -22,7 +22,7 @@ from support.units import Way, outputs_for, targets_for
 
 SETS = kernels.cpu.supported()
 OTHER_SETS = [isa for isa in SETS if isa != kernels.isa]
-MODULES = ["activations", "gemm", "losses", "maths", "noise", "optimizers"]
+MODULES = ["activations", "gemm", "losses", "losses_by_row", "maths", "noise", "optimizers"]
 
 
 def python(code: str, isa: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -67,11 +67,13 @@ def test_activations_agree(activation: Activation, other: Any, dtype: str, rng: 
     close(there.backward(z, a, d, numbers), here.backward(z, a, d, numbers), tolerance(dtype), tolerance(dtype) / 16)
 
 
-def test_losses_agree(way: Way, other: Any, dtype: str, rng: np.random.Generator) -> None:
-    z = rng.normal(size=(7, 53))
+def test_losses_agree(every_way: Way, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    way = every_way
+    z = rng.normal(size=(7, 54))
     z = (z if way.logits else outputs_for(way.loss, z)).astype(dtype)
-    y, weight = targets_for(way.loss, 7, 53, rng).astype(dtype), rng.random(7).astype(dtype)
-    both = (way.kernel, getattr(other["losses"], way.kernel.name))
+    y, weight = targets_for(way.loss, 7, 54, rng).astype(dtype), rng.random(7).astype(dtype)
+    module = next(other[name] for name in ("losses", "losses_by_row") if hasattr(other[name], way.kernel.name))
+    both = (way.kernel, getattr(module, way.kernel.name))
     here, there = (kernel(y, z, way.loss.numbers(), weight=weight) for kernel in both)
     for one, another in zip(here, there, strict=True):
         close(another, one, tolerance(dtype), tolerance(dtype))

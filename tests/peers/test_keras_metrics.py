@@ -92,7 +92,10 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("CategoricalCrossentropy", {"from_logits": True}, hot_logits),
     ("SparseCategoricalCrossentropy", {}, labels),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, label_logits),
-    *(("R2Score", {"class_aggregation": how}, numbers) for how in ("uniform_average", "variance_weighted_average", None)),
+    *(
+        ("R2Score", {"class_aggregation": how}, numbers)
+        for how in ("uniform_average", "variance_weighted_average", None)
+    ),
     ("R2Score", {"num_regressors": 1}, numbers),
     ("R2Score", {"num_regressors": 1000}, numbers),
     *(
@@ -104,7 +107,12 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
         (name, given, kind)
         for name in ("Precision", "Recall")
         for kind in (bits, hot)
-        for given in ({"class_id": 0}, {"top_k": 1}, {"top_k": 2, "class_id": 0}, {"top_k": 1, "thresholds": [0.2, 0.6]})
+        for given in (
+            {"class_id": 0},
+            {"top_k": 1},
+            {"top_k": 2, "class_id": 0},
+            {"top_k": 1, "thresholds": [0.2, 0.6]},
+        )
     ),
     ("SensitivityAtSpecificity", {"specificity": 0.4}, bits),
     ("SpecificityAtSensitivity", {"sensitivity": 0.4, "num_thresholds": 11}, bits),
@@ -122,7 +130,11 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("Recall", {"thresholds": [0.75]}, soft),
     ("AUC", {"from_logits": True}, logits),
     ("AUC", {"curve": "PR", "from_logits": True, "multi_label": True}, logits),
-    *((name, {"average": how}, hot) for name in ("F1Score", "FBetaScore") for how in (None, "micro", "macro", "weighted")),
+    *(
+        (name, {"average": how}, hot)
+        for name in ("F1Score", "FBetaScore")
+        for how in (None, "micro", "macro", "weighted")
+    ),
     ("F1Score", {"threshold": 0.5}, bits),
     ("FBetaScore", {"threshold": 0.25, "beta": 2.0, "average": "weighted"}, soft),
     ("IoU", {"num_classes": 4, "target_class_ids": [0, 2]}, ids),
@@ -233,8 +245,18 @@ def test_rows_without_a_second_axis(name: str) -> None:
 def test_reductions(name: str) -> None:
     rng = np.random.default_rng(1)
     values, columns = rng.normal(size=(6, 4)), rng.normal(size=6)
-    for given in [(values,), (columns,), (3.0,), (values, columns**2), (columns, values[:, 0] ** 2), (values, values**2),
-                  (values, 2.0), (columns, (columns**2)[:, None]), (values[:, :1], columns**2), (columns, 0.0)]:
+    for given in [
+        (values,),
+        (columns,),
+        (3.0,),
+        (values, columns**2),
+        (columns, values[:, 0] ** 2),
+        (values, values**2),
+        (values, 2.0),
+        (columns, (columns**2)[:, None]),
+        (values[:, :1], columns**2),
+        (columns, 0.0),
+    ]:
         ours, theirs = getattr(metrics, name)(), getattr(keras.metrics, name)()
         for _ in range(2):
             ours.update_state(*given)

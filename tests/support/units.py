@@ -24,10 +24,16 @@ from fastnn.initializers import (
 from fastnn.losses import (
     LOSSES,
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
+    GaussianNLL,
     Huber,
     Loss,
+    Pinball,
     SparseCategoricalCrossentropy,
+    Tversky,
 )
 from fastnn.metrics import METRICS, BinaryAccuracy, Metric
 from fastnn.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop
@@ -51,6 +57,18 @@ OTHERS: dict[Any, list[Any]] = {
         CategoricalCrossentropy(from_logits=True),
         CategoricalCrossentropy(from_logits=True, label_smoothing=0.2),
         SparseCategoricalCrossentropy(from_logits=True),
+        SparseCategoricalCrossentropy(ignore_class=1),
+        SparseCategoricalCrossentropy(from_logits=True, ignore_class=0),
+        BinaryFocalCrossentropy(apply_class_balancing=True, alpha=0.4, gamma=1.5, label_smoothing=0.2),
+        BinaryFocalCrossentropy(from_logits=True, gamma=0.0),
+        BinaryFocalCrossentropy(apply_class_balancing=True, from_logits=True, gamma=0.5, label_smoothing=0.2),
+        CategoricalFocalCrossentropy(alpha=0.4, gamma=1.5, label_smoothing=0.2),
+        CategoricalFocalCrossentropy(from_logits=True, alpha=0.8, gamma=0.0),
+        CategoricalFocalCrossentropy(from_logits=True, gamma=0.5, label_smoothing=0.2),
+        CategoricalGeneralizedCrossEntropy(0.7),
+        Pinball(0.9),
+        GaussianNLL(epsilon=0.1),
+        Tversky(alpha=0.3, beta=0.9),
     ],
     METRICS: [BinaryAccuracy(0.25)],
     OPTIMIZERS: [
@@ -80,7 +98,7 @@ def units(table: Any) -> list[Any]:
 def label(unit: Any) -> str:
     """A unit's configuration as the name of a test: what differs from the default."""
     if dataclasses.is_dataclass(unit):
-        fields = [(f.name, getattr(unit, f.name), f.default) for f in dataclasses.fields(unit)]
+        fields = [(f.name, getattr(unit, f.name), f.default) for f in dataclasses.fields(unit) if not f.kw_only]
         return "-".join([unit.table_name, *(f"{name}={value}" for name, value, default in fields if value != default)])
     return unit.title if isinstance(unit, Way) else str(unit)
 
@@ -118,12 +136,48 @@ OUTPUTS = {
     "binary_crossentropy": "share",
     "categorical_crossentropy": "positive",
     "sparse_categorical_crossentropy": "positive",
+    "binary_focal_crossentropy": "share",
+    "categorical_focal_crossentropy": "positive",
+    "categorical_generalized_cross_entropy": "positive",
+    "kl_divergence": "share",
+    "mean_squared_logarithmic_error": "positive",
+    "poisson": "positive",
+    "dice": "share",
+    "tversky": "share",
 }
 TARGETS = {
     "binary_crossentropy": "share",
     "binary_accuracy": "bit",
     "categorical_crossentropy": "distribution",
     "categorical_accuracy": "one-hot",
+    "binary_focal_crossentropy": "share",
+    "categorical_focal_crossentropy": "distribution",
+    "kl_divergence": "distribution",
+    "mean_absolute_percentage_error": "far from 0",
+    "mean_squared_logarithmic_error": "positive",
+    "poisson": "positive",
+    "hinge": "sign",
+    "squared_hinge": "sign",
+    "categorical_hinge": "one-hot",
+    "gaussian_nll": "any",
+    "dice": "share",
+    "tversky": "share",
+}
+
+
+# The activation before each loss, where a network usually has one.
+OUTPUT_OF = {
+    "binary_crossentropy": "sigmoid",
+    "binary_focal_crossentropy": "sigmoid",
+    "categorical_crossentropy": "softmax",
+    "categorical_focal_crossentropy": "softmax",
+    "sparse_categorical_crossentropy": "softmax",
+    "categorical_generalized_cross_entropy": "softmax",
+    "kl_divergence": "softmax",
+    "mean_squared_logarithmic_error": "softplus",
+    "poisson": "softplus",
+    "dice": "sigmoid",
+    "tversky": "sigmoid",
 }
 
 
@@ -137,15 +191,21 @@ def outputs_for(loss: Loss | Metric, z: np.ndarray) -> np.ndarray:
 
 
 def targets_for(loss: Loss | Metric, rows: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Targets that the loss takes: (rows, count), or (rows,) class numbers."""
+    """Targets that the loss takes with `count` outputs: (rows, targets), or (rows,) class numbers."""
     if loss.kernel.labels:
         return rng.integers(0, max(1, count), rows).astype(float)
-    kind = TARGETS.get(loss.table_name, "number")
+    kind, count = TARGETS.get(loss.table_name, "number"), loss.kernel.targets(count)
+    if kind == "sign":
+        return rng.integers(-1, 2, (rows, count)).astype(float)
+    if kind == "far from 0":
+        return rng.choice([-1, 1], (rows, count)) * rng.uniform(0.5, 3.0, (rows, count))
+    if kind == "positive":
+        return rng.exponential(1.0, (rows, count)).round(1)
     if kind == "bit":
         return rng.integers(0, 2, (rows, count)).astype(float)
     if kind == "share":
         return np.where(rng.random((rows, count)) < 0.7, rng.integers(0, 2, (rows, count)), rng.random((rows, count)))
-    if kind == "number":
+    if kind in ("number", "any"):
         return rng.normal(size=(rows, count))
     hot = np.eye(max(1, count))[rng.integers(0, max(1, count), rows)]
     if kind == "one-hot":
