@@ -151,7 +151,7 @@ cdef double NOT_AMONG_TOP = -1e10           # the output that Keras gives to a c
 
 
 cdef inline Py_ssize_t place_of_kth(const real* a, Py_ssize_t k, Py_ssize_t n) noexcept nogil:
-    """Place of the k-th largest, the earlier of equals being the larger; of the smallest if n < k; -1 if all are NaN."""
+    """Place of the k-th largest, the earlier of equals first; of the smallest if n < k; -1 if all are NaN."""
     cdef Py_ssize_t j, best, last = -1
     while k > 0:
         best = -1
@@ -216,7 +216,8 @@ cdef void threshold_counts_update(
 
 
 cdef enum Reading:
-    NUMBER, LARGEST, ABOVE, AT_LEAST        # how a class is read: a number, the largest's place, the side of a threshold
+    # How a class is read: a number, the place of the largest, the side of a threshold.
+    NUMBER, LARGEST, ABOVE, AT_LEAST
 
 
 cdef inline Py_ssize_t class_read(

@@ -58,6 +58,10 @@ class AUC(ThresholdMetric):
         """Whether the state keeps the columns apart."""
         return self.multi_label or self.label_weights is not None
 
+    @property
+    def width(self) -> int:
+        return self.num_labels or (len(self.label_weights) if self.label_weights else 1)
+
     def cuts(self) -> tuple[float, ...]:
         """The thresholds between the first, that all outputs are above, and the last, that none is."""
         if self.thresholds is not None:
@@ -66,9 +70,8 @@ class AUC(ThresholdMetric):
 
     def check(self, targets: int, units: int, whose: str = "y") -> None:
         super().check(targets, units, whose)
-        wanted = self.num_labels or (len(self.label_weights) if self.label_weights is not None else units)
-        if wanted != units:
-            raise ValueError(f"metric {self.name!r} is for {wanted} output(s), but there are {units}")
+        if (self.num_labels or self.label_weights) and units != self.width:
+            raise ValueError(f"metric {self.name!r} is for {self.width} output(s), but there are {units}")
 
     def result_of(self, state: DoubleArray) -> float:
         passed = state.reshape(-1, 2, len(self.cuts()) + 1)

@@ -41,6 +41,10 @@ class Metric:
         """The numbers that a mean metric's kernel reads."""
         return ()
 
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
+        """In float64, each row's value: (rows,); or of a tally, the state that a batch leaves."""
+        raise TypeError(f"{type(self).__name__} has no reference")
+
     def columns(self, units: int) -> tuple[int, ...]:
         """How many columns y may have beside an output of `units` columns; () where any number goes."""
         return ()
@@ -86,7 +90,10 @@ class Metric:
         y = np.asarray(y_true, dtype)
         if y.size % max(rows, 1) or (y.ndim > 1 and len(y) != rows):
             raise ValueError(f"metric {self.name!r}: y_true of shape {y.shape} has not the {rows} row(s) of y_pred")
-        y = y.reshape(rows, -1) if rows else y.reshape(0, output.shape[1])
+        if rows:
+            y = y.reshape(rows, -1)
+        elif y.ndim != 2:
+            y = y.reshape(0, (self.columns(output.shape[1]) or output.shape[1:])[0])
         self.check(y.shape[1], output.shape[1])
         if sample_weight is None:
             return y, output, None
@@ -106,10 +113,6 @@ class MeanMetric(Metric):
 
     _total = 0.0
     _weight = 0.0
-
-    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
-        """Each row's value, in float64: (rows,)."""
-        raise TypeError(f"{type(self).__name__} has no reference")
 
     def result_of(self, total: float, weight: float) -> float:
         """The figure, of the sum of weight * value and the sum of weights."""
@@ -163,6 +166,11 @@ class TallyMetric(Metric):
 
     _state: DoubleArray | None = None
 
+    @property
+    def width(self) -> int:
+        """How many outputs there are, as far as the metric itself says."""
+        return 1
+
     def tally_numbers(self) -> tuple[float, ...]:
         """The metric's own numbers, as its kernel reads them."""
         raise TypeError(f"{type(self).__name__} has no tally_numbers")
@@ -176,7 +184,6 @@ class TallyMetric(Metric):
         raise TypeError(f"{type(self).__name__} has no result_of")
 
     def reference(self, y: DoubleArray, output: DoubleArray, weight: DoubleArray | None = None) -> DoubleArray:
-        """The state that one batch leaves, in float64."""
         raise TypeError(f"{type(self).__name__} has no reference")
 
     def columns(self, units: int) -> tuple[int, ...]:
@@ -195,7 +202,7 @@ class TallyMetric(Metric):
         self.kernel(y, output, self._state, self.tally_numbers(), weight=weight)
 
     def result(self) -> Any:
-        return self.result_of(np.zeros(self.state_size(1, 1)) if self._state is None else self._state)
+        return self.result_of(np.zeros(self.state_size(self.width, 1)) if self._state is None else self._state)
 
     def reset_state(self) -> None:
         self._state = None

@@ -18,7 +18,7 @@ NUMBER, LARGEST, ABOVE, AT_LEAST = range(4)  # how the kernel reads a class
 def classes_read(how: int, values: DoubleArray, threshold: float) -> DoubleArray:
     """The class of each element, or of each row: (rows, elements)."""
     if how == LARGEST:
-        return values.argmax(axis=-1)[:, None].astype(float)
+        return np.asarray(values.argmax(axis=-1)[:, None], float)
     if how == ABOVE:
         return (values > threshold).astype(float)
     if how == AT_LEAST:

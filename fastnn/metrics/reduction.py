@@ -86,7 +86,7 @@ class MeanMetricWrapper(Metric):
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, **kwargs: Any) -> None:
-        super().__init__(name or getattr(fn, "__name__", None))
+        super().__init__(name or getattr(fn, "name", None) or getattr(fn, "__name__", None))
         self.fn = fn
         self.kwargs = kwargs
         self.mean = Mean()

@@ -118,11 +118,13 @@ def check_choice(owner: Any) -> None:
 
 
 class CountMetric(ThresholdMetric):
-    """One of the four counts."""
+    """One of the four counts, at the user's thresholds."""
 
     thresholds: Thresholds
 
     def __post_init__(self) -> None:
+        if isinstance(self.thresholds, Iterable):
+            self.thresholds = tuple(self.thresholds)
         self.cuts()
 
     def cuts(self) -> tuple[float, ...]:
@@ -177,14 +179,12 @@ class FalseNegatives(CountMetric):
         return counts.false_negatives
 
 
-class ChoiceMetric(ThresholdMetric):
-    """A figure at thresholds, of one class or of the largest outputs of each row."""
-
-    thresholds: Thresholds
+class ChoiceMetric(CountMetric):
+    """A share at thresholds, of one class or of the largest outputs of each row."""
 
     def __post_init__(self) -> None:
         check_choice(self)
-        self.cuts()
+        super().__post_init__()
 
     def cuts(self) -> tuple[float, ...]:
         return shares(self, self.thresholds, 0.5 if self.top_k is None else NOT_AMONG_TOP)
@@ -243,7 +243,7 @@ class TradeOff(ThresholdMetric):
 
     def figure(self, counts: Counts) -> DoubleArray:
         held, wanted = self.pair(counts)
-        return np.where(held >= getattr(self, self.bound), wanted, 0.0).max(axis=-1, keepdims=True)
+        return np.asarray(np.where(held >= getattr(self, self.bound), wanted, 0.0).max(axis=-1, keepdims=True))
 
     def pair(self, counts: Counts) -> tuple[DoubleArray, DoubleArray]:
         """(the share that is held, the share that is wanted)."""
