@@ -53,8 +53,9 @@ class Table(Generic[T]):
             return self.find(identifier)()
         if isinstance(identifier, type) and issubclass(identifier, self.base):
             return identifier()
+        module = self.base.__module__.removesuffix(".base")
         raise TypeError(
-            f"{self.family} must be a name or a {self.base.__module__.removesuffix('.base')} object, got {identifier!r}; "
+            f"{self.family} must be a name or a {module} object, got {identifier!r}; "
             f"known names: {', '.join(sorted(self.units))}"
         )
 

@@ -38,7 +38,7 @@ cdef class LossKernel(Kernel):
     cdef LossKernel make(
         str name, types.loss32 rows32, types.loss64 rows64, bint labels=*, bint pairs=*, bint whole=*)
     cpdef Py_ssize_t targets(self, Py_ssize_t units) except -1
-    cdef _targets_of(self, y, z)
+    cdef _targets_of(self, y, z, Py_ssize_t rows, Py_ssize_t units)
 
 
 cdef class PenaltyKernel(Kernel):

@@ -187,11 +187,10 @@ cdef class LossKernel(Kernel):
             raise ValueError(f"{self.name} takes two outputs for each target, got {units} outputs")
         return 1 if self.labels else units // 2 if self.pairs else units
 
-    cdef _targets_of(self, y, z):
-        cdef Py_ssize_t rows, units
-        rows, units = _rows_units(z)
+    cdef _targets_of(self, y, z, Py_ssize_t rows, Py_ssize_t units):
+        cdef Py_ssize_t size = rows * self.targets(units)
         y = _input("y", y, z)
-        if y.size != rows * self.targets(units):
+        if y.size != size:
             raise ValueError(f"y has shape {y.shape}, which does not go with an output of shape {z.shape}")
         return y
 
@@ -206,7 +205,7 @@ cdef class LossKernel(Kernel):
         cdef Py_ssize_t rows, units
         z = _input("output", output)
         rows, units = _rows_units(z)
-        y = self._targets_of(y, z)
+        y = self._targets_of(y, z, rows, units)
         weight = None if weight is None else _input("weight", weight, z, (rows,))
         d = _output("out", out, z.shape, z.dtype)
         a = _output("activated", activated, z.shape, z.dtype)
@@ -229,7 +228,7 @@ cdef class LossKernel(Kernel):
         cdef Py_ssize_t rows, units, targets, row
         z = _input("output", output)
         rows, units = _rows_units(z)
-        y = self._targets_of(y, z)
+        y = self._targets_of(y, z, rows, units)
         targets = self.targets(units)
         activated, found = z.copy(), np.empty(rows, z.dtype)
         cdef char* at = <char*>address(z)

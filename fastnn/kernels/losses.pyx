@@ -17,8 +17,12 @@ cimport fastnn.kernels.elements as elements
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.kernel cimport LossKernel, PenaltyKernel
-from fastnn.kernels.rows cimport EPSILON, class_of, clear, weight_of
+from fastnn.kernels.rows cimport class_of, clear, weight_of
 from fastnn.kernels.types cimport real
+
+# Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon. A variable: clips by a constant
+# become branches, which are slower.
+cdef double EPSILON = 1e-7
 
 
 cdef inline void weigh(

@@ -3,13 +3,6 @@
 from fastnn.kernels.types cimport real
 
 
-cdef extern from *:
-    """
-    #define FASTNN_EPSILON 1e-7     /* Keras's: probabilities are kept this far from 0 and 1 before a logarithm */
-    """
-    const double EPSILON "FASTNN_EPSILON"
-
-
 cdef inline double weight_of(const real* weight, Py_ssize_t row) noexcept nogil:
     return 1.0 if weight == NULL else weight[row]
 

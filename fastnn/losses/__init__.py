@@ -1,8 +1,8 @@
 """Losses: how far the network's output is from the target, for each row.
 
 A row's value is the mean over its units (regression, binary) or the sum over its classes (categorical); the loss of a
-batch is the sum of weight * value over its rows, divided by the number of rows: Keras's "sum_over_batch_size". Each loss
-is a class, called with (y_true, y_pred, sample_weight), and a function of (y_true, y_pred) that gives the rows' values.
+batch is the sum of weight * value over its rows, divided by the number of rows: Keras's "sum_over_batch_size". Each is
+a class, called with (y_true, y_pred, sample_weight), and a function of (y_true, y_pred) that gives the rows' values.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn.losses.base import EPSILON as EPSILON
-from fastnn.losses.base import LOSSES, Loss, function_of
-from fastnn.losses.base import bad_targets as bad_targets
+from fastnn.losses.base import EPSILON, LOSSES, Loss, bad_targets, function_of
 from fastnn.losses.custom import Custom
 from fastnn.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
 from fastnn.losses.overlap import Dice, Tversky
@@ -37,6 +35,59 @@ from fastnn.losses.regression import (
     Pinball,
     Poisson,
 )
+
+__all__ = [
+    "EPSILON",
+    "LOSSES",
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Custom",
+    "Dice",
+    "GaussianNLL",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Pinball",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "Tversky",
+    "bad_targets",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
+    "categorical_hinge",
+    "cosine_similarity",
+    "dice",
+    "gaussian_nll",
+    "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "pinball",
+    "poisson",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
+    "tversky",
+]
 
 mean_squared_error = function_of(MeanSquaredError)
 mean_absolute_error = function_of(MeanAbsoluteError)

@@ -119,8 +119,7 @@ def paired(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Arr
         y = y.reshape(expected)
     if y.shape != expected:
         raise ValueError(
-            f"{type(loss).__name__} takes y_true of shape {expected} with y_pred of shape {output.shape}, "
-            f"got {y.shape}"
+            f"{type(loss).__name__} takes y_true of shape {expected} with y_pred of shape {output.shape}, got {y.shape}"
         )
     if loss.labels:
         rows = y.reshape(-1, 1)

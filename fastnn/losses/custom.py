@@ -103,8 +103,8 @@ class Custom(Loss):
             return slopes
         if one_value and output.size > MOST:
             raise ValueError(
-                f"loss {self.name!r} gives one value for {output.size} outputs, which is too many to find its slopes by "
-                f"differences (at most {MOST}); give Custom a gradient, or a function with a value for each row"
+                f"loss {self.name!r} gives one value for {output.size} outputs, which is too many to find its slopes "
+                f"by differences (at most {MOST}); give Custom a gradient, or a function with a value for each row"
             )
         y, output = y.astype(np.float64), output.astype(np.float64)
         slopes = np.empty_like(output)

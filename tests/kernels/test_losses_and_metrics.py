@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fastnn import kernels
 from fastnn.activations import ACTIVATIONS
 from fastnn.losses import Loss
 from support.guarded import SHAPES, Guard, close
@@ -255,3 +257,69 @@ def test_called_on_arrays(loss: Loss, rng: np.random.Generator) -> None:
     close(loss(y, z), values.mean(), 1e-12)
     close(loss(y, z, sample_weight=weight), (weight * values).mean(), 1e-12)
     close(loss(y.astype("f4"), z.astype("f4")), values.mean(), 1e-5)
+
+
+def test_values_are_those_of_rows_alone(way: Way, dtype: str, guard: Guard, rng: np.random.Generator) -> None:
+    for rows in (0, 1, 7, 40):
+        z, y = (array.astype(dtype) for array in drawn(way, rows, 5, rng))
+        numbers = way.loss.numbers()
+        found = way.kernel.values(guard(y), guard(z), numbers)
+        alone = [way.kernel(y[i : i + 1], z[i : i + 1], numbers)[0] for i in range(rows)]
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, np.array(alone, dtype))
+
+
+def row_by_row(way: Way, y: np.ndarray, z: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """The batch's value with one row of z after the other replaced by that of `moved`."""
+    batches = np.tile(z.astype(np.float64), (len(z), 1, 1))
+    batches[np.arange(len(z)), np.arange(len(z))] = moved
+    return np.array([way.reference(y, one) for one in batches])
+
+
+def test_whole_batch(whole_way: Way, dtype: str, guard: Guard, rng: np.random.Generator) -> None:
+    """(sum of weights) * the batch's one value; a weight multiplies it and takes no row out of it."""
+    way = whole_way
+    for rows, count in SHAPES:
+        z = guard(output_for(way, rng.normal(size=(rows, count))), dtype)
+        y = guard(targets_for(way.loss, rows, count, rng), dtype)
+        value = way.reference(y, z)
+        for weight in (None, rng.uniform(0.1, 2.0, rows), np.zeros(rows), np.arange(rows) % 2):
+            given = None if weight is None else guard(weight, dtype)
+            d = guard(np.full(z.shape, np.nan), dtype)
+            total, _, a = way.kernel(y, z, way.loss.numbers(), weight=given, scale=SCALE, out=d)
+            weights = rows if weight is None else float(given.sum(dtype=np.float64))
+            close(total, weights * value, 1e-5 if dtype == "float32" else 1e-12)
+            np.testing.assert_array_equal(a, z)
+
+            if count < 20:
+                slopes = SCALE * weights * gradient(partial(row_by_row, way, y, z), z.astype(np.float64))
+                close(d, slopes, 1e-4 if dtype == "float32" else 1e-6, 1e-6 if dtype == "float32" else 1e-8)
+
+
+def test_nan_makes_a_whole_batch_nan(whole_way: Way, dtype: str) -> None:
+    z, y = np.full((3, 4), 0.5, dtype), np.ones((3, 4), dtype)
+    for bad in (z, y):
+        bad[1, 2] = np.nan
+        assert np.isnan(whole_way.kernel(y, z, whole_way.loss.numbers())[0])
+        bad[1, 2] = 0.5
+
+
+def test_two_outputs_for_each_target(dtype: str) -> None:
+    """The door tells an odd number of outputs; k targets go with 2 k outputs."""
+    with pytest.raises(ValueError, match="gaussian_nll takes two outputs for each target, got 3 outputs"):
+        kernels.gaussian_nll(np.zeros((2, 1), dtype), np.zeros((2, 3), dtype), (1e-6,))
+    with pytest.raises(ValueError, match="y has shape"):
+        kernels.gaussian_nll(np.zeros((2, 4), dtype), np.zeros((2, 4), dtype), (1e-6,))
+    z = np.array([[1.0, -500.0], [1.0, 500.0], [1.0, -500.0], [1e10, 80.0]], dtype)
+    total, d, _ = kernels.gaussian_nll(np.array([[1.0], [9.0], [1.001], [0.0]], dtype), z, (1e-6,))
+    assert np.isfinite(total)
+    assert np.isfinite(d).all()
+
+
+def test_generalized_cross_entropy_of_0(dtype: str) -> None:
+    """The value is exact; the slope, infinite there, is a large number."""
+    total, d, _ = kernels.categorical_generalized_cross_entropy(
+        np.array([0.0], dtype), np.array([[0.0, 1.0]], dtype), (0.5,)
+    )
+    assert total == 2
+    close(d, np.array([[-1e15, 0]]), 1e-4)

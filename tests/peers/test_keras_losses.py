@@ -42,7 +42,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def arrays(name: str, arguments: dict[str, Any], shape: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def arrays(
+    name: str, arguments: dict[str, Any], shape: tuple[int, ...], seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """(y_true, y_pred) in float32, of a kind that the loss takes."""
     rng = np.random.default_rng(seed)
     output = rng.normal(size=shape)
