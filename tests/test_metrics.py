@@ -145,9 +145,10 @@ def fields(metric: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("metric", ALL, ids=label)
 def test_a_configuration_survives_json(metric: Any) -> None:
-    again = METRICS.from_config(json.loads(json.dumps(METRICS.config(metric))))
-    assert again == metric
-    assert metrics.get(METRICS.config(metric)) == metric
+    config = METRICS.config(metric)
+    for again in (METRICS.from_config(json.loads(json.dumps(config))), metrics.get(config)):
+        assert type(again) is type(metric)
+        assert METRICS.config(again) == config
 
 
 def test_float32_thresholds_are_of_the_output_s_type() -> None:

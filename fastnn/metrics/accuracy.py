@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_count, check_number
-from fastnn.metrics.base import METRICS, MeanMetric
+from fastnn.metrics.base import METRICS, MeanMetric, declared
 from fastnn.typing import DoubleArray
 
 
 @METRICS.add("accuracy")
-@dataclass
+@declared
 class Accuracy(MeanMetric):
     """Share of units where output == y. For a model, the name "accuracy" means the accuracy that goes with its loss."""
 
@@ -26,7 +25,7 @@ class Accuracy(MeanMetric):
 
 
 @METRICS.add("binary_accuracy")
-@dataclass
+@declared
 class BinaryAccuracy(MeanMetric):
     """Share of units where (output > threshold) == y."""
 
@@ -45,7 +44,7 @@ class BinaryAccuracy(MeanMetric):
 
 
 @METRICS.add("categorical_accuracy")
-@dataclass
+@declared
 class CategoricalAccuracy(MeanMetric):
     """1 where the largest output stands at the largest y, else 0; the first of equals counts as the largest."""
 
@@ -58,7 +57,7 @@ class CategoricalAccuracy(MeanMetric):
 
 
 @METRICS.add("sparse_categorical_accuracy")
-@dataclass
+@declared
 class SparseCategoricalAccuracy(MeanMetric):
     """1 where the largest output stands at place y, else 0; y (rows, 1) class numbers."""
 
@@ -81,7 +80,7 @@ def among_top(y: DoubleArray, output: DoubleArray, k: int) -> DoubleArray:
 
 
 @METRICS.add("top_k_categorical_accuracy")
-@dataclass
+@declared
 class TopKCategoricalAccuracy(MeanMetric):
     """1 where fewer than k outputs exceed the one at the largest y, else 0. An output of NaN is never among the top."""
 
@@ -101,7 +100,7 @@ class TopKCategoricalAccuracy(MeanMetric):
 
 
 @METRICS.add("sparse_top_k_categorical_accuracy")
-@dataclass
+@declared
 class SparseTopKCategoricalAccuracy(MeanMetric):
     """1 where fewer than k outputs exceed the one at place y, else 0; y (rows, 1) class numbers.
 

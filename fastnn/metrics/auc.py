@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fastnn._table import check_count
-from fastnn.metrics.base import METRICS, ratio
+from fastnn.metrics.base import METRICS, declared, ratio
 from fastnn.metrics.thresholds import Counts, ThresholdMetric, counts, shares
 from fastnn.typing import DoubleArray
 
@@ -17,7 +16,7 @@ METHODS = ("interpolation", "minoring", "majoring")
 
 
 @METRICS.add("auc", "AUC")
-@dataclass
+@declared
 class AUC(ThresholdMetric):
     """Area under the ROC or the precision-recall curve through the points of `num_thresholds` thresholds.
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
 from fastnn._table import Table
 from fastnn.losses import Loss
 from fastnn.typing import Array, ArrayLike, DoubleArray
+
+C = TypeVar("C")
+
+
+@dataclass_transform(eq_default=False)
+def declared(cls: type[C]) -> type[C]:
+    """A dataclass without the methods that Metric has for all: compiling them for each class would cost the import."""
+    return dataclass(eq=False, repr=False)(cls)
 
 
 class Metric:
@@ -74,6 +83,9 @@ class Metric:
         """Add a batch; gives the figure over all batches so far."""
         self.update_state(y_true, y_pred, sample_weight)
         return self.result()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
 
     def arrays(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_count, check_number
-from fastnn.metrics.base import METRICS, TallyMetric, ratio, weights_of
+from fastnn.metrics.base import METRICS, TallyMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 
 NUMBER, LARGEST, ABOVE, AT_LEAST = range(4)  # how the kernel reads a class
@@ -49,7 +48,7 @@ class ConfusionTally(TallyMetric):
 
 
 @METRICS.add("confusion_matrix")
-@dataclass
+@declared
 class ConfusionMatrix(ConfusionTally):
     """An array (classes, classes): the weight of the rows of class i whose output says class j.
 
@@ -124,7 +123,7 @@ class IoUMetric(ConfusionTally):
 
 
 @METRICS.add("io_u", "iou")
-@dataclass
+@declared
 class IoU(IoUMetric):
     """The mean of intersection / union over the classes `target_class_ids` of `num_classes` that occur.
 
@@ -141,7 +140,7 @@ class IoU(IoUMetric):
 
 
 @METRICS.add("binary_io_u", "binary_iou")
-@dataclass
+@declared
 class BinaryIoU(IoUMetric):
     """IoU of two classes, where an output of at least `threshold` says class 1; y 0 or 1."""
 
@@ -164,7 +163,7 @@ class MeanIoUMetric(IoUMetric):
 
 
 @METRICS.add("mean_io_u", "mean_iou")
-@dataclass
+@declared
 class MeanIoU(MeanIoUMetric):
     """IoU of all classes that occur; arguments as IoU's."""
 
@@ -176,7 +175,7 @@ class MeanIoU(MeanIoUMetric):
 
 
 @METRICS.add("one_hot_io_u", "one_hot_iou")
-@dataclass
+@declared
 class OneHotIoU(IoUMetric):
     """IoU of y with a column for each class; other arguments as IoU's."""
 
@@ -189,7 +188,7 @@ class OneHotIoU(IoUMetric):
 
 
 @METRICS.add("one_hot_mean_io_u", "one_hot_mean_iou")
-@dataclass
+@declared
 class OneHotMeanIoU(MeanIoUMetric):
     """IoU of all classes that occur, of y with a column for each class; other arguments as IoU's."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_number
-from fastnn.metrics.base import METRICS, TallyMetric, ratio, weights_of
+from fastnn.metrics.base import METRICS, TallyMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 
 AVERAGES = (None, "micro", "macro", "weighted")
@@ -57,7 +56,7 @@ class FScore(TallyMetric):
 
 
 @METRICS.add("fbeta_score", "f_beta_score")
-@dataclass
+@declared
 class FBetaScore(FScore):
     """(1 + beta^2) precision recall / (beta^2 precision + recall) of each class, 0 where all of it is 0.
 
@@ -74,7 +73,7 @@ class FBetaScore(FScore):
 
 
 @METRICS.add("f1_score")
-@dataclass
+@declared
 class F1Score(FScore):
     """2 precision recall / (precision + recall) of each class; average and threshold as FBetaScore's."""
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastnn import losses
-from fastnn.metrics.base import METRICS, LossMetric
+from fastnn.metrics.base import METRICS, LossMetric, declared
 
 
 @METRICS.add("binary_crossentropy", "bce", "BCE")
-@dataclass
+@declared
 class BinaryCrossentropy(LossMetric):
     """mean over units of -(t log q + (1 - t) log(1 - q)), t and q as in the loss.
 
@@ -25,7 +23,7 @@ class BinaryCrossentropy(LossMetric):
 
 
 @METRICS.add("categorical_crossentropy")
-@dataclass
+@declared
 class CategoricalCrossentropy(LossMetric):
     """-sum over classes of t log q, t and q as in the loss.
 
@@ -42,7 +40,7 @@ class CategoricalCrossentropy(LossMetric):
 
 
 @METRICS.add("sparse_categorical_crossentropy")
-@dataclass
+@declared
 class SparseCategoricalCrossentropy(LossMetric):
     """-log q[y], y (rows, 1) class numbers. from_logits: the output is before its softmax."""
 
@@ -55,7 +53,7 @@ class SparseCategoricalCrossentropy(LossMetric):
 
 
 @METRICS.add("kl_divergence")
-@dataclass
+@declared
 class KLDivergence(LossMetric):
     """sum over classes of y log(y / output), both kept from 1e-7 to 1."""
 
@@ -65,7 +63,7 @@ class KLDivergence(LossMetric):
 
 
 @METRICS.add("poisson")
-@dataclass
+@declared
 class Poisson(LossMetric):
     """mean over units of output - y log(output + 1e-7)."""
 
@@ -74,7 +72,7 @@ class Poisson(LossMetric):
 
 
 @METRICS.add("hinge")
-@dataclass
+@declared
 class Hinge(LossMetric):
     """mean over units of max(1 - y output, 0), y -1 or 1; a 0 counts as -1."""
 
@@ -83,7 +81,7 @@ class Hinge(LossMetric):
 
 
 @METRICS.add("squared_hinge")
-@dataclass
+@declared
 class SquaredHinge(LossMetric):
     """mean over units of max(1 - y output, 0)^2, y -1 or 1; a 0 counts as -1."""
 
@@ -92,7 +90,7 @@ class SquaredHinge(LossMetric):
 
 
 @METRICS.add("categorical_hinge")
-@dataclass
+@declared
 class CategoricalHinge(LossMetric):
     """max(1 + largest (1 - y) output - sum of y output, 0), y one-hot."""
 

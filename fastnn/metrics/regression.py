@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastnn import kernels, losses
 from fastnn._table import check_number
-from fastnn.metrics.base import METRICS, LossMetric, TallyMetric, ratio, weights_of
+from fastnn.metrics.base import METRICS, LossMetric, TallyMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 
 
 @METRICS.add("mean_squared_error", "mse", "MSE")
-@dataclass
+@declared
 class MeanSquaredError(LossMetric):
     """mean over units of (output - y)^2."""
 
@@ -23,7 +22,7 @@ class MeanSquaredError(LossMetric):
 
 
 @METRICS.add("root_mean_squared_error")
-@dataclass
+@declared
 class RootMeanSquaredError(LossMetric):
     """Square root of the mean over rows and units of (output - y)^2."""
 
@@ -35,7 +34,7 @@ class RootMeanSquaredError(LossMetric):
 
 
 @METRICS.add("mean_absolute_error", "mae", "MAE")
-@dataclass
+@declared
 class MeanAbsoluteError(LossMetric):
     """mean over units of |output - y|."""
 
@@ -44,7 +43,7 @@ class MeanAbsoluteError(LossMetric):
 
 
 @METRICS.add("mean_absolute_percentage_error", "mape", "MAPE")
-@dataclass
+@declared
 class MeanAbsolutePercentageError(LossMetric):
     """100 times the mean over units of |output - y| / max(|y|, 1e-7)."""
 
@@ -53,7 +52,7 @@ class MeanAbsolutePercentageError(LossMetric):
 
 
 @METRICS.add("mean_squared_logarithmic_error", "msle", "MSLE")
-@dataclass
+@declared
 class MeanSquaredLogarithmicError(LossMetric):
     """mean over units of (log(1 + output) - log(1 + y))^2, both kept at least 1e-7."""
 
@@ -62,7 +61,7 @@ class MeanSquaredLogarithmicError(LossMetric):
 
 
 @METRICS.add("log_cosh_error", "logcosh")
-@dataclass
+@declared
 class LogCoshError(LossMetric):
     """mean over units of log(cosh(output - y))."""
 
@@ -71,7 +70,7 @@ class LogCoshError(LossMetric):
 
 
 @METRICS.add("cosine_similarity")
-@dataclass
+@declared
 class CosineSimilarity(LossMetric):
     """y.output / (|y| |output|), from -1 to 1 (the same direction); the loss of this name with the other sign."""
 
@@ -84,7 +83,7 @@ class CosineSimilarity(LossMetric):
 
 
 @METRICS.add("r2_score")
-@dataclass
+@declared
 class R2Score(TallyMetric):
     """1 - sum of (y - output)^2 / sum of (y - mean of y)^2, of each unit; a constant y gives 1 if met exactly, else 0.
 

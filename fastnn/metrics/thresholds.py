@@ -7,14 +7,13 @@ target is positive unless it is 0. Every element of a row counts, with the row's
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_count, check_number
-from fastnn.metrics.base import METRICS, TallyMetric, one_or_all, ratio, weights_of
+from fastnn.metrics.base import METRICS, TallyMetric, declared, one_or_all, ratio, weights_of
 from fastnn.typing import DoubleArray
 
 NOT_AMONG_TOP = -1e10  # Keras's: the output that stands for one that is not among the largest k of its row
@@ -132,7 +131,7 @@ class CountMetric(ThresholdMetric):
 
 
 @METRICS.add("true_positives")
-@dataclass
+@declared
 class TruePositives(CountMetric):
     """Weight of the positive targets whose output is above the threshold. thresholds: 0.5, or one or more, 0 to 1."""
 
@@ -144,7 +143,7 @@ class TruePositives(CountMetric):
 
 
 @METRICS.add("false_positives")
-@dataclass
+@declared
 class FalsePositives(CountMetric):
     """Weight of the negative targets whose output is above the threshold. thresholds: 0.5, or one or more, 0 to 1."""
 
@@ -156,7 +155,7 @@ class FalsePositives(CountMetric):
 
 
 @METRICS.add("true_negatives")
-@dataclass
+@declared
 class TrueNegatives(CountMetric):
     """Weight of the negative targets whose output is not above it. thresholds: 0.5, or one or more, 0 to 1."""
 
@@ -168,7 +167,7 @@ class TrueNegatives(CountMetric):
 
 
 @METRICS.add("false_negatives")
-@dataclass
+@declared
 class FalseNegatives(CountMetric):
     """Weight of the positive targets whose output is not above it. thresholds: 0.5, or one or more, 0 to 1."""
 
@@ -191,7 +190,7 @@ class ChoiceMetric(CountMetric):
 
 
 @METRICS.add("precision")
-@dataclass
+@declared
 class Precision(ChoiceMetric):
     """true positives / (true positives + false positives), 0 where there are none; an array for several thresholds.
 
@@ -209,7 +208,7 @@ class Precision(ChoiceMetric):
 
 
 @METRICS.add("recall")
-@dataclass
+@declared
 class Recall(ChoiceMetric):
     """true positives / (true positives + false negatives), 0 where there are none; an array for several thresholds.
 
@@ -251,7 +250,7 @@ class TradeOff(ThresholdMetric):
 
 
 @METRICS.add("sensitivity_at_specificity")
-@dataclass
+@declared
 class SensitivityAtSpecificity(TradeOff):
     """The best sensitivity where specificity is at least `specificity`, 0 to 1; 0 where it is nowhere."""
 
@@ -266,7 +265,7 @@ class SensitivityAtSpecificity(TradeOff):
 
 
 @METRICS.add("specificity_at_sensitivity")
-@dataclass
+@declared
 class SpecificityAtSensitivity(TradeOff):
     """The best specificity where sensitivity is at least `sensitivity`, 0 to 1; 0 where it is nowhere."""
 
@@ -281,7 +280,7 @@ class SpecificityAtSensitivity(TradeOff):
 
 
 @METRICS.add("precision_at_recall")
-@dataclass
+@declared
 class PrecisionAtRecall(TradeOff):
     """The best precision where recall is at least `recall`, 0 to 1; 0 where it is nowhere."""
 
@@ -296,7 +295,7 @@ class PrecisionAtRecall(TradeOff):
 
 
 @METRICS.add("recall_at_precision")
-@dataclass
+@declared
 class RecallAtPrecision(TradeOff):
     """The best recall where precision is at least `precision`, 0 to 1; 0 where it is nowhere."""
 
