@@ -18,7 +18,6 @@ class FScore(TallyMetric):
     """(1 + beta^2) precision recall / (beta^2 precision + recall) of the classes."""
 
     kernel = kernels.class_counts
-    by_row = True
     average: str | None
     beta: float
     threshold: float | None
