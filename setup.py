@@ -21,7 +21,7 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # Compiled once.
 COMMON = {
-    "fastnn.kernels": ["cpu", "kernel", "matrix_kernel", "team"],
+    "fastnn.kernels": ["cpu", "kernel", "matrix_kernel", "tally", "team"],
     "fastnn.engine": ["arena", "goals", "learning", "network", "ops", "random"],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
@@ -34,6 +34,7 @@ KERNELS = [
     "losses_by_row",
     "maths",
     "matrices",
+    "metrics",
     "noise",
     "optimizers",
     "vectors",

@@ -289,7 +289,7 @@ COMPILE = [
     ({"loss": "mean_square"}, ValueError, r"unknown loss 'mean_square'; known: binary_crossentropy, binary_focal"),
     ({"loss": None}, ValueError, r"a loss is needed to train; name one"),
     ({"loss": ["mse"]}, TypeError, r"loss must be a name or a fastnn.losses object"),
-    ({"metrics": ["auc"]}, ValueError, r"unknown metric 'auc'; known: binary_accuracy, .*sparse_categorical_accuracy"),
+    ({"metrics": ["auuc"]}, ValueError, r"unknown metric 'auuc'; known: accuracy, auc, .*sparse_categorical_accuracy"),
     ({"metrics": "accuracy"}, TypeError, r"metrics must be a list .*write \['accuracy'\]"),
     ({"metrics": [None]}, TypeError, r"metric must be a name"),
 ]

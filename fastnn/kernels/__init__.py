@@ -31,6 +31,7 @@ for _name in (
     "losses",
     "losses_by_row",
     "matrices",
+    "metrics",
     "noise",
     "optimizers",
     "vectors",

@@ -1,4 +1,4 @@
-# The losses and metrics whose row value is the mean of its elements' values: their formulas stand in fastnn/losses/.
+# The losses whose row value is the mean of its elements' values: their formulas stand in fastnn/losses/.
 #
 # a (n,) output, y (n,) targets, values (n,) and d (n,), of any n elements in a row: elements know no rows, so one loop
 # serves a column of rows and a wide row alike. d is NULL where no slopes are asked for.
@@ -7,7 +7,7 @@ cimport fastnn.kernels.maths as maths
 from fastnn.kernels.types cimport real
 
 cdef enum Element:
-    SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, BINARY, SIGMOID_BINARY, BINARY_HIT
+    SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, BINARY, SIGMOID_BINARY
     PERCENTAGE_ERROR, LOGARITHMIC_ERROR, LOG_COSH, POISSON, PINBALL, HINGE, SQUARED_HINGE, FOCAL, SIGMOID_FOCAL
 
 # Elements whose values a caller holds before it adds them up.
@@ -197,6 +197,3 @@ cdef inline void values_and_slopes(
         focal_elements(a, y, d, values, n, p, factor, epsilon)
     elif which == SIGMOID_FOCAL:
         sigmoid_focal_elements(z, a, y, d, values, n, p, factor)
-    else:
-        for i in range(n):
-            values[i] = <real>1 if (<real>1 if a[i] > number else <real>0) == y[i] else <real>0

@@ -1,4 +1,4 @@
-"""Losses and metrics: the weighted sum of the rows' values and, for a loss, its gradient, in one pass.
+"""Losses: the weighted sum of the rows' values and, for a loss, its gradient, in one pass.
 
 z       (rows, units) raw output; read by the fused losses only, which know the activation and undo its saturation
 a       (rows, units) the network's output: read, but written by a fused loss
@@ -24,22 +24,6 @@ from fastnn.kernels.types cimport real
 # Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon. A variable: clips by a constant
 # become branches, which are slower.
 cdef double EPSILON = 1e-7
-
-
-cdef inline Py_ssize_t argmax(const real* a, Py_ssize_t n) noexcept nogil:
-    """The first of the largest; any number where there is a NaN."""
-    cdef Py_ssize_t j, best = 0
-    cdef real top
-    cdef int first = <int>n
-    if n < sums.LANES:
-        for j in range(1, n):
-            best = j if a[j] > a[best] else best
-        return best
-    # The smallest place may be looked for in any order, so the compiler makes it vectors.
-    top = sums.largest(a, n)
-    for j in range(n):
-        first = min(first, <int>(j if a[j] == top else n))
-    return first
 
 
 cdef inline void weigh(
@@ -329,34 +313,6 @@ cdef double softmax_sparse_categorical_crossentropy_rows(
     return total
 
 
-# Metrics: the same signature, no gradient.
-
-cdef double binary_accuracy_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements[real](elements.BINARY_HIT, z, a, y, weight, NULL, p, rows, units, scale)
-
-
-cdef double categorical_accuracy_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row
-    cdef double total = 0
-    for row in range(rows):
-        total += weight_of(weight, row) * (argmax(a + row * units, units) == argmax(y + row * units, units))
-    return total
-
-
-cdef double sparse_categorical_accuracy_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row
-    cdef double total = 0
-    for row in range(rows):
-        total += weight_of(weight, row) * (argmax(a + row * units, units) == y[row])
-    return total
-
-
 cdef double l1_l2_penalty(const real* w, real* g, Py_ssize_t n, double l1, double l2) noexcept nogil:
     """l1 * sum |w| + l2 * sum w^2; its gradient is added to g."""
     cdef Py_ssize_t i
@@ -403,10 +359,4 @@ softmax_sparse_categorical_crossentropy = LossKernel.make(
     "softmax_sparse_categorical_crossentropy",
     softmax_sparse_categorical_crossentropy_rows[float],
     softmax_sparse_categorical_crossentropy_rows[double], labels=True)
-binary_accuracy = LossKernel.make("binary_accuracy", binary_accuracy_rows[float], binary_accuracy_rows[double])
-categorical_accuracy = LossKernel.make(
-    "categorical_accuracy", categorical_accuracy_rows[float], categorical_accuracy_rows[double])
-sparse_categorical_accuracy = LossKernel.make(
-    "sparse_categorical_accuracy",
-    sparse_categorical_accuracy_rows[float], sparse_categorical_accuracy_rows[double], labels=True)
 l1_l2 = PenaltyKernel.make("l1_l2", l1_l2_penalty[float], l1_l2_penalty[double])

@@ -17,8 +17,10 @@ import fastnn
 from fastnn import kernels
 from fastnn.activations import Activation
 from fastnn.constraints import Constraint
+from fastnn.metrics import LossMetric, MeanMetric, TallyMetric
 from fastnn.optimizers import Optimizer
 from support.guarded import close
+from support.metrics import batch, fits
 from support.units import Way, outputs_for, targets_for
 
 SETS = kernels.cpu.supported()
@@ -78,6 +80,25 @@ def test_losses_agree(every_way: Way, other: Any, dtype: str, rng: np.random.Gen
     here, there = (kernel(y, z, way.loss.numbers(), weight=weight) for kernel in both)
     for one, another in zip(here, there, strict=True):
         close(another, one, tolerance(dtype), tolerance(dtype))
+
+
+def test_metrics_agree(mean_metric: MeanMetric, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    if isinstance(mean_metric, LossMetric):
+        return
+    output, y = rng.integers(0, 9, (7, 53)).astype(dtype) / 8, targets_for(mean_metric, 7, 53, rng).astype(dtype)
+    both = (mean_metric.kernel, getattr(other["metrics"], mean_metric.kernel.name))
+    here, there = (kernel(y, output, mean_metric.numbers())[0] for kernel in both)
+    assert here == there
+
+
+def test_tallies_agree(tally: TallyMetric, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    count = next(units for units in (3, 1) if any(fits(tally, targets, units) for targets in tally.columns(units)))
+    y, output = (array.astype(dtype) for array in batch(tally, 37, count, rng))
+    states = []
+    for kernel in (tally.kernel, getattr(other["metrics"], tally.kernel.name)):
+        states.append(np.zeros(tally.state_size(count, y.shape[1])))
+        kernel(y, output, states[-1], tally.tally_numbers())
+    close(states[1], states[0], 64 * 2.0**-52, 64 * 2.0**-52)
 
 
 def test_optimizers_agree(optimizer: Optimizer, other: Any, dtype: str, rng: np.random.Generator) -> None:

@@ -12,9 +12,8 @@ import pytest
 from fastnn import kernels
 from fastnn.activations import ACTIVATIONS
 from fastnn.losses import Loss
-from fastnn.metrics import METRICS, Metric
 from support.guarded import SHAPES, Guard, close
-from support.units import TARGETS, Way, elementwise, gradient, label, outputs_for, targets_for, units, ways
+from support.units import TARGETS, Way, elementwise, gradient, outputs_for, targets_for, ways
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 SCALE = 0.37
@@ -246,43 +245,6 @@ def assert_left_out(unit: Any, kernel: Any, z: np.ndarray, y: np.ndarray, guard:
 def test_loss_leaves_rows_of_weight_0_out(way: Way, dtype: str, guard: Guard, rng: np.random.Generator) -> None:
     z, y = (array.astype(dtype) for array in drawn(way, 5, 9, rng))
     assert_left_out(way.loss, way.kernel, z, y, guard, gradients=True)
-
-
-def test_metric_leaves_rows_of_weight_0_out(metric: Metric, dtype: str, guard: Guard, rng: np.random.Generator) -> None:
-    z, y = rng.random((5, 9)).astype(dtype), targets_for(metric, 5, 9, rng).astype(dtype)
-    assert_left_out(metric, metric.kernel, z, y, guard, gradients=False)
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_metric(metric: Metric, dtype: str, weighted: bool, guard: Guard, rng: np.random.Generator) -> None:
-    for rows, count in SHAPES:
-        # Steps of 1/8: many outputs are equal to each other, and to the threshold of binary accuracy.
-        output = guard(rng.integers(0, 9, (rows, count)) / 8, dtype)
-        y = guard(targets_for(metric, rows, count, rng), dtype)
-        weight = guard(rng.uniform(0.1, 2.0, rows), dtype) if weighted else None
-        out, a = guard(np.full(output.shape, np.nan), dtype), guard(np.full(output.shape, np.nan), dtype)
-        total, _, _ = metric.kernel(y, output, metric.numbers(), weight=weight, out=out, activated=a)
-        values = metric.reference(y.astype(np.float64), output.astype(np.float64))
-        values = values * (1.0 if weight is None else weight.astype(np.float64))
-        close(total, values.sum(), (count + 16) * EPS[dtype], 0)
-
-
-@pytest.mark.parametrize("name", ["categorical_accuracy", "sparse_categorical_accuracy"])
-def test_the_first_of_equal_outputs_counts(name: str, dtype: str) -> None:
-    metric = METRICS.get(name)
-    for count in (2, 10, 15, 16, 17, 100):
-        for first in range(count):
-            output = np.where(np.arange(count) < first, 0.25, 0.5).astype(dtype)[None]
-            for wanted in {first, count - 1}:
-                y = np.array([wanted], dtype) if metric.kernel.labels else np.eye(count, dtype=dtype)[[wanted]]
-                assert metric.kernel(y, output, metric.numbers())[0] == (wanted == first)
-
-
-@pytest.mark.parametrize("unit", [unit for unit in units(METRICS) if unit.kernel.labels], ids=label)
-def test_no_output_is_right_where_the_label_is_no_class(unit: Metric, dtype: str) -> None:
-    for wrong in (-1.0, 3.0, 0.5, np.nan, np.inf):
-        total, _, _ = unit.kernel(np.array([wrong], dtype), np.array([[0.9, 0.1, 0.0]], dtype), unit.numbers())
-        assert total == 0
 
 
 def test_called_on_arrays(loss: Loss, rng: np.random.Generator) -> None:

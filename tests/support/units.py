@@ -55,7 +55,7 @@ from fastnn.losses import (
     SparseCategoricalCrossentropy,
     Tversky,
 )
-from fastnn.metrics import METRICS, BinaryAccuracy, Metric
+from fastnn.metrics import METRICS, Metric
 from fastnn.optimizers import (
     LBFGS,
     OPTIMIZERS,
@@ -72,6 +72,7 @@ from fastnn.optimizers import (
     Rprop,
 )
 from fastnn.regularizers import L1, L1L2, L2, REGULARIZERS, OrthogonalRegularizer
+from support import metrics
 
 OTHERS: dict[Any, list[Any]] = {
     ACTIVATIONS: [
@@ -114,7 +115,7 @@ OTHERS: dict[Any, list[Any]] = {
         GaussianNLL(epsilon=0.1),
         Tversky(alpha=0.3, beta=0.9),
     ],
-    METRICS: [BinaryAccuracy(0.25)],
+    METRICS: metrics.OTHERS,
     OPTIMIZERS: [
         SGD(0.1, momentum=0.9),
         SGD(0.1, momentum=0.9, nesterov=True),
@@ -164,7 +165,7 @@ OTHERS: dict[Any, list[Any]] = {
 
 def units(table: Any) -> list[Any]:
     """Every unit of a table, in all its configurations."""
-    return [cls() for _, cls in table] + OTHERS[table]
+    return [cls(**metrics.NEEDED.get(cls, {})) for _, cls in table] + OTHERS[table]
 
 
 def label(unit: Any) -> str:
@@ -221,7 +222,9 @@ TARGETS = {
     "binary_crossentropy": "share",
     "binary_accuracy": "bit",
     "categorical_crossentropy": "distribution",
+    "accuracy": "bit",
     "categorical_accuracy": "one-hot",
+    "top_k_categorical_accuracy": "one-hot",
     "binary_focal_crossentropy": "share",
     "categorical_focal_crossentropy": "distribution",
     "kl_divergence": "distribution",
