@@ -63,8 +63,9 @@ class Table(Generic[T]):
             return self.find(identifier)()
         if isinstance(identifier, type) and issubclass(identifier, self.base):
             return identifier()
+        home = self.base.__module__.removesuffix(".base")
         raise TypeError(
-            f"{self.family} must be a name or a {self.base.__module__} object, got {identifier!r}; "
+            f"{self.family} must be a name or a {home} object, got {identifier!r}; "
             f"known names: {', '.join(sorted(self.units))}"
         )
 
@@ -111,8 +112,9 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # NumPy's numbers and arrays
         return value.tolist()
-    if callable(getattr(value, "function", None)):  # a unit made of a function
-        return {"function": getattr(value, "name", None) or value.function.__name__}
+    function = getattr(value, "function", getattr(value, "fn", None))
+    if callable(function):  # a unit made of a function
+        return {"function": getattr(value, "name", None) or function.__name__}
     family = getattr(value, "table_family", None)
     if family is not None:
         value = value() if isinstance(value, type) else value

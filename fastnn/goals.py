@@ -37,7 +37,7 @@ def goals_of(
     missing = [name for name, each in zip(names, chosen, strict=True) if each is None]
     if missing:
         raise ValueError(
-            f"output {missing[0]!r} has no loss; name one, and give it the weight 0 in loss_weights if it is not to count"
+            f"output {missing[0]!r} has no loss; name one, with the weight 0 in loss_weights if it is not to count"
         )
     found = [losses.get(each) for each in chosen]
     if loss_weights is not None and not one and not isinstance(loss_weights, (list, tuple, Mapping)):
@@ -103,7 +103,7 @@ def _checked(given: Any) -> tuple[Any, ...]:
     """The metrics of one output, each known."""
     metrics = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
     for metric in metrics:
-        if metric not in ("accuracy", "acc"):
+        if not (isinstance(metric, str) and metric.lower() in ("accuracy", "acc", "crossentropy", "ce")):
             _metrics.get(metric)
     return metrics
 

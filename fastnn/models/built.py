@@ -8,8 +8,9 @@ from os import PathLike
 from typing import Any
 
 from fastnn import random
+from fastnn.engine.description import Variable
 from fastnn.engine.network import Network
-from fastnn.layers import Layer
+from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import Place, replace
 from fastnn.layers.tensor import Connected, Node, Structure, Tensor, flattened
 from fastnn.models import weights
@@ -202,8 +203,8 @@ class Built(Connected):
         assert self._plan is not None
         return [self._plan.ops[place].units for place in self._plan.outputs]
 
-    def _variables(self) -> list[tuple[int, int, float, float, bool]]:
-        """(start, size, l1, l2, whether it decays) of each parameter that learns."""
+    def _variables(self) -> list[Variable]:
+        """The parameters that learn."""
         assert self._plan is not None
         found = []
         for layer in self._plan.parameters:
@@ -211,8 +212,7 @@ class Built(Connected):
             start = place.start
             for parameter in place.parameters:
                 if parameter.trainable and layer not in self._frozen:
-                    l1, l2 = parameter.regularizer.numbers() if parameter.regularizer else (0.0, 0.0)
-                    found.append((start, parameter.size, l1, l2, True))
+                    found.append(_variable(parameter, start))
                 start += parameter.size
         return found
 
@@ -325,6 +325,18 @@ class Built(Connected):
         import json
 
         return json.dumps(self.get_config())
+
+
+def _variable(parameter: Parameter, start: int) -> Variable:
+    """A parameter from `start` on in the flat vector, as the engine is told of it."""
+    rows, columns = parameter.shape if len(parameter.shape) == 2 else (parameter.size, 1)
+    limit, penalty = parameter.constraint, parameter.regularizer
+    constraint = None if limit is None else (limit.kernel, limit.numbers())
+    if penalty is None:
+        return Variable(start, rows, columns, constraint=constraint)
+    if penalty.whole:
+        return Variable(start, rows, columns, penalty=(penalty.kernel, penalty.numbers()), constraint=constraint)
+    return Variable(start, rows, columns, *penalty.numbers(), constraint=constraint)
 
 
 def _listed(shapes: Sequence[Shape]) -> str:
