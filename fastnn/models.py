@@ -234,7 +234,7 @@ class Model:
                 pairs = zip(self._layer_weights(index), layer.parameters(shapes[index]), strict=True)
                 for array, parameter in pairs:
                     known = next(old, None)
-                    array[...] = parameter.initializer(parameter.shape, generator) if known is None else known
+                    array[...] = parameter.initializer(parameter.shape, rng=generator) if known is None else known
         except BaseException:
             self._input_shape, self._shapes, self._network, self._places = before
             raise
