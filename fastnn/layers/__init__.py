@@ -2,7 +2,7 @@
 
 from fastnn.layers.activations import ELU, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import LAYERS, Layer, Parameter
-from fastnn.layers.core import Activation, Dense, Dropout, Flatten, Input
+from fastnn.layers.core import Activation, Dense, Dropout, Flatten, Input, InputLayer
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.merging import (
     Add,
@@ -47,6 +47,7 @@ __all__ = [
     "GaussianNoise",
     "Identity",
     "Input",
+    "InputLayer",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
