@@ -79,7 +79,7 @@ def gathered(
         before = None if old is None else old.views(old.store.flat)
         moved[layer] = Place(store, start, parameters)
         for number, (view, parameter) in enumerate(zip(moved[layer].views(store.flat), parameters, strict=True)):
-            view[...] = parameter.initializer(parameter.shape, rng) if before is None else before[number]
+            view[...] = parameter.initializer(parameter.shape, rng=rng) if before is None else before[number]
     return store, moved, list(dict.fromkeys(model for each in stores for model in each.models))
 
 
