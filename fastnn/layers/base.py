@@ -81,7 +81,8 @@ class Layer(Connected):
     def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
         """The ops that the layer becomes: the first reads the layer's sources, each other the one before.
 
-        () passes rows through. At most one op has parameters, which are `parameters` in their order.
+        () passes rows through. At most one op has parameters, which are `parameters` in their order. A layer written in
+        Python has ``forward`` and ``backward`` instead; see fastnn.layers.python.
         """
         from fastnn.layers.python import python_ops
 

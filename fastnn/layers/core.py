@@ -10,6 +10,7 @@ from typing import Any
 from fastnn import activations, constraints, initializers, regularizers
 from fastnn._table import check_count, check_number
 from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
+from fastnn.engine.python import PythonActivationOp
 from fastnn.layers.base import LAYERS, Layer, Parameter, check_shape
 from fastnn.layers.tensor import Node, Structure, Tensor
 from fastnn.typing import Shape
@@ -117,9 +118,7 @@ class Dense(Layer):
 def activation_ops(activation: Any, units: int) -> tuple[Any, ...]:
     """An activation as an op of its own, for rows of `units` numbers."""
     if activation.kernel is None:
-        from fastnn.layers import python
-
-        return python.activation_ops(activation, units)
+        return (PythonActivationOp(units, activation, f"activation {activation.name!r}"),)
     return (ActivationOp(units, activation=activation.kernel, numbers=activation.numbers()),)
 
 

@@ -15,7 +15,7 @@ from fastnn.engine.normalization import AffineOp, StandardizeOp
 from fastnn.initializers import Initializer, Ones, Zeros
 from fastnn.layers._fields import lines_of, own_input_shape
 from fastnn.layers.base import LAYERS, Layer, Parameter
-from fastnn.typing import Array, DoubleArray, FloatArray, Shape
+from fastnn.typing import Array, DoubleArray, Shape
 
 EPSILON = 1e-7  # the smallest deviation that is divided by, Keras's
 PAGE = 8192  # rows whose moments are taken together, in float64
@@ -25,10 +25,10 @@ PAGE = 8192  # rows whose moments are taken together, in float64
 class _Known(Initializer):
     """Values that are known beforehand."""
 
-    values: Any
+    known: Any
 
-    def __call__(self, shape: Shape, rng: np.random.Generator | None = None) -> FloatArray:
-        return np.asarray(self.values, np.float32).reshape(shape)
+    def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
+        return np.asarray(self.known, np.float64).reshape(shape)
 
 
 def _plain(owner: object, name: str, value: Any) -> Any:

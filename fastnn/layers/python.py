@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.engine.python import PythonActivationOp, PythonOp
+from fastnn.engine.python import PythonOp
 from fastnn.typing import Shape
 
 
@@ -40,8 +40,3 @@ def python_ops(layer: Any, *input_shapes: Shape) -> tuple[Any, ...]:
         )
     shapes = [parameter.shape for parameter in layer.parameters(*input_shapes)]
     return (PythonOp(layer, input_shapes, layer.output_shape(*input_shapes), shapes),)
-
-
-def activation_ops(activation: Any, units: int) -> tuple[Any, ...]:
-    """The op of an activation written in Python, for rows of `units` numbers."""
-    return (PythonActivationOp(units, activation, f"activation {activation.name!r}"),)
