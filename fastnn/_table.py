@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -122,10 +122,10 @@ def plain(value: Any) -> Any:
     return {"function": value.__name__} if callable(value) else value
 
 
-def unplain(value: Any, custom: Mapping[str, Any] | None) -> Any:
-    """What `plain` wrote, as it was."""
+def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[str] = ()) -> Any:
+    """What `plain` wrote, as it was. families: those whose units it may hold; all where none is named."""
     if isinstance(value, list):
-        return [unplain(item, custom) for item in value]
+        return [unplain(item, custom, families) for item in value]
     if not isinstance(value, dict):
         return value
     if value.keys() == {"function"}:
@@ -137,9 +137,9 @@ def unplain(value: Any, custom: Mapping[str, Any] | None) -> Any:
                 f"pass custom_objects={{{name!r:.80}: the function}} to load_model"
             )
         return function
-    if isinstance(value.get("family"), str) and value["family"] in TABLES:
+    if isinstance(value.get("family"), str) and value["family"] in (families or TABLES):
         return TABLES[value["family"]].from_config({k: v for k, v in value.items() if k != "family"}, custom)
-    return {key: unplain(item, custom) for key, item in value.items()}
+    return {key: unplain(item, custom, families) for key, item in value.items()}
 
 
 def field_values(unit: Any) -> dict[str, Any]:

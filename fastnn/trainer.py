@@ -211,7 +211,7 @@ class Trainer:
         network.set_goals([self._aim(number, *each) for number, each in enumerate(resolved)])
         network.set_variables(self.model._variables(), self.model._frozen_ops())
         self._names = figure_names(self.goals, [([n for n, _ in a], [n for n, _ in b]) for _, a, b in resolved])
-        slots = self.optimizer.slots
+        slots = self._slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
             network.set_optimizer(
                 self.optimizer.kernel,
@@ -260,10 +260,18 @@ class Trainer:
             measures=measures,
         )
 
+    def _slot_names(self) -> tuple[str, ...]:
+        """The vectors that the engine keeps for the optimizer: its own, and those of what is done around its step."""
+        around = {
+            "accumulated_gradient": (self.optimizer.gradient_accumulation_steps or 1) > 1,
+            "average": self.optimizer.use_ema,
+        }
+        return (*self.optimizer.slots, *(name for name, used in around.items() if used))
+
     def state(self) -> tuple[int, dict[str, FloatArray]]:
         """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
         network = self.model._network
-        if network.owned_by is not self or self._network is not network or self._slots != self.optimizer.slots:
+        if network.owned_by is not self or self._network is not network or self._slots != self._slot_names():
             return 0, {}
         return network.iterations, dict(zip(self._slots, network.slots, strict=True))
 
