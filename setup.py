@@ -21,14 +21,27 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # Compiled once.
 COMMON = {
-    "fastnn.kernels": ["cpu", "kernel", "matrix_kernel", "tally", "team"],
-    "fastnn.engine": ["arena", "goals", "learning", "network", "ops", "random"],
+    "fastnn.kernels": ["cpu", "kernel", "layer_kernel", "matrix_kernel", "tally", "team"],
+    "fastnn.engine": [
+        "arena",
+        "embedding",
+        "goals",
+        "learning",
+        "merging",
+        "network",
+        "noise",
+        "normalization",
+        "ops",
+        "python",
+        "random",
+    ],
 }
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/.
 KERNELS = [
     "activations",
     "activations_piecewise",
     "activations_rows",
+    "columns",
     "gemm",
     "losses",
     "losses_by_row",
@@ -37,6 +50,7 @@ KERNELS = [
     "metrics",
     "noise",
     "optimizers",
+    "rows",
     "vectors",
 ]
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}

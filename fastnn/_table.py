@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -18,6 +18,8 @@ class Table(Generic[T]):
 
     def __init__(self, family: str, base: type[T]) -> None:
         self.family = family
+        base.table_family = family  # type: ignore[attr-defined]
+        TABLES[family] = self
         self.base = base
         self.units: dict[str, type[T]] = {}
         self.aliases: dict[str, type[T]] = {}
@@ -37,8 +39,16 @@ class Table(Generic[T]):
     def __iter__(self) -> Iterator[tuple[str, type[T]]]:
         return iter(self.units.items())
 
-    def find(self, name: str) -> type[T]:
-        """The class called `name`; ValueError with the names that exist where there is none."""
+    def find(self, name: str, custom: Mapping[str, Any] | None = None) -> type[T]:
+        """The class called `name`, in `custom` or the table; ValueError with the names that exist where there is none.
+
+        TypeError where `custom` has something else under that name.
+        """
+        if custom and name in custom:
+            cls = custom[name]
+            if not (isinstance(cls, type) and issubclass(cls, self.base)):
+                raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {cls!r}")
+            return cls
         try:
             return self.aliases[name]
         except KeyError:
@@ -61,33 +71,80 @@ class Table(Generic[T]):
 
     def config(self, unit: Any) -> dict[str, Any]:
         """What ``from_config`` needs to make the same unit again: its name and its fields, all JSON."""
-        return dict(plain(unit))
+        cls = type(unit)
+        name = getattr(cls, "table_name", "")
+        if self.units.get(name) is not cls:  # a class of the user's own
+            name = cls.__name__
+        return {"class": name, **{field: plain(value) for field, value in field_values(unit).items()}}
 
-    def from_config(self, config: Any) -> T:
-        """The unit that ``config`` described. ValueError where it describes none."""
+    def from_config(self, config: Any, custom: Mapping[str, Any] | None = None) -> T:
+        """The unit that `config` described; `custom` has classes and functions that no table knows.
+
+        ValueError where it describes none.
+        """
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
-            raise ValueError(f"{self.family}: expected an object with a class name, got {config!r}")
-        cls = self.find(config["class"])
-        given = {name: value for name, value in config.items() if name != "class"}
-        unknown = given.keys() - {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+            raise ValueError(f"{self.family}: expected an object with a class name, got {config!r:.200}")
+        name = config["class"]
+        if name not in self.aliases and name not in (custom or ()):
+            raise ValueError(
+                f"unknown {self.family} {name!r:.80}; if it is a class of your own, pass "
+                f"custom_objects={{{name!r:.80}: the class}}"
+            )
+        cls = self.find(name, custom)
+        given = {field: unplain(value, custom) for field, value in config.items() if field != "class"}
+        unknown = given.keys() - {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
         if unknown:
-            raise ValueError(f"{self.family} {config['class']!r} has no field {', '.join(sorted(unknown))}")
+            raise ValueError(f"{self.family} {name!r} has no field {', '.join(sorted(unknown))}")
         try:
             return cls(**given)
         except TypeError as error:
-            raise ValueError(f"{self.family} {config['class']!r}: {error}") from error
+            raise ValueError(f"{self.family} {name!r}: {error}") from error
+
+
+TABLES: dict[str, Table[Any]] = {}  # by the family's name
+
+
+def plain(value: Any) -> Any:
+    """A field's value as JSON: a unit by its family, name and fields, a function of the user's own by its name."""
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
+        return value.tolist()
+    function = getattr(value, "function", getattr(value, "fn", None))
+    if callable(function):  # a unit made of a function
+        return {"function": getattr(value, "name", None) or function.__name__}
+    family = getattr(value, "table_family", None)
+    if family is not None:
+        value = value() if isinstance(value, type) else value
+        return {"family": family, **TABLES[family].config(value)}
+    return {"function": value.__name__} if callable(value) else value
+
+
+def unplain(value: Any, custom: Mapping[str, Any] | None) -> Any:
+    """What `plain` wrote, as it was."""
+    if isinstance(value, list):
+        return [unplain(item, custom) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"function"}:
+        name = value["function"]
+        function = (custom or {}).get(name) if isinstance(name, str) else None
+        if not callable(function):
+            raise ValueError(
+                f"it uses the Python function {name!r:.80}, which a file cannot hold; "
+                f"pass custom_objects={{{name!r:.80}: the function}} to load_model"
+            )
+        return function
+    if isinstance(value.get("family"), str) and value["family"] in TABLES:
+        return TABLES[value["family"]].from_config({k: v for k, v in value.items() if k != "family"}, custom)
+    return {key: unplain(item, custom) for key, item in value.items()}
 
 
 def field_values(unit: Any) -> dict[str, Any]:
     """A dataclass's fields by name, in order, without those whose metadata says that they are not saved."""
     return {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit) if f.metadata.get("saved", True)}
-
-
-def plain(value: Any) -> Any:
-    """A field's value as JSON: units of the tables become their configurations, tuples lists."""
-    if hasattr(value, "table_name"):
-        return {"class": value.table_name, **{name: plain(field) for name, field in field_values(value).items()}}
-    return [plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def check_number(

@@ -17,7 +17,8 @@ from fastnn import losses, optimizers, random
 from fastnn import metrics as _metrics
 from fastnn._table import check_count
 from fastnn.data import ArraySource, ClassWeighted, Page, Source
-from fastnn.engine.description import Goal, Measure
+from fastnn.engine import description
+from fastnn.goals import Goal, figure_names, goals_of, loss_names
 from fastnn.progress import Progress
 from fastnn.typing import FloatArray
 
@@ -41,21 +42,18 @@ class Trainer:
         loss: Any = None,
         metrics: Iterable[Any] | None = None,
         callbacks: Iterable[_callbacks.Callback] | None = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
     ) -> None:
-        if loss is None:
-            raise ValueError("a loss is needed to train; name one, such as 'mean_squared_error'")
-        if isinstance(metrics, str):
-            raise TypeError(f"metrics must be a list of names or objects, got {metrics!r}; write [{metrics!r}]")
         self.model = model
         self.optimizer = optimizers.get(optimizer)
-        self.loss = losses.get(loss)
-        self.metrics = list(metrics or [])
-        for metric in self.metrics:
-            if metric not in ("accuracy", "acc"):
-                _metrics.get(metric)
+        self.goals = goals_of(model.output_names, loss, loss_weights, metrics, weighted_metrics)
+        self.loss = self.goals[0].loss if len(self.goals) == 1 else loss
+        self.loss_weights, self.metrics, self.weighted_metrics = loss_weights, metrics or [], weighted_metrics
         self.callbacks = _callbacks.checked(callbacks)
         self._network: Any = None
         self._names: list[str] = []
+        self._losses: list[float] = []
         self._settled: tuple[Any, ...] = ()
         self._slots: tuple[str, ...] = ()
         self._lock = threading.RLock()  # of making ready: two threads may begin to fit at once
@@ -146,6 +144,7 @@ class Trainer:
                 raise self._explained(page, done, min(batch_size, len(page.x) - done), rows)
             rows += done
             loss += page_loss
+            self._add_losses(network)
         return rows, self._figures(rows, loss)
 
     def evaluate(self, source: Source, batch_size: int = 1024, verbose: int | str = 0) -> Figures:
@@ -167,20 +166,27 @@ class Trainer:
                     raise ValueError(problem)
             rows += len(page.x)
             loss += page_loss
+            self._add_losses(network)
         figures = self._figures(rows, loss)
         figures["loss"] += network.penalty_value()
         progress.end(rows, figures)
         return figures
 
-    @staticmethod
-    def _forget(network: Any) -> None:
-        """Start the metrics afresh."""
+    def _forget(self, network: Any) -> None:
+        """Start the figures afresh."""
         for state in network.states:
             state[:] = 0
+        self._losses = [0.0] * len(loss_names(self.goals))
+
+    def _add_losses(self, network: Any) -> None:
+        """Add the sums of the outputs' losses over one page."""
+        if self._losses:
+            self._losses = [a + b for a, b in zip(self._losses, network.losses_of_outputs, strict=True)]
 
     def _figures(self, rows: int, loss: float) -> Figures:
         states = self._network.states
         figures = {name: float(total / weight) for name, (total, weight) in zip(self._names, states, strict=True)}
+        figures |= {name: total / rows for name, total in zip(loss_names(self.goals), self._losses, strict=True)}
         figures["loss"] = loss / rows
         return figures
 
@@ -194,31 +200,17 @@ class Trainer:
             self.model._ensure_built(source.input_shape)
             self._check(source, "data")
             network = self.model._network
-            settled = (self.optimizer, self.optimizer.numbers(), self.optimizer.slots, self.loss)
+            settled = (self.optimizer, self.optimizer.numbers(), self.optimizer.slots)
             if self._network is not network or network.owned_by is not self or self._settled != settled:
                 self._settle(network)
                 self._settled = settled
             return network
 
     def _settle(self, network: Any) -> None:
-        units = network.units
-        targets = self.loss.targets(units)
-        resolved = [_metrics.resolve(metric, targets, units) for metric in self.metrics]
-        kernel, fused = self.loss.kernel_for(self.model._last_activation())
-        network.set_goals(
-            [
-                Goal(
-                    kernel,
-                    targets,
-                    self.loss.numbers(),
-                    fused,
-                    self.loss.logits,
-                    measures=[Measure(metric.kernel, metric.numbers()) for _, metric in resolved],
-                )
-            ]
-        )
-        network.set_variables(self.model._variables())
-        self._names = _numbered([name for name, _ in resolved])
+        resolved = [self._resolved(goal, units) for goal, units in zip(self.goals, self.model._widths(), strict=True)]
+        network.set_goals([self._aim(number, *each) for number, each in enumerate(resolved)])
+        network.set_variables(self.model._variables(), self.model._frozen_ops())
+        self._names = figure_names(self.goals, [([n for n, _ in a], [n for n, _ in b]) for _, a, b in resolved])
         slots = self.optimizer.slots
         if network.owned_by is not self or self._network is not network or self._slots != slots:
             network.set_optimizer(
@@ -240,6 +232,34 @@ class Trainer:
         )
         self._network, self._slots = network, slots
 
+    def _resolved(self, goal: Goal, units: int) -> tuple[int, list[Any], list[Any]]:
+        """The columns of y that go with an output, and its metrics with their names: plain ones and those by weight."""
+        targets = goal.loss.targets(units)
+        plain, weighted = (
+            [_metrics.resolve(metric, targets, units, goal.loss) for metric in each]
+            for each in (goal.metrics, goal.weighted_metrics)
+        )
+        return targets, plain, weighted
+
+    def _aim(self, number: int, targets: int, plain: list[Any], weighted: list[Any]) -> description.Goal:
+        """The goal of output `number`, as the engine takes it."""
+        goal = self.goals[number]
+        kernel, fused = goal.loss.kernel_for(self.model._fusible(number))
+        measures = [
+            description.Measure(metric.kernel, metric.numbers(), by_weight)
+            for by_weight, each in ((False, plain), (True, weighted))
+            for _, metric in each
+        ]
+        return description.Goal(
+            kernel,
+            targets,
+            goal.loss.numbers(),
+            fused,
+            goal.loss.logits,
+            importance=goal.importance,
+            measures=measures,
+        )
+
     def state(self) -> tuple[int, dict[str, FloatArray]]:
         """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
         network = self.model._network
@@ -250,12 +270,13 @@ class Trainer:
     def _check(self, source: Source, what: str) -> None:
         model = self.model
         model._check_rows(source.input_shape, what)
-        units = model._network.units
-        targets = self.loss.targets(units)
+        widths = model._widths()
+        targets = sum(goal.loss.targets(units) for goal, units in zip(self.goals, widths, strict=True))
         if source.targets == 0:
             raise ValueError(f"{what} without targets: pass y, or name the target column")
         if source.targets != targets:
-            name = type(self.loss).__name__
+            units = sum(widths)
+            name = type(self.loss).__name__ if len(self.goals) == 1 else "the model"
             hint = ""
             if targets == 1 and source.targets == units:
                 hint = "; for one-hot targets use categorical_crossentropy"
@@ -284,9 +305,13 @@ class Trainer:
         if page.weight is not None:
             rows = rows[page.weight[rows] != 0]
         assert page.y is not None
-        problem = losses.bad_targets(self.loss, page.y[rows], self._network.units, rows + before)
-        if problem is not None:
-            return problem
+        first = 0
+        for goal, units in zip(self.goals, self.model._widths(), strict=True):
+            last = first + goal.loss.targets(units)
+            problem = losses.bad_targets(goal.loss, page.y[rows, first:last], units, rows + before)
+            if problem is not None:
+                return f"output {goal.output!r}: {problem}" if goal.output else problem
+            first = last
         bad = np.argwhere(~np.isfinite(page.x[rows]))
         if len(bad):
             row, column = (int(i) for i in bad[0])

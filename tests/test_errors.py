@@ -8,7 +8,7 @@ import pytest
 import fastnn
 from fastnn import data
 from fastnn.callbacks import EarlyStopping
-from fastnn.layers import Activation, Dense, Dropout, Flatten, Input
+from fastnn.layers import Activation, Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
 from fastnn.trainer import Trainer
@@ -266,7 +266,7 @@ def test_not_built():
         model.build()
     with pytest.raises(RuntimeError, match=r"layer 'dense' has no weights yet; add it to a model"):
         Dense(3).get_weights()
-    for empty in (Sequential(), Sequential([Flatten()]), Sequential([Input((4,))])):
+    for empty in (Sequential(), Sequential([Input((4,))])):
         empty.compile("sgd", "mse")
         with pytest.raises(ValueError, match=r"no layer that computes"):
             empty.fit(X, X, verbose=0)
@@ -309,7 +309,7 @@ def test_a_metric_that_does_not_go_with_the_loss():
     model = classifier(metrics=["mae"])
     with pytest.raises(ValueError, match=r"metric 'mae' takes 3 target column\(s\).*this loss has 1; choose"):
         model.fit(X, LABELS, verbose=0)
-    model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     unharmed(model, model.get_weights())
     model = classifier(loss="categorical_crossentropy", metrics=["sparse_categorical_accuracy"])
     with pytest.raises(ValueError, match=r"takes 1 target column\(s\) for 3 output\(s\), but this loss has 3"):

@@ -59,7 +59,7 @@ def both(optimizer, loss, after, metrics=("accuracy", "mse"), penalty=0.0):
     ours = Sequential(
         [Dense(8, "tanh", kernel_regularizer=fastnn.regularizers.L2(penalty), input_dim=5), Dense(3, after)]
     )
-    ours.compile(optimizer_class(**optimizer_arguments), loss_class(**loss_arguments), list(metrics))
+    ours.compile(optimizer_class(**optimizer_arguments), loss_class(**loss_arguments), metrics=list(metrics))
     other = keras.Sequential(
         [
             keras.Input((5,)),

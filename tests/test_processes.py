@@ -35,7 +35,7 @@ Y = X[:, :3].copy()
 def new_model():
     fastnn.set_random_seed(5)
     model = Sequential([Dense(128, "tanh", input_dim=17), Dropout(0.2), Dense(64, "gelu"), Dense(3)])
-    model.compile("adam", "mse", ["mae"])
+    model.compile("adam", "mse", metrics=["mae"])
     return model
 
 def bits(model):

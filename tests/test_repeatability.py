@@ -23,7 +23,7 @@ from fastnn.models import Sequential
 
 fastnn.set_random_seed(12)
 model = Sequential([Dense(16, "gelu", input_dim=5), Dropout(0.3), Dense(3, "softmax")])
-model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 x = np.random.default_rng(0).standard_normal((90, 5))
 history = model.fit(x, np.arange(90) % 3, epochs=3, batch_size=16, verbose=0)
 sys.stdout.write(repr((history.history, [w.tobytes().hex() for w in model.get_weights()])))

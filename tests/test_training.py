@@ -58,7 +58,7 @@ def test_logistic_regression():
     true = np.array([1.5, -2.0, 0.5])
     y = (np.random.default_rng(0).random(200) < 1 / (1 + np.exp(-x @ true))).astype(float)
     model = Sequential([Dense(1, activation="sigmoid", input_dim=3)])
-    model.compile(SGD(0.5), "binary_crossentropy", ["accuracy"])
+    model.compile(SGD(0.5), "binary_crossentropy", metrics=["accuracy"])
     model.fit(x, y, epochs=400, batch_size=200, verbose=0)
     error = model.predict(x)[:, 0] - y
     assert np.abs(x.T @ error).max() / 200 < 1e-4
@@ -185,7 +185,7 @@ def test_accuracy_goes_by_the_shapes(loss, units, after, labels, name, word):
     x, _ = rows(30)
     y = labels(30)
     model = Sequential([Dense(units, after, input_dim=5)])
-    model.compile("sgd", loss, [word, name])
+    model.compile("sgd", loss, metrics=[word, name])
     figures = model.evaluate(x, y, verbose=0, return_dict=True)
     assert figures[word] == figures[name]
     model.fit(x, y, verbose=0)
@@ -247,7 +247,7 @@ def test_class_weight_is_a_sample_weight():
         for how in ({"class_weight": {0: 2.0, 2: 0.5}}, {"sample_weight": np.array([2.0, 1.0, 0.5])[y]}):
             fastnn.set_random_seed(3)
             model = Sequential([Dense(3, "softmax", input_dim=5)])
-            model.compile("sgd", loss, ["accuracy"])
+            model.compile("sgd", loss, metrics=["accuracy"])
             histories.append((model.fit(x, labels, epochs=2, verbose=0, **how).history, bits(model)))
         assert histories[0] == histories[1]
 
@@ -269,7 +269,7 @@ def test_a_database_trains_as_its_rows_do(tmp_path):
     for data in ((source,), (x, y)):
         fastnn.set_random_seed(4)
         model = Sequential([Dense(3, "relu", input_dim=5), Dense(1)])
-        model.compile("adam", "mse", ["mae"])
+        model.compile("adam", "mse", metrics=["mae"])
         model.fit(*data, epochs=2, batch_size=7, verbose=0)
         models.append((bits(model), model.evaluate(*data, verbose=0)))
     assert models[0] == models[1]

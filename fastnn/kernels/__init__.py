@@ -27,6 +27,7 @@ for _name in (
     "activations",
     "activations_piecewise",
     "activations_rows",
+    "columns",
     "gemm",
     "losses",
     "losses_by_row",
@@ -34,6 +35,7 @@ for _name in (
     "metrics",
     "noise",
     "optimizers",
+    "rows",
     "vectors",
 ):
     _module = import_module(f"fastnn.kernels._{isa}.{_name}")

@@ -27,8 +27,8 @@ class _ActivationLayer(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return Activation(self.activation).output_shape(input_shape)
 
-    def op(self, input_shape: Shape) -> Any:
-        return Activation(self.activation).op(input_shape)
+    def ops(self, input_shape: Shape) -> tuple[Any, ...]:
+        return Activation(self.activation).ops(input_shape)
 
 
 @LAYERS.add("re_lu")

@@ -1,19 +1,19 @@
-"""What a layer is: a declaration of sizes, names and defaults. Its arithmetic is an op of the engine."""
+"""What a layer is: a declaration of sizes, names and defaults. Its arithmetic is one or more ops of the engine."""
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from dataclasses import FrozenInstanceError, dataclass, field, fields
+from math import prod
+from typing import Any, ClassVar, NamedTuple
 
-from fastnn._table import Table, check_count, field_values
+import numpy as np
+
+from fastnn._table import Table, check_count
 from fastnn.initializers import Initializer
+from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
 from fastnn.regularizers import Regularizer
-from fastnn.typing import Array, FloatArray, Shape
-
-if TYPE_CHECKING:
-    from fastnn.models import Model
+from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 
 class Parameter(NamedTuple):
@@ -23,84 +23,179 @@ class Parameter(NamedTuple):
     shape: Shape
     initializer: Initializer
     regularizer: Regularizer | None = None
+    constraint: Any = None
+    trainable: bool = True
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return prod(self.shape)
+
+
+class Place(NamedTuple):
+    """Where a layer's weights lie: from `start` on in a store's flat vector, one parameter behind the other."""
+
+    store: Any
+    start: int
+    parameters: tuple[Parameter, ...]
+
+    def views(self, flat: FloatArray) -> list[FloatArray]:
+        """The layer's part of a flat vector, as one array for each parameter; views, not copies."""
+        arrays, start = [], self.start
+        for parameter in self.parameters:
+            arrays.append(flat[start : start + parameter.size].reshape(parameter.shape))
+            start += parameter.size
+        return arrays
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """A layer: a shape of one row in, a shape of one row out. It holds no arrays; the model that it is in does."""
+class Layer(Connected):
+    """A layer: shapes of one row in, the shape of one row out. Called on a symbolic tensor, it gives another.
+
+    trainable: whether the weights learn. It may be set at any time, and counts from a model's next ``compile`` on.
+    The weights lie in the flat vector that the layer's models share.
+    """
 
     table_name: ClassVar[str]
+    trainable: bool = field(default=True, kw_only=True)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Shape of one row out for one row in. ValueError where the layer cannot take it."""
-        return input_shape
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
+            if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
+                del each.__setattr__
+        return super().__new__(cls)
 
-    def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        """The layer's weights for rows of `input_shape`."""
+    def __init_subclass__(cls) -> None:
+        words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
+        cls.table_name = "".join(words).lstrip("_")  # until a table gives it another
+
+    def output_shape(self, *input_shapes: Shape) -> Shape:
+        """Shape of one row out for one row in of each source. ValueError where the layer cannot take it."""
+        (shape,) = input_shapes
+        return shape
+
+    def parameters(self, *input_shapes: Shape) -> tuple[Parameter, ...]:
+        """The layer's weights for rows of these shapes, those that learn first."""
         return ()
 
-    def op(self, input_shape: Shape) -> Any:
-        """The op that the layer becomes; None where rows pass through unchanged."""
-        return None
+    def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
+        """The ops that the layer becomes: the first reads the layer's sources, each other the one before.
+
+        () passes rows through. At most one op has parameters, which are `parameters` in their order. A layer written in
+        Python has ``forward`` and ``backward`` instead; see fastnn.layers.python.
+        """
+        from fastnn.layers.python import python_ops
+
+        return python_ops(self, *input_shapes)
 
     def config(self) -> dict[str, Any]:
         """The layer as JSON: its class and its fields."""
-        return {"class": self.table_name, **{name: _plain(value) for name, value in field_values(self).items()}}
+        return LAYERS.config(self)
 
-    # The weights, through the model that holds them.
+    get_config = config
+
+    def __call__(self, inputs: Any) -> Any:
+        """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
+        if not is_symbolic(inputs):
+            from fastnn.models import applied
+
+            return applied(self, inputs)
+        tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")
+        row = self._row(*(tensor.row for tensor in tensors))
+        node = Node(self, tuple(tensors), (row,), Structure("one", (called(self),)))
+        return self._note(node).tensors()[0]
+
+    def _row(self, *rows: Shape) -> Shape:
+        """`output_shape`, with the layer's name in its error."""
+        method = type(self).output_shape
+        takes = 1 if method is Layer.output_shape else method.__code__.co_argcount - 1
+        if len(rows) != takes and (takes or not len(rows)):  # 0: it takes any number
+            raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {len(rows)}")
+        try:
+            return self.output_shape(*rows)
+        except ValueError as error:
+            raise ValueError(f"layer {called(self)!r}: {error}") from None
 
     def _set(self, name: str, value: object) -> None:
         """Set a field while the layer is made, or what a model notes on it."""
         object.__setattr__(self, name, value)
 
-    def _join(self, model: Model, index: int, name: str) -> None:
-        self._set("_place", (weakref.ref(model), index))
-        self._set("_own_name", self._given_name())
-        self._set("name", name)
+    # The weights, through the place that a model gave them.
 
-    def _given_name(self) -> str | None:
-        """The name that the layer was made with; the one that a model gave it is that model's."""
-        name: str | None = getattr(self, "_own_name" if hasattr(self, "_own_name") else "name", None)
-        return name
-
-    def _model_and_index(self) -> tuple[Model, int]:
-        reference, index = getattr(self, "_place", (lambda: None, 0))
-        model = reference()
-        if model is None:
+    def _placed(self) -> Place:
+        place: Place | None = vars(self).get("_place")
+        if place is None:
             raise RuntimeError(
-                f"layer {(getattr(self, 'name', None) or self.table_name)!r} has no weights yet; "
-                "add it to a model, and build that (an input shape, build() or fit())"
+                f"layer {called(self)!r} has no weights yet; "
+                "add it to a model, and build that (by input_shape, build() or fit())"
             )
-        return model, index
+        return place
+
+    def _views(self) -> list[FloatArray]:
+        place = self._placed()
+        return place.views(place.store.flat)
 
     def get_weights(self) -> list[FloatArray]:
         """Copies of the layer's weights (a Dense layer's kernel and bias)."""
-        model, index = self._model_and_index()
-        return [array.copy() for array in model._layer_weights(index)]
+        return [array.copy() for array in self._views()]
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Replace the layer's weights; as many arrays as ``get_weights`` gives, of the same shapes."""
-        model, index = self._model_and_index()
-        model._replace(model._layer_weights(index), weights)
+        replace(self._views(), weights)
+
+    @property
+    def weights(self) -> list[FloatArray]:
+        """Copies of the layer's weights, as ``get_weights`` gives them."""
+        return self.get_weights()
+
+    @property
+    def trainable_weights(self) -> list[FloatArray]:
+        """Copies of the weights that learn; none while ``trainable`` is False."""
+        pairs = zip(self._placed().parameters, self._views(), strict=True)
+        return [array.copy() for parameter, array in pairs if self.trainable and parameter.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[FloatArray]:
+        """Copies of the weights that do not learn."""
+        pairs = zip(self._placed().parameters, self._views(), strict=True)
+        return [array.copy() for parameter, array in pairs if not (self.trainable and parameter.trainable)]
 
     def count_params(self) -> int:
         """How many numbers the layer's weights hold."""
-        return sum(array.size for array in self.get_weights())
+        return sum(parameter.size for parameter in self._placed().parameters)
 
 
+def _set_attribute(layer: Layer, name: str, value: object) -> None:
+    """A layer's fields are fixed once it is made, but for ``trainable``."""
+    if name == "trainable":
+        value = bool(value)
+    elif name in {each.name for each in fields(layer)} or LAYERS.units.get(layer.table_name) is type(layer):
+        raise FrozenInstanceError(
+            f"{type(layer).__name__}: {name} cannot be changed once the layer is made; make another layer"
+        )
+    object.__setattr__(layer, name, value)
+
+
+Layer.__setattr__ = _set_attribute  # type: ignore[assignment,method-assign]
 LAYERS: Table[Layer] = Table("layer", Layer)
 
 
-def _plain(value: Any) -> Any:
-    """A field's value as JSON: units of the tables become their configurations."""
-    if hasattr(value, "table_name"):
-        return {"class": value.table_name, **field_values(value)}
-    return list(value) if isinstance(value, tuple) else value
+def replace(targets: Sequence[FloatArray], weights: Sequence[ArrayLike]) -> None:
+    """Copy arrays over others of the same shapes. ValueError, and no change, where one differs."""
+    if len(weights) != len(targets):
+        raise ValueError(f"expected {len(targets)} arrays of weights, got {len(weights)}")
+    new = [np.asarray(array, dtype=np.float32) for array in weights]
+    for number, (array, target) in enumerate(zip(new, targets, strict=True)):
+        if array.shape != target.shape:
+            raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")
+    for array, target in zip(new, targets, strict=True):
+        target[...] = array
 
 
 def check_shape(owner: object, name: str, shape: object) -> Shape:
     """`shape` as a tuple of whole numbers of at least 1; a single number is a shape of one axis."""
+    kind = owner if isinstance(owner, str) else type(owner).__name__
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     if not sizes:
-        raise ValueError(f"{type(owner).__name__}: {name} must have at least one axis, got {shape!r}")
-    return tuple(check_count(f"{type(owner).__name__}: {name}", size) for size in sizes)
+        raise ValueError(f"{kind}: {name} must have at least one axis, got {shape!r}")
+    return tuple(check_count(f"{kind}: {name}", size) for size in sizes)

@@ -1,15 +1,18 @@
-"""The layers: Input, Dense, Activation, Dropout, Flatten."""
+"""The first layers: Input, Dense, Activation, Dropout, Flatten."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
-from fastnn import activations, initializers, regularizers
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn._table import check_count, check_number
 from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
+from fastnn.engine.python import PythonActivationOp
 from fastnn.layers.base import LAYERS, Layer, Parameter, check_shape
+from fastnn.layers.tensor import Node, Structure, Tensor
 from fastnn.typing import Shape
 
 
@@ -24,21 +27,34 @@ def _input_shape(layer: Any) -> None:
         layer._set("input_shape", dim)
 
 
-@LAYERS.add("input", "InputLayer")
+@LAYERS.add("input_layer", "input", "Input")
 @dataclass(frozen=True, eq=False)
-class Input(Layer):
-    """Says what one row of the input looks like: ``Input((784,))``, ``Input(shape=(28, 28))``."""
+class InputLayer(Layer):
+    """Where rows enter a model; ``Input`` makes one and gives its tensor."""
 
     shape: Shape
     name: str | None = None
 
     def __post_init__(self) -> None:
-        self._set("shape", check_shape(self, "shape", self.shape))
+        self._set("shape", check_shape("Input", "shape", self.shape))
 
     @property
     def input_shape(self) -> Shape:
         """Shape of one row."""
         return self.shape
+
+    def tensor(self) -> Tensor:
+        """The rows, as a tensor to call layers on."""
+        node = Node(self, (), (self.shape,), Structure("one", ("",)))
+        return self._note(node).tensors()[0]
+
+
+def Input(shape: Any, name: str | None = None) -> Tensor:
+    """Rows of `shape`, as a tensor to call layers on, or as the first of a Sequential's layers.
+
+    ``Input((784,))``, ``Input(shape=(28, 28), name="image")``. TypeError, ValueError for what is no shape.
+    """
+    return InputLayer(shape, name).tensor()
 
 
 @LAYERS.add("dense")
@@ -46,7 +62,7 @@ class Input(Layer):
 class Dense(Layer):
     """activation(x . kernel + bias). (inputs,) -> (units,); kernel (inputs, units), bias (units,).
 
-    units: at least 1. activation, kernel_initializer, bias_initializer, kernel_regularizer: a name or an object.
+    units: at least 1. activation, initializers, regularizers, constraints: a name or an object.
     input_dim or input_shape: what the model's first layer reads. TypeError, ValueError for what cannot be.
     """
 
@@ -56,6 +72,9 @@ class Dense(Layer):
     kernel_initializer: Any = "glorot_uniform"
     bias_initializer: Any = "zeros"
     kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    bias_constraint: Any = None
     input_dim: int | None = None
     input_shape: Any = None
     name: str | None = None
@@ -64,9 +83,10 @@ class Dense(Layer):
         self._set("units", check_count(f"{type(self).__name__}: units", self.units))
         self._set("activation", activations.get(self.activation))
         self._set("use_bias", bool(self.use_bias))
-        self._set("kernel_initializer", initializers.get(self.kernel_initializer))
-        self._set("bias_initializer", initializers.get(self.bias_initializer))
-        self._set("kernel_regularizer", regularizers.get(self.kernel_regularizer))
+        for field in ("kernel", "bias"):
+            self._set(f"{field}_initializer", initializers.get(getattr(self, f"{field}_initializer")))
+            self._set(f"{field}_regularizer", regularizers.get(getattr(self, f"{field}_regularizer")))
+            self._set(f"{field}_constraint", constraints.get(getattr(self, f"{field}_constraint")))
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -78,18 +98,28 @@ class Dense(Layer):
         return (self.units,)
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        kernel = Parameter("kernel", (input_shape[0], self.units), self.kernel_initializer, self.kernel_regularizer)
-        bias = Parameter("bias", (self.units,), self.bias_initializer)
+        kernel = Parameter(
+            "kernel",
+            (input_shape[0], self.units),
+            self.kernel_initializer,
+            self.kernel_regularizer,
+            self.kernel_constraint,
+        )
+        bias = Parameter("bias", (self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
         return (kernel, bias) if self.use_bias else (kernel,)
 
-    def op(self, input_shape: Shape) -> Any:
-        return DenseOp(
-            input_shape[0],
-            self.units,
-            self.use_bias,
-            activation=self.activation.kernel,
-            numbers=self.activation.numbers(),
-        )
+    def ops(self, input_shape: Shape) -> tuple[Any, ...]:
+        dense = partial(DenseOp, input_shape[0], self.units, self.use_bias)
+        if self.activation.kernel is None:
+            return dense(), *activation_ops(self.activation, self.units)
+        return (dense(activation=self.activation.kernel, numbers=self.activation.numbers()),)
+
+
+def activation_ops(activation: Any, units: int) -> tuple[Any, ...]:
+    """An activation as an op of its own, for rows of `units` numbers."""
+    if activation.kernel is None:
+        return (PythonActivationOp(units, activation, f"activation {activation.name!r}"),)
+    return (ActivationOp(units, activation=activation.kernel, numbers=activation.numbers()),)
 
 
 @LAYERS.add("activation")
@@ -116,8 +146,8 @@ class Activation(Layer):
             )
         return input_shape
 
-    def op(self, input_shape: Shape) -> Any:
-        return ActivationOp(prod(input_shape), activation=self.activation.kernel, numbers=self.activation.numbers())
+    def ops(self, input_shape: Shape) -> tuple[Any, ...]:
+        return activation_ops(self.activation, prod(input_shape))
 
 
 @LAYERS.add("dropout")
@@ -137,8 +167,8 @@ class Dropout(Layer):
         self._set("rate", float(self.rate))
         _input_shape(self)
 
-    def op(self, input_shape: Shape) -> Any:
-        return DropoutOp(prod(input_shape), self.rate)
+    def ops(self, input_shape: Shape) -> tuple[Any, ...]:
+        return (DropoutOp(prod(input_shape), self.rate),)
 
 
 @LAYERS.add("flatten")

@@ -21,7 +21,7 @@ def test_evaluate_and_predict(loss, after, rows):
     x, y = data(loss, rows, 7, 3)
     model = model_of(7, 17, 3, loss=loss, after=after)
     metrics = ["accuracy"] if loss.kernel.labels else ["accuracy", "mse"]
-    model.compile("sgd", loss, metrics)
+    model.compile("sgd", loss, metrics=metrics)
     reference = NumpyNetwork(model)
     np.testing.assert_allclose(model.predict(x), reference.predict(x), rtol=2e-5, atol=2e-6)
     weight = np.random.default_rng(0).integers(0, 3, rows).astype(np.float32)
@@ -36,7 +36,7 @@ def test_dropout_and_losses_from_logits_leave_predictions_alone():
     fastnn.set_random_seed(0)
     model = Sequential([Flatten(input_shape=(2, 3)), Dense(9, "tanh"), Dropout(0.5), Dense(3)])
     logits = losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("sgd", logits, ["accuracy"])
+    model.compile("sgd", logits, metrics=["accuracy"])
     x = x.reshape(-1, 2, 3)
     want = NumpyNetwork(model).predict(x)
     for _ in range(2):
@@ -93,7 +93,7 @@ def test_an_order_takes_rows_targets_and_weights_along(batch_size, weighted):
         (x[order], y[order], weight if weight is None else weight[order], None),
     ):
         model = model_of(5, 9, 2, optimizer="adam")
-        model.compile("adam", MSE, ["mae"])
+        model.compile("adam", MSE, metrics=["mae"])
         model.evaluate(x, y, verbose=0)
         figures = model._network.fit_epoch(*rows, batch_size, 0.01)
         states = [state.tolist() for state in model._network.states]

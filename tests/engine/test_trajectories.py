@@ -24,7 +24,7 @@ def build(make: Callable[[], list[Any]], optimizer: Any, loss: Any, metrics: Any
     """A compiled model; its biases are small numbers, because at 0 a relu has no slope to compare."""
     fastnn.set_random_seed(seed)
     model = Sequential(make())
-    model.compile(optimizer, loss, list(metrics))
+    model.compile(optimizer, loss, metrics=list(metrics))
     rng = np.random.default_rng(seed)
     model.set_weights([w + (rng.normal(0, 0.1, w.shape) if w.ndim == 1 else 0) for w in model.get_weights()])
     return model

@@ -63,7 +63,7 @@ def check_round_trip(model: Sequential, path, x, y, **fit) -> Sequential:
 def test_activations(activation, path):
     x, y = data(SCCE, 17, 4, 3)
     model = Sequential([Dense(6, activation, input_dim=4), Dense(5), Activation(activation), Dense(3, "softmax")])
-    model.compile("adam", SCCE, ["accuracy"])
+    model.compile("adam", SCCE, metrics=["accuracy"])
     model.fit(x, y, verbose=0)
     check_round_trip(model, path, x, y)
 
@@ -120,14 +120,14 @@ def test_regularizers(unit, path):
 def test_layers(make, path):
     x, y = data(SCCE, 17, 4, 3)
     model = Sequential(make(), name="über")
-    model.compile(Adam(0.01, amsgrad=True), SCCE, ["acc"])
+    model.compile(Adam(0.01, amsgrad=True), SCCE, metrics=["acc"])
     model.fit(x.reshape(-1, 2, 2), y, verbose=0)
     loaded = check_round_trip(model, path, x.reshape(-1, 2, 2), y)
     assert loaded.name == "über"
 
 
 def test_every_layer_is_in_a_round_trip():
-    assert {"input", "dense", "activation", "dropout", "flatten"} <= set(LAYERS.units)
+    assert {"input_layer", "dense", "activation", "dropout", "flatten"} <= set(LAYERS.units)
 
 
 def test_metrics(path):
@@ -135,7 +135,7 @@ def test_metrics(path):
     model = Sequential([Dense(3, "sigmoid", input_dim=4)])
     given = ["acc", "mae", metrics.BinaryAccuracy(0.3), metrics.BinaryAccuracy, *metrics.METRICS.units]
     given.remove("sparse_categorical_accuracy")
-    model.compile("sgd", "bce", given)
+    model.compile("sgd", "bce", metrics=given)
     loaded = check_round_trip(model, path, x, y)
     figures = loaded.evaluate(x, y, verbose=0, return_dict=True)
     assert figures == model.evaluate(x, y, verbose=0, return_dict=True)

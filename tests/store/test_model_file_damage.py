@@ -37,14 +37,14 @@ def saved(path):
     """A trained model's file, and its parts."""
     x, y = data(SCCE, 17, 4, 3)
     model = Sequential([Dense(5, "relu", input_dim=4), Dropout(0.5), Dense(3, "softmax")])
-    model.compile("adam", SCCE, ["accuracy", metrics.SparseCategoricalAccuracy()])
+    model.compile("adam", SCCE, metrics=["accuracy", metrics.SparseCategoricalAccuracy()])
     model.fit(x, y, verbose=0)
     model.save(path)
     tensors, metadata = safetensors.read(path)
     return tensors, json.loads(metadata["model"])
 
 
-def refused(path, tensors, description, form: str = "fastnn 1") -> str:
+def refused(path, tensors, description, form: str = "fastnn 2") -> str:
     """Write such a file; assert that loading names it and takes little memory. Gives the message."""
     model = description if isinstance(description, str) else json.dumps(description)
     safetensors.write(path, tensors, {"format": form, "model": model})
@@ -68,11 +68,11 @@ def test_files_that_are_none(path, tmp_path):
 
 def test_other_formats(path, saved):
     tensors, description = saved
-    assert "expected format 'fastnn 1', got 'fastnn 2'" in refused(path, tensors, description, "fastnn 2")
+    assert "expected format 'fastnn 2', got 'fastnn 3'" in refused(path, tensors, description, "fastnn 3")
     safetensors.write(path, tensors, {})
     with pytest.raises(ValueError, match=r"not a fastnn model: .*got 'none'"):
         load_model(path)
-    safetensors.write(path, tensors, {"format": "fastnn 1"})
+    safetensors.write(path, tensors, {"format": "fastnn 2"})
     with pytest.raises(ValueError, match=r"model\.fastnn does not describe a model"):
         load_model(path)
 
@@ -160,6 +160,18 @@ def top(**fields):
     return edit
 
 
+def model(number: int, **fields):
+    """An edit of the description of one model: the last is the whole."""
+
+    def edit(description):
+        for name, value in fields.items():
+            description["models"][number][name] = value
+            if value is ...:
+                del description["models"][number][name]
+
+    return edit
+
+
 HUGE = 10**15
 EDITS = {
     "no layers": top(layers=...),
@@ -200,19 +212,19 @@ EDITS = {
     "rate 1": layer(1, rate=1),
     "rate nan": layer(1, rate=float("nan")),
     "rate null": layer(1, rate=None),
-    "name twice": layer(2, name="dense"),
+    "name twice": layer(2, name="dense", automatic=False),
     "name a number": layer(0, name=5),
     "name nan": layer(0, name=float("nan")),
     "name a list": layer(0, name=[]),
     "name with a slash": layer(0, name="optimizer/velocity/dense"),
     "name another": layer(0, name="another"),
-    "no input shape": top(input_shape=...),
-    "input shape of another size": top(input_shape=[5]),
-    "input shape empty": top(input_shape=[]),
-    "input shape null": top(input_shape=None),
-    "input shape negative": top(input_shape=[-4]),
-    "input shape a text": top(input_shape="4"),
-    "input shape deep": top(input_shape=[4, 1]),
+    "no input shape": model(-1, input_shape=...),
+    "input shape of another size": model(-1, input_shape=[5]),
+    "input shape empty": model(-1, input_shape=[]),
+    "input shape null": model(-1, input_shape=None),
+    "input shape negative": model(-1, input_shape=[-4]),
+    "input shape a text": model(-1, input_shape="4"),
+    "input shape deep": model(-1, input_shape=[4, 1]),
     "no seed": top(seed=...),
     "seed negative": top(seed=-1),
     "seed too large": top(seed=2**64),
@@ -289,8 +301,9 @@ def test_wrong_tensors(path, saved, name):
 def test_huge_layers_without_weights(path, saved, size, kind):
     """Nothing in the file has to prove their size: they must cost nothing, or be refused."""
     config = {"class": kind, **({"rate": 0.5} if kind == "dropout" else {"activation": {"class": "relu"}})}
-    description = {**saved[1], "layers": [config], "input_shape": [size], "training": None}
-    safetensors.write(path, {}, {"format": "fastnn 1", "model": json.dumps(description)})
+    entry = {**saved[1]["models"][0], "members": [["layer", 0]], "input_shape": [size]}
+    description = {**saved[1], "layers": [config], "models": [entry], "training": None}
+    safetensors.write(path, {}, {"format": "fastnn 2", "model": json.dumps(description)})
     before = peak()
     try:
         load_model(path)
@@ -303,5 +316,5 @@ def test_weights_that_are_not_finite_are_weights(path, saved):
     """A file may hold them, as a model may: they say so by what they predict."""
     tensors, description = saved
     tensors["dense/kernel"][0, 0] = np.nan
-    safetensors.write(path, tensors, {"format": "fastnn 1", "model": json.dumps(description)})
+    safetensors.write(path, tensors, {"format": "fastnn 2", "model": json.dumps(description)})
     assert np.isnan(load_model(path).predict(np.ones((1, 4)))).all()

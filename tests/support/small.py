@@ -18,7 +18,7 @@ def rows(n: int = 40, inputs: int = 5, units: int = 2) -> tuple[np.ndarray, np.n
 def model_of(optimizer: object = "adam", loss: object = "mse", metrics: object = None, dropout: float = 0.3):
     fastnn.set_random_seed(2)
     model = Sequential([Dense(9, "tanh", input_dim=5), Dropout(dropout), Dense(2)])
-    model.compile(optimizer, loss, metrics)
+    model.compile(optimizer, loss, metrics=metrics)
     return model
 
 

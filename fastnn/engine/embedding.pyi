@@ -1,0 +1,19 @@
+from fastnn.engine.ops import Op
+
+class IndexOp(Op):
+    @property
+    def choices(self) -> int: ...
+    @property
+    def title(self) -> str: ...
+
+class EmbeddingOp(IndexOp):
+    def __init__(self, inputs: int, choices: int, depth: int, title: str = "Embedding") -> None: ...
+    @property
+    def depth(self) -> int: ...
+
+class EncodeOp(IndexOp):
+    def __init__(
+        self, inputs: int, choices: int, line: int = 1, counts: bool = False, title: str = "CategoryEncoding"
+    ) -> None: ...
+    @property
+    def counts(self) -> bool: ...

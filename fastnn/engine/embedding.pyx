@@ -1,0 +1,117 @@
+"""Ops that read whole numbers: rows of a table, and rows of zeros and ones."""
+
+from libc.math cimport floor
+from libc.string cimport memcpy, memset
+
+from fastnn.engine.ops cimport Op, Step
+
+
+cdef extern from "atomics.h" nogil:
+    int atomic_swap(int* p, int value)
+
+
+cdef class IndexOp(Op):
+    """An op that reads whole numbers from 0 to `choices` - 1, held as float32. Another one stops the run."""
+
+    cdef readonly Py_ssize_t choices
+    cdef readonly str title             # of the layer, for its error
+    cdef int found                      # 1 once a wrong number is noted; the first to set it says where
+    cdef Py_ssize_t wrong_row
+    cdef Py_ssize_t wrong_column
+    cdef float wrong
+
+    cdef Py_ssize_t index_of(self, float x) noexcept nogil:
+        """x as an index, -1 where it is none: NaN fails each comparison."""
+        return <Py_ssize_t>x if x >= 0 and x < <float>self.choices and floor(x) == x else -1
+
+    cdef void refuse(self, const Step* step, Py_ssize_t row, Py_ssize_t column) noexcept nogil:
+        if not atomic_swap(&self.found, 1):
+            self.wrong_row, self.wrong_column, self.wrong = row, column, self.x[row][column]
+        if step.trouble != NULL:
+            atomic_swap(step.trouble, <int>(self.number + 1))
+
+    cdef object explain(self):
+        atomic_swap(&self.found, 0)
+        return ValueError(
+            f"{self.title} expects whole numbers from 0 to {self.choices - 1}, got {self.wrong:.9g} in column "
+            f"{self.wrong_column} of row {self.wrong_row} of the batch (both from 0); check the data, or make the "
+            "layer larger")
+
+
+cdef class EmbeddingOp(IndexOp):
+    """A row of the table for each number of x, side by side. Parameters: the table, (choices, depth)."""
+
+    cdef readonly Py_ssize_t depth
+
+    def __init__(self, Py_ssize_t inputs, Py_ssize_t choices, Py_ssize_t depth, str title="Embedding"):
+        if inputs < 1 or choices < 1 or depth < 1 or choices > 2**24 or depth > 2**24:
+            raise ValueError(f"an embedding of {choices} rows of {depth} numbers cannot be")
+        self.widths, self.inputs, self.units = (inputs,), inputs, inputs * depth
+        self.choices, self.depth, self.title = choices, depth, title
+        self.size, self.granule = choices * depth, depth
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, j, index, n = self.depth
+        cdef float* to
+        for row in range(r0, r1):
+            for j in range(self.inputs):
+                index = self.index_of(self.x[row][j])
+                to = self.a + row * self.units + j * n
+                if index >= 0:
+                    memcpy(to, self.w + index * n, n * sizeof(float))
+                else:
+                    memset(to, 0, n * sizeof(float))
+                    self.refuse(step, row, j)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        if self.d_x != NULL:
+            memset(self.d_x + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))
+
+    cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
+        # Rows of the table that several numbers name are added up in the order of the batch, whoever adds them.
+        cdef Py_ssize_t row, j, i, index, n = self.depth, first = p0 // n, last = p1 // n
+        cdef const float* d
+        cdef float* g
+        memset(self.g + p0, 0, (p1 - p0) * sizeof(float))
+        for row in range(step.rows):
+            for j in range(self.inputs):
+                index = self.index_of(self.x[row][j])
+                if first <= index < last:
+                    d = self.d + row * self.units + j * n
+                    g = self.g + index * n
+                    for i in range(n):
+                        g[i] += d[i]
+
+
+cdef class EncodeOp(IndexOp):
+    """Zeros, and for each number of x a 1 at its place, or if `counts` 1 more.
+
+    Every `line` numbers have a row of `choices` between them.
+    """
+
+    cdef readonly bint counts
+    cdef Py_ssize_t line                # numbers that share a row of `choices`
+
+    def __init__(self, Py_ssize_t inputs, Py_ssize_t choices, Py_ssize_t line=1, bint counts=False,
+                 str title="CategoryEncoding"):
+        if inputs < 1 or choices < 1 or line < 1 or inputs % line or choices > 2**24:
+            raise ValueError(f"an encoding of {inputs} numbers of {choices} kinds cannot be")
+        self.widths, self.inputs, self.units = (inputs,), inputs, inputs // line * choices
+        self.choices, self.line, self.counts, self.title = choices, line, counts, title
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, j, index
+        cdef float* to
+        memset(self.a + r0 * self.units, 0, (r1 - r0) * self.units * sizeof(float))
+        for row in range(r0, r1):
+            for j in range(self.inputs):
+                index = self.index_of(self.x[row][j])
+                if index >= 0:
+                    to = self.a + row * self.units + j // self.line * self.choices + index
+                    to[0] = to[0] + 1 if self.counts else 1
+                else:
+                    self.refuse(step, row, j)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        if self.d_x != NULL:
+            memset(self.d_x + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))

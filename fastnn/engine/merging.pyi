@@ -1,0 +1,21 @@
+from collections.abc import Iterable
+
+from fastnn.engine.ops import Op
+from fastnn.kernels.layer_kernel import MergeKernel
+
+class MergeOp(Op):
+    def __init__(self, kernel: MergeKernel, units: int, count: int) -> None: ...
+
+class ConcatenateOp(Op):
+    def __init__(self, widths: Iterable[int], outer: int = 1) -> None: ...
+
+class DotOp(Op):
+    def __init__(
+        self,
+        depth: int,
+        left: int,
+        left_inner: int,
+        right: int,
+        right_inner: int,
+        normalize: bool = False,
+    ) -> None: ...

@@ -1,0 +1,110 @@
+"""Ops that make one row of several."""
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from fastnn.engine.ops cimport Op, Step
+from fastnn.kernels.layer_kernel cimport (
+    Axes, dot_backward32, dot_forward32, DotKernel, Merge, merge_backward32, merge_forward32, MergeKernel, SUBTRACT,
+)
+
+from fastnn import kernels
+
+
+cdef class MergeOp(Op):
+    """Element by element, of `count` rows of the same width: a sum, a product, the largest, ..."""
+
+    cdef Merge which
+    cdef int count
+    cdef merge_forward32 rows
+    cdef merge_backward32 slopes
+
+    def __init__(self, MergeKernel kernel, Py_ssize_t units, int count):
+        if count < 1 or kernel.which == SUBTRACT and count != 2:
+            raise ValueError(f"{kernel.name} cannot take {count} rows")
+        self.widths, self.inputs, self.units = (units,) * count, units * count, units
+        self.which, self.count, self.rows, self.slopes = kernel.which, count, kernel.forward32, kernel.backward32
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        self.rows(self.which, self.xs, self.count, r0, r1, self.units, self.a)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        self.slopes(self.which, self.xs, self.count, r0, r1, self.units, self.d, self.d_xs)
+
+
+cdef class ConcatenateOp(Op):
+    """Rows side by side. A row of each is `outer` blocks, and the blocks of the same number are put together."""
+
+    cdef Py_ssize_t outer
+    cdef Py_ssize_t stride              # numbers in the blocks of the same number
+    cdef Py_ssize_t* blocks             # numbers in a block of each
+    cdef int count
+
+    def __init__(self, widths, Py_ssize_t outer=1):
+        self.widths = tuple(widths)
+        if not self.widths or any(width < 1 or width % outer for width in self.widths):
+            raise ValueError(f"rows of {self.widths} numbers are no {outer} blocks each")
+        self.inputs = self.units = sum(self.widths)
+        self.outer, self.stride, self.count = outer, self.units // outer, len(self.widths)
+        self.blocks = <Py_ssize_t*>malloc(self.count * sizeof(Py_ssize_t))
+        if self.blocks == NULL:
+            raise MemoryError("no memory for the widths of rows")
+        for k in range(self.count):
+            self.blocks[k] = self.widths[k] // outer
+
+    def __dealloc__(self):
+        free(self.blocks)
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, block, n, at = 0
+        cdef int k
+        for k in range(self.count):
+            n = self.blocks[k]
+            for row in range(r0, r1):
+                for block in range(self.outer):
+                    memcpy(self.a + row * self.units + block * self.stride + at, self.xs[k][row] + block * n,
+                           n * sizeof(float))
+            at += n
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, block, n, at = 0
+        cdef int k
+        for k in range(self.count):
+            n = self.blocks[k]
+            if self.d_xs[k] != NULL:
+                for row in range(r0, r1):
+                    for block in range(self.outer):
+                        memcpy(self.d_xs[k] + (row * self.outer + block) * n,
+                               self.d + row * self.units + block * self.stride + at, n * sizeof(float))
+            at += n
+
+
+cdef class DotOp(Op):
+    """Dot products of the vectors of two rows, (left, right) of them; normalize: of the unit vectors.
+
+    A row of the one source is `left` vectors of `depth` numbers that lie `left_inner` apart; the other's likewise.
+    """
+
+    cdef Axes axes
+    cdef dot_forward32 rows
+    cdef dot_backward32 slopes
+
+    def __init__(self, Py_ssize_t depth, Py_ssize_t left, Py_ssize_t left_inner, Py_ssize_t right,
+                 Py_ssize_t right_inner, bint normalize=False):
+        cdef DotKernel kernel = kernels.dot_rows
+        if min(depth, left, left_inner, right, right_inner) < 1 or left % left_inner or right % right_inner:
+            raise ValueError(f"no dot products of {left} by {right} vectors of {depth} numbers")
+        self.axes = Axes(depth, left, left_inner, right, right_inner, normalize)
+        self.widths, self.units = (left * depth, right * depth), left * right
+        self.inputs = sum(self.widths)
+        self.rows, self.slopes = kernel.forward32, kernel.backward32
+
+    cdef Py_ssize_t keeps(self) noexcept:
+        """1 / the length of each vector."""
+        return self.axes.left + self.axes.right
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        self.rows(self.xs[0], self.xs[1], r0, r1, &self.axes, self.z, self.a)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        self.slopes(self.xs[0], self.xs[1], r0, r1, &self.axes, self.z, self.a, self.d, self.d_xs[0], self.d_xs[1])

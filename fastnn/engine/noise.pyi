@@ -1,0 +1,9 @@
+from fastnn.engine.ops import Op
+from fastnn.kernels.layer_kernel import NoiseKernel
+
+class NoiseOp(Op):
+    def __init__(self, units: int, kernel: NoiseKernel, strength: float, seed: int | None = None) -> None: ...
+    @property
+    def strength(self) -> float: ...
+    @property
+    def seed(self) -> int | None: ...

@@ -1,0 +1,49 @@
+"""Noise while training: each number's comes from a key of the step and its place in the batch, and from nothing else."""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.random cimport mix64
+from fastnn.kernels.layer_kernel cimport NoiseKernel, noise32
+
+
+cdef class NoiseOp(Op):
+    """a = x with a kernel's noise while training; a = x otherwise.
+
+    strength: the kernel's number, a rate or a standard deviation. seed: noise of this op's own, whatever the network's
+    seed; None takes the network's.
+    """
+
+    cdef readonly double strength
+    cdef readonly object seed
+    cdef bint seeded
+    cdef uint64_t own_key
+    cdef noise32 noise
+    cdef noise32 slopes
+
+    def __init__(self, Py_ssize_t units, NoiseKernel kernel, double strength, seed=None):
+        self.widths, self.inputs, self.units = (units,), units, units
+        self.strength, self.seed, self.seeded = strength, seed, seed is not None
+        self.own_key = mix64(<uint64_t>seed) if self.seeded else 0
+        self.noise, self.slopes = kernel.forward32, kernel.backward32
+
+    cdef uint64_t key(self, const Step* step) noexcept nogil:
+        if self.seeded:
+            return mix64(self.own_key ^ mix64(<uint64_t>step.number))
+        return mix64(step.key + <uint64_t>self.number)
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, n = self.units
+        cdef uint64_t key = self.key(step)
+        for row in range(r0, r1):
+            if step.training:
+                self.noise(self.x[row], self.a + row * n, n, <uint32_t>(row * n), self.strength, key)
+            else:
+                memcpy(self.a + row * n, self.x[row], n * sizeof(float))
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t start = r0 * self.units
+        if self.d_x != NULL:
+            self.slopes(self.d + start, self.d_x + start, (r1 - r0) * self.units, <uint32_t>start, self.strength,
+                        self.key(step))

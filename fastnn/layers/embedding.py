@@ -1,0 +1,56 @@
+"""Embedding: rows of weights that are looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fastnn._table import check_count
+from fastnn.engine.embedding import EmbeddingOp
+from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
+from fastnn.layers.base import LAYERS, Layer, Parameter
+from fastnn.typing import Array, DoubleArray, Shape
+
+MOST = 2**24  # a float32 holds every whole number up to this
+
+
+@LAYERS.add("embedding")
+@dataclass(frozen=True, eq=False)
+class Embedding(Layer):
+    """A learnt row of `output_dim` numbers for each whole number. (...) -> (..., output_dim).
+
+    input_dim: how many numbers there are, 0 to input_dim - 1; at most 2^24. The others: a name or an object. Weights:
+    embeddings, (input_dim, output_dim). Another number in the data is a ValueError that names its row and column.
+    """
+
+    input_dim: int
+    output_dim: int
+    embeddings_initializer: Any = "uniform"
+    embeddings_regularizer: Any = None
+    embeddings_constraint: Any = None
+    name: str | None = None
+    input_shape: Any = None
+
+    def __post_init__(self) -> None:
+        for field in ("input_dim", "output_dim"):
+            self._set(field, check_count(f"Embedding: {field}", getattr(self, field)))
+        if self.input_dim > MOST:
+            raise ValueError(f"Embedding: input_dim must be at most 2**24, got {self.input_dim}")
+        settle_units(self, "embeddings")
+        own_input_shape(self)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (*input_shape, self.output_dim)
+
+    def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
+        return (parameter_of(self, "embeddings", (self.input_dim, self.output_dim)),)
+
+    def ops(self, input_shape: Shape) -> tuple[Any, ...]:
+        return (EmbeddingOp(prod(input_shape), self.input_dim, self.output_dim),)
+
+    def reference(self, x: Array, embeddings: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        return np.asarray(embeddings[np.asarray(x, int)])

@@ -1,0 +1,251 @@
+"""Layers that make one tensor of several: Add, Subtract, ..., Concatenate, Dot; each as a function too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastnn import kernels
+from fastnn.engine.merging import ConcatenateOp, DotOp, MergeOp
+from fastnn.layers.base import LAYERS, Layer
+from fastnn.typing import DoubleArray, Shape
+
+
+class _Merge(Layer):
+    """Element by element, of tensors of one shape."""
+
+    kernel: ClassVar[Any]
+
+    def output_shape(self, *input_shapes: Shape) -> Shape:
+        if len(set(input_shapes)) != 1:
+            raise ValueError(
+                f"{type(self).__name__} expects rows of one shape from all of its inputs, got "
+                f"{', '.join(map(str, input_shapes)) or 'none'}; it does not stretch the smaller ones"
+            )
+        return input_shapes[0]
+
+    def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
+        return (MergeOp(self.kernel, prod(input_shapes[0]), len(input_shapes)),)
+
+    def reference(self, *xs: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        raise TypeError(f"{type(self).__name__} has no reference")
+
+
+@LAYERS.add("add")
+@dataclass(frozen=True, eq=False)
+class Add(_Merge):
+    """Sum of the inputs, element by element. All of one shape -> the same."""
+
+    name: str | None = None
+    kernel = kernels.add_rows
+
+    def reference(self, *xs: DoubleArray) -> DoubleArray:
+        return np.asarray(sum(xs))
+
+
+@LAYERS.add("subtract")
+@dataclass(frozen=True, eq=False)
+class Subtract(_Merge):
+    """First input less the second, element by element. Two of one shape -> the same."""
+
+    name: str | None = None
+    kernel = kernels.subtract_rows
+
+    def output_shape(self, *input_shapes: Shape) -> Shape:
+        if len(input_shapes) != 2:
+            raise ValueError(f"Subtract takes two inputs, got {len(input_shapes)}")
+        return super().output_shape(*input_shapes)
+
+    def reference(self, *xs: DoubleArray) -> DoubleArray:
+        return np.asarray(xs[0] - xs[1])
+
+
+@LAYERS.add("multiply")
+@dataclass(frozen=True, eq=False)
+class Multiply(_Merge):
+    """Product of the inputs, element by element. All of one shape -> the same."""
+
+    name: str | None = None
+    kernel = kernels.multiply_rows
+
+    def reference(self, *xs: DoubleArray) -> DoubleArray:
+        return np.asarray(np.prod(xs, axis=0))
+
+
+@LAYERS.add("average")
+@dataclass(frozen=True, eq=False)
+class Average(_Merge):
+    """Mean of the inputs, element by element. All of one shape -> the same."""
+
+    name: str | None = None
+    kernel = kernels.average_rows
+
+    def reference(self, *xs: DoubleArray) -> DoubleArray:
+        return np.asarray(sum(xs) / len(xs))
+
+
+@LAYERS.add("maximum")
+@dataclass(frozen=True, eq=False)
+class Maximum(_Merge):
+    """Largest of the inputs, element by element; of equal ones the first has the gradient. All of one shape -> the same."""
+
+    name: str | None = None
+    kernel = kernels.maximum_rows
+
+    def reference(self, *xs: DoubleArray) -> DoubleArray:
+        return np.asarray(np.max(xs, axis=0))
+
+
+@LAYERS.add("minimum")
+@dataclass(frozen=True, eq=False)
+class Minimum(_Merge):
+    """Least of the inputs, element by element; of equal ones the first has the gradient. All of one shape -> the same."""
+
+    name: str | None = None
+    kernel = kernels.minimum_rows
+
+    def reference(self, *xs: DoubleArray) -> DoubleArray:
+        return np.asarray(np.min(xs, axis=0))
+
+
+def _row_axis(layer: Layer, axis: Any, row: Shape) -> int:
+    """`axis`, which counts the rows as axis 0, as an axis of a row. ValueError where the row has no such axis."""
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise TypeError(f"{type(layer).__name__}: an axis must be a whole number, got {axis!r}")
+    found = axis - 1 if axis >= 0 else axis + len(row)
+    if not 0 <= found < len(row):
+        raise ValueError(
+            f"{type(layer).__name__}: rows of shape {row} have axes 1 to {len(row)} (0 is that of the rows), got {axis}"
+        )
+    return int(found)
+
+
+@LAYERS.add("concatenate")
+@dataclass(frozen=True, eq=False)
+class Concatenate(Layer):
+    """The inputs one behind the other along an axis. Shapes that differ in that axis alone -> their sum there.
+
+    axis: -1, the last; axis 0 is that of the rows and cannot be.
+    """
+
+    axis: int = -1
+    name: str | None = None
+
+    def output_shape(self, *input_shapes: Shape) -> Shape:
+        if not input_shapes:
+            raise ValueError("Concatenate expects at least one input, got none")
+        first = input_shapes[0]
+        axis = _row_axis(self, self.axis, first)
+        for shape in input_shapes:
+            if len(shape) != len(first) or (*shape[:axis], *shape[axis + 1 :]) != (*first[:axis], *first[axis + 1 :]):
+                raise ValueError(
+                    f"Concatenate expects rows whose shapes differ along axis {self.axis} alone, got "
+                    f"{', '.join(map(str, input_shapes))}"
+                )
+        return (*first[:axis], sum(shape[axis] for shape in input_shapes), *first[axis + 1 :])
+
+    def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
+        outer = prod(input_shapes[0][: _row_axis(self, self.axis, input_shapes[0])])
+        return (ConcatenateOp([prod(shape) for shape in input_shapes], outer),)
+
+    def reference(self, *xs: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        return np.concatenate(xs, axis=self.axis)
+
+
+@LAYERS.add("dot")
+@dataclass(frozen=True, eq=False)
+class Dot(Layer):
+    """Sums of products of two inputs' vectors along an axis of each; a number for each pair of vectors.
+
+    Shapes (.., n, ..) and (.., n, ..) -> what is left of both, (1,) where nothing is. axes: an axis of both, or one of
+    each; axis 0 is that of the rows and cannot be. normalize: of unit vectors, so that the result is their cosine (a
+    vector shorter than 1e-12 is divided by that).
+    """
+
+    axes: Any
+    normalize: bool = False
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        axes = tuple(self.axes) if isinstance(self.axes, (tuple, list)) else (self.axes, self.axes)
+        if len(axes) != 2:
+            raise ValueError(f"Dot: axes must be one axis or two, got {self.axes!r}")
+
+    def _axes(self, left: Shape, right: Shape) -> tuple[int, int]:
+        axes = self.axes if isinstance(self.axes, (tuple, list)) else (self.axes, self.axes)
+        return _row_axis(self, axes[0], left), _row_axis(self, axes[1], right)
+
+    def output_shape(self, left: Shape, right: Shape) -> Shape:
+        i, j = self._axes(left, right)
+        if left[i] != right[j]:
+            raise ValueError(
+                f"Dot expects two axes of one size, got {left[i]} along axis {i + 1} of {left} and {right[j]} along axis "
+                f"{j + 1} of {right} (axis 0 is that of the rows)"
+            )
+        return (*left[:i], *left[i + 1 :], *right[:j], *right[j + 1 :]) or (1,)
+
+    def ops(self, left: Shape, right: Shape) -> tuple[Any, ...]:
+        i, j = self._axes(left, right)
+        n = left[i]
+        sizes = prod(left) // n, prod(left[i + 1 :]), prod(right) // n, prod(right[j + 1 :])
+        return (DotOp(n, *sizes, normalize=bool(self.normalize)),)
+
+    def reference(self, x: DoubleArray, y: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        i, j = self._axes(x.shape[1:], y.shape[1:])
+        x, y = np.moveaxis(x, i + 1, -1), np.moveaxis(y, j + 1, -1)
+        if self.normalize:
+            x, y = (v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12) for v in (x, y))
+        products = [np.tensordot(u, v, (-1, -1)) for u, v in zip(x, y, strict=True)]
+        return np.asarray(products).reshape(len(x), *self.output_shape(*_shapes(x, y, i, j)))
+
+
+def _shapes(x: Any, y: Any, i: int, j: int) -> tuple[Shape, Shape]:
+    """The shapes of rows before their axis i, or j, was moved to the end."""
+    return np.moveaxis(x, -1, i + 1).shape[1:], np.moveaxis(y, -1, j + 1).shape[1:]
+
+
+def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Add()(inputs)``."""
+    return Add(**kwargs)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Subtract()(inputs)``."""
+    return Subtract(**kwargs)(inputs)
+
+
+def multiply(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Multiply()(inputs)``."""
+    return Multiply(**kwargs)(inputs)
+
+
+def average(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Average()(inputs)``."""
+    return Average(**kwargs)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Maximum()(inputs)``."""
+    return Maximum(**kwargs)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Minimum()(inputs)``."""
+    return Minimum(**kwargs)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
+    """``Concatenate(axis)(inputs)``."""
+    return Concatenate(axis, **kwargs)(inputs)
+
+
+def dot(inputs: Sequence[Any], axes: Any = -1, **kwargs: Any) -> Any:
+    """``Dot(axes)(inputs)``."""
+    return Dot(axes, **kwargs)(inputs)

@@ -1,0 +1,194 @@
+"""Symbolic tensors: what layers are called on, to say how they are connected before there are any rows."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fastnn.typing import Shape
+
+
+class Node:
+    """One call of a layer or a model: what it read, and the shapes of one row of what it gives."""
+
+    __slots__ = ("__weakref__", "graph", "inputs", "layer", "outputs", "rows")
+
+    def __init__(
+        self, layer: Any, inputs: tuple[Tensor, ...], rows: tuple[Shape, ...], outputs: Structure, graph: Any = None
+    ) -> None:
+        self.layer = layer
+        self.inputs = inputs
+        self.rows = rows
+        self.outputs = outputs
+        self.graph = graph  # of a model, as it was when it was called; None for a layer
+
+    def tensors(self) -> list[Tensor]:
+        """What the call gives."""
+        return [Tensor(self, place) for place in range(len(self.rows))]
+
+    def copy(self, inputs: tuple[Tensor, ...]) -> Node:
+        """The same call on other tensors of the same shapes."""
+        return Node(self.layer, inputs, self.rows, self.outputs, self.graph)
+
+
+class Tensor:
+    """A value in a model that is being described: ``Input((4,))``, ``Dense(8)(x)``. It has a shape and no numbers."""
+
+    __slots__ = ("node", "place")
+
+    dtype = "float32"
+
+    def __init__(self, node: Node, place: int = 0) -> None:
+        self.node = node
+        self.place = place
+
+    @property
+    def row(self) -> Shape:
+        """Shape of one row."""
+        return self.node.rows[self.place]
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """(None, ...): the None stands for any number of rows."""
+        return (None, *self.row)
+
+    @property
+    def name(self) -> str:
+        """The name of the layer that gives it."""
+        return called(self.node.layer)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tensor) and self.node is other.node and self.place == other.place
+
+    def __hash__(self) -> int:
+        return hash((id(self.node), self.place))
+
+    def __repr__(self) -> str:
+        return f"<Tensor of {self.name!r}, shape {self.shape}>"
+
+    def __array__(self, *_: object, **__: object) -> Any:
+        raise TypeError(f"{self!r} has no numbers; make a Model(inputs, outputs) and call its predict")
+
+
+class Structure(NamedTuple):
+    """How several values are given: one alone, a list of them, or a dict."""
+
+    kind: str  # "one", "list" or "dict"
+    names: tuple[str, ...]
+
+    def pack(self, values: Sequence[Any]) -> Any:
+        """The values, in their order, as the structure has them."""
+        if self.kind == "dict":
+            return dict(zip(self.names, values, strict=True))
+        return values[0] if self.kind == "one" else list(values)
+
+    def unpack(self, given: Any, what: str) -> list[Any]:
+        """The values in their order; a dict goes by name. ValueError where another number of them comes."""
+        if isinstance(given, Mapping):
+            if set(given) != set(self.names):
+                raise ValueError(
+                    f"{what}: expected a dict with {', '.join(map(repr, self.names))}, "
+                    f"got {', '.join(map(repr, given)) or 'an empty one'}"
+                )
+            return [given[name] for name in self.names]
+        alone = len(self.names) == 1 and not (isinstance(given, (list, tuple)) and len(given) == 1)
+        if self.kind == "one" or alone:
+            return [given]
+        if not isinstance(given, (list, tuple)) or len(given) != len(self.names):
+            came = f"{len(given)}" if isinstance(given, (list, tuple)) else type(given).__name__
+            raise ValueError(
+                f"{what}: expected a list of {len(self.names)} or a dict, for {', '.join(map(repr, self.names))}; "
+                f"got {came}"
+            )
+        return list(given)
+
+
+def flattened(given: Any, what: str) -> tuple[list[Tensor], str, tuple[str, ...]]:
+    """Tensors given alone, as a list or as a dict: (they, the kind of structure, a dict's keys)."""
+    if isinstance(given, Tensor):
+        return [given], "one", ()
+    keys: tuple[str, ...] = ()
+    if isinstance(given, Mapping):
+        keys, kind, tensors = tuple(given), "dict", list(given.values())
+    else:
+        kind, tensors = "list", list(given) if isinstance(given, (list, tuple)) else [given]
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{what} must be symbolic tensors, such as Input(...) gives, got {tensor!r:.80}")
+    if not tensors:
+        raise ValueError(f"{what} must be at least one symbolic tensor, got none")
+    for key in keys:
+        if not isinstance(key, str):
+            raise TypeError(f"{what}: the keys of a dict must be texts, got {key!r:.80}")
+    return tensors, kind, keys
+
+
+def is_symbolic(given: Any) -> bool:
+    """Whether a layer that is called on `given` is being described rather than asked."""
+    if isinstance(given, dict):
+        given = list(given.values())
+    return isinstance(given, Tensor) or (isinstance(given, (list, tuple)) and any(isinstance(t, Tensor) for t in given))
+
+
+def called(layer: Any) -> str:
+    """What a layer or model is called in messages."""
+    return str(getattr(layer, "name", None) or layer.table_name)
+
+
+def named(member: Any, taken: Container[str]) -> str:
+    """The name of a layer or model in a model whose other members' names are `taken`.
+
+    A name that was given must be free. One that is made up stays with the member; where another member has the same,
+    it goes by the next number in this model.
+    """
+    given = getattr(member, "name", None)
+    if given is not None and not vars(member).get("_automatic"):
+        if not isinstance(given, str) or "/" in given:
+            raise ValueError(f"{type(member).__name__}: name must be a text without '/', got {given!r}")
+        if given in taken:
+            raise ValueError(f"the model has a layer called {given!r} already; give this one another name")
+        return given
+    number, name = 0, given or member.table_name
+    while name in taken:
+        number += 1
+        name = f"{member.table_name}_{number}"
+    if given is None:
+        object.__setattr__(member, "name", name)
+        vars(member)["_automatic"] = True
+    return str(name)
+
+
+class Connected:
+    """What can be called on tensors: layers and models."""
+
+    def _note(self, node: Node) -> Node:
+        """Remember a call, for `input` and `output`, as long as somebody holds what it gave."""
+        calls: list[weakref.ref[Node]] = vars(self).setdefault("_calls", [])
+        calls[:] = [call for call in calls if call() is not None]
+        calls.append(weakref.ref(node))
+        return node
+
+    def _only_call(self, asked: str) -> Node:
+        calls: list[weakref.ref[Node]] = vars(self).get("_calls", [])
+        nodes = [node for call in calls if (node := call()) is not None]
+        if not nodes:
+            raise RuntimeError(f"{called(self)!r} has no {asked} yet; call it on a tensor, or build its model")
+        if len(nodes) > 1:
+            raise ValueError(
+                f"{called(self)!r} was called {len(nodes)} times, so {asked} is ambiguous; keep the tensors that the "
+                "calls gave"
+            )
+        return nodes[0]
+
+    @property
+    def input(self) -> Any:
+        """The tensor, or list of tensors, that the layer was called on. ValueError where it was called twice."""
+        tensors = self._only_call("input").inputs
+        return tensors[0] if len(tensors) == 1 else list(tensors)
+
+    @property
+    def output(self) -> Any:
+        """The tensor that the layer gave. ValueError where it was called twice."""
+        node = self._only_call("output")
+        return node.outputs.pack(node.tensors())

@@ -1,0 +1,59 @@
+"""Models: a graph of layers, compiled into a network, with Keras's methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from fastnn._table import field_values, plain
+from fastnn.data import ArraySource
+from fastnn.layers import LAYERS, Input
+from fastnn.models.model import Model
+from fastnn.models.sequential import Sequential
+
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json"]
+
+
+def load_model(filepath: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """The model that ``save`` wrote, compiled as it was. Runs no code from the file.
+
+    custom_objects: name -> the Python function or class that the file names, where the model uses any of the user's
+    own. FileNotFoundError; ValueError where the file is damaged, truncated or not a fastnn model, or names a function
+    or class that custom_objects lacks.
+    """
+    from fastnn.store import model_file
+
+    return model_file.load(filepath, custom_objects)
+
+
+def clone_model(model: Model) -> Model:
+    """A model of the same layers and connections, with weights of its own, new ones."""
+    copy: Model = model.from_config(model.get_config(), _own_objects(model))
+    return copy
+
+
+def _own_objects(model: Model) -> dict[str, Any]:
+    """The classes and functions of a model's layers, by the names that its description has for them."""
+    found: dict[str, Any] = {}
+    for layer in model._leaves():
+        found.setdefault(LAYERS.config(layer)["class"], type(layer))
+        wrapped = [value for value in field_values(layer).values() if callable(getattr(value, "function", None))]
+        found.update({plain(value)["function"]: value for value in wrapped})
+    return found
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """The model that ``to_json`` described, with new weights. ValueError where the text describes none."""
+    import json
+
+    model: Model = Model.from_config(json.loads(json_string), custom_objects)
+    return model
+
+
+def applied(layer: Any, x: Any) -> Any:
+    """What a layer makes of arrays: a model of that layer alone. A list of arrays is one for each source."""
+    several = isinstance(x, (list, tuple)) and all(hasattr(each, "ndim") for each in x)
+    sources = [Input(ArraySource(each).input_shape) for each in (x if several else [x])]
+    model = Model(sources if several else sources[0], layer(sources if several else sources[0]))
+    return model.predict(x)

@@ -1,0 +1,311 @@
+"""A model of any graph: ``Model(inputs, outputs)``, with Keras's methods to compile, fit, evaluate and predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+
+from fastnn._table import check_count
+from fastnn.callbacks import Callback, History
+from fastnn.data import ArraySource, Source, write_predictions
+from fastnn.data.arrays import source_of, validation_of
+from fastnn.layers.tensor import Structure, flattened, is_symbolic, named
+from fastnn.models.built import Built
+from fastnn.models.graph import Graph
+from fastnn.trainer import Trainer
+from fastnn.typing import ArrayLike, FloatArray, Shape
+
+
+class Model(Built):
+    """A model from symbolic inputs to outputs; either is one tensor, a list or a dict of them.
+
+        x = Input((4,))
+        h = Dense(8, "relu")(x)
+        model = Model(x, Dense(1)(h))
+
+    Models that contain the same layer share its weights. Called on a symbolic tensor, a model applies its layers to
+    it; called on an array, it predicts. TypeError, ValueError where inputs and outputs do not hang together.
+    """
+
+    def __init_subclass__(cls) -> None:
+        if "call" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}.call would never be called: a model's graph is compiled, so it must be known before "
+                "there are rows; write Model(inputs, outputs) with layers called on Input(...)"
+            )
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
+        self._begin(name)
+        reads, kind, keys = flattened(inputs, "inputs")
+        gives, kind_of_outputs, keys_of_outputs = flattened(outputs, "outputs")
+        self._graph = Graph(reads, gives)
+        self._members = list(self._graph.members)
+        self._name_members()
+        known = dict(zip(self._members, self._names, strict=True))
+        self._takes = Structure(kind, keys or tuple(known[tensor.node.layer] for tensor in self._graph.inputs))
+        names = keys_of_outputs or tuple(known[tensor.node.layer] for tensor in self._graph.outputs)
+        self._gives = Structure(kind_of_outputs, _distinct(names))
+        self._make()
+
+    def _name_members(self) -> None:
+        names: dict[int, str] = {}
+        made_up = [place for place, member in enumerate(self._members) if _is_automatic(member)]
+        for place in [*(p for p in range(len(self._members)) if p not in made_up), *made_up]:
+            names[place] = named(self._members[place], names.values())
+        self._names = [names[place] for place in range(len(names))]
+
+    def _begin(self, name: str | None) -> None:
+        super()._begin(name)
+        self.stop_training = False
+        self.history: History | None = None
+        self._trainer: Trainer | None = None
+        self._plain = False  # one input and one output, of one axis each
+
+    # Training.
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
+        """Say how to train: an optimizer, a loss and metrics, each by name or as an object.
+
+        With several outputs, loss, loss_weights and metrics may be lists, or dicts by the outputs' names; the loss is
+        the weighted sum of the outputs' losses. weighted_metrics: those that the sample weights count in.
+        The optimizer starts afresh, and the layers that have ``trainable`` False now do not learn. ValueError for an
+        unknown name or a missing loss.
+        """
+        self._trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
+        self._frozen = frozenset(layer for layer in self._leaves() if not layer.trainable)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer given to ``compile``, None before; its learning_rate may be changed between epochs."""
+        return None if self._trainer is None else self._trainer.optimizer
+
+    @property
+    def loss(self) -> Any:
+        """The loss given to ``compile``, None before."""
+        return None if self._trainer is None else self._trainer.loss
+
+    def _compiled(self, action: str) -> Trainer:
+        if self._trainer is None:
+            raise RuntimeError(
+                f"{action} needs a compiled model; call compile(optimizer, loss, metrics) first, "
+                "such as model.compile('adam', 'mean_squared_error')"
+            )
+        return self._trainer
+
+    def fit(
+        self,
+        x: ArrayLike | Source | None = None,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Iterable[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> History:
+        """Train for a number of epochs; gives a History, whose ``history`` has a list for each figure.
+
+        x: rows (rows, *input_shape) of any numeric type, or a source such as ``SQLDataset``, which brings its own y.
+        y: (rows,) or (rows, targets). batch_size: rows a step, 32. validation_split: share of the rows, the last ones,
+        kept for validation. validation_data: (x, y), (x, y, sample_weight) or a source. class_weight: class -> weight.
+        sample_weight: (rows,). Raises as ``Trainer.fit``; RuntimeError before ``compile``.
+        """
+        trainer = self._compiled("fit")
+        source = self._source(x, y, sample_weight)
+        validation = None if validation_data is None else self._validation(validation_data)
+        if validation_split and validation is None:
+            if not isinstance(source, ArraySource):
+                raise ValueError("validation_split works on arrays; pass validation_data for a source")
+            source, validation = source.split(validation_split)
+        return trainer.fit(
+            source,
+            epochs,
+            32 if batch_size is None else batch_size,
+            validation,
+            verbose=verbose,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            callbacks=callbacks,
+        )
+
+    def evaluate(
+        self,
+        x: ArrayLike | Source | None = None,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: ArrayLike | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics over rows: the loss alone, [loss, metric, ...], or a dict.
+
+        batch_size: rows that are read at a time from a source; the result does not depend on it.
+        """
+        trainer = self._compiled("evaluate")
+        rows = 32 if batch_size is None else check_count("batch_size", batch_size)
+        figures = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose)
+        if return_dict:
+            return figures
+        loss = figures.pop("loss")
+        return [loss, *figures.values()] if figures else loss
+
+    def train_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
+        figures = self._compiled("train_on_batch").step(self._rows(x, y, sample_weight), class_weight)
+        if return_dict:
+            return figures
+        loss = figures.pop("loss")
+        return [loss, *figures.values()] if figures else loss
+
+    # Predicting.
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Any:
+        """The output for each row: float32 (rows, units); a list or dict of them where the model has several.
+
+        x: (rows, *input_shape), a list or dict of such arrays for several inputs, or a source. batch_size: rows that
+        are read at a time from a source; the result does not depend on it. RuntimeError before the model is built,
+        ValueError for rows of another shape.
+        """
+        network = self._network or self._built("predict")
+        if batch_size is not None:
+            batch_size = check_count("batch_size", batch_size)
+        if self._plain:
+            plain = network.predict_as_it_lies(x)
+            if plain is not None:
+                return plain
+        source = x if isinstance(x, Source) else self._rows(x)
+        self._check_rows(source.input_shape, "x")
+        return self._split(np.concatenate([network.predict(page.x) for page in source.pages(batch_size or 1024)]))
+
+    def __call__(self, inputs: Any) -> Any:
+        """What `predict` gives for arrays; for symbolic tensors, the tensors that the model's layers give."""
+        if isinstance(inputs, np.ndarray) or not is_symbolic(inputs):
+            return self.predict(inputs)
+        return self._symbolic(inputs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The output for each row of a batch, as ``predict`` gives it."""
+        return self.predict(x)
+
+    def predict_sql(
+        self,
+        sql: str,
+        con: Any,
+        *,
+        into: str,
+        key: str,
+        params: Any = None,
+        kind: Literal["classes", "binary", "values"] | None = None,
+    ) -> int:
+        """Predict the rows of a SQLite query and write them into the new table `into`; gives how many.
+
+        The query returns the column `key` and the features. The table has key, prediction and probability; kind is
+        "classes" for several outputs, "binary" for one sigmoid output and "values" otherwise. See
+        ``fastnn.data.write_predictions``.
+        """
+        network = self._built("predict_sql")
+        if kind is None:
+            binary = self._last_activation() == "sigmoid"
+            kind = "classes" if network.units > 1 else "binary" if binary else "values"
+        return write_predictions(self.predict, sql, con, into=into, key=key, params=params, kind=kind)
+
+    # Rows.
+
+    def _run_on(self, store: Any, plan: Any, places: Any) -> None:
+        super()._run_on(store, plan, places)
+        graph = self._drawn()
+        tensors = [*graph.inputs, *graph.outputs]
+        self._plain = len(tensors) == 2 and self._gives.kind == "one" and all(len(t.row) == 1 for t in tensors)
+
+    def _ensure_built(self, input_shape: Shape) -> None:
+        """Build, where only the shape of the rows was missing."""
+
+    def _source(self, x: Any, y: Any, sample_weight: Any) -> Source:
+        """What `fit` and `evaluate` are given, as one source."""
+        if isinstance(x, Source) or x is None:
+            return source_of(x, y, sample_weight)
+        return self._rows(x, y, sample_weight)
+
+    def _validation(self, data: Any) -> Source:
+        if self._takes.kind == self._gives.kind == "one" or not isinstance(data, (tuple, list)):
+            return validation_of(data)
+        try:
+            return self._source(*data, *[None] * (3 - len(data)))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"validation_data: {error}") from None
+
+    def _rows(self, x: Any, y: Any = None, sample_weight: Any = None) -> ArraySource:
+        """Arrays as a source; those of several inputs or outputs side by side."""
+        if self._takes.kind == self._gives.kind == "one":
+            return ArraySource(x, y, sample_weight)
+        parts = [ArraySource(each) for each in self._takes.unpack(x, "x")]
+        for part, tensor, name in zip(parts, self._drawn().inputs, self._takes.names, strict=True):
+            if part.input_shape != tensor.row:
+                raise ValueError(
+                    f"input {name!r} expects {_described(tensor.row)}, got {_described(part.input_shape)} in x; "
+                    "check the columns of the data"
+                )
+        if len({part.rows for part in parts}) > 1:
+            raise ValueError(f"all of x must have as many rows, got {', '.join(str(part.rows) for part in parts)}")
+        rows = np.concatenate([part.x for part in parts], axis=1) if len(parts) > 1 else parts[0].x
+        targets: Any = None
+        if y is not None:
+            columns = [ArraySource(rows, each).y for each in self._gives.unpack(y, "y")]
+            targets = np.concatenate(columns, axis=1)  # type: ignore[arg-type]
+        return ArraySource(rows, targets, sample_weight)
+
+    def _check_rows(self, shape: Shape, what: str) -> None:
+        rows = [tensor.row for tensor in self._drawn().inputs]
+        expected = rows[0] if self._takes.kind == self._gives.kind == "one" else (sum(map(prod, rows)),)
+        if shape != expected:
+            layer, name = self._reader()
+            raise ValueError(
+                f"{type(layer).__name__} {name!r} expects {_described(expected)}, got {_described(shape)} in {what}; "
+                "check the columns of the data, or input_shape"
+            )
+
+    def _reader(self) -> tuple[Any, str]:
+        """The first layer and its name."""
+        return self._members[0], self._names[0]
+
+    def _split(self, out: FloatArray) -> Any:
+        """The network's outputs, side by side in each row, as the model gives them."""
+        rows = [tensor.row for tensor in self._drawn().outputs]
+        if len(rows) == 1:
+            return self._gives.pack([out.reshape(len(out), *rows[0])])
+        ends = np.cumsum([prod(row) for row in rows])
+        parts = map(np.ascontiguousarray, np.split(out, ends[:-1], axis=1))
+        return self._gives.pack([part.reshape(len(out), *row) for part, row in zip(parts, rows, strict=True)])
+
+
+def _is_automatic(member: Any) -> bool:
+    return getattr(member, "name", None) is None or bool(vars(member).get("_automatic"))
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of outputs; the second that a layer gives has a number."""
+    return tuple(name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names))
+
+
+def _described(shape: Shape) -> str:
+    return f"{shape[0]} features" if len(shape) == 1 else f"rows of shape {shape}"

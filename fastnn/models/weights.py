@@ -1,0 +1,100 @@
+"""Where weights live: in one flat vector for each group of models that have layers in common.
+
+A layer knows its place in a store; all models that contain it run on that store's vector, so each sees what another
+has learnt. A model made of layers from several stores, or of old and new ones, brings all of them into a new store.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.engine.arena import aligned, starts_of
+from fastnn.layers import Layer, Parameter
+from fastnn.layers.base import Place
+from fastnn.layers.tensor import called
+from fastnn.typing import FloatArray
+
+if TYPE_CHECKING:
+    from fastnn.models.built import Built
+
+lock = threading.RLock()  # of making networks and stores: two threads may begin to use a model at once
+
+
+def _renew_lock() -> None:
+    """After a fork, whoever held it is not in this process."""
+    global lock
+    lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+class Store:
+    """A flat float32 vector, the layers whose weights lie in it, and the models that run on it."""
+
+    def __init__(self, size: int) -> None:
+        self.flat: FloatArray = aligned(max(1, size))
+        self.layers: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self.models: weakref.WeakSet[Built] = weakref.WeakSet()
+
+    def in_order(self) -> list[tuple[Layer, Place]]:
+        """The layers with their places, as they lie."""
+        found = [(layer, place) for layer in self.layers if (place := place_of(layer)) and place.store is self]
+        return sorted(found, key=lambda pair: pair[1].start)
+
+
+def place_of(layer: Layer) -> Place | None:
+    """Where a layer's weights lie, None while it has none."""
+    place: Place | None = vars(layer).get("_place")
+    return place
+
+
+def gathered(
+    layers: dict[Layer, tuple[Parameter, ...]], rng: np.random.Generator
+) -> tuple[Store, dict[Layer, Place], list[Built]]:
+    """A store for these layers, the places that they and others have in it, and the models that must move to it.
+
+    It is the store that they have in common, or a new one with all layers of theirs. New layers begin with their
+    initialisers' values. Nothing changes before `settled`. The lock is held. ValueError where a layer has weights of
+    other shapes.
+    """
+    places = {layer: place for layer in layers if (place := place_of(layer)) is not None}
+    for layer, place in places.items():
+        check_shapes(layer, place.parameters, layers[layer])
+    stores = list(dict.fromkeys(place.store for place in places.values()))
+    if len(stores) == 1 and len(places) == len(layers):
+        return stores[0], places, []
+    everyone = {layer: place.parameters for store in stores for layer, place in store.in_order()} | layers
+    starts, size = starts_of([sum(parameter.size for parameter in own) for own in everyone.values()])
+    store = Store(size)
+    moved = {}
+    for (layer, parameters), start in zip(everyone.items(), starts, strict=True):
+        old = place_of(layer)
+        before = None if old is None else old.views(old.store.flat)
+        moved[layer] = Place(store, start, parameters)
+        for number, (view, parameter) in enumerate(zip(moved[layer].views(store.flat), parameters, strict=True)):
+            view[...] = parameter.initializer(parameter.shape, rng=rng) if before is None else before[number]
+    return store, moved, list(dict.fromkeys(model for each in stores for model in each.models))
+
+
+def settled(places: dict[Layer, Place]) -> None:
+    """Tell the layers their places."""
+    for layer, place in places.items():
+        layer._set("_place", place)
+        place.store.layers.add(layer)
+
+
+def check_shapes(layer: Layer, had: tuple[Parameter, ...], needed: tuple[Parameter, ...]) -> None:
+    """ValueError where a layer would need weights of other shapes than it has."""
+    shapes, wanted = ([parameter.shape for parameter in each] for each in (had, needed))
+    if shapes != wanted:
+        raise ValueError(
+            f"layer {called(layer)!r} has weights of shapes {shapes}, but here it needs {wanted}; "
+            "a layer that is used twice must read rows of the same shape"
+        )

@@ -1,0 +1,212 @@
+"""The layers beside Keras's: one description builds both; outputs and three steps of training from the same weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn.layers
+import fastnn.models
+import fastnn.optimizers
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+keras = pytest.importorskip("keras")
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras's own
+
+ROWS = 24
+
+
+def numbers(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(ROWS, *shape)).astype(np.float32)
+
+
+def whole(*shape: int, most: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, most, (ROWS, *shape)).astype(np.float32)
+
+
+def chain(x: np.ndarray, *layers: Callable[[Any], Any]) -> tuple[Any, list[np.ndarray]]:
+    """A model of one input: layers(lib) one after the other, then a Dense layer of three units."""
+
+    def build(lib: Any) -> Any:
+        tensor = first = lib.layers.Input(x.shape[1:])
+        for layer in layers:
+            tensor = layer(lib.layers)(tensor)
+        return first, lib.layers.Dense(3)(tensor)
+
+    return build, [x]
+
+
+def merge(merged: Callable[[Any, list[Any]], Any], *xs: np.ndarray) -> tuple[Any, list[np.ndarray]]:
+    """A model of several inputs: a Dense layer for each (so that each has a gradient), the merge, a Dense layer."""
+
+    def build(lib: Any) -> Any:
+        inputs = [lib.layers.Input(x.shape[1:]) for x in xs]
+        scaled = []
+        for tensor, x in zip(inputs, xs, strict=True):
+            flat = lib.layers.Flatten()(tensor)
+            shape = x.shape[1:]
+            scaled.append(lib.layers.Reshape(shape)(lib.layers.Dense(int(np.prod(shape)))(flat)))
+        return inputs, lib.layers.Dense(3)(lib.layers.Flatten()(merged(lib.layers, scaled)))
+
+    return build, list(xs)
+
+
+A, B, C = (numbers(5, seed=seed) for seed in range(3))
+T, U = numbers(3, 4, seed=4), numbers(3, 4, seed=5)
+
+
+def flatten(layers: Any) -> Any:
+    return layers.Flatten()
+
+
+def dense(layers: Any) -> Any:
+    return layers.Dense(7)
+
+
+def frozen(layer: Any) -> Any:
+    layer.trainable = False
+    return layer
+
+
+CASES: dict[str, tuple[Any, list[np.ndarray]]] = {
+    "batch": chain(A, dense, lambda L: L.BatchNormalization(), lambda L: L.Activation("relu")),
+    "batch momentum": chain(A, lambda L: L.BatchNormalization(momentum=0.6, epsilon=0.1), dense),
+    "batch far": chain(A + 50, lambda L: L.BatchNormalization()),
+    "batch bare": chain(A, dense, lambda L: L.BatchNormalization(center=False, scale=False)),
+    "batch no scale": chain(A, dense, lambda L: L.BatchNormalization(scale=False)),
+    "batch lines": chain(T, lambda L: L.BatchNormalization(), flatten),
+    "batch frozen": chain(A, dense, lambda L: frozen(L.BatchNormalization())),
+    "batch twice": chain(A, dense, lambda L: L.BatchNormalization(), dense, lambda L: L.BatchNormalization()),
+    "layer": chain(A, dense, lambda L: L.LayerNormalization()),
+    "layer no center": chain(A, dense, lambda L: L.LayerNormalization(epsilon=0.1, center=False)),
+    "layer lines": chain(T, lambda L: L.LayerNormalization(), flatten),
+    "layer axes": chain(T, lambda L: L.LayerNormalization(axis=[1, 2]), flatten),
+    "rms": chain(A, dense, lambda L: L.RMSNormalization()),
+    "prelu": chain(A, dense, lambda L: L.PReLU(alpha_initializer="ones")),
+    "prelu shared": chain(T, lambda L: L.PReLU("ones", shared_axes=[1]), flatten),
+    "reshape": chain(T, lambda L: L.Reshape((-1, 2)), lambda L: L.Identity(), flatten),
+    "rescaling": chain(A, lambda L: L.Rescaling(0.5, 1.0)),
+    "rescaling features": chain(A, lambda L: L.Rescaling([1.0, 2, 3, 4, 5], offset=[0.0, 1, 2, 3, 4])),
+    "normalization": chain(A, lambda L: L.Normalization(mean=[1.0, 2, 3, 4, 5], variance=[1.0, 2, 0.5, 4, 5])),
+    "normalization invert": chain(A, lambda L: L.Normalization(mean=0.5, variance=4.0, invert=True)),
+    "embedding": chain(whole(4, most=10), lambda L: L.Embedding(10, 3), flatten),
+    "embedding one": chain(whole(1, most=10), lambda L: L.Embedding(10, 3, "ones"), flatten),
+    "encoding": chain(whole(4, most=6), lambda L: L.CategoryEncoding(6)),
+    "encoding count": chain(whole(4, most=6), lambda L: L.CategoryEncoding(6, output_mode="count")),
+    "encoding one hot": chain(whole(1, most=6), lambda L: L.CategoryEncoding(6, output_mode="one_hot")),
+    "encoding one hot of 4": chain(whole(4, most=6), lambda L: L.CategoryEncoding(6, output_mode="one_hot"), flatten),
+    "add": merge(lambda L, xs: L.add(xs), A, B, C),
+    "subtract": merge(lambda L, xs: L.subtract(xs), A, B),
+    "multiply": merge(lambda L, xs: L.multiply(xs), A, B, C),
+    "average": merge(lambda L, xs: L.Average()(xs), A, B, C),
+    "maximum": merge(lambda L, xs: L.Maximum()(xs), A, B, C),
+    "minimum": merge(lambda L, xs: L.Minimum()(xs), T, U),
+    "concatenate": merge(lambda L, xs: L.concatenate(xs), A, numbers(2), C),
+    "concatenate axis 1": merge(lambda L, xs: L.Concatenate(axis=1)(xs), T, numbers(2, 4)),
+    "concatenate axis 2": merge(lambda L, xs: L.Concatenate(axis=2)(xs), T, numbers(3, 1)),
+    "dot": merge(lambda L, xs: L.dot(xs, axes=1), A, B),
+    "dot cosine": merge(lambda L, xs: L.Dot(-1, normalize=True)(xs), A, B),
+    "dot lines": merge(lambda L, xs: L.Dot((2, 1))(xs), T, numbers(4, 2)),
+    "dot lines cosine": merge(lambda L, xs: L.Dot(1, normalize=True)(xs), T, U),
+    "dot mixed": merge(lambda L, xs: L.Dot((1, 2))(xs), numbers(4), numbers(2, 4)),
+}
+
+
+def both(case: tuple[Any, list[np.ndarray]]) -> tuple[Any, Any, list[np.ndarray]]:
+    """The model of fastnn and that of Keras, of the same weights, and what they read."""
+    build, xs = case
+    models = []
+    for lib in (fastnn, keras):
+        inputs, outputs = build(lib)
+        models.append(lib.models.Model(inputs, outputs))
+    ours, theirs = models
+    rng = np.random.default_rng(7)
+    weights = [
+        np.asarray(w if w.ndim == 0 else w + 0.1 * rng.random(w.shape), np.float32) for w in theirs.get_weights()
+    ]
+    ours.set_weights(weights)
+    theirs.set_weights(weights)
+    return ours, theirs, xs
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_and_steps(name: str) -> None:
+    ours, theirs, xs = both(CASES[name])
+    x = xs if len(xs) > 1 else xs[0]
+    np.testing.assert_allclose(ours.predict(x), np.asarray(theirs.predict(x, verbose=0)), rtol=2e-5, atol=1e-5)
+    y = numbers(3, seed=9)
+    for model, lib in ((ours, fastnn), (theirs, keras)):
+        model.compile(lib.optimizers.SGD(0.05), "mse", **({"run_eagerly": True} if lib is keras else {}))
+        for _ in range(3):
+            model.train_on_batch(x, y)
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=3e-5, atol=3e-6)
+    np.testing.assert_allclose(ours.predict(x), np.asarray(theirs.predict(x, verbose=0)), rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("axis", [-1, None, (1, 2)])
+def test_adapted_moments(axis: Any) -> None:
+    data = numbers(3, 4) * np.float32(3) + np.float32(2)
+    layers = [lib.layers.Normalization(axis=axis) for lib in (fastnn, keras)]
+    for layer in layers:
+        layer.adapt(data)
+    ours = fastnn.models.Sequential([layers[0], fastnn.layers.Flatten()])
+    ours.build(data.shape[1:])
+    for mine, other in zip(ours.get_weights(), layers[1].get_weights(), strict=True):
+        assert mine.shape == other.shape
+        np.testing.assert_allclose(mine, other, rtol=1e-5)
+    np.testing.assert_allclose(
+        ours.predict(data), np.asarray(layers[1](data)).reshape(ROWS, -1), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_moments_of_noise() -> None:
+    """What the noises do to the mean and the deviation, on many numbers."""
+    x = np.full((400, 500), 0.7, np.float32)
+    for make in (
+        lambda L: L.GaussianNoise(0.3),
+        lambda L: L.GaussianDropout(0.2),
+        lambda L: L.AlphaDropout(0.3),
+        lambda L: L.Dropout(0.4),
+    ):
+        theirs = np.asarray(make(keras.layers)(x, training=True))
+        ours = noisy(make(fastnn.layers), x)
+        deviation = theirs.std()
+        assert abs(ours.mean() - theirs.mean()) < 6 * deviation / np.sqrt(x.size)
+        assert abs(ours.std() / deviation - 1) < 0.02
+
+
+def noisy(layer: Any, x: np.ndarray) -> np.ndarray:
+    """What training makes of x: the kernel at hand, with the layer's number."""
+    from fastnn import kernels
+
+    if isinstance(layer, fastnn.layers.GaussianNoise):
+        return kernels.gaussian_noise.forward(x, layer.stddev, 3)
+    if isinstance(layer, fastnn.layers.GaussianDropout):
+        return kernels.gaussian_dropout.forward(x, np.sqrt(layer.rate / (1 - layer.rate)), 3)
+    if isinstance(layer, fastnn.layers.AlphaDropout):
+        return kernels.alpha_dropout.forward(x, layer.rate, 3)
+    return kernels.dropout(x, layer.rate, 3)
+
+
+def test_same_arguments_in_the_same_order() -> None:
+    import inspect
+
+    for name in (
+        "BatchNormalization LayerNormalization RMSNormalization GaussianNoise GaussianDropout Embedding PReLU "
+        "Normalization Rescaling CategoryEncoding Reshape Concatenate Dot"
+    ).split():
+        mine = inspect.signature(getattr(fastnn.layers, name).__init__).parameters
+        other = inspect.signature(getattr(keras.layers, name).__init__).parameters
+        shared = [argument for argument in mine if argument in other and argument != "self"]
+        assert shared == [argument for argument in other if argument in mine and argument != "self"], name
+        assert shared == [argument for argument in mine if argument != "self"][: len(shared)], name
+        for argument in shared:
+            default = other[argument].default
+            if default not in (inspect.Parameter.empty, None) and not isinstance(default, str):
+                assert mine[argument].default == default, (name, argument)
