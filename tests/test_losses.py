@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from fastnn import losses
+from fastnn.layers import Dense
 from fastnn.losses import LOSSES, Custom
+from fastnn.models import Sequential
+from fastnn.optimizers import Adam
 from support.guarded import close
 from support.units import label, outputs_for, targets_for, units
 
@@ -82,6 +85,13 @@ def test_a_weight_of_0_makes_0_of_any_value() -> None:
     bad[0] = np.nan
     assert losses.MeanSquaredError()(Y, bad, [0, 1]) == 0.25
     assert np.isnan(losses.MeanSquaredError()(Y, bad))
+    bad[0] = np.inf
+    assert losses.MeanSquaredError()(Y, bad, [[0], [1]]) == 0.25
+
+
+def test_weights_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match=r"sample_weight of shape \(3,\) does not go with values of shape \(2,\)"):
+        losses.MeanSquaredError()(Y, OUTPUT, [1, 2, 3])
 
 
 def test_one_axis_is_one_row_and_columns_find_their_rows() -> None:
@@ -150,6 +160,20 @@ def test_arguments_out_of_range(make: Any, message: str) -> None:
 def test_an_alpha_for_each_class_is_refused() -> None:
     with pytest.raises(TypeError, match="alpha must be a number"):
         losses.CategoricalFocalCrossentropy(alpha=[0.1, 0.9])  # type: ignore[arg-type]
+
+
+def test_gaussian_nll_learns_a_variance() -> None:
+    """A network of one layer finds expectation and variance of numbers that have both."""
+    rng = np.random.default_rng(0)
+    x = np.ones((2000, 1))
+    y = 3 + 0.5 * rng.normal(size=2000)
+    model = Sequential([Dense(2, input_dim=1, use_bias=False)])
+    model.compile(Adam(0.05), losses.GaussianNLL())
+    model.fit(x, y, batch_size=200, epochs=100, verbose=0)
+    m, s = model.predict(x[:1], verbose=0)[0]
+    close(m, y.mean(), 0.02)
+    close(np.exp(s), y.var(), 0.1)
+    close(model.evaluate(x, y, verbose=0), losses.GaussianNLL()(y, model.predict(x, verbose=0)), 1e-5)
 
 
 # Python functions.

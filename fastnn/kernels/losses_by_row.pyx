@@ -126,34 +126,46 @@ cdef double kl_divergence_rows(
 cdef double gaussian_nll_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    """Mean over k of (log v + (y - m)^2 / v) / 2, v = e^s + p[0]; a holds k means m, then k numbers s."""
+    """Mean over k of (log v + (y - m)^2 / v) / 2, v = e^s + p[0]; a holds k means m, then k numbers s.
+
+    Narrow rows go together, so that their logarithms fill vectors; a wide row goes in pieces.
+    """
+    cdef real errors[elements.CHUNK]
+    cdef real above[elements.CHUNK]
     cdef real values[elements.CHUNK]
-    cdef Py_ssize_t row, j, m, start, k = units // 2
+    cdef real of_m[elements.CHUNK]
+    cdef real of_s[elements.CHUNK]
+    cdef Py_ssize_t row = 0, start, width, taken, i, j, at, k = units // 2
     cdef double total = 0, w
-    cdef real floor = maths.log(<real>p[0]), above, log_v, error, over_v, factor
-    for row in range(rows):
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
+    cdef real floor = maths.log(<real>p[0]), log_v, over_v, factor
+    while row < rows:
+        taken = min(rows - row, max(<Py_ssize_t>1, elements.CHUNK // k if k else elements.CHUNK))
         start = 0
-        while start < k and w != 0:
-            factor = <real>(scale * w / k)
-            m = min(k - start, <Py_ssize_t>elements.CHUNK)
-            for j in range(start, start + m):
-                above = a[k + j] - floor
-                log_v = floor + maths.softplus(above)
+        while start < k:
+            width = min(k - start, <Py_ssize_t>elements.CHUNK)
+            for i in range(taken):
+                at = (row + i) * units + start
+                for j in range(width):
+                    errors[i * width + j] = a[at + j] - y[(row + i) * k + start + j]
+                    above[i * width + j] = a[at + k + j] - floor
+            for j in range(taken * width):
+                log_v = floor + maths.softplus(above[j])
                 over_v = maths.exp(-log_v)
-                error = a[j] - y[j]
-                values[j - start] = maths.multiply_add(error * over_v, error, log_v)
+                of_m[j] = errors[j] * over_v
+                of_s[j] = <real>0.5 * maths.sigmoid(above[j]) * maths.multiply_add(-of_m[j], errors[j], <real>1)
+                values[j] = maths.multiply_add(of_m[j], errors[j], log_v)
+            for i in range(taken):
+                at = (row + i) * units + start
+                w = weight_of(weight, row + i) / k
+                if w != 0:
+                    total += 0.5 * w * sums.sum_of(values + i * width, width)
                 if d != NULL:
-                    d[j] = factor * (error * over_v)
-                    d[k + j] = (<real>0.5 * factor) * maths.sigmoid(above) * maths.multiply_add(
-                        -error * over_v, error, <real>1)
-            total += 0.5 * w / k * sums.sum_of(values, m)
-            start += m
-        a = a + units
-        y = y + k
-        d = d + units if d != NULL else NULL
+                    factor = <real>(scale * w)
+                    for j in range(width):
+                        d[at + j] = factor * of_m[i * width + j] if w != 0 else 0
+                        d[at + k + j] = factor * of_s[i * width + j] if w != 0 else 0
+            start += width
+        row += taken
     return total
 
 
@@ -192,90 +204,87 @@ cdef inline real focal_class(
     return -alpha * target * power * log_q if target != 0 else <real>0
 
 
+cdef inline double focal_rows(
+        bint fused, const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    """Narrow rows go together, so that their logarithms fill vectors. p: label smoothing, alpha, gamma."""
+    cdef real given[elements.CHUNK]                                 # fused: log q; else q before its clip
+    cdef real values[elements.CHUNK]
+    cdef real slopes[elements.CHUNK]
+    cdef real norms[sums.LANES]                                     # fused: logarithms of the rows' sums
+    cdef real of_rows[sums.LANES]
+    cdef Py_ssize_t row = 0, taken, start, width, first, at, i, j
+    cdef double total = 0, w
+    cdef real q, log_q, factor
+    cdef real keep = <real>(1 - p[0]), spread = <real>(p[0] / units) if units else 0
+    cdef real alpha = <real>p[1], gamma = <real>p[2], low = <real>EPSILON, high = <real>(1 - EPSILON)
+    cdef real edge = <real>-3e38                                    # an infinite logit times 0 must not be NaN
+    while row < rows:
+        first = row * units
+        taken = max(<Py_ssize_t>1, min(<Py_ssize_t>sums.LANES, elements.CHUNK // units if units else sums.LANES))
+        taken = min(taken, rows - row)
+        if fused:
+            taken = sums.softmax_rows_with_logs(z + first, a + first, norms, taken, units)
+        for i in range(taken):
+            of_rows[i] = 0
+            if not fused:
+                norms[i] = <real>1 / sums.sum_of(a + first + i * units, units)
+        start = 0
+        while start < units:
+            width = min(units - start, <Py_ssize_t>elements.CHUNK)
+            for i in range(taken):
+                at = first + i * units + start
+                for j in range(width):
+                    given[i * width + j] = z[at + j] - norms[i] if fused else a[at + j] * norms[i]
+            at = first + start
+            for j in range(taken * width):
+                if fused:
+                    log_q = edge if given[j] < edge else given[j]
+                    log_q = <real>0 if log_q > 0 else log_q
+                    values[j] = focal_class(
+                        y[at + j] * keep + spread, a[at + j], log_q, -maths.expm1_negative(log_q), alpha, gamma,
+                        &slopes[j])
+                else:
+                    q = low if given[j] < low else given[j]
+                    q = high if q > high else q
+                    values[j] = focal_class(
+                        y[at + j] * keep + spread, q, maths.log(q), <real>1 - q, alpha, gamma, &slopes[j])
+                    # Outside the clip the value is constant, and so its slope is 0.
+                    slopes[j] = slopes[j] if q == given[j] else <real>0
+            for i in range(taken):
+                w = weight_of(weight, row + i)
+                total += w * sums.sum_of(values + i * width, width) if w != 0 else 0
+                of_rows[i] += sums.sum_of(slopes + i * width, width)
+                if d != NULL:
+                    at = first + i * units + start
+                    for j in range(width):
+                        d[at + j] = slopes[i * width + j]
+            start += width
+        for i in range(taken if d != NULL else 0):
+            w, at = weight_of(weight, row + i), first + i * units
+            factor = <real>(scale * w)
+            for j in range(at, at + units):
+                if fused:
+                    d[j] = factor * maths.multiply_add(-of_rows[i], a[j], d[j])
+                else:
+                    q = a[j] * norms[i]
+                    d[j] = factor * norms[i] * ((d[j] / q if d[j] != 0 else <real>0) - of_rows[i])
+            if w == 0:
+                clear(d + at, units)
+        row += taken
+    return total
+
+
 cdef double categorical_focal_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    """p: label smoothing, alpha, gamma."""
-    cdef real values[elements.CHUNK]
-    cdef real slopes[elements.CHUNK]
-    cdef Py_ssize_t row, j, m, start
-    cdef double total = 0, w
-    cdef real q, kept, norm, factor, slope, sum_of_slopes
-    cdef real keep = <real>(1 - p[0]), spread = <real>(p[0] / units) if units else 0
-    cdef real alpha = <real>p[1], gamma = <real>p[2], low = <real>EPSILON, high = <real>(1 - EPSILON)
-    for row in range(rows):
-        w = weight_of(weight, row)
-        if w == 0:
-            clear(d, units)
-        else:
-            norm = <real>1 / sums.sum_of(a, units)
-            start, sum_of_slopes = 0, 0
-            while start < units:
-                m = min(units - start, <Py_ssize_t>elements.CHUNK)
-                for j in range(m):
-                    q = a[start + j] * norm
-                    kept = low if q < low else q
-                    kept = high if kept > high else kept
-                    values[j] = focal_class(
-                        y[start + j] * keep + spread, kept, maths.log(kept), <real>1 - kept, alpha, gamma, &slope)
-                    # Outside the clip the value is constant, and so its slope is 0.
-                    slopes[j] = slope if kept == q else 0
-                    if d != NULL:
-                        d[start + j] = slopes[j] / kept
-                total += w * sums.sum_of(values, m)
-                sum_of_slopes += sums.sum_of(slopes, m)
-                start += m
-            if d != NULL:
-                factor = <real>(scale * w) * norm
-                for j in range(units):
-                    d[j] = factor * (d[j] - sum_of_slopes)
-        a = a + units
-        y = y + units
-        d = d + units if d != NULL else NULL
-    return total
+    return focal_rows(False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double softmax_categorical_focal_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    """p: label smoothing, alpha, gamma."""
-    cdef real values[elements.CHUNK]
-    cdef real slopes[elements.CHUNK]
-    cdef real logs[sums.LANES]
-    cdef Py_ssize_t first = 0, taken, row, at, i, j, m, start
-    cdef double total = 0, w
-    cdef real log_q, factor, sum_of_slopes
-    cdef real keep = <real>(1 - p[0]), spread = <real>(p[0] / units) if units else 0
-    cdef real alpha = <real>p[1], gamma = <real>p[2], edge = <real>-3e38    # an infinite logit times 0 must not be NaN
-    while first < rows:
-        at = first * units
-        taken = sums.softmax_rows_with_logs(z + at, a + at, logs, rows - first, units)
-        for row in range(first, first + taken):
-            at = row * units
-            w = weight_of(weight, row)
-            if w == 0:
-                clear(d + at if d != NULL else NULL, units)
-                continue
-            start, sum_of_slopes, factor = 0, 0, <real>(scale * w)
-            while start < units:
-                m = min(units - start, <Py_ssize_t>elements.CHUNK)
-                for j in range(m):
-                    i = at + start + j
-                    log_q = z[i] - logs[row - first]
-                    log_q = edge if log_q < edge else (<real>0 if log_q > 0 else log_q)
-                    values[j] = focal_class(
-                        y[i] * keep + spread, a[i], log_q, -maths.expm1_negative(log_q), alpha, gamma, &slopes[j])
-                total += w * sums.sum_of(values, m)
-                sum_of_slopes += sums.sum_of(slopes, m)
-                if d != NULL:
-                    for j in range(m):
-                        d[at + start + j] = factor * slopes[j]
-                start += m
-            if d != NULL:
-                for i in range(at, at + units):
-                    d[i] = maths.multiply_add(-factor * sum_of_slopes, a[i], d[i])
-        first += taken
-    return total
+    return focal_rows(True, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double overlap_rows(

@@ -89,7 +89,7 @@ class Loss:
         """The values of the rows, weighted and reduced: a NumPy scalar, or with the reduction "none" an array.
 
         sample_weight: a number, or an array that goes with the values (Keras's rules). A weight of 0 makes 0 of any
-        value.
+        value. ValueError where the arrays do not fit each other.
         """
         values = self.values(y_true, y_pred)
         weight = None if sample_weight is None else np.asarray(sample_weight, values.dtype)
@@ -98,7 +98,7 @@ class Loss:
             weight = masked(weight, mask, values.dtype, averaged=self.reduction in ("sum_over_batch_size", "mean"))
         if weight is not None:
             values, weight = same_rank(values, weight)
-            values = np.where(weight == 0, 0, values * weight).astype(values.dtype)
+            values = weighted(values, weight)
         return reduced(values, weight, self.reduction)
 
 
@@ -147,6 +147,19 @@ def masked(weight: Array | None, mask: Array, dtype: Any, averaged: bool) -> Arr
         return kept
     kept, weight = same_rank(kept, weight)
     return np.asarray(weight * kept)
+
+
+def weighted(values: Array, weight: Array) -> Array:
+    """values * weight, and 0 where the weight is 0. ValueError where they do not fit each other."""
+    try:
+        found = np.zeros(np.broadcast_shapes(values.shape, weight.shape), values.dtype)
+    except ValueError:
+        raise ValueError(
+            f"sample_weight of shape {weight.shape} does not go with values of shape {values.shape}; give a weight "
+            "for each value"
+        ) from None
+    np.multiply(values, weight, out=found, where=weight != 0)
+    return found
 
 
 def reduced(values: Array, weight: Array | None, reduction: str) -> Any:

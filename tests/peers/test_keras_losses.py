@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import losses
+from fastnn.layers import Dense
+from fastnn.models import Sequential
+from fastnn.optimizers import SGD
+from support.units import OUTPUT_OF, targets_for
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="compares with Keras 3, which is not installed")
@@ -157,3 +162,28 @@ def test_names() -> None:
         if name not in out:
             assert name in losses.LOSSES.aliases, name
             assert losses.get(name).table_name in (found.__name__, losses.get(found.__name__).table_name)
+
+
+@pytest.mark.parametrize("name", [name for name, cls in losses.LOSSES if name not in OURS_ALONE])
+def test_twenty_steps(name: str) -> None:
+    """From the same start to the same weights, with weights for the rows; also fused with the last activation."""
+    cls = losses.LOSSES.find(name)
+    if cls.kernel.whole:
+        pytest.skip("the engine hands out rows, not batches")
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(40, 5)).astype("f4")
+    y, weight = targets_for(cls(), 40, 3, rng).astype("f4"), rng.integers(0, 4, 40).astype("f4")
+    if name in ("hinge", "squared_hinge"):
+        y[y == 0] = -1  # Keras takes a 0 for a -1 in a batch of nothing but 0 and 1
+    fastnn.set_random_seed(1)
+    after = OUTPUT_OF.get(name, "linear")
+    ours = Sequential([Dense(8, "tanh", input_dim=5), Dense(3, after)])
+    layers = [keras.layers.Dense(8, "tanh"), keras.layers.Dense(3, after)]
+    theirs = keras.Sequential([keras.Input((5,)), *layers])
+    ours.compile(SGD(0.01), cls())
+    theirs.compile(keras.optimizers.SGD(0.01), getattr(keras.losses, cls.__name__)())
+    theirs.set_weights(ours.get_weights())
+    for model in (ours, theirs):
+        model.fit(x, y, batch_size=10, epochs=5, shuffle=False, verbose=0, sample_weight=weight)
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
