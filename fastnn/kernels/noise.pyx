@@ -55,7 +55,8 @@ cdef inline float normal_of(uint32_t h) noexcept nogil:
     z = (1 - 2p) times a polynomial in w = -log(4 p (1 - p)), or in sqrt(w) far out (after Giles 2011; the coefficients
     were fitted here, relative errors 2.7e-7 and 4.1e-7). p is the tail on h's side, so that it keeps its digits.
     """
-    cdef float p = (<float><int>(h & <uint32_t>0x7fffffff) + <float>0.5) * <float>2.3283064365386963e-10
+    cdef uint32_t above = h >> 31
+    cdef float p = (<float><int>(h ^ (<uint32_t>0 - above)) + <float>0.5) * <float>2.3283064365386963e-10
     cdef float w = -maths.log32(<float>4 * p * (<float>1 - p))
     cdef float near = w - <float>2.5
     cdef float far = maths.square_root(w if w > 0 else <float>0) - <float>3
@@ -75,7 +76,7 @@ cdef inline float normal_of(uint32_t h) noexcept nogil:
     t = t * far + <float>1.41659510
     t = t * far + <float>4.00643492
     q = (<float>1 - <float>2 * p) * (q if w < <float>5 else t)
-    return q if h >> 31 else -q
+    return q if above else -q
 
 
 cdef void dropout_apply(

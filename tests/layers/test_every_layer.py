@@ -45,7 +45,7 @@ def test_gradients_are_the_formulas_differences(name: str) -> None:
     y = np.random.default_rng(3).normal(size=(19, model.output_shape[1])).astype(np.float32)
     model.evaluate(x, y, verbose=0)  # which tells the network its loss
     network = model._network
-    network.gradient(x, y)
+    network.gradient(x.reshape(19, -1), y)
     found = [g for each in model.layers if each.count_params() for g in each._placed().views(network.gradients)]
     learns = [p.trainable for each in model.layers if each.count_params() for p in each._placed().parameters]
     for number, w in enumerate(weights):

@@ -1,0 +1,61 @@
+"""What merges refuse, and the shapes that they give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn.layers as L
+from fastnn.models import Model
+
+
+@pytest.mark.parametrize("layer", [L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum])
+def test_rows_of_other_shapes(layer: Any) -> None:
+    with pytest.raises(ValueError, match=r"expects rows of one shape from all of its inputs, got \(3,\), \(1,\)"):
+        layer().output_shape((3,), (1,))
+
+
+def test_subtract_takes_two() -> None:
+    for shapes in ([(3,)], [(3,)] * 3):
+        with pytest.raises(ValueError, match=f"Subtract takes two inputs, got {len(shapes)}"):
+            L.Subtract().output_shape(*shapes)
+
+
+def test_concatenate() -> None:
+    assert L.Concatenate().output_shape((3, 4), (3, 1)) == (3, 5)
+    assert L.Concatenate(1).output_shape((3, 4), (2, 4)) == (5, 4)
+    with pytest.raises(ValueError, match=r"differ along axis -1 alone, got \(3, 4\), \(2, 4\)"):
+        L.Concatenate().output_shape((3, 4), (2, 4))
+    for axis in (0, 3, -3):
+        with pytest.raises(ValueError, match=r"have axes 1 to 2 \(0 is that of the rows\), got"):
+            L.Concatenate(axis).output_shape((3, 4), (3, 4))
+    with pytest.raises(TypeError, match="an axis must be a whole number, got 'last'"):
+        L.Concatenate("last").output_shape((3,), (3,))  # type: ignore[arg-type]
+
+
+def test_dot() -> None:
+    assert L.Dot(1).output_shape((3,), (3,)) == (1,)
+    assert L.Dot((2, 1)).output_shape((2, 3), (3, 4)) == (2, 4)
+    with pytest.raises(ValueError, match="Dot expects two axes of one size, got 2 along axis 1"):
+        L.Dot(1).output_shape((2, 3), (3, 4))
+    with pytest.raises(ValueError, match="axes must be one axis or two"):
+        L.Dot((1, 2, 3))
+
+
+def test_one_tensor_may_come_twice() -> None:
+    """Its gradients from both places add up."""
+    first = L.Input((3,))
+    hidden = L.Dense(4)(first)
+    model = Model(first, L.multiply([hidden, hidden]))
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(model.predict(x), (x @ kernel + bias) ** 2, rtol=1e-5, atol=1e-6)
+    model.evaluate(x, np.zeros((10, 4)), verbose=0)
+    model._network.gradient(x, np.zeros((10, 4), np.float32))
+    h = (x @ kernel + bias).astype(float)
+    slope = x.T @ (4 * h**3 / h.size)
+    found = model.layers[1]._placed().views(model._network.gradients)[0]
+    np.testing.assert_allclose(found, slope, rtol=1e-4)

@@ -1,0 +1,123 @@
+"""Normalization adapts to arrays and sources before and after a model is built; Rescaling and Reshape refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastnn.data import ArraySource
+from fastnn.layers import Dense, Identity, Input, Normalization, Rescaling, Reshape
+from fastnn.models import Sequential, load_model
+
+
+def data(n: int = 20_000) -> np.ndarray:
+    return np.random.default_rng(1).normal([3, -2e5, 0.01], [2, 5, 1e-3], (n, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("built", [False, True])
+@pytest.mark.parametrize("wrap", [np.asarray, ArraySource, lambda x: x.astype(float), lambda x: x.tolist()])
+def test_adapt(built: bool, wrap: object) -> None:
+    x = data()
+    layer = Normalization()
+    model = Sequential([layer, Dense(1)])
+    if built:
+        model.build((3,))
+        layer.adapt(data(100) + 50)
+    layer.adapt(wrap(x))  # type: ignore[operator]
+    if not built:
+        model.build((3,))
+    mean, variance, count = layer.get_weights()
+    z = x.astype(float)
+    np.testing.assert_allclose(mean, z.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(variance, z.var(0), rtol=1e-5)
+    assert count == 0
+    found = Sequential([Input((3,)), layer]).predict(x)
+    np.testing.assert_allclose(found.mean(0), 0, atol=0.01)
+    np.testing.assert_allclose(found.std(0), 1, atol=0.01)
+
+
+def test_adapted_weights_do_not_learn_and_are_saved(tmp_path: Path) -> None:
+    layer = Normalization()
+    layer.adapt(data())
+    model = Sequential([Input((3,)), layer, Dense(1)])
+    model.compile("sgd", "mse")
+    before = layer.get_weights()
+    model.fit(data(64), np.ones((64, 1), np.float32), epochs=3, verbose=0)
+    model.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    for one, other in zip(before, loaded.get_weights()[:3], strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(loaded.predict(data(10)), model.predict(data(10)))
+
+
+def test_adapt_along_other_axes() -> None:
+    x = np.random.default_rng(0).normal(2, 3, (50, 3, 4)).astype(np.float32)
+    for axis, shape, over in ((-1, (4,), (0, 1)), ((1, 2), (3, 4), (0,)), (None, (), (0, 1, 2))):
+        layer = Normalization(axis=axis)
+        layer.adapt(x)
+        model = Sequential([Input((3, 4)), layer])
+        assert layer.get_weights()[0].shape == shape
+        expected = (x - x.mean(over)) / x.std(over)
+        np.testing.assert_allclose(model.predict(x).reshape(x.shape), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_inverted_it_undoes_itself() -> None:
+    x = data(50)
+    there, back = Normalization(), Normalization(invert=True)
+    there.adapt(x)
+    back.adapt(x)
+    found = Sequential([Input((3,)), there, back]).predict(x)
+    np.testing.assert_allclose(found, x, rtol=1e-5)
+
+
+def test_constant_columns() -> None:
+    """Their deviation is 0, and 1e-7 takes its place, as in Keras."""
+    layer = Normalization()
+    layer.adapt(np.full((5, 2), 3.0))
+    assert Sequential([Input((2,)), layer]).predict(np.array([[3.0, 4.0]]))[0] == pytest.approx([0, 1e7])
+
+
+def test_what_normalization_refuses() -> None:
+    with pytest.raises(ValueError, match="give both mean and variance"):
+        Normalization(mean=1.0)
+    with pytest.raises(ValueError, match="variance must be at least 0"):
+        Normalization(mean=1.0, variance=-1.0)
+    with pytest.raises(TypeError, match="mean must be a number or numbers, got 'x'"):
+        Normalization(mean="x", variance=1)
+    with pytest.raises(ValueError, match=r"mean of shape \(2,\) does not go with \(3,\)"):
+        Normalization(mean=[1, 2], variance=[1, 2]).output_shape((3,))
+    with pytest.raises(RuntimeError, match="has mean and variance already"):
+        Normalization(mean=1, variance=1).adapt(data())
+    with pytest.raises(ValueError, match="adapt got no rows"):
+        Normalization().adapt(data()[:0])
+    with pytest.raises(TypeError, match="adapt takes an array of numbers"):
+        Normalization().adapt(np.array([["a"]]))
+    layer = Normalization()
+    layer.adapt(data())
+    with pytest.raises(ValueError, match=r"was adapted to features of shape \(3,\), got \(4,\)"):
+        Sequential([Input((4,)), layer])
+
+
+def test_rescaling() -> None:
+    x = data(5)
+    found = Sequential([Input((3,)), Rescaling([1, 2, 3], offset=1)]).predict(x)
+    np.testing.assert_allclose(found, x * np.array([1, 2, 3]) + 1, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"scale of shape \(2,\) does not go with \(3,\)"):
+        Rescaling([1, 2]).output_shape((3,))
+    with pytest.raises(ValueError, match="scale must be finite"):
+        Rescaling(np.inf)
+
+
+def test_reshape() -> None:
+    assert Reshape((-1, 2)).output_shape((3, 4)) == (6, 2)
+    assert Reshape(12).output_shape((3, 4)) == (12,)
+    assert Identity().output_shape((3, 4)) == (3, 4)
+    for shape in ((5, -1), (3, 5), (24, -1)):
+        with pytest.raises(ValueError, match="cannot make rows of shape"):
+            Reshape(shape).output_shape((3, 4))
+    with pytest.raises(ValueError, match="at most one -1"):
+        Reshape((-1, -1))
+    with pytest.raises(ValueError, match="target_shape must be at least 1, got 0"):
+        Reshape((0, 3))
