@@ -124,6 +124,7 @@ class Model(Built):
         sample_weight: (rows,). Raises as ``Trainer.fit``; RuntimeError before ``compile``.
         """
         trainer = self._compiled("fit")
+        self._check_weighable(class_weight)
         source = self._source(x, y, sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
         if validation_split and validation is None:
@@ -171,6 +172,7 @@ class Model(Built):
         return_dict: bool = False,
     ) -> Any:
         """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
+        self._check_weighable(class_weight)
         figures = self._compiled("train_on_batch").step(self._rows(x, y, sample_weight), class_weight)
         if return_dict:
             return figures
@@ -224,6 +226,8 @@ class Model(Built):
         ``fastnn.data.write_predictions``.
         """
         network = self._built("predict_sql")
+        if len(self._takes.names) > 1 or len(self._gives.names) > 1:
+            raise ValueError("predict_sql takes a model of one input and one output; make a Model of that part")
         if kind is None:
             binary = self._last_activation() == "sigmoid"
             kind = "classes" if network.units > 1 else "binary" if binary else "values"
@@ -273,6 +277,13 @@ class Model(Built):
             columns = [ArraySource(rows, each).y for each in self._gives.unpack(y, "y")]
             targets = np.concatenate(columns, axis=1)  # type: ignore[arg-type]
         return ArraySource(rows, targets, sample_weight)
+
+    def _check_weighable(self, class_weight: Any) -> None:
+        if class_weight is not None and len(self._gives.names) > 1:
+            raise ValueError(
+                f"class_weight goes with one output, and model {self.name!r} has {len(self._gives.names)}; "
+                "pass sample_weight"
+            )
 
     def _check_rows(self, shape: Shape, what: str) -> None:
         rows = [tensor.row for tensor in self._drawn().inputs]
