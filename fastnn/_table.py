@@ -73,7 +73,7 @@ class Table(Generic[T]):
         """What ``from_config`` needs to make the same unit again: its name and its fields, all JSON."""
         cls = type(unit)
         name = getattr(cls, "table_name", "")
-        if self.units.get(name) is not cls:  # a class of the user's own
+        if self.units.get(name) is not cls and not hasattr(unit, "function"):  # a class of the user's own
             name = cls.__name__
         return {"class": name, **{field: plain(value) for field, value in field_values(unit).items()}}
 
@@ -87,11 +87,11 @@ class Table(Generic[T]):
         name = config["class"]
         if name not in self.aliases and name not in (custom or ()):
             raise ValueError(
-                f"unknown {self.family} {name!r:.80}; if it is a class of your own, pass "
+                f"unknown {self.family} {name!r:.80}; known: {', '.join(sorted(self.units))}; for one of your own pass "
                 f"custom_objects={{{name!r:.80}: the class}}"
             )
         cls = self.find(name, custom)
-        given = {field: unplain(value, custom) for field, value in config.items() if field != "class"}
+        given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}
         unknown = given.keys() - {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
         if unknown:
             raise ValueError(f"{self.family} {name!r} has no field {', '.join(sorted(unknown))}")
@@ -138,7 +138,7 @@ def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[s
             )
         return function
     if isinstance(value.get("family"), str) and value["family"] in (families or TABLES):
-        return TABLES[value["family"]].from_config({k: v for k, v in value.items() if k != "family"}, custom)
+        return TABLES[value["family"]].from_config(value, custom)
     return {key: unplain(item, custom, families) for key, item in value.items()}
 
 
