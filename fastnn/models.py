@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from os import PathLike
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from fastnn.data import ArraySource, Source, write_predictions
 from fastnn.data.arrays import source_of, validation_of
 from fastnn.engine.network import Network
 from fastnn.layers import Input, Layer, Parameter
-from fastnn.trainer import Trainer
+from fastnn.trainer import ClassWeight, Trainer, predict
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 MAX_LAYERS = 1000  # a file that names more is not believed
@@ -77,15 +77,21 @@ class Model:
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight | None = None,
         sample_weight: ArrayLike | None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
     ) -> History:
-        """Train for a number of epochs; gives a History, whose ``history`` has a list for each figure.
+        """Train until epoch number `epochs`; gives a History, whose ``history`` has a list for each figure.
 
         x: rows (rows, *input_shape) of any numeric type, or a source such as ``SQLDataset``, which brings its own y.
         y: (rows,) or (rows, targets). batch_size: rows a step, 32. validation_split: share of the rows, the last ones,
-        kept for validation. validation_data: (x, y), (x, y, sample_weight) or a source. class_weight: class -> weight.
-        sample_weight: (rows,). Raises as ``Trainer.fit``; RuntimeError before ``compile``.
+        kept for validation. validation_data: (x, y), (x, y, sample_weight) or a source. class_weight: class -> weight,
+        or "balanced", which makes all classes weigh the same. sample_weight: (rows,). The rest, and what is raised:
+        see ``Trainer.fit``; RuntimeError before ``compile``.
         """
         trainer = self._compiled("fit")
         source = source_of(x, y, sample_weight)
@@ -103,6 +109,11 @@ class Model:
             shuffle=shuffle,
             class_weight=class_weight,
             callbacks=callbacks,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
         )
 
     def evaluate(
@@ -112,53 +123,66 @@ class Model:
         batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: ArrayLike | None = None,
+        steps: int | None = None,
+        callbacks: Iterable[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
         """Loss and metrics over rows: the loss alone, [loss, metric, ...], or a dict.
 
-        batch_size: rows that are read at a time from a source; the result does not depend on it.
+        batch_size: rows that are read at a time from a source; the result does not depend on it. steps: the first so
+        many batches only.
         """
-        trainer = self._compiled("evaluate")
-        rows = 32 if batch_size is None else check_count("batch_size", batch_size)
-        figures = trainer.evaluate(source_of(x, y, sample_weight), rows, verbose)
-        if return_dict:
-            return figures
-        loss = figures.pop("loss")
-        return [loss, *figures.values()] if figures else loss
+        trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
+        figures = trainer.evaluate(source_of(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
+        return figures if return_dict else _listed(figures)
 
     def train_on_batch(
         self,
         x: ArrayLike,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight | None = None,
         return_dict: bool = False,
     ) -> Any:
         """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
         figures = self._compiled("train_on_batch").step(ArraySource(x, y, sample_weight), class_weight)
-        if return_dict:
-            return figures
-        loss = figures.pop("loss")
-        return [loss, *figures.values()] if figures else loss
+        return figures if return_dict else _listed(figures)
+
+    def test_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics of one batch, as ``evaluate`` gives them."""
+        figures = self._compiled("test_on_batch").evaluate(ArraySource(x, y, sample_weight))
+        return figures if return_dict else _listed(figures)
 
     # Predicting.
 
-    def predict(self, x: ArrayLike | Source, batch_size: int | None = None, verbose: int | str = 0) -> FloatArray:
+    def predict(
+        self,
+        x: ArrayLike | Source,
+        batch_size: int | None = None,
+        verbose: int | str = 0,
+        steps: int | None = None,
+        callbacks: Iterable[Callback] | None = None,
+    ) -> FloatArray:
         """The output for each row: float32 (rows, units). x: (rows, *input_shape) or a source.
 
-        batch_size: rows that are read at a time from a source; the result does not depend on it. RuntimeError before
-        the model is built, ValueError for rows of another shape.
+        batch_size: rows that are read at a time from a source, 32; the result does not depend on it. steps: the first
+        so many batches only. RuntimeError before the model is built, ValueError for rows of another shape.
         """
         network = self._network or self._built("predict")
         if batch_size is not None:
             batch_size = check_count("batch_size", batch_size)
-        if len(self._shapes[0]) == 1:
+        if not verbose and steps is None and callbacks is None and len(self._shapes[0]) == 1:
             plain = network.predict_as_it_lies(x)
             if plain is not None:
                 return plain  # type: ignore[no-any-return]
         source = x if isinstance(x, Source) else ArraySource(x)
-        self._check_rows(source.input_shape, "x")
-        return np.concatenate([network.predict(page.x) for page in source.pages(batch_size or 1024)])
+        return predict(self, source, batch_size or 32, verbose, steps, callbacks)
 
     __call__ = predict
 
@@ -392,6 +416,19 @@ class Model:
         model_file.save(self, filepath, overwrite)
 
 
+    def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights alone to one file, as ``save`` does; ``load_weights`` reads it."""
+        from fastnn.store import weights_file
+
+        weights_file.save(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | PathLike[str]) -> None:
+        """Take the weights that ``save_weights`` wrote. ValueError, and no change, where they are another model's."""
+        from fastnn.store import weights_file
+
+        weights_file.load(self, filepath)
+
+
 class Sequential(Model):
     """Layers one after the other: ``Sequential([Dense(32, "relu", input_dim=784), Dense(10, "softmax")])``.
 
@@ -478,6 +515,12 @@ def load_model(filepath: str | PathLike[str]) -> Sequential:
 
 def _described(shape: Shape) -> str:
     return f"{shape[0]} features" if len(shape) == 1 else f"rows of shape {shape}"
+
+
+def _listed(figures: dict[str, float]) -> Any:
+    """Figures as Keras gives them: the loss alone, or [loss, metric, ...]."""
+    loss = figures.pop("loss")
+    return [loss, *figures.values()] if figures else loss
 
 
 def _write(text: str) -> None:

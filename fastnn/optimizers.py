@@ -36,6 +36,10 @@ class Optimizer:
         """The optimizer's own numbers, as its kernel reads them."""
         return ()
 
+    def rates(self, first_step: int, count: int) -> float | DoubleArray:
+        """The learning rate of `count` steps from number `first_step` on, from 0: one for all, or one for each."""
+        return float(self.learning_rate)
+
     def reference(self, w: DoubleArray, g: DoubleArray, slots: list[DoubleArray], t: int) -> DoubleArray:
         """The weights after step number t (from 1), in float64; the slots are updated in place."""
         raise TypeError(f"{type(self).__name__} has no reference")
