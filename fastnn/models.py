@@ -415,7 +415,6 @@ class Model:
 
         model_file.save(self, filepath, overwrite)
 
-
     def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone to one file, as ``save`` does; ``load_weights`` reads it."""
         from fastnn.store import weights_file

@@ -21,7 +21,7 @@ def plot_history(history: History, figures: Iterable[str] | None = None) -> Any:
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise ImportError('a plot needs matplotlib: pip install "fastnn[plot]"') from error
-    window, grid = pyplot.subplots(1, len(names), figsize=(4.5 * len(names), 3.4), squeeze=False, layout="constrained")
+    _, grid = pyplot.subplots(1, len(names), figsize=(4.5 * len(names), 3.4), squeeze=False, layout="constrained")
     for name, axes in zip(names, grid[0], strict=True):
         for line, label in ((name, "training"), (f"val_{name}", "validation")):
             epochs, values = history.values(line)

@@ -152,7 +152,7 @@ class Trainer:
         while fit.epoch < epochs and not model.stop_training:
             epoch, tally = fit.epoch, fit.tally
             for hook in begin:
-                hook(epoch)
+                hook(epoch, None)
             if progress.level:
                 progress.begin(epoch, feed.batches)
             started = perf_counter()
@@ -194,7 +194,7 @@ class Trainer:
         network = self._current(fit)
         for stretch in fit.feed.epoch(tally.batches):
             for hook in fit.before:
-                hook(tally.batches)
+                hook(tally.batches, None)
             if fit.batchwise:
                 network = self._current(fit)
             if progress.level:
@@ -248,13 +248,13 @@ class Trainer:
         if before or after:
             feed.at_once = 1
         for hook in called.hooks("on_test_begin"):
-            hook()
+            hook(None)
         progress.begin(0, feed.batches)
         tally, penalty = Tally(len(self._names)), network.penalty_value()
         try:
             for stretch in feed.epoch():
                 for hook in before:
-                    hook(tally.batches)
+                    hook(tally.batches, None)
                 progress.stretch(tally.batches, stretch.start, stretch.size)
                 loss, sums = self._tested(network, stretch, progress)
                 tally.add(stretch.stop - stretch.start, stretch.batches, loss, sums)
@@ -371,13 +371,13 @@ def predict(
     before, after = called.hooks("on_predict_batch_begin"), called.hooks("on_predict_batch_end")
     if before or after:
         feed.at_once = 1
-    called.on_predict_begin()
+    called.on_predict_begin(None)
     progress.begin(0, feed.batches)
     outputs, done = [], 0
     try:
         for stretch in feed.epoch():
             for hook in before:
-                hook(done)
+                hook(done, None)
             progress.stretch(done, stretch.start, stretch.size)
             outputs.append(network.predict(stretch.page.x[stretch.start : stretch.stop], progress))
             done += stretch.batches
@@ -386,7 +386,7 @@ def predict(
     finally:
         feed.close()
     progress.end(done, {})
-    called.on_predict_end()
+    called.on_predict_end(None)
     return np.concatenate(outputs)
 
 

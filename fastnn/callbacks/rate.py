@@ -22,6 +22,6 @@ def rate_of(model: Model, who: str) -> float:
 
 def set_rate(model: Model, rate: Any) -> None:
     """Change the optimizer's learning rate. ValueError for what is no number of at least 0."""
-    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < math.inf:
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) < math.inf:
         raise ValueError(f"a learning rate must be a finite number of at least 0, got {rate!r}")
     model.optimizer.learning_rate = float(rate)

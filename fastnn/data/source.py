@@ -125,7 +125,7 @@ class ClassWeighted(Source):
     def _labels_of(self, y: NDArray[np.float32], first: int) -> NDArray[np.float64]:
         """The rows' labels; `first` is the number of the first row, for an error."""
         if self.targets > 1:
-            return y.argmax(axis=1).astype(np.float64)
+            return np.asarray(y.argmax(axis=1), np.float64)
         labels = y[:, 0].astype(np.float64)
         # Infinity equals its own floor, and NaN equals nothing.
         whole = np.isfinite(labels) & (np.floor(labels) == labels)
