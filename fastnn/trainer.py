@@ -385,6 +385,8 @@ def predict(
                 hook(done - 1, {"outputs": outputs[-1]})
     finally:
         feed.close()
+    if not outputs:
+        raise ValueError("the data gave no rows")
     progress.end(done, {})
     called.on_predict_end(None)
     return np.concatenate(outputs)

@@ -93,7 +93,9 @@ class History(Callback):
         return f"<History of {len(self._rows)} epochs{last}>"
 
     def _repr_html_(self) -> str:
-        titles, *rows = self._table()
+        from html import escape
+
+        titles, *rows = ([escape(cell) for cell in row] for row in self._table())
         body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
         return f"<table><tr>{''.join(f'<th>{title}</th>' for title in titles)}</tr>{body}</table>"
 
