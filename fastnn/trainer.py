@@ -164,7 +164,8 @@ class Trainer:
                 )
             logs = self._figures(tally)
             if tested is not None and due(epoch + 1):
-                logs |= self._validate(tested, called, quiet)
+                measured = self._test(tested, called, quiet, "validation data: ")
+                logs |= {f"val_{name}": value for name, value in measured.items()}
             logs["learning_rate"] = fit.rate
             logs["seconds"] = perf_counter() - started
             if progress.level:
@@ -181,12 +182,6 @@ class Trainer:
         fit = Fit(self, Feed(rows, source.rows), CallbackList(), Progress(0, None), len(self._names))
         self._epoch(fit)
         return self._figures(fit.tally)
-
-    def _validate(self, tested: Feed, called: CallbackList, progress: Progress) -> Figures:
-        try:
-            return {f"val_{name}": value for name, value in self._test(tested, called, progress).items()}
-        except ValueError as error:
-            raise ValueError(f"validation data: {error}") from None
 
     def _epoch(self, fit: Fit) -> None:
         """An epoch, added up in the fit's tally; it ends early where a callback says so between two stretches."""
@@ -242,7 +237,8 @@ class Trainer:
         called.set_params({"verbose": verbose, "epochs": 1, "steps": feed.batches, "batch_size": batch_size})
         return self._test(feed, called, Progress(verbose, None))
 
-    def _test(self, feed: Feed, called: CallbackList, progress: Progress) -> Figures:
+    def _test(self, feed: Feed, called: CallbackList, progress: Progress, what: str = "") -> Figures:
+        """The figures of an evaluation; `what` begins an error's text."""
         network = self.ready(feed.source)
         before, after = called.hooks("on_test_batch_begin"), called.hooks("on_test_batch_end")
         if before or after:
@@ -256,21 +252,21 @@ class Trainer:
                 for hook in before:
                     hook(tally.batches, None)
                 progress.stretch(tally.batches, stretch.start, stretch.size)
-                loss, sums = self._tested(network, stretch, progress)
+                loss, sums = self._tested(network, stretch, progress, what)
                 tally.add(stretch.stop - stretch.start, stretch.batches, loss, sums)
                 for hook in after:
                     hook(tally.batches - 1, self._figures(tally, penalty))
         finally:
             feed.close()
         if not tally.rows:
-            raise ValueError("the data gave no rows")
+            raise ValueError(f"{what}the data gave no rows")
         figures = self._figures(tally, penalty)
         progress.end(tally.batches, figures)
         for hook in called.hooks("on_test_end"):
             hook(figures)
         return figures
 
-    def _tested(self, network: Any, stretch: Stretch, progress: Progress) -> tuple[float, list[float]]:
+    def _tested(self, network: Any, stretch: Stretch, progress: Progress, what: str) -> tuple[float, list[float]]:
         page, rows = stretch.page, slice(stretch.start, stretch.stop)
         y = None if page.y is None else page.y[rows]
         weight = None if page.weight is None else page.weight[rows]
@@ -278,7 +274,7 @@ class Trainer:
         if not np.isfinite(loss):
             problem = problem_of(self.loss, network.units, page, np.arange(rows.start, rows.stop), stretch.first)
             if problem is not None:
-                raise ValueError(problem)
+                raise ValueError(what + problem)
         return loss, sums
 
     def _figures(self, tally: Tally, penalty: float = 0.0) -> Figures:

@@ -229,10 +229,11 @@ def checked(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     """The callbacks as a list. TypeError for what is none."""
     if callbacks is None:
         return []
-    chosen = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
-    for callback in chosen:
+    chosen: list[Callback] = []
+    for callback in [callbacks] if isinstance(callbacks, Callback) else callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks must be fastnn.callbacks.Callback objects, got {callback!r}")
+        chosen += callback.callbacks if isinstance(callback, CallbackList) else [callback]
     return chosen
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import numpy as np
 import pytest
 
@@ -398,8 +401,30 @@ def test_a_list_is_a_callback():
     log: list = []
     called = CallbackList([Recorder("a", log), Recorder("b", log)], model_of(), epochs=3)
     assert [callback.params for callback in called.callbacks] == [{"epochs": 3}] * 2
+    assert called.hooks("on_train_batch_end") == []
     called.on_epoch_begin(4)
     called.on_train_batch_begin(7, logs={})
     assert log == [("a", "epoch begin", 4), ("b", "epoch begin", 4)]
     model_of().fit(X, Y, verbose=0, callbacks=called)
     assert [name for name, what, _ in log if what == "train end"] == ["a", "b"]
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals need the main thread")
+@pytest.mark.parametrize("callbacks", [None, LambdaCallback(on_train_batch_end=lambda batch, logs: None)])
+def test_ctrl_c_leaves_whole_epochs(callbacks):
+    """It comes out between two batches, or in the Python between two epochs: neither leaves half an epoch."""
+    model = model_of(metrics=["mae"])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for number in range(5):
+            timer = threading.Timer(0.02 + 0.013 * number, signal.raise_signal, [signal.SIGINT])
+            timer.start()
+            with pytest.raises(KeyboardInterrupt):
+                model.fit(X, Y, 10, 10_000_000, 0, callbacks, validation_data=(X, Y))
+            timer.join()
+            history = model.history
+            assert len(history.epoch) > 0
+            assert {len(values) for values in history.history.values()} == {len(history.epoch)}
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert np.isfinite(model.fit(X, Y, verbose=0).history["loss"]).all()

@@ -99,7 +99,7 @@ def test_batches_without_an_end_cannot_be_counted() -> None:
 
 def test_labels_that_cannot_be_counted() -> None:
     source = Paged(ArraySource(np.zeros((5, 1)), [0, 1, 2, 0.5, 1]))
-    with pytest.raises(ValueError, match="got 0.5 in row 3"):
+    with pytest.raises(ValueError, match=r"got 0\.5 in row 3"):
         ClassWeighted(source, "balanced")
 
 
