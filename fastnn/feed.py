@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastnn._table import check_count
 from fastnn.callbacks import CallbackList
 from fastnn.data import Page, Source
 from fastnn.progress import Progress
@@ -190,3 +191,12 @@ class Fit:
         elif now - self._looked > PIECE:
             self.feed.at_once = max(1, self.feed.at_once // 2)
         self._looked = now
+
+
+def epochs_due(validation_freq: Any) -> Callable[[int], bool]:
+    """Says whether to validate after epoch number n, from 1. TypeError, ValueError for what says no such thing."""
+    if isinstance(validation_freq, (list, tuple, set, range)):
+        epochs = {check_count("validation_freq", epoch) for epoch in validation_freq}
+        return epochs.__contains__
+    every = check_count("validation_freq", validation_freq)
+    return lambda epoch: epoch % every == 0

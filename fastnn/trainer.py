@@ -19,7 +19,7 @@ from fastnn._table import check_count
 from fastnn.callbacks import Callback, CallbackList, History, checked
 from fastnn.callbacks.base import numbered
 from fastnn.data import ArraySource, ClassWeighted, Source
-from fastnn.feed import Feed, Fit, Stretch, Tally
+from fastnn.feed import Feed, Fit, Stretch, Tally, epochs_due
 from fastnn.progress import Progress
 from fastnn.trouble import explained, problem_of
 from fastnn.typing import FloatArray
@@ -96,7 +96,7 @@ class Trainer:
         epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
         initial_epoch = check_count("initial_epoch", initial_epoch, 0)
         steps = _optional("steps_per_epoch", steps_per_epoch)
-        due = _due(validation_freq)
+        due = epochs_due(validation_freq)
         self.ready(source)
         tested = None
         if validation is not None:
@@ -390,12 +390,3 @@ def predict(
 
 def _optional(name: str, value: object) -> int | None:
     return None if value is None else check_count(name, value)
-
-
-def _due(validation_freq: Any) -> Callable[[int], bool]:
-    """Whether to validate after epoch number n, from 1."""
-    if isinstance(validation_freq, (list, tuple, set, range)):
-        epochs = {check_count("validation_freq", epoch) for epoch in validation_freq}
-        return epochs.__contains__
-    every = check_count("validation_freq", validation_freq)
-    return lambda epoch: epoch % every == 0

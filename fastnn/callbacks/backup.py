@@ -19,9 +19,9 @@ class BackupAndRestore(Callback):
     """Writes where the fit stands to a file in `backup_dir`; the next fit that finds it there goes on from it.
 
     A fit that was killed and is started again, with the same model, data and arguments, ends with the same bits as
-    one that was not: weights, optimizer, order of the rows, dropout and the other callbacks' states are restored. Its
-    history has the epochs from there on, as in Keras. It needs the rows in the same order as before, so a seed is not
-    needed, but a generator's batches must come again.
+    one that was not: weights, optimizer, order of the rows, dropout and the other callbacks' states are restored; no
+    seed is needed, but a generator must begin again with its first batch. The history has the epochs from there on, as
+    in Keras.
 
     save_freq: "epoch", or after how many batches; each batch is a call of its own then. double_checkpoint: keep the
     file before the last, too. delete_checkpoint: delete them when the fit has ended; where an error or Ctrl-C ends it,

@@ -30,7 +30,7 @@ class LearningRateScheduler(Callback):
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:
-    import inspect  # a quarter of what `import fastnn` would cost
+    import inspect
 
     try:
         inspect.signature(function).bind(0, 0.0)
