@@ -143,6 +143,14 @@ def test_steps_of_an_evaluation_and_a_prediction(name):
     assert history["val_loss"][1] == pytest.approx(model.evaluate(X[:count], Y[:count], verbose=0)[0], rel=1e-6)
 
 
+def test_weights_of_the_rows_of_an_evaluation():
+    model, weight = model_of(metrics=["mae"]), np.arange(20.0)
+    expected = model.evaluate(X[:12], Y[:12], verbose=0, sample_weight=weight[:12])
+    watch = LambdaCallback(on_test_batch_end=lambda batch, logs: None)
+    found = model.evaluate(X, Y, 6, 0, weight, steps=2, callbacks=watch)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
 # Which epochs
 
 

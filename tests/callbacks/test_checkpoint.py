@@ -57,6 +57,11 @@ def test_every_so_many_epochs_and_so_many_files(arguments, expected, tmp_path):
     assert saved(tmp_path, {"val_loss": FALLS}, **arguments) == [str(epoch) for epoch in expected]
 
 
+@pytest.mark.parametrize(("mode", "expected"), [("min", ["1", "3"]), ("max", ["4", "5"])])
+def test_the_best_files_stay(tmp_path, mode, expected):
+    assert saved(tmp_path, {"val_loss": [1, 3, 2, 4, 5]}, save_best_only=True, mode=mode, keep=2) == expected
+
+
 def test_files_of_others_stay(tmp_path):
     (tmp_path / "1").write_text("mine")
     (tmp_path / "0").write_text("mine")
