@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs, naming
 
 FORMAT = "fastnn backup 1"
 ARRAYS = "\0arrays"  # stands in a state for a list of arrays: its prefix among the tensors, and how many
@@ -102,7 +102,8 @@ class BackupAndRestore(Callback):
         os.makedirs(self.backup_dir, exist_ok=True)
         if self.double_checkpoint and os.path.exists(self._path):
             os.replace(self._path, self._before)
-        safetensors.write(self._path, tensors, {"format": FORMAT, "place": json.dumps(place)})
+        with naming(self._path):
+            safetensors.write(self._path, tensors, {"format": FORMAT, "place": json.dumps(place)})
 
     def _read(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """(tensors, where the fit stood), None where there is no file."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -235,6 +236,17 @@ def checked(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
             raise TypeError(f"callbacks must be fastnn.callbacks.Callback objects, got {callback!r}")
         chosen += callback.callbacks if isinstance(callback, CallbackList) else [callback]
     return chosen
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """An OSError that names no file, as that of a full disk, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def numbered(names: list[str]) -> list[str]:

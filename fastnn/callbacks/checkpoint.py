@@ -9,7 +9,7 @@ from typing import Any
 
 from fastnn._table import check_count
 from fastnn.callbacks.backup import checked_freq
-from fastnn.callbacks.base import Logs
+from fastnn.callbacks.base import Logs, naming
 from fastnn.callbacks.monitors import Monitor
 
 
@@ -81,10 +81,8 @@ class ModelCheckpoint(Monitor):
         folder = os.path.dirname(path)
         if folder:
             os.makedirs(folder, exist_ok=True)
-        if self.save_weights_only:
-            self.model.save_weights(path)
-        else:
-            self.model.save(path)
+        with naming(path):
+            (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
             reached = f"{self.monitor} reached {value:.5f}, " if self.save_best_only else ""
             print(f"Epoch {epoch + 1}: {reached}model saved to {path}")

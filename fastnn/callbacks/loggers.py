@@ -7,7 +7,7 @@ import os
 from os import PathLike
 from typing import Any, BinaryIO
 
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs, naming
 
 
 class LineLogger(Callback):
@@ -43,10 +43,8 @@ class LineLogger(Callback):
 
     def _write(self, line: str) -> None:
         assert self._file is not None
-        try:
+        with naming(self.filename):
             self._file.write(line.encode() + b"\n")
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, self.filename) from None
 
 
 class CSVLogger(LineLogger):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from fastnn.callbacks import ModelCheckpoint
+from fastnn.callbacks import BackupAndRestore, ModelCheckpoint
 from fastnn.models import load_model
 from support.scripted import CHECKPOINTS, FALLS, Scripted, X, Y, model_of
 
@@ -142,3 +144,34 @@ def test_a_folder_in_the_way(tmp_path):
         saved(tmp_path, {"loss": [1]})
     with pytest.raises(OSError, match="2"):
         saved(tmp_path / "2", {"loss": [1]})
+
+
+@pytest.fixture
+def full():
+    """A disk on which no file can grow, as long as the block runs."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    @contextmanager
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
+
+
+@pytest.mark.parametrize(
+    ("make", "name"), [(lambda p: ModelCheckpoint(p / "m"), "m"), (BackupAndRestore, "latest.fastnn")], ids=["m", "b"]
+)
+def test_a_full_disk_names_the_file_and_leaves_the_last_one(tmp_path, full, make, name):
+    model = model_of()
+    if name == "m":
+        model.save(tmp_path / "m")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with full(), pytest.raises(OSError, match=re.escape(f"File too large: '{tmp_path / name}'")):
+        model.fit(X, Y, verbose=0, callbacks=[make(tmp_path)])
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert np.isfinite(model.fit(X, Y, verbose=0, callbacks=[make(tmp_path)]).history["loss"]).all()
