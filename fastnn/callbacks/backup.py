@@ -69,9 +69,10 @@ class BackupAndRestore(Callback):
             self._save()
 
     def on_train_interrupt(self, error: BaseException, logs: Logs | None = None) -> None:
-        """The files stay: the next fit goes on."""
+        self._fit = None  # but the files stay: the next fit goes on
 
     def on_train_end(self, logs: Logs | None = None) -> None:
+        self._fit = None  # with the rows
         if self.delete_checkpoint:
             for path in (self._path, self._before):
                 with contextlib.suppress(FileNotFoundError):
@@ -96,6 +97,7 @@ class BackupAndRestore(Callback):
             "stop": self.model.stop_training,
             "iterations": steps,
             "seed": fit.network.seed,
+            "rate": fit.rate,
             "learning_rate": _number(self.model.optimizer.learning_rate),
             "callbacks": _without_arrays(fit.called.get_state(), "callbacks", tensors),
         }
@@ -142,6 +144,7 @@ class BackupAndRestore(Callback):
         network.iterations, network.seed = place["iterations"], place["seed"]
         if place["learning_rate"] is not None:
             model.optimizer.learning_rate = place["learning_rate"]
+        fit.rate = place["rate"]
         fit.epoch, model.stop_training, self._batches = place["epoch"], place["stop"], place["batches"]
         fit.tally.rows, fit.tally.batches, fit.tally.loss, fit.tally.sums = place["tally"]
         fit.feed.restore(place["feed"])

@@ -21,7 +21,7 @@ from fastnn.data import ArraySource
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 from support.scripted import Batches, Pages
-from support.small import bits, measured, model_of, rows
+from support.small import bits, model_of, rows
 
 X, Y = rows(40)
 SOURCES = {"arrays": lambda: ArraySource(X, Y), "pages": lambda: Pages(X, Y), "batches": lambda: Batches(X, Y)}
@@ -70,7 +70,9 @@ def assert_resumes(
     assert [a.tobytes() for a in slots.values()] == [a.tobytes() for a in whole_slots.values()]
     assert resumed.optimizer.learning_rate == whole.optimizer.learning_rate
     assert resumed.history.epoch == whole.history.epoch[-len(resumed.history.epoch) :]
-    for name, values in measured(resumed.history.history).items():
+    for name, values in resumed.history.history.items():
+        if name == "seconds":
+            continue
         assert values == pytest.approx(whole.history.history[name][-len(values) :], rel=1e-6), name
     assert not folder.exists()
 
@@ -99,7 +101,7 @@ def test_between_epochs(tmp_path, source, fit, kills):
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("fit", [{"epochs": 4}, {"epochs": 5, "steps_per_epoch": 4}], ids=["passes", "steps"])
 @pytest.mark.parametrize("save_freq", [1, 5])
-@pytest.mark.parametrize("kills", [[6], [13, 4]], ids=str)
+@pytest.mark.parametrize("kills", [[7], [13, 4]], ids=str)
 def test_between_batches(tmp_path, source, fit, save_freq, kills):
     assert_resumes(tmp_path / "backup", kills, "on_train_batch_end", source, save_freq=save_freq, **fit)
 
