@@ -144,6 +144,8 @@ class Feed:
 class Tally:
     """What an epoch has added up so far."""
 
+    __slots__ = ("batches", "loss", "rows", "sums")
+
     def __init__(self, metrics: int) -> None:
         self.rows = self.batches = 0
         self.loss = 0.0

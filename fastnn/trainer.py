@@ -16,8 +16,8 @@ import numpy as np
 from fastnn import losses, optimizers, random
 from fastnn import metrics as _metrics
 from fastnn._table import check_count
-from fastnn.callbacks import Callback, CallbackList, History, checked
-from fastnn.callbacks.base import numbered
+from fastnn.callbacks import Callback, CallbackList, History
+from fastnn.callbacks.base import checked, numbered
 from fastnn.data import ArraySource, ClassWeighted, Source
 from fastnn.feed import Feed, Fit, Stretch, Tally, epochs_due
 from fastnn.progress import Progress

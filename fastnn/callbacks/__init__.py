@@ -1,7 +1,7 @@
 """Callbacks: what may happen while a fit, an evaluation or a prediction runs."""
 
 from fastnn.callbacks.backup import BackupAndRestore
-from fastnn.callbacks.base import Callback, CallbackList, LambdaCallback, checked
+from fastnn.callbacks.base import Callback, CallbackList, LambdaCallback
 from fastnn.callbacks.checkpoint import ModelCheckpoint
 from fastnn.callbacks.control import LearningRateScheduler, TerminateOnNaN, TimeBudget
 from fastnn.callbacks.history import History
@@ -24,5 +24,4 @@ __all__ = [
     "TensorBoard",
     "TerminateOnNaN",
     "TimeBudget",
-    "checked",
 ]
