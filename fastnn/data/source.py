@@ -63,16 +63,21 @@ class ClassWeighted(Source):
 
     The label is the whole number in a single target column, or the place of the largest of
     several (one-hot) columns. class_weight: a dict of label -> weight; a weight is finite and not
-    negative; a class that is absent weighs 1.
+    negative; a class that is absent weighs 1. Or "balanced": rows / (classes · rows of the class),
+    as scikit-learn has it, for which the source is read once; classes are those that have rows.
 
     Raises ValueError for a `class_weight` that is not such a dict, for a source without targets,
     and while the pages are read for a label that is not a whole number.
     """
 
-    def __init__(self, source: Source, class_weight: Mapping[int, float]) -> None:
+    def __init__(self, source: Source, class_weight: Mapping[int, float] | str) -> None:
         if source.targets == 0:
             raise ValueError("class_weight needs a label for each row, but the data has no targets")
-        weights = _checked_class_weight(class_weight)
+        self.targets = source.targets
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            weights = self._balanced(source)
+        else:
+            weights = _checked_class_weight(class_weight)
         if source.targets > 1:
             for label in weights:
                 if not 0 <= label < source.targets:
@@ -81,8 +86,8 @@ class ClassWeighted(Source):
                         f"{source.targets} columns have classes 0 to {source.targets - 1}"
                     )
         self.source = source
+        self.batches = getattr(source, "batches", False)
         self.input_shape = source.input_shape
-        self.targets = source.targets
         self._labels = np.array(sorted(weights), dtype=np.float64)
         self._weights = np.array([weights[label] for label in sorted(weights)], dtype=np.float32)
 
@@ -102,19 +107,38 @@ class ClassWeighted(Source):
             first += len(page.x)
             yield page._replace(weight=weight)
 
-    def _weigh(self, y: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+    def _balanced(self, source: Source) -> dict[int, float]:
+        if source.rows is None and getattr(source, "batches", False):
+            raise ValueError(
+                "class_weight='balanced' reads all rows once before training, and these batches may have no end; "
+                "pass a dict of label -> weight"
+            )
+        counts: dict[float, int] = {}
+        rows = 0
+        for page in source.pages(1024):
+            assert page.y is not None
+            for label, count in zip(*np.unique(self._labels_of(page.y, rows), return_counts=True), strict=True):
+                counts[float(label)] = counts.get(float(label), 0) + int(count)
+            rows += len(page.x)
+        return {int(label): rows / (len(counts) * count) for label, count in counts.items()}
+
+    def _labels_of(self, y: NDArray[np.float32], first: int) -> NDArray[np.float64]:
+        """The rows' labels; `first` is the number of the first row, for an error."""
         if self.targets > 1:
-            labels = y.argmax(axis=1).astype(np.float64)
-        else:
-            labels = y[:, 0].astype(np.float64)
-            # Infinity equals its own floor, and NaN equals nothing.
-            whole = np.isfinite(labels) & (np.floor(labels) == labels)
-            if not whole.all():
-                row = int(np.flatnonzero(~whole)[0])
-                raise ValueError(
-                    f"class_weight expects whole numbers as labels, got {labels[row]:g} in row "
-                    f"{first + row} (the first row is 0); for a regression use sample_weight"
-                )
+            return np.asarray(y.argmax(axis=1), np.float64)
+        labels = y[:, 0].astype(np.float64)
+        # Infinity equals its own floor, and NaN equals nothing.
+        whole = np.isfinite(labels) & (np.floor(labels) == labels)
+        if not whole.all():
+            row = int(np.flatnonzero(~whole)[0])
+            raise ValueError(
+                f"class_weight expects whole numbers as labels, got {labels[row]:g} in row "
+                f"{first + row} (the first row is 0); for a regression use sample_weight"
+            )
+        return labels
+
+    def _weigh(self, y: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+        labels = self._labels_of(y, first)
         weight = np.ones(len(labels), dtype=np.float32)
         if len(self._labels):
             place = np.searchsorted(self._labels, labels).clip(max=len(self._labels) - 1)
@@ -129,10 +153,11 @@ def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.uint32] 
     return None if rng is None else permutation(rows, rng.bit_generator.random_raw())
 
 
-def _checked_class_weight(class_weight: Mapping[int, float]) -> dict[int, float]:
+def _checked_class_weight(class_weight: object) -> dict[int, float]:
     if not isinstance(class_weight, Mapping):
         raise ValueError(
-            f"class_weight must be a dict of label -> weight such as {{0: 1.0, 1: 5.0}}, got {class_weight!r}"
+            "class_weight must be a dict of label -> weight such as {0: 1.0, 1: 5.0}, or 'balanced', "
+            f"got {class_weight!r}"
         )
     checked: dict[int, float] = {}
     for label, weight in class_weight.items():
