@@ -10,7 +10,7 @@ import numpy as np
 from fastnn._table import check_count
 
 from .arrays import row_shape, targets_of, weights_of
-from .convert import check_exact, converted, numeric
+from .convert import check_exact, converted, numeric, to_float32
 from .source import Page, RowSource, row_order
 
 if TYPE_CHECKING:
@@ -54,8 +54,10 @@ class SparseSource(RowSource):
             if exact:
                 check_exact(values, "x")
             data = converted(values, "x")
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{error} (a row here is the place among the values that are stored)") from None
+        except ValueError:  # knows the place among the stored values alone
+            for start, stop in self._spans(rows, 1):
+                to_float32(matrix[start:stop].toarray(), "x", exact, start)
+            raise
         self.x = type(matrix)((data, matrix.indices, matrix.indptr), shape=matrix.shape)
         self.y = None if y is None else targets_of(y, rows)
         self.weight = None if sample_weight is None else weights_of(sample_weight, rows, outputs)
@@ -71,9 +73,8 @@ class SparseSource(RowSource):
         return self._pages(check_count("batch_size", batch_size), row_order(self.rows, rng))
 
     def _pages(self, batch_size: int, order: Any) -> Iterator[Page]:
-        size = max(1, _PAGE // (4 * self.input_shape[0]) // batch_size) * batch_size
-        for start in range(0, self.rows, size):
-            rows: Any = slice(start, start + size) if order is None else order[start : start + size]
+        for start, stop in self._spans(self.rows, batch_size):
+            rows: Any = slice(start, stop) if order is None else order[start:stop]
             yield Page(
                 self.x[rows].toarray(),
                 None if self.y is None else self.y[rows],
@@ -81,6 +82,11 @@ class SparseSource(RowSource):
                 None,
                 None if order is None else rows,
             )
+
+    def _spans(self, rows: int, batch_size: int) -> list[tuple[int, int]]:
+        """The first row of each page, and the one after its last."""
+        size = max(1, _PAGE // (4 * self.input_shape[0]) // batch_size) * batch_size
+        return [(start, min(start + size, rows)) for start in range(0, rows, size)]
 
     def part(self, start: int, stop: int) -> SparseSource:
         part = copy.copy(self)
