@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from fastnn._table import check_count
@@ -28,28 +27,26 @@ class BatchSource(Source):
     batches: gives x, (x,), (x, y) or (x, y, sample_weight), as a tuple or a list, each of them whatever
     ``ArraySource`` takes. An iterator (a generator) runs once. Any other iterable is started again for each pass. What
     has `__len__` and `__getitem__` (a list, a PyDataset) gives its batches by number, in a drawn order where the pass
-    is shuffled; its `on_epoch_begin` and `on_epoch_end` are called where they exist. steps: batches a pass; the next
-    pass goes on where this one ended. inputs, outputs: as in ``source_of``.
+    is shuffled; its `on_epoch_begin` and `on_epoch_end` are called, where they exist, around each pass. inputs,
+    outputs: as in ``source_of``.
 
-    A pass that ends before its `steps` warns. Raises ValueError where there is no batch (left); and, with the number
-    of the batch, what ``ArraySource`` raises, and ValueError for rows of another shape than those of the first batch.
-    What the iterable itself raises comes out unchanged.
+    Raises ValueError where there is no batch (left); and, with the number of the batch, what ``ArraySource`` raises,
+    and ValueError for rows of another shape than those of the first batch. What the iterable itself raises comes out
+    unchanged.
     """
 
     batches = True
 
-    def __init__(
-        self, batches: Any, steps: int | None = None, inputs: Several | None = None, outputs: Several | None = None
-    ) -> None:
+    def __init__(self, batches: Any, inputs: Several | None = None, outputs: Several | None = None) -> None:
         self._given = batches
-        self._steps = None if steps is None else check_count("steps", steps)
+        self._kind = type(batches).__name__
         self._model = inputs, outputs
         self._once = hasattr(batches, "__next__")
         self._by_number = hasattr(batches, "__len__") and hasattr(batches, "__getitem__")
         running = self._run(None)
         first = next(running, None)
         if first is None:
-            raise ValueError(f"the {type(batches).__name__} gives no batches; x must give at least one")
+            raise ValueError(f"the {self._kind} gives no batches; at least one is needed")
         source = self._source(*first)
         self.input_shape, self.targets, self.columns = source.input_shape, source.targets, source.columns
         # What an iterator gave is gone from it, and making it again may be dear: it opens the first pass.
@@ -68,34 +65,19 @@ class BatchSource(Source):
     def _pages(self, rng: np.random.Generator | None) -> Iterator[Page]:
         self._tell("on_epoch_begin")
         running = self._running or self._run(rng)
-        self._running = running if self._once or self._steps else None
-        done = 0
-        for number, batch in islice(running, self._steps):
+        self._running = running if self._once else None
+        empty = True
+        for number, batch in running:
+            empty = False
             yield self._page(number, batch)
-            done += 1
-        if not done and not self._once:  # the pass before took the last batch
-            self._running = running = self._run(rng)
-            for number, batch in islice(running, self._steps):
-                yield self._page(number, batch)
-                done += 1
-        self._check_done(done)
-        self._tell("on_epoch_end")
-
-    def _check_done(self, done: int) -> None:
-        again = "pass something that can be started again (a list, a DataLoader, an object with __iter__)"
-        if not done:
+        if empty:
             raise ValueError(
-                f"the {type(self._given).__name__} has no batch left for this epoch, because it runs only once; "
-                f"{again}, or lower epochs or steps_per_epoch"
+                f"the {self._kind} has no batch left for this epoch; it runs only once, so pass something that can be "
+                "started again (a list, a DataLoader, an object with __iter__), or lower epochs or steps_per_epoch"
+                if self._once
+                else f"the {self._kind} gives no batches any more; at least one is needed"
             )
-        if self._steps is not None and done < self._steps:
-            if not self._once:
-                self._running = None
-            warnings.warn(
-                f"the data ran out after {done} of {self._steps} steps; lower steps_per_epoch, or {again} that gives "
-                "more batches",
-                stacklevel=2,
-            )
+        self._tell("on_epoch_end")
 
     def _run(self, rng: np.random.Generator | None) -> Numbered:
         """The batches from the first, or in a drawn order, with their numbers."""

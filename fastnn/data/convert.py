@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # float32 holds every whole number up to here.
 EXACT = 2**24
 
+_FLOAT32 = np.dtype(np.float32)
+
 _HINTS = {
     "c": "give the real and the imaginary part as two features",
     "U": "turn each text into a number first, e.g. with np.unique(..., return_inverse=True)",
@@ -33,7 +35,11 @@ def to_float32(value: ArrayLike, name: str, exact: bool = False, first: int = 0)
     Raises TypeError for what is not numbers and ValueError for a number that float32 cannot hold; the message calls
     the array `name`.
     """
-    if type(value) is not np.ndarray and looks_like_columns(value):
+    if type(value) is np.ndarray:
+        flags = value.flags
+        if value.dtype == _FLOAT32 and flags.c_contiguous and flags.aligned and value.ndim:
+            return value
+    elif looks_like_columns(value):
         from . import frames
 
         return frames.to_float32(value, name, exact)

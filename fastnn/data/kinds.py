@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 _ARRAYS = ("__array__", "__array_interface__", "__dlpack__", "shape")
 
 
-def source_of(
-    x: Any, y: Any, sample_weight: Any, inputs: Several | None, outputs: Several | None, steps: int | None
-) -> Source:
+def source_of(x: Any, y: Any, sample_weight: Any, inputs: Several | None, outputs: Several | None) -> Source:
     """As ``arrays.source_of``."""
     if isinstance(x, Source):
         _check_alone(y, sample_weight, "a source")
@@ -30,7 +28,7 @@ def source_of(
         raise ValueError("x is missing; pass arrays x and y, or a source such as SQLDataset")
     if gives_batches(x, lists=y is None):
         _check_alone(y, sample_weight, f"the {type(x).__name__}")
-        return BatchSource(x, steps, inputs, outputs)
+        return BatchSource(x, inputs, outputs)
     if inputs is None or len(inputs.names) == 1:
         rows, targets, weight, options = in_order(x, y, sample_weight, inputs, outputs)
         if hasattr(rows, "tocsr"):

@@ -122,48 +122,20 @@ def test_nothing_at_all(make: Any) -> None:
         BatchSource(make([]))
 
 
-# steps
+def test_an_iterator_goes_on_where_a_pass_was_left() -> None:
+    source = BatchSource(endless())
+    for first in (0, 3, 6):
+        pages = source.pages(32)
+        assert [int(next(pages).y[0, 0]) for _ in range(3)] == [first, first + 1, first + 2]
+        pages.close()
 
 
-def test_steps_of_an_endless_generator() -> None:
-    source = BatchSource(endless(), steps=3)
-    assert [numbers(source) for _ in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
-
-
-@pytest.mark.parametrize("make", [few, Again, ByNumber, lambda: iter(few())])
-def test_the_next_pass_goes_on_where_this_one_ended(make: Any) -> None:
-    source = BatchSource(make(), steps=2)
-    assert [numbers(source) for _ in range(2)] == [[0, 1], [2, 3]]
-
-
-@pytest.mark.parametrize("make", [few, Again, ByNumber])
-def test_the_end_begins_again(make: Any) -> None:
-    source = BatchSource(make(), steps=2)
-    assert [numbers(source) for _ in range(4)] == [[0, 1], [2, 3]] * 2
-
-
-@pytest.mark.parametrize("make", [few, Again])
-def test_running_out_in_the_middle(make: Any) -> None:
-    source = BatchSource(make(), steps=3)
-    assert numbers(source) == [0, 1, 2]
-    with pytest.warns(UserWarning, match="the data ran out after 1 of 3 steps; lower steps_per_epoch"):
-        assert numbers(source) == [3]
-    assert numbers(source) == [0, 1, 2]
-
-
-def test_a_generator_that_runs_out() -> None:
-    source = BatchSource(iter(few()), steps=3)
-    assert numbers(source) == [0, 1, 2]
-    with pytest.warns(UserWarning, match="1 of 3 steps"):
+def test_a_list_that_has_become_empty() -> None:
+    given = few()
+    source = BatchSource(given)
+    given.clear()
+    with pytest.raises(ValueError, match="the list gives no batches any more"):
         numbers(source)
-    with pytest.raises(ValueError, match="no batch left"):
-        numbers(source)
-
-
-@pytest.mark.parametrize("steps", [0, -1, 1.5, "2"])
-def test_steps_are_a_count(steps: Any) -> None:
-    with pytest.raises((ValueError, TypeError), match="steps must be"):
-        BatchSource(few(), steps)
 
 
 # What a batch may be
@@ -262,7 +234,6 @@ def test_what_gives_no_batches(given: Any) -> None:
 def test_validation_data_in_batches() -> None:
     for given in (few(), iter(few()), Again(), ByNumber()):
         assert numbers(validation_of(given)) == [0, 1, 2, 3]
-    assert numbers(validation_of(endless(), steps=2)) == [0, 1]
     x, y = batch(7)
     assert numbers(validation_of((x, y))) == numbers(validation_of([x, y])) == [7]
 
