@@ -111,7 +111,8 @@ def _advice(value: object) -> str:
     return "give a NumPy array, a list, a data frame or a tensor"
 
 
-def _from_objects(array: NDArray[Any], name: str, first: int) -> NDArray[Any]:
+def from_objects(array: NDArray[Any], name: str, first: int = 0) -> NDArray[np.float64]:
+    """Return an array of objects as float64; TypeError where one is no number."""
     values = np.empty(array.size)
     for i, value in enumerate(array.flat):
         # Python's Decimal is a Number, but neither Real nor Complex.
@@ -133,7 +134,7 @@ def _from_objects(array: NDArray[Any], name: str, first: int) -> NDArray[Any]:
 def converted(array: NDArray[Any], name: str, columns: tuple[str, ...] = (), first: int = 0) -> NDArray[np.float32]:
     """Return what `numeric` gave as float32; messages use the names of its columns where there are any."""
     if array.dtype.kind == "O":
-        array = _from_objects(array, name, first)
+        array = from_objects(array, name, first)
     try:
         with np.errstate(all="ignore", over="raise"):
             return np.require(array, np.float32, ["C", "A"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .convert import check_exact, converted, not_numbers, numeric
+from .convert import check_exact, converted, from_objects, not_numbers, numeric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,7 @@ _CATEGORIES = (
     "the column out"
 )
 # Rows of all columns that are put side by side while they are in cache.
-_BLOCK = 2048
+_BLOCK = 4096
 
 
 def names_of(value: Any) -> tuple[str, ...]:
@@ -37,19 +37,31 @@ def to_float32(value: Any, name: str, exact: bool) -> NDArray[np.float32]:
     columns = _columns_of(value)
     if columns is None:
         label = getattr(value, "name", None)
-        return _column(value, name if label in (None, "") else f"column {str(label)!r} of {name}", exact)
+        name = name if label in (None, "") else f"column {str(label)!r} of {name}"
+        return converted(_column(value, name, exact), name)
     dtypes = set(value.dtypes) if hasattr(value, "iloc") else set()
     if len(dtypes) == 1 and _plain(next(iter(dtypes))):
         array, names = value.to_numpy(), names_of(value)
         if exact:
             check_exact(array, name, columns=names)
         return converted(array, name, names)
-    parts = [_column(column, f"column {label!r} of {name}", exact) for label, column in columns]
-    out = np.empty((len(parts[0]) if parts else 0, len(parts)), dtype=np.float32)
-    for start in range(0, len(out), _BLOCK):
-        block = out[start : start + _BLOCK]
-        for i, part in enumerate(parts):
-            block[:, i] = part[start : start + _BLOCK]
+    named = [(f"column {label!r} of {name}", column) for label, column in columns]
+    arrays = [_column(column, known_as, exact) for known_as, column in named]
+    try:
+        return _side_by_side(arrays)
+    except FloatingPointError:
+        for (known_as, _), array in zip(named, arrays, strict=True):
+            converted(array, known_as)
+        raise
+
+
+def _side_by_side(arrays: list[NDArray[Any]]) -> NDArray[np.float32]:
+    out = np.empty((len(arrays[0]) if arrays else 0, len(arrays)), dtype=np.float32)
+    with np.errstate(all="ignore", over="raise"):
+        for start in range(0, len(out), _BLOCK):
+            block = out[start : start + _BLOCK]
+            for i, array in enumerate(arrays):
+                block[:, i] = array[start : start + _BLOCK]
     return out
 
 
@@ -67,13 +79,13 @@ def _plain(dtype: Any) -> bool:
     return isinstance(dtype, np.dtype) and dtype.kind in "biuf"
 
 
-def _column(column: Any, name: str, exact: bool) -> NDArray[np.float32]:
+def _column(column: Any, name: str, exact: bool) -> NDArray[Any]:
     array = _values(column, name)
     if array.ndim != 1:
         raise TypeError(f"{name} holds arrays of shape {array.shape[1:]}, where one number a row is expected")
     if exact:
         check_exact(array, name)
-    return converted(array, name)
+    return from_objects(array, name) if array.dtype.kind == "O" else array
 
 
 def _values(column: Any, name: str) -> NDArray[Any]:

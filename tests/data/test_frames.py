@@ -46,7 +46,7 @@ def test_columns_in_their_order(library: str) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("rows", [1, 2047, 2048, 2049, 5000])
+@pytest.mark.parametrize("rows", [1, 4095, 4096, 4097, 9000])
 def test_blocks_of_rows(library: str, rows: int) -> None:
     whole, real = np.arange(rows), np.arange(rows) / 7
     x = ArraySource(frame(library, {"a": whole, "b": real, "c": whole % 3 == 0})).x
