@@ -64,8 +64,7 @@ class BatchSource(Source):
 
     def _pages(self, rng: np.random.Generator | None) -> Iterator[Page]:
         self._tell("on_epoch_begin")
-        running = self._running or self._run(rng)
-        self._running = running if self._once else None
+        running, self._running = self._running or self._run(rng), None
         empty = True
         for number, batch in running:
             empty = False
