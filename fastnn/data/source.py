@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,24 +26,29 @@ class Page(NamedTuple):
 
     Shapes: `x` (rows, features), float32, C-contiguous; `y` (rows, targets), float32, or None;
     `weight` (rows,), float32, or None for a weight of 1 each; `order` (rows,), a permutation of
-    0 .. rows - 1 as np.uint32, or None for the rows as they lie.
+    0 .. rows - 1 as np.uint32, or None for the rows as they lie; `numbers` (rows,), the rows'
+    numbers in the source, or None where they follow those of the page before.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.float32] | None
     weight: NDArray[np.float32] | None
     order: NDArray[np.uint32] | None
+    numbers: NDArray[np.integer[Any]] | None = None
 
 
 class Source(ABC):
     """Rows for `fit`, `evaluate` and `predict`, one page at a time.
 
     `input_shape` is the shape of one row, such as (64,) or (28, 28); a page holds it flattened.
-    `targets` is the number of target columns, 0 where there are none.
+    `targets` is the number of target columns, 0 where there are none. `columns` are the names of
+    the features where they have names. `batches` says that each page is one step, whatever its size.
     """
 
     input_shape: tuple[int, ...]
     targets: int
+    columns: tuple[str, ...] = ()
+    batches: bool = False
 
     @property
     @abstractmethod
@@ -56,6 +62,42 @@ class Source(ABC):
         batch_size: a whole number, at least 1. rng: what shuffles; None keeps the rows in order.
         The same generator state gives the same order.
         """
+
+    def split(self, fraction: float) -> tuple[Source, Source]:
+        """Split into (train, validation). ValueError, unless the source knows its rows by number."""
+        raise ValueError("validation_split works on arrays; pass validation_data for a source")
+
+
+class RowSource(Source):
+    """A source that knows its rows by number, and so can be split."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """The number of rows."""
+
+    @abstractmethod
+    def part(self, start: int, stop: int) -> RowSource:
+        """Return rows start .. stop - 1 as a source of their own, which shares this one's memory."""
+
+    def split(self, fraction: float) -> tuple[RowSource, RowSource]:
+        """Split into (train, validation): the LAST `fraction` of the rows is for validation.
+
+        fraction: above 0 and below 1; validation starts at row floor(rows · (1 - fraction)), as
+        Keras's `validation_split` does, whatever order the rows are later drawn in. The two share
+        this source's memory. Raises ValueError where either would be empty.
+        """
+        if isinstance(fraction, bool) or not isinstance(fraction, numbers.Real):
+            raise TypeError(f"the fraction to split off must be a number, got {fraction!r}")
+        if not 0 < fraction < 1:
+            raise ValueError(f"the fraction to split off must lie between 0 and 1, got {fraction}")
+        at = math.floor(self.rows * (1 - float(fraction)))
+        if not 0 < at < self.rows:
+            raise ValueError(
+                f"splitting {self.rows} rows by {fraction} leaves {at} for training and "
+                f"{self.rows - at} for validation; give more rows or another fraction"
+            )
+        return self.part(0, at), self.part(at, self.rows)
 
 
 class ClassWeighted(Source):
