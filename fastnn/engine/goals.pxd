@@ -54,7 +54,8 @@ cdef struct Measure:
     tally32 tally                       # of one that gathers whole batches, or NULL
     const double* tally_numbers
     void* python
-    double* state                       # sum and weight of a mean
+    double* state                       # of the run: sum and weight of a mean
+    Py_ssize_t size
 
 
 cdef class Goals(Arena):

@@ -6,7 +6,7 @@ blocks in their order, so that a sum does not depend on who worked on which rows
 
 from libc.math cimport isfinite
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -133,7 +133,7 @@ cdef class Goals(Arena):
         else:
             measure.python = <void*>description.kernel
             self.takes_gil = True
-        measure.state = <double*>address(state, True)
+        measure.state, measure.size = <double*>address(state, True), len(state)
         self.states.append(state)
         self.kept_alive.append(description.kernel)
         return 0
@@ -162,12 +162,14 @@ cdef class Goals(Arena):
         return space
 
     cdef int begin_goals(self, bint loss_follows) except -1:
-        """A run begins: an op leaves its activation out where the loss applies it."""
+        """A run begins: sums start at 0, and an op leaves its activation out where the loss applies it."""
         cdef Py_ssize_t i
         for i in range(self.goal_count):
             self.goals[i].total = 0
             if self.goals[i].fused:
                 (<Activated?><object>self.goals[i].op).raw = loss_follows
+        for i in range(self.measure_count):
+            memset(self.measures[i].state, 0, self.measures[i].size * sizeof(double))
         return 0
 
     # Without the GIL.
