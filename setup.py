@@ -21,7 +21,7 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # Compiled once.
 COMMON = {
-    "fastnn.kernels": ["cpu", "kernel", "layer_kernel", "matrix_kernel", "team"],
+    "fastnn.kernels": ["cpu", "kernel", "layer_kernel", "matrix_kernel", "tally", "team"],
     "fastnn.engine": [
         "arena",
         "embedding",
@@ -44,8 +44,10 @@ KERNELS = [
     "columns",
     "gemm",
     "losses",
+    "losses_by_row",
     "maths",
     "matrices",
+    "metrics",
     "noise",
     "optimizers",
     "rows",

@@ -63,15 +63,16 @@ class Table(Generic[T]):
             return self.find(identifier)()
         if isinstance(identifier, type) and issubclass(identifier, self.base):
             return identifier()
+        home = self.base.__module__.removesuffix(".base")
         raise TypeError(
-            f"{self.family} must be a name or a {self.base.__module__} object, got {identifier!r}; "
+            f"{self.family} must be a name or a {home} object, got {identifier!r}; "
             f"known names: {', '.join(sorted(self.units))}"
         )
 
     def config(self, unit: Any) -> dict[str, Any]:
         """What ``from_config`` needs to make the same unit again: its name and its fields, all JSON."""
         cls = type(unit)
-        name = getattr(cls, "table_name", None)
+        name = getattr(cls, "table_name", "")
         if self.units.get(name) is not cls:  # a class of the user's own
             name = cls.__name__
         return {"class": name, **{field: plain(value) for field, value in field_values(unit).items()}}
@@ -84,6 +85,11 @@ class Table(Generic[T]):
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
             raise ValueError(f"{self.family}: expected an object with a class name, got {config!r:.200}")
         name = config["class"]
+        if name not in self.aliases and name not in (custom or ()):
+            raise ValueError(
+                f"unknown {self.family} {name!r:.80}; if it is a class of your own, pass "
+                f"custom_objects={{{name!r:.80}: the class}}"
+            )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field != "class"}
         unknown = given.keys() - {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
@@ -106,7 +112,9 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # NumPy's numbers and arrays
         return value.tolist()
-    value = getattr(value, "function", value)  # what a unit made of a function wraps
+    function = getattr(value, "function", getattr(value, "fn", None))
+    if callable(function):  # a unit made of a function
+        return {"function": getattr(value, "name", None) or function.__name__}
     family = getattr(value, "table_family", None)
     if family is not None:
         value = value() if isinstance(value, type) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 from fastnn import losses
@@ -36,7 +37,7 @@ def goals_of(
     missing = [name for name, each in zip(names, chosen, strict=True) if each is None]
     if missing:
         raise ValueError(
-            f"output {missing[0]!r} has no loss; name one, and give it a weight of 0 in loss_weights if it is not to count"
+            f"output {missing[0]!r} has no loss; name one, with the weight 0 in loss_weights if it is not to count"
         )
     found = [losses.get(each) for each in chosen]
     if loss_weights is not None and not one and not isinstance(loss_weights, (list, tuple, Mapping)):
@@ -102,7 +103,7 @@ def _checked(given: Any) -> tuple[Any, ...]:
     """The metrics of one output, each known."""
     metrics = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
     for metric in metrics:
-        if metric not in ("accuracy", "acc"):
+        if not (isinstance(metric, str) and metric.lower() in ("accuracy", "acc", "crossentropy", "ce")):
             _metrics.get(metric)
     return metrics
 
@@ -112,4 +113,6 @@ def _weight(value: Any) -> float:
         return 1.0
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(f"a weight in loss_weights must be a number, got {value!r}")
+    if not isfinite(value):
+        raise ValueError(f"a weight in loss_weights must be finite, got {value!r}")
     return float(value)

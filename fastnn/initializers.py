@@ -43,7 +43,7 @@ class Initializer:
         seed = getattr(self, "seed", None)
         if seed is not None:
             rng = np.random.default_rng(seed)
-        return self.values(shape, rng or random.generator()).astype(np.float32 if dtype is None else dtype)
+        return self.values(shape, rng or random.generator()).astype(np.float32 if dtype is None else dtype, order="C")
 
     def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
         """The values in float64."""
@@ -274,7 +274,9 @@ class VarianceScaling(_Scaled):
             ("distribution", ("truncated_normal", "untruncated_normal", "uniform")),
         ):
             if getattr(self, name) not in known:
-                raise ValueError(f"VarianceScaling: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"VarianceScaling: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}"
+                )
         self._check_seed()
 
     @property

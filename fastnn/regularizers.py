@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import Table, check_number
-from fastnn.typing import Array, DoubleArray
+from fastnn.typing import Array
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,15 @@ class Regularizer:
         """The regulariser's two numbers, (l1, l2) unless it says otherwise."""
         return float(getattr(self, "l1", 0.0)), float(getattr(self, "l2", 0.0))
 
-    def reference(self, w: DoubleArray) -> float:
+    def reference(self, w: Array) -> float:
         """The penalty's value, in float64: l1 * sum |w| + l2 * sum w^2 unless it says otherwise."""
         l1, l2 = self.numbers()
+        w = np.asarray(w, float)
         return float(l1 * np.abs(w).sum() + l2 * (w**2).sum())
 
     def __call__(self, w: Array) -> float:
         """The penalty's value."""
-        return self.reference(np.asarray(w, float))
+        return self.reference(w)
 
 
 REGULARIZERS: Table[Regularizer] = Table("regularizer", Regularizer)
@@ -95,7 +96,8 @@ class OrthogonalRegularizer(Regularizer):
         """The factor, and the axis that the vectors run along."""
         return float(self.factor), float(self.mode == "rows")
 
-    def reference(self, w: DoubleArray) -> float:
+    def reference(self, w: Array) -> float:
+        w = np.asarray(w, float)
         if w.ndim != 2:
             raise ValueError(f"OrthogonalRegularizer takes a matrix, got shape {w.shape}")
         vectors = w if self.mode == "rows" else w.T

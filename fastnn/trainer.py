@@ -17,6 +17,7 @@ from fastnn import losses, optimizers, random
 from fastnn import metrics as _metrics
 from fastnn._table import check_count
 from fastnn.data import ArraySource, ClassWeighted, Page, Source
+from fastnn.engine import description
 from fastnn.goals import Goal, figure_names, goals_of, loss_names
 from fastnn.progress import Progress
 from fastnn.typing import FloatArray
@@ -212,28 +213,52 @@ class Trainer:
         self._names = figure_names(self.goals, [([n for n, _ in a], [n for n, _ in b]) for _, a, b in resolved])
         slots = self.optimizer.slots
         if network.owned_by is not self or self._network is not network or self._slots != slots:
-            network.set_optimizer(self.optimizer.kernel, self.optimizer.numbers(), [0.0] * len(slots))
+            network.set_optimizer(
+                self.optimizer.kernel,
+                self.optimizer.numbers(),
+                self.optimizer.slot_starts,
+                accumulation=self.optimizer.gradient_accumulation_steps or 1,
+                average=self.optimizer.use_ema,
+            )
             network.owned_by = self
-        else:
-            network.set_numbers(self.optimizer.numbers())
+        network.set_numbers(
+            self.optimizer.numbers(),
+            weight_decay=self.optimizer.weight_decay,
+            clipvalue=self.optimizer.clipvalue,
+            clipnorm=self.optimizer.clipnorm,
+            global_clipnorm=self.optimizer.global_clipnorm,
+            ema_momentum=self.optimizer.ema_momentum,
+            ema_overwrite_frequency=self.optimizer.ema_overwrite_frequency,
+        )
         self._network, self._slots = network, slots
 
     def _resolved(self, goal: Goal, units: int) -> tuple[int, list[Any], list[Any]]:
         """The columns of y that go with an output, and its metrics with their names: plain ones and those by weight."""
         targets = goal.loss.targets(units)
         plain, weighted = (
-            [_metrics.resolve(metric, targets, units) for metric in each]
+            [_metrics.resolve(metric, targets, units, goal.loss) for metric in each]
             for each in (goal.metrics, goal.weighted_metrics)
         )
         return targets, plain, weighted
 
-    def _aim(self, number: int, targets: int, plain: list[Any], weighted: list[Any]) -> tuple[Any, ...]:
+    def _aim(self, number: int, targets: int, plain: list[Any], weighted: list[Any]) -> description.Goal:
         """The goal of output `number`, as the engine takes it."""
         goal = self.goals[number]
         kernel, fused = goal.loss.kernel_for(self.model._fusible(number))
-        metrics = [(m.kernel, m.numbers(), by_weight) for by_weight, each in ((False, plain), (True, weighted)) for _, m in each]
-        loss = (kernel, goal.loss.numbers(), targets, fused, goal.loss.logits)
-        return (*loss, "sum_over_batch_size", goal.importance, metrics)
+        measures = [
+            description.Measure(metric.kernel, metric.numbers(), by_weight)
+            for by_weight, each in ((False, plain), (True, weighted))
+            for _, metric in each
+        ]
+        return description.Goal(
+            kernel,
+            targets,
+            goal.loss.numbers(),
+            fused,
+            goal.loss.logits,
+            importance=goal.importance,
+            measures=measures,
+        )
 
     def state(self) -> tuple[int, dict[str, FloatArray]]:
         """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""

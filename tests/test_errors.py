@@ -8,7 +8,7 @@ import pytest
 import fastnn
 from fastnn import data
 from fastnn.callbacks import EarlyStopping
-from fastnn.layers import Activation, Dense, Dropout, Flatten, Input
+from fastnn.layers import Activation, Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
 from fastnn.trainer import Trainer
@@ -283,13 +283,13 @@ def test_shapes_to_build_for(shape):
 # compile
 
 COMPILE = [
-    ({"optimizer": "adma"}, ValueError, r"unknown optimizer 'adma'; known: adam, adamw, rmsprop, sgd"),
+    ({"optimizer": "adma"}, ValueError, r"unknown optimizer 'adma'; known: adadelta, adagrad, adam, .*sgd"),
     ({"optimizer": None}, TypeError, r"optimizer must be a name or a fastnn.optimizers object, got None"),
     ({"optimizer": 0.01}, TypeError, r"optimizer must be a name"),
-    ({"loss": "mean_square"}, ValueError, r"unknown loss 'mean_square'; known: binary_crossentropy, categorical"),
+    ({"loss": "mean_square"}, ValueError, r"unknown loss 'mean_square'; known: binary_crossentropy, binary_focal"),
     ({"loss": None}, ValueError, r"a loss is needed to train; name one"),
     ({"loss": ["mse"]}, TypeError, r"loss must be a name or a fastnn.losses object"),
-    ({"metrics": ["auc"]}, ValueError, r"unknown metric 'auc'; known: binary_accuracy, .*sparse_categorical_accuracy"),
+    ({"metrics": ["auuc"]}, ValueError, r"unknown metric 'auuc'; known: accuracy, auc, .*sparse_categorical_accuracy"),
     ({"metrics": "accuracy"}, TypeError, r"metrics must be a list .*write \['accuracy'\]"),
     ({"metrics": [None]}, TypeError, r"metric must be a name"),
 ]
@@ -328,7 +328,7 @@ LAYERS = [
     (lambda: Dense("3"), TypeError, r"Dense: units must be a whole number"),
     (lambda: Dense(3, "rleu"), ValueError, r"unknown activation 'rleu'; known: elu, gelu, .*tanh"),
     (lambda: Dense(3, 5), TypeError, r"activation must be a name"),
-    (lambda: Dense(3, kernel_initializer="he"), ValueError, r"unknown initializer 'he'; known: glorot_normal"),
+    (lambda: Dense(3, kernel_initializer="he"), ValueError, r"unknown initializer 'he'; known: constant, glorot_normal"),
     (lambda: Dense(3, bias_initializer=0), TypeError, r"initializer must be a name"),
     (lambda: Dense(3, kernel_regularizer="l3"), ValueError, r"unknown regularizer 'l3'; known: l1, l1_l2, l2"),
     (lambda: Dense(3, input_dim=0), ValueError, r"Dense: input_dim must be at least 1"),

@@ -9,11 +9,23 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.initializers import INITIALIZERS, Initializer, get
+from fastnn.initializers import (
+    INITIALIZERS,
+    Constant,
+    HeNormal,
+    Identity,
+    Initializer,
+    Orthogonal,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+    VarianceScaling,
+    get,
+)
 from support.units import label, units
 
-SHAPES = [(0,), (1,), (7,), (0, 5), (5, 0), (1, 1), (3, 8), (8, 3), (16, 17), (784, 32)]
-LARGE = [(300, 200), (60_000,), (20, 3000)]
+SHAPES = [(0,), (1,), (7,), (0, 5), (5, 0), (1, 1), (3, 8), (8, 3), (16, 17), (784, 32), (2, 3, 4, 5)]
+LARGE = [(300, 200), (60_000,), (20, 3000), (5, 6, 20, 100)]
 
 
 @pytest.fixture(params=units(INITIALIZERS), ids=label)
@@ -21,61 +33,136 @@ def initializer(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
+def draw(initializer: Initializer, shape: tuple[int, ...], seed: int, dtype: Any = None) -> np.ndarray:
+    return initializer(shape, dtype, np.random.default_rng(seed))
+
+
+def takes(initializer: Initializer, shape: tuple[int, ...]) -> bool:
+    """Whether there are such values; where not, that the initialiser says so."""
+    if isinstance(initializer, Identity):
+        fits = len(shape) == 2
+    else:
+        fits = len(shape) >= 2 or not isinstance(initializer, Orthogonal)
+    if not fits:
+        with pytest.raises(ValueError, match=f"{type(initializer).__name__} makes .* got .*; take another initializer"):
+            initializer(shape)
+    return fits
+
+
 @pytest.mark.parametrize("shape", SHAPES + LARGE, ids=str)
-def test_shape_type_and_bound(initializer: Initializer, shape: tuple[int, ...]) -> None:
-    values = initializer(shape, np.random.default_rng(1))
+def test_shape_type_and_bounds(initializer: Initializer, shape: tuple[int, ...]) -> None:
+    if not takes(initializer, shape):
+        return
+    values = draw(initializer, shape, 1)
     assert values.shape == shape
     assert values.dtype == np.float32
     assert values.flags.c_contiguous
     assert values.flags.writeable
-    deviation, bound = initializer.reference(shape)
+    _, deviation, low, high = initializer.reference(shape)
     assert math.isfinite(deviation)
     # Half an ulp: the values are rounded to float32 after they are drawn.
-    assert (np.abs(values) <= bound * (1 + 2.0**-24)).all()
+    slack = 2.0**-24 * max(abs(low), abs(high)) if math.isfinite(high) else 0.0
+    assert ((values >= low - slack) & (values <= high + slack)).all()
 
 
 @pytest.mark.parametrize("shape", LARGE, ids=str)
 def test_mean_and_deviation(initializer: Initializer, shape: tuple[int, ...]) -> None:
-    values = initializer(shape, np.random.default_rng(2)).astype(np.float64)
-    deviation, bound = initializer.reference(shape)
-    if deviation == 0:
-        assert (values == values.flat[0]).all()
-        assert abs(values.flat[0]) == bound
+    if not takes(initializer, shape):
         return
+    values = draw(initializer, shape, 2, np.float64)
+    mean, deviation, _, _ = initializer.reference(shape)
     # Five standard errors of a mean, and of a deviation (no wider than the normal's).
-    assert abs(values.mean()) <= 5 * deviation / math.sqrt(values.size)
-    assert abs(values.std() - deviation) <= 5 * deviation / math.sqrt(2 * values.size)
+    assert abs(values.mean() - mean) <= 5 * deviation / math.sqrt(values.size) + 1e-15
+    assert abs(values.std() - deviation) <= 5 * deviation / math.sqrt(2 * values.size) + 1e-15
+
+
+def normal_below(x: np.ndarray) -> np.ndarray:
+    return 0.5 + 0.5 * np.array([math.erf(v) for v in x / math.sqrt(2)])
 
 
 def share_below(initializer: Any, shape: tuple[int, ...], x: np.ndarray) -> np.ndarray:
-    """The distribution function: of the uniform, or of the normal cut off at two of its standard deviations."""
-    bound = initializer.reference(shape)[1]
-    if not initializer.normal:
-        return (x / bound + 1) / 2
-    normal = np.array([math.erf(v) for v in x * 2 / bound / math.sqrt(2)])
-    return (normal / math.erf(math.sqrt(2)) + 1) / 2
+    """The distribution function: of the uniform, of the normal, or of that cut off at two standard deviations."""
+    mean, deviation, low, high = initializer.reference(shape)
+    kind = initializer.rule[2] if hasattr(initializer, "rule") else type(initializer).__name__
+    if kind in ("uniform", "RandomUniform"):
+        return (x - low) / (high - low)
+    if math.isinf(high):
+        return normal_below((x - mean) / deviation)
+    beyond = normal_below(np.array([-2.0]))
+    return (normal_below((x - mean) * 4 / (high - low)) - beyond) / (1 - 2 * beyond)
 
 
 @pytest.mark.parametrize("shape", LARGE, ids=str)
 def test_distribution(initializer: Any, shape: tuple[int, ...]) -> None:
-    values = np.sort(initializer(shape, np.random.default_rng(3)).ravel().astype(np.float64))
-    if initializer.reference(shape)[0] == 0:
-        assert values[0] == values[-1]
+    if initializer.reference(shape)[1] == 0 or isinstance(initializer, (Identity, Orthogonal)):
         return
+    drawn = draw(initializer, shape, 3, np.float64).ravel()
+    values = np.sort(drawn)
     # Kolmogorov and Smirnov's distance exceeds 2.5 / sqrt(n) seven times in a million.
     steps = np.arange(values.size + 1) / values.size
     expected = share_below(initializer, shape, values)
     distance = max((expected - steps[:-1]).max(), (steps[1:] - expected).max())
     assert distance < 2.5 / math.sqrt(values.size)
-    drawn = initializer(shape, np.random.default_rng(3)).ravel()
     assert abs(np.corrcoef(drawn[1:], drawn[:-1])[0, 1]) < 5 / math.sqrt(values.size)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (3, 40), (40, 3), (33, 33), (200, 64), (64, 99), (3, 4, 5)], ids=str)
+@pytest.mark.parametrize("gain", [1.0, -2.5])
+def test_orthogonal_vectors(shape: tuple[int, ...], gain: float) -> None:
+    """Columns, or rows where they are fewer, are orthogonal to the rounding of float64 and as long as the gain."""
+    w = draw(Orthogonal(gain), shape, 4, np.float64).reshape(-1, shape[-1])
+    vectors = w if len(w) < w.shape[1] else w.T
+    np.testing.assert_allclose(vectors @ vectors.T, gain**2 * np.eye(len(vectors)), rtol=0, atol=1e-14 * gain**2)
+
+
+def test_orthogonal_matrices_are_equally_likely() -> None:
+    """Of a random rotation, a number has variance 1 / n and either sign; the trace has mean 0 and variance 1."""
+    rng = np.random.default_rng(5)
+    drawn = np.array([Orthogonal()((4, 4), np.float64, rng) for _ in range(4000)])
+    traces = np.trace(drawn, axis1=1, axis2=2)
+    assert abs(traces.mean()) < 5 / math.sqrt(4000)
+    assert abs(traces.var() - 1) < 5 * math.sqrt(2 / 4000)
+    np.testing.assert_allclose((drawn**2).mean(axis=0), 0.25, atol=5 * 0.25 / math.sqrt(4000))
+    np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=5 * 0.5 / math.sqrt(4000))
+    assert abs((np.linalg.det(drawn) > 0).mean() - 0.5) < 5 * 0.5 / math.sqrt(4000)
+
+
+def test_known_values() -> None:
+    np.testing.assert_array_equal(Constant(2.5)((2, 3)), np.full((2, 3), 2.5))
+    np.testing.assert_array_equal(Identity(3.0)((2, 3)), [[3, 0, 0], [0, 3, 0]])
+    np.testing.assert_array_equal(RandomNormal(0.25, 0.0)((2,)), [0.25, 0.25])
+    np.testing.assert_array_equal(RandomUniform(0.5, 0.5)((2,)), [0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("shape", "fans"),
+    [((), (1, 1)), ((7,), (7, 7)), ((3, 5), (3, 5)), ((2, 3, 5), (6, 10)), ((4, 2, 3, 5), (24, 40))],
+    ids=str,
+)
+def test_fans(shape: tuple[int, ...], fans: tuple[int, int]) -> None:
+    for mode, fan in zip(("fan_in", "fan_out", "fan_avg"), (*fans, sum(fans) / 2), strict=True):
+        assert VarianceScaling(2.0, mode).reference(shape).deviation == pytest.approx(math.sqrt(2 / fan))
+
+
+def test_types() -> None:
+    for dtype in ("float64", np.float32, np.dtype("float16")):
+        assert HeNormal(seed=1)(shape=(2, 3), dtype=dtype).dtype == dtype
+    assert HeNormal(seed=1)((2, 3), dtype=None).dtype == np.float32
+    assert HeNormal(seed=1)([2, 3]).shape == (2, 3)
+    with pytest.raises(TypeError, match="dtype comes before the generator"):
+        HeNormal()((2, 3), np.random.default_rng(1))
+
+
+def is_fixed(initializer: Initializer) -> bool:
+    """Whether it gives the same values each time."""
+    seeded = getattr(initializer, "seed", None) is not None
+    return seeded or isinstance(initializer, Identity) or initializer.reference((9, 7)).deviation == 0
+
+
 def test_one_generator_gives_one_result(initializer: Initializer) -> None:
-    first, again, other = (initializer((9, 7), np.random.default_rng(seed)) for seed in (5, 5, 6))
+    first, again, other = (draw(initializer, (9, 7), seed) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, again)
-    fixed = getattr(initializer, "seed", None) is not None or initializer.reference((9, 7))[0] == 0
-    assert (first == other).all() == fixed
+    assert (first == other).all() == is_fixed(initializer)
 
 
 def test_common_generator(initializer: Initializer) -> None:
@@ -85,14 +172,13 @@ def test_common_generator(initializer: Initializer) -> None:
         fastnn.set_random_seed(42)
         drawn.append([initializer((9, 7)), initializer((9, 7))])
     np.testing.assert_array_equal(drawn[0], drawn[1])
-    fixed = getattr(initializer, "seed", None) is not None or initializer.reference((9, 7))[0] == 0
-    assert (drawn[0][0] == drawn[0][1]).all() == fixed
+    assert (drawn[0][0] == drawn[0][1]).all() == is_fixed(initializer)
 
 
 def test_every_draw_is_a_new_array(initializer: Initializer) -> None:
-    first = initializer((4, 4), np.random.default_rng(1))
+    first = draw(initializer, (4, 4), 1)
     first[...] = 9
-    assert not (initializer((4, 4), np.random.default_rng(1)) == 9).any()
+    assert not (draw(initializer, (4, 4), 1) == 9).any()
 
 
 def test_from_name_and_from_configuration(initializer: Initializer) -> None:
@@ -103,5 +189,31 @@ def test_from_name_and_from_configuration(initializer: Initializer) -> None:
 
 @pytest.mark.parametrize("seed", [1.5, "1", [1]])
 def test_seed_must_be_a_whole_number(seed: Any) -> None:
-    with pytest.raises(TypeError, match="seed must be a whole number or None"):
-        fastnn.initializers.HeNormal(seed=seed)
+    for unit in (HeNormal, VarianceScaling, Orthogonal, RandomNormal, RandomUniform, TruncatedNormal):
+        with pytest.raises(TypeError, match="seed must be a whole number or None"):
+            unit(seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomNormal(stddev=-1), "stddev must be at least 0"),
+        (lambda: TruncatedNormal(stddev=-1), "stddev must be at least 0"),
+        (lambda: RandomUniform(1, 0), "maxval must be at least 1"),
+        (lambda: VarianceScaling(0), "scale must be above 0"),
+        (lambda: VarianceScaling(1, "fan"), "mode must be one of fan_in, fan_out, fan_avg; got 'fan'"),
+        (lambda: VarianceScaling(distribution="cauchy"), "distribution must be one of .* got 'cauchy'"),
+        (lambda: Constant(float("nan")), "value must be above -inf, got nan"),
+        (lambda: Orthogonal(float("inf")), "gain must be above -inf, got inf"),
+        (lambda: Identity(float("-inf")), "gain must be above -inf, got -inf"),
+    ],
+)
+def test_what_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_keras_other_names() -> None:
+    for name in ("zero", "one", "normal", "uniform", "IdentityInitializer", "OrthogonalInitializer"):
+        assert isinstance(get(name), Initializer)
+    assert VarianceScaling(distribution="normal") == VarianceScaling()

@@ -96,7 +96,9 @@ class Case(NamedTuple):
             if self.dropout:
                 layers.append(Dropout(self.dropout))
         model = Sequential([*layers, Dense(outputs, self.after, kernel_regularizer=self.regularizer)])
-        model.compile(self.optimizer, self.loss, metrics=["accuracy"] if self.loss.kernel.labels else ["accuracy", "mae"])
+        model.compile(
+            self.optimizer, self.loss, metrics=["accuracy"] if self.loss.kernel.labels else ["accuracy", "mae"]
+        )
         return model
 
     def rows(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -70,6 +70,9 @@ cdef class Goals(Arena):
     cdef int clear_goals(self) except -1
     cdef int begin_goals(self, bint loss_follows) except -1
     cdef bint collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void collect_targets(self, Goal* goal, const Rows* rows, Py_ssize_t k, Py_ssize_t start, Py_ssize_t r0,
+                              Py_ssize_t r1) noexcept nogil
+    cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef double share_of(self, const Goal* goal, Py_ssize_t count, bint weighted) noexcept nogil
     cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil
     cdef void whole_losses(self, Py_ssize_t count, bint weighted, bint slopes) noexcept nogil

@@ -1,20 +1,15 @@
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.engine.arena import Arena
+from fastnn.engine.description import Goal
 
 REDUCTIONS: dict[str, int]
 
-# (LossKernel or Python object, numbers, whether weighted)
-_Metric = tuple[Any, Iterable[float], bool]
-# (LossKernel or Python object, numbers, targets, fused, from_logits, reduction, importance, metrics)
-_Goal = tuple[Any, Iterable[float], int, bool, bool, str, float, Sequence[_Metric]]
-
 class Goals(Arena):
-    def set_goals(self, goals: Sequence[_Goal]) -> None: ...
+    def set_goals(self, goals: Sequence[Goal]) -> None: ...
     @property
     def targets(self) -> int: ...
     @property

@@ -31,6 +31,11 @@ cdef bint _all_finite(const float* x, Py_ssize_t n) noexcept nogil:
     return True
 
 
+cdef inline Py_ssize_t row_of(const Rows* rows, Py_ssize_t place) noexcept nogil:
+    """The row of the page that stands at a place of its order."""
+    return rows.order[place] if rows.order != NULL else place
+
+
 cdef double _sum(const float* weight, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef double total = 0
@@ -65,13 +70,7 @@ cdef class Goals(Arena):
         return 0
 
     def set_goals(self, goals):
-        """The goal of each output, a tuple (loss, numbers, targets, fused, from_logits, reduction, importance, metrics).
-
-        loss: a LossKernel, or a Python object with `value_and_gradient`. targets: its columns of y. fused: it reads the
-        op's output before its activation and applies that itself. from_logits: it reads the output as logits.
-        importance: what it counts in the sum of all losses. A metric is (kernel, numbers, weighted), where in place of
-        a kernel there may be a Python object with `update_state`.
-        """
+        """The goal of each output, as ``fastnn.engine.description.Goal`` says it."""
         cdef Py_ssize_t i = 0
         if len(goals) != len(self.outputs):
             raise ValueError(f"a network of {len(self.outputs)} outputs needs as many goals, got {len(goals)}")
@@ -79,12 +78,12 @@ cdef class Goals(Arena):
         try:
             self.clear_goals()
             self.goals = <Goal*>calloc(len(goals), sizeof(Goal))
-            self.measures = <Measure*>calloc(max(1, sum([len(goal[7]) for goal in goals])), sizeof(Measure))
+            self.measures = <Measure*>calloc(max(1, sum([len(goal.measures) for goal in goals])), sizeof(Measure))
             if self.goals == NULL or self.measures == NULL:
                 raise MemoryError("no memory for losses and metrics")
             for number, (place, goal) in enumerate(zip(self.outputs, goals, strict=True)):
                 self.add_goal(&self.goals[<Py_ssize_t>number], self.ops[place], goal)
-                for measure in goal[7]:
+                for measure in goal.measures:
                     self.add_measure(&self.measures[i], number, measure)
                     i += 1
             self.goal_count, self.measure_count = len(goals), i
@@ -96,40 +95,39 @@ cdef class Goals(Arena):
             self.leave()
 
     cdef int add_goal(self, Goal* goal, Op op, description) except -1:
-        loss, numbers, targets, fused, from_logits, reduction, importance, _ = description
-        cdef Numbers values = Numbers(numbers)
+        cdef Numbers numbers = Numbers(description.numbers)
+        reduction = description.reduction
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
-        goal.op, goal.units, goal.targets = <void*>op, op.units, targets
-        goal.fused, goal.from_logits = fused, from_logits
-        goal.reduction, goal.importance = REDUCTIONS[reduction], importance
-        if isinstance(loss, LossKernel):
-            goal.rows, goal.whole = (<LossKernel>loss).rows32, False
-            memcpy(goal.numbers, values.values, sizeof(goal.numbers))
+        goal.op, goal.units, goal.targets = <void*>op, op.units, description.targets
+        goal.fused, goal.from_logits = description.fused, description.from_logits
+        goal.reduction, goal.importance = REDUCTIONS[reduction], description.importance
+        if isinstance(description.loss, LossKernel):
+            goal.rows, goal.whole = (<LossKernel>description.loss).rows32, False
+            memcpy(goal.numbers, numbers.values, sizeof(goal.numbers))
         else:
-            goal.python, goal.whole = <void*>loss, True
+            goal.python, goal.whole = <void*>description.loss, True
             self.takes_gil = True
-        self.kept_alive.append(loss)
+        self.kept_alive.append(description.loss)
         self.loss_waits |= goal.whole
         goal.y_start = self.targets
         self.targets += goal.targets
         return 0
 
     cdef int add_measure(self, Measure* measure, Py_ssize_t goal, description) except -1:
-        metric, numbers, weighted = description
-        cdef Numbers values
+        cdef Numbers numbers
         state = np.zeros(2)
-        measure.goal, measure.weighted = goal, weighted
-        if isinstance(metric, LossKernel):
-            values = Numbers(numbers)
-            measure.rows = (<LossKernel>metric).rows32
-            memcpy(measure.numbers, values.values, sizeof(measure.numbers))
+        measure.goal, measure.weighted = goal, description.weighted
+        if isinstance(description.kernel, LossKernel):
+            numbers = Numbers(description.numbers)
+            measure.rows = (<LossKernel>description.kernel).rows32
+            memcpy(measure.numbers, numbers.values, sizeof(measure.numbers))
         else:
-            measure.python = <void*>metric
+            measure.python = <void*>description.kernel
             self.takes_gil = True
         measure.state = <double*>address(state, True)
         self.states.append(state)
-        self.kept_alive.append(metric)
+        self.kept_alive.append(description.kernel)
         return 0
 
     # Memory.
@@ -168,32 +166,53 @@ cdef class Goals(Arena):
 
     cdef bint collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """Find rows r0:r1 of the batch that begins at `start`; False where the order points outside."""
-        cdef Py_ssize_t i, j, k, row
+        cdef Py_ssize_t i, k
         cdef const float* x
-        cdef Goal* goal
+        cdef const float** addresses
+        if rows.order != NULL:
+            for i in range(start + r0, start + r1):
+                if rows.order[i] >= rows.count:
+                    return False
+        for k in range(self.input_count):
+            addresses = self.addresses + k * self.capacity
+            x = rows.x + self.input_starts[k]
+            for i in range(r0, r1):
+                addresses[i] = x + row_of(rows, start + i) * self.inputs
+        if rows.y != NULL:
+            for k in range(self.goal_count):
+                self.collect_targets(&self.goals[k], rows, k, start, r0, r1)
+            if rows.weight != NULL:
+                self.hide_absent_rows(rows, start, r0, r1)
+        return True
+
+    cdef void collect_targets(self, Goal* goal, const Rows* rows, Py_ssize_t k, Py_ssize_t start, Py_ssize_t r0,
+                              Py_ssize_t r1) noexcept nogil:
+        """Copy the targets and weights of goal number k into the batch's order."""
+        cdef Py_ssize_t i, j, n = goal.targets, all_targets = self.targets
+        cdef const float* all_y = rows.y + goal.y_start
+        cdef const float* weight = rows.weight + (k if rows.weights > 1 else 0)
+        cdef const float* row
+        cdef float* y = goal.y + r0 * n
+        for i in range(r0, r1):
+            row = all_y + row_of(rows, start + i) * all_targets
+            for j in range(n):
+                y[j] = row[j]
+            y += n
+        if rows.weight != NULL:
+            for i in range(r0, r1):
+                goal.weight[i] = weight[row_of(rows, start + i) * rows.weights]
+
+    cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """0 * NaN is NaN: a row whose weights are all 0 must not reach a gradient with one."""
+        cdef Py_ssize_t i, k
         cdef bint absent
         for i in range(r0, r1):
-            row = start + i
-            if rows.order != NULL:
-                row = rows.order[row]
-                if row >= rows.count:
-                    return False
-            x = rows.x + row * self.inputs
-            if rows.y != NULL:
-                absent = rows.weight != NULL
-                for k in range(self.goal_count):
-                    goal = &self.goals[k]
-                    for j in range(goal.targets):
-                        goal.y[i * goal.targets + j] = rows.y[row * self.targets + goal.y_start + j]
-                    if rows.weight != NULL:
-                        goal.weight[i] = rows.weight[row * rows.weights + (k if rows.weights > 1 else 0)]
-                        absent = absent and goal.weight[i] == 0
-                # 0 * NaN is NaN: a row of weight 0 must not reach a gradient with one.
-                if absent and not _all_finite(x, self.inputs):
-                    x = self.zeros
-            for k in range(self.input_count):
-                self.addresses[k * self.capacity + i] = x + self.input_starts[k]
-        return True
+            absent = True
+            for k in range(self.goal_count):
+                absent = absent and self.goals[k].weight[i] == 0
+            if absent and not _all_finite(rows.x + row_of(rows, start + i) * self.inputs, self.inputs):
+                for k in range(self.input_count):
+                    self.addresses[k * self.capacity + i] = self.zeros
 
     cdef double share_of(self, const Goal* goal, Py_ssize_t count, bint weighted) noexcept nogil:
         """What a row's loss counts in `count` times the loss of a batch of `count` rows."""

@@ -1,7 +1,7 @@
 cimport fastnn.kernels.types as types
 from fastnn.engine.goals cimport Goals
 from fastnn.engine.ops cimport Step
-from fastnn.kernels.kernel cimport Numbers
+from fastnn.kernels.kernel cimport MAX_NUMBERS, Numbers
 
 
 cdef enum:
@@ -17,6 +17,13 @@ cdef struct Variable:
     double l2
     bint decays
     double factor                       # of its gradient, by the norm that it is clipped to
+    Py_ssize_t columns                  # as a matrix
+    types.matrix_penalty32 penalty      # or NULL
+    double penalty_numbers[MAX_NUMBERS]
+    float* slopes                       # of that penalty, and its workspace
+    double value
+    types.constraint32 constraint       # or NULL
+    double constraint_numbers[MAX_NUMBERS]
 
 
 cdef struct Piece:
@@ -27,6 +34,7 @@ cdef struct Piece:
     Py_ssize_t start                    # where p0 lies in the flat vector
     Py_ssize_t before                   # parameters of all pieces before it
     Py_ssize_t variable
+    bint joined                         # it follows the piece before it without a gap but padding
 
 
 cdef class Learning(Goals):
@@ -43,6 +51,10 @@ cdef class Learning(Goals):
     cdef Piece* pieces
     cdef Py_ssize_t piece_count
     cdef Py_ssize_t learnt              # parameters of all pieces
+    cdef bint has_penalties
+    cdef bint has_matrix_penalties
+    cdef bint has_constraints
+    cdef list kept_matrices             # slopes of matrix penalties
     cdef double* penalty_parts          # of each piece
     cdef double* squares                # of each piece's gradient
     cdef types.penalty32 penalty
@@ -68,14 +80,20 @@ cdef class Learning(Goals):
     cdef types.vector32 sum_of_squares
 
     cdef int find_twins(self) except -1
-    cdef int cut_into_pieces(self, starts) except -1
+    cdef int add_variable(self, Variable* variable, description) except -1
+    cdef int cut_into_pieces(self, variables) except -1
     cdef int clear_variables(self) except -1
     cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil
     cdef Py_ssize_t block_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
-    cdef void learn(self, const Step* step, double rate, bint update, int member, int members) noexcept nogil
+    cdef void learn(self, const Step* step, double rate, bint update, Py_ssize_t piece, Py_ssize_t stop, int member,
+                    int members) noexcept nogil
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
     cdef void find_factors(self, Py_ssize_t first, Py_ssize_t stop, int member, int members) noexcept nogil
     cdef void step_pieces(self, const Step* step, double rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
+    cdef void shrink(self, Py_ssize_t piece, Py_ssize_t stop, double rate) noexcept nogil
+    cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef double penalise(self, Py_ssize_t piece) noexcept nogil
+    cdef void penalise_matrices(self, int member, int members) noexcept nogil
+    cdef void constrain(self, int member, int members) noexcept nogil
     cdef double sum_of_penalties(self) noexcept nogil

@@ -3,6 +3,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.engine.description import Variable
 from fastnn.engine.goals import Goals
 from fastnn.kernels.kernel import OptimizerKernel
 
@@ -15,9 +16,7 @@ class Learning(Goals):
     def gradients(self) -> _Floats: ...
     @property
     def slots(self) -> list[_Floats]: ...
-    def set_variables(
-        self, variables: Iterable[tuple[int, int, float, float, bool]], frozen: Sequence[bool] | None = None
-    ) -> None: ...
+    def set_variables(self, variables: Iterable[Variable], frozen: Sequence[bool] | None = None) -> None: ...
     def set_optimizer(
         self,
         kernel: OptimizerKernel,

@@ -8,6 +8,7 @@ the first step, and the members wait for one another in between.
 
 from libc.math cimport sqrt
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from fastnn.engine.goals cimport Goals
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport Numbers, OptimizerKernel, PACK_A_ROWS, PenaltyKernel, VectorKernel
+from fastnn.kernels.matrix_kernel cimport ConstraintKernel, MatrixPenaltyKernel, penalty_workspace
 from fastnn.kernels.team cimport barrier
 
 from fastnn import kernels
@@ -44,7 +46,7 @@ cdef class Learning(Goals):
         self.take_mean, self.clip = _vector(kernels.take_mean), _vector(kernels.clip)
         self.scale, self.decay = _vector(kernels.scale), _vector(kernels.decay)
         self.take_average, self.sum_of_squares = _vector(kernels.average), _vector(kernels.squares)
-        self.slots, self.twin_gradients = [], []
+        self.slots, self.twin_gradients, self.kept_matrices = [], [], []
         self.twins = <void**>calloc(self.count, sizeof(void*))
         if self.twins == NULL:
             raise MemoryError("no memory for a network's ops")
@@ -59,12 +61,12 @@ cdef class Learning(Goals):
     # What learns.
 
     def set_variables(self, variables, frozen=None):
-        """The parameters that learn, each a tuple (start, size, l1, l2, decays) within one op's, in any order.
+        """The parameters that learn, as ``fastnn.engine.description.Variable`` says it, each within one op's.
 
-        frozen: for each op whether it does not learn at all. l1, l2: its penalties. decays: by the weight decay.
+        frozen: for each op whether it does not learn at all.
         """
         cdef Py_ssize_t i
-        variables = sorted(variables)
+        variables = sorted(variables, key=lambda variable: variable.start)
         self.enter()
         try:
             self.clear_variables()
@@ -76,8 +78,7 @@ cdef class Learning(Goals):
             if self.variables == NULL:
                 raise MemoryError("no memory for a network's variables")
             for i in range(len(variables)):
-                start, size, l1, l2, decays = variables[i]
-                self.variables[i] = Variable(start, start + size, 0, l1, l2, decays, 1.0)
+                self.add_variable(&self.variables[i], variables[i])
             self.variable_count = len(variables)
             self.cut_into_pieces(variables)
         except BaseException:
@@ -86,6 +87,30 @@ cdef class Learning(Goals):
         finally:
             self.leave()
 
+    cdef int add_variable(self, Variable* variable, description) except -1:
+        cdef Numbers numbers
+        cdef Py_ssize_t rows = description.rows, columns = description.columns
+        if min(rows, columns) < 1:
+            raise ValueError(f"a variable of shape ({rows}, {columns}) cannot be")
+        variable.start, variable.stop, variable.columns = description.start, description.start + rows * columns, columns
+        variable.l1, variable.l2, variable.decays, variable.factor = description.l1, description.l2, description.decays, 1
+        self.has_penalties |= variable.l1 != 0 or variable.l2 != 0
+        if description.penalty is not None:
+            kernel, values = description.penalty
+            numbers = Numbers(values)
+            gradient = aligned(rows * columns + penalty_workspace(rows, columns))
+            self.kept_matrices.append(gradient)
+            variable.penalty, variable.slopes = (<MatrixPenaltyKernel>kernel).penalty32, <float*>address(gradient, True)
+            memcpy(variable.penalty_numbers, numbers.values, sizeof(variable.penalty_numbers))
+            self.has_penalties = self.has_matrix_penalties = True
+        if description.constraint is not None:
+            kernel, values = description.constraint
+            numbers = Numbers(values)
+            variable.constraint = (<ConstraintKernel>kernel).constraint32
+            memcpy(variable.constraint_numbers, numbers.values, sizeof(variable.constraint_numbers))
+            self.has_constraints = True
+        return 0
+
     cdef int clear_variables(self) except -1:
         free(self.variables)
         free(self.pieces)
@@ -93,6 +118,8 @@ cdef class Learning(Goals):
         free(self.squares)
         self.variables, self.pieces, self.penalty_parts, self.squares = NULL, NULL, NULL, NULL
         self.variable_count = self.piece_count = self.learnt = 0
+        self.has_penalties = self.has_matrix_penalties = self.has_constraints = False
+        self.kept_matrices = []
         return 0
 
     cdef int find_twins(self) except -1:
@@ -115,6 +142,7 @@ cdef class Learning(Goals):
     cdef int cut_into_pieces(self, variables) except -1:
         cdef Op op
         cdef Variable* variable
+        cdef Piece* before
         cdef Py_ssize_t i, step, p0, end, number, count = 0
         owners = {}
         for op in self.ops:
@@ -142,7 +170,10 @@ cdef class Learning(Goals):
             step *= max(1, <Py_ssize_t>total // (PIECES * step))
             p0, end = variable.start - op.start, variable.stop - op.start
             while p0 < end:
-                self.pieces[number] = Piece(op.number, p0, min(p0 + step, end), op.start + p0, self.learnt, i)
+                self.pieces[number] = Piece(op.number, p0, min(p0 + step, end), op.start + p0, self.learnt, i, False)
+                if number:
+                    before = &self.pieces[number - 1]
+                    self.pieces[number].joined = op.start + p0 - (before.start + before.p1 - before.p0) < LINE
                 self.learnt += min(step, end - p0)
                 p0 += step
                 number += 1
@@ -211,11 +242,14 @@ cdef class Learning(Goals):
         cdef Py_ssize_t units = (<Op>self.op_list[op]).units
         return BLOCK if rows * units < LARGE else max(<Py_ssize_t>BLOCK, PACK_A_ROWS * units)
 
-    cdef void learn(self, const Step* step, double rate, bint update, int member, int members) noexcept nogil:
-        """A member's part of a step: its pieces' gradients and, with `update`, their new weights."""
-        cdef Py_ssize_t piece = self.first_piece(member, members), stop = self.first_piece(member + 1, members)
+    cdef void learn(self, const Step* step, double rate, bint update, Py_ssize_t piece, Py_ssize_t stop, int member,
+                    int members) noexcept nogil:
+        """A member's part of a step: the gradients of pieces piece:stop and, with `update`, their new weights."""
         cdef Py_ssize_t first = piece, end, size = 0
         cdef bint at_once = update and self.clip_norm == 0 and self.clip_global_norm == 0
+        if self.has_matrix_penalties:
+            self.penalise_matrices(member, members)
+            barrier(member, members)
         while piece < stop:
             end = self.find_gradient(step, piece, stop)
             size += self.pieces[end - 1].before + self.pieces[end - 1].p1 - self.pieces[end - 1].p0
@@ -229,6 +263,9 @@ cdef class Learning(Goals):
             barrier(member, members)
             self.find_factors(first, stop, member, members)
             self.step_pieces(step, rate, first, stop)
+        if update and self.has_constraints:
+            barrier(member, members)
+            self.constrain(member, members)
 
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil:
         """The gradient of some pieces of one op, penalties included; gives the first piece that is left."""
@@ -244,8 +281,9 @@ cdef class Learning(Goals):
             (<Op>self.twins[n]).gradient(step, first.p0, p1)
             self.add(self.g + first.start, (<Op>self.twins[n]).g + first.p0, p1 - first.p0, 0)
             n = (<Op>self.twins[n]).number
-        for i in range(piece, end):
-            self.penalty_parts[i] = self.penalise(i)
+        if self.has_penalties:
+            for i in range(piece, end):
+                self.penalty_parts[i] = self.penalise(i)
         if self.sum_of_gradients != NULL:
             if step.number % self.accumulation:
                 self.add(self.sum_of_gradients + first.start, self.g + first.start, p1 - first.p0, 0)
@@ -258,15 +296,45 @@ cdef class Learning(Goals):
         """Add the penalties' slopes to a piece's gradient; gives their value."""
         cdef Piece* at = &self.pieces[piece]
         cdef Variable* variable = &self.variables[at.variable]
+        cdef double value = 0
+        if variable.penalty != NULL:
+            self.add(self.g + at.start, variable.slopes + (at.start - variable.start), at.p1 - at.p0, 0)
+            if at.start == variable.start:
+                value = variable.value
         if variable.l1 == 0 and variable.l2 == 0:
-            return 0
-        return self.penalty(self.w + at.start, self.g + at.start, at.p1 - at.p0, variable.l1, variable.l2)
+            return value
+        return value + self.penalty(self.w + at.start, self.g + at.start, at.p1 - at.p0, variable.l1, variable.l2)
+
+    cdef void penalise_matrices(self, int member, int members) noexcept nogil:
+        """A member's share of the penalties that take a whole matrix: value and slopes, which a piece adds later."""
+        cdef Py_ssize_t i, n
+        cdef Variable* variable
+        for i in range(self.variable_count):
+            variable = &self.variables[i]
+            if variable.penalty != NULL and i % members == member:
+                n = variable.stop - variable.start
+                memset(variable.slopes, 0, n * sizeof(float))
+                variable.value = variable.penalty(self.w + variable.start, variable.slopes, n // variable.columns,
+                                                  variable.columns, variable.penalty_numbers, variable.slopes + n)
+
+    cdef void constrain(self, int member, int members) noexcept nogil:
+        """A member's share of each constrained variable: some of its columns, or of its rows."""
+        cdef Py_ssize_t i, rows, vectors
+        cdef Variable* variable
+        for i in range(self.variable_count):
+            variable = &self.variables[i]
+            if variable.constraint != NULL:
+                rows = (variable.stop - variable.start) // variable.columns
+                vectors = variable.columns if variable.constraint_numbers[0] == 0 else rows
+                variable.constraint(self.w + variable.start, rows, variable.columns, vectors * member // members,
+                                    vectors * (member + 1) // members, variable.constraint_numbers)
 
     cdef double sum_of_penalties(self) noexcept nogil:
         cdef Py_ssize_t i
         cdef double total = 0
-        for i in range(self.piece_count):
-            total += self.penalty_parts[i]
+        if self.has_penalties:
+            for i in range(self.piece_count):
+                total += self.penalty_parts[i]
         return total
 
     cdef void find_factors(self, Py_ssize_t first, Py_ssize_t stop, int member, int members) noexcept nogil:
@@ -293,30 +361,37 @@ cdef class Learning(Goals):
 
     cdef void step_pieces(self, const Step* step, double rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil:
         """The optimizer's step for pieces that have their gradient, in stretches without a gap but padding."""
-        cdef Py_ssize_t i, n, start, end
-        cdef bint steps = step.number % self.accumulation == 0
+        cdef Py_ssize_t i, start, n
+        cdef bint steps = self.accumulation == 1 or step.number % self.accumulation == 0
         while piece < stop:
-            start = end = self.pieces[piece].start
-            while piece < stop and self.pieces[piece].start - end < LINE:
-                i = piece
-                n = self.pieces[i].p1 - self.pieces[i].p0
-                end = self.pieces[i].start + n
-                if self.clip_norm > 0 or self.clip_global_norm > 0:
-                    if self.variables[self.pieces[i].variable].factor != 1:
-                        self.scale(self.g + self.pieces[i].start, NULL, n,
-                                   self.variables[self.pieces[i].variable].factor)
-                if steps and self.weight_decay > 0 and self.variables[self.pieces[i].variable].decays:
-                    self.decay(self.w + self.pieces[i].start, NULL, n, self.weight_decay * rate)
+            start, i = self.pieces[piece].start, piece
+            piece += 1
+            while piece < stop and self.pieces[piece].joined:
                 piece += 1
+            n = self.pieces[piece - 1].start + self.pieces[piece - 1].p1 - self.pieces[piece - 1].p0 - start
             if steps:
-                self.update(step, rate, start, end - start)
+                if self.clip_norm > 0 or self.clip_global_norm > 0 or self.weight_decay > 0:
+                    self.shrink(i, piece, rate)
+                self.update(step, rate, start, n)
             if self.average != NULL:
-                # The first average is the weights themselves.
-                self.take_average(self.average + start, self.w + start, end - start,
-                                  self.average_momentum if step.number > 1 else 0)
-                if self.overwrite and step.number // self.accumulation % self.overwrite == 0:
-                    for i in range(start, end):
-                        self.w[i] = self.average[i]
+                self.follow(step, start, n)
+
+    cdef void shrink(self, Py_ssize_t piece, Py_ssize_t stop, double rate) noexcept nogil:
+        """Gradients by their variables' factors, and weights by the decay."""
+        cdef Py_ssize_t i, n
+        cdef Variable* variable
+        for i in range(piece, stop):
+            n, variable = self.pieces[i].p1 - self.pieces[i].p0, &self.variables[self.pieces[i].variable]
+            if (self.clip_norm > 0 or self.clip_global_norm > 0) and variable.factor != 1:
+                self.scale(self.g + self.pieces[i].start, NULL, n, variable.factor)
+            if self.weight_decay > 0 and variable.decays:
+                self.decay(self.w + self.pieces[i].start, NULL, n, self.weight_decay * rate)
+
+    cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+        """Take new weights into their average, which is at first the weights themselves."""
+        self.take_average(self.average + start, self.w + start, n, self.average_momentum if step.number > 1 else 0)
+        if self.overwrite and step.number // self.accumulation % self.overwrite == 0:
+            memcpy(self.w + start, self.average + start, n * sizeof(float))
 
     cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
         cdef float* slots[MAX_SLOTS]
@@ -325,5 +400,5 @@ cdef class Learning(Goals):
             self.clip(self.g + start, NULL, n, self.clip_value)
         for i in range(self.slot_count):
             slots[i] = self.slot_list[i] + start
-        self.optimizer(self.w + start, self.g + start, slots, n, rate, <double>(step.number // self.accumulation),
+        self.optimizer(self.w + start, self.g + start, slots, n, rate, <double>(step.number if self.accumulation == 1 else step.number // self.accumulation),
                        self.optimizer_numbers.values)

@@ -197,6 +197,7 @@ cdef class Network(Learning):
         cdef Step step = self.new_step(True, member)
         cdef Rows rows = job.rows
         cdef Py_ssize_t start = rows.start, r0, r1, i
+        cdef Py_ssize_t first = self.first_piece(member, members), last = self.first_piece(member + 1, members)
         cdef bint weighted = rows.weight != NULL
         cdef double total, rate = job.learning_rate
         while start < rows.stop:
@@ -223,7 +224,7 @@ cdef class Network(Learning):
                 rate = job.rates[(start - job.first) // job.batch]
             if member == 0 and job.update:
                 self.settle(&step)
-            self.learn(&step, rate, job.update, member, members)
+            self.learn(&step, rate, job.update, first, last, member, members)
             barrier(member, members)
             start += step.rows
             if member == 0:
@@ -492,6 +493,7 @@ cdef class Network(Learning):
         cdef double total = 0
         self.enter()
         try:
+            self.penalise_matrices(0, 1)
             for i in range(self.piece_count):
                 total += self.penalise(i)
         finally:

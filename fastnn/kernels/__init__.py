@@ -22,30 +22,21 @@ if isa not in cpu.supported():
         "name one of these, or unset FASTNN_ISA to have the best one chosen"
     )
 
-_activations = import_module(f"fastnn.kernels._{isa}.activations")
-_activations_piecewise = import_module(f"fastnn.kernels._{isa}.activations_piecewise")
-_activations_rows = import_module(f"fastnn.kernels._{isa}.activations_rows")
-_columns = import_module(f"fastnn.kernels._{isa}.columns")
-_gemm = import_module(f"fastnn.kernels._{isa}.gemm")
-_losses = import_module(f"fastnn.kernels._{isa}.losses")
 maths = import_module(f"fastnn.kernels._{isa}.maths")  # kept apart: two of its names are activations' too
-_matrices = import_module(f"fastnn.kernels._{isa}.matrices")
-_noise = import_module(f"fastnn.kernels._{isa}.noise")
-_optimizers = import_module(f"fastnn.kernels._{isa}.optimizers")
-_rows = import_module(f"fastnn.kernels._{isa}.rows")
-_vectors = import_module(f"fastnn.kernels._{isa}.vectors")
-
-for _module in (
-    _activations,
-    _activations_piecewise,
-    _activations_rows,
-    _columns,
-    _gemm,
-    _losses,
-    _matrices,
-    _noise,
-    _optimizers,
-    _rows,
-    _vectors,
+for _name in (
+    "activations",
+    "activations_piecewise",
+    "activations_rows",
+    "columns",
+    "gemm",
+    "losses",
+    "losses_by_row",
+    "matrices",
+    "metrics",
+    "noise",
+    "optimizers",
+    "rows",
+    "vectors",
 ):
+    _module = import_module(f"fastnn.kernels._{isa}.{_name}")
     globals().update({k: v for k, v in vars(_module).items() if not k.startswith("_")})

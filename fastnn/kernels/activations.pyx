@@ -154,9 +154,11 @@ cdef void silu_backward(
 
 cdef inline real mish_tail(real z, real u) noexcept nogil:
     """tanh(log(1 + e^z)) where z < 0, else 1 less that; u = e^-|z|."""
-    cdef real below = u * (u + 2)
-    cdef real above = 2 * u * u
-    return below / (below + 2) if z < 0 else above / (1 + 2 * u + above)
+    cdef real below = u * (u + <real>2)
+    cdef real above = <real>2 * u * u
+    cdef real rest = <real>2 if z < 0 else <real>1 + <real>2 * u
+    above = below if z < 0 else above
+    return above / (above + rest)
 
 
 cdef void mish_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -170,15 +172,15 @@ cdef void mish_forward(const real* z, real* a, const double* p, Py_ssize_t rows,
 cdef void mish_backward(
         const real* z, const real* a, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real y, u, tail, below, above
+    cdef real y, u, tail, bend, slope
     for i in range(rows * units):
         y = maths.far(z[i])
         u = maths.exp_far(y)
         tail = mish_tail(z[i], u)
         # The slope of tanh(softplus(z)) is (1 - tanh^2) sigmoid(z).
-        below = tail - y * (1 - tail * tail) * u / (1 + u)
-        above = 1 - tail + y * tail * (2 - tail) / (1 + u)
-        d[i] = d[i] * (below if z[i] < 0 else above)
+        bend = (<real>1 - tail * tail) * u if z[i] < 0 else tail * (<real>2 - tail)
+        slope = tail - y * bend / (<real>1 + u)
+        d[i] = d[i] * (slope if z[i] < 0 else <real>1 - slope)
 
 
 cdef void softplus_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -220,7 +222,7 @@ cdef void squareplus_forward(const real* z, real* a, const double* p, Py_ssize_t
     for i in range(rows * units):
         y = maths.absolute(z[i])
         above = <real>0.5 * y + <real>0.5 * squareplus_root(y, b)
-        a[i] = b / (4 * above) if z[i] < 0 else above
+        a[i] = <real>0.25 * b / above if z[i] < 0 else above
 
 
 cdef void squareplus_backward(
@@ -230,7 +232,7 @@ cdef void squareplus_backward(
     for i in range(rows * units):
         y = maths.absolute(z[i])
         root = squareplus_root(y, b)
-        below = b / (2 * (y + root)) / root
+        below = <real>0.5 * b / (root * (y + root))
         d[i] = d[i] * (below if z[i] < 0 else <real>1 - below)
 
 
@@ -239,7 +241,7 @@ cdef void softsign_forward(const real* z, real* a, const double* p, Py_ssize_t r
     cdef real x
     for i in range(rows * units):
         x = maths.clipped(z[i], <real>-1e30, <real>1e30)                # an infinity over an infinity would be NaN
-        a[i] = x / (1 + maths.absolute(x))
+        a[i] = x / (<real>1 + maths.absolute(x))
 
 
 cdef void softsign_backward(
@@ -247,7 +249,7 @@ cdef void softsign_backward(
     cdef Py_ssize_t i
     cdef real share
     for i in range(rows * units):
-        share = 1 / (1 + maths.absolute(z[i]))
+        share = <real>1 / (<real>1 + maths.absolute(z[i]))
         d[i] = d[i] * (share * share)
 
 
@@ -275,9 +277,9 @@ cdef inline real tanh_shrink_value(real z) noexcept nogil:
         return far
     else:
         w = z * z
-        top = w * (693 + 18 * w)
-        bottom = 3465 + w * (189 + w)
-        return z * (w / (3 + w + top / bottom)) if maths.absolute(z) < <float>1.5 else far
+        top = w * (<real>693 + <real>18 * w)
+        bottom = <real>3465 + w * (<real>189 + w)
+        return z * (w * bottom / (bottom * (<real>3 + w) + top)) if maths.absolute(z) < <float>1.5 else far
 
 
 cdef void tanh_shrink_forward(

@@ -75,7 +75,7 @@ cdef inline real between(real z, real low, real high) noexcept nogil:
 
 cdef inline real line(real z, real reach) noexcept nogil:
     """The line from (-reach, 0) to (reach, 1), 0 before it and 1 after it."""
-    return maths.clipped(z + reach, <real>0, 2 * reach) / (2 * reach)
+    return maths.clipped(z + reach, <real>0, reach + reach) / (reach + reach)
 
 
 cdef void clip_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -120,7 +120,7 @@ cdef void hard_silu_backward(
     cdef Py_ssize_t i
     cdef real slope
     for i in range(rows * units):
-        slope = <real>1 if z[i] >= 3 else (2 * z[i] + 3) / 6
+        slope = <real>1 if z[i] >= 3 else (z[i] + <real>1.5) / <real>3
         d[i] = d[i] * (<real>0 if z[i] <= -3 else slope)
 
 

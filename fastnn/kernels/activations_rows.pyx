@@ -64,18 +64,19 @@ cdef inline real sparsemax_row(const real* z, real* a, real top, Py_ssize_t n) n
     """The threshold tau of a row, less top, its largest z: sum of max(z - top - tau, 0) = 1. a is overwritten.
 
     Michelot 1986: from a set that holds all above tau (here those above top - 1), take the tau that would make that
-    set's sum 1, leave out what is not above it, and again until none leaves. A NaN counts as above, and so makes tau
-    NaN.
+    set's sum 1, leave out what is not above it, and again until none leaves. tau never falls, so that what was left
+    out by a rounding does not come back, for ever. A NaN counts as above, and so makes tau NaN.
     """
     cdef Py_ssize_t j, count = 0, before = -1
-    cdef real above, tau = -1
+    cdef real above, found, tau = -1
     while count != before and tau == tau:
         before, count = count, 0
         for j in range(n):
             above = z[j] - top
             count += 0 if above <= tau else 1
             a[j] = <real>0 if above <= tau else above
-        tau = (sums.sum_of(a, n) - 1) / <real>count
+        found = (sums.sum_of(a, n) - <real>1) / <real>count
+        tau = tau if found < tau else found
     return tau
 
 

@@ -29,11 +29,16 @@ cdef class ActivationKernel(Kernel):
 
 cdef class LossKernel(Kernel):
     cdef readonly bint labels
+    cdef readonly bint pairs
+    cdef readonly bint whole
     cdef types.loss32 rows32
     cdef types.loss64 rows64
 
     @staticmethod
-    cdef LossKernel make(str name, types.loss32 rows32, types.loss64 rows64, bint labels=*)
+    cdef LossKernel make(
+        str name, types.loss32 rows32, types.loss64 rows64, bint labels=*, bint pairs=*, bint whole=*)
+    cpdef Py_ssize_t targets(self, Py_ssize_t units) except -1
+    cdef _targets_of(self, y, z, Py_ssize_t rows, Py_ssize_t units)
 
 
 cdef class PenaltyKernel(Kernel):

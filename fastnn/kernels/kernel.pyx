@@ -169,20 +169,35 @@ cdef class LossKernel(Kernel):
     """A loss or a metric. Called with (y, output), it gives the sum of the rows' values and the gradient by output.
 
     A fused loss takes the raw output before its activation and also gives the activated one. `labels` says that y
-    holds one class number for each row.
+    holds one class number for each row, `pairs` that two outputs go with one target, `whole` that a value belongs to
+    all rows of a batch together and a call must have them all.
     """
 
     @staticmethod
-    cdef LossKernel make(str name, types.loss32 rows32, types.loss64 rows64, bint labels=False):
+    cdef LossKernel make(
+            str name, types.loss32 rows32, types.loss64 rows64, bint labels=False, bint pairs=False, bint whole=False):
         cdef LossKernel kernel = LossKernel.__new__(LossKernel)
-        kernel.name, kernel.labels = name, labels
+        kernel.name, kernel.labels, kernel.pairs, kernel.whole = name, labels, pairs, whole
         kernel.rows32, kernel.rows64 = rows32, rows64
         return kernel
+
+    cpdef Py_ssize_t targets(self, Py_ssize_t units) except -1:
+        """Columns of y that go with `units` columns of output."""
+        if self.pairs and units % 2:
+            raise ValueError(f"{self.name} takes two outputs for each target, got {units} outputs")
+        return 1 if self.labels else units // 2 if self.pairs else units
+
+    cdef _targets_of(self, y, z, Py_ssize_t rows, Py_ssize_t units):
+        cdef Py_ssize_t size = rows * self.targets(units)
+        y = _input("y", y, z)
+        if y.size != size:
+            raise ValueError(f"y has shape {y.shape}, which does not go with an output of shape {z.shape}")
+        return y
 
     def __call__(self, y, output, numbers=(), weight=None, double scale=1.0, out=None, activated=None):
         """(sum over rows of weight * value, scale * weight * d value / d output, activated output).
 
-        y (rows, units), or (rows,) class numbers; output (rows, units); weight (rows,). A loss that is not fused
+        y (rows, targets), or (rows,) class numbers; output (rows, units); weight (rows,). A loss that is not fused
         gives output itself as the activated output.
         """
         cdef Numbers p = Numbers(numbers)
@@ -190,9 +205,7 @@ cdef class LossKernel(Kernel):
         cdef Py_ssize_t rows, units
         z = _input("output", output)
         rows, units = _rows_units(z)
-        y = _input("y", y, z)
-        if y.size != (rows if self.labels else rows * units):
-            raise ValueError(f"y has shape {y.shape}, which does not go with an output of shape {z.shape}")
+        y = self._targets_of(y, z, rows, units)
         weight = None if weight is None else _input("weight", weight, z, (rows,))
         d = _output("out", out, z.shape, z.dtype)
         a = _output("activated", activated, z.shape, z.dtype)
@@ -208,6 +221,30 @@ cdef class LossKernel(Kernel):
                 <const double*>address(weight) if weight is not None else NULL, <double*>address(d, True), p.values,
                 rows, units, scale)
         return total, d, a
+
+    def values(self, y, output, numbers=()):
+        """Each row's value, (rows,) for y and output as in a call: what a call with that row alone would add up to."""
+        cdef Numbers p = Numbers(numbers)
+        cdef Py_ssize_t rows, units, targets, row
+        z = _input("output", output)
+        rows, units = _rows_units(z)
+        y = self._targets_of(y, z, rows, units)
+        targets = self.targets(units)
+        activated, found = z.copy(), np.empty(rows, z.dtype)
+        cdef char* at = <char*>address(z)
+        cdef char* a = <char*>address(activated, True)
+        cdef char* target = <char*>address(y)
+        cdef char* value = <char*>address(found, True)
+        for row in range(rows):
+            if z.itemsize == 4:
+                (<float*>value)[row] = <float>self.rows32(
+                    <const float*>at + row * units, <float*>a + row * units, <const float*>target + row * targets,
+                    NULL, NULL, p.values, 1, units, 0)
+            else:
+                (<double*>value)[row] = self.rows64(
+                    <const double*>at + row * units, <double*>a + row * units, <const double*>target + row * targets,
+                    NULL, NULL, p.values, 1, units, 0)
+        return found
 
 
 cdef class PenaltyKernel(Kernel):

@@ -1,4 +1,4 @@
-"""Losses and metrics: the weighted sum of the rows' values and, for a loss, its gradient, in one pass.
+"""Losses: the weighted sum of the rows' values and, for a loss, its gradient, in one pass.
 
 z       (rows, units) raw output; read by the fused losses only, which know the activation and undo its saturation
 a       (rows, units) the network's output: read, but written by a fused loss
@@ -8,6 +8,7 @@ d       (rows, units) or NULL: scale * weight * gradient, by z for the fused los
 return  the sum over rows of weight * value; NaN when a class number is not one of 0 .. units - 1
 
 A row's value is the mean over its units (regression, binary) or the sum over its classes (categorical), as in Keras.
+A kernel that is `whole` (overlap, in losses_by_row.pyx) is given all rows of a batch in one call.
 A row's slopes depend on nothing but the row; the sum is taken in an order that depends on rows and units alone.
 """
 
@@ -17,45 +18,12 @@ cimport fastnn.kernels.elements as elements
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.kernel cimport LossKernel, PenaltyKernel
+from fastnn.kernels.rows cimport class_of, clear, weight_of
 from fastnn.kernels.types cimport real
 
-# Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon.
+# Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon. A variable: clips by a constant
+# become branches, which are slower.
 cdef double EPSILON = 1e-7
-
-
-cdef inline double weight_of(const real* weight, Py_ssize_t row) noexcept nogil:
-    return 1.0 if weight == NULL else weight[row]
-
-
-cdef inline void clear(real* d, Py_ssize_t units) noexcept nogil:
-    cdef Py_ssize_t j
-    if d != NULL:
-        for j in range(units):
-            d[j] = 0
-
-
-cdef inline Py_ssize_t class_of(real label, Py_ssize_t units) noexcept nogil:
-    """The class that a label names, or -1."""
-    if not (label >= 0 and label < units):
-        return -1
-    cdef Py_ssize_t number = <Py_ssize_t>label
-    return number if number == label else -1
-
-
-cdef inline Py_ssize_t argmax(const real* a, Py_ssize_t n) noexcept nogil:
-    """The first of the largest; any number where there is a NaN."""
-    cdef Py_ssize_t j, best = 0
-    cdef real top
-    cdef int first = <int>n
-    if n < sums.LANES:
-        for j in range(1, n):
-            best = j if a[j] > a[best] else best
-        return best
-    # The smallest place may be looked for in any order, so the compiler makes it vectors.
-    top = sums.largest(a, n)
-    for j in range(n):
-        first = min(first, <int>(j if a[j] == top else n))
-    return first
 
 
 cdef inline void weigh(
@@ -134,6 +102,60 @@ cdef double sigmoid_binary_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
     return rows_of_elements(elements.SIGMOID_BINARY, z, a, y, weight, d, p, rows, units, scale)
+
+
+cdef double mean_absolute_percentage_error_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return rows_of_elements(elements.PERCENTAGE_ERROR, z, a, y, weight, d, p, rows, units, scale)
+
+
+cdef double mean_squared_logarithmic_error_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return rows_of_elements(elements.LOGARITHMIC_ERROR, z, a, y, weight, d, p, rows, units, scale)
+
+
+cdef double log_cosh_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return rows_of_elements(elements.LOG_COSH, z, a, y, weight, d, p, rows, units, scale)
+
+
+cdef double poisson_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return rows_of_elements(elements.POISSON, z, a, y, weight, d, p, rows, units, scale)
+
+
+cdef double pinball_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return rows_of_elements(elements.PINBALL, z, a, y, weight, d, p, rows, units, scale)
+
+
+cdef double hinge_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return rows_of_elements(elements.HINGE, z, a, y, weight, d, p, rows, units, scale)
+
+
+cdef double squared_hinge_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return rows_of_elements(elements.SQUARED_HINGE, z, a, y, weight, d, p, rows, units, scale)
+
+
+cdef double binary_focal_crossentropy_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return rows_of_elements(elements.FOCAL, z, a, y, weight, d, p, rows, units, scale)
+
+
+cdef double sigmoid_binary_focal_crossentropy_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return rows_of_elements(elements.SIGMOID_FOCAL, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef inline real clipped_entropy(
@@ -231,6 +253,11 @@ cdef double softmax_categorical_crossentropy_rows(
     return total
 
 
+cdef inline bint ignored(real label, const double* p) noexcept nogil:
+    """Whether a label is the class to leave out: p[1], if p[0] says that there is one."""
+    return p[0] != 0 and label == <real>p[1]
+
+
 cdef double sparse_categorical_crossentropy_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
@@ -239,7 +266,7 @@ cdef double sparse_categorical_crossentropy_rows(
     cdef real q, norm, factor
     cdef real low = <real>EPSILON, high = <real>(1 - EPSILON)
     for row in range(rows):
-        w = weight_of(weight, row)
+        w = 0 if ignored(y[row], p) else weight_of(weight, row)
         clear(d, units)
         if w != 0:
             label = class_of(y[row], units)
@@ -273,7 +300,9 @@ cdef double softmax_sparse_categorical_crossentropy_rows(
             weigh(a + at, d + at, weight + first if weight != NULL else NULL, taken, units, scale)
         for row in range(first, first + taken):
             w = weight_of(weight, row)
-            if w != 0:
+            if ignored(y[row], p):
+                clear(d + row * units if d != NULL else NULL, units)
+            elif w != 0:
                 label = class_of(y[row], units)
                 if label < 0:
                     return libc.NAN
@@ -281,34 +310,6 @@ cdef double softmax_sparse_categorical_crossentropy_rows(
                 if d != NULL:
                     d[row * units + label] -= <real>(scale * w)
         first += taken
-    return total
-
-
-# Metrics: the same signature, no gradient.
-
-cdef double binary_accuracy_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements[real](elements.BINARY_HIT, z, a, y, weight, NULL, p, rows, units, scale)
-
-
-cdef double categorical_accuracy_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row
-    cdef double total = 0
-    for row in range(rows):
-        total += weight_of(weight, row) * (argmax(a + row * units, units) == argmax(y + row * units, units))
-    return total
-
-
-cdef double sparse_categorical_accuracy_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    cdef Py_ssize_t row
-    cdef double total = 0
-    for row in range(rows):
-        total += weight_of(weight, row) * (argmax(a + row * units, units) == y[row])
     return total
 
 
@@ -330,6 +331,22 @@ binary_crossentropy = LossKernel.make(
     "binary_crossentropy", binary_crossentropy_rows[float], binary_crossentropy_rows[double])
 sigmoid_binary_crossentropy = LossKernel.make(
     "sigmoid_binary_crossentropy", sigmoid_binary_crossentropy_rows[float], sigmoid_binary_crossentropy_rows[double])
+mean_absolute_percentage_error = LossKernel.make(
+    "mean_absolute_percentage_error",
+    mean_absolute_percentage_error_rows[float], mean_absolute_percentage_error_rows[double])
+mean_squared_logarithmic_error = LossKernel.make(
+    "mean_squared_logarithmic_error",
+    mean_squared_logarithmic_error_rows[float], mean_squared_logarithmic_error_rows[double])
+log_cosh = LossKernel.make("log_cosh", log_cosh_rows[float], log_cosh_rows[double])
+poisson = LossKernel.make("poisson", poisson_rows[float], poisson_rows[double])
+pinball = LossKernel.make("pinball", pinball_rows[float], pinball_rows[double])
+hinge = LossKernel.make("hinge", hinge_rows[float], hinge_rows[double])
+squared_hinge = LossKernel.make("squared_hinge", squared_hinge_rows[float], squared_hinge_rows[double])
+binary_focal_crossentropy = LossKernel.make(
+    "binary_focal_crossentropy", binary_focal_crossentropy_rows[float], binary_focal_crossentropy_rows[double])
+sigmoid_binary_focal_crossentropy = LossKernel.make(
+    "sigmoid_binary_focal_crossentropy",
+    sigmoid_binary_focal_crossentropy_rows[float], sigmoid_binary_focal_crossentropy_rows[double])
 categorical_crossentropy = LossKernel.make(
     "categorical_crossentropy", categorical_crossentropy_rows[float], categorical_crossentropy_rows[double])
 softmax_categorical_crossentropy = LossKernel.make(
@@ -342,10 +359,4 @@ softmax_sparse_categorical_crossentropy = LossKernel.make(
     "softmax_sparse_categorical_crossentropy",
     softmax_sparse_categorical_crossentropy_rows[float],
     softmax_sparse_categorical_crossentropy_rows[double], labels=True)
-binary_accuracy = LossKernel.make("binary_accuracy", binary_accuracy_rows[float], binary_accuracy_rows[double])
-categorical_accuracy = LossKernel.make(
-    "categorical_accuracy", categorical_accuracy_rows[float], categorical_accuracy_rows[double])
-sparse_categorical_accuracy = LossKernel.make(
-    "sparse_categorical_accuracy",
-    sparse_categorical_accuracy_rows[float], sparse_categorical_accuracy_rows[double], labels=True)
 l1_l2 = PenaltyKernel.make("l1_l2", l1_l2_penalty[float], l1_l2_penalty[double])

@@ -92,7 +92,8 @@ cdef inline double scale_of(double square, const double* p) noexcept nogil:
 
 
 cdef inline void scale_vectors(
-        real* w, Py_ssize_t length, Py_ssize_t along, Py_ssize_t across, Py_ssize_t count, const double* p) noexcept nogil:
+        real* w, Py_ssize_t length, Py_ssize_t along, Py_ssize_t across, Py_ssize_t count,
+        const double* p) noexcept nogil:
     """The first `count` vectors, at most LANES of them: side by side, so that they fill vector registers."""
     cdef double squares[LANES]
     cdef real scales[LANES]

@@ -1,4 +1,4 @@
-"""The kernels that take a parameter as a matrix: penalties and constraints that no slice of a flat vector can be given."""
+"""The kernels that take a parameter as a matrix: a slice of the flat vector would not tell them enough."""
 
 import numpy as np
 
@@ -59,7 +59,8 @@ cdef class ConstraintKernel(Kernel):
         vectors = columns if p.values[0] == 0 else rows
         start, stop = first, vectors if last is None else last
         if not 0 <= start <= stop <= vectors:
-            raise ValueError(f"{self.name}: first and last must be in order and from 0 to {vectors}, got {first}, {last}")
+            raise ValueError(
+                f"{self.name}: first and last must be in order and from 0 to {vectors}, got {first}, {last}")
         if w.itemsize == 4:
             self.constraint32(<float*>address(w, True), rows, columns, start, stop, p.values)
         else:

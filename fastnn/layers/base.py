@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import FrozenInstanceError, dataclass, field
+from collections.abc import Sequence
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn._table import C, Table, check_count
+from fastnn._table import Table, check_count
 from fastnn.initializers import Initializer
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
 from fastnn.regularizers import Regularizer
@@ -58,6 +58,12 @@ class Layer(Connected):
 
     table_name: ClassVar[str]
     trainable: bool = field(default=True, kw_only=True)
+
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
+            if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
+                del each.__setattr__
+        return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
         words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
@@ -160,27 +166,18 @@ class Layer(Connected):
 
 
 def _set_attribute(layer: Layer, name: str, value: object) -> None:
-    if name != "trainable":
+    """A layer's fields are fixed once it is made, but for ``trainable``."""
+    if name == "trainable":
+        value = bool(value)
+    elif name in {each.name for each in fields(layer)} or LAYERS.units.get(layer.table_name) is type(layer):
         raise FrozenInstanceError(
             f"{type(layer).__name__}: {name} cannot be changed once the layer is made; make another layer"
         )
-    layer._set(name, bool(value))
+    object.__setattr__(layer, name, value)
 
 
-class LayerTable(Table[Layer]):
-    """The layers. A layer's fields are fixed, but for ``trainable``."""
-
-    def add(self, name: str, *aliases: str) -> Callable[[C], C]:
-        enter = super().add(name, *aliases)
-
-        def enter_layer(cls: C) -> C:
-            cls.__setattr__ = _set_attribute  # type: ignore[assignment,method-assign]
-            return enter(cls)
-
-        return enter_layer
-
-
-LAYERS = LayerTable("layer", Layer)
+Layer.__setattr__ = _set_attribute  # type: ignore[assignment,method-assign]
+LAYERS: Table[Layer] = Table("layer", Layer)
 
 
 def replace(targets: Sequence[FloatArray], weights: Sequence[ArrayLike]) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from fastnn import activations, initializers, regularizers
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn._table import check_count, check_number
 from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
 from fastnn.engine.python import PythonActivationOp
@@ -49,7 +49,7 @@ class InputLayer(Layer):
         return self._note(node).tensors()[0]
 
 
-def Input(shape: Any, name: str | None = None) -> Tensor:  # noqa: N802 - Keras's name
+def Input(shape: Any, name: str | None = None) -> Tensor:
     """Rows of `shape`, as a tensor to call layers on, or as the first of a Sequential's layers.
 
     ``Input((784,))``, ``Input(shape=(28, 28), name="image")``. TypeError, ValueError for what is no shape.
@@ -86,6 +86,7 @@ class Dense(Layer):
         for field in ("kernel", "bias"):
             self._set(f"{field}_initializer", initializers.get(getattr(self, f"{field}_initializer")))
             self._set(f"{field}_regularizer", regularizers.get(getattr(self, f"{field}_regularizer")))
+            self._set(f"{field}_constraint", constraints.get(getattr(self, f"{field}_constraint")))
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -104,9 +105,7 @@ class Dense(Layer):
             self.kernel_regularizer,
             self.kernel_constraint,
         )
-        bias = Parameter(
-            "bias", (self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint
-        )
+        bias = Parameter("bias", (self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
         return (kernel, bias) if self.use_bias else (kernel,)
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:

@@ -92,7 +92,8 @@ class Structure(NamedTuple):
                     f"got {', '.join(map(repr, given)) or 'an empty one'}"
                 )
             return [given[name] for name in self.names]
-        if self.kind == "one":
+        alone = len(self.names) == 1 and not (isinstance(given, (list, tuple)) and len(given) == 1)
+        if self.kind == "one" or alone:
             return [given]
         if not isinstance(given, (list, tuple)) or len(given) != len(self.names):
             came = f"{len(given)}" if isinstance(given, (list, tuple)) else type(given).__name__
@@ -169,7 +170,8 @@ class Connected:
         return node
 
     def _only_call(self, asked: str) -> Node:
-        nodes = [node for call in vars(self).get("_calls", []) if (node := call()) is not None]
+        calls: list[weakref.ref[Node]] = vars(self).get("_calls", [])
+        nodes = [node for call in calls if (node := call()) is not None]
         if not nodes:
             raise RuntimeError(f"{called(self)!r} has no {asked} yet; call it on a tensor, or build its model")
         if len(nodes) > 1:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
+from fastnn._table import field_values, plain
 from fastnn.data import ArraySource
-from fastnn.layers import Input
+from fastnn.layers import LAYERS, Input
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
 
@@ -30,6 +31,16 @@ def clone_model(model: Model) -> Model:
     """A model of the same layers and connections, with weights of its own, new ones."""
     copy: Model = model.from_config(model.get_config(), _own_objects(model))
     return copy
+
+
+def _own_objects(model: Model) -> dict[str, Any]:
+    """The classes and functions of a model's layers, by the names that its description has for them."""
+    found: dict[str, Any] = {}
+    for layer in model._leaves():
+        found.setdefault(LAYERS.config(layer)["class"], type(layer))
+        wrapped = [value for value in field_values(layer).values() if callable(getattr(value, "function", None))]
+        found.update({plain(value)["function"]: value for value in wrapped})
+    return found
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:

@@ -8,8 +8,9 @@ from os import PathLike
 from typing import Any
 
 from fastnn import random
+from fastnn.engine.description import Variable
 from fastnn.engine.network import Network
-from fastnn.layers import Layer
+from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import Place, replace
 from fastnn.layers.tensor import Connected, Node, Structure, Tensor, flattened
 from fastnn.models import weights
@@ -51,7 +52,8 @@ class Built(Connected):
         expected, came = ([tensor.row for tensor in each] for each in (graph.inputs, tensors))
         if came != expected:
             raise ValueError(
-                f"model {self.name!r} expects rows of {_listed(expected)}, got {_listed(came)}; check what it is called on"
+                f"model {self.name!r} expects rows of {_listed(expected)}, got {_listed(came)}; "
+                "check what it is called on"
             )
         node = Node(self, tuple(tensors), tuple(tensor.row for tensor in graph.outputs), self._gives, graph)
         return self._gives.pack(self._note(node).tensors())
@@ -160,6 +162,7 @@ class Built(Connected):
     def _run_on(self, store: weights.Store, plan: Plan, places: Mapping[Any, Place]) -> None:
         starts = [places[layer].start if layer in places else 0 for layer in plan.layers]
         network = Network(plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts)
+        assert self._seed is not None
         network.seed = self._seed
         if self._store is not None:
             self._store.models.discard(self)
@@ -200,8 +203,8 @@ class Built(Connected):
         assert self._plan is not None
         return [self._plan.ops[place].units for place in self._plan.outputs]
 
-    def _variables(self) -> list[tuple[int, int, float, float, bool]]:
-        """(start, size, l1, l2, whether it decays) of each parameter that learns."""
+    def _variables(self) -> list[Variable]:
+        """The parameters that learn."""
         assert self._plan is not None
         found = []
         for layer in self._plan.parameters:
@@ -209,8 +212,7 @@ class Built(Connected):
             start = place.start
             for parameter in place.parameters:
                 if parameter.trainable and layer not in self._frozen:
-                    l1, l2 = parameter.regularizer.numbers() if parameter.regularizer else (0.0, 0.0)
-                    found.append((start, parameter.size, l1, l2, True))
+                    found.append(_variable(parameter, start))
                 start += parameter.size
         return found
 
@@ -237,7 +239,7 @@ class Built(Connected):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         for layer in self._leaves():
-            layer.trainable = value
+            layer._set("trainable", bool(value))
 
     def _views(self) -> list[FloatArray]:
         self._built("get_weights")
@@ -323,6 +325,18 @@ class Built(Connected):
         import json
 
         return json.dumps(self.get_config())
+
+
+def _variable(parameter: Parameter, start: int) -> Variable:
+    """A parameter from `start` on in the flat vector, as the engine is told of it."""
+    rows, columns = parameter.shape if len(parameter.shape) == 2 else (parameter.size, 1)
+    limit, penalty = parameter.constraint, parameter.regularizer
+    constraint = None if limit is None else (limit.kernel, limit.numbers())
+    if penalty is None:
+        return Variable(start, rows, columns, constraint=constraint)
+    if penalty.whole:
+        return Variable(start, rows, columns, penalty=(penalty.kernel, penalty.numbers()), constraint=constraint)
+    return Variable(start, rows, columns, *penalty.numbers(), constraint=constraint)
 
 
 def _listed(shapes: Sequence[Shape]) -> str:

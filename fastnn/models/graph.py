@@ -1,4 +1,4 @@
-"""The graph of a model: its calls of layers, in an order in which each follows what it reads, and the ops they become."""
+"""The graph of a model: its calls of layers, each after what it reads, and the ops that they become."""
 
 from __future__ import annotations
 

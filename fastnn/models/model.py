@@ -33,8 +33,8 @@ class Model(Built):
     def __init_subclass__(cls) -> None:
         if "call" in vars(cls):
             raise TypeError(
-                f"{cls.__name__}.call would never be called: a model's graph is compiled, so it must be known before there "
-                "are rows; write Model(inputs, outputs) with layers called on Input(...)"
+                f"{cls.__name__}.call would never be called: a model's graph is compiled, so it must be known before "
+                "there are rows; write Model(inputs, outputs) with layers called on Input(...)"
             )
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
@@ -76,8 +76,8 @@ class Model(Built):
     ) -> None:
         """Say how to train: an optimizer, a loss and metrics, each by name or as an object.
 
-        With several outputs, loss, loss_weights and metrics may be lists, or dicts by the outputs' names; the loss is the
-        weighted sum of the outputs' losses. weighted_metrics: those that the sample weights count in.
+        With several outputs, loss, loss_weights and metrics may be lists, or dicts by the outputs' names; the loss is
+        the weighted sum of the outputs' losses. weighted_metrics: those that the sample weights count in.
         The optimizer starts afresh, and the layers that have ``trainable`` False now do not learn. ValueError for an
         unknown name or a missing loss.
         """
@@ -182,8 +182,8 @@ class Model(Built):
     def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Any:
         """The output for each row: float32 (rows, units); a list or dict of them where the model has several.
 
-        x: (rows, *input_shape), a list or dict of such arrays for several inputs, or a source. batch_size: rows that are
-        read at a time from a source; the result does not depend on it. RuntimeError before the model is built,
+        x: (rows, *input_shape), a list or dict of such arrays for several inputs, or a source. batch_size: rows that
+        are read at a time from a source; the result does not depend on it. RuntimeError before the model is built,
         ValueError for rows of another shape.
         """
         network = self._network or self._built("predict")
@@ -268,7 +268,7 @@ class Model(Built):
         if len({part.rows for part in parts}) > 1:
             raise ValueError(f"all of x must have as many rows, got {', '.join(str(part.rows) for part in parts)}")
         rows = np.concatenate([part.x for part in parts], axis=1) if len(parts) > 1 else parts[0].x
-        targets = None
+        targets: Any = None
         if y is not None:
             columns = [ArraySource(rows, each).y for each in self._gives.unpack(y, "y")]
             targets = np.concatenate(columns, axis=1)  # type: ignore[arg-type]
@@ -294,7 +294,7 @@ class Model(Built):
         if len(rows) == 1:
             return self._gives.pack([out.reshape(len(out), *rows[0])])
         ends = np.cumsum([prod(row) for row in rows])
-        parts = np.split(out, ends[:-1], axis=1)
+        parts = map(np.ascontiguousarray, np.split(out, ends[:-1], axis=1))
         return self._gives.pack([part.reshape(len(out), *row) for part, row in zip(parts, rows, strict=True)])
 
 

@@ -156,8 +156,9 @@ class Sequential(Model):
         return [layer for layer in self._members if not isinstance(layer, InputLayer)]
 
     def _take_rows(self, shape: Shape) -> None:
-        if self._graph is None or shape != self._row:
-            self._build_for(shape)
+        with weights.lock:
+            if self._graph is None or shape != self._row:
+                self._build_for(shape)
 
     def _ensure_built(self, input_shape: Shape) -> None:
         if self._network is None:

@@ -55,7 +55,7 @@ def _graph_rows(model: Built) -> list[Row]:
     """One row for each call; a layer's parameters stand with its first."""
     names = dict(zip(model._members, model._names, strict=True))
     seen: set[Any] = set()
-    rows = []
+    rows: list[Row] = []
     for node in model._drawn().nodes:
         shapes = ", ".join(str(tensor.shape) for tensor in node.tensors())
         size = "(shared)" if node.layer in seen else _size(node.layer)

@@ -20,7 +20,7 @@ from fastnn.layers.tensor import called
 from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
-    from fastnn.models.model import Model
+    from fastnn.models.built import Built
 
 lock = threading.RLock()  # of making networks and stores: two threads may begin to use a model at once
 
@@ -41,7 +41,7 @@ class Store:
     def __init__(self, size: int) -> None:
         self.flat: FloatArray = aligned(max(1, size))
         self.layers: weakref.WeakSet[Layer] = weakref.WeakSet()
-        self.models: weakref.WeakSet[Model] = weakref.WeakSet()
+        self.models: weakref.WeakSet[Built] = weakref.WeakSet()
 
     def in_order(self) -> list[tuple[Layer, Place]]:
         """The layers with their places, as they lie."""
@@ -57,7 +57,7 @@ def place_of(layer: Layer) -> Place | None:
 
 def gathered(
     layers: dict[Layer, tuple[Parameter, ...]], rng: np.random.Generator
-) -> tuple[Store, dict[Layer, Place], list[Model]]:
+) -> tuple[Store, dict[Layer, Place], list[Built]]:
     """A store for these layers, the places that they and others have in it, and the models that must move to it.
 
     It is the store that they have in common, or a new one with all layers of theirs. New layers begin with their

@@ -65,7 +65,9 @@ class Optimizer:
             check_number(self, clip, 0, open_low=True)
         if len(given) > 1:
             came = ", ".join(f"{clip}={value!r}" for clip, value in given.items())
-            raise ValueError(f"{type(self).__name__}: give at most one of clipnorm, clipvalue, global_clipnorm; got {came}")
+            raise ValueError(
+                f"{type(self).__name__}: give at most one of clipnorm, clipvalue, global_clipnorm; got {came}"
+            )
 
     def rates(self, first_step: int, count: int) -> float | DoubleArray:
         """The learning rates of steps first_step .. first_step + count - 1, counted from 0: one number if constant."""

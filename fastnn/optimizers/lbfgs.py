@@ -62,7 +62,9 @@ class LBFGS(Optimizer):
             raise ValueError(f'LBFGS: line_search must be "strong_wolfe" or None, got {self.line_search!r}')
         for name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps"):
             if getattr(self, name) is not None:
-                raise ValueError(f"LBFGS takes no {name}: it follows the loss itself; use a regularizer, or another optimizer")
+                raise ValueError(
+                    f"LBFGS takes no {name}: it follows the loss itself; use a regularizer, or another optimizer"
+                )
         if self.use_ema:
             raise ValueError("LBFGS takes no use_ema: its steps do not waver; use another optimizer")
 
@@ -213,11 +215,12 @@ class _Search:
 
 def _lowest(a: _Trial, b: _Trial, low: float, high: float) -> float:
     """Where the cubic through two trials' losses and slopes is lowest, eq. 3.59; from low to high."""
-    a, b = sorted((a, b))
+    if a.rate > b.rate:
+        a, b = b, a
     bend = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.rate - b.rate)
     square = bend**2 - a.slope * b.slope
-    if not square >= 0:
+    root = float(np.sqrt(max(square, 0.0)))
+    width = b.slope - a.slope + 2 * root
+    if not square >= 0 or width == 0:  # no lowest point, or a straight line
         return 0.5 * (low + high)
-    root = float(np.sqrt(square))
-    rate = b.rate - (b.rate - a.rate) * (b.slope + root - bend) / (b.slope - a.slope + 2 * root)
-    return min(max(rate, low), high)
+    return min(max(b.rate - (b.rate - a.rate) * (b.slope + root - bend) / width, low), high)

@@ -112,7 +112,9 @@ class Rprop(Optimizer):
     def reference(self, w: DoubleArray, g: DoubleArray, slots: list[DoubleArray], t: int) -> DoubleArray:
         last, steps = slots
         turn = np.sign(g) * np.sign(last)
-        steps[...] = np.clip(steps * np.where(turn > 0, self.etas[1], np.where(turn < 0, self.etas[0], 1)), *self.step_sizes)
+        steps[...] = np.clip(
+            steps * np.where(turn > 0, self.etas[1], np.where(turn < 0, self.etas[0], 1)), *self.step_sizes
+        )
         last[...] = np.where(turn < 0, 0, g)
         return np.asarray(w - np.sign(last) * steps)
 

@@ -173,4 +173,4 @@ class Ftrl(Optimizer):
         linear += g + 2 * self.l2_shrinkage_regularization_strength * w - (after - before) / rate * w
         left = np.clip(linear, -l1, l1) - linear
         quadratic = (after + self.beta) / rate + 2 * self.l2_regularization_strength
-        return np.divide(left, quadratic, out=np.zeros_like(w), where=left != 0)
+        return np.asarray(np.divide(left, quadratic, out=np.zeros_like(w), where=left != 0))

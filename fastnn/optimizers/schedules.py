@@ -1,8 +1,8 @@
 """Learning-rate schedules: a learning rate for each step, counted from 0.
 
 ``Adam(learning_rate=CosineDecay(1e-3, 10_000))``. Names, formulas and defaults are Keras 3's; OneCycle's are PyTorch's.
-A schedule of your own is a subclass of LearningRateSchedule with ``__call__(step)``; as a dataclass entered in SCHEDULES
-it is saved with the model too.
+A schedule of your own is a subclass of LearningRateSchedule with ``__call__(step)``; as a dataclass entered in
+SCHEDULES it is saved with the model too.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class ExponentialDecay(_Formula):
 
     def rates(self, steps: DoubleArray) -> DoubleArray:
         power = steps / self.decay_steps
-        return np.asarray(self.initial_learning_rate * self.decay_rate ** (np.floor(power) if self.staircase else power))
+        return np.asarray(
+            self.initial_learning_rate * self.decay_rate ** (np.floor(power) if self.staircase else power)
+        )
 
 
 @SCHEDULES.add("piecewise_constant_decay")
@@ -162,7 +164,9 @@ class InverseTimeDecay(_Formula):
 
     def rates(self, steps: DoubleArray) -> DoubleArray:
         done = steps / self.decay_steps
-        return np.asarray(self.initial_learning_rate / (1 + self.decay_rate * (np.floor(done) if self.staircase else done)))
+        return np.asarray(
+            self.initial_learning_rate / (1 + self.decay_rate * (np.floor(done) if self.staircase else done))
+        )
 
 
 @SCHEDULES.add("cosine_decay")
@@ -280,8 +284,8 @@ class OneCycle(_Formula):
 
     From max_learning_rate / div_factor in the first share pct_start of the steps to max_learning_rate, and down to
     max_learning_rate / div_factor / final_div_factor; three_phase: down to the first rate in as many steps as up, and
-    to the last rate in what is left. anneal_strategy: "cos", half a wave, or "linear". pct_start: 0 to 1 (three_phase: to 0.5).
-    div_factor, final_div_factor: above 0. Steps are PyTorch's: the top is reached at pct_start * total_steps - 1. Unlike
+    to the last rate in what is left. anneal_strategy: "cos", half a wave, or "linear". pct_start: 0 to 1, with
+    three_phase to 0.5. div_factor, final_div_factor: above 0. The top is reached at pct_start * total_steps - 1. Unlike
     PyTorch's, it leaves the momentum alone. Source: Smith and Topin 2018.
     """
 

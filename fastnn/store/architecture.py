@@ -18,15 +18,16 @@ from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape
 from fastnn.layers.tensor import Node, Structure, Tensor, named
 from fastnn.models import Model, Sequential
+from fastnn.models.built import Built
 from fastnn.models.graph import MAX_LAYERS, Graph
 
 Custom = Mapping[str, Any] | None
 
 
-def describe(model: Model) -> dict[str, Any]:
+def describe(model: Built) -> dict[str, Any]:
     """A model's description, all JSON. ValueError where a model inside was changed after it was called."""
     layers: dict[Layer, int] = {}
-    models: dict[Model, int] = {}
+    models: dict[Built, int] = {}
     described: list[dict[str, Any]] = []
     _describe(model, layers, models, described)
     configs = [{**layer.config(), "automatic": bool(vars(layer).get("_automatic"))} for layer in layers]
@@ -34,7 +35,7 @@ def describe(model: Model) -> dict[str, Any]:
 
 
 def _describe(
-    model: Model, layers: dict[Layer, int], models: dict[Model, int], described: list[dict[str, Any]]
+    model: Built, layers: dict[Layer, int], models: dict[Built, int], described: list[dict[str, Any]]
 ) -> None:
     members = []
     for member in model._members:
@@ -46,6 +47,11 @@ def _describe(
             members.append(["model", models[member]])
     entry = {"name": model.name, "automatic": model._automatic, "members": members}
     graph = model._graph
+    for node in graph.nodes if graph is not None else ():
+        if node.graph is not None and node.graph is not node.layer._graph:
+            raise ValueError(
+                f"model {node.layer.name!r} was changed after it was called; call it again and make {model.name!r} anew"
+            )
     if isinstance(model, Sequential):
         shape = None if graph is None else list(graph.inputs[0].row)
         entry = {"kind": "sequential", **entry, "input_shape": shape}
@@ -56,18 +62,13 @@ def _describe(
     described.append(entry)
 
 
-def _connections(model: Model, graph: Graph) -> dict[str, Any]:
+def _connections(model: Built, graph: Graph) -> dict[str, Any]:
     places = {node: place for place, node in enumerate(graph.nodes)}
     numbers = {member: number for number, member in enumerate(model._members)}
 
     def refer(tensors: tuple[Tensor, ...]) -> list[list[int]]:
         return [[places[tensor.node], tensor.place] for tensor in tensors]
 
-    for node in graph.nodes:
-        if node.graph is not None and node.graph is not node.layer._graph:
-            raise ValueError(
-                f"model {node.layer.name!r} was changed after it was called; call it again and make {model.name!r} anew"
-            )
     return {
         "nodes": [[numbers[node.layer], refer(node.inputs)] for node in graph.nodes],
         "inputs": [model._takes.kind, list(model._takes.names), refer(graph.inputs)],
@@ -87,6 +88,9 @@ def restore(description: Mapping[str, Any], custom: Custom = None) -> tuple[Mode
     models: list[Model] = []
     for entry in entries:
         models.append(_model(entry, layers, models))
+    used = {member for model in models for member in model._members}
+    if len(used) != len(layers) + len(models) - 1:
+        raise ValueError("expected that each layer and model is a member of a model")
     return models[-1], models[:-1]
 
 
@@ -114,7 +118,7 @@ def _layer(config: Any, custom: Custom) -> Layer:
 
 def _model(entry: Any, layers: list[Layer], models: list[Model]) -> Model:
     members = [
-        _chosen(layers if kind == "layer" else models if kind == "model" else [], number, "member")
+        chosen(layers if kind == "layer" else models if kind == "model" else [], number, "member")
         for kind, number in entry["members"]
     ]
     model = _sequential(entry, members) if entry["kind"] == "sequential" else _functional(entry, members)
@@ -141,7 +145,7 @@ def _functional(entry: Any, members: list[Any]) -> Model:
         raise ValueError(f"expected a sequential or functional model, got {entry['kind']!r:.80}")
     nodes: list[Node] = []
     for place, reads in entry["nodes"]:
-        member = _chosen(members, place, "node")
+        member = chosen(members, place, "node")
         tensors = [_tensor(nodes, read) for read in reads]
         if isinstance(member, InputLayer):
             if tensors:
@@ -172,7 +176,8 @@ def _ends(entry: Any, nodes: list[Node]) -> tuple[Structure, list[Tensor]]:
 
 def _tensor(nodes: list[Node], read: Any) -> Tensor:
     node, place = read
-    return _chosen(_chosen(nodes, node, "tensor").tensors(), place, "tensor")
+    tensor: Tensor = chosen(chosen(nodes, node, "tensor").tensors(), place, "tensor")
+    return tensor
 
 
 def _first(given: Any) -> Tensor:
@@ -181,7 +186,8 @@ def _first(given: Any) -> Tensor:
     return given
 
 
-def _chosen(among: list[Any], number: Any, what: str) -> Any:
+def chosen(among: list[Any], number: Any, what: str) -> Any:
+    """The one of that number; ValueError where there is none."""
     if type(number) is not int or not 0 <= number < len(among):
         raise ValueError(f"expected the number of a {what} below {len(among)}, got {number!r:.80}")
     return among[number]

@@ -17,10 +17,11 @@ import numpy as np
 from fastnn._table import plain, unplain
 from fastnn.layers import Layer
 from fastnn.models import Model, weights
+from fastnn.models.built import Built
 from fastnn.models.graph import planned
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import safetensors
-from fastnn.store.architecture import describe, restore
+from fastnn.store.architecture import chosen, describe, restore
 
 FORMAT = "fastnn 2"
 WEIGHTS = "fastnn weights 2"
@@ -30,11 +31,11 @@ Tensors = dict[str, Any]
 Path = str | PathLike[str]
 
 
-def save(model: Model, path: Path, overwrite: bool) -> None:
+def save(model: Built, path: Path, overwrite: bool) -> None:
     """See ``Model.save``."""
     network = model._built("save")
     _check_free(path, overwrite)
-    tensors = _named(model, model._store.flat)
+    tensors = _named(model)
     description = {**describe(model), "seed": network.seed}
     trainer = model._trainer
     if trainer is not None:
@@ -54,20 +55,22 @@ def save(model: Model, path: Path, overwrite: bool) -> None:
     safetensors.write(path, tensors, {"format": FORMAT, "model": json.dumps(description, default=_refuse)})
 
 
-def save_weights(model: Model, path: Path, overwrite: bool) -> None:
+def save_weights(model: Built, path: Path, overwrite: bool) -> None:
     """See ``Model.save_weights``."""
     model._built("save_weights")
     _check_free(path, overwrite)
-    safetensors.write(path, _named(model, model._store.flat), {"format": WEIGHTS})
+    safetensors.write(path, _named(model), {"format": WEIGHTS})
 
 
-def load_weights(model: Model, path: Path) -> None:
+def load_weights(model: Built, path: Path) -> None:
     """See ``Model.load_weights``."""
     model._built("load_weights")
     tensors, metadata = safetensors.read(path)
     if metadata.get("format") not in (FORMAT, WEIGHTS):
-        raise ValueError(f"{os.fspath(path)} holds no weights of a fastnn model, but {metadata.get('format', 'none')!r}")
-    wanted = _named(model, model._store.flat)
+        raise ValueError(
+            f"{os.fspath(path)} holds no weights of a fastnn model, but {metadata.get('format', 'none')!r}"
+        )
+    wanted = _named(model)
     extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
     try:
         if extra:
@@ -109,7 +112,7 @@ def _restored(description: dict[str, Any], tensors: Tensors, custom: Mapping[str
     for each in inner:
         if each._graph is not None:
             each._make()
-    used = _fill(_named(model, model._store.flat), tensors)
+    used = _fill(_named(model), tensors)
     training = description.get("training")
     if training is not None:
         used |= _go_on(model, training, tensors, custom)
@@ -126,7 +129,7 @@ def _go_on(model: Model, training: Any, tensors: Tensors, custom: Mapping[str, A
         raise ValueError(f"iterations must be a whole number of at least 0, got {steps!r}")
     given = {name: unplain(training[name], custom) for name in COMPILED if training[name] is not None}
     model.compile(OPTIMIZERS.from_config(training["optimizer"], custom), **given)
-    model._frozen = frozenset(leaves[number] for number in training["frozen"])
+    model._frozen = frozenset(chosen(leaves, number, "layer") for number in training["frozen"])
     trainer = model._compiled("load_model")
     trainer._settle(model._network)
     used: set[str] = set()
@@ -137,7 +140,7 @@ def _go_on(model: Model, training: Any, tensors: Tensors, custom: Mapping[str, A
     return used
 
 
-def _names(model: Model, prefix: str = "") -> dict[Layer, str]:
+def _names(model: Built, prefix: str = "") -> dict[Layer, str]:
     """What each layer's arrays are called: the way to it, by the names of the models that it is in."""
     found: dict[Layer, str] = {}
     for member, name in zip(model._members, model._names, strict=True):
@@ -146,14 +149,16 @@ def _names(model: Model, prefix: str = "") -> dict[Layer, str]:
     return found
 
 
-def _named(model: Model, flat: Any, prefix: str = "") -> Tensors:
-    """A flat vector as named arrays: "dense/kernel", "dense/bias", "encoder/dense/kernel", ..."""
+def _named(model: Built, flat: Any = None, prefix: str = "") -> Tensors:
+    """The weights, or another flat vector, as named arrays: "dense/kernel", "encoder/dense/kernel", ..."""
     names = _names(model)
     return {
         f"{prefix}{names[layer]}/{parameter.name}": view
         for layer in model._leaves()
         if (place := weights.place_of(layer)) is not None
-        for parameter, view in zip(place.parameters, place.views(flat), strict=True)
+        for parameter, view in zip(
+            place.parameters, place.views(place.store.flat if flat is None else flat), strict=True
+        )
     }
 
 

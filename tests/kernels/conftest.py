@@ -8,24 +8,31 @@ import numpy as np
 import pytest
 
 from fastnn.activations import ACTIVATIONS
+from fastnn.constraints import CONSTRAINTS
 from fastnn.losses import LOSSES
-from fastnn.metrics import METRICS
+from fastnn.metrics import METRICS, MeanMetric, TallyMetric
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.regularizers import REGULARIZERS
 from support.guarded import DTYPES, Guard, guards
 from support.units import label, units, ways
 
-WAYS = [way for loss in units(LOSSES) for way in ways(loss)]
+EVERY_WAY = [way for loss in units(LOSSES) for way in ways(loss)]
+WAYS = [way for way in EVERY_WAY if not way.kernel.whole]
 FAMILIES = {
     "activation": units(ACTIVATIONS),
     "loss": units(LOSSES),
     "way": WAYS,
+    "every_way": EVERY_WAY,
+    "whole_way": [way for way in EVERY_WAY if way.kernel.whole],
     "logit_way": [way for way in WAYS if way.logits],
     "probability_way": [way for way in WAYS if not way.logits and way.loss.fused],
     "label_way": [way for way in WAYS if way.kernel.labels],
-    "metric": units(METRICS),
-    "optimizer": units(OPTIMIZERS),
-    "regularizer": units(REGULARIZERS),
+    "mean_metric": [metric for metric in units(METRICS) if isinstance(metric, MeanMetric)],
+    "tally": [metric for metric in units(METRICS) if isinstance(metric, TallyMetric)],
+    "optimizer": [optimizer for optimizer in units(OPTIMIZERS) if not optimizer.full_batch],
+    "regularizer": [regularizer for regularizer in units(REGULARIZERS) if not regularizer.whole],
+    "matrix_regularizer": [regularizer for regularizer in units(REGULARIZERS) if regularizer.whole],
+    "constraint": units(CONSTRAINTS),
     "dtype": DTYPES,
 }
 

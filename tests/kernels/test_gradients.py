@@ -18,7 +18,7 @@ from fastnn.activations import ACTIVATIONS, Activation
 from fastnn.losses import LOSSES, Loss
 from support.guarded import close
 from support.kinks import distance
-from support.units import OUTPUTS, label, targets_for, units
+from support.units import OUTPUT_OF, OUTPUTS, TARGETS, label, targets_for, units
 
 STEP = 1e-5
 KEY, RATE = 0x123456789ABCDEF, 0.3
@@ -100,7 +100,7 @@ def draw(sizes: list[int], rng: np.random.Generator, scale: float = 1.0) -> Para
 def targets(net: Net, rng: np.random.Generator) -> np.ndarray:
     """Targets for the outputs that `net` holds; for mae and huber with errors far from 0 and from delta."""
     a = net.held[-1]["a"]
-    if net.loss.kernel.labels or OUTPUTS.get(net.loss.table_name):
+    if net.loss.kernel.labels or net.loss.table_name in TARGETS:
         return targets_for(net.loss, len(a), a.shape[1], rng)
     delta = getattr(net.loss, "delta", 1.0)
     size = np.where(rng.random(a.shape) < 0.5, rng.uniform(0.2, 0.8, a.shape), rng.uniform(1.2, 3.0, a.shape))
@@ -110,10 +110,11 @@ def targets(net: Net, rng: np.random.Generator) -> np.ndarray:
 def network(activations: Layers, loss: Loss, sizes: list[int], weighted: bool, dropout: bool) -> tuple[Net, Parameters]:
     """A network and a batch on which nothing stands within 100 steps of a kink, and no exponential runs away."""
     rng = np.random.default_rng(11)
+    sizes = [*sizes[:-1], 2 * sizes[-1] if loss.kernel.pairs else sizes[-1]]
     weight = rng.uniform(0.2, 2.0, ROWS) if weighted else None
     for attempt in range(100):
         p = draw(sizes, rng, 0.98**attempt)
-        blank = np.zeros(ROWS) if loss.kernel.labels else np.zeros((ROWS, sizes[-1]))
+        blank = np.zeros((ROWS, loss.targets(sizes[-1])))
         net = Net(activations, loss, blank, weight, dropout)
         net.forward(p)
         net.y = targets(net, rng)
@@ -158,14 +159,6 @@ def test_dense_activation_loss(pair: tuple[Activation, Loss], weighted: bool) ->
     net, p = network([activation], loss, [4, 3], weighted, dropout=False)
     assert_gradient(net, p)
     assert_float32_follows(net, p)
-
-
-# The activation before each loss, where a network usually has one.
-OUTPUT_OF = {
-    "binary_crossentropy": "sigmoid",
-    "categorical_crossentropy": "softmax",
-    "sparse_categorical_crossentropy": "softmax",
-}
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])

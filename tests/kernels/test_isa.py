@@ -16,25 +16,16 @@ import pytest
 import fastnn
 from fastnn import kernels
 from fastnn.activations import Activation
+from fastnn.constraints import Constraint
+from fastnn.metrics import LossMetric, MeanMetric, TallyMetric
 from fastnn.optimizers import Optimizer
 from support.guarded import close
+from support.metrics import batch, fits
 from support.units import Way, outputs_for, targets_for
 
 SETS = kernels.cpu.supported()
 OTHER_SETS = [isa for isa in SETS if isa != kernels.isa]
-MODULES = [
-    "activations",
-    "activations_piecewise",
-    "activations_rows",
-    "columns",
-    "gemm",
-    "losses",
-    "maths",
-    "matrices",
-    "noise",
-    "optimizers",
-    "rows",
-]
+MODULES = sorted(path.name.split(".")[0] for path in Path(kernels.__file__).parent.glob(f"_{kernels.isa}/*.*[od]"))
 
 
 def python(code: str, isa: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -79,25 +70,65 @@ def test_activations_agree(activation: Activation, other: Any, dtype: str, rng: 
     close(there.backward(z, a, d, numbers), here.backward(z, a, d, numbers), tolerance(dtype), tolerance(dtype) / 16)
 
 
-def test_losses_agree(way: Way, other: Any, dtype: str, rng: np.random.Generator) -> None:
-    z = rng.normal(size=(7, 53))
+def test_losses_agree(every_way: Way, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    way = every_way
+    z = rng.normal(size=(7, 54))
     z = (z if way.logits else outputs_for(way.loss, z)).astype(dtype)
-    y, weight = targets_for(way.loss, 7, 53, rng).astype(dtype), rng.random(7).astype(dtype)
-    both = (way.kernel, getattr(other["losses"], way.kernel.name))
+    y, weight = targets_for(way.loss, 7, 54, rng).astype(dtype), rng.random(7).astype(dtype)
+    module = next(other[name] for name in ("losses", "losses_by_row") if hasattr(other[name], way.kernel.name))
+    both = (way.kernel, getattr(module, way.kernel.name))
     here, there = (kernel(y, z, way.loss.numbers(), weight=weight) for kernel in both)
     for one, another in zip(here, there, strict=True):
         close(another, one, tolerance(dtype), tolerance(dtype))
+
+
+def test_metrics_agree(mean_metric: MeanMetric, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    if isinstance(mean_metric, LossMetric):
+        return
+    output, y = rng.integers(0, 9, (7, 53)).astype(dtype) / 8, targets_for(mean_metric, 7, 53, rng).astype(dtype)
+    both = (mean_metric.kernel, getattr(other["metrics"], mean_metric.kernel.name))
+    here, there = (kernel(y, output, mean_metric.numbers())[0] for kernel in both)
+    assert here == there
+
+
+def test_tallies_agree(tally: TallyMetric, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    count = next(units for units in (3, 1) if any(fits(tally, targets, units) for targets in tally.columns(units)))
+    y, output = (array.astype(dtype) for array in batch(tally, 37, count, rng))
+    states = []
+    for kernel in (tally.kernel, getattr(other["metrics"], tally.kernel.name)):
+        states.append(np.zeros(tally.state_size(count, y.shape[1])))
+        kernel(y, output, states[-1], tally.tally_numbers())
+    close(states[1], states[0], 64 * 2.0**-52, 64 * 2.0**-52)
 
 
 def test_optimizers_agree(optimizer: Optimizer, other: Any, dtype: str, rng: np.random.Generator) -> None:
     start, gradients = rng.normal(size=53).astype(dtype), rng.normal(size=(5, 53)).astype(dtype)
     ends = []
     for kernel in (optimizer.kernel, getattr(other["optimizers"], optimizer.kernel.name)):
-        w, slots = start.copy(), [np.zeros(53, dtype) for _ in optimizer.slots]
+        w, slots = start.copy(), [np.full(53, fill, dtype) for fill in optimizer.slot_starts]
         for t, g in enumerate(gradients, 1):
             kernel(w, g, slots, optimizer.learning_rate, t, optimizer.numbers())
         ends.append(w)
     close(ends[1], ends[0], tolerance(dtype), tolerance(dtype))
+
+
+def test_constraints_agree(constraint: Constraint, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    ends = [rng.normal(size=(7, 53)).astype(dtype)]
+    ends.append(ends[0].copy())
+    for kernel, w in zip((constraint.kernel, getattr(other["matrices"], constraint.kernel.name)), ends, strict=True):
+        kernel(w, constraint.numbers())
+    close(ends[1], ends[0], tolerance(dtype))
+
+
+def test_matrix_penalties_agree(matrix_regularizer: Any, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    w, slopes = rng.normal(size=(7, 53)).astype(dtype), np.zeros((2, 7, 53), dtype)
+    here = matrix_regularizer.kernel
+    values = [
+        kernel(w, slope, matrix_regularizer.numbers())
+        for kernel, slope in zip((here, getattr(other["matrices"], here.name)), slopes, strict=True)
+    ]
+    close(values[1], values[0], tolerance(dtype))
+    close(slopes[1], slopes[0], tolerance(dtype), tolerance(dtype))
 
 
 def test_multiplications_agree(other: Any, dtype: str, rng: np.random.Generator) -> None:

@@ -10,14 +10,21 @@ import fastnn
 from fastnn import activations, losses, optimizers
 from fastnn.layers import Dense
 from fastnn.models import Sequential
-from support.units import units
+from support.units import OUTPUT_OF, targets_for, units
+
+
+def rowwise(loss: Any) -> bool:
+    """Whether a loss takes rows one by one, with a target for each output or one for each row."""
+    return not (loss.kernel.whole or loss.kernel.pairs)
+
 
 # Not elu with a negative alpha: it folds, and near the fold a gradient of 1e-8 decides the sign of RMSprop's step.
 ACTIVATIONS = [unit for unit in units(activations.ACTIVATIONS) if unit != activations.ELU(-2.0)]
-OPTIMIZERS = units(optimizers.OPTIMIZERS)
-# A loss with the activation that the output goes through: its own where it has one, and others.
+OPTIMIZERS = [unit for unit in units(optimizers.OPTIMIZERS) if not unit.full_batch]
+# A loss with the activation that the output goes through: its own where it has one, and others. Every loss that takes
+# rows one by one and any number of outputs.
 LOSSES = [
-    *((cls(), next(iter(cls.fused), "linear")) for _, cls in losses.LOSSES),
+    *((cls(), OUTPUT_OF.get(name, "linear")) for name, cls in losses.LOSSES if rowwise(cls)),
     (losses.MeanSquaredError(), "tanh"),
     (losses.Huber(delta=0.3), "softplus"),
     (losses.BinaryCrossentropy(label_smoothing=0.2), "sigmoid"),
@@ -50,7 +57,7 @@ def data(loss: Any, rows: int, inputs: int, outputs: int, seed: int = 0) -> tupl
     elif isinstance(loss, losses.BinaryCrossentropy):
         y = rng.integers(0, 2, (rows, outputs))
     else:
-        y = rng.standard_normal((rows, outputs))
+        y = targets_for(loss, rows, outputs, rng)
     return x, y.astype(np.float32)
 
 

@@ -6,6 +6,7 @@ by the hand that wrote the kernels. What is by hand: the chain rule through the 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -49,16 +50,56 @@ def slopes(function: Callable[[Array], Array], at: Array, rows_only: bool = Fals
     return result
 
 
+def penalty_slope(regularizer: Any, w: Array) -> Array:
+    """The slope of a penalty on a parameter: by hand, or where it takes a whole matrix a central difference."""
+    if not regularizer.whole:
+        l1, l2 = regularizer.numbers()
+        return l1 * np.sign(w) + 2 * l2 * w
+    result = np.empty_like(w)
+    for place in np.ndindex(w.shape):
+        forth, back = w.copy(), w.copy()
+        forth[place] += 1e-6
+        back[place] -= 1e-6
+        result[place] = (regularizer.reference(forth) - regularizer.reference(back)) / 2e-6
+    return result
+
+
+def clipped(optimizer: Any, gradients: list[list[Array]]) -> list[list[Array]]:
+    """The gradients as the optimizer wants them clipped."""
+    if optimizer.clipvalue is not None:
+        return [[np.clip(g, -optimizer.clipvalue, optimizer.clipvalue) for g in layer] for layer in gradients]
+    if optimizer.clipnorm is not None:
+        norms = [[np.sqrt((g**2).sum()) for g in layer] for layer in gradients]
+        most = optimizer.clipnorm
+    elif optimizer.global_clipnorm is not None:
+        norm = np.sqrt(sum((g**2).sum() for layer in gradients for g in layer))
+        norms = [[norm] * len(layer) for layer in gradients]
+        most = optimizer.global_clipnorm
+    else:
+        return gradients
+    return [
+        [g * (most / max(norm, most)) for g, norm in zip(layer, row, strict=True)]
+        for layer, row in zip(gradients, norms, strict=True)
+    ]
+
+
 class NumpyNetwork:
     """The layers, weights, loss, optimizer and seed of a compiled model, at the moment of the copy."""
 
     def __init__(self, model: Any) -> None:
         self.layers = [layer for layer in model.layers if not isinstance(layer, Flatten)]
         self.weights = [[w.astype(float) for w in layer.get_weights()] for layer in self.layers]
-        self.loss, self.optimizer = model.loss, model.optimizer
-        self.seed, self.steps = model._network.seed, 0
-        self.slots = [[[np.zeros_like(w) for _ in self.optimizer.slots] for w in weights] for weights in self.weights]
+        self.loss, self.seed = model.loss, model._network.seed
         self.metrics = list(model._trainer.metrics)
+        self.begin(model.optimizer)
+
+    def begin(self, optimizer: Any) -> None:
+        """Before the first step of an optimizer."""
+        self.optimizer, self.steps = optimizer, 0
+        starts = optimizer.slot_starts
+        self.slots = [[[np.full_like(w, start) for start in starts] for w in weights] for weights in self.weights]
+        self.sums = [[np.zeros_like(w) for w in weights] for weights in self.weights]
+        self.averages: list[list[Array]] = []
 
     def forward(self, x: Array, training: bool = False) -> list[tuple[Array, Array, Array]]:
         """(input, input of the activation or mask, output) of each layer."""
@@ -115,8 +156,7 @@ class NumpyNetwork:
                 continue
             kernel = x.T @ d
             if layer.kernel_regularizer is not None:
-                l1, l2 = layer.kernel_regularizer.numbers()
-                kernel += l1 * np.sign(weights[0]) + 2 * l2 * weights[0]
+                kernel += penalty_slope(layer.kernel_regularizer, weights[0])
             result.insert(0, [kernel, d.sum(axis=0)][: len(weights)])
             d = d @ weights[0].T
         return result
@@ -128,11 +168,42 @@ class NumpyNetwork:
         values = self.loss.reference(y, output)
         loss = (values * weight).sum() + len(x) * self.penalty()
         gradients = self.gradients(passes, y, weight)
-        self.steps += 1
-        for weights, slots, g in zip(self.weights, self.slots, gradients, strict=True):
-            for i in range(len(weights)):
-                weights[i] = self.optimizer.reference(weights[i], g[i], slots[i], self.steps)
+        self.take(gradients)
         return {**self.values(output, y), "loss": loss}
+
+    def take(self, gradients: list[list[Array]]) -> None:
+        """What is done with a batch's gradients, in Keras's order: summed, clipped, decay, step, average, limits."""
+        optimizer = self.optimizer
+        every = optimizer.gradient_accumulation_steps or 1
+        self.steps += 1
+        self.sums = [[a + b for a, b in zip(*pair, strict=True)] for pair in zip(self.sums, gradients, strict=True)]
+        if self.steps % every:
+            return
+        rate = float(np.ravel(optimizer.rates(self.steps - 1, 1))[0])
+        rule = dataclasses.replace(optimizer, learning_rate=rate)
+        means = clipped(optimizer, [[g / every for g in layer] for layer in self.sums])
+        self.sums = [[np.zeros_like(w) for w in weights] for weights in self.weights]
+        for weights, slots, g in zip(self.weights, self.slots, means, strict=True):
+            for i in range(len(weights)):
+                w = weights[i] * (1 - rate * (optimizer.weight_decay or 0.0))
+                weights[i] = rule.reference(w, g[i], slots[i], self.steps // every)
+        if optimizer.use_ema:
+            self.average(self.steps // every)
+        for layer, weights in zip(self.layers, self.weights, strict=True):
+            limits = (getattr(layer, f"{name}_constraint", None) for name in ("kernel", "bias"))
+            weights[:] = [w if limit is None else limit.reference(w) for w, limit in zip(weights, limits, strict=False)]
+
+    def average(self, updates: int) -> None:
+        """The running average of the weights, which starts at those after the first update."""
+        keep = self.optimizer.ema_momentum if self.averages else 0.0
+        before = self.averages or self.weights
+        self.averages = [
+            [keep * a + (1 - keep) * w for a, w in zip(*pair, strict=True)]
+            for pair in zip(before, self.weights, strict=True)
+        ]
+        every = self.optimizer.ema_overwrite_frequency
+        if every is not None and updates % every == 0:
+            self.weights = [list(layer) for layer in self.averages]
 
     def fit(
         self, x: Array, y: Array, batch_size: int, epochs: int, weight: Array | None = None
@@ -147,6 +218,8 @@ class NumpyNetwork:
                 for name, value in self.step(x[batch], y[batch], weight[batch]).items():
                     sums[name] = sums.get(name, 0.0) + value
             logs.append({name: value / len(x) for name, value in sums.items()})
+        if self.averages:
+            self.weights = [list(layer) for layer in self.averages]
         return logs
 
     def evaluate(self, x: Array, y: Array, weight: Array | None = None) -> dict[str, float]:

@@ -24,26 +24,55 @@ from fastnn.activations import (
     Squareplus,
     Threshold,
 )
+from fastnn.constraints import CONSTRAINTS, MaxNorm, MinMaxNorm, UnitNorm
 from fastnn.initializers import (
     INITIALIZERS,
+    Constant,
     GlorotNormal,
     GlorotUniform,
     HeNormal,
     HeUniform,
+    Identity,
     LecunNormal,
     LecunUniform,
+    Orthogonal,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+    VarianceScaling,
 )
 from fastnn.losses import (
     LOSSES,
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
+    GaussianNLL,
     Huber,
     Loss,
+    Pinball,
     SparseCategoricalCrossentropy,
+    Tversky,
 )
-from fastnn.metrics import METRICS, BinaryAccuracy, Metric
-from fastnn.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop
-from fastnn.regularizers import L1, L1L2, L2, REGULARIZERS
+from fastnn.metrics import METRICS, Metric
+from fastnn.optimizers import (
+    LBFGS,
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    Lion,
+    Nadam,
+    RMSprop,
+    Rprop,
+)
+from fastnn.regularizers import L1, L1L2, L2, REGULARIZERS, OrthogonalRegularizer
+from support import metrics
 
 OTHERS: dict[Any, list[Any]] = {
     ACTIVATIONS: [
@@ -73,8 +102,20 @@ OTHERS: dict[Any, list[Any]] = {
         CategoricalCrossentropy(from_logits=True),
         CategoricalCrossentropy(from_logits=True, label_smoothing=0.2),
         SparseCategoricalCrossentropy(from_logits=True),
+        SparseCategoricalCrossentropy(ignore_class=1),
+        SparseCategoricalCrossentropy(from_logits=True, ignore_class=0),
+        BinaryFocalCrossentropy(apply_class_balancing=True, alpha=0.4, gamma=1.5, label_smoothing=0.2),
+        BinaryFocalCrossentropy(from_logits=True, gamma=0.0),
+        BinaryFocalCrossentropy(apply_class_balancing=True, from_logits=True, gamma=0.5, label_smoothing=0.2),
+        CategoricalFocalCrossentropy(alpha=0.4, gamma=1.5, label_smoothing=0.2),
+        CategoricalFocalCrossentropy(from_logits=True, alpha=0.8, gamma=0.0),
+        CategoricalFocalCrossentropy(from_logits=True, gamma=0.5, label_smoothing=0.2),
+        CategoricalGeneralizedCrossEntropy(0.7),
+        Pinball(0.9),
+        GaussianNLL(epsilon=0.1),
+        Tversky(alpha=0.3, beta=0.9),
     ],
-    METRICS: [BinaryAccuracy(0.25)],
+    METRICS: metrics.OTHERS,
     OPTIMIZERS: [
         SGD(0.1, momentum=0.9),
         SGD(0.1, momentum=0.9, nesterov=True),
@@ -86,23 +127,51 @@ OTHERS: dict[Any, list[Any]] = {
         Adam(0.02, beta_1=0.0, beta_2=0.5, amsgrad=True),
         AdamW(0.02, weight_decay=0.3, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
         AdamW(0.02, weight_decay=0.0, amsgrad=True),
+        Adamax(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        Nadam(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        Adagrad(0.02, initial_accumulator_value=0.5, epsilon=1e-3),
+        Adadelta(0.5, rho=0.8, epsilon=1e-3),
+        Lion(0.02, beta_1=0.8, beta_2=0.9),
+        Ftrl(0.05, -0.3, 0.2, 0.1, 0.2, 0.3, 0.5),
+        Ftrl(0.05, l1_regularization_strength=0.5),
+        Rprop(0.02, etas=(0.3, 1.5), step_sizes=(1e-3, 0.1)),
+        LBFGS(0.5, 3, None, 9, 1e-5, 1e-6),
+        # What acts around the step of any of them.
+        SGD(0.1, weight_decay=0.3, clipnorm=0.5, name="mine"),
+        RMSprop(0.02, clipvalue=0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2),
+        Adam(0.02, global_clipnorm=0.5, gradient_accumulation_steps=3),
     ],
     INITIALIZERS: [
-        unit(seed=3) for unit in (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal)
+        *(unit(seed=3) for unit in (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal)),
+        Constant(-0.5),
+        Identity(-2.0),
+        RandomNormal(0.5, 2.0, seed=3),
+        TruncatedNormal(0.5, 2.0, seed=3),
+        RandomUniform(-1.0, 0.5, seed=3),
+        VarianceScaling(0.5, "fan_out", "uniform", seed=3),
+        VarianceScaling(2.0, "fan_avg", "untruncated_normal"),
+        Orthogonal(0.5, seed=3),
     ],
-    REGULARIZERS: [L1(0.5), L2(0.5), L1L2(0.3, 0.7), L1L2(0.3), L1L2(l2=0.7)],
+    CONSTRAINTS: [
+        MaxNorm(0.5),
+        MaxNorm(axis=1),
+        UnitNorm(axis=1),
+        MinMaxNorm(0.5, 0.75, 0.5),
+        MinMaxNorm(0.5, 0.75, 0.25, axis=1),
+    ],
+    REGULARIZERS: [L1(0.5), L2(0.5), L1L2(0.3, 0.7), L1L2(0.3), L1L2(l2=0.7), OrthogonalRegularizer(0.5, "columns")],
 }
 
 
 def units(table: Any) -> list[Any]:
     """Every unit of a table, in all its configurations."""
-    return [cls() for _, cls in table] + OTHERS[table]
+    return [cls(**metrics.NEEDED.get(cls, {})) for _, cls in table] + OTHERS[table]
 
 
 def label(unit: Any) -> str:
     """A unit's configuration as the name of a test: what differs from the default."""
     if dataclasses.is_dataclass(unit):
-        fields = [(f.name, getattr(unit, f.name), f.default) for f in dataclasses.fields(unit)]
+        fields = [(f.name, getattr(unit, f.name), f.default) for f in dataclasses.fields(unit) if not f.kw_only]
         return "-".join([unit.table_name, *(f"{name}={value}" for name, value, default in fields if value != default)])
     return unit.title if isinstance(unit, Way) else str(unit)
 
@@ -140,12 +209,50 @@ OUTPUTS = {
     "binary_crossentropy": "share",
     "categorical_crossentropy": "positive",
     "sparse_categorical_crossentropy": "positive",
+    "binary_focal_crossentropy": "share",
+    "categorical_focal_crossentropy": "positive",
+    "categorical_generalized_cross_entropy": "positive",
+    "kl_divergence": "share",
+    "mean_squared_logarithmic_error": "positive",
+    "poisson": "positive",
+    "dice": "share",
+    "tversky": "share",
 }
 TARGETS = {
     "binary_crossentropy": "share",
     "binary_accuracy": "bit",
     "categorical_crossentropy": "distribution",
+    "accuracy": "bit",
     "categorical_accuracy": "one-hot",
+    "top_k_categorical_accuracy": "one-hot",
+    "binary_focal_crossentropy": "share",
+    "categorical_focal_crossentropy": "distribution",
+    "kl_divergence": "distribution",
+    "mean_absolute_percentage_error": "far from 0",
+    "mean_squared_logarithmic_error": "positive",
+    "poisson": "positive",
+    "hinge": "sign",
+    "squared_hinge": "sign",
+    "categorical_hinge": "one-hot",
+    "gaussian_nll": "any",
+    "dice": "share",
+    "tversky": "share",
+}
+
+
+# The activation before each loss, where a network usually has one.
+OUTPUT_OF = {
+    "binary_crossentropy": "sigmoid",
+    "binary_focal_crossentropy": "sigmoid",
+    "categorical_crossentropy": "softmax",
+    "categorical_focal_crossentropy": "softmax",
+    "sparse_categorical_crossentropy": "softmax",
+    "categorical_generalized_cross_entropy": "softmax",
+    "kl_divergence": "softmax",
+    "mean_squared_logarithmic_error": "softplus",
+    "poisson": "softplus",
+    "dice": "sigmoid",
+    "tversky": "sigmoid",
 }
 
 
@@ -159,15 +266,21 @@ def outputs_for(loss: Loss | Metric, z: np.ndarray) -> np.ndarray:
 
 
 def targets_for(loss: Loss | Metric, rows: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Targets that the loss takes: (rows, count), or (rows,) class numbers."""
+    """Targets that the loss takes with `count` outputs: (rows, targets), or (rows,) class numbers."""
     if loss.kernel.labels:
         return rng.integers(0, max(1, count), rows).astype(float)
-    kind = TARGETS.get(loss.table_name, "number")
+    kind, count = TARGETS.get(loss.table_name, "number"), loss.kernel.targets(count)
+    if kind == "sign":
+        return rng.integers(-1, 2, (rows, count)).astype(float)
+    if kind == "far from 0":
+        return rng.choice([-1, 1], (rows, count)) * rng.uniform(0.5, 3.0, (rows, count))
+    if kind == "positive":
+        return rng.exponential(1.0, (rows, count)).round(1)
     if kind == "bit":
         return rng.integers(0, 2, (rows, count)).astype(float)
     if kind == "share":
         return np.where(rng.random((rows, count)) < 0.7, rng.integers(0, 2, (rows, count)), rng.random((rows, count)))
-    if kind == "number":
+    if kind in ("number", "any"):
         return rng.normal(size=(rows, count))
     hot = np.eye(max(1, count))[rng.integers(0, max(1, count), rows)]
     if kind == "one-hot":

@@ -1,0 +1,52 @@
+"""What a network is told, as Python says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+
+class Measure(NamedTuple):
+    """A metric of an output. kernel: a LossKernel or a TallyKernel, or a Python object with `update_state`.
+
+    numbers: those that the kernel reads. weighted: whether rows count by their weights.
+    """
+
+    kernel: Any
+    numbers: Iterable[float] = ()
+    weighted: bool = False
+
+
+class Goal(NamedTuple):
+    """What an output is to be. loss: a LossKernel, or a Python object with `value_and_gradient`.
+
+    targets: its columns of y. fused: the loss reads the op's output before its activation and applies that itself.
+    from_logits: it reads the output as logits. reduction: a key of ``fastnn.engine.goals.REDUCTIONS``. importance: what
+    it counts in the sum of all outputs' losses.
+    """
+
+    loss: Any
+    targets: int
+    numbers: Iterable[float] = ()
+    fused: bool = False
+    from_logits: bool = False
+    reduction: str = "sum_over_batch_size"
+    importance: float = 1.0
+    measures: Sequence[Measure] = ()
+
+
+class Variable(NamedTuple):
+    """A parameter that learns: a matrix (rows, columns) from `start` on in the flat vector; a vector is one column.
+
+    l1, l2: its penalties. penalty: a MatrixPenaltyKernel with its numbers, constraint: a ConstraintKernel with its
+    numbers, or None. decays: whether the optimizer's weight decay shrinks it.
+    """
+
+    start: int
+    rows: int
+    columns: int = 1
+    l1: float = 0.0
+    l2: float = 0.0
+    penalty: tuple[Any, Iterable[float]] | None = None
+    constraint: tuple[Any, Iterable[float]] | None = None
+    decays: bool = True

@@ -1,0 +1,141 @@
+"""Losses: how far the network's output is from the target, for each row.
+
+A row's value is the mean over its units (regression, binary) or the sum over its classes (categorical); the loss of a
+batch is the sum of weight * value over its rows, divided by the number of rows: Keras's "sum_over_batch_size". Each is
+a class, called with (y_true, y_pred, sample_weight), and a function of (y_true, y_pred) that gives the rows' values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastnn.losses.base import EPSILON, LOSSES, Loss, bad_targets, function_of
+from fastnn.losses.custom import Custom
+from fastnn.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
+from fastnn.losses.overlap import Dice, Tversky
+from fastnn.losses.probabilities import (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
+    KLDivergence,
+    SparseCategoricalCrossentropy,
+)
+from fastnn.losses.regression import (
+    CosineSimilarity,
+    GaussianNLL,
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Pinball,
+    Poisson,
+)
+
+__all__ = [
+    "EPSILON",
+    "LOSSES",
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Custom",
+    "Dice",
+    "GaussianNLL",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Pinball",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "Tversky",
+    "bad_targets",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
+    "categorical_hinge",
+    "cosine_similarity",
+    "dice",
+    "gaussian_nll",
+    "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "pinball",
+    "poisson",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
+    "tversky",
+]
+
+mean_squared_error = function_of(MeanSquaredError)
+mean_absolute_error = function_of(MeanAbsoluteError)
+mean_absolute_percentage_error = function_of(MeanAbsolutePercentageError)
+mean_squared_logarithmic_error = function_of(MeanSquaredLogarithmicError)
+log_cosh = function_of(LogCosh)
+huber = function_of(Huber)
+pinball = function_of(Pinball)
+poisson = function_of(Poisson)
+gaussian_nll = function_of(GaussianNLL)
+cosine_similarity = function_of(CosineSimilarity)
+binary_crossentropy = function_of(BinaryCrossentropy)
+binary_focal_crossentropy = function_of(BinaryFocalCrossentropy)
+categorical_crossentropy = function_of(CategoricalCrossentropy)
+categorical_focal_crossentropy = function_of(CategoricalFocalCrossentropy)
+sparse_categorical_crossentropy = function_of(SparseCategoricalCrossentropy)
+categorical_generalized_cross_entropy = function_of(CategoricalGeneralizedCrossEntropy)
+kl_divergence = function_of(KLDivergence)
+hinge = function_of(Hinge)
+squared_hinge = function_of(SquaredHinge)
+categorical_hinge = function_of(CategoricalHinge)
+dice = function_of(Dice)
+tversky = function_of(Tversky)
+
+
+def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Loss:
+    """A loss from its name, class, instance, configuration, function form, or a Python function (see Custom).
+
+    custom_objects: Python functions and losses by the names under which they are asked for or were saved. ValueError
+    for an unknown name.
+    """
+    own = custom_objects or {}
+    if isinstance(identifier, str) and identifier in own:
+        return get(own[identifier])
+    if isinstance(identifier, dict):
+        return _custom(identifier, own) if identifier.get("class") == "custom" else LOSSES.from_config(identifier)
+    if callable(identifier) and not isinstance(identifier, (type, Loss)):
+        cls = getattr(identifier, "loss", None)
+        return cls() if isinstance(cls, type) and issubclass(cls, Loss) else Custom(identifier)
+    return LOSSES.get(identifier)
+
+
+def _custom(config: dict[str, Any], own: Mapping[str, Any]) -> Loss:
+    name = config.get("name")
+    if not isinstance(name, str) or name not in own:
+        raise ValueError(
+            f"loss {name!r} is a Python function, which is not saved with a model; pass it as "
+            f"custom_objects={{{name!r}: function}} to load it"
+        )
+    found = own[name]
+    return found if isinstance(found, Loss) else Custom(found, name=name, reduction=config.get("reduction", "mean"))

@@ -1,0 +1,195 @@
+"""Metrics: what is measured of a network's output beside its loss.
+
+Three kinds, by what adds a batch. A mean metric has a kernel with a loss's signature and is the mean over the rows. A
+tally has a kernel that adds to a state, of which the figure is made. The others are Python. All are used alone as in
+Keras: `update_state(y_true, y_pred, sample_weight)`, `result()`, `reset_state()`. Sums are in float64, rows of weight 0
+count for nothing, and what would be 0 / 0 is 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn.kernels.kernel import LossKernel
+from fastnn.losses import (
+    Loss,
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
+from fastnn.metrics.accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from fastnn.metrics.auc import AUC
+from fastnn.metrics.base import METRICS, LossMetric, MeanMetric, Metric, TallyMetric
+from fastnn.metrics.confusion import BinaryIoU, ConfusionMatrix, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
+from fastnn.metrics.fscore import F1Score, FBetaScore
+from fastnn.metrics.functions import (
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
+from fastnn.metrics.probabilistic import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    Hinge,
+    KLDivergence,
+    Poisson,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from fastnn.metrics.reduction import Mean, MeanMetricWrapper, Sum
+from fastnn.metrics.regression import (
+    CosineSimilarity,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    R2Score,
+    RootMeanSquaredError,
+)
+from fastnn.metrics.thresholds import (
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
+
+__all__ = [
+    "AUC",
+    "METRICS",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "BinaryIoU",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "ConfusionMatrix",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "IoU",
+    "KLDivergence",
+    "LogCoshError",
+    "LossMetric",
+    "Mean",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanIoU",
+    "MeanMetric",
+    "MeanMetricWrapper",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
+    "Poisson",
+    "Precision",
+    "PrecisionAtRecall",
+    "R2Score",
+    "Recall",
+    "RecallAtPrecision",
+    "RootMeanSquaredError",
+    "SensitivityAtSpecificity",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity",
+    "SquaredHinge",
+    "Sum",
+    "TallyMetric",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "binary_accuracy",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_accuracy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "resolve",
+    "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
+    "squared_hinge",
+    "top_k_categorical_accuracy",
+]
+
+
+def get(identifier: Any) -> Metric:
+    """A metric from its name, class, instance or configuration, a loss, or a function of (y_true, y_pred).
+
+    ValueError for an unknown name, TypeError for what is none of these.
+    """
+    if isinstance(identifier, dict):
+        return METRICS.from_config(identifier)
+    if isinstance(identifier, (str, type, Metric)) or not callable(identifier):
+        return METRICS.get(identifier)
+    loss = identifier if isinstance(identifier, Loss) else getattr(identifier, "loss", None)
+    loss = loss() if isinstance(loss, type) else loss
+    if isinstance(loss, Loss) and isinstance(loss.kernel, LossKernel) and not loss.kernel.whole:
+        return LossMetric(loss)
+    return MeanMetricWrapper(identifier)
+
+
+def resolve(identifier: Any, targets: int, units: int, loss: Loss | None = None) -> tuple[str, Metric]:
+    """(the name in logs, the metric) for outputs of `units` columns and targets of `targets` columns.
+
+    "accuracy" (or "acc") and "crossentropy" ("ce") are binary, sparse categorical or categorical by these shapes; a
+    cross-entropy takes the output as the loss does. ValueError for an unknown name, and for a metric that does not go
+    with the shapes.
+    """
+    if isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc", "crossentropy", "ce"):
+        kind = "binary" if units == 1 else "sparse_categorical" if targets == 1 else "categorical"
+        accuracy = identifier.lower() in ("accuracy", "acc")
+        cls = METRICS.find(f"{kind}_{'accuracy' if accuracy else 'crossentropy'}")
+        metric = cls() if accuracy else METRICS.get(cls(from_logits=loss is not None and loss.logits))  # type: ignore[call-arg]
+        return identifier, metric
+    metric = get(identifier)
+    if isinstance(identifier, str):
+        metric.name = identifier
+    metric.check(targets, units, "this loss")
+    return metric.name, metric

@@ -1,0 +1,235 @@
+"""What a metric is: its declaration, and what it gathers from one batch to the next."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+import numpy as np
+
+from fastnn._table import Table
+from fastnn.losses import Loss
+from fastnn.typing import Array, ArrayLike, DoubleArray
+
+C = TypeVar("C")
+
+
+@dataclass_transform(eq_default=False)
+def declared(cls: type[C]) -> type[C]:
+    """A dataclass without the methods that Metric has for all: compiling them for each class would cost the import."""
+    return dataclass(eq=False, repr=False)(cls)
+
+
+class Metric:
+    """A figure of y (rows, targets) and output (rows, units), gathered over batches; name: what logs call it.
+
+    `update_state` adds a batch, `result` gives the figure so far, `reset_state` begins anew; called, a metric does the
+    first two. Derive from this class, with these three, for a metric in Python: a model hands it each batch as arrays
+    and holds the GIL meanwhile.
+    """
+
+    table_name: ClassVar[str]
+    name: str
+    by_row: ClassVar[bool] = False  # whether outputs without a second axis are one row, not rows of one output
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    @property
+    def kernel(self) -> Any:
+        """What adds a batch: a LossKernel, a TallyKernel, or None where `update_state` is in Python."""
+        return None
+
+    @property
+    def logits(self) -> bool:
+        """Whether the network's output is taken as logits; the kernel then writes what they stand for."""
+        return False
+
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers that a mean metric's kernel reads."""
+        return ()
+
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
+        """In float64, each row's value: (rows,); or of a tally, the state that a batch leaves."""
+        raise TypeError(f"{type(self).__name__} has no reference")
+
+    def columns(self, units: int) -> tuple[int, ...]:
+        """How many columns y may have beside an output of `units` columns; () where any number goes."""
+        return ()
+
+    def check(self, targets: int, units: int, whose: str = "y") -> None:
+        """ValueError unless y of `targets` columns goes with an output of `units` columns."""
+        wanted = self.columns(units)
+        if wanted and targets not in wanted:
+            raise ValueError(
+                f"metric {self.name!r} takes {' or '.join(map(str, wanted))} target column(s) for {units} output(s), "
+                f"but {whose} has {targets}; choose the metric that goes with the loss, or 'accuracy'"
+            )
+
+    def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
+        """Add a batch: y_true (rows, targets), y_pred (rows, units), sample_weight (rows,)."""
+        raise NotImplementedError(f"{type(self).__name__} has no update_state")
+
+    def result(self) -> Any:
+        """The figure over all that was added since the start, or since `reset_state`."""
+        raise NotImplementedError(f"{type(self).__name__} has no result")
+
+    def reset_state(self) -> None:
+        """Forget all that was added."""
+        raise NotImplementedError(f"{type(self).__name__} has no reset_state")
+
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Add a batch; gives the figure over all batches so far."""
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
+
+    def arrays(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Array, Array, Array | None]:
+        """y (rows, targets), output (rows, units) and weight (rows,) or None, of one type: the output's, if a float."""
+        output = np.asarray(y_pred)
+        dtype = output.dtype if output.dtype in (np.float32, np.float64) else np.dtype(float)
+        output = output.astype(dtype, copy=False)
+        if output.ndim < 2:
+            output = output.reshape((1, -1) if self.by_row and output.ndim else (-1, 1))
+        if output.ndim > 2:
+            raise ValueError(f"metric {self.name!r} takes y_pred (rows, units), got shape {output.shape}; reshape it")
+        rows = len(output)
+        y = np.asarray(y_true, dtype)
+        if y.size % max(rows, 1) or (y.ndim > 1 and len(y) != rows):
+            raise ValueError(f"metric {self.name!r}: y_true of shape {y.shape} has not the {rows} row(s) of y_pred")
+        if rows:
+            y = y.reshape(rows, -1)
+        elif y.ndim != 2:
+            y = y.reshape(0, (self.columns(output.shape[1]) or output.shape[1:])[0])
+        self.check(y.shape[1], output.shape[1])
+        if sample_weight is None:
+            return y, output, None
+        weight = np.asarray(sample_weight, dtype)
+        if weight.size not in (1, rows):
+            raise ValueError(
+                f"metric {self.name!r} takes one sample_weight for each of {rows} row(s), got shape {weight.shape}"
+            )
+        return y, output, np.broadcast_to(weight.reshape(-1), (rows,))
+
+
+METRICS: Table[Metric] = Table("metric", Metric)
+
+
+class MeanMetric(Metric):
+    """The mean over the rows of a value of each: sum of weight * value / sum of weights; 0 where that is 0 / 0."""
+
+    _total = 0.0
+    _weight = 0.0
+
+    def result_of(self, total: float, weight: float) -> float:
+        """The figure, of the sum of weight * value and the sum of weights."""
+        return total / weight if weight else 0.0
+
+    def columns(self, units: int) -> tuple[int, ...]:
+        return (1 if self.kernel.labels else units,)
+
+    def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
+        y, output, weight = self.arrays(y_true, y_pred, sample_weight)
+        total, _, _ = self.kernel(y, output, self.numbers(), weight=weight)
+        self._total += total
+        self._weight += len(output) if weight is None else float(weight.sum(dtype=float))
+
+    def result(self) -> float:
+        return self.result_of(self._total, self._weight)
+
+    def reset_state(self) -> None:
+        self._total = self._weight = 0.0
+
+
+class LossMetric(MeanMetric):
+    """The mean over the rows of a loss's value. Those in the table name their loss, or make it of their fields."""
+
+    loss: Loss
+
+    def __init__(self, loss: Loss, name: str | None = None) -> None:
+        super().__init__(name or loss.name)
+        self.loss = loss
+
+    @property
+    def kernel(self) -> Any:
+        return self.loss.kernel_for("")[0]
+
+    @property
+    def logits(self) -> bool:
+        return self.loss.logits
+
+    def numbers(self) -> tuple[float, ...]:
+        return self.loss.numbers()
+
+    def columns(self, units: int) -> tuple[int, ...]:
+        return (self.loss.targets(units),)
+
+    def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
+        return self.loss.reference(y, output)
+
+
+class TallyMetric(Metric):
+    """A figure of a state of doubles, to which a kernel adds batches."""
+
+    _state: DoubleArray | None = None
+
+    @property
+    def width(self) -> int:
+        """How many outputs there are, as far as the metric itself says."""
+        return 1
+
+    def tally_numbers(self) -> tuple[float, ...]:
+        """The metric's own numbers, as its kernel reads them."""
+        raise TypeError(f"{type(self).__name__} has no tally_numbers")
+
+    def state_size(self, units: int, targets: int) -> int:
+        """Doubles of the state."""
+        return int(self.kernel.size(units, targets, self.tally_numbers()))
+
+    def result_of(self, state: DoubleArray) -> Any:
+        """The figure: a float, or an array where it has several numbers."""
+        raise TypeError(f"{type(self).__name__} has no result_of")
+
+    def reference(self, y: DoubleArray, output: DoubleArray, weight: DoubleArray | None = None) -> DoubleArray:
+        raise TypeError(f"{type(self).__name__} has no reference")
+
+    def columns(self, units: int) -> tuple[int, ...]:
+        return (units,)
+
+    def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
+        y, output, weight = self.arrays(y_true, y_pred, sample_weight)
+        size = self.state_size(output.shape[1], y.shape[1])
+        if self._state is None:
+            self._state = np.zeros(size)
+        if len(self._state) != size:
+            raise ValueError(
+                f"metric {self.name!r} has seen batches of another width than {output.shape[1]} output(s); "
+                "call reset_state() first, or take another metric"
+            )
+        self.kernel(y, output, self._state, self.tally_numbers(), weight=weight)
+
+    def result(self) -> Any:
+        return self.result_of(np.zeros(self.state_size(self.width, 1)) if self._state is None else self._state)
+
+    def reset_state(self) -> None:
+        self._state = None
+
+
+def ratio(part: DoubleArray, whole: DoubleArray) -> DoubleArray:
+    """part / whole, and 0 where whole is 0."""
+    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.not_equal(whole, 0))
+
+
+def one_or_all(values: DoubleArray) -> Any:
+    """A vector of one number as that number."""
+    return float(values[0]) if len(values) == 1 else values
+
+
+def weights_of(y: DoubleArray, weight: DoubleArray | None) -> DoubleArray:
+    """One weight for each row of y."""
+    return np.ones(len(y)) if weight is None else weight

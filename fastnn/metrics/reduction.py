@@ -1,0 +1,101 @@
+"""Means and sums of numbers that are worked out elsewhere, and metrics made of a Python function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn.metrics.base import Metric
+from fastnn.typing import ArrayLike, DoubleArray
+
+
+def _of_each_row(
+    values: ArrayLike, weight: ArrayLike | None, reduce: Callable[..., Any]
+) -> tuple[DoubleArray, DoubleArray]:
+    """(weight * value, weight) of each row; what a row has beyond its first axis is reduced."""
+    found = np.asarray(values, float)
+    if weight is None:
+        w = np.ones(len(found) if found.ndim else ())
+    else:
+        w = np.asarray(weight, float)
+        if w.ndim == found.ndim + 1 and w.shape[-1] == 1:
+            w = w[..., 0]
+        if found.ndim > w.ndim:
+            found = reduce(found, axis=tuple(range(w.ndim, found.ndim)))
+        w = np.broadcast_to(w, found.shape)
+        found = found * w
+        w = reduce(w, axis=tuple(range(1, w.ndim))) if w.ndim > 1 else w
+    return reduce(found, axis=tuple(range(1, found.ndim))) if found.ndim > 1 else found, w
+
+
+class Sum(Metric):
+    """Sum of weight * value. update_state(values, sample_weight): a weight for each row, or for each value."""
+
+    def __init__(self, name: str = "sum") -> None:
+        super().__init__(name)
+        self.total = 0.0
+
+    def update_state(  # type: ignore[override]
+        self, values: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        self.total += float(_of_each_row(values, sample_weight, np.sum)[0].sum())
+
+    def result(self) -> float:
+        return self.total
+
+    def reset_state(self) -> None:
+        self.total = 0.0
+
+    def __call__(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> float:  # type: ignore[override]
+        self.update_state(values, sample_weight)
+        return self.result()
+
+
+class Mean(Metric):
+    """Sum of weight * value / sum of weights, 0 where that is 0 / 0; arguments as Sum's."""
+
+    def __init__(self, name: str = "mean") -> None:
+        super().__init__(name)
+        self.reset_state()
+
+    def update_state(  # type: ignore[override]
+        self, values: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        found, weight = _of_each_row(values, sample_weight, np.mean)
+        self.total += float(found.sum())
+        self.count += float(weight.sum())
+
+    def result(self) -> float:
+        return self.total / self.count if self.count else 0.0
+
+    def reset_state(self) -> None:
+        self.total = self.count = 0.0
+
+    def __call__(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> float:  # type: ignore[override]
+        self.update_state(values, sample_weight)
+        return self.result()
+
+
+class MeanMetricWrapper(Metric):
+    """The mean of fn(y_true, y_pred, **kwargs): a value for each row or element, or one number for a batch.
+
+    One number counts as one row, however many there were. A model that is given a function makes this metric of it,
+    and calls it for each batch with the GIL held.
+    """
+
+    def __init__(self, fn: Callable[..., Any], name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name or getattr(fn, "name", None) or getattr(fn, "__name__", None))
+        self.fn = fn
+        self.kwargs = kwargs
+        self.mean = Mean()
+
+    def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
+        self.mean.update_state(self.fn(y_true, y_pred, **self.kwargs), sample_weight)
+
+    def result(self) -> float:
+        return self.mean.result()
+
+    def reset_state(self) -> None:
+        self.mean.reset_state()
