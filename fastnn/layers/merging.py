@@ -92,7 +92,7 @@ class Average(_Merge):
 @LAYERS.add("maximum")
 @dataclass(frozen=True, eq=False)
 class Maximum(_Merge):
-    """Largest of the inputs, element by element. All of one shape -> the same. Of equal ones the first has the slope."""
+    """Largest of the inputs, by element; of equal ones the first has the slope. All of one shape -> the same."""
 
     name: str | None = None
     kernel = kernels.maximum_rows
@@ -104,7 +104,7 @@ class Maximum(_Merge):
 @LAYERS.add("minimum")
 @dataclass(frozen=True, eq=False)
 class Minimum(_Merge):
-    """Least of the inputs, element by element. All of one shape -> the same. Of equal ones the first has the slope."""
+    """Least of the inputs, by element; of equal ones the first has the slope. All of one shape -> the same."""
 
     name: str | None = None
     kernel = kernels.minimum_rows
