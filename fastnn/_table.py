@@ -174,11 +174,11 @@ def check_number(
         raise ValueError(f"{kind}: {name} must be {ends}, got {value!r}")
 
 
-def check_count(name: str, value: object) -> int:
-    """`value` as a whole number of at least 1; TypeError or ValueError, naming it, where it is none."""
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """`value` as a whole number of at least `least`; TypeError or ValueError, naming it, where it is none."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     number = int(value.__index__())
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, got {number}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
     return number

@@ -49,7 +49,6 @@ CONSTRAINTS: Table[Constraint] = Table("constraint", Constraint)
 
 
 @CONSTRAINTS.add("non_neg")
-@dataclass(frozen=True)
 class NonNeg(Constraint):
     """max(w, 0)."""
 

@@ -79,7 +79,6 @@ def _cut_normal(shape: Shape, rng: np.random.Generator) -> DoubleArray:
 
 
 @INITIALIZERS.add("zeros", "zero")
-@dataclass(frozen=True)
 class Zeros(Initializer):
     """0 everywhere."""
 
@@ -91,7 +90,6 @@ class Zeros(Initializer):
 
 
 @INITIALIZERS.add("ones", "one")
-@dataclass(frozen=True)
 class Ones(Initializer):
     """1 everywhere."""
 
@@ -143,14 +141,8 @@ class Identity(Initializer):
 # Values of a fixed distribution.
 
 
-@INITIALIZERS.add("random_normal", "normal")
 @dataclass(frozen=True)
-class RandomNormal(Initializer):
-    """Normal of mean `mean` and standard deviation `stddev`, at least 0.
-
-    seed: values of this initialiser's own, the same at each call; None takes them from the common generator.
-    """
-
+class _Normal(Initializer):
     mean: float = 0.0
     stddev: float = 0.05
     seed: int | None = None
@@ -159,6 +151,14 @@ class RandomNormal(Initializer):
         check_number(self, "mean", float("-inf"), open_low=True)
         check_number(self, "stddev", 0)
         self._check_seed()
+
+
+@INITIALIZERS.add("random_normal", "normal")
+class RandomNormal(_Normal):
+    """Normal of mean `mean` and standard deviation `stddev`, at least 0.
+
+    seed: values of this initialiser's own, the same at each call; None takes them from the common generator.
+    """
 
     def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
         return self.mean + self.stddev * rng.standard_normal(shape)
@@ -168,21 +168,11 @@ class RandomNormal(Initializer):
 
 
 @INITIALIZERS.add("truncated_normal")
-@dataclass(frozen=True)
-class TruncatedNormal(Initializer):
+class TruncatedNormal(_Normal):
     """Normal of mean `mean` and standard deviation `stddev`, at least 0, but cut off at two of these: 0.88 remain.
 
     seed: as RandomNormal's.
     """
-
-    mean: float = 0.0
-    stddev: float = 0.05
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        check_number(self, "mean", float("-inf"), open_low=True)
-        check_number(self, "stddev", 0)
-        self._check_seed()
 
     def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
         return self.mean + self.stddev * _cut_normal(shape, rng)

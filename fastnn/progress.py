@@ -1,10 +1,11 @@
-"""What a fit shows while it runs: a bar in a terminal, one line an epoch elsewhere."""
+"""What a fit shows while it runs: a bar in a terminal or a notebook, one line an epoch elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 _WIDTH = 20
 
@@ -12,55 +13,66 @@ _WIDTH = 20
 class Progress:
     """Prints the progress of epochs over a number of steps.
 
-    verbose: 0 nothing; 1 or "auto" a bar that moves, or where the output is not a terminal as 2; 2 one line an epoch.
+    verbose: 0 nothing; 1 or "auto" a bar that moves, or where the output is neither a terminal nor a notebook as 2; 2
+    one line an epoch. The learning rate is shown from the first epoch on that has another one.
     """
 
     def __init__(self, verbose: int | str, epochs: int | None) -> None:
         if verbose not in (0, 1, 2, "auto", True, False):
             raise ValueError(f"verbose must be 0, 1, 2 or 'auto', got {verbose!r}")
         self._out = sys.stdout
-        # Some stand-ins for standard output can do no more than write.
-        moving = getattr(self._out, "isatty", lambda: False)()
-        self.level = 0 if not verbose or self._out is None else 1 if verbose != 2 and moving else 2
+        self.level = 0 if not verbose or self._out is None else 1 if verbose != 2 and _moves(self._out) else 2
         self._epochs = epochs
         self._length = 0
+        self._first_rate: float | None = None
+        self._rate_changed = False
         encoding = getattr(self._out, "encoding", None) or "ascii"
         unicode = encoding.lower().replace("-", "").startswith("utf")
         self._marks = ("━", "╸", " ") if unicode else ("=", ">", " ")
 
-    def begin(self, epoch: int, rows: int | None, batch_size: int) -> None:
-        """Start epoch number `epoch` (from 0) of `rows` rows, if known."""
+    def begin(self, epoch: int, steps: int | None) -> None:
+        """Start epoch number `epoch` (from 0) of so many steps, if known."""
         self._start = time.perf_counter()
-        self._batch_size = batch_size
-        self._steps = None if rows is None else -(-rows // batch_size)
-        self._before = 0
+        self._steps = steps
         if self.level and self._epochs is not None:
             print(f"Epoch {epoch + 1}/{self._epochs}", file=self._out)
 
-    def pages_done(self, rows: int) -> None:
-        """Rows of the pages before the one that runs now."""
-        self._before = rows
+    def stretch(self, before: int, start: int, size: int) -> None:
+        """Row `start` of a page comes next, in batches of `size`; `before` steps are done."""
+        self._before, self._row, self._size = before, start, size
 
-    def __call__(self, rows: int) -> None:
-        """`rows` rows of this page are done."""
-        if self.level != 1:
-            return
-        steps = -(-(self._before + rows) // self._batch_size)
-        self._rewrite(f"{self._bar(steps)} {self._pace(steps)}")
+    def __call__(self, row: int) -> None:
+        """The rows of this page before `row` are done."""
+        if self.level == 1:
+            steps = self._before - (self._row - row) // self._size
+            self._rewrite(f"{self._bar(steps)} {self._pace(steps)}")
 
-    def end(self, rows: int, logs: Mapping[str, float]) -> None:
+    def end(self, steps: int, logs: Mapping[str, float]) -> None:
         """The epoch is done."""
         if not self.level:
             return
-        steps = -(-rows // self._batch_size)
         self._steps = steps
-        figures = " - ".join(f"{name}: {_figure(value)}" for name, value in logs.items())
+        shown = [f"{name}: {_figure(value)}" for name, value in logs.items() if self._shows(name, value)]
         if self.level == 1:
-            self._rewrite(f"{self._bar(steps)} {self._pace(steps)} - {figures}")
+            self._rewrite(" - ".join([f"{self._bar(steps)} {self._pace(steps)}", *shown]))
+            self.broken()
+        else:
+            pace = self._pace(steps).replace(" ", " - ")
+            print(" - ".join([f"{steps}/{steps} - {pace}", *shown]), file=self._out, flush=True)
+
+    def broken(self) -> None:
+        """Nothing more comes on this line."""
+        if self._length:
             print(file=self._out)
             self._length = 0
-        else:
-            print(f"{steps}/{steps} - {self._pace(steps).replace(' ', ' - ')} - {figures}", file=self._out, flush=True)
+
+    def _shows(self, name: str, value: float) -> bool:
+        if name != "learning_rate":
+            return name != "seconds"
+        if self._first_rate is None:
+            self._first_rate = value
+        self._rate_changed |= value != self._first_rate
+        return self._rate_changed
 
     def _bar(self, steps: int) -> str:
         full, edge, blank = self._marks
@@ -81,5 +93,14 @@ class Progress:
         self._length = len(line)
 
 
-def _figure(value: float) -> str:
+def _moves(out: Any) -> bool:
+    """Whether a line can be written over: in a terminal, and in a notebook, whose stream is of ipykernel's class."""
+    if type(out).__module__.partition(".")[0] == "ipykernel":
+        return True
+    return bool(getattr(out, "isatty", lambda: False)())  # some stand-ins can do no more than write
+
+
+def _figure(value: Any) -> str:
+    if not isinstance(value, (int, float)):
+        return str(value)
     return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.4e}"

@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import callbacks as _callbacks
-from fastnn import losses, optimizers, random
-from fastnn import metrics as _metrics
+from fastnn import optimizers, random
 from fastnn._table import check_count
-from fastnn.data import ArraySource, ClassWeighted, Page, Source
-from fastnn.engine import description
-from fastnn.goals import Goal, figure_names, goals_of, loss_names
+from fastnn.aims import Aims, Figures
+from fastnn.callbacks import Callback, CallbackList, History
+from fastnn.callbacks.base import checked
+from fastnn.data import ArraySource, ClassWeighted, Source
+from fastnn.feed import Feed, Fit, Stretch, Tally, epochs_due
+from fastnn.full_batch import FullBatch
+from fastnn.goals import goals_of
 from fastnn.progress import Progress
+from fastnn.trouble import explained, problem_of
 from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
     from fastnn.models import Model
 
-Figures = dict[str, float]
+ClassWeight = Mapping[int, float] | str
 
 
 class Trainer:
@@ -41,7 +45,7 @@ class Trainer:
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Iterable[Any] | None = None,
-        callbacks: Iterable[_callbacks.Callback] | None = None,
+        callbacks: Iterable[Callback] | None = None,
         loss_weights: Any = None,
         weighted_metrics: Any = None,
     ) -> None:
@@ -50,10 +54,10 @@ class Trainer:
         self.goals = goals_of(model.output_names, loss, loss_weights, metrics, weighted_metrics)
         self.loss = self.goals[0].loss if len(self.goals) == 1 else loss
         self.loss_weights, self.metrics, self.weighted_metrics = loss_weights, metrics or [], weighted_metrics
-        self.callbacks = _callbacks.checked(callbacks)
+        self.callbacks = checked(callbacks)
         self._network: Any = None
-        self._names: list[str] = []
-        self._losses: list[float] = []
+        self._aims: Any = None
+        self._full_batch = FullBatch()
         self._settled: tuple[Any, ...] = ()
         self._slots: tuple[str, ...] = ()
         self._lock = threading.RLock()  # of making ready: two threads may begin to fit at once
@@ -68,129 +72,246 @@ class Trainer:
         *,
         verbose: int | str = 0,
         shuffle: bool = True,
-        class_weight: Mapping[int, float] | None = None,
-        callbacks: Iterable[_callbacks.Callback] | None = None,
-    ) -> _callbacks.History:
-        """Train for `epochs` passes over `source`; gives the history.
+        class_weight: ClassWeight | None = None,
+        callbacks: Iterable[Callback] | None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+    ) -> History:
+        """Train until epoch number `epochs`, from `initial_epoch` on; gives the history.
+
+        An epoch is a pass over `source`, or `steps_per_epoch` batches of it. validation_freq: validate after every so
+        many epochs, or after those that it lists, counted from 1; on the first `validation_steps` batches of
+        `validation_batch_size` rows, or on all rows.
 
         Raises ValueError for rows that do not fit the model, for labels out of range and for NaN in the data, and
         FloatingPointError where the loss overflows; the weights are then those before the bad batch. KeyboardInterrupt
-        comes out between two batches.
+        comes out between two batches. Whatever comes out, ``model.history`` has the epochs until then, and the
+        callbacks have been ended (``Callback.on_train_interrupt``).
         """
         epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
-        network = self.ready(source)
+        initial_epoch = check_count("initial_epoch", initial_epoch, 0)
+        steps = _optional("steps_per_epoch", steps_per_epoch)
+        due = epochs_due(validation_freq)
+        self.ready(source)
+        tested = None
         if validation is not None:
             self._check(validation, "validation data")
+            size = _optional("validation_batch_size", validation_batch_size) or batch_size
+            tested = Feed(validation, size, None, _optional("validation_steps", validation_steps))
         if class_weight is not None:
             source = ClassWeighted(source, class_weight)
-        history = _callbacks.History()
-        called = [*self.callbacks, *_callbacks.checked(callbacks), history]
-        for callback in called:
-            callback.set_model(self.model)
-            callback.set_params({"epochs": epochs, "batch_size": batch_size, "verbose": verbose})
+        feed = Feed(source, batch_size, random.generator() if shuffle else None, steps)
         progress = Progress(verbose, epochs)
-        rng = random.generator() if shuffle else None
+        called, history = self._called(callbacks)
+        called.set_params(
+            {
+                "verbose": verbose,
+                "epochs": epochs,
+                "steps": feed.batches,
+                "batch_size": batch_size,
+                "do_validation": validation is not None,
+                "validation_freq": validation_freq,
+            }
+        )
+        fit = Fit(self, feed, called, progress)
+        fit.epoch = initial_epoch
         self.model.stop_training = False
         self.model.history = history
-        logs: Figures = {}
-        for callback in called:
-            callback.on_train_begin()
-        for epoch in range(epochs):
-            for callback in called:
-                callback.on_epoch_begin(epoch)
-            if progress.level:
-                progress.begin(epoch, source.rows, batch_size)
-            if network.owned_by is not self or self.model._network is not network:
-                network = self.ready(source)  # a callback has used the model otherwise
-            rows, logs = self._epoch(network, source, batch_size, rng, progress if progress.level else None)
-            if validation is not None:
-                logs.update(self._validate(validation))
-            if progress.level:
-                progress.end(rows, logs)
-            for callback in called:
-                callback.on_epoch_end(epoch, logs)
-            if self.model.stop_training:
-                break
-        for callback in called:
-            callback.on_train_end(logs)
+        try:
+            called.on_train_begin()
+            for hook in called.hooks("_fit_begins"):
+                hook(fit)
+            self._epochs(fit, epochs, tested, due)
+        except BaseException as error:
+            progress.broken()
+            called.on_train_interrupt(error, fit.logs)
+            raise
+        finally:
+            feed.close()
+        if self.optimizer.use_ema:
+            self._take_average()
+        called.on_train_end(fit.logs)
         return history
 
-    def step(self, source: ArraySource, class_weight: Mapping[int, float] | None = None) -> Figures:
+    def _called(self, callbacks: Iterable[Callback] | None) -> tuple[CallbackList, History]:
+        """The callbacks of a fit, and the history among them."""
+        chosen = [*self.callbacks, *checked(callbacks)]
+        history = next((callback for callback in chosen if isinstance(callback, History)), None)
+        if history is None:
+            history = History()
+            chosen.append(history)
+        return CallbackList(chosen, self.model), history
+
+    def _epochs(self, fit: Fit, epochs: int, tested: Feed | None, due: Callable[[int], bool]) -> None:
+        model, feed, progress, called = self.model, fit.feed, fit.progress, fit.called
+        begin, end = called.hooks("on_epoch_begin"), called.hooks("on_epoch_end")
+        quiet = Progress(0, None)
+        while fit.epoch < epochs and not model.stop_training:
+            epoch, tally = fit.epoch, fit.tally
+            for hook in begin:
+                hook(epoch, None)
+            if progress.level:
+                progress.begin(epoch, feed.batches)
+            started = perf_counter()
+            self._epoch(fit)
+            if not tally.rows and not tally.loss:
+                raise ValueError(
+                    f"the data gave no rows in epoch {epoch + 1}: an iterator that was read to its end gives no more; "
+                    "pass a list, or a source that can be read again"
+                )
+            logs = self._aims.figures(tally)
+            if tested is not None and due(epoch + 1):
+                measured = self._test(tested, called, quiet, "validation data: ")
+                logs |= {f"val_{name}": value for name, value in measured.items()}
+            logs["learning_rate"] = fit.rate
+            logs["seconds"] = perf_counter() - started
+            if progress.level:
+                progress.end(tally.batches, logs)
+            fit.logs = logs
+            fit.epoch, fit.tally = epoch + 1, Tally()  # whoever stops here goes on with the next epoch
+            for hook in end:
+                hook(epoch, logs)
+
+    def step(self, source: ArraySource, class_weight: ClassWeight | None = None) -> Figures:
         """One step on all rows of `source` as one batch: the figures before it. Raises as ``fit``."""
-        network = self.ready(source)
+        self.ready(source)
         rows = source if class_weight is None else ClassWeighted(source, class_weight)
-        return self._epoch(network, rows, source.rows, None, None)[1]
+        fit = Fit(self, Feed(rows, source.rows), CallbackList(), Progress(0, None))
+        self._epoch(fit)
+        return self._aims.figures(fit.tally)  # type: ignore[no-any-return]
 
-    def _validate(self, validation: Source) -> Figures:
-        try:
-            return {f"val_{name}": value for name, value in self.evaluate(validation).items()}
-        except ValueError as error:
-            raise ValueError(f"validation data: {error}") from None
-
-    def _epoch(
-        self, network: Any, source: Source, batch_size: int, rng: np.random.Generator | None, progress: Progress | None
-    ) -> tuple[int, Figures]:
-        """One pass over the source: how many rows, and the figures."""
-        rows, loss = 0, 0.0
-        self._forget(network)
-        rate = float(self.optimizer.learning_rate)
-        for page in source.pages(batch_size, rng):
-            if progress is not None:
-                progress.pages_done(rows)
-            done, page_loss, went_well = network.fit_epoch(
-                page.x, page.y, page.weight, page.order, batch_size, rate, progress
-            )
+    def _epoch(self, fit: Fit) -> None:
+        """An epoch, added up in the fit's tally; it ends early where a callback says so between two stretches."""
+        tally, progress = fit.tally, fit.progress
+        network = self._current(fit)
+        if tally.batches == 0:
+            self._aims.begin()
+        for stretch in fit.feed.epoch(tally.batches):
+            for hook in fit.before:
+                hook(tally.batches, None)
+            if fit.batchwise:
+                network = self._current(fit)
+            if progress.level:
+                progress.stretch(tally.batches, stretch.start, stretch.size)
+            done, loss, went_well = self._steps(network, stretch, fit)
+            rows = done - stretch.start
+            tally.add(rows, -(-rows // stretch.size), loss, network)
             if not went_well:
-                raise self._explained(page, done, min(batch_size, len(page.x) - done), rows)
-            rows += done
-            loss += page_loss
-            self._add_losses(network)
-        return rows, self._figures(rows, loss)
+                error = explained(self.goals, self.model, fit.feed.source, stretch, done)
+                if not any(callback._accepts(error, tally.batches) for callback in fit.called.callbacks):
+                    raise error
+                tally.loss = float("nan")
+            if fit.after:
+                logs = self._aims.figures(tally)
+                for hook in fit.after:
+                    hook(tally.batches - 1, logs)
+            if fit.pauses:
+                fit.pause()
+            if self.model.stop_training:
+                break
 
-    def evaluate(self, source: Source, batch_size: int = 1024, verbose: int | str = 0) -> Figures:
-        """Loss and metrics over the rows of `source`, penalties included; dropout does nothing.
+    def _steps(self, network: Any, stretch: Stretch, fit: Fit) -> Any:
+        """A step for each batch of a stretch, in one compiled call; gives what ``Network.fit_epoch`` does."""
+        page, start, stop, size, batches, _ = stretch
+        rates = self.optimizer.rates(network.iterations, batches)
+        fit.rate = rates if isinstance(rates, float) else float(rates[-1])
+        if self.optimizer.full_batch:
+            return self._full_step(network, stretch, fit)
+        progress = fit.progress if fit.progress.level else None
+        return network.fit_epoch(page.x, page.y, page.weight, page.order, size, rates, progress, start, stop)
+
+    def _full_step(self, network: Any, stretch: Stretch, fit: Fit) -> tuple[int, float, bool]:
+        page, rows = stretch.page, len(stretch.page.x)
+        if stretch.batches > 1 or rows != fit.feed.source.rows:
+            raise ValueError(
+                f"{type(self.optimizer).__name__} looks at all rows in each step, here at {fit.feed.source.rows}; give "
+                "them as arrays, with a batch_size of at least as many, or take another optimizer"
+            )
+        try:
+            seen = self._full_batch.step(self.optimizer, network, page, fit.rate)
+        except FloatingPointError:
+            return 0, 0.0, False
+        for state, value in zip(network.states, seen.states, strict=True):
+            state[...] = value
+        return rows, seen.loss * rows, True
+
+    def _take_average(self) -> None:
+        """Training ends: the weights' moving average takes their place."""
+        network = self._network
+        for variable in self.model._variables():
+            part = slice(variable.start, variable.start + variable.rows * variable.columns)
+            network.parameters[part] = network.slots[-1][part]
+
+    def evaluate(
+        self,
+        source: Source,
+        batch_size: int = 1024,
+        verbose: int | str = 0,
+        *,
+        steps: int | None = None,
+        callbacks: Iterable[Callback] | None = None,
+    ) -> Figures:
+        """Loss and metrics over the rows of `source`, or its first `steps` batches; penalties included, no dropout.
 
         ValueError for labels out of range and for NaN in the data.
         """
-        network = self.ready(source)
-        progress = Progress(verbose, None)
-        progress.begin(0, source.rows, batch_size)
-        rows, loss = 0, 0.0
-        self._forget(network)
-        for page in source.pages(batch_size):
-            progress.pages_done(rows)
-            page_loss = network.evaluate(page.x, page.y, page.weight, progress)
-            if not np.isfinite(page_loss):
-                problem = self._problem(page, np.arange(len(page.x)), rows)
-                if problem is not None:
-                    raise ValueError(problem)
-            rows += len(page.x)
-            loss += page_loss
-            self._add_losses(network)
-        figures = self._figures(rows, loss)
-        figures["loss"] += network.penalty_value()
-        progress.end(rows, figures)
+        feed = Feed(source, check_count("batch_size", batch_size), None, _optional("steps", steps))
+        called = CallbackList(callbacks, self.model)
+        called.set_params({"verbose": verbose, "epochs": 1, "steps": feed.batches, "batch_size": batch_size})
+        return self._test(feed, called, Progress(verbose, None))
+
+    def _test(self, feed: Feed, called: CallbackList, progress: Progress, what: str = "") -> Figures:
+        """The figures of an evaluation; `what` begins an error's text."""
+        network = self.ready(feed.source)
+        before, after = called.hooks("on_test_batch_begin"), called.hooks("on_test_batch_end")
+        if before or after:
+            feed.at_once = 1
+        for hook in called.hooks("on_test_begin"):
+            hook(None)
+        progress.begin(0, feed.batches)
+        tally, penalty = Tally(), network.penalty_value()
+        self._aims.begin()
+        try:
+            for stretch in feed.epoch():
+                for hook in before:
+                    hook(tally.batches, None)
+                progress.stretch(tally.batches, stretch.start, stretch.size)
+                loss = self._tested(network, feed.source, stretch, progress, what)
+                tally.add(stretch.stop - stretch.start, stretch.batches, loss, network)
+                for hook in after:
+                    hook(tally.batches - 1, self._aims.figures(tally, penalty))
+        finally:
+            feed.close()
+        if not tally.rows:
+            raise ValueError(f"{what}the data gave no rows")
+        figures: Figures = self._aims.figures(tally, penalty)
+        progress.end(tally.batches, figures)
+        for hook in called.hooks("on_test_end"):
+            hook(figures)
         return figures
 
-    def _forget(self, network: Any) -> None:
-        """Start the figures afresh."""
-        for state in network.states:
-            state[:] = 0
-        self._losses = [0.0] * len(loss_names(self.goals))
-
-    def _add_losses(self, network: Any) -> None:
-        """Add the sums of the outputs' losses over one page."""
-        if self._losses:
-            self._losses = [a + b for a, b in zip(self._losses, network.losses_of_outputs, strict=True)]
-
-    def _figures(self, rows: int, loss: float) -> Figures:
-        states = self._network.states
-        figures = {name: float(total / weight) for name, (total, weight) in zip(self._names, states, strict=True)}
-        figures |= {name: total / rows for name, total in zip(loss_names(self.goals), self._losses, strict=True)}
-        figures["loss"] = loss / rows
-        return figures
+    def _tested(self, network: Any, source: Source, stretch: Stretch, progress: Progress, what: str) -> float:
+        page, rows = stretch.page, slice(stretch.start, stretch.stop)
+        y = None if page.y is None else page.y[rows]
+        weight = None if page.weight is None else page.weight[rows]
+        loss: float = network.evaluate(page.x[rows], y, weight, progress, stretch.size)
+        if not np.isfinite(loss):
+            problem = problem_of(self.goals, self.model, source, page, np.arange(rows.start, rows.stop), stretch.first)
+            if problem is not None:
+                raise ValueError(what + problem)
+        return loss
 
     # Making ready.
+
+    def _current(self, fit: Fit) -> Any:
+        """The network, made ready again where a callback has used the model otherwise."""
+        network = fit.network
+        if network.owned_by is not self or self.model._network is not network:
+            network = fit.network = self.ready(fit.feed.source)
+        return network
 
     def ready(self, source: Source) -> Any:
         """The model's network, built for the source's rows and told what to train for."""
@@ -200,71 +321,53 @@ class Trainer:
             self.model._ensure_built(source.input_shape)
             self._check(source, "data")
             network = self.model._network
-            settled = (self.optimizer, self.optimizer.numbers(), self.optimizer.slots)
+            settled = (self.optimizer, vars(self.optimizer).copy())
             if self._network is not network or network.owned_by is not self or self._settled != settled:
                 self._settle(network)
                 self._settled = settled
             return network
 
     def _settle(self, network: Any) -> None:
-        resolved = [self._resolved(goal, units) for goal, units in zip(self.goals, self.model._widths(), strict=True)]
-        network.set_goals([self._aim(number, *each) for number, each in enumerate(resolved)])
+        optimizer = self.optimizer
+        self._aims = Aims(self.goals, self.model)
+        network.set_goals(self._aims.goals)
         network.set_variables(self.model._variables(), self.model._frozen_ops())
-        self._names = figure_names(self.goals, [([n for n, _ in a], [n for n, _ in b]) for _, a, b in resolved])
-        slots = self.optimizer.slots
+        slots = self._slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
-            network.set_optimizer(
-                self.optimizer.kernel,
-                self.optimizer.numbers(),
-                self.optimizer.slot_starts,
-                accumulation=self.optimizer.gradient_accumulation_steps or 1,
-                average=self.optimizer.use_ema,
-            )
+            self._full_batch = FullBatch()
+            network.iterations = 0
+            if not optimizer.full_batch:
+                network.set_optimizer(
+                    optimizer.kernel,
+                    optimizer.numbers(),
+                    optimizer.slot_starts,
+                    accumulation=optimizer.gradient_accumulation_steps or 1,
+                    average=optimizer.use_ema,
+                )
             network.owned_by = self
         network.set_numbers(
-            self.optimizer.numbers(),
-            weight_decay=self.optimizer.weight_decay,
-            clipvalue=self.optimizer.clipvalue,
-            clipnorm=self.optimizer.clipnorm,
-            global_clipnorm=self.optimizer.global_clipnorm,
-            ema_momentum=self.optimizer.ema_momentum,
-            ema_overwrite_frequency=self.optimizer.ema_overwrite_frequency,
+            optimizer.numbers(),
+            weight_decay=optimizer.weight_decay,
+            clipvalue=optimizer.clipvalue,
+            clipnorm=optimizer.clipnorm,
+            global_clipnorm=optimizer.global_clipnorm,
+            ema_momentum=optimizer.ema_momentum,
+            ema_overwrite_frequency=optimizer.ema_overwrite_frequency,
         )
         self._network, self._slots = network, slots
 
-    def _resolved(self, goal: Goal, units: int) -> tuple[int, list[Any], list[Any]]:
-        """The columns of y that go with an output, and its metrics with their names: plain ones and those by weight."""
-        targets = goal.loss.targets(units)
-        plain, weighted = (
-            [_metrics.resolve(metric, targets, units, goal.loss) for metric in each]
-            for each in (goal.metrics, goal.weighted_metrics)
-        )
-        return targets, plain, weighted
-
-    def _aim(self, number: int, targets: int, plain: list[Any], weighted: list[Any]) -> description.Goal:
-        """The goal of output `number`, as the engine takes it."""
-        goal = self.goals[number]
-        kernel, fused = goal.loss.kernel_for(self.model._fusible(number))
-        measures = [
-            description.Measure(metric.kernel, metric.numbers(), by_weight)
-            for by_weight, each in ((False, plain), (True, weighted))
-            for _, metric in each
-        ]
-        return description.Goal(
-            kernel,
-            targets,
-            goal.loss.numbers(),
-            fused,
-            goal.loss.logits,
-            importance=goal.importance,
-            measures=measures,
-        )
+    def _slot_names(self) -> tuple[str, ...]:
+        optimizer = self.optimizer
+        sums = ("sum_of_gradients",) if (optimizer.gradient_accumulation_steps or 1) > 1 else ()
+        return (*optimizer.slots, *sums, *(("average",) if optimizer.use_ema else ()))
 
     def state(self) -> tuple[int, dict[str, FloatArray]]:
         """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
         network = self.model._network
-        if network.owned_by is not self or self._network is not network or self._slots != self.optimizer.slots:
+        if network.owned_by is not self or self._network is not network or self._slots != self._slot_names():
             return 0, {}
+        if self.optimizer.full_batch:
+            return network.iterations, {}
         return network.iterations, dict(zip(self._slots, network.slots, strict=True))
 
     def _check(self, source: Source, what: str) -> None:
@@ -286,43 +389,39 @@ class Trainer:
                 f"{what}: y has {source.targets} column(s), but {name} with {units} output(s) expects {targets}{hint}"
             )
 
-    # Explaining.
 
-    def _explained(self, page: Page, start: int, count: int, before: int) -> Exception:
-        """Why the loss of rows start:start + count of a page is not finite."""
-        rows = np.arange(start, start + count) if page.order is None else page.order[start : start + count]
-        problem = self._problem(page, rows, before)
-        if problem is not None:
-            return ValueError(problem)
-        return FloatingPointError(
-            f"the loss is not finite after {self._network.iterations} steps, though the data is: training diverged; "
-            "lower learning_rate, or standardise x. The weights are those before this batch"
-        )
-
-    def _problem(self, page: Page, rows: Any, before: int) -> str | None:
-        """What is wrong with some rows' numbers, or None; rows are counted from the source's first."""
-        rows = np.sort(rows)
-        if page.weight is not None:
-            rows = rows[page.weight[rows] != 0]
-        assert page.y is not None
-        first = 0
-        for goal, units in zip(self.goals, self.model._widths(), strict=True):
-            last = first + goal.loss.targets(units)
-            problem = losses.bad_targets(goal.loss, page.y[rows, first:last], units, rows + before)
-            if problem is not None:
-                return f"output {goal.output!r}: {problem}" if goal.output else problem
-            first = last
-        bad = np.argwhere(~np.isfinite(page.x[rows]))
-        if len(bad):
-            row, column = (int(i) for i in bad[0])
-            value = page.x[rows[row], column]
-            return (
-                f"x has {value} at row {int(rows[row]) + before}, column {column}; remove that row or fill it in "
-                "before training"
-            )
-        return None
+def predict(
+    model: Model, source: Source, batch_size: int, verbose: int | str, steps: int | None, callbacks: Any
+) -> FloatArray:
+    """See ``Model.predict``: the rows of a source, batch by batch where a callback wants to know of them."""
+    network = model._built("predict")
+    model._check_rows(source.input_shape, "x")
+    feed = Feed(source, batch_size, None, _optional("steps", steps))
+    called, progress = CallbackList(callbacks, model), Progress(verbose, None)
+    called.set_params({"verbose": verbose, "epochs": 1, "steps": feed.batches, "batch_size": batch_size})
+    before, after = called.hooks("on_predict_batch_begin"), called.hooks("on_predict_batch_end")
+    if before or after:
+        feed.at_once = 1
+    called.on_predict_begin(None)
+    progress.begin(0, feed.batches)
+    outputs, done = [], 0
+    try:
+        for stretch in feed.epoch():
+            for hook in before:
+                hook(done, None)
+            progress.stretch(done, stretch.start, stretch.size)
+            outputs.append(network.predict(stretch.page.x[stretch.start : stretch.stop], progress))
+            done += stretch.batches
+            for hook in after:
+                hook(done - 1, {"outputs": outputs[-1]})
+    finally:
+        feed.close()
+    if not outputs:
+        raise ValueError("the data gave no rows")
+    progress.end(done, {})
+    called.on_predict_end(None)
+    return np.concatenate(outputs)
 
 
-def _numbered(names: list[str]) -> list[str]:
-    """The names, a second "mae" as "mae_1"."""
-    return [name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names)]
+def _optional(name: str, value: object) -> int | None:
+    return None if value is None else check_count(name, value)

@@ -328,7 +328,11 @@ LAYERS = [
     (lambda: Dense("3"), TypeError, r"Dense: units must be a whole number"),
     (lambda: Dense(3, "rleu"), ValueError, r"unknown activation 'rleu'; known: elu, gelu, .*tanh"),
     (lambda: Dense(3, 5), TypeError, r"activation must be a name"),
-    (lambda: Dense(3, kernel_initializer="he"), ValueError, r"unknown initializer 'he'; known: constant, glorot_normal"),
+    (
+        lambda: Dense(3, kernel_initializer="he"),
+        ValueError,
+        r"unknown initializer 'he'; known: constant, glorot_normal",
+    ),
     (lambda: Dense(3, bias_initializer=0), TypeError, r"initializer must be a name"),
     (lambda: Dense(3, kernel_regularizer="l3"), ValueError, r"unknown regularizer 'l3'; known: l1, l1_l2, l2"),
     (lambda: Dense(3, input_dim=0), ValueError, r"Dense: input_dim must be at least 1"),

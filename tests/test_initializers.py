@@ -115,6 +115,18 @@ def test_orthogonal_vectors(shape: tuple[int, ...], gain: float) -> None:
     np.testing.assert_allclose(vectors @ vectors.T, gain**2 * np.eye(len(vectors)), rtol=0, atol=1e-14 * gain**2)
 
 
+def test_orthogonal_bits_do_not_depend_on_threads() -> None:
+    before, drawn = fastnn.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            fastnn.set_num_threads(threads)
+            drawn.append(Orthogonal(seed=6)((300, 290)))
+    finally:
+        fastnn.set_num_threads(before)
+    assert (drawn[0] == drawn[1]).all()
+    assert (drawn[0] == drawn[2]).all()
+
+
 def test_orthogonal_matrices_are_equally_likely() -> None:
     """Of a random rotation, a number has variance 1 / n and either sign; the trace has mean 0 and variance 1."""
     rng = np.random.default_rng(5)

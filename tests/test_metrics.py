@@ -174,7 +174,16 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda: metrics.Precision(1.5), ValueError, "Precision: thresholds must be numbers from 0 to 1, got 1.5"),
     (lambda: metrics.Recall([]), ValueError, r"Recall: thresholds must be numbers from 0 to 1, got \(\)"),
     (lambda: metrics.Precision(top_k=0), ValueError, "Precision: top_k must be at least 1, got 0"),
-    (lambda: metrics.Precision(class_id=-1), ValueError, "Precision: class_id must be at least 0, got -1"),
+    (
+        lambda: metrics.Precision(class_id=-1),
+        ValueError,
+        "Precision: class_id must be a whole number of at least 0, got -1",
+    ),
+    (
+        lambda: metrics.Recall(class_id=1.5),
+        ValueError,
+        "Recall: class_id must be a whole number of at least 0, got 1.5",
+    ),
     (lambda: metrics.Precision(class_id=3)(HOT, OUT), ValueError, r"class_id 3, but there are 3 output\(s\)"),
     (lambda: metrics.AUC(1), ValueError, "AUC: num_thresholds must be at least 2, got 1"),
     (lambda: metrics.AUC(curve="ROCK"), ValueError, "AUC: curve must be one of ROC, PR, PRGAIN, got 'ROCK'"),

@@ -118,7 +118,14 @@ def test_evaluate(show, verbose, terminal, text):
     assert stream.getvalue() == text
 
 
-def test_keras_says_nothing_of_a_prediction(show):
+@pytest.mark.parametrize(("terminal", "text"), [(True, f"\r4/4 {BAR} 0s 0us/step\n"), (False, "4/4 - 0s - 0us/step\n")])
+def test_predict(show, terminal, text):
+    stream = show(Stream(terminal))
+    zeros().predict(X, verbose=1)
+    assert stream.getvalue() == text
+
+
+def test_nothing_is_said_of_a_prediction_unless_asked(show):
     stream = show(Stream(True))
     zeros().predict(X)
     zeros().train_on_batch(X, Y)
@@ -129,9 +136,10 @@ def test_keras_says_nothing_of_a_prediction(show):
 def test_marks_that_the_stream_can_write(show, encoding):
     stream = show(Stream(True, encoding))
     bar = Progress(1, 1)
-    bar.begin(0, 100, 10)
+    bar.begin(0, 10)
+    bar.stretch(0, 0, 10)
     bar(50)
-    bar.end(100, {"loss": 0.5})
+    bar.end(10, {"loss": 0.5})
     text = stream.getvalue()
     assert text.isascii()
     assert text == (
@@ -142,10 +150,11 @@ def test_marks_that_the_stream_can_write(show, encoding):
 def test_the_bar_moves(show):
     stream = show(Stream(True))
     bar = Progress("auto", 3)
-    bar.begin(1, 1000, 32)
-    for rows in (0, 1, 500, 999, 1000):
-        bar(rows)
-    bar.pages_done(1000)
+    bar.begin(1, 32)
+    bar.stretch(0, 0, 32)
+    for row in (0, 1, 500, 999, 1000):
+        bar(row)
+    bar.stretch(32, 0, 32)
     assert stream.getvalue() == (
         "Epoch 2/3\n"
         f"\r0/32 ╸{' ' * 19} 0s 0us/step"
@@ -159,25 +168,30 @@ def test_the_bar_moves(show):
 def test_a_shorter_line_covers_the_longer_one(show, clock):
     stream = show(Stream(True))
     bar = Progress(1, None)
-    bar.begin(0, None, 10)
+    bar.begin(0, None)
+    bar.stretch(0, 0, 10)
     clock.step = 100.0
     bar(10)
     clock.now, clock.step = 0.0, 0.0
     bar(20)
-    bar.end(20, {})
+    bar.end(2, {})
     first, second, last = stream.getvalue().split("\r")[1:]
     assert first == "1/? 100s 100.0s/step"
     assert second == "2/? 0s 0us/step".ljust(len(first))
-    assert last == f"2/2 {BAR} 0s 0us/step - \n"
+    assert last == f"2/2 {BAR} 0s 0us/step\n"
 
 
-def test_pages_add_up(show):
+@pytest.mark.parametrize(
+    ("before", "start", "size", "row", "steps"),
+    [(30, 0, 10, 50, 35), (30, 100, 10, 150, 35), (30, 100, 10, 151, 36), (30, 100, 10, 100, 30), (2, 0, 3, 3, 3)],
+)
+def test_pages_add_up(show, before, start, size, row, steps):
     stream = show(Stream(True))
     bar = Progress(1, None)
-    bar.begin(0, 400, 10)
-    bar.pages_done(300)
-    bar(50)
-    assert stream.getvalue().startswith("\r35/40 ")
+    bar.begin(0, 40)
+    bar.stretch(before, start, size)
+    bar(row)
+    assert stream.getvalue().startswith(f"\r{steps}/40 ")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +211,7 @@ def test_pages_add_up(show):
 def test_figures(show, value, text):
     stream = show(Stream(False))
     bar = Progress(2, None)
-    bar.begin(0, 1, 1)
+    bar.begin(0, 1)
     bar.end(1, {"loss": value})
     assert stream.getvalue().endswith(f"loss: {text}\n")
 
@@ -209,9 +223,52 @@ def test_times(show, clock, seconds, text):
     stream = show(Stream(False))
     bar = Progress(2, None)
     clock.step = seconds
-    bar.begin(0, 1, 1)
+    bar.begin(0, 1)
     bar.end(1, {"loss": 1.0})
     assert stream.getvalue() == f"1/1 - {text} - loss: 1.0000\n"
+
+
+def test_the_learning_rate_is_shown_once_it_has_changed(show):
+    stream = show(Stream(False))
+    bar = Progress(2, None)
+    for rate in (0.1, 0.1, 0.05, 0.05, 0.1):
+        bar.begin(0, 1)
+        bar.end(1, {"loss": 1.0, "learning_rate": rate, "seconds": 5.0})
+    shown = [line.partition("loss: 1.0000")[2] for line in stream.getvalue().splitlines()]
+    assert shown == ["", "", *[f" - learning_rate: {rate}" for rate in ("0.0500", "0.0500", "0.1000")]]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_fit_that_breaks_off_ends_its_line(show, terminal):
+    stream = show(Stream(terminal))
+    bar = Progress(1, 9)
+    bar.begin(0, 10)
+    bar.stretch(0, 0, 10)
+    bar(50)
+    bar.broken()
+    bar.broken()
+    expected = f"Epoch 1/9\n\r5/10 {'━' * 10}╸{' ' * 9} 0s 0us/step\n" if terminal else "Epoch 1/9\n"
+    assert stream.getvalue() == expected
+
+
+class Notebook(Stream):
+    """A notebook's standard output: it is no terminal, and its lines can be written over."""
+
+    __module__ = "ipykernel.iostream"
+
+
+def test_a_notebook_has_a_bar_that_moves(show):
+    stream = show(Notebook(False))
+    zeros(["mae"]).fit(X, Y, 10, 2, validation_data=(X, Y))
+    assert stream.getvalue() == TERMINAL
+
+
+def test_a_figure_that_is_no_number(show):
+    stream = show(Stream(False))
+    bar = Progress(2, None)
+    bar.begin(0, 1)
+    bar.end(1, {"matrix": [[1, 2], [3, 4]]})
+    assert stream.getvalue().endswith(" - matrix: [[1, 2], [3, 4]]\n")
 
 
 def test_no_output_at_all(show):

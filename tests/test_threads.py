@@ -26,6 +26,7 @@ from fastnn.layers import Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
 from support.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, data, ident
+from support.small import measured
 from support.units import units
 
 THREADS = (1, 2, 3, 4, 8)
@@ -162,7 +163,7 @@ def results(case: Case, threads: int) -> dict[str, Any]:
     fresh.set_weights(model.get_weights())
     with at_work(threads):
         output = fresh.predict(np.nan_to_num(x))
-    return {"history": history, "figures": figures, "output": digest(output), **state(model)}
+    return {"history": measured(history), "figures": figures, "output": digest(output), **state(model)}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)

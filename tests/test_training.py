@@ -12,7 +12,7 @@ from fastnn.data.digits import load_digits
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adam
-from support.small import bits, model_of, rows
+from support.small import bits, measured, model_of, rows
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,8 @@ def test_history():
     model = model_of(metrics=["mae", "mean_squared_error", metrics.MeanAbsoluteError()])
     history = model.fit(x, y, epochs=3, verbose=0, validation_split=0.25)
     names = {"loss", "mae", "mean_squared_error", "mean_absolute_error"}
-    assert set(history.history) == names | {f"val_{name}" for name in names}
+    added = {"learning_rate", "seconds"}  # to Keras's names
+    assert set(history.history) == names | {f"val_{name}" for name in names} | added
     assert all(len(values) == 3 for values in history.history.values())
     assert all(type(value) is float for values in history.history.values() for value in values)
     assert history.epoch == [0, 1, 2]
@@ -121,7 +122,7 @@ def test_history():
     assert history.history["val_mae"] == history.history["val_mean_absolute_error"]
     assert history.model is model
     assert history.params["epochs"] == 3
-    assert set(model.fit(x, y, verbose=0).history) == names
+    assert set(model.fit(x, y, verbose=0).history) == names | added
 
 
 def test_the_same_metric_twice():
@@ -202,7 +203,7 @@ def test_validation_split_takes_the_last_rows():
     fastnn.set_random_seed(2)
     given.set_weights(model_of().get_weights())
     b = given.fit(x[:35], y[:35], epochs=2, verbose=0, validation_data=(x[35:], y[35:])).history
-    assert a == b
+    assert measured(a) == measured(b)
     assert bits(split) == bits(given)
     assert a["val_loss"][-1] == split.evaluate(x[35:], y[35:], verbose=0)
 
@@ -248,8 +249,36 @@ def test_class_weight_is_a_sample_weight():
             fastnn.set_random_seed(3)
             model = Sequential([Dense(3, "softmax", input_dim=5)])
             model.compile("sgd", loss, metrics=["accuracy"])
-            histories.append((model.fit(x, labels, epochs=2, verbose=0, **how).history, bits(model)))
+            histories.append((measured(model.fit(x, labels, epochs=2, verbose=0, **how).history), bits(model)))
         assert histories[0] == histories[1]
+
+
+def test_balanced_classes_weigh_the_same():
+    """scikit-learn's "balanced": rows / (classes * rows of the class)."""
+    x, _ = rows(60)
+    y = np.repeat([0, 1, 5], [40, 15, 5])
+    by_hand = {0: 60 / (3 * 40), 1: 60 / (3 * 15), 5: 60 / (3 * 5)}
+    results = []
+    for weight in ("balanced", by_hand):
+        fastnn.set_random_seed(3)
+        model = Sequential([Dense(6, "softmax", input_dim=5)])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.fit(x, y, epochs=2, verbose=0, class_weight=weight)
+        results.append((bits(model), model.train_on_batch(x, y, class_weight=weight)))
+    assert results[0] == results[1]
+
+
+def test_test_on_batch_is_an_evaluation():
+    x, y = rows()
+    model = model_of(metrics=["mae"])
+    before = bits(model)
+    weight = np.arange(40.0)
+    expected = model.evaluate(x, y, verbose=0, sample_weight=weight)
+    assert model.test_on_batch(x, y, weight) == expected
+    figures = model.test_on_batch(x, y, weight, return_dict=True)
+    assert (figures["loss"], figures["mae"]) == tuple(expected)
+    assert type(model_of().test_on_batch(x, y)) is float
+    assert bits(model) == before
 
 
 # Sources

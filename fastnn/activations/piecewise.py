@@ -77,7 +77,7 @@ class LeakyReLU(Activation):
 class ReLU6(Activation):
     """min(max(z, 0), 6). Source: Krizhevsky 2010."""
 
-    kernel = kernels.clip
+    kernel = kernels.clipped
 
     def numbers(self) -> tuple[float, ...]:
         return (0.0, 6.0)
@@ -90,7 +90,7 @@ class ReLU6(Activation):
 class HardTanh(Activation):
     """min(max(z, -1), 1). Source: Collobert 2004."""
 
-    kernel = kernels.clip
+    kernel = kernels.clipped
 
     def numbers(self) -> tuple[float, ...]:
         return (-1.0, 1.0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,24 +26,29 @@ class Page(NamedTuple):
 
     Shapes: `x` (rows, features), float32, C-contiguous; `y` (rows, targets), float32, or None;
     `weight` (rows,), float32, or None for a weight of 1 each; `order` (rows,), a permutation of
-    0 .. rows - 1 as np.uint32, or None for the rows as they lie.
+    0 .. rows - 1 as np.uint32, or None for the rows as they lie; `numbers` (rows,), the rows'
+    numbers in the source, or None where they follow those of the page before.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.float32] | None
     weight: NDArray[np.float32] | None
     order: NDArray[np.uint32] | None
+    numbers: NDArray[np.integer[Any]] | None = None
 
 
 class Source(ABC):
     """Rows for `fit`, `evaluate` and `predict`, one page at a time.
 
     `input_shape` is the shape of one row, such as (64,) or (28, 28); a page holds it flattened.
-    `targets` is the number of target columns, 0 where there are none.
+    `targets` is the number of target columns, 0 where there are none. `columns` are the names of
+    the features where they have names. `batches` says that each page is one step, whatever its size.
     """
 
     input_shape: tuple[int, ...]
     targets: int
+    columns: tuple[str, ...] = ()
+    batches: bool = False
 
     @property
     @abstractmethod
@@ -57,22 +63,63 @@ class Source(ABC):
         The same generator state gives the same order.
         """
 
+    def split(self, fraction: float) -> tuple[Source, Source]:
+        """Split into (train, validation). ValueError, unless the source knows its rows by number."""
+        raise ValueError("validation_split works on arrays; pass validation_data for a source")
+
+
+class RowSource(Source):
+    """A source that knows its rows by number, and so can be split."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """The number of rows."""
+
+    @abstractmethod
+    def part(self, start: int, stop: int) -> RowSource:
+        """Return rows start .. stop - 1 as a source of their own, which shares this one's memory."""
+
+    def split(self, fraction: float) -> tuple[RowSource, RowSource]:
+        """Split into (train, validation): the LAST `fraction` of the rows is for validation.
+
+        fraction: above 0 and below 1; validation starts at row floor(rows · (1 - fraction)), as
+        Keras's `validation_split` does, whatever order the rows are later drawn in. The two share
+        this source's memory. Raises ValueError where either would be empty.
+        """
+        if isinstance(fraction, bool) or not isinstance(fraction, numbers.Real):
+            raise TypeError(f"the fraction to split off must be a number, got {fraction!r}")
+        if not 0 < fraction < 1:
+            raise ValueError(f"the fraction to split off must lie between 0 and 1, got {fraction}")
+        at = math.floor(self.rows * (1 - float(fraction)))
+        if not 0 < at < self.rows:
+            raise ValueError(
+                f"splitting {self.rows} rows by {fraction} leaves {at} for training and "
+                f"{self.rows - at} for validation; give more rows or another fraction"
+            )
+        return self.part(0, at), self.part(at, self.rows)
+
 
 class ClassWeighted(Source):
     """The rows of another source, each weighted by its class: weight · class_weight[label].
 
     The label is the whole number in a single target column, or the place of the largest of
     several (one-hot) columns. class_weight: a dict of label -> weight; a weight is finite and not
-    negative; a class that is absent weighs 1.
+    negative; a class that is absent weighs 1. Or "balanced": rows / (classes · rows of the class),
+    as scikit-learn has it, for which the source is read once; classes are those that have rows.
 
     Raises ValueError for a `class_weight` that is not such a dict, for a source without targets,
     and while the pages are read for a label that is not a whole number.
     """
 
-    def __init__(self, source: Source, class_weight: Mapping[int, float]) -> None:
+    def __init__(self, source: Source, class_weight: Mapping[int, float] | str) -> None:
         if source.targets == 0:
             raise ValueError("class_weight needs a label for each row, but the data has no targets")
-        weights = _checked_class_weight(class_weight)
+        self.targets = source.targets
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            weights = self._balanced(source)
+        else:
+            weights = _checked_class_weight(class_weight)
         if source.targets > 1:
             for label in weights:
                 if not 0 <= label < source.targets:
@@ -81,8 +128,8 @@ class ClassWeighted(Source):
                         f"{source.targets} columns have classes 0 to {source.targets - 1}"
                     )
         self.source = source
+        self.batches = getattr(source, "batches", False)
         self.input_shape = source.input_shape
-        self.targets = source.targets
         self._labels = np.array(sorted(weights), dtype=np.float64)
         self._weights = np.array([weights[label] for label in sorted(weights)], dtype=np.float32)
 
@@ -102,19 +149,38 @@ class ClassWeighted(Source):
             first += len(page.x)
             yield page._replace(weight=weight)
 
-    def _weigh(self, y: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+    def _balanced(self, source: Source) -> dict[int, float]:
+        if source.rows is None and getattr(source, "batches", False):
+            raise ValueError(
+                "class_weight='balanced' reads all rows once before training, and these batches may have no end; "
+                "pass a dict of label -> weight"
+            )
+        counts: dict[float, int] = {}
+        rows = 0
+        for page in source.pages(1024):
+            assert page.y is not None
+            for label, count in zip(*np.unique(self._labels_of(page.y, rows), return_counts=True), strict=True):
+                counts[float(label)] = counts.get(float(label), 0) + int(count)
+            rows += len(page.x)
+        return {int(label): rows / (len(counts) * count) for label, count in counts.items()}
+
+    def _labels_of(self, y: NDArray[np.float32], first: int) -> NDArray[np.float64]:
+        """The rows' labels; `first` is the number of the first row, for an error."""
         if self.targets > 1:
-            labels = y.argmax(axis=1).astype(np.float64)
-        else:
-            labels = y[:, 0].astype(np.float64)
-            # Infinity equals its own floor, and NaN equals nothing.
-            whole = np.isfinite(labels) & (np.floor(labels) == labels)
-            if not whole.all():
-                row = int(np.flatnonzero(~whole)[0])
-                raise ValueError(
-                    f"class_weight expects whole numbers as labels, got {labels[row]:g} in row "
-                    f"{first + row} (the first row is 0); for a regression use sample_weight"
-                )
+            return np.asarray(y.argmax(axis=1), np.float64)
+        labels = y[:, 0].astype(np.float64)
+        # Infinity equals its own floor, and NaN equals nothing.
+        whole = np.isfinite(labels) & (np.floor(labels) == labels)
+        if not whole.all():
+            row = int(np.flatnonzero(~whole)[0])
+            raise ValueError(
+                f"class_weight expects whole numbers as labels, got {labels[row]:g} in row "
+                f"{first + row} (the first row is 0); for a regression use sample_weight"
+            )
+        return labels
+
+    def _weigh(self, y: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+        labels = self._labels_of(y, first)
         weight = np.ones(len(labels), dtype=np.float32)
         if len(self._labels):
             place = np.searchsorted(self._labels, labels).clip(max=len(self._labels) - 1)
@@ -129,10 +195,11 @@ def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.uint32] 
     return None if rng is None else permutation(rows, rng.bit_generator.random_raw())
 
 
-def _checked_class_weight(class_weight: Mapping[int, float]) -> dict[int, float]:
+def _checked_class_weight(class_weight: object) -> dict[int, float]:
     if not isinstance(class_weight, Mapping):
         raise ValueError(
-            f"class_weight must be a dict of label -> weight such as {{0: 1.0, 1: 5.0}}, got {class_weight!r}"
+            "class_weight must be a dict of label -> weight such as {0: 1.0, 1: 5.0}, or 'balanced', "
+            f"got {class_weight!r}"
         )
     checked: dict[int, float] = {}
     for label, weight in class_weight.items():

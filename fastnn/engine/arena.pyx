@@ -118,7 +118,7 @@ cdef class Arena:
         if starts is None:
             starts, end = starts_of([op.size for op in self.ops])
         if parameters is None:
-            parameters = aligned(max(end, max(start + padded(op.size) for start, op in zip(starts, self.ops))))
+            parameters = aligned(max(LINE, end, max(start + padded(op.size) for start, op in zip(starts, self.ops))))
         self.parameters = parameters
         self.w = <float*>address(parameters, True)
         if <size_t>self.w % (LINE * sizeof(float)) or parameters.dtype != np.float32:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
 class Measure(NamedTuple):
     """A metric of an output. kernel: a LossKernel or a TallyKernel, or a Python object with `update_state`.
 
-    numbers: those that the kernel reads. weighted: whether rows count by their weights.
+    numbers: those that the kernel reads. weighted: whether rows count by their weights. from_logits: a LossKernel
+    reads the output as logits, and writes what they stand for.
     """
 
     kernel: Any
-    numbers: Iterable[float] = ()
+    numbers: Sequence[float] = ()
     weighted: bool = False
+    from_logits: bool = False
 
 
 class Goal(NamedTuple):
@@ -27,7 +29,7 @@ class Goal(NamedTuple):
 
     loss: Any
     targets: int
-    numbers: Iterable[float] = ()
+    numbers: Sequence[float] = ()
     fused: bool = False
     from_logits: bool = False
     reduction: str = "sum_over_batch_size"
@@ -47,6 +49,6 @@ class Variable(NamedTuple):
     columns: int = 1
     l1: float = 0.0
     l2: float = 0.0
-    penalty: tuple[Any, Iterable[float]] | None = None
-    constraint: tuple[Any, Iterable[float]] | None = None
+    penalty: tuple[Any, Sequence[float]] | None = None
+    constraint: tuple[Any, Sequence[float]] | None = None
     decays: bool = True

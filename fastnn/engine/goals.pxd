@@ -2,6 +2,7 @@ cimport fastnn.kernels.types as types
 from fastnn.engine.arena cimport Arena
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.kernel cimport MAX_NUMBERS
+from fastnn.kernels.tally cimport tally32
 from libc.stdint cimport uint32_t
 
 
@@ -47,10 +48,14 @@ cdef struct Measure:
     # A metric.
     Py_ssize_t goal
     bint weighted
-    types.loss32 rows                   # NULL for one that is not a mean over the rows
+    types.loss32 rows                   # of a mean over the rows, or NULL
     double numbers[MAX_NUMBERS]
+    bint from_logits
+    tally32 tally                       # of one that gathers whole batches, or NULL
+    const double* tally_numbers
     void* python
-    double* state                       # sum and weight of a mean
+    double* state                       # of the run: sum and weight of a mean
+    Py_ssize_t size
 
 
 cdef class Goals(Arena):

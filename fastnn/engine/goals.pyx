@@ -6,7 +6,7 @@ blocks in their order, so that a sum does not depend on who worked on which rows
 
 from libc.math cimport isfinite
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fastnn.engine.arena cimport Arena, GRAIN, padded
 from fastnn.engine.ops cimport Activated, Op
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport LossKernel, Numbers
+from fastnn.kernels.tally cimport TallyKernel
 
 REDUCTIONS = {
     "sum_over_batch_size": OVER_BATCH_SIZE,
@@ -103,7 +104,7 @@ cdef class Goals(Arena):
         goal.fused, goal.from_logits = description.fused, description.from_logits
         goal.reduction, goal.importance = REDUCTIONS[reduction], description.importance
         if isinstance(description.loss, LossKernel):
-            goal.rows, goal.whole = (<LossKernel>description.loss).rows32, False
+            goal.rows, goal.whole = (<LossKernel>description.loss).rows32, (<LossKernel>description.loss).whole
             memcpy(goal.numbers, numbers.values, sizeof(goal.numbers))
         else:
             goal.python, goal.whole = <void*>description.loss, True
@@ -118,14 +119,21 @@ cdef class Goals(Arena):
         cdef Numbers numbers
         state = np.zeros(2)
         measure.goal, measure.weighted = goal, description.weighted
-        if isinstance(description.kernel, LossKernel):
+        measure.from_logits = description.from_logits
+        if isinstance(description.kernel, TallyKernel):
+            values = np.array([*description.numbers, 0.0])      # one more, so that there is an address
+            measure.tally, measure.tally_numbers = (<TallyKernel>description.kernel).update32, <double*>address(values)
+            self.kept_alive.append(values)
+            state = np.zeros(description.kernel.size(
+                self.goals[goal].units, self.goals[goal].targets, description.numbers))
+        elif isinstance(description.kernel, LossKernel):
             numbers = Numbers(description.numbers)
             measure.rows = (<LossKernel>description.kernel).rows32
             memcpy(measure.numbers, numbers.values, sizeof(measure.numbers))
         else:
             measure.python = <void*>description.kernel
             self.takes_gil = True
-        measure.state = <double*>address(state, True)
+        measure.state, measure.size = <double*>address(state, True), len(state)
         self.states.append(state)
         self.kept_alive.append(description.kernel)
         return 0
@@ -154,12 +162,14 @@ cdef class Goals(Arena):
         return space
 
     cdef int begin_goals(self, bint loss_follows) except -1:
-        """A run begins: an op leaves its activation out where the loss applies it."""
+        """A run begins: sums start at 0, and an op leaves its activation out where the loss applies it."""
         cdef Py_ssize_t i
         for i in range(self.goal_count):
             self.goals[i].total = 0
             if self.goals[i].fused:
                 (<Activated?><object>self.goals[i].op).raw = loss_follows
+        for i in range(self.measure_count):
+            memset(self.measures[i].state, 0, self.measures[i].size * sizeof(double))
         return 0
 
     # Without the GIL.
@@ -263,7 +273,8 @@ cdef class Goals(Arena):
                 y = goal.y + first * goal.targets
                 weight = goal.weight + first if weighted and measure.weighted else NULL
                 self.parts[(self.goal_count + k) * self.blocks + block] = measure.rows(
-                    (<Op>goal.op).a + start, (<Op>goal.op).a + start, y, weight, NULL, measure.numbers, n,
+                    (<Op>goal.op).a + start,
+                    (goal.probabilities if measure.from_logits else (<Op>goal.op).a) + start, y, weight, NULL, measure.numbers, n,
                     goal.units, 1)
 
     cdef void whole_losses(self, Py_ssize_t count, bint weighted, bint slopes) noexcept nogil:
@@ -337,6 +348,11 @@ cdef class Goals(Arena):
                 measure.state[0] = self.sum_of_parts(self.goal_count + k, count, measure.state[0])
                 measure.state[1] += (
                     _sum(self.goals[measure.goal].weight, count) if weighted and measure.weighted else count)
+            elif measure.tally != NULL:
+                goal = &self.goals[measure.goal]
+                measure.tally(
+                    (<Op>goal.op).a, goal.y, goal.weight if weighted and measure.weighted else NULL, measure.state,
+                    measure.tally_numbers, count, goal.units, goal.targets)
             else:
                 self.add_python_metric(measure, count, weighted)
 

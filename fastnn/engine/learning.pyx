@@ -373,8 +373,8 @@ cdef class Learning(Goals):
                 if self.clip_norm > 0 or self.clip_global_norm > 0 or self.weight_decay > 0:
                     self.shrink(i, piece, rate)
                 self.update(step, rate, start, n)
-            if self.average != NULL:
-                self.follow(step, start, n)
+                if self.average != NULL:
+                    self.follow(step, start, n)
 
     cdef void shrink(self, Py_ssize_t piece, Py_ssize_t stop, double rate) noexcept nogil:
         """Gradients by their variables' factors, and weights by the decay."""
@@ -389,7 +389,8 @@ cdef class Learning(Goals):
 
     cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
         """Take new weights into their average, which is at first the weights themselves."""
-        self.take_average(self.average + start, self.w + start, n, self.average_momentum if step.number > 1 else 0)
+        self.take_average(self.average + start, self.w + start, n,
+                          self.average_momentum if step.number > self.accumulation else 0)
         if self.overwrite and step.number // self.accumulation % self.overwrite == 0:
             memcpy(self.w + start, self.average + start, n * sizeof(float))
 

@@ -376,7 +376,7 @@ cdef class Network(Learning):
         x (rows, inputs), y (rows, targets), weight (rows,), (rows, outputs) or None: float32, C-contiguous. order:
         uint32 (rows,) or None. learning_rate: a number, or a float64 array with one for each step. progress(row) is
         called every 50 ms or so. Gives (number of the row after the last one done, sum of the rows' losses with
-        penalties, whether all went well); the metrics add to `states`. A batch whose loss is not finite ends the pass
+        penalties, whether all went well); `states` has what the metrics gathered. A batch whose loss is not finite ends the pass
         and changes nothing; the row then says where it starts. KeyboardInterrupt, or what progress or an op raises,
         comes out between two batches.
         """
@@ -435,7 +435,7 @@ cdef class Network(Learning):
         """The sum of the rows' losses of the network as it predicts; x, y, weight as in fit_epoch.
 
         batch_size matters for losses that are not a mean over the rows. Penalties are not in the sum; `penalty_value`
-        gives them. The metrics add to `states`.
+        gives them. `states` has what the metrics gathered.
         """
         cdef Run job = self.new_run()
         cdef Py_ssize_t i

@@ -78,14 +78,14 @@ cdef inline real line(real z, real reach) noexcept nogil:
     return maths.clipped(z + reach, <real>0, reach + reach) / (reach + reach)
 
 
-cdef void clip_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
+cdef void clipped_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
     cdef real low = <real>p[0], high = <real>p[1]
     for i in range(rows * units):
         a[i] = maths.clipped(z[i], low, high)
 
 
-cdef void clip_backward(
+cdef void clipped_backward(
         const real* z, const real* a, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t i
     cdef real low = <real>p[0], high = <real>p[1]
@@ -187,8 +187,8 @@ relu_bounded = ActivationKernel.make("relu_bounded", relu_bounded_forward[float]
                                      relu_bounded_forward[double], relu_bounded_backward[double])
 leaky_relu = ActivationKernel.make("leaky_relu", leaky_relu_forward[float], leaky_relu_backward[float],
                                    leaky_relu_forward[double], leaky_relu_backward[double])
-clip = ActivationKernel.make("clip", clip_forward[float], clip_backward[float],
-                             clip_forward[double], clip_backward[double])
+clipped = ActivationKernel.make("clipped", clipped_forward[float], clipped_backward[float],
+                                clipped_forward[double], clipped_backward[double])
 clipped_line = ActivationKernel.make("clipped_line", clipped_line_forward[float], clipped_line_backward[float],
                                      clipped_line_forward[double], clipped_line_backward[double])
 hard_silu = ActivationKernel.make("hard_silu", hard_silu_forward[float], hard_silu_backward[float],

@@ -279,10 +279,12 @@ cdef void rprop_step(
     cdef real shrink = <real>p[0], grow = <real>p[1], least = <real>p[2], most = <real>p[3]
     cdef real* last = slots[0]
     cdef real* steps = slots[1]
-    cdef real turn, step, slope
+    cdef real turn, factor, step, slope
     for i in range(n):
         turn = sign(g[i]) * sign(last[i])
-        step = steps[i] * (grow if turn > 0 else (shrink if turn < 0 else <real>1))
+        factor = grow if turn > 0 else <real>1
+        factor = shrink if turn < 0 else factor
+        step = steps[i] * factor
         step = step if step > least else least
         step = step if step < most else most
         slope = <real>0 if turn < 0 else g[i]

@@ -99,7 +99,7 @@ class AUC(ThresholdMetric):
         if self.curve == "PR" and self.summation_method == "interpolation":
             return interpolated_areas(counts)
         if self.curve == "ROC":
-            x, y = 1 - counts.specificity, counts.recall
+            x, y = counts.fall_out, counts.recall
         elif self.curve == "PR":
             x, y = counts.recall, counts.precision
         else:

@@ -44,6 +44,11 @@ class Counts(NamedTuple):
         """Share of the negative targets that are found."""
         return ratio(self.true_negatives, self.true_negatives + self.false_positives)
 
+    @property
+    def fall_out(self) -> DoubleArray:
+        """Share of the negative targets that are taken for positive."""
+        return ratio(self.false_positives, self.true_negatives + self.false_positives)
+
 
 def counts(state: DoubleArray, thresholds: Sequence[float]) -> Counts:
     """The counts at each threshold, in the order given, of a state by thresholds passed, in rising order."""
@@ -110,8 +115,10 @@ class ThresholdMetric(TallyMetric):
 
 def check_choice(owner: Any) -> None:
     """Raise unless class_id is None or a place from 0 and top_k None or a count from 1."""
-    if owner.class_id is not None:
-        check_number(owner, "class_id", 0)
+    if owner.class_id is not None and not (hasattr(owner.class_id, "__index__") and owner.class_id >= 0):
+        raise ValueError(
+            f"{type(owner).__name__}: class_id must be a whole number of at least 0, got {owner.class_id!r}"
+        )
     if owner.top_k is not None:
         check_count(f"{type(owner).__name__}: top_k", owner.top_k)
 

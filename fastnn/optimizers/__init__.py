@@ -6,14 +6,17 @@ Formulas, names and defaults are Keras 3's. Each is one kernel that passes once 
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from fastnn.optimizers import schedules
 from fastnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.optimizers.lbfgs import LBFGS
 from fastnn.optimizers.momentum import SGD, Lion, Rprop
 from fastnn.optimizers.scaled import Adadelta, Adagrad, Ftrl, RMSprop
+
+if TYPE_CHECKING:
+    from fastnn.optimizers import schedules
 
 __all__ = [
     "LBFGS",
@@ -33,6 +36,13 @@ __all__ = [
     "get",
     "schedules",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`schedules`, imported when first asked for: most programs never do, and it has as much in it as all else here."""
+    if name == "schedules":
+        return import_module("fastnn.optimizers.schedules")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def get(identifier: Any) -> Optimizer:

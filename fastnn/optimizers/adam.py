@@ -70,7 +70,6 @@ class AdamW(Adam):
 
 
 @OPTIMIZERS.add("adamax")
-@dataclass
 class Adamax(_Averages):
     """m = beta_1 m + (1 - beta_1) g; u = max(beta_2 u, |g|); w -= learning_rate / (1 - beta_1^t) * m / (u + epsilon).
 
@@ -88,7 +87,6 @@ class Adamax(_Averages):
 
 
 @OPTIMIZERS.add("nadam")
-@dataclass
 class Nadam(_Averages):
     """Adam with Nesterov's momentum: w -= learning_rate * m_hat / (sqrt(v_hat) + epsilon).
 

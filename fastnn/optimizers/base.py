@@ -6,7 +6,6 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from fastnn._table import Table, check_count, check_number
-from fastnn.optimizers import schedules
 from fastnn.typing import DoubleArray
 
 
@@ -43,8 +42,10 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         if isinstance(self.learning_rate, dict):
+            from fastnn.optimizers import schedules
+
             self.learning_rate = schedules.get(self.learning_rate)
-        if not isinstance(self.learning_rate, schedules.LearningRateSchedule):
+        if not self._scheduled:
             check_number(self, "learning_rate", 0)
         if self.weight_decay is not None:
             check_number(self, "weight_decay", 0)
@@ -71,9 +72,14 @@ class Optimizer:
 
     def rates(self, first_step: int, count: int) -> float | DoubleArray:
         """The learning rates of steps first_step .. first_step + count - 1, counted from 0: one number if constant."""
-        if isinstance(self.learning_rate, schedules.LearningRateSchedule):
-            return self.learning_rate.between(first_step, first_step + count)
+        if self._scheduled:
+            rates: DoubleArray = self.learning_rate.between(first_step, first_step + count)
+            return rates
         return float(self.learning_rate)
+
+    @property
+    def _scheduled(self) -> bool:
+        return hasattr(self.learning_rate, "between")  # a LearningRateSchedule has it
 
     @property
     def slots(self) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_number
-from fastnn.optimizers import schedules
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import DoubleArray
 
@@ -142,7 +141,7 @@ class Ftrl(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.learning_rate, schedules.LearningRateSchedule):
+        if not self._scheduled:
             check_number(self, "learning_rate", 0, open_low=True)
         check_number(self, "learning_rate_power", float("-inf"), 0, open_low=True)
         check_number(self, "initial_accumulator_value", 0)

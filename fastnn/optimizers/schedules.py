@@ -47,7 +47,6 @@ class LearningRateSchedule:
 SCHEDULES: Table[LearningRateSchedule] = Table("schedule", LearningRateSchedule)
 
 
-@dataclass(frozen=True)
 class _Formula(LearningRateSchedule):
     """A schedule whose `rates` is a formula."""
 

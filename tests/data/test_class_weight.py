@@ -64,6 +64,45 @@ def test_each_row_weighs_as_its_class(y: Any, class_weight: Any, expected: list[
         assert weighted.rows == source.rows
 
 
+@pytest.mark.parametrize(
+    ("y", "expected"),
+    [
+        (LABELS, {0: 5 / 4, 1: 5 / 4, 2: 5 / 8, 5: 5 / 4}),
+        ([3, 3, 3], {3: 1.0}),
+        ([-1, 1, 1, 1], {-1: 2.0, 1: 4 / 6}),
+        (np.eye(4)[[2, 0, 2, 2]], {0: 2.0, 2: 4 / 6}),  # a class without rows is none
+    ],
+)
+def test_balanced(y: Any, expected: dict[int, float]) -> None:
+    rows = ArraySource(np.zeros((len(y), 3)), y)
+    for source in (rows, Paged(rows)):
+        balanced, given = ClassWeighted(source, "balanced"), ClassWeighted(source, expected)
+        np.testing.assert_array_equal(weights_of(balanced), weights_of(given))
+        assert weights_of(balanced).sum() == pytest.approx(len(y), rel=1e-6)
+
+
+def test_balanced_as_scikit_learn_has_it() -> None:
+    compute = pytest.importorskip("sklearn.utils.class_weight").compute_class_weight
+    y = np.random.default_rng(0).integers(0, 4, 100) ** 2
+    expected = compute("balanced", classes=np.unique(y), y=y)
+    source = ClassWeighted(ArraySource(np.zeros(100), y), "balanced")
+    np.testing.assert_allclose(weights_of(source), expected[np.searchsorted(np.unique(y), y)], rtol=1e-6)
+
+
+def test_batches_without_an_end_cannot_be_counted() -> None:
+    source = Paged(ArraySource(np.zeros((5, 1)), LABELS))
+    source.batches = True
+    with pytest.raises(ValueError, match="'balanced' reads all rows once"):
+        ClassWeighted(source, "balanced")
+    assert ClassWeighted(source, {0: 2.0}).batches
+
+
+def test_labels_that_cannot_be_counted() -> None:
+    source = Paged(ArraySource(np.zeros((5, 1)), [0, 1, 2, 0.5, 1]))
+    with pytest.raises(ValueError, match=r"got 0\.5 in row 3"):
+        ClassWeighted(source, "balanced")
+
+
 def test_sample_weight_is_multiplied_and_kept() -> None:
     given = np.array([1, 2, 3, 4, 5], np.float32)
     source = ArraySource(np.zeros((5, 1)), LABELS, given)
@@ -86,7 +125,7 @@ def test_order_and_rows_pass_through() -> None:
     ("y", "class_weight", "words"),
     [
         (LABELS, None, "must be a dict"),
-        (LABELS, "balanced", "must be a dict .* got 'balanced'"),
+        (LABELS, "equal", "must be a dict .*, or 'balanced', got 'equal'"),
         (LABELS, [1, 2], "must be a dict"),
         (LABELS, {"0": 1.0}, "whole numbers as labels, got '0'"),
         (LABELS, {1.0: 1.0}, "whole numbers as labels, got 1.0"),

@@ -153,6 +153,12 @@ def test_the_door_refuses_what_a_kernel_cannot_take() -> None:
             kernels.non_neg(np.ones((2, 3)), (0,), first, last)
 
 
+def test_kernels_are_not_made_from_python() -> None:
+    for cls in (type(kernels.non_neg), type(kernels.orthogonal)):
+        with pytest.raises(TypeError, match=f"a {cls.__name__} cannot be made from Python"):
+            cls()
+
+
 def test_every_kernel_serves_a_constraint() -> None:
     doors = {name for name, door in vars(kernels).items() if type(door).__name__ == "ConstraintKernel"}
     assert doors == {constraint.kernel.name for constraint in units(CONSTRAINTS)}

@@ -161,7 +161,9 @@ def test_nan_and_infinite_outputs(tally: TallyMetric, dtype: str, rng: np.random
         close(tallied(tally, y, output), truth, 1e-12, 1e-12)
 
 
-@pytest.mark.parametrize("thresholds", [(0.5,), (0.1, 0.1), (0.1, 0.10001, 0.9), tuple(np.arange(200) / 199)])
+@pytest.mark.parametrize(
+    "thresholds", [(0.5,), (0.1, 0.1), (0.1, 0.10001, 0.9), (0.1, 0.8, 0.85, 0.9), tuple(np.arange(200) / 199)]
+)
 def test_an_output_at_a_threshold_is_not_above_it(thresholds: tuple[float, ...], dtype: str) -> None:
     """Also just beside it, for thresholds at any distance; in float32 it is the threshold rounded that counts."""
     at = np.array(thresholds, dtype)

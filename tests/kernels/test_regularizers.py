@@ -133,6 +133,12 @@ def test_matrix_of_other_axes(matrix_regularizer: Any) -> None:
             matrix_regularizer(np.ones(shape))
 
 
+def test_matrix_penalty_adds_to_nothing_but_a_fitting_array() -> None:
+    for g in (None, np.zeros((2, 3), np.float32), np.zeros((3, 2)), np.zeros((3, 2)).T):
+        with pytest.raises(ValueError, match="g must be"):
+            kernels.orthogonal(np.ones((2, 3)), g, (0.1, 1.0))
+
+
 @pytest.mark.parametrize("one", units(REGULARIZERS), ids=label)
 def test_from_configuration(one: Regularizer) -> None:
     assert fastnn.regularizers.get(REGULARIZERS.config(one)) == one

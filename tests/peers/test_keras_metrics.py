@@ -194,7 +194,7 @@ def same(ours: Any, theirs: Any) -> None:
 def test_the_same_figure(case: tuple[str, dict[str, Any], Any, bool], which: str) -> None:
     name, given, kind, of_classes = case
     rng = np.random.default_rng(len(name_of(case)))
-    for units in (4,) if of_classes else (3, 1):
+    for units in (4,) if of_classes else (3, 1)[: 2 if which == "none" else 1]:
         if given.get("top_k", 0) > units or (given.get("k", 0) > units and given.get("from_sorted_ids")):
             continue
         ours, theirs = pair(name, given)
@@ -216,7 +216,7 @@ def test_one_row(case: tuple[str, dict[str, Any], Any, bool]) -> None:
     name, given, kind, of_classes = case
     if given.get("class_aggregation") == "variance_weighted_average":
         pytest.skip("NaN by Keras, where no unit of y varies")
-    for seed in range(3):
+    for seed in range(2):
         units = 4 if of_classes else 3
         y, output = (array.astype(np.float32) for array in kind(np.random.default_rng(seed), 1, units))
         ours, theirs = pair(name, given)
@@ -226,15 +226,12 @@ def test_one_row(case: tuple[str, dict[str, Any], Any, bool]) -> None:
         same(ours(y, output), theirs.result())
 
 
-@pytest.mark.parametrize("extreme", [0.0, 1.0])
-@pytest.mark.parametrize(
-    "case", [case for case in ALL if case[2] in (bits, hot, labels) and "class_id" not in case[1]], ids=name_of
-)
-def test_outputs_of_exactly_0_and_1(case: tuple[str, dict[str, Any], Any, bool], extreme: float) -> None:
+@pytest.mark.parametrize("case", [case for case in ALL if case[2] in (bits, hot, labels)][::2], ids=name_of)
+def test_outputs_of_exactly_0_and_1(case: tuple[str, dict[str, Any], Any, bool]) -> None:
     name, given, kind, _ = case
     y, _ = kind(np.random.default_rng(3), 12, 4)
-    output = np.full((12, 4), 1 - extreme, np.float32)
-    output[np.arange(12), np.arange(12) % 3] = extreme
+    output = np.eye(4, dtype=np.float32)[np.arange(12) % 3]
+    output[:3] = 1 - output[:3]
     ours, theirs = pair(name, given)
     theirs.update_state(y, output)
     # In float32 the nearest to 1 - 1e-7 is 1 - 1.19e-7, and log(1.19e-7) is 1.1 % off.

@@ -1,0 +1,27 @@
+"""Callbacks: what may happen while a fit, an evaluation or a prediction runs."""
+
+from fastnn.callbacks.backup import BackupAndRestore
+from fastnn.callbacks.base import Callback, CallbackList, LambdaCallback
+from fastnn.callbacks.checkpoint import ModelCheckpoint
+from fastnn.callbacks.control import LearningRateScheduler, TerminateOnNaN, TimeBudget
+from fastnn.callbacks.history import History
+from fastnn.callbacks.loggers import CSVLogger, JSONLinesLogger
+from fastnn.callbacks.monitors import EarlyStopping, ReduceLROnPlateau
+from fastnn.callbacks.tensorboard import TensorBoard
+
+__all__ = [
+    "BackupAndRestore",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "JSONLinesLogger",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "TensorBoard",
+    "TerminateOnNaN",
+    "TimeBudget",
+]

@@ -1,0 +1,254 @@
+"""The hooks, and how a list of callbacks is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastnn.models import Model
+
+Logs = Mapping[str, Any]
+Hook = Callable[..., object]
+
+
+class Callback:
+    """Methods that a fit calls; override those that you want. ``self.model`` is the model, ``self.params`` the fit's.
+
+    Set ``self.model.stop_training = True`` to end the fit after the epoch, or in a hook of a batch after that batch.
+    An epoch is one compiled call, unless some callback overrides a hook of its batches: each batch is a call then.
+    A callback that keeps something between epochs gives it to ``get_state``, so that a backup has it.
+    """
+
+    model: Model
+    params: dict[str, Any]
+    _last = False  # whether it is called after all others
+
+    def set_model(self, model: Model) -> None:
+        """Called once, before anything else."""
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Called once, with verbose, epochs, steps (None if unknown) and batch_size; by a fit also with do_validation
+        and validation_freq."""
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """After the last epoch; logs are that epoch's."""
+
+    def on_train_interrupt(self, error: BaseException, logs: Logs | None = None) -> None:
+        """In place of ``on_train_end`` where `error` ends the fit, such as KeyboardInterrupt; does the same."""
+        self.on_train_end(logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before epoch number `epoch`, counted from 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """After an epoch; logs hold its loss and metrics, with val_ the validation's, learning_rate and seconds."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before batch number `batch` of an epoch, counted from 0."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch; logs hold loss and metrics as averages over the epoch so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of ``on_train_batch_begin``."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of ``on_train_batch_end``."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Before an evaluation, a fit's validation included."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """After an evaluation; logs are its figures."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of an evaluation; logs hold averages so far."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Before a prediction."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """After a prediction."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of a prediction."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of a prediction; logs["outputs"] is what the model gave."""
+
+    def get_state(self) -> dict[str, Any]:
+        """What the next epoch needs to know of those before: numbers, texts, lists, and lists of arrays."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what ``get_state`` gave; called after ``on_train_begin``."""
+
+    def listens(self, hook: str) -> bool:
+        """Whether `hook` does anything: whether a class, or the object itself, overrides it."""
+        return getattr(getattr(self, hook), "__func__", None) is not getattr(Callback, hook)
+
+    # What the trainer asks of the callbacks that know it.
+
+    def _fit_begins(self, fit: Any) -> None:
+        """Called after every ``on_train_begin``; `fit` is where the fit stands (``fastnn.feed.Fit``)."""
+
+    def _pauses(self) -> None:
+        """Called every tenth of a second or so of an epoch, between two batches, where a callback overrides it."""
+
+    def _accepts(self, error: Exception, batch: int) -> bool:
+        """Whether a loss that is not finite, as `error` explains it, merely ends the fit."""
+        return False
+
+
+class LambdaCallback(Callback):
+    """A callback from functions: ``LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs["loss"]))``.
+
+    Any hook of Callback may be named, with its arguments. TypeError for what is none.
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Hook | None = None,
+        on_epoch_end: Hook | None = None,
+        on_train_begin: Hook | None = None,
+        on_train_end: Hook | None = None,
+        on_train_batch_begin: Hook | None = None,
+        on_train_batch_end: Hook | None = None,
+        **hooks: Hook | None,
+    ) -> None:
+        hooks |= {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        for name, function in hooks.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                raise TypeError(f"LambdaCallback has no hook {name!r}; see fastnn.callbacks.Callback")
+            if function is not None:
+                setattr(self, name, function)
+
+
+class CallbackList(Callback):
+    """Several callbacks as one: each hook calls those that override it, in order.
+
+    callbacks: a callback or several. model, params: given to each with ``set_model`` and ``set_params``.
+    """
+
+    def __init__(self, callbacks: Any = None, model: Model | None = None, **params: Any) -> None:
+        self.callbacks = sorted(checked(callbacks), key=lambda callback: callback._last)
+        self.params = params
+        self._begun: list[Callback] = []
+        self._hooks: dict[str, list[Hook]] = {}
+        if model is not None:
+            self.set_model(model)
+        if params:
+            self.set_params(params)
+
+    def set_model(self, model: Model) -> None:
+        self.model = model
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self.params = params
+        for callback in self.callbacks:
+            callback.set_params(params)
+
+    def hooks(self, name: str) -> list[Hook]:
+        """The methods called `name` that do something; looked up once."""
+        known = self._hooks.get(name)
+        if known is None:
+            other = name.replace("train_batch", "batch")
+            known = self._hooks[name] = [
+                getattr(callback, name)
+                for callback in self.callbacks
+                if callback.listens(name) or (other != name and callback.listens(other))
+            ]
+        return known
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._begun = []
+        for callback in self.callbacks:
+            self._begun.append(callback)
+            callback.on_train_begin(logs)
+
+    def on_train_interrupt(self, error: BaseException, logs: Logs | None = None) -> None:
+        """End those that have begun; what they raise is added to `error` as a note."""
+        for callback in self._begun:
+            try:
+                callback.on_train_interrupt(error, logs)
+            except Exception as second:
+                error.add_note(f"then {type(callback).__name__} failed to end: {type(second).__name__}: {second}")
+
+    def get_state(self) -> dict[str, Any]:
+        """The states of those that have one, by class and number."""
+        states = {name: callback.get_state() for name, callback in self._named().items()}
+        return {name: state for name, state in states.items() if state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Each goes on from its own state; one that is not in `state` starts afresh."""
+        for name, callback in self._named().items():
+            if name in state:
+                callback.set_state(state[name])
+
+    def _named(self) -> dict[str, Callback]:
+        names = numbered([type(callback).__name__ for callback in self.callbacks])
+        return dict(zip(names, self.callbacks, strict=True))
+
+
+def _calling_each(name: str) -> Hook:
+    def hook(self: CallbackList, *arguments: Any, **named: Any) -> None:
+        for each in self.hooks(name):
+            each(*arguments, **named)
+
+    hook.__name__ = name
+    hook.__doc__ = getattr(Callback, name).__doc__
+    return hook
+
+
+for _name in vars(Callback):
+    if _name.startswith("on_") and _name not in vars(CallbackList):
+        setattr(CallbackList, _name, _calling_each(_name))
+
+
+def checked(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
+    """The callbacks as a list. TypeError for what is none."""
+    if callbacks is None:
+        return []
+    chosen: list[Callback] = []
+    for callback in [callbacks] if isinstance(callbacks, Callback) else callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks must be fastnn.callbacks.Callback objects, got {callback!r}")
+        chosen += callback.callbacks if isinstance(callback, CallbackList) else [callback]
+    return chosen
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """An OSError that names no file, as that of a full disk, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def numbered(names: list[str]) -> list[str]:
+    """The names, a second "mae" as "mae_1"."""
+    return [name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names)]

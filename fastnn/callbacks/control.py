@@ -1,0 +1,87 @@
+"""Callbacks that steer a fit: its learning rate, its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.rate import rate_of, set_rate
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate before each epoch to ``schedule(epoch, learning_rate)``, or to ``schedule(epoch)``.
+
+    epoch counts from 0. ValueError where the schedule does not give a number of at least 0.
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        self.schedule = schedule
+        self.verbose = verbose
+        self._takes_rate = _takes_two(schedule)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        rate = rate_of(self.model, "LearningRateScheduler")
+        rate = self.schedule(epoch, rate) if self._takes_rate else self.schedule(epoch)
+        set_rate(self.model, rate)
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: LearningRateScheduler sets the learning rate to {float(rate):g}")
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    import inspect
+
+    try:
+        inspect.signature(function).bind(0, 0.0)
+    except TypeError:
+        return False
+    return True
+
+
+class TerminateOnNaN(Callback):
+    """A loss that is not finite ends the fit, without an error: the epoch's loss is then NaN.
+
+    The weights are those before the bad batch. raise_error: RuntimeError instead.
+    """
+
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = raise_error
+
+    def _accepts(self, error: Exception, batch: int) -> bool:
+        if self.raise_error:
+            raise RuntimeError(f"the loss of batch {batch} is NaN or infinite: {error}") from error
+        print(f"Batch {batch}: the loss is NaN or infinite, the fit ends: {error}")
+        self.model.stop_training = True
+        return True
+
+
+class TimeBudget(Callback):
+    """Ends the fit after the batch in which `seconds` have passed since it began; the epoch is cut short.
+
+    The clock is looked at ten times a second or so. ValueError for a number that is not above 0.
+    """
+
+    def __init__(self, seconds: float, verbose: int = 0) -> None:
+        if not seconds > 0:
+            raise ValueError(f"TimeBudget: seconds must be above 0, got {seconds!r}")
+        self.seconds = seconds
+        self.verbose = verbose
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._start = time.perf_counter()
+
+    def _pauses(self) -> None:
+        if time.perf_counter() - self._start >= self.seconds:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._pauses()
+        if self.verbose and self.model.stop_training:
+            print(f"Epoch {epoch + 1}: {self.seconds:g} seconds are over")
+
+    def get_state(self) -> dict[str, Any]:
+        return {"spent": time.perf_counter() - self._start}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._start = time.perf_counter() - state["spent"]

@@ -1,0 +1,224 @@
+"""Callbacks that watch one figure: stop when it no longer improves, or lower the learning rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.rate import rate_of, set_rate
+
+# What tells a figure that should rise from one that should fall, by its name.
+_RISING = (
+    "acc",
+    "auc",
+    "precision",
+    "recall",
+    "specificity",
+    "sensitivity",
+    "f1",
+    "f_beta",
+    "fbeta",
+    "iou",
+    "r2",
+    "top_k",
+    "cosine_similarity",
+    "true_",
+)
+_FALLING = (
+    "loss",
+    "error",
+    "mse",
+    "mae",
+    "mape",
+    "msle",
+    "entropy",
+    "divergence",
+    "hinge",
+    "cosh",
+    "huber",
+    "poisson",
+    "likelihood",
+    "pinball",
+    "quantile",
+    "false_",
+)
+
+
+class Monitor(Callback):
+    """What those share that watch a figure: its name in the logs, and what counts as better.
+
+    monitor: a name in the logs ("loss", "val_loss", "val_accuracy", ...). mode: "min", "max", or "auto", which goes by
+    the name. min_delta: a smaller change is none. ValueError where "auto" does not know the name, and where the logs do
+    not have it.
+    """
+
+    def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0) -> None:
+        kind = type(self).__name__
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"{kind}: mode must be 'auto', 'min' or 'max', got {mode!r}")
+        if mode == "auto":
+            mode = "max" if any(word in monitor for word in _RISING) else "min"
+            if mode == "min" and not any(word in monitor for word in _FALLING):
+                raise ValueError(
+                    f"{kind}: whether {monitor!r} should rise or fall is not known; pass mode='max' or mode='min'"
+                )
+        self.monitor = monitor
+        self.mode = mode
+        self.min_delta = abs(min_delta)
+        self._sign = -1.0 if mode == "max" else 1.0
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether a value is an improvement on another."""
+        return bool(self._sign * value < self._sign * than - self.min_delta)
+
+    @property
+    def worst(self) -> float:
+        """What every value is better than."""
+        return self._sign * float("inf")
+
+    def value(self, logs: Logs | None) -> float | None:
+        """The figure; None after an epoch without validation, where others have one."""
+        logs = logs or {}
+        if self.monitor in logs:
+            return float(logs[self.monitor])
+        if self.monitor.startswith("val_") and self.params.get("validation_freq", 1) != 1:
+            return None
+        raise ValueError(
+            f"{type(self).__name__}: monitor {self.monitor!r} is not in the logs, which have "
+            f"{', '.join(sorted(logs))}; name one of these, or pass validation_data for those that begin with val_"
+        )
+
+
+class EarlyStopping(Monitor):
+    """End the fit when a figure has not improved for `patience` epochs.
+
+    monitor, min_delta, mode: see Monitor. patience: epochs without improvement before the end. baseline: the figure
+    must at least beat this. restore_best_weights: end with the weights of the best epoch, also where an error or
+    Ctrl-C ends the fit. start_from_epoch: epochs to let pass first.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        if patience < 0:
+            raise ValueError(f"EarlyStopping: patience must be at least 0, got {patience}")
+        self.patience = patience
+        self.verbose = verbose
+        self.baseline = baseline
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.wait = 0
+        self.stopped_epoch = 0
+        self.best = self.worst
+        self.best_epoch = 0
+        self.best_weights: Any = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        value = self.value(logs)
+        if value is None or epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+        self.wait += 1
+        if self.better(value, self.best):
+            self.best, self.best_epoch = value, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self.better(value, self.baseline):
+                self.wait = 0
+            return
+        if self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.verbose and self.stopped_epoch:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.restore_best_weights and self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
+            if self.verbose:
+                print(f"Restored the weights of the best epoch: {self.best_epoch + 1}")
+
+    def get_state(self) -> dict[str, Any]:
+        names = ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")
+        return {name: getattr(self, name) for name in names}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+class ReduceLROnPlateau(Monitor):
+    """Multiply the learning rate by `factor` when a figure has not improved for `patience` epochs.
+
+    monitor, mode, min_delta: see Monitor. factor: 0 to below 1. cooldown: epochs after a reduction that do not count.
+    min_lr: the learning rate goes no lower. ValueError where the optimizer's learning rate is a schedule.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        if not 0 <= factor < 1:
+            raise ValueError(f"ReduceLROnPlateau: factor must be at least 0 and below 1, got {factor}")
+        self.factor = factor
+        self.patience = patience
+        self.verbose = verbose
+        self.cooldown = cooldown
+        self.min_lr = min_lr
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        rate_of(self.model, "ReduceLROnPlateau")
+        self.best = self.worst
+        self.cooldown_counter = 0
+        self.wait = 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        value = self.value(logs)
+        if value is None:
+            return
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self.better(value, self.best):
+            self.best = value
+            self.wait = 0
+        elif self.cooldown_counter == 0:
+            self.wait += 1
+            if self.wait >= self.patience:
+                self._reduce(epoch)
+
+    def _reduce(self, epoch: int) -> None:
+        rate = rate_of(self.model, "ReduceLROnPlateau")
+        if rate <= self.min_lr:
+            return
+        lower = max(rate * self.factor, self.min_lr)
+        set_rate(self.model, lower)
+        self.cooldown_counter = self.cooldown
+        self.wait = 0
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: ReduceLROnPlateau reduces the learning rate to {lower:g}")
+
+    def get_state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("best", "cooldown_counter", "wait")}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)

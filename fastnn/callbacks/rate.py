@@ -1,0 +1,27 @@
+"""The learning rate, as callbacks read and change it."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastnn.models import Model
+
+
+def rate_of(model: Model, who: str) -> float:
+    """The optimizer's learning rate. ValueError where it is a schedule, which callbacks cannot change."""
+    rate = model.optimizer.learning_rate
+    if not isinstance(rate, Real):
+        raise ValueError(
+            f"{who} changes the learning rate, but the optimizer's is a schedule, {rate!r}; give the optimizer a number"
+        )
+    return float(rate)
+
+
+def set_rate(model: Model, rate: Any) -> None:
+    """Change the optimizer's learning rate. ValueError for what is no number of at least 0."""
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) < math.inf:
+        raise ValueError(f"a learning rate must be a finite number of at least 0, got {rate!r}")
+    model.optimizer.learning_rate = float(rate)

@@ -1,0 +1,94 @@
+"""Figures for TensorBoard, written by tensorboardX."""
+
+from __future__ import annotations
+
+import os
+from os import PathLike
+from time import perf_counter
+from typing import Any
+
+from fastnn._table import check_count
+from fastnn.callbacks.base import Callback, Logs
+
+
+class TensorBoard(Callback):
+    """Event files for ``tensorboard --logdir``: epoch_loss and the others in train/ and, without val_, in validation/.
+
+    histogram_freq: after every so many epochs, a histogram of each array of weights; 0 for none.
+    write_steps_per_second: also epoch_steps_per_second. update_freq: "epoch"; "batch" or a number of batches for
+    batch_loss and the others too, and each batch is a call of its own then. ``evaluate`` writes
+    evaluation_loss_vs_iterations. Needs tensorboardX; ImportError, with the command, where it is missing.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | PathLike[str] = "logs",
+        histogram_freq: int = 0,
+        *,
+        write_steps_per_second: bool = False,
+        update_freq: str | int = "epoch",
+    ) -> None:
+        try:
+            import tensorboardX
+        except ImportError as error:
+            raise ImportError('TensorBoard needs tensorboardX: pip install "fastnn[tensorboard]"') from error
+        self.log_dir = os.fspath(log_dir)
+        self.histogram_freq = check_count("histogram_freq", histogram_freq, 0)
+        self.write_steps_per_second = write_steps_per_second
+        named = {"epoch": 0, "batch": 1}
+        self._every = named[update_freq] if update_freq in named else check_count("update_freq", update_freq)
+        self._new_writer: Any = tensorboardX.SummaryWriter
+        self._writers: dict[str, Any] = {}
+        self._fitting = False
+
+    def listens(self, hook: str) -> bool:
+        return super().listens(hook) and (self._every > 0 or hook != "on_train_batch_end")
+
+    def _writer(self, folder: str) -> Any:
+        if folder not in self._writers:
+            self._writers[folder] = self._new_writer(os.path.join(self.log_dir, folder))
+        return self._writers[folder]
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._fitting = True
+        self._batch = 0
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._batch += 1
+        if self._batch % self._every == 0:
+            for name, value in (logs or {}).items():
+                self._writer("train").add_scalar(f"batch_{name}", value, self._batch)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._start, self._steps = perf_counter(), self._iterations()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        figures = dict(logs or {})
+        if self.write_steps_per_second:
+            figures["steps_per_second"] = (self._iterations() - self._steps) / (perf_counter() - self._start)
+        for name, value in figures.items():
+            folder = "validation" if name.startswith("val_") else "train"
+            self._writer(folder).add_scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+        if self.histogram_freq and epoch % self.histogram_freq == 0:
+            for number, array in enumerate(self.model.get_weights()):
+                self._writer("train").add_histogram(f"weights_{number}/histogram", array, epoch)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._fitting = False
+        self._close()
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        for name, value in (logs or {}).items():
+            self._writer("validation").add_scalar(f"evaluation_{name}_vs_iterations", value, self._iterations())
+        if not self._fitting:
+            self._close()
+
+    def _iterations(self) -> int:
+        return int(self.model._network.iterations)
+
+    def _close(self) -> None:
+        writers, self._writers = self._writers, {}
+        for writer in writers.values():
+            writer.close()

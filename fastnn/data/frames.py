@@ -1,0 +1,113 @@
+"""Columns of data frames (pandas, polars, pyarrow) as float32; none of these packages is imported here.
+
+A missing value (None, NA, NaN, null) becomes NaN. Text, categories and times are refused by the column's name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .convert import check_exact, converted, from_objects, not_numbers, numeric
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_CATEGORIES = (
+    "make a column for each category (get_dummies in pandas, to_dummies in polars), number the categories, or leave "
+    "the column out"
+)
+# Rows of all columns that are put side by side while they are in cache.
+_BLOCK = 4096
+
+
+def names_of(value: Any) -> tuple[str, ...]:
+    """Return the names of the columns of a frame or a named series; () for anything else."""
+    if hasattr(value, "column_names"):  # pyarrow
+        return tuple(value.column_names)
+    if hasattr(value, "columns"):
+        return tuple(str(label) for label in value.columns)
+    name = getattr(value, "name", None)
+    return () if name in (None, "") else (str(name),)
+
+
+def to_float32(value: Any, name: str, exact: bool) -> NDArray[np.float32]:
+    """Return a frame as (rows, columns), or one column as (rows,); arguments as ``convert.to_float32``."""
+    columns = _columns_of(value)
+    if columns is None:
+        label = getattr(value, "name", None)
+        name = name if label in (None, "") else f"column {str(label)!r} of {name}"
+        return converted(_column(value, name, exact), name)
+    dtypes = set(value.dtypes) if hasattr(value, "iloc") else set()
+    if len(dtypes) == 1 and _plain(next(iter(dtypes))):
+        array, names = value.to_numpy(), names_of(value)
+        if exact:
+            check_exact(array, name, columns=names)
+        return converted(array, name, names)
+    named = [(f"column {label!r} of {name}", column) for label, column in columns]
+    arrays = [_column(column, known_as, exact) for known_as, column in named]
+    try:
+        return _side_by_side(arrays)
+    except FloatingPointError:
+        for (known_as, _), array in zip(named, arrays, strict=True):
+            converted(array, known_as)
+        raise
+
+
+def _side_by_side(arrays: list[NDArray[Any]]) -> NDArray[np.float32]:
+    out = np.empty((len(arrays[0]) if arrays else 0, len(arrays)), dtype=np.float32)
+    with np.errstate(all="ignore", over="raise"):
+        for start in range(0, len(out), _BLOCK):
+            block = out[start : start + _BLOCK]
+            for i, array in enumerate(arrays):
+                block[:, i] = array[start : start + _BLOCK]
+    return out
+
+
+def _columns_of(value: Any) -> list[tuple[str, Any]] | None:
+    if hasattr(value, "iloc") and hasattr(value, "columns"):  # pandas; a name may stand there twice
+        return [(str(label), column) for label, column in value.items()]
+    if hasattr(value, "get_columns"):  # polars
+        return [(column.name, column) for column in value.get_columns()]
+    if hasattr(value, "column_names"):  # pyarrow
+        return list(zip(value.column_names, value.columns, strict=True))
+    return None
+
+
+def _plain(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and dtype.kind in "biuf"
+
+
+def _column(column: Any, name: str, exact: bool) -> NDArray[Any]:
+    array = _values(column, name)
+    if array.ndim != 1:
+        raise TypeError(f"{name} holds arrays of shape {array.shape[1:]}, where one number a row is expected")
+    if exact:
+        check_exact(array, name)
+    return from_objects(array, name) if array.dtype.kind == "O" else array
+
+
+def _values(column: Any, name: str) -> NDArray[Any]:
+    """Return the values of one column, its missing ones as NaN; TypeError where they are not numbers."""
+    dtype: Any = getattr(column, "dtype", None)
+    kind = getattr(dtype, "kind", "")
+    if getattr(dtype, "name", "") == "category":
+        raise TypeError(f"{name} is categorical, where numbers are expected; {_CATEGORIES}")
+    if kind in ("M", "m"):  # with a time zone, to_numpy would give objects
+        raise not_numbers(dtype, name)
+    if hasattr(dtype, "numpy_dtype") and kind in ("b", "i", "u", "f"):  # pandas's types that know NA
+        if column.isna().any():
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)  # type: ignore[no-any-return]
+        return column.to_numpy(dtype=dtype.numpy_dtype)  # type: ignore[no-any-return]
+    array = column.to_numpy()
+    if array.dtype.kind == "O":
+        array = array.copy()
+        array[np.asarray(column.isna() if hasattr(column, "isna") else column.is_null(), dtype=bool)] = np.nan
+        for row, value in enumerate(array):
+            if isinstance(value, str):
+                short = value if len(value) <= 32 else value[:32] + "..."
+                raise TypeError(
+                    f"{name} holds text ({short!r} at row {row}), where numbers are expected; {_CATEGORIES}"
+                )
+    return numeric(array, name)

@@ -1,0 +1,156 @@
+"""Several inputs or outputs side by side: one array in, one array out, in the model's order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .convert import to_float32
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastnn.typing import Shape
+
+
+class Several(NamedTuple):
+    """What a model calls its inputs or outputs, in its order.
+
+    `names`; `shapes`, of one row of each; `exact`, the names of those whose whole numbers must not be rounded.
+    """
+
+    names: Sequence[str]
+    shapes: Sequence[Shape]
+    exact: Collection[str] = ()
+
+
+def joined(
+    values: Any, names: Sequence[str], shapes: Sequence[Shape], what: str, exact: Collection[str] = ()
+) -> NDArray[np.float32]:
+    """Return the arrays of several inputs or outputs as one: (rows, sum of the flattened widths), float32.
+
+    values: a list or tuple in the order of `names`, or a dict by name, of anything that ``to_float32`` takes, and of
+    SciPy's sparse matrices; (rows,) stands for (rows, 1). shapes: of one row of each. what: "x" or "y", for messages.
+    exact: as in ``Several``. With one name its array is returned as ``to_float32`` gives it, whatever its shape.
+
+    Raises ValueError for a missing, unknown or surplus array, rows of another shape, and numbers of rows that differ;
+    else as ``to_float32``.
+    """
+    if len(names) == 1:
+        return to_float32(dense(only(values, names[0], shapes[0], what)), what, names[0] in exact)
+    arrays = _arrays(values, names, what)
+    parts = [
+        _rows_of(array, f"{what}[{name!r}]", shape, name in exact)
+        for array, name, shape in zip(arrays, names, shapes, strict=True)
+    ]
+    for name, part in zip(names, parts, strict=True):
+        if len(part) != len(parts[0]):
+            raise ValueError(
+                f"{what}[{names[0]!r}] has {len(parts[0])} rows but {what}[{name!r}] has {len(part)}; "
+                "they need one row each"
+            )
+    return np.concatenate(parts, axis=1)
+
+
+def joined_weights(values: Any, names: Sequence[str], rows: int) -> NDArray[np.float32] | None:
+    """Return the sample weights of several outputs as (rows, outputs), float32; None for None.
+
+    values: one array (rows,) for all outputs, or one for each: a list or tuple in the order of `names`, or a dict by
+    name. None in a list, and a name that a dict leaves out, weigh 1. Raises ValueError as ``joined``.
+    """
+    if values is None:
+        return None
+    if isinstance(values, Mapping):
+        _check_known(values, names, "sample_weight")
+        arrays: Sequence[Any] = [values.get(name) for name in names]
+    elif isinstance(values, (list, tuple)) and any(value is None or np.ndim(value) for value in values):
+        arrays = _arrays(values, names, "sample_weight")
+    else:
+        arrays = [values] * len(names)
+    weight = np.ones((rows, len(names)), dtype=np.float32)
+    for i, (array, name) in enumerate(zip(arrays, names, strict=True)):
+        if array is not None:
+            part = to_float32(array, f"sample_weight[{name!r}]")
+            if part.shape != (rows,):
+                raise ValueError(
+                    f"sample_weight[{name!r}] must have the shape ({rows},), one number for each row, got {part.shape}"
+                )
+            weight[:, i] = part
+    return weight
+
+
+def in_order(
+    x: Any, y: Any, sample_weight: Any, inputs: Several | None, outputs: Several | None
+) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """Return x, y and sample_weight as a source takes them, and its options `outputs` and `exact`.
+
+    Several inputs or outputs are joined; the array of a single one is left as it is.
+    """
+    exact, count = False, 1
+    if inputs is not None and len(inputs.names) == 1:
+        x = only(x, inputs.names[0], inputs.shapes[0], "x")
+        exact = inputs.names[0] in inputs.exact
+    elif inputs is not None:
+        x = joined(x, inputs.names, inputs.shapes, "x", inputs.exact)
+    if outputs is not None and y is not None:
+        names, count = outputs.names, len(outputs.names)
+        if count == 1:
+            y = only(y, names[0], outputs.shapes[0], "y")
+            sample_weight = only(sample_weight, names[0], (), "sample_weight")
+        else:
+            y = joined(y, names, outputs.shapes, "y", names)
+            sample_weight = joined_weights(sample_weight, names, len(y))
+    return x, y, sample_weight, {"outputs": count, "exact": exact}
+
+
+def dense(value: Any) -> Any:
+    """Return a sparse matrix as an array, anything else as it is."""
+    return value.toarray() if hasattr(value, "tocsr") else value
+
+
+def only(value: Any, name: str, shape: Shape, what: str) -> Any:
+    """Return the one array of a model's one input or output, out of a dict or a list of one where it is in one."""
+    if isinstance(value, Mapping):
+        return _arrays(value, [name], what)[0]
+    if isinstance(value, (list, tuple)) and len(value) == 1 and len(getattr(value[0], "shape", ())) == 1 + len(shape):
+        return value[0]
+    return value
+
+
+def _arrays(values: Any, names: Sequence[str], what: str) -> Sequence[Any]:
+    if isinstance(values, Mapping):
+        _check_known(values, names, what)
+        for name in names:
+            if name not in values:
+                raise ValueError(f"{what} has no array for {name!r}; it needs one for each of {_listed(names)}")
+        return [values[name] for name in names]
+    if not isinstance(values, (list, tuple)) or len(values) != len(names):
+        got = f"{len(values)}" if isinstance(values, (list, tuple)) else f"one {type(values).__name__}"
+        raise ValueError(
+            f"{what} must be a list of {len(names)} arrays or a dict by name, one for each of {_listed(names)}; "
+            f"got {got}"
+        )
+    return values
+
+
+def _check_known(values: Mapping[str, Any], names: Sequence[str], what: str) -> None:
+    for name in values:
+        if name not in names:
+            raise ValueError(f"{what} has an array for {name!r}, which is none of {_listed(names)}")
+
+
+def _rows_of(value: Any, name: str, shape: Shape, exact: bool) -> NDArray[np.float32]:
+    array = to_float32(dense(value), name, exact)
+    row = array.shape[1:] or (1,)
+    if row != (tuple(shape) or (1,)):
+        raise ValueError(
+            f"{name} has rows of shape {row}, but the model's {tuple(shape)}; check the columns of the data"
+        )
+    return array.reshape(len(array), prod(row))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -1,0 +1,52 @@
+"""Pictures of a history. Needs matplotlib, which is imported when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastnn.callbacks import History
+
+
+def plot_history(history: History, figures: Iterable[str] | None = None) -> Any:
+    """Draw figures over the epochs, one picture for each with its val_ beside it; gives the array of axes.
+
+    figures: names without val_; all but seconds, and learning_rate only where it changed, unless given. ValueError for
+    a name that the history does not have, and for a history without epochs. ImportError where matplotlib is missing.
+    """
+    names = _chosen(history, figures)
+    try:
+        from matplotlib import pyplot
+        from matplotlib.ticker import MaxNLocator
+    except ImportError as error:
+        raise ImportError('a plot needs matplotlib: pip install "fastnn[plot]"') from error
+    _, grid = pyplot.subplots(1, len(names), figsize=(4.5 * len(names), 3.4), squeeze=False, layout="constrained")
+    for name, axes in zip(names, grid[0], strict=True):
+        for line, label in ((name, "training"), (f"val_{name}", "validation")):
+            epochs, values = history.values(line)
+            if epochs:
+                axes.plot(epochs, values, label=label, marker="." if len(epochs) < 20 else None)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name.replace("_", " "))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        if len(axes.lines) > 1:
+            axes.legend()
+    return grid[0]
+
+
+def _chosen(history: History, figures: Iterable[str] | None) -> list[str]:
+    known = history.history
+    if not known:
+        raise ValueError("the history has no epochs to plot; fit the model first")
+    if figures is None:
+        changed = len(set(known.get("learning_rate", ()))) > 1
+        hidden = {"seconds"} if changed else {"seconds", "learning_rate"}
+        names = [name for name in known if not name.startswith("val_") and name not in hidden]
+        return sorted(names, key=lambda name: (name == "learning_rate", name != "loss"))
+    names = [figures] if isinstance(figures, str) else list(figures)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"the history has no {name!r}; it has {', '.join(known)}")
+    return names

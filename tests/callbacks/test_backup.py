@@ -1,0 +1,253 @@
+"""BackupAndRestore: a fit that is killed and started again ends with the same bits as one that was not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import fastnn
+from fastnn.callbacks import (
+    BackupAndRestore,
+    EarlyStopping,
+    LambdaCallback,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TimeBudget,
+)
+from fastnn.data import ArraySource
+from fastnn.layers import Dense
+from fastnn.models import Sequential
+from support.scripted import Batches, Pages
+from support.small import bits, model_of, rows
+
+X, Y = rows(40)
+SOURCES = {"arrays": lambda: ArraySource(X, Y), "pages": lambda: Pages(X, Y), "batches": lambda: Batches(X, Y)}
+
+
+class Killed(Exception):
+    """Ends a fit as a kill would: nobody is told."""
+
+
+class Kill(LambdaCallback):
+    """Ends the fit after so many batches or epochs, counted over all fits."""
+
+    def __init__(self, after: int, hook: str) -> None:
+        self.left = after
+        super().__init__(**{hook: self.count})
+
+    def count(self, number, logs):
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+def start(seed, callbacks, source, optimizer="adam", **fit) -> Sequential:
+    """A fit in a new process, whose random numbers begin with `seed`."""
+    model = model_of(optimizer() if callable(optimizer) else optimizer, metrics=["mae"])
+    fastnn.set_random_seed(seed)
+    try:
+        model.fit(SOURCES[source](), batch_size=7, verbose=0, callbacks=callbacks, **fit)
+    except Killed:
+        assert os.listdir(callbacks[0].backup_dir)
+    return model
+
+
+def assert_resumes(
+    folder, kills, hook="on_epoch_begin", source="arrays", others=list, save_freq="epoch", **fit
+) -> None:
+    """Assert that a fit that is killed and started again ends as one that was not."""
+    whole = start(7, others(), source, **fit)
+    for number, after in enumerate([*kills, None]):
+        kill = [] if after is None else [Kill(after, hook)]
+        backup = BackupAndRestore(folder, save_freq)
+        resumed = start(7 + 1000 * number, [backup, *kill, *others()], source, **fit)
+    assert bits(resumed) == bits(whole)
+    (steps, slots), (whole_steps, whole_slots) = resumed._trainer.state(), whole._trainer.state()
+    assert steps == whole_steps
+    assert [a.tobytes() for a in slots.values()] == [a.tobytes() for a in whole_slots.values()]
+    assert resumed.optimizer.learning_rate == whole.optimizer.learning_rate
+    assert resumed.history.epoch == whole.history.epoch[-len(resumed.history.epoch) :]
+    for name, values in resumed.history.history.items():
+        if name == "seconds":
+            continue
+        assert values == pytest.approx(whole.history.history[name][-len(values) :], rel=1e-6), name
+    assert not folder.exists()
+
+
+FITS = {
+    "epochs": {"epochs": 6},
+    "in order": {"epochs": 6, "shuffle": False},
+    "steps": {"epochs": 8, "steps_per_epoch": 4},
+    "short steps": {"epochs": 6, "steps_per_epoch": 2},
+    "weights": {"epochs": 6, "class_weight": None, "validation_data": (X[:9], Y[:9]), "validation_freq": 2},
+    "momentum": {"epochs": 6, "optimizer": lambda: fastnn.optimizers.SGD(0.05, momentum=0.9)},
+    "no slots": {"epochs": 6, "optimizer": "sgd"},
+    "late": {"epochs": 9, "initial_epoch": 3},
+}
+
+
+@pytest.mark.filterwarnings("ignore:the data ended")
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+@pytest.mark.parametrize("kills", [[2], [4, 2]], ids=str)
+def test_between_epochs(tmp_path, source, fit, kills):
+    assert_resumes(tmp_path / "backup", kills, source=source, **fit)
+
+
+@pytest.mark.filterwarnings("ignore:the data ended")
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("fit", [{"epochs": 4}, {"epochs": 5, "steps_per_epoch": 4}], ids=["passes", "steps"])
+@pytest.mark.parametrize("save_freq", [1, 5])
+@pytest.mark.parametrize("kills", [[7], [13, 4]], ids=str)
+def test_between_batches(tmp_path, source, fit, save_freq, kills):
+    assert_resumes(tmp_path / "backup", kills, "on_train_batch_end", source, save_freq=save_freq, **fit)
+
+
+def watchers():
+    """Callbacks that go by what they have seen."""
+    return [
+        EarlyStopping("loss", patience=6, min_delta=0.01, restore_best_weights=True),
+        ReduceLROnPlateau("loss", patience=2, factor=0.5, min_delta=0.03),
+    ]
+
+
+@pytest.mark.parametrize("after", range(2, 16, 4))
+def test_the_other_callbacks_go_on_too(tmp_path, after):
+    fit = {"epochs": 60, "optimizer": lambda: fastnn.optimizers.Adam(0.03)}
+    whole = start(7, watchers(), "arrays", **fit)
+    assert 15 < len(whole.history.epoch) < 60, "it must stop early, but after all the kills"
+    assert whole.optimizer.learning_rate < 0.03
+    assert_resumes(tmp_path / "backup", [after], others=watchers, **fit)
+
+
+def test_checkpoints_and_budgets_go_on(tmp_path):
+    def others():
+        return [ModelCheckpoint(tmp_path / "{epoch}", monitor="loss", save_best_only=True, keep=2), TimeBudget(1e6)]
+
+    backup = BackupAndRestore(tmp_path / "backup")
+    start(7, [backup, Kill(4, "on_epoch_begin"), *others()], "arrays", epochs=8)
+    second = others()
+    start(8, [backup, *second], "arrays", epochs=8)
+    assert sorted(os.listdir(tmp_path)) == ["7", "8"]
+    assert [path for _, path in second[0]._files] == [str(tmp_path / "7"), str(tmp_path / "8")]
+
+
+SCRIPT = """
+import os, signal, sys
+import fastnn
+from fastnn.callbacks import BackupAndRestore, LambdaCallback
+from support.small import bits, model_of, rows
+x, y = rows(40)
+model = model_of()
+fastnn.set_random_seed(int(sys.argv[2]))
+def kill(epoch, logs):
+    if epoch == 5 and sys.argv[3] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+callbacks = [] if sys.argv[3] == "whole" else [BackupAndRestore(sys.argv[1]), LambdaCallback(on_epoch_begin=kill)]
+history = model.fit(x, y, 7, 10, 0, callbacks)
+print(history.epoch[0], [b.hex() for b in bits(model)])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_a_process_that_is_killed(tmp_path):
+    def run(seed, how):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "backup"), str(seed), how]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    assert run(1, "kill").returncode == -9
+    resumed, whole = run(2, "resume"), run(1, "whole")
+    assert resumed.stdout.split()[0] == "5", resumed.stderr
+    assert resumed.stdout.split()[1:] == whole.stdout.split()[1:]
+
+
+# The files
+
+
+def test_errors_and_ctrl_c_leave_the_files_and_an_end_deletes_them(tmp_path):
+    def stop(epoch, logs):
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    backup, model = BackupAndRestore(tmp_path / "a" / "b"), model_of()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, epochs=5, verbose=0, callbacks=[backup, LambdaCallback(on_epoch_begin=stop)])
+    assert os.listdir(tmp_path / "a" / "b") == ["latest.fastnn"]
+    assert model.fit(X, Y, epochs=5, verbose=0, callbacks=[backup]).epoch == [3, 4]
+    assert os.listdir(tmp_path / "a") == []
+
+
+def test_files_of_others_stay(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    model_of().fit(X, Y, verbose=0, callbacks=[BackupAndRestore(tmp_path)])
+    assert os.listdir(tmp_path) == ["mine"]
+
+
+def test_a_backup_that_is_kept(tmp_path):
+    backup, model = BackupAndRestore(tmp_path, delete_checkpoint=False), model_of()
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=[backup])
+    again = model_of()
+    assert again.fit(X, Y, epochs=3, verbose=0, callbacks=[backup]).epoch == []
+    assert bits(again) == bits(model)
+    assert again.fit(X, Y, epochs=5, verbose=0, callbacks=[backup]).epoch == [3, 4]
+
+
+def test_two_files(tmp_path):
+    def fit(epochs):
+        callbacks = BackupAndRestore(tmp_path, double_checkpoint=True, delete_checkpoint=False)
+        return model_of().fit(X, Y, epochs=epochs, verbose=0, callbacks=callbacks).epoch
+
+    assert fit(3) == [0, 1, 2]
+    assert sorted(os.listdir(tmp_path)) == ["latest.fastnn", "previous.fastnn"]
+    (tmp_path / "latest.fastnn").write_bytes((tmp_path / "latest.fastnn").read_bytes()[:-9])
+    assert fit(4) == [2, 3]
+    (tmp_path / "latest.fastnn").unlink()
+    assert fit(5) == [3, 4]
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot read"):
+        fit(6)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path, model: path.write_bytes(path.read_bytes()[:-9]), "cannot read .*cut off"),
+        (lambda path, model: model.save(path), "latest.fastnn is no backup of a fit"),
+    ],
+)
+def test_a_file_that_is_none(tmp_path, spoil, message):
+    backup, model = BackupAndRestore(tmp_path, delete_checkpoint=False), model_of()
+    model.fit(X, Y, verbose=0, callbacks=[backup])
+    spoil(tmp_path / "latest.fastnn", model)
+    before = bits(model)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=[backup])
+    assert bits(model) == before
+
+
+def test_a_backup_of_another_model(tmp_path):
+    backup = BackupAndRestore(tmp_path, delete_checkpoint=False)
+    model_of().fit(X, Y, verbose=0, callbacks=[backup])
+    for other in (model_of("sgd"), Sequential([Dense(2, input_dim=5)])):
+        if not other._trainer:
+            other.compile("adam", "mse")
+        before = bits(other)
+        with pytest.raises(ValueError, match=r"the backup in .* is of another model: .*; delete it, or name another"):
+            other.fit(X, Y, epochs=2, verbose=0, callbacks=[backup])
+        assert bits(other) == before
+
+
+@pytest.mark.parametrize("save_freq", ["batch", 0, -1, 2.0, None, True])
+def test_what_is_no_frequency(save_freq):
+    with pytest.raises(ValueError, match="save_freq must be 'epoch' or a whole number of batches"):
+        BackupAndRestore("folder", save_freq)
+
+
+def test_a_folder_without_a_name():
+    with pytest.raises(ValueError, match="backup_dir must be the name of a folder"):
+        BackupAndRestore("")
