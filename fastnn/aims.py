@@ -53,7 +53,7 @@ class Aims:
         found: Figures = {}
         for place, (name, metric) in enumerate(zip(self.names, self.metrics, strict=True)):
             if isinstance(metric, MeanMetric):
-                found[name] = metric.result_of(*tally.states[place]) if tally.states else 0.0
+                found[name] = metric.result_of(*tally.states[place].tolist()) if tally.states else 0.0
             elif isinstance(metric, TallyMetric) and tally.states:
                 found[name] = metric.result_of(tally.states[place])
             else:

@@ -273,6 +273,8 @@ def test_resolve_refuses_what_does_not_go_with_the_shapes() -> None:
         ValueError, match=r"metric 'mae' takes 3 target column\(s\) for 3 output\(s\), but this loss has 1"
     ):
         metrics.resolve("mae", 1, 3)
+    with pytest.raises(TypeError, match=r"BinaryAccuracy: name must be a text, got 0.1; pass what else"):
+        metrics.resolve(metrics.BinaryAccuracy(0.1), 1, 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"'confusion_matrix' takes 1 or 3 target column\(s\) for 3 output\(s\)"):
         metrics.resolve("confusion_matrix", 2, 3)
 

@@ -128,7 +128,9 @@ def test_history():
 def test_the_same_metric_twice():
     x, y = rows()
     y = (y > 0).astype(int)
-    model = model_of(loss="bce", metrics=[metrics.BinaryAccuracy(0.1), metrics.BinaryAccuracy(0.9), "mae", "mae"])
+    model = model_of(
+        loss="bce", metrics=[metrics.BinaryAccuracy(threshold=0.1), metrics.BinaryAccuracy(threshold=0.9), "mae", "mae"]
+    )
     figures = model.evaluate(x, y, verbose=0, return_dict=True)
     assert list(figures) == ["binary_accuracy", "binary_accuracy_1", "mae", "mae_1", "loss"]
     assert figures["binary_accuracy"] == ((model.predict(x) > 0.1) == y).mean()

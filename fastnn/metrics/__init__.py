@@ -180,7 +180,7 @@ def resolve(identifier: Any, targets: int, units: int, loss: Loss | None = None)
 
     "accuracy" (or "acc") and "crossentropy" ("ce") are binary, sparse categorical or categorical by these shapes; a
     cross-entropy takes the output as the loss does. ValueError for an unknown name, and for a metric that does not go
-    with the shapes.
+    with the shapes; TypeError for a name that is no text.
     """
     if isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc", "crossentropy", "ce"):
         kind = "binary" if units == 1 else "sparse_categorical" if targets == 1 else "categorical"
@@ -191,5 +191,8 @@ def resolve(identifier: Any, targets: int, units: int, loss: Loss | None = None)
     metric = get(identifier)
     if isinstance(identifier, str):
         metric.name = identifier
+    if not isinstance(metric.name, str):
+        kind = type(metric).__name__
+        raise TypeError(f"{kind}: name must be a text, got {metric.name!r}; pass what else it takes by keyword")
     metric.check(targets, units, "this loss")
     return metric.name, metric

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from fastnn.data.arrays import source_of, validation_of
 from fastnn.layers.tensor import Structure, flattened, is_symbolic, named
 from fastnn.models.built import Built
 from fastnn.models.graph import Graph
-from fastnn.trainer import Trainer
-from fastnn.typing import ArrayLike, FloatArray, Shape
+from fastnn.trainer import ClassWeight, Trainer, predict
+from fastnn.typing import FloatArray, Shape
+
+if TYPE_CHECKING:
+    from fastnn.data.several import Several
 
 
 class Model(Built):
@@ -104,8 +107,8 @@ class Model(Built):
 
     def fit(
         self,
-        x: ArrayLike | Source | None = None,
-        y: ArrayLike | None = None,
+        x: Any = None,
+        y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
@@ -113,22 +116,28 @@ class Model(Built):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: Mapping[int, float] | None = None,
-        sample_weight: ArrayLike | None = None,
+        class_weight: ClassWeight | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
     ) -> History:
-        """Train for a number of epochs; gives a History, whose ``history`` has a list for each figure.
+        """Train until epoch number `epochs`; gives a History, whose ``history`` has a list for each figure.
 
-        x: rows (rows, *input_shape) of any numeric type, or a source such as ``SQLDataset``, which brings its own y.
-        y: (rows,) or (rows, targets). batch_size: rows a step, 32. validation_split: share of the rows, the last ones,
-        kept for validation. validation_data: (x, y), (x, y, sample_weight) or a source. class_weight: class -> weight.
-        sample_weight: (rows,). Raises as ``Trainer.fit``; RuntimeError before ``compile``.
+        x: rows (rows, *input_shape) of any numeric type: arrays, frames, tensors, sparse matrices, a list or dict of
+        them for several inputs, batches from a generator, or a source such as ``SQLDataset``, which brings its own y.
+        y: (rows,) or (rows, targets), a list or dict for several outputs. batch_size: rows a step, 32.
+        validation_split: share of the rows, the last ones, kept for validation. validation_data: (x, y), (x, y,
+        sample_weight) or a source. class_weight: class -> weight, or "balanced", which makes all classes weigh the
+        same. sample_weight: (rows,), a list or dict for several outputs. The rest, and what is raised: see
+        ``Trainer.fit``; RuntimeError before ``compile``.
         """
         trainer = self._compiled("fit")
         source = self._source(x, y, sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
         if validation_split and validation is None:
-            if not isinstance(source, ArraySource):
-                raise ValueError("validation_split works on arrays; pass validation_data for a source")
             source, validation = source.split(validation_split)
         return trainer.fit(
             source,
@@ -139,63 +148,75 @@ class Model(Built):
             shuffle=shuffle,
             class_weight=class_weight,
             callbacks=callbacks,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
         )
 
     def evaluate(
         self,
-        x: ArrayLike | Source | None = None,
-        y: ArrayLike | None = None,
+        x: Any = None,
+        y: Any = None,
         batch_size: int | None = None,
         verbose: int | str = "auto",
-        sample_weight: ArrayLike | None = None,
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Iterable[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
         """Loss and metrics over rows: the loss alone, [loss, metric, ...], or a dict.
 
-        batch_size: rows that are read at a time from a source; the result does not depend on it.
+        batch_size: rows that are read at a time from a source; the result does not depend on it, but for losses that
+        are no mean over the rows. steps: the first so many batches only.
         """
-        trainer = self._compiled("evaluate")
-        rows = 32 if batch_size is None else check_count("batch_size", batch_size)
-        figures = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose)
-        if return_dict:
-            return figures
-        loss = figures.pop("loss")
-        return [loss, *figures.values()] if figures else loss
+        trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
+        figures = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
+        return figures if return_dict else _listed(figures)
 
     def train_on_batch(
         self,
-        x: ArrayLike,
-        y: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: ClassWeight | None = None,
         return_dict: bool = False,
     ) -> Any:
         """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
-        figures = self._compiled("train_on_batch").step(self._rows(x, y, sample_weight), class_weight)
-        if return_dict:
-            return figures
-        loss = figures.pop("loss")
-        return [loss, *figures.values()] if figures else loss
+        figures = self._compiled("train_on_batch").step(self._batch(x, y, sample_weight), class_weight)
+        return figures if return_dict else _listed(figures)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Loss and metrics of one batch, as ``evaluate`` gives them."""
+        figures = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
+        return figures if return_dict else _listed(figures)
 
     # Predicting.
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Any:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = 0,
+        steps: int | None = None,
+        callbacks: Iterable[Callback] | None = None,
+    ) -> Any:
         """The output for each row: float32 (rows, units); a list or dict of them where the model has several.
 
-        x: (rows, *input_shape), a list or dict of such arrays for several inputs, or a source. batch_size: rows that
-        are read at a time from a source; the result does not depend on it. RuntimeError before the model is built,
-        ValueError for rows of another shape.
+        x: as in `fit`. batch_size: rows that are read at a time from a source, 32; the result does not depend on it.
+        steps: the first so many batches only. RuntimeError before the model is built, ValueError for rows of another
+        shape.
         """
         network = self._network or self._built("predict")
         if batch_size is not None:
             batch_size = check_count("batch_size", batch_size)
-        if self._plain:
+        if self._plain and not verbose and steps is None and callbacks is None:
             plain = network.predict_as_it_lies(x)
             if plain is not None:
                 return plain
-        source = x if isinstance(x, Source) else self._rows(x)
-        self._check_rows(source.input_shape, "x")
-        return self._split(np.concatenate([network.predict(page.x) for page in source.pages(batch_size or 1024)]))
+        source = self._source(x, None, None)
+        return self._split(predict(self, source, batch_size or 32, verbose, steps, callbacks))
 
     def __call__(self, inputs: Any) -> Any:
         """What `predict` gives for arrays; for symbolic tensors, the tensors that the model's layers give."""
@@ -241,38 +262,28 @@ class Model(Built):
         """Build, where only the shape of the rows was missing."""
 
     def _source(self, x: Any, y: Any, sample_weight: Any) -> Source:
-        """What `fit` and `evaluate` are given, as one source."""
-        if isinstance(x, Source) or x is None:
-            return source_of(x, y, sample_weight)
-        return self._rows(x, y, sample_weight)
+        """What `fit`, `evaluate` and `predict` are given, as one source."""
+        return source_of(x, y, sample_weight, *self._sides())
 
     def _validation(self, data: Any) -> Source:
-        if self._takes.kind == self._gives.kind == "one" or not isinstance(data, (tuple, list)):
-            return validation_of(data)
-        try:
-            return self._source(*data, *[None] * (3 - len(data)))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"validation_data: {error}") from None
+        return validation_of(data, *self._sides())
 
-    def _rows(self, x: Any, y: Any = None, sample_weight: Any = None) -> ArraySource:
-        """Arrays as a source; those of several inputs or outputs side by side."""
+    def _batch(self, x: Any, y: Any, sample_weight: Any) -> ArraySource:
+        from fastnn.data.batches import batch_of
+
+        return batch_of(x, y, sample_weight, *self._sides())
+
+    def _sides(self) -> tuple[Several | None, Several | None]:
+        """What the inputs and the outputs are called, and their shapes; None, None where there is one of each."""
         if self._takes.kind == self._gives.kind == "one":
-            return ArraySource(x, y, sample_weight)
-        parts = [ArraySource(each) for each in self._takes.unpack(x, "x")]
-        for part, tensor, name in zip(parts, self._drawn().inputs, self._takes.names, strict=True):
-            if part.input_shape != tensor.row:
-                raise ValueError(
-                    f"input {name!r} expects {_described(tensor.row)}, got {_described(part.input_shape)} in x; "
-                    "check the columns of the data"
-                )
-        if len({part.rows for part in parts}) > 1:
-            raise ValueError(f"all of x must have as many rows, got {', '.join(str(part.rows) for part in parts)}")
-        rows = np.concatenate([part.x for part in parts], axis=1) if len(parts) > 1 else parts[0].x
-        targets: Any = None
-        if y is not None:
-            columns = [ArraySource(rows, each).y for each in self._gives.unpack(y, "y")]
-            targets = np.concatenate(columns, axis=1)  # type: ignore[arg-type]
-        return ArraySource(rows, targets, sample_weight)
+            return None, None
+        from fastnn.data.several import Several
+
+        inputs, outputs = self._drawn().inputs, self._drawn().outputs
+        shapes = [tensor.row for tensor in outputs]
+        if self._trainer is not None:
+            shapes = [(g.loss.targets(prod(row)),) for g, row in zip(self._trainer.goals, shapes, strict=True)]
+        return Several(self._takes.names, [tensor.row for tensor in inputs]), Several(self._gives.names, shapes)
 
     def _check_rows(self, shape: Shape, what: str) -> None:
         rows = [tensor.row for tensor in self._drawn().inputs]
@@ -305,6 +316,12 @@ def _is_automatic(member: Any) -> bool:
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
     """The names of outputs; the second that a layer gives has a number."""
     return tuple(name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names))
+
+
+def _listed(figures: dict[str, Any]) -> Any:
+    """Figures as Keras gives them: the loss alone, or [loss, metric, ...]."""
+    loss = figures.pop("loss")
+    return [loss, *figures.values()] if figures else loss
 
 
 def _described(shape: Shape) -> str:
