@@ -1,6 +1,5 @@
 """Ops that read whole numbers: rows of a table, and rows of zeros and ones."""
 
-from libc.math cimport floor
 from libc.string cimport memcpy, memset
 
 from fastnn.engine.ops cimport Op, Step
@@ -22,7 +21,7 @@ cdef class IndexOp(Op):
 
     cdef Py_ssize_t index_of(self, float x) noexcept nogil:
         """x as an index, -1 where it is none: NaN fails each comparison."""
-        return <Py_ssize_t>x if x >= 0 and x < <float>self.choices and floor(x) == x else -1
+        return <Py_ssize_t>x if x >= 0 and x < <float>self.choices and <float><Py_ssize_t>x == x else -1
 
     cdef void refuse(self, const Step* step, Py_ssize_t row, Py_ssize_t column) noexcept nogil:
         if not atomic_swap(&self.found, 1):
@@ -48,7 +47,7 @@ cdef class EmbeddingOp(IndexOp):
             raise ValueError(f"an embedding of {choices} rows of {depth} numbers cannot be")
         self.widths, self.inputs, self.units = (inputs,), inputs, inputs * depth
         self.choices, self.depth, self.title = choices, depth, title
-        self.size, self.granule = choices * depth, depth
+        self.size, self.granule = choices * depth, 1
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, j, index, n = self.depth
@@ -68,19 +67,18 @@ cdef class EmbeddingOp(IndexOp):
             memset(self.d_x + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        # Rows of the table that several numbers name are added up in the order of the batch, whoever adds them.
-        cdef Py_ssize_t row, j, i, index, n = self.depth, first = p0 // n, last = p1 // n
+        # Numbers of the table that several rows read are added up in the order of the batch, whoever adds them.
+        cdef Py_ssize_t row, j, i, index, start, n = self.depth
         cdef const float* d
-        cdef float* g
         memset(self.g + p0, 0, (p1 - p0) * sizeof(float))
         for row in range(step.rows):
             for j in range(self.inputs):
                 index = self.index_of(self.x[row][j])
-                if first <= index < last:
+                start = index * n
+                if index >= 0 and start < p1 and start + n > p0:
                     d = self.d + row * self.units + j * n
-                    g = self.g + index * n
-                    for i in range(n):
-                        g[i] += d[i]
+                    for i in range(max(start, p0), min(start + n, p1)):
+                        self.g[i] += d[i - start]
 
 
 cdef class EncodeOp(IndexOp):

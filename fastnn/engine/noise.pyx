@@ -1,4 +1,4 @@
-"""Noise while training: each number's comes from a key of the step and its place in the batch, and from nothing else."""
+"""Noise while training: a number's comes from a key of the step and its place in the batch, and from nothing else."""
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy

@@ -1,6 +1,4 @@
-from collections.abc import Sequence
-
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from fastnn.engine.ops import Op
 
@@ -47,9 +45,7 @@ class LayerNormalizationOp(Op):
     def centred(self) -> bool: ...
 
 class AffineOp(Op):
-    def __init__(
-        self, units: int, scale: Sequence[float] | NDArray[float], offset: Sequence[float] | NDArray[float]
-    ) -> None: ...
+    def __init__(self, units: int, scale: ArrayLike, offset: ArrayLike) -> None: ...
     @property
     def channels(self) -> int: ...
 
@@ -60,8 +56,8 @@ class StandardizeOp(AffineOp):
         channels: int,
         epsilon: float,
         inverse: bool = False,
-        mean: Sequence[float] | None = None,
-        variance: Sequence[float] | None = None,
+        mean: ArrayLike | None = None,
+        variance: ArrayLike | None = None,
         more: int = 0,
     ) -> None: ...
     @property

@@ -87,14 +87,16 @@ cdef class PythonOp(Op):
 
     cdef object taken(self, array, tuple shape, str what):
         """`array` as float32. ValueError where it has another shape, TypeError where it holds no numbers."""
+        came = type(array).__name__
         try:
             array = np.asarray(array)
-            numbers = array.astype(np.float32, order="C")
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{self.title}.{what} must be an array of numbers: {error}") from error
+        except ValueError:              # lists of uneven length
+            array = None
+        if array is None or array.dtype.kind not in "fiub":
+            raise TypeError(f"{self.title}.{what} must be an array of numbers, got {came}")
         if array.shape != shape:
             raise ValueError(f"{self.title}.{what} must have shape {shape}, got {array.shape}")
-        return numbers
+        return array.astype(np.float32, order="C")
 
     cdef int forward_python(self, Py_ssize_t r0, Py_ssize_t r1, bint training) except -1:
         a = self.layer.forward(self.all_gathered(r0, r1), self.weights(), training)

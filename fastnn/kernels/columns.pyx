@@ -18,7 +18,7 @@ prelu                 x where x > 0, else alpha * x
 
 cimport fastnn.kernels.maths as maths
 from fastnn.kernels.layer_kernel cimport (
-    ADDED, AffineKernel, BatchKernel, BETA, FLOORED, GAMMA, INVERSE, MEAN, PReLUKernel, Root, SHIFT, VARIANCE,
+    ADDED, AffineKernel, BatchKernel, BETA, GAMMA, INVERSE, MEAN, PReLUKernel, Root, SHIFT, VARIANCE,
 )
 from fastnn.kernels.types cimport real
 

@@ -320,15 +320,22 @@ layer_normalization = LayerKernel.make(
     "layer_normalization", layer_forward[float], layer_backward[float], layer_gradient[float],
     layer_forward[double], layer_backward[double], layer_gradient[double])
 add_rows = MergeKernel.make(
-    "add_rows", ADD, merge_forward[float], merge_backward[float], merge_forward[double], merge_backward[double])
+    "add_rows", ADD, merge_forward[float], merge_backward[float],
+    merge_forward[double], merge_backward[double])
 subtract_rows = MergeKernel.make(
-    "subtract_rows", SUBTRACT, merge_forward[float], merge_backward[float], merge_forward[double], merge_backward[double])
+    "subtract_rows", SUBTRACT, merge_forward[float], merge_backward[float],
+    merge_forward[double], merge_backward[double])
 multiply_rows = MergeKernel.make(
-    "multiply_rows", MULTIPLY, merge_forward[float], merge_backward[float], merge_forward[double], merge_backward[double])
+    "multiply_rows", MULTIPLY, merge_forward[float], merge_backward[float],
+    merge_forward[double], merge_backward[double])
 average_rows = MergeKernel.make(
-    "average_rows", AVERAGE, merge_forward[float], merge_backward[float], merge_forward[double], merge_backward[double])
+    "average_rows", AVERAGE, merge_forward[float], merge_backward[float],
+    merge_forward[double], merge_backward[double])
 maximum_rows = MergeKernel.make(
-    "maximum_rows", MAXIMUM, merge_forward[float], merge_backward[float], merge_forward[double], merge_backward[double])
+    "maximum_rows", MAXIMUM, merge_forward[float], merge_backward[float],
+    merge_forward[double], merge_backward[double])
 minimum_rows = MergeKernel.make(
-    "minimum_rows", MINIMUM, merge_forward[float], merge_backward[float], merge_forward[double], merge_backward[double])
-dot_rows = DotKernel.make("dot_rows", dot_forward[float], dot_backward[float], dot_forward[double], dot_backward[double])
+    "minimum_rows", MINIMUM, merge_forward[float], merge_backward[float],
+    merge_forward[double], merge_backward[double])
+dot_rows = DotKernel.make(
+    "dot_rows", dot_forward[float], dot_backward[float], dot_forward[double], dot_backward[double])

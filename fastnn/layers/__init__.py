@@ -24,8 +24,8 @@ from fastnn.layers.merging import (
 )
 from fastnn.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization, RMSNormalization
-from fastnn.layers.preprocessing import CategoryEncoding, Normalization, Rescaling
 from fastnn.layers.prelu import PReLU
+from fastnn.layers.preprocessing import CategoryEncoding, Normalization, Rescaling
 from fastnn.layers.reshaping import Identity, Reshape
 
 __all__ = [

@@ -30,8 +30,10 @@ def settle_units(layer: Any, *names: str) -> None:
 
 def parameter_of(layer: Layer, name: str, shape: Shape, trainable: bool = True) -> Parameter:
     """The parameter `name` with the units of the layer's fields."""
-    units = (getattr(layer, f"{name}_{kind}", None) for kind in ("initializer", "regularizer", "constraint"))
-    return Parameter(name, shape, *units, trainable)  # type: ignore[arg-type]
+    initializer, regularizer, constraint = (
+        getattr(layer, f"{name}_{kind}", None) for kind in ("initializer", "regularizer", "constraint")
+    )
+    return Parameter(name, shape, initializer, regularizer, constraint, trainable)  # type: ignore[arg-type]
 
 
 def lines_of(layer: Layer, row: Shape, axis: Any, most: int | None = None) -> Shape:

@@ -92,7 +92,7 @@ class Average(_Merge):
 @LAYERS.add("maximum")
 @dataclass(frozen=True, eq=False)
 class Maximum(_Merge):
-    """Largest of the inputs, element by element; of equal ones the first has the gradient. All of one shape -> the same."""
+    """Largest of the inputs, by element; of equal ones the first has the slope. All of one shape -> the same."""
 
     name: str | None = None
     kernel = kernels.maximum_rows
@@ -104,7 +104,7 @@ class Maximum(_Merge):
 @LAYERS.add("minimum")
 @dataclass(frozen=True, eq=False)
 class Minimum(_Merge):
-    """Least of the inputs, element by element; of equal ones the first has the gradient. All of one shape -> the same."""
+    """Least of the inputs, by element; of equal ones the first has the slope. All of one shape -> the same."""
 
     name: str | None = None
     kernel = kernels.minimum_rows
@@ -185,8 +185,8 @@ class Dot(Layer):
         i, j = self._axes(left, right)
         if left[i] != right[j]:
             raise ValueError(
-                f"Dot expects two axes of one size, got {left[i]} along axis {i + 1} of {left} and {right[j]} along axis "
-                f"{j + 1} of {right} (axis 0 is that of the rows)"
+                f"Dot expects two axes of one size, got {left[i]} along axis {i + 1} of {left} and {right[j]} along "
+                f"axis {j + 1} of {right} (axis 0 is that of the rows)"
             )
         return (*left[:i], *left[i + 1 :], *right[:j], *right[j + 1 :]) or (1,)
 

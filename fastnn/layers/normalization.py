@@ -159,4 +159,4 @@ class RMSNormalization(Layer):
     def reference(self, x: DoubleArray, scale: Any = 1.0) -> DoubleArray:
         """The formula, in float64."""
         axes = tuple(range(x.ndim - len(lines_of(self, x.shape[1:], self.axis)), x.ndim))
-        return _normalised(x, 0.0, (x**2).mean(axes, keepdims=True), self.epsilon) * scale
+        return np.asarray(_normalised(x, 0.0, (x**2).mean(axes, keepdims=True), self.epsilon) * scale)

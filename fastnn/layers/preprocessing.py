@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -99,10 +100,8 @@ class Normalization(Layer):
         shape = lines_of(self, row, self.axis)
         mean, variance = _moments(pages, prod(shape))
         held = [mean.reshape(shape), variance.reshape(shape)]
-        try:
+        with suppress(RuntimeError):  # no model has given it weights yet
             self.set_weights([*held, *self.get_weights()[2:]])
-        except RuntimeError:  # no model has given it weights yet
-            pass
         self._set("_adapted", held)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -237,4 +236,4 @@ class CategoryEncoding(Layer):
         rows = np.eye(self.num_tokens)[np.asarray(x, int)]
         if self.output_mode != "one_hot":
             rows = rows.sum(axis=-2) if self.output_mode == "count" else rows.max(axis=-2)
-        return rows.reshape(len(rows), *self.output_shape(np.shape(x)[1:]))
+        return np.asarray(rows.reshape(len(rows), *self.output_shape(np.shape(x)[1:])))

@@ -25,7 +25,9 @@ class Reshape(Layer):
         given = self.target_shape if isinstance(self.target_shape, (tuple, list)) else (self.target_shape,)
         sizes = tuple(size if size == -1 else check_count("Reshape: target_shape", size) for size in given)
         if not sizes or sizes.count(-1) > 1:
-            raise ValueError(f"Reshape: target_shape has at least one axis and at most one -1, got {self.target_shape!r}")
+            raise ValueError(
+                f"Reshape: target_shape has at least one axis and at most one -1, got {self.target_shape!r}"
+            )
         self._set("target_shape", sizes)
         own_input_shape(self)
 

@@ -26,6 +26,7 @@ from support.units import Way, outputs_for, targets_for
 SETS = kernels.cpu.supported()
 OTHER_SETS = [isa for isa in SETS if isa != kernels.isa]
 MODULES = sorted(path.name.split(".")[0] for path in Path(kernels.__file__).parent.glob(f"_{kernels.isa}/*.*[od]"))
+ACTIVATIONS = [name for name in MODULES if name.startswith("activations")]
 
 
 def python(code: str, isa: str, **more: str) -> subprocess.CompletedProcess[str]:

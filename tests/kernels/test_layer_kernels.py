@@ -1,4 +1,4 @@
-"""The kernels that only layers use: their formulas in NumPy, slopes by central differences, sizes, and what is far off."""
+"""The kernels that only layers use: formulas in NumPy, slopes by central differences, sizes, and what is far off."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def test_formulas_at_every_size(rows: int, columns: int, dtype: str, guard: Guar
     for centred in (True, False):
         a = kernels.layer_normalization.forward(x, gamma, beta, 1e-3, centred, out=out)
         np.testing.assert_allclose(a, layer_norm(z, wide, centred=centred) + beta, **tolerance(dtype))
-    np.testing.assert_allclose(kernels.prelu.forward(x, gamma, out=out), np.where(z > 0, z, wide * z), **tolerance(dtype))
+    np.testing.assert_allclose(
+        kernels.prelu.forward(x, gamma, out=out), np.where(z > 0, z, wide * z), **tolerance(dtype)
+    )
     for kernel, reference, count in MERGES.values():
         xs = [guard(rng.normal(size=(rows, columns)), dtype) for _ in range(count)]
         expected = reference([one.astype(float) for one in xs])

@@ -106,12 +106,12 @@ def test_weights_have_keras_names_and_order() -> None:
 
 def test_what_they_refuse() -> None:
     for axis in (0, 1, -2, 3, (1, 2)):
-        with pytest.raises(ValueError, match="works along the last axis of its rows, got axis"):
+        with pytest.raises(ValueError, match="works along the last axis of its rows"):
             BatchNormalization(axis=axis).output_shape((3, 4))
-    with pytest.raises(ValueError, match="works along the last axis or the last few of its rows, got axis 1"):
+    with pytest.raises(ValueError, match="last axis or the last few of its rows, got axis 1"):
         LayerNormalization(axis=1).output_shape((3, 4))
     assert BatchNormalization(axis=2).output_shape((3, 4)) == (3, 4)
-    with pytest.raises(ValueError, match="momentum must be at least 0 and at most 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"momentum must be at least 0 and at most 1, got 1\.5"):
         BatchNormalization(momentum=1.5)
     with pytest.raises(ValueError, match="epsilon must be at least 0"):
         LayerNormalization(epsilon=-1)

@@ -160,9 +160,7 @@ def test_adapted_moments(axis: Any) -> None:
     for mine, other in zip(ours.get_weights(), layers[1].get_weights(), strict=True):
         assert mine.shape == other.shape
         np.testing.assert_allclose(mine, other, rtol=1e-5)
-    np.testing.assert_allclose(
-        ours.predict(data), np.asarray(layers[1](data)).reshape(ROWS, -1), rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(ours.predict(data), np.asarray(layers[1](data)).reshape(ROWS, -1), rtol=1e-5, atol=1e-6)
 
 
 def test_moments_of_noise() -> None:
@@ -194,13 +192,27 @@ def noisy(layer: Any, x: np.ndarray) -> np.ndarray:
     return kernels.dropout(x, layer.rate, 3)
 
 
+TABULAR = [
+    "BatchNormalization",
+    "CategoryEncoding",
+    "Concatenate",
+    "Dot",
+    "Embedding",
+    "GaussianDropout",
+    "GaussianNoise",
+    "LayerNormalization",
+    "Normalization",
+    "PReLU",
+    "RMSNormalization",
+    "Rescaling",
+    "Reshape",
+]
+
+
 def test_same_arguments_in_the_same_order() -> None:
     import inspect
 
-    for name in (
-        "BatchNormalization LayerNormalization RMSNormalization GaussianNoise GaussianDropout Embedding PReLU "
-        "Normalization Rescaling CategoryEncoding Reshape Concatenate Dot"
-    ).split():
+    for name in TABULAR:
         mine = inspect.signature(getattr(fastnn.layers, name).__init__).parameters
         other = inspect.signature(getattr(keras.layers, name).__init__).parameters
         shared = [argument for argument in mine if argument in other and argument != "self"]
