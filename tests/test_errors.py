@@ -146,7 +146,7 @@ PREDICT = [
     ({"x": X[:0]}, ValueError, r"x has no rows"),
     ({"x": X.reshape(20, 4, 1)}, ValueError, r"expects 4 features, got rows of shape \(4, 1\)"),
     ({"x": [["a"] * 4]}, TypeError, r"x must hold numbers"),
-    ({"x": None}, ValueError, r"x is missing"),
+    ({"x": None}, ValueError, r"x is missing; pass arrays"),
     ({"x": data.ArraySource(X[:, :2])}, ValueError, r"expects 4 features, got 2 features"),
     ({"x": X, "batch_size": 0}, ValueError, r"batch_size must be at least 1, got 0"),
     ({"x": X, "batch_size": 1.5}, TypeError, r"batch_size must be a whole number"),

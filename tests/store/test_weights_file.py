@@ -38,7 +38,7 @@ def test_weights_of_another_model(tmp_path):
     model.save_weights(tmp_path / "weights")
     for other in (Sequential([Dense(2, input_dim=5)]), Sequential([Dense(9, input_dim=4), Dense(2)])):
         before = bits(other)
-        with pytest.raises(ValueError, match="does not go with model"):
+        with pytest.raises(ValueError, match="weights does not fit this model: "):
             other.load_weights(tmp_path / "weights")
         assert bits(other) == before
 
@@ -46,10 +46,12 @@ def test_weights_of_another_model(tmp_path):
 def test_files_that_are_none(tmp_path):
     model = model_of()
     before = bits(model)
-    safetensors.write(tmp_path / "names", {"a": np.zeros(3, np.float32)}, {"format": "fastnn weights 1"})
+    safetensors.write(tmp_path / "other", {}, {"format": "fastnn weights 1"})
+    safetensors.write(tmp_path / "names", {"a": np.zeros(3, np.float32)}, {"format": "fastnn weights 2"})
     (tmp_path / "text").write_text("nothing of the kind")
     for name, message in (
-        ("names", "holds no weights of a fastnn model"),
+        ("other", "is no file of weights: expected format 'fastnn weights 2', got 'fastnn weights 1'"),
+        ("names", "does not fit this model"),
         ("text", "cannot read"),
     ):
         with pytest.raises(ValueError, match=message):
