@@ -239,8 +239,10 @@ class Trainer:
         return rows, seen.loss * rows, True
 
     def _take_average(self) -> None:
-        """Training ends: the weights' moving average takes their place."""
+        """Training ends: the weights' moving average, if there has been a step, takes their place."""
         network = self._network
+        if network.iterations < (self.optimizer.gradient_accumulation_steps or 1):
+            return
         for variable in self.model._variables():
             part = slice(variable.start, variable.start + variable.rows * variable.columns)
             network.parameters[part] = network.slots[-1][part]
