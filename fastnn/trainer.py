@@ -366,7 +366,8 @@ class Trainer:
     def state(self) -> tuple[int, dict[str, FloatArray]]:
         """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
         network = self.model._network
-        if network.owned_by is not self or self._network is not network or self._slots != self._slot_names():
+        ours = network.owned_by is self and self._network is network and self._slots == self._slot_names()
+        if not ours or not network.iterations:
             return 0, {}
         if self.optimizer.full_batch:
             return network.iterations, {}
