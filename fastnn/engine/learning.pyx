@@ -223,6 +223,12 @@ cdef class Learning(Goals):
         self.average_momentum, self.overwrite = ema_momentum or 0, ema_overwrite_frequency or 0
         self.leave()
 
+    def hold_constraints(self):
+        """Bring the weights to where their constraints let them be, as a step does."""
+        self.enter()
+        self.constrain(0, 1)
+        self.leave()
+
     # Without the GIL.
 
     cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil:
