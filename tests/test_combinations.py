@@ -31,8 +31,7 @@ from support.units import OUTPUT_OF, targets_for, units
 
 INPUTS = 5
 TABLES = {
-    table: units(table)
-    for table in (ACTIVATIONS, CONSTRAINTS, INITIALIZERS, LOSSES, METRICS, OPTIMIZERS, REGULARIZERS)
+    table: units(table) for table in (ACTIVATIONS, CONSTRAINTS, INITIALIZERS, LOSSES, METRICS, OPTIMIZERS, REGULARIZERS)
 }
 SCHEDULE_NUMBERS: dict[str, dict[str, Any]] = {
     "exponential_decay": {"initial_learning_rate": 1e-3, "decay_steps": 3, "decay_rate": 0.9},
@@ -74,6 +73,9 @@ def drawn(seed: int) -> Drawn:
     outputs = 2 * int(rng.integers(1, 4)) if loss.table_name == "gaussian_nll" else int(rng.integers(1, 5))
     first = L.Input((INPUTS,))
     rows_of = first
+    if rng.random() < 0.2:
+        category = L.Flatten()(L.Embedding(3, 4)(L.Rescaling(0.0, 1.0)(first)))
+        rows_of = L.Concatenate()([first, category])
     for _ in range(rng.integers(1, 4)):
         rows_of = hidden(rng, width)(rows_of)
     last = None if loss.logits or rng.random() < 0.3 else OUTPUT_OF.get(loss.table_name)
@@ -90,7 +92,6 @@ def drawn(seed: int) -> Drawn:
         fit["class_weight"] = {label: 0.5 + label for label in range(outputs)}
     if rng.random() < 0.3:
         fit["validation_split"] = 0.25
-        fit["batch_size"] = rows if optimizer.full_batch else fit["batch_size"]
     return Drawn(model, rng.normal(size=(rows, INPUTS)).astype(np.float32), y, fit, 1 + seed % 2)
 
 
@@ -125,11 +126,10 @@ def hidden(rng: np.random.Generator, width: int) -> Any:
     def dense(units: int = width) -> L.Dense:
         more = {
             "kernel_regularizer": REGULARIZERS,
-            "bias_regularizer": None,
             "kernel_constraint": CONSTRAINTS,
             "kernel_initializer": INITIALIZERS,
         }
-        given = {name: one_of(rng, table) for name, table in more.items() if table is not None and rng.random() < 0.2}
+        given = {name: one_of(rng, table) for name, table in more.items() if rng.random() < 0.2}
         return L.Dense(units, one_of(rng, ACTIVATIONS), use_bias=bool(rng.random() < 0.8), **given)
 
     def shared(x: Any) -> Any:
@@ -146,9 +146,6 @@ def hidden(rng: np.random.Generator, width: int) -> Any:
 
     def around(x: Any) -> Any:
         return L.Add()([x, dense(x.row[0])(x)])
-
-    def category(x: Any) -> Any:
-        return L.Flatten()(L.Embedding(3, 4)(L.Rescaling(0.0, 1.0)(x)))
 
     def frozen(x: Any) -> Any:
         layer = dense()
@@ -167,7 +164,7 @@ def hidden(rng: np.random.Generator, width: int) -> Any:
         L.Normalization(mean=0.5, variance=4.0),
         L.Activation(one_of(rng, ACTIVATIONS)),
     ]
-    ways = [dense(), dense(), dense(), shared, merged, model, around, category, frozen, *layers]
+    ways = [dense(), dense(), dense(), shared, merged, model, around, frozen, *layers]
     return ways[rng.integers(len(ways))]
 
 

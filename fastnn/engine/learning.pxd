@@ -13,6 +13,7 @@ cdef struct Variable:
     Py_ssize_t start
     Py_ssize_t stop
     Py_ssize_t first_piece
+    Py_ssize_t piece_stop
     double l1
     double l2
     bint decays
@@ -24,6 +25,7 @@ cdef struct Variable:
     double value
     types.constraint32 constraint       # or NULL
     double constraint_numbers[MAX_NUMBERS]
+    Py_ssize_t nth                      # not of this one: the number of the variable that was given in its place
 
 
 cdef struct Piece:
@@ -97,3 +99,4 @@ cdef class Learning(Goals):
     cdef void penalise_matrices(self, int member, int members) noexcept nogil
     cdef void constrain(self, int member, int members) noexcept nogil
     cdef double sum_of_penalties(self) noexcept nogil
+    cdef double over_pieces(self, const double* parts, const Variable* variable) noexcept nogil

@@ -459,12 +459,11 @@ cdef class Network(Learning):
     def penalty_value(self):
         """The penalties' value for the weights as they are."""
         cdef Py_ssize_t i
-        cdef double total = 0
         self.enter()
         try:
             self.penalise_matrices(0, 1)
             for i in range(self.piece_count):
-                total += self.penalise(i)
+                self.penalty_parts[i] = self.penalise(i)
+            return self.sum_of_penalties()
         finally:
             self.leave()
-        return total
