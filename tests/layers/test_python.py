@@ -244,3 +244,15 @@ def test_a_file_names_the_class(tmp_path: Path) -> None:
         load_model(tmp_path / "model")
     loaded = load_model(tmp_path / "model", custom_objects={"Double": Double})
     np.testing.assert_array_equal(loaded.predict(X), 2 * X)
+
+
+def test_a_layer_as_in_keras_is_told_what_to_write() -> None:
+    class Scaled(Layer):
+        def build(self, input_shape: Any) -> None:
+            raise AssertionError("nobody calls it")
+
+        def call(self, x: Any) -> Any:
+            return 2 * x
+
+    with pytest.raises(TypeError, match=r"Scaled has no forward.*write forward\(x, weights, training\)"):
+        Sequential([Input((5,)), Scaled()])
