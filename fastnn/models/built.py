@@ -287,6 +287,12 @@ class Built(Connected):
 
     # Files.
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            f"model {self.name!r} cannot be pickled or copied: call save() and load_model(), or clone_model() for new "
+            "weights"
+        )
+
     def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write layers, weights, and what ``compile`` was given with the optimizer's state to one file.
 
