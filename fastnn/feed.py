@@ -89,7 +89,7 @@ class Feed:
         if left > 0 and self.steps is not None:
             warnings.warn(
                 f"the data ended {left} batches before the {self.steps} steps of this epoch; ask for fewer steps",
-                stacklevel=5,
+                stacklevel=6,  # at who called Model.fit
             )
 
     def close(self) -> None:
