@@ -61,7 +61,7 @@ cdef class Learning(Goals):
     def set_variables(self, variables, frozen=None):
         """The parameters that learn, as ``fastnn.engine.description.Variable`` says it, each within one op's.
 
-        frozen: for each op whether it does not learn at all. Sums over variables have the order in which they are given,
+        frozen: for each op whether it does not learn at all. Sums over variables have the order in which they come,
         wherever they lie.
         """
         cdef Py_ssize_t i
