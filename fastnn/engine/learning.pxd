@@ -14,6 +14,7 @@ cdef struct Variable:
     Py_ssize_t start
     Py_ssize_t stop
     Py_ssize_t first_piece
+    Py_ssize_t piece_stop
     double l1
     double l2
     bint decays
@@ -25,6 +26,7 @@ cdef struct Variable:
     double value
     types.constraint32 constraint       # or NULL
     double constraint_numbers[MAX_NUMBERS]
+    Py_ssize_t nth                      # not of this one: the number of the variable that was given in its place
 
 
 cdef struct Piece:
@@ -108,3 +110,4 @@ cdef class Learning(Goals):
     @cython.final
     cdef void constrain(self, int member, int members) noexcept nogil
     cdef double sum_of_penalties(self) noexcept nogil
+    cdef double over_pieces(self, const double* parts, const Variable* variable) noexcept nogil

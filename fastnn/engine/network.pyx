@@ -62,6 +62,7 @@ cdef struct Run:
     double learning_rate
     const double* rates                 # a learning rate for each batch, or NULL
     bint update                         # new weights, not the gradient alone
+    bint settle                         # the ops that follow something take note of each batch
     Py_ssize_t first                    # row of the first batch
     float* out                          # of a prediction
     double loss                         # sum over the rows
@@ -199,7 +200,7 @@ cdef class Network(Learning):
         cdef double total, rate = job.learning_rate
         while start < rows.stop:
             step.rows = min(job.batch, rows.stop - start)
-            step.key = mix64(self.seed ^ mix64(<uint64_t>step.number))
+            step.key = mix64(self.seed ^ mix64(<uint64_t>(step.number if job.update else 0)))
             r0 = share_begin(step.rows, GRAIN, member, members)
             r1 = share_begin(step.rows, GRAIN, member + 1, members)
             if not self.collect(&rows, start, r0, r1):
@@ -219,7 +220,7 @@ cdef class Network(Learning):
             step.number += 1
             if job.rates != NULL:
                 rate = job.rates[(start - job.first) // job.batch]
-            if member == 0 and job.update:
+            if member == 0 and job.settle:
                 self.settle(&step)
             self.learn(&step, rate, job.update, first, last, member, members)
             barrier(member, members)
@@ -363,27 +364,28 @@ cdef class Network(Learning):
         """
         if self.optimizer == NULL:
             raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
-        return self.fit(x, y, weight, order, batch_size, learning_rate, progress, start, stop, True)
+        return self.fit(x, y, weight, order, batch_size, learning_rate, progress, start, stop, True, True)
 
-    def gradient(self, x, y, weight=None):
+    def gradient(self, x, y, weight=None, *, settle=False):
         """The loss of the rows of x as one batch, penalties included; `gradients` then has its gradient by the weights.
 
-        x, y, weight as in `fit_epoch`. The weights stay as they are. FloatingPointError where the loss is not finite.
+        x, y, weight as in `fit_epoch`. The weights stay as they are, but with `settle` for moving averages of the rows;
+        dropout and noise are the same in each call. FloatingPointError where the loss is not finite.
         """
-        _, loss, well = self.fit(x, y, weight, None, max(1, len(x)), 0.0, None, 0, None, False)
+        _, loss, well = self.fit(x, y, weight, None, max(1, len(x)), 0.0, None, 0, None, False, settle)
         if not well:
             raise FloatingPointError("the loss is not finite")
         return loss / max(1, len(x))
 
     cdef object fit(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress, Py_ssize_t start, stop,
-                    bint update):
+                    bint update, bint settle):
         cdef Run job = self.new_run()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, order)
-            job.batch, job.first, job.rows.start, job.update = batch_size, start, start, update
+            job.batch, job.first, job.rows.start, job.update, job.settle = batch_size, start, start, update, settle
             if stop is not None:
                 job.rows.stop = stop
             if not 0 <= start <= job.rows.stop <= job.rows.count:
@@ -472,12 +474,11 @@ cdef class Network(Learning):
     def penalty_value(self):
         """The penalties' value for the weights as they are."""
         cdef Py_ssize_t i
-        cdef double total = 0
         self.enter()
         try:
             self.penalise_matrices(0, 1)
             for i in range(self.piece_count):
-                total += self.penalise(i)
+                self.penalty_parts[i] = self.penalise(i)
+            return self.sum_of_penalties()
         finally:
             self.leave()
-        return total
