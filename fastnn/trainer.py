@@ -361,14 +361,6 @@ class Trainer:
         sums = ("sum_of_gradients",) if (optimizer.gradient_accumulation_steps or 1) > 1 else ()
         return (*optimizer.slots, *sums, *(("average",) if optimizer.use_ema else ()))
 
-    def _slot_names(self) -> tuple[str, ...]:
-        """The vectors that the engine keeps for the optimizer: its own, and those of what is done around its step."""
-        around = {
-            "accumulated_gradient": (self.optimizer.gradient_accumulation_steps or 1) > 1,
-            "average": self.optimizer.use_ema,
-        }
-        return (*self.optimizer.slots, *(name for name, used in around.items() if used))
-
     def state(self) -> tuple[int, dict[str, FloatArray]]:
         """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
         network = self.model._network

@@ -44,7 +44,7 @@ def problem_of(
         last = first + goal.loss.targets(units)
         problem = losses.bad_targets(goal.loss, page.y[rows, first:last], units, numbers)
         if problem is not None:
-            return problem
+            return f"output {goal.output!r}: {problem}" if goal.output else problem
         first = last
     bad = np.argwhere(~np.isfinite(page.x[rows]))
     if len(bad):

@@ -219,7 +219,11 @@ class Built(Connected):
     def _frozen_ops(self) -> list[bool]:
         """For each op whether its parameters do not learn."""
         assert self._plan is not None
-        return [layer in self._frozen for layer in self._plan.layers]
+        return [
+            layer in self._frozen
+            or (op.size > 0 and not op.settles and not any(p.trainable for p in layer._placed().parameters))
+            for op, layer in zip(self._plan.ops, self._plan.layers, strict=True)
+        ]
 
     # Weights.
 

@@ -298,7 +298,7 @@ class Model(Built):
 
     def _check_rows(self, shape: Shape, what: str) -> None:
         rows = [tensor.row for tensor in self._drawn().inputs]
-        expected = rows[0] if self._takes.kind == self._gives.kind == "one" else (sum(map(prod, rows)),)
+        expected = rows[0] if len(rows) == 1 else (sum(map(prod, rows)),)
         if shape != expected:
             layer, name = self._reader()
             raise ValueError(

@@ -66,10 +66,9 @@ def load_weights(model: Built, path: Path) -> None:
     """See ``Model.load_weights``."""
     model._built("load_weights")
     tensors, metadata = safetensors.read(path)
-    if metadata.get("format") not in (FORMAT, WEIGHTS):
-        raise ValueError(
-            f"{os.fspath(path)} holds no weights of a fastnn model, but {metadata.get('format', 'none')!r}"
-        )
+    found = metadata.get("format", "none")
+    if found not in (FORMAT, WEIGHTS):
+        raise ValueError(f"{os.fspath(path)} is no file of weights: expected format {WEIGHTS!r}, got {found!r}")
     wanted = _named(model)
     extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
     try:
@@ -77,7 +76,7 @@ def load_weights(model: Built, path: Path) -> None:
             raise ValueError(f"unexpected weights {', '.join(extra)}")
         _check(wanted, tensors)
     except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} does not go with model {model.name!r}: {error}") from None
+        raise ValueError(f"{os.fspath(path)} does not fit this model: {error}") from None
     _fill(wanted, tensors)
 
 
