@@ -34,7 +34,9 @@ class Aims:
                 [_metrics.resolve(metric, targets, units, goal.loss) for metric in each]
                 for each in (goal.metrics, goal.weighted_metrics)
             )
-            measures = [_measure(metric, False) for _, metric in plain] + [_measure(metric, True) for _, metric in weighted]
+            measures = [_measure(metric, False) for _, metric in plain] + [
+                _measure(metric, True) for _, metric in weighted
+            ]
             self.goals.append(_described(goal, targets, model._fusible(number), measures))
             self.metrics += [metric for _, metric in (*plain, *weighted)]
             names.append(([name for name, _ in plain], [name for name, _ in weighted]))
@@ -71,9 +73,7 @@ def _measure(metric: Metric, weighted: bool) -> description.Measure:
     return description.Measure(metric.kernel, numbers, weighted, metric.logits)
 
 
-def _described(
-    goal: Goal, targets: int, activation: str, measures: Sequence[description.Measure]
-) -> description.Goal:
+def _described(goal: Goal, targets: int, activation: str, measures: Sequence[description.Measure]) -> description.Goal:
     loss = goal.loss
     if loss.kernel is None:
         return description.Goal(loss, targets, reduction=loss.reduction, importance=goal.importance, measures=measures)

@@ -10,7 +10,7 @@ from fastnn.typing import Array, DoubleArray
 
 if TYPE_CHECKING:
     from fastnn.data import Page
-    from fastnn.optimizers.lbfgs import LBFGS, Point
+    from fastnn.optimizers.lbfgs import Point
 
 
 class Seen(NamedTuple):
@@ -30,7 +30,7 @@ class FullBatch:
         self._known: Point | None = None
         self._end: Seen | None = None  # of the last step
 
-    def step(self, optimizer: LBFGS, network: Any, page: Page, rate: float) -> Seen:
+    def step(self, optimizer: Any, network: Any, page: Page, rate: float) -> Seen:
         """One step; gives what was seen before it, which is what any optimizer's epoch reports.
 
         FloatingPointError, and no change, where the loss is not finite to begin with.

@@ -29,9 +29,7 @@ def explained(goals: Sequence[Goal], model: Model, source: Source, stretch: Stre
     )
 
 
-def problem_of(
-    goals: Sequence[Goal], model: Model, source: Source, page: Page, rows: Any, before: int
-) -> str | None:
+def problem_of(goals: Sequence[Goal], model: Model, source: Source, page: Page, rows: Any, before: int) -> str | None:
     """What is wrong with some rows' numbers, or None; rows are counted from the source's first."""
     rows = np.sort(rows)
     if page.weight is not None:

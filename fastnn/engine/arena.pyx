@@ -107,8 +107,6 @@ cdef class Arena:
         self.input_widths = tuple(inputs) if inputs is not None else ((<Op?>first).inputs,) if first is not None else ()
         self.sources = tuple(map(tuple, sources)) if sources is not None else tuple((i - 1,) for i in range(self.count))
         self.outputs = tuple(outputs) if outputs is not None else (self.count - 1,)
-        for op in self.ops:             # a TypeError for what is no op
-            pass
         _check_ops(self.ops, self.sources, self.input_widths, self.outputs)
         self.op_list = <void**>malloc(self.count * sizeof(void*))
         self.lock = PyThread_allocate_lock()
@@ -204,7 +202,8 @@ cdef class Arena:
             extras += len(self.readers[i]) - 1
         self.extra_d = <float**>malloc(max(1, extras) * sizeof(void*))
         if (self.edge_rows == NULL or self.edge_d == NULL or self.wanted == NULL or self.extra_starts == NULL
-                or self.output_d == NULL or self.output_places == NULL or self.input_starts == NULL or self.extra_d == NULL):
+                or self.output_d == NULL or self.output_places == NULL or self.input_starts == NULL
+                or self.extra_d == NULL):
             raise MemoryError("no memory for a network's edges")
         for i in range(self.output_count):
             self.output_places[i] = self.outputs[i]

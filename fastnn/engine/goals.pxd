@@ -58,6 +58,9 @@ cdef struct Measure:
     Py_ssize_t size
 
 
+cdef const float* floats_of(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL
+
+
 cdef class Goals(Arena):
     cdef readonly Py_ssize_t targets    # numbers in a row of y
     cdef Goal* goals
@@ -73,6 +76,7 @@ cdef class Goals(Arena):
     cdef int add_goal(self, Goal* goal, Op op, description) except -1
     cdef int add_measure(self, Measure* measure, Py_ssize_t goal, description) except -1
     cdef int clear_goals(self) except -1
+    cdef int page(self, Rows* rows, x, y, weight, order) except -1
     cdef int begin_goals(self, bint loss_follows) except -1
     cdef bint collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void collect_targets(self, Goal* goal, const Rows* rows, Py_ssize_t k, Py_ssize_t start, Py_ssize_t r0,

@@ -5,14 +5,17 @@ blocks in their order, so that a sum does not depend on who worked on which rows
 """
 
 from libc.math cimport isfinite
+from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
+
+from cpython.buffer cimport PyBuffer_Release
 
 import numpy as np
 
 from fastnn.engine.arena cimport Arena, GRAIN, padded
 from fastnn.engine.ops cimport Activated, Op
-from fastnn.kernels.buffers cimport address
+from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.kernel cimport LossKernel, Numbers
 from fastnn.kernels.tally cimport TallyKernel
 
@@ -50,6 +53,21 @@ cdef object _rows(const float* start, Py_ssize_t rows, Py_ssize_t columns):
     array = np.empty((rows, columns), np.float32)
     memcpy(address(array, True), start, rows * columns * sizeof(float))
     return array
+
+
+cdef const float* floats_of(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
+    """The numbers of a C-contiguous float32 array, (rows, columns), or (rows,) where columns is negative."""
+    cdef Py_buffer view
+    cdef bint fits = take(array, False, &view)
+    if fits:
+        fits = (view.itemsize == sizeof(float) and view.ndim == (1 if columns < 0 else 2) and view.shape[0] == rows
+                and (columns < 0 or view.shape[1] == columns))
+        PyBuffer_Release(&view)
+    if not fits:
+        shape = f"({rows}, {columns})" if columns >= 0 else f"({rows},)"
+        came = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{name} must be a C-contiguous float32 array of shape {shape}, got {came}")
+    return <const float*>view.buf
 
 
 cdef class Goals(Arena):
@@ -172,6 +190,25 @@ cdef class Goals(Arena):
             memset(self.measures[i].state, 0, self.measures[i].size * sizeof(double))
         return 0
 
+    cdef int page(self, Rows* rows, x, y, weight, order) except -1:
+        """A page of rows, its arrays checked. The lock is held, so that what they are checked against stays."""
+        if self.goal_count == 0:
+            raise RuntimeError("this network has no loss yet; call set_goals first")
+        rows.x = floats_of("x", x, len(x), self.inputs)
+        rows.count = rows.stop = len(x)
+        rows.y = floats_of("y", y, rows.count, self.targets)
+        rows.weights = 1
+        if weight is not None:
+            if getattr(weight, "ndim", 1) == 2:
+                rows.weights = self.goal_count
+            rows.weight = floats_of("weight", weight, rows.count, -1 if rows.weights == 1 else rows.weights)
+        if order is not None:
+            if not isinstance(order, np.ndarray) or order.dtype != np.uint32 or order.shape != (rows.count,) \
+                    or not (order.flags.c_contiguous and order.flags.aligned):
+                raise ValueError(f"order must be a C-contiguous uint32 array of {rows.count} row numbers")
+            rows.order = <const uint32_t*>address(order)
+        return 0
+
     # Without the GIL.
 
     cdef bint collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
@@ -237,7 +274,7 @@ cdef class Goals(Arena):
         return count / total if total != 0 else 0
 
     cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil:
-        """Losses and metrics of rows r0:r1 of a batch of `count`, a sum for each GRAIN of them, and the losses' gradient.
+        """Losses and metrics of rows r0:r1 of a batch of `count`, a sum for each GRAIN of them; and the losses' slopes.
 
         Losses that need the whole batch come later, in `whole_losses`.
         """
@@ -274,8 +311,8 @@ cdef class Goals(Arena):
                 weight = goal.weight + first if weighted and measure.weighted else NULL
                 self.parts[(self.goal_count + k) * self.blocks + block] = measure.rows(
                     (<Op>goal.op).a + start,
-                    (goal.probabilities if measure.from_logits else (<Op>goal.op).a) + start, y, weight, NULL, measure.numbers, n,
-                    goal.units, 1)
+                    (goal.probabilities if measure.from_logits else (<Op>goal.op).a) + start,
+                    y, weight, NULL, measure.numbers, n, goal.units, 1)
 
     cdef void whole_losses(self, Py_ssize_t count, bint weighted, bint slopes) noexcept nogil:
         """The losses that belong to the batch as a whole; for one member, when all rows are there."""

@@ -10,8 +10,6 @@ from libc.math cimport sqrt
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-import numpy as np
-
 from fastnn.engine.arena cimport LINE
 from fastnn.engine.arena import aligned
 from fastnn.engine.goals cimport Goals
@@ -93,7 +91,8 @@ cdef class Learning(Goals):
         if min(rows, columns) < 1:
             raise ValueError(f"a variable of shape ({rows}, {columns}) cannot be")
         variable.start, variable.stop, variable.columns = description.start, description.start + rows * columns, columns
-        variable.l1, variable.l2, variable.decays, variable.factor = description.l1, description.l2, description.decays, 1
+        variable.l1, variable.l2 = description.l1, description.l2
+        variable.decays, variable.factor = description.decays, 1
         self.has_penalties |= variable.l1 != 0 or variable.l2 != 0
         if description.penalty is not None:
             kernel, values = description.penalty
@@ -151,7 +150,8 @@ cdef class Learning(Goals):
         places, total = [], 0
         for i in range(self.variable_count):
             variable = &self.variables[i]
-            op = next((o for o in owners.values() if o.start <= variable.start and variable.stop <= o.start + o.size), None)
+            op = next(
+                (o for o in owners.values() if o.start <= variable.start and variable.stop <= o.start + o.size), None)
             if op is None or variable.stop <= variable.start or (variable.stop - variable.start) % op.granule:
                 raise ValueError(f"variable {variables[i]} is not part of an op that learns")
             places.append(op)
@@ -397,9 +397,10 @@ cdef class Learning(Goals):
     cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
         cdef float* slots[MAX_SLOTS]
         cdef int i
+        cdef double number
         if self.clip_value > 0:
             self.clip(self.g + start, NULL, n, self.clip_value)
         for i in range(self.slot_count):
             slots[i] = self.slot_list[i] + start
-        self.optimizer(self.w + start, self.g + start, slots, n, rate, <double>(step.number if self.accumulation == 1 else step.number // self.accumulation),
-                       self.optimizer_numbers.values)
+        number = step.number if self.accumulation == 1 else step.number // self.accumulation
+        self.optimizer(self.w + start, self.g + start, slots, n, rate, number, self.optimizer_numbers.values)

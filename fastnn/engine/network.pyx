@@ -1,7 +1,7 @@
 """A built network: an epoch, an evaluation or a prediction over rows, each in one call without the GIL."""
 
 from libc.math cimport HUGE_VAL, isfinite
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from cpython.buffer cimport PyBuffer_Release
@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn.engine.arena cimport GRAIN
 from fastnn.engine.arena import aligned
-from fastnn.engine.goals cimport OVER_BATCH_SIZE, Rows
+from fastnn.engine.goals cimport OVER_BATCH_SIZE, Rows, floats_of
 from fastnn.engine.learning cimport Learning
 from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.pace cimport Pace, pace_begin, pace_choose, pace_note
@@ -78,21 +78,6 @@ cdef void forward_member(void* argument, int member, int members) noexcept nogil
     (<Network>(<Run*>argument).network).forward_rows(<Run*>argument, member, members)
 
 
-cdef const float* _floats(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
-    """The numbers of a C-contiguous float32 array, (rows, columns), or (rows,) where columns is negative."""
-    cdef Py_buffer view
-    cdef bint fits = take(array, False, &view)
-    if fits:
-        fits = (view.itemsize == sizeof(float) and view.ndim == (1 if columns < 0 else 2) and view.shape[0] == rows
-                and (columns < 0 or view.shape[1] == columns))
-        PyBuffer_Release(&view)
-    if not fits:
-        shape = f"({rows}, {columns})" if columns >= 0 else f"({rows},)"
-        came = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise ValueError(f"{name} must be a C-contiguous float32 array of shape {shape}, got {came}")
-    return <const float*>view.buf
-
-
 cdef class Network(Learning):
     """Ops that follow one another, and what is done with them.
 
@@ -145,7 +130,7 @@ cdef class Network(Learning):
     cdef void rows_phase(self, Run* job, const Step* step, Py_ssize_t r0, Py_ssize_t stop, int member,
                          int members) noexcept nogil:
         """Every op forward, the losses, every op backward; in segments between which the batch must be whole."""
-        cdef Py_ssize_t segment, last = self.segments - 1, low
+        cdef Py_ssize_t segment, last = self.segments - 1
         cdef bint whole = self.loss_waits
         for segment in range(self.segments):
             if segment:
@@ -245,7 +230,7 @@ cdef class Network(Learning):
                 (<Op>self.op_list[i]).settle(step)
 
     cdef void forward_rows(self, Run* job, int member, int members) noexcept nogil:
-        """A member's part of an evaluation or a prediction: `batch` rows at a time, or where it is 0 up to a chunk each."""
+        """A member's part of an evaluation or a prediction: `batch` rows at a time; 0 stands for a chunk each."""
         cdef Step step = self.new_step(False, member)
         cdef Rows rows = job.rows
         cdef Py_ssize_t start = rows.start, r0, r1, batch = job.batch if job.batch else members * self.chunk
@@ -322,25 +307,6 @@ cdef class Network(Learning):
 
     # What Python calls.
 
-    cdef int page(self, Rows* rows, x, y, weight, order) except -1:
-        """A page of rows, its arrays checked. The lock is held, so that what they are checked against stays."""
-        if self.goal_count == 0:
-            raise RuntimeError("this network has no loss yet; call set_goals first")
-        rows.x = _floats("x", x, len(x), self.inputs)
-        rows.count = rows.stop = len(x)
-        rows.y = _floats("y", y, rows.count, self.targets)
-        rows.weights = 1
-        if weight is not None:
-            if getattr(weight, "ndim", 1) == 2:
-                rows.weights = self.goal_count
-            rows.weight = _floats("weight", weight, rows.count, -1 if rows.weights == 1 else rows.weights)
-        if order is not None:
-            if not isinstance(order, np.ndarray) or order.dtype != np.uint32 or order.shape != (rows.count,) \
-                    or not (order.flags.c_contiguous and order.flags.aligned):
-                raise ValueError(f"order must be a C-contiguous uint32 array of {rows.count} row numbers")
-            rows.order = <const uint32_t*>address(order)
-        return 0
-
     cdef Run new_run(self):
         cdef Run job
         memset(&job, 0, sizeof(job))
@@ -357,7 +323,7 @@ cdef class Network(Learning):
         return <int>min(work / BATCH_WORK, <double>((batch + GRAIN - 1) // GRAIN), 1e6)
 
     cdef int prepare(self, Py_ssize_t rows, Py_ssize_t batch, bint training, bint loss_follows, progress) except -1:
-        """Members for a run over `rows` rows, and room for a batch of them, or where it is 0 a chunk for each member."""
+        """Members for a run over `rows` rows, and room for a batch of them; 0 stands for a chunk each."""
         cdef Py_ssize_t size = max(1, min(batch, rows) if batch else rows)
         self.members = recruit(self.useful_members(max(rows, 1), size, training))
         self.reserve(size if batch else min(size, self.members * self.chunk))
@@ -376,9 +342,9 @@ cdef class Network(Learning):
         x (rows, inputs), y (rows, targets), weight (rows,), (rows, outputs) or None: float32, C-contiguous. order:
         uint32 (rows,) or None. learning_rate: a number, or a float64 array with one for each step. progress(row) is
         called every 50 ms or so. Gives (number of the row after the last one done, sum of the rows' losses with
-        penalties, whether all went well); `states` has what the metrics gathered. A batch whose loss is not finite ends the pass
-        and changes nothing; the row then says where it starts. KeyboardInterrupt, or what progress or an op raises,
-        comes out between two batches.
+        penalties, whether all went well); `states` has what the metrics gathered. A batch whose loss is not finite ends
+        the pass and changes nothing; the row then says where it starts. KeyboardInterrupt, or what progress or an op
+        raises, comes out between two batches.
         """
         if self.optimizer == NULL:
             raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
@@ -389,7 +355,7 @@ cdef class Network(Learning):
 
         x, y, weight as in `fit_epoch`. The weights stay as they are. FloatingPointError where the loss is not finite.
         """
-        row, loss, well = self.fit(x, y, weight, None, max(1, len(x)), 0.0, None, 0, None, False)
+        _, loss, well = self.fit(x, y, weight, None, max(1, len(x)), 0.0, None, 0, None, False)
         if not well:
             raise FloatingPointError("the loss is not finite")
         return loss / max(1, len(x))
@@ -406,7 +372,8 @@ cdef class Network(Learning):
             if stop is not None:
                 job.rows.stop = stop
             if not 0 <= start <= job.rows.stop <= job.rows.count:
-                raise ValueError(f"start and stop must be row numbers from 0 to {job.rows.count}, got {start} and {stop}")
+                raise ValueError(
+                    f"start and stop must be row numbers from 0 to {job.rows.count}, got {start} and {stop}")
             if isinstance(learning_rate, ndarray):
                 steps = (job.rows.stop - start + batch_size - 1) // batch_size
                 rates = np.require(learning_rate, np.float64, ["C", "A"])
@@ -455,7 +422,7 @@ cdef class Network(Learning):
 
     def predict(self, x, progress=None):
         """The network's outputs for each row, side by side: float32 (rows, units). x float32 (rows, inputs)."""
-        return self.predicted(_floats("x", x, len(x), self.inputs), len(x), progress)
+        return self.predicted(floats_of("x", x, len(x), self.inputs), len(x), progress)
 
     def predict_as_it_lies(self, x):
         """`predict`, or None where x is not an array that it takes."""

@@ -220,8 +220,7 @@ class Built(Connected):
         """For each op whether its parameters do not learn."""
         assert self._plan is not None
         return [
-            layer in self._frozen
-            or (op.size > 0 and not op.settles and not any(p.trainable for p in layer._placed().parameters))
+            layer in self._frozen or (layer is not None and op.size > 0 and not op.settles and not _learns(layer))
             for op, layer in zip(self._plan.ops, self._plan.layers, strict=True)
         ]
 
@@ -329,6 +328,11 @@ class Built(Connected):
         import json
 
         return json.dumps(self.get_config())
+
+
+def _learns(layer: Layer) -> bool:
+    """Whether any of the layer's parameters is for training."""
+    return any(parameter.trainable for parameter in layer._placed().parameters)
 
 
 def _variable(parameter: Parameter, start: int) -> Variable:
