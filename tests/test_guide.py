@@ -11,7 +11,12 @@ from typing import NamedTuple
 import pytest
 
 TEXT = (Path(__file__).parent.parent / "docs" / "coming-from-keras-and-pytorch.md").read_text(encoding="utf-8")
-NEEDS = {"Keras": ("keras", "jax"), "PyTorch": ("torch",), "fastnn": (), "fastnn, from PyTorch's DataLoader": ("torch",)}
+NEEDS = {
+    "Keras": ("keras", "jax"),
+    "PyTorch": ("torch",),
+    "fastnn": (),
+    "fastnn, from PyTorch's DataLoader": ("torch",),
+}
 # What a block prints last: more is better, or less is.
 LEAST = {"accuracy": 0.88, "recall": 0.7}
 MOST = {"error": 0.25, "price": 0.8, "difference": 0.0}

@@ -1,8 +1,7 @@
-"""The types: what is public has them, the stubs are those of the compiled modules, and user code passes a type checker."""
+"""The types: what is public has them, the stubs are the compiled modules', and user code passes a type checker."""
 
 import ast
 import importlib
-import importlib.util
 import inspect
 import os
 import subprocess
@@ -27,6 +26,15 @@ COMPILED = sorted(
 )
 # The modules that are compiled for each instruction set are seen through fastnn.kernels alone.
 STUBBED = [name for name in COMPILED if "._" not in name]
+
+# What Cython adds to a module; units, which fastnn.kernels gathers by a loop; the sets that it chooses among; two that
+# mypy cannot look into.
+BEYOND_STUBS = [
+    r".*\.__(pyx_capi|test|reduce_cython|setstate_cython|pyx_vtable)__",
+    r"fastnn\.kernels\.\w+",
+    r"fastnn\.kernels\._(baseline|avx2|avx512)\..*",
+    r"fastnn\.kernels\.(kernel\.Kernel\.__init__|cores\.available)",
+]
 
 
 def test_the_package_says_that_it_has_types() -> None:
@@ -116,30 +124,33 @@ def test_typed_user_code_runs(tmp_path: Path) -> None:
     typing_cases.main(tmp_path)
 
 
-def mypy(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run mypy, or its check of stubs, on the fastnn that is imported here."""
+def checked(folder: Path, *arguments: str) -> str:
+    """What mypy, or its check of stubs, finds wrong; it reads the fastnn that is imported here."""
+    (folder / "mypy.ini").write_text(
+        "[mypy]\nstrict = true\nignore_missing_imports = true\n[mypy-fastnn.*]\nfollow_imports = silent\n",
+        encoding="utf-8",
+    )
     environment = {**os.environ, "MYPYPATH": "", "MYPY_CACHE_DIR": str(folder / "cache")}
     if PACKAGE.parent.name != "site-packages":
-        environment["MYPYPATH"] = str(PACKAGE.parent)
+        environment |= {"MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": str(PACKAGE.parent)}
     command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 @pytest.fixture
-def checker() -> None:
-    if importlib.util.find_spec("mypy") is None:
-        pytest.skip("mypy is not installed")
+def _mypy() -> None:
+    pytest.importorskip("mypy", reason="needs mypy: pip install mypy")
 
 
-@pytest.mark.usefixtures("checker")
+@pytest.mark.usefixtures("_mypy")
 def test_typed_user_code_passes_mypy(tmp_path: Path) -> None:
-    done = mypy(tmp_path, "mypy", "--strict", "--python-executable", sys.executable, str(CASES))
-    assert done.returncode == 0, done.stdout
+    assert checked(tmp_path, "mypy", "--config-file", "mypy.ini", str(CASES)) == ""
 
 
-@pytest.mark.usefixtures("checker")
+@pytest.mark.usefixtures("_mypy")
 def test_the_stubs_pass_stubtest(tmp_path: Path) -> None:
-    names = [*STUBBED, "fastnn.kernels"]
-    (tmp_path / "mypy.ini").write_text("[mypy]\nignore_missing_imports = true\n", encoding="utf-8")
-    done = mypy(tmp_path, "mypy.stubtest", *names, "--mypy-config-file", "mypy.ini", "--concise")
-    assert done.returncode == 0, done.stdout + done.stderr
+    (tmp_path / "allowed").write_text("\n".join(BEYOND_STUBS), encoding="utf-8")
+    options = ["--mypy-config-file", "mypy.ini", "--concise", "--allowlist", "allowed", "--ignore-unused-allowlist"]
+    options.append("--ignore-disjoint-bases")  # whether a class can be a base beside others says the compiler
+    assert checked(tmp_path, "mypy.stubtest", "fastnn.engine", "fastnn.kernels", *options) == ""
