@@ -55,6 +55,20 @@ def test_every_public_name_says_what_it_is(pages: Any) -> None:
     assert silent == []
 
 
+def test_the_readme_counts_right() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    counts = {title: count for title, count in re.findall(r"\(docs/tables\.md#(\w+)\) \| (\d+)", text)}
+    assert counts == {
+        "layers": str(len(TABLES["layer"].units)),
+        "activations": str(len(TABLES["activation"].units)),
+        "losses": str(len(TABLES["loss"].units)),
+        "metrics": str(len(TABLES["metric"].units)),
+        "optimizers": str(len(TABLES["optimizer"].units)),
+        "constraints": str(len(TABLES["initializer"].units)),  # three families in one row, this one's number first
+        "callbacks": "12",
+    }
+
+
 def test_every_table_has_a_heading(pages: Any) -> None:
     assert set(pages.FAMILIES) == set(TABLES)
 

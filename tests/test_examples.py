@@ -34,8 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_readme_has_the_two_snippets_it_promises() -> None:
-    assert len(SNIPPETS) == 2
+def test_the_readme_has_the_snippets_it_promises() -> None:
+    assert len(SNIPPETS) == 3
     assert len(SNIPPETS[0].strip().splitlines()) == 11  # ten lines and a blank one
 
 
