@@ -57,7 +57,7 @@ def test_every_public_name_says_what_it_is(pages: Any) -> None:
 
 def test_the_readme_counts_right() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    counts = {title: count for title, count in re.findall(r"\(docs/tables\.md#(\w+)\) \| (\d+)", text)}
+    counts = dict(re.findall(r"\(docs/tables\.md#(\w+)\) \| (\d+)", text))
     assert counts == {
         "layers": str(len(TABLES["layer"].units)),
         "activations": str(len(TABLES["activation"].units)),
