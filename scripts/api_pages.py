@@ -128,11 +128,13 @@ def entry(name: str, value: Any) -> str:
 
 
 def members(cls: type) -> list[tuple[str, Any]]:
-    """The documented methods and properties that a class has of its own, or from a base that has no page."""
+    """The methods and properties that a class adds to those of its bases that have a page."""
+    paged = [base for base in cls.__mro__[1:] if base.__module__.startswith("fastnn.") and base.__name__ in PAGED]
+    known = {base for each in paged for base in each.__mro__}
     found = {}
     for base in reversed(cls.__mro__):
-        if base is cls or (base.__module__.startswith("fastnn.") and base.__name__ not in PAGED):
-            found.update({k: v for k, v in vars(base).items() if not k.startswith("_")})
+        if base not in known and base.__module__.startswith("fastnn."):
+            found.update({name: value for name, value in vars(base).items() if not name.startswith("_")})
     return [(name, value) for name, value in found.items() if is_method(value) and unwrapped(value).__doc__]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn._dataclass import dataclass
 from fastnn.activations.base import Activation
 from fastnn.typing import Array, ArrayLike, DoubleArray, FloatArray
 

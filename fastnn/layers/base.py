@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import FrozenInstanceError, dataclass, field, fields
+from dataclasses import FrozenInstanceError, field, fields
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
+from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_count
 from fastnn.initializers import Initializer
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
 from fastnn.regularizers import Regularizer
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
-
-if TYPE_CHECKING:
-    import inspect
 
 R = TypeVar("R")
 
@@ -24,18 +22,6 @@ R = TypeVar("R")
 def any_sources(method: Callable[..., R]) -> Callable[..., R]:
     """Tell type checkers that a subclass's method may name the sources that it reads."""
     return method
-
-
-class _Signature:
-    """A layer's fields as what it is made of: ``help`` and notebooks would show ``__new__``'s stars."""
-
-    def __get__(self, layer: object, cls: Any) -> inspect.Signature:
-        if layer is not None:
-            raise AttributeError("__signature__")
-        import inspect
-
-        found = inspect.signature(cls.__init__)
-        return found.replace(parameters=list(found.parameters.values())[1:])
 
 
 class Parameter(NamedTuple):
@@ -79,7 +65,6 @@ class Layer(Connected):
     """
 
     table_name: ClassVar[str]
-    __signature__: ClassVar[Any] = _Signature()
     trainable: bool = field(default=True, kw_only=True)
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
