@@ -86,27 +86,40 @@ def prose(line: str) -> str:
 
 def signature(name: str, value: Any) -> str:
     """How something is called, as Python code."""
-    try:
-        found = inspect.signature(value)
-    except (TypeError, ValueError):
-        return name
-    arguments = [str(p) for p in parameters_with_stars(found)]
-    result = "" if isinstance(value, type) or found.return_annotation is found.empty else found.return_annotation
-    end = f" -> {result if isinstance(result, str) else inspect.formatannotation(result)}" if result else ""
+    found = inspect.signature(value)
+    arguments = listed(found)
+    result = "" if isinstance(value, type) else typed(found.return_annotation)
+    end = f" -> {result}" if result else ""
     line = f"{name}({', '.join(arguments)}){end}"
     if len(line) <= WIDTH:
         return line
     return f"{name}(\n" + "".join(f"    {each},\n" for each in arguments) + f"){end}"
 
 
-def parameters_with_stars(found: inspect.Signature) -> list[Any]:
+def listed(found: inspect.Signature) -> list[str]:
     """The parameters, without self, and with the star that stands before those by keyword alone."""
-    listed: list[Any] = [p for p in found.parameters.values() if p.name != "self"]
-    kinds = [p.kind for p in listed]
+    parameters = [p for p in found.parameters.values() if p.name != "self"]
+    texts = [declared(p) for p in parameters]
+    kinds = [p.kind for p in parameters]
     if inspect.Parameter.KEYWORD_ONLY in kinds and inspect.Parameter.VAR_POSITIONAL not in kinds:
-        listed.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
-    # Annotations are texts here; as texts they would be shown in quotes.
-    return [p if p == "*" else re.sub(r"(: )'([^']*)'", r"\1\2", str(p)) for p in listed]
+        texts.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
+    return texts
+
+
+def declared(parameter: inspect.Parameter) -> str:
+    """An argument with its type and default."""
+    name, annotation = str(parameter).split(":")[0].split("=")[0].strip(), typed(parameter.annotation)
+    if parameter.default is parameter.empty:
+        return f"{name}: {annotation}" if annotation else name
+    return f"{name}: {annotation} = {parameter.default!r}" if annotation else f"{name}={parameter.default!r}"
+
+
+def typed(annotation: Any) -> str:
+    """A type as it is written in the code, where that is known."""
+    if annotation is inspect.Signature.empty or annotation is None:
+        return ""
+    text = getattr(annotation, "__forward_arg__", annotation)
+    return text if isinstance(text, str) else inspect.formatannotation(text)
 
 
 def home_of(value: Any) -> str:
@@ -123,19 +136,29 @@ def entry(name: str, value: Any) -> str:
     """What a page says of one name."""
     parts = [f"## {name}\n\n```python\n{signature(name, value)}\n```\n\n{markdown(docstring(value))}\n"]
     if isinstance(value, type):
+        for base in hidden_bases(value):
+            if base.__name__ in docstring(value):  # "arguments: see Monitor"
+                parts.append(f"From `{base.__name__}`: {markdown(docstring(base))}\n")
         parts += [member(name, *each) for each in members(value)]
     return "\n".join(parts)
 
 
+def hidden_bases(cls: type) -> list[type]:
+    """The bases that no page describes: neither their own nor that of another base."""
+    bases = [base for base in cls.__mro__[1:] if base.__module__.startswith("fastnn.")]
+    known = {base for each in bases if each.__name__ in PAGED for base in each.__mro__}
+    return [base for base in bases if base not in known]
+
+
 def members(cls: type) -> list[tuple[str, Any]]:
-    """The methods and properties that a class adds to those of its bases that have a page."""
-    paged = [base for base in cls.__mro__[1:] if base.__module__.startswith("fastnn.") and base.__name__ in PAGED]
-    known = {base for each in paged for base in each.__mro__}
-    found = {}
-    for base in reversed(cls.__mro__):
-        if base not in known and base.__module__.startswith("fastnn."):
-            found.update({name: value for name, value in vars(base).items() if not name.startswith("_")})
-    return [(name, value) for name, value in found.items() if is_method(value) and unwrapped(value).__doc__]
+    """The methods and properties of a class and its hidden bases that say something which no page says yet."""
+    hidden = hidden_bases(cls)
+    said = {unwrapped(value).__doc__ for base in cls.__mro__[1:] if base not in hidden for value in vars(base).values()}
+    said.add(None)
+    found: dict[str, Any] = {}
+    for each in (*reversed(hidden), cls):
+        found.update({name: value for name, value in vars(each).items() if not name.startswith("_")})
+    return [(name, value) for name, value in found.items() if is_method(value) and unwrapped(value).__doc__ not in said]
 
 
 def is_method(value: Any) -> bool:
