@@ -102,3 +102,12 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert file.exists(), target
         if place:
             assert place in slugs(file.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_tables_have_as_many_cells_in_each_row(document: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        cells = [len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()]
+        assert len(set(cells)) == 1, table.splitlines()[cells.index(max(cells))]
+        assert re.fullmatch(r"[|: -]+", table.splitlines()[1])
