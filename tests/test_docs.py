@@ -111,3 +111,14 @@ def test_tables_have_as_many_cells_in_each_row(document: Path) -> None:
         cells = [len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()]
         assert len(set(cells)) == 1, table.splitlines()[cells.index(max(cells))]
         assert re.fullmatch(r"[|: -]+", table.splitlines()[1])
+
+
+def test_files_that_documents_name_are_there() -> None:
+    """In the checkout or the sdist: a document names a file by the end of its path."""
+    there = [f"/{path.relative_to(ROOT).as_posix()}" for path in ROOT.rglob("*.*") if "build" not in path.parts]
+    if not any(path.endswith(".pyx") for path in there):
+        pytest.skip("the sources are not beside the tests")
+    foreign = {"intrin.h"}  # the compiler's
+    for document in DOCUMENTS:
+        for name in re.findall(r"`([\w/]+\.(?:py|pyx|pxd|h|md))`", document.read_text(encoding="utf-8")):
+            assert name in foreign or any(path.endswith(f"/{name}") for path in there), f"{document}: {name}"

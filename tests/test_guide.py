@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
+import fastnn
+from fastnn import initializers, layers, losses, optimizers, regularizers
+from fastnn.optimizers import schedules
+
 TEXT = (Path(__file__).parent.parent / "docs" / "coming-from-keras-and-pytorch.md").read_text(encoding="utf-8")
 NEEDS = {
     "Keras": ("keras", "jax"),
@@ -102,3 +106,15 @@ def test_keras_and_fastnn_differ_in_the_import_lines_alone() -> None:
     for title in ("A classifier", "Regression", "Two inputs", "Batches"):
         both = [b.code for b in BLOCKS if b.name.startswith(title) and b.library in ("Keras", "fastnn")]
         assert both[0].replace("from keras", "from fastnn") == both[1]
+
+
+def test_what_the_table_of_names_says_can_be_called() -> None:
+    table = TEXT[TEXT.index("## Names and defaults") :]
+    codes = [code for line in table.splitlines() for code in re.findall(r"`(.+?)`", "|".join(line.split(" | ")[1:2]))]
+    assert len(codes) >= 18
+    numbers = {"a": 4, "b": 3, "c": 0.5, "d": 0.01, "n": 6, "m": 2, "rate": 0.1}
+    known = {"fastnn": fastnn, "schedules": schedules, **numbers}
+    for module in (initializers, losses, optimizers, regularizers, layers):
+        known |= {name: value for name, value in vars(module).items() if not name.startswith("_")} | numbers
+    for code in codes:
+        assert eval(code, known) is not None or code == "fastnn.set_random_seed(1)"
