@@ -35,6 +35,7 @@ cdef struct Piece:
     Py_ssize_t before                   # parameters of all pieces before it
     Py_ssize_t variable
     bint joined                         # it follows the piece before it without a gap but padding
+    Py_ssize_t padding                  # numbers behind it that belong to nobody: a step over them is no harm
 
 
 cdef class Learning(Goals):

@@ -105,7 +105,7 @@ cdef class Network(Learning):
         for i in range(last - 1, first - 1, -1):
             if self.wanted[i]:
                 # One whose rows mix has been gathered already: it needed the whole batch.
-                if i == 0 or not (<Op>self.op_list[i]).shares:
+                if self.extra_starts[i] < self.extra_starts[i + 1] and (i == 0 or not (<Op>self.op_list[i]).shares):
                     self.gather(i, r0, r1)
                 (<Op>self.op_list[i]).backward(step, r0, r1)
         if first > 0 and self.wanted[first - 1]:
@@ -132,6 +132,9 @@ cdef class Network(Learning):
         """Every op forward, the losses, every op backward; in segments between which the batch must be whole."""
         cdef Py_ssize_t segment, last = self.segments - 1
         cdef bint whole = self.loss_waits
+        if last == 0 and not whole:
+            self.segment_phase(job, step, 0, True, True, r0, stop, member)
+            return
         for segment in range(self.segments):
             if segment:
                 self.mix(job, step, self.cuts[segment], True, member, members)
