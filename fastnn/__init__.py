@@ -3,6 +3,8 @@
 Keras's names: ``fastnn.models.Sequential``, ``fastnn.layers.Dense``, ``fastnn.optimizers.Adam``, ...
 """
 
+from typing import TYPE_CHECKING
+
 from fastnn import (
     _threadpoolctl,
     activations,
@@ -13,17 +15,20 @@ from fastnn import (
     kernels,
     layers,
     losses,
-    metrics,
     models,
     optimizers,
     regularizers,
 )
+from fastnn._lazy import later
 from fastnn.config import show_config
 from fastnn.kernels.team import get_num_threads, set_num_threads
 from fastnn.layers import Input
 from fastnn.models import Model, Sequential
 from fastnn.random import set_random_seed
 from fastnn.trainer import Trainer
+
+if TYPE_CHECKING:
+    from fastnn import metrics, plot
 
 __version__ = "0.1.0"
 
@@ -46,8 +51,11 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "plot",
     "regularizers",
     "set_num_threads",
     "set_random_seed",
     "show_config",
 ]
+
+__getattr__ = later(__name__, {"metrics": "metrics", "plot": "plot"})

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastnn import metrics as _metrics
 from fastnn.engine import description
 from fastnn.goals import Goal, figure_names, loss_names
-from fastnn.metrics import MeanMetric, Metric, TallyMetric
+from fastnn.losses import Loss
 
 if TYPE_CHECKING:
     from fastnn.feed import Tally
+    from fastnn.metrics import Metric
     from fastnn.models import Model
 
 Figures = dict[str, Any]
@@ -31,7 +31,7 @@ class Aims:
         for number, (goal, units) in enumerate(zip(goals, model._widths(), strict=True)):
             targets = goal.loss.targets(units)
             plain, weighted = (
-                [_metrics.resolve(metric, targets, units, goal.loss) for metric in each]
+                [_resolved(metric, targets, units, goal.loss) for metric in each]
                 for each in (goal.metrics, goal.weighted_metrics)
             )
             measures = [_measure(metric, False) for _, metric in plain] + [
@@ -42,6 +42,7 @@ class Aims:
             names.append(([name for name, _ in plain], [name for name, _ in weighted]))
         self.names = figure_names(goals, names)
         self.losses = loss_names(goals)
+        self.gathers = bool(self.names or self.losses)  # more than the loss
         self._python = [metric for metric in self.metrics if metric.kernel is None]
 
     def begin(self) -> None:
@@ -52,14 +53,11 @@ class Aims:
     def figures(self, tally: Tally, penalty: float = 0.0) -> Figures:
         """What logs say of a tally: metrics, the outputs' losses, the loss."""
         rows = tally.rows or 1  # none where the very first batch ended the epoch
+        if not self.gathers:
+            return {"loss": tally.loss / rows + penalty}
         found: Figures = {}
         for place, (name, metric) in enumerate(zip(self.names, self.metrics, strict=True)):
-            if isinstance(metric, MeanMetric):
-                found[name] = metric.result_of(*tally.states[place].tolist()) if tally.states else 0.0
-            elif isinstance(metric, TallyMetric) and tally.states:
-                found[name] = metric.result_of(tally.states[place])
-            else:
-                found[name] = metric.result()
+            found[name] = metric.reported(tally.states[place]) if tally.states else metric.result()
         for name, total in zip(self.losses, tally.losses, strict=False):
             found[name] = total / rows
         found["loss"] = tally.loss / rows + penalty
@@ -69,8 +67,14 @@ class Aims:
 def _measure(metric: Metric, weighted: bool) -> description.Measure:
     if metric.kernel is None:
         return description.Measure(metric, (), weighted)
-    numbers = metric.tally_numbers() if isinstance(metric, TallyMetric) else metric.numbers()
+    numbers = getattr(metric, "tally_numbers", metric.numbers)()
     return description.Measure(metric.kernel, numbers, weighted, metric.logits)
+
+
+def _resolved(metric: Any, targets: int, units: int, loss: Loss) -> tuple[str, Metric]:
+    from fastnn.metrics import resolve  # not at import: see fastnn.goals
+
+    return resolve(metric, targets, units, loss)
 
 
 def _described(goal: Goal, targets: int, activation: str, measures: Sequence[description.Measure]) -> description.Goal:

@@ -6,7 +6,6 @@ generator, it draws from the one that ``fastnn.set_random_seed`` sets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import kernels, random
+from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_number
 from fastnn.typing import Array, DoubleArray, Shape
 

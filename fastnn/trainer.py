@@ -189,7 +189,8 @@ class Trainer:
         """An epoch, added up in the fit's tally; it ends early where a callback says so between two stretches."""
         tally, progress = fit.tally, fit.progress
         network = self._current(fit)
-        if tally.batches == 0:
+        gathers = self._aims.gathers
+        if gathers and tally.batches == 0:
             self._aims.begin()
         for stretch in fit.feed.epoch(tally.batches):
             for hook in fit.before:
@@ -200,7 +201,7 @@ class Trainer:
                 progress.stretch(tally.batches, stretch.start, stretch.size)
             done, loss, went_well = self._steps(network, stretch, fit)
             rows = done - stretch.start
-            tally.add(rows, -(-rows // stretch.size), loss, network)
+            tally.add(rows, -(-rows // stretch.size), loss, network if gathers else None)
             if not went_well:
                 error = explained(self.goals, self.model, fit.feed.source, stretch, done)
                 if not any(callback._accepts(error, tally.batches) for callback in fit.called.callbacks):
@@ -218,8 +219,10 @@ class Trainer:
     def _steps(self, network: Any, stretch: Stretch, fit: Fit) -> Any:
         """A step for each batch of a stretch, in one compiled call; gives what ``Network.fit_epoch`` does."""
         page, start, stop, size, batches, _ = stretch
-        rates = self.optimizer.rates(network.iterations, batches)
-        fit.rate = rates if isinstance(rates, float) else float(rates[-1])
+        rates = self.optimizer.learning_rate
+        if type(rates) is not float:
+            rates = self.optimizer.rates(network.iterations, batches)
+        fit.rate = rates if type(rates) is float else float(rates[-1])
         if self.optimizer.full_batch:
             return self._full_step(network, stretch, fit)
         progress = fit.progress if fit.progress.level else None

@@ -37,19 +37,19 @@ SIGNATURES = {
     Model.predict: "x, batch_size=None",
     Model.train_on_batch: "x, y=None, sample_weight=None, class_weight=None, return_dict=False",
     Model.save: "filepath, overwrite=True",
-    Dense.__init__: "units, activation=None, use_bias=True, kernel_initializer='glorot_uniform', "
+    Dense: "units, activation=None, use_bias=True, kernel_initializer='glorot_uniform', "
     "bias_initializer='zeros', kernel_regularizer=None",
-    Dropout.__init__: "rate",
-    Activation.__init__: "activation",
+    Dropout: "rate",
+    Activation: "activation",
     Input: "shape",
-    fastnn.callbacks.EarlyStopping.__init__: (
+    fastnn.callbacks.EarlyStopping: (
         "monitor='val_loss', min_delta=0, patience=0, verbose=0, mode='auto', baseline=None, "
         "restore_best_weights=False, start_from_epoch=0"
     ),
-    fastnn.optimizers.SGD.__init__: "learning_rate=0.01, momentum=0.0, nesterov=False",
-    fastnn.optimizers.RMSprop.__init__: ("learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-07, centered=False"),
-    fastnn.optimizers.Adam.__init__: ("learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False"),
-    fastnn.optimizers.AdamW.__init__: (
+    fastnn.optimizers.SGD: "learning_rate=0.01, momentum=0.0, nesterov=False",
+    fastnn.optimizers.RMSprop: ("learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-07, centered=False"),
+    fastnn.optimizers.Adam: ("learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False"),
+    fastnn.optimizers.AdamW: (
         "learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False"
     ),
 }

@@ -1,13 +1,18 @@
 """Callbacks: what may happen while a fit, an evaluation or a prediction runs."""
 
-from fastnn.callbacks.backup import BackupAndRestore
+from typing import TYPE_CHECKING
+
+from fastnn._lazy import later
 from fastnn.callbacks.base import Callback, CallbackList, LambdaCallback
-from fastnn.callbacks.checkpoint import ModelCheckpoint
-from fastnn.callbacks.control import LearningRateScheduler, TerminateOnNaN, TimeBudget
 from fastnn.callbacks.history import History
-from fastnn.callbacks.loggers import CSVLogger, JSONLinesLogger
-from fastnn.callbacks.monitors import EarlyStopping, ReduceLROnPlateau
-from fastnn.callbacks.tensorboard import TensorBoard
+
+if TYPE_CHECKING:
+    from fastnn.callbacks.backup import BackupAndRestore
+    from fastnn.callbacks.checkpoint import ModelCheckpoint
+    from fastnn.callbacks.control import LearningRateScheduler, TerminateOnNaN, TimeBudget
+    from fastnn.callbacks.loggers import CSVLogger, JSONLinesLogger
+    from fastnn.callbacks.monitors import EarlyStopping, ReduceLROnPlateau
+    from fastnn.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -25,3 +30,19 @@ __all__ = [
     "TerminateOnNaN",
     "TimeBudget",
 ]
+
+__getattr__ = later(
+    __name__,
+    {
+        "BackupAndRestore": "backup",
+        "CSVLogger": "loggers",
+        "EarlyStopping": "monitors",
+        "JSONLinesLogger": "loggers",
+        "LearningRateScheduler": "control",
+        "ModelCheckpoint": "checkpoint",
+        "ReduceLROnPlateau": "monitors",
+        "TensorBoard": "tensorboard",
+        "TerminateOnNaN": "control",
+        "TimeBudget": "control",
+    },
+)

@@ -10,7 +10,7 @@ from libc.math cimport sqrt
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastnn.engine.arena cimport LINE
+from fastnn.engine.arena cimport LINE, padded
 from fastnn.engine.arena import aligned
 from fastnn.engine.goals cimport Goals
 from fastnn.engine.ops cimport Op, Step
@@ -174,13 +174,15 @@ cdef class Learning(Goals):
             step *= max(1, <Py_ssize_t>total // (PIECES * step))
             p0, end = variable.start - op.start, variable.stop - op.start
             while p0 < end:
-                self.pieces[number] = Piece(op.number, p0, min(p0 + step, end), op.start + p0, self.learnt, i, False)
+                self.pieces[number] = Piece(op.number, p0, min(p0 + step, end), op.start + p0, self.learnt, i, False, 0)
                 if number:
                     before = &self.pieces[number - 1]
                     self.pieces[number].joined = op.start + p0 - (before.start + before.p1 - before.p0) < LINE
                 self.learnt += min(step, end - p0)
                 p0 += step
                 number += 1
+            if end == op.size:
+                self.pieces[number - 1].padding = padded(op.size) - op.size
             self.piece_count = variable.piece_stop = number
         return 0
 
@@ -385,7 +387,9 @@ cdef class Learning(Goals):
             piece += 1
             while piece < stop and self.pieces[piece].joined:
                 piece += 1
+            # A stretch of whole cache lines leaves the optimizer no rest to do number by number.
             n = self.pieces[piece - 1].start + self.pieces[piece - 1].p1 - self.pieces[piece - 1].p0 - start
+            n += self.pieces[piece - 1].padding
             if steps:
                 if self.clip_norm > 0 or self.clip_global_norm > 0 or self.weight_decay > 0:
                     self.shrink(i, piece, rate)

@@ -1,5 +1,6 @@
 """A built network: an epoch, an evaluation or a prediction over rows, each in one call without the GIL."""
 
+cimport cython
 from libc.math cimport HUGE_VAL, isfinite
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
@@ -87,18 +88,21 @@ cdef class Network(Learning):
 
     # Without the GIL.
 
+    @cython.final
     cdef void forward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
                       Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t i
         for i in range(first, last):
             (<Op>self.op_list[i]).forward(step, r0, r1)
 
+    @cython.final
     cdef void gather(self, Py_ssize_t i, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """Add up the gradients that an op's readers have left it."""
         cdef Py_ssize_t extra, units = (<Op>self.op_list[i]).units
         for extra in range(self.extra_starts[i], self.extra_starts[i + 1]):
             self.add((<Op>self.op_list[i]).d + r0 * units, self.extra_d[extra] + r0 * units, (r1 - r0) * units, 0)
 
+    @cython.final
     cdef void backward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
                        Py_ssize_t r1) noexcept nogil:
         """Backward through ops last - 1 .. first, and what is left to do for the one before them, if its rows mix."""
@@ -106,12 +110,13 @@ cdef class Network(Learning):
         for i in range(last - 1, first - 1, -1):
             if self.wanted[i]:
                 # One whose rows mix has been gathered already: it needed the whole batch.
-                if i == 0 or not (<Op>self.op_list[i]).shares:
+                if self.extra_starts[i] < self.extra_starts[i + 1] and (i == 0 or not (<Op>self.op_list[i]).shares):
                     self.gather(i, r0, r1)
                 (<Op>self.op_list[i]).backward(step, r0, r1)
         if first > 0 and self.wanted[first - 1]:
             self.gather(first - 1, r0, r1)
 
+    @cython.final
     cdef void mix(self, Run* job, const Step* step, Py_ssize_t i, bint forwards, int member,
                   int members) noexcept nogil:
         """A member's share of what an op does with the whole batch, between two barriers."""
@@ -125,14 +130,19 @@ cdef class Network(Learning):
                 (<Op>self.op_list[i]).before_backward(step, s0, s1)
         barrier(member, members)
 
+    @cython.final
     cdef bint goes_on(self, Run* job) noexcept nogil:
         return atomic_read(&job.outcome) == DONE and self.trouble == 0
 
+    @cython.final
     cdef void rows_phase(self, Run* job, const Step* step, Py_ssize_t r0, Py_ssize_t stop, int member,
                          int members) noexcept nogil:
         """Every op forward, the losses, every op backward; in segments between which the batch must be whole."""
         cdef Py_ssize_t segment, last = self.segments - 1
         cdef bint whole = self.loss_waits
+        if last == 0 and not whole:
+            self.segment_phase(job, step, 0, True, True, r0, stop, member)
+            return
         for segment in range(self.segments):
             if segment:
                 self.mix(job, step, self.cuts[segment], True, member, members)
@@ -147,6 +157,7 @@ cdef class Network(Learning):
             self.mix(job, step, self.cuts[segment], False, member, members)
             self.segment_phase(job, step, segment - 1, False, True, r0, stop, member)
 
+    @cython.final
     cdef void segment_phase(self, Run* job, const Step* step, Py_ssize_t segment, bint forwards, bint backwards,
                             Py_ssize_t r0, Py_ssize_t stop, int member) noexcept nogil:
         """A segment's ops forward, backward or both, for a chunk of rows at a time.
@@ -167,6 +178,7 @@ cdef class Network(Learning):
             if member == 0 and r0 < stop and self.tick(job.rows.start):
                 atomic_swap(&job.outcome, STOPPED)
 
+    @cython.final
     cdef Step new_step(self, bint training, int member) noexcept nogil:
         cdef Step step
         step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
@@ -223,6 +235,7 @@ cdef class Network(Learning):
         if member == 0 and atomic_read(&job.outcome) == DONE and start < rows.stop:
             atomic_swap(&job.outcome, TROUBLE if self.trouble else NOT_FINITE)
 
+    @cython.final
     cdef void settle(self, const Step* step) noexcept nogil:
         """The batch is accepted: let the ops that follow something of their own take note of it."""
         cdef Py_ssize_t i
@@ -263,6 +276,7 @@ cdef class Network(Learning):
                 return
             start += step.rows
 
+    @cython.final
     cdef void copy_out(self, float* out, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """The outputs of rows r0:r1, side by side."""
         cdef Py_ssize_t row, k, place, units, column = 0
@@ -277,6 +291,7 @@ cdef class Network(Learning):
                        units * sizeof(float))
             column += units
 
+    @cython.final
     cdef void look_up(self, Run* job) noexcept nogil:
         """Member 0, between two batches: is there something else to do?"""
         if job.rows.start - job.looked < job.glance:

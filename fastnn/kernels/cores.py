@@ -6,9 +6,12 @@ import math
 import os
 import sys
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-CGROUPS = Path("/sys/fs/cgroup")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CGROUPS = "/sys/fs/cgroup"
 
 
 def default() -> int:
@@ -28,7 +31,9 @@ def available() -> int:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows
         count = os.cpu_count() or 1
-    return max(1, math.ceil(min(count, quota(CGROUPS, Path("/proc/self/cgroup")))))
+    from pathlib import Path  # not at import: it costs more than all else here
+
+    return max(1, math.ceil(min(count, quota(Path(CGROUPS), Path("/proc/self/cgroup")))))
 
 
 def _is_worker() -> bool:

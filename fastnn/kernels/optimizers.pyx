@@ -243,12 +243,16 @@ cdef inline void ftrl_loop(
         real* w, const real* g, real* total, real* linear, Py_ssize_t n, real lr, real power, bint rooted,
         real l1, real l2, real shrinkage) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real before, after, line, kept, left
+    cdef real square, before, after, growth, line, kept, left
     for i in range(n):
+        square = g[i] * g[i]
         before = raised(total[i], power, rooted) / lr
-        total[i] = total[i] + g[i] * g[i]
+        total[i] = maths.multiply_add(g[i], g[i], total[i])
         after = raised(total[i], power, rooted) / lr
-        line = linear[i] + (maths.multiply_add(shrinkage, w[i], g[i]) - (after - before) * w[i])
+        # After a small gradient the two roots are alike, and their difference nothing but what they were rounded by.
+        growth = square / (after + before) / (lr * lr) if rooted else after - before
+        growth = growth if total[i] > 0 else 0
+        line = linear[i] + maths.multiply_add(-growth, w[i], maths.multiply_add(shrinkage, w[i], g[i]))
         linear[i] = line
         kept = line if line < l1 else l1
         kept = kept if kept > -l1 else -l1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod, sqrt
 from typing import Any
 
 import numpy as np
 
 from fastnn import kernels
+from fastnn._dataclass import dataclass
 from fastnn._table import check_number
 from fastnn.engine.noise import NoiseOp
 from fastnn.layers._fields import own_input_shape

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
+from fastnn._dataclass import dataclass
 from fastnn._table import Table
 from fastnn.losses import Loss
 from fastnn.typing import Array, ArrayLike, DoubleArray
@@ -18,7 +18,7 @@ C = TypeVar("C")
 @dataclass_transform(eq_default=False)
 def declared(cls: type[C]) -> type[C]:
     """A dataclass without the methods that Metric has for all: compiling them for each class would cost the import."""
-    return dataclass(eq=False, repr=False)(cls)
+    return dataclass(cls, eq=False, repr=False)  # type: ignore[no-any-return]
 
 
 class Metric:
@@ -75,6 +75,10 @@ class Metric:
         """The figure over all that was added since the start, or since `reset_state`."""
         raise NotImplementedError(f"{type(self).__name__} has no result")
 
+    def reported(self, state: DoubleArray) -> Any:
+        """The figure of what the engine has gathered in `state`; that of a metric in Python is its own result."""
+        return self.result()
+
     def reset_state(self) -> None:
         """Forget all that was added."""
         raise NotImplementedError(f"{type(self).__name__} has no reset_state")
@@ -129,6 +133,9 @@ class MeanMetric(Metric):
     def result_of(self, total: float, weight: float) -> float:
         """The figure, of the sum of weight * value and the sum of weights."""
         return total / weight if weight else 0.0
+
+    def reported(self, state: DoubleArray) -> float:
+        return self.result_of(*state.tolist())
 
     def columns(self, units: int) -> tuple[int, ...]:
         return (1 if self.kernel.labels else units,)
@@ -194,6 +201,9 @@ class TallyMetric(Metric):
     def result_of(self, state: DoubleArray) -> Any:
         """The figure: a float, or an array where it has several numbers."""
         raise TypeError(f"{type(self).__name__} has no result_of")
+
+    def reported(self, state: DoubleArray) -> Any:
+        return self.result_of(state)
 
     def reference(self, y: DoubleArray, output: DoubleArray, weight: DoubleArray | None = None) -> DoubleArray:
         raise TypeError(f"{type(self).__name__} has no reference")

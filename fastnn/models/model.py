@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._table import check_count
 from fastnn.callbacks import Callback, History
-from fastnn.data import ArraySource, Source, write_predictions
+from fastnn.data import ArraySource, Source
 from fastnn.data.arrays import source_of, validation_of
 from fastnn.layers.tensor import Structure, flattened, is_symbolic, named
 from fastnn.models.built import Built
@@ -246,6 +246,8 @@ class Model(Built):
         "classes" for several outputs, "binary" for one sigmoid output and "values" otherwise. See
         ``fastnn.data.write_predictions``.
         """
+        from fastnn.data import write_predictions
+
         network = self._built("predict_sql")
         if len(self._takes.names) > 1 or len(self._gives.names) > 1:
             raise ValueError("predict_sql takes a model of one input and one output; make a Model of that part")

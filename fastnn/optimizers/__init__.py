@@ -6,9 +6,9 @@ Formulas, names and defaults are Keras 3's. Each is one kernel that passes once 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fastnn._lazy import later
 from fastnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.optimizers.lbfgs import LBFGS
@@ -38,11 +38,8 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """`schedules`, imported when first asked for: most programs never do, and it has as much in it as all else here."""
-    if name == "schedules":
-        return import_module("fastnn.optimizers.schedules")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Most programs never ask for schedules, which have as much in them as all else here.
+__getattr__ = later(__name__, {"schedules": "schedules"})
 
 
 def get(identifier: Any) -> Optimizer:

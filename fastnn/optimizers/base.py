@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
+from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_count, check_number
 from fastnn.typing import DoubleArray
 

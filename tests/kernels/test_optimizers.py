@@ -160,6 +160,17 @@ def test_ftrl_with_empty_sums_and_no_gradient(dtype: str) -> None:
         close(w, -np.ones(3), 8 * EPS[dtype])
 
 
+@pytest.mark.parametrize("size", [1e-4, 1e-3, 1e-2])
+def test_ftrl_with_small_gradients(size: float, rng: np.random.Generator) -> None:
+    """Its weights stand on the growth of a root, which must not come from two roots that agree in all their digits."""
+    optimizer = Ftrl(0.1)
+    w, gradients = rng.normal(size=99).astype("f4"), rng.uniform(0.5 * size, size, (STEPS, 99)).astype("f4")
+    truth, held = w.astype(np.float64), fresh_slots(optimizer, 99)
+    for t, g in enumerate(gradients, 1):
+        truth = optimizer.reference(truth, g.astype(np.float64), held, t)
+    close(run(optimizer, w, gradients, fresh_slots(optimizer, 99, "float32"))[-1], truth, 32 * EPS["float32"])
+
+
 def test_ftrl_l1_gives_exact_zeros(dtype: str) -> None:
     optimizer = Ftrl(l1_regularization_strength=1.0)
     w = np.zeros(2, dtype)
