@@ -22,6 +22,7 @@ import pytest
 import fastnn
 from fastnn import losses, regularizers
 from fastnn.callbacks import Callback
+from fastnn.constraints import MaxNorm, UnitNorm
 from fastnn.layers import Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
@@ -390,3 +391,35 @@ def test_a_number_of_threads_out_of_range(n):
     with pytest.raises(ValueError, match=f"the number of threads must be from 1 to 256, got {n}"):
         fastnn.set_num_threads(n)
     assert fastnn.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("loss", [losses.Dice(), losses.Tversky()], ids=ident)
+def test_a_loss_of_the_whole_batch_waits_for_all_rows(loss):
+    """The caller works it out; of 48 rows it has 16, and where there is one other member, that one has 32."""
+    case = Case("whole", loss=loss, after="sigmoid", batch_size=48)
+    ends = []
+    for threads in THREADS[:4]:
+        fastnn.set_num_threads(threads)
+        model = case.model()
+        x = np.random.default_rng(1).standard_normal((960, case.widths[0])).astype(np.float32)
+        y = (np.random.default_rng(2).random((960, case.widths[-1])) < 0.5).astype(np.float32)
+        with at_work(min(threads, 3)):
+            history = model.fit(x, y, 48, 5, 0).history
+        ends.append((measured(history), state(model)))
+    assert ends[1:] == ends[:1] * 3
+
+
+@pytest.mark.parametrize("constraint", [MaxNorm(0.5), UnitNorm(), UnitNorm(axis=1)], ids=str)
+def test_constraints_wait_for_all_steps(constraint):
+    x, y = np.random.default_rng(1).standard_normal((2, 960, 64)).astype(np.float32)
+    ends = []
+    for threads in THREADS[:4]:
+        fastnn.set_num_threads(threads)
+        fastnn.set_random_seed(1)
+        layers = [Dense(256, kernel_constraint=constraint), Dense(64, kernel_constraint=constraint)]
+        model = Sequential([Input((64,)), *layers])
+        model.compile("sgd", "mse")
+        with at_work(min(threads, 3)):
+            model.fit(x, y, 48, 5, 0)
+        ends.append(state(model))
+    assert ends[1:] == ends[:1] * 3

@@ -272,7 +272,6 @@ cdef class Learning(Goals):
                 self.step_pieces(step, rate, first, piece)
                 first, size = piece, 0
         if update and not at_once:
-            barrier(member, members)
             self.find_factors(first, stop, member, members)
             self.step_pieces(step, rate, first, stop)
         if update and self.has_constraints:

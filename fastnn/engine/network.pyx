@@ -132,7 +132,7 @@ cdef class Network(Learning):
 
     @cython.final
     cdef bint goes_on(self, Run* job) noexcept nogil:
-        return atomic_read(&job.outcome) == DONE and self.trouble == 0
+        return atomic_read(&job.outcome) == DONE and atomic_read(&self.trouble) == 0
 
     @cython.final
     cdef void rows_phase(self, Run* job, const Step* step, Py_ssize_t r0, Py_ssize_t stop, int member,

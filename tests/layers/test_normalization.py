@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.layers import BatchNormalization, Dense, Input, LayerNormalization, RMSNormalization
+from fastnn.layers import Add, BatchNormalization, Dense, Input, LayerNormalization, RMSNormalization
 from fastnn.models import Model, Sequential
 
 
@@ -115,3 +115,23 @@ def test_what_they_refuse() -> None:
         BatchNormalization(momentum=1.5)
     with pytest.raises(ValueError, match="epsilon must be at least 0"):
         LayerNormalization(epsilon=-1)
+
+
+def test_gradients_where_several_read_a_layer_that_mixes_rows() -> None:
+    first = Input((6,))
+    before = Dense(6, "tanh")(first)
+    mixed = BatchNormalization()(before)
+    model = Model(first, Dense(2)(Add()([mixed, before, Dense(6)(mixed)])))
+    model.compile("sgd", "mse")
+    x, y = rows(40), rows(40)[:, :2].copy()
+    model.evaluate(x, y, verbose=0)  # which tells the network its loss
+    network, rng = model._network, np.random.default_rng(1)
+    network.gradient(x, y)
+    start, slopes = network.parameters.copy(), network.gradients.copy()
+    for _ in range(5):
+        direction = rng.standard_normal(start.size) / 4
+        step, ends = 4e-3, []
+        for sign in (1, -1):
+            network.parameters[...] = start + sign * step * direction
+            ends.append(network.gradient(x, y))
+        assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(float((slopes * direction).sum()), rel=3e-3, abs=1e-3)
