@@ -61,7 +61,7 @@ def follow(build: Build, compiled: Callable[[Any], dict[str, Any]], x: Any, y: A
         before = ours.get_weights()
         options = {"batch_size": 8, "epochs": 4, "verbose": 0, "shuffle": False, **fit}
         assert_same_figures(*(model.fit(x, y, **options).history for model in (ours, theirs)))
-        for mine, other, start in zip(ours.get_weights(), theirs.get_weights(), before, strict=True):
+        for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
             assert np.abs(mine - other).max() <= 1e-5 * np.abs(other).max()
         assert any((a != b).any() for a, b in zip(ours.get_weights(), before, strict=True))
         weight = fit.get("sample_weight")

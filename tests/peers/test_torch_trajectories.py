@@ -10,7 +10,7 @@ import pytest
 
 torch: Any = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
 
-from torch.nn import functional as F  # noqa: E402, N812
+from torch.nn import functional as F  # noqa: E402
 
 from fastnn import activations, losses, optimizers  # noqa: E402
 from support.peers import BATCH, EPOCHS, START, WEIGHT, X, assert_together, targets  # noqa: E402
