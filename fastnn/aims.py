@@ -42,6 +42,7 @@ class Aims:
             names.append(([name for name, _ in plain], [name for name, _ in weighted]))
         self.names = figure_names(goals, names)
         self.losses = loss_names(goals)
+        self.gathers = bool(self.names or self.losses)  # more than the loss
         self._python = [metric for metric in self.metrics if metric.kernel is None]
 
     def begin(self) -> None:
@@ -52,6 +53,8 @@ class Aims:
     def figures(self, tally: Tally, penalty: float = 0.0) -> Figures:
         """What logs say of a tally: metrics, the outputs' losses, the loss."""
         rows = tally.rows or 1  # none where the very first batch ended the epoch
+        if not self.gathers:
+            return {"loss": tally.loss / rows + penalty}
         found: Figures = {}
         for place, (name, metric) in enumerate(zip(self.names, self.metrics, strict=True)):
             found[name] = metric.reported(tally.states[place]) if tally.states else metric.result()

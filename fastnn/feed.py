@@ -154,10 +154,12 @@ class Tally:
         self.states: list[DoubleArray] = []  # of each metric
 
     def add(self, rows: int, batches: int, loss: float, network: Any) -> None:
-        """A stretch that the network has run."""
+        """A stretch that the network has run. network: None where nothing but the loss is asked for."""
         self.rows += rows
         self.batches += batches
         self.loss += loss
+        if network is None:
+            return
         if not self.losses:
             self.losses, self.states = network.losses_of_outputs, [state.copy() for state in network.states]
             return

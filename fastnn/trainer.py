@@ -24,7 +24,7 @@ from fastnn.full_batch import FullBatch
 from fastnn.goals import goals_of
 from fastnn.progress import Progress
 from fastnn.trouble import explained, problem_of
-from fastnn.typing import FloatArray
+from fastnn.typing import Array, FloatArray
 
 if TYPE_CHECKING:
     from fastnn.models import Model
@@ -116,6 +116,7 @@ class Trainer:
                 "validation_freq": validation_freq,
             }
         )
+        self._full_batch.forget()
         fit = Fit(self, feed, called, progress)
         fit.epoch = initial_epoch
         self.model.stop_training = False
@@ -178,6 +179,7 @@ class Trainer:
     def step(self, source: ArraySource, class_weight: ClassWeight | None = None) -> Figures:
         """One step on all rows of `source` as one batch: the figures before it. Raises as ``fit``."""
         self.ready(source)
+        self._full_batch.forget()
         rows = source if class_weight is None else ClassWeighted(source, class_weight)
         fit = Fit(self, Feed(rows, source.rows), CallbackList(), Progress(0, None))
         self._epoch(fit)
@@ -187,7 +189,8 @@ class Trainer:
         """An epoch, added up in the fit's tally; it ends early where a callback says so between two stretches."""
         tally, progress = fit.tally, fit.progress
         network = self._current(fit)
-        if tally.batches == 0:
+        gathers = self._aims.gathers
+        if gathers and tally.batches == 0:
             self._aims.begin()
         for stretch in fit.feed.epoch(tally.batches):
             for hook in fit.before:
@@ -198,7 +201,7 @@ class Trainer:
                 progress.stretch(tally.batches, stretch.start, stretch.size)
             done, loss, went_well = self._steps(network, stretch, fit)
             rows = done - stretch.start
-            tally.add(rows, -(-rows // stretch.size), loss, network)
+            tally.add(rows, -(-rows // stretch.size), loss, network if gathers else None)
             if not went_well:
                 error = explained(self.goals, self.model, fit.feed.source, stretch, done)
                 if not any(callback._accepts(error, tally.batches) for callback in fit.called.callbacks):
@@ -216,8 +219,10 @@ class Trainer:
     def _steps(self, network: Any, stretch: Stretch, fit: Fit) -> Any:
         """A step for each batch of a stretch, in one compiled call; gives what ``Network.fit_epoch`` does."""
         page, start, stop, size, batches, _ = stretch
-        rates = self.optimizer.rates(network.iterations, batches)
-        fit.rate = rates if isinstance(rates, float) else float(rates[-1])
+        rates = self.optimizer.learning_rate
+        if type(rates) is not float:
+            rates = self.optimizer.rates(network.iterations, batches)
+        fit.rate = rates if type(rates) is float else float(rates[-1])
         if self.optimizer.full_batch:
             return self._full_step(network, stretch, fit)
         progress = fit.progress if fit.progress.level else None
@@ -239,8 +244,10 @@ class Trainer:
         return rows, seen.loss * rows, True
 
     def _take_average(self) -> None:
-        """Training ends: the weights' moving average takes their place."""
+        """Training ends: the weights' moving average, if there has been a step, takes their place."""
         network = self._network
+        if network.iterations < (self.optimizer.gradient_accumulation_steps or 1):
+            return
         for variable in self.model._variables():
             part = slice(variable.start, variable.start + variable.rows * variable.columns)
             network.parameters[part] = network.slots[-1][part]
@@ -334,7 +341,7 @@ class Trainer:
         network.set_variables(self.model._variables(), self.model._frozen_ops())
         slots = self._slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
-            self._full_batch = FullBatch()
+            self._full_batch = FullBatch(self.model._variables())
             network.iterations = 0
             if not optimizer.full_batch:
                 network.set_optimizer(
@@ -361,14 +368,32 @@ class Trainer:
         sums = ("sum_of_gradients",) if (optimizer.gradient_accumulation_steps or 1) > 1 else ()
         return (*optimizer.slots, *sums, *(("average",) if optimizer.use_ema else ()))
 
-    def state(self) -> tuple[int, dict[str, FloatArray]]:
+    def state(self) -> tuple[int, dict[str, Array]]:
         """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
         network = self.model._network
-        if network.owned_by is not self or self._network is not network or self._slots != self._slot_names():
+        ours = network.owned_by is self and self._network is network and self._slots == self._slot_names()
+        if not ours or not network.iterations:
             return 0, {}
         if self.optimizer.full_batch:
-            return network.iterations, {}
+            return network.iterations, self._full_batch.slots(network.parameters.size)
         return network.iterations, dict(zip(self._slots, network.slots, strict=True))
+
+    def go_on(self, steps: int, slots: Mapping[str, Array]) -> None:
+        """Take up a state as ``state`` gives it, for the network as it is now. ValueError for vectors of other names."""
+        network = self.model._network
+        wanted = set(self._slot_names()) if steps else set()
+        if slots.keys() != wanted and not (steps and self.optimizer.full_batch):
+            raise ValueError(f"its optimizer keeps {sorted(slots)}, the model's {sorted(wanted)} after {steps} steps")
+        if any(flat.shape != network.parameters.shape for flat in slots.values()):
+            raise ValueError(f"its optimizer's vectors are not of {network.parameters.size} numbers, as the model's")
+        network.owned_by = None  # whatever it did before
+        self._settle(network)
+        if self.optimizer.full_batch:
+            self._full_batch.go_on(slots)
+        elif steps:
+            for name, slot in zip(self._slots, network.slots, strict=True):
+                slot[...] = slots[name]
+        network.iterations = steps
 
     def _check(self, source: Source, what: str) -> None:
         model = self.model

@@ -34,8 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_readme_has_the_two_snippets_it_promises() -> None:
-    assert len(SNIPPETS) == 2
+def test_the_readme_has_the_snippets_it_promises() -> None:
+    assert len(SNIPPETS) == 3
     assert len(SNIPPETS[0].strip().splitlines()) == 11  # ten lines and a blank one
 
 
@@ -58,14 +58,22 @@ def test_every_readme_command_is_known() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example(example: Path, tmp_path: Path) -> None:
+    if example.stem == "plotting_a_history":
+        pytest.importorskip("matplotlib")
     out = run(str(example), cwd=tmp_path)
     if example.stem == "linear_regression":
         slope, intercept = (float(number) for number in re.findall(r"[0-9.]+", out))
         assert slope == pytest.approx(1.8, abs=0.02)
         assert intercept == pytest.approx(32, abs=0.3)
+    elif example.stem == "python_layer_and_loss":
+        assert float(re.findall(r"against the truth ([0-9.]+)", out)[0]) < 0.1
+        assert "loaded: True" in out
     else:
-        assert float(re.findall(r"accuracy ([0-9.]+)", out)[0]) > 0.8
+        assert all(float(found) > 0.8 for found in re.findall(r"accuracy ([0-9.]+)", out))
+        assert "accuracy" in out
+    if example.stem == "plotting_a_history":
+        assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 2
+    assert len(EXAMPLES) >= 6

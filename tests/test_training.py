@@ -304,3 +304,11 @@ def test_a_database_trains_as_its_rows_do(tmp_path):
         model.fit(*data, epochs=2, batch_size=7, verbose=0)
         models.append((bits(model), model.evaluate(*data, verbose=0)))
     assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("fit", [{"initial_epoch": 1}, {"batch_size": 32}], ids=["no epoch", "too few batches"])
+def test_an_average_of_no_steps_replaces_nothing(fit):
+    model = model_of(Adam(use_ema=True, gradient_accumulation_steps=8))
+    before = bits(model)
+    model.fit(*rows(40), verbose=0, **fit)
+    assert bits(model) == before

@@ -22,7 +22,7 @@ class Custom(Activation):
     """A Python function a = function(z), elementwise on arrays. It runs with the GIL, once for each batch of rows.
 
     derivative: its slope da/dz, elementwise on arrays; without it the slope is taken from central differences of
-    function, which then must work in float64. name: what a saved model calls it by, unless given function.__name__.
+    function, which then must work in float64. name: what a saved model calls it by, unless given ``function.__name__``.
     ValueError at the first use where function does not keep the shape or is not elementwise.
     """
 

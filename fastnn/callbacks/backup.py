@@ -127,21 +127,18 @@ class BackupAndRestore(Callback):
 
     def _restore(self, tensors: dict[str, Any], place: dict[str, Any]) -> None:
         fit, model = self._fit, self.model
-        slots = fit.trainer.state()[1]
         weights = [array for name, array in tensors.items() if name.startswith("weights/")]
         saved = {name.partition("/")[2]: flat for name, flat in tensors.items() if name.startswith("optimizer/")}
+        before = model.get_weights()
         try:
-            if {name: flat.shape for name, flat in saved.items()} != {name: flat.shape for name, flat in slots.items()}:
-                raise ValueError(f"its optimizer keeps {sorted(saved)}, the model's {sorted(slots)}")
             model.set_weights(weights)
+            fit.trainer.go_on(place["iterations"], saved)
         except ValueError as error:
+            model.set_weights(before)
             raise ValueError(
                 f"the backup in {self.backup_dir!r} is of another model: {error}; delete it, or name another folder"
             ) from None
-        for name, flat in slots.items():
-            flat[...] = saved[name]
-        network = fit.network
-        network.iterations, network.seed = place["iterations"], place["seed"]
+        fit.network.seed = place["seed"]
         if place["learning_rate"] is not None:
             model.optimizer.learning_rate = place["learning_rate"]
         fit.rate = place["rate"]

@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +13,15 @@ def starts_of(sizes: Iterable[int]) -> tuple[list[int], int]: ...
 
 class Arena:
     seed: int
-    def __init__(
-        self,
+    def __new__(
+        cls,
         ops: Iterable[Op],
         sources: Iterable[Iterable[int]] | None = None,
         inputs: Iterable[int] | None = None,
         outputs: Iterable[int] | None = None,
         parameters: _Floats | None = None,
         starts: Sequence[int] | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def ops(self) -> tuple[Op, ...]: ...
     @property

@@ -1,3 +1,4 @@
+cimport cython
 cimport fastnn.kernels.types as types
 from fastnn.engine.goals cimport Goals
 from fastnn.engine.ops cimport Step
@@ -13,6 +14,7 @@ cdef struct Variable:
     Py_ssize_t start
     Py_ssize_t stop
     Py_ssize_t first_piece
+    Py_ssize_t piece_stop
     double l1
     double l2
     bint decays
@@ -24,6 +26,7 @@ cdef struct Variable:
     double value
     types.constraint32 constraint       # or NULL
     double constraint_numbers[MAX_NUMBERS]
+    Py_ssize_t nth                      # not of this one: the number of the variable that was given in its place
 
 
 cdef struct Piece:
@@ -35,6 +38,7 @@ cdef struct Piece:
     Py_ssize_t before                   # parameters of all pieces before it
     Py_ssize_t variable
     bint joined                         # it follows the piece before it without a gap but padding
+    Py_ssize_t padding                  # numbers behind it that belong to nobody: a step over them is no harm
 
 
 cdef class Learning(Goals):
@@ -84,16 +88,26 @@ cdef class Learning(Goals):
     cdef int cut_into_pieces(self, variables) except -1
     cdef int clear_variables(self) except -1
     cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil
+    @cython.final
     cdef Py_ssize_t block_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
     cdef void learn(self, const Step* step, double rate, bint update, Py_ssize_t piece, Py_ssize_t stop, int member,
                     int members) noexcept nogil
+    @cython.final
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
+    @cython.final
     cdef void find_factors(self, Py_ssize_t first, Py_ssize_t stop, int member, int members) noexcept nogil
+    @cython.final
     cdef void step_pieces(self, const Step* step, double rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
+    @cython.final
     cdef void shrink(self, Py_ssize_t piece, Py_ssize_t stop, double rate) noexcept nogil
+    @cython.final
     cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil
+    @cython.final
     cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef double penalise(self, Py_ssize_t piece) noexcept nogil
+    @cython.final
     cdef void penalise_matrices(self, int member, int members) noexcept nogil
+    @cython.final
     cdef void constrain(self, int member, int members) noexcept nogil
     cdef double sum_of_penalties(self) noexcept nogil
+    cdef double over_pieces(self, const double* parts, const Variable* variable) noexcept nogil

@@ -26,6 +26,7 @@ class Learning(Goals):
         accumulation: int = 1,
         average: bool = False,
     ) -> None: ...
+    def hold_constraints(self) -> None: ...
     def set_numbers(
         self,
         numbers: Iterable[float],

@@ -10,7 +10,7 @@ from libc.math cimport sqrt
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastnn.engine.arena cimport LINE
+from fastnn.engine.arena cimport LINE, padded
 from fastnn.engine.arena import aligned
 from fastnn.engine.goals cimport Goals
 from fastnn.engine.ops cimport Op, Step
@@ -61,10 +61,13 @@ cdef class Learning(Goals):
     def set_variables(self, variables, frozen=None):
         """The parameters that learn, as ``fastnn.engine.description.Variable`` says it, each within one op's.
 
-        frozen: for each op whether it does not learn at all.
+        frozen: for each op whether it does not learn at all. Sums over variables have the order in which they are given,
+        wherever they lie.
         """
         cdef Py_ssize_t i
-        variables = sorted(variables, key=lambda variable: variable.start)
+        given = list(variables)
+        order = sorted(range(len(given)), key=lambda number: given[number].start)
+        variables = [given[number] for number in order]
         self.enter()
         try:
             self.clear_variables()
@@ -77,6 +80,7 @@ cdef class Learning(Goals):
                 raise MemoryError("no memory for a network's variables")
             for i in range(len(variables)):
                 self.add_variable(&self.variables[i], variables[i])
+                self.variables[<Py_ssize_t>order[i]].nth = i
             self.variable_count = len(variables)
             self.cut_into_pieces(variables)
         except BaseException:
@@ -170,14 +174,16 @@ cdef class Learning(Goals):
             step *= max(1, <Py_ssize_t>total // (PIECES * step))
             p0, end = variable.start - op.start, variable.stop - op.start
             while p0 < end:
-                self.pieces[number] = Piece(op.number, p0, min(p0 + step, end), op.start + p0, self.learnt, i, False)
+                self.pieces[number] = Piece(op.number, p0, min(p0 + step, end), op.start + p0, self.learnt, i, False, 0)
                 if number:
                     before = &self.pieces[number - 1]
                     self.pieces[number].joined = op.start + p0 - (before.start + before.p1 - before.p0) < LINE
                 self.learnt += min(step, end - p0)
                 p0 += step
                 number += 1
-            self.piece_count = number
+            if end == op.size:
+                self.pieces[number - 1].padding = padded(op.size) - op.size
+            self.piece_count = variable.piece_stop = number
         return 0
 
     # How.
@@ -221,6 +227,12 @@ cdef class Learning(Goals):
         self.weight_decay, self.clip_value = weight_decay or 0, clipvalue or 0
         self.clip_norm, self.clip_global_norm = clipnorm or 0, global_clipnorm or 0
         self.average_momentum, self.overwrite = ema_momentum or 0, ema_overwrite_frequency or 0
+        self.leave()
+
+    def hold_constraints(self):
+        """Bring the weights to where their constraints let them be, as a step does."""
+        self.enter()
+        self.constrain(0, 1)
         self.leave()
 
     # Without the GIL.
@@ -333,13 +345,22 @@ cdef class Learning(Goals):
         cdef Py_ssize_t i
         cdef double total = 0
         if self.has_penalties:
-            for i in range(self.piece_count):
-                total += self.penalty_parts[i]
+            for i in range(self.variable_count):
+                total += self.over_pieces(self.penalty_parts, &self.variables[self.variables[i].nth])
+        return total
+
+    cdef double over_pieces(self, const double* parts, const Variable* variable) noexcept nogil:
+        """Of what the variable's pieces have."""
+        cdef Py_ssize_t i
+        cdef double total = 0
+        for i in range(variable.first_piece, variable.piece_stop):
+            total += parts[i]
         return total
 
     cdef void find_factors(self, Py_ssize_t first, Py_ssize_t stop, int member, int members) noexcept nogil:
         """What each variable's gradient is multiplied by, so that its norm, or that of all, is not too large."""
-        cdef Py_ssize_t i, j, end
+        cdef Py_ssize_t i
+        cdef Variable* variable
         cdef double total, of_all = 0
         for i in range(first, stop):
             self.squares[i] = self.sum_of_squares(
@@ -347,13 +368,11 @@ cdef class Learning(Goals):
         barrier(member, members)
         if member == 0:
             for i in range(self.variable_count):
-                end = self.variables[i + 1].first_piece if i + 1 < self.variable_count else self.piece_count
-                total = 0
-                for j in range(self.variables[i].first_piece, end):
-                    total += self.squares[j]
+                variable = &self.variables[self.variables[i].nth]
+                total = self.over_pieces(self.squares, variable)
                 of_all += total
                 if self.clip_norm > 0:
-                    self.variables[i].factor = self.clip_norm / max(self.clip_norm, sqrt(total))
+                    variable.factor = self.clip_norm / max(self.clip_norm, sqrt(total))
             if self.clip_norm == 0:
                 for i in range(self.variable_count):
                     self.variables[i].factor = self.clip_global_norm / max(self.clip_global_norm, sqrt(of_all))
@@ -368,7 +387,9 @@ cdef class Learning(Goals):
             piece += 1
             while piece < stop and self.pieces[piece].joined:
                 piece += 1
+            # A stretch of whole cache lines leaves the optimizer no rest to do number by number.
             n = self.pieces[piece - 1].start + self.pieces[piece - 1].p1 - self.pieces[piece - 1].p0 - start
+            n += self.pieces[piece - 1].padding
             if steps:
                 if self.clip_norm > 0 or self.clip_global_norm > 0 or self.weight_decay > 0:
                     self.shrink(i, piece, rate)

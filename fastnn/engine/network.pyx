@@ -1,5 +1,6 @@
 """A built network: an epoch, an evaluation or a prediction over rows, each in one call without the GIL."""
 
+cimport cython
 from libc.math cimport HUGE_VAL, isfinite
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
@@ -61,6 +62,7 @@ cdef struct Run:
     double learning_rate
     const double* rates                 # a learning rate for each batch, or NULL
     bint update                         # new weights, not the gradient alone
+    bint settle                         # the ops that follow something take note of each batch
     Py_ssize_t first                    # row of the first batch
     float* out                          # of a prediction
     double loss                         # sum over the rows
@@ -86,18 +88,21 @@ cdef class Network(Learning):
 
     # Without the GIL.
 
+    @cython.final
     cdef void forward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
                       Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t i
         for i in range(first, last):
             (<Op>self.op_list[i]).forward(step, r0, r1)
 
+    @cython.final
     cdef void gather(self, Py_ssize_t i, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """Add up the gradients that an op's readers have left it."""
         cdef Py_ssize_t extra, units = (<Op>self.op_list[i]).units
         for extra in range(self.extra_starts[i], self.extra_starts[i + 1]):
             self.add((<Op>self.op_list[i]).d + r0 * units, self.extra_d[extra] + r0 * units, (r1 - r0) * units, 0)
 
+    @cython.final
     cdef void backward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
                        Py_ssize_t r1) noexcept nogil:
         """Backward through ops last - 1 .. first, and what is left to do for the one before them, if its rows mix."""
@@ -105,12 +110,13 @@ cdef class Network(Learning):
         for i in range(last - 1, first - 1, -1):
             if self.wanted[i]:
                 # One whose rows mix has been gathered already: it needed the whole batch.
-                if i == 0 or not (<Op>self.op_list[i]).shares:
+                if self.extra_starts[i] < self.extra_starts[i + 1] and (i == 0 or not (<Op>self.op_list[i]).shares):
                     self.gather(i, r0, r1)
                 (<Op>self.op_list[i]).backward(step, r0, r1)
         if first > 0 and self.wanted[first - 1]:
             self.gather(first - 1, r0, r1)
 
+    @cython.final
     cdef void mix(self, Run* job, const Step* step, Py_ssize_t i, bint forwards, int member,
                   int members) noexcept nogil:
         """A member's share of what an op does with the whole batch, between two barriers."""
@@ -124,14 +130,19 @@ cdef class Network(Learning):
                 (<Op>self.op_list[i]).before_backward(step, s0, s1)
         barrier(member, members)
 
+    @cython.final
     cdef bint goes_on(self, Run* job) noexcept nogil:
         return atomic_read(&job.outcome) == DONE and self.trouble == 0
 
+    @cython.final
     cdef void rows_phase(self, Run* job, const Step* step, Py_ssize_t r0, Py_ssize_t stop, int member,
                          int members) noexcept nogil:
         """Every op forward, the losses, every op backward; in segments between which the batch must be whole."""
         cdef Py_ssize_t segment, last = self.segments - 1
         cdef bint whole = self.loss_waits
+        if last == 0 and not whole:
+            self.segment_phase(job, step, 0, True, True, r0, stop, member)
+            return
         for segment in range(self.segments):
             if segment:
                 self.mix(job, step, self.cuts[segment], True, member, members)
@@ -146,6 +157,7 @@ cdef class Network(Learning):
             self.mix(job, step, self.cuts[segment], False, member, members)
             self.segment_phase(job, step, segment - 1, False, True, r0, stop, member)
 
+    @cython.final
     cdef void segment_phase(self, Run* job, const Step* step, Py_ssize_t segment, bint forwards, bint backwards,
                             Py_ssize_t r0, Py_ssize_t stop, int member) noexcept nogil:
         """A segment's ops forward, backward or both, for a chunk of rows at a time.
@@ -166,6 +178,7 @@ cdef class Network(Learning):
             if member == 0 and r0 < stop and self.tick(job.rows.start):
                 atomic_swap(&job.outcome, STOPPED)
 
+    @cython.final
     cdef Step new_step(self, bint training, int member) noexcept nogil:
         cdef Step step
         step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
@@ -187,7 +200,7 @@ cdef class Network(Learning):
         cdef double total, rate = job.learning_rate
         while start < rows.stop:
             step.rows = min(job.batch, rows.stop - start)
-            step.key = mix64(self.seed ^ mix64(<uint64_t>step.number))
+            step.key = mix64(self.seed ^ mix64(<uint64_t>(step.number if job.update else 0)))
             r0 = share_begin(step.rows, GRAIN, member, members)
             r1 = share_begin(step.rows, GRAIN, member + 1, members)
             if not self.collect(&rows, start, r0, r1):
@@ -207,7 +220,7 @@ cdef class Network(Learning):
             step.number += 1
             if job.rates != NULL:
                 rate = job.rates[(start - job.first) // job.batch]
-            if member == 0 and job.update:
+            if member == 0 and job.settle:
                 self.settle(&step)
             self.learn(&step, rate, job.update, first, last, member, members)
             barrier(member, members)
@@ -222,6 +235,7 @@ cdef class Network(Learning):
         if member == 0 and atomic_read(&job.outcome) == DONE and start < rows.stop:
             atomic_swap(&job.outcome, TROUBLE if self.trouble else NOT_FINITE)
 
+    @cython.final
     cdef void settle(self, const Step* step) noexcept nogil:
         """The batch is accepted: let the ops that follow something of their own take note of it."""
         cdef Py_ssize_t i
@@ -262,6 +276,7 @@ cdef class Network(Learning):
                 return
             start += step.rows
 
+    @cython.final
     cdef void copy_out(self, float* out, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """The outputs of rows r0:r1, side by side."""
         cdef Py_ssize_t row, k, place, units, column = 0
@@ -276,6 +291,7 @@ cdef class Network(Learning):
                        units * sizeof(float))
             column += units
 
+    @cython.final
     cdef void look_up(self, Run* job) noexcept nogil:
         """Member 0, between two batches: is there something else to do?"""
         if job.rows.start - job.looked < job.glance:
@@ -348,27 +364,28 @@ cdef class Network(Learning):
         """
         if self.optimizer == NULL:
             raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
-        return self.fit(x, y, weight, order, batch_size, learning_rate, progress, start, stop, True)
+        return self.fit(x, y, weight, order, batch_size, learning_rate, progress, start, stop, True, True)
 
-    def gradient(self, x, y, weight=None):
+    def gradient(self, x, y, weight=None, *, settle=False):
         """The loss of the rows of x as one batch, penalties included; `gradients` then has its gradient by the weights.
 
-        x, y, weight as in `fit_epoch`. The weights stay as they are. FloatingPointError where the loss is not finite.
+        x, y, weight as in `fit_epoch`. The weights stay as they are, but with `settle` for moving averages of the rows;
+        dropout and noise are the same in each call. FloatingPointError where the loss is not finite.
         """
-        _, loss, well = self.fit(x, y, weight, None, max(1, len(x)), 0.0, None, 0, None, False)
+        _, loss, well = self.fit(x, y, weight, None, max(1, len(x)), 0.0, None, 0, None, False, settle)
         if not well:
             raise FloatingPointError("the loss is not finite")
         return loss / max(1, len(x))
 
     cdef object fit(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress, Py_ssize_t start, stop,
-                    bint update):
+                    bint update, bint settle):
         cdef Run job = self.new_run()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, order)
-            job.batch, job.first, job.rows.start, job.update = batch_size, start, start, update
+            job.batch, job.first, job.rows.start, job.update, job.settle = batch_size, start, start, update, settle
             if stop is not None:
                 job.rows.stop = stop
             if not 0 <= start <= job.rows.stop <= job.rows.count:
@@ -457,12 +474,11 @@ cdef class Network(Learning):
     def penalty_value(self):
         """The penalties' value for the weights as they are."""
         cdef Py_ssize_t i
-        cdef double total = 0
         self.enter()
         try:
             self.penalise_matrices(0, 1)
             for i in range(self.piece_count):
-                total += self.penalise(i)
+                self.penalty_parts[i] = self.penalise(i)
+            return self.sum_of_penalties()
         finally:
             self.leave()
-        return total

@@ -1,7 +1,10 @@
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
+
+class Numbers:
+    def __new__(cls, values: Iterable[float] = ()) -> Self: ...
 
 class Kernel:
     @property

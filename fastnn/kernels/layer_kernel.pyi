@@ -1,9 +1,12 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.kernels.kernel import Kernel
+
+class Addresses:
+    def __new__(cls, array: NDArray[Any]) -> Self: ...
 
 class NoiseKernel(Kernel):
     def forward(

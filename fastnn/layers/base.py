@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import FrozenInstanceError, field, fields
 from math import prod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,13 @@ from fastnn.initializers import Initializer
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
 from fastnn.regularizers import Regularizer
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
+
+R = TypeVar("R")
+
+
+def any_sources(method: Callable[..., R]) -> Callable[..., R]:
+    """Tell type checkers that a subclass's method may name the sources that it reads."""
+    return method
 
 
 class Parameter(NamedTuple):
@@ -70,15 +77,18 @@ class Layer(Connected):
         words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
         cls.table_name = "".join(words).lstrip("_")  # until a table gives it another
 
+    @any_sources
     def output_shape(self, *input_shapes: Shape) -> Shape:
         """Shape of one row out for one row in of each source. ValueError where the layer cannot take it."""
         (shape,) = input_shapes
         return shape
 
+    @any_sources
     def parameters(self, *input_shapes: Shape) -> tuple[Parameter, ...]:
         """The layer's weights for rows of these shapes, those that learn first."""
         return ()
 
+    @any_sources
     def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
         """The ops that the layer becomes: the first reads the layer's sources, each other the one before.
 

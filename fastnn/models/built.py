@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 from fastnn import random
 from fastnn.engine.description import Variable
 from fastnn.engine.network import Network
@@ -175,11 +177,11 @@ class Built(Connected):
         steps, slots = (0, {}) if trainer is None else trainer.state()
         self._run_on(store, planned(self._drawn()), places)
         if steps:
-            trainer._settle(self._network)
-            for old, new in zip(slots.values(), trainer.state()[1].values(), strict=True):
+            moved = {name: np.zeros(store.flat.size, old.dtype) for name, old in slots.items()}
+            for name, old in slots.items():
                 for a, b in zip(before.ops, self._network.ops, strict=True):
-                    new[b.start : b.start + b.size] = old[a.start : a.start + a.size]
-            self._network.iterations = steps
+                    moved[name][b.start : b.start + b.size] = old[a.start : a.start + a.size]
+            trainer.go_on(steps, moved)
 
     def _last_layer(self, output: int = 0) -> Layer | None:
         """The layer whose op gives an output; None where an output has an op of its own."""

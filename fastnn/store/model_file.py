@@ -45,6 +45,7 @@ def save(model: Built, path: Path, overwrite: bool) -> None:
             "optimizer": OPTIMIZERS.config(trainer.optimizer),
             **{name: plain(getattr(trainer, name, None)) for name in COMPILED},
             "iterations": steps,
+            "slots": list(slots),
             "frozen": [number for number, layer in enumerate(leaves) if layer in model._frozen],
         }
         for slot, flat in slots.items():
@@ -131,12 +132,12 @@ def _go_on(model: Model, training: Any, tensors: Tensors, custom: Mapping[str, A
     model.compile(OPTIMIZERS.from_config(training["optimizer"], custom), **given)
     model._frozen = frozenset(chosen(leaves, number, "layer") for number in training["frozen"])
     trainer = model._compiled("load_model")
-    trainer._settle(model._network)
     used: set[str] = set()
-    if steps:
-        for slot, flat in trainer.state()[1].items():
-            used |= _fill(_named(model, flat, f"optimizer/{slot}/"), tensors)
-    model._network.iterations = steps
+    dtype = np.float64 if trainer.optimizer.full_batch else np.float32
+    slots = {slot: np.zeros(model._network.parameters.size, dtype) for slot in training["slots"]}
+    for slot, flat in slots.items():
+        used |= _fill(_named(model, flat, f"optimizer/{slot}/"), tensors)
+    trainer.go_on(steps, slots)
     return used
 
 
@@ -164,9 +165,9 @@ def _named(model: Built, flat: Any = None, prefix: str = "") -> Tensors:
 
 def _check(wanted: Tensors, tensors: Tensors) -> None:
     for name, view in wanted.items():
-        if name not in tensors or tensors[name].shape != view.shape or tensors[name].dtype != np.float32:
+        if name not in tensors or tensors[name].shape != view.shape or tensors[name].dtype != view.dtype:
             came = f"{tensors[name].dtype} {tensors[name].shape}" if name in tensors else "nothing"
-            raise ValueError(f"{name!r} must be float32 {view.shape}, got {came}")
+            raise ValueError(f"{name!r} must be {view.dtype} {view.shape}, got {came}")
 
 
 def _fill(wanted: Tensors, tensors: Tensors) -> set[str]:

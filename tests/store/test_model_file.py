@@ -266,3 +266,13 @@ def test_the_safetensors_package_reads_it(path):
     arrays = package.load_file(path)
     assert set(arrays) == {"first/kernel", "first/bias"}
     np.testing.assert_array_equal(arrays["first/kernel"], model.get_weights()[0])
+
+
+def test_a_model_that_was_compiled_and_evaluated_but_not_trained(tmp_path):
+    model = Sequential([Dense(2, input_dim=3)])
+    model.compile("adam", "mse")
+    x, y = np.ones((4, 3)), np.ones((4, 2))
+    model.evaluate(x, y, verbose=0)
+    model.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.fit(x, y, verbose=0).history["loss"] == model.fit(x, y, verbose=0).history["loss"]

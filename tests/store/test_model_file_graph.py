@@ -13,9 +13,9 @@ import fastnn
 from fastnn import Input, Model, Sequential
 from fastnn.layers import Activation, Concatenate, Dense, Dropout, Subtract
 from fastnn.models import load_model
-from fastnn.optimizers import Adam
+from fastnn.optimizers import SGD, Adam
 from fastnn.store import safetensors
-from support.small import measured
+from support.small import measured, rows
 
 RNG = np.random.default_rng(0)
 X = [RNG.standard_normal((20, 5)).astype(np.float32), RNG.standard_normal((20, 5)).astype(np.float32)]
@@ -346,3 +346,24 @@ def test_damaged_anywhere(path, saved):
             load_model(path)
         except ValueError as error:
             assert "model.fastnn" in str(error)  # noqa: PT017
+
+
+def test_the_order_in_which_layers_were_made_changes_no_bit(path):
+    x, y = rows(30)
+    for seed in range(10):
+        fastnn.set_random_seed(seed)
+        inner = [Sequential([Input((7,)), Dense(7, "tanh", kernel_regularizer="l2")]) for _ in range(4)]
+        first = Input((5,))
+        last = Dense(7, kernel_regularizer="l1")(first)
+        for each in reversed(inner):
+            last = each(last)
+        model = Model(first, Dense(2, kernel_regularizer="l2")(last))
+        model.compile(SGD(0.05, global_clipnorm=0.1), "mse")
+        model.fit(x, y, verbose=0)
+        model.save(path)
+        ends = []
+        for each in (model, load_model(path)):
+            fastnn.set_random_seed(1)
+            history = each.fit(x, y, epochs=9, verbose=0).history
+            ends.append((history["loss"], [w.tobytes() for w in each.get_weights()]))
+        assert ends[0] == ends[1]
