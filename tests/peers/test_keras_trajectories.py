@@ -66,8 +66,6 @@ def test_every_activation_with(optimizer: Any, loss: Any) -> None:
     ALL.check(optimizer, loss)
 
 
-
-
 def shared(table: Any, theirs: Any) -> list[Any]:
     """Every configuration of a table whose class they have."""
     return [unit for unit in units(table) if hasattr(theirs, type(unit).__name__)]
