@@ -75,14 +75,31 @@ if MSVC:
     COMPILE = ["/Od", "/Zi"] if DEBUG else ["/O2"]
     LINK: list[str] = []
 else:
-    # Neither of the two flags changes a value: they let the compiler vectorise a comparison and a square root.
-    COMPILE = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+    # Neither of the two -fno flags changes a value: they let the compiler vectorise a comparison and a square root.
+    COMPILE = ["-O2", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
     LINK = [] if sys.platform == "darwin" else ["-Wl,-s"]
     if DEBUG:
         COMPILE, LINK = ["-O0", "-g"], []
     if SANITIZE:
         flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
         COMPILE, LINK = ["-O1", "-g", *flags], flags
+
+
+# What Python calls and arithmetic does not wait for: the smaller the better.
+DOORS = {"arena", "cpu", "kernel", "layer_kernel", "matrix_kernel", "python", "tally"}
+# Loops that gain from all that the compiler knows; the others gain from vectors, and -O3 would double their size.
+INNERMOST = {"gemm", "maths", "optimizers", "vectors"}
+
+
+def optimisation(name: str, isa: bool) -> list[str]:
+    """The compiler's flags for a module's speed or size; the last -O counts."""
+    if MSVC or DEBUG or SANITIZE:
+        return []
+    if name in DOORS:
+        return ["-Os"]
+    if name in INNERMOST:
+        return ["-O3"]
+    return ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"] if isa else []
 
 
 def extension(name: str, source: str, flags: list[str]) -> Extension:
@@ -102,7 +119,7 @@ def extensions() -> list[Extension]:
     """Every extension, as C. One source gives several modules, so each set's C has a folder of its own."""
     modules = cythonize(
         [
-            extension(f"{package}.{name}", f"{package.replace('.', '/')}/{name}.pyx", [])
+            extension(f"{package}.{name}", f"{package.replace('.', '/')}/{name}.pyx", optimisation(name, False))
             for package, names in COMMON.items()
             for name in names
         ],
@@ -111,7 +128,12 @@ def extensions() -> list[Extension]:
     )
     for isa, flags in INSTRUCTION_SETS.items():
         modules += cythonize(
-            [extension(f"fastnn.kernels._{isa}.{name}", f"fastnn/kernels/{name}.pyx", flags) for name in KERNELS],
+            [
+                extension(
+                    f"fastnn.kernels._{isa}.{name}", f"fastnn/kernels/{name}.pyx", flags + optimisation(name, True)
+                )
+                for name in KERNELS
+            ],
             build_dir=f"build/c_{isa}",
             compiler_directives=DIRECTIVES,
         )

@@ -80,22 +80,28 @@ cdef class Goals(Arena):
     cdef int page(self, Rows* rows, x, y, weight, order) except -1
     cdef int begin_goals(self, bint loss_follows) except -1
     cdef bint collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
     @cython.final
     cdef void collect_targets(self, Goal* goal, const Rows* rows, Py_ssize_t k, Py_ssize_t start, Py_ssize_t r0,
                               Py_ssize_t r1) noexcept nogil
+
     @cython.final
     cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
     @cython.final
     cdef double share_of(self, const Goal* goal, Py_ssize_t count, bint weighted) noexcept nogil
     cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil
     cdef void whole_losses(self, Py_ssize_t count, bint weighted, bint slopes) noexcept nogil
+
     @cython.final
     cdef double whole_loss(self, Goal* goal, const float* weight, float* d, Py_ssize_t count,
                            double scale) noexcept nogil
+
     @cython.final
     cdef double sum_of_parts(self, Py_ssize_t which, Py_ssize_t count, double total=*) noexcept nogil
     cdef double sum_of_losses(self, Py_ssize_t count, bint weighted) noexcept nogil
     cdef void add_figures(self, Py_ssize_t count, bint weighted) noexcept nogil
+
     @cython.final
     cdef void add_python_metric(self, Measure* measure, Py_ssize_t count, bint weighted) noexcept nogil
     cdef double sum_of_totals(self) noexcept nogil

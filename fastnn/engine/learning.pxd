@@ -88,25 +88,34 @@ cdef class Learning(Goals):
     cdef int cut_into_pieces(self, variables) except -1
     cdef int clear_variables(self) except -1
     cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil
+
     @cython.final
     cdef Py_ssize_t block_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
     cdef void learn(self, const Step* step, double rate, bint update, Py_ssize_t piece, Py_ssize_t stop, int member,
                     int members) noexcept nogil
+
     @cython.final
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
+
     @cython.final
     cdef void find_factors(self, Py_ssize_t first, Py_ssize_t stop, int member, int members) noexcept nogil
+
     @cython.final
     cdef void step_pieces(self, const Step* step, double rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
+
     @cython.final
     cdef void shrink(self, Py_ssize_t piece, Py_ssize_t stop, double rate) noexcept nogil
+
     @cython.final
     cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil
+
     @cython.final
     cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef double penalise(self, Py_ssize_t piece) noexcept nogil
+
     @cython.final
     cdef void penalise_matrices(self, int member, int members) noexcept nogil
+
     @cython.final
     cdef void constrain(self, int member, int members) noexcept nogil
     cdef double sum_of_penalties(self) noexcept nogil

@@ -77,4 +77,8 @@ cdef class ActivationOp(Activated):
 
 cdef class DropoutOp(Op):
     cdef readonly double rate
+    cdef bint seeded
+    cdef uint64_t own_key
     cdef types.dropout32 apply
+
+    cdef uint64_t key(self, const Step* step) noexcept nogil

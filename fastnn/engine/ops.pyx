@@ -147,16 +147,25 @@ cdef class ActivationOp(Activated):
 
 
 cdef class DropoutOp(Op):
-    """a = x / (1 - rate) with probability 1 - rate, else 0, while training; a = x otherwise."""
+    """a = x / (1 - rate) with probability 1 - rate, else 0, while training; a = x otherwise.
 
-    def __init__(self, Py_ssize_t units, double rate):
+    seed: random numbers of this op's own, whatever the network's seed; None takes the network's.
+    """
+
+    def __init__(self, Py_ssize_t units, double rate, seed=None):
         self.widths, self.inputs, self.units = (units,), units, units
-        self.rate = rate
+        self.rate, self.seeded = rate, seed is not None
+        self.own_key = mix64(<uint64_t>seed) if self.seeded else 0
         self.apply = (<DropoutKernel>kernels.dropout).apply32
+
+    cdef uint64_t key(self, const Step* step) noexcept nogil:
+        if self.seeded:
+            return mix64(self.own_key ^ mix64(<uint64_t>step.number))
+        return mix64(step.key + <uint64_t>self.number)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, n = self.units
-        cdef uint64_t key = mix64(step.key + <uint64_t>self.number)
+        cdef uint64_t key = self.key(step)
         for row in range(r0, r1):
             if step.training:
                 self.apply(self.x[row], self.a + row * n, n, <uint32_t>(row * n), self.rate, key)
@@ -167,4 +176,4 @@ cdef class DropoutOp(Op):
         cdef Py_ssize_t start = r0 * self.units
         if self.d_x != NULL:
             self.apply(self.d + start, self.d_x + start, (r1 - r0) * self.units, <uint32_t>start, self.rate,
-                       mix64(step.key + <uint64_t>self.number))
+                       self.key(step))

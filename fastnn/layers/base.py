@@ -203,6 +203,17 @@ def replace(targets: Sequence[FloatArray], weights: Sequence[ArrayLike]) -> None
         target[...] = array
 
 
+def check_seed(layer: Any) -> None:
+    """Raise unless the layer's `seed` is None or a whole number from 0 to 2^64 - 1."""
+    seed, name = layer.seed, type(layer).__name__
+    if seed is None:
+        return
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise TypeError(f"{name}: seed must be a whole number or None, got {seed!r}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"{name}: seed must be at least 0 and below 2**64, got {seed}")
+
+
 def check_shape(owner: object, name: str, shape: object) -> Shape:
     """`shape` as a tuple of whole numbers of at least 1; a single number is a shape of one axis."""
     kind = owner if isinstance(owner, str) else type(owner).__name__

@@ -155,20 +155,23 @@ class Activation(Layer):
 class Dropout(Layer):
     """While training: 0 with probability rate, else x / (1 - rate). Otherwise x. Any shape -> the same.
 
-    rate: at least 0 and below 1. Source: Srivastava et al. 2014.
+    rate: at least 0 and below 1. seed: random numbers of the layer's own, the same in each run; None takes the model's.
+    Source: Srivastava et al. 2014.
     """
 
     rate: float
     name: str | None = None
     input_shape: Any = None
+    seed: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         check_number(self, "rate", 0, 1, open_high=True)
         self._set("rate", float(self.rate))
+        check_seed(self)
         _input_shape(self)
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        return (DropoutOp(prod(input_shape), self.rate),)
+        return (DropoutOp(prod(input_shape), self.rate, self.seed),)
 
 
 @LAYERS.add("flatten")

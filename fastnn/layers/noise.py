@@ -28,11 +28,7 @@ class _Noise(Layer):
         name = "stddev" if hasattr(self, "stddev") else "rate"
         check_number(self, name, 0, float("inf") if name == "stddev" else 1, open_high=name == "rate")
         self._set(name, float(getattr(self, name)))
-        if self.seed is not None:
-            if isinstance(self.seed, bool) or not hasattr(self.seed, "__index__"):
-                raise TypeError(f"{type(self).__name__}: seed must be a whole number or None, got {self.seed!r}")
-            if not 0 <= self.seed < 2**64:
-                raise ValueError(f"{type(self).__name__}: seed must be at least 0 and below 2**64, got {self.seed}")
+        check_seed(self)
         own_input_shape(self)
 
 

@@ -167,7 +167,7 @@ class SparseCategoricalCrossentropy(Loss):
     """-log q[y], y one class number (0 to classes - 1) for each row; q as in CategoricalCrossentropy.
 
     Rows whose y is ignore_class, any number, have value 0 and no slope. Called on arrays, the loss averages over the
-    other rows, as Keras does; in training all rows of a batch count, unless the reduction is "mean_with_sample_weight".
+    other rows, as Keras does; in training the rows of a batch all count.
     """
 
     from_logits: bool = False
