@@ -379,7 +379,7 @@ class Trainer:
         return network.iterations, dict(zip(self._slots, network.slots, strict=True))
 
     def go_on(self, steps: int, slots: Mapping[str, Array]) -> None:
-        """Take up a state as ``state`` gives it, on the network as it is. ValueError for vectors of other names."""
+        """Take up a state as ``state`` gives it, on the network as it is. ValueError for other vectors."""
         network = self.model._network
         wanted = set(self._slot_names()) if steps else set()
         if slots.keys() != wanted and not (steps and self.optimizer.full_batch):

@@ -416,3 +416,39 @@ def test_a_dropped_graph_goes():
     gc.collect()
     assert gone() is None
     assert layers[0].count_params() == 24
+
+
+def test_one_input_by_name_or_in_a_list():
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    a = Input((3,), name="a")
+    model = Model(a, Dense(1)(a))
+    model.compile("sgd", "mse")
+    model.fit({"a": x}, x[:, 0], verbose=0)
+    model.train_on_batch({"a": x}, x[:, 0])
+    for given in ({"a": x}, [x], (x,)):
+        np.testing.assert_array_equal(model.predict(given), model.predict(x))
+    np.testing.assert_array_equal(model.predict([x[0]]), model.predict(x[:1]))  # a list of rows
+    with pytest.raises((TypeError, ValueError)):
+        model.predict({"b": x})
+
+
+def test_a_call_may_say_that_it_does_not_train():
+    x = np.ones((2, 3), np.float32)
+    model = Sequential([Dense(1, input_dim=3)])
+    np.testing.assert_array_equal(model(x, training=False), model.predict(x))
+    with pytest.raises(ValueError, match="training=True is not for calls"):
+        model(x, training=True)
+
+
+def test_dropout_with_a_seed_of_its_own_is_the_same_in_each_run():
+    x = np.ones((16, 8), np.float32)
+    outputs = []
+    for model_seed in (1, 2):
+        fastnn.set_random_seed(model_seed)
+        model = Sequential([Dropout(0.5, seed=3, input_shape=(8,)), Dense(1, kernel_initializer="ones")])
+        model.compile("sgd", "mse")
+        model.train_on_batch(x, x[:, 0])
+        outputs.append(model.get_weights()[0])
+    np.testing.assert_array_equal(*outputs)
+    with pytest.raises(ValueError, match="seed must be at least 0"):
+        Dropout(0.5, seed=-1)

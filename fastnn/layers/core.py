@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from functools import partial
 from math import prod
 from typing import Any
@@ -11,7 +12,7 @@ from fastnn._dataclass import dataclass
 from fastnn._table import check_count, check_number
 from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
 from fastnn.engine.python import PythonActivationOp
-from fastnn.layers.base import LAYERS, Layer, Parameter, check_shape
+from fastnn.layers.base import LAYERS, Layer, Parameter, check_seed, check_shape
 from fastnn.layers.tensor import Node, Structure, Tensor
 from fastnn.typing import Shape
 
@@ -83,10 +84,10 @@ class Dense(Layer):
         self._set("units", check_count(f"{type(self).__name__}: units", self.units))
         self._set("activation", activations.get(self.activation))
         self._set("use_bias", bool(self.use_bias))
-        for field in ("kernel", "bias"):
-            self._set(f"{field}_initializer", initializers.get(getattr(self, f"{field}_initializer")))
-            self._set(f"{field}_regularizer", regularizers.get(getattr(self, f"{field}_regularizer")))
-            self._set(f"{field}_constraint", constraints.get(getattr(self, f"{field}_constraint")))
+        for part in ("kernel", "bias"):
+            self._set(f"{part}_initializer", initializers.get(getattr(self, f"{part}_initializer")))
+            self._set(f"{part}_regularizer", regularizers.get(getattr(self, f"{part}_regularizer")))
+            self._set(f"{part}_constraint", constraints.get(getattr(self, f"{part}_constraint")))
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:

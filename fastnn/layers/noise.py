@@ -13,7 +13,7 @@ from fastnn._dataclass import dataclass
 from fastnn._table import check_number
 from fastnn.engine.noise import NoiseOp
 from fastnn.layers._fields import own_input_shape
-from fastnn.layers.base import LAYERS, Layer
+from fastnn.layers.base import LAYERS, Layer, check_seed
 from fastnn.typing import DoubleArray, Shape
 
 SELU_LIMIT = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717

@@ -220,8 +220,16 @@ class Model(Built):
         source = self._source(x, None, None)
         return self._split(predict(self, source, batch_size or 32, verbose, steps, callbacks))
 
-    def __call__(self, inputs: Any) -> Any:
-        """What `predict` gives for arrays; for symbolic tensors, the tensors that the model's layers give."""
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """What `predict` gives for arrays; for symbolic tensors, the tensors that the model's layers give.
+
+        training: False, or left out; ValueError else, as layers do what they do in training when `fit` runs.
+        """
+        if training:
+            raise ValueError(
+                "training=True is not for calls: dropout and batch statistics are at work in fit; freeze layers with "
+                "trainable=False"
+            )
         if isinstance(inputs, np.ndarray) or not is_symbolic(inputs):
             return self.predict(inputs)
         return self._symbolic(inputs)
@@ -269,7 +277,18 @@ class Model(Built):
 
     def _source(self, x: Any, y: Any, sample_weight: Any) -> Source:
         """What `fit`, `evaluate` and `predict` are given, as one source."""
+        if type(x) is not np.ndarray:
+            x = self._only(x)
         return source_of(x, y, sample_weight, *self._sides())
+
+    def _only(self, x: Any) -> Any:
+        """The array that a dict or list of one stands for, where the model has one input; else x as it came."""
+        if self._takes.kind != "one" or self._graph is None:
+            return x
+        if isinstance(x, dict) and tuple(x) == self._takes.names:
+            return x[self._takes.names[0]]
+        alone = isinstance(x, (list, tuple)) and len(x) == 1
+        return x[0] if alone and np.ndim(x[0]) == len(self._graph.inputs[0].row) + 1 else x
 
     def _validation(self, data: Any) -> Source:
         return validation_of(data, *self._sides())
@@ -277,7 +296,7 @@ class Model(Built):
     def _batch(self, x: Any, y: Any, sample_weight: Any) -> ArraySource:
         from fastnn.data.batches import batch_of
 
-        return batch_of(x, y, sample_weight, *self._sides())
+        return batch_of(self._only(x), y, sample_weight, *self._sides())
 
     def _sides(self) -> tuple[Several | None, Several | None]:
         """What the inputs and the outputs are called, and their shapes; None, None where there is one of each."""
