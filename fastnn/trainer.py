@@ -341,7 +341,7 @@ class Trainer:
         network.set_variables(self.model._variables(), self.model._frozen_ops())
         slots = self._slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
-            self._full_batch = FullBatch(self.model._variables())
+            self._full_batch = FullBatch(self.model._variables() if optimizer.full_batch else ())
             network.iterations = 0
             if not optimizer.full_batch:
                 network.set_optimizer(

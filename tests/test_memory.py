@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -55,9 +56,11 @@ def growth(call: Callable[[], object], times: int) -> int:
 
     for _ in range(times):
         call()
+    gc.collect()  # a model and its trainer hold each other: the collector frees them, at a time of its own
     before = resident()
     for _ in range(times):
         call()
+    gc.collect()
     return resident() - before
 
 
