@@ -7,15 +7,17 @@ generator, it draws from the one that ``fastnn.set_random_seed`` sets.
 from __future__ import annotations
 
 from math import prod
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastnn import kernels, random
 from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_number
 from fastnn.typing import Array, DoubleArray, Shape
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class Moments(NamedTuple):

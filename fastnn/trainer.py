@@ -20,13 +20,13 @@ from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import checked
 from fastnn.data import ArraySource, ClassWeighted, Source
 from fastnn.feed import Feed, Fit, Stretch, Tally, epochs_due
-from fastnn.full_batch import FullBatch
 from fastnn.goals import goals_of
 from fastnn.progress import Progress
 from fastnn.trouble import explained, problem_of
 from fastnn.typing import Array, FloatArray
 
 if TYPE_CHECKING:
+    from fastnn.full_batch import FullBatch
     from fastnn.models import Model
 
 ClassWeight = Mapping[int, float] | str
@@ -57,7 +57,7 @@ class Trainer:
         self.callbacks = checked(callbacks)
         self._network: Any = None
         self._aims: Any = None
-        self._full_batch = FullBatch()
+        self._full_batch: FullBatch | None = None  # for an optimizer that looks at all rows
         self._settled: tuple[Any, ...] = ()
         self._slots: tuple[str, ...] = ()
         self._lock = threading.RLock()  # of making ready: two threads may begin to fit at once
@@ -116,7 +116,8 @@ class Trainer:
                 "validation_freq": validation_freq,
             }
         )
-        self._full_batch.forget()
+        if self._full_batch is not None:
+            self._full_batch.forget()
         fit = Fit(self, feed, called, progress)
         fit.epoch = initial_epoch
         self.model.stop_training = False
@@ -179,7 +180,8 @@ class Trainer:
     def step(self, source: ArraySource, class_weight: ClassWeight | None = None) -> Figures:
         """One step on all rows of `source` as one batch: the figures before it. Raises as ``fit``."""
         self.ready(source)
-        self._full_batch.forget()
+        if self._full_batch is not None:
+            self._full_batch.forget()
         rows = source if class_weight is None else ClassWeighted(source, class_weight)
         fit = Fit(self, Feed(rows, source.rows), CallbackList(), Progress(0, None))
         self._epoch(fit)
@@ -236,6 +238,7 @@ class Trainer:
                 "them as arrays, with a batch_size of at least as many, or take another optimizer"
             )
         try:
+            assert self._full_batch is not None
             seen = self._full_batch.step(self.optimizer, network, page, fit.rate)
         except FloatingPointError:
             return 0, 0.0, False
@@ -341,7 +344,11 @@ class Trainer:
         network.set_variables(self.model._variables(), self.model._frozen_ops())
         slots = self._slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
-            self._full_batch = FullBatch(self.model._variables() if optimizer.full_batch else ())
+            self._full_batch = None
+            if optimizer.full_batch:
+                from fastnn.full_batch import FullBatch  # few need it: `import fastnn` must stay short
+
+                self._full_batch = FullBatch(self.model._variables())
             network.iterations = 0
             if not optimizer.full_batch:
                 network.set_optimizer(
@@ -374,7 +381,7 @@ class Trainer:
         ours = network.owned_by is self and self._network is network and self._slots == self._slot_names()
         if not ours or not network.iterations:
             return 0, {}
-        if self.optimizer.full_batch:
+        if self._full_batch is not None:
             return network.iterations, self._full_batch.slots(network.parameters.size)
         return network.iterations, dict(zip(self._slots, network.slots, strict=True))
 
@@ -388,7 +395,7 @@ class Trainer:
             raise ValueError(f"its optimizer's vectors are not of {network.parameters.size} numbers, as the model's")
         network.owned_by = None  # whatever it did before
         self._settle(network)
-        if self.optimizer.full_batch:
+        if self._full_batch is not None:
             self._full_batch.go_on(slots)
         elif steps:
             for name, slot in zip(self._slots, network.slots, strict=True):
