@@ -156,7 +156,7 @@ print(history.epoch[0], [b.hex() for b in bits(model)])
 def test_a_process_that_is_killed(tmp_path):
     def run(seed, how):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "backup"), str(seed), how]
+        command = [sys.executable, "-P", "-c", SCRIPT, str(tmp_path / "backup"), str(seed), how]
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
     assert run(1, "kill").returncode == -9
