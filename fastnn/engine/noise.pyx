@@ -5,7 +5,10 @@ from libc.string cimport memcpy
 
 from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.random cimport mix64
+from fastnn.kernels.kernel cimport DropoutKernel
 from fastnn.kernels.layer_kernel cimport NoiseKernel, noise32
+
+from fastnn import kernels
 
 
 cdef class NoiseOp(Op):
@@ -23,10 +26,14 @@ cdef class NoiseOp(Op):
     cdef noise32 slopes
 
     def __init__(self, Py_ssize_t units, NoiseKernel kernel, double strength, seed=None):
+        self.begin(units, strength, seed)
+        self.noise, self.slopes = kernel.forward32, kernel.backward32
+
+    cdef int begin(self, Py_ssize_t units, double strength, seed) except -1:
         self.widths, self.inputs, self.units = (units,), units, units
         self.strength, self.seed, self.seeded = strength, seed, seed is not None
         self.own_key = mix64(<uint64_t>seed) if self.seeded else 0
-        self.noise, self.slopes = kernel.forward32, kernel.backward32
+        return 0
 
     cdef uint64_t key(self, const Step* step) noexcept nogil:
         if self.seeded:
@@ -47,3 +54,11 @@ cdef class NoiseOp(Op):
         if self.d_x != NULL:
             self.slopes(self.d + start, self.d_x + start, (r1 - r0) * self.units, <uint32_t>start, self.strength,
                         self.key(step))
+
+
+cdef class DropoutOp(NoiseOp):
+    """a = x / (1 - rate) with probability 1 - rate, else 0, while training; its slopes go the same way."""
+
+    def __init__(self, Py_ssize_t units, double rate, seed=None):
+        self.begin(units, rate, seed)
+        self.noise = self.slopes = (<DropoutKernel>kernels.dropout).apply32

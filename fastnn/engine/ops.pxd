@@ -73,12 +73,3 @@ cdef class DenseOp(Activated):
 
 cdef class ActivationOp(Activated):
     pass
-
-
-cdef class DropoutOp(Op):
-    cdef readonly double rate
-    cdef bint seeded
-    cdef uint64_t own_key
-    cdef types.dropout32 apply
-
-    cdef uint64_t key(self, const Step* step) noexcept nogil

@@ -16,11 +16,9 @@ and an op that changes something of its own at each step has `settle`, called on
 loss is not finite changes nothing. An op that cannot go on sets step.trouble; `explain` then gives the exception.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from fastnn.engine.random cimport mix64
-from fastnn.kernels.kernel cimport ActivationKernel, DropoutKernel, MatmulKernel, Numbers, SumKernel
+from fastnn.kernels.kernel cimport ActivationKernel, MatmulKernel, Numbers, SumKernel
 
 from fastnn import kernels
 
@@ -144,36 +142,3 @@ cdef class ActivationOp(Activated):
         self.deactivate(r0, r1)
         if self.d_x != NULL:
             memcpy(self.d_x + start, self.d + start, (r1 - r0) * self.units * sizeof(float))
-
-
-cdef class DropoutOp(Op):
-    """a = x / (1 - rate) with probability 1 - rate, else 0, while training; a = x otherwise.
-
-    seed: random numbers of this op's own, whatever the network's seed; None takes the network's.
-    """
-
-    def __init__(self, Py_ssize_t units, double rate, seed=None):
-        self.widths, self.inputs, self.units = (units,), units, units
-        self.rate, self.seeded = rate, seed is not None
-        self.own_key = mix64(<uint64_t>seed) if self.seeded else 0
-        self.apply = (<DropoutKernel>kernels.dropout).apply32
-
-    cdef uint64_t key(self, const Step* step) noexcept nogil:
-        if self.seeded:
-            return mix64(self.own_key ^ mix64(<uint64_t>step.number))
-        return mix64(step.key + <uint64_t>self.number)
-
-    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef Py_ssize_t row, n = self.units
-        cdef uint64_t key = self.key(step)
-        for row in range(r0, r1):
-            if step.training:
-                self.apply(self.x[row], self.a + row * n, n, <uint32_t>(row * n), self.rate, key)
-            else:
-                memcpy(self.a + row * n, self.x[row], n * sizeof(float))
-
-    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef Py_ssize_t start = r0 * self.units
-        if self.d_x != NULL:
-            self.apply(self.d + start, self.d_x + start, (r1 - r0) * self.units, <uint32_t>start, self.rate,
-                       self.key(step))

@@ -10,7 +10,8 @@ from typing import Any
 from fastnn import activations, constraints, initializers, regularizers
 from fastnn._dataclass import dataclass
 from fastnn._table import check_count, check_number
-from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
+from fastnn.engine.noise import DropoutOp
+from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
 from fastnn.layers.base import LAYERS, Layer, Parameter, check_seed, check_shape
 from fastnn.layers.tensor import Node, Structure, Tensor

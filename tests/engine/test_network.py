@@ -11,7 +11,8 @@ import pytest
 
 from fastnn import kernels, losses, optimizers
 from fastnn.engine.network import Network
-from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
+from fastnn.engine.noise import DropoutOp
+from fastnn.engine.ops import ActivationOp, DenseOp
 from support.cases import data, model_of
 from support.networks import aim
 
