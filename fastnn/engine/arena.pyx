@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn.engine.ops cimport Op
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport VectorKernel, workspace_elements
+from fastnn.kernels.kernel cimport float32_of, workspace_elements
 from fastnn.kernels.team cimport dismiss, forks
 
 from fastnn import kernels
@@ -139,7 +139,7 @@ cdef class Arena:
         self.workspace_size = padded(space)
         self.inputs = sum(self.input_widths)
         self.units = sum([(<Op>self.ops[place]).units for place in self.outputs])
-        self.add = (<VectorKernel>kernels.add).vector32
+        self.add = <types.vector32>float32_of(kernels.add, "vector")
         self.find_rows_of_weights()
         self.find_edges()
         self.find_cuts()

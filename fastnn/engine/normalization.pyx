@@ -9,10 +9,11 @@ import numpy as np
 
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.layer_kernel cimport (
-    ADDED, AffineKernel, affine32, batch_backward32, BatchKernel, batch_sums32, BETA, COLUMNS, FLOORED, GAMMA, INVERSE,
-    layer_backward32, layer_forward32, layer_gradient32, LayerKernel, MEAN, moments32, prelu_backward32,
-    prelu_forward32, prelu_gradient32, PReLUKernel, Root, SHIFT, VARIANCE,
+from fastnn.kernels.kernel cimport BACKWARD, FORWARD, float32_of, GRADIENT, MOMENTS, SUMS
+from fastnn.kernels.types cimport (
+    ADDED, affine32, batch_backward32, batch_sums32, BETA, COLUMNS, FLOORED, GAMMA, INVERSE, layer_backward32,
+    layer_forward32, layer_gradient32, MEAN, moments32, prelu_backward32, prelu_forward32, prelu_gradient32, Root,
+    SHIFT, VARIANCE,
 )
 
 from fastnn import kernels
@@ -44,14 +45,15 @@ cdef class BatchNormalizationOp(Op):
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels, double momentum=0.99, double epsilon=1e-3,
                  bint center=True, bint scale=True):
-        cdef BatchKernel kernel = kernels.batch_normalization
         self.repeats, self.channels = _lines(units, channels), channels
         self.widths, self.inputs, self.units = (units,), units, units
         self.momentum, self.epsilon, self.center, self.scale = momentum, epsilon, center, scale
         self.size, self.granule = (2 + center + scale) * channels, 1
         self.shares, self.settles = channels, True
-        self.affine = (<AffineKernel>kernels.affine).rows32
-        self.moments, self.sums, self.slopes = kernel.moments_32, kernel.sums32, kernel.backward32
+        self.affine = <affine32>float32_of(kernels.affine, "affine")
+        self.moments = <moments32>float32_of(kernels.batch_normalization, "batch_normalization", MOMENTS)
+        self.slopes = <batch_backward32>float32_of(kernels.batch_normalization, "batch_normalization", BACKWARD)
+        self.sums = <batch_sums32>float32_of(kernels.batch_normalization, "batch_normalization", SUMS)
 
     cdef Py_ssize_t holds(self) noexcept:
         """The batch's mean, variance and shift; the sums of d and of d times normalised x."""
@@ -133,12 +135,13 @@ cdef class LayerNormalizationOp(Op):
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels, double epsilon=1e-3, bint center=True, bint scale=True,
                  bint centred=True):
-        cdef LayerKernel kernel = kernels.layer_normalization
         self.groups, self.channels = _lines(units, channels), channels
         self.widths, self.inputs, self.units = (units,), units, units
         self.epsilon, self.center, self.scale, self.centred = epsilon, center, scale, centred
         self.size, self.granule = (center + scale) * channels, 1
-        self.rows, self.slopes, self.sums = kernel.forward32, kernel.backward32, kernel.gradient32
+        self.rows = <layer_forward32>float32_of(kernels.layer_normalization, "layer_normalization", FORWARD)
+        self.slopes = <layer_backward32>float32_of(kernels.layer_normalization, "layer_normalization", BACKWARD)
+        self.sums = <layer_gradient32>float32_of(kernels.layer_normalization, "layer_normalization", GRADIENT)
 
     cdef Py_ssize_t keeps(self) noexcept:
         """The normalised row, and 1 / the deviation of each line."""
@@ -184,7 +187,7 @@ cdef class AffineOp(Op):
     cdef int arrange(self, Py_ssize_t units, Py_ssize_t channels) except -1:
         self.repeats, self.channels = _lines(units, channels), channels
         self.widths, self.inputs, self.units = (units,), units, units
-        self.affine = (<AffineKernel>kernels.affine).rows32
+        self.affine = <affine32>float32_of(kernels.affine, "affine")
         return 0
 
     cdef void find(self, const float** numbers) noexcept nogil:
@@ -245,11 +248,12 @@ cdef class PReLUOp(Op):
     cdef prelu_gradient32 sums
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels):
-        cdef PReLUKernel kernel = kernels.prelu
         self.repeats, self.channels = _lines(units, channels), channels
         self.widths, self.inputs, self.units = (units,), units, units
         self.size, self.granule = channels, 1
-        self.rows, self.slopes, self.sums = kernel.forward32, kernel.backward32, kernel.gradient32
+        self.rows = <prelu_forward32>float32_of(kernels.prelu, "prelu", FORWARD)
+        self.slopes = <prelu_backward32>float32_of(kernels.prelu, "prelu", BACKWARD)
+        self.sums = <prelu_gradient32>float32_of(kernels.prelu, "prelu", GRADIENT)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         self.rows(self.x, r0, r1, self.repeats, self.channels, self.w, self.a)

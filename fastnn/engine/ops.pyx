@@ -18,7 +18,7 @@ loss is not finite changes nothing. An op that cannot go on sets step.trouble; `
 
 from libc.string cimport memcpy
 
-from fastnn.kernels.kernel cimport ActivationKernel, MatmulKernel, Numbers, SumKernel
+from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, Numbers, float32_of
 
 from fastnn import kernels
 
@@ -62,11 +62,11 @@ cdef class Op:
 cdef class Activated(Op):
     """An op that ends in an activation, a = f(z). A linear one writes z straight into a."""
 
-    def __cinit__(self, *args, ActivationKernel activation=None, numbers=(), **kwargs):
+    def __cinit__(self, *args, Kernel activation=None, numbers=(), **kwargs):
         self.kernel = kernels.linear if activation is None else activation
         self.numbers = Numbers(numbers)
-        self.activation_forward = self.kernel.forward32
-        self.activation_backward = self.kernel.backward32
+        self.activation_forward = <types.activation_forward32>float32_of(self.kernel, "activation", FORWARD)
+        self.activation_backward = <types.activation_backward32>float32_of(self.kernel, "activation", BACKWARD)
 
     cdef Py_ssize_t keeps(self) noexcept:
         return 0 if self.kernel is kernels.linear else self.units
@@ -92,10 +92,10 @@ cdef class DenseOp(Activated):
         self.widths, self.inputs, self.units, self.use_bias = (inputs,), inputs, units, use_bias
         self.size = (inputs + use_bias) * units
         self.granule = units
-        self.matmul = (<MatmulKernel>kernels.matmul).rows32
-        self.matmul_transposed_a = (<MatmulKernel>kernels.matmul_transposed_a).rows32
-        self.matmul_transposed_b = (<MatmulKernel>kernels.matmul_transposed_b).rows32
-        self.column_sums = (<SumKernel>kernels.column_sums).sum32
+        self.matmul = <types.gemm32>float32_of(kernels.gemm, "gemm")
+        self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
+        self.matmul_transposed_b = <types.gemm32>float32_of(kernels.gemm_transposed_b, "gemm")
+        self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* bias = self.w + self.inputs * self.units if self.use_bias else NULL
