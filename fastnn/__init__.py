@@ -5,30 +5,30 @@ Keras's names: ``fastnn.models.Sequential``, ``fastnn.layers.Dense``, ``fastnn.o
 
 from typing import TYPE_CHECKING
 
-from fastnn import (
-    _threadpoolctl,
-    activations,
-    callbacks,
-    constraints,
-    data,
-    initializers,
-    kernels,
-    layers,
-    losses,
-    models,
-    optimizers,
-    regularizers,
-)
+from fastnn import _threadpoolctl, kernels
 from fastnn._lazy import later
 from fastnn.config import show_config
 from fastnn.kernels.team import get_num_threads, set_num_threads
-from fastnn.layers import Input
-from fastnn.models import Model, Sequential
 from fastnn.random import set_random_seed
-from fastnn.trainer import Trainer
 
 if TYPE_CHECKING:
-    from fastnn import metrics, plot
+    from fastnn import (
+        activations,
+        callbacks,
+        constraints,
+        data,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        optimizers,
+        plot,
+        regularizers,
+    )
+    from fastnn.layers import Input
+    from fastnn.models import Model, Sequential
+    from fastnn.trainer import Trainer
 
 __version__ = "0.1.0"
 
@@ -58,4 +58,5 @@ __all__ = [
     "show_config",
 ]
 
-__getattr__ = later(__name__, {"metrics": "metrics", "plot": "plot"})
+_HOMES = {"Input": "layers", "Model": "models", "Sequential": "models", "Trainer": "trainer"}
+__getattr__ = later(__name__, {name: name for name in __all__} | _HOMES)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import FrozenInstanceError, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_count
 from fastnn.initializers import Initializer
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
