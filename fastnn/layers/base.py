@@ -55,8 +55,18 @@ class Place(NamedTuple):
         return arrays
 
 
+class _Fixed(Connected):
+    """What says itself which of its fields may be set; apart from Layer, whose signature is that of its fields."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
+            if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
+                del each.__setattr__
+        return super().__new__(cls)
+
+
 @dataclass(frozen=True, eq=False)
-class Layer(Connected):
+class Layer(_Fixed):
     """A layer: shapes of one row in, the shape of one row out. Called on a symbolic tensor, it gives another.
 
     trainable: whether the weights learn. It may be set at any time, and counts from a model's next ``compile`` on.
@@ -65,12 +75,6 @@ class Layer(Connected):
 
     table_name: ClassVar[str]
     trainable: bool = field(default=True, kw_only=True)
-
-    def __new__(cls, *_: Any, **__: Any) -> Any:
-        for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
-            if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
-                del each.__setattr__
-        return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
         words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
