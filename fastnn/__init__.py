@@ -5,30 +5,27 @@ Keras's names: ``fastnn.models.Sequential``, ``fastnn.layers.Dense``, ``fastnn.o
 
 from typing import TYPE_CHECKING
 
-from fastnn import _threadpoolctl, kernels
+from fastnn import (
+    _threadpoolctl,
+    activations,
+    constraints,
+    data,
+    initializers,
+    kernels,
+    layers,
+    models,
+    regularizers,
+)
 from fastnn._lazy import later
 from fastnn.config import show_config
 from fastnn.kernels.team import get_num_threads, set_num_threads
+from fastnn.layers import Input
+from fastnn.models import Model, Sequential
 from fastnn.random import set_random_seed
 
 if TYPE_CHECKING:
-    from fastnn import (
-        activations,
-        callbacks,
-        constraints,
-        data,
-        initializers,
-        layers,
-        losses,
-        metrics,
-        models,
-        optimizers,
-        plot,
-        regularizers,
-    )
-    from fastnn.layers import Input
-    from fastnn.models import Model, Sequential
-    from fastnn.trainer import Trainer
+    from fastnn import callbacks, losses, metrics, optimizers, plot
+    from fastnn.training import Trainer
 
 __version__ = "0.1.0"
 
@@ -58,5 +55,15 @@ __all__ = [
     "show_config",
 ]
 
-_HOMES = {"Input": "layers", "Model": "models", "Sequential": "models", "Trainer": "trainer"}
-__getattr__ = later(__name__, {name: name for name in __all__} | _HOMES)
+# What a model needs when it is compiled, and its pictures: `import fastnn` must stay short.
+__getattr__ = later(
+    __name__,
+    {
+        "Trainer": "training",
+        "callbacks": "callbacks",
+        "losses": "losses",
+        "metrics": "metrics",
+        "optimizers": "optimizers",
+        "plot": "plot",
+    },
+)

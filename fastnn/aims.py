@@ -10,9 +10,9 @@ from fastnn.goals import Goal, figure_names, loss_names
 from fastnn.losses import Loss
 
 if TYPE_CHECKING:
-    from fastnn.feed import Tally
     from fastnn.metrics import Metric
     from fastnn.models import Model
+    from fastnn.training.accumulator import MetricAccumulator
 
 Figures = dict[str, Any]
 
@@ -50,7 +50,7 @@ class Aims:
         for metric in self._python:
             metric.reset_state()
 
-    def figures(self, tally: Tally, penalty: float = 0.0) -> Figures:
+    def figures(self, tally: MetricAccumulator, penalty: float = 0.0) -> Figures:
         """What logs say of a tally: metrics, the outputs' losses, the loss."""
         rows = tally.rows or 1  # none where the very first batch ended the epoch
         if not self.gathers:

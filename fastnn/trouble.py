@@ -9,14 +9,14 @@ import numpy as np
 
 from fastnn import losses
 from fastnn.data import Page, Source
-from fastnn.feed import Stretch
 from fastnn.goals import Goal
+from fastnn.training.epochs import BatchRange
 
 if TYPE_CHECKING:
     from fastnn.models import Model
 
 
-def explained(goals: Sequence[Goal], model: Model, source: Source, stretch: Stretch, start: int) -> Exception:
+def explained(goals: Sequence[Goal], model: Model, source: Source, stretch: BatchRange, start: int) -> Exception:
     """Why the loss of the batch that begins at row `start` of a page's order is not finite."""
     page, stop = stretch.page, min(start + stretch.size, stretch.stop)
     rows = np.arange(start, stop) if page.order is None else page.order[start:stop]

@@ -11,7 +11,7 @@ from fastnn.callbacks import EarlyStopping
 from fastnn.layers import Activation, Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
-from fastnn.trainer import Trainer
+from fastnn.training import Trainer
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((20, 4)).astype(np.float32)

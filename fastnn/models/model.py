@@ -19,7 +19,7 @@ from fastnn.typing import FloatArray, Shape
 if TYPE_CHECKING:
     from fastnn.callbacks import Callback, History
     from fastnn.data.several import Several
-    from fastnn.trainer import ClassWeight, Trainer
+    from fastnn.training.trainer import ClassWeight, Trainer
 
 
 class Model(Built):
@@ -84,7 +84,7 @@ class Model(Built):
         The optimizer starts afresh, and the layers that have ``trainable`` False now do not learn. ValueError for an
         unknown name or a missing loss.
         """
-        from fastnn.trainer import Trainer  # with what it needs: `import fastnn` must stay short
+        from fastnn.training import Trainer  # with what it needs: `import fastnn` must stay short
 
         self._trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
         self._frozen = frozenset(layer for layer in self._leaves() if not layer.trainable)
@@ -219,7 +219,7 @@ class Model(Built):
             plain = network.predict_as_it_lies(x)
             if plain is not None:
                 return plain
-        from fastnn.trainer import predict
+        from fastnn.training.trainer import predict
 
         source = self._source(x, None, None)
         return self._split(predict(self, source, batch_size or 32, verbose, steps, callbacks))

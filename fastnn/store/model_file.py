@@ -127,7 +127,10 @@ def _go_on(model: Model, training: Any, tensors: Tensors, custom: Mapping[str, A
     steps, leaves = training["iterations"], model._leaves()
     if type(steps) is not int or steps < 0:
         raise ValueError(f"iterations must be a whole number of at least 0, got {steps!r}")
-    families = ("loss", "metric")
+    from fastnn.losses import LOSSES  # a model that is not compiled needs neither
+    from fastnn.metrics import METRICS
+
+    families = (LOSSES.family, METRICS.family)
     given = {name: unplain(training[name], custom, families) for name in COMPILED if training[name] is not None}
     model.compile(OPTIMIZERS.from_config(training["optimizer"], custom), **given)
     model._frozen = frozenset(chosen(leaves, number, "layer") for number in training["frozen"])

@@ -10,7 +10,7 @@ from fastnn.callbacks import Callback, CallbackList, EarlyStopping, History, Lam
 from fastnn.data import ArraySource
 from fastnn.layers import Dense
 from fastnn.models import Sequential
-from fastnn.trainer import Trainer
+from fastnn.training import Trainer
 from support.scripted import Batches, Pages, Recorder, X, Y, model_of
 from support.small import measured
 
