@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from fastnn.models import Model
+from fastnn.typing import TrainedModel
 
 Logs = Mapping[str, Any]
 Hook = Callable[..., object]
@@ -21,10 +20,10 @@ class Callback:
     A callback that keeps something between epochs gives it to ``get_state``, so that a backup has it.
     """
 
-    model: Model
+    model: TrainedModel
     params: dict[str, Any]
 
-    def set_model(self, model: Model) -> None:
+    def set_model(self, model: TrainedModel) -> None:
         """Called once, before anything else."""
         self.model = model
 
@@ -154,7 +153,7 @@ class CallbackList(Callback):
     callbacks: a callback or several. model, params: given to each with ``set_model`` and ``set_params``.
     """
 
-    def __init__(self, callbacks: Any = None, model: Model | None = None, **params: Any) -> None:
+    def __init__(self, callbacks: Any = None, model: TrainedModel | None = None, **params: Any) -> None:
         self.callbacks = sorted(
             checked(callbacks), key=lambda callback: isinstance(callback, TrainerCallback) and callback.last
         )
@@ -166,7 +165,7 @@ class CallbackList(Callback):
         if params:
             self.set_params(params)
 
-    def set_model(self, model: Model) -> None:
+    def set_model(self, model: TrainedModel) -> None:
         self.model = model
         for callback in self.callbacks:
             callback.set_model(model)

@@ -65,6 +65,17 @@ class _Fixed(Connected):
         return super().__new__(cls)
 
 
+def place_of(layer: Any) -> Place | None:
+    """Where a layer's weights lie, None while it has none."""
+    place: Place | None = vars(layer).get("_place")
+    return place
+
+
+def set_place(layer: Any, place: Place | None) -> None:
+    """Say where a layer's weights lie from now on."""
+    vars(layer)["_place"] = place
+
+
 @dataclass(frozen=True, eq=False)
 class Layer(_Fixed):
     """A layer: shapes of one row in, the shape of one row out. Called on a symbolic tensor, it gives another.
@@ -137,7 +148,7 @@ class Layer(_Fixed):
     # The weights, through the place that a model gave them.
 
     def _placed(self) -> Place:
-        place: Place | None = vars(self).get("_place")
+        place = place_of(self)
         if place is None:
             raise RuntimeError(
                 f"layer {called(self)!r} has no weights yet; "

@@ -71,7 +71,7 @@ class FitLoop(BatchLoop):
         super().__init__("train", epochs, callbacks, progress)
         self.trainer = trainer
         self.model = trainer.model
-        self.network: Any = self.model._network
+        self.network: Any = self.model.description.network
         self.epoch = 0
         self.accumulator = MetricAccumulator()
         self.rate = 0.0  # of the last step
@@ -90,7 +90,7 @@ class FitLoop(BatchLoop):
     def _make_ready(self) -> None:
         """Make the network ready again where a callback has used the model otherwise."""
         network = self.network
-        if network.owned_by is not self.trainer or self.model._network is not network:
+        if network.owned_by is not self.trainer or self.model.description.network is not network:
             self.network = self.trainer.ready(self.epochs.source)
 
     def run(self, batches: BatchRange) -> int:

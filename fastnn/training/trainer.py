@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +25,7 @@ from fastnn.training.epochs import EpochIterator
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
 from fastnn.training.progress import Progress
-from fastnn.typing import Array, FloatArray
-
-if TYPE_CHECKING:
-    from fastnn.models import Model
+from fastnn.typing import Array, FloatArray, TrainedModel
 
 ClassWeight = Mapping[int, float] | str
 
@@ -42,7 +39,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Model,
+        model: TrainedModel,
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Iterable[Any] | None = None,
@@ -193,7 +190,7 @@ class Trainer:
         network = self._network
         if network.iterations < (self.optimizer.gradient_accumulation_steps or 1):
             return
-        for variable in self.model._variables():
+        for variable in self.model.description.variables():
             part = slice(variable.start, variable.start + variable.rows * variable.columns)
             network.parameters[part] = network.slots[-1][part]
 
@@ -241,9 +238,11 @@ class Trainer:
         if self._process != os.getpid():  # a fork: whoever held the lock is not in this process
             self._lock, self._process = threading.RLock(), os.getpid()
         with self._lock:
-            self.model._ensure_built(source.input_shape)
+            built = self.model.description
+            if built.network is None:
+                self.model.build(source.input_shape)
             self._check(source, "data")
-            network = self.model._network
+            network = built.network
             configured = (self.optimizer, vars(self.optimizer).copy())
             if self._network is not network or network.owned_by is not self or self._configured != configured:
                 self._configure(network)
@@ -254,12 +253,12 @@ class Trainer:
         optimizer = self.optimizer
         self.objectives = Aims(self.goals, self.model)
         network.set_goals(self.objectives.goals)
-        network.set_variables(self.model._variables(), self.model._frozen_ops())
+        network.set_variables(self.model.description.variables(), self.model.description.frozen_ops())
         slots = self._slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
             self.full_batch = None
             if optimizer.full_batch:
-                self.full_batch = FullBatch(self.model._variables())
+                self.full_batch = FullBatch(self.model.description.variables())
             network.iterations = 0
             if not optimizer.full_batch:
                 network.set_optimizer(
@@ -288,7 +287,7 @@ class Trainer:
 
     def state(self) -> tuple[int, dict[str, Array]]:
         """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
-        network = self.model._network
+        network = self.model.description.network
         ours = network.owned_by is self and self._network is network and self._slots == self._slot_names()
         if not ours or not network.iterations:
             return 0, {}
@@ -298,7 +297,7 @@ class Trainer:
 
     def go_on(self, steps: int, slots: Mapping[str, Array]) -> None:
         """Take up a state as ``state`` gives it, on the network as it is. ValueError for other vectors."""
-        network = self.model._network
+        network = self.model.description.network
         wanted = set(self._slot_names()) if steps else set()
         if slots.keys() != wanted and not (steps and self.optimizer.full_batch):
             raise ValueError(f"its optimizer keeps {sorted(slots)}, the model's {sorted(wanted)} after {steps} steps")
@@ -314,9 +313,8 @@ class Trainer:
         network.iterations = steps
 
     def _check(self, source: Source, what: str) -> None:
-        model = self.model
-        model._check_rows(source.input_shape, what)
-        widths = model._widths()
+        self.model.description.check_rows(source.input_shape, what)
+        widths = self.model.description.widths()
         targets = sum(goal.loss.targets(units) for goal, units in zip(self.goals, widths, strict=True))
         if source.targets == 0:
             raise ValueError(f"{what} without targets: pass y, or name the target column")
@@ -334,11 +332,9 @@ class Trainer:
 
 
 def predict(
-    model: Model, source: Source, batch_size: int, verbose: int | str, steps: int | None, callbacks: Any
+    model: Any, network: Any, source: Source, batch_size: int, verbose: int | str, steps: int | None, callbacks: Any
 ) -> FloatArray:
     """See ``Model.predict``: the rows of a source, batch by batch where a callback wants to know of them."""
-    network = model._built("predict")
-    model._check_rows(source.input_shape, "x")
     batches = EpochIterator(source, batch_size, None, _optional("steps", steps))
     listeners, progress = CallbackList(callbacks, model), Progress(verbose, None)
     listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
