@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from fastnn.engine import description
 from fastnn.goals import Goal, figure_names, loss_names
 from fastnn.losses import Loss
+from fastnn.typing import TrainedModel
 
 if TYPE_CHECKING:
-    from fastnn.feed import Tally
     from fastnn.metrics import Metric
-    from fastnn.models import Model
+    from fastnn.training.accumulator import MetricAccumulator
 
 Figures = dict[str, Any]
 
@@ -24,11 +24,11 @@ class Aims:
     are called in logs; `losses`, what the outputs' own losses are called, () for a single output.
     """
 
-    def __init__(self, goals: Sequence[Goal], model: Model) -> None:
+    def __init__(self, goals: Sequence[Goal], model: TrainedModel) -> None:
         self.metrics: list[Metric] = []
         self.goals = []
         names = []
-        for number, (goal, units) in enumerate(zip(goals, model._widths(), strict=True)):
+        for number, (goal, units) in enumerate(zip(goals, model.description.widths(), strict=True)):
             targets = goal.loss.targets(units)
             plain, weighted = (
                 [_resolved(metric, targets, units, goal.loss) for metric in each]
@@ -37,7 +37,7 @@ class Aims:
             measures = [_measure(metric, False) for _, metric in plain] + [
                 _measure(metric, True) for _, metric in weighted
             ]
-            self.goals.append(_described(goal, targets, model._fusible(number), measures))
+            self.goals.append(_described(goal, targets, model.description.fusible(number), measures))
             self.metrics += [metric for _, metric in (*plain, *weighted)]
             names.append(([name for name, _ in plain], [name for name, _ in weighted]))
         self.names = figure_names(goals, names)
@@ -50,7 +50,7 @@ class Aims:
         for metric in self._python:
             metric.reset_state()
 
-    def figures(self, tally: Tally, penalty: float = 0.0) -> Figures:
+    def figures(self, tally: MetricAccumulator, penalty: float = 0.0) -> Figures:
         """What logs say of a tally: metrics, the outputs' losses, the loss."""
         rows = tally.rows or 1  # none where the very first batch ended the epoch
         if not self.gathers:

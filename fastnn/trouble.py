@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastnn import losses
 from fastnn.data import Page, Source
-from fastnn.feed import Stretch
 from fastnn.goals import Goal
+from fastnn.training.epochs import BatchRange
+from fastnn.typing import TrainedModel
 
-if TYPE_CHECKING:
-    from fastnn.models import Model
 
-
-def explained(goals: Sequence[Goal], model: Model, source: Source, stretch: Stretch, start: int) -> Exception:
+def explained(goals: Sequence[Goal], model: TrainedModel, source: Source, stretch: BatchRange, start: int) -> Exception:
     """Why the loss of the batch that begins at row `start` of a page's order is not finite."""
     page, stop = stretch.page, min(start + stretch.size, stretch.stop)
     rows = np.arange(start, stop) if page.order is None else page.order[start:stop]
     problem = problem_of(goals, model, source, page, rows, stretch.first)
     if problem is not None:
         return ValueError(problem)
+    steps = model.description.network.iterations
     return FloatingPointError(
-        f"the loss is not finite after {model._network.iterations} steps, though the data is: training diverged; "
+        f"the loss is not finite after {steps} steps, though the data is: training diverged; "
         "lower learning_rate, or standardise x. The weights are those before this batch"
     )
 
 
-def problem_of(goals: Sequence[Goal], model: Model, source: Source, page: Page, rows: Any, before: int) -> str | None:
+def problem_of(
+    goals: Sequence[Goal], model: TrainedModel, source: Source, page: Page, rows: Any, before: int
+) -> str | None:
     """What is wrong with some rows' numbers, or None; rows are counted from the source's first."""
     rows = np.sort(rows)
     if page.weight is not None:
@@ -38,7 +39,7 @@ def problem_of(goals: Sequence[Goal], model: Model, source: Source, page: Page, 
     assert page.y is not None
     numbers = rows + before if page.numbers is None else page.numbers[rows]
     first = 0
-    for goal, units in zip(goals, model._widths(), strict=True):
+    for goal, units in zip(goals, model.description.widths(), strict=True):
         last = first + goal.loss.targets(units)
         problem = losses.bad_targets(goal.loss, page.y[rows, first:last], units, numbers)
         if problem is not None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table
 from fastnn.kernels.bindings import row_values, targets_of
 from fastnn.typing import Array, ArrayLike, DoubleArray

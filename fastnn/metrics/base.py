@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table
 from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
@@ -19,7 +19,7 @@ C = TypeVar("C")
 @dataclass_transform(eq_default=False)
 def declared(cls: type[C]) -> type[C]:
     """A dataclass without the methods that Metric has for all: compiling them for each class would cost the import."""
-    return dataclass(cls, eq=False, repr=False)  # type: ignore[no-any-return]
+    return dataclass(cls, eq=False, repr=False)
 
 
 class Metric:
