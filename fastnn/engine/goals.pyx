@@ -346,7 +346,7 @@ cdef class Goals(Arena):
                             f"got {slopes.shape}")
                     memcpy(d, address(slopes), count * goal.units * sizeof(float))
             except BaseException as error:
-                self.pending, self.trouble = error, -1
+                self.pending, self.error = error, -1
         return value
 
     cdef double sum_of_parts(self, Py_ssize_t which, Py_ssize_t count, double total=0) noexcept nogil:
@@ -401,7 +401,7 @@ cdef class Goals(Arena):
                 (<object>measure.python).update_state(
                     _rows(goal.y, count, goal.targets), _rows((<Op>goal.op).a, count, goal.units), weight)
             except BaseException as error:
-                self.pending, self.trouble = error, -1
+                self.pending, self.error = error, -1
 
     cdef double sum_of_totals(self) noexcept nogil:
         """The loss of the run's rows, of all outputs together."""

@@ -177,7 +177,7 @@ class Description:
         """For each op whether its parameters do not learn."""
         assert self.plan is not None
         return [
-            layer in self.frozen or (layer is not None and op.size > 0 and not op.settles and not _learns(layer))
+            layer in self.frozen or (layer is not None and op.size > 0 and not op.commits and not _learns(layer))
             for op, layer in zip(self.plan.ops, self.plan.layers, strict=True)
         ]
 
