@@ -41,7 +41,7 @@ class Activation:
                 )
             return dataclasses.replace(self, **dict(zip(names, values, strict=False)), **fields)(x)
         z = np.asarray(x)
-        return np.asarray(self.kernel.forward(z, self.numbers())).reshape(z.shape)
+        return np.asarray(self.kernel(z, self.numbers())).reshape(z.shape)
 
 
 class RowActivation(Activation):

@@ -3,7 +3,6 @@ cimport fastnn.kernels.types as types
 from fastnn.engine.arena cimport Arena
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.kernel cimport MAX_NUMBERS
-from fastnn.kernels.tally cimport tally32
 from libc.stdint cimport uint32_t
 
 
@@ -52,7 +51,7 @@ cdef struct Measure:
     types.loss32 rows                   # of a mean over the rows, or NULL
     double numbers[MAX_NUMBERS]
     bint from_logits
-    tally32 tally                       # of one that gathers whole batches, or NULL
+    types.accumulator32 tally                       # of one that gathers whole batches, or NULL
     const double* tally_numbers
     void* python
     double* state                       # of the run: sum and weight of a mean

@@ -16,8 +16,9 @@ import numpy as np
 from fastnn.engine.arena cimport Arena, GRAIN, padded
 from fastnn.engine.ops cimport Activated, Op
 from fastnn.kernels.buffers cimport address, take
-from fastnn.kernels.kernel cimport LossKernel, Numbers
-from fastnn.kernels.tally cimport TallyKernel
+from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of
+
+from fastnn.kernels.bindings import state_size
 
 REDUCTIONS = {
     "sum_over_batch_size": OVER_BATCH_SIZE,
@@ -121,8 +122,8 @@ cdef class Goals(Arena):
         goal.op, goal.units, goal.targets = <void*>op, op.units, description.targets
         goal.fused, goal.from_logits = description.fused, description.from_logits
         goal.reduction, goal.importance = REDUCTIONS[reduction], description.importance
-        if isinstance(description.loss, LossKernel):
-            goal.rows, goal.whole = (<LossKernel>description.loss).rows32, (<LossKernel>description.loss).whole
+        if isinstance(description.loss, Kernel):
+            goal.rows, goal.whole = <types.loss32>float32_of(description.loss, "loss"), description.loss.whole
             memcpy(goal.numbers, numbers.values, sizeof(goal.numbers))
         else:
             goal.python, goal.whole = <void*>description.loss, True
@@ -138,15 +139,16 @@ cdef class Goals(Arena):
         state = np.zeros(2)
         measure.goal, measure.weighted = goal, description.weighted
         measure.from_logits = description.from_logits
-        if isinstance(description.kernel, TallyKernel):
+        if isinstance(description.kernel, Kernel) and description.kernel.signature == "accumulator":
             values = np.array([*description.numbers, 0.0])      # one more, so that there is an address
-            measure.tally, measure.tally_numbers = (<TallyKernel>description.kernel).update32, <double*>address(values)
+            measure.tally = <types.accumulator32>float32_of(description.kernel, "accumulator")
+            measure.tally_numbers = <double*>address(values)
             self.kept_alive.append(values)
-            state = np.zeros(description.kernel.size(
-                self.goals[goal].units, self.goals[goal].targets, description.numbers))
-        elif isinstance(description.kernel, LossKernel):
+            state = np.zeros(state_size(
+                description.kernel, self.goals[goal].units, self.goals[goal].targets, description.numbers))
+        elif isinstance(description.kernel, Kernel):
             numbers = Numbers(description.numbers)
-            measure.rows = (<LossKernel>description.kernel).rows32
+            measure.rows = <types.loss32>float32_of(description.kernel, "loss")
             memcpy(measure.numbers, numbers.values, sizeof(measure.numbers))
         else:
             measure.python = <void*>description.kernel

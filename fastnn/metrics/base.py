@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 import numpy as np
 
 from fastnn._table import Table
+from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
@@ -38,7 +39,7 @@ class Metric:
 
     @property
     def kernel(self) -> Any:
-        """What adds a batch: a LossKernel, a TallyKernel, or None where `update_state` is in Python."""
+        """What adds a batch: a Kernel of signature "loss" or "accumulator", or None where `update_state` is in Python."""
         return None
 
     @property
@@ -196,7 +197,7 @@ class TallyMetric(Metric):
 
     def state_size(self, units: int, targets: int) -> int:
         """Doubles of the state."""
-        return int(self.kernel.size(units, targets, self.tally_numbers()))
+        return int(state_size(self.kernel, units, targets, self.tally_numbers()))
 
     def result_of(self, state: DoubleArray) -> Any:
         """The figure: a float, or an array where it has several numbers."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import kernels, metrics
+from fastnn import metrics
 from fastnn.activations import RowActivation
 from fastnn.layers import Activation, Dense, Dropout, Flatten
+from support.bindings import kernels
 
 Array = np.ndarray
 
