@@ -25,7 +25,7 @@ COMMON = {
     "fastnn.engine": [
         "arena",
         "embedding",
-        "goals",
+        "objectives",
         "learning",
         "merging",
         "network",

@@ -15,14 +15,13 @@ import numpy as np
 
 from fastnn import optimizers, random
 from fastnn._table import check_count
-from fastnn.aims import Aims, Figures
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import checked
 from fastnn.data import ArraySource, ClassWeighted, Source
 from fastnn.feed import Feed, Fit, Stretch, Tally, epochs_due
-from fastnn.goals import goals_of
 from fastnn.progress import Progress
-from fastnn.trouble import explained, problem_of
+from fastnn.training.non_finite import explained, problem_of
+from fastnn.training.objectives import CompiledObjectives, Logs, Output, objectives_of, outputs_of
 from fastnn.typing import Array, FloatArray
 
 if TYPE_CHECKING:
@@ -51,12 +50,13 @@ class Trainer:
     ) -> None:
         self.model = model
         self.optimizer = optimizers.get(optimizer)
-        self.goals = goals_of(model.output_names, loss, loss_weights, metrics, weighted_metrics)
-        self.loss = self.goals[0].loss if len(self.goals) == 1 else loss
+        self.objectives = objectives_of(model.output_names, loss, loss_weights, metrics, weighted_metrics)
+        self.loss = self.objectives[0].loss if len(self.objectives) == 1 else loss
         self.loss_weights, self.metrics, self.weighted_metrics = loss_weights, metrics or [], weighted_metrics
         self.callbacks = checked(callbacks)
         self._network: Any = None
-        self._aims: Any = None
+        self._compiled: Any = None  # the objectives of the network as it is
+        self._compiled_for: Any = None
         self._full_batch: FullBatch | None = None  # for an optimizer that looks at all rows
         self._settled: tuple[Any, ...] = ()
         self._slots: tuple[str, ...] = ()
@@ -102,6 +102,7 @@ class Trainer:
             size = _optional("validation_batch_size", validation_batch_size) or batch_size
             tested = Feed(validation, size, None, _optional("validation_steps", validation_steps))
         if class_weight is not None:
+            self._compiled.check_class_weight()
             source = ClassWeighted(source, class_weight)
         feed = Feed(source, batch_size, random.generator() if shuffle else None, steps)
         progress = Progress(verbose, epochs)
@@ -164,7 +165,7 @@ class Trainer:
                     f"the data gave no rows in epoch {epoch + 1}: an iterator that was read to its end gives no more; "
                     "pass a list, or a source that can be read again"
                 )
-            logs = self._aims.figures(tally)
+            logs = self._compiled.logs(tally)
             if tested is not None and due(epoch + 1):
                 measured = self._test(tested, called, quiet, "validation data: ")
                 logs |= {f"val_{name}": value for name, value in measured.items()}
@@ -177,23 +178,26 @@ class Trainer:
             for hook in end:
                 hook(epoch, logs)
 
-    def step(self, source: ArraySource, class_weight: ClassWeight | None = None) -> Figures:
+    def step(self, source: ArraySource, class_weight: ClassWeight | None = None) -> Logs:
         """One step on all rows of `source` as one batch: the figures before it. Raises as ``fit``."""
         self.ready(source)
         if self._full_batch is not None:
             self._full_batch.forget()
-        rows = source if class_weight is None else ClassWeighted(source, class_weight)
+        rows: Source = source
+        if class_weight is not None:
+            self._compiled.check_class_weight()
+            rows = ClassWeighted(source, class_weight)
         fit = Fit(self, Feed(rows, source.rows), CallbackList(), Progress(0, None))
         self._epoch(fit)
-        return self._aims.figures(fit.tally)  # type: ignore[no-any-return]
+        return self._compiled.logs(fit.tally)  # type: ignore[no-any-return]
 
     def _epoch(self, fit: Fit) -> None:
         """An epoch, added up in the fit's tally; it ends early where a callback says so between two stretches."""
         tally, progress = fit.tally, fit.progress
         network = self._current(fit)
-        gathers = self._aims.gathers
+        gathers = self._compiled.gathers
         if gathers and tally.batches == 0:
-            self._aims.begin()
+            self._compiled.begin()
         for stretch in fit.feed.epoch(tally.batches):
             for hook in fit.before:
                 hook(tally.batches, None)
@@ -205,12 +209,12 @@ class Trainer:
             rows = done - stretch.start
             tally.add(rows, -(-rows // stretch.size), loss, network if gathers else None)
             if not went_well:
-                error = explained(self.goals, self.model, fit.feed.source, stretch, done)
+                error = explained(self._compiled.outputs, network, fit.feed.source, stretch, done)
                 if not any(callback._accepts(error, tally.batches) for callback in fit.called.callbacks):
                     raise error
                 tally.loss = float("nan")
             if fit.after:
-                logs = self._aims.figures(tally)
+                logs = self._compiled.logs(tally)
                 for hook in fit.after:
                     hook(tally.batches - 1, logs)
             if fit.pauses:
@@ -263,7 +267,7 @@ class Trainer:
         *,
         steps: int | None = None,
         callbacks: Iterable[Callback] | None = None,
-    ) -> Figures:
+    ) -> Logs:
         """Loss and metrics over the rows of `source`, or its first `steps` batches; penalties included, no dropout.
 
         ValueError for labels out of range and for NaN in the data.
@@ -273,7 +277,7 @@ class Trainer:
         called.set_params({"verbose": verbose, "epochs": 1, "steps": feed.batches, "batch_size": batch_size})
         return self._test(feed, called, Progress(verbose, None))
 
-    def _test(self, feed: Feed, called: CallbackList, progress: Progress, what: str = "") -> Figures:
+    def _test(self, feed: Feed, called: CallbackList, progress: Progress, what: str = "") -> Logs:
         """The figures of an evaluation; `what` begins an error's text."""
         network = self.ready(feed.source)
         before, after = called.hooks("on_test_batch_begin"), called.hooks("on_test_batch_end")
@@ -283,7 +287,7 @@ class Trainer:
             hook(None)
         progress.begin(0, feed.batches)
         tally, penalty = Tally(), network.penalty_value()
-        self._aims.begin()
+        self._compiled.begin()
         try:
             for stretch in feed.epoch():
                 for hook in before:
@@ -292,12 +296,12 @@ class Trainer:
                 loss = self._tested(network, feed.source, stretch, progress, what)
                 tally.add(stretch.stop - stretch.start, stretch.batches, loss, network)
                 for hook in after:
-                    hook(tally.batches - 1, self._aims.figures(tally, penalty))
+                    hook(tally.batches - 1, self._compiled.logs(tally, penalty))
         finally:
             feed.close()
         if not tally.rows:
             raise ValueError(f"{what}the data gave no rows")
-        figures: Figures = self._aims.figures(tally, penalty)
+        figures: Logs = self._compiled.logs(tally, penalty)
         progress.end(tally.batches, figures)
         for hook in called.hooks("on_test_end"):
             hook(figures)
@@ -309,7 +313,7 @@ class Trainer:
         weight = None if page.weight is None else page.weight[rows]
         loss: float = network.evaluate(page.x[rows], y, weight, progress, stretch.size)
         if not np.isfinite(loss):
-            problem = problem_of(self.goals, self.model, source, page, np.arange(rows.start, rows.stop), stretch.first)
+            problem = problem_of(self._compiled.outputs, source, page, np.arange(rows.start, rows.stop), stretch.first)
             if problem is not None:
                 raise ValueError(what + problem)
         return loss
@@ -339,8 +343,7 @@ class Trainer:
 
     def _settle(self, network: Any) -> None:
         optimizer = self.optimizer
-        self._aims = Aims(self.goals, self.model)
-        network.set_goals(self._aims.goals)
+        network.set_objectives(self._compile().described)
         network.set_variables(self.model._variables(), self.model._frozen_ops())
         slots = self._slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
@@ -402,24 +405,23 @@ class Trainer:
                 slot[...] = slots[name]
         network.iterations = steps
 
-    def _check(self, source: Source, what: str) -> None:
+    def outputs(self) -> list[Output]:
+        """The model's outputs, each with its objective."""
+        return outputs_of(self.objectives, [tensor.row for tensor in self.model.outputs])
+
+    def _compile(self) -> Any:
+        """The objectives of the network as it is."""
         model = self.model
-        model._check_rows(source.input_shape, what)
-        widths = model._widths()
-        targets = sum(goal.loss.targets(units) for goal, units in zip(self.goals, widths, strict=True))
-        if source.targets == 0:
-            raise ValueError(f"{what} without targets: pass y, or name the target column")
-        if source.targets != targets:
-            units = sum(widths)
-            name = type(self.loss).__name__ if len(self.goals) == 1 else "the model"
-            hint = ""
-            if targets == 1 and source.targets == units:
-                hint = "; for one-hot targets use categorical_crossentropy"
-            elif source.targets == 1 and units > 1:
-                hint = "; for class numbers use sparse_categorical_crossentropy"
-            raise ValueError(
-                f"{what}: y has {source.targets} column(s), but {name} with {units} output(s) expects {targets}{hint}"
-            )
+        if self._compiled_for is not model._network:
+            shapes = [tensor.row for tensor in model.outputs]
+            activations = [model._fusible(output) for output in range(len(shapes))]
+            self._compiled = CompiledObjectives(self.objectives, shapes, activations)
+            self._compiled_for = model._network
+        return self._compiled
+
+    def _check(self, source: Source, what: str) -> None:
+        self.model._check_rows(source.input_shape, what)
+        self._compile().check(source, what)
 
 
 def predict(

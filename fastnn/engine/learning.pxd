@@ -1,6 +1,6 @@
 cimport cython
 cimport fastnn.kernels.types as types
-from fastnn.engine.goals cimport Goals
+from fastnn.engine.objectives cimport Objectives
 from fastnn.engine.ops cimport Step
 from fastnn.kernels.kernel cimport MAX_NUMBERS, Numbers
 
@@ -41,11 +41,11 @@ cdef struct Piece:
     Py_ssize_t padding                  # numbers behind it that belong to nobody: a step over them is no harm
 
 
-cdef class Learning(Goals):
+cdef class Learning(Objectives):
     cdef readonly object gradients
     cdef readonly list slots
     cdef public long long iterations    # batches that were accepted
-    cdef public object owned_by         # whoever set the goals and the optimizer last
+    cdef public object owned_by         # which trainer set the objectives and the optimizer last
     cdef float* g
     cdef list twin_gradients            # of ops that share their parameters with one before them
     cdef void** twins                   # of each op: the next one that has the same parameters, or NULL

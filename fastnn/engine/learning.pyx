@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 
 from fastnn.engine.arena cimport LINE, padded
 from fastnn.engine.arena import aligned
-from fastnn.engine.goals cimport Goals
+from fastnn.engine.objectives cimport Objectives
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport Numbers, OptimizerKernel, PACK_A_ROWS, PenaltyKernel, VectorKernel
@@ -33,8 +33,8 @@ cdef types.vector32 _vector(VectorKernel kernel):
     return kernel.vector32
 
 
-cdef class Learning(Goals):
-    """A network's memory and goals, with its gradients and its optimizer.
+cdef class Learning(Objectives):
+    """A network's memory and objectives, with its gradients and its optimizer.
 
     `gradients` and each of `slots` are flat float32 arrays with the offsets of `parameters`.
     """

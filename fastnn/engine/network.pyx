@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn.engine.arena cimport GRAIN
 from fastnn.engine.arena import aligned
-from fastnn.engine.goals cimport OVER_BATCH_SIZE, Rows, floats_of
+from fastnn.engine.objectives cimport OVER_BATCH_SIZE, Rows, floats_of
 from fastnn.engine.learning cimport Learning
 from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.pace cimport Pace, pace_begin, pace_choose, pace_note
@@ -149,9 +149,12 @@ cdef class Network(Learning):
             self.segment_phase(job, step, segment, True, segment == last and not whole, r0, stop, member)
         if whole:
             barrier(member, members)
-            if member == 0 and self.goes_on(job):
-                self.whole_losses(step.rows, job.rows.weight != NULL, True)
-            barrier(member, members)
+            if self.goes_on(job):
+                self.late_losses(step.rows, r0, stop)
+                if member == 0:
+                    self.whole_losses(step.rows, job.rows.weight != NULL, True)
+            if self.has_whole_losses:
+                barrier(member, members)
             self.segment_phase(job, step, last, False, True, r0, stop, member)
         for segment in range(last, 0, -1):
             self.mix(job, step, self.cuts[segment], False, member, members)
@@ -214,7 +217,7 @@ cdef class Network(Learning):
             if not self.goes_on(job) or not isfinite(total):
                 break
             if member == 0:
-                self.add_figures(step.rows, weighted)
+                self.add_logs(step.rows, weighted)
                 if self.trouble:        # with Python at work there is one member
                     break
             step.number += 1
@@ -264,7 +267,7 @@ cdef class Network(Learning):
                 if self.trouble == 0 and job.out == NULL:
                     if self.loss_waits:
                         self.whole_losses(step.rows, weighted, False)
-                    self.add_figures(step.rows, weighted)
+                    self.add_logs(step.rows, weighted)
                 if self.trouble:
                     atomic_swap(&job.outcome, TROUBLE)
                 else:
@@ -347,7 +350,7 @@ cdef class Network(Learning):
             self.workspace_array = aligned(self.members * self.workspace_size)
             self.workspaces = self.members
             self.workspace = <float*>address(self.workspace_array, True)
-        self.begin_goals(loss_follows)
+        self.begin_objectives(loss_follows)
         self.progress = progress
         return 0
 
@@ -426,8 +429,8 @@ cdef class Network(Learning):
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, None)
-            for i in range(self.goal_count):
-                if self.goals[i].whole or self.goals[i].reduction != OVER_BATCH_SIZE:
+            for i in range(self.objective_count):
+                if self.objectives[i].whole or self.objectives[i].reduction != OVER_BATCH_SIZE:
                     job.batch = batch_size if batch_size > 0 else max(1, job.rows.count)
             self.prepare(job.rows.count, job.batch, False, True, progress)
             with nogil:

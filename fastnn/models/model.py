@@ -307,7 +307,7 @@ class Model(Built):
         inputs, outputs = self._drawn().inputs, self._drawn().outputs
         shapes = [tensor.row for tensor in outputs]
         if self._trainer is not None:
-            shapes = [(g.loss.targets(prod(row)),) for g, row in zip(self._trainer.goals, shapes, strict=True)]
+            shapes = [output.target_shape for output in self._trainer.outputs()]
         return Several(self._takes.names, [tensor.row for tensor in inputs]), Several(self._gives.names, shapes)
 
     def _check_weighable(self, class_weight: Any) -> None:
