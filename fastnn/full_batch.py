@@ -50,7 +50,7 @@ class FullBatch:
         def closure(w: Array) -> tuple[float, Array]:
             network.parameters[places] = w
             try:
-                loss = network.gradient(page.x, page.y, page.weight, settle=not seen)
+                loss = network.gradient(page.x, page.y, page.weight, commit=not seen, noise=network.iterations)
             except FloatingPointError:
                 if not seen:
                     raise
@@ -59,8 +59,8 @@ class FullBatch:
             return loss, network.gradients[places]
 
         known = self._known
-        settles = any(op.settles for op in network.ops)  # they take note of each step's start
-        if known is None or known.loss is None or self._end is None or settles or not np.array_equal(known.w, before):
+        changes = any(op.commits or op.random for op in network.ops)  # from one step to the next, whatever the weights
+        if known is None or known.loss is None or self._end is None or changes or not np.array_equal(known.w, before):
             known = None
         else:
             seen.append(self._end)
@@ -70,7 +70,7 @@ class FullBatch:
             end = self._known.w
         finally:
             network.parameters[places] = end
-        network.hold_constraints()
+        network.apply_constraints()
         network.iterations += 1
         self._end = next((point for point in seen if point.w is end), None)
         return seen[0]

@@ -30,8 +30,9 @@ cdef class NoiseOp(Op):
         self.noise, self.slopes = kernel.forward32, kernel.backward32
 
     cdef int begin(self, Py_ssize_t units, double strength, seed) except -1:
-        self.widths, self.inputs, self.units = (units,), units, units
+        self.shape([(1, units)], 1, units)
         self.strength, self.seed, self.seeded = strength, seed, seed is not None
+        self.random = True
         self.own_key = mix64(<uint64_t>seed) if self.seeded else 0
         return 0
 
@@ -45,14 +46,14 @@ cdef class NoiseOp(Op):
         cdef uint64_t key = self.key(step)
         for row in range(r0, r1):
             if step.training:
-                self.noise(self.x[row], self.a + row * n, n, <uint32_t>(row * n), self.strength, key)
+                self.noise(self.reads.rows[row], self.a + row * n, n, <uint32_t>(row * n), self.strength, key)
             else:
-                memcpy(self.a + row * n, self.x[row], n * sizeof(float))
+                memcpy(self.a + row * n, self.reads.rows[row], n * sizeof(float))
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units
-        if self.d_x != NULL:
-            self.slopes(self.d + start, self.d_x + start, (r1 - r0) * self.units, <uint32_t>start, self.strength,
+        if self.reads.d != NULL:
+            self.slopes(self.d + start, self.reads.d + start, (r1 - r0) * self.units, <uint32_t>start, self.strength,
                         self.key(step))
 
 

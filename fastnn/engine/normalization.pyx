@@ -1,13 +1,13 @@
 """Ops that have numbers for each column, or normalise.
 
-A row of `units` numbers is some lines of `channels` columns, one after the other: a column's numbers are in each line.
+A row is some lines of `width` columns, one after the other: a column's numbers are in each line.
 """
 
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.ops cimport ADDRESS_SPACE, lines_of_block, Op, Step
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.layer_kernel cimport (
     ADDED, AffineKernel, affine32, batch_backward32, BatchKernel, batch_sums32, BETA, COLUMNS, FLOORED, GAMMA, INVERSE,
@@ -18,25 +18,43 @@ from fastnn.kernels.layer_kernel cimport (
 from fastnn import kernels
 
 
-cdef Py_ssize_t _lines(Py_ssize_t units, Py_ssize_t channels) except -1:
-    if units < 1 or channels < 1 or units % channels:
-        raise ValueError(f"rows of {units} numbers are no lines of {channels} columns")
-    return units // channels
+cdef class ColumnOp(Op):
+    """An op that has numbers for each column: what it reads and gives has lines of that many."""
+
+    cdef int line_by_line(self, Py_ssize_t units, Py_ssize_t channels) except -1:
+        if units < 1 or channels < 1 or units % channels:
+            raise ValueError(f"rows of {units} numbers are no lines of {channels} columns")
+        lines = units // channels
+        return self.shape([(lines, channels)], lines, channels)
+
+    cdef Py_ssize_t scratch_size(self) noexcept:
+        return ADDRESS_SPACE
+
+    cdef double work_of_gradient(self) noexcept:
+        return 2.0 * self.lines
+
+    cdef void slope(self, const Step* step, affine32 affine, Root root, const float** numbers, double epsilon,
+                    Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """The gradient by x of an affine map of the columns: d times their factors."""
+        cdef const float** rows = <const float**>step.scratch
+        cdef Py_ssize_t n
+        while r0 < r1:
+            n = lines_of_block(self.d, self.units, r0, r1, rows)
+            affine(root, rows, 0, n, self.lines, self.width, numbers, epsilon, True, self.reads.d + r0 * self.units)
+            r0 += n
 
 
-cdef class BatchNormalizationOp(Op):
+cdef class BatchNormalizationOp(ColumnOp):
     """a = (x - mean) / sqrt(variance + epsilon) * gamma + beta, for each column.
 
     In training the moments are those of the batch; otherwise, and where the op is frozen, the moving averages of them.
     Parameters: gamma if scale, beta if center, moving mean, moving variance, (channels,) each.
     """
 
-    cdef readonly Py_ssize_t channels
     cdef readonly double momentum
     cdef readonly double epsilon
     cdef readonly bint center
     cdef readonly bint scale
-    cdef Py_ssize_t repeats
     cdef affine32 affine
     cdef moments32 moments
     cdef batch_sums32 sums
@@ -45,88 +63,86 @@ cdef class BatchNormalizationOp(Op):
     def __init__(self, Py_ssize_t units, Py_ssize_t channels, double momentum=0.99, double epsilon=1e-3,
                  bint center=True, bint scale=True):
         cdef BatchKernel kernel = kernels.batch_normalization
-        self.repeats, self.channels = _lines(units, channels), channels
-        self.widths, self.inputs, self.units = (units,), units, units
+        self.line_by_line(units, channels)
         self.momentum, self.epsilon, self.center, self.scale = momentum, epsilon, center, scale
-        self.size, self.granule = (2 + center + scale) * channels, 1
-        self.shares, self.settles = channels, True
+        self.size, self.row_size = (2 + center + scale) * channels, 1
+        self.shares, self.commits = channels, True
         self.affine = (<AffineKernel>kernels.affine).rows32
         self.moments, self.sums, self.slopes = kernel.moments_32, kernel.sums32, kernel.backward32
 
-    cdef Py_ssize_t holds(self) noexcept:
+    cdef Py_ssize_t state_size(self) noexcept:
         """The batch's mean, variance and shift; the sums of d and of d times normalised x."""
-        return 5 * self.channels
+        return 5 * self.width
 
     cdef void find(self, const Step* step, const float** numbers) noexcept nogil:
         """Where the numbers of the columns are, in this step."""
-        cdef Py_ssize_t n = self.channels
+        cdef Py_ssize_t n = self.width
         cdef float* moving = self.w + (self.scale + self.center) * n
         cdef bint batch = step.training and not self.frozen
-        numbers[MEAN] = self.held if batch else moving
-        numbers[VARIANCE] = self.held + n if batch else moving + n
-        numbers[SHIFT] = self.held + 2 * n if batch else NULL
+        numbers[MEAN] = self.state if batch else moving
+        numbers[VARIANCE] = self.state + n if batch else moving + n
+        numbers[SHIFT] = self.state + 2 * n if batch else NULL
         numbers[GAMMA] = self.w if self.scale else NULL
         numbers[BETA] = self.w + self.scale * n if self.center else NULL
 
     cdef void before_forward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
-        cdef Py_ssize_t n = self.channels
+        cdef Py_ssize_t n = self.width
         if not self.frozen:
-            self.moments(self.x, step.rows, self.repeats, n, s0, s1, self.held, self.held + n, self.held + 2 * n)
+            self.moments(self.reads.rows, step.rows * self.slices, self.lines, n, s0, s1, self.state, self.state + n,
+                         self.state + 2 * n)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
         self.find(step, numbers)
-        self.affine(ADDED, self.x, r0, r1, self.repeats, self.channels, numbers, self.epsilon, False, self.a)
+        self.affine(ADDED, self.reads.rows, r0, r1, self.lines, self.width, numbers, self.epsilon, False, self.a)
 
     cdef void before_backward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
-        cdef Py_ssize_t n = self.channels
+        cdef Py_ssize_t n = self.width
         if not self.frozen:
             self.find(step, numbers)
-            self.sums(self.x, self.d, step.rows, self.repeats, n, s0, s1, numbers, self.epsilon, self.held + 3 * n,
-                      self.held + 4 * n)
+            self.sums(self.reads.rows, self.d, step.rows * self.slices, self.lines, n, s0, s1, numbers, self.epsilon,
+                      self.state + 3 * n, self.state + 4 * n)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
-        cdef Py_ssize_t n = self.channels
-        if self.d_x == NULL:
+        cdef Py_ssize_t n = self.width
+        if self.reads.d == NULL:
             return
         self.find(step, numbers)
         if self.frozen:
-            self.affine(ADDED, self.d_rows, r0, r1, self.repeats, n, numbers, self.epsilon, True, self.d_x)
+            self.slope(step, self.affine, ADDED, numbers, self.epsilon, r0, r1)
         else:
-            self.slopes(self.x, self.d, step.rows, r0, r1, self.repeats, n, numbers, self.epsilon, self.held + 3 * n,
-                        self.held + 4 * n, self.d_x)
+            self.slopes(self.reads.rows, self.d, step.rows * self.slices, r0, r1, self.lines, n, numbers, self.epsilon,
+                        self.state + 3 * n, self.state + 4 * n, self.reads.d)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         # gamma's is the second sum, beta's the first.
-        cdef Py_ssize_t n = self.channels, p
+        cdef Py_ssize_t n = self.width, p
         for p in range(p0, p1):
-            self.g[p] = self.held[4 * n + p] if p < self.scale * n else self.held[3 * n + p - self.scale * n]
+            self.g[p] = self.state[4 * n + p] if p < self.scale * n else self.state[3 * n + p - self.scale * n]
 
-    cdef void settle(self, const Step* step) noexcept nogil:
-        cdef Py_ssize_t n = self.channels, j
+    cdef void commit(self, const Step* step) noexcept nogil:
+        cdef Py_ssize_t n = self.width, j
         cdef float* moving = self.w + (self.scale + self.center) * n
         cdef float old = <float>self.momentum, new = <float>(1 - self.momentum)
         if self.frozen:
             return
         for j in range(n):
-            moving[j] = moving[j] * old + (self.held[j] + self.held[2 * n + j]) * new
-            moving[n + j] = moving[n + j] * old + self.held[n + j] * new
+            moving[j] = moving[j] * old + (self.state[j] + self.state[2 * n + j]) * new
+            moving[n + j] = moving[n + j] * old + self.state[n + j] * new
 
 
-cdef class LayerNormalizationOp(Op):
+cdef class LayerNormalizationOp(ColumnOp):
     """a = (x - mean) / sqrt(variance + epsilon) * gamma + beta, over each line of each row by itself.
 
     centred=False leaves the mean out of both. Parameters: gamma if scale, beta if center, (channels,) each.
     """
 
-    cdef readonly Py_ssize_t channels
     cdef readonly double epsilon
     cdef readonly bint center
     cdef readonly bint scale
     cdef readonly bint centred
-    cdef Py_ssize_t groups
     cdef layer_forward32 rows
     cdef layer_backward32 slopes
     cdef layer_gradient32 sums
@@ -134,41 +150,38 @@ cdef class LayerNormalizationOp(Op):
     def __init__(self, Py_ssize_t units, Py_ssize_t channels, double epsilon=1e-3, bint center=True, bint scale=True,
                  bint centred=True):
         cdef LayerKernel kernel = kernels.layer_normalization
-        self.groups, self.channels = _lines(units, channels), channels
-        self.widths, self.inputs, self.units = (units,), units, units
+        self.line_by_line(units, channels)
         self.epsilon, self.center, self.scale, self.centred = epsilon, center, scale, centred
-        self.size, self.granule = (center + scale) * channels, 1
+        self.size, self.row_size = (center + scale) * channels, 1
         self.rows, self.slopes, self.sums = kernel.forward32, kernel.backward32, kernel.gradient32
 
-    cdef Py_ssize_t keeps(self) noexcept:
+    cdef Py_ssize_t saved(self) noexcept:
         """The normalised row, and 1 / the deviation of each line."""
-        return self.units + self.groups
+        return self.units + self.lines
 
     cdef const float* gamma(self) noexcept nogil:
         return self.w if self.scale else NULL
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef const float* beta = self.w + self.scale * self.channels if self.center else NULL
-        self.rows(self.x, r0, r1, self.groups, self.channels, self.gamma(), beta, self.epsilon, self.centred, self.z,
-                  self.a)
+        cdef const float* beta = self.w + self.scale * self.width if self.center else NULL
+        self.rows(self.reads.rows, r0, r1, self.lines, self.width, self.gamma(), beta, self.epsilon, self.centred,
+                  self.z, self.a)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        if self.d_x != NULL:
-            self.slopes(self.d, r0, r1, self.groups, self.channels, self.gamma(), self.centred, self.z, self.d_x)
+        if self.reads.d != NULL:
+            self.slopes(self.d, r0, r1, self.lines, self.width, self.gamma(), self.centred, self.z, self.reads.d)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        cdef Py_ssize_t n = self.channels, end = self.scale * n
+        cdef Py_ssize_t n = self.width, end = self.scale * n, rows = step.rows * self.slices
         if p0 < end:
-            self.sums(self.d, step.rows, self.groups, n, self.z, p0, min(p1, end), self.g, NULL)
+            self.sums(self.d, rows, self.lines, n, self.z, p0, min(p1, end), self.g, NULL)
         if p1 > end:
-            self.sums(self.d, step.rows, self.groups, n, self.z, max(p0 - end, 0), p1 - end, NULL, self.g + end)
+            self.sums(self.d, rows, self.lines, n, self.z, max(p0 - end, 0), p1 - end, NULL, self.g + end)
 
 
-cdef class AffineOp(Op):
+cdef class AffineOp(ColumnOp):
     """a = x * scale + offset for each column, with fixed numbers."""
 
-    cdef readonly Py_ssize_t channels
-    cdef Py_ssize_t repeats
     cdef Root root
     cdef double epsilon
     cdef affine32 affine
@@ -182,8 +195,7 @@ cdef class AffineOp(Op):
         self.numbers[BETA] = <const float*>address(self.arrays[1])
 
     cdef int arrange(self, Py_ssize_t units, Py_ssize_t channels) except -1:
-        self.repeats, self.channels = _lines(units, channels), channels
-        self.widths, self.inputs, self.units = (units,), units, units
+        self.line_by_line(units, channels)
         self.affine = (<AffineKernel>kernels.affine).rows32
         return 0
 
@@ -193,14 +205,13 @@ cdef class AffineOp(Op):
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
         self.find(numbers)
-        self.affine(self.root, self.x, r0, r1, self.repeats, self.channels, numbers, self.epsilon, False, self.a)
+        self.affine(self.root, self.reads.rows, r0, r1, self.lines, self.width, numbers, self.epsilon, False, self.a)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
-        if self.d_x != NULL:
+        if self.reads.d != NULL:
             self.find(numbers)
-            self.affine(self.root, self.d_rows, r0, r1, self.repeats, self.channels, numbers, self.epsilon, True,
-                        self.d_x)
+            self.slope(step, self.affine, self.root, numbers, self.epsilon, r0, r1)
 
 
 cdef class StandardizeOp(AffineOp):
@@ -217,7 +228,7 @@ cdef class StandardizeOp(AffineOp):
         self.arrange(units, channels)
         self.inverse, self.epsilon, self.root = inverse, epsilon, INVERSE if inverse else FLOORED
         if mean is None:
-            self.size, self.granule = 2 * channels + more, 1
+            self.size, self.row_size = 2 * channels + more, 1
         else:
             self.arrays = np.array(mean, np.float32), np.array(variance, np.float32)
             self.numbers[MEAN] = <const float*>address(self.arrays[0])
@@ -227,7 +238,7 @@ cdef class StandardizeOp(AffineOp):
         cdef const float* mean
         cdef const float* variance
         if self.size:
-            mean, variance = self.w, self.w + self.channels
+            mean, variance = self.w, self.w + self.width
         else:
             mean, variance = self.numbers[MEAN], self.numbers[VARIANCE]
         memset(numbers, 0, sizeof(self.numbers))
@@ -235,28 +246,25 @@ cdef class StandardizeOp(AffineOp):
         numbers[VARIANCE] = variance
 
 
-cdef class PReLUOp(Op):
+cdef class PReLUOp(ColumnOp):
     """a = x where x > 0, else alpha * x. Parameters: alpha, (channels,)."""
 
-    cdef readonly Py_ssize_t channels
-    cdef Py_ssize_t repeats
     cdef prelu_forward32 rows
     cdef prelu_backward32 slopes
     cdef prelu_gradient32 sums
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels):
         cdef PReLUKernel kernel = kernels.prelu
-        self.repeats, self.channels = _lines(units, channels), channels
-        self.widths, self.inputs, self.units = (units,), units, units
-        self.size, self.granule = channels, 1
+        self.line_by_line(units, channels)
+        self.size, self.row_size = channels, 1
         self.rows, self.slopes, self.sums = kernel.forward32, kernel.backward32, kernel.gradient32
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        self.rows(self.x, r0, r1, self.repeats, self.channels, self.w, self.a)
+        self.rows(self.reads.rows, r0, r1, self.lines, self.width, self.w, self.a)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        if self.d_x != NULL:
-            self.slopes(self.x, self.d, r0, r1, self.repeats, self.channels, self.w, self.d_x)
+        if self.reads.d != NULL:
+            self.slopes(self.reads.rows, self.d, r0, r1, self.lines, self.width, self.w, self.reads.d)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        self.sums(self.x, self.d, step.rows, self.repeats, self.channels, p0, p1, self.g)
+        self.sums(self.reads.rows, self.d, step.rows * self.slices, self.lines, self.width, p0, p1, self.g)

@@ -113,11 +113,11 @@ cdef class Objectives(Arena):
     cdef int add_objective(self, Objective* objective, Op op, description) except -1:
         cdef Numbers numbers = Numbers(description.numbers)
         cdef Py_ssize_t axis, units = 1
-        reduction, shape = description.reduction, tuple(description.shape) or (op.units,)
+        reduction, shape = description.reduction, tuple(description.shape) or (op.units * op.slices,)
         for axis in shape:
             units *= axis
-        if units != op.units or min(shape) < 1:
-            raise ValueError(f"an output of {op.units} numbers a row has not the shape {shape}")
+        if units != op.units * op.slices or min(shape) < 1:
+            raise ValueError(f"an output of {op.units * op.slices} numbers a row has not the shape {shape}")
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
         *lines, width = shape
@@ -385,7 +385,7 @@ cdef class Objectives(Arena):
                             f"got {slopes.shape}")
                     memcpy(d, address(slopes), count * objective.units * sizeof(float))
             except BaseException as error:
-                self.pending, self.trouble = error, -1
+                self.pending, self.error = error, -1
         return value
 
     cdef object lines_of(self, const float* start, Py_ssize_t count, Py_ssize_t k, tuple last):
@@ -449,7 +449,7 @@ cdef class Objectives(Arena):
                     self.lines_of((<Op>objective.op).a, count, k, (objective.width,)),
                     self.lines_of(objective.weight, count, k, ()) if weighted and metric.weighted else None)
             except BaseException as error:
-                self.pending, self.trouble = error, -1
+                self.pending, self.error = error, -1
 
     cdef double sum_of_totals(self) noexcept nogil:
         """The loss of the run's rows, of all outputs together."""

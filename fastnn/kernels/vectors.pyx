@@ -7,7 +7,13 @@ scale         a *= x
 decay         a -= x * a
 average       a = x * a + (1 - x) * b, a moving average of b
 squares       the sum of a^2
+largest       the largest |a|; infinity or NaN where there is one
+
+The last compares numbers without their signs as the integers that store them, whose order is the same, with NaN at its
+end: a NaN cannot get lost, and a look at a whole gradient costs one instruction for each vector.
 """
+
+from libc.stdint cimport int32_t
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
@@ -68,6 +74,24 @@ cdef double squares_vector(real* a, real* b, Py_ssize_t n, double x) noexcept no
     return sums.dot(a, a, n)
 
 
+cdef double largest_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int32_t bits, most = 0
+    cdef double found = 0
+    if real is float:
+        for i in range(n):
+            bits = maths.bits_of(a[i]) & 0x7FFFFFFF
+            most = bits if bits > most else most
+        return maths.float_of(most)
+    else:
+        for i in range(n):
+            if not maths.absolute(a[i]) <= found:
+                found = maths.absolute(a[i])
+                if found != found:
+                    return found
+        return found
+
+
 add = VectorKernel.make("add", add_vector[float], add_vector[double], pairs=True)
 take_mean = VectorKernel.make("take_mean", take_mean_vector[float], take_mean_vector[double], pairs=True)
 clip = VectorKernel.make("clip", clip_vector[float], clip_vector[double])
@@ -75,3 +99,4 @@ scale = VectorKernel.make("scale", scale_vector[float], scale_vector[double])
 decay = VectorKernel.make("decay", decay_vector[float], decay_vector[double])
 average = VectorKernel.make("average", average_vector[float], average_vector[double], pairs=True)
 squares = VectorKernel.make("squares", squares_vector[float], squares_vector[double])
+largest = VectorKernel.make("largest", largest_vector[float], largest_vector[double])

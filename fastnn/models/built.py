@@ -222,7 +222,7 @@ class Built(Connected):
         """For each op whether its parameters do not learn."""
         assert self._plan is not None
         return [
-            layer in self._frozen or (layer is not None and op.size > 0 and not op.settles and not _learns(layer))
+            layer in self._frozen or (layer is not None and op.size > 0 and not op.commits and not _learns(layer))
             for op, layer in zip(self._plan.ops, self._plan.layers, strict=True)
         ]
 

@@ -130,9 +130,9 @@ def test_ops_that_do_not_fit_together():
     for inputs, units in [(0, 1), (1, 0), (-1, 3), (2**40, 2**40), (2**32, 2**32), (2**62, 1)]:
         with pytest.raises(ValueError, match="cannot be"):
             DenseOp(inputs, units)
-    for op in (ActivationOp(0), DropoutOp(-1, 0.5)):
+    for make in (lambda: ActivationOp(0), lambda: DropoutOp(-1, 0.5), lambda: ActivationOp(2**40, lines=2**40)):
         with pytest.raises(ValueError, match="cannot be"):
-            Network([op])
+            make()
     with pytest.raises(ValueError, match="at most 4 slots, got 5"):
         network().set_optimizer(kernels.sgd, (), [0.0] * 5)
     with pytest.raises(ValueError, match="at most 8 numbers, got 9"):
