@@ -209,7 +209,9 @@ class Trainer:
             rows = done - stretch.start
             tally.add(rows, -(-rows // stretch.size), loss, network if gathers else None)
             if not went_well:
-                error = explained(self._compiled.outputs, network, fit.feed.source, stretch, done)
+                op = network.op_not_finite
+                layer = None if op is None else self.model._layer_of(op)
+                error = explained(self._compiled.outputs, network, fit.feed.source, stretch, done, layer)
                 if not any(callback._accepts(error, tally.batches) for callback in fit.called.callbacks):
                     raise error
                 tally.loss = float("nan")

@@ -78,6 +78,7 @@ cdef class Objectives(Arena):
     cdef list kept_alive
     cdef double* parts                  # sums of GRAIN rows: of each objective, then of each metric
     cdef Py_ssize_t blocks              # that there is room for in parts, for each
+    cdef bint weighs_lines              # this run's weights are by line, not by row
     cdef bint has_whole_losses          # that one thread works out
     cdef bint loss_waits                # for the whole batch, in this run
 
@@ -109,6 +110,7 @@ cdef class Objectives(Arena):
     cdef double whole_loss(self, Py_ssize_t k, const float* weight, float* d, Py_ssize_t count,
                            double scale) noexcept nogil
     cdef object lines_of(self, const float* start, Py_ssize_t count, Py_ssize_t k, tuple last)
+    cdef object weights_of(self, Py_ssize_t k, Py_ssize_t count)
 
     @cython.final
     cdef double sum_of_parts(self, Py_ssize_t which, Py_ssize_t count, double total=*) noexcept nogil

@@ -24,8 +24,8 @@ from fastnn.kernels.tally cimport TallyKernel
 REDUCTIONS = {
     "sum_over_batch_size": OVER_BATCH_SIZE,
     "mean": OVER_BATCH_SIZE,
-    "mean_with_sample_weight": OVER_WEIGHTS,
     "sum": SUM,
+    "mean_with_sample_weight": OVER_WEIGHTS,
 }
 
 
@@ -215,7 +215,7 @@ cdef class Objectives(Arena):
             if getattr(weight, "ndim", 1) == 2:
                 rows.weights = self.lines
             rows.weight = floats_of("weight", weight, rows.count, -1 if rows.weights == 1 else rows.weights)
-        self.loss_waits = self.has_whole_losses
+        self.loss_waits, self.weighs_lines = self.has_whole_losses, rows.weights > 1
         for i in range(self.objective_count):
             self.objectives[i].divides_late = rows.weight != NULL and self.objectives[i].reduction == OVER_WEIGHTS
             self.loss_waits |= self.objectives[i].divides_late
@@ -376,7 +376,7 @@ cdef class Objectives(Arena):
                 output = self.lines_of(a, count, k, (objective.width,))
                 value, slopes = (<object>objective.python).value_and_gradient(
                     self.lines_of(objective.y, count, k, (objective.targets // objective.lines,)), output,
-                    None if weight == NULL else self.lines_of(weight, count, k, ()), scale)
+                    None if weight == NULL else self.weights_of(k, count), scale)
                 if d != NULL:
                     slopes = np.require(slopes, np.float32, ["C", "A"])
                     if slopes.shape != output.shape:
@@ -393,6 +393,11 @@ cdef class Objectives(Arena):
         array = np.empty((count, *self.line_shapes[k], *last), np.float32)
         memcpy(address(array, True), start, array.size * sizeof(float))
         return array
+
+    cdef object weights_of(self, Py_ssize_t k, Py_ssize_t count):
+        """The same of its weights, by row or by line as they were given."""
+        weights = self.lines_of(self.objectives[k].weight, count, k, ())
+        return weights if self.weighs_lines else np.ascontiguousarray(weights.reshape(count, -1)[:, 0])
 
     cdef double sum_of_parts(self, Py_ssize_t which, Py_ssize_t count, double total=0) noexcept nogil:
         """`total` and the parts of an objective or metric, added in the order of the rows."""
@@ -447,7 +452,7 @@ cdef class Objectives(Arena):
                 (<object>metric.python).update_state(
                     self.lines_of(objective.y, count, k, (objective.targets // objective.lines,)),
                     self.lines_of((<Op>objective.op).a, count, k, (objective.width,)),
-                    self.lines_of(objective.weight, count, k, ()) if weighted and metric.weighted else None)
+                    self.weights_of(k, count) if weighted and metric.weighted else None)
             except BaseException as error:
                 self.pending, self.error = error, -1
 

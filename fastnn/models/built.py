@@ -14,7 +14,7 @@ from fastnn.engine.description import Variable
 from fastnn.engine.network import Network
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import Place, replace
-from fastnn.layers.tensor import Connected, Node, Structure, Tensor, flattened
+from fastnn.layers.tensor import Connected, Node, Structure, Tensor, called, flattened
 from fastnn.models import weights
 from fastnn.models.graph import Graph, Plan, leaves, planned
 from fastnn.typing import ArrayLike, FloatArray, Shape
@@ -187,6 +187,12 @@ class Built(Connected):
         """The layer whose op gives an output; None where an output has an op of its own."""
         assert self._plan is not None
         return self._plan.layers[self._plan.outputs[output]]
+
+    def _layer_of(self, op: int) -> str:
+        """The name of the layer that an op belongs to."""
+        assert self._plan is not None
+        layer = self._plan.layers[op]
+        return dict(zip(self._members, self._names, strict=True)).get(layer) or called(layer)
 
     def _last_activation(self, output: int = 0) -> str:
         """Name of the activation that an output ends in."""

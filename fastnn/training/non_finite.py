@@ -27,12 +27,12 @@ def explained(
     problem = problem_of(outputs, source, page, rows, stretch.first)
     if problem is not None:
         return ValueError(problem)
-    after = f"after {network.iterations} steps"
-    kept = "The weights are those before this batch"
+    steps, kept = network.iterations, "The weights are those before this batch"
+    after = f"after {steps} steps"
     if layer is None:
         return FloatingPointError(
-            f"the loss is not finite {after}, though x and y of its batch are: training diverged; lower learning_rate, "
-            f"or standardise x. {kept}"
+            f"the loss is not finite {after}, though x and y of its batch are{': training diverged' if steps else ''}; "
+            f"lower learning_rate, or standardise x. {kept}"
         )
     found = f"the gradient of layer {layer!r} is not finite {after}, though the loss is, and x and y of its batch are"
     culprit = slope_of_a_loss(outputs, network, page, np.sort(rows)) or slope_of_a_layer(network)
@@ -91,8 +91,10 @@ def slope_of_a_loss(outputs: Sequence[Output], network: Any, page: Page, rows: A
 def slope_of_a_layer(network: Any) -> str | None:
     """Which layer written in Python gave, in the last batch, a gradient that is not finite for one that is, or None."""
     for op in network.ops:
-        if getattr(op, "gave_bad_gradient", False):
-            return f"{op.title}.backward gave a gradient that is not finite for one that is"
+        if getattr(op, "gave_not_finite", False):
+            return (
+                f"{op.title}.backward gave a gradient that is not finite for one that is; have it give a number there"
+            )
     return None
 
 
