@@ -7,6 +7,7 @@ FASTNN_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer
 import os
 import sys
 import sysconfig
+from collections.abc import Callable
 from glob import glob
 
 from Cython.Build import cythonize
@@ -21,7 +22,7 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # Compiled once.
 COMMON = {
-    "fastnn.kernels": ["cpu", "kernel", "layer_kernel", "matrix_kernel", "tally", "team"],
+    "fastnn.kernels": ["bindings", "cpu", "kernel", "team"],
     "fastnn.engine": [
         "arena",
         "embedding",
@@ -45,7 +46,6 @@ KERNELS = [
     "gemm",
     "losses",
     "losses_by_row",
-    "maths",
     "matrices",
     "metrics",
     "noise",
@@ -86,9 +86,9 @@ else:
 
 
 # What Python calls and arithmetic does not wait for: the smaller the better.
-DOORS = {"arena", "cpu", "kernel", "layer_kernel", "matrix_kernel", "python", "tally"}
+DOORS = {"arena", "bindings", "cpu", "kernel", "python"}
 # Loops that gain from all that the compiler knows; the others gain from vectors, and -O3 would double their size.
-INNERMOST = {"gemm", "maths", "optimizers", "vectors"}
+INNERMOST = {"gemm", "optimizers", "vectors"}
 
 
 def optimisation(name: str, isa: bool) -> list[str]:
@@ -102,40 +102,44 @@ def optimisation(name: str, isa: bool) -> list[str]:
     return ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"] if isa else []
 
 
-def extension(name: str, source: str, flags: list[str]) -> Extension:
-    """One compiled module."""
-    return Extension(
-        name,
-        [source],
-        include_dirs=["fastnn/engine", "fastnn/kernels"],
-        define_macros=[] if X86_64 else [("FASTNN_BASELINE_ONLY", None)],
-        extra_compile_args=COMPILE + flags,
-        extra_link_args=LINK,
-        depends=glob("fastnn/*/*.h"),
+def compiled(sources: dict[str, str], folder: str, flags: Callable[[str], list[str]], macros: list[str]) -> list[Extension]:
+    """Extensions of module names and their sources, as C in a folder under build/. flags: by the source's name."""
+    modules = cythonize(
+        [
+            Extension(
+                name,
+                [source],
+                include_dirs=["fastnn/engine", "fastnn/kernels"],
+                extra_link_args=LINK,
+                depends=glob("fastnn/*/*.h"),
+            )
+            for name, source in sources.items()
+        ],
+        build_dir=f"build/{folder}",
+        compiler_directives=DIRECTIVES,
     )
+    for module in modules:  # afterwards: cythonize hands on the flags of a source from one call to the next
+        module.extra_compile_args = COMPILE + flags(module.name.rpartition(".")[2])
+        module.define_macros = [(macro, None) for macro in macros]
+    return modules
 
 
 def extensions() -> list[Extension]:
     """Every extension, as C. One source gives several modules, so each set's C has a folder of its own."""
-    modules = cythonize(
-        [
-            extension(f"{package}.{name}", f"{package.replace('.', '/')}/{name}.pyx", optimisation(name, False))
-            for package, names in COMMON.items()
-            for name in names
-        ],
-        build_dir="build/c",
-        compiler_directives=DIRECTIVES,
+    common = [] if X86_64 else ["FASTNN_BASELINE_ONLY"]
+    modules = compiled(
+        {f"{package}.{name}": f"{package.replace('.', '/')}/{name}.pyx" for package in COMMON for name in COMMON[package]},
+        "c",
+        lambda name: optimisation(name, False),
+        common,
     )
     for isa, flags in INSTRUCTION_SETS.items():
-        modules += cythonize(
-            [
-                extension(
-                    f"fastnn.kernels._{isa}.{name}", f"fastnn/kernels/{name}.pyx", flags + optimisation(name, True)
-                )
-                for name in KERNELS
-            ],
-            build_dir=f"build/c_{isa}",
-            compiler_directives=DIRECTIVES,
+        modules += compiled(
+            {f"fastnn.kernels._{isa}.{name}": f"fastnn/kernels/{name}.pyx" for name in KERNELS},
+            f"c_{isa}",
+            lambda name, flags=flags: flags + optimisation(name, True),
+            # Whatever set is in use, float64 is worked out by the baseline's kernels.
+            ["FASTNN_FLOAT64", *common] if isa == "baseline" else common,
         )
     return modules
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table, field_values
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
@@ -41,7 +41,7 @@ class Activation:
                 )
             return dataclasses.replace(self, **dict(zip(names, values, strict=False)), **fields)(x)
         z = np.asarray(x)
-        return np.asarray(self.kernel.forward(z, self.numbers())).reshape(z.shape)
+        return np.asarray(self.kernel(z, self.numbers())).reshape(z.shape)
 
 
 class RowActivation(Activation):

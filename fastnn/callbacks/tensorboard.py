@@ -86,7 +86,7 @@ class TensorBoard(Callback):
             self._close()
 
     def _iterations(self) -> int:
-        return int(self.model._network.iterations)
+        return int(self.model.description.network.iterations)
 
     def _close(self) -> None:
         writers, self._writers = self._writers, {}

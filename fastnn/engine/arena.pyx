@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn.engine.ops cimport Op
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport VectorKernel
+from fastnn.kernels.kernel cimport float32_of
 from fastnn.kernels.team cimport dismiss, forks
 
 from fastnn import kernels
@@ -133,7 +133,7 @@ cdef class Arena:
             self.op_list[i] = <void*>op
         self.inputs = sum(self.input_widths)
         self.units = sum([(<Op>self.ops[place]).units * (<Op>self.ops[place]).slices for place in self.outputs])
-        self.add = (<VectorKernel>kernels.add).vector32
+        self.add = <types.vector32>float32_of(kernels.add, "vector")
         self.find_parameters(parameters, starts)
         self.find_edges()
         self.find_segments()

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 
 class Metric(NamedTuple):
-    """A metric of an output. kernel: a LossKernel or a TallyKernel, or a Python object with `update_state`.
+    """A metric of an output. kernel: one of signature "loss" or "accumulator", or a Python object with `update_state`.
 
-    numbers: those that the kernel reads. weighted: whether lines count by their weights. from_logits: a LossKernel
+    numbers: those that the kernel reads. weighted: whether lines count by their weights. from_logits: a loss
     reads the output as logits, and writes what they stand for.
     """
 
@@ -20,7 +20,7 @@ class Metric(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What an output is trained for. loss: a LossKernel, or a Python object with `value_and_gradient`.
+    """What an output is trained for. loss: a kernel, or a Python object with `value_and_gradient`.
 
     targets: the columns of y that go with a line of the output. shape: of a row of the output, whose last axis is a
     line; () where a row is one line. fused: the loss reads the op's output before its activation and applies that
@@ -42,7 +42,7 @@ class Objective(NamedTuple):
 class Variable(NamedTuple):
     """A parameter that learns: a matrix (rows, columns) from `start` on in the flat vector; a vector is one column.
 
-    l1, l2: its penalties. penalty: a MatrixPenaltyKernel with its numbers, constraint: a ConstraintKernel with its
+    l1, l2: its penalties. penalty: a kernel with its numbers, constraint: a kernel with its
     numbers, or None. decays: whether the optimizer's weight decay shrinks it.
     """
 

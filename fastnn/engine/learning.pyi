@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from fastnn.engine.description import Variable
 from fastnn.engine.objectives import Objectives
-from fastnn.kernels.kernel import OptimizerKernel
+from fastnn.kernels.kernel import Kernel
 
 _Floats = NDArray[np.float32]
 
@@ -19,7 +19,7 @@ class Learning(Objectives):
     def set_variables(self, variables: Iterable[Variable], frozen: Sequence[bool] | None = None) -> None: ...
     def set_optimizer(
         self,
-        kernel: OptimizerKernel,
+        kernel: Kernel,
         numbers: Iterable[float],
         slot_starts: Sequence[float] = (),
         *,

@@ -16,8 +16,7 @@ from fastnn.engine.arena import aligned
 from fastnn.engine.objectives cimport Objectives
 from fastnn.engine.ops cimport Op, Step, STEP_WORK
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport Numbers, OptimizerKernel, PACK_A_ROWS, PenaltyKernel, VectorKernel
-from fastnn.kernels.matrix_kernel cimport ConstraintKernel, MatrixPenaltyKernel, penalty_workspace
+from fastnn.kernels.kernel cimport Kernel, Numbers, PACK_A_ROWS, float32_of, penalty_workspace
 from fastnn.kernels.team cimport barrier
 
 from fastnn import kernels
@@ -40,8 +39,8 @@ cdef enum:
     LARGE = 262144                      # numbers in the gradient of a layer's output that are more than L2 holds
 
 
-cdef types.vector32 _vector(VectorKernel kernel):
-    return kernel.vector32
+cdef types.vector32 _vector(Kernel kernel) except NULL:
+    return <types.vector32>float32_of(kernel, "vector")
 
 
 cdef class Learning(Objectives):
@@ -51,7 +50,7 @@ cdef class Learning(Objectives):
     """
 
     def __cinit__(self, *args, **kwargs):
-        self.penalty = (<PenaltyKernel>kernels.l1_l2).penalty32
+        self.penalty = <types.penalty32>float32_of(kernels.l1_l2, "penalty")
         self.take_mean, self.clip = _vector(kernels.take_mean), _vector(kernels.clip)
         self.scale, self.decay = _vector(kernels.scale), _vector(kernels.decay)
         self.take_average, self.sum_of_squares = _vector(kernels.average), _vector(kernels.squares)
@@ -117,13 +116,14 @@ cdef class Learning(Objectives):
             numbers = Numbers(values)
             gradient = aligned(rows * columns + penalty_workspace(rows, columns))
             self.kept_matrices.append(gradient)
-            variable.penalty, variable.slopes = (<MatrixPenaltyKernel>kernel).penalty32, <float*>address(gradient, True)
+            variable.penalty = <types.matrix_penalty32>float32_of(kernel, "matrix_penalty")
+            variable.slopes = <float*>address(gradient, True)
             memcpy(variable.penalty_numbers, numbers.values, sizeof(variable.penalty_numbers))
             self.has_penalties = self.has_matrix_penalties = True
         if description.constraint is not None:
             kernel, values = description.constraint
             numbers = Numbers(values)
-            variable.constraint = (<ConstraintKernel>kernel).constraint32
+            variable.constraint = <types.constraint32>float32_of(kernel, "constraint")
             memcpy(variable.constraint_numbers, numbers.values, sizeof(variable.constraint_numbers))
             self.has_constraints = True
         return 0
@@ -216,7 +216,7 @@ cdef class Learning(Objectives):
 
     # How.
 
-    def set_optimizer(self, OptimizerKernel kernel, numbers, slot_starts=(), *, accumulation=1, average=False):
+    def set_optimizer(self, Kernel kernel, numbers, slot_starts=(), *, accumulation=1, average=False):
         """The optimizer, with a fresh slot for each of `slot_starts`, full of that number; the count of steps is 0.
 
         accumulation: batches whose mean gradient makes one step; more than 1 take a slot. average: whether a moving
@@ -224,6 +224,7 @@ cdef class Learning(Objectives):
         """
         cdef int i
         cdef Numbers values = Numbers(numbers)
+        cdef types.step32 step = <types.step32>float32_of(kernel, "optimizer")
         starts = [*slot_starts, *([0.0] if accumulation > 1 else []), *([0.0] if average else [])]
         if len(slot_starts) > MAX_SLOTS - 2:
             raise ValueError(f"an optimizer has at most {MAX_SLOTS - 2} slots, got {len(slot_starts)}")
@@ -235,7 +236,7 @@ cdef class Learning(Objectives):
             fresh.append(slot)
         self.enter()
         try:
-            self.optimizer, self.optimizer_numbers, self.slots = kernel.step32, values, fresh
+            self.optimizer, self.optimizer_numbers, self.slots = step, values, fresh
             for i in range(MAX_SLOTS):
                 self.slot_list[i] = <float*>address(fresh[i], True) if i < len(fresh) else NULL
             self.slot_count = len(slot_starts)

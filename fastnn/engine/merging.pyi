@@ -1,10 +1,10 @@
 from collections.abc import Iterable
 
 from fastnn.engine.ops import Op
-from fastnn.kernels.layer_kernel import MergeKernel
+from fastnn.kernels.kernel import Kernel
 
 class MergeOp(Op):
-    def __init__(self, kernel: MergeKernel, units: int, count: int) -> None: ...
+    def __init__(self, kernel: Kernel, units: int, count: int) -> None: ...
 
 class ConcatenateOp(Op):
     def __init__(self, widths: Iterable[int], outer: int = 1) -> None: ...

@@ -4,8 +4,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from fastnn.engine.ops cimport Op, Step
-from fastnn.kernels.layer_kernel cimport (
-    Axes, dot_backward32, dot_forward32, DotKernel, Merge, merge_backward32, merge_forward32, MergeKernel, SUBTRACT,
+from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of
+from fastnn.kernels.types cimport (
+    Axes, dot_backward32, dot_forward32, Merge, merge_backward32, merge_forward32, SUBTRACT,
 )
 
 from fastnn import kernels
@@ -21,11 +22,13 @@ cdef class MergeOp(Op):
     cdef const float*** xs              # what `reads` has, as the kernels take it
     cdef float** d_xs
 
-    def __init__(self, MergeKernel kernel, Py_ssize_t units, int count):
-        if count < 1 or kernel.which == SUBTRACT and count != 2:
+    def __init__(self, Kernel kernel, Py_ssize_t units, int count):
+        if count < 1 or kernel.variant == SUBTRACT and count != 2:
             raise ValueError(f"{kernel.name} cannot take {count} rows")
         self.shape([(1, units)] * count, 1, units)
-        self.which, self.count, self.rows, self.slopes = kernel.which, count, kernel.forward32, kernel.backward32
+        self.rows = <merge_forward32>float32_of(kernel, "merge", FORWARD)
+        self.slopes = <merge_backward32>float32_of(kernel, "merge", BACKWARD)
+        self.which, self.count = <Merge>kernel.variant, count
         self.xs = <const float***>malloc(count * sizeof(void*))
         self.d_xs = <float**>malloc(count * sizeof(void*))
         if self.xs == NULL or self.d_xs == NULL:
@@ -107,12 +110,12 @@ cdef class DotOp(Op):
 
     def __init__(self, Py_ssize_t depth, Py_ssize_t left, Py_ssize_t left_inner, Py_ssize_t right,
                  Py_ssize_t right_inner, bint normalize=False):
-        cdef DotKernel kernel = kernels.dot_rows
         if min(depth, left, left_inner, right, right_inner) < 1 or left % left_inner or right % right_inner:
             raise ValueError(f"no dot products of {left} by {right} vectors of {depth} numbers")
         self.axes = Axes(depth, left, left_inner, right, right_inner, normalize)
         self.shape([(left, depth), (right, depth)], left, right)
-        self.rows, self.slopes = kernel.forward32, kernel.backward32
+        self.rows = <dot_forward32>float32_of(kernels.dot_rows, "dot", FORWARD)
+        self.slopes = <dot_backward32>float32_of(kernels.dot_rows, "dot", BACKWARD)
 
     cdef Py_ssize_t saved(self) noexcept:
         """1 / the length of each vector."""

@@ -1,8 +1,8 @@
 from fastnn.engine.ops import Op
-from fastnn.kernels.layer_kernel import NoiseKernel
+from fastnn.kernels.kernel import Kernel
 
 class NoiseOp(Op):
-    def __init__(self, units: int, kernel: NoiseKernel, strength: float, seed: int | None = None) -> None: ...
+    def __init__(self, units: int, kernel: Kernel, strength: float, seed: int | None = None) -> None: ...
     @property
     def strength(self) -> float: ...
     @property

@@ -5,8 +5,8 @@ from libc.string cimport memcpy
 
 from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.random cimport mix64
-from fastnn.kernels.kernel cimport DropoutKernel
-from fastnn.kernels.layer_kernel cimport NoiseKernel, noise32
+from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of
+from fastnn.kernels.types cimport noise32
 
 from fastnn import kernels
 
@@ -25,16 +25,13 @@ cdef class NoiseOp(Op):
     cdef noise32 noise
     cdef noise32 slopes
 
-    def __init__(self, Py_ssize_t units, NoiseKernel kernel, double strength, seed=None):
-        self.begin(units, strength, seed)
-        self.noise, self.slopes = kernel.forward32, kernel.backward32
-
-    cdef int begin(self, Py_ssize_t units, double strength, seed) except -1:
+    def __init__(self, Py_ssize_t units, Kernel kernel, double strength, seed=None):
+        self.noise = <noise32>float32_of(kernel, "noise", FORWARD)
+        self.slopes = <noise32>float32_of(kernel, "noise", BACKWARD)
         self.shape([(1, units)], 1, units)
         self.strength, self.seed, self.seeded = strength, seed, seed is not None
         self.random = True
         self.own_key = mix64(<uint64_t>seed) if self.seeded else 0
-        return 0
 
     cdef uint64_t key(self, const Step* step) noexcept nogil:
         if self.seeded:
@@ -61,5 +58,4 @@ cdef class DropoutOp(NoiseOp):
     """a = x / (1 - rate) with probability 1 - rate, else 0, while training; its slopes go the same way."""
 
     def __init__(self, Py_ssize_t units, double rate, seed=None):
-        self.begin(units, rate, seed)
-        self.noise = self.slopes = (<DropoutKernel>kernels.dropout).apply32
+        NoiseOp.__init__(self, units, kernels.dropout, rate, seed)

@@ -9,10 +9,11 @@ import numpy as np
 
 from fastnn.engine.ops cimport ADDRESS_SPACE, lines_of_block, Op, Step
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.layer_kernel cimport (
-    ADDED, AffineKernel, affine32, batch_backward32, BatchKernel, batch_sums32, BETA, COLUMNS, FLOORED, GAMMA, INVERSE,
-    layer_backward32, layer_forward32, layer_gradient32, LayerKernel, MEAN, moments32, prelu_backward32,
-    prelu_forward32, prelu_gradient32, PReLUKernel, Root, SHIFT, VARIANCE,
+from fastnn.kernels.kernel cimport BACKWARD, FORWARD, float32_of, GRADIENT, MOMENTS, SUMS
+from fastnn.kernels.types cimport (
+    ADDED, affine32, batch_backward32, batch_sums32, BETA, COLUMNS, FLOORED, GAMMA, INVERSE, layer_backward32,
+    layer_forward32, layer_gradient32, MEAN, moments32, prelu_backward32, prelu_forward32, prelu_gradient32, Root,
+    SHIFT, VARIANCE,
 )
 
 from fastnn import kernels
@@ -62,13 +63,14 @@ cdef class BatchNormalizationOp(ColumnOp):
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels, double momentum=0.99, double epsilon=1e-3,
                  bint center=True, bint scale=True):
-        cdef BatchKernel kernel = kernels.batch_normalization
         self.line_by_line(units, channels)
         self.momentum, self.epsilon, self.center, self.scale = momentum, epsilon, center, scale
         self.size, self.row_size = (2 + center + scale) * channels, 1
         self.shares, self.commits = channels, True
-        self.affine = (<AffineKernel>kernels.affine).rows32
-        self.moments, self.sums, self.slopes = kernel.moments_32, kernel.sums32, kernel.backward32
+        self.affine = <affine32>float32_of(kernels.affine, "affine")
+        self.moments = <moments32>float32_of(kernels.batch_normalization, "batch_normalization", MOMENTS)
+        self.slopes = <batch_backward32>float32_of(kernels.batch_normalization, "batch_normalization", BACKWARD)
+        self.sums = <batch_sums32>float32_of(kernels.batch_normalization, "batch_normalization", SUMS)
 
     cdef Py_ssize_t state_size(self) noexcept:
         """The batch's mean, variance and shift; the sums of d and of d times normalised x."""
@@ -149,11 +151,12 @@ cdef class LayerNormalizationOp(ColumnOp):
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels, double epsilon=1e-3, bint center=True, bint scale=True,
                  bint centred=True):
-        cdef LayerKernel kernel = kernels.layer_normalization
         self.line_by_line(units, channels)
         self.epsilon, self.center, self.scale, self.centred = epsilon, center, scale, centred
         self.size, self.row_size = (center + scale) * channels, 1
-        self.rows, self.slopes, self.sums = kernel.forward32, kernel.backward32, kernel.gradient32
+        self.rows = <layer_forward32>float32_of(kernels.layer_normalization, "layer_normalization", FORWARD)
+        self.slopes = <layer_backward32>float32_of(kernels.layer_normalization, "layer_normalization", BACKWARD)
+        self.sums = <layer_gradient32>float32_of(kernels.layer_normalization, "layer_normalization", GRADIENT)
 
     cdef Py_ssize_t saved(self) noexcept:
         """The normalised row, and 1 / the deviation of each line."""
@@ -196,7 +199,7 @@ cdef class AffineOp(ColumnOp):
 
     cdef int arrange(self, Py_ssize_t units, Py_ssize_t channels) except -1:
         self.line_by_line(units, channels)
-        self.affine = (<AffineKernel>kernels.affine).rows32
+        self.affine = <affine32>float32_of(kernels.affine, "affine")
         return 0
 
     cdef void find(self, const float** numbers) noexcept nogil:
@@ -254,10 +257,11 @@ cdef class PReLUOp(ColumnOp):
     cdef prelu_gradient32 sums
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels):
-        cdef PReLUKernel kernel = kernels.prelu
         self.line_by_line(units, channels)
         self.size, self.row_size = channels, 1
-        self.rows, self.slopes, self.sums = kernel.forward32, kernel.backward32, kernel.gradient32
+        self.rows = <prelu_forward32>float32_of(kernels.prelu, "prelu", FORWARD)
+        self.slopes = <prelu_backward32>float32_of(kernels.prelu, "prelu", BACKWARD)
+        self.sums = <prelu_gradient32>float32_of(kernels.prelu, "prelu", GRADIENT)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         self.rows(self.reads.rows, r0, r1, self.lines, self.width, self.w, self.a)

@@ -3,7 +3,6 @@ cimport fastnn.kernels.types as types
 from fastnn.engine.arena cimport Arena
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.kernel cimport MAX_NUMBERS
-from fastnn.kernels.tally cimport tally32
 from libc.stdint cimport uint32_t
 
 
@@ -56,7 +55,7 @@ cdef struct Metric:
     types.loss32 rows                   # of a mean over the lines, or NULL
     double numbers[MAX_NUMBERS]
     bint from_logits
-    tally32 accumulate                  # of one that gathers whole batches, or NULL
+    types.accumulator32 accumulate      # of one that gathers whole batches, or NULL
     const double* own_numbers
     void* python
     double* state                       # of the run: sum and weight of a mean

@@ -18,8 +18,9 @@ import numpy as np
 from fastnn.engine.arena cimport Arena, GRAIN, padded
 from fastnn.engine.ops cimport Activated, Op
 from fastnn.kernels.buffers cimport address, take
-from fastnn.kernels.kernel cimport LossKernel, Numbers
-from fastnn.kernels.tally cimport TallyKernel
+from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of
+
+from fastnn.kernels.bindings import state_size
 
 REDUCTIONS = {
     "sum_over_batch_size": OVER_BATCH_SIZE,
@@ -127,9 +128,9 @@ cdef class Objectives(Arena):
         objective.fused, objective.from_logits = description.fused, description.from_logits
         objective.reduction, objective.importance = REDUCTIONS[reduction], description.importance
         objective.of_a_line = 1.0 / objective.lines if objective.reduction == OVER_BATCH_SIZE else 1
-        if isinstance(description.loss, LossKernel):
-            objective.rows = (<LossKernel>description.loss).rows32
-            objective.whole = (<LossKernel>description.loss).whole
+        if isinstance(description.loss, Kernel):
+            objective.rows = <types.loss32>float32_of(description.loss, "loss")
+            objective.whole = description.loss.whole
             memcpy(objective.numbers, numbers.values, sizeof(objective.numbers))
         else:
             objective.python, objective.whole = <void*>description.loss, True
@@ -148,15 +149,15 @@ cdef class Objectives(Arena):
         state = np.zeros(2)
         metric.objective, metric.weighted = objective, description.weighted
         metric.from_logits = description.from_logits
-        if isinstance(description.kernel, TallyKernel):
+        if isinstance(description.kernel, Kernel) and description.kernel.signature == "accumulator":
             values = np.array([*description.numbers, 0.0])      # one more, so that there is an address
-            metric.accumulate = (<TallyKernel>description.kernel).update32
+            metric.accumulate = <types.accumulator32>float32_of(description.kernel, "accumulator")
             metric.own_numbers = <double*>address(values)
             self.kept_alive.append(values)
-            state = np.zeros(description.kernel.size(of.width, of.targets // of.lines, description.numbers))
-        elif isinstance(description.kernel, LossKernel):
+            state = np.zeros(state_size(description.kernel, of.width, of.targets // of.lines, description.numbers))
+        elif isinstance(description.kernel, Kernel):
             numbers = Numbers(description.numbers)
-            metric.rows = (<LossKernel>description.kernel).rows32
+            metric.rows = <types.loss32>float32_of(description.kernel, "loss")
             memcpy(metric.numbers, numbers.values, sizeof(metric.numbers))
         else:
             metric.python = <void*>description.kernel

@@ -1,7 +1,7 @@
 from libc.stdint cimport uint64_t
 
 cimport fastnn.kernels.types as types
-from fastnn.kernels.kernel cimport ActivationKernel, Numbers
+from fastnn.kernels.kernel cimport Kernel, Numbers
 
 
 cdef enum:
@@ -79,7 +79,7 @@ cdef Py_ssize_t lines_of_block(const float* block, Py_ssize_t width, Py_ssize_t 
 
 
 cdef class Activated(Op):
-    cdef readonly ActivationKernel kernel
+    cdef readonly Kernel kernel
     cdef Numbers numbers
     cdef bint raw                       # the loss applies the activation: leave it out
     cdef types.activation_forward32 activation_forward
@@ -91,9 +91,9 @@ cdef class Activated(Op):
 
 cdef class DenseOp(Activated):
     cdef readonly bint use_bias
-    cdef types.matmul32 matmul
-    cdef types.matmul32 matmul_transposed_a
-    cdef types.matmul32 matmul_transposed_b
+    cdef types.gemm32 matmul
+    cdef types.gemm32 matmul_transposed_a
+    cdef types.gemm32 matmul_transposed_b
     cdef types.sum32 column_sums
 
 

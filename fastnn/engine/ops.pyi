@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 
-from fastnn.kernels.kernel import ActivationKernel
+from fastnn.kernels.kernel import Kernel
 
 class Op:
     @property
@@ -33,7 +33,7 @@ class Op:
 
 class Activated(Op):
     @property
-    def kernel(self) -> ActivationKernel: ...
+    def kernel(self) -> Kernel: ...
 
 class DenseOp(Activated):
     def __init__(
@@ -41,7 +41,7 @@ class DenseOp(Activated):
         inputs: int,
         units: int,
         use_bias: bool = True,
-        activation: ActivationKernel | None = None,
+        activation: Kernel | None = None,
         numbers: Iterable[float] = (),
         lines: int = 1,
     ) -> None: ...
@@ -52,7 +52,7 @@ class ActivationOp(Activated):
     def __init__(
         self,
         units: int,
-        activation: ActivationKernel | None = None,
+        activation: Kernel | None = None,
         numbers: Iterable[float] = (),
         lines: int = 1,
     ) -> None: ...

@@ -27,7 +27,7 @@ when all of these have their addresses.
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from fastnn.kernels.kernel cimport ActivationKernel, MatmulKernel, Numbers, SumKernel, workspace_elements
+from fastnn.kernels.kernel cimport BACKWARD, float32_of, FORWARD, Kernel, Numbers, workspace_elements
 
 from fastnn import kernels
 
@@ -152,11 +152,11 @@ cdef class Op:
 cdef class Activated(Op):
     """An op that ends in an activation, a = f(z), line by line. A linear one writes z straight into a."""
 
-    def __cinit__(self, *args, ActivationKernel activation=None, numbers=(), **kwargs):
+    def __cinit__(self, *args, Kernel activation=None, numbers=(), **kwargs):
         self.kernel = kernels.linear if activation is None else activation
         self.numbers = Numbers(numbers)
-        self.activation_forward = self.kernel.forward32
-        self.activation_backward = self.kernel.backward32
+        self.activation_forward = <types.activation_forward32>float32_of(self.kernel, "activation", FORWARD)
+        self.activation_backward = <types.activation_backward32>float32_of(self.kernel, "activation", BACKWARD)
 
     cdef Py_ssize_t saved(self) noexcept:
         return 0 if self.kernel is kernels.linear else self.units
@@ -188,10 +188,10 @@ cdef class DenseOp(Activated):
         self.use_bias = use_bias
         self.size = (inputs + use_bias) * units
         self.row_size = units
-        self.matmul = (<MatmulKernel>kernels.matmul).rows32
-        self.matmul_transposed_a = (<MatmulKernel>kernels.matmul_transposed_a).rows32
-        self.matmul_transposed_b = (<MatmulKernel>kernels.matmul_transposed_b).rows32
-        self.column_sums = (<SumKernel>kernels.column_sums).sum32
+        self.matmul = <types.gemm32>float32_of(kernels.gemm, "gemm")
+        self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
+        self.matmul_transposed_b = <types.gemm32>float32_of(kernels.gemm_transposed_b, "gemm")
+        self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
 
     cdef Py_ssize_t scratch_size(self) noexcept:
         """Addresses of lines, then the workspace of a multiply."""

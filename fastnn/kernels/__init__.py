@@ -8,22 +8,14 @@ from importlib import import_module
 
 try:
     from fastnn.kernels import cpu
+    from fastnn.kernels.kernel import Kernel
 except ImportError as error:
     raise ImportError(
         f"the compiled modules of fastnn are not in {os.path.dirname(__file__)}: these are its sources, not an "
         "installed fastnn; run `pip install .` there and start Python in another folder"
     ) from error
 
-named = os.environ.get("FASTNN_ISA", "")
-isa: str = named or cpu.supported()[0]
-if isa not in cpu.supported():
-    raise ImportError(
-        f"FASTNN_ISA={named!r}, but this processor runs {', '.join(cpu.supported())}; "
-        "name one of these, or unset FASTNN_ISA to have the best one chosen"
-    )
-
-maths = import_module(f"fastnn.kernels._{isa}.maths")  # kept apart: two of its names are activations' too
-for _name in (
+MODULES = (
     "activations",
     "activations_piecewise",
     "activations_rows",
@@ -37,6 +29,26 @@ for _name in (
     "optimizers",
     "rows",
     "vectors",
-):
-    _module = import_module(f"fastnn.kernels._{isa}.{_name}")
-    globals().update({k: v for k, v in vars(_module).items() if not k.startswith("_")})
+)
+
+named = os.environ.get("FASTNN_ISA", "")
+isa: str = named or cpu.supported()[0]
+if isa not in cpu.supported():
+    raise ImportError(
+        f"FASTNN_ISA={named!r}, but this processor runs {', '.join(cpu.supported())}; "
+        "name one of these, or unset FASTNN_ISA to have the best one chosen"
+    )
+
+
+def kernels_of(isa: str) -> dict[str, Kernel]:
+    """All kernels of an instruction set, by name. Those of the baseline have the float64 forms of all others."""
+    found: dict[str, Kernel] = {}
+    for name in MODULES:
+        module = import_module(f"fastnn.kernels._{isa}.{name}")
+        found.update({name: kernel for name, kernel in vars(module).items() if isinstance(kernel, Kernel)})
+    return found
+
+
+globals().update(kernels_of(isa))
+
+from fastnn.kernels.bindings import matmul, matmul_transposed_a, matmul_transposed_b  # noqa: E402 (they take kernels)

@@ -1,23 +1,16 @@
-from types import ModuleType
 from typing import Any
 
 from fastnn.kernels import cpu as cpu
-from fastnn.kernels.kernel import DropoutKernel, MatmulKernel, PenaltyKernel, SumKernel
-from fastnn.kernels.matrix_kernel import ConstraintKernel, MatrixPenaltyKernel
+from fastnn.kernels.bindings import matmul as matmul
+from fastnn.kernels.bindings import matmul_transposed_a as matmul_transposed_a
+from fastnn.kernels.bindings import matmul_transposed_b as matmul_transposed_b
+from fastnn.kernels.kernel import Kernel as Kernel
 
 named: str
 isa: str
-maths: ModuleType
+MODULES: tuple[str, ...]
 
-matmul: MatmulKernel
-matmul_transposed_a: MatmulKernel
-matmul_transposed_b: MatmulKernel
-column_sums: SumKernel
-l1_l2: PenaltyKernel
-orthogonal: MatrixPenaltyKernel
-non_neg: ConstraintKernel
-norm_between: ConstraintKernel
-dropout: DropoutKernel
+def kernels_of(isa: str) -> dict[str, Kernel]: ...
 
-# The units of the tables: ActivationKernel, LossKernel, OptimizerKernel objects. A new one needs no line here.
+# The kernels. A new one needs no line here.
 def __getattr__(name: str) -> Any: ...

@@ -5,8 +5,7 @@ Arguments as in activations.pyx. A NaN in a row makes the whole row NaN.
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.kernel cimport ActivationKernel
-from fastnn.kernels.types cimport real
+from fastnn.kernels.types cimport make_activation, real, wide
 
 
 cdef void softmax_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -115,9 +114,12 @@ cdef void sparsemax_backward(
             d_row[j] = d_row[j] - mean * (<real>1 if a_row[j] > 0 else <real>0)
 
 
-softmax = ActivationKernel.make("softmax", softmax_forward[float], softmax_backward[float],
-                                softmax_forward[double], softmax_backward[double])
-log_softmax = ActivationKernel.make("log_softmax", log_softmax_forward[float], log_softmax_backward[float],
-                                    log_softmax_forward[double], log_softmax_backward[double])
-sparsemax = ActivationKernel.make("sparsemax", sparsemax_forward[float], sparsemax_backward[float],
-                                  sparsemax_forward[double], sparsemax_backward[double])
+softmax = make_activation(
+    "softmax", softmax_forward[float], softmax_backward[float], wide(softmax_forward[double]),
+    wide(softmax_backward[double]))
+log_softmax = make_activation(
+    "log_softmax", log_softmax_forward[float], log_softmax_backward[float], wide(log_softmax_forward[double]),
+    wide(log_softmax_backward[double]))
+sparsemax = make_activation(
+    "sparsemax", sparsemax_forward[float], sparsemax_backward[float], wide(sparsemax_forward[double]),
+    wide(sparsemax_backward[double]))

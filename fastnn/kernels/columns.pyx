@@ -17,10 +17,9 @@ prelu                 x where x > 0, else alpha * x
 """
 
 cimport fastnn.kernels.maths as maths
-from fastnn.kernels.layer_kernel cimport (
-    ADDED, AffineKernel, BatchKernel, BETA, GAMMA, INVERSE, MEAN, PReLUKernel, Root, SHIFT, VARIANCE,
+from fastnn.kernels.types cimport (
+    ADDED, BETA, GAMMA, INVERSE, make_affine, make_batch, make_prelu, MEAN, real, Root, SHIFT, VARIANCE, wide,
 )
-from fastnn.kernels.types cimport real
 
 cdef enum:
     LANES = 16                          # columns whose sums are in registers together
@@ -282,9 +281,10 @@ cdef void prelu_gradient(const real* const* x, const real* d, Py_ssize_t rows, P
         d += n * channels
 
 
-affine = AffineKernel.make("affine", affine_rows[float], affine_rows[double])
-batch_normalization = BatchKernel.make(
-    "batch_normalization", moments_columns[float], batch_sums_columns[float], batch_backward_rows[float],
-    moments_columns[double], batch_sums_columns[double], batch_backward_rows[double])
-prelu = PReLUKernel.make("prelu", prelu_forward[float], prelu_backward[float], prelu_gradient[float],
-                         prelu_forward[double], prelu_backward[double], prelu_gradient[double])
+affine = make_affine("affine", affine_rows[float], wide(affine_rows[double]))
+batch_normalization = make_batch(
+    "batch_normalization", moments_columns[float], batch_backward_rows[float], batch_sums_columns[float],
+    wide(moments_columns[double]), wide(batch_backward_rows[double]), wide(batch_sums_columns[double]))
+prelu = make_prelu(
+    "prelu", prelu_forward[float], prelu_backward[float], prelu_gradient[float], wide(prelu_forward[double]),
+    wide(prelu_backward[double]), wide(prelu_gradient[double]))

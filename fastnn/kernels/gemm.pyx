@@ -12,8 +12,8 @@ would touch a new page at every step of k, copy a panel of it into `workspace` f
 workspace: as many elements as `workspace_elements` of kernel.pyx says.
 """
 
-from fastnn.kernels.kernel cimport MatmulKernel, PACK_A_COLUMNS, PACK_A_ROWS, PACK_DEPTH, SumKernel
-from fastnn.kernels.types cimport real
+from fastnn.kernels.kernel cimport PACK_A_COLUMNS, PACK_A_ROWS, PACK_DEPTH
+from fastnn.kernels.types cimport make_gemm, make_sum, real, wide
 
 
 cdef extern from "tile.h" nogil:
@@ -282,9 +282,9 @@ cdef void column_sums_rows(
         sum_rows_double(d, stride, rows, columns, out)
 
 
-matmul = MatmulKernel.make("matmul", matmul_rows[float], matmul_rows[double], False, False)
-matmul_transposed_a = MatmulKernel.make(
-    "matmul_transposed_a", matmul_transposed_a_rows[float], matmul_transposed_a_rows[double], True, False)
-matmul_transposed_b = MatmulKernel.make(
-    "matmul_transposed_b", matmul_transposed_b_rows[float], matmul_transposed_b_rows[double], False, True)
-column_sums = SumKernel.make("column_sums", column_sums_rows[float], column_sums_rows[double])
+gemm = make_gemm("gemm", matmul_rows[float], wide(matmul_rows[double]))
+gemm_transposed_a = make_gemm(
+    "gemm_transposed_a", matmul_transposed_a_rows[float], wide(matmul_transposed_a_rows[double]))
+gemm_transposed_b = make_gemm(
+    "gemm_transposed_b", matmul_transposed_b_rows[float], wide(matmul_transposed_b_rows[double]))
+column_sums = make_sum("column_sums", column_sums_rows[float], wide(column_sums_rows[double]))

@@ -17,9 +17,8 @@ cimport libc.math as libc
 cimport fastnn.kernels.elements as elements
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.kernel cimport LossKernel, PenaltyKernel
-from fastnn.kernels.rows cimport class_of, clear, weight_of
-from fastnn.kernels.types cimport real
+from fastnn.kernels.targets cimport class_of, clear, weight_of
+from fastnn.kernels.types cimport LABELS, make_loss, make_penalty, real, wide
 
 # Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon. A variable: clips by a constant
 # become branches, which are slower.
@@ -322,41 +321,41 @@ cdef double l1_l2_penalty(const real* w, real* g, Py_ssize_t n, double l1, doubl
     return l1 * sums.sum_of_absolutes(w, n) + l2 * sums.dot(w, w, n)
 
 
-mean_squared_error = LossKernel.make(
-    "mean_squared_error", mean_squared_error_rows[float], mean_squared_error_rows[double])
-mean_absolute_error = LossKernel.make(
-    "mean_absolute_error", mean_absolute_error_rows[float], mean_absolute_error_rows[double])
-huber = LossKernel.make("huber", huber_rows[float], huber_rows[double])
-binary_crossentropy = LossKernel.make(
-    "binary_crossentropy", binary_crossentropy_rows[float], binary_crossentropy_rows[double])
-sigmoid_binary_crossentropy = LossKernel.make(
-    "sigmoid_binary_crossentropy", sigmoid_binary_crossentropy_rows[float], sigmoid_binary_crossentropy_rows[double])
-mean_absolute_percentage_error = LossKernel.make(
-    "mean_absolute_percentage_error",
-    mean_absolute_percentage_error_rows[float], mean_absolute_percentage_error_rows[double])
-mean_squared_logarithmic_error = LossKernel.make(
-    "mean_squared_logarithmic_error",
-    mean_squared_logarithmic_error_rows[float], mean_squared_logarithmic_error_rows[double])
-log_cosh = LossKernel.make("log_cosh", log_cosh_rows[float], log_cosh_rows[double])
-poisson = LossKernel.make("poisson", poisson_rows[float], poisson_rows[double])
-pinball = LossKernel.make("pinball", pinball_rows[float], pinball_rows[double])
-hinge = LossKernel.make("hinge", hinge_rows[float], hinge_rows[double])
-squared_hinge = LossKernel.make("squared_hinge", squared_hinge_rows[float], squared_hinge_rows[double])
-binary_focal_crossentropy = LossKernel.make(
-    "binary_focal_crossentropy", binary_focal_crossentropy_rows[float], binary_focal_crossentropy_rows[double])
-sigmoid_binary_focal_crossentropy = LossKernel.make(
-    "sigmoid_binary_focal_crossentropy",
-    sigmoid_binary_focal_crossentropy_rows[float], sigmoid_binary_focal_crossentropy_rows[double])
-categorical_crossentropy = LossKernel.make(
-    "categorical_crossentropy", categorical_crossentropy_rows[float], categorical_crossentropy_rows[double])
-softmax_categorical_crossentropy = LossKernel.make(
-    "softmax_categorical_crossentropy",
-    softmax_categorical_crossentropy_rows[float], softmax_categorical_crossentropy_rows[double])
-sparse_categorical_crossentropy = LossKernel.make(
-    "sparse_categorical_crossentropy",
-    sparse_categorical_crossentropy_rows[float], sparse_categorical_crossentropy_rows[double], labels=True)
-softmax_sparse_categorical_crossentropy = LossKernel.make(
-    "softmax_sparse_categorical_crossentropy",
-    softmax_sparse_categorical_crossentropy_rows[float],
-    softmax_sparse_categorical_crossentropy_rows[double], labels=True)
-l1_l2 = PenaltyKernel.make("l1_l2", l1_l2_penalty[float], l1_l2_penalty[double])
+mean_squared_error = make_loss(
+    "mean_squared_error", mean_squared_error_rows[float], wide(mean_squared_error_rows[double]))
+mean_absolute_error = make_loss(
+    "mean_absolute_error", mean_absolute_error_rows[float], wide(mean_absolute_error_rows[double]))
+huber = make_loss("huber", huber_rows[float], wide(huber_rows[double]))
+binary_crossentropy = make_loss(
+    "binary_crossentropy", binary_crossentropy_rows[float], wide(binary_crossentropy_rows[double]))
+sigmoid_binary_crossentropy = make_loss(
+    "sigmoid_binary_crossentropy", sigmoid_binary_crossentropy_rows[float],
+    wide(sigmoid_binary_crossentropy_rows[double]))
+mean_absolute_percentage_error = make_loss(
+    "mean_absolute_percentage_error", mean_absolute_percentage_error_rows[float],
+    wide(mean_absolute_percentage_error_rows[double]))
+mean_squared_logarithmic_error = make_loss(
+    "mean_squared_logarithmic_error", mean_squared_logarithmic_error_rows[float],
+    wide(mean_squared_logarithmic_error_rows[double]))
+log_cosh = make_loss("log_cosh", log_cosh_rows[float], wide(log_cosh_rows[double]))
+poisson = make_loss("poisson", poisson_rows[float], wide(poisson_rows[double]))
+pinball = make_loss("pinball", pinball_rows[float], wide(pinball_rows[double]))
+hinge = make_loss("hinge", hinge_rows[float], wide(hinge_rows[double]))
+squared_hinge = make_loss("squared_hinge", squared_hinge_rows[float], wide(squared_hinge_rows[double]))
+binary_focal_crossentropy = make_loss(
+    "binary_focal_crossentropy", binary_focal_crossentropy_rows[float], wide(binary_focal_crossentropy_rows[double]))
+sigmoid_binary_focal_crossentropy = make_loss(
+    "sigmoid_binary_focal_crossentropy", sigmoid_binary_focal_crossentropy_rows[float],
+    wide(sigmoid_binary_focal_crossentropy_rows[double]))
+categorical_crossentropy = make_loss(
+    "categorical_crossentropy", categorical_crossentropy_rows[float], wide(categorical_crossentropy_rows[double]))
+softmax_categorical_crossentropy = make_loss(
+    "softmax_categorical_crossentropy", softmax_categorical_crossentropy_rows[float],
+    wide(softmax_categorical_crossentropy_rows[double]))
+sparse_categorical_crossentropy = make_loss(
+    "sparse_categorical_crossentropy", sparse_categorical_crossentropy_rows[float],
+    wide(sparse_categorical_crossentropy_rows[double]), LABELS)
+softmax_sparse_categorical_crossentropy = make_loss(
+    "softmax_sparse_categorical_crossentropy", softmax_sparse_categorical_crossentropy_rows[float],
+    wide(softmax_sparse_categorical_crossentropy_rows[double]), LABELS)
+l1_l2 = make_penalty("l1_l2", l1_l2_penalty[float], wide(l1_l2_penalty[double]))

@@ -5,9 +5,8 @@ cimport libc.math as libc
 cimport fastnn.kernels.elements as elements
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.kernel cimport LossKernel
-from fastnn.kernels.rows cimport class_of, clear, weight_of
-from fastnn.kernels.types cimport real
+from fastnn.kernels.targets cimport class_of, clear, weight_of
+from fastnn.kernels.types cimport LABELS, PAIRS, WHOLE, make_loss, real, wide
 
 # Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon. A variable: clips by a constant
 # become branches, which are slower.
@@ -314,21 +313,17 @@ cdef double overlap_rows(
     return weights * (1 - top / bottom)
 
 
-categorical_hinge = LossKernel.make(
-    "categorical_hinge", categorical_hinge_rows[float], categorical_hinge_rows[double])
-cosine_similarity = LossKernel.make(
-    "cosine_similarity", cosine_similarity_rows[float], cosine_similarity_rows[double])
-kl_divergence = LossKernel.make("kl_divergence", kl_divergence_rows[float], kl_divergence_rows[double])
-gaussian_nll = LossKernel.make(
-    "gaussian_nll", gaussian_nll_rows[float], gaussian_nll_rows[double], labels=False, pairs=True)
-categorical_generalized_cross_entropy = LossKernel.make(
-    "categorical_generalized_cross_entropy",
-    categorical_generalized_cross_entropy_rows[float],
-    categorical_generalized_cross_entropy_rows[double], labels=True)
-categorical_focal_crossentropy = LossKernel.make(
-    "categorical_focal_crossentropy",
-    categorical_focal_crossentropy_rows[float], categorical_focal_crossentropy_rows[double])
-softmax_categorical_focal_crossentropy = LossKernel.make(
-    "softmax_categorical_focal_crossentropy",
-    softmax_categorical_focal_crossentropy_rows[float], softmax_categorical_focal_crossentropy_rows[double])
-overlap = LossKernel.make("overlap", overlap_rows[float], overlap_rows[double], labels=False, pairs=False, whole=True)
+categorical_hinge = make_loss("categorical_hinge", categorical_hinge_rows[float], wide(categorical_hinge_rows[double]))
+cosine_similarity = make_loss("cosine_similarity", cosine_similarity_rows[float], wide(cosine_similarity_rows[double]))
+kl_divergence = make_loss("kl_divergence", kl_divergence_rows[float], wide(kl_divergence_rows[double]))
+gaussian_nll = make_loss("gaussian_nll", gaussian_nll_rows[float], wide(gaussian_nll_rows[double]), PAIRS)
+categorical_generalized_cross_entropy = make_loss(
+    "categorical_generalized_cross_entropy", categorical_generalized_cross_entropy_rows[float],
+    wide(categorical_generalized_cross_entropy_rows[double]), LABELS)
+categorical_focal_crossentropy = make_loss(
+    "categorical_focal_crossentropy", categorical_focal_crossentropy_rows[float],
+    wide(categorical_focal_crossentropy_rows[double]))
+softmax_categorical_focal_crossentropy = make_loss(
+    "softmax_categorical_focal_crossentropy", softmax_categorical_focal_crossentropy_rows[float],
+    wide(softmax_categorical_focal_crossentropy_rows[double]))
+overlap = make_loss("overlap", overlap_rows[float], wide(overlap_rows[double]), WHOLE)

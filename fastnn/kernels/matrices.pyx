@@ -13,8 +13,7 @@ cimport libc.math as libc
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.matrix_kernel cimport ConstraintKernel, MatrixPenaltyKernel
-from fastnn.kernels.types cimport real
+from fastnn.kernels.types cimport make_constraint, make_matrix_penalty, real, wide
 
 
 cdef enum:
@@ -128,6 +127,6 @@ cdef void norm_range(
         i += LANES
 
 
-orthogonal = MatrixPenaltyKernel.make("orthogonal", orthogonal_penalty[float], orthogonal_penalty[double])
-non_neg = ConstraintKernel.make("non_neg", non_negative[float], non_negative[double])
-norm_between = ConstraintKernel.make("norm_between", norm_range[float], norm_range[double])
+orthogonal = make_matrix_penalty("orthogonal", orthogonal_penalty[float], wide(orthogonal_penalty[double]))
+non_neg = make_constraint("non_neg", non_negative[float], wide(non_negative[double]))
+norm_between = make_constraint("norm_between", norm_range[float], wide(norm_range[double]))

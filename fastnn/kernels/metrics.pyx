@@ -12,10 +12,8 @@ p       the metric's own numbers, as many as it has
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.kernel cimport LossKernel
-from fastnn.kernels.rows cimport class_of, weight_of
-from fastnn.kernels.tally cimport TallyKernel
-from fastnn.kernels.types cimport real
+from fastnn.kernels.targets cimport class_of, weight_of
+from fastnn.kernels.types cimport LABELS, make_accumulator, make_loss, real, wide
 
 
 cdef inline Py_ssize_t argmax(const real* a, Py_ssize_t n) noexcept nogil:
@@ -334,25 +332,25 @@ cdef void column_moments_update(
         y = y + targets
 
 
-accuracy = LossKernel.make("accuracy", accuracy_rows[float], accuracy_rows[double])
-binary_accuracy = LossKernel.make("binary_accuracy", binary_accuracy_rows[float], binary_accuracy_rows[double])
-categorical_accuracy = LossKernel.make(
-    "categorical_accuracy", categorical_accuracy_rows[float], categorical_accuracy_rows[double])
-sparse_categorical_accuracy = LossKernel.make(
-    "sparse_categorical_accuracy",
-    sparse_categorical_accuracy_rows[float], sparse_categorical_accuracy_rows[double], labels=True)
-top_k_categorical_accuracy = LossKernel.make(
-    "top_k_categorical_accuracy", top_k_categorical_accuracy_rows[float], top_k_categorical_accuracy_rows[double])
-sparse_top_k_categorical_accuracy = LossKernel.make(
-    "sparse_top_k_categorical_accuracy",
-    sparse_top_k_categorical_accuracy_rows[float], sparse_top_k_categorical_accuracy_rows[double], labels=True)
-sorted_top_k_accuracy = LossKernel.make(
-    "sorted_top_k_accuracy", sorted_top_k_accuracy_rows[float], sorted_top_k_accuracy_rows[double], labels=True)
-threshold_counts = TallyKernel.make(
-    "threshold_counts", threshold_counts_update[float], threshold_counts_update[double], threshold_counts_size)
-confusion_counts = TallyKernel.make(
-    "confusion_counts", confusion_counts_update[float], confusion_counts_update[double], confusion_counts_size)
-class_counts = TallyKernel.make(
-    "class_counts", class_counts_update[float], class_counts_update[double], class_counts_size)
-column_moments = TallyKernel.make(
-    "column_moments", column_moments_update[float], column_moments_update[double], column_moments_size)
+accuracy = make_loss("accuracy", accuracy_rows[float], wide(accuracy_rows[double]))
+binary_accuracy = make_loss("binary_accuracy", binary_accuracy_rows[float], wide(binary_accuracy_rows[double]))
+categorical_accuracy = make_loss(
+    "categorical_accuracy", categorical_accuracy_rows[float], wide(categorical_accuracy_rows[double]))
+sparse_categorical_accuracy = make_loss(
+    "sparse_categorical_accuracy", sparse_categorical_accuracy_rows[float],
+    wide(sparse_categorical_accuracy_rows[double]), LABELS)
+top_k_categorical_accuracy = make_loss(
+    "top_k_categorical_accuracy", top_k_categorical_accuracy_rows[float], wide(top_k_categorical_accuracy_rows[double]))
+sparse_top_k_categorical_accuracy = make_loss(
+    "sparse_top_k_categorical_accuracy", sparse_top_k_categorical_accuracy_rows[float],
+    wide(sparse_top_k_categorical_accuracy_rows[double]), LABELS)
+sorted_top_k_accuracy = make_loss(
+    "sorted_top_k_accuracy", sorted_top_k_accuracy_rows[float], wide(sorted_top_k_accuracy_rows[double]), LABELS)
+threshold_counts = make_accumulator(
+    "threshold_counts", threshold_counts_update[float], wide(threshold_counts_update[double]), threshold_counts_size)
+confusion_counts = make_accumulator(
+    "confusion_counts", confusion_counts_update[float], wide(confusion_counts_update[double]), confusion_counts_size)
+class_counts = make_accumulator(
+    "class_counts", class_counts_update[float], wide(class_counts_update[double]), class_counts_size)
+column_moments = make_accumulator(
+    "column_moments", column_moments_update[float], wide(column_moments_update[double]), column_moments_size)

@@ -18,9 +18,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cimport fastnn.kernels.maths as maths
-from fastnn.kernels.kernel cimport DropoutKernel
-from fastnn.kernels.layer_kernel cimport NoiseKernel
-from fastnn.kernels.types cimport real
+from fastnn.kernels.types cimport make_noise, real, wide
 
 
 cdef inline uint32_t mix(uint32_t h) noexcept nogil:
@@ -144,10 +142,14 @@ cdef void gaussian_dropout_apply(
             <real>deviation, <real>normal_of(random_bits(first + <uint32_t>i, halves)), <real>1)
 
 
-dropout = DropoutKernel.make("dropout", dropout_apply[float], dropout_apply[double])
-alpha_dropout = NoiseKernel.make("alpha_dropout", alpha_dropout_forward[float], alpha_dropout_backward[float],
-                                 alpha_dropout_forward[double], alpha_dropout_backward[double])
-gaussian_noise = NoiseKernel.make("gaussian_noise", gaussian_noise_forward[float], gaussian_noise_backward[float],
-                                  gaussian_noise_forward[double], gaussian_noise_backward[double])
-gaussian_dropout = NoiseKernel.make("gaussian_dropout", gaussian_dropout_apply[float], gaussian_dropout_apply[float],
-                                    gaussian_dropout_apply[double], gaussian_dropout_apply[double])
+dropout = make_noise(
+    "dropout", dropout_apply[float], dropout_apply[float], wide(dropout_apply[double]), wide(dropout_apply[double]))
+alpha_dropout = make_noise(
+    "alpha_dropout", alpha_dropout_forward[float], alpha_dropout_backward[float], wide(alpha_dropout_forward[double]),
+    wide(alpha_dropout_backward[double]))
+gaussian_noise = make_noise(
+    "gaussian_noise", gaussian_noise_forward[float], gaussian_noise_backward[float],
+    wide(gaussian_noise_forward[double]), wide(gaussian_noise_backward[double]))
+gaussian_dropout = make_noise(
+    "gaussian_dropout", gaussian_dropout_apply[float], gaussian_dropout_apply[float],
+    wide(gaussian_dropout_apply[double]), wide(gaussian_dropout_apply[double]))

@@ -14,8 +14,7 @@ weights belong to no rule: the engine does them around each.
 cimport libc.math as libc
 
 cimport fastnn.kernels.maths as maths
-from fastnn.kernels.kernel cimport OptimizerKernel
-from fastnn.kernels.types cimport real
+from fastnn.kernels.types cimport make_optimizer, real, wide
 
 
 cdef inline real sign(real x) noexcept nogil:
@@ -297,13 +296,13 @@ cdef void rprop_step(
         w[i] = w[i] - sign(slope) * step
 
 
-sgd = OptimizerKernel.make("sgd", sgd_step[float], sgd_step[double], sgd_slots)
-rmsprop = OptimizerKernel.make("rmsprop", rmsprop_step[float], rmsprop_step[double], rmsprop_slots)
-adam = OptimizerKernel.make("adam", adam_step[float], adam_step[double], adam_slots)
-adamax = OptimizerKernel.make("adamax", adamax_step[float], adamax_step[double], two_slots)
-nadam = OptimizerKernel.make("nadam", nadam_step[float], nadam_step[double], two_slots)
-adagrad = OptimizerKernel.make("adagrad", adagrad_step[float], adagrad_step[double], one_slot)
-adadelta = OptimizerKernel.make("adadelta", adadelta_step[float], adadelta_step[double], two_slots)
-lion = OptimizerKernel.make("lion", lion_step[float], lion_step[double], one_slot)
-ftrl = OptimizerKernel.make("ftrl", ftrl_step[float], ftrl_step[double], two_slots)
-rprop = OptimizerKernel.make("rprop", rprop_step[float], rprop_step[double], two_slots)
+sgd = make_optimizer("sgd", sgd_step[float], wide(sgd_step[double]), sgd_slots)
+rmsprop = make_optimizer("rmsprop", rmsprop_step[float], wide(rmsprop_step[double]), rmsprop_slots)
+adam = make_optimizer("adam", adam_step[float], wide(adam_step[double]), adam_slots)
+adamax = make_optimizer("adamax", adamax_step[float], wide(adamax_step[double]), two_slots)
+nadam = make_optimizer("nadam", nadam_step[float], wide(nadam_step[double]), two_slots)
+adagrad = make_optimizer("adagrad", adagrad_step[float], wide(adagrad_step[double]), one_slot)
+adadelta = make_optimizer("adadelta", adadelta_step[float], wide(adadelta_step[double]), two_slots)
+lion = make_optimizer("lion", lion_step[float], wide(lion_step[double]), one_slot)
+ftrl = make_optimizer("ftrl", ftrl_step[float], wide(ftrl_step[double]), two_slots)
+rprop = make_optimizer("rprop", rprop_step[float], wide(rprop_step[double]), two_slots)

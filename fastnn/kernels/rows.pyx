@@ -12,10 +12,9 @@ from libc.string cimport memcpy
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.layer_kernel cimport (
-    ADD, AVERAGE, Axes, DotKernel, MAXIMUM, Merge, MergeKernel, MINIMUM, MULTIPLY, LayerKernel, SUBTRACT,
+from fastnn.kernels.types cimport (
+    ADD, AVERAGE, Axes, make_dot, make_layer, make_merge, MAXIMUM, Merge, MINIMUM, MULTIPLY, real, SUBTRACT, wide,
 )
-from fastnn.kernels.types cimport real
 
 cdef enum:
     LANES = 16                          # columns whose sums are in registers together
@@ -316,26 +315,26 @@ cdef void dot_backward(const real* const* x, const real* const* y, Py_ssize_t r0
                        axes.normalize, d_y + row * axes.right * n + at)
 
 
-layer_normalization = LayerKernel.make(
+layer_normalization = make_layer(
     "layer_normalization", layer_forward[float], layer_backward[float], layer_gradient[float],
-    layer_forward[double], layer_backward[double], layer_gradient[double])
-add_rows = MergeKernel.make(
-    "add_rows", ADD, merge_forward[float], merge_backward[float],
-    merge_forward[double], merge_backward[double])
-subtract_rows = MergeKernel.make(
-    "subtract_rows", SUBTRACT, merge_forward[float], merge_backward[float],
-    merge_forward[double], merge_backward[double])
-multiply_rows = MergeKernel.make(
-    "multiply_rows", MULTIPLY, merge_forward[float], merge_backward[float],
-    merge_forward[double], merge_backward[double])
-average_rows = MergeKernel.make(
-    "average_rows", AVERAGE, merge_forward[float], merge_backward[float],
-    merge_forward[double], merge_backward[double])
-maximum_rows = MergeKernel.make(
-    "maximum_rows", MAXIMUM, merge_forward[float], merge_backward[float],
-    merge_forward[double], merge_backward[double])
-minimum_rows = MergeKernel.make(
-    "minimum_rows", MINIMUM, merge_forward[float], merge_backward[float],
-    merge_forward[double], merge_backward[double])
-dot_rows = DotKernel.make(
-    "dot_rows", dot_forward[float], dot_backward[float], dot_forward[double], dot_backward[double])
+    wide(layer_forward[double]), wide(layer_backward[double]), wide(layer_gradient[double]))
+add_rows = make_merge(
+    "add_rows", ADD, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
+    wide(merge_backward[double]))
+subtract_rows = make_merge(
+    "subtract_rows", SUBTRACT, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
+    wide(merge_backward[double]))
+multiply_rows = make_merge(
+    "multiply_rows", MULTIPLY, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
+    wide(merge_backward[double]))
+average_rows = make_merge(
+    "average_rows", AVERAGE, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
+    wide(merge_backward[double]))
+maximum_rows = make_merge(
+    "maximum_rows", MAXIMUM, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
+    wide(merge_backward[double]))
+minimum_rows = make_merge(
+    "minimum_rows", MINIMUM, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
+    wide(merge_backward[double]))
+dot_rows = make_dot(
+    "dot_rows", dot_forward[float], dot_backward[float], wide(dot_forward[double]), wide(dot_backward[double]))

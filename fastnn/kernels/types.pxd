@@ -1,18 +1,30 @@
-# The types that every kernel shares: the fused `real`, and one C signature for each family.
+# The types that every kernel shares: the fused `real`, and the C signatures of each family's functions.
 #
-# A signature takes whole rows, so that softmax is no exception among the activations, and returns nothing
-# that Python owns, so that it runs without the GIL.
+# A signature takes whole rows, so that softmax is no exception among the activations, and returns nothing that Python
+# owns, so that it runs without the GIL. The engine works in float32; a form for float64 (64) is named where Python calls
+# the family, and otherwise differs from the float32 one in its pointers alone.
 
 from libc.stdint cimport uint32_t, uint64_t
+
+from fastnn.kernels.kernel cimport Kernel, make
 
 
 ctypedef fused real:
     float
     double
 
-# x, a, n
-ctypedef void (*elementwise32)(const float*, float*, Py_ssize_t) noexcept nogil
-ctypedef void (*elementwise64)(const double*, double*, Py_ssize_t) noexcept nogil
+
+# The float64 form of a function for its kernel: an address in the baseline's modules, NULL in those of other sets.
+cdef extern from *:
+    """
+    #ifdef FASTNN_FLOAT64
+    #define FASTNN_WIDE(function) ((void*)(function))
+    #else
+    #define FASTNN_WIDE(function) (0 ? (void*)(function) : (void*)0)    /* used for the compiler, and left out */
+    #endif
+    """
+    void* wide "FASTNN_WIDE"(...)
+
 
 # z, a, p (the unit's numbers), rows, units
 ctypedef void (*activation_forward32)(const float*, float*, const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
@@ -21,8 +33,11 @@ ctypedef void (*activation_forward64)(const double*, double*, const double*, Py_
 # z, a, d (dL/da in, dL/dz out), p, rows, units
 ctypedef void (*activation_backward32)(
     const float*, const float*, float*, const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
-ctypedef void (*activation_backward64)(
-    const double*, const double*, double*, const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
+
+cdef inline Kernel make_activation(str name, activation_forward32 forward, activation_backward32 backward,
+                                   void* forward64, void* backward64):
+    return make(name, "activation", <void*>forward, forward64, <void*>backward, backward64)
+
 
 # z (raw output), a (activated output: read, or written by a fused loss), y, weight (or NULL), d (or NULL), p,
 # rows, units, scale (of d)
@@ -33,46 +48,214 @@ ctypedef double (*loss64)(
     const double*, double*, const double*, const double*, double*, const double*,
     Py_ssize_t, Py_ssize_t, double) noexcept nogil
 
+# What a loss may be beside the usual: see the attributes of a Kernel.
+cdef enum:
+    LABELS = 1
+    PAIRS = 2
+    WHOLE = 4
+
+cdef inline Kernel make_loss(str name, loss32 rows, void* rows64, int kind=0):
+    cdef Kernel kernel = make(name, "loss", <void*>rows, rows64)
+    kernel.labels, kernel.pairs, kernel.whole = (kind & LABELS) != 0, (kind & PAIRS) != 0, (kind & WHOLE) != 0
+    return kernel
+
+
+# a (output), y, weight (or NULL), state (added to), p (the metric's numbers, as many as it has), rows, units, targets
+ctypedef void (*accumulator32)(
+    const float*, const float*, const float*, double*, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+ctypedef void (*accumulator64)(
+    const double*, const double*, const double*, double*, const double*,
+    Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+
+# p, units, targets -> doubles of the state
+ctypedef Py_ssize_t (*state_size)(const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
+
+cdef inline Kernel make_accumulator(str name, accumulator32 update, void* update64, state_size size):
+    cdef Kernel kernel = make(name, "accumulator", <void*>update, update64)
+    kernel.size = <void*>size
+    return kernel
+
+
 # w, g, slots, n, learning rate, t (steps done, from 1), p
 ctypedef void (*step32)(float*, const float*, float* const*, Py_ssize_t, double, double, const double*) noexcept nogil
-ctypedef void (*step64)(
-    double*, const double*, double* const*, Py_ssize_t, double, double, const double*) noexcept nogil
 
 # p -> how many slots the step then reads
 ctypedef int (*slot_count)(const double*) noexcept nogil
 
+cdef inline Kernel make_optimizer(str name, step32 step, void* step64, slot_count slots):
+    cdef Kernel kernel = make(name, "optimizer", <void*>step, step64)
+    kernel.size = <void*>slots
+    return kernel
+
+
 # w, g (added to), n, l1, l2
 ctypedef double (*penalty32)(const float*, float*, Py_ssize_t, double, double) noexcept nogil
-ctypedef double (*penalty64)(const double*, double*, Py_ssize_t, double, double) noexcept nogil
+
+cdef inline Kernel make_penalty(str name, penalty32 penalty, void* penalty64):
+    return make(name, "penalty", <void*>penalty, penalty64)
+
 
 # w, g (added to), rows, columns, p, workspace
 ctypedef double (*matrix_penalty32)(
     const float*, float*, Py_ssize_t, Py_ssize_t, const double*, float*) noexcept nogil
-ctypedef double (*matrix_penalty64)(
-    const double*, double*, Py_ssize_t, Py_ssize_t, const double*, double*) noexcept nogil
+
+cdef inline Kernel make_matrix_penalty(str name, matrix_penalty32 penalty, void* penalty64):
+    return make(name, "matrix_penalty", <void*>penalty, penalty64)
+
 
 # w, rows, columns, first and last vector, p
-ctypedef void (*constraint32)(
-    float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*) noexcept nogil
-ctypedef void (*constraint64)(
-    double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*) noexcept nogil
+ctypedef void (*constraint32)(float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*) noexcept nogil
+ctypedef void (*constraint64)(double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*) noexcept nogil
 
-# x, a, n, first (number of the first element in the batch), rate, key
-ctypedef void (*dropout32)(const float*, float*, Py_ssize_t, uint32_t, double, uint64_t) noexcept nogil
-ctypedef void (*dropout64)(const double*, double*, Py_ssize_t, uint32_t, double, uint64_t) noexcept nogil
+cdef inline Kernel make_constraint(str name, constraint32 constraint, void* constraint64):
+    return make(name, "constraint", <void*>constraint, constraint64)
+
+
+# x, a (d, d_x), n, first (number of the first element in the batch), number, key
+ctypedef void (*noise32)(const float*, float*, Py_ssize_t, uint32_t, double, uint64_t) noexcept nogil
+
+cdef inline Kernel make_noise(str name, noise32 forward, noise32 backward, void* forward64, void* backward64):
+    return make(name, "noise", <void*>forward, forward64, <void*>backward, backward64)
+
 
 # rows of A, first column of A, B, its stride, bias (or NULL), C, its stride, m, n, k, workspace
-ctypedef void (*matmul32)(
+ctypedef void (*gemm32)(
     const float* const*, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, Py_ssize_t,
     Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
-ctypedef void (*matmul64)(
+ctypedef void (*gemm64)(
     const double* const*, Py_ssize_t, const double*, Py_ssize_t, const double*, double*, Py_ssize_t,
     Py_ssize_t, Py_ssize_t, Py_ssize_t, double*) noexcept nogil
 
+cdef inline Kernel make_gemm(str name, gemm32 rows, void* rows64):
+    return make(name, "gemm", <void*>rows, rows64)
+
+
 # D, its stride, rows, columns, out
 ctypedef void (*sum32)(const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
-ctypedef void (*sum64)(const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*) noexcept nogil
+
+cdef inline Kernel make_sum(str name, sum32 rows, void* rows64):
+    return make(name, "sum", <void*>rows, rows64)
+
 
 # a, b (or NULL), n, x; what is returned depends on the kernel
 ctypedef double (*vector32)(float*, float*, Py_ssize_t, double) noexcept nogil
-ctypedef double (*vector64)(double*, double*, Py_ssize_t, double) noexcept nogil
+
+cdef inline Kernel make_vector(str name, vector32 vector, void* vector64):
+    return make(name, "vector", <void*>vector, vector64)
+
+
+# The numbers of a column, in an array of addresses: those that are NULL take no part.
+cdef enum:
+    MEAN, VARIANCE, SHIFT, GAMMA, BETA, COLUMNS
+
+# What the variance stands for: 1 / sqrt(variance + epsilon), 1 / max(sqrt(variance), epsilon), max(...).
+cdef enum Root:
+    ADDED, FLOORED, INVERSE
+
+# root, rows of x, r0, r1, repeats, channels, numbers, epsilon, slope, a
+ctypedef void (*affine32)(
+    Root, const float* const*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float* const*, double, bint,
+    float*) noexcept nogil
+
+cdef inline Kernel make_affine(str name, affine32 rows, void* rows64):
+    return make(name, "affine", <void*>rows, rows64)
+
+
+# rows of x, rows, repeats, channels, c0, c1, mean, variance, shift
+ctypedef void (*moments32)(
+    const float* const*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, float*, float*
+    ) noexcept nogil
+
+# rows of x, d, rows, repeats, channels, c0, c1, numbers, epsilon, sum of d, sum of d * normalised x
+ctypedef void (*batch_sums32)(
+    const float* const*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+    const float* const*, double, float*, float*) noexcept nogil
+
+# rows of x, d, rows, r0, r1, repeats, channels, numbers, epsilon, the two sums, d_x
+ctypedef void (*batch_backward32)(
+    const float* const*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+    const float* const*, double, const float*, const float*, float*) noexcept nogil
+
+cdef inline Kernel make_batch(str name, moments32 moments, batch_backward32 backward, batch_sums32 sums,
+                              void* moments64, void* backward64, void* sums64):
+    return make(name, "batch_normalization", <void*>moments, moments64, <void*>backward, backward64, <void*>sums, sums64)
+
+
+# rows of x, r0, r1, repeats, channels, alpha, a
+ctypedef void (*prelu_forward32)(
+    const float* const*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*) noexcept nogil
+
+# rows of x, d, r0, r1, repeats, channels, alpha, d_x
+ctypedef void (*prelu_backward32)(
+    const float* const*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*
+    ) noexcept nogil
+
+# rows of x, d, rows, repeats, channels, c0, c1, g
+ctypedef void (*prelu_gradient32)(
+    const float* const*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*
+    ) noexcept nogil
+
+cdef inline Kernel make_prelu(str name, prelu_forward32 forward, prelu_backward32 backward, prelu_gradient32 gradient,
+                              void* forward64, void* backward64, void* gradient64):
+    return make(name, "prelu", <void*>forward, forward64, <void*>backward, backward64, <void*>gradient, gradient64)
+
+
+# rows of x, r0, r1, groups, features, gamma, beta, epsilon, centred, kept, a
+ctypedef void (*layer_forward32)(
+    const float* const*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*, double, bint,
+    float*, float*) noexcept nogil
+
+# d, r0, r1, groups, features, gamma, centred, kept, d_x
+ctypedef void (*layer_backward32)(
+    const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, bint, const float*, float*
+    ) noexcept nogil
+
+# d, rows, groups, features, kept, c0, c1, gradients by gamma and by beta (either may be NULL)
+ctypedef void (*layer_gradient32)(
+    const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, float*, float*
+    ) noexcept nogil
+
+cdef inline Kernel make_layer(str name, layer_forward32 forward, layer_backward32 backward, layer_gradient32 gradient,
+                              void* forward64, void* backward64, void* gradient64):
+    return make(name, "layer_normalization", <void*>forward, forward64, <void*>backward, backward64, <void*>gradient,
+                gradient64)
+
+
+cdef enum Merge:
+    ADD, SUBTRACT, MULTIPLY, AVERAGE, MAXIMUM, MINIMUM
+
+# which, rows of each source, sources, r0, r1, n, a
+ctypedef void (*merge_forward32)(
+    Merge, const float***, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
+
+# which, rows of each source, sources, r0, r1, n, d, d_x of each source (or NULL)
+ctypedef void (*merge_backward32)(
+    Merge, const float***, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float**) noexcept nogil
+
+cdef inline Kernel make_merge(str name, Merge which, merge_forward32 forward, merge_backward32 backward,
+                              void* forward64, void* backward64):
+    cdef Kernel kernel = make(name, "merge", <void*>forward, forward64, <void*>backward, backward64)
+    kernel.variant = which
+    return kernel
+
+
+cdef struct Axes:
+    # Two rows as vectors along the axis that a dot product sums over.
+    Py_ssize_t depth                    # numbers in a vector
+    Py_ssize_t left                     # vectors in a row of the one source
+    Py_ssize_t left_inner               # what lies between two numbers of such a vector
+    Py_ssize_t right                    # the same of the other
+    Py_ssize_t right_inner
+    bint normalize                      # unit vectors
+
+# rows of x, rows of y, r0, r1, axes, kept, a
+ctypedef void (*dot_forward32)(
+    const float* const*, const float* const*, Py_ssize_t, Py_ssize_t, const Axes*, float*, float*) noexcept nogil
+
+# rows of x, rows of y, r0, r1, axes, kept, a, d, d_x, d_y (either may be NULL)
+ctypedef void (*dot_backward32)(
+    const float* const*, const float* const*, Py_ssize_t, Py_ssize_t, const Axes*, const float*, const float*,
+    const float*, float*, float*) noexcept nogil
+
+cdef inline Kernel make_dot(str name, dot_forward32 forward, dot_backward32 backward, void* forward64, void* backward64):
+    return make(name, "dot", <void*>forward, forward64, <void*>backward, backward64)

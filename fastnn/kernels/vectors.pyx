@@ -17,8 +17,7 @@ from libc.stdint cimport int32_t
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.kernel cimport VectorKernel
-from fastnn.kernels.types cimport real
+from fastnn.kernels.types cimport make_vector, real, wide
 
 
 cdef double add_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
@@ -92,11 +91,11 @@ cdef double largest_vector(real* a, real* b, Py_ssize_t n, double x) noexcept no
         return found
 
 
-add = VectorKernel.make("add", add_vector[float], add_vector[double], pairs=True)
-take_mean = VectorKernel.make("take_mean", take_mean_vector[float], take_mean_vector[double], pairs=True)
-clip = VectorKernel.make("clip", clip_vector[float], clip_vector[double])
-scale = VectorKernel.make("scale", scale_vector[float], scale_vector[double])
-decay = VectorKernel.make("decay", decay_vector[float], decay_vector[double])
-average = VectorKernel.make("average", average_vector[float], average_vector[double], pairs=True)
-squares = VectorKernel.make("squares", squares_vector[float], squares_vector[double])
-largest = VectorKernel.make("largest", largest_vector[float], largest_vector[double])
+add = make_vector("add", add_vector[float], wide(add_vector[double]))
+take_mean = make_vector("take_mean", take_mean_vector[float], wide(take_mean_vector[double]))
+clip = make_vector("clip", clip_vector[float], wide(clip_vector[double]))
+scale = make_vector("scale", scale_vector[float], wide(scale_vector[double]))
+decay = make_vector("decay", decay_vector[float], wide(decay_vector[double]))
+average = make_vector("average", average_vector[float], wide(average_vector[double]))
+squares = make_vector("squares", squares_vector[float], wide(squares_vector[double]))
+largest = make_vector("largest", largest_vector[float], wide(largest_vector[double]))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import FrozenInstanceError, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_count
 from fastnn.initializers import Initializer
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
@@ -56,8 +55,29 @@ class Place(NamedTuple):
         return arrays
 
 
+class _Fixed(Connected):
+    """What says itself which of its fields may be set; apart from Layer, whose signature is that of its fields."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
+            if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
+                del each.__setattr__
+        return super().__new__(cls)
+
+
+def place_of(layer: Any) -> Place | None:
+    """Where a layer's weights lie, None while it has none."""
+    place: Place | None = vars(layer).get("_place")
+    return place
+
+
+def set_place(layer: Any, place: Place | None) -> None:
+    """Say where a layer's weights lie from now on."""
+    vars(layer)["_place"] = place
+
+
 @dataclass(frozen=True, eq=False)
-class Layer(Connected):
+class Layer(_Fixed):
     """A layer: shapes of one row in, the shape of one row out. Called on a symbolic tensor, it gives another.
 
     trainable: whether the weights learn. It may be set at any time, and counts from a model's next ``compile`` on.
@@ -66,12 +86,6 @@ class Layer(Connected):
 
     table_name: ClassVar[str]
     trainable: bool = field(default=True, kw_only=True)
-
-    def __new__(cls, *_: Any, **__: Any) -> Any:
-        for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
-            if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
-                del each.__setattr__
-        return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
         words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
@@ -134,7 +148,7 @@ class Layer(Connected):
     # The weights, through the place that a model gave them.
 
     def _placed(self) -> Place:
-        place: Place | None = vars(self).get("_place")
+        place = place_of(self)
         if place is None:
             raise RuntimeError(
                 f"layer {called(self)!r} has no weights yet; "

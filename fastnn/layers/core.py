@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 from typing import Any
 
 from fastnn import activations, constraints, initializers, regularizers
-from fastnn._dataclass import dataclass
 from fastnn._table import check_count, check_number
 from fastnn.engine.noise import DropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table
 from fastnn.engine.objectives import REDUCTIONS
+from fastnn.kernels.bindings import row_values, targets_of
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
 EPSILON = 1e-7  # Keras's: probabilities are kept this far from 0 and 1
@@ -69,7 +69,7 @@ class Loss:
 
     def targets(self, units: int) -> int:
         """Columns of y that go with an output of `units` columns. ValueError where the loss takes no such output."""
-        return int(self.kernel.targets(units))
+        return targets_of(self.kernel, units)
 
     def mask(self, y: Array) -> Array | None:
         """Which rows of y count, where the loss itself leaves some out."""
@@ -84,7 +84,7 @@ class Loss:
         kernel, _ = self.kernel_for("")
         if kernel.whole:
             return np.asarray(kernel(y.reshape(1, -1), output.reshape(1, -1), self.numbers())[0], output.dtype)
-        return np.asarray(kernel.values(y, output, self.numbers()).reshape(output.shape[:-1]))
+        return np.asarray(row_values(kernel, y, output, self.numbers()).reshape(output.shape[:-1]))
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """The values of the rows, weighted and reduced: a NumPy scalar, or with the reduction "none" an array.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.kernels.kernel import LossKernel
+from fastnn.kernels.kernel import Kernel
 from fastnn.losses import (
     Loss,
     binary_crossentropy,
@@ -170,7 +170,7 @@ def get(identifier: Any) -> Metric:
         return METRICS.get(identifier)
     loss = identifier if isinstance(identifier, Loss) else getattr(identifier, "loss", None)
     loss = loss() if isinstance(loss, type) else loss
-    if isinstance(loss, Loss) and isinstance(loss.kernel, LossKernel) and not loss.kernel.whole:
+    if isinstance(loss, Loss) and isinstance(loss.kernel, Kernel) and not loss.kernel.whole:
         return LossMetric(loss)
     return MeanMetricWrapper(identifier)
 

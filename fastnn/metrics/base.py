@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table
+from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
@@ -19,7 +20,7 @@ C = TypeVar("C")
 @dataclass_transform(eq_default=False)
 def declared(cls: type[C]) -> type[C]:
     """A dataclass without the methods that Metric has for all: compiling them for each class would cost the import."""
-    return dataclass(cls, eq=False, repr=False)  # type: ignore[no-any-return]
+    return dataclass(cls, eq=False, repr=False)
 
 
 class Metric:
@@ -41,7 +42,7 @@ class Metric:
 
     @property
     def kernel(self) -> Any:
-        """What adds a batch: a LossKernel, a TallyKernel, or None where `update_state` is in Python."""
+        """What adds a batch: a kernel of signature "loss" or "accumulator", or None where `update_state` is Python."""
         return None
 
     @property
@@ -207,7 +208,7 @@ class TallyMetric(Metric):
 
     def state_size(self, units: int, targets: int) -> int:
         """Doubles of the state."""
-        return int(self.kernel.size(units, targets, self.tally_numbers()))
+        return int(state_size(self.kernel, units, targets, self.tally_numbers()))
 
     def result_of(self, state: DoubleArray) -> Any:
         """The figure: a float, or an array where it has several numbers."""

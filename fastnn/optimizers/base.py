@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_count, check_number
 from fastnn.typing import DoubleArray
 

@@ -7,11 +7,11 @@ over a flat vector, in float64. Sums are NumPy's, of products, never a BLAS's: t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import check_count, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import Array, DoubleArray

@@ -1,1 +1,5 @@
-"""Training: what ``fit`` and ``evaluate`` do with a model, a source of rows and what ``compile`` was given."""
+"""How a model is trained: epochs over a source of rows, with validation, history and callbacks."""
+
+from fastnn.training.trainer import Trainer
+
+__all__ = ["Trainer"]

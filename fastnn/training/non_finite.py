@@ -12,19 +12,19 @@ from fastnn.training.objectives import Output
 
 if TYPE_CHECKING:
     from fastnn.data import Page, Source
-    from fastnn.feed import Stretch
+    from fastnn.training.epochs import BatchRange
 
 
 def explained(
-    outputs: Sequence[Output], network: Any, source: Source, stretch: Stretch, start: int, layer: str | None = None
+    outputs: Sequence[Output], network: Any, source: Source, batches: BatchRange, start: int, layer: str | None = None
 ) -> Exception:
     """Why the batch that begins at row `start` of a page's order was refused: its loss or gradient is not finite.
 
     layer: the name of the layer whose gradient is not finite; None where the loss is not.
     """
-    page, stop = stretch.page, min(start + stretch.size, stretch.stop)
+    page, stop = batches.page, min(start + batches.size, batches.stop)
     rows = np.arange(start, stop) if page.order is None else page.order[start:stop]
-    problem = problem_of(outputs, source, page, rows, stretch.first)
+    problem = problem_of(outputs, source, page, rows, batches.first)
     if problem is not None:
         return ValueError(problem)
     steps, kept = network.iterations, "The weights are those before this batch"

@@ -14,8 +14,8 @@ from fastnn.typing import Shape
 
 if TYPE_CHECKING:
     from fastnn.data import Source
-    from fastnn.feed import Tally
     from fastnn.metrics import Metric
+    from fastnn.training.accumulator import MetricAccumulator
 
 Logs = dict[str, Any]
 
@@ -125,17 +125,17 @@ class CompiledObjectives:
         for metric in self._python:
             metric.reset_state()
 
-    def logs(self, tally: Tally, penalty: float = 0.0) -> Logs:
-        """What logs say of a tally: metrics, the outputs' losses, the loss."""
-        rows = tally.rows or 1  # none where the very first batch ended the epoch
+    def logs(self, epoch: MetricAccumulator, penalty: float = 0.0) -> Logs:
+        """What logs say of what an epoch has added up: metrics, the outputs' losses, the loss."""
+        rows = epoch.rows or 1  # none where the very first batch ended the epoch
         if not self.gathers:
-            return {"loss": tally.loss / rows + penalty}
+            return {"loss": epoch.loss / rows + penalty}
         found: Logs = {}
         for place, (name, metric) in enumerate(zip(self.names, self.metrics, strict=True)):
-            found[name] = metric.reported(tally.states[place]) if tally.states else metric.result()
-        for name, total in zip(self.losses, tally.losses, strict=False):
+            found[name] = metric.reported(epoch.states[place]) if epoch.states else metric.result()
+        for name, total in zip(self.losses, epoch.losses, strict=False):
             found[name] = total / rows
-        found["loss"] = tally.loss / rows + penalty
+        found["loss"] = epoch.loss / rows + penalty
         return found
 
     def check(self, source: Source, what: str) -> None:

@@ -203,9 +203,9 @@ def test_a_run_allocates_nothing_but_its_result():
     model.evaluate(x, y, verbose=0)
     order = np.arange(1000, dtype=np.uint32)[::-1].copy()
     runs = [
-        (lambda: model._network.fit_epoch(x, y, None, order, 1000, 0.1), 0),
-        (lambda: model._network.fit_epoch(x, y, None, order, 7, 0.1), 0),
-        (lambda: model._network.evaluate(x, y, None), 0),
+        (lambda: model.description.network.fit_epoch(x, y, None, order, 1000, 0.1), 0),
+        (lambda: model.description.network.fit_epoch(x, y, None, order, 7, 0.1), 0),
+        (lambda: model.description.network.evaluate(x, y, None), 0),
         (lambda: model.predict(x), 1000 * 3 * 4),
     ]
     tracemalloc.start()
@@ -305,7 +305,7 @@ def test_compiling_beside_a_running_fit():
     """A new loss with more targets must not reach into the rows of a run that is under way."""
     x, y = data(MSE, 3000, 20, 3)
     model = model_of(20, 33, 3)
-    net = model._network
+    net = model.description.network
     model.fit(x, y, verbose=0)
 
     def fit() -> None:

@@ -181,7 +181,7 @@ def test_moments_of_noise() -> None:
 
 def noisy(layer: Any, x: np.ndarray) -> np.ndarray:
     """What training makes of x: the kernel at hand, with the layer's number."""
-    from fastnn import kernels
+    from support.bindings import kernels
 
     if isinstance(layer, fastnn.layers.GaussianNoise):
         return kernels.gaussian_noise.forward(x, layer.stddev, 3)

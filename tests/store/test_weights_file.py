@@ -15,10 +15,10 @@ def test_a_round_trip(tmp_path):
     model, other = model_of(), model_of("sgd")
     model.fit(*rows(), verbose=0)
     model.save_weights(tmp_path / "weights")
-    state = other._trainer.state()
+    state = other.description.trainer.state()
     other.load_weights(tmp_path / "weights")
     assert bits(other) == bits(model)
-    assert other._trainer.state() == state  # the optimizer is not in it
+    assert other.description.trainer.state() == state  # the optimizer is not in it
     np.testing.assert_array_equal(other.predict(rows()[0]), model.predict(rows()[0]))
 
 

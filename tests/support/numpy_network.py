@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import kernels, metrics
+from fastnn import metrics
 from fastnn.activations import RowActivation
 from fastnn.layers import Activation, Dense, Dropout, Flatten
+from support.bindings import kernels
 
 Array = np.ndarray
 
@@ -89,8 +90,8 @@ class NumpyNetwork:
     def __init__(self, model: Any) -> None:
         self.layers = [layer for layer in model.layers if not isinstance(layer, Flatten)]
         self.weights = [[w.astype(float) for w in layer.get_weights()] for layer in self.layers]
-        self.loss, self.seed = model.loss, model._network.seed
-        self.metrics = list(model._trainer.metrics)
+        self.loss, self.seed = model.loss, model.description.network.seed
+        self.metrics = list(model.description.trainer.metrics)
         self.begin(model.optimizer)
 
     def begin(self, optimizer: Any) -> None:

@@ -269,7 +269,7 @@ def targets_for(loss: Loss | Metric, rows: int, count: int, rng: np.random.Gener
     """Targets that the loss takes with `count` outputs: (rows, targets), or (rows,) class numbers."""
     if loss.kernel.labels:
         return rng.integers(0, max(1, count), rows).astype(float)
-    kind, count = TARGETS.get(loss.table_name, "number"), loss.kernel.targets(count)
+    kind, count = TARGETS.get(loss.table_name, "number"), loss.targets(count) if isinstance(loss, Loss) else count
     if kind == "sign":
         return rng.integers(-1, 2, (rows, count)).astype(float)
     if kind == "far from 0":

@@ -1,4 +1,4 @@
-# What the losses share: a row's weight, its label, and the slopes of a row that counts for nothing.
+# What losses and metrics share: the weight of a row, its label, and the slopes of a row that counts for nothing.
 
 from fastnn.kernels.types cimport real
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import progress
 from fastnn.layers import Dense
 from fastnn.models import Sequential
-from fastnn.progress import Progress
+from fastnn.training import progress
+from fastnn.training.progress import Progress
 
 X, Y = np.ones((100, 2), np.float32), np.ones(100)
 
@@ -137,7 +137,7 @@ def test_marks_that_the_stream_can_write(show, encoding):
     stream = show(Stream(True, encoding))
     bar = Progress(1, 1)
     bar.begin(0, 10)
-    bar.stretch(0, 0, 10)
+    bar.begin_range(0, 0, 10)
     bar(50)
     bar.end(10, {"loss": 0.5})
     text = stream.getvalue()
@@ -151,10 +151,10 @@ def test_the_bar_moves(show):
     stream = show(Stream(True))
     bar = Progress("auto", 3)
     bar.begin(1, 32)
-    bar.stretch(0, 0, 32)
+    bar.begin_range(0, 0, 32)
     for row in (0, 1, 500, 999, 1000):
         bar(row)
-    bar.stretch(32, 0, 32)
+    bar.begin_range(32, 0, 32)
     assert stream.getvalue() == (
         "Epoch 2/3\n"
         f"\r0/32 ╸{' ' * 19} 0s 0us/step"
@@ -169,7 +169,7 @@ def test_a_shorter_line_covers_the_longer_one(show, clock):
     stream = show(Stream(True))
     bar = Progress(1, None)
     bar.begin(0, None)
-    bar.stretch(0, 0, 10)
+    bar.begin_range(0, 0, 10)
     clock.step = 100.0
     bar(10)
     clock.now, clock.step = 0.0, 0.0
@@ -189,7 +189,7 @@ def test_pages_add_up(show, before, start, size, row, steps):
     stream = show(Stream(True))
     bar = Progress(1, None)
     bar.begin(0, 40)
-    bar.stretch(before, start, size)
+    bar.begin_range(before, start, size)
     bar(row)
     assert stream.getvalue().startswith(f"\r{steps}/40 ")
 
@@ -243,7 +243,7 @@ def test_a_fit_that_breaks_off_ends_its_line(show, terminal):
     stream = show(Stream(terminal))
     bar = Progress(1, 9)
     bar.begin(0, 10)
-    bar.stretch(0, 0, 10)
+    bar.begin_range(0, 0, 10)
     bar(50)
     bar.broken()
     bar.broken()

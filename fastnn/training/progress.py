@@ -37,7 +37,7 @@ class Progress:
         if self.level and self._epochs is not None:
             print(f"Epoch {epoch + 1}/{self._epochs}", file=self._out)
 
-    def stretch(self, before: int, start: int, size: int) -> None:
+    def begin_range(self, before: int, start: int, size: int) -> None:
         """Row `start` of a page comes next, in batches of `size`; `before` steps are done."""
         self._before, self._row, self._size = before, start, size
 

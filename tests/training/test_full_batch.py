@@ -46,11 +46,11 @@ def test_a_saved_model_goes_on_with_the_same_bits(tmp_path, kind, between):
 def test_a_file_without_its_vectors_is_refused(tmp_path):
     model = model_of()
     fit(model, 4)
-    steps, slots = model._trainer.state()
+    steps, slots = model.description.trainer.state()
     assert steps == 4
     del slots["step_0"]
     with pytest.raises(ValueError, match="L-BFGS keeps w, gradient, step_0"):
-        model._trainer.go_on(4, slots)
+        model.description.trainer.go_on(4, slots)
 
 
 def test_a_killed_fit_goes_on_with_the_same_bits(tmp_path):

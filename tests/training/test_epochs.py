@@ -8,18 +8,18 @@ import pytest
 import fastnn
 from fastnn.callbacks import LambdaCallback
 from fastnn.data import ArraySource
-from fastnn.feed import Feed
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.training.epochs import EpochIterator
 from support.scripted import Batches, Pages, X, Y, model_of
 from support.small import measured
 
 SOURCES = {"arrays": lambda: ArraySource(X, Y), "pages": lambda: Pages(X, Y), "batches": lambda: Batches(X, Y)}
 
 
-def taken(feed: Feed) -> list[list[int]]:
+def taken(epochs: EpochIterator) -> list[list[int]]:
     """The rows of each batch of an epoch, by their place in X."""
     batches = []
-    for page, start, stop, size, count, first in feed.epoch():
+    for page, start, stop, size, count, first in epochs.epoch():
         order = np.arange(len(page.x)) if page.order is None else page.order
         assert count == -(-(stop - start) // size)
         batches += [(order[at : min(at + size, stop)] + first).tolist() for at in range(start, stop, size)]
@@ -38,45 +38,45 @@ WHOLE = {"arrays": parts(6, 6, 6, 2), "pages": parts(6, 6, 6, 2), "batches": par
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("at_once", [1, 2, 99])
 def test_an_epoch_is_a_pass(name, at_once):
-    feed = Feed(SOURCES[name](), 6)
+    epochs = EpochIterator(SOURCES[name](), 6)
     for at in (at_once, 2**62):
-        feed.at_once = at
-        assert taken(feed) == WHOLE[name]
-    assert feed.batches == (4 if name == "arrays" else None)
+        epochs.at_once = at
+        assert taken(epochs) == WHOLE[name]
+    assert epochs.batches == (4 if name == "arrays" else None)
 
 
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("at_once", [1, 2, 99])
 def test_steps_go_on_where_they_ended(name, at_once):
     whole = WHOLE[name]
-    feed = Feed(SOURCES[name](), 6, None, 2)
-    feed.at_once = at_once
-    assert feed.batches == 2
+    epochs = EpochIterator(SOURCES[name](), 6, None, 2)
+    epochs.at_once = at_once
+    assert epochs.batches == 2
     for _ in range(2):  # passes
         for epoch in range(len(whole) // 2):
-            assert taken(feed) == whole[2 * epoch : 2 * epoch + 2]
+            assert taken(epochs) == whole[2 * epoch : 2 * epoch + 2]
 
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_steps_that_the_data_does_not_have(name):
     """As in Keras: a warning, a shorter epoch, and the next begins again."""
-    feed = Feed(SOURCES[name](), 6, None, 99)
+    epochs = EpochIterator(SOURCES[name](), 6, None, 99)
     for _ in range(2):
         with pytest.warns(UserWarning, match=f"the data ended {99 - len(WHOLE[name])} batches before the 99 steps"):
-            assert taken(feed) == WHOLE[name]
+            assert taken(epochs) == WHOLE[name]
 
 
 @pytest.mark.parametrize("name", ["arrays", "pages"])
 @pytest.mark.parametrize("steps", [None, 1, 2])
 def test_a_pass_has_one_order(name, steps):
-    feed = Feed(SOURCES[name](), 6, np.random.default_rng(3), steps)
-    whole = Feed(SOURCES[name](), 6, np.random.default_rng(3))
+    epochs = EpochIterator(SOURCES[name](), 6, np.random.default_rng(3), steps)
+    whole = EpochIterator(SOURCES[name](), 6, np.random.default_rng(3))
     for _ in range(2):
         expected = taken(whole)
         assert sorted(row for batch in expected for row in batch) == list(range(20))
         found: list = []
         while len(found) < len(expected):
-            found += taken(feed)
+            found += taken(epochs)
         assert found == expected
 
 

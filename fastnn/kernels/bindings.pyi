@@ -1,0 +1,43 @@
+from collections.abc import Iterable
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn.kernels.kernel import Kernel
+from fastnn.typing import DoubleArray, Shape
+
+def as_input(name: str, array: ArrayLike, like: Any = None, shape: Shape | None = None) -> NDArray[Any]: ...
+def in_place(name: str, out: Any, shape: Shape, dtype: Any) -> NDArray[Any]: ...
+def as_output(name: str, out: Any, shape: Shape, dtype: Any) -> NDArray[Any]: ...
+def activate(
+    kernel: Kernel, z: ArrayLike, numbers: Iterable[float] = (), out: NDArray[Any] | None = None
+) -> NDArray[Any]: ...
+def targets_of(kernel: Kernel, units: int) -> int: ...
+def evaluate(
+    kernel: Kernel,
+    y: ArrayLike,
+    output: ArrayLike,
+    numbers: Iterable[float] = (),
+    weight: ArrayLike | None = None,
+    scale: float = 1.0,
+    out: NDArray[Any] | None = None,
+    activated: NDArray[Any] | None = None,
+) -> tuple[float, NDArray[Any], NDArray[Any]]: ...
+def row_values(kernel: Kernel, y: ArrayLike, output: ArrayLike, numbers: Iterable[float] = ()) -> NDArray[Any]: ...
+def state_size(kernel: Kernel, units: int, targets: int, numbers: Iterable[float]) -> int: ...
+def accumulate(
+    kernel: Kernel,
+    y: ArrayLike,
+    output: ArrayLike,
+    state: DoubleArray,
+    numbers: Iterable[float],
+    weight: ArrayLike | None = None,
+) -> None: ...
+def constrain(
+    kernel: Kernel, w: NDArray[Any], numbers: Iterable[float] = (), first: int = 0, last: int | None = None
+) -> None: ...
+def matmul(
+    a: ArrayLike, b: ArrayLike, bias: ArrayLike | None = None, out: NDArray[Any] | None = None
+) -> NDArray[Any]: ...
+def matmul_transposed_a(a: ArrayLike, b: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
+def matmul_transposed_b(a: ArrayLike, b: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...

@@ -1,0 +1,342 @@
+"""Kernels called from Python: activations, losses, metrics, constraints and matrix products, on NumPy arrays.
+
+Arrays are float32 or float64. What is given comes back as it is where a kernel can work on it as it lies; else a copy
+is made. The engine goes past these functions.
+"""
+
+from libc.stdlib cimport free, malloc
+
+import numpy as np
+
+cimport fastnn.kernels.types as types
+from fastnn.kernels.buffers cimport address, take
+from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of, float64_of, workspace_elements
+from fastnn.kernels.team cimport dismiss, recruit, run, share_begin
+
+from cpython.buffer cimport PyBuffer_Release
+
+from fastnn.kernels import gemm, gemm_transposed_a, gemm_transposed_b
+from fastnn.kernels.kernel import bindings
+
+
+cdef object np_ndarray = np.ndarray
+cdef double WORK = 2e6                  # operations from which one more thread of the team pays
+cdef double SHORT_WORK = 1e5            # operations that take less than to let other Python threads run
+
+cdef enum:
+    TILES = 48                          # rows or columns that are whole tiles with any instruction set
+
+
+cdef bint _is_plain(array, bint writable) noexcept:
+    """Whether a kernel can work on an array as it lies."""
+    cdef Py_buffer view
+    if not isinstance(array, np_ndarray) or not take(array, writable, &view):
+        return False
+    PyBuffer_Release(&view)
+    return view.ndim > 0
+
+
+cpdef as_input(str name, array, like=None, shape=None):
+    """A C-contiguous, aligned float32 or float64 array of this machine's byte order: `array` itself if it is one."""
+    if _is_plain(array, False) and (like is None or array.dtype is like.dtype) \
+            and (shape is None or array.shape == shape):
+        return array
+    array = np.asarray(array)
+    if like is not None:
+        dtype = like.dtype
+    else:
+        dtype = np.dtype(array.dtype.char if array.dtype.char in "fd" else "d")
+    if array.dtype.char in "fd" and array.dtype.char != dtype.char:
+        raise TypeError(f"{name} is {array.dtype} but the array before it is {dtype}; convert one of them")
+    if array.ndim == 0:
+        array = array.reshape(1)
+    if shape is not None and array.shape != tuple(shape):
+        raise ValueError(f"{name} has shape {array.shape}, expected {tuple(shape)}")
+    return np.require(array, dtype, ["C", "A"])
+
+
+cpdef in_place(str name, out, shape, dtype):
+    """`out`, which must be an array that can be written in place."""
+    if _is_plain(out, True) and out.dtype is dtype and out.shape == shape:
+        return out
+    if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != tuple(shape):
+        came = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"{name} must be a {dtype} array of shape {tuple(shape)}, got {came}")
+    if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
+        raise ValueError(f"{name} must be C-contiguous, aligned and writeable; pass a new array or leave it out")
+    return out
+
+
+cpdef as_output(str name, out, shape, dtype):
+    """`out` if it can be written in place, or where it is None a new array."""
+    return np.empty(shape, dtype) if out is None else in_place(name, out, shape, dtype)
+
+
+cdef _rows_units(array):
+    """(rows, units) of an array: its last axis, and all before it."""
+    cdef Py_ssize_t rows = 1, i, axes = array.ndim - 1
+    shape = array.shape
+    for i in range(axes):
+        rows *= shape[i]
+    return rows, shape[axes]
+
+
+def activate(Kernel kernel, z, numbers=(), out=None):
+    """a = f(z), shape of z. numbers: the activation's own, in the order of its fields."""
+    cdef Numbers p = Numbers(numbers)
+    cdef Py_ssize_t rows, units
+    z = as_input("z", z)
+    a = as_output("out", out, z.shape, z.dtype)
+    rows, units = _rows_units(z)
+    if z.itemsize == 4:
+        (<types.activation_forward32>float32_of(kernel, "activation"))(
+            <const float*>address(z), <float*>address(a, True), p.values, rows, units)
+    else:
+        (<types.activation_forward64>float64_of(kernel))(
+            <const double*>address(z), <double*>address(a, True), p.values, rows, units)
+    return a
+
+
+cpdef Py_ssize_t targets_of(Kernel kernel, Py_ssize_t units) except -1:
+    """Columns of y that go with `units` columns of output of a loss."""
+    if kernel.pairs and units % 2:
+        raise ValueError(f"{kernel.name} takes two outputs for each target, got {units} outputs")
+    return 1 if kernel.labels else units // 2 if kernel.pairs else units
+
+
+cdef _fitting(Kernel kernel, y, z, Py_ssize_t rows, Py_ssize_t units):
+    y = as_input("y", y, z)
+    if y.size != rows * targets_of(kernel, units):
+        raise ValueError(f"y has shape {y.shape}, which does not go with an output of shape {z.shape}")
+    return y
+
+
+def evaluate(Kernel kernel, y, output, numbers=(), weight=None, double scale=1.0, out=None, activated=None):
+    """(sum over rows of weight * value, scale * weight * d value / d output, activated output) of a loss.
+
+    y (rows, targets), or (rows,) class numbers; output (rows, units), which for a fused loss is the raw output before
+    its activation; weight (rows,). A loss that is not fused gives output itself as the activated output.
+    """
+    cdef Numbers p = Numbers(numbers)
+    cdef double total
+    cdef Py_ssize_t rows, units
+    z = as_input("output", output)
+    rows, units = _rows_units(z)
+    y = _fitting(kernel, y, z, rows, units)
+    weight = None if weight is None else as_input("weight", weight, z, (rows,))
+    d = as_output("out", out, z.shape, z.dtype)
+    a = as_output("activated", activated, z.shape, z.dtype)
+    a[...] = z
+    cdef void* weights = address(weight) if weight is not None else NULL
+    if z.itemsize == 4:
+        total = (<types.loss32>float32_of(kernel, "loss"))(
+            <const float*>address(z), <float*>address(a, True), <const float*>address(y), <const float*>weights,
+            <float*>address(d, True), p.values, rows, units, scale)
+    else:
+        total = (<types.loss64>float64_of(kernel))(
+            <const double*>address(z), <double*>address(a, True), <const double*>address(y), <const double*>weights,
+            <double*>address(d, True), p.values, rows, units, scale)
+    return total, d, a
+
+
+def row_values(Kernel kernel, y, output, numbers=()):
+    """Each row's value of a loss, (rows,): what `evaluate` of that row alone would add up to."""
+    cdef Numbers p = Numbers(numbers)
+    cdef Py_ssize_t rows, units, targets, row
+    z = as_input("output", output)
+    rows, units = _rows_units(z)
+    y = _fitting(kernel, y, z, rows, units)
+    targets = targets_of(kernel, units)
+    activated, found = z.copy(), np.empty(rows, z.dtype)
+    cdef char* at = <char*>address(z)
+    cdef char* a = <char*>address(activated, True)
+    cdef char* target = <char*>address(y)
+    cdef char* value = <char*>address(found, True)
+    cdef void* function = float32_of(kernel, "loss") if z.itemsize == 4 else float64_of(kernel)
+    for row in range(rows):
+        if z.itemsize == 4:
+            (<float*>value)[row] = <float>(<types.loss32>function)(
+                <const float*>at + row * units, <float*>a + row * units, <const float*>target + row * targets,
+                NULL, NULL, p.values, 1, units, 0)
+        else:
+            (<double*>value)[row] = (<types.loss64>function)(
+                <const double*>at + row * units, <double*>a + row * units, <const double*>target + row * targets,
+                NULL, NULL, p.values, 1, units, 0)
+    return found
+
+
+def state_size(Kernel kernel, Py_ssize_t units, Py_ssize_t targets, numbers):
+    """Doubles of an accumulator's state for outputs of `units` columns and targets of `targets`."""
+    float32_of(kernel, "accumulator")
+    p = np.array(numbers, float)
+    return (<types.state_size>kernel.size)(<const double*>address(p), units, targets)
+
+
+def accumulate(Kernel kernel, y, output, state, numbers, weight=None):
+    """Add a batch to a metric's state, in place. y (rows, targets), output (rows, units), weight (rows,); state float64."""
+    a = as_input("output", output)
+    y = as_input("y", y, a)
+    if a.ndim != 2 or y.ndim != 2 or len(y) != len(a):
+        raise ValueError(f"{kernel.name} takes y and output of as many rows, got shapes {y.shape} and {a.shape}")
+    cdef Py_ssize_t rows = a.shape[0], units = a.shape[1], targets = y.shape[1]
+    p = np.array(numbers, float)
+    in_place("state", state, (state_size(kernel, units, targets, p),), np.dtype(float))
+    weight = None if weight is None else as_input("weight", weight, a, (rows,))
+    cdef void* weights = address(weight) if weight is not None else NULL
+    if a.itemsize == 4:
+        (<types.accumulator32>float32_of(kernel, "accumulator"))(
+            <const float*>address(a), <const float*>address(y), <const float*>weights, <double*>address(state, True),
+            <const double*>address(p), rows, units, targets)
+    else:
+        (<types.accumulator64>float64_of(kernel))(
+            <const double*>address(a), <const double*>address(y), <const double*>weights, <double*>address(state, True),
+            <const double*>address(p), rows, units, targets)
+
+
+def constrain(Kernel kernel, w, numbers=(), Py_ssize_t first=0, last=None):
+    """Constrain w (rows, columns), in place: its columns from first to before last, or rows where numbers name axis 1."""
+    cdef Numbers p = Numbers(numbers)
+    cdef Py_ssize_t rows, columns, vectors, stop
+    if getattr(w, "dtype", None) not in (np.float32, np.float64):
+        raise TypeError(f"w must be a float32 or float64 array, got {getattr(w, 'dtype', type(w).__name__)}")
+    in_place("w", w, w.shape, w.dtype)
+    if w.ndim != 2:
+        raise ValueError(f"{kernel.name} takes a matrix, got shape {w.shape}")
+    rows, columns = w.shape
+    vectors = columns if p.values[0] == 0 else rows
+    stop = vectors if last is None else last
+    if not 0 <= first <= stop <= vectors:
+        raise ValueError(f"{kernel.name}: first and last must be in order and from 0 to {vectors}, got {first}, {last}")
+    if w.itemsize == 4:
+        (<types.constraint32>float32_of(kernel, "constraint"))(
+            <float*>address(w, True), rows, columns, first, stop, p.values)
+    else:
+        (<types.constraint64>float64_of(kernel))(<double*>address(w, True), rows, columns, first, stop, p.values)
+
+
+bindings.update(activation=activate, loss=evaluate, accumulator=accumulate, constraint=constrain)
+
+
+cdef struct Matrix:
+    char* at
+    Py_ssize_t rows
+    Py_ssize_t columns
+    Py_ssize_t itemsize                 # 4 float32, 8 float64
+
+
+cdef bint _is_matrix(array, Matrix* matrix, bint writable) noexcept:
+    """Whether an array is a matrix that a kernel can work on as it lies; says where it is if so."""
+    cdef Py_buffer view
+    cdef bint fits
+    if not isinstance(array, np_ndarray) or not take(array, writable, &view):
+        return False
+    fits = view.ndim == 2
+    if fits:
+        matrix.at, matrix.itemsize = <char*>view.buf, view.itemsize
+        matrix.rows, matrix.columns = view.shape[0], view.shape[1]
+    PyBuffer_Release(&view)
+    return fits
+
+
+cdef struct Multiply:
+    # A multiply for the team: its threads share the rows of C, or where it is flat its columns.
+    void* function
+    bint a_turned
+    bint b_turned
+    char** a
+    Matrix b
+    char* bias                          # or NULL
+    Matrix c
+    Py_ssize_t k
+    char* workspace
+    Py_ssize_t workspace_bytes          # of each thread
+
+
+cdef void multiply_share(void* argument, int member, int members) noexcept nogil:
+    cdef Multiply* work = <Multiply*>argument
+    cdef Py_ssize_t size = work.c.itemsize, i0 = 0, i1 = work.c.rows, j0 = 0, j1 = work.c.columns
+    if i1 >= j1:
+        i0, i1 = share_begin(i1, TILES, member, members), share_begin(i1, TILES, member + 1, members)
+    else:
+        j0, j1 = share_begin(j1, TILES, member, members), share_begin(j1, TILES, member + 1, members)
+    cdef void** a = <void**>(work.a if work.a_turned else work.a + i0)
+    cdef Py_ssize_t first = i0 if work.a_turned else 0
+    cdef char* b = work.b.at + j0 * (work.b.columns if work.b_turned else 1) * size
+    cdef char* c = work.c.at + (i0 * work.c.columns + j0) * size
+    cdef char* bias = work.bias + j0 * size if work.bias != NULL else NULL
+    cdef char* workspace = work.workspace + member * work.workspace_bytes
+    if i0 == i1 or j0 == j1:
+        return
+    if size == 4:
+        (<types.gemm32>work.function)(
+            <const float* const*>a, first, <const float*>b, work.b.columns, <const float*>bias, <float*>c,
+            work.c.columns, i1 - i0, j1 - j0, work.k, <float*>workspace)
+    else:
+        (<types.gemm64>work.function)(
+            <const double* const*>a, first, <const double*>b, work.b.columns, <const double*>bias, <double*>c,
+            work.c.columns, i1 - i0, j1 - j0, work.k, <double*>workspace)
+
+
+cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias, out):
+    cdef Matrix left, right
+    cdef Multiply work
+    cdef Py_ssize_t m, n, k, i
+    cdef int members
+    if not (_is_matrix(a, &left, False) and _is_matrix(b, &right, False) and left.itemsize == right.itemsize):
+        a = as_input("a", a)
+        b = as_input("b", b, a)
+        if not (_is_matrix(a, &left, False) and _is_matrix(b, &right, False)):
+            raise ValueError(f"{name} takes two matrices, got shapes {a.shape} and {b.shape}")
+    k, m = (left.rows, left.columns) if a_turned else (left.columns, left.rows)
+    n = right.rows if b_turned else right.columns
+    if k != (right.columns if b_turned else right.rows):
+        raise ValueError(f"{name}: shapes {a.shape} and {b.shape} do not fit together")
+    work.bias = NULL
+    if bias is not None:
+        bias = as_input("bias", bias, a, (n,))
+        work.bias = <char*>address(bias)
+    if out is None:
+        out = np.empty((m, n), a.dtype)
+    if not _is_matrix(out, &work.c, True) or work.c.itemsize != left.itemsize or work.c.rows != m \
+            or work.c.columns != n:
+        in_place("out", out, (m, n), a.dtype)
+    work.function = float32_of(kernel, "gemm") if left.itemsize == 4 else float64_of(kernel)
+    work.a_turned, work.b_turned, work.b, work.k = a_turned, b_turned, right, k
+    members = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, <double>max(m, n) / TILES))
+    work.workspace_bytes = workspace_elements(n, k) * left.itemsize
+    work.a = <char**>malloc(left.rows * sizeof(char*) + members * work.workspace_bytes)
+    if work.a == NULL:
+        dismiss(members)
+        raise MemoryError(f"{name}: no memory for a workspace of depth {k}")
+    work.workspace = <char*>(work.a + left.rows)
+    for i in range(left.rows):
+        work.a[i] = left.at + i * left.columns * left.itemsize
+    if 2.0 * m * n * k < SHORT_WORK:
+        run(multiply_share, &work, 1)
+    else:
+        with nogil:
+            run(multiply_share, &work, members)
+    free(work.a)
+    dismiss(members)
+    return out
+
+
+cdef Kernel _gemm = gemm, _gemm_transposed_a = gemm_transposed_a, _gemm_transposed_b = gemm_transposed_b
+
+
+def matmul(a, b, bias=None, out=None):
+    """C (m, n) = A.B + bias, of A (m, k), B (k, n) and bias (n,), row-major matrices, float32 or float64, both the same.
+
+    Raises ValueError where the shapes do not fit, TypeError where the types differ.
+    """
+    return _multiply(_gemm, "matmul", False, False, a, b, bias, out)
+
+
+def matmul_transposed_a(a, b, out=None):
+    """C (m, n) = At.B, of A (k, m) and B (k, n), as `matmul`."""
+    return _multiply(_gemm_transposed_a, "matmul_transposed_a", True, False, a, b, None, out)
+
+
+def matmul_transposed_b(a, b, out=None):
+    """C (m, n) = A.Bt, of A (m, k) and B (n, k), as `matmul`."""
+    return _multiply(_gemm_transposed_b, "matmul_transposed_b", False, True, a, b, None, out)
