@@ -39,7 +39,7 @@ class Metric:
 
     @property
     def kernel(self) -> Any:
-        """What adds a batch: a Kernel of signature "loss" or "accumulator", or None where `update_state` is in Python."""
+        """What adds a batch: a kernel, of signature "loss" or "accumulator"; None where `update_state` is in Python."""
         return None
 
     @property
