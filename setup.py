@@ -26,7 +26,7 @@ COMMON = {
     "fastnn.engine": [
         "arena",
         "embedding",
-        "goals",
+        "objectives",
         "learning",
         "merging",
         "network",

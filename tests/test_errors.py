@@ -66,7 +66,11 @@ FIT = [
     ({"y": LABELS[:7]}, ValueError, r"x has 20 rows but y has 7"),
     ({"y": ONE_HOT}, ValueError, r"y has 3 column\(s\).*expects 1; for one-hot targets use categorical_crossentropy"),
     ({"y": np.zeros((20, 2))}, ValueError, r"y has 2 column\(s\), but SparseCategoricalCrossentropy with 3 output"),
-    ({"y": np.zeros((20, 1, 1))}, ValueError, r"y must have the shape \(rows,\) or \(rows, targets\)"),
+    (
+        {"y": np.zeros((20, 1, 1))},
+        ValueError,
+        r"y has rows of shape \(1, 1\), but Sparse.* of shape \(3,\) expects \(1,\)",
+    ),
     ({"y": spoilt(LABELS, 11, 3)}, ValueError, r"y has 3 at row 11, .* 3 outputs takes whole numbers from 0 to 2;"),
     ({"y": spoilt(LABELS, 0, -1)}, ValueError, r"y has -1 at row 0"),
     ({"y": spoilt(LABELS, 19, 1.5)}, ValueError, r"y has 1.5 at row 19"),

@@ -59,14 +59,16 @@ class PagedSource(RowSource):
         if self._memory_limit < 0:
             raise ValueError(f"memory_limit must be 0 bytes or more, got {memory_limit}")
         self.x, self.y = x, y
-        self.targets = 0
+        self.targets, self.weight = 0, None
         if y is not None and is_stored(y):
             check_targets_shape(tuple(y.shape), self._stop)
+            self.target_shape = tuple(y.shape[1:])
         elif y is not None:
-            self.y = targets_of(y, self._stop)
+            self.y, self.target_shape = targets_of(y, self._stop)
         if y is not None:
             self.targets = int(np.prod(self.y.shape[1:]))
-        self.weight = None if sample_weight is None else weights_of(sample_weight, self._stop, outputs)
+        if sample_weight is not None:
+            self.weight, self.weight_shape = weights_of(sample_weight, self._stop, self.target_shape, outputs)
 
     @property
     def rows(self) -> int:

@@ -60,8 +60,11 @@ class SparseSource(RowSource):
                 to_float32(matrix[start:stop].toarray(), "x", exact, start)
             raise
         self.x = type(matrix)((data, matrix.indices, matrix.indptr), shape=matrix.shape)
-        self.y = None if y is None else targets_of(y, rows)
-        self.weight = None if sample_weight is None else weights_of(sample_weight, rows, outputs)
+        self.y = self.weight = None
+        if y is not None:
+            self.y, self.target_shape = targets_of(y, rows)
+        if sample_weight is not None:
+            self.weight, self.weight_shape = weights_of(sample_weight, rows, self.target_shape, outputs)
         self.targets = 0 if self.y is None else self.y.shape[1]
 
     @property

@@ -1,6 +1,6 @@
 cimport cython
 cimport fastnn.kernels.types as types
-from fastnn.engine.goals cimport Goals
+from fastnn.engine.objectives cimport Objectives
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.kernel cimport MAX_NUMBERS, Numbers
 
@@ -51,11 +51,11 @@ cdef struct Block:
     Py_ssize_t padding                  # numbers behind it that belong to nobody: a step over them is no harm
 
 
-cdef class Learning(Goals):
+cdef class Learning(Objectives):
     cdef readonly object gradients
     cdef readonly list slots
     cdef public long long iterations    # batches that were accepted
-    cdef public object owned_by         # the trainer that set the goals and the optimizer last
+    cdef public object owned_by         # the trainer that set the objectives and the optimizer last
     cdef float* g
     cdef list shared_gradients          # of ops that share their parameters with one before them
     cdef void** next_shared             # of each op: the next one that has the same parameters, or NULL

@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.engine.description import Variable
-from fastnn.engine.goals import Goals
+from fastnn.engine.objectives import Objectives
 from fastnn.kernels.kernel import Kernel
 
 _Floats = NDArray[np.float32]
 
-class Learning(Goals):
+class Learning(Objectives):
     iterations: int
     owned_by: object
     @property

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 
 from fastnn.engine.arena cimport LINE, padded
 from fastnn.engine.arena import aligned
-from fastnn.engine.goals cimport Goals
+from fastnn.engine.objectives cimport Objectives
 from fastnn.engine.ops cimport Op, Step, STEP_WORK
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport Kernel, Numbers, PACK_A_ROWS, float32_of, penalty_workspace
@@ -43,8 +43,8 @@ cdef types.vector32 _vector(Kernel kernel) except NULL:
     return <types.vector32>float32_of(kernel, "vector")
 
 
-cdef class Learning(Goals):
-    """A network's memory and goals, with its gradients and its optimizer.
+cdef class Learning(Objectives):
+    """A network's memory and objectives, with its gradients and its optimizer.
 
     `gradients` and each of `slots` are flat float32 arrays with the offsets of `parameters`.
     """

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn.engine.arena cimport GRAIN
 from fastnn.engine.arena import aligned
-from fastnn.engine.goals cimport OVER_BATCH_SIZE, Rows, floats_of
+from fastnn.engine.objectives cimport OVER_BATCH_SIZE, Rows, floats_of
 from fastnn.engine.learning cimport GRADIENTS, Learning, PARAMETERS, ROWS, SUMS
 from fastnn.engine.ops cimport Op, Step, STEP_WORK
 from fastnn.engine.random cimport mix64
@@ -149,9 +149,12 @@ cdef class Network(Learning):
             self.segment_phase(job, step, i, True, i == last and not whole, r0, stop, thread)
         if whole:
             self.wait(ROWS, thread, threads)
-            if thread == 0 and self.goes_on(job):
-                self.whole_losses(step.rows, job.rows.weight != NULL, True)
-            self.wait(SUMS, thread, threads)
+            if self.goes_on(job):
+                self.late_losses(step.rows, r0, stop)
+                if thread == 0:
+                    self.whole_losses(step.rows, job.rows.weight != NULL, True)
+            if self.has_whole_losses:
+                self.wait(SUMS, thread, threads)
             self.segment_phase(job, step, last, False, True, r0, stop, thread)
         for i in range(last, -1, -1):
             if i < last:
@@ -229,7 +232,7 @@ cdef class Network(Learning):
             if atomic_read(&self.not_finite):
                 break
             if thread == 0:
-                self.add_figures(step.rows, weighted)
+                self.add_logs(step.rows, weighted)
                 if self.error:          # with Python at work there is one thread
                     break
                 if job.commit:
@@ -279,7 +282,7 @@ cdef class Network(Learning):
                 if self.error == 0 and job.out == NULL:
                     if self.loss_waits:
                         self.whole_losses(step.rows, weighted, False)
-                    self.add_figures(step.rows, weighted)
+                    self.add_logs(step.rows, weighted)
                 if self.error:
                     atomic_swap(&job.outcome, FAILED)
                 else:
@@ -380,7 +383,7 @@ cdef class Network(Learning):
             self.threads = recruit(self.useful_threads(rows, job.batch, training))
             self.reserve(job.batch, training)
         self.reserve_scratch(self.threads)
-        self.begin_goals(loss_follows)
+        self.begin_objectives(loss_follows)
         self.progress = progress
         self.not_finite = 0
         return 0
@@ -488,8 +491,8 @@ cdef class Network(Learning):
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, None)
-            for i in range(self.goal_count):
-                if self.goals[i].whole or self.goals[i].reduction != OVER_BATCH_SIZE:
+            for i in range(self.objective_count):
+                if self.objectives[i].whole or self.objectives[i].reduction != OVER_BATCH_SIZE:
                     job.batch = batch_size if batch_size > 0 else max(1, job.rows.count)
             self.prepare(&job, False, True, progress)
             with nogil:

@@ -17,6 +17,9 @@ cdef extern from "denormals.h" nogil:
     void restore_denormals(unsigned long long before)
 
 
+cdef object isfinite = np.isfinite
+
+
 def _size(shape):
     size = 1
     for axis in shape:
@@ -33,6 +36,7 @@ cdef class PythonOp(Op):
 
     cdef readonly object layer
     cdef readonly str title
+    cdef readonly bint gave_not_finite  # a gradient that is not, for one that is, in the last backward of rows
     cdef tuple input_shapes
     cdef tuple output_shape
     cdef tuple weight_shapes
@@ -117,6 +121,7 @@ cdef class PythonOp(Op):
         d_xs, d_weights = given
         if self.read_count == 1:
             d_xs = (d_xs,)
+        self.gave_not_finite = r0 > 0 and self.gave_not_finite
         if len(d_xs) != self.read_count or len(d_weights) != len(self.weight_shapes):
             raise ValueError(
                 f"{self.title}.backward must give {self.read_count} gradients by x and {len(self.weight_shapes)} by "
@@ -129,15 +134,19 @@ cdef class PythonOp(Op):
                 memset(self.reads[source].d + r0 * n, 0, (r1 - r0) * n * sizeof(float))
             else:
                 d_x = self.taken(d_xs[source], (r1 - r0, *self.input_shapes[source]), "backward: the gradient by x")
+                self.gave_not_finite |= not isfinite(d_x).all()
                 memcpy(self.reads[source].d + r0 * n, address(d_x), (r1 - r0) * n * sizeof(float))
         if r0 == 0:
             memset(self.state, 0, self.size * sizeof(float))
         for shape, d_weight in zip(self.weight_shapes, d_weights, strict=True):
             d_weight = self.taken(d_weight, shape, "backward: the gradient by a weight")
+            self.gave_not_finite |= not isfinite(d_weight).all()
             more, n = <const float*>address(d_weight), d_weight.size
             for i in range(n):
                 total[i] += more[i]
             total += n
+        if self.gave_not_finite and not isfinite(d).all():
+            self.gave_not_finite = False
         return 0
 
     # A call that fails ends the run; until the team has noticed, the others have nothing to do.

@@ -134,10 +134,10 @@ class Description:
         read = any(place in sources for sources in self.plan.sources)
         return "linear" if read else self.last_activation(output)
 
-    def widths(self) -> list[int]:
-        """Numbers in a row of each output."""
-        assert self.plan is not None
-        return [self.plan.ops[place].units for place in self.plan.outputs]
+    def output_shapes(self) -> list[Shape]:
+        """The shape of a row of each output."""
+        assert self.graph is not None
+        return [tensor.row for tensor in self.graph.outputs]
 
     # The rows.
 

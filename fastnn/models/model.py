@@ -322,9 +322,7 @@ class Model(Built):
         inputs, outputs = self._drawn().inputs, self._drawn().outputs
         shapes = [tensor.row for tensor in outputs]
         if self.description.trainer is not None:
-            shapes = [
-                (g.loss.targets(prod(row)),) for g, row in zip(self.description.trainer.goals, shapes, strict=True)
-            ]
+            shapes = [output.target_shape for output in self.description.trainer.outputs()]
         return Several(self.description.takes.names, [tensor.row for tensor in inputs]), Several(
             self.description.gives.names, shapes
         )

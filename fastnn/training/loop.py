@@ -11,8 +11,8 @@ import numpy as np
 from fastnn.callbacks.base import CallbackList
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.epochs import BatchRange, EpochIterator
+from fastnn.training.non_finite import explained, problem_of
 from fastnn.training.progress import Progress
-from fastnn.trouble import explained, problem_of
 from fastnn.typing import FloatArray
 
 LOOK = 0.1  # seconds between two looks at the clock, where a callback wants to look
@@ -102,7 +102,9 @@ class FitLoop(BatchLoop):
         done: int = -(-rows // batches.size)
         accumulator.add(rows, done, loss, network if trainer.objectives.gathers else None)
         if not went_well:
-            error = explained(trainer.goals, self.model, self.epochs.source, batches, row)
+            op, built = network.op_not_finite, self.model.description
+            layer = None if op is None else built.paths()[built.plan.layers[op]]
+            error = explained(trainer.objectives.outputs, network, self.epochs.source, batches, row, layer)
             if not any(accepts(error, accumulator.batches) for accepts in self.callbacks.trainer_hooks("accepts")):
                 raise error
             accumulator.loss = float("nan")
@@ -137,7 +139,7 @@ class FitLoop(BatchLoop):
         return rows, seen.loss * rows, True
 
     def logs(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.trainer.objectives.figures(self.accumulator)
+        found: Mapping[str, Any] = self.trainer.objectives.logs(self.accumulator)
         return found
 
     def ends(self) -> bool:
@@ -177,16 +179,14 @@ class EvaluationLoop(BatchLoop):
         loss: float = self.network.evaluate(page.x[rows], y, weight, self.progress, batches.size)
         if not np.isfinite(loss):
             places = np.arange(rows.start, rows.stop)
-            problem = problem_of(
-                self.trainer.goals, self.trainer.model, self.epochs.source, page, places, batches.first
-            )
+            problem = problem_of(self.trainer.objectives.outputs, self.epochs.source, page, places, batches.first)
             if problem is not None:
                 raise ValueError(self.what + problem)
         self.accumulator.add(batches.stop - batches.start, batches.batches, loss, self.network)
         return batches.batches
 
     def logs(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.trainer.objectives.figures(self.accumulator, self.penalty)
+        found: Mapping[str, Any] = self.trainer.objectives.logs(self.accumulator, self.penalty)
         return found
 
 

@@ -15,15 +15,14 @@ import numpy as np
 
 from fastnn import optimizers, random
 from fastnn._table import check_count
-from fastnn.aims import Aims, Figures
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import checked
 from fastnn.data import ArraySource, ClassWeighted, Source
-from fastnn.goals import goals_of
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.epochs import EpochIterator
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
+from fastnn.training.objectives import CompiledObjectives, Logs, Output, objectives_of, outputs_of
 from fastnn.training.progress import Progress
 from fastnn.typing import Array, FloatArray, TrainedModel
 
@@ -49,13 +48,14 @@ class Trainer:
     ) -> None:
         self.model = model
         self.optimizer = optimizers.get(optimizer)
-        self.goals = goals_of(model.output_names, loss, loss_weights, metrics, weighted_metrics)
-        self.loss = self.goals[0].loss if len(self.goals) == 1 else loss
+        self.given = objectives_of(model.output_names, loss, loss_weights, metrics, weighted_metrics)
+        self.loss = self.given[0].loss if len(self.given) == 1 else loss
         self.loss_weights, self.metrics, self.weighted_metrics = loss_weights, metrics or [], weighted_metrics
         self.callbacks = checked(callbacks)
-        self.objectives: Any = None  # compiled for the network
+        self.objectives: CompiledObjectives  # of the network, once there is one
         self.full_batch: FullBatch | None = None  # for an optimizer that looks at all rows
         self._network: Any = None
+        self._compiled_for: Any = None  # the network that the objectives are for
         self._configured: tuple[Any, ...] = ()
         self._slots: tuple[str, ...] = ()
         self._lock = threading.RLock()  # of making ready: two threads may begin to fit at once
@@ -100,6 +100,7 @@ class Trainer:
             size = _optional("validation_batch_size", validation_batch_size) or batch_size
             tested = EpochIterator(validation, size, None, _optional("validation_steps", validation_steps))
         if class_weight is not None:
+            self.objectives.check_class_weight()
             source = ClassWeighted(source, class_weight)
         batches = EpochIterator(source, batch_size, random.generator() if shuffle else None, steps)
         progress = Progress(verbose, epochs)
@@ -162,7 +163,7 @@ class Trainer:
                     f"the data gave no rows in epoch {epoch + 1}: an iterator that was read to its end gives no more; "
                     "pass a list, or a source that can be read again"
                 )
-            logs = self.objectives.figures(accumulator)
+            logs = self.objectives.logs(accumulator)
             if tested is not None and due(epoch + 1):
                 measured = self._test(tested, listeners, quiet, "validation data: ")
                 logs |= {f"val_{name}": value for name, value in measured.items()}
@@ -175,15 +176,18 @@ class Trainer:
             for hook in end:
                 hook(epoch, logs)
 
-    def step(self, source: ArraySource, class_weight: ClassWeight | None = None) -> Figures:
+    def step(self, source: ArraySource, class_weight: ClassWeight | None = None) -> Logs:
         """One step on all rows of `source` as one batch: the figures before it. Raises as ``fit``."""
         self.ready(source)
         if self.full_batch is not None:
             self.full_batch.forget()
-        rows = source if class_weight is None else ClassWeighted(source, class_weight)
+        rows: Source = source
+        if class_weight is not None:
+            self.objectives.check_class_weight()
+            rows = ClassWeighted(source, class_weight)
         fit = FitLoop(self, EpochIterator(rows, source.rows), CallbackList(), Progress(0, None))
         fit.run_epoch()
-        return self.objectives.figures(fit.accumulator)  # type: ignore[no-any-return]
+        return self.objectives.logs(fit.accumulator)
 
     def _take_average(self) -> None:
         """Training ends: the weights' moving average, if there has been a step, takes their place."""
@@ -202,7 +206,7 @@ class Trainer:
         *,
         steps: int | None = None,
         callbacks: Iterable[Callback] | None = None,
-    ) -> Figures:
+    ) -> Logs:
         """Loss and metrics over the rows of `source`, or its first `steps` batches; penalties included, no dropout.
 
         ValueError for labels out of range and for NaN in the data.
@@ -212,7 +216,7 @@ class Trainer:
         listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
         return self._test(batches, listeners, Progress(verbose, None))
 
-    def _test(self, batches: EpochIterator, listeners: CallbackList, progress: Progress, what: str = "") -> Figures:
+    def _test(self, batches: EpochIterator, listeners: CallbackList, progress: Progress, what: str = "") -> Logs:
         """The figures of an evaluation; `what` begins an error's text."""
         loop = EvaluationLoop(self.ready(batches.source), self, batches, listeners, progress, what)
         for hook in listeners.hooks("on_test_begin"):
@@ -225,7 +229,7 @@ class Trainer:
             batches.close()
         if not loop.accumulator.rows:
             raise ValueError(f"{what}the data gave no rows")
-        figures: Figures = self.objectives.figures(loop.accumulator, loop.penalty)
+        figures: Logs = self.objectives.logs(loop.accumulator, loop.penalty)
         progress.end(done, figures)
         for hook in listeners.hooks("on_test_end"):
             hook(figures)
@@ -251,8 +255,7 @@ class Trainer:
 
     def _configure(self, network: Any) -> None:
         optimizer = self.optimizer
-        self.objectives = Aims(self.goals, self.model)
-        network.set_goals(self.objectives.goals)
+        network.set_objectives(self._compile().described)
         network.set_variables(self.model.description.variables(), self.model.description.frozen_ops())
         slots = self.slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
@@ -314,21 +317,21 @@ class Trainer:
 
     def _check(self, source: Source, what: str) -> None:
         self.model.description.check_rows(source.input_shape, what)
-        widths = self.model.description.widths()
-        targets = sum(goal.loss.targets(units) for goal, units in zip(self.goals, widths, strict=True))
-        if source.targets == 0:
-            raise ValueError(f"{what} without targets: pass y, or name the target column")
-        if source.targets != targets:
-            units = sum(widths)
-            name = type(self.loss).__name__ if len(self.goals) == 1 else "the model"
-            hint = ""
-            if targets == 1 and source.targets == units:
-                hint = "; for one-hot targets use categorical_crossentropy"
-            elif source.targets == 1 and units > 1:
-                hint = "; for class numbers use sparse_categorical_crossentropy"
-            raise ValueError(
-                f"{what}: y has {source.targets} column(s), but {name} with {units} output(s) expects {targets}{hint}"
-            )
+        self._compile().check(source, what)
+
+    def outputs(self) -> list[Output]:
+        """The model's outputs, each with what it is trained for."""
+        return outputs_of(self.given, self.model.description.output_shapes())
+
+    def _compile(self) -> CompiledObjectives:
+        """The objectives, compiled for the network as it is."""
+        built = self.model.description
+        if self._compiled_for is not built.network:
+            shapes = built.output_shapes()
+            activations = [built.fusible(output) for output in range(len(shapes))]
+            self.objectives = CompiledObjectives(self.given, shapes, activations)
+            self._compiled_for = built.network
+        return self.objectives
 
 
 def predict(

@@ -92,7 +92,9 @@ def column(name: str, array: Any, like: Any, channels: int) -> np.ndarray | None
 
 def floats(name: str, array: Any) -> np.ndarray:
     if getattr(array, "dtype", None) not in (np.float32, np.float64):
-        raise TypeError(f"{name} must be a float32 or float64 array, got {getattr(array, 'dtype', type(array).__name__)}")
+        raise TypeError(
+            f"{name} must be a float32 or float64 array, got {getattr(array, 'dtype', type(array).__name__)}"
+        )
     return in_place(name, array, array.shape, array.dtype)
 
 
@@ -122,9 +124,7 @@ class Bound:
             result, arguments = ARGUMENTS[self.kernel.signature][place].split(":")
             kind = ctypes.CFUNCTYPE(TYPES[result] if result else None, *(TYPES[letter] for letter in arguments))
             self.functions[double, place] = kind(self.kernel.addresses(double)[place])
-        return self.functions[double, place](
-            *(at(value) if isinstance(value, np.ndarray) else value for value in args)
-        )
+        return self.functions[double, place](*(at(value) if isinstance(value, np.ndarray) else value for value in args))
 
 
 def bound(kernel: Any) -> Bound:
