@@ -18,7 +18,7 @@ from fastnn._table import plain, unplain
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import safetensors
 from fastnn.store.architecture import Kinds, chosen, describe, restore
-from fastnn.store.versions import MODEL, WEIGHTS, label, refusal, upgraded, version_of
+from fastnn.store.versions import MODEL, WEIGHTS, label, refusal, renamed, upgraded, version_of
 
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
 
@@ -83,7 +83,8 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
     if version is None:
         raise refusal(name, "not a fastnn model", metadata, MODEL)
     try:
-        return _restored(upgraded(json.loads(metadata["model"]), version), tensors, kinds, custom)
+        described = upgraded(json.loads(metadata["model"]), version)
+        return _restored(described, renamed(tensors) if version < 3 else tensors, kinds, custom)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"{name} does not describe a model that fastnn can make: {error}") from error
 
