@@ -59,12 +59,9 @@ def save_weights(built: Any, path: Path, overwrite: bool) -> None:
 def load_weights(built: Any, path: Path) -> None:
     """See ``Model.load_weights``; built: the description of a built model."""
     tensors, metadata = safetensors.read(path)
-    version = version_of(metadata, MODEL, WEIGHTS)
-    if version is None:
+    if version_of(metadata, MODEL, WEIGHTS) is None:
         raise refusal(os.fspath(path), "no file of weights", metadata, WEIGHTS)
     wanted = built.arrays()
-    if version == 1 and version_of(metadata, WEIGHTS):  # by number then
-        wanted = {f"weights/{number}": view for number, view in enumerate(wanted.values())}
     extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
     try:
         if extra:
