@@ -15,8 +15,8 @@ from cpython.buffer cimport PyBuffer_Release
 
 import numpy as np
 
-from fastnn.engine.arena cimport Arena, GRAIN, padded
-from fastnn.engine.ops cimport Activated, Op
+from fastnn.engine.arena cimport Arena, padded
+from fastnn.engine.ops cimport Activated, GRAIN, Op
 from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of
 
