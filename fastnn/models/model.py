@@ -11,9 +11,9 @@ import numpy as np
 from fastnn._table import check_count
 from fastnn.data import ArraySource, Source
 from fastnn.data.given import source_of, validation_of
-from fastnn.layers.tensor import Structure, Tensor, flattened, has_automatic_name, is_symbolic, named
+from fastnn.layers.graph import Graph
+from fastnn.layers.tensor import Structure, Tensor, flattened, is_symbolic, names_of
 from fastnn.models.built import KINDS, Built
-from fastnn.models.graph import Graph
 from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -74,11 +74,7 @@ class Model(Built):
         return self
 
     def _name_members(self) -> None:
-        names: dict[int, str] = {}
-        made_up = [place for place, member in enumerate(self.description.members) if has_automatic_name(member)]
-        for place in [*(p for p in range(len(self.description.members)) if p not in made_up), *made_up]:
-            names[place] = named(self.description.members[place], names.values())
-        self.description.names = [names[place] for place in range(len(names))]
+        self.description.names = names_of(self.description.members)
 
     def _begin(self, name: str | None) -> None:
         super()._begin(name)
