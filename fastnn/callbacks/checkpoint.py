@@ -18,8 +18,8 @@ __all__ = ["ModelCheckpoint"]
 class ModelCheckpoint(Monitor):
     """Writes the model to `filepath` after each epoch, or only where a quantity is the best so far.
 
-    filepath: may name the epoch, from 1, and quantities: "{epoch:02d}-{val_loss:.2f}.fastnn"; with save_freq also {batch}.
-    Missing folders are made. monitor, mode: see Monitor; used with save_best_only. save_weights_only: as
+    filepath: may name the epoch, from 1, and what the logs have: "{epoch:02d}-{val_loss:.2f}.fastnn"; with save_freq
+    also {batch}. Missing folders are made. monitor, mode: see Monitor; used with save_best_only. save_weights_only: as
     ``Model.save_weights`` does. save_freq: "epoch", or after how many batches; each batch is a call of its own then.
     initial_value_threshold: the first quantity must be better. every_n_epochs: with save_freq="epoch", only after every
     so many. keep: delete all but so many of the files written: the newest; with save_best_only the best, and a file is
