@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn.engine.merging import ConcatenateOp, DotOp, MergeOp
+from fastnn.layers._axes import row_axis
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.typing import DoubleArray, Shape
 
@@ -113,18 +114,6 @@ class Minimum(_Merge):
         return np.asarray(np.min(xs, axis=0))
 
 
-def _row_axis(layer: Layer, axis: Any, row: Shape) -> int:
-    """`axis`, which counts the rows as axis 0, as an axis of a row. ValueError where the row has no such axis."""
-    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise TypeError(f"{type(layer).__name__}: an axis must be a whole number, got {axis!r}")
-    found = axis - 1 if axis >= 0 else axis + len(row)
-    if not 0 <= found < len(row):
-        raise ValueError(
-            f"{type(layer).__name__}: rows of shape {row} have axes 1 to {len(row)} (0 is that of the rows), got {axis}"
-        )
-    return int(found)
-
-
 @LAYERS.add("concatenate")
 @dataclass(frozen=True, eq=False)
 class Concatenate(Layer):
@@ -140,7 +129,7 @@ class Concatenate(Layer):
         if not input_shapes:
             raise ValueError("Concatenate expects at least one input, got none")
         first = input_shapes[0]
-        axis = _row_axis(self, self.axis, first)
+        axis = row_axis(self, self.axis, first)
         for shape in input_shapes:
             if len(shape) != len(first) or (*shape[:axis], *shape[axis + 1 :]) != (*first[:axis], *first[axis + 1 :]):
                 raise ValueError(
@@ -150,7 +139,7 @@ class Concatenate(Layer):
         return (*first[:axis], sum(shape[axis] for shape in input_shapes), *first[axis + 1 :])
 
     def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
-        outer = prod(input_shapes[0][: _row_axis(self, self.axis, input_shapes[0])])
+        outer = prod(input_shapes[0][: row_axis(self, self.axis, input_shapes[0])])
         return (ConcatenateOp([prod(shape) for shape in input_shapes], outer),)
 
     def reference(self, *xs: DoubleArray) -> DoubleArray:
@@ -179,7 +168,7 @@ class Dot(Layer):
 
     def _axes(self, left: Shape, right: Shape) -> tuple[int, int]:
         axes = self.axes if isinstance(self.axes, (tuple, list)) else (self.axes, self.axes)
-        return _row_axis(self, axes[0], left), _row_axis(self, axes[1], right)
+        return row_axis(self, axes[0], left), row_axis(self, axes[1], right)
 
     def output_shape(self, left: Shape, right: Shape) -> Shape:
         i, j = self._axes(left, right)
