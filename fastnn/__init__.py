@@ -17,6 +17,7 @@ from fastnn import (
     regularizers,
 )
 from fastnn._lazy import later
+from fastnn._version import __version__ as __version__
 from fastnn.config import show_config
 from fastnn.kernels.team import get_num_threads, set_num_threads
 from fastnn.layers import Input
@@ -26,8 +27,6 @@ from fastnn.random import set_random_seed
 if TYPE_CHECKING:
     from fastnn import callbacks, losses, metrics, optimizers, plot
     from fastnn.training import Trainer
-
-__version__ = "0.1.0"
 
 _threadpoolctl.watch()
 

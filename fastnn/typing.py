@@ -58,8 +58,15 @@ if TYPE_CHECKING:
         def load_weights(self, filepath: str | PathLike[str]) -> None: ...
         def build(self, input_shape: Any = None) -> None: ...
 
+    class EpochLogs(Protocol):
+        """What each epoch gave, for a picture: ``fastnn.callbacks.History``, which imports the one that draws it."""
+
+        @property
+        def history(self) -> dict[str, list[Any]]: ...
+        def values(self, name: str) -> tuple[list[int], list[Any]]: ...
+
 else:
     # numpy.typing would be imported for nothing but their names.
-    Array = FloatArray = DoubleArray = ArrayLike = TrainedModel = Any
+    Array = FloatArray = DoubleArray = ArrayLike = TrainedModel = EpochLogs = Any
 
 Shape: TypeAlias = tuple[int, ...]

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn._table import check_count
 
 from .convert import looks_like_columns, to_float32
-from .source import Page, RowSource, Source, row_order
+from .source import Page, RowSource, row_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from fastnn.typing import Shape
-
-    from .several import Several
 
 
 class ArraySource(RowSource):
@@ -86,39 +84,6 @@ class ArraySource(RowSource):
         part.y = None if self.y is None else self.y[start:stop]
         part.weight = None if self.weight is None else self.weight[start:stop]
         return part
-
-
-def source_of(
-    x: Any,
-    y: Any,
-    sample_weight: Any,
-    inputs: Several | None = None,
-    outputs: Several | None = None,
-) -> Source:
-    """What `fit`, `evaluate` and `predict` are given, as a source.
-
-    inputs, outputs: what a model with several of them calls them.
-    """
-    if type(x) is np.ndarray and inputs is None and outputs is None:
-        return ArraySource(x, y, sample_weight)
-    from . import kinds
-
-    return kinds.source_of(x, y, sample_weight, inputs, outputs)
-
-
-def validation_of(data: Any, inputs: Several | None = None, outputs: Several | None = None) -> Source:
-    """What `fit` is given as validation_data, as a source; arguments as `source_of`."""
-    from . import kinds
-
-    if isinstance(data, Source) or kinds.gives_batches(data):
-        return source_of(data, None, None, inputs, outputs)
-    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-        raise ValueError("validation_data must be (x, y), (x, y, sample_weight) or a source")
-    try:
-        x, y, sample_weight = (*data, None)[:3]
-        return source_of(x, y, sample_weight, inputs, outputs)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"validation_data: {error}") from None
 
 
 def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ import numpy as np
 from fastnn._table import check_count
 
 from .arrays import row_shape, targets_of, weights_of
-from .convert import check_exact, converted, numeric, to_float32
+from .convert import to_float32
+from .numeric import check_exact, converted, numeric
 from .source import Page, RowSource, row_order
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from fastnn.engine.thread_tuner cimport ThreadTuner
 
 cdef enum:
     LINE = 16                           # floats in a cache line
-    GRAIN = 16                          # rows whose losses are added up together, whichever thread works on them
 
 
 cdef struct Segment:
@@ -53,6 +52,7 @@ cdef class Arena:
     cdef object arena                   # the activations
     cdef Py_ssize_t capacity            # rows that it has room for
     cdef Py_ssize_t gradient_capacity   # rows whose gradients it has room for
+    cdef int thread_capacity            # threads whose states it has room for
     cdef const float** addresses        # of rows: each input's, each op's output, and of edges that read other slices
     cdef Py_ssize_t input_count
     cdef Py_ssize_t* input_starts       # in a row of x

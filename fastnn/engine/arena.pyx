@@ -14,7 +14,7 @@ from cpython.pythread cimport (
 
 import numpy as np
 
-from fastnn.engine.ops cimport Op
+from fastnn.engine.ops cimport GRAIN, Op
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport float32_of
 from fastnn.kernels.team cimport dismiss, forks
@@ -223,10 +223,10 @@ cdef class Arena:
             rows = max(target // (op.lines * op.slices), min(target, CACHED // row_bytes)) if op.lines * op.slices > 1 \
                 else target
             rows = max(rows // GRAIN, 1) * GRAIN
-            if segment == NULL or op.shares or (op.size and op.lines * op.slices < lines and rows > segment.rows):
+            if segment == NULL or op.whole_batch or (op.size and op.lines * op.slices < lines and rows > segment.rows):
                 segment = &self.segments[self.segment_count]
                 self.segment_count += 1
-                segment.first, segment.rows, segment.whole, lines = i, 0, op.shares > 0, 0
+                segment.first, segment.rows, segment.whole, lines = i, 0, op.whole_batch, 0
             segment.last = i + 1
             if op.size:
                 segment.rows, lines = max(segment.rows, rows), op.lines * op.slices
@@ -277,7 +277,8 @@ cdef class Arena:
         cdef const float** addresses
         cdef const float** end
         cdef float* space
-        if rows <= self.capacity and (not gradients or rows <= gradient_rows):
+        cdef int threads = max(self.threads, self.thread_capacity)
+        if rows <= self.capacity and self.threads <= self.thread_capacity and (not gradients or rows <= gradient_rows):
             return 0
         if gradients:
             gradient_rows = max(gradient_rows, rows)
@@ -294,8 +295,9 @@ cdef class Arena:
             op = self.ops[i]
             tables += rows * op.slices * (1 + sum([
                 (<Op>self.ops[source]).slices != op.slices for source in self.sources[i] if source >= 0]))
-            total += padded(rows * op.slices * op.saved()) + padded(op.state_size()) + padded(
-                rows * op.slices * op.units)
+            op.state_stride = padded(op.state_size())
+            total += padded(rows * op.slices * op.saved()) + padded(rows * op.slices * op.units)
+            total += threads * op.state_stride
             if self.wants[i]:
                 total += len(self.readers[i]) * padded(gradient_rows * op.slices * op.units)
         arena = aligned(total)
@@ -308,13 +310,15 @@ cdef class Arena:
         self.zeros = space
         space += padded(self.inputs)
         for i in range(self.count):
-            space = self.reserve_op(self.ops[i], space, rows, gradient_rows)
+            op = self.ops[i]
+            op.state = space
+            space = self.reserve_op(op, space + threads * op.state_stride, rows, gradient_rows)
         self.take_extra(space, rows)
         self.place_rows(rows, addresses + self.input_count * rows)
         self.place_gradients()
         for op in self.ops:
             op.placed(rows)
-        self.capacity, self.gradient_capacity = rows, gradient_rows
+        self.capacity, self.gradient_capacity, self.thread_capacity = rows, gradient_rows, threads
         return 0
 
     cdef int reserve_scratch(self, int threads) except -1:
@@ -339,8 +343,7 @@ cdef class Arena:
         if op.saved():
             op.z = space
             space += padded(rows * op.slices * op.saved())
-        op.state = space
-        return space + padded(op.state_size())
+        return space
 
     cdef const float** place_rows(self, Py_ssize_t rows, const float** addresses) except NULL:
         """Write the addresses of all rows that ops give, and tell each op where it finds those that it reads."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 
 UNKNOWN = 2**46  # bytes: more than any machine has
 
 
-@cache
 def memory() -> int:
     """Bytes of memory in this machine; where the system does not say, more than any machine has."""
     try:

@@ -9,11 +9,10 @@ from cpython.buffer cimport PyBuffer_Release
 
 import numpy as np
 
-from fastnn.engine.arena cimport GRAIN
 from fastnn.engine.arena import aligned
 from fastnn.engine.objectives cimport OVER_BATCH_SIZE, Rows, floats_of
 from fastnn.engine.learning cimport GRADIENTS, Learning, PARAMETERS, ROWS, SUMS
-from fastnn.engine.ops cimport Op, Step, STEP_WORK
+from fastnn.engine.ops cimport GRAIN, Op, Step, STEP_WORK
 from fastnn.engine.random cimport mix64
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
 from fastnn.kernels.buffers cimport address, take
@@ -107,31 +106,14 @@ cdef class Network(Learning):
     @cython.final
     cdef void backward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
                        Py_ssize_t r1) noexcept nogil:
-        """Backward through ops last - 1 .. first, and what is left to do for a whole-batch op before them."""
+        """Backward through ops last - 1 .. first."""
         cdef Py_ssize_t i, slices
         for i in range(last - 1, first - 1, -1):
             if self.wanted[i]:
-                # The gradient of a whole-batch op has been gathered already: it needed the whole batch.
-                if self.extra_starts[i] < self.extra_starts[i + 1] and not (<Op>self.op_list[i]).shares:
+                if self.extra_starts[i] < self.extra_starts[i + 1]:
                     self.gather(i, r0, r1)
                 slices = (<Op>self.op_list[i]).slices
                 (<Op>self.op_list[i]).backward(step, r0 * slices, r1 * slices)
-        if first > 0 and self.wanted[first - 1] and (<Op>self.op_list[first - 1]).shares:
-            self.gather(first - 1, r0, r1)
-
-    @cython.final
-    cdef void whole_batch(self, Run* job, const Step* step, Py_ssize_t i, bint forwards, int thread,
-                          int threads) noexcept nogil:
-        """A thread's share of what an op does with the whole batch, between two barriers."""
-        cdef Py_ssize_t shares = (<Op>self.op_list[i]).shares
-        cdef Py_ssize_t s0 = shares * thread // threads, s1 = shares * (thread + 1) // threads
-        self.wait(ROWS, thread, threads)
-        if self.goes_on(job):
-            if forwards:
-                (<Op>self.op_list[i]).before_forward(step, s0, s1)
-            elif self.wanted[i]:
-                (<Op>self.op_list[i]).before_backward(step, s0, s1)
-        self.wait(SUMS, thread, threads)
 
     @cython.final
     cdef bint goes_on(self, Run* job) noexcept nogil:
@@ -140,12 +122,13 @@ cdef class Network(Learning):
     @cython.final
     cdef void rows_phase(self, Run* job, const Step* step, Py_ssize_t r0, Py_ssize_t stop, int thread,
                          int threads) noexcept nogil:
-        """Every op forward, the losses, every op backward, segment by segment."""
-        cdef Py_ssize_t i, last = self.segment_count - 1
+        """Every op forward, the losses, every op backward, segment by segment; -1 is what comes before the first."""
+        cdef Py_ssize_t i, last = self.segment_count - 1, first = -1 if self.segments[0].whole else 0
         cdef bint whole = self.loss_waits
-        for i in range(last + 1):
-            if self.segments[i].whole:
-                self.whole_batch(job, step, self.segments[i].first, True, thread, threads)
+        for i in range(first, last + 1):
+            if i >= 0 and self.segments[i].whole:
+                self.wait(ROWS, thread, threads)
+                (<Op>self.op_list[self.segments[i].first]).whole_forward(step)
             self.segment_phase(job, step, i, True, i == last and not whole, r0, stop, thread)
         if whole:
             self.wait(ROWS, thread, threads)
@@ -156,36 +139,44 @@ cdef class Network(Learning):
             if self.has_whole_losses:
                 self.wait(SUMS, thread, threads)
             self.segment_phase(job, step, last, False, True, r0, stop, thread)
-        for i in range(last, -1, -1):
-            if i < last:
-                self.segment_phase(job, step, i, False, True, r0, stop, thread)
-            if self.segments[i].whole:
-                self.whole_batch(job, step, self.segments[i].first, False, thread, threads)
-        if self.segments[0].whole:
-            self.segment_phase(job, step, -1, False, True, r0, stop, thread)
+        for i in range(last - 1, first - 1, -1):
+            if self.segments[i + 1].whole:
+                self.wait(ROWS, thread, threads)
+                (<Op>self.op_list[self.segments[i + 1].first]).whole_backward(step)
+            self.segment_phase(job, step, i, False, True, r0, stop, thread)
 
     @cython.final
     cdef void segment_phase(self, Run* job, const Step* step, Py_ssize_t number, bint forwards, bint backwards,
                             Py_ssize_t r0, Py_ssize_t stop, int thread) noexcept nogil:
         """A segment's ops forward, backward or both, for some rows at a time.
 
-        A whole-batch op begins its segment on the way forward, and ends the one before on the way back; where it is the
-        network's first, the segment before is number -1, of no ops.
+        A whole-batch op begins its segment on the way forward, and ends the one before on the way back.
         """
-        cdef Py_ssize_t r1, rows, first = 0, end = 0, low, high
+        cdef Py_ssize_t r1, first = 0, end = 0, rows = self.segments[max(number, 0)].rows
+        cdef bint last = number + 1 == self.segment_count
+        cdef void* begins = NULL        # the whole-batch op that this segment begins with, and that the next one does
+        cdef void* follows = NULL
         if number >= 0:
             first, end = self.segments[number].first, self.segments[number].last
-        rows = self.segments[max(number, 0)].rows
-        low = first + 1 if number >= 0 and self.segments[number].whole else first
-        high = end + 1 if number + 1 < self.segment_count and self.segments[number + 1].whole else end
+            if self.segments[number].whole:
+                begins = self.op_list[first]
+        if not last and self.segments[number + 1].whole:
+            follows = self.op_list[end]
         while r0 < stop and self.goes_on(job):
             r1 = min(stop, r0 + rows)
             if forwards:
                 self.forward(step, first, end, r0, r1)
-                if number + 1 == self.segment_count:
+                if follows != NULL:
+                    (<Op>follows).blocks_forward(step, r0 * (<Op>follows).slices, r1 * (<Op>follows).slices)
+                if last:
                     self.losses(step.rows, r0, r1, job.rows.weight != NULL, True)
             if backwards:
-                self.backward(step, low, high, r0, r1)
+                if follows != NULL and self.wanted[end]:
+                    (<Op>follows).backward(step, r0 * (<Op>follows).slices, r1 * (<Op>follows).slices)
+                self.backward(step, first + (begins != NULL), end, r0, r1)
+                if begins != NULL and self.wanted[first]:
+                    self.gather(first, r0, r1)
+                    (<Op>begins).blocks_backward(step, r0 * (<Op>begins).slices, r1 * (<Op>begins).slices)
             r0 = r1
             if thread == 0 and r0 < stop and self.tick(job.rows.start):
                 atomic_swap(&job.outcome, STOPPED)
@@ -194,7 +185,7 @@ cdef class Network(Learning):
     cdef Step new_step(self, bint training, int thread) noexcept nogil:
         cdef Step step
         step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
-        step.scratch = self.scratch + thread * self.scratch_size
+        step.thread, step.scratch = thread, self.scratch + thread * self.scratch_size
         step.error = &self.error
         return step
 

@@ -3,17 +3,18 @@
 A row is some lines of `width` columns, one after the other: a column's numbers are in each line.
 """
 
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from fastnn.engine.ops cimport ADDRESS_SPACE, lines_of_block, Op, Step
+from fastnn.engine.ops cimport ADDRESS_SPACE, GRAIN, lines_of_block, Op, Step
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport BACKWARD, FORWARD, float32_of, GRADIENT, MOMENTS, SUMS
 from fastnn.kernels.types cimport (
-    ADDED, affine32, batch_backward32, batch_sums32, BETA, COLUMNS, FLOORED, GAMMA, INVERSE, layer_backward32,
-    layer_forward32, layer_gradient32, MEAN, moments32, prelu_backward32, prelu_forward32, prelu_gradient32, Root,
-    SHIFT, VARIANCE,
+    ADDED, affine32, batch_backward32, batch_sums32, BETA, combine_moments32, COLUMNS, FLOORED, GAMMA, INVERSE,
+    layer_backward32, layer_forward32, layer_gradient32, MEAN, moments32, prelu_backward32, prelu_forward32,
+    prelu_gradient32, Root, SHIFT, VARIANCE, vector32,
 )
 
 from fastnn import kernels
@@ -50,6 +51,9 @@ cdef class BatchNormalizationOp(ColumnOp):
 
     In training the moments are those of the batch; otherwise, and where the op is frozen, the moving averages of them.
     Parameters: gamma if scale, beta if center, moving mean, moving variance, (channels,) each.
+
+    The batch's moments, and the two sums that the way back needs, are first those of each block of GRAIN rows, found
+    while these are in cache; then each thread puts them together for itself, in the order of the blocks.
     """
 
     cdef readonly double momentum
@@ -58,19 +62,39 @@ cdef class BatchNormalizationOp(ColumnOp):
     cdef readonly bint scale
     cdef affine32 affine
     cdef moments32 moments
+    cdef combine_moments32 combine
     cdef batch_sums32 sums
     cdef batch_backward32 slopes
+    cdef vector32 add
+    # Mean, variance and shift of each block of rows, and the two sums of the way back. They lie apart: a thread may be
+    # on its way back before another has put the moments together.
+    cdef float* block_moments
+    cdef float* block_sums
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels, double momentum=0.99, double epsilon=1e-3,
                  bint center=True, bint scale=True):
         self.line_by_line(units, channels)
         self.momentum, self.epsilon, self.center, self.scale = momentum, epsilon, center, scale
         self.size, self.row_size = (2 + center + scale) * channels, 1
-        self.shares, self.commits = channels, True
+        self.whole_batch = self.commits = True
         self.affine = <affine32>float32_of(kernels.affine, "affine")
         self.moments = <moments32>float32_of(kernels.batch_normalization, "batch_normalization", MOMENTS)
+        self.combine = <combine_moments32>float32_of(kernels.combine_moments, "combine_moments")
         self.slopes = <batch_backward32>float32_of(kernels.batch_normalization, "batch_normalization", BACKWARD)
         self.sums = <batch_sums32>float32_of(kernels.batch_normalization, "batch_normalization", SUMS)
+        self.add = <vector32>float32_of(kernels.add, "vector")
+
+    def __dealloc__(self):
+        free(self.block_moments)
+
+    cdef int placed(self, Py_ssize_t rows) except -1:
+        cdef Py_ssize_t blocks = rows // GRAIN + 1
+        free(self.block_moments)
+        self.block_moments = <float*>malloc(blocks * 5 * self.width * sizeof(float))
+        if self.block_moments == NULL:
+            raise MemoryError("no memory for the moments of a batch")
+        self.block_sums = self.block_moments + blocks * 3 * self.width
+        return 0
 
     cdef Py_ssize_t state_size(self) noexcept:
         """The batch's mean, variance and shift; the sums of d and of d times normalised x."""
@@ -80,35 +104,58 @@ cdef class BatchNormalizationOp(ColumnOp):
         """Where the numbers of the columns are, in this step."""
         cdef Py_ssize_t n = self.width
         cdef float* moving = self.w + (self.scale + self.center) * n
+        cdef float* state = self.state + step.thread * self.state_stride
         cdef bint batch = step.training and not self.frozen
-        numbers[MEAN] = self.state if batch else moving
-        numbers[VARIANCE] = self.state + n if batch else moving + n
-        numbers[SHIFT] = self.state + 2 * n if batch else NULL
+        numbers[MEAN] = state if batch else moving
+        numbers[VARIANCE] = state + n if batch else moving + n
+        numbers[SHIFT] = state + 2 * n if batch else NULL
         numbers[GAMMA] = self.w if self.scale else NULL
         numbers[BETA] = self.w + self.scale * n if self.center else NULL
 
-    cdef void before_forward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
-        cdef Py_ssize_t n = self.width
+    cdef void blocks_forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t n = self.width, block = GRAIN * self.slices
+        cdef float* part = self.block_moments + r0 // block * 3 * n
+        while r0 < r1 and not self.frozen:
+            self.moments(self.reads.rows + r0, min(block, r1 - r0), self.lines, n, 0, n, part, part + n, part + 2 * n)
+            part += 3 * n
+            r0 += block
+
+    cdef void whole_forward(self, const Step* step) noexcept nogil:
+        cdef Py_ssize_t n = self.width, rows = step.rows * self.slices, block = GRAIN * self.slices
+        cdef Py_ssize_t blocks = (rows + block - 1) // block
+        cdef float* state = self.state + step.thread * self.state_stride
         if not self.frozen:
-            self.moments(self.reads.rows, step.rows * self.slices, self.lines, n, s0, s1, self.state, self.state + n,
-                         self.state + 2 * n)
+            self.combine(self.block_moments, blocks, block * self.lines, (rows - (blocks - 1) * block) * self.lines, n,
+                         state, state + n, state + 2 * n)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
         self.find(step, numbers)
         self.affine(ADDED, self.reads.rows, r0, r1, self.lines, self.width, numbers, self.epsilon, False, self.a)
 
-    cdef void before_backward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
+    cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
-        cdef Py_ssize_t n = self.width
+        cdef Py_ssize_t n = self.width, block = GRAIN * self.slices
+        cdef float* part = self.block_sums + r0 // block * 2 * n
+        self.find(step, numbers)
+        while r0 < r1 and not self.frozen:
+            self.sums(self.reads.rows + r0, self.d + r0 * self.units, min(block, r1 - r0), self.lines, n, 0, n,
+                      numbers, self.epsilon, part, part + n)
+            part += 2 * n
+            r0 += block
+
+    cdef void whole_backward(self, const Step* step) noexcept nogil:
+        cdef Py_ssize_t n = self.width, block, blocks = (step.rows + GRAIN - 1) // GRAIN
+        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
         if not self.frozen:
-            self.find(step, numbers)
-            self.sums(self.reads.rows, self.d, step.rows * self.slices, self.lines, n, s0, s1, numbers, self.epsilon,
-                      self.state + 3 * n, self.state + 4 * n)
+            memcpy(sums, self.block_sums, 2 * n * sizeof(float))
+            for block in range(1, blocks):
+                self.add(sums, self.block_sums + block * 2 * n, 2 * n, 0)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
         cdef Py_ssize_t n = self.width
+        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
         if self.reads.d == NULL:
             return
         self.find(step, numbers)
@@ -116,23 +163,25 @@ cdef class BatchNormalizationOp(ColumnOp):
             self.slope(step, self.affine, ADDED, numbers, self.epsilon, r0, r1)
         else:
             self.slopes(self.reads.rows, self.d, step.rows * self.slices, r0, r1, self.lines, n, numbers, self.epsilon,
-                        self.state + 3 * n, self.state + 4 * n, self.reads.d)
+                        sums, sums + n, self.reads.d)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         # gamma's is the second sum, beta's the first.
         cdef Py_ssize_t n = self.width, p
+        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
         for p in range(p0, p1):
-            self.g[p] = self.state[4 * n + p] if p < self.scale * n else self.state[3 * n + p - self.scale * n]
+            self.g[p] = sums[n + p] if p < self.scale * n else sums[p - self.scale * n]
 
     cdef void commit(self, const Step* step) noexcept nogil:
         cdef Py_ssize_t n = self.width, j
         cdef float* moving = self.w + (self.scale + self.center) * n
+        cdef float* state = self.state + step.thread * self.state_stride
         cdef float old = <float>self.momentum, new = <float>(1 - self.momentum)
         if self.frozen:
             return
         for j in range(n):
-            moving[j] = moving[j] * old + (self.state[j] + self.state[2 * n + j]) * new
-            moving[n + j] = moving[n + j] * old + self.state[n + j] * new
+            moving[j] = moving[j] * old + (state[j] + state[2 * n + j]) * new
+            moving[n + j] = moving[n + j] * old + state[n + j] * new
 
 
 cdef class LayerNormalizationOp(ColumnOp):

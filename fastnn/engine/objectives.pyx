@@ -17,8 +17,8 @@ from math import prod
 
 import numpy as np
 
-from fastnn.engine.arena cimport Arena, GRAIN, padded
-from fastnn.engine.ops cimport Activated, Op
+from fastnn.engine.arena cimport Arena, padded
+from fastnn.engine.ops cimport Activated, GRAIN, Op
 from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of
 

@@ -7,6 +7,7 @@ from fastnn.kernels.kernel cimport Kernel, Numbers
 cdef enum:
     ADDRESSES = 512                     # lines whose addresses are written at a time
     ADDRESS_SPACE = 1024                # floats of a thread's scratch that they take, 8 bytes each
+    GRAIN = 16                          # rows of a block, whose sums are added up together, whichever thread has them
     # Operations, or what takes as long: of an optimizer's step for a parameter, of an activation or loss for a number.
     STEP_WORK = 32
     UNIT_WORK = 64
@@ -18,6 +19,7 @@ cdef struct Step:
     bint training
     long long number                    # of the optimizer's step, from 1
     uint64_t key                        # of this step's random numbers
+    int thread                          # its number in the team
     float* scratch                      # of this thread, for one op at a time
     int* error                          # 1 + number of an op that cannot go on, 0 while all is well
 
@@ -38,7 +40,7 @@ cdef class Op:
     cdef readonly Py_ssize_t units      # numbers in a row: lines times width
     cdef readonly Py_ssize_t size       # parameters
     cdef readonly Py_ssize_t row_size   # parameters come in whole multiples of this
-    cdef readonly Py_ssize_t shares     # of the work on a whole batch; 0 where rows do not mix
+    cdef readonly bint whole_batch      # its rows mix: it must see the whole batch
     cdef readonly bint takes_gil        # it runs Python: its network works on one thread
     cdef readonly bint random           # its rows depend on chance while training
     cdef readonly bint commits          # it has something to do once a batch is accepted
@@ -50,7 +52,8 @@ cdef class Op:
     # Set by the network; the buffers have room for the largest batch.
     cdef Read* reads
     cdef float* z                       # what `saved` asked for, (batch, saved)
-    cdef float* state                   # what `state_size` asked for
+    cdef float* state                   # what `state_size` asked for, of each thread
+    cdef Py_ssize_t state_stride        # from one thread's to the next
     cdef float* a                       # rows given, (batch, lines, width)
     cdef float* d                       # gradient by a; backward turns it into the gradient by z
     cdef float* w
@@ -66,8 +69,10 @@ cdef class Op:
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil
-    cdef void before_forward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil
-    cdef void before_backward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil
+    cdef void blocks_forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void whole_forward(self, const Step* step) noexcept nogil
+    cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void whole_backward(self, const Step* step) noexcept nogil
     cdef void commit(self, const Step* step) noexcept nogil
     cdef object explain(self)
 

@@ -10,10 +10,12 @@ A row is some lines of `width` numbers, (lines, width): the steps of a sequence,
 line. An op that works on a line at a time (Dense) counts lines where others count rows.
 
 Rows are independent in the first two, parameters in the third, so that threads can share either. A whole-batch op, in
-which rows mix (BatchNormalization), has two more, which see the whole batch while no thread is at work on its rows:
+which rows mix (BatchNormalization), has four more, for training:
 
-before_forward(shares s0:s1)    in training, when all rows of x are there
-before_backward(shares s0:s1)   when all rows of d are there
+blocks_forward(rows r0:r1)      these rows of x are there: notes what the op needs of each block of GRAIN of them
+whole_forward()                 all are: each thread puts the blocks together, in their order, in a state of its own
+blocks_backward(rows r0:r1)     the same of the rows of d
+whole_backward()
 
 and an op that changes something of its own at each step has `commit`, called once a batch is accepted: a batch whose
 loss or gradient is not finite changes nothing. An op that cannot go on sets step.error; `explain` then gives the
@@ -108,7 +110,7 @@ cdef class Op:
         return 0
 
     cdef Py_ssize_t state_size(self) noexcept:
-        """Numbers that the op has for a whole batch, whatever the rows."""
+        """Numbers that the op has for a whole batch, whatever the rows, of each thread."""
         return 0
 
     cdef Py_ssize_t scratch_size(self) noexcept:
@@ -136,10 +138,16 @@ cdef class Op:
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         pass
 
-    cdef void before_forward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
+    cdef void blocks_forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         pass
 
-    cdef void before_backward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
+    cdef void whole_forward(self, const Step* step) noexcept nogil:
+        pass
+
+    cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        pass
+
+    cdef void whole_backward(self, const Step* step) noexcept nogil:
         pass
 
     cdef void commit(self, const Step* step) noexcept nogil:

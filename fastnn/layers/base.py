@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn._table import Table, check_count
 from fastnn.initializers import Initializer
+from fastnn.layers.python import python_ops
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
 from fastnn.regularizers import Regularizer
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
@@ -85,6 +86,8 @@ class Layer(_Fixed):
     """
 
     table_name: ClassVar[str]
+    # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
+    on_arrays: ClassVar[Callable[[Any, Any], Any]]
     trainable: bool = field(default=True, kw_only=True)
 
     def __init_subclass__(cls) -> None:
@@ -109,8 +112,8 @@ class Layer(_Fixed):
         () passes rows through. At most one op has parameters, which are `parameters` in their order. A layer written in
         Python has ``forward`` and ``backward`` instead; see fastnn.layers.python.
         """
-        from fastnn.layers.python import python_ops
-
+        if not hasattr(self, "forward") and set(LAYERS.units.values()) & set(type(self).__mro__):
+            return ()  # such as Flatten
         return python_ops(self, *input_shapes)
 
     def config(self) -> dict[str, Any]:
@@ -122,9 +125,7 @@ class Layer(_Fixed):
     def __call__(self, inputs: Any) -> Any:
         """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
         if not is_symbolic(inputs):
-            from fastnn.models import applied
-
-            return applied(self, inputs)
+            return self.on_arrays(inputs)
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")
         row = self._row(*(tensor.row for tensor in tensors))
         node = Node(self, tuple(tensors), (row,), Structure("one", (called(self),)))

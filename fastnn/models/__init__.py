@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn._table import field_values, plain
 from fastnn.data import ArraySource
-from fastnn.layers import LAYERS, Input
+from fastnn.layers import LAYERS, Input, Layer
 from fastnn.models.built import KINDS
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
@@ -52,9 +52,12 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
     return model
 
 
-def applied(layer: Any, x: Any) -> Any:
-    """What a layer makes of arrays: a model of that layer alone. A list of arrays is one for each source."""
+def _applied(layer: Any, x: Any) -> Any:
+    # What a layer makes of arrays: a model of that layer alone. A list of arrays is one for each source.
     several = isinstance(x, (list, tuple)) and all(hasattr(each, "ndim") for each in x)
     sources = [Input(ArraySource(each).input_shape) for each in (x if several else [x])]
     model = Model(sources if several else sources[0], layer(sources if several else sources[0]))
     return model.predict(x)
+
+
+Layer.on_arrays = _applied

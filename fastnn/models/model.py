@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._table import check_count
 from fastnn.data import ArraySource, Source
-from fastnn.data.arrays import source_of, validation_of
+from fastnn.data.given import source_of, validation_of
 from fastnn.layers.tensor import Structure, Tensor, flattened, has_automatic_name, is_symbolic, named
 from fastnn.models.built import KINDS, Built
 from fastnn.models.graph import Graph
@@ -56,7 +56,7 @@ class Model(Built):
         self.description.make()
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Nothing, as the weights are there; of use where only the rows can say what a model reads: see Sequential."""
+        """Make the weights where only the rows say what the model reads, as in a Sequential; here they are there."""
 
     @classmethod
     def from_tensors(
@@ -66,12 +66,12 @@ class Model(Built):
         graph = Graph(takes[1], gives[1])
         if set(graph.members) != set(members):
             raise ValueError("expected that each member is called on the way from the inputs to the outputs")
-        model = Model.__new__(Model)
-        model._begin(name)
-        model.description.members, model.description.graph = members, graph
-        model.description.takes, model.description.gives = takes[0], gives[0]
-        model._name_members()
-        return model
+        self = Model.__new__(Model)
+        self._begin(name)
+        self.description.members, self.description.graph = members, graph
+        self.description.takes, self.description.gives = takes[0], gives[0]
+        self._name_members()
+        return self
 
     def _name_members(self) -> None:
         names: dict[int, str] = {}

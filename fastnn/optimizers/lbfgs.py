@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn._table import check_count, check_number
+from fastnn._table import MOST, check_count, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import Array, DoubleArray
 
@@ -54,8 +54,8 @@ class LBFGS(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("LBFGS: history_size", self.history_size)
-        check_count("LBFGS: max_evaluations", self.max_evaluations)
+        check_count("LBFGS: history_size", self.history_size, most=MOST)
+        check_count("LBFGS: max_evaluations", self.max_evaluations, most=MOST)
         check_number(self, "tolerance_grad", 0)
         check_number(self, "tolerance_change", 0)
         if self.line_search not in (None, "strong_wolfe"):

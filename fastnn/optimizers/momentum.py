@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_number
+from fastnn._table import check_flag, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import DoubleArray
 
@@ -30,6 +30,7 @@ class SGD(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "momentum", 0, 1)
+        check_flag(self, "nesterov")
 
     @property
     def slots(self) -> tuple[str, ...]:

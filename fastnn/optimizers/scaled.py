@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_number
+from fastnn._table import check_flag, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import DoubleArray
 
@@ -33,6 +33,7 @@ class RMSprop(Optimizer):
         super().__post_init__()
         check_number(self, "rho", 0, 1)
         check_number(self, "momentum", 0, 1)
+        check_flag(self, "centered")
         check_number(self, "epsilon", 0)
 
     @property

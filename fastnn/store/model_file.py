@@ -18,9 +18,8 @@ from fastnn._table import plain, unplain
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import safetensors
 from fastnn.store.architecture import Kinds, chosen, describe, restore
+from fastnn.store.versions import MODEL, WEIGHTS, label, refusal, upgraded, version_of
 
-FORMAT = "fastnn 2"
-WEIGHTS = "fastnn weights 2"
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
 
 Tensors = dict[str, Any]
@@ -48,22 +47,24 @@ def save(model: Any, path: Path, overwrite: bool) -> None:
                 if name in tensors:
                     raise ValueError(f"two arrays would be called {name!r} in the file; rename a model or layer")
                 tensors[name] = array
-    safetensors.write(path, tensors, {"format": FORMAT, "model": json.dumps(description, default=_refuse)})
+    safetensors.write(path, tensors, {"format": label(MODEL), "model": json.dumps(description, default=_refuse)})
 
 
 def save_weights(built: Any, path: Path, overwrite: bool) -> None:
     """See ``Model.save_weights``; built: the description of a built model."""
     _check_free(path, overwrite)
-    safetensors.write(path, built.arrays(), {"format": WEIGHTS})
+    safetensors.write(path, built.arrays(), {"format": label(WEIGHTS)})
 
 
 def load_weights(built: Any, path: Path) -> None:
     """See ``Model.load_weights``; built: the description of a built model."""
     tensors, metadata = safetensors.read(path)
-    found = metadata.get("format", "none")
-    if found not in (FORMAT, WEIGHTS):
-        raise ValueError(f"{os.fspath(path)} is no file of weights: expected format {WEIGHTS!r}, got {found!r}")
+    version = version_of(metadata, MODEL, WEIGHTS)
+    if version is None:
+        raise refusal(os.fspath(path), "no file of weights", metadata, WEIGHTS)
     wanted = built.arrays()
+    if version == 1 and version_of(metadata, WEIGHTS):  # by number then
+        wanted = {f"weights/{number}": view for number, view in enumerate(wanted.values())}
     extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
     try:
         if extra:
@@ -78,11 +79,11 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
     """See ``fastnn.models.load_model``; kinds: the classes of models by the names that a file has for them."""
     tensors, metadata = safetensors.read(path)
     name = os.fspath(path)
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "none")
-        raise ValueError(f"{name} is not a fastnn model: expected format {FORMAT!r}, got {found!r}")
+    version = version_of(metadata, MODEL)
+    if version is None:
+        raise refusal(name, "not a fastnn model", metadata, MODEL)
     try:
-        return _restored(json.loads(metadata["model"]), tensors, kinds, custom)
+        return _restored(upgraded(json.loads(metadata["model"]), version), tensors, kinds, custom)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"{name} does not describe a model that fastnn can make: {error}") from error
 
@@ -131,7 +132,10 @@ def _go_on(model: Any, training: Any, tensors: Tensors, custom: Mapping[str, Any
     trainer = built.trainer
     used: set[str] = set()
     dtype = np.float64 if trainer.optimizer.full_batch else np.float32
-    slots = {slot: np.zeros(built.network.parameters.size, dtype) for slot in training["slots"]}
+    names = training["slots"]
+    if names is None:  # the file is older than the list
+        names = trainer.slot_names() if steps else ()
+    slots = {slot: np.zeros(built.network.parameters.size, dtype) for slot in names}
     for slot, flat in slots.items():
         used |= _fill(built.arrays(flat, f"optimizer/{slot}/"), tensors)
     trainer.go_on(steps, slots)

@@ -257,7 +257,7 @@ class Trainer:
         optimizer = self.optimizer
         network.set_objectives(self._compile().described)
         network.set_variables(self.model.description.variables(), self.model.description.frozen_ops())
-        slots = self._slot_names()
+        slots = self.slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
             self.full_batch = None
             if optimizer.full_batch:
@@ -283,7 +283,7 @@ class Trainer:
         )
         self._network, self._slots = network, slots
 
-    def _slot_names(self) -> tuple[str, ...]:
+    def slot_names(self) -> tuple[str, ...]:
         optimizer = self.optimizer
         sums = ("sum_of_gradients",) if (optimizer.gradient_accumulation_steps or 1) > 1 else ()
         return (*optimizer.slots, *sums, *(("average",) if optimizer.use_ema else ()))
@@ -291,7 +291,7 @@ class Trainer:
     def state(self) -> tuple[int, dict[str, Array]]:
         """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
         network = self.model.description.network
-        ours = network.owned_by is self and self._network is network and self._slots == self._slot_names()
+        ours = network.owned_by is self and self._network is network and self._slots == self.slot_names()
         if not ours or not network.iterations:
             return 0, {}
         if self.full_batch is not None:
@@ -301,7 +301,7 @@ class Trainer:
     def go_on(self, steps: int, slots: Mapping[str, Array]) -> None:
         """Take up a state as ``state`` gives it, on the network as it is. ValueError for other vectors."""
         network = self.model.description.network
-        wanted = set(self._slot_names()) if steps else set()
+        wanted = set(self.slot_names()) if steps else set()
         if slots.keys() != wanted and not (steps and self.optimizer.full_batch):
             raise ValueError(f"its optimizer keeps {sorted(slots)}, the model's {sorted(wanted)} after {steps} steps")
         if any(flat.shape != network.parameters.shape for flat in slots.values()):

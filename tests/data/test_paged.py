@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import ArraySource, Page, PagedSource, RowSource, kinds, paged
-from fastnn.data.arrays import source_of
+from fastnn.data.given import source_of
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import ArraySource, SparseSource
-from fastnn.data.arrays import source_of, validation_of
+from fastnn.data.given import source_of, validation_of
 from fastnn.data.several import Several, joined, joined_weights
 
 NAMES, SHAPES = ("a", "b", "c"), ((2,), (1,), (2, 2))
