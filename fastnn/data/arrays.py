@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
