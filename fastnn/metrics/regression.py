@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn import kernels, losses
 from fastnn._table import check_number
-from fastnn.metrics.base import METRICS, LossMetric, AccumulatedMetric, declared, ratio, weights_of
+from fastnn.metrics.base import METRICS, AccumulatedMetric, LossMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 
 
