@@ -46,6 +46,7 @@ KERNELS = [
     "gemm",
     "losses",
     "losses_by_row",
+    "losses_elementwise",
     "matrices",
     "metrics",
     "noise",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from fastnn.typing import Shape
 
+__all__ = ["ArraySource"]
+
 
 class ArraySource(RowSource):
     """Rows from arrays. All of them are one page.

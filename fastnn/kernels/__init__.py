@@ -23,6 +23,7 @@ MODULES = (
     "gemm",
     "losses",
     "losses_by_row",
+    "losses_elementwise",
     "matrices",
     "metrics",
     "noise",

@@ -74,7 +74,11 @@ def test_losses_agree(every_way: Way, other: Any, dtype: str, rng: np.random.Gen
     z = rng.normal(size=(7, 54))
     z = (z if way.logits else outputs_for(way.loss, z)).astype(dtype)
     y, weight = targets_for(way.loss, 7, 54, rng).astype(dtype), rng.random(7).astype(dtype)
-    module = next(other[name] for name in ("losses", "losses_by_row") if hasattr(other[name], way.kernel.name))
+    module = next(
+        other[name]
+        for name in ("losses", "losses_by_row", "losses_elementwise")
+        if hasattr(other[name], way.kernel.name)
+    )
     both = (way.kernel, getattr(module, way.kernel.name))
     here, there = (kernel(y, z, way.loss.numbers(), weight=weight) for kernel in both)
     for one, another in zip(here, there, strict=True):
