@@ -319,7 +319,7 @@ cdef class Objectives(Arena):
     cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil:
         """Losses and metrics of rows r0:r1 of a batch of `count`, a sum for each GRAIN of them; and the losses' slopes.
 
-        Those that need the whole batch come when it is there, in `late_losses` and `whole_losses`.
+        Losses that need the whole batch come later, in `late_losses` and `whole_losses`.
         """
         cdef Py_ssize_t block, first, start, k, n
         cdef Objective* objective
