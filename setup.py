@@ -46,6 +46,7 @@ KERNELS = [
     "gemm",
     "losses",
     "losses_by_row",
+    "losses_elementwise",
     "matrices",
     "metrics",
     "noise",
@@ -97,12 +98,14 @@ def optimisation(name: str, isa: bool) -> list[str]:
         return []
     if name in DOORS:
         return ["-Os"]
-    if name in INNERMOST:
+    if name in {*INNERMOST, "hot"}:
         return ["-O3"]
     return ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"] if isa else []
 
 
-def compiled(sources: dict[str, str], folder: str, flags: Callable[[str], list[str]], macros: list[str]) -> list[Extension]:
+def compiled(
+    sources: dict[str, str], folder: str, flags: Callable[[str], list[str]], macros: list[str]
+) -> list[Extension]:
     """Extensions of module names and their sources, as C in a folder under build/. flags: by the source's name."""
     modules = cythonize(
         [
@@ -128,7 +131,11 @@ def extensions() -> list[Extension]:
     """Every extension, as C. One source gives several modules, so each set's C has a folder of its own."""
     common = [] if X86_64 else ["FASTNN_BASELINE_ONLY"]
     modules = compiled(
-        {f"{package}.{name}": f"{package.replace('.', '/')}/{name}.pyx" for package in COMMON for name in COMMON[package]},
+        {
+            f"{package}.{name}": f"{package.replace('.', '/')}/{name}.pyx"
+            for package in COMMON
+            for name in COMMON[package]
+        },
         "c",
         lambda name: optimisation(name, False),
         common,
@@ -152,4 +159,5 @@ class ParallelBuild(build_ext):
         self.parallel = os.cpu_count()
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": ParallelBuild})
+if __name__ == "__main__":
+    setup(ext_modules=extensions(), cmdclass={"build_ext": ParallelBuild})

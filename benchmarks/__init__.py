@@ -9,6 +9,7 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parent.parent
 if not any((_ROOT / "fastnn" / "kernels").glob("cpu.*[od]")):
     sys.path[:] = [*(p for p in sys.path if Path(p).resolve() != _ROOT), str(_ROOT)]
+sys.path.append(str(_ROOT / "tests"))  # support.bindings: kernels that only the engine calls
 
 THREADS = (
     "OPENBLAS_NUM_THREADS",

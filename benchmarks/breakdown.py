@@ -34,6 +34,7 @@ from benchmarks.report import duration, machine, write_readme
 from fastnn import activations, kernels, losses, optimizers
 from fastnn.data import ArraySource
 from fastnn.engine.random import permutation
+from support.bindings import bound
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 # As the engine has them: rows that go through all ops together, rows whose losses are added up together, parameters
@@ -89,7 +90,7 @@ def activation_parts(name: str, rows: int, units: int, calls: float) -> Iterator
     unit = activations.get(name)
     z, a, d, zeros = (numbers(rows, units) for _ in range(4))
     none, zeros[...] = numbers(0, 1), 0
-    forward, backward = (partial(door, numbers=unit.numbers()) for door in (unit.kernel.forward, unit.kernel.backward))
+    forward, backward = (partial(door, numbers=unit.numbers()) for door in (unit.kernel, bound(unit.kernel).backward))
     yield Part("activations", partial(forward, z, out=a), partial(forward, none, out=none), calls)
     yield Part(
         "activations", partial(backward, zeros, zeros, d, out=d), partial(backward, *(none,) * 3, out=none), calls
@@ -113,6 +114,7 @@ def loss_part(case: Fit, calls: float) -> Part:
 def optimizer_part(case: Fit) -> Part:
     """Adam over all parameters, a block at a time with the same gradient, which the engine leaves in cache."""
     adam = optimizers.get("adam")
+    step = bound(adam.kernel)
     w, m, v = (numbers(case.parameters) for _ in range(3))
     np.square(v, out=v)
     g, none = numbers(min(BLOCK, case.parameters)), numbers(0)
@@ -120,7 +122,7 @@ def optimizer_part(case: Fit) -> Part:
 
     def run(blocks: Sequence[tuple[Any, ...]]) -> None:
         for w, m, v in blocks:
-            adam.kernel(w, g[: w.size], [m, v], 0.001, 1, adam.numbers())
+            step(w, g[: w.size], [m, v], 0.001, 1, adam.numbers())
 
     return Part("optimizer", partial(run, blocks), partial(run, [(none, none, none)] * len(blocks)), 1)
 
@@ -136,7 +138,7 @@ def parts(case: Fit) -> Iterator[Part]:
             yield product(INPUT, rows, inputs, units, chunks)
         yield product(WEIGHT, case.batch_size, inputs, units, 1)
         d, total = numbers(case.batch_size, units), numbers(units)
-        sums = partial(kernels.column_sums, d, out=total), partial(kernels.column_sums, d[:0], out=total)
+        sums = [partial(bound(kernels.column_sums), each, out=total) for each in (d, d[:0])]
         yield Part("bias gradient", *sums, 1)
         if layer < len(case.sizes) - 2:
             yield from activation_parts(case.hidden, rows, units, chunks)

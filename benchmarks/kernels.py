@@ -146,14 +146,13 @@ def torch_functions(x: Array, out: Array, threads: int) -> dict[str, Callable[[]
 
 def fastnn_functions(x: Array, out: Array) -> dict[str, Callable[[], object]]:
     exact, approximate = (GELU(approximate=choice).numbers() for choice in (False, True))
-    flat, flat_out = x.reshape(-1), out.reshape(-1)
     return {
-        "exp": lambda: kernels.maths.exp(flat, flat_out),
-        "tanh": lambda: kernels.tanh.forward(x, out=out),
-        "sigmoid": lambda: kernels.sigmoid.forward(x, out=out),
-        "gelu": lambda: kernels.gelu.forward(x, exact, out=out),
-        "gelu, tanh form": lambda: kernels.gelu.forward(x, approximate, out=out),
-        "softmax": lambda: kernels.softmax.forward(x, out=out),
+        "exp": lambda: kernels.exponential(x, out=out),
+        "tanh": lambda: kernels.tanh(x, out=out),
+        "sigmoid": lambda: kernels.sigmoid(x, out=out),
+        "gelu": lambda: kernels.gelu(x, exact, out=out),
+        "gelu, tanh form": lambda: kernels.gelu(x, approximate, out=out),
+        "softmax": lambda: kernels.softmax(x, out=out),
     }
 
 

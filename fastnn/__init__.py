@@ -16,7 +16,7 @@ from fastnn import (
     models,
     regularizers,
 )
-from fastnn._lazy import later
+from fastnn._names import later
 from fastnn._version import __version__ as __version__
 from fastnn.config import show_config
 from fastnn.kernels.team import get_num_threads, set_num_threads

@@ -8,19 +8,18 @@ Some minutes for each function: a script, not a test. What it prints stands in f
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 import numpy as np
 
 from fastnn import kernels
-from support.elementary import FUNCTIONS
+from support.elementary import FUNCTIONS, compiled
 from support.guarded import ulps
 
 CHUNK = 1 << 18
 
 
 def main(names: list[str]) -> None:
-    modules = {isa: import_module(f"fastnn.kernels._{isa}.maths") for isa in kernels.cpu.supported()}
+    modules = {isa: compiled(isa) for isa in kernels.cpu.supported()}
     for name in names:
         function = FUNCTIONS[name]
         worst = dict.fromkeys(modules, (0.0, np.float32(0)))
@@ -32,7 +31,7 @@ def main(names: list[str]) -> None:
                     continue
                 truth = function.truth(x.astype(np.float64))
             for isa, module in modules.items():
-                error = ulps(getattr(module, name)(x), truth)
+                error = ulps(module[name](x), truth)
                 i = int(error.argmax())
                 if error[i] > worst[isa][0]:
                     worst[isa] = (float(error[i]), x[i])

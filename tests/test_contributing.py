@@ -19,11 +19,12 @@ import fastnn
 from fastnn import activations, losses, optimizers
 from fastnn.layers import LAYERS, Dense
 from fastnn.models import Sequential, load_model
+from support.bindings import bound
 
 z = np.linspace(-3, 3, 41)
 isru = activations.get("isru")
 assert np.allclose(isru(z), isru.reference(z))
-slope = isru.kernel.backward(z, isru(z), np.ones(41))
+slope = bound(isru.kernel).backward(z, isru(z), np.ones(41))
 assert np.allclose(slope, (isru.reference(z + 1e-6) - isru.reference(z - 1e-6)) / 2e-6)
 
 cauchy = losses.get("cauchy")
@@ -37,7 +38,7 @@ assert np.isclose(d[0, 0], (cauchy.kernel(y, shifted)[0] - total) / 1e-6, atol=1
 signum = optimizers.get("signum")
 w, g, m = np.ones(5), np.arange(-2.0, 3.0), np.zeros(5)
 expected = signum.reference(w, g, [m.copy()], 1)
-signum.kernel(w, g, [m], signum.learning_rate, 1, signum.numbers())
+bound(signum.kernel)(w, g, [m], signum.learning_rate, 1, signum.numbers())
 assert np.allclose(w, expected)
 
 fastnn.set_random_seed(0)
@@ -79,7 +80,11 @@ def test_the_recipes_work(tmp_path: Path) -> None:
     for path, code in STEPS:
         with (tmp_path / path).open("a", encoding="utf-8") as file:
             file.write("\n\n" + code)
-    environment = {**os.environ, "FASTNN_DEBUG": "1", "PYTHONPATH": str(tmp_path)}
+    environment = {
+        **os.environ,
+        "FASTNN_DEBUG": "1",
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "tests")]),
+    }
     environment.pop("PYTHONWARNINGS", None)
     build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
     for command in (build, [sys.executable, "-c", USE]):

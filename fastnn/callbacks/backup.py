@@ -11,6 +11,8 @@ import numpy as np
 
 from fastnn.callbacks.base import Callback, Logs, TrainerCallback, naming
 
+__all__ = ["BackupAndRestore"]
+
 FORMAT = "fastnn backup 1"
 ARRAYS = "\0arrays"  # stands in a state for a list of arrays: its prefix among the tensors, and how many
 

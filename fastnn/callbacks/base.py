@@ -8,6 +8,8 @@ from typing import Any
 
 from fastnn.typing import TrainedModel
 
+__all__ = ["Callback", "CallbackList", "LambdaCallback"]
+
 Logs = Mapping[str, Any]
 Hook = Callable[..., object]
 

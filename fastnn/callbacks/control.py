@@ -9,6 +9,8 @@ from typing import Any
 from fastnn.callbacks.base import Callback, Logs, TrainerCallback
 from fastnn.callbacks.rate import rate_of, set_rate
 
+__all__ = ["LearningRateScheduler", "TerminateOnNaN", "TimeBudget"]
+
 
 class LearningRateScheduler(Callback):
     """Sets the learning rate before each epoch to ``schedule(epoch, learning_rate)``, or to ``schedule(epoch)``.

@@ -10,6 +10,8 @@ from typing import Any
 from fastnn._table import check_count
 from fastnn.callbacks.base import Callback, Logs
 
+__all__ = ["TensorBoard"]
+
 
 class TensorBoard(Callback):
     """Event files for ``tensorboard --logdir``: epoch_loss and the others in train/ and, without val_, in validation/.

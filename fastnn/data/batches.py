@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Numbered = Iterator[tuple[int, Any]]
 
+__all__ = ["BatchSource"]
+
 
 class BatchSource(Source):
     """Batches of an iterable; each is one step, whatever its size.

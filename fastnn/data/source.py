@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+__all__ = ["ClassWeighted", "Page", "RowSource", "Source"]
+
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 

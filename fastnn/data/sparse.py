@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+__all__ = ["SparseSource"]
+
 # Bytes of one dense page: it stays in cache from here to the engine, and hides what a page costs.
 _PAGE = 2**22
 

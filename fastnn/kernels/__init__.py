@@ -23,6 +23,7 @@ MODULES = (
     "gemm",
     "losses",
     "losses_by_row",
+    "losses_elementwise",
     "matrices",
     "metrics",
     "noise",
@@ -49,6 +50,6 @@ def kernels_of(isa: str) -> dict[str, Kernel]:
     return found
 
 
-globals().update(kernels_of(isa))
+globals().update(kernels_of(isa))  # before bindings, which takes some of them
 
-from fastnn.kernels.bindings import matmul, matmul_transposed_a, matmul_transposed_b  # noqa: E402 (they take kernels)
+from fastnn.kernels.bindings import matmul, matmul_transposed_a, matmul_transposed_b  # noqa: E402, F401

@@ -15,8 +15,8 @@ from fastnn.kernels.team cimport dismiss, recruit, run, share_begin
 
 from cpython.buffer cimport PyBuffer_Release
 
-from fastnn.kernels import gemm, gemm_transposed_a, gemm_transposed_b
-from fastnn.kernels.kernel import bindings
+import fastnn.kernels as _kernels
+from fastnn.kernels.kernel import bindings as _bindings
 
 
 cdef object np_ndarray = np.ndarray
@@ -92,7 +92,7 @@ def activate(Kernel kernel, z, numbers=(), out=None):
         (<types.activation_forward32>float32_of(kernel, "activation"))(
             <const float*>address(z), <float*>address(a, True), p.values, rows, units)
     else:
-        (<types.activation_forward64>float64_of(kernel))(
+        (<types.activation_forward64>float64_of(kernel, "activation"))(
             <const double*>address(z), <double*>address(a, True), p.values, rows, units)
     return a
 
@@ -133,7 +133,7 @@ def evaluate(Kernel kernel, y, output, numbers=(), weight=None, double scale=1.0
             <const float*>address(z), <float*>address(a, True), <const float*>address(y), <const float*>weights,
             <float*>address(d, True), p.values, rows, units, scale)
     else:
-        total = (<types.loss64>float64_of(kernel))(
+        total = (<types.loss64>float64_of(kernel, "loss"))(
             <const double*>address(z), <double*>address(a, True), <const double*>address(y), <const double*>weights,
             <double*>address(d, True), p.values, rows, units, scale)
     return total, d, a
@@ -152,7 +152,7 @@ def row_values(Kernel kernel, y, output, numbers=()):
     cdef char* a = <char*>address(activated, True)
     cdef char* target = <char*>address(y)
     cdef char* value = <char*>address(found, True)
-    cdef void* function = float32_of(kernel, "loss") if z.itemsize == 4 else float64_of(kernel)
+    cdef void* function = float32_of(kernel, "loss") if z.itemsize == 4 else float64_of(kernel, "loss")
     for row in range(rows):
         if z.itemsize == 4:
             (<float*>value)[row] = <float>(<types.loss32>function)(
@@ -173,7 +173,7 @@ def state_size(Kernel kernel, Py_ssize_t units, Py_ssize_t targets, numbers):
 
 
 def accumulate(Kernel kernel, y, output, state, numbers, weight=None):
-    """Add a batch to a metric's state, in place. y (rows, targets), output (rows, units), weight (rows,); state float64."""
+    """Add a batch to a metric's state (float64), in place: y (rows, targets), output (rows, units), weight (rows,)."""
     a = as_input("output", output)
     y = as_input("y", y, a)
     if a.ndim != 2 or y.ndim != 2 or len(y) != len(a):
@@ -188,13 +188,13 @@ def accumulate(Kernel kernel, y, output, state, numbers, weight=None):
             <const float*>address(a), <const float*>address(y), <const float*>weights, <double*>address(state, True),
             <const double*>address(p), rows, units, targets)
     else:
-        (<types.accumulator64>float64_of(kernel))(
+        (<types.accumulator64>float64_of(kernel, "accumulator"))(
             <const double*>address(a), <const double*>address(y), <const double*>weights, <double*>address(state, True),
             <const double*>address(p), rows, units, targets)
 
 
 def constrain(Kernel kernel, w, numbers=(), Py_ssize_t first=0, last=None):
-    """Constrain w (rows, columns), in place: its columns from first to before last, or rows where numbers name axis 1."""
+    """Constrain w (rows, columns), in place: columns from first to before last, or rows where numbers name axis 1."""
     cdef Numbers p = Numbers(numbers)
     cdef Py_ssize_t rows, columns, vectors, stop
     if getattr(w, "dtype", None) not in (np.float32, np.float64):
@@ -211,10 +211,11 @@ def constrain(Kernel kernel, w, numbers=(), Py_ssize_t first=0, last=None):
         (<types.constraint32>float32_of(kernel, "constraint"))(
             <float*>address(w, True), rows, columns, first, stop, p.values)
     else:
-        (<types.constraint64>float64_of(kernel))(<double*>address(w, True), rows, columns, first, stop, p.values)
+        (<types.constraint64>float64_of(kernel, "constraint"))(
+            <double*>address(w, True), rows, columns, first, stop, p.values)
 
 
-bindings.update(activation=activate, loss=evaluate, accumulator=accumulate, constraint=constrain)
+_bindings.update(activation=activate, loss=evaluate, accumulator=accumulate, constraint=constrain)
 
 
 cdef struct Matrix:
@@ -300,7 +301,7 @@ cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias
     if not _is_matrix(out, &work.c, True) or work.c.itemsize != left.itemsize or work.c.rows != m \
             or work.c.columns != n:
         in_place("out", out, (m, n), a.dtype)
-    work.function = float32_of(kernel, "gemm") if left.itemsize == 4 else float64_of(kernel)
+    work.function = float32_of(kernel, "gemm") if left.itemsize == 4 else float64_of(kernel, "gemm")
     work.a_turned, work.b_turned, work.b, work.k = a_turned, b_turned, right, k
     members = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, <double>max(m, n) / TILES))
     work.workspace_bytes = workspace_elements(n, k) * left.itemsize
@@ -321,11 +322,13 @@ cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias
     return out
 
 
-cdef Kernel _gemm = gemm, _gemm_transposed_a = gemm_transposed_a, _gemm_transposed_b = gemm_transposed_b
+cdef Kernel _gemm = _kernels.gemm
+cdef Kernel _gemm_transposed_a = _kernels.gemm_transposed_a
+cdef Kernel _gemm_transposed_b = _kernels.gemm_transposed_b
 
 
 def matmul(a, b, bias=None, out=None):
-    """C (m, n) = A.B + bias, of A (m, k), B (k, n) and bias (n,), row-major matrices, float32 or float64, both the same.
+    """C (m, n) = A.B + bias, of A (m, k), B (k, n) and bias (n,): row-major, float32 or float64, both the same.
 
     Raises ValueError where the shapes do not fit, TypeError where the types differ.
     """

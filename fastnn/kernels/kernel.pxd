@@ -29,7 +29,7 @@ cdef class Kernel:
 
 
 cdef void* float32_of(Kernel kernel, str signature, int place=*) except NULL
-cdef void* float64_of(Kernel kernel, int place=*) except NULL
+cdef void* float64_of(Kernel kernel, str signature, int place=*) except NULL
 cdef Kernel make(str name, str signature, void* first, void* first64, void* second=*, void* second64=*, void* third=*,
                  void* third64=*)
 

@@ -41,7 +41,7 @@ cdef class Kernel:
         """The addresses of its functions for float32, or for float64; 0 where it has fewer."""
         cdef int i
         if double:
-            float64_of(self)
+            float64_of(self, self.signature)
         return tuple([<size_t>(self.float64[i] if double else self.float32[i]) for i in range(FUNCTIONS)])
 
     @property
@@ -53,17 +53,23 @@ cdef class Kernel:
 bindings = {}                           # signature -> what calls such a kernel on arrays
 
 
-cdef void* float32_of(Kernel kernel, str signature, int place=0) except NULL:
-    """The float32 function of a kernel that must have that signature."""
+cdef int _check(Kernel kernel, str signature) except -1:
     if kernel is None or kernel.signature != signature:
         raise TypeError(f"a kernel of signature {signature} is needed here, got {kernel!r}")
+    return 0
+
+
+cdef void* float32_of(Kernel kernel, str signature, int place=0) except NULL:
+    """The float32 function of a kernel that must have that signature."""
+    _check(kernel, signature)
     return kernel.float32[place]
 
 
-cdef void* float64_of(Kernel kernel, int place=0) except NULL:
-    """The float64 function of a kernel, compiled for the baseline alone: its modules are imported when one is asked for."""
+cdef void* float64_of(Kernel kernel, str signature, int place=0) except NULL:
+    """The same for float64: compiled for the baseline alone, whose modules are imported when one is asked for."""
     cdef Kernel wide
     cdef int i
+    _check(kernel, signature)
     if kernel.float64[0] == NULL:
         wide = import_module("fastnn.kernels").kernels_of("baseline")[kernel.name]
         for i in range(FUNCTIONS):

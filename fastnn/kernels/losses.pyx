@@ -14,7 +14,6 @@ A row's slopes depend on nothing but the row; the sum is taken in an order that 
 
 cimport libc.math as libc
 
-cimport fastnn.kernels.elements as elements
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.targets cimport class_of, clear, weight_of
@@ -44,130 +43,17 @@ cdef inline void weigh(
                 d[i] = factor * a[i]
 
 
-cdef double rows_of_elements(
-        elements.Element which, const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    """Whole rows, or pieces of one row, in chunks."""
-    cdef Py_ssize_t row = 0, start = 0, n, taken, i, at
-    cdef double total = 0, w
-    cdef real values[elements.CHUNK]
-    while row < rows:
-        taken = min(rows - row, max(<Py_ssize_t>1, elements.CHUNK // units if units else elements.CHUNK))
-        n = min(taken * units - start, <Py_ssize_t>elements.CHUNK)
-        at = row * units + start
-        elements.values_and_slopes(
-            which, z + at, a + at, y + at, d + at if d != NULL else NULL, values, n, p, scale / units, EPSILON)
-        if weight == NULL:
-            total += sums.sum_of(values, n)
-        else:
-            for i in range(taken):
-                w = weight[row + i]
-                if w != 0:
-                    total += w * sums.sum_of(values + i * units, min(n, units))
-            if d != NULL:
-                weigh(d + at, d + at, weight + row, taken, min(n, units), 1)
-        start += n
-        if start >= taken * units:
-            row += taken
-            start = 0
-    return total / units if units else 0
-
-
-cdef double mean_squared_error_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.SQUARED_ERROR, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double mean_absolute_error_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.ABSOLUTE_ERROR, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double huber_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.HUBER, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double binary_crossentropy_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.BINARY, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double sigmoid_binary_crossentropy_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.SIGMOID_BINARY, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double mean_absolute_percentage_error_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.PERCENTAGE_ERROR, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double mean_squared_logarithmic_error_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.LOGARITHMIC_ERROR, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double log_cosh_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.LOG_COSH, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double poisson_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.POISSON, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double pinball_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.PINBALL, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double hinge_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.HINGE, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double squared_hinge_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.SQUARED_HINGE, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double binary_focal_crossentropy_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.FOCAL, z, a, y, weight, d, p, rows, units, scale)
-
-
-cdef double sigmoid_binary_focal_crossentropy_rows(
-        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
-        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return rows_of_elements(elements.SIGMOID_FOCAL, z, a, y, weight, d, p, rows, units, scale)
-
-
 cdef inline real clipped_entropy(
         const real* a, const real* y, real norm, real keep, real spread, Py_ssize_t n, real* inside) noexcept nogil:
     """-sum over classes of t log q, t = keep y + spread, q = norm * a in its clip; inside: sum of t not at the clip."""
-    cdef real values[elements.CHUNK]
-    cdef real within[elements.CHUNK]
+    cdef real values[sums.CHUNK]
+    cdef real within[sums.CHUNK]
     cdef real target, q, clipped, total = 0
     cdef real low = <real>EPSILON, high = <real>(1 - EPSILON)
     cdef Py_ssize_t j, m
     inside[0] = 0
     while n > 0:
-        m = min(n, <Py_ssize_t>elements.CHUNK)
+        m = min(n, <Py_ssize_t>sums.CHUNK)
         for j in range(m):
             target = y[j] * keep + spread
             q = a[j] * norm
@@ -212,11 +98,11 @@ cdef double categorical_crossentropy_rows(
 cdef inline real cross_entropy(
         const real* z, const real* y, real log_total, real keep, real spread, Py_ssize_t n) noexcept nogil:
     """Sum over classes of t (log_total - z), t = keep y + spread; a class of t = 0 adds nothing, were z infinite."""
-    cdef real values[elements.CHUNK]
+    cdef real values[sums.CHUNK]
     cdef real target, total = 0
     cdef Py_ssize_t j, m
     while n > 0:
-        m = min(n, <Py_ssize_t>elements.CHUNK)
+        m = min(n, <Py_ssize_t>sums.CHUNK)
         for j in range(m):
             target = y[j] * keep + spread
             values[j] = target * (log_total - z[j]) if target != 0 else <real>0
@@ -321,32 +207,6 @@ cdef double l1_l2_penalty(const real* w, real* g, Py_ssize_t n, double l1, doubl
     return l1 * sums.sum_of_absolutes(w, n) + l2 * sums.dot(w, w, n)
 
 
-mean_squared_error = make_loss(
-    "mean_squared_error", mean_squared_error_rows[float], wide(mean_squared_error_rows[double]))
-mean_absolute_error = make_loss(
-    "mean_absolute_error", mean_absolute_error_rows[float], wide(mean_absolute_error_rows[double]))
-huber = make_loss("huber", huber_rows[float], wide(huber_rows[double]))
-binary_crossentropy = make_loss(
-    "binary_crossentropy", binary_crossentropy_rows[float], wide(binary_crossentropy_rows[double]))
-sigmoid_binary_crossentropy = make_loss(
-    "sigmoid_binary_crossentropy", sigmoid_binary_crossentropy_rows[float],
-    wide(sigmoid_binary_crossentropy_rows[double]))
-mean_absolute_percentage_error = make_loss(
-    "mean_absolute_percentage_error", mean_absolute_percentage_error_rows[float],
-    wide(mean_absolute_percentage_error_rows[double]))
-mean_squared_logarithmic_error = make_loss(
-    "mean_squared_logarithmic_error", mean_squared_logarithmic_error_rows[float],
-    wide(mean_squared_logarithmic_error_rows[double]))
-log_cosh = make_loss("log_cosh", log_cosh_rows[float], wide(log_cosh_rows[double]))
-poisson = make_loss("poisson", poisson_rows[float], wide(poisson_rows[double]))
-pinball = make_loss("pinball", pinball_rows[float], wide(pinball_rows[double]))
-hinge = make_loss("hinge", hinge_rows[float], wide(hinge_rows[double]))
-squared_hinge = make_loss("squared_hinge", squared_hinge_rows[float], wide(squared_hinge_rows[double]))
-binary_focal_crossentropy = make_loss(
-    "binary_focal_crossentropy", binary_focal_crossentropy_rows[float], wide(binary_focal_crossentropy_rows[double]))
-sigmoid_binary_focal_crossentropy = make_loss(
-    "sigmoid_binary_focal_crossentropy", sigmoid_binary_focal_crossentropy_rows[float],
-    wide(sigmoid_binary_focal_crossentropy_rows[double]))
 categorical_crossentropy = make_loss(
     "categorical_crossentropy", categorical_crossentropy_rows[float], wide(categorical_crossentropy_rows[double]))
 softmax_categorical_crossentropy = make_loss(

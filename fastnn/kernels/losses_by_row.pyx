@@ -2,7 +2,6 @@
 
 cimport libc.math as libc
 
-cimport fastnn.kernels.elements as elements
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.targets cimport class_of, clear, weight_of
@@ -15,11 +14,11 @@ cdef double EPSILON = 1e-7
 
 cdef inline real largest_of_others(const real* a, const real* y, Py_ssize_t n) noexcept nogil:
     """Largest of (1 - y) a, n >= 1."""
-    cdef real values[elements.CHUNK]
+    cdef real values[sums.CHUNK]
     cdef real top = 0, found
     cdef Py_ssize_t j, m, start = 0
     while start < n:
-        m = min(n - start, <Py_ssize_t>elements.CHUNK)
+        m = min(n - start, <Py_ssize_t>sums.CHUNK)
         for j in range(m):
             values[j] = (<real>1 - y[start + j]) * a[start + j]
         found = sums.largest(values, m)
@@ -93,7 +92,7 @@ cdef double kl_divergence_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
     """Sum over classes of t log(t / q), t and q being y and a kept from 1e-7 to 1."""
-    cdef real values[elements.CHUNK]
+    cdef real values[sums.CHUNK]
     cdef Py_ssize_t row, j, m, start
     cdef double total = 0, w
     cdef real target, q, factor, low = <real>EPSILON
@@ -104,7 +103,7 @@ cdef double kl_divergence_rows(
         start = 0
         while start < units and w != 0:
             factor = <real>(scale * w)
-            m = min(units - start, <Py_ssize_t>elements.CHUNK)
+            m = min(units - start, <Py_ssize_t>sums.CHUNK)
             for j in range(m):
                 target = low if y[start + j] < low else y[start + j]
                 target = <real>1 if target > 1 else target
@@ -129,19 +128,19 @@ cdef double gaussian_nll_rows(
 
     Narrow rows go together, so that their logarithms fill vectors; a wide row goes in pieces.
     """
-    cdef real errors[elements.CHUNK]
-    cdef real above[elements.CHUNK]
-    cdef real values[elements.CHUNK]
-    cdef real of_m[elements.CHUNK]
-    cdef real of_s[elements.CHUNK]
+    cdef real errors[sums.CHUNK]
+    cdef real above[sums.CHUNK]
+    cdef real values[sums.CHUNK]
+    cdef real of_m[sums.CHUNK]
+    cdef real of_s[sums.CHUNK]
     cdef Py_ssize_t row = 0, start, width, taken, i, j, at, k = units // 2
     cdef double total = 0, w
     cdef real floor = maths.log(<real>p[0]), log_v, over_v, factor
     while row < rows:
-        taken = min(rows - row, max(<Py_ssize_t>1, elements.CHUNK // k if k else elements.CHUNK))
+        taken = min(rows - row, max(<Py_ssize_t>1, sums.CHUNK // k if k else sums.CHUNK))
         start = 0
         while start < k:
-            width = min(k - start, <Py_ssize_t>elements.CHUNK)
+            width = min(k - start, <Py_ssize_t>sums.CHUNK)
             for i in range(taken):
                 at = (row + i) * units + start
                 for j in range(width):
@@ -207,9 +206,9 @@ cdef inline double focal_rows(
         bint fused, const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
     """Narrow rows go together, so that their logarithms fill vectors. p: label smoothing, alpha, gamma."""
-    cdef real given[elements.CHUNK]                                 # fused: log q; else q before its clip
-    cdef real values[elements.CHUNK]
-    cdef real slopes[elements.CHUNK]
+    cdef real given[sums.CHUNK]                                 # fused: log q; else q before its clip
+    cdef real values[sums.CHUNK]
+    cdef real slopes[sums.CHUNK]
     cdef real norms[sums.LANES]                                     # fused: logarithms of the rows' sums
     cdef real of_rows[sums.LANES]
     cdef Py_ssize_t row = 0, taken, start, width, first, at, i, j
@@ -220,7 +219,7 @@ cdef inline double focal_rows(
     cdef real edge = <real>-3e38                                    # an infinite logit times 0 must not be NaN
     while row < rows:
         first = row * units
-        taken = max(<Py_ssize_t>1, min(<Py_ssize_t>sums.LANES, elements.CHUNK // units if units else sums.LANES))
+        taken = max(<Py_ssize_t>1, min(<Py_ssize_t>sums.LANES, sums.CHUNK // units if units else sums.LANES))
         taken = min(taken, rows - row)
         if fused:
             taken = sums.softmax_rows_with_logs(z + first, a + first, norms, taken, units)
@@ -230,7 +229,7 @@ cdef inline double focal_rows(
                 norms[i] = <real>1 / sums.sum_of(a + first + i * units, units)
         start = 0
         while start < units:
-            width = min(units - start, <Py_ssize_t>elements.CHUNK)
+            width = min(units - start, <Py_ssize_t>sums.CHUNK)
             for i in range(taken):
                 at = first + i * units + start
                 for j in range(width):

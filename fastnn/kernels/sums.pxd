@@ -10,6 +10,7 @@ from fastnn.kernels.types cimport real
 
 cdef enum:
     LANES = 16
+    CHUNK = 256                         # elements whose values a loss holds before it adds them up
 
 
 cdef inline real folded(const real* lanes) noexcept nogil:

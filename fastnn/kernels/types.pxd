@@ -1,7 +1,7 @@
 # The types that every kernel shares: the fused `real`, and the C signatures of each family's functions.
 #
 # A signature takes whole rows, so that softmax is no exception among the activations, and returns nothing that Python
-# owns, so that it runs without the GIL. The engine works in float32; a form for float64 (64) is named where Python calls
+# owns, so that it runs without the GIL. The engine works in float32; the float64 form (64) is named where Python calls
 # the family, and otherwise differs from the float32 one in its pointers alone.
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -178,7 +178,8 @@ ctypedef void (*batch_backward32)(
 
 cdef inline Kernel make_batch(str name, moments32 moments, batch_backward32 backward, batch_sums32 sums,
                               void* moments64, void* backward64, void* sums64):
-    return make(name, "batch_normalization", <void*>moments, moments64, <void*>backward, backward64, <void*>sums, sums64)
+    return make(name, "batch_normalization", <void*>moments, moments64, <void*>backward, backward64, <void*>sums,
+                sums64)
 
 
 # mean, variance and shift of each block, blocks, lines of each block but the last, of the last, channels, and the three
@@ -266,5 +267,6 @@ ctypedef void (*dot_backward32)(
     const float* const*, const float* const*, Py_ssize_t, Py_ssize_t, const Axes*, const float*, const float*,
     const float*, float*, float*) noexcept nogil
 
-cdef inline Kernel make_dot(str name, dot_forward32 forward, dot_backward32 backward, void* forward64, void* backward64):
+cdef inline Kernel make_dot(str name, dot_forward32 forward, dot_backward32 backward, void* forward64,
+                            void* backward64):
     return make(name, "dot", <void*>forward, forward64, <void*>backward, backward64)

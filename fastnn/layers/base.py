@@ -67,6 +67,11 @@ class _Fixed(Connected):
         return super().__new__(cls)
 
 
+def set_field(layer: Any, name: str, value: object) -> None:
+    """Set a field while the layer is made."""
+    object.__setattr__(layer, name, value)
+
+
 def place_of(layer: Any) -> Place | None:
     """Where a layer's weights lie, None while it has none."""
     place: Place | None = vars(layer).get("_place")

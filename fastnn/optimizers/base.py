@@ -11,6 +11,8 @@ import numpy as np
 from fastnn._table import MOST, Table, check_count, check_flag, check_number
 from fastnn.typing import DoubleArray
 
+__all__ = ["OPTIMIZERS", "Optimizer", "get"]
+
 
 @dataclass
 class Optimizer:
@@ -130,3 +132,12 @@ class Optimizer:
 
 
 OPTIMIZERS: Table[Optimizer] = Table("optimizer", Optimizer)
+
+
+def get(identifier: Any) -> Optimizer:
+    """An optimizer from its name (in any case), class, instance or configuration. ValueError for an unknown name."""
+    if isinstance(identifier, dict):
+        return OPTIMIZERS.from_config(identifier)
+    if isinstance(identifier, str) and identifier.lower() in OPTIMIZERS.units:
+        identifier = identifier.lower()
+    return OPTIMIZERS.get(identifier)

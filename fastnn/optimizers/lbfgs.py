@@ -16,6 +16,8 @@ from fastnn._table import MOST, check_count, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import Array, DoubleArray
 
+__all__ = ["LBFGS"]
+
 # w -> (loss, gradient at w)
 Closure = Callable[[Array], tuple[float, Array]]
 # Nocedal and Wright 2006, page 62: how much of the slope's promise a step must keep, and how flat it must end.

@@ -12,6 +12,8 @@ from fastnn._table import check_flag, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import DoubleArray
 
+__all__ = ["SGD", "Lion", "Rprop"]
+
 
 @OPTIMIZERS.add("sgd")
 @dataclass

@@ -18,7 +18,7 @@ from fastnn._table import plain, unplain
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import safetensors
 from fastnn.store.architecture import Kinds, chosen, describe, make, restore
-from fastnn.store.versions import MODEL, WEIGHTS, label, refusal, upgraded, version_of
+from fastnn.store.versions import MODEL, WEIGHTS, label, refusal, renamed, upgraded, version_of
 
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
 
@@ -59,12 +59,9 @@ def save_weights(built: Any, path: Path, overwrite: bool) -> None:
 def load_weights(built: Any, path: Path) -> None:
     """See ``Model.load_weights``; built: the description of a built model."""
     tensors, metadata = safetensors.read(path)
-    version = version_of(metadata, MODEL, WEIGHTS)
-    if version is None:
+    if version_of(metadata, MODEL, WEIGHTS) is None:
         raise refusal(os.fspath(path), "no file of weights", metadata, WEIGHTS)
     wanted = built.arrays()
-    if version == 1 and version_of(metadata, WEIGHTS):  # by number then
-        wanted = {f"weights/{number}": view for number, view in enumerate(wanted.values())}
     extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
     try:
         if extra:
@@ -83,7 +80,8 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
     if version is None:
         raise refusal(name, "not a fastnn model", metadata, MODEL)
     try:
-        return _restored(upgraded(json.loads(metadata["model"]), version), tensors, kinds, custom)
+        described = upgraded(json.loads(metadata["model"]), version)
+        return _restored(described, renamed(tensors) if version < 3 else tensors, kinds, custom)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"{name} does not describe a model that fastnn can make: {error}") from error
 

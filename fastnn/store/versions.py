@@ -37,13 +37,22 @@ def refusal(name: str, what: str, metadata: Mapping[str, str], kind: str) -> Val
     return ValueError(f"{name} is {what}: expected format {label(kind)!r} or older, got {came!r:.80}{hint}")
 
 
+def renamed(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's arrays by the names that this version has for them."""
+    old, new = "optimizer/accumulated_gradient/", "optimizer/sum_of_gradients/"
+    return {new + name.removeprefix(old) if name.startswith(old) else name: each for name, each in tensors.items()}
+
+
 def upgraded(described: Any, version: int) -> Any:
     """A model's description as this version writes it, from one of another."""
     if version == 1:
         described = _as_graph(described)
     training = described.get("training")
-    if training is not None and "slots" not in training:
-        described = {**described, "training": {**training, "slots": None}}
+    if training is not None and version < 3:
+        slots = training.get("slots")  # None: the optimizer's own
+        if slots is not None:
+            slots = ["sum_of_gradients" if slot == "accumulated_gradient" else slot for slot in slots]
+        described = {**described, "training": {**training, "slots": slots}}
     return described
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fastnn.activations import ACTIVATIONS, Activation, gelu, sparsemax
+from support.bindings import bound
 from support.guarded import SHAPES, SIZES, Guard, close, ulps
 from support.kinks import clear_of_kinks
 from support.units import elementwise, gradient, label
@@ -64,7 +65,7 @@ def test_forward(activation: Activation, dtype: str, guard: Guard, rng: np.rando
         z = guard(rng.normal(scale=4.0, size=shape), dtype)
         a = guard(np.full(shape, np.nan), dtype)
         before = z.copy()
-        assert activation.kernel.forward(z, activation.numbers(), out=a) is a
+        assert activation.kernel(z, activation.numbers(), out=a) is a
         assert_value(activation, a, z)
         np.testing.assert_array_equal(z, before)
 
@@ -75,7 +76,7 @@ def test_forward_along_the_whole_line(activation: Activation, dtype: str) -> Non
     z = np.concatenate([grid, -grid]).astype(dtype)
     if not elementwise(activation):
         z = np.stack([z[: z.size // 2] % 30, np.zeros(z.size // 2, dtype)], axis=1)
-    assert_value(activation, activation.kernel.forward(z, activation.numbers()), z)
+    assert_value(activation, activation.kernel(z, activation.numbers()), z)
 
 
 CLAIM = re.compile(r"float32: at most ([\d.]+) ulp")
@@ -90,7 +91,7 @@ def test_float32_error_is_what_the_docstring_says(unit: Activation) -> None:
     z = np.concatenate([bits, np.linspace(-20, 20, 100_003, dtype=np.float32)])
     with np.errstate(all="ignore"):
         truth = np.asarray(unit.reference(z.astype(np.float64)), np.float64)
-        a = unit.kernel.forward(z, unit.numbers())
+        a = unit.kernel(z, unit.numbers())
         error = np.where(np.abs(a - truth) < 2e-43, 0, ulps(a, truth))
     claimed = CLAIM.search(type(unit).__doc__ or "")
     assert claimed is not None
@@ -121,7 +122,7 @@ def test_sparsemax_ends_where_numbers_stand_at_its_threshold(dtype: str, rng: np
 def test_gelu_keeps_most_digits_far_below_0() -> None:
     """As its docstring says. From -12.8 on the value is subnormal."""
     z = np.linspace(-12.8, -5, 10_001, dtype=np.float32)
-    close(gelu.kernel.forward(z, gelu.numbers()), gelu.reference(z.astype(np.float64)), 5e-6)
+    close(gelu.kernel(z, gelu.numbers()), gelu.reference(z.astype(np.float64)), 5e-6)
 
 
 def directional(activation: Activation, z: np.ndarray, d: np.ndarray, step: float = 1e-5) -> np.ndarray:
@@ -133,10 +134,10 @@ def test_gradient_of_the_reference(activation: Activation, guard: Guard, rng: np
     for shape in SHAPES[:-1]:
         z = guard(clear_of_kinks(activation, rng.normal(scale=2.0, size=shape), rng))
         d = guard(rng.normal(size=shape))
-        a = guard(activation.kernel.forward(z, activation.numbers()))
+        a = guard(activation.kernel(z, activation.numbers()))
         out = guard(np.full(shape, np.nan))
         before = z.copy(), a.copy(), d.copy()
-        assert activation.kernel.backward(z, a, d, activation.numbers(), out=out) is out
+        assert bound(activation.kernel).backward(z, a, d, activation.numbers(), out=out) is out
         # Central differences in float64 err by about 1e-10 here (units.gradient), on sums of up to 65 terms.
         close(out, directional(activation, z, d), 1e-8, 1e-8)
         for array, was in zip((z, a, d), before, strict=True):
@@ -147,8 +148,8 @@ def test_gradient_of_the_kernels_own_value(activation: Activation, rng: np.rando
     numbers = activation.numbers()
     z = clear_of_kinks(activation, rng.normal(scale=2.0, size=(6, 9)), rng)
     d = rng.normal(size=z.shape)
-    numeric = gradient(lambda z: (d * activation.kernel.forward(z, numbers)).sum(axis=1), z)
-    found = activation.kernel.backward(z, activation.kernel.forward(z, numbers), d, numbers)
+    numeric = gradient(lambda z: (d * activation.kernel(z, numbers)).sum(axis=1), z)
+    found = bound(activation.kernel).backward(z, activation.kernel(z, numbers), d, numbers)
     close(found, numeric, 1e-8, 1e-8)
 
 
@@ -157,10 +158,10 @@ def test_float32_gradient_follows_float64(activation: Activation, guard: Guard, 
     for shape in SHAPES:
         z, d = guard(rng.normal(scale=3.0, size=shape), "f4"), guard(rng.normal(size=shape), "f4")
         a, out = guard(np.full(shape, np.nan), "f4"), guard(np.full(shape, np.nan), "f4")
-        kernel.forward(z, numbers, out=a)
-        kernel.backward(z, a, d, numbers, out=out)
+        kernel(z, numbers, out=a)
+        bound(kernel).backward(z, a, d, numbers, out=out)
         z64 = z.astype(np.float64)
-        truth = kernel.backward(z64, kernel.forward(z64, numbers), d.astype(np.float64), numbers)
+        truth = bound(kernel).backward(z64, kernel(z64, numbers), d.astype(np.float64), numbers)
         # Slopes are made of terms up to |alpha| = 2 or z times the density, each with a few ulp (1.2e-7) of error;
         # softmax takes a sum over the row, whose terms are bounded by |d|.
         assert out.dtype == np.float32
@@ -172,7 +173,7 @@ def test_nan_gives_nan_in_every_place(activation: Activation, dtype: str, rng: n
     for place in range(rows * units):
         z = rng.normal(size=(rows, units)).astype(dtype)
         z.flat[place] = np.nan
-        a = activation.kernel.forward(z, activation.numbers())
+        a = activation.kernel(z, activation.numbers())
         row = place // units
         assert np.isnan(a.flat[place])
         assert not np.isnan(np.delete(a, row, axis=0)).any()
@@ -184,11 +185,11 @@ def test_nan_gives_nan_in_every_place(activation: Activation, dtype: str, rng: n
 
 def test_nan_gradient_is_passed_on(activation: Activation, dtype: str) -> None:
     z = np.full((2, 17), 0.75, dtype)
-    a = activation.kernel.forward(z, activation.numbers())
+    a = activation.kernel(z, activation.numbers())
     for place in range(z.size):
         d = np.ones_like(z)
         d.flat[place] = np.nan
-        assert np.isnan(activation.kernel.backward(z, a, d, activation.numbers()).flat[place])
+        assert np.isnan(bound(activation.kernel).backward(z, a, d, activation.numbers()).flat[place])
 
 
 def test_infinities_huge_numbers_subnormals_and_zeros(activation: Activation, dtype: str) -> None:
@@ -198,7 +199,7 @@ def test_infinities_huge_numbers_subnormals_and_zeros(activation: Activation, dt
     if not elementwise(activation):
         # Beside another number. For +inf there the formula has no answer: inf - inf.
         z = np.stack([z, np.full_like(z, -1e4)], axis=1)[z < np.inf]
-    assert_value(activation, activation.kernel.forward(z, activation.numbers()), z)
+    assert_value(activation, activation.kernel(z, activation.numbers()), z)
 
 
 def test_gradient_far_out_is_the_limit(activation: Activation, dtype: str) -> None:
@@ -208,7 +209,7 @@ def test_gradient_far_out_is_the_limit(activation: Activation, dtype: str) -> No
     if not elementwise(activation):
         # One number far above the other, or far below: nothing moves any more; log_softmax is 0 and minus the gap.
         z = np.array([[far[2], 0.0], [1e5, 0.0], [-np.inf, 0.0], [-1e5, 0.0]], dtype)
-        found = kernel.backward(z, kernel.forward(z, numbers), np.full_like(z, 3.0), numbers)
+        found = bound(kernel).backward(z, kernel(z, numbers), np.full_like(z, 3.0), numbers)
         moved = [[-3.0, 3.0], [3.0, -3.0]] if activation.table_name == "log_softmax" else np.zeros((2, 2))
         np.testing.assert_array_equal(found, np.repeat(moved, 2, axis=0))
         return
@@ -218,7 +219,7 @@ def test_gradient_far_out_is_the_limit(activation: Activation, dtype: str) -> No
         else:
             limit = directional(activation, z[:1].astype(float).reshape(1, 1), np.ones((1, 1)), step=0.5)[0, 0]
         with np.errstate(over="ignore"):
-            found = kernel.backward(z, kernel.forward(z, numbers), np.ones_like(z), numbers)
+            found = bound(kernel).backward(z, kernel(z, numbers), np.ones_like(z), numbers)
         # Half an ulp of float32 for alpha or slope, and as much again for the product.
         close(found, np.full(4, limit), 2e-7, 1e-7)
 
@@ -230,13 +231,13 @@ def test_a_row_does_not_depend_on_the_rows_around_it(
     kernel, numbers = activation.kernel, activation.numbers()
     for units in (1, 3, 7, 10, 16, 17, 65, 130):
         z, d = rng.normal(scale=3.0, size=(2, 37, units)).astype(dtype)
-        a = kernel.forward(z, numbers)
-        slopes = kernel.backward(z, a, d, numbers)
+        a = kernel(z, numbers)
+        slopes = bound(kernel).backward(z, a, d, numbers)
         cuts = [0, 1, 2, 5, 18, 34, 37]
         for start, stop in [*pairwise(cuts), *((row, row + 1) for row in range(3, 37, 7))]:
             part, out = guard(z[start:stop]), guard(a[start:stop])
-            np.testing.assert_array_equal(kernel.forward(part, numbers), a[start:stop])
-            np.testing.assert_array_equal(kernel.backward(part, out, d[start:stop], numbers), slopes[start:stop])
+            np.testing.assert_array_equal(kernel(part, numbers), a[start:stop])
+            np.testing.assert_array_equal(bound(kernel).backward(part, out, d[start:stop], numbers), slopes[start:stop])
 
 
 def test_called_on_arrays(activation: Activation) -> None:

@@ -154,11 +154,10 @@ def test_the_door_refuses_what_a_kernel_cannot_take() -> None:
 
 
 def test_kernels_are_not_made_from_python() -> None:
-    for cls in (type(kernels.non_neg), type(kernels.orthogonal)):
-        with pytest.raises(TypeError, match=f"a {cls.__name__} cannot be made from Python"):
-            cls()
+    with pytest.raises(TypeError, match="a Kernel cannot be made from Python"):
+        type(kernels.non_neg)()
 
 
 def test_every_kernel_serves_a_constraint() -> None:
-    doors = {name for name, door in vars(kernels).items() if type(door).__name__ == "ConstraintKernel"}
+    doors = {name for name, door in vars(kernels).items() if getattr(door, "signature", "") == "constraint"}
     assert doors == {constraint.kernel.name for constraint in units(CONSTRAINTS)}

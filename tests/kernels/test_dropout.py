@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastnn import kernels
+from support.bindings import kernels
 from support.guarded import SIZES, Guard
 
 N = 1 << 16

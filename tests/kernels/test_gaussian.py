@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import kernels
+from support.bindings import kernels
 from support.guarded import SIZES, Guard
 
 N = 1 << 18

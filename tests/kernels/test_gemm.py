@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import kernels
+from support.bindings import kernels
 from support.guarded import Guard, guards
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import kernels
 from fastnn.activations import ACTIVATIONS, Activation
 from fastnn.losses import LOSSES, Loss
+from support.bindings import bound, kernels
 from support.guarded import close
 from support.kinks import distance
 from support.units import OUTPUT_OF, OUTPUTS, TARGETS, label, targets_for, units
@@ -54,7 +54,7 @@ class Net:
         self.held, x = [], p["x"]
         for i, activation in enumerate(self.activations):
             z = kernels.matmul(x, p[f"w{i}"], p[f"b{i}"])
-            a = activation.kernel.forward(z, activation.numbers())
+            a = activation.kernel(z, activation.numbers())
             self.held.append({"x": x, "z": z, "a": a})
             x = kernels.dropout(a, RATE, KEY + i) if self.dropout else a
         last, rows = self.held[-1], len(x)
@@ -70,7 +70,7 @@ class Net:
         for i in reversed(range(len(self.activations))):
             at, activation = self.held[i], self.activations[i]
             if "dz" not in at:
-                at["dz"] = activation.kernel.backward(at["z"], at["a"], at["da"], activation.numbers())
+                at["dz"] = bound(activation.kernel).backward(at["z"], at["a"], at["da"], activation.numbers())
             found[f"w{i}"] = kernels.matmul_transposed_a(at["x"], at["dz"])
             found[f"b{i}"] = at["dz"].sum(axis=0)
             d = kernels.matmul_transposed_b(at["dz"], p[f"w{i}"])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fastnn import kernels
-from support.elementary import FUNCTIONS, Elementary
-from support.guarded import SIZES, Guard, ulps
+from support.elementary import FUNCTIONS, Elementary, compiled
+from support.guarded import SIZES, Guard, close, ulps
 
 LN2 = math.log(2.0)
 # Every one of the 2^23 steps of a binade in turn would take minutes (tests/exhaustive_maths.py does it); a stride that
@@ -47,7 +47,7 @@ def worst(name: str, x: np.ndarray) -> tuple[float, float]:
     x = in_range(x, function)
     with np.errstate(all="ignore"):
         truth = function.truth(x.astype(np.float64))
-    error = ulps(getattr(kernels.maths, name)(x), truth)
+    error = ulps(compiled(kernels.isa)[name](x), truth)
     return float(error.max()), float(x[error.argmax()])
 
 
@@ -58,8 +58,16 @@ def sweep() -> np.ndarray:
 
 
 def test_every_function_has_a_truth() -> None:
-    doors = {name for name, door in vars(kernels.maths).items() if type(door).__name__ == "MathKernel"}
-    assert doors == set(FUNCTIONS)
+    assert compiled(kernels.isa).keys() == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize("isa", kernels.cpu.supported())
+def test_instruction_sets_agree(isa: str, dtype: str, rng: np.random.Generator) -> None:
+    x = rng.normal(scale=5.0, size=2003).astype(dtype)
+    tolerance = 64 * 2.0 ** (-23 if dtype == "float32" else -52)
+    for name, function in compiled(kernels.isa).items():
+        given = {"expm1_negative": -np.abs(x), "log": np.abs(x), "normal_tail": np.abs(x) % 5}.get(name, x)
+        close(compiled(isa)[name](given), function(given), tolerance, 1e-40)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -86,7 +94,7 @@ def test_float64(name: str) -> None:
         x = in_range(neighbourhoods().astype(np.float64), function)
         truth = function.truth(x)
     # The C library's functions and NumPy's are each within a few float64 ulps; log(1 + u) of softplus loses some more.
-    np.testing.assert_allclose(getattr(kernels.maths, name)(x), truth, rtol=2e-15, atol=5e-324)
+    np.testing.assert_allclose(compiled(kernels.isa)[name](x), truth, rtol=2e-15, atol=5e-324)
 
 
 INF, NAN = np.inf, np.nan
@@ -105,7 +113,7 @@ LIMITS: dict[str, list[tuple[float, float]]] = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_limits_and_signs_of_zero(name: str, dtype: str) -> None:
     x, expected = np.array(LIMITS[name], dtype).T
-    got = getattr(kernels.maths, name)(x)
+    got = compiled(kernels.isa)[name](x)
     if name == "normal_tail":
         # Its polynomial is fitted to a relative error of 2e-7, 4 ulp, over the whole range.
         np.testing.assert_allclose(got, expected, rtol=2.4e-7)
@@ -117,7 +125,7 @@ def test_limits_and_signs_of_zero(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_nan_stays_nan_in_every_place(name: str, dtype: str) -> None:
-    door: Any = getattr(kernels.maths, name)
+    door: Any = compiled(kernels.isa)[name]
     for place in range(35):
         x = np.full(35, -0.5 if name == "expm1_negative" else 0.5, dtype)
         x[place] = np.nan
@@ -127,7 +135,7 @@ def test_nan_stays_nan_in_every_place(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_sizes(name: str, dtype: str, guard: Guard, rng: np.random.Generator) -> None:
     """A value does not depend on its place: one in a vector's tail equals one alone, to the bit."""
-    door: Any = getattr(kernels.maths, name)
+    door: Any = compiled(kernels.isa)[name]
     for size in SIZES:
         x = guard(rng.uniform(0.1, 3.0, size) * (-1 if name == "expm1_negative" else 1), dtype)
         out = guard(np.full(size, np.nan), dtype)

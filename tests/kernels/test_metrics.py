@@ -186,7 +186,7 @@ def test_moments_do_not_suffer_from_a_large_mean() -> None:
 def test_doors(dtype: str) -> None:
     kernel, numbers = kernels.class_counts, (0.0, 0.0)
     y, output, state = np.ones((4, 3), dtype), np.ones((4, 3), dtype), np.zeros(9)
-    assert repr(kernel) == "<TallyKernel class_counts>"
+    assert repr(kernel) == "<Kernel class_counts: accumulator>"
     with pytest.raises(ValueError, match=r"state must be a float64 array of shape \(9,\), got float64 \(8,\)"):
         kernel(y, output, state[1:].copy(), numbers)
     with pytest.raises(ValueError, match=r"as many rows, got shapes \(3, 3\) and \(4, 3\)"):

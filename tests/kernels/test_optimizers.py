@@ -7,7 +7,9 @@ import copy
 import numpy as np
 import pytest
 
+from fastnn import kernels
 from fastnn.optimizers import OPTIMIZERS, Ftrl, Lion, Nadam, Optimizer, RMSprop, Rprop
+from support.bindings import bound
 from support.guarded import SIZES, Guard, close
 from support.units import units
 
@@ -22,7 +24,7 @@ def run(
     found = []
     for t, g in enumerate(gradients, first):
         before = g.copy()
-        optimizer.kernel(w, g, slots, optimizer.learning_rate, t, optimizer.numbers())
+        bound(optimizer.kernel)(w, g, slots, optimizer.learning_rate, t, optimizer.numbers())
         np.testing.assert_array_equal(g, before)
         found.append(w.copy())
     return found
@@ -119,22 +121,20 @@ def test_centered_rmsprop_with_a_constant_gradient(size: float, rho: float, dtyp
     w = np.zeros(1000, dtype)
     slots = [np.zeros(1000, dtype) for _ in optimizer.slots]
     for t in range(1, 1001):
-        optimizer.kernel(w, g, slots, optimizer.learning_rate, t, optimizer.numbers())
+        bound(optimizer.kernel)(w, g, slots, optimizer.learning_rate, t, optimizer.numbers())
     np.testing.assert_array_equal(np.sign(w), -np.sign(g))
 
 
 def test_slots_are_as_many_as_the_kernel_asks_for(optimizer: Optimizer) -> None:
     slots = fresh_slots(optimizer, 2)
-    optimizer.kernel(np.ones(2), np.ones(2), slots, 0.1, 1, optimizer.numbers())
+    bound(optimizer.kernel)(np.ones(2), np.ones(2), slots, 0.1, 1, optimizer.numbers())
     for wrong in ([*slots, np.zeros(2)], slots[1:] if slots else [np.zeros(2)] * 2):
         with pytest.raises(ValueError, match=rf"{optimizer.kernel.name} with these numbers keeps {len(slots)} slots"):
-            optimizer.kernel(np.ones(2), np.ones(2), wrong, 0.1, 1, optimizer.numbers())
+            bound(optimizer.kernel)(np.ones(2), np.ones(2), wrong, 0.1, 1, optimizer.numbers())
 
 
 def test_every_kernel_serves_an_optimizer() -> None:
-    from fastnn import kernels
-
-    doors = {name for name, door in vars(kernels).items() if type(door).__name__ == "OptimizerKernel"}
+    doors = {name for name, door in vars(kernels).items() if getattr(door, "signature", "") == "optimizer"}
     assert doors == {optimizer.kernel.name for optimizer in units(OPTIMIZERS) if not optimizer.full_batch}
 
 
@@ -145,7 +145,7 @@ def test_nadam_at_any_step(t: int, beta_1: float) -> None:
     optimizer = Nadam(beta_1=beta_1)
     w, g, slots = np.zeros(5), np.linspace(-1, 1, 5), [np.full(5, 0.3), np.full(5, 0.5)]
     truth = optimizer.reference(w, g, [slot.copy() for slot in slots], t)
-    optimizer.kernel(w, g, slots, optimizer.learning_rate, t, optimizer.numbers())
+    bound(optimizer.kernel)(w, g, slots, optimizer.learning_rate, t, optimizer.numbers())
     close(w, truth, 1e-12)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import kernels
 from fastnn.regularizers import REGULARIZERS, OrthogonalRegularizer, Regularizer
+from support.bindings import bound, kernels
 from support.guarded import SHAPES, SIZES, Guard, close
 from support.units import gradient, label, units
 
@@ -81,7 +81,7 @@ def test_matrix_value_and_gradient(
     eps = EPS[dtype]
     w, before = guard(rng.normal(size=shape), dtype), rng.normal(size=shape)
     g, original = guard(before, dtype), w.copy()
-    value = matrix_regularizer.kernel(w, g, matrix_regularizer.numbers())
+    value = bound(matrix_regularizer.kernel)(w, g, matrix_regularizer.numbers())
     close(value, matrix_regularizer.reference(w.astype(float)), 64 * eps, 64 * eps)
     close(matrix_regularizer(w), matrix_regularizer.reference(w.astype(float)), 1e-12)
     # What is added to g is rounded with g; the differences' own error is near 1e-10.
@@ -92,7 +92,7 @@ def test_matrix_value_and_gradient(
 def test_matrix_of_many_vectors(matrix_regularizer: Any, dtype: str, rng: np.random.Generator) -> None:
     for shape in ((20, 17), (17, 20), (50, 3)):
         w, g = rng.normal(size=shape).astype(dtype), np.zeros(shape, dtype)
-        value = matrix_regularizer.kernel(w, g, matrix_regularizer.numbers())
+        value = bound(matrix_regularizer.kernel)(w, g, matrix_regularizer.numbers())
         close(value, matrix_regularizer.reference(w), 64 * EPS[dtype])
         slope = slope_of(matrix_regularizer, w)
         close(g, slope, 0, 1e-9 + 64 * EPS[dtype] * np.abs(slope).max())
@@ -113,7 +113,7 @@ def test_matrix_with_a_short_or_lone_vector(matrix_regularizer: Any, dtype: str)
     numbers = matrix_regularizer.numbers()
     for w in (np.zeros((3, 3)), np.diag([1.0, 0.0, 2.0]), np.ones((1, 1)), np.zeros((0, 3)), np.zeros((3, 0))):
         g = np.zeros(w.shape, dtype)
-        assert matrix_regularizer.kernel(w.astype(dtype), g, numbers) == 0
+        assert bound(matrix_regularizer.kernel)(w.astype(dtype), g, numbers) == 0
         assert matrix_regularizer(w) == 0
         np.testing.assert_array_equal(g, np.zeros(w.shape))
 
@@ -122,13 +122,13 @@ def test_matrix_nan_shows_in_the_value(matrix_regularizer: Any, dtype: str) -> N
     for place in np.ndindex(3, 4):
         w = np.arange(12.0).reshape(3, 4).astype(dtype)
         w[place] = np.nan
-        assert np.isnan(matrix_regularizer.kernel(w, np.zeros((3, 4), dtype), matrix_regularizer.numbers()))
+        assert np.isnan(bound(matrix_regularizer.kernel)(w, np.zeros((3, 4), dtype), matrix_regularizer.numbers()))
 
 
 def test_matrix_of_other_axes(matrix_regularizer: Any) -> None:
     for shape in ((3,), (2, 3, 4)):
         with pytest.raises(ValueError, match="orthogonal takes a matrix, got shape"):
-            matrix_regularizer.kernel(np.ones(shape), np.ones(shape), matrix_regularizer.numbers())
+            bound(matrix_regularizer.kernel)(np.ones(shape), np.ones(shape), matrix_regularizer.numbers())
         with pytest.raises(ValueError, match="OrthogonalRegularizer takes a matrix, got shape"):
             matrix_regularizer(np.ones(shape))
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import fastnn.kernels
-from fastnn.kernels.bindings import as_input, as_output, in_place, matmul, row_values, state_size, targets_of
+from fastnn.kernels.bindings import as_input, as_output, in_place, row_values, state_size, targets_of
 from fastnn.kernels.kernel import Kernel
 
 # The C arguments of each function of a signature, in fastnn/kernels/types.pxd's words: p an address, n a Py_ssize_t,
@@ -127,17 +127,19 @@ class Bound:
         return self.functions[double, place](*(at(value) if isinstance(value, np.ndarray) else value for value in args))
 
 
-def bound(kernel: Any) -> Bound:
-    return Bound(kernel)
+_BOUND: dict[Kernel, Bound] = {}
+
+
+def bound(kernel: Kernel) -> Bound:
+    return _BOUND.setdefault(kernel, Bound(kernel))
 
 
 class _Kernels:
     """`fastnn.kernels`, each kernel bound."""
 
-    matmul = staticmethod(matmul)
-
-    def __getattr__(self, name: str) -> Bound:
-        return Bound(getattr(fastnn.kernels, name))
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(fastnn.kernels, name)
+        return bound(found) if isinstance(found, Kernel) else found
 
 
 kernels: Any = _Kernels()
@@ -193,7 +195,7 @@ def matrix_penalty(b: Bound, w: Any, g: Any, numbers: Iterable[float] = ()) -> f
 
 def noise(place: int) -> Callable[..., np.ndarray]:
     def apply(b: Bound, x: Any, number: float, key: int, first: int = 0, out: Any = None) -> np.ndarray:
-        """x with noise, or the gradient by x; number: the rate or the deviation; element i is first + i of the batch."""
+        """x with noise, or the gradient by x. number: the rate or deviation; element i is first + i of the batch."""
         if b.name == "dropout" and not 0 <= number < 1:
             raise ValueError(f"rate must be at least 0 and below 1, got {number}")
         if not (0 <= key < 1 << 64 and 0 <= first < 1 << 32):

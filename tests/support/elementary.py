@@ -1,12 +1,28 @@
-"""The elementary functions of fastnn.kernels.maths, with their truth and the error that maths.pxd claims for each."""
+"""The elementary functions of fastnn/kernels/maths.pxd, with their truth and the error that is claimed for each there.
+
+The kernels use them in line; maths.pyx beside this file has them on arrays, and is compiled here with the flags of an
+instruction set.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import math
+import runpy
+import shutil
+import tempfile
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
+
+from fastnn.kernels.bindings import as_input, as_output
+
+ROOT = Path(__file__).parents[2]
 
 
 class Elementary(NamedTuple):
@@ -42,3 +58,64 @@ FUNCTIONS = {
     # Its argument is squared in float32 first: half an ulp of y^2 / 2 is up to 60 ulp of the density.
     "normal_tail": Elementary(normal_tail, 68.0, low=0.0, high=15.0),
 }
+
+
+@cache
+def compiled(isa: str) -> dict[str, Callable[..., np.ndarray]]:
+    """name -> f(x, out=None) on arrays, as an instruction set has it. Skips where nothing can be compiled."""
+    pytest.importorskip("Cython", "3.3", reason="compiles: pip install 'Cython>=3.3'")
+    pytest.importorskip("setuptools", "77", reason="compiles: pip install 'setuptools>=77'")
+    if not (ROOT / "fastnn/kernels/maths.pxd").exists() or shutil.which("cc") is None:
+        pytest.skip("compiles: no sources or no C compiler here")
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension
+
+    build = runpy.run_path(str(ROOT / "setup.py"), run_name="build")
+    folder = tempfile.mkdtemp()
+    try:
+        module = Extension(
+            f"elementary_{isa}",
+            [str(ROOT / "tests/support/maths.pyx")],
+            include_dirs=[str(ROOT / "fastnn/kernels")],
+            extra_compile_args=[
+                *build["COMPILE"],
+                *build["INSTRUCTION_SETS"][isa],
+                *build["optimisation"]("hot", True),
+            ],
+        )
+        distribution = Distribution(
+            {
+                "ext_modules": cythonize(
+                    [module],
+                    build_dir=folder,
+                    include_path=[str(ROOT)],
+                    compiler_directives=build["DIRECTIVES"],
+                    quiet=True,
+                )
+            }
+        )
+        command: Any = distribution.get_command_obj("build_ext")
+        command.build_lib = command.build_temp = folder
+        command.ensure_finalized()
+        command.run()
+        path = next(Path(folder).glob(f"elementary_{isa}.*[od]"))
+        spec: Any = importlib.util.spec_from_file_location(module.name, path)
+        found = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return {name: called(addresses) for name, addresses in found.ADDRESSES.items()}
+
+
+def called(addresses: tuple[int, int]) -> Callable[..., np.ndarray]:
+    """f(x, out=None) by the addresses of a float32 and a float64 function."""
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t)
+    functions = dict(zip((4, 8), map(kind, addresses), strict=True))
+
+    def call(x: Any, out: Any = None) -> np.ndarray:
+        x = as_input("x", x)
+        a: np.ndarray = as_output("out", out, x.shape, x.dtype)
+        functions[x.itemsize](x.ctypes.data, a.ctypes.data, x.size)
+        return a
+
+    return call
