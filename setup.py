@@ -5,13 +5,15 @@ FASTNN_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer
 """
 
 import os
+import shutil
 import sys
 import sysconfig
-from collections.abc import Callable
 from glob import glob
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("FASTNN_DEBUG", "") not in ("", "0")
@@ -20,40 +22,9 @@ MSVC = sys.platform == "win32"
 # What is built for, which need not be what builds; for several processors at once, only what all of them run.
 X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
-# Compiled once.
-COMMON = {
-    "fastnn.kernels": ["bindings", "cpu", "kernel", "team"],
-    "fastnn.engine": [
-        "arena",
-        "embedding",
-        "goals",
-        "learning",
-        "merging",
-        "network",
-        "noise",
-        "normalization",
-        "ops",
-        "python",
-        "random",
-    ],
-}
-# Compiled once for each instruction set, under fastnn/kernels/_<set>/.
-KERNELS = [
-    "activations",
-    "activations_piecewise",
-    "activations_rows",
-    "columns",
-    "gemm",
-    "losses",
-    "losses_by_row",
-    "losses_elementwise",
-    "matrices",
-    "metrics",
-    "noise",
-    "optimizers",
-    "rows",
-    "vectors",
-]
+# Compiled once for each instruction set, under fastnn/kernels/_<set>/; all other sources are compiled once.
+KERNELS = ("hot", "rest")
+SHARED = "fastnn._cyutility"  # what Cython gives to every module
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if X86_64:
     INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]
@@ -70,6 +41,8 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": DEBUG,
     "embedsignature": True,
+    "embedsignature.format": "clinic",
+    "auto_pickle": False,
 }
 
 if MSVC:
@@ -78,6 +51,7 @@ if MSVC:
 else:
     # Neither of the two -fno flags changes a value: they let the compiler vectorise a comparison and a square root.
     COMPILE = ["-O2", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+    COMPILE += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # for exceptions that C does not have
     LINK = [] if sys.platform == "darwin" else ["-Wl,-s"]
     if DEBUG:
         COMPILE, LINK = ["-O0", "-g"], []
@@ -87,68 +61,75 @@ else:
 
 
 # What Python calls and arithmetic does not wait for: the smaller the better.
-DOORS = {"arena", "bindings", "cpu", "kernel", "python"}
-# Loops that gain from all that the compiler knows; the others gain from vectors, and -O3 would double their size.
-INNERMOST = {"gemm", "optimizers", "vectors"}
+SMALL = {"_cyutility", "arena", "bindings", "cpu", "kernel", "python"}
+# What the compiler is told for an instruction set's modules; the last -O counts. Of the rest, -O3 would double the size.
+VECTORS = {"hot": ["-O3"], "rest": ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"]}
 
 
-def optimisation(name: str, isa: bool) -> list[str]:
-    """The compiler's flags for a module's speed or size; the last -O counts."""
+# Whose functions users call: what Python's `inspect` finds in a function is a fifth of a small module.
+PUBLIC = {"bindings", "team"}
+
+
+def optimisation(name: str) -> list[str]:
+    """The compiler's flags for a module's speed or size."""
     if MSVC or DEBUG or SANITIZE:
         return []
-    if name in DOORS:
-        return ["-Os"]
-    if name in {*INNERMOST, "hot"}:
-        return ["-O3"]
-    return ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"] if isa else []
+    return ["-Os"] if name in SMALL else VECTORS.get(name, [])
 
 
-def compiled(
-    sources: dict[str, str], folder: str, flags: Callable[[str], list[str]], macros: list[str]
-) -> list[Extension]:
-    """Extensions of module names and their sources, as C in a folder under build/. flags: by the source's name."""
-    modules = cythonize(
-        [
-            Extension(
-                name,
-                [source],
-                include_dirs=["fastnn/engine", "fastnn/kernels"],
-                extra_link_args=LINK,
-                depends=glob("fastnn/*/*.h"),
-            )
-            for name, source in sources.items()
-        ],
-        build_dir=f"build/{folder}",
-        compiler_directives=DIRECTIVES,
+def extension(name: str, source: str, flags: list[str], macros: list[str]) -> Extension:
+    """A compiled module."""
+    name_alone = name.rpartition(".")[2]
+    return Extension(
+        name,
+        [source],
+        include_dirs=["fastnn/engine", "fastnn/kernels"],
+        define_macros=[(macro, None) for macro in macros + ([] if X86_64 else ["FASTNN_BASELINE_ONLY"])],
+        extra_compile_args=COMPILE + flags + optimisation(name_alone),
+        extra_link_args=LINK,
+        depends=glob("fastnn/*/*.h"),
+        cython_directives={"binding": name_alone in PUBLIC},
     )
-    for module in modules:  # afterwards: cythonize hands on the flags of a source from one call to the next
-        module.extra_compile_args = COMPILE + flags(module.name.rpartition(".")[2])
-        module.define_macros = [(macro, None) for macro in macros]
-    return modules
 
 
 def extensions() -> list[Extension]:
-    """Every extension, as C. One source gives several modules, so each set's C has a folder of its own."""
-    common = [] if X86_64 else ["FASTNN_BASELINE_ONLY"]
-    modules = compiled(
-        {
-            f"{package}.{name}": f"{package.replace('.', '/')}/{name}.pyx"
-            for package in COMMON
-            for name in COMMON[package]
-        },
-        "c",
-        lambda name: optimisation(name, False),
-        common,
+    """Every extension, as C, the longest to compile first."""
+    sources = sorted(glob("fastnn/*/*.pyx"))
+    modules = cythonize(
+        [
+            extension(SHARED, f"{SHARED.replace('.', '/')}.c", [], []),
+            *(extension(source[:-4].replace("/", ".").replace(os.sep, "."), source, [], []) for source in sources),
+        ],
+        build_dir="build/c",
+        compiler_directives=DIRECTIVES,
+        nthreads=0 if MSVC else os.cpu_count(),
+        shared_utility_qualified_name=SHARED,
+        shared_utility_features_disabled=["MemoryView"],
     )
-    for isa, flags in INSTRUCTION_SETS.items():
-        modules += compiled(
-            {f"fastnn.kernels._{isa}.{name}": f"fastnn/kernels/{name}.pyx" for name in KERNELS},
-            f"c_{isa}",
-            lambda name, flags=flags: flags + optimisation(name, True),
+    once = [module for module in modules if module.name.rpartition(".")[2] not in KERNELS]
+    by_set = []
+    for name in reversed(KERNELS):
+        for isa, flags in INSTRUCTION_SETS.items():
+            # The same C; each set's in a folder of its own, so that its objects are.
+            os.makedirs(f"build/c_{isa}", exist_ok=True)
+            source = shutil.copy2(f"build/c/fastnn/kernels/{name}.c", f"build/c_{isa}/{name}.c")
             # Whatever set is in use, float64 is worked out by the baseline's kernels.
-            ["FASTNN_FLOAT64", *common] if isa == "baseline" else common,
-        )
-    return modules
+            macros = ["FASTNN_FLOAT64"] if isa == "baseline" else []
+            by_set.append(extension(f"fastnn.kernels._{isa}.{name}", source, flags, macros))
+    return by_set + once
+
+
+class SmallWheel(bdist_wheel):
+    """A wheel that is compressed as well as zip can."""
+
+    def run(self) -> None:
+        super().run()
+        for _, _, path in self.distribution.dist_files:
+            with ZipFile(path) as wheel:
+                files = [(info, wheel.read(info)) for info in wheel.infolist()]
+            with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=9) as wheel:
+                for info, content in files:
+                    wheel.writestr(info, content, ZIP_DEFLATED, 9)
 
 
 class ParallelBuild(build_ext):
@@ -160,4 +141,4 @@ class ParallelBuild(build_ext):
 
 
 if __name__ == "__main__":
-    setup(ext_modules=extensions(), cmdclass={"build_ext": ParallelBuild})
+    setup(ext_modules=extensions(), cmdclass={"bdist_wheel": SmallWheel, "build_ext": ParallelBuild})

@@ -19,11 +19,6 @@ cimport fastnn.kernels.sums as sums
 from fastnn.kernels.targets cimport class_of, clear, weight_of
 from fastnn.kernels.types cimport LABELS, make_loss, make_penalty, real, wide
 
-# Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon. A variable: clips by a constant
-# become branches, which are slower.
-cdef double EPSILON = 1e-7
-
-
 cdef inline void weigh(
         const real* a, real* d, const real* weight, Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
     """d = scale * weight * a. Rows of weight 0 become 0, whatever they hold."""
