@@ -9,12 +9,18 @@ import shutil
 import sys
 import sysconfig
 from glob import glob
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, PlatformError
+
+from distutils.ccompiler import new_compiler  # isort: skip (setuptools brings it)
+from distutils.sysconfig import customize_compiler  # isort: skip
 
 DEBUG = os.environ.get("FASTNN_DEBUG", "") not in ("", "0")
 SANITIZE = os.environ.get("FASTNN_SANITIZE", "") not in ("", "0")
@@ -42,7 +48,9 @@ DIRECTIVES = {
     "initializedcheck": DEBUG,
     "embedsignature": True,
     "embedsignature.format": "clinic",
+    # What costs bytes and serves nobody; a module whose functions are public says `binding=True` itself.
     "auto_pickle": False,
+    "binding": False,
 }
 
 if MSVC:
@@ -66,10 +74,6 @@ SMALL = {"_cyutility", "arena", "bindings", "cpu", "kernel", "python"}
 VECTORS = {"hot": ["-O3"], "rest": ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"]}
 
 
-# Whose functions users call: what Python's `inspect` finds in a function is a fifth of a small module.
-PUBLIC = {"bindings", "team"}
-
-
 def optimisation(name: str) -> list[str]:
     """The compiler's flags for a module's speed or size."""
     if MSVC or DEBUG or SANITIZE:
@@ -79,16 +83,14 @@ def optimisation(name: str) -> list[str]:
 
 def extension(name: str, source: str, flags: list[str], macros: list[str]) -> Extension:
     """A compiled module."""
-    name_alone = name.rpartition(".")[2]
     return Extension(
         name,
         [source],
         include_dirs=["fastnn/engine", "fastnn/kernels"],
         define_macros=[(macro, None) for macro in macros + ([] if X86_64 else ["FASTNN_BASELINE_ONLY"])],
-        extra_compile_args=COMPILE + flags + optimisation(name_alone),
+        extra_compile_args=COMPILE + flags + optimisation(name.rpartition(".")[2]),
         extra_link_args=LINK,
         depends=glob("fastnn/*/*.h"),
-        cython_directives={"binding": name_alone in PUBLIC},
     )
 
 
@@ -132,13 +134,47 @@ class SmallWheel(bdist_wheel):
                     wheel.writestr(info, content, ZIP_DEFLATED, 9)
 
 
+HOW_TO_GET_A_COMPILER = {
+    "linux": "apt install gcc python3-dev (Debian, Ubuntu), dnf install gcc python3-devel (Fedora, RHEL), "
+    "apk add gcc musl-dev python3-dev (Alpine)",
+    "darwin": "xcode-select --install",
+    "win32": 'the workload "Desktop development with C++" of https://visualstudio.microsoft.com/visual-cpp-build-tools/',
+}
+
+
+def require_compiler() -> None:
+    """SystemExit, with what to install, unless a C compiler is here and finds Python.h."""
+    compiler = new_compiler()
+    customize_compiler(compiler)
+    with TemporaryDirectory() as folder:
+        source = Path(folder, "looked_for.c")
+        source.write_text("#include <Python.h>\n", encoding="utf-8")
+        paths = sysconfig.get_paths()
+        try:
+            compiler.compile([str(source)], folder, include_dirs=[paths["include"], paths["platinclude"]])
+        except (CompileError, PlatformError, OSError) as error:
+            advice = HOW_TO_GET_A_COMPILER.get(sys.platform, "your system's C compiler and Python's headers")
+            raise SystemExit(
+                f"fastnn is compiled as it is installed, and needs a C compiler and Python's headers; "
+                f"install them: {advice}\n({error})"
+            ) from None
+
+
 class ParallelBuild(build_ext):
-    """As many compilers at once as there are processors."""
+    """As many compilers at once as there are processors, once it is sure that there is one."""
 
     def initialize_options(self) -> None:
         super().initialize_options()
         self.parallel = os.cpu_count()
 
+    def finalize_options(self) -> None:
+        # Some commands ask for no more than what there is to build.
+        if not {"sdist", "egg_info", "dist_info"}.issuperset(self.distribution.commands):
+            require_compiler()
+            self.distribution.ext_modules = extensions()
+        super().finalize_options()
+
 
 if __name__ == "__main__":
-    setup(ext_modules=extensions(), cmdclass={"bdist_wheel": SmallWheel, "build_ext": ParallelBuild})
+    # Something compiled, so that the wheel is this platform's; what, says ParallelBuild.
+    setup(ext_modules=[Extension(SHARED, [])], cmdclass={"bdist_wheel": SmallWheel, "build_ext": ParallelBuild})
