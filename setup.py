@@ -70,7 +70,7 @@ else:
 
 # What Python calls and arithmetic does not wait for: the smaller the better.
 SMALL = {"_cyutility", "arena", "bindings", "cpu", "kernel", "python"}
-# What the compiler is told for an instruction set's modules; the last -O counts. Of the rest, -O3 would double the size.
+# For an instruction set's modules; the last -O counts. The rest would have twice the size with -O3.
 VECTORS = {"hot": ["-O3"], "rest": ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"]}
 
 

@@ -1,4 +1,4 @@
-"""The kernels whose loops gain from all that the compiler knows: compiled for each instruction set at -O3 (setup.py)."""
+"""The kernels whose loops gain from all that a compiler can do: for each instruction set, at -O3 (setup.py)."""
 
 include "gemm.pxi"
 include "optimizers.pxi"

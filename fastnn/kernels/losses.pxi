@@ -8,7 +8,7 @@ d       (rows, units) or NULL: scale * weight * gradient, by z for the fused los
 return  the sum over rows of weight * value; NaN when a class number is not one of 0 .. units - 1
 
 A row's value is the mean over its units (regression, binary) or the sum over its classes (categorical), as in Keras.
-A kernel that is `whole` (overlap, in losses_by_row.pyx) is given all rows of a batch in one call.
+A kernel that is `whole` (overlap, in losses_by_row.pxi) is given all rows of a batch in one call.
 A row's slopes depend on nothing but the row; the sum is taken in an order that depends on rows and units alone.
 """
 

@@ -1,4 +1,4 @@
-"""Losses whose value belongs to a whole row, or to a whole batch. What each argument is stands in losses.pyx."""
+"""Losses whose value belongs to a whole row, or to a whole batch. What each argument is stands in losses.pxi."""
 
 cimport libc.math as libc
 

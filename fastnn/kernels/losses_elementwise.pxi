@@ -1,4 +1,4 @@
-"""Losses whose row value is the mean of its elements' values. The other arguments of a kernel stand in losses.pyx.
+"""Losses whose row value is the mean of its elements' values. The other arguments of a kernel stand in losses.pxi.
 
 An element is a function of its own: it gives the value of one output, and `factor` times the slope of it.
 
@@ -287,6 +287,7 @@ squared_hinge = make_loss("squared_hinge", squared_hinge_rows[float], wide(squar
 binary_crossentropy = make_loss("binary_crossentropy", binary_rows[float], wide(binary_rows[double]))
 sigmoid_binary_crossentropy = make_loss(
     "sigmoid_binary_crossentropy", sigmoid_binary_rows[float], wide(sigmoid_binary_rows[double]))
-binary_focal_crossentropy = make_loss("binary_focal_crossentropy", binary_focal_rows[float], wide(binary_focal_rows[double]))
+binary_focal_crossentropy = make_loss(
+    "binary_focal_crossentropy", binary_focal_rows[float], wide(binary_focal_rows[double]))
 sigmoid_binary_focal_crossentropy = make_loss(
     "sigmoid_binary_focal_crossentropy", sigmoid_focal_rows[float], wide(sigmoid_focal_rows[double]))

@@ -1,4 +1,4 @@
-"""The kernels that gain from vectors alone: compiled for each instruction set at -O2 (setup.py)."""
+"""The kernels that gain from vectors alone: for each instruction set, at -O2 (setup.py)."""
 
 # An element must be part of its loop, or the loop is no vector instructions: here `inline` is an order.
 cdef extern from *:
