@@ -5,14 +5,22 @@ FASTNN_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer
 """
 
 import os
+import shutil
 import sys
 import sysconfig
-from collections.abc import Callable
 from glob import glob
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, PlatformError
+
+from distutils.ccompiler import new_compiler  # isort: skip (setuptools brings it)
+from distutils.sysconfig import customize_compiler  # isort: skip
 
 DEBUG = os.environ.get("FASTNN_DEBUG", "") not in ("", "0")
 SANITIZE = os.environ.get("FASTNN_SANITIZE", "") not in ("", "0")
@@ -20,40 +28,9 @@ MSVC = sys.platform == "win32"
 # What is built for, which need not be what builds; for several processors at once, only what all of them run.
 X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
-# Compiled once.
-COMMON = {
-    "fastnn.kernels": ["bindings", "cpu", "kernel", "team"],
-    "fastnn.engine": [
-        "arena",
-        "embedding",
-        "objectives",
-        "learning",
-        "merging",
-        "network",
-        "noise",
-        "normalization",
-        "ops",
-        "python",
-        "random",
-    ],
-}
-# Compiled once for each instruction set, under fastnn/kernels/_<set>/.
-KERNELS = [
-    "activations",
-    "activations_piecewise",
-    "activations_rows",
-    "columns",
-    "gemm",
-    "losses",
-    "losses_by_row",
-    "losses_elementwise",
-    "matrices",
-    "metrics",
-    "noise",
-    "optimizers",
-    "rows",
-    "vectors",
-]
+# Compiled once for each instruction set, under fastnn/kernels/_<set>/; all other sources are compiled once.
+KERNELS = ("hot", "rest")
+SHARED = "fastnn._cyutility"  # what Cython gives to every module
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if X86_64:
     INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]
@@ -70,6 +47,10 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": DEBUG,
     "embedsignature": True,
+    "embedsignature.format": "clinic",
+    # What costs bytes and serves nobody; a module whose functions are public says `binding=True` itself.
+    "auto_pickle": False,
+    "binding": False,
 }
 
 if MSVC:
@@ -78,6 +59,7 @@ if MSVC:
 else:
     # Neither of the two -fno flags changes a value: they let the compiler vectorise a comparison and a square root.
     COMPILE = ["-O2", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+    COMPILE += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # for exceptions that C does not have
     LINK = [] if sys.platform == "darwin" else ["-Wl,-s"]
     if DEBUG:
         COMPILE, LINK = ["-O0", "-g"], []
@@ -87,77 +69,112 @@ else:
 
 
 # What Python calls and arithmetic does not wait for: the smaller the better.
-DOORS = {"arena", "bindings", "cpu", "kernel", "python"}
-# Loops that gain from all that the compiler knows; the others gain from vectors, and -O3 would double their size.
-INNERMOST = {"gemm", "optimizers", "vectors"}
+SMALL = {"_cyutility", "arena", "bindings", "cpu", "kernel", "python"}
+# For an instruction set's modules; the last -O counts. The rest would have twice the size with -O3.
+VECTORS = {"hot": ["-O3"], "rest": ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"]}
 
 
-def optimisation(name: str, isa: bool) -> list[str]:
-    """The compiler's flags for a module's speed or size; the last -O counts."""
+def optimisation(name: str) -> list[str]:
+    """The compiler's flags for a module's speed or size."""
     if MSVC or DEBUG or SANITIZE:
         return []
-    if name in DOORS:
-        return ["-Os"]
-    if name in {*INNERMOST, "hot"}:
-        return ["-O3"]
-    return ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"] if isa else []
+    return ["-Os"] if name in SMALL else VECTORS.get(name, [])
 
 
-def compiled(
-    sources: dict[str, str], folder: str, flags: Callable[[str], list[str]], macros: list[str]
-) -> list[Extension]:
-    """Extensions of module names and their sources, as C in a folder under build/. flags: by the source's name."""
-    modules = cythonize(
-        [
-            Extension(
-                name,
-                [source],
-                include_dirs=["fastnn/engine", "fastnn/kernels"],
-                extra_link_args=LINK,
-                depends=glob("fastnn/*/*.h"),
-            )
-            for name, source in sources.items()
-        ],
-        build_dir=f"build/{folder}",
-        compiler_directives=DIRECTIVES,
+def extension(name: str, source: str, flags: list[str], macros: list[str]) -> Extension:
+    """A compiled module."""
+    return Extension(
+        name,
+        [source],
+        include_dirs=["fastnn/engine", "fastnn/kernels"],
+        define_macros=[(macro, None) for macro in macros + ([] if X86_64 else ["FASTNN_BASELINE_ONLY"])],
+        extra_compile_args=COMPILE + flags + optimisation(name.rpartition(".")[2]),
+        extra_link_args=LINK,
+        depends=glob("fastnn/*/*.h"),
     )
-    for module in modules:  # afterwards: cythonize hands on the flags of a source from one call to the next
-        module.extra_compile_args = COMPILE + flags(module.name.rpartition(".")[2])
-        module.define_macros = [(macro, None) for macro in macros]
-    return modules
 
 
 def extensions() -> list[Extension]:
-    """Every extension, as C. One source gives several modules, so each set's C has a folder of its own."""
-    common = [] if X86_64 else ["FASTNN_BASELINE_ONLY"]
-    modules = compiled(
-        {
-            f"{package}.{name}": f"{package.replace('.', '/')}/{name}.pyx"
-            for package in COMMON
-            for name in COMMON[package]
-        },
-        "c",
-        lambda name: optimisation(name, False),
-        common,
+    """Every extension, as C, the longest to compile first."""
+    sources = sorted(glob("fastnn/*/*.pyx"))
+    modules = cythonize(
+        [
+            extension(SHARED, f"{SHARED.replace('.', '/')}.c", [], []),
+            *(extension(source[:-4].replace("/", ".").replace(os.sep, "."), source, [], []) for source in sources),
+        ],
+        build_dir="build/c",
+        compiler_directives=DIRECTIVES,
+        nthreads=0 if MSVC else os.cpu_count(),
+        shared_utility_qualified_name=SHARED,
+        shared_utility_features_disabled=["MemoryView"],
     )
-    for isa, flags in INSTRUCTION_SETS.items():
-        modules += compiled(
-            {f"fastnn.kernels._{isa}.{name}": f"fastnn/kernels/{name}.pyx" for name in KERNELS},
-            f"c_{isa}",
-            lambda name, flags=flags: flags + optimisation(name, True),
+    once = [module for module in modules if module.name.rpartition(".")[2] not in KERNELS]
+    by_set = []
+    for name in reversed(KERNELS):
+        for isa, flags in INSTRUCTION_SETS.items():
+            # The same C; each set's in a folder of its own, so that its objects are.
+            os.makedirs(f"build/c_{isa}", exist_ok=True)
+            source = shutil.copy2(f"build/c/fastnn/kernels/{name}.c", f"build/c_{isa}/{name}.c")
             # Whatever set is in use, float64 is worked out by the baseline's kernels.
-            ["FASTNN_FLOAT64", *common] if isa == "baseline" else common,
-        )
-    return modules
+            macros = ["FASTNN_FLOAT64"] if isa == "baseline" else []
+            by_set.append(extension(f"fastnn.kernels._{isa}.{name}", source, flags, macros))
+    return by_set + once
+
+
+class SmallWheel(bdist_wheel):
+    """A wheel that is compressed as well as zip can."""
+
+    def run(self) -> None:
+        super().run()
+        for _, _, path in self.distribution.dist_files:
+            with ZipFile(path) as wheel:
+                files = [(info, wheel.read(info)) for info in wheel.infolist()]
+            with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=9) as wheel:
+                for info, content in files:
+                    wheel.writestr(info, content, ZIP_DEFLATED, 9)
+
+
+HOW_TO_GET_A_COMPILER = {
+    "linux": "apt install gcc python3-dev (Debian, Ubuntu), dnf install gcc python3-devel (Fedora, RHEL), "
+    "apk add gcc musl-dev python3-dev (Alpine)",
+    "darwin": "xcode-select --install",
+    "win32": 'the workload "Desktop development with C++" of https://visualstudio.microsoft.com/visual-cpp-build-tools/',
+}
+
+
+def require_compiler() -> None:
+    """SystemExit, with what to install, unless a C compiler is here and finds Python.h."""
+    compiler = new_compiler()
+    customize_compiler(compiler)
+    with TemporaryDirectory() as folder:
+        source = Path(folder, "looked_for.c")
+        source.write_text("#include <Python.h>\n", encoding="utf-8")
+        paths = sysconfig.get_paths()
+        try:
+            compiler.compile([str(source)], folder, include_dirs=[paths["include"], paths["platinclude"]])
+        except (CompileError, PlatformError, OSError) as error:
+            advice = HOW_TO_GET_A_COMPILER.get(sys.platform, "your system's C compiler and Python's headers")
+            raise SystemExit(
+                f"fastnn is compiled as it is installed, and needs a C compiler and Python's headers; "
+                f"install them: {advice}\n({error})"
+            ) from None
 
 
 class ParallelBuild(build_ext):
-    """As many compilers at once as there are processors."""
+    """As many compilers at once as there are processors, once it is sure that there is one."""
 
     def initialize_options(self) -> None:
         super().initialize_options()
         self.parallel = os.cpu_count()
 
+    def finalize_options(self) -> None:
+        # Some commands ask for no more than what there is to build.
+        if not {"sdist", "egg_info", "dist_info"}.issuperset(self.distribution.commands):
+            require_compiler()
+            self.distribution.ext_modules = extensions()
+        super().finalize_options()
+
 
 if __name__ == "__main__":
-    setup(ext_modules=extensions(), cmdclass={"build_ext": ParallelBuild})
+    # Something compiled, so that the wheel is this platform's; what, says ParallelBuild.
+    setup(ext_modules=[Extension(SHARED, [])], cmdclass={"bdist_wheel": SmallWheel, "build_ext": ParallelBuild})

@@ -15,22 +15,7 @@ except ImportError as error:
         "installed fastnn; run `pip install .` there and start Python in another folder"
     ) from error
 
-MODULES = (
-    "activations",
-    "activations_piecewise",
-    "activations_rows",
-    "columns",
-    "gemm",
-    "losses",
-    "losses_by_row",
-    "losses_elementwise",
-    "matrices",
-    "metrics",
-    "noise",
-    "optimizers",
-    "rows",
-    "vectors",
-)
+MODULES = ("hot", "rest")  # of each instruction set
 
 named = os.environ.get("FASTNN_ISA", "")
 isa: str = named or cpu.supported()[0]

@@ -1,3 +1,4 @@
+# cython: binding=True
 """Kernels called from Python: activations, losses, metrics, constraints and matrix products, on NumPy arrays.
 
 Arrays are float32 or float64. What is given comes back as it is where a kernel can work on it as it lies; else a copy

@@ -10,6 +10,7 @@ from fastnn.kernels.types cimport real
 
 cdef enum:
     LANES = 16
+    BLOCK = 16                          # lines that are summed up together
     CHUNK = 256                         # elements whose values a loss holds before it adds them up
 
 

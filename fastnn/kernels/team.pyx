@@ -1,3 +1,4 @@
+# cython: binding=True
 """The team: threads that share a job and wait for one another at barriers. They sleep while there is nothing to do.
 
 A process has one team. Who wants it recruits members, runs jobs and dismisses them; who finds it taken works alone,

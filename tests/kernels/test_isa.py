@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import fastnn
 from fastnn import kernels
 from fastnn.activations import Activation
 from fastnn.constraints import Constraint
+from fastnn.kernels.kernel import Kernel
 from fastnn.metrics import AccumulatedMetric, LossMetric, MeanMetric
 from fastnn.optimizers import Optimizer
 from support.bindings import bound
@@ -26,8 +25,6 @@ from support.units import Way, outputs_for, targets_for
 
 SETS = kernels.cpu.supported()
 OTHER_SETS = [isa for isa in SETS if isa != kernels.isa]
-MODULES = sorted(path.name.split(".")[0] for path in Path(kernels.__file__).parent.glob(f"_{kernels.isa}/*.*[od]"))
-ACTIVATIONS = [name for name in MODULES if name.startswith("activations")]
 
 
 def python(code: str, isa: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -39,9 +36,9 @@ def python(code: str, isa: str, **more: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(params=OTHER_SETS or [kernels.isa])
-def other(request: pytest.FixtureRequest) -> dict[str, ModuleType]:
+def other(request: pytest.FixtureRequest) -> dict[str, Kernel]:
     """The kernels of another instruction set, beside those in use."""
-    return {name: import_module(f"fastnn.kernels._{request.param}.{name}") for name in MODULES}
+    return kernels.kernels_of(request.param)
 
 
 def tolerance(dtype: str) -> float:
@@ -49,15 +46,40 @@ def tolerance(dtype: str) -> float:
     return 64 * 2.0 ** (-23 if dtype == "float32" else -52)
 
 
-def test_same_kernels(other: dict[str, ModuleType]) -> None:
-    for name, module in other.items():
-        here = import_module(f"fastnn.kernels._{kernels.isa}.{name}")
-        assert set(vars(module)) == set(vars(here))
+def test_same_kernels(other: dict[str, Kernel]) -> None:
+    here = kernels.kernels_of(kernels.isa)
+    assert len(here) > 80
+    assert {name: kernel.signature for name, kernel in other.items()} == {
+        name: kernel.signature for name, kernel in here.items()
+    }
+    for name, kernel in here.items():
+        assert kernel.name == name
+        assert kernel is getattr(kernels, name)
+        assert kernel.addresses() != other[name].addresses() or other[name] is kernel
+        assert kernel.addresses(double=True) == other[name].addresses(double=True)
+
+
+def test_float64_is_compiled_once_and_imported_when_asked_for() -> None:
+    code = (
+        "import sys, numpy as np, fastnn\n"
+        "from fastnn import kernels\n"
+        "wide = [f'fastnn.kernels._baseline.{name}' for name in kernels.MODULES]\n"
+        "kernels.relu(np.ones(3, np.float32)), fastnn.losses.get('mse')(np.ones(3, 'f4'), np.ones(3, 'f4'))\n"
+        "print(*[name in sys.modules for name in wide], kernels.isa == 'baseline')\n"
+        "kernels.relu(np.ones(3))\n"
+        "print(*[name in sys.modules for name in wide])"
+    )
+    for isa in SETS:
+        run = python(code, isa)
+        assert run.returncode == 0, run.stderr
+        early, late = run.stdout.splitlines()
+        assert set(early.split()) == {str(isa == "baseline")}
+        assert late == "True True"
 
 
 def test_activations_agree(activation: Activation, other: Any, dtype: str, rng: np.random.Generator) -> None:
     here, numbers = activation.kernel, activation.numbers()
-    there = next(getattr(other[name], here.name) for name in ACTIVATIONS if hasattr(other[name], here.name))
+    there = other[here.name]
     z, d = rng.normal(scale=3.0, size=(2, 7, 53)).astype(dtype)
     a = here(z, numbers)
     close(there(z, numbers), a, tolerance(dtype), tolerance(dtype) / 16)
@@ -74,12 +96,7 @@ def test_losses_agree(every_way: Way, other: Any, dtype: str, rng: np.random.Gen
     z = rng.normal(size=(7, 54))
     z = (z if way.logits else outputs_for(way.loss, z)).astype(dtype)
     y, weight = targets_for(way.loss, 7, 54, rng).astype(dtype), rng.random(7).astype(dtype)
-    module = next(
-        other[name]
-        for name in ("losses", "losses_by_row", "losses_elementwise")
-        if hasattr(other[name], way.kernel.name)
-    )
-    both = (way.kernel, getattr(module, way.kernel.name))
+    both = (way.kernel, other[way.kernel.name])
     here, there = (kernel(y, z, way.loss.numbers(), weight=weight) for kernel in both)
     for one, another in zip(here, there, strict=True):
         close(another, one, tolerance(dtype), tolerance(dtype))
@@ -89,7 +106,7 @@ def test_metrics_agree(mean_metric: MeanMetric, other: Any, dtype: str, rng: np.
     if isinstance(mean_metric, LossMetric):
         return
     output, y = rng.integers(0, 9, (7, 53)).astype(dtype) / 8, targets_for(mean_metric, 7, 53, rng).astype(dtype)
-    both = (mean_metric.kernel, getattr(other["metrics"], mean_metric.kernel.name))
+    both = (mean_metric.kernel, other[mean_metric.kernel.name])
     here, there = (kernel(y, output, mean_metric.numbers())[0] for kernel in both)
     assert here == there
 
@@ -98,7 +115,7 @@ def test_tallies_agree(tally: AccumulatedMetric, other: Any, dtype: str, rng: np
     count = next(units for units in (3, 1) if any(fits(tally, targets, units) for targets in tally.columns(units)))
     y, output = (array.astype(dtype) for array in batch(tally, 37, count, rng))
     states = []
-    for kernel in (tally.kernel, getattr(other["metrics"], tally.kernel.name)):
+    for kernel in (tally.kernel, other[tally.kernel.name]):
         states.append(np.zeros(tally.state_size(count, y.shape[1])))
         kernel(y, output, states[-1], tally.accumulator_numbers())
     close(states[1], states[0], 64 * 2.0**-52, 64 * 2.0**-52)
@@ -107,7 +124,7 @@ def test_tallies_agree(tally: AccumulatedMetric, other: Any, dtype: str, rng: np
 def test_optimizers_agree(optimizer: Optimizer, other: Any, dtype: str, rng: np.random.Generator) -> None:
     start, gradients = rng.normal(size=53).astype(dtype), rng.normal(size=(5, 53)).astype(dtype)
     ends = []
-    for kernel in (optimizer.kernel, getattr(other["optimizers"], optimizer.kernel.name)):
+    for kernel in (optimizer.kernel, other[optimizer.kernel.name]):
         w, slots = start.copy(), [np.full(53, fill, dtype) for fill in optimizer.slot_starts]
         for t, g in enumerate(gradients, 1):
             bound(kernel)(w, g, slots, optimizer.learning_rate, t, optimizer.numbers())
@@ -118,7 +135,7 @@ def test_optimizers_agree(optimizer: Optimizer, other: Any, dtype: str, rng: np.
 def test_constraints_agree(constraint: Constraint, other: Any, dtype: str, rng: np.random.Generator) -> None:
     ends = [rng.normal(size=(7, 53)).astype(dtype)]
     ends.append(ends[0].copy())
-    for kernel, w in zip((constraint.kernel, getattr(other["matrices"], constraint.kernel.name)), ends, strict=True):
+    for kernel, w in zip((constraint.kernel, other[constraint.kernel.name]), ends, strict=True):
         kernel(w, constraint.numbers())
     close(ends[1], ends[0], tolerance(dtype))
 
@@ -128,7 +145,7 @@ def test_matrix_penalties_agree(matrix_regularizer: Any, other: Any, dtype: str,
     here = matrix_regularizer.kernel
     values = [
         bound(kernel)(w, slope, matrix_regularizer.numbers())
-        for kernel, slope in zip((here, getattr(other["matrices"], here.name)), slopes, strict=True)
+        for kernel, slope in zip((here, other[here.name]), slopes, strict=True)
     ]
     close(values[1], values[0], tolerance(dtype))
     close(slopes[1], slopes[0], tolerance(dtype), tolerance(dtype))
@@ -137,13 +154,13 @@ def test_matrix_penalties_agree(matrix_regularizer: Any, other: Any, dtype: str,
 def test_multiplications_agree(other: Any, dtype: str, rng: np.random.Generator) -> None:
     a, b = rng.normal(size=(2, 53, 53)).astype(dtype)
     for name in ("gemm", "gemm_transposed_a", "gemm_transposed_b"):
-        one, another = (bound(kernel)(a, b) for kernel in (getattr(other["gemm"], name), getattr(kernels, name)))
+        one, another = (bound(kernel)(a, b) for kernel in (other[name], getattr(kernels, name)))
         close(one, another, tolerance(dtype), 8 * tolerance(dtype))
 
 
 def test_dropout_is_the_same_to_the_bit(other: Any, dtype: str, rng: np.random.Generator) -> None:
     x = rng.normal(size=1003).astype(dtype)
-    one, another = (bound(kernel)(x, 0.3, 9, 5) for kernel in (other["noise"].dropout, kernels.dropout))
+    one, another = (bound(kernel)(x, 0.3, 9, 5) for kernel in (other["dropout"], kernels.dropout))
     np.testing.assert_array_equal(one, another)
 
 

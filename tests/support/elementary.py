@@ -80,7 +80,7 @@ def compiled(isa: str) -> dict[str, Callable[..., np.ndarray]]:
             extra_compile_args=[
                 *build["COMPILE"],
                 *build["INSTRUCTION_SETS"][isa],
-                *build["optimisation"]("hot", True),
+                *build["optimisation"]("hot"),
             ],
         )
         distribution = Distribution(

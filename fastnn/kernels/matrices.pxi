@@ -13,13 +13,8 @@ cimport libc.math as libc
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
+from fastnn.kernels.sums cimport LANES
 from fastnn.kernels.types cimport make_constraint, make_matrix_penalty, real, wide
-
-
-cdef enum:
-    LANES = 16
-
-cdef double EPSILON = 1e-7
 
 
 cdef void unit_rows(

@@ -9,7 +9,7 @@ Matrices are row-major. A comes as the addresses of its rows, so that a batch of
 C is cut into tiles that fit the vector registers (tile.h); these loops choose the tiles and, where reading B in place
 would touch a new page at every step of k, copy a panel of it into `workspace` first.
 
-workspace: as many elements as `workspace_elements` of kernel.pyx says.
+workspace: as many elements as `workspace_elements` of kernel.pxd says.
 """
 
 from fastnn.kernels.kernel cimport PACK_A_COLUMNS, PACK_A_ROWS, PACK_DEPTH

@@ -1,4 +1,4 @@
-"""Losses whose value belongs to a whole row, or to a whole batch. What each argument is stands in losses.pyx."""
+"""Losses whose value belongs to a whole row, or to a whole batch. What each argument is stands in losses.pxi."""
 
 cimport libc.math as libc
 
@@ -6,11 +6,6 @@ cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.targets cimport class_of, clear, weight_of
 from fastnn.kernels.types cimport LABELS, PAIRS, WHOLE, make_loss, real, wide
-
-# Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon. A variable: clips by a constant
-# become branches, which are slower.
-cdef double EPSILON = 1e-7
-
 
 cdef inline real largest_of_others(const real* a, const real* y, Py_ssize_t n) noexcept nogil:
     """Largest of (1 - y) a, n >= 1."""

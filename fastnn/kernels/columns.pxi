@@ -18,14 +18,13 @@ prelu                 x where x > 0, else alpha * x
 """
 
 cimport fastnn.kernels.maths as maths
+from fastnn.kernels.sums cimport BLOCK, LANES
 from fastnn.kernels.types cimport (
     ADDED, BETA, GAMMA, INVERSE, make_affine, make_batch, make_combine_moments, make_prelu, MEAN, real, Root, SHIFT,
     VARIANCE, wide,
 )
 
 cdef enum:
-    LANES = 16                          # columns whose sums are in registers together
-    BLOCK = 16                          # lines that are summed up together
     STRIP = 128                         # columns whose constants are worked out together
 
 

@@ -1,6 +1,6 @@
 """The activations along rows: softmax, its logarithm, and sparsemax.
 
-Arguments as in activations.pyx. A NaN in a row makes the whole row NaN.
+Arguments as in activations.pxi. A NaN in a row makes the whole row NaN.
 """
 
 cimport fastnn.kernels.maths as maths

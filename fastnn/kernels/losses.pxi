@@ -8,7 +8,7 @@ d       (rows, units) or NULL: scale * weight * gradient, by z for the fused los
 return  the sum over rows of weight * value; NaN when a class number is not one of 0 .. units - 1
 
 A row's value is the mean over its units (regression, binary) or the sum over its classes (categorical), as in Keras.
-A kernel that is `whole` (overlap, in losses_by_row.pyx) is given all rows of a batch in one call.
+A kernel that is `whole` (overlap, in losses_by_row.pxi) is given all rows of a batch in one call.
 A row's slopes depend on nothing but the row; the sum is taken in an order that depends on rows and units alone.
 """
 
@@ -18,11 +18,6 @@ cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.targets cimport class_of, clear, weight_of
 from fastnn.kernels.types cimport LABELS, make_loss, make_penalty, real, wide
-
-# Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon. A variable: clips by a constant
-# become branches, which are slower.
-cdef double EPSILON = 1e-7
-
 
 cdef inline void weigh(
         const real* a, real* d, const real* weight, Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:

@@ -6,7 +6,7 @@ p:         the unit's own numbers (a slope, an alpha), in the order of its datac
 
 z, a and d are three buffers that do not overlap. A NaN in z gives NaN in a, one in d gives NaN out; infinities give the
 limit of the formula.
-Lines with kinks are in activations_piecewise.pyx, what works along rows in activations_rows.pyx. The float64 formula of
+Lines with kinks are in activations_piecewise.pxi, what works along rows in activations_rows.pxi. The float64 formula of
 each stands beside its declaration in fastnn/activations/.
 """
 

@@ -1,4 +1,4 @@
-"""Losses whose row value is the mean of its elements' values. The other arguments of a kernel stand in losses.pyx.
+"""Losses whose row value is the mean of its elements' values. The other arguments of a kernel stand in losses.pxi.
 
 An element is a function of its own: it gives the value of one output, and `factor` times the slope of it.
 
@@ -9,37 +9,9 @@ p       the loss's own numbers, in the order that its class in fastnn/losses/ gi
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.targets cimport clear
 from fastnn.kernels.types cimport make_loss, real, wide
 
-# An element must be part of its loop, or the loop is no vector instructions: here `inline` is an order.
-cdef extern from *:
-    """
-    #undef CYTHON_INLINE
-    #ifdef _MSC_VER
-    #define CYTHON_INLINE __forceinline
-    #else
-    #define CYTHON_INLINE inline __attribute__((always_inline))
-    #endif
-    """
-
-
-# Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon. A variable: clips by a constant
-# become branches, which are slower.
-cdef double EPSILON = 1e-7
-
 cdef double LN2 = 0.69314718055994530942
-
-
-cdef inline void weigh(real* d, const real* weight, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
-    """d = weight * d. Rows of weight 0 become 0, whatever they hold."""
-    cdef Py_ssize_t row, i
-    for row in range(rows):
-        if weight[row] == 0:
-            clear(d + row * units, units)
-        else:
-            for i in range(row * units, (row + 1) * units):
-                d[i] = weight[row] * d[i]
 
 
 cdef inline double elementwise(
@@ -75,7 +47,7 @@ cdef inline double elementwise(
                 if w != 0:
                     total += w * sums.sum_of(values + i * units, min(n, units))
             if d != NULL:
-                weigh(d + at, weight + row, taken, min(n, units))
+                weigh(d + at, d + at, weight + row, taken, min(n, units), 1)
         start += n
         if start >= taken * units:
             row += taken
@@ -288,7 +260,7 @@ cdef double sigmoid_binary_rows(
     return elementwise(sigmoid_binary_element[real], True, z, a, y, weight, d, p, rows, units, scale)
 
 
-cdef double focal_rows(
+cdef double binary_focal_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
     return elementwise(focal_element[real], False, z, a, y, weight, d, p, rows, units, scale)
@@ -315,6 +287,7 @@ squared_hinge = make_loss("squared_hinge", squared_hinge_rows[float], wide(squar
 binary_crossentropy = make_loss("binary_crossentropy", binary_rows[float], wide(binary_rows[double]))
 sigmoid_binary_crossentropy = make_loss(
     "sigmoid_binary_crossentropy", sigmoid_binary_rows[float], wide(sigmoid_binary_rows[double]))
-binary_focal_crossentropy = make_loss("binary_focal_crossentropy", focal_rows[float], wide(focal_rows[double]))
+binary_focal_crossentropy = make_loss(
+    "binary_focal_crossentropy", binary_focal_rows[float], wide(binary_focal_rows[double]))
 sigmoid_binary_focal_crossentropy = make_loss(
     "sigmoid_binary_focal_crossentropy", sigmoid_focal_rows[float], wide(sigmoid_focal_rows[double]))

@@ -12,14 +12,10 @@ from libc.string cimport memcpy
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
+from fastnn.kernels.sums cimport BLOCK, LANES
 from fastnn.kernels.types cimport (
     ADD, AVERAGE, Axes, make_dot, make_layer, make_merge, MAXIMUM, Merge, MINIMUM, MULTIPLY, real, SUBTRACT, wide,
 )
-
-cdef enum:
-    LANES = 16                          # columns whose sums are in registers together
-    BLOCK = 16                          # lines that are summed up together
-
 
 # Layer normalisation. Of each row are kept the normalised numbers and, for each group, 1 / its deviation.
 

@@ -1,6 +1,6 @@
 """The activations that are made of straight lines, and of a parabola between two of them.
 
-Arguments and rules as in activations.pyx. The slope at a kink is that of one of the two lines that meet there.
+Arguments and rules as in activations.pxi. The slope at a kink is that of one of the two lines that meet there.
 """
 
 cimport libc.math as libc

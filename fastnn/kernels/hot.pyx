@@ -1,0 +1,5 @@
+"""The kernels whose loops gain from all that a compiler can do: for each instruction set, at -O3 (setup.py)."""
+
+include "gemm.pxi"
+include "optimizers.pxi"
+include "vectors.pxi"

@@ -1,0 +1,28 @@
+"""The kernels that gain from vectors alone: for each instruction set, at -O2 (setup.py)."""
+
+# An element must be part of its loop, or the loop is no vector instructions: here `inline` is an order.
+cdef extern from *:
+    """
+    #undef CYTHON_INLINE
+    #ifdef _MSC_VER
+    #define CYTHON_INLINE __forceinline
+    #else
+    #define CYTHON_INLINE inline __attribute__((always_inline))
+    #endif
+    """
+
+# Probabilities are kept this far from 0 and 1 before a logarithm: Keras's epsilon. A variable: clips by a constant
+# become branches, which are slower.
+cdef double EPSILON = 1e-7
+
+include "activations.pxi"
+include "activations_piecewise.pxi"
+include "activations_rows.pxi"
+include "columns.pxi"
+include "losses.pxi"
+include "losses_by_row.pxi"
+include "losses_elementwise.pxi"
+include "matrices.pxi"
+include "metrics.pxi"
+include "noise.pxi"
+include "rows.pxi"
