@@ -2,6 +2,7 @@
 
 from fastnn.layers.activations import ELU, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import LAYERS, Layer, Parameter
+from fastnn.layers.composite import Composite
 from fastnn.layers.core import Activation, Dense, Dropout, Flatten, Input, InputLayer
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.merging import (
@@ -26,7 +27,8 @@ from fastnn.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization, RMSNormalization
 from fastnn.layers.prelu import PReLU
 from fastnn.layers.preprocessing import CategoryEncoding, Normalization, Rescaling
-from fastnn.layers.reshaping import Identity, Reshape
+from fastnn.layers.reshaping import Identity, Permute, Reshape
+from fastnn.layers.time_distributed import TimeDistributed
 
 __all__ = [
     "ELU",
@@ -37,6 +39,7 @@ __all__ = [
     "Average",
     "BatchNormalization",
     "CategoryEncoding",
+    "Composite",
     "Concatenate",
     "Dense",
     "Dot",
@@ -57,12 +60,14 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Parameter",
+    "Permute",
     "RMSNormalization",
     "ReLU",
     "Rescaling",
     "Reshape",
     "Softmax",
     "Subtract",
+    "TimeDistributed",
     "add",
     "average",
     "concatenate",
