@@ -141,14 +141,15 @@ class Model(Built):
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
     ) -> History:
-        """Train until epoch number `epochs`; gives a History, whose ``history`` has a list for each figure.
+        """Train until epoch number `epochs`; gives a History, whose ``history`` has a list for each quantity.
 
         x: rows (rows, *input_shape) of any numeric type: arrays, frames, tensors, sparse matrices, a list or dict of
         them for several inputs, batches from a generator, or a source such as ``SQLDataset``, which brings its own y.
-        y: (rows,) or (rows, targets), a list or dict for several outputs. batch_size: rows a step, 32.
-        validation_split: share of the rows, the last ones, kept for validation. validation_data: (x, y), (x, y,
-        sample_weight) or a source. class_weight: class -> weight, or "balanced", which makes all classes weigh the
-        same. sample_weight: (rows,), a list or dict for several outputs. The rest, and what is raised: see
+        y: (rows, *output_shape), without the last axis for class numbers; a list or dict for several outputs.
+        batch_size: rows a step, 32. validation_split: share of the rows, the last ones, kept for validation.
+        validation_data: (x, y), (x, y, sample_weight) or a source. class_weight: class -> weight, or "balanced", which
+        makes all classes weigh the same. sample_weight: (rows,), or a number for each value of the loss; a list or dict
+        for several outputs. The rest, and what is raised: see
         ``Trainer.fit``; RuntimeError before ``compile``.
         """
         trainer = self._compiled("fit")
@@ -190,8 +191,8 @@ class Model(Built):
         are no mean over the rows. steps: the first so many batches only.
         """
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
-        figures = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
-        return figures if return_dict else _listed(figures)
+        logs = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
+        return logs if return_dict else _listed(logs)
 
     def train_on_batch(
         self,
@@ -203,13 +204,13 @@ class Model(Built):
     ) -> Any:
         """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
         self._check_weighable(class_weight)
-        figures = self._compiled("train_on_batch").step(self._batch(x, y, sample_weight), class_weight)
-        return figures if return_dict else _listed(figures)
+        logs = self._compiled("train_on_batch").step(self._batch(x, y, sample_weight), class_weight)
+        return logs if return_dict else _listed(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, as ``evaluate`` gives them."""
-        figures = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
-        return figures if return_dict else _listed(figures)
+        logs = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
+        return logs if return_dict else _listed(logs)
 
     # Predicting.
 
@@ -347,10 +348,10 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names))
 
 
-def _listed(figures: dict[str, Any]) -> Any:
-    """Figures as Keras gives them: the loss alone, or [loss, metric, ...]."""
-    loss = figures.pop("loss")
-    return [loss, *figures.values()] if figures else loss
+def _listed(logs: dict[str, Any]) -> Any:
+    """Logs as Keras gives them: the loss alone, or [loss, metric, ...]."""
+    loss = logs.pop("loss")
+    return [loss, *logs.values()] if logs else loss
 
 
 KINDS[Model.table_name] = Model
