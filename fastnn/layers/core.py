@@ -193,7 +193,7 @@ class Dropout(Layer):
         by_row, *drawn = self._drawn(input_shape)
         if by_row != 1 and tuple(drawn) == input_shape:
             return (DropoutOp(prod(input_shape), self.rate, self.seed),)
-        places = np.broadcast_to(np.arange(prod(drawn)).reshape(drawn), input_shape)
+        places = np.broadcast_to(np.arange(prod(drawn), dtype=np.int32).reshape(drawn), input_shape)
         return (SharedDropoutOp(places.ravel(), by_row != 1, self.rate, self.seed),)
 
 

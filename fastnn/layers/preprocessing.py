@@ -49,9 +49,9 @@ def _plain(owner: object, name: str, value: Any) -> Any:
 
 
 def _spread(owner: object, name: str, value: Any, shape: Shape) -> DoubleArray:
-    """`value` for each number of `shape`, in one line."""
+    """`value` for each number of `shape`; a view."""
     try:
-        return np.broadcast_to(np.asarray(value, float), shape).ravel()
+        return np.broadcast_to(np.asarray(value, float), shape)
     except ValueError:
         raise ValueError(
             f"{type(owner).__name__}: {name} of shape {np.shape(value)} does not go with {shape}; give one number, or "
@@ -139,7 +139,7 @@ class Normalization(Layer):
         shape = sizes(input_shape, axes)
         known: dict[str, Any] = {"more": 1}
         if self.mean is not None:
-            known = {name: _spread(self, name, getattr(self, name), shape) for name in ("mean", "variance")}
+            known = {name: _spread(self, name, getattr(self, name), shape).ravel() for name in ("mean", "variance")}
         op = StandardizeOp(prod(input_shape), prod(shape), EPSILON, bool(self.invert), **known)
         return along(input_shape, axes, op) if axes else (op,)
 
@@ -204,7 +204,7 @@ class Rescaling(Layer):
         return input_shape
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        scale, offset = (_spread(self, name, getattr(self, name), input_shape) for name in ("scale", "offset"))
+        scale, offset = (_spread(self, name, getattr(self, name), input_shape).ravel() for name in ("scale", "offset"))
         return (AffineOp(prod(input_shape), scale, offset),)
 
     def reference(self, x: DoubleArray) -> DoubleArray:

@@ -14,8 +14,10 @@ from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.merging import Concatenate
 from fastnn.layers.reshaping import Reshape
-from fastnn.layers.tensor import Connected, Tensor
+from fastnn.layers.tensor import MAX_LAYERS, Connected, Tensor
 from fastnn.typing import Shape
+
+MOST_STEPS = (MAX_LAYERS - 2) // 3  # each is three calls
 
 
 @LAYERS.add("time_distributed", "TimeDistributed")
@@ -24,7 +26,7 @@ class TimeDistributed(Composite):
     """A layer, the same for each step. (steps, ...) -> (steps, ...), the steps one by one as the layer's rows.
 
     layer: a layer or a model of one input and one output. One in which rows mix (BatchNormalization) sees each step's
-    rows by themselves, the first step's first. Weights: the layer's.
+    rows by themselves, the first step's first, and takes at most 332 steps. Weights: the layer's.
     """
 
     layer: Any
@@ -56,6 +58,11 @@ class TimeDistributed(Composite):
         return self._step_by_step(row) if mixed and row[0] > 1 else graph
 
     def _step_by_step(self, row: Shape) -> Graph:
+        if row[0] > MOST_STEPS:
+            raise ValueError(
+                f"TimeDistributed of a layer in which rows mix takes at most {MOST_STEPS} steps, got {row[0]}; "
+                "put the layer on the rows (steps, ...) themselves, where it sees all steps together"
+            )
         whole = InputLayer(row).tensor()
         given = [self.call(_Step(number)(whole)) for number in range(row[0])]
         return Graph((whole,), (Concatenate(1)([Reshape((1, *tensor.row))(tensor) for tensor in given]),))

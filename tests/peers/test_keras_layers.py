@@ -219,6 +219,32 @@ def test_outputs_and_steps(name: str) -> None:
     np.testing.assert_allclose(ours.predict(x), np.asarray(theirs.predict(x, verbose=0)), rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("loss", ["mse", "mae", "categorical_crossentropy", "sparse_categorical_crossentropy"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.parametrize("distributed", [False, True])
+def test_twenty_steps_on_sequences(loss: str, optimizer: str, distributed: bool) -> None:
+    """Dense layers on (steps, features), targets for each step."""
+    x, classes = numbers(5, 4), whole(5, most=3)
+    y = classes if loss.startswith("sparse") else np.eye(3, dtype=np.float32)[classes.astype(int)]
+    ends = []
+    for lib in (fastnn, keras):
+
+        def on_steps(layer: Any, lib: Any = lib) -> Any:
+            return lib.layers.TimeDistributed(layer) if distributed else layer
+
+        first = lib.layers.Input((5, 4))
+        hidden = on_steps(lib.layers.Dense(6, "tanh"))(first)
+        model = lib.models.Model(first, on_steps(lib.layers.Dense(3, "softmax"))(hidden))
+        model.set_weights([np.random.default_rng(k).normal(size=w.shape) for k, w in enumerate(model.get_weights())])
+        eager = {"run_eagerly": True} if lib is keras else {}
+        model.compile(getattr(lib.optimizers, optimizer)(0.01), loss, **eager)
+        for _ in range(20):
+            model.train_on_batch(x, y)
+        ends.append(model.get_weights())
+    for mine, other in zip(*ends, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("axis", [-1, 1, None, (1, 2), (2, 1)])
 def test_adapted_moments(axis: Any) -> None:
     data = numbers(3, 4) * np.float32(3) + np.float32(2)
