@@ -40,6 +40,7 @@ cdef class Arena:
     cdef Segment* segments
     cdef Py_ssize_t segment_count
     cdef Py_ssize_t most_rows           # of a segment
+    cdef bint random                    # the rows of some op depend on chance
     cdef bint takes_gil                 # some op, loss or metric runs Python
     cdef int threads                    # of the team, in the run that holds the lock
     cdef ThreadTuner fit_tuner

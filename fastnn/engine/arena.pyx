@@ -130,6 +130,7 @@ cdef class Arena:
             self.row_multiplies += op.size * op.lines * op.slices
             self.scratch_size = max(self.scratch_size, padded(op.scratch_size()))
             self.takes_gil |= op.takes_gil
+            self.random |= op.random
             self.op_list[i] = <void*>op
         self.inputs = sum(self.input_widths)
         self.units = sum([(<Op>self.ops[place]).units * (<Op>self.ops[place]).slices for place in self.outputs])

@@ -106,11 +106,21 @@ cdef class Learning(Objectives):
     cdef double work_of(self, Op op) noexcept
     cdef int cut_into_blocks(self, variables) except -1
     cdef int clear_variables(self) except -1
-    cdef void wait(self, Barrier number, int thread, int threads) noexcept nogil
+    cdef void wait_for_all(self, Barrier number, int thread, int threads) noexcept nogil
+
+    @cython.final
+    cdef inline void wait(self, Barrier number, int thread, int threads) noexcept nogil:
+        """Wait until all threads are at this barrier."""
+        if threads > 1:
+            self.wait_for_all(number, thread, threads)
+
     cdef Py_ssize_t first_block(self, Py_ssize_t rows, int thread, int threads) noexcept nogil
 
     @cython.final
     cdef Py_ssize_t group_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
+    cdef void find_not_finite(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+
+    @cython.final
     cdef void find_gradients(self, const Step* step, Py_ssize_t block, Py_ssize_t stop, int thread,
                              int threads) noexcept nogil
 

@@ -276,8 +276,7 @@ cdef class Learning(Objectives):
 
     # Without the GIL.
 
-    cdef void wait(self, Barrier number, int thread, int threads) noexcept nogil:
-        """Wait until all threads are at this barrier."""
+    cdef void wait_for_all(self, Barrier number, int thread, int threads) noexcept nogil:
         cdef double until
         barrier(thread, threads)
         if self.delay > 0 and self.delayed_barrier == number and self.delayed_thread == thread:
@@ -309,17 +308,29 @@ cdef class Learning(Objectives):
     cdef void find_gradients(self, const Step* step, Py_ssize_t block, Py_ssize_t stop, int thread,
                              int threads) noexcept nogil:
         """The gradients of blocks block:stop, and in `not_finite` whether one of them is not finite."""
-        cdef Block* first
+        cdef Py_ssize_t first = block
         cdef Block* last
         if self.has_matrix_penalties:
             self.penalise_matrices(thread, threads)
             self.wait(PENALTIES, thread, threads)
         while block < stop:
-            first = &self.blocks[block]
             block = self.find_gradient(step, block, stop)
+            # Small ops are looked at together, and a large one while it is in cache. Padding is 0.
             last = &self.blocks[block - 1]
-            if not isfinite(self.largest(self.g + first.start, NULL, last.start + last.p1 - last.p0 - first.start, 0)):
-                atomic_swap(&self.not_finite, <int>first.op + 1)
+            if block == stop or not self.blocks[block].joined or last.start - self.blocks[first].start >= GROUP:
+                if not isfinite(self.largest(self.g + self.blocks[first].start, NULL,
+                                             last.start + last.p1 - last.p0 + last.padding - self.blocks[first].start, 0)):
+                    self.find_not_finite(first, block)
+                    return
+                first = block
+
+    cdef void find_not_finite(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        """Note the first op of some blocks whose gradient is not finite."""
+        cdef Py_ssize_t i
+        for i in range(first, stop):
+            if not isfinite(self.largest(
+                    self.g + self.blocks[i].start, NULL, self.blocks[i].p1 - self.blocks[i].p0, 0)):
+                atomic_swap(&self.not_finite, <int>self.blocks[i].op + 1)
                 return
 
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t block, Py_ssize_t stop) noexcept nogil:

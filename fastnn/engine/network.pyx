@@ -35,6 +35,7 @@ cdef object float32 = np.dtype(np.float32)
 
 cdef enum:
     GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
+    CACHED = 262144                     # bytes of a page that need not be fetched before they are used
     MOST_ROWS_BYTES = 268435456         # of rows that a prediction takes through the ops together, where one is large
 
 # Work, in floating-point operations or what takes as long, from which one more thread pays: of a batch, since threads
@@ -48,7 +49,6 @@ cdef enum Outcome:
     PAUSED                              # a slice of it is over
     STOPPED                             # an exception waits in self.pending
     NOT_FINITE                          # the loss of a batch, or its gradient, is NaN or infinite
-    BAD_ORDER                           # the order of the rows points outside them
     FAILED                              # an op could not go on
 
 
@@ -198,19 +198,23 @@ cdef class Network(Learning):
         """
         cdef Step step = self.new_step(True, thread)
         cdef Rows rows = job.rows
-        cdef Py_ssize_t start = rows.start, r0, r1, i, first, last
+        cdef Py_ssize_t start = rows.start, r0 = 0, r1 = 0, i, first = 0, last = self.block_count
         cdef bint weighted = rows.weight != NULL
+        cdef bint fetches = rows.order != NULL and rows.count * self.inputs * <Py_ssize_t>sizeof(float) > CACHED
         cdef double total, rate = job.learning_rate
         while start < rows.stop:
-            step.rows = min(job.batch, rows.stop - start)
-            step.key = mix64(self.seed ^ mix64(<uint64_t>step.number if job.update else job.noise))
-            r0 = share_begin(step.rows, GRAIN, thread, threads)
-            r1 = share_begin(step.rows, GRAIN, thread + 1, threads)
-            first, last = self.first_block(step.rows, thread, threads), self.first_block(step.rows, thread + 1, threads)
-            if not self.collect(&rows, start, r0, r1):
-                atomic_swap(&job.outcome, BAD_ORDER)
+            if step.rows != min(job.batch, rows.stop - start):
+                step.rows = r1 = min(job.batch, rows.stop - start)
+                if threads > 1:
+                    r0 = share_begin(step.rows, GRAIN, thread, threads)
+                    r1 = share_begin(step.rows, GRAIN, thread + 1, threads)
+                    first = self.first_block(step.rows, thread, threads)
+                    last = self.first_block(step.rows, thread + 1, threads)
+            if self.random:
+                step.key = mix64(self.seed ^ mix64(<uint64_t>step.number if job.update else job.noise))
+            self.collect(&rows, start, r0, r1)
             self.rows_phase(job, &step, r0, r1, thread, threads)
-            if rows.order != NULL:
+            if fetches:
                 for i in range(min(start + step.rows + r0, rows.stop), min(start + step.rows + r1, rows.stop)):
                     prefetch(rows.x + rows.order[i] * self.inputs, self.inputs * 4)
             self.wait(ROWS, thread, threads)
@@ -447,6 +451,7 @@ cdef class Network(Learning):
             if not 0 <= start <= job.rows.stop <= job.rows.count:
                 raise ValueError(
                     f"start and stop must be row numbers from 0 to {job.rows.count}, got {start} and {stop}")
+            self.check_order(&job.rows)
             if isinstance(learning_rate, ndarray):
                 steps = (job.rows.stop - start + batch_size - 1) // batch_size
                 rates = np.require(learning_rate, np.float64, ["C", "A"])
@@ -461,8 +466,6 @@ cdef class Network(Learning):
             self.explain_failure(&job)
         finally:
             self.leave()
-        if job.outcome == BAD_ORDER:
-            raise ValueError(f"order must hold row numbers from 0 to {job.rows.count - 1}")
         return job.rows.start, job.loss, job.outcome == DONE
 
     cdef int explain_failure(self, Run* job) except -1:

@@ -86,7 +86,8 @@ cdef class Objectives(Arena):
     cdef int clear_objectives(self) except -1
     cdef int page(self, Rows* rows, x, y, weight, order) except -1
     cdef int begin_objectives(self, bint loss_follows) except -1
-    cdef bint collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef int check_order(self, const Rows* rows) except -1
+    cdef void collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
 
     @cython.final
     cdef void collect_targets(self, Objective* objective, const Rows* rows, Py_ssize_t start, Py_ssize_t r0,

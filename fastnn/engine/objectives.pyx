@@ -227,28 +227,38 @@ cdef class Objectives(Arena):
             rows.order = <const uint32_t*>address(order)
         return 0
 
+    cdef int check_order(self, const Rows* rows) except -1:
+        """Raise unless the rows of a run are rows of the page."""
+        cdef Py_ssize_t i
+        cdef uint32_t last = 0
+        if rows.order != NULL:
+            for i in range(rows.start, rows.stop):
+                last = rows.order[i] if rows.order[i] > last else last
+            if last >= rows.count and rows.start < rows.stop:
+                raise ValueError(f"order must hold row numbers from 0 to {rows.count - 1}, got {last}")
+        return 0
+
     # Without the GIL.
 
-    cdef bint collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        """Find rows r0:r1 of the batch that begins at `start`; False where the order points outside."""
-        cdef Py_ssize_t i, k
+    cdef void collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """Find rows r0:r1 of the batch that begins at `start`."""
+        cdef Py_ssize_t i, k, inputs = self.inputs
         cdef const float* x
         cdef const float** addresses
-        if rows.order != NULL:
-            for i in range(start + r0, start + r1):
-                if rows.order[i] >= rows.count:
-                    return False
         for k in range(self.input_count):
             addresses = self.addresses + k * self.capacity
             x = rows.x + self.input_starts[k]
-            for i in range(r0, r1):
-                addresses[i] = x + row_of(rows, start + i) * self.inputs
+            if rows.order != NULL:
+                for i in range(r0, r1):
+                    addresses[i] = x + rows.order[start + i] * inputs
+            else:
+                for i in range(r0, r1):
+                    addresses[i] = x + (start + i) * inputs
         if rows.y != NULL:
             for k in range(self.objective_count):
                 self.collect_targets(&self.objectives[k], rows, start, r0, r1)
             if rows.weight != NULL:
                 self.hide_absent_rows(rows, start, r0, r1)
-        return True
 
     cdef void collect_targets(self, Objective* objective, const Rows* rows, Py_ssize_t start, Py_ssize_t r0,
                               Py_ssize_t r1) noexcept nogil:
@@ -258,11 +268,15 @@ cdef class Objectives(Arena):
         cdef const float* row
         cdef float* y = objective.y + r0 * n
         cdef float* weight = objective.weight + r0 * objective.lines
-        for i in range(r0, r1):
-            row = all_y + row_of(rows, start + i) * all_targets
-            for j in range(n):
-                y[j] = row[j]
-            y += n
+        if n == 1 and rows.order != NULL:
+            for i in range(r0, r1):
+                objective.y[i] = all_y[rows.order[start + i] * all_targets]
+        else:
+            for i in range(r0, r1):
+                row = all_y + row_of(rows, start + i) * all_targets
+                for j in range(n):
+                    y[j] = row[j]
+                y += n
         if rows.weight != NULL:
             for i in range(r0, r1):
                 row = rows.weight + row_of(rows, start + i) * rows.weights
