@@ -17,6 +17,8 @@ from fastnn.layers.reshaping import Reshape
 from fastnn.layers.tensor import Connected, Tensor
 from fastnn.typing import Shape
 
+__all__ = ["TimeDistributed"]
+
 
 @LAYERS.add("time_distributed", "TimeDistributed")
 @dataclass(frozen=True, eq=False)
