@@ -1,4 +1,4 @@
-"""Axes of rows as users name them, where axis 0 is that of the rows, and ops that bring them to the end."""
+"""Axes of rows as users name them, where axis 0 is that of the rows, and ops that turn and stretch them."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ def permute_op(row: Shape, order: Sequence[int]) -> StridedCopyOp:
     """The op that turns rows of this shape so that their axes come in this order."""
     strides = [prod(row[axis + 1 :]) for axis in range(len(row))]
     return StridedCopyOp(prod(row), sizes(row, order), sizes(tuple(strides), order))
+
+
+def stretch_op(row: Shape, to: Shape) -> StridedCopyOp:
+    """The op that stretches rows to another shape: axes of size 1, and those that are not there, repeat."""
+    strides = [prod(row[axis + 1 :]) if size > 1 else 0 for axis, size in enumerate(row)]
+    return StridedCopyOp(prod(row), to, [0] * (len(to) - len(row)) + strides)
 
 
 def along(row: Shape, axes: Sequence[int], *ops: Any) -> tuple[Any, ...]:

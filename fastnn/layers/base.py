@@ -118,7 +118,8 @@ class Layer(_Fixed):
     def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
         """The ops that the layer becomes: the first reads the layer's sources, each other the one before.
 
-        () passes rows through. The ops' parameters are `parameters` in their order. A layer written in Python has
+        An op may come with what it reads, (op, places): -1 - k for source k, or the place of an op before it. () passes
+        rows through. The ops' parameters are `parameters` in their order. A layer written in Python has
         ``forward`` and ``backward`` instead (see fastnn.layers.python), and one that is made of layers ``call`` (see
         fastnn.layers.composite).
         """

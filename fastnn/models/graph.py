@@ -12,6 +12,7 @@ from fastnn.layers import Layer, Parameter
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Tensor, called
 from fastnn.models import weights
+from fastnn.typing import Shape
 
 
 class Plan(NamedTuple):
@@ -53,11 +54,20 @@ def _expand(graph: Graph, values: dict[Tensor, int], plan: Plan, slices: int) ->
             _expand(inner, within, plan, slices * inner.slices)
             values.update(zip(given, (within[tensor] for tensor in inner.outputs), strict=True))
         elif given[0] not in values:
-            ops = node.layer.ops(*rows)
-            starts = _take_parameters(plan, node.layer, node.layer.parameters(*rows), ops)
-            for op, start in zip(ops, starts, strict=True):
-                reads = [_append(plan, op, reads, node.layer, slices, start)]
-            values[given[0]] = reads[0]
+            values[given[0]] = _add_ops(plan, node.layer, rows, reads, slices)
+
+
+def _add_ops(plan: Plan, layer: Layer, rows: Sequence[Shape], sources: list[int], slices: int) -> int:
+    """Append the ops of a layer; gives the place of the last."""
+    pairs = [op if isinstance(op, tuple) else (op, None) for op in layer.ops(*rows)]
+    ops = [op for op, _ in pairs]
+    starts = _take_parameters(plan, layer, layer.parameters(*rows), ops)
+    places: list[int] = []
+    for (op, named), start in zip(pairs, starts, strict=True):
+        before = places[-1:] or sources
+        reads = before if named is None else [places[k] if k >= 0 else sources[-1 - k] for k in named]
+        places.append(_append(plan, op, reads, layer, slices, start))
+    return (places or sources)[-1]
 
 
 def _take_parameters(plan: Plan, layer: Layer, parameters: tuple[Parameter, ...], ops: Sequence[Any]) -> list[int]:
