@@ -1,9 +1,9 @@
 """Metrics: what is measured of a network's output beside its loss.
 
-Three kinds, by what adds a batch. A mean metric has a kernel with a loss's signature and is the mean over the rows. A
-tally has a kernel that adds to a state, of which the figure is made. The others are Python. All are used alone as in
-Keras: `update_state(y_true, y_pred, sample_weight)`, `result()`, `reset_state()`. Sums are in float64, rows of weight 0
-count for nothing, and what would be 0 / 0 is 0.
+Three kinds, by what adds a batch. A mean metric has a kernel with a loss's signature and is the mean over the lines. An
+accumulated metric has a kernel that adds to a state, of which the figure is made. The others are Python. All are used
+alone as in Keras: `update_state(y_true, y_pred, sample_weight)`, `result()`, `reset_state()`. Sums are in float64, what
+weighs 0 counts for nothing, and what would be 0 / 0 is 0.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from fastnn.metrics.accuracy import (
     TopKCategoricalAccuracy,
 )
 from fastnn.metrics.auc import AUC
-from fastnn.metrics.base import METRICS, LossMetric, MeanMetric, Metric, TallyMetric
+from fastnn.metrics.base import METRICS, AccumulatedMetric, LossMetric, MeanMetric, Metric
 from fastnn.metrics.confusion import BinaryIoU, ConfusionMatrix, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from fastnn.metrics.fscore import F1Score, FBetaScore
 from fastnn.metrics.functions import (
@@ -86,6 +86,7 @@ from fastnn.metrics.thresholds import (
 __all__ = [
     "AUC",
     "METRICS",
+    "AccumulatedMetric",
     "Accuracy",
     "BinaryAccuracy",
     "BinaryCrossentropy",
@@ -129,7 +130,6 @@ __all__ = [
     "SpecificityAtSensitivity",
     "SquaredHinge",
     "Sum",
-    "TallyMetric",
     "TopKCategoricalAccuracy",
     "TrueNegatives",
     "TruePositives",
