@@ -15,6 +15,8 @@ from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.core import activation_ops
 from fastnn.typing import DoubleArray, Shape
 
+__all__ = ["ELU", "LeakyReLU", "ReLU", "Softmax"]
+
 
 class _ActivationLayer(Layer):
     """A layer that is one activation, made of the layer's fields."""

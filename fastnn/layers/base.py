@@ -16,6 +16,8 @@ from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, 
 from fastnn.regularizers import Regularizer
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
+__all__ = ["LAYERS", "Layer", "Parameter"]
+
 R = TypeVar("R")
 MOST_NUMBERS = 2**31  # in a row: 8 GB
 MOST_PARAMETERS = 2**40  # of a layer: 4 TB

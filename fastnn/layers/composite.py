@@ -28,6 +28,8 @@ from fastnn.layers.graph import Graph, calls
 from fastnn.layers.tensor import Node, Tensor, called, names_of
 from fastnn.typing import Shape
 
+__all__ = ["Composite"]
+
 
 class Composite(Layer):
     """A layer that is a small graph of layers; a subclass's ``call`` draws it."""

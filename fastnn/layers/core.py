@@ -19,6 +19,8 @@ from fastnn.layers.base import LAYERS, Layer, Parameter, check_row, check_seed, 
 from fastnn.layers.tensor import Node, Structure, Tensor
 from fastnn.typing import DoubleArray, Shape
 
+__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer"]
+
 
 def _input_shape(layer: Any) -> None:
     """Settle `input_shape` from itself or from `input_dim`."""

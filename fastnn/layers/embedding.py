@@ -15,6 +15,8 @@ from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import Array, DoubleArray, Shape
 
+__all__ = ["Embedding"]
+
 MOST = 2**24  # a float32 holds every whole number up to this
 
 

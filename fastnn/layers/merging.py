@@ -15,6 +15,25 @@ from fastnn.layers._axes import row_axis, stretch_op
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.typing import DoubleArray, Shape
 
+__all__ = [
+    "Add",
+    "Average",
+    "Concatenate",
+    "Dot",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Subtract",
+    "add",
+    "average",
+    "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
+]
+
 
 class _Merge(Layer):
     """Element by element, of tensors whose rows have one shape, or are stretched to it as NumPy does it."""

@@ -16,6 +16,8 @@ from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
+__all__ = ["BatchNormalization", "LayerNormalization", "RMSNormalization"]
+
 
 def _normalised(x: DoubleArray, mean: Any, variance: Any, epsilon: float) -> DoubleArray:
     return np.asarray((x - mean) / np.sqrt(variance + epsilon))

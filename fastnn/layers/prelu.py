@@ -14,6 +14,8 @@ from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
+__all__ = ["PReLU"]
+
 
 @LAYERS.add("p_re_lu", "prelu")
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,8 @@ from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import Array, DoubleArray, Shape
 
+__all__ = ["CategoryEncoding", "Normalization", "Rescaling"]
+
 EPSILON = 1e-7  # the smallest deviation that is divided by, Keras's
 PAGE = 8192  # rows whose moments are taken together, in float64
 

@@ -14,6 +14,8 @@ from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_shape
 from fastnn.typing import DoubleArray, Shape
 
+__all__ = ["Identity", "Permute", "Reshape"]
+
 
 @LAYERS.add("reshape")
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,8 @@ from fastnn.layers.reshaping import Reshape
 from fastnn.layers.tensor import MAX_LAYERS, Connected, Tensor
 from fastnn.typing import Shape
 
+__all__ = ["TimeDistributed"]
+
 MOST_STEPS = (MAX_LAYERS - 2) // 3  # each is three calls
 
 

@@ -14,6 +14,8 @@ from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
+__all__ = ["METRICS", "AccumulatedMetric", "LossMetric", "MeanMetric", "Metric"]
+
 C = TypeVar("C")
 
 

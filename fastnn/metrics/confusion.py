@@ -11,6 +11,8 @@ from fastnn._table import check_count, check_number
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 
+__all__ = ["BinaryIoU", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
+
 NUMBER, LARGEST, ABOVE, AT_LEAST = range(4)  # how the kernel reads a class
 
 

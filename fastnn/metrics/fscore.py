@@ -11,6 +11,8 @@ from fastnn._table import check_number
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 
+__all__ = ["F1Score", "FBetaScore"]
+
 AVERAGES = (None, "micro", "macro", "weighted")
 
 

@@ -16,6 +16,19 @@ from fastnn._table import check_count, check_number
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, one_or_all, ratio, weights_of
 from fastnn.typing import DoubleArray
 
+__all__ = [
+    "FalseNegatives",
+    "FalsePositives",
+    "Precision",
+    "PrecisionAtRecall",
+    "Recall",
+    "RecallAtPrecision",
+    "SensitivityAtSpecificity",
+    "SpecificityAtSensitivity",
+    "TrueNegatives",
+    "TruePositives",
+]
+
 NOT_AMONG_TOP = -1e10  # Keras's: the output that stands for one that is not among the largest k of its row
 
 Thresholds = float | Sequence[float] | None

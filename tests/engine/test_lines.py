@@ -17,8 +17,7 @@ from fastnn.losses import LOSSES
 from fastnn.metrics import METRICS
 from fastnn.models import Model, Sequential
 from fastnn.optimizers import SGD
-from support.metrics import batch as metric_batch
-from support.metrics import fits
+from support.metrics import batch as metric_batch, fits
 from support.units import Way, gradient, label, outputs_for, targets_for, units, ways
 
 ROWS, STEPS, UNITS = 7, 3, 4

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn import kernels
-from fastnn.metrics import METRICS, AccumulatedMetric, LossMetric, MeanMetric
-from fastnn.metrics import accuracy as accuracies
+from fastnn.metrics import METRICS, AccumulatedMetric, LossMetric, MeanMetric, accuracy as accuracies
 from support.guarded import SHAPES, Guard, close
 from support.metrics import batch, fits
 from support.units import label, outputs_for, targets_for, units
