@@ -155,7 +155,7 @@ def measure(case: Fit, limit: float, floor: float) -> Step:
     fit = partial(model.fit, x, y, case.batch_size, case.epochs, verbose=0)
     fit()
     (page,) = ArraySource(x, y).pages(case.batch_size, np.random.default_rng(0))
-    epoch = partial(model._network.fit_epoch, page.x, page.y, None, page.order, case.batch_size, 0.001)
+    epoch = partial(model.description.network.fit_epoch, page.x, page.y, None, page.order, case.batch_size, 0.001)
     found = list(parts(case))
     whole, engine, *times = least([fit, epoch, *(part.call for part in found), *(part.door for part in found)], limit)
     steps = case.rows / case.batch_size

@@ -8,29 +8,25 @@ from typing import TYPE_CHECKING
 from fastnn import (
     _threadpoolctl,
     activations,
-    callbacks,
     constraints,
     data,
     initializers,
     kernels,
     layers,
-    losses,
     models,
-    optimizers,
     regularizers,
 )
-from fastnn._lazy import later
+from fastnn._names import later
+from fastnn._version import __version__ as __version__
 from fastnn.config import show_config
 from fastnn.kernels.team import get_num_threads, set_num_threads
 from fastnn.layers import Input
 from fastnn.models import Model, Sequential
 from fastnn.random import set_random_seed
-from fastnn.trainer import Trainer
 
 if TYPE_CHECKING:
-    from fastnn import metrics, plot
-
-__version__ = "0.1.0"
+    from fastnn import callbacks, losses, metrics, optimizers, plot
+    from fastnn.training import Trainer
 
 _threadpoolctl.watch()
 
@@ -58,4 +54,15 @@ __all__ = [
     "show_config",
 ]
 
-__getattr__ = later(__name__, {"metrics": "metrics", "plot": "plot"})
+# What a model needs when it is compiled, and its pictures: `import fastnn` must stay short.
+__getattr__ = later(
+    __name__,
+    {
+        "Trainer": "training",
+        "callbacks": "callbacks",
+        "losses": "losses",
+        "metrics": "metrics",
+        "optimizers": "optimizers",
+        "plot": "plot",
+    },
+)

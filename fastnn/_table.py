@@ -174,11 +174,23 @@ def check_number(
         raise ValueError(f"{kind}: {name} must be {ends}, got {value!r}")
 
 
-def check_count(name: str, value: object, least: int = 1) -> int:
-    """`value` as a whole number of at least `least`; TypeError or ValueError, naming it, where it is none."""
+MOST = 2**31 - 1  # of a count that is told to the engine
+
+
+def check_count(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+    """`value` as a whole number of `least` to `most`; TypeError or ValueError, naming it, where it is none."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     number = int(value.__index__())
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
+    if most is not None and number > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {number}")
     return number
+
+
+def check_flag(owner: object, name: str) -> None:
+    """Raise unless ``owner.name`` is True or False (0 and 1 too, and NumPy's)."""
+    value = getattr(owner, name)
+    if type(value).__name__ not in ("bool", "bool_", "int") or value not in (False, True):
+        raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {value!r}")

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from fastnn._version import __version__
 from fastnn.kernels import team
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ def register(threadpoolctl: Any) -> None:
             team.limit_threads(num_threads)
 
         def get_version(self) -> str:
-            from fastnn import __version__
-
             return __version__
 
     threadpoolctl.register(TeamController)

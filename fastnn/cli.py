@@ -16,15 +16,6 @@ from typing import Any, NoReturn
 
 import fastnn
 
-THREADS = (
-    "FASTNN_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-
 DESCRIPTION = """\
 Neural networks on ordinary computers, from Python and from databases.
 
@@ -193,32 +184,6 @@ def _whole(least: int) -> Callable[[str], int]:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
 
     return read
-
-
-def fresh_process(code: str, *arguments: str, threads: int | None = None) -> str:
-    """Run Python code, which has sys, in a process of its own; give what it prints.
-
-    threads: for fastnn, and for NumPy, whose BLAS is told only once, when it is loaded. ValueError, with the last
-    line of what it said, where it fails.
-    """
-    import subprocess
-
-    limits = {} if threads is None else dict.fromkeys(THREADS, str(threads))
-    # This fastnn, and (-P) no module that happens to lie in the current folder.
-    home = str(Path(fastnn.__file__).parents[1])
-    start = f"import sys; {home!r} in sys.path or sys.path.insert(0, {home!r}); {code}"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", start, *arguments],
-        env=os.environ | limits,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        reason = done.stderr.strip().rpartition("\n")[2]
-        raise ValueError(f"a second Python process failed: {reason}")
-    return done.stdout
 
 
 def _failed(message: str, status: int, name: str = "fastnn") -> int:

@@ -8,15 +8,14 @@ import sys
 import numpy as np
 
 from fastnn import kernels
+from fastnn._version import __version__
 from fastnn.kernels.team import get_num_threads
 
 
 def show_config() -> dict[str, str]:
     """Print, and give, the version, the instruction set in use and those that the processor runs."""
-    import fastnn
-
     config = {
-        "fastnn": fastnn.__version__,
+        "fastnn": __version__,
         "instruction set": kernels.isa,
         "supported here": ", ".join(kernels.cpu.supported()),
         "chosen by": "FASTNN_ISA" if kernels.named else "the processor",

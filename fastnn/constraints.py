@@ -6,12 +6,12 @@ constrained; names, formulas and defaults are Keras 3's.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from fastnn import kernels
-from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_number
 from fastnn.typing import Array, DoubleArray
 

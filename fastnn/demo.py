@@ -16,7 +16,7 @@ import numpy as np
 
 import fastnn
 from fastnn import Sequential, kernels, layers, random
-from fastnn.cli import fresh_process
+from fastnn._process import fresh_process
 from fastnn.data import Source, SQLDataset
 from fastnn.data.digits import load_digits
 from fastnn.models import load_model

@@ -6,13 +6,13 @@ generator, it draws from the one that ``fastnn.set_random_seed`` sets.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from fastnn import kernels, random
-from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_number
 from fastnn.typing import Array, DoubleArray, Shape
 

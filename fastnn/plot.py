@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from fastnn.callbacks import History
+from fastnn.typing import EpochLogs
 
 
-def plot_history(history: History, figures: Iterable[str] | None = None) -> Any:
+def plot_history(history: EpochLogs, figures: Iterable[str] | None = None) -> Any:
     """Draw figures over the epochs, one picture for each with its val_ beside it; gives the array of axes.
 
     figures: names without val_; all but seconds, and learning_rate only where it changed, unless given. ValueError for
@@ -36,7 +35,7 @@ def plot_history(history: History, figures: Iterable[str] | None = None) -> Any:
     return grid[0]
 
 
-def _chosen(history: History, figures: Iterable[str] | None) -> list[str]:
+def _chosen(history: EpochLogs, figures: Iterable[str] | None) -> list[str]:
     known = history.history
     if not known:
         raise ValueError("the history has no epochs to plot; fit the model first")

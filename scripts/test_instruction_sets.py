@@ -30,7 +30,7 @@ PACKAGES = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user-static"
 PROGRAMS = ["aarch64-linux-gnu-gcc", "aarch64-linux-gnu-objdump", "qemu-aarch64-static", "qemu-x86_64-static"]
 
 KERNELS = ["tests/kernels"]
-ENGINE = ["tests/engine", "tests/test_training.py", "tests/test_repeatability.py"]
+ENGINE = ["tests/engine", "tests/training/test_training.py", "tests/test_repeatability.py"]
 # An emulator is ten times and more slower, and this file's subject is time.
 NOT_EMULATED = ["--ignore=tests/engine/test_interrupt.py"]
 QUICK = ["tests/kernels/test_activations.py", "tests/kernels/test_optimizers.py"]

@@ -11,7 +11,7 @@ from fastnn.callbacks import EarlyStopping
 from fastnn.layers import Activation, Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
-from fastnn.trainer import Trainer
+from fastnn.training import Trainer
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((20, 4)).astype(np.float32)
@@ -66,7 +66,11 @@ FIT = [
     ({"y": LABELS[:7]}, ValueError, r"x has 20 rows but y has 7"),
     ({"y": ONE_HOT}, ValueError, r"y has 3 column\(s\).*expects 1; for one-hot targets use categorical_crossentropy"),
     ({"y": np.zeros((20, 2))}, ValueError, r"y has 2 column\(s\), but SparseCategoricalCrossentropy with 3 output"),
-    ({"y": np.zeros((20, 1, 1))}, ValueError, r"y must have the shape \(rows,\) or \(rows, targets\)"),
+    (
+        {"y": np.zeros((20, 1, 1))},
+        ValueError,
+        r"y has rows of shape \(1, 1\), but Sparse.* of shape \(3,\) expects \(1,\)",
+    ),
     ({"y": spoilt(LABELS, 11, 3)}, ValueError, r"y has 3 at row 11, .* 3 outputs takes whole numbers from 0 to 2;"),
     ({"y": spoilt(LABELS, 0, -1)}, ValueError, r"y has -1 at row 0"),
     ({"y": spoilt(LABELS, 19, 1.5)}, ValueError, r"y has 1.5 at row 19"),
@@ -180,7 +184,7 @@ def test_bad_rows_in_the_middle_are_named_and_the_steps_before_stand(shuffle):
     fastnn.set_random_seed(3)
     with pytest.raises(ValueError, match=r"x has nan at row 333, column 1"):
         model.fit(x, y, 8, 5, 0, shuffle=shuffle)
-    steps = model._network.iterations
+    steps = model.description.network.iterations
     if not shuffle:
         assert steps == 333 // 8
         twin = classifier()
@@ -298,10 +302,10 @@ COMPILE = [
 @pytest.mark.parametrize(("arguments", "error", "message"), COMPILE, ids=[message for _, _, message in COMPILE])
 def test_compile(arguments, error, message):
     model = classifier()
-    trainer, before = model._trainer, model.get_weights()
+    trainer, before = model.description.trainer, model.get_weights()
     with pytest.raises(error, match=message):
         model.compile(**{"optimizer": "sgd", "loss": "mse", **arguments})
-    assert model._trainer is trainer
+    assert model.description.trainer is trainer
     unharmed(model, before)
 
 

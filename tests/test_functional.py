@@ -78,7 +78,7 @@ def test_a_model_among_layers_is_its_layers():
     deep = Sequential([Sequential([Sequential(first)]), *second])
     deep.build((5,))
     deep.set_weights(flat.get_weights())
-    deep._network.seed = flat._network.seed
+    deep.description.network.seed = flat.description.network.seed
     for model in (flat, deep):
         model.compile("adam", "mse")
         fastnn.set_random_seed(5)

@@ -217,7 +217,16 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda: metrics.MeanSquaredError()(np.ones((2, 2)), OUT), ValueError, r"shape \(2, 2\) has not the 4 row"),
     (lambda: metrics.MeanSquaredError()([1, 2, 1, 0], OUT), ValueError, r"takes 3 target column.* but y has 1; choose"),
     (lambda: metrics.MeanSquaredError()(HOT, OUT, [1, 2]), ValueError, r"one sample_weight for each of 4 row.*\(2,\)"),
-    (lambda: metrics.MeanSquaredError()(HOT, np.ones((4, 3, 2))), ValueError, r"y_pred \(rows, units\), got shape"),
+    (
+        lambda: metrics.MeanSquaredError()(HOT, np.ones((4, 2, 3))),
+        ValueError,
+        r"\(4, 3\) has not the 8 row\(s\) of y_p",
+    ),
+    (
+        lambda: metrics.MeanSquaredError()(HOT, OUT, np.ones((1, 4))),
+        ValueError,
+        r"one sample_weight for each.*\(1, 4\)",
+    ),
     (lambda: metrics.get("auuc"), ValueError, "unknown metric 'auuc'; known: accuracy, auc, binary_accuracy"),
     (lambda: metrics.get(None), TypeError, "metric must be a name or a fastnn.metrics object, got None"),
     (lambda: metrics.Metric().update_state(Y, P), NotImplementedError, "Metric has no update_state"),

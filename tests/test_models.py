@@ -221,7 +221,7 @@ def test_built_one_by_one_or_at_once():
     for model in (other, late):
         for a, b in zip(one.get_weights(), model.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
-        assert model._network.seed == one._network.seed
+        assert model.description.network.seed == one.description.network.seed
 
 
 def test_building_again_changes_nothing():

@@ -250,7 +250,7 @@ def test_a_fork_during_a_fit(run: Run) -> None:
             "fit": lambda: model.fit(X, Y, 160, 2, 0),
             "evaluate": lambda: model.evaluate(X, Y, verbose=0),
             "predict": lambda: model.predict(X),
-            "penalty": lambda: model._network.penalty_value(),
+            "penalty": lambda: model.description.network.penalty_value(),
             "compile": lambda: (model.compile("sgd", "mae"), model.fit(X, Y, 160, 2, 0)),
             "another": lambda: work(2) == expected or os._exit(2),
         }
@@ -285,7 +285,7 @@ def test_a_fork_while_a_fit_makes_ready(run: Run) -> None:
                 done.wait()
                 return (17,)
 
-        thread = threading.Thread(target=model._trainer.ready, args=(Source(),))
+        thread = threading.Thread(target=model.description.trainer.ready, args=(Source(),))
         thread.start()
         reached.wait()
         child = os.fork()

@@ -11,7 +11,7 @@ import pytest
 import fastnn
 from fastnn.data import ArraySource
 from fastnn.optimizers import SGD, Adam
-from fastnn.trainer import Trainer
+from fastnn.training import Trainer
 from support.small import bits, measured, model_of, rows
 
 PROCESS = """

@@ -89,7 +89,11 @@ def test_an_encoder_learns_with_its_autoencoder():
     after = encoder.predict(X)
     assert (before != after).any()
     np.testing.assert_array_equal(decoder.predict(after), auto.predict(X))
-    assert encoder._network.parameters is auto._network.parameters is decoder._network.parameters
+    assert (
+        encoder.description.network.parameters
+        is auto.description.network.parameters
+        is decoder.description.network.parameters
+    )
     encoder.set_weights([w * 0 for w in encoder.get_weights()])
     assert not auto.get_layer("code").get_weights()[0].any()
 
@@ -122,14 +126,14 @@ def test_the_optimizer_goes_on_when_a_model_moves():
         model.compile(Adam(0.01), "mse", metrics=["mae"])
         fastnn.set_random_seed(4)
         model.fit(X, Y, 8, 2, 0)
-        steps, flat = model._network.iterations, model._network.parameters
+        steps, flat = model.description.network.iterations, model.description.network.parameters
         state = fastnn.random.generator().bit_generator.state
         if shared:
             extended = Sequential([*model.layers, Dense(3)])
             extended.build((5,))
-            assert model._network.parameters is extended._network.parameters is not flat
+            assert model.description.network.parameters is extended.description.network.parameters is not flat
         fastnn.random.generator().bit_generator.state = state
-        assert model._network.iterations == steps
+        assert model.description.network.iterations == steps
         model.fit(X, Y, 8, 2, 0)
         results.append(bits(model))
     assert results[0] == results[1]
@@ -248,7 +252,7 @@ def test_two_networks_against_each_other():
         gan.train_on_batch(noise, np.ones(16))
         assert bits(generator) != states[0]
         assert bits(discriminator) == states[1]
-    assert discriminator._network.iterations == gan._network.iterations == 3
+    assert discriminator.description.network.iterations == gan.description.network.iterations == 3
 
 
 def test_weights_come_in_keras_order():

@@ -144,7 +144,7 @@ def digest(*arrays: np.ndarray) -> str:
 
 def state(model: Sequential) -> dict[str, Any]:
     """Weights, steps and the optimizer's vectors."""
-    steps, slots = model._trainer.state()
+    steps, slots = model.description.trainer.state()
     return {"weights": digest(*model.get_weights()), "steps": steps, **{name: digest(a) for name, a in slots.items()}}
 
 
@@ -199,7 +199,7 @@ BATCH = CLASSES.batch_size
 
 def ready(model: Sequential, x: np.ndarray, y: np.ndarray) -> Any:
     """The model's network, as `fit` makes it ready for these rows."""
-    return model._trainer.ready(fastnn.data.ArraySource(x, y))
+    return model.description.trainer.ready(fastnn.data.ArraySource(x, y))
 
 
 def after_steps(steps: int, x: np.ndarray, y: np.ndarray, batch_size: int) -> Sequential:
@@ -292,7 +292,7 @@ def test_a_run_stops_between_two_steps(threads, way, batch_size):
             network, many = ready(model, x, y), (np.tile(x, (20, 1)), np.tile(y, (20, 1)))
             with pytest.raises(Stop):  # of the first call of progress, after 50 ms
                 network.fit_epoch(*many, None, None, batch_size, model.optimizer.learning_rate, stop)
-    assert_stands_and_goes_on(model, after_steps(model._network.iterations, x, y, batch_size), threads)
+    assert_stands_and_goes_on(model, after_steps(model.description.network.iterations, x, y, batch_size), threads)
 
 
 @pytest.mark.parametrize("action", ["evaluate", "predict"])

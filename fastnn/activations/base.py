@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table, field_values
 from fastnn.typing import Array, ArrayLike, DoubleArray
 

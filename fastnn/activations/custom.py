@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn.activations.base import Activation
 from fastnn.typing import Array, ArrayLike, DoubleArray, FloatArray
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fastnn import kernels
-from fastnn._dataclass import dataclass
 from fastnn._table import check_number
 from fastnn.activations.base import ACTIVATIONS, Activation
 from fastnn.typing import DoubleArray

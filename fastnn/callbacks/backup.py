@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks.base import Callback, Logs, naming
+from fastnn.callbacks.base import Callback, Logs, TrainerCallback, naming
+
+__all__ = ["BackupAndRestore"]
 
 FORMAT = "fastnn backup 1"
 ARRAYS = "\0arrays"  # stands in a state for a list of arrays: its prefix among the tensors, and how many
 
 
-class BackupAndRestore(Callback):
+class BackupAndRestore(TrainerCallback):
     """Writes where the fit stands to a file in `backup_dir`; the next fit that finds it there goes on from it.
 
     A fit that was killed and is started again, with the same model, data and arguments, ends with the same bits as
@@ -28,7 +30,7 @@ class BackupAndRestore(Callback):
     they stay. ValueError where the file does not fit the model.
     """
 
-    _last = True  # what the others do after an epoch belongs in the file
+    last = True  # what the others do after an epoch belongs in the file
 
     def __init__(
         self,
@@ -51,10 +53,10 @@ class BackupAndRestore(Callback):
     def listens(self, hook: str) -> bool:
         return super().listens(hook) and hook != ("on_train_batch_end" if self.save_freq == "epoch" else "on_epoch_end")
 
-    def _fit_begins(self, fit: Any) -> None:
+    def fit_begins(self, fit: Any) -> None:
         self._fit = fit
         self._batches = 0
-        fit.feed.remembers = fit.feed.steps is not None or self.save_freq != "epoch"
+        fit.epochs.remembers = fit.epochs.steps is not None or self.save_freq != "epoch"
         found = self._read()
         if found is not None:
             self._restore(*found)
@@ -85,21 +87,22 @@ class BackupAndRestore(Callback):
 
         from fastnn.store import safetensors
 
-        fit, tally = self._fit, self._fit.tally
+        fit, done = self._fit, self._fit.accumulator
         steps, slots = fit.trainer.state()
         tensors = {f"weights/{i}": array for i, array in enumerate(self.model.get_weights())}
         tensors |= {f"optimizer/{name}": flat for name, flat in slots.items()}
         place = {
             "epoch": fit.epoch,
-            "tally": [tally.rows, tally.batches, tally.loss, tally.losses, [state.tolist() for state in tally.states]],
-            "feed": fit.feed.state(between=tally.batches == 0),
+            # The names are those of the format: files of other versions have them too.
+            "tally": [done.rows, done.batches, done.loss, done.losses, [state.tolist() for state in done.states]],
+            "feed": fit.epochs.state(between=done.batches == 0),
             "batches": self._batches,
             "stop": self.model.stop_training,
             "iterations": steps,
             "seed": fit.network.seed,
             "rate": fit.rate,
             "learning_rate": _number(self.model.optimizer.learning_rate),
-            "callbacks": _without_arrays(fit.called.get_state(), "callbacks", tensors),
+            "callbacks": _without_arrays(fit.callbacks.get_state(), "callbacks", tensors),
         }
         os.makedirs(self.backup_dir, exist_ok=True)
         if self.double_checkpoint and os.path.exists(self._path):
@@ -143,10 +146,11 @@ class BackupAndRestore(Callback):
             model.optimizer.learning_rate = place["learning_rate"]
         fit.rate = place["rate"]
         fit.epoch, model.stop_training, self._batches = place["epoch"], place["stop"], place["batches"]
-        fit.tally.rows, fit.tally.batches, fit.tally.loss, fit.tally.losses, states = place["tally"]
-        fit.tally.states = [np.array(state) for state in states]
-        fit.feed.restore(place["feed"])
-        fit.called.set_state(_with_arrays(place["callbacks"], tensors))
+        done = fit.accumulator
+        done.rows, done.batches, done.loss, done.losses, states = place["tally"]
+        done.states = [np.array(state) for state in states]
+        fit.epochs.restore(place["feed"])
+        fit.callbacks.set_state(_with_arrays(place["callbacks"], tensors))
 
 
 def checked_freq(owner: Callback, save_freq: Any) -> str | int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from fastnn.models import Model
+from fastnn.typing import TrainedModel
+
+__all__ = ["Callback", "CallbackList", "LambdaCallback"]
 
 Logs = Mapping[str, Any]
 Hook = Callable[..., object]
@@ -21,11 +22,10 @@ class Callback:
     A callback that keeps something between epochs gives it to ``get_state``, so that a backup has it.
     """
 
-    model: Model
+    model: TrainedModel
     params: dict[str, Any]
-    _last = False  # whether it is called after all others
 
-    def set_model(self, model: Model) -> None:
+    def set_model(self, model: TrainedModel) -> None:
         """Called once, before anything else."""
         self.model = model
 
@@ -99,16 +99,22 @@ class Callback:
         """Whether `hook` does anything: whether a class, or the object itself, overrides it."""
         return getattr(getattr(self, hook), "__func__", None) is not getattr(Callback, hook)
 
-    # What the trainer asks of the callbacks that know it.
 
-    def _fit_begins(self, fit: Any) -> None:
-        """Called after every ``on_train_begin``; `fit` is where the fit stands (``fastnn.feed.Fit``)."""
+class TrainerCallback(Callback):
+    """A callback that knows the trainer, whose loop asks it what no other callback is asked."""
 
-    def _pauses(self) -> None:
-        """Called every tenth of a second or so of an epoch, between two batches, where a callback overrides it."""
+    last = False  # whether it is called after all others
 
-    def _accepts(self, error: Exception, batch: int) -> bool:
-        """Whether a loss that is not finite, as `error` explains it, merely ends the fit."""
+    def fit_begins(self, fit: Any) -> None:
+        # Called after every ``on_train_begin``; `fit` is where the fit stands (``fastnn.training.loop.FitLoop``).
+        pass
+
+    def pauses(self) -> None:
+        # Called every tenth of a second or so of an epoch, between two batches, where a callback overrides it.
+        pass
+
+    def accepts(self, error: Exception, batch: int) -> bool:
+        # Whether a loss that is not finite, as `error` explains it, merely ends the fit.
         return False
 
 
@@ -149,8 +155,10 @@ class CallbackList(Callback):
     callbacks: a callback or several. model, params: given to each with ``set_model`` and ``set_params``.
     """
 
-    def __init__(self, callbacks: Any = None, model: Model | None = None, **params: Any) -> None:
-        self.callbacks = sorted(checked(callbacks), key=lambda callback: callback._last)
+    def __init__(self, callbacks: Any = None, model: TrainedModel | None = None, **params: Any) -> None:
+        self.callbacks = sorted(
+            checked(callbacks), key=lambda callback: isinstance(callback, TrainerCallback) and callback.last
+        )
         self.params = params
         self._begun: list[Callback] = []
         self._hooks: dict[str, list[Hook]] = {}
@@ -159,7 +167,7 @@ class CallbackList(Callback):
         if params:
             self.set_params(params)
 
-    def set_model(self, model: Model) -> None:
+    def set_model(self, model: TrainedModel) -> None:
         self.model = model
         for callback in self.callbacks:
             callback.set_model(model)
@@ -180,6 +188,15 @@ class CallbackList(Callback):
                 if callback.listens(name) or (other != name and callback.listens(other))
             ]
         return known
+
+    def trainer_hooks(self, name: str) -> list[Hook]:
+        # The methods called `name` of those callbacks that know the trainer and override it.
+        known = [callback for callback in self.callbacks if isinstance(callback, TrainerCallback)]
+        return [
+            getattr(callback, name)
+            for callback in known
+            if getattr(type(callback), name) is not getattr(TrainerCallback, name)
+        ]
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._begun = []

@@ -12,6 +12,8 @@ from fastnn.callbacks.backup import checked_freq
 from fastnn.callbacks.base import Logs, naming
 from fastnn.callbacks.monitors import Monitor
 
+__all__ = ["ModelCheckpoint"]
+
 
 class ModelCheckpoint(Monitor):
     """Writes the model to `filepath` after each epoch, or only where a figure is the best so far.

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs, TrainerCallback
 from fastnn.callbacks.rate import rate_of, set_rate
+
+__all__ = ["LearningRateScheduler", "TerminateOnNaN", "TimeBudget"]
 
 
 class LearningRateScheduler(Callback):
@@ -39,7 +41,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     return True
 
 
-class TerminateOnNaN(Callback):
+class TerminateOnNaN(TrainerCallback):
     """A loss that is not finite ends the fit, without an error: the epoch's loss is then NaN.
 
     The weights are those before the bad batch. raise_error: RuntimeError instead.
@@ -48,7 +50,7 @@ class TerminateOnNaN(Callback):
     def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = raise_error
 
-    def _accepts(self, error: Exception, batch: int) -> bool:
+    def accepts(self, error: Exception, batch: int) -> bool:
         if self.raise_error:
             raise RuntimeError(f"the loss of batch {batch} is NaN or infinite: {error}") from error
         print(f"Batch {batch}: the loss is NaN or infinite, the fit ends: {error}")
@@ -56,7 +58,7 @@ class TerminateOnNaN(Callback):
         return True
 
 
-class TimeBudget(Callback):
+class TimeBudget(TrainerCallback):
     """Ends the fit after the batch in which `seconds` have passed since it began; the epoch is cut short.
 
     The clock is looked at ten times a second or so. ValueError for a number that is not above 0.
@@ -71,12 +73,12 @@ class TimeBudget(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._start = time.perf_counter()
 
-    def _pauses(self) -> None:
+    def pauses(self) -> None:
         if time.perf_counter() - self._start >= self.seconds:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._pauses()
+        self.pauses()
         if self.verbose and self.model.stop_training:
             print(f"Epoch {epoch + 1}: {self.seconds:g} seconds are over")
 

@@ -9,6 +9,8 @@ from fastnn.callbacks.base import Callback, Logs
 if TYPE_CHECKING:
     import pandas
 
+__all__ = ["History"]
+
 _SHOWN = 10  # rows of a table at its beginning, and at its end
 
 

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 
 from fastnn.callbacks.base import Callback, Logs, naming
 
+__all__ = ["CSVLogger", "JSONLinesLogger"]
+
 
 class LineLogger(Callback):
     """A text file with a line for each epoch. Each is in the file, whole, before the next epoch begins.

@@ -7,6 +7,8 @@ from typing import Any
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.callbacks.rate import rate_of, set_rate
 
+__all__ = ["EarlyStopping", "ReduceLROnPlateau"]
+
 # What tells a figure that should rise from one that should fall, by its name.
 _RISING = (
     "acc",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from fastnn.models import Model
+from fastnn.typing import TrainedModel
 
 
-def rate_of(model: Model, who: str) -> float:
+def rate_of(model: TrainedModel, who: str) -> float:
     """The optimizer's learning rate. ValueError where it is a schedule, which callbacks cannot change."""
     rate = model.optimizer.learning_rate
     if not isinstance(rate, Real):
@@ -20,7 +19,7 @@ def rate_of(model: Model, who: str) -> float:
     return float(rate)
 
 
-def set_rate(model: Model, rate: Any) -> None:
+def set_rate(model: TrainedModel, rate: Any) -> None:
     """Change the optimizer's learning rate. ValueError for what is no number of at least 0."""
     if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) < math.inf:
         raise ValueError(f"a learning rate must be a finite number of at least 0, got {rate!r}")

@@ -10,6 +10,8 @@ from typing import Any
 from fastnn._table import check_count
 from fastnn.callbacks.base import Callback, Logs
 
+__all__ = ["TensorBoard"]
+
 
 class TensorBoard(Callback):
     """Event files for ``tensorboard --logdir``: epoch_loss and the others in train/ and, without val_, in validation/.
@@ -86,7 +88,7 @@ class TensorBoard(Callback):
             self._close()
 
     def _iterations(self) -> int:
-        return int(self.model._network.iterations)
+        return int(self.model.description.network.iterations)
 
     def _close(self) -> None:
         writers, self._writers = self._writers, {}

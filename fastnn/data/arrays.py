@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnn._table import check_count
 
 from .convert import looks_like_columns, to_float32
-from .source import Page, RowSource, Source, row_order
+from .source import Page, RowSource, row_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
-    from .several import Several
+    from fastnn.typing import Shape
+
+__all__ = ["ArraySource"]
 
 
 class ArraySource(RowSource):
     """Rows from arrays. All of them are one page.
 
-    x: (rows, ...) numbers; (rows,) is read as rows of one feature. y: (rows,) or (rows, targets).
-    sample_weight: (rows,), finite and not negative, or (rows, outputs) for a model with several
-    outputs. Any numeric dtype, order, stride and byte order will do, and so will lists, data
-    frames and series (pandas, polars, pyarrow), tensors (torch, JAX), and whatever has
-    `__array__`, `__dlpack__` or the buffer protocol; what is not float32, C-contiguous and aligned
-    already is converted once, and the rest is kept without a copy. exact: refuse whole numbers in
-    x that float32 would round, as it is done in y; for ids that an Embedding looks up.
+    x: (rows, ...) numbers; (rows,) is read as rows of one feature. y: (rows, ...), of the output's
+    shape, or without its last axis where that is one number, as for class numbers. sample_weight:
+    (rows,), or a number for each value of the loss, (rows, ...); finite and not negative. For a
+    model with several outputs it is (rows, outputs), `outputs` the values of all losses in a row.
+    Any numeric dtype, order, stride and byte order will do, and so will lists, data frames and
+    series (pandas, polars, pyarrow), tensors (torch, JAX), and whatever has `__array__`,
+    `__dlpack__` or the buffer protocol; what is not float32, C-contiguous and aligned already is
+    converted once, and the rest is kept without a copy. exact: refuse whole numbers in x that
+    float32 would round, as it is done in y; for ids that an Embedding looks up.
 
-    Attributes: `x` (rows, features), `y` (rows, targets) or None, `weight` or None, and `columns`,
-    the names of x's columns where it was a frame.
+    Attributes: `x` (rows, features), `y` (rows, targets) or None, `weight` (rows,), (rows, lines)
+    or None, and `columns`, the names of x's columns where it was a frame.
 
     Raises TypeError for what is not numbers. Raises ValueError for no rows, no features, lengths
     that differ, a bad weight, a number beyond float32's range, and a whole number in y that
@@ -57,8 +62,12 @@ class ArraySource(RowSource):
         rows = len(rows_of_x)
         self.input_shape = row_shape(rows_of_x.shape)
         self.x: NDArray[np.float32] = rows_of_x.reshape(rows, -1)
-        self.y = None if y is None else targets_of(y, rows)
-        self.weight = None if sample_weight is None else weights_of(sample_weight, rows, outputs)
+        self.y: NDArray[np.float32] | None = None
+        self.weight: NDArray[np.float32] | None = None
+        if y is not None:
+            self.y, self.target_shape = targets_of(y, rows)
+        if sample_weight is not None:
+            self.weight, self.weight_shape = weights_of(sample_weight, rows, self.target_shape, outputs)
         self.targets = 0 if self.y is None else self.y.shape[1]
 
     @property
@@ -79,39 +88,6 @@ class ArraySource(RowSource):
         return part
 
 
-def source_of(
-    x: Any,
-    y: Any,
-    sample_weight: Any,
-    inputs: Several | None = None,
-    outputs: Several | None = None,
-) -> Source:
-    """What `fit`, `evaluate` and `predict` are given, as a source.
-
-    inputs, outputs: what a model with several of them calls them.
-    """
-    if type(x) is np.ndarray and inputs is None and outputs is None:
-        return ArraySource(x, y, sample_weight)
-    from . import kinds
-
-    return kinds.source_of(x, y, sample_weight, inputs, outputs)
-
-
-def validation_of(data: Any, inputs: Several | None = None, outputs: Several | None = None) -> Source:
-    """What `fit` is given as validation_data, as a source; arguments as `source_of`."""
-    from . import kinds
-
-    if isinstance(data, Source) or kinds.gives_batches(data):
-        return source_of(data, None, None, inputs, outputs)
-    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-        raise ValueError("validation_data must be (x, y), (x, y, sample_weight) or a source")
-    try:
-        x, y, sample_weight = (*data, None)[:3]
-        return source_of(x, y, sample_weight, inputs, outputs)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"validation_data: {error}") from None
-
-
 def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of one row of an x of this shape; ValueError where it has no rows or no features."""
     if shape[0] == 0:
@@ -121,32 +97,40 @@ def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[1:] or (1,)
 
 
-def check_targets_shape(shape: tuple[int, ...], rows: int) -> None:
+def target_forms(shape: Shape) -> tuple[Shape, ...]:
+    """The shapes that a row of y may have where `shape` is expected: that, without a last axis of one number, flat."""
+    return (shape, shape[:-1], (prod(shape),)) if shape[-1:] == (1,) else (shape, (prod(shape),))
+
+
+def check_targets_shape(shape: Shape, rows: int) -> None:
     """Raise ValueError unless a y of this shape has targets for `rows` rows."""
-    if len(shape) > 2:
-        raise ValueError(
-            f"y must have the shape (rows,) or (rows, targets), got {shape}; reshape it to one row of targets each"
-        )
     if shape[0] != rows:
         raise ValueError(f"x has {rows} rows but y has {shape[0]}; they need one row each")
     if 0 in shape:
         raise ValueError(f"y has no target columns: its shape is {shape}")
 
 
-def targets_of(y: ArrayLike, rows: int) -> NDArray[np.float32]:
-    """Return y as (rows, targets)."""
+def targets_of(y: ArrayLike, rows: int) -> tuple[NDArray[np.float32], Shape]:
+    """Return y as (rows, targets), and the shape that a row of it had."""
     array = to_float32(y, "y", exact=True)
     check_targets_shape(array.shape, rows)
-    return array.reshape(rows, -1)
+    return array.reshape(rows, -1), array.shape[1:]
 
 
-def weights_of(sample_weight: ArrayLike, rows: int, outputs: int = 1) -> NDArray[np.float32]:
-    """Return sample_weight as (rows,), or (rows, outputs) for several outputs."""
+def weights_of(
+    sample_weight: ArrayLike, rows: int, target_shape: Shape | None, outputs: int = 1
+) -> tuple[NDArray[np.float32], Shape]:
+    """Return sample_weight as (rows,), or as (rows, lines) where it has more axes; and the shape that a row of it had.
+
+    target_shape: of a row of y, None where there is none. outputs: lines of all outputs, where there are several.
+    """
     weight = to_float32(sample_weight, "sample_weight")
     expected = (rows,) if outputs == 1 else (rows, outputs)
-    if weight.shape != expected:
+    by_line = outputs == 1 and bool(target_shape)  # only the model knows how many values the loss has
+    if weight.shape != expected and not (by_line and weight.shape[0] == rows):
+        more = ", or one for each value of the loss" if by_line else ""
         raise ValueError(
-            f"sample_weight must have the shape {expected}, one number for each row of x, got {weight.shape}"
+            f"sample_weight must have the shape {expected}, one number for each row of x{more}, got {weight.shape}"
         )
     bad = ~((weight >= 0) & (weight < np.inf))
     if bad.any():
@@ -155,4 +139,4 @@ def weights_of(sample_weight: ArrayLike, rows: int, outputs: int = 1) -> NDArray
             f"sample_weight must be finite and not negative, got {weight[bad][0]:g} at row {row}; "
             "a weight of 0 leaves a row out"
         )
-    return weight
+    return weight.reshape(rows, -1) if weight.size > rows else weight.reshape(rows), weight.shape[1:]

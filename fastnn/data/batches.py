@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from fastnn.typing import Shape
+
     from .several import Several
 
     Numbered = Iterator[tuple[int, Any]]
+
+__all__ = ["BatchSource"]
 
 
 class BatchSource(Source):
@@ -49,6 +53,7 @@ class BatchSource(Source):
             raise ValueError(f"the {self._kind} gives no batches; at least one is needed")
         source = self._source(*first)
         self.input_shape, self.targets, self.columns = source.input_shape, source.targets, source.columns
+        self.target_shape, self.weight_shape = source.target_shape, source.weight_shape
         # What an iterator gave is gone from it, and making it again may be dear: it opens the first pass.
         self._running: Numbered | None = None if self._by_number else chain([first], running)
 
@@ -98,6 +103,12 @@ class BatchSource(Source):
                 f"batch {number} has rows of shape {source.input_shape} and {source.targets} target column(s), but the "
                 f"first had {self.input_shape} and {self.targets}; all batches must be alike but for their length"
             )
+        if (source.target_shape, source.weight_shape) != (self.target_shape, self.weight_shape):
+            raise ValueError(
+                f"batch {number} has y of shape {_shape(source.target_shape)} and sample_weight of shape "
+                f"{_shape(source.weight_shape)}, but the first had {_shape(self.target_shape)} and "
+                f"{_shape(self.weight_shape)}; all batches must be alike but for their length"
+            )
         return Page(source.x, source.y, source.weight, None)
 
     def _source(self, number: int, batch: Any) -> ArraySource:
@@ -121,3 +132,8 @@ def batch_of(
     """All rows as one page, in memory; arguments as ``source_of``."""
     x, y, sample_weight, options = in_order(x, y, sample_weight, inputs, outputs)
     return ArraySource(dense(x), y, sample_weight, **options)
+
+
+def _shape(row: Shape | None) -> str:
+    """A shape of rows, for messages."""
+    return "(rows" + "".join(f", {axis}" for axis in row or ()) + ("," if not row else "") + ")"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .convert import check_exact, converted, from_objects, not_numbers, numeric
+from .numeric import check_exact, converted, from_objects, not_numbers, numeric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,7 @@ _ARRAYS = ("__array__", "__array_interface__", "__dlpack__", "shape")
 
 
 def source_of(x: Any, y: Any, sample_weight: Any, inputs: Several | None, outputs: Several | None) -> Source:
-    """As ``arrays.source_of``."""
+    """As ``given.source_of``."""
     if isinstance(x, Source):
         _check_alone(y, sample_weight, "a source")
         return x

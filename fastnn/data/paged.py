@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+__all__ = ["PagedSource"]
+
 # Bytes of float32 that may be held at a time: as SQLDataset.
 MEMORY_LIMIT = 256 * 2**20
 # Bytes of float32 of one chunk: long enough for a disk to read at its pace.
@@ -53,29 +55,31 @@ class PagedSource(RowSource):
         if not x.shape:
             raise TypeError(f"x must be an array with one entry for each row, got the shape {x.shape}")
         self.input_shape = row_shape(tuple(x.shape))
-        self._start, self._stop = 0, int(x.shape[0])
+        self.start, self.stop = 0, int(x.shape[0])
         self._exact = exact
         self._memory_limit = operator.index(memory_limit)
         if self._memory_limit < 0:
             raise ValueError(f"memory_limit must be 0 bytes or more, got {memory_limit}")
         self.x, self.y = x, y
-        self.targets = 0
+        self.targets, self.weight = 0, None
         if y is not None and is_stored(y):
-            check_targets_shape(tuple(y.shape), self._stop)
+            check_targets_shape(tuple(y.shape), self.stop)
+            self.target_shape = tuple(y.shape[1:])
         elif y is not None:
-            self.y = targets_of(y, self._stop)
+            self.y, self.target_shape = targets_of(y, self.stop)
         if y is not None:
             self.targets = int(np.prod(self.y.shape[1:]))
-        self.weight = None if sample_weight is None else weights_of(sample_weight, self._stop, outputs)
+        if sample_weight is not None:
+            self.weight, self.weight_shape = weights_of(sample_weight, self.stop, self.target_shape, outputs)
 
     @property
     def rows(self) -> int:
         """The number of rows."""
-        return self._stop - self._start
+        return self.stop - self.start
 
     def part(self, start: int, stop: int) -> PagedSource:
         part = copy.copy(self)
-        part._start, part._stop = self._start + start, self._start + stop
+        part.start, part.stop = self.start + start, self.start + stop
         return part
 
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
@@ -103,8 +107,8 @@ class PagedSource(RowSource):
         """The runs of rows in which a pass reads the file, in its order."""
         stored = _rows_a_chunk(self.x)
         length = -(-max(1, _CHUNK // row_bytes) // stored) * stored
-        edges = [*range(self._start - self._start % stored, self._stop, length), self._stop]
-        edges[0] = self._start
+        edges = [*range(self.start - self.start % stored, self.stop, length), self.stop]
+        edges[0] = self.start
         chunks = list(pairwise(edges))
         order = row_order(len(chunks), rng)
         return chunks if order is None else [chunks[i] for i in order]
@@ -117,7 +121,7 @@ class PagedSource(RowSource):
         page = Page(x.reshape(len(x), -1), y, weight, row_order(len(x), rng))
         if rng is None:
             return page
-        return page._replace(numbers=np.concatenate([np.arange(start, stop) for start, stop in runs]) - self._start)
+        return page._replace(numbers=np.concatenate([np.arange(start, stop) for start, stop in runs]) - self.start)
 
 
 def is_stored(value: Any) -> bool:

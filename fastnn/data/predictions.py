@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
+__all__ = ["write_predictions"]
+
 _COLUMNS = {
     "binary": ("prediction INTEGER NOT NULL", "probability REAL NOT NULL"),
     "classes": ("prediction INTEGER NOT NULL", "probability REAL NOT NULL"),

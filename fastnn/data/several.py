@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .arrays import target_forms
 from .convert import to_float32
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def joined(
     else as ``to_float32``.
     """
     if len(names) == 1:
-        return to_float32(dense(only(values, names[0], shapes[0], what)), what, names[0] in exact)
+        return to_float32(dense(only(values, names[0], shapes[:1], what)), what, names[0] in exact)
     arrays = _arrays(values, names, what)
     parts = [
-        _rows_of(array, f"{what}[{name!r}]", shape, name in exact)
+        _rows_of(array, f"{what}[{name!r}]", target_forms(shape) if what == "y" else (shape,), name in exact)
         for array, name, shape in zip(arrays, names, shapes, strict=True)
     ]
     for name, part in zip(names, parts, strict=True):
@@ -55,11 +56,12 @@ def joined(
     return np.concatenate(parts, axis=1)
 
 
-def joined_weights(values: Any, names: Sequence[str], rows: int) -> NDArray[np.float32] | None:
-    """Return the sample weights of several outputs as (rows, outputs), float32; None for None.
+def joined_weights(values: Any, names: Sequence[str], rows: int, shapes: Sequence[Shape]) -> NDArray[np.float32] | None:
+    """Return the sample weights of several outputs side by side, (rows, lines of all outputs), float32; None for None.
 
-    values: one array (rows,) for all outputs, or one for each: a list or tuple in the order of `names`, or a dict by
-    name. None in a list, and a name that a dict leaves out, weigh 1. Raises ValueError as ``joined``.
+    values: one array for all outputs, or one for each: a list or tuple in the order of `names`, or a dict by name.
+    None in a list, and a name that a dict leaves out, weigh 1. An array is (rows,), or has a number for each line, of
+    y's shape without its last axis. shapes: of one row of y for each output. Raises ValueError as ``joined``.
     """
     if values is None:
         return None
@@ -70,16 +72,19 @@ def joined_weights(values: Any, names: Sequence[str], rows: int) -> NDArray[np.f
         arrays = _arrays(values, names, "sample_weight")
     else:
         arrays = [values] * len(names)
-    weight = np.ones((rows, len(names)), dtype=np.float32)
-    for i, (array, name) in enumerate(zip(arrays, names, strict=True)):
+    parts = []
+    for array, name, shape in zip(arrays, names, shapes, strict=True):
+        lines, part = shape[:-1], np.ones((rows, 1), np.float32)
         if array is not None:
             part = to_float32(array, f"sample_weight[{name!r}]")
-            if part.shape != (rows,):
+            if part.shape not in ((rows,), (rows, *lines)):
+                more = f", or {(rows, *lines)}" if lines else ""
                 raise ValueError(
-                    f"sample_weight[{name!r}] must have the shape ({rows},), one number for each row, got {part.shape}"
+                    f"sample_weight[{name!r}] must have the shape ({rows},), one number for each row{more}, "
+                    f"got {part.shape}"
                 )
-            weight[:, i] = part
-    return weight
+        parts.append(np.broadcast_to(part.reshape(rows, -1), (rows, prod(lines))))
+    return np.concatenate(parts, axis=1)
 
 
 def in_order(
@@ -91,18 +96,20 @@ def in_order(
     """
     exact, count = False, 1
     if inputs is not None and len(inputs.names) == 1:
-        x = only(x, inputs.names[0], inputs.shapes[0], "x")
+        x = only(x, inputs.names[0], (inputs.shapes[0],), "x")
         exact = inputs.names[0] in inputs.exact
     elif inputs is not None:
         x = joined(x, inputs.names, inputs.shapes, "x", inputs.exact)
     if outputs is not None and y is not None:
-        names, count = outputs.names, len(outputs.names)
-        if count == 1:
-            y = only(y, names[0], outputs.shapes[0], "y")
-            sample_weight = only(sample_weight, names[0], (), "sample_weight")
+        names = outputs.names
+        if len(names) == 1:
+            shape = outputs.shapes[0]
+            y = only(y, names[0], target_forms(shape), "y")
+            sample_weight = only(sample_weight, names[0], ((), shape[:-1]), "sample_weight")
         else:
             y = joined(y, names, outputs.shapes, "y", names)
-            sample_weight = joined_weights(sample_weight, names, len(y))
+            sample_weight = joined_weights(sample_weight, names, len(y), outputs.shapes)
+            count = sum(prod(shape[:-1]) for shape in outputs.shapes)
     return x, y, sample_weight, {"outputs": count, "exact": exact}
 
 
@@ -111,13 +118,15 @@ def dense(value: Any) -> Any:
     return value.toarray() if hasattr(value, "tocsr") else value
 
 
-def only(value: Any, name: str, shape: Shape, what: str) -> Any:
-    """Return the one array of a model's one input or output, out of a dict or a list of one where it is in one."""
+def only(value: Any, name: str, shapes: Sequence[Shape], what: str) -> Any:
+    """Return the one array of a model's one input or output, out of a dict or a list of one where it is in one.
+
+    shapes: those that a row of it may have.
+    """
     if isinstance(value, Mapping):
         return _arrays(value, [name], what)[0]
-    if isinstance(value, (list, tuple)) and len(value) == 1 and len(getattr(value[0], "shape", ())) == 1 + len(shape):
-        return value[0]
-    return value
+    alone = isinstance(value, (list, tuple)) and len(value) == 1
+    return value[0] if alone and len(getattr(value[0], "shape", ())) - 1 in map(len, shapes) else value
 
 
 def _arrays(values: Any, names: Sequence[str], what: str) -> Sequence[Any]:
@@ -142,12 +151,12 @@ def _check_known(values: Mapping[str, Any], names: Sequence[str], what: str) -> 
             raise ValueError(f"{what} has an array for {name!r}, which is none of {_listed(names)}")
 
 
-def _rows_of(value: Any, name: str, shape: Shape, exact: bool) -> NDArray[np.float32]:
+def _rows_of(value: Any, name: str, shapes: Sequence[Shape], exact: bool) -> NDArray[np.float32]:
     array = to_float32(dense(value), name, exact)
     row = array.shape[1:] or (1,)
-    if row != (tuple(shape) or (1,)):
+    if row not in [tuple(shape) or (1,) for shape in shapes]:
         raise ValueError(
-            f"{name} has rows of shape {row}, but the model's {tuple(shape)}; check the columns of the data"
+            f"{name} has rows of shape {row}, but the model's {tuple(shapes[0])}; check the columns of the data"
         )
     return array.reshape(len(array), prod(row))
 

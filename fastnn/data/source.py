@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+__all__ = ["ClassWeighted", "Page", "RowSource", "Source"]
+
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -25,7 +27,7 @@ class Page(NamedTuple):
     """Rows that lie in memory together; one epoch runs over one page after the other.
 
     Shapes: `x` (rows, features), float32, C-contiguous; `y` (rows, targets), float32, or None;
-    `weight` (rows,), float32, or None for a weight of 1 each; `order` (rows,), a permutation of
+    `weight` (rows,) or (rows, lines), float32, or None for a weight of 1 each; `order` (rows,), a permutation of
     0 .. rows - 1 as np.uint32, or None for the rows as they lie; `numbers` (rows,), the rows'
     numbers in the source, or None where they follow those of the page before.
     """
@@ -41,12 +43,16 @@ class Source(ABC):
     """Rows for `fit`, `evaluate` and `predict`, one page at a time.
 
     `input_shape` is the shape of one row, such as (64,) or (28, 28); a page holds it flattened.
-    `targets` is the number of target columns, 0 where there are none. `columns` are the names of
-    the features where they have names. `batches` says that each page is one step, whatever its size.
+    `targets` is the number of target columns, 0 where there are none; `target_shape` the shape that
+    a row of y had before it was made flat, None where it is known by its columns alone, and
+    `weight_shape` that of a row of sample_weight. `columns` are the names of the features where they
+    have names. `batches` says that each page is one step, whatever its size.
     """
 
     input_shape: tuple[int, ...]
     targets: int
+    target_shape: tuple[int, ...] | None = None
+    weight_shape: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
     batches: bool = False
 
@@ -130,6 +136,7 @@ class ClassWeighted(Source):
         self.source = source
         self.batches = getattr(source, "batches", False)
         self.input_shape = source.input_shape
+        self.target_shape, self.weight_shape = source.target_shape, source.weight_shape
         self._labels = np.array(sorted(weights), dtype=np.float64)
         self._weights = np.array([weights[label] for label in sorted(weights)], dtype=np.float32)
 

@@ -10,13 +10,16 @@ import numpy as np
 from fastnn._table import check_count
 
 from .arrays import row_shape, targets_of, weights_of
-from .convert import check_exact, converted, numeric, to_float32
+from .convert import to_float32
+from .numeric import check_exact, converted, numeric
 from .source import Page, RowSource, row_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike
+
+__all__ = ["SparseSource"]
 
 # Bytes of one dense page: it stays in cache from here to the engine, and hides what a page costs.
 _PAGE = 2**22
@@ -59,8 +62,11 @@ class SparseSource(RowSource):
                 to_float32(matrix[start:stop].toarray(), "x", exact, start)
             raise
         self.x = type(matrix)((data, matrix.indices, matrix.indptr), shape=matrix.shape)
-        self.y = None if y is None else targets_of(y, rows)
-        self.weight = None if sample_weight is None else weights_of(sample_weight, rows, outputs)
+        self.y = self.weight = None
+        if y is not None:
+            self.y, self.target_shape = targets_of(y, rows)
+        if sample_weight is not None:
+            self.weight, self.weight_shape = weights_of(sample_weight, rows, self.target_shape, outputs)
         self.targets = 0 if self.y is None else self.y.shape[1]
 
     @property

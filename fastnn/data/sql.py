@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     _Window = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
+__all__ = ["SQLDataset"]
+
 # Rows and values of one fetch: few enough that their Python objects stay in cache.
 _FETCH_ROWS, _FETCH_VALUES = 512, 2**14
 # A result too large to keep passes through windows of this part of memory_limit.

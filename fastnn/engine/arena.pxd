@@ -3,12 +3,19 @@ from libc.stdint cimport uint64_t
 
 cimport fastnn.kernels.types as types
 from fastnn.engine.ops cimport Op
-from fastnn.engine.pace cimport Pace
+from fastnn.engine.thread_tuner cimport ThreadTuner
 
 
 cdef enum:
     LINE = 16                           # floats in a cache line
-    GRAIN = 16                          # rows whose losses are added up together, whoever works on them
+
+
+cdef struct Segment:
+    # Ops first:last that a thread takes its rows through together, so many rows at a time.
+    Py_ssize_t first
+    Py_ssize_t last
+    Py_ssize_t rows
+    bint whole                          # the first is a whole-batch op: all threads wait for one another before it
 
 
 cdef Py_ssize_t padded(Py_ssize_t n) noexcept
@@ -26,32 +33,33 @@ cdef class Arena:
 
     cdef Py_ssize_t count
     cdef void** op_list                 # the ops again, for code without the GIL
-    cdef Py_ssize_t parameter_count     # of all ops, padding included
     cdef float* w
-    cdef const float** w_rows           # of all ops
-    cdef Py_ssize_t workspace_size      # of one member's multiplies
-    cdef Py_ssize_t chunk               # rows that go through all ops together
-    cdef Py_ssize_t width               # numbers in a row of all ops together
-    cdef Py_ssize_t* cuts               # ops at which the batch must be whole: 0, each op in which rows mix, `count`
-    cdef Py_ssize_t segments            # between them
+    cdef double row_work                # operations of a row's way forward through all ops
+    cdef Py_ssize_t row_units           # numbers in a row of all ops' outputs
+    cdef Py_ssize_t row_multiplies      # multiplications of a number by a parameter on that way
+    cdef Segment* segments
+    cdef Py_ssize_t segment_count
+    cdef Py_ssize_t most_rows           # of a segment
+    cdef bint random                    # the rows of some op depend on chance
     cdef bint takes_gil                 # some op, loss or metric runs Python
-    cdef int members                    # of the team, in the run that holds the lock
-    cdef Pace fit_pace
-    cdef Pace forward_pace
-    cdef int workspaces                 # that there are
-    cdef object workspace_array         # of each member, one after the other
-    cdef float* workspace
+    cdef int threads                    # of the team, in the run that holds the lock
+    cdef ThreadTuner fit_tuner
+    cdef ThreadTuner forward_tuner
+    cdef Py_ssize_t scratch_size        # floats of one thread
+    cdef int scratches                  # threads that there is scratch for
+    cdef object scratch_array
+    cdef float* scratch
 
     cdef object arena                   # the activations
     cdef Py_ssize_t capacity            # rows that it has room for
-    cdef const float** addresses        # of rows: each input's, each op's output, each op's gradient
+    cdef Py_ssize_t gradient_capacity   # rows whose gradients it has room for
+    cdef int thread_capacity            # threads whose states it has room for
+    cdef const float** addresses        # of rows: each input's, each op's output, and of edges that read other slices
     cdef Py_ssize_t input_count
     cdef Py_ssize_t* input_starts       # in a row of x
     cdef const float* zeros             # a row of them
 
     # An op's place among the sources of all ops is an edge.
-    cdef const float*** edge_rows       # addresses of the rows that come in by it
-    cdef float** edge_d                 # where their gradient goes, NULL where nobody asks
     cdef list edges                     # (op, place among its sources) in the order of the ops
     cdef list readers                   # of each op: the edges, or ~output, that take its output
     cdef list wants                     # of each op: whether a gradient by its output is needed
@@ -71,17 +79,20 @@ cdef class Arena:
     cdef object pending
     cdef object progress
     cdef double next_tick
-    cdef int trouble                    # 1 + number of an op that could not go on
+    cdef int error                      # 1 + number of an op that could not go on
 
-    cdef int find_rows_of_weights(self) except -1
+    cdef int find_parameters(self, parameters, starts) except -1
     cdef int find_edges(self) except -1
-    cdef int find_cuts(self) except -1
+    cdef int find_segments(self) except -1
     cdef int ask_for_gradients(self, frozen) except -1
     cdef Py_ssize_t extra_space(self, Py_ssize_t rows)
     cdef float* take_extra(self, float* space, Py_ssize_t rows)
-    cdef int reserve(self, Py_ssize_t rows) except -1
-    cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows)
-    cdef int point_edges(self, Py_ssize_t rows) except -1
+    cdef object row_floats(self, bint gradients)
+    cdef int reserve(self, Py_ssize_t rows, bint gradients) except -1
+    cdef int reserve_scratch(self, int threads) except -1
+    cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows, Py_ssize_t gradient_rows)
+    cdef const float** place_rows(self, Py_ssize_t rows, const float** addresses) except NULL
+    cdef int place_gradients(self) except -1
     cdef int enter(self) except -1
     cdef int leave(self) except -1
     cdef bint tick(self, Py_ssize_t done) noexcept nogil

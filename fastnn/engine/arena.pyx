@@ -14,12 +14,13 @@ from cpython.pythread cimport (
 
 import numpy as np
 
-from fastnn.engine.ops cimport Op
+from fastnn.engine.ops cimport GRAIN, Op
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport float32_of, workspace_elements
+from fastnn.kernels.kernel cimport float32_of
 from fastnn.kernels.team cimport dismiss, forks
 
 from fastnn import kernels
+from fastnn.engine import machine
 
 
 cdef extern from "pythread.h" nogil:
@@ -38,12 +39,13 @@ cdef extern from "clock.h" nogil:
 cdef double TICK = 0.05                 # seconds between looks for Ctrl-C
 
 cdef enum:
-    NARROW_LAYER = 8                    # units below which the addresses of W's rows would be as large as W
-    # Rows that go through all ops together: they should stay in cache. Where a layer has this many parameters, which do
-    # not either, more rows should share each reading of them.
+    # Lines that go through a multiply together: they should stay in cache. Where a layer has this many parameters, and
+    # these do not either, more lines should share each reading of them.
     CHUNK = 256
     LARGE_CHUNK = 1024
     LARGE_LAYER = 1048576
+    # Bytes of a layer's input and output that stay in cache together.
+    CACHED = 524288
 
 
 cdef Py_ssize_t padded(Py_ssize_t n) noexcept:
@@ -69,24 +71,30 @@ def starts_of(sizes):
 
 cdef int _check_ops(tuple ops, tuple sources, tuple widths, tuple outputs) except -1:
     """Each op must read what is there before it, of the width that it expects, and belong to no other network."""
-    cdef Op op
+    cdef Op op, giver
     if not ops:
         raise ValueError("a network needs at least one op")
     if len(sources) != len(ops):
         raise ValueError(f"{len(ops)} ops need as many tuples of sources, got {len(sources)}")
     for i, op in enumerate(ops):
-        if op.widths is None or min(op.widths) < 1 or op.units < 1 or op.size < 0:
+        if op.reads == NULL or op.units < 1 or op.size < 0 or op.slices < 1:
             raise ValueError(f"an op of {op.inputs} inputs and {op.units} units cannot be")
         if op.w != NULL or ops.count(op) > 1:
             raise ValueError("an op belongs to one network; make a new one")
-        if len(sources[i]) != len(op.widths):
-            raise ValueError(f"op {i} reads {len(op.widths)} sources, got {len(sources[i])}")
+        if len(sources[i]) != op.read_count:
+            raise ValueError(f"op {i} reads {op.read_count} sources, got {len(sources[i])}")
         for source, width in zip(sources[i], op.widths, strict=True):
             if not -len(widths) <= source < i:
                 raise ValueError(f"op {i} reads source {source}, which is no input and no op before it")
-            before = (<Op>ops[source]).units if source >= 0 else widths[-1 - source]
-            if before != width:
-                raise ValueError(f"an op of {width} inputs follows one of {before} units")
+            if source >= 0:
+                giver = ops[source]
+                before = giver.units * giver.slices
+            else:
+                before = widths[-1 - source]
+            if before != width * op.slices:
+                raise ValueError(f"an op of {width * op.slices} inputs follows one of {before} units")
+            if source < 0 and op.slices > 1:
+                raise ValueError(f"op {i} reads slices of an input; put an op that copies it in between")
     if not outputs or not all(0 <= place < len(ops) for place in outputs):
         raise ValueError(f"outputs must be places of ops from 0 to {len(ops) - 1}, got {outputs}")
     unread = set(range(len(ops))) - {source for each in sources for source in each} - set(outputs)
@@ -100,7 +108,7 @@ cdef class Arena:
 
     def __cinit__(self, ops, sources=None, inputs=None, outputs=None, parameters=None, starts=None):
         cdef Op op
-        cdef Py_ssize_t i, end = 0, space = 0
+        cdef Py_ssize_t i
         self.ops = tuple(ops)
         self.count = len(self.ops)
         first = self.ops[0] if self.ops else None
@@ -113,6 +121,43 @@ cdef class Arena:
         self.forks = forks()
         if self.op_list == NULL or self.lock == NULL:
             raise MemoryError("no memory for a network's ops")
+        self.threads = 1
+        for i in range(self.count):
+            op = self.ops[i]
+            op.number = i
+            self.row_work += op.work_of_row() * op.slices
+            self.row_units += op.units * op.slices
+            self.row_multiplies += op.size * op.lines * op.slices
+            self.scratch_size = max(self.scratch_size, padded(op.scratch_size()))
+            self.takes_gil |= op.takes_gil
+            self.random |= op.random
+            self.op_list[i] = <void*>op
+        self.inputs = sum(self.input_widths)
+        self.units = sum([(<Op>self.ops[place]).units * (<Op>self.ops[place]).slices for place in self.outputs])
+        self.add = <types.vector32>float32_of(kernels.add, "vector")
+        self.find_parameters(parameters, starts)
+        self.find_edges()
+        self.find_segments()
+        self.ask_for_gradients(None)
+
+    def __dealloc__(self):
+        if self.lock != NULL:
+            PyThread_free_lock(self.lock)
+        free(self.op_list)
+        free(self.segments)
+        free(self.addresses)
+        free(self.input_starts)
+        free(self.wanted)
+        free(self.extra_d)
+        free(self.extra_starts)
+        free(self.output_d)
+        free(self.output_places)
+
+    cdef int find_parameters(self, parameters, starts) except -1:
+        """Where each op's parameters begin in the flat vector, a new one where none is given."""
+        cdef Op op
+        cdef Py_ssize_t i
+        end = 0
         if starts is None:
             starts, end = starts_of([op.size for op in self.ops])
         if parameters is None:
@@ -121,67 +166,17 @@ cdef class Arena:
         self.w = <float*>address(parameters, True)
         if <size_t>self.w % (LINE * sizeof(float)) or parameters.dtype != np.float32:
             raise ValueError("parameters must be a float32 vector that begins on a cache line; make it with `aligned`")
-        self.members, self.chunk = 1, CHUNK
         for i in range(self.count):
             op = self.ops[i]
-            op.number, op.start = i, starts[i]
+            op.start = starts[i]
             if op.start < 0 or op.start % LINE or op.start + op.size > parameters.size:
                 raise ValueError(f"op {i} cannot have {op.size} parameters from {op.start} on, of {parameters.size}")
             op.w = self.w + op.start
-            self.parameter_count += padded(op.size)
-            self.width += op.units
-            if op.size:                 # the others multiply no matrices
-                space = max(space, workspace_elements(op.units, max(op.inputs, op.units)))
-            if op.size >= LARGE_LAYER:
-                self.chunk = LARGE_CHUNK
-            self.takes_gil |= op.takes_gil
-            self.op_list[i] = <void*>op
-        self.workspace_size = padded(space)
-        self.inputs = sum(self.input_widths)
-        self.units = sum([(<Op>self.ops[place]).units for place in self.outputs])
-        self.add = <types.vector32>float32_of(kernels.add, "vector")
-        self.find_rows_of_weights()
-        self.find_edges()
-        self.find_cuts()
-        self.ask_for_gradients(None)
-
-    def __dealloc__(self):
-        if self.lock != NULL:
-            PyThread_free_lock(self.lock)
-        free(self.op_list)
-        free(self.w_rows)
-        free(self.cuts)
-        free(self.addresses)
-        free(self.input_starts)
-        free(self.edge_rows)
-        free(self.edge_d)
-        free(self.wanted)
-        free(self.extra_d)
-        free(self.extra_starts)
-        free(self.output_d)
-        free(self.output_places)
-
-    cdef int find_rows_of_weights(self) except -1:
-        cdef Op op
-        cdef Py_ssize_t row, count = 0
-        for op in self.ops:
-            count += op.size // op.granule if op.granule >= NARROW_LAYER else 0
-        self.w_rows = <const float**>malloc(max(1, count) * sizeof(float*))
-        if self.w_rows == NULL:
-            raise MemoryError("no memory for a network's rows of weights")
-        count = 0
-        for op in self.ops:
-            if op.granule >= NARROW_LAYER:
-                op.w_rows = self.w_rows + count
-                for row in range(op.size // op.granule):
-                    op.w_rows[row] = op.w + row * op.granule
-                count += op.size // op.granule
         return 0
 
     cdef int find_edges(self) except -1:
-        """Who reads whom, and room for what is said of it."""
-        cdef Op op
-        cdef Py_ssize_t i, first = 0, extras = 0
+        """Which op reads which, and room for what is said of it."""
+        cdef Py_ssize_t i, extras = 0
         self.edges = [(i, k) for i in range(self.count) for k in range(len(self.sources[i]))]
         self.readers = [[] for _ in range(self.count)]
         for edge, (i, k) in enumerate(self.edges):
@@ -189,21 +184,17 @@ cdef class Arena:
                 self.readers[self.sources[i][k]].append(edge)
         for output, place in enumerate(self.outputs):
             self.readers[place].append(~output)
-        self.input_count = len(self.input_widths)
-        self.edge_rows = <const float***>malloc(len(self.edges) * sizeof(void*))
-        self.edge_d = <float**>malloc(len(self.edges) * sizeof(void*))
+        self.input_count, self.output_count = len(self.input_widths), len(self.outputs)
         self.wanted = <bint*>malloc(self.count * sizeof(bint))
         self.extra_starts = <Py_ssize_t*>malloc((self.count + 1) * sizeof(Py_ssize_t))
-        self.output_d = <float**>malloc(len(self.outputs) * sizeof(void*))
-        self.output_count = len(self.outputs)
+        self.output_d = <float**>malloc(self.output_count * sizeof(void*))
         self.output_places = <Py_ssize_t*>malloc(self.output_count * sizeof(Py_ssize_t))
         self.input_starts = <Py_ssize_t*>malloc(self.input_count * sizeof(Py_ssize_t))
         for i in range(self.count):
             extras += len(self.readers[i]) - 1
         self.extra_d = <float**>malloc(max(1, extras) * sizeof(void*))
-        if (self.edge_rows == NULL or self.edge_d == NULL or self.wanted == NULL or self.extra_starts == NULL
-                or self.output_d == NULL or self.output_places == NULL or self.input_starts == NULL
-                or self.extra_d == NULL):
+        if (self.wanted == NULL or self.extra_starts == NULL or self.output_d == NULL or self.output_places == NULL
+                or self.input_starts == NULL or self.extra_d == NULL):
             raise MemoryError("no memory for a network's edges")
         for i in range(self.output_count):
             self.output_places[i] = self.outputs[i]
@@ -211,23 +202,39 @@ cdef class Arena:
             self.input_starts[i] = sum(self.input_widths[:i])
         extras = 0
         for i in range(self.count):
-            op = self.ops[i]
-            op.xs, op.d_xs = self.edge_rows + first, self.edge_d + first
-            first += len(self.sources[i])
             self.extra_starts[i] = extras
             extras += len(self.readers[i]) - 1
         self.extra_starts[self.count] = extras
         return 0
 
-    cdef int find_cuts(self) except -1:
+    cdef int find_segments(self) except -1:
+        """Cut the ops into segments. One begins with each whole-batch op; and where a row has fewer lines from an op on
+        (behind a Flatten), so that few rows at a time go through the lines before, and more through what follows.
+        """
         cdef Op op
-        mixing = [i for i, op in enumerate(self.ops) if (<Op>op).shares]
-        self.segments = len(mixing) + 1
-        self.cuts = <Py_ssize_t*>malloc((self.segments + 1) * sizeof(Py_ssize_t))
-        if self.cuts == NULL:
-            raise MemoryError("no memory for a network's cuts")
-        for i, place in enumerate([0, *mixing, self.count]):
-            self.cuts[i] = place
+        cdef Py_ssize_t i, lines = 0, rows, target, row_bytes
+        cdef Segment* segment = NULL
+        self.segments = <Segment*>malloc(self.count * sizeof(Segment))
+        if self.segments == NULL:
+            raise MemoryError("no memory for a network's segments")
+        for i in range(self.count):
+            op = self.ops[i]
+            target = LARGE_CHUNK if op.size >= LARGE_LAYER else CHUNK
+            row_bytes = (op.inputs + op.units) * op.slices * <Py_ssize_t>sizeof(float)
+            rows = max(target // (op.lines * op.slices), min(target, CACHED // row_bytes)) if op.lines * op.slices > 1 \
+                else target
+            rows = max(rows // GRAIN, 1) * GRAIN
+            if segment == NULL or op.whole_batch or (op.size and op.lines * op.slices < lines and rows > segment.rows):
+                segment = &self.segments[self.segment_count]
+                self.segment_count += 1
+                segment.first, segment.rows, segment.whole, lines = i, 0, op.whole_batch, 0
+            segment.last = i + 1
+            if op.size:
+                segment.rows, lines = max(segment.rows, rows), op.lines * op.slices
+        for i in range(self.segment_count):
+            if self.segments[i].rows == 0:
+                self.segments[i].rows = CHUNK
+            self.most_rows = max(self.most_rows, self.segments[i].rows)
         return 0
 
     cdef int ask_for_gradients(self, frozen) except -1:
@@ -239,7 +246,7 @@ cdef class Arena:
             before = any([source >= 0 and self.wants[source] for source in self.sources[i]])
             self.wants.append(before or (op.size > 0 and not op.frozen))
             self.wanted[i] = self.wants[i]
-        self.capacity = 0
+        self.capacity = self.gradient_capacity = 0
         return 0
 
     # Memory.
@@ -252,81 +259,135 @@ cdef class Arena:
         """Let the subclass have them; gives where the rest begins."""
         return space
 
-    cdef int reserve(self, Py_ssize_t rows) except -1:
-        """Make room for a batch of `rows` rows."""
+    cdef object row_floats(self, bint gradients):
+        """Numbers that a row takes in the arena, as a whole number of Python's: it may be a large one."""
         cdef Op op
-        cdef Py_ssize_t i, total
+        total = 0
+        for i, op in enumerate(self.ops):
+            copies = 1 + (len(self.readers[i]) if gradients and self.wants[i] else 0)
+            total += (copies * op.units + op.saved() + 4) * op.slices      # two floats' room for an address
+        return total
+
+    cdef int reserve(self, Py_ssize_t rows, bint gradients) except -1:
+        """Make room for a batch of `rows` rows, and for its gradients where they are asked for.
+
+        MemoryError where the machine has not as much memory.
+        """
+        cdef Op op
+        cdef Py_ssize_t i, total, gradient_rows = self.gradient_capacity
         cdef const float** addresses
+        cdef const float** end
         cdef float* space
-        if rows <= self.capacity:
+        cdef int threads = max(self.threads, self.thread_capacity)
+        if rows <= self.capacity and self.threads <= self.thread_capacity and (not gradients or rows <= gradient_rows):
             return 0
+        if gradients:
+            gradient_rows = max(gradient_rows, rows)
+        row = 4 * self.row_floats(gradients)
+        if row * rows > machine.memory():
+            raise MemoryError(
+                f"a batch of {rows} rows takes {machine.readable(row * rows)} ({machine.readable(row)} for each row), "
+                f"more than the {machine.readable(machine.memory())} of this machine; make batch_size or the layers "
+                "smaller")
+        rows = max(rows, self.capacity)
         total = padded(self.inputs) + self.extra_space(rows)
+        tables = self.input_count * rows
         for i in range(self.count):
             op = self.ops[i]
-            copies = 1 + (len(self.readers[i]) if self.wants[i] else 0)
-            total += padded(rows * op.keeps()) + padded(op.holds()) + copies * padded(rows * op.units)
+            tables += rows * op.slices * (1 + sum([
+                (<Op>self.ops[source]).slices != op.slices for source in self.sources[i] if source >= 0]))
+            op.state_stride = padded(op.state_size())
+            total += padded(rows * op.slices * op.saved()) + padded(rows * op.slices * op.units)
+            total += threads * op.state_stride
+            if self.wants[i]:
+                total += len(self.readers[i]) * padded(gradient_rows * op.slices * op.units)
         arena = aligned(total)
-        addresses = <const float**>malloc((self.input_count + 2 * self.count) * rows * sizeof(float*))
+        addresses = <const float**>malloc(<Py_ssize_t>tables * sizeof(float*))
         if addresses == NULL:
             raise MemoryError(f"no memory for a batch of {rows} rows; make batch_size smaller")
         free(self.addresses)
-        self.addresses, self.arena, self.capacity = addresses, arena, 0
+        self.addresses, self.arena, self.capacity, self.gradient_capacity = addresses, arena, 0, 0
         space = <float*>address(arena, True)
         self.zeros = space
         space += padded(self.inputs)
         for i in range(self.count):
-            space = self.reserve_op(self.ops[i], space, rows)
+            op = self.ops[i]
+            op.state = space
+            space = self.reserve_op(op, space + threads * op.state_stride, rows, gradient_rows)
         self.take_extra(space, rows)
-        self.point_edges(rows)
-        self.capacity = rows
+        self.place_rows(rows, addresses + self.input_count * rows)
+        self.place_gradients()
+        for op in self.ops:
+            op.placed(rows)
+        self.capacity, self.gradient_capacity, self.thread_capacity = rows, gradient_rows, threads
         return 0
 
-    cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows):
-        cdef Py_ssize_t row, i = op.number, size = padded(rows * op.units)
-        cdef const float** out = self.addresses + (self.input_count + i) * rows
+    cdef int reserve_scratch(self, int threads) except -1:
+        """Make room for what each thread of the team needs."""
+        if threads > self.scratches:
+            self.scratch_array = aligned(threads * self.scratch_size)
+            self.scratches = threads
+            self.scratch = <float*>address(self.scratch_array, True)
+        return 0
+
+    cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows, Py_ssize_t gradient_rows):
+        cdef Py_ssize_t i = op.number, extra, size = padded(gradient_rows * op.slices * op.units)
         op.a = op.z = space
-        space += size
-        op.d, op.d_rows = NULL, out + self.count * rows
-        if self.wants[i]:
+        space += padded(rows * op.slices * op.units)
+        op.d = NULL
+        if self.wants[i] and gradient_rows:
             op.d = space
             space += size
             for extra in range(self.extra_starts[i], self.extra_starts[i + 1]):
                 self.extra_d[extra] = space
                 space += size
-            for row in range(rows):
-                op.d_rows[row] = op.d + row * op.units
-        if op.keeps():
+        if op.saved():
             op.z = space
-            space += padded(rows * op.keeps())
-        op.held = space
-        for row in range(rows):
-            out[row] = op.a + row * op.units
-        return space + padded(op.holds())
+            space += padded(rows * op.slices * op.saved())
+        return space
 
-    cdef int point_edges(self, Py_ssize_t rows) except -1:
-        """Where each op finds the rows that it reads, and where it puts the gradient by them."""
-        cdef Op op
-        cdef Py_ssize_t edge, i, reader
-        cdef float* d
-        for edge in range(len(self.edges)):
-            i, k = self.edges[edge]
-            source = self.sources[i][k]
-            place = self.input_count + source if source >= 0 else -1 - source
-            self.edge_rows[edge] = self.addresses + <Py_ssize_t>place * rows
-            self.edge_d[edge] = NULL
-        for output in range(len(self.outputs)):
-            self.output_d[output] = NULL
+    cdef const float** place_rows(self, Py_ssize_t rows, const float** addresses) except NULL:
+        """Write the addresses of all rows that ops give, and tell each op where it finds those that it reads."""
+        cdef Op op, giver
+        cdef Py_ssize_t i, k, source, row
+        tables = {}                     # by source and slices: the index of the first address
         for i in range(self.count):
-            if self.wants[i]:
-                op = self.ops[i]
-                for number, reader in enumerate(self.readers[i]):
-                    d = self.extra_d[self.extra_starts[i] + <Py_ssize_t>number - 1] if number else op.d
-                    if reader >= 0:
-                        self.edge_d[reader] = d
-                    else:
-                        self.output_d[~reader] = d
+            op = self.ops[i]
+            for k in range(op.read_count):
+                source = self.sources[i][k]
+                if source < 0:
+                    op.reads[k].rows = self.addresses + (-1 - source) * rows
+                    continue
+                if (source, op.slices) not in tables:
+                    giver = self.ops[source]
+                    tables[source, op.slices] = addresses - self.addresses
+                    for row in range(rows * op.slices):
+                        addresses[row] = giver.a + row * (giver.units * giver.slices // op.slices)
+                    addresses += rows * op.slices
+                op.reads[k].rows = self.addresses + <Py_ssize_t>tables[source, op.slices]
+        return addresses
+
+    cdef int place_gradients(self) except -1:
+        """Tell each op where the gradients by what it reads go, and the losses where those by the outputs go."""
+        cdef Op op, reading
+        cdef Py_ssize_t i, reader, k
+        cdef float* d
         for op in self.ops:
-            op.x, op.d_x = op.xs[0], op.d_xs[0]
+            for k in range(op.read_count):
+                op.reads[k].d = NULL
+        for i in range(self.output_count):
+            self.output_d[i] = NULL
+        for i in range(self.count):
+            op = self.ops[i]
+            if op.d == NULL:
+                continue
+            for number, reader in enumerate(self.readers[i]):
+                d = self.extra_d[self.extra_starts[i] + <Py_ssize_t>number - 1] if number else op.d
+                if reader >= 0:
+                    reading = self.ops[self.edges[reader][0]]
+                    reading.reads[<Py_ssize_t>self.edges[reader][1]].d = d
+                else:
+                    self.output_d[~reader] = d
         return 0
 
     # One run at a time.
@@ -334,8 +395,8 @@ cdef class Arena:
     cdef int enter(self) except -1:
         """Take the network's lock; a call from inside a running one, by a signal handler say, is an error."""
         cdef unsigned long me = PyThread_get_thread_ident()
-        if self.forks != forks():       # whoever held the lock is not in this process
-            self.lock, self.forks, self.owner, self.members = PyThread_allocate_lock(), forks(), 0, 1
+        if self.forks != forks():       # the thread that held the lock is not in this process
+            self.lock, self.forks, self.owner, self.threads = PyThread_allocate_lock(), forks(), 0, 1
         cdef int taken = PyThread_acquire_lock(self.lock, NOWAIT_LOCK)
         while not taken:
             if self.owner == me:
@@ -346,7 +407,7 @@ cdef class Arena:
             if not taken:
                 PyErr_CheckSignals()
         self.owner = me
-        self.trouble = 0
+        self.error = 0
         self.next_tick = seconds_now() + TICK
         self.flushes = not self.takes_gil       # Python code expects denormals as they are
         if self.flushes:
@@ -356,8 +417,8 @@ cdef class Arena:
     cdef int leave(self) except -1:
         if self.flushes:
             restore_denormals(self.float_state)
-        dismiss(self.members)
-        self.members = 1
+        dismiss(self.threads)
+        self.threads = 1
         pending, self.pending = self.pending, None
         self.progress = None
         self.owner = 0

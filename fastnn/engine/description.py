@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
-class Measure(NamedTuple):
+class Metric(NamedTuple):
     """A metric of an output. kernel: one of signature "loss" or "accumulator", or a Python object with `update_state`.
 
-    numbers: those that the kernel reads. weighted: whether rows count by their weights. from_logits: a loss
+    numbers: those that the kernel reads. weighted: whether lines count by their weights. from_logits: a loss
     reads the output as logits, and writes what they stand for.
     """
 
@@ -19,12 +19,13 @@ class Measure(NamedTuple):
     from_logits: bool = False
 
 
-class Goal(NamedTuple):
-    """What an output is to be. loss: a kernel, or a Python object with `value_and_gradient`.
+class Objective(NamedTuple):
+    """What an output is trained for. loss: a kernel, or a Python object with `value_and_gradient`.
 
-    targets: its columns of y. fused: the loss reads the op's output before its activation and applies that itself.
-    from_logits: it reads the output as logits. reduction: a key of ``fastnn.engine.goals.REDUCTIONS``. importance: what
-    it counts in the sum of all outputs' losses.
+    targets: the columns of y that go with a line of the output. shape: of a row of the output, whose last axis is a
+    line; () where a row is one line. fused: the loss reads the op's output before its activation and applies that
+    itself. from_logits: it reads the output as logits. reduction: a key of ``fastnn.engine.objectives.REDUCTIONS``.
+    importance: what it counts in the sum of all outputs' losses.
     """
 
     loss: Any
@@ -34,7 +35,8 @@ class Goal(NamedTuple):
     from_logits: bool = False
     reduction: str = "sum_over_batch_size"
     importance: float = 1.0
-    measures: Sequence[Measure] = ()
+    metrics: Sequence[Metric] = ()
+    shape: Sequence[int] = ()
 
 
 class Variable(NamedTuple):

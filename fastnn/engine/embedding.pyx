@@ -25,9 +25,9 @@ cdef class IndexOp(Op):
 
     cdef void refuse(self, const Step* step, Py_ssize_t row, Py_ssize_t column) noexcept nogil:
         if not atomic_swap(&self.found, 1):
-            self.wrong_row, self.wrong_column, self.wrong = row, column, self.x[row][column]
-        if step.trouble != NULL:
-            atomic_swap(step.trouble, <int>(self.number + 1))
+            self.wrong_row, self.wrong_column, self.wrong = row, column, self.reads.rows[row][column]
+        if step.error != NULL:
+            atomic_swap(step.error, <int>(self.number + 1))
 
     cdef object explain(self):
         atomic_swap(&self.found, 0)
@@ -45,16 +45,16 @@ cdef class EmbeddingOp(IndexOp):
     def __init__(self, Py_ssize_t inputs, Py_ssize_t choices, Py_ssize_t depth, str title="Embedding"):
         if inputs < 1 or choices < 1 or depth < 1 or choices > 2**24 or depth > 2**24:
             raise ValueError(f"an embedding of {choices} rows of {depth} numbers cannot be")
-        self.widths, self.inputs, self.units = (inputs,), inputs, inputs * depth
+        self.shape([(1, inputs)], inputs, depth)
         self.choices, self.depth, self.title = choices, depth, title
-        self.size, self.granule = choices * depth, 1
+        self.size, self.row_size = choices * depth, 1
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, j, index, n = self.depth
         cdef float* to
         for row in range(r0, r1):
             for j in range(self.inputs):
-                index = self.index_of(self.x[row][j])
+                index = self.index_of(self.reads.rows[row][j])
                 to = self.a + row * self.units + j * n
                 if index >= 0:
                     memcpy(to, self.w + index * n, n * sizeof(float))
@@ -63,17 +63,17 @@ cdef class EmbeddingOp(IndexOp):
                     self.refuse(step, row, j)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        if self.d_x != NULL:
-            memset(self.d_x + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))
+        if self.reads.d != NULL:
+            memset(self.reads.d + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         # Numbers of the table that several rows read are added up in the order of the batch, whoever adds them.
         cdef Py_ssize_t row, j, i, index, start, n = self.depth
         cdef const float* d
         memset(self.g + p0, 0, (p1 - p0) * sizeof(float))
-        for row in range(step.rows):
+        for row in range(step.rows * self.slices):
             for j in range(self.inputs):
-                index = self.index_of(self.x[row][j])
+                index = self.index_of(self.reads.rows[row][j])
                 start = index * n
                 if index >= 0 and start < p1 and start + n > p0:
                     d = self.d + row * self.units + j * n
@@ -94,7 +94,7 @@ cdef class EncodeOp(IndexOp):
                  str title="CategoryEncoding"):
         if inputs < 1 or choices < 1 or line < 1 or inputs % line or choices > 2**24:
             raise ValueError(f"an encoding of {inputs} numbers of {choices} kinds cannot be")
-        self.widths, self.inputs, self.units = (inputs,), inputs, inputs // line * choices
+        self.shape([(1, inputs)], inputs // line, choices)
         self.choices, self.line, self.counts, self.title = choices, line, counts, title
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
@@ -103,7 +103,7 @@ cdef class EncodeOp(IndexOp):
         memset(self.a + r0 * self.units, 0, (r1 - r0) * self.units * sizeof(float))
         for row in range(r0, r1):
             for j in range(self.inputs):
-                index = self.index_of(self.x[row][j])
+                index = self.index_of(self.reads.rows[row][j])
                 if index >= 0:
                     to = self.a + row * self.units + j // self.line * self.choices + index
                     to[0] = to[0] + 1 if self.counts else 1
@@ -111,5 +111,5 @@ cdef class EncodeOp(IndexOp):
                     self.refuse(step, row, j)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        if self.d_x != NULL:
-            memset(self.d_x + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))
+        if self.reads.d != NULL:
+            memset(self.reads.d + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))

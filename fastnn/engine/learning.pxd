@@ -1,7 +1,7 @@
 cimport cython
 cimport fastnn.kernels.types as types
-from fastnn.engine.goals cimport Goals
-from fastnn.engine.ops cimport Step
+from fastnn.engine.objectives cimport Objectives
+from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.kernel cimport MAX_NUMBERS, Numbers
 
 
@@ -9,16 +9,26 @@ cdef enum:
     MAX_SLOTS = 6                       # an optimizer's four, the gradients' sum, the weights' average
 
 
+cdef enum Barrier:
+    # Where the threads of the team wait for one another; what each must have done before is
+    ROWS                                # its rows, forward and back
+    SUMS                                # its share of a whole-batch op or loss
+    PENALTIES                           # its penalties of whole matrices
+    GRADIENTS                           # the gradients of its parameters, and their check
+    SQUARES                             # the squares of these, for clipping by a norm
+    WEIGHTS                             # its steps, where constraints follow
+    PARAMETERS                          # all that changes its parameters
+
+
 cdef struct Variable:
     # A parameter that learns, start:stop of the flat vector.
     Py_ssize_t start
     Py_ssize_t stop
-    Py_ssize_t first_piece
-    Py_ssize_t piece_stop
+    Py_ssize_t first_block
+    Py_ssize_t block_stop
     double l1
     double l2
     bint decays
-    double factor                       # of its gradient, by the norm that it is clipped to
     Py_ssize_t columns                  # as a matrix
     types.matrix_penalty32 penalty      # or NULL
     double penalty_numbers[MAX_NUMBERS]
@@ -26,42 +36,45 @@ cdef struct Variable:
     double value
     types.constraint32 constraint       # or NULL
     double constraint_numbers[MAX_NUMBERS]
-    Py_ssize_t nth                      # not of this one: the number of the variable that was given in its place
 
 
-cdef struct Piece:
+cdef struct Block:
     # Parameters p0:p1 of an op, as the team shares them out; no more than one variable's.
     Py_ssize_t op
     Py_ssize_t p0
     Py_ssize_t p1
     Py_ssize_t start                    # where p0 lies in the flat vector
-    Py_ssize_t before                   # parameters of all pieces before it
+    Py_ssize_t before                   # parameters of all blocks before it
+    double work_before                  # operations of their gradients, for each row
     Py_ssize_t variable
-    bint joined                         # it follows the piece before it without a gap but padding
+    bint joined                         # it follows the block before it without a gap but padding
     Py_ssize_t padding                  # numbers behind it that belong to nobody: a step over them is no harm
 
 
-cdef class Learning(Goals):
+cdef class Learning(Objectives):
     cdef readonly object gradients
     cdef readonly list slots
     cdef public long long iterations    # batches that were accepted
-    cdef public object owned_by         # whoever set the goals and the optimizer last
+    cdef public object owned_by         # the trainer that set the objectives and the optimizer last
     cdef float* g
-    cdef list twin_gradients            # of ops that share their parameters with one before them
-    cdef void** twins                   # of each op: the next one that has the same parameters, or NULL
+    cdef list shared_gradients          # of ops that share their parameters with one before them
+    cdef void** next_shared             # of each op: the next one that has the same parameters, or NULL
 
     cdef Variable* variables
     cdef Py_ssize_t variable_count
-    cdef Piece* pieces
-    cdef Py_ssize_t piece_count
-    cdef Py_ssize_t learnt              # parameters of all pieces
+    cdef Py_ssize_t* given_order        # of the variables as they were given: their numbers in `variables`
+    cdef Block* blocks
+    cdef Py_ssize_t block_count
+    cdef Py_ssize_t learnt              # parameters of all blocks
+    cdef double gradient_work           # operations of all their gradients, for each row
     cdef bint has_penalties
     cdef bint has_matrix_penalties
     cdef bint has_constraints
     cdef list kept_matrices             # slopes of matrix penalties
-    cdef double* penalty_parts          # of each piece
-    cdef double* squares                # of each piece's gradient
+    cdef double* penalty_parts          # of each block
+    cdef double* squares                # of each block's gradient
     cdef types.penalty32 penalty
+    cdef int not_finite                 # 1 + number of an op whose gradient is not finite, 0 while all are
 
     cdef types.step32 optimizer
     cdef Numbers optimizer_numbers
@@ -82,41 +95,60 @@ cdef class Learning(Goals):
     cdef types.vector32 decay
     cdef types.vector32 take_average
     cdef types.vector32 sum_of_squares
+    cdef types.vector32 largest
 
-    cdef int find_twins(self) except -1
+    cdef Barrier delayed_barrier        # of a test: a thread that is late after one of the barriers, by so many seconds
+    cdef int delayed_thread
+    cdef double delay
+
+    cdef int find_shared(self) except -1
     cdef int add_variable(self, Variable* variable, description) except -1
-    cdef int cut_into_pieces(self, variables) except -1
+    cdef double work_of(self, Op op) noexcept
+    cdef int cut_into_blocks(self, variables) except -1
     cdef int clear_variables(self) except -1
-    cdef Py_ssize_t first_piece(self, int member, int members) noexcept nogil
+    cdef void wait_for_all(self, Barrier number, int thread, int threads) noexcept nogil
 
     @cython.final
-    cdef Py_ssize_t block_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
-    cdef void learn(self, const Step* step, double rate, bint update, Py_ssize_t piece, Py_ssize_t stop, int member,
-                    int members) noexcept nogil
+    cdef inline void wait(self, Barrier number, int thread, int threads) noexcept nogil:
+        """Wait until all threads are at this barrier."""
+        if threads > 1:
+            self.wait_for_all(number, thread, threads)
+
+    cdef Py_ssize_t first_block(self, Py_ssize_t rows, int thread, int threads) noexcept nogil
 
     @cython.final
-    cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
+    cdef Py_ssize_t group_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
+    cdef void find_not_finite(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
 
     @cython.final
-    cdef void find_factors(self, Py_ssize_t first, Py_ssize_t stop, int member, int members) noexcept nogil
+    cdef void find_gradients(self, const Step* step, Py_ssize_t block, Py_ssize_t stop, int thread,
+                             int threads) noexcept nogil
 
     @cython.final
-    cdef void step_pieces(self, const Step* step, double rate, Py_ssize_t piece, Py_ssize_t stop) noexcept nogil
+    cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t block, Py_ssize_t stop) noexcept nogil
+    cdef void take_steps(self, const Step* step, double rate, Py_ssize_t first, Py_ssize_t stop, int thread,
+                         int threads) noexcept nogil
 
     @cython.final
-    cdef void shrink(self, Py_ssize_t piece, Py_ssize_t stop, double rate) noexcept nogil
+    cdef void accumulate(self, Py_ssize_t first, Py_ssize_t stop, bint last) noexcept nogil
+
+    @cython.final
+    cdef double factor(self, const Variable* variable, double of_all) noexcept nogil
+
+    @cython.final
+    cdef void shrink(self, Py_ssize_t block, Py_ssize_t stop, double rate, double of_all) noexcept nogil
 
     @cython.final
     cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil
 
     @cython.final
     cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil
-    cdef double penalise(self, Py_ssize_t piece) noexcept nogil
+    cdef double penalise(self, Py_ssize_t block) noexcept nogil
 
     @cython.final
-    cdef void penalise_matrices(self, int member, int members) noexcept nogil
+    cdef void penalise_matrices(self, int thread, int threads) noexcept nogil
 
     @cython.final
-    cdef void constrain(self, int member, int members) noexcept nogil
+    cdef void constrain(self, int thread, int threads) noexcept nogil
     cdef double sum_of_penalties(self) noexcept nogil
-    cdef double over_pieces(self, const double* parts, const Variable* variable) noexcept nogil
+    cdef double over_blocks(self, const double* parts, const Variable* variable) noexcept nogil

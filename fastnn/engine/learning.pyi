@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.engine.description import Variable
-from fastnn.engine.goals import Goals
+from fastnn.engine.objectives import Objectives
 from fastnn.kernels.kernel import Kernel
 
 _Floats = NDArray[np.float32]
 
-class Learning(Goals):
+class Learning(Objectives):
     iterations: int
     owned_by: object
     @property
@@ -26,7 +26,7 @@ class Learning(Goals):
         accumulation: int = 1,
         average: bool = False,
     ) -> None: ...
-    def hold_constraints(self) -> None: ...
+    def apply_constraints(self) -> None: ...
     def set_numbers(
         self,
         numbers: Iterable[float],
@@ -38,3 +38,4 @@ class Learning(Goals):
         ema_momentum: float | None = None,
         ema_overwrite_frequency: int | None = None,
     ) -> None: ...
+    def delay_for_tests(self, number: int, thread: int, seconds: float) -> None: ...

@@ -19,14 +19,30 @@ cdef class MergeOp(Op):
     cdef int count
     cdef merge_forward32 rows
     cdef merge_backward32 slopes
+    cdef const float*** xs              # what `reads` has, as the kernels take it
+    cdef float** d_xs
 
     def __init__(self, Kernel kernel, Py_ssize_t units, int count):
         if count < 1 or kernel.variant == SUBTRACT and count != 2:
             raise ValueError(f"{kernel.name} cannot take {count} rows")
-        self.widths, self.inputs, self.units = (units,) * count, units * count, units
+        self.shape([(1, units)] * count, 1, units)
         self.rows = <merge_forward32>float32_of(kernel, "merge", FORWARD)
         self.slopes = <merge_backward32>float32_of(kernel, "merge", BACKWARD)
         self.which, self.count = <Merge>kernel.variant, count
+        self.xs = <const float***>malloc(count * sizeof(void*))
+        self.d_xs = <float**>malloc(count * sizeof(void*))
+        if self.xs == NULL or self.d_xs == NULL:
+            raise MemoryError("no memory for the sources of a merge")
+
+    def __dealloc__(self):
+        free(self.xs)
+        free(self.d_xs)
+
+    cdef int placed(self, Py_ssize_t rows) except -1:
+        cdef int k
+        for k in range(self.count):
+            self.xs[k], self.d_xs[k] = self.reads[k].rows, self.reads[k].d
+        return 0
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         self.rows(self.which, self.xs, self.count, r0, r1, self.units, self.a)
@@ -44,16 +60,16 @@ cdef class ConcatenateOp(Op):
     cdef int count
 
     def __init__(self, widths, Py_ssize_t outer=1):
-        self.widths = tuple(widths)
-        if not self.widths or any(width < 1 or width % outer for width in self.widths):
-            raise ValueError(f"rows of {self.widths} numbers are no {outer} blocks each")
-        self.inputs = self.units = sum(self.widths)
-        self.outer, self.stride, self.count = outer, self.units // outer, len(self.widths)
+        widths = tuple(widths)
+        if outer < 1 or any(width < 1 or width % outer for width in widths):
+            raise ValueError(f"rows of {widths} numbers are no {outer} blocks each")
+        self.shape([(outer, width // outer) for width in widths], outer, sum(widths) // outer)
+        self.outer, self.stride, self.count = outer, self.units // outer, len(widths)
         self.blocks = <Py_ssize_t*>malloc(self.count * sizeof(Py_ssize_t))
         if self.blocks == NULL:
             raise MemoryError("no memory for the widths of rows")
         for k in range(self.count):
-            self.blocks[k] = self.widths[k] // outer
+            self.blocks[k] = self.reads[k].width
 
     def __dealloc__(self):
         free(self.blocks)
@@ -65,7 +81,7 @@ cdef class ConcatenateOp(Op):
             n = self.blocks[k]
             for row in range(r0, r1):
                 for block in range(self.outer):
-                    memcpy(self.a + row * self.units + block * self.stride + at, self.xs[k][row] + block * n,
+                    memcpy(self.a + row * self.units + block * self.stride + at, self.reads[k].rows[row] + block * n,
                            n * sizeof(float))
             at += n
 
@@ -74,10 +90,10 @@ cdef class ConcatenateOp(Op):
         cdef int k
         for k in range(self.count):
             n = self.blocks[k]
-            if self.d_xs[k] != NULL:
+            if self.reads[k].d != NULL:
                 for row in range(r0, r1):
                     for block in range(self.outer):
-                        memcpy(self.d_xs[k] + (row * self.outer + block) * n,
+                        memcpy(self.reads[k].d + (row * self.outer + block) * n,
                                self.d + row * self.units + block * self.stride + at, n * sizeof(float))
             at += n
 
@@ -97,17 +113,17 @@ cdef class DotOp(Op):
         if min(depth, left, left_inner, right, right_inner) < 1 or left % left_inner or right % right_inner:
             raise ValueError(f"no dot products of {left} by {right} vectors of {depth} numbers")
         self.axes = Axes(depth, left, left_inner, right, right_inner, normalize)
-        self.widths, self.units = (left * depth, right * depth), left * right
-        self.inputs = sum(self.widths)
+        self.shape([(left, depth), (right, depth)], left, right)
         self.rows = <dot_forward32>float32_of(kernels.dot_rows, "dot", FORWARD)
         self.slopes = <dot_backward32>float32_of(kernels.dot_rows, "dot", BACKWARD)
 
-    cdef Py_ssize_t keeps(self) noexcept:
+    cdef Py_ssize_t saved(self) noexcept:
         """1 / the length of each vector."""
         return self.axes.left + self.axes.right
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        self.rows(self.xs[0], self.xs[1], r0, r1, &self.axes, self.z, self.a)
+        self.rows(self.reads[0].rows, self.reads[1].rows, r0, r1, &self.axes, self.z, self.a)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        self.slopes(self.xs[0], self.xs[1], r0, r1, &self.axes, self.z, self.a, self.d, self.d_xs[0], self.d_xs[1])
+        self.slopes(self.reads[0].rows, self.reads[1].rows, r0, r1, &self.axes, self.z, self.a, self.d,
+                    self.reads[0].d, self.reads[1].d)

@@ -28,8 +28,9 @@ cdef class NoiseOp(Op):
     def __init__(self, Py_ssize_t units, Kernel kernel, double strength, seed=None):
         self.noise = <noise32>float32_of(kernel, "noise", FORWARD)
         self.slopes = <noise32>float32_of(kernel, "noise", BACKWARD)
-        self.widths, self.inputs, self.units = (units,), units, units
+        self.shape([(1, units)], 1, units)
         self.strength, self.seed, self.seeded = strength, seed, seed is not None
+        self.random = True
         self.own_key = mix64(<uint64_t>seed) if self.seeded else 0
 
     cdef uint64_t key(self, const Step* step) noexcept nogil:
@@ -42,14 +43,14 @@ cdef class NoiseOp(Op):
         cdef uint64_t key = self.key(step)
         for row in range(r0, r1):
             if step.training:
-                self.noise(self.x[row], self.a + row * n, n, <uint32_t>(row * n), self.strength, key)
+                self.noise(self.reads.rows[row], self.a + row * n, n, <uint32_t>(row * n), self.strength, key)
             else:
-                memcpy(self.a + row * n, self.x[row], n * sizeof(float))
+                memcpy(self.a + row * n, self.reads.rows[row], n * sizeof(float))
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units
-        if self.d_x != NULL:
-            self.slopes(self.d + start, self.d_x + start, (r1 - r0) * self.units, <uint32_t>start, self.strength,
+        if self.reads.d != NULL:
+            self.slopes(self.d + start, self.reads.d + start, (r1 - r0) * self.units, <uint32_t>start, self.strength,
                         self.key(step))
 
 

@@ -2,7 +2,9 @@ from numpy.typing import ArrayLike
 
 from fastnn.engine.ops import Op
 
-class BatchNormalizationOp(Op):
+class ColumnOp(Op): ...
+
+class BatchNormalizationOp(ColumnOp):
     def __init__(
         self,
         units: int,
@@ -13,8 +15,6 @@ class BatchNormalizationOp(Op):
         scale: bool = True,
     ) -> None: ...
     @property
-    def channels(self) -> int: ...
-    @property
     def momentum(self) -> float: ...
     @property
     def epsilon(self) -> float: ...
@@ -23,7 +23,7 @@ class BatchNormalizationOp(Op):
     @property
     def scale(self) -> bool: ...
 
-class LayerNormalizationOp(Op):
+class LayerNormalizationOp(ColumnOp):
     def __init__(
         self,
         units: int,
@@ -34,8 +34,6 @@ class LayerNormalizationOp(Op):
         centred: bool = True,
     ) -> None: ...
     @property
-    def channels(self) -> int: ...
-    @property
     def epsilon(self) -> float: ...
     @property
     def center(self) -> bool: ...
@@ -44,10 +42,8 @@ class LayerNormalizationOp(Op):
     @property
     def centred(self) -> bool: ...
 
-class AffineOp(Op):
+class AffineOp(ColumnOp):
     def __init__(self, units: int, scale: ArrayLike, offset: ArrayLike) -> None: ...
-    @property
-    def channels(self) -> int: ...
 
 class StandardizeOp(AffineOp):
     def __init__(
@@ -63,7 +59,5 @@ class StandardizeOp(AffineOp):
     @property
     def inverse(self) -> bool: ...
 
-class PReLUOp(Op):
+class PReLUOp(ColumnOp):
     def __init__(self, units: int, channels: int) -> None: ...
-    @property
-    def channels(self) -> int: ...

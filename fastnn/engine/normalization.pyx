@@ -1,177 +1,239 @@
 """Ops that have numbers for each column, or normalise.
 
-A row of `units` numbers is some lines of `channels` columns, one after the other: a column's numbers are in each line.
+A row is some lines of `width` columns, one after the other: a column's numbers are in each line.
 """
 
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.ops cimport ADDRESS_SPACE, GRAIN, lines_of_block, Op, Step
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport BACKWARD, FORWARD, float32_of, GRADIENT, MOMENTS, SUMS
 from fastnn.kernels.types cimport (
-    ADDED, affine32, batch_backward32, batch_sums32, BETA, COLUMNS, FLOORED, GAMMA, INVERSE, layer_backward32,
-    layer_forward32, layer_gradient32, MEAN, moments32, prelu_backward32, prelu_forward32, prelu_gradient32, Root,
-    SHIFT, VARIANCE,
+    ADDED, affine32, batch_backward32, batch_sums32, BETA, combine_moments32, COLUMNS, FLOORED, GAMMA, INVERSE,
+    layer_backward32, layer_forward32, layer_gradient32, MEAN, moments32, prelu_backward32, prelu_forward32,
+    prelu_gradient32, Root, SHIFT, VARIANCE, vector32,
 )
 
 from fastnn import kernels
 
 
-cdef Py_ssize_t _lines(Py_ssize_t units, Py_ssize_t channels) except -1:
-    if units < 1 or channels < 1 or units % channels:
-        raise ValueError(f"rows of {units} numbers are no lines of {channels} columns")
-    return units // channels
+cdef class ColumnOp(Op):
+    """An op that has numbers for each column: what it reads and gives has lines of that many."""
+
+    cdef int line_by_line(self, Py_ssize_t units, Py_ssize_t channels) except -1:
+        if units < 1 or channels < 1 or units % channels:
+            raise ValueError(f"rows of {units} numbers are no lines of {channels} columns")
+        lines = units // channels
+        return self.shape([(lines, channels)], lines, channels)
+
+    cdef Py_ssize_t scratch_size(self) noexcept:
+        return ADDRESS_SPACE
+
+    cdef double work_of_gradient(self) noexcept:
+        return 2.0 * self.lines
+
+    cdef void slope(self, const Step* step, affine32 affine, Root root, const float** numbers, double epsilon,
+                    Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """The gradient by x of an affine map of the columns: d times their factors."""
+        cdef const float** rows = <const float**>step.scratch
+        cdef Py_ssize_t n
+        while r0 < r1:
+            n = lines_of_block(self.d, self.units, r0, r1, rows)
+            affine(root, rows, 0, n, self.lines, self.width, numbers, epsilon, True, self.reads.d + r0 * self.units)
+            r0 += n
 
 
-cdef class BatchNormalizationOp(Op):
+cdef class BatchNormalizationOp(ColumnOp):
     """a = (x - mean) / sqrt(variance + epsilon) * gamma + beta, for each column.
 
     In training the moments are those of the batch; otherwise, and where the op is frozen, the moving averages of them.
     Parameters: gamma if scale, beta if center, moving mean, moving variance, (channels,) each.
+
+    The batch's moments, and the two sums that the way back needs, are first those of each block of GRAIN rows, found
+    while these are in cache; then each thread puts them together for itself, in the order of the blocks.
     """
 
-    cdef readonly Py_ssize_t channels
     cdef readonly double momentum
     cdef readonly double epsilon
     cdef readonly bint center
     cdef readonly bint scale
-    cdef Py_ssize_t repeats
     cdef affine32 affine
     cdef moments32 moments
+    cdef combine_moments32 combine
     cdef batch_sums32 sums
     cdef batch_backward32 slopes
+    cdef vector32 add
+    # Mean, variance and shift of each block of rows, and the two sums of the way back. They lie apart: a thread may be
+    # on its way back before another has put the moments together.
+    cdef float* block_moments
+    cdef float* block_sums
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels, double momentum=0.99, double epsilon=1e-3,
                  bint center=True, bint scale=True):
-        self.repeats, self.channels = _lines(units, channels), channels
-        self.widths, self.inputs, self.units = (units,), units, units
+        self.line_by_line(units, channels)
         self.momentum, self.epsilon, self.center, self.scale = momentum, epsilon, center, scale
-        self.size, self.granule = (2 + center + scale) * channels, 1
-        self.shares, self.settles = channels, True
+        self.size, self.row_size = (2 + center + scale) * channels, 1
+        self.whole_batch = self.commits = True
         self.affine = <affine32>float32_of(kernels.affine, "affine")
         self.moments = <moments32>float32_of(kernels.batch_normalization, "batch_normalization", MOMENTS)
+        self.combine = <combine_moments32>float32_of(kernels.combine_moments, "combine_moments")
         self.slopes = <batch_backward32>float32_of(kernels.batch_normalization, "batch_normalization", BACKWARD)
         self.sums = <batch_sums32>float32_of(kernels.batch_normalization, "batch_normalization", SUMS)
+        self.add = <vector32>float32_of(kernels.add, "vector")
 
-    cdef Py_ssize_t holds(self) noexcept:
+    def __dealloc__(self):
+        free(self.block_moments)
+
+    cdef int placed(self, Py_ssize_t rows) except -1:
+        cdef Py_ssize_t blocks = rows // GRAIN + 1
+        free(self.block_moments)
+        self.block_moments = <float*>malloc(blocks * 5 * self.width * sizeof(float))
+        if self.block_moments == NULL:
+            raise MemoryError("no memory for the moments of a batch")
+        self.block_sums = self.block_moments + blocks * 3 * self.width
+        return 0
+
+    cdef Py_ssize_t state_size(self) noexcept:
         """The batch's mean, variance and shift; the sums of d and of d times normalised x."""
-        return 5 * self.channels
+        return 5 * self.width
 
     cdef void find(self, const Step* step, const float** numbers) noexcept nogil:
         """Where the numbers of the columns are, in this step."""
-        cdef Py_ssize_t n = self.channels
+        cdef Py_ssize_t n = self.width
         cdef float* moving = self.w + (self.scale + self.center) * n
+        cdef float* state = self.state + step.thread * self.state_stride
         cdef bint batch = step.training and not self.frozen
-        numbers[MEAN] = self.held if batch else moving
-        numbers[VARIANCE] = self.held + n if batch else moving + n
-        numbers[SHIFT] = self.held + 2 * n if batch else NULL
+        numbers[MEAN] = state if batch else moving
+        numbers[VARIANCE] = state + n if batch else moving + n
+        numbers[SHIFT] = state + 2 * n if batch else NULL
         numbers[GAMMA] = self.w if self.scale else NULL
         numbers[BETA] = self.w + self.scale * n if self.center else NULL
 
-    cdef void before_forward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
-        cdef Py_ssize_t n = self.channels
+    cdef void blocks_forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t n = self.width, block = GRAIN * self.slices
+        cdef float* part = self.block_moments + r0 // block * 3 * n
+        while r0 < r1 and not self.frozen:
+            self.moments(self.reads.rows + r0, min(block, r1 - r0), self.lines, n, 0, n, part, part + n, part + 2 * n)
+            part += 3 * n
+            r0 += block
+
+    cdef void whole_forward(self, const Step* step) noexcept nogil:
+        cdef Py_ssize_t n = self.width, rows = step.rows * self.slices, block = GRAIN * self.slices
+        cdef Py_ssize_t blocks = (rows + block - 1) // block
+        cdef float* state = self.state + step.thread * self.state_stride
         if not self.frozen:
-            self.moments(self.x, step.rows, self.repeats, n, s0, s1, self.held, self.held + n, self.held + 2 * n)
+            self.combine(self.block_moments, blocks, block * self.lines, (rows - (blocks - 1) * block) * self.lines, n,
+                         state, state + n, state + 2 * n)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
         self.find(step, numbers)
-        self.affine(ADDED, self.x, r0, r1, self.repeats, self.channels, numbers, self.epsilon, False, self.a)
+        self.affine(ADDED, self.reads.rows, r0, r1, self.lines, self.width, numbers, self.epsilon, False, self.a)
 
-    cdef void before_backward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
+    cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
-        cdef Py_ssize_t n = self.channels
+        cdef Py_ssize_t n = self.width, block = GRAIN * self.slices
+        cdef float* part = self.block_sums + r0 // block * 2 * n
+        self.find(step, numbers)
+        while r0 < r1 and not self.frozen:
+            self.sums(self.reads.rows + r0, self.d + r0 * self.units, min(block, r1 - r0), self.lines, n, 0, n,
+                      numbers, self.epsilon, part, part + n)
+            part += 2 * n
+            r0 += block
+
+    cdef void whole_backward(self, const Step* step) noexcept nogil:
+        cdef Py_ssize_t n = self.width, block, blocks = (step.rows + GRAIN - 1) // GRAIN
+        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
         if not self.frozen:
-            self.find(step, numbers)
-            self.sums(self.x, self.d, step.rows, self.repeats, n, s0, s1, numbers, self.epsilon, self.held + 3 * n,
-                      self.held + 4 * n)
+            memcpy(sums, self.block_sums, 2 * n * sizeof(float))
+            for block in range(1, blocks):
+                self.add(sums, self.block_sums + block * 2 * n, 2 * n, 0)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
-        cdef Py_ssize_t n = self.channels
-        if self.d_x == NULL:
+        cdef Py_ssize_t n = self.width
+        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
+        if self.reads.d == NULL:
             return
         self.find(step, numbers)
         if self.frozen:
-            self.affine(ADDED, self.d_rows, r0, r1, self.repeats, n, numbers, self.epsilon, True, self.d_x)
+            self.slope(step, self.affine, ADDED, numbers, self.epsilon, r0, r1)
         else:
-            self.slopes(self.x, self.d, step.rows, r0, r1, self.repeats, n, numbers, self.epsilon, self.held + 3 * n,
-                        self.held + 4 * n, self.d_x)
+            self.slopes(self.reads.rows, self.d, step.rows * self.slices, r0, r1, self.lines, n, numbers, self.epsilon,
+                        sums, sums + n, self.reads.d)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         # gamma's is the second sum, beta's the first.
-        cdef Py_ssize_t n = self.channels, p
+        cdef Py_ssize_t n = self.width, p
+        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
         for p in range(p0, p1):
-            self.g[p] = self.held[4 * n + p] if p < self.scale * n else self.held[3 * n + p - self.scale * n]
+            self.g[p] = sums[n + p] if p < self.scale * n else sums[p - self.scale * n]
 
-    cdef void settle(self, const Step* step) noexcept nogil:
-        cdef Py_ssize_t n = self.channels, j
+    cdef void commit(self, const Step* step) noexcept nogil:
+        cdef Py_ssize_t n = self.width, j
         cdef float* moving = self.w + (self.scale + self.center) * n
+        cdef float* state = self.state + step.thread * self.state_stride
         cdef float old = <float>self.momentum, new = <float>(1 - self.momentum)
         if self.frozen:
             return
         for j in range(n):
-            moving[j] = moving[j] * old + (self.held[j] + self.held[2 * n + j]) * new
-            moving[n + j] = moving[n + j] * old + self.held[n + j] * new
+            moving[j] = moving[j] * old + (state[j] + state[2 * n + j]) * new
+            moving[n + j] = moving[n + j] * old + state[n + j] * new
 
 
-cdef class LayerNormalizationOp(Op):
+cdef class LayerNormalizationOp(ColumnOp):
     """a = (x - mean) / sqrt(variance + epsilon) * gamma + beta, over each line of each row by itself.
 
     centred=False leaves the mean out of both. Parameters: gamma if scale, beta if center, (channels,) each.
     """
 
-    cdef readonly Py_ssize_t channels
     cdef readonly double epsilon
     cdef readonly bint center
     cdef readonly bint scale
     cdef readonly bint centred
-    cdef Py_ssize_t groups
     cdef layer_forward32 rows
     cdef layer_backward32 slopes
     cdef layer_gradient32 sums
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels, double epsilon=1e-3, bint center=True, bint scale=True,
                  bint centred=True):
-        self.groups, self.channels = _lines(units, channels), channels
-        self.widths, self.inputs, self.units = (units,), units, units
+        self.line_by_line(units, channels)
         self.epsilon, self.center, self.scale, self.centred = epsilon, center, scale, centred
-        self.size, self.granule = (center + scale) * channels, 1
+        self.size, self.row_size = (center + scale) * channels, 1
         self.rows = <layer_forward32>float32_of(kernels.layer_normalization, "layer_normalization", FORWARD)
         self.slopes = <layer_backward32>float32_of(kernels.layer_normalization, "layer_normalization", BACKWARD)
         self.sums = <layer_gradient32>float32_of(kernels.layer_normalization, "layer_normalization", GRADIENT)
 
-    cdef Py_ssize_t keeps(self) noexcept:
+    cdef Py_ssize_t saved(self) noexcept:
         """The normalised row, and 1 / the deviation of each line."""
-        return self.units + self.groups
+        return self.units + self.lines
 
     cdef const float* gamma(self) noexcept nogil:
         return self.w if self.scale else NULL
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef const float* beta = self.w + self.scale * self.channels if self.center else NULL
-        self.rows(self.x, r0, r1, self.groups, self.channels, self.gamma(), beta, self.epsilon, self.centred, self.z,
-                  self.a)
+        cdef const float* beta = self.w + self.scale * self.width if self.center else NULL
+        self.rows(self.reads.rows, r0, r1, self.lines, self.width, self.gamma(), beta, self.epsilon, self.centred,
+                  self.z, self.a)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        if self.d_x != NULL:
-            self.slopes(self.d, r0, r1, self.groups, self.channels, self.gamma(), self.centred, self.z, self.d_x)
+        if self.reads.d != NULL:
+            self.slopes(self.d, r0, r1, self.lines, self.width, self.gamma(), self.centred, self.z, self.reads.d)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        cdef Py_ssize_t n = self.channels, end = self.scale * n
+        cdef Py_ssize_t n = self.width, end = self.scale * n, rows = step.rows * self.slices
         if p0 < end:
-            self.sums(self.d, step.rows, self.groups, n, self.z, p0, min(p1, end), self.g, NULL)
+            self.sums(self.d, rows, self.lines, n, self.z, p0, min(p1, end), self.g, NULL)
         if p1 > end:
-            self.sums(self.d, step.rows, self.groups, n, self.z, max(p0 - end, 0), p1 - end, NULL, self.g + end)
+            self.sums(self.d, rows, self.lines, n, self.z, max(p0 - end, 0), p1 - end, NULL, self.g + end)
 
 
-cdef class AffineOp(Op):
+cdef class AffineOp(ColumnOp):
     """a = x * scale + offset for each column, with fixed numbers."""
 
-    cdef readonly Py_ssize_t channels
-    cdef Py_ssize_t repeats
     cdef Root root
     cdef double epsilon
     cdef affine32 affine
@@ -185,8 +247,7 @@ cdef class AffineOp(Op):
         self.numbers[BETA] = <const float*>address(self.arrays[1])
 
     cdef int arrange(self, Py_ssize_t units, Py_ssize_t channels) except -1:
-        self.repeats, self.channels = _lines(units, channels), channels
-        self.widths, self.inputs, self.units = (units,), units, units
+        self.line_by_line(units, channels)
         self.affine = <affine32>float32_of(kernels.affine, "affine")
         return 0
 
@@ -196,14 +257,13 @@ cdef class AffineOp(Op):
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
         self.find(numbers)
-        self.affine(self.root, self.x, r0, r1, self.repeats, self.channels, numbers, self.epsilon, False, self.a)
+        self.affine(self.root, self.reads.rows, r0, r1, self.lines, self.width, numbers, self.epsilon, False, self.a)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
-        if self.d_x != NULL:
+        if self.reads.d != NULL:
             self.find(numbers)
-            self.affine(self.root, self.d_rows, r0, r1, self.repeats, self.channels, numbers, self.epsilon, True,
-                        self.d_x)
+            self.slope(step, self.affine, self.root, numbers, self.epsilon, r0, r1)
 
 
 cdef class StandardizeOp(AffineOp):
@@ -220,7 +280,7 @@ cdef class StandardizeOp(AffineOp):
         self.arrange(units, channels)
         self.inverse, self.epsilon, self.root = inverse, epsilon, INVERSE if inverse else FLOORED
         if mean is None:
-            self.size, self.granule = 2 * channels + more, 1
+            self.size, self.row_size = 2 * channels + more, 1
         else:
             self.arrays = np.array(mean, np.float32), np.array(variance, np.float32)
             self.numbers[MEAN] = <const float*>address(self.arrays[0])
@@ -230,7 +290,7 @@ cdef class StandardizeOp(AffineOp):
         cdef const float* mean
         cdef const float* variance
         if self.size:
-            mean, variance = self.w, self.w + self.channels
+            mean, variance = self.w, self.w + self.width
         else:
             mean, variance = self.numbers[MEAN], self.numbers[VARIANCE]
         memset(numbers, 0, sizeof(self.numbers))
@@ -238,29 +298,26 @@ cdef class StandardizeOp(AffineOp):
         numbers[VARIANCE] = variance
 
 
-cdef class PReLUOp(Op):
+cdef class PReLUOp(ColumnOp):
     """a = x where x > 0, else alpha * x. Parameters: alpha, (channels,)."""
 
-    cdef readonly Py_ssize_t channels
-    cdef Py_ssize_t repeats
     cdef prelu_forward32 rows
     cdef prelu_backward32 slopes
     cdef prelu_gradient32 sums
 
     def __init__(self, Py_ssize_t units, Py_ssize_t channels):
-        self.repeats, self.channels = _lines(units, channels), channels
-        self.widths, self.inputs, self.units = (units,), units, units
-        self.size, self.granule = channels, 1
+        self.line_by_line(units, channels)
+        self.size, self.row_size = channels, 1
         self.rows = <prelu_forward32>float32_of(kernels.prelu, "prelu", FORWARD)
         self.slopes = <prelu_backward32>float32_of(kernels.prelu, "prelu", BACKWARD)
         self.sums = <prelu_gradient32>float32_of(kernels.prelu, "prelu", GRADIENT)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        self.rows(self.x, r0, r1, self.repeats, self.channels, self.w, self.a)
+        self.rows(self.reads.rows, r0, r1, self.lines, self.width, self.w, self.a)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        if self.d_x != NULL:
-            self.slopes(self.x, self.d, r0, r1, self.repeats, self.channels, self.w, self.d_x)
+        if self.reads.d != NULL:
+            self.slopes(self.reads.rows, self.d, r0, r1, self.lines, self.width, self.w, self.reads.d)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        self.sums(self.x, self.d, step.rows, self.repeats, self.channels, p0, p1, self.g)
+        self.sums(self.reads.rows, self.d, step.rows * self.slices, self.lines, self.width, p0, p1, self.g)

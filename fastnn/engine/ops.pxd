@@ -4,52 +4,83 @@ cimport fastnn.kernels.types as types
 from fastnn.kernels.kernel cimport Kernel, Numbers
 
 
+cdef enum:
+    ADDRESSES = 512                     # lines whose addresses are written at a time
+    ADDRESS_SPACE = 1024                # floats of a thread's scratch that they take, 8 bytes each
+    GRAIN = 16                          # rows of a block, whose sums are added up together, whichever thread has them
+    # Operations, or what takes as long: of an optimizer's step for a parameter, of an activation or loss for a number.
+    STEP_WORK = 32
+    UNIT_WORK = 64
+
+
 cdef struct Step:
-    # What the ops of one batch need to know of it; each member of the team has its own.
+    # What the ops of one batch need to know of it; each thread of the team has its own.
     Py_ssize_t rows
     bint training
     long long number                    # of the optimizer's step, from 1
     uint64_t key                        # of this step's random numbers
-    float* workspace                    # of this member's multiplies
-    int* trouble                        # 1 + number of an op that cannot go on, 0 while all is well
+    int thread                          # its number in the team
+    float* scratch                      # of this thread, for one op at a time
+    int* error                          # 1 + number of an op that cannot go on, 0 while all is well
+
+
+cdef struct Read:
+    # What an op reads by one of its edges: rows of `lines` lines of `width` numbers.
+    const float** rows                  # addresses of the rows
+    Py_ssize_t lines
+    Py_ssize_t width
+    float* d                            # where the gradient by them goes, one block; NULL where nobody asks
 
 
 cdef class Op:
-    cdef readonly tuple widths          # numbers in a row of each source that it reads
-    cdef readonly Py_ssize_t inputs     # and of all together
-    cdef readonly Py_ssize_t units      # numbers in a row that it gives
+    cdef readonly Py_ssize_t read_count
+    cdef readonly Py_ssize_t inputs     # numbers in a row of all that it reads
+    cdef readonly Py_ssize_t lines      # in a row that it gives
+    cdef readonly Py_ssize_t width      # numbers in a line
+    cdef readonly Py_ssize_t units      # numbers in a row: lines times width
     cdef readonly Py_ssize_t size       # parameters
-    cdef readonly Py_ssize_t granule    # parameters come in whole multiples of this
-    cdef readonly Py_ssize_t shares     # of the work on a whole batch; 0 where rows do not mix
+    cdef readonly Py_ssize_t row_size   # parameters come in whole multiples of this
+    cdef readonly bint whole_batch      # its rows mix: it must see the whole batch
     cdef readonly bint takes_gil        # it runs Python: its network works on one thread
-    cdef readonly bint settles          # it has something to do once a batch is accepted
+    cdef readonly bint random           # its rows depend on chance while training
+    cdef readonly bint commits          # it has something to do once a batch is accepted
     cdef readonly Py_ssize_t start      # where the parameters begin in the flat vector
     cdef readonly bint frozen           # the parameters do not learn
+    cdef public Py_ssize_t slices       # rows of the op in a row of the network
     cdef Py_ssize_t number              # place in the network
 
     # Set by the network; the buffers have room for the largest batch.
-    cdef const float** x                # addresses of the rows read
-    cdef const float*** xs              # the same of each source
-    cdef float* z                       # what `keeps` asked for, (batch, keeps)
-    cdef float* held                    # what `holds` asked for
-    cdef float* a                       # rows given, (batch, units)
+    cdef Read* reads
+    cdef float* z                       # what `saved` asked for, (batch, saved)
+    cdef float* state                   # what `state_size` asked for, of each thread
+    cdef Py_ssize_t state_stride        # from one thread's to the next
+    cdef float* a                       # rows given, (batch, lines, width)
     cdef float* d                       # gradient by a; backward turns it into the gradient by z
-    cdef const float** d_rows           # addresses of its rows
-    cdef float* d_x                     # where the gradient by x goes; NULL where nobody asks
-    cdef float** d_xs                   # the same of each source
     cdef float* w
-    cdef const float** w_rows           # addresses of its rows of `granule` numbers; NULL before and in narrow layers
     cdef float* g
 
-    cdef Py_ssize_t keeps(self) noexcept
-    cdef Py_ssize_t holds(self) noexcept
+    cdef int shape(self, sources, Py_ssize_t lines, Py_ssize_t width) except -1
+    cdef Py_ssize_t saved(self) noexcept
+    cdef Py_ssize_t state_size(self) noexcept
+    cdef Py_ssize_t scratch_size(self) noexcept
+    cdef double work_of_row(self) noexcept
+    cdef double work_of_gradient(self) noexcept
+    cdef int placed(self, Py_ssize_t rows) except -1
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil
-    cdef void before_forward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil
-    cdef void before_backward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil
-    cdef void settle(self, const Step* step) noexcept nogil
+    cdef void blocks_forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void whole_forward(self, const Step* step) noexcept nogil
+    cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void whole_backward(self, const Step* step) noexcept nogil
+    cdef void commit(self, const Step* step) noexcept nogil
     cdef object explain(self)
+
+
+cdef Py_ssize_t lines_of(const Read* read, Py_ssize_t line, Py_ssize_t end, const float** space,
+                         const float* const** addresses) noexcept nogil
+cdef Py_ssize_t lines_of_block(const float* block, Py_ssize_t width, Py_ssize_t line, Py_ssize_t end,
+                               const float** addresses) noexcept nogil
 
 
 cdef class Activated(Op):

@@ -3,38 +3,130 @@
 An op has three methods, all without the GIL and without memory of their own:
 
 forward(rows r0:r1)          x -> a
-backward(rows r0:r1)         d enters as dL/da, leaves as dL/dz; dL/dx goes to d_x where somebody wants it
+backward(rows r0:r1)         d enters as dL/da, leaves as dL/dz; dL/dx goes to reads[k].d where somebody wants it
 gradient(parameters p0:p1)   dL/dw over all rows of the batch, into g
 
-Rows are independent in the first two, parameters in the third, so that threads can share either. An op in which rows
-mix (BatchNormalization) has two more, which see the whole batch while no member is at work on its rows:
+A row is some lines of `width` numbers, (lines, width): the steps of a sequence, the pixels of a picture, or a single
+line. An op that works on a line at a time (Dense) counts lines where others count rows.
 
-before_forward(shares s0:s1)    in training, when all rows of x are there
-before_backward(shares s0:s1)   when all rows of d are there
+Rows are independent in the first two, parameters in the third, so that threads can share either. A whole-batch op, in
+which rows mix (BatchNormalization), has four more, for training:
 
-and an op that changes something of its own at each step has `settle`, called once a batch is accepted: a batch whose
-loss is not finite changes nothing. An op that cannot go on sets step.trouble; `explain` then gives the exception.
+blocks_forward(rows r0:r1)      these rows of x are there: notes what the op needs of each block of GRAIN of them
+whole_forward()                 all are: each thread puts the blocks together, in their order, in a state of its own
+blocks_backward(rows r0:r1)     the same of the rows of d
+whole_backward()
+
+and an op that changes something of its own at each step has `commit`, called once a batch is accepted: a batch whose
+loss or gradient is not finite changes nothing. An op that cannot go on sets step.error; `explain` then gives the
+exception.
+
+What an op needs beside its parameters and its output, it asks for: numbers of a row that `backward` reads again
+(`saved`), numbers of a batch (`state_size`), numbers of the thread that runs it (`scratch_size`). `placed` is called
+when all of these have their addresses.
 """
 
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, Numbers, float32_of
+from fastnn.kernels.kernel cimport BACKWARD, float32_of, FORWARD, Kernel, Numbers, workspace_elements
 
 from fastnn import kernels
 
 
-cdef Py_ssize_t LARGEST = 2**48          # parameters: far from overflow, beyond any memory
+cdef Py_ssize_t LARGEST = 2**48          # parameters, or numbers in a row: far from overflow, beyond any memory
+
+cdef enum:
+    NARROW_LAYER = 8                    # units below which W.d for one row does not pay
+
+
+cdef Py_ssize_t lines_of(const Read* read, Py_ssize_t line, Py_ssize_t end, const float** space,
+                         const float* const** addresses) noexcept nogil:
+    """Addresses of the lines from number `line` on, up to `end`, and how many they are.
+
+    Where a row is one line, the table of rows is itself the answer; else at most ADDRESSES of them go to `space`.
+    """
+    cdef Py_ssize_t n, row, k
+    if read.lines == 1:
+        addresses[0] = read.rows + line
+        return end - line
+    addresses[0] = space
+    n = min(end - line, <Py_ssize_t>ADDRESSES)
+    row, k = line // read.lines, line % read.lines
+    for line in range(n):
+        space[line] = read.rows[row] + k * read.width
+        k += 1
+        if k == read.lines:
+            row, k = row + 1, 0
+    return n
+
+
+cdef Py_ssize_t lines_of_block(const float* block, Py_ssize_t width, Py_ssize_t line, Py_ssize_t end,
+                               const float** addresses) noexcept nogil:
+    """The same of lines that lie one behind the other."""
+    cdef Py_ssize_t n = min(end - line, <Py_ssize_t>ADDRESSES), i
+    for i in range(n):
+        addresses[i] = block + (line + i) * width
+    return n
 
 
 cdef class Op:
-    """One step of a network: rows of `inputs` numbers in, rows of `units` numbers out, `size` parameters."""
+    """One step of a network: rows of `inputs` numbers in, rows of `units` numbers out, `size` parameters.
 
-    cdef Py_ssize_t keeps(self) noexcept:
-        """Numbers a row that it keeps in z, beside its output."""
+    slices: rows that the op has for each row of the network, 1 but within a TimeDistributed layer.
+    """
+
+    def __dealloc__(self):
+        free(self.reads)
+
+    cdef int shape(self, sources, Py_ssize_t lines, Py_ssize_t width) except -1:
+        """Say what the op reads, (lines, width) of a row of each source, and what it gives."""
+        cdef Py_ssize_t k
+        sources = tuple(sources)
+        for n, m in (*sources, (lines, width)):
+            if n < 1 or m < 1 or n > LARGEST // m:
+                raise ValueError(f"{type(self).__name__}: rows of {n} lines of {m} numbers cannot be")
+        if not sources:
+            raise ValueError(f"{type(self).__name__} must read at least one source")
+        self.reads = <Read*>calloc(len(sources), sizeof(Read))
+        if self.reads == NULL:
+            raise MemoryError("no memory for what an op reads")
+        self.read_count, self.inputs = len(sources), 0
+        for k in range(self.read_count):
+            self.reads[k].lines, self.reads[k].width = sources[k]
+            self.inputs += self.reads[k].lines * self.reads[k].width
+        self.lines, self.width, self.units = lines, width, lines * width
+        self.slices = 1
         return 0
 
-    cdef Py_ssize_t holds(self) noexcept:
-        """Numbers that it holds for a whole batch, whatever the rows."""
+    @property
+    def widths(self):
+        """Numbers in a row of each source."""
+        cdef Py_ssize_t k
+        return tuple([self.reads[k].lines * self.reads[k].width for k in range(self.read_count)])
+
+    cdef Py_ssize_t saved(self) noexcept:
+        """Numbers of a row that the op saves in z for its way back, beside its output."""
+        return 0
+
+    cdef Py_ssize_t state_size(self) noexcept:
+        """Numbers that the op has for a whole batch, whatever the rows, of each thread."""
+        return 0
+
+    cdef Py_ssize_t scratch_size(self) noexcept:
+        """Numbers that a thread needs while it works on this op."""
+        return 0
+
+    cdef double work_of_row(self) noexcept:
+        """Operations of a row's way forward; about twice as many on its way back."""
+        return UNIT_WORK * self.units
+
+    cdef double work_of_gradient(self) noexcept:
+        """Operations that a parameter's gradient takes for a row."""
+        return 0
+
+    cdef int placed(self, Py_ssize_t rows) except -1:
+        """Memory was reserved for batches of `rows` rows: what depends on its addresses can be noted."""
         return 0
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
@@ -46,13 +138,19 @@ cdef class Op:
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         pass
 
-    cdef void before_forward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
+    cdef void blocks_forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         pass
 
-    cdef void before_backward(self, const Step* step, Py_ssize_t s0, Py_ssize_t s1) noexcept nogil:
+    cdef void whole_forward(self, const Step* step) noexcept nogil:
         pass
 
-    cdef void settle(self, const Step* step) noexcept nogil:
+    cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        pass
+
+    cdef void whole_backward(self, const Step* step) noexcept nogil:
+        pass
+
+    cdef void commit(self, const Step* step) noexcept nogil:
         pass
 
     cdef object explain(self):
@@ -60,7 +158,7 @@ cdef class Op:
 
 
 cdef class Activated(Op):
-    """An op that ends in an activation, a = f(z). A linear one writes z straight into a."""
+    """An op that ends in an activation, a = f(z), line by line. A linear one writes z straight into a."""
 
     def __cinit__(self, *args, Kernel activation=None, numbers=(), **kwargs):
         self.kernel = kernels.linear if activation is None else activation
@@ -68,77 +166,112 @@ cdef class Activated(Op):
         self.activation_forward = <types.activation_forward32>float32_of(self.kernel, "activation", FORWARD)
         self.activation_backward = <types.activation_backward32>float32_of(self.kernel, "activation", BACKWARD)
 
-    cdef Py_ssize_t keeps(self) noexcept:
+    cdef Py_ssize_t saved(self) noexcept:
         return 0 if self.kernel is kernels.linear else self.units
 
     cdef void activate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units
         if self.a != self.z and not self.raw:
-            self.activation_forward(self.z + start, self.a + start, self.numbers.values, r1 - r0, self.units)
+            self.activation_forward(
+                self.z + start, self.a + start, self.numbers.values, (r1 - r0) * self.lines, self.width)
 
     cdef void deactivate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units
         if self.a != self.z and not self.raw:
-            self.activation_backward(
-                self.z + start, self.a + start, self.d + start, self.numbers.values, r1 - r0, self.units)
+            self.activation_backward(self.z + start, self.a + start, self.d + start, self.numbers.values,
+                                     (r1 - r0) * self.lines, self.width)
 
 
 cdef class DenseOp(Activated):
-    """z = x.W + b, a = f(z). Parameters: W row by row, (inputs, units), then b, (units,)."""
+    """z = x.W + b, a = f(z), for each line. Parameters: W row by row, (inputs, units), then b, (units,).
 
-    def __init__(self, Py_ssize_t inputs, Py_ssize_t units, bint use_bias=True, activation=None, numbers=()):
+    inputs, units: numbers in a line of x and of a; lines: how many a row has.
+    """
+
+    def __init__(self, Py_ssize_t inputs, Py_ssize_t units, bint use_bias=True, activation=None, numbers=(),
+                 Py_ssize_t lines=1):
         if inputs < 1 or units < 1 or units > LARGEST // (inputs + 1):
             raise ValueError(f"a dense op of {inputs} inputs and {units} units cannot be")
-        self.widths, self.inputs, self.units, self.use_bias = (inputs,), inputs, units, use_bias
+        self.shape([(lines, inputs)], lines, units)
+        self.use_bias = use_bias
         self.size = (inputs + use_bias) * units
-        self.granule = units
+        self.row_size = units
         self.matmul = <types.gemm32>float32_of(kernels.gemm, "gemm")
         self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
         self.matmul_transposed_b = <types.gemm32>float32_of(kernels.gemm_transposed_b, "gemm")
         self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
 
+    cdef Py_ssize_t scratch_size(self) noexcept:
+        """Addresses of lines, then the workspace of a multiply."""
+        return ADDRESS_SPACE + workspace_elements(self.width, max(self.reads.width, self.width))
+
+    cdef double work_of_row(self) noexcept:
+        return 2.0 * self.lines * self.size + UNIT_WORK * self.units
+
+    cdef double work_of_gradient(self) noexcept:
+        return 2.0 * self.lines
+
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef const float* bias = self.w + self.inputs * self.units if self.use_bias else NULL
-        self.matmul(self.x + r0, 0, self.w, self.units, bias, self.z + r0 * self.units, self.units,
-                    r1 - r0, self.units, self.inputs, step.workspace)
+        cdef Py_ssize_t n, line = r0 * self.lines, end = r1 * self.lines, inputs = self.reads.width, units = self.width
+        cdef const float* bias = self.w + inputs * units if self.use_bias else NULL
+        cdef const float* const* x
+        while line < end:
+            n = lines_of(self.reads, line, end, <const float**>step.scratch, &x)
+            self.matmul(x, 0, self.w, units, bias, self.z + line * units, units, n, units, inputs,
+                        step.scratch + ADDRESS_SPACE)
+            line += n
         self.activate(r0, r1)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t n, line = r0 * self.lines, end = r1 * self.lines, inputs = self.reads.width, units = self.width
+        cdef const float** addresses = <const float**>step.scratch
+        cdef float* workspace = step.scratch + ADDRESS_SPACE
         self.deactivate(r0, r1)
-        if self.d_x == NULL:
+        if self.reads.d == NULL:
             return
-        if step.rows == 1 and self.w_rows != NULL:      # W.d for the only row: turning W would cost more than the rest
-            self.matmul(self.w_rows, 0, self.d, 1, NULL, self.d_x, 1, self.inputs, 1, self.units, step.workspace)
-        else:
-            self.matmul_transposed_b(self.d_rows + r0, 0, self.w, self.units, NULL, self.d_x + r0 * self.inputs,
-                                     self.inputs, r1 - r0, self.inputs, self.units, step.workspace)
+        if step.rows * self.slices * self.lines == 1 and units >= NARROW_LAYER:
+            # W.d for the only line: turning W would cost more than the rest.
+            line = 0
+            while line < inputs:
+                n = lines_of_block(self.w, units, line, inputs, addresses)
+                self.matmul(addresses, 0, self.d, 1, NULL, self.reads.d + line, 1, n, 1, units, workspace)
+                line += n
+            return
+        while line < end:
+            n = lines_of_block(self.d, units, line, end, addresses)
+            self.matmul_transposed_b(addresses, 0, self.w, units, NULL, self.reads.d + line * inputs, inputs, n, inputs,
+                                     units, workspace)
+            line += n
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         # The bias is row number `inputs` of the parameters.
-        cdef Py_ssize_t first = p0 // self.units, last = p1 // self.units
-        cdef Py_ssize_t end = min(last, self.inputs)
-        if first < end:
-            self.matmul_transposed_a(
-                self.x, first, self.d, self.units, NULL, self.g + first * self.units, self.units,
-                end - first, self.units, step.rows, step.workspace)
-        if last > self.inputs:
-            self.column_sums(self.d, self.units, step.rows, self.units, self.g + self.inputs * self.units)
+        cdef Py_ssize_t inputs = self.reads.width, units = self.width, lines = step.rows * self.slices * self.lines
+        cdef Py_ssize_t first = p0 // units, last = p1 // units, end = min(last, inputs), line = 0, n
+        cdef float* g = self.g + first * units
+        cdef const float* const* x
+        while first < end and line < lines:
+            n = lines_of(self.reads, line, lines, <const float**>step.scratch, &x)
+            self.matmul_transposed_a(x, first, self.d + line * units, units, g if line else NULL, g, units, end - first,
+                                     units, n, step.scratch + ADDRESS_SPACE)
+            line += n
+        if last > inputs:
+            self.column_sums(self.d, units, lines, units, self.g + inputs * units)
 
 
 cdef class ActivationOp(Activated):
-    """a = f(x), an activation as a layer of its own."""
+    """a = f(x), an activation as a layer of its own, for rows of `lines` lines of `units` numbers."""
 
-    def __init__(self, Py_ssize_t units, activation=None, numbers=()):
-        self.widths, self.inputs, self.units = (units,), units, units
+    def __init__(self, Py_ssize_t units, activation=None, numbers=(), Py_ssize_t lines=1):
+        self.shape([(lines, units)], lines, units)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row
         for row in range(r0, r1):
-            memcpy(self.z + row * self.units, self.x[row], self.units * sizeof(float))
+            memcpy(self.z + row * self.units, self.reads.rows[row], self.units * sizeof(float))
         self.activate(r0, r1)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units
         self.deactivate(r0, r1)
-        if self.d_x != NULL:
-            memcpy(self.d_x + start, self.d + start, (r1 - r0) * self.units * sizeof(float))
+        if self.reads.d != NULL:
+            memcpy(self.reads.d + start, self.d + start, (r1 - r0) * self.units * sizeof(float))

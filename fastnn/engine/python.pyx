@@ -17,6 +17,9 @@ cdef extern from "denormals.h" nogil:
     void restore_denormals(unsigned long long before)
 
 
+cdef object isfinite = np.isfinite
+
+
 def _size(shape):
     size = 1
     for axis in shape:
@@ -33,6 +36,7 @@ cdef class PythonOp(Op):
 
     cdef readonly object layer
     cdef readonly str title
+    cdef readonly bint gave_not_finite  # a gradient that is not, for one that is, in the last backward of rows
     cdef tuple input_shapes
     cdef tuple output_shape
     cdef tuple weight_shapes
@@ -42,14 +46,13 @@ cdef class PythonOp(Op):
     def __init__(self, layer, inputs, output, weights=(), title=None):
         self.layer, self.title = layer, title or type(layer).__name__
         self.input_shapes, self.output_shape, self.weight_shapes = tuple(inputs), tuple(output), tuple(weights)
-        self.widths = tuple(_size(shape) for shape in self.input_shapes)
-        self.inputs, self.units = sum(self.widths), _size(self.output_shape)
+        self.shape([(1, _size(shape)) for shape in self.input_shapes], 1, _size(self.output_shape))
         self.size = sum(_size(shape) for shape in self.weight_shapes)
-        self.granule, self.takes_gil = 1 if self.size else 0, True
+        self.row_size, self.takes_gil = 1 if self.size else 0, True
         self.float_state = flush_denormals()
         restore_denormals(self.float_state)
 
-    cdef Py_ssize_t holds(self) noexcept:
+    cdef Py_ssize_t state_size(self) noexcept:
         """The gradient by the weights, added up over the chunks of a batch."""
         return self.size
 
@@ -60,15 +63,15 @@ cdef class PythonOp(Op):
     # Copies in, copies out.
 
     cdef object gathered(self, Py_ssize_t source, Py_ssize_t r0, Py_ssize_t r1):
-        cdef Py_ssize_t row, n = self.widths[source]
+        cdef Py_ssize_t row, n = self.reads[source].width
         rows = np.empty((r1 - r0, *self.input_shapes[source]), np.float32)
         cdef float* to = <float*>address(rows, True)
         for row in range(r0, r1):
-            memcpy(to + (row - r0) * n, self.xs[source][row], n * sizeof(float))
+            memcpy(to + (row - r0) * n, self.reads[source].rows[row], n * sizeof(float))
         return rows
 
     cdef object all_gathered(self, Py_ssize_t r0, Py_ssize_t r1):
-        xs = tuple(self.gathered(source, r0, r1) for source in range(len(self.widths)))
+        xs = tuple(self.gathered(source, r0, r1) for source in range(self.read_count))
         return xs[0] if len(xs) == 1 else xs
 
     cdef object copy_of(self, const float* numbers, tuple shape):
@@ -107,7 +110,7 @@ cdef class PythonOp(Op):
     cdef int backward_python(self, Py_ssize_t r0, Py_ssize_t r1) except -1:
         cdef Py_ssize_t source, i, n
         cdef const float* more
-        cdef float* total = self.held
+        cdef float* total = self.state
         a = self.copy_of(self.a + r0 * self.units, (r1 - r0, *self.output_shape))
         d = self.copy_of(self.d + r0 * self.units, (r1 - r0, *self.output_shape))
         given = self.layer.backward(self.all_gathered(r0, r1), a, d, self.weights())
@@ -116,29 +119,34 @@ cdef class PythonOp(Op):
                 f"{self.title}.backward must give (gradient by x, [gradient by each weight]), got "
                 f"{type(given).__name__}")
         d_xs, d_weights = given
-        if len(self.widths) == 1:
+        if self.read_count == 1:
             d_xs = (d_xs,)
-        if len(d_xs) != len(self.widths) or len(d_weights) != len(self.weight_shapes):
+        self.gave_not_finite = r0 > 0 and self.gave_not_finite
+        if len(d_xs) != self.read_count or len(d_weights) != len(self.weight_shapes):
             raise ValueError(
-                f"{self.title}.backward must give {len(self.widths)} gradients by x and {len(self.weight_shapes)} by "
+                f"{self.title}.backward must give {self.read_count} gradients by x and {len(self.weight_shapes)} by "
                 f"weights, got {len(d_xs)} and {len(d_weights)}")
-        for source in range(len(self.widths)):
-            n = self.widths[source]
-            if self.d_xs[source] == NULL:
+        for source in range(self.read_count):
+            n = self.reads[source].width
+            if self.reads[source].d == NULL:
                 continue
             if d_xs[source] is None:
-                memset(self.d_xs[source] + r0 * n, 0, (r1 - r0) * n * sizeof(float))
+                memset(self.reads[source].d + r0 * n, 0, (r1 - r0) * n * sizeof(float))
             else:
                 d_x = self.taken(d_xs[source], (r1 - r0, *self.input_shapes[source]), "backward: the gradient by x")
-                memcpy(self.d_xs[source] + r0 * n, address(d_x), (r1 - r0) * n * sizeof(float))
+                self.gave_not_finite |= not isfinite(d_x).all()
+                memcpy(self.reads[source].d + r0 * n, address(d_x), (r1 - r0) * n * sizeof(float))
         if r0 == 0:
-            memset(self.held, 0, self.size * sizeof(float))
+            memset(self.state, 0, self.size * sizeof(float))
         for shape, d_weight in zip(self.weight_shapes, d_weights, strict=True):
             d_weight = self.taken(d_weight, shape, "backward: the gradient by a weight")
+            self.gave_not_finite |= not isfinite(d_weight).all()
             more, n = <const float*>address(d_weight), d_weight.size
             for i in range(n):
                 total[i] += more[i]
             total += n
+        if self.gave_not_finite and not isfinite(d).all():
+            self.gave_not_finite = False
         return 0
 
     # A call that fails ends the run; until the team has noticed, the others have nothing to do.
@@ -167,11 +175,11 @@ cdef class PythonOp(Op):
 
     cdef void fail(self, const Step* step, error) noexcept:
         self.error = error
-        if step.trouble != NULL:
-            step.trouble[0] = <int>(self.number + 1)
+        if step.error != NULL:
+            step.error[0] = <int>(self.number + 1)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        memcpy(self.g + p0, self.held + p0, (p1 - p0) * sizeof(float))
+        memcpy(self.g + p0, self.state + p0, (p1 - p0) * sizeof(float))
 
 
 cdef class _ActivationAsLayer:

@@ -4,6 +4,7 @@ x comes as the addresses of its rows, d and what is given as one block of rows. 
 columns, one after the other, as the rows (t, f) of a sequence are: a column's numbers are in all lines of all rows.
 
 moments               x -> mean, biased variance and shift of columns c0:c1; the mean is that of x - shift
+combine_moments       the three of some blocks of rows -> those of all of them
 affine                a = ((x - shift) - mean) * gamma * root + beta, or that times the slope of it
 batch_sums            sums over all lines of d and of d * (x - mean) / deviation, for columns c0:c1
 batch_backward        gradient by x of the normalisation over a batch
@@ -19,7 +20,8 @@ prelu                 x where x > 0, else alpha * x
 cimport fastnn.kernels.maths as maths
 from fastnn.kernels.sums cimport BLOCK, LANES
 from fastnn.kernels.types cimport (
-    ADDED, BETA, GAMMA, INVERSE, make_affine, make_batch, make_prelu, MEAN, real, Root, SHIFT, VARIANCE, wide,
+    ADDED, BETA, GAMMA, INVERSE, make_affine, make_batch, make_combine_moments, make_prelu, MEAN, real, Root, SHIFT,
+    VARIANCE, wide,
 )
 
 cdef enum:
@@ -93,6 +95,32 @@ cdef void moments_columns(const real* const* x, Py_ssize_t rows, Py_ssize_t repe
             block_moments(lines, n, j, <int>(c1 - j), part, weight, mean, variance, shift)
         done += n
     for j in range(c0, c1):
+        variance[j] = variance[j] / <real>done
+
+
+cdef void combine_moments_columns(const real* parts, Py_ssize_t blocks, Py_ssize_t lines, Py_ssize_t last,
+                                Py_ssize_t channels, real* mean, real* variance, real* shift) noexcept nogil:
+    """Put the moments of blocks of lines together, in their order; each has a shift of its own."""
+    cdef Py_ssize_t block, j, n, done = 0
+    cdef const real* part
+    cdef real t, share, weight, count
+    for block in range(blocks):
+        part = parts + 3 * block * channels
+        n = lines if block + 1 < blocks else last
+        count = <real>n
+        if block == 0:
+            for j in range(channels):
+                mean[j], variance[j], shift[j] = part[j], part[channels + j] * count, part[2 * channels + j]
+        else:
+            share = <real>(<double>n / <double>(done + n))
+            weight = <real>(<double>n * <double>done / <double>(done + n))
+            for j in range(channels):
+                t = ((part[2 * channels + j] - shift[j]) + part[j]) - mean[j]
+                mean[j] = maths.multiply_add(t, share, mean[j])
+                variance[j] = maths.multiply_add(
+                    t * t, weight, maths.multiply_add(part[channels + j], count, variance[j]))
+        done += n
+    for j in range(channels):
         variance[j] = variance[j] / <real>done
 
 
@@ -284,6 +312,8 @@ affine = make_affine("affine", affine_rows[float], wide(affine_rows[double]))
 batch_normalization = make_batch(
     "batch_normalization", moments_columns[float], batch_backward_rows[float], batch_sums_columns[float],
     wide(moments_columns[double]), wide(batch_backward_rows[double]), wide(batch_sums_columns[double]))
+combine_moments = make_combine_moments(
+    "combine_moments", combine_moments_columns[float], wide(combine_moments_columns[double]))
 prelu = make_prelu(
     "prelu", prelu_forward[float], prelu_backward[float], prelu_gradient[float], wide(prelu_forward[double]),
     wide(prelu_backward[double]), wide(prelu_gradient[double]))

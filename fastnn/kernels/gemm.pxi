@@ -43,10 +43,10 @@ cdef extern from "tile.h" nogil:
                            Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
     void narrow_rows_double(int columns, const double* const* a, const double* b, const double* init, double* c,
                             Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
-    void narrow_columns_float(int columns, const float* const* a, Py_ssize_t first, const float* b, float* c,
+    void narrow_columns_float(int columns, const float* const* a, Py_ssize_t first, const float* b, int more, float* c,
                               Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t depth)
-    void narrow_columns_double(int columns, const double* const* a, Py_ssize_t first, const double* b, double* c,
-                               Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t depth)
+    void narrow_columns_double(int columns, const double* const* a, Py_ssize_t first, const double* b, int more,
+                               double* c, Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t depth)
     void copy_panel_float(const float* b, Py_ssize_t stride, int columns, Py_ssize_t depth, float* out)
     void copy_panel_double(const double* b, Py_ssize_t stride, int columns, Py_ssize_t depth, double* out)
     void copy_strips_float(const float* const* a, Py_ssize_t first, Py_ssize_t m, Py_ssize_t depth, float* out)
@@ -180,7 +180,7 @@ cdef inline void strips_of(
 cdef void matmul_transposed_a_rows(
         const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
-    """`a` holds k row addresses; the m columns start at `first`. `bias` is not used."""
+    """`a` holds k row addresses; the m columns start at `first`. Where `bias` is C itself, the product is added to C."""
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef bint far = k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
     cdef bint pack = far and m >= PACK_ROWS
@@ -196,9 +196,9 @@ cdef void matmul_transposed_a_rows(
     cdef real* tile
     if n <= NARROW and b_stride == n:
         if real is float:
-            narrow_columns_float(<int>n, a, first, b, c, c_stride, m, k)
+            narrow_columns_float(<int>n, a, first, b, bias != NULL, c, c_stride, m, k)
         else:
-            narrow_columns_double(<int>n, a, first, b, c, c_stride, m, k)
+            narrow_columns_double(<int>n, a, first, b, bias != NULL, c, c_stride, m, k)
         return
     block = PACK_A_ROWS if pack_a else m
     strips = workspace + width * PACK_DEPTH
@@ -226,7 +226,7 @@ cdef void matmul_transposed_a_rows(
                 while i < i1:
                     rows = <int>min(<Py_ssize_t>TILE_ROWS, i1 - i) if pack_a else tile_height(i1 - i)
                     tile = c + i * c_stride + j
-                    init = tile if start else NULL
+                    init = tile if start or bias != NULL else NULL
                     if real is float:
                         tile_columns_float(rows, columns, rows_of_a, offset + (i - i0) * step, panel, stride, init,
                                            c_stride, tile, c_stride, depth)

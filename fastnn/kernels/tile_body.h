@@ -233,17 +233,22 @@ FASTNN_INLINE void NAME(dots)(int rows, int columns, const REAL *const *a, const
     }
 }
 
-/* C[first + i][j] = sum over k of A[k][first + i] * B[k][j], in the order of k; vectors, part and columns constants. */
+/* C[first + i][j] = (with `more`: C +) sum over k of A[k][first + i] * B[k][j], in the order of k; vectors, part and columns constants. */
 FASTNN_INLINE void NAME(weighted)(int vectors, int part, int columns, const REAL *const *a, ptrdiff_t first,
-                                  const REAL *b, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth) {
+                                  const REAL *b, int more, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth) {
     NAME(vector) acc[NARROW][4];
     REAL turned[NARROW][4 * NAME(LANES)] = {{0}};
     ptrdiff_t k;
     int j, v, i;
+    if (more)
+        for (i = 0; i < (part ? part : vectors * NAME(LANES)); i++) {
+            FASTNN_UNROLL
+            for (j = 0; j < columns; j++) turned[j][i] = c[i * c_stride + j];
+        }
     FASTNN_UNROLL
     for (j = 0; j < columns; j++) {
         FASTNN_UNROLL
-        for (v = 0; v < vectors; v++) acc[j][v] = NAME(zero)();
+        for (v = 0; v < vectors; v++) acc[j][v] = NAME(load)(turned[j] + v * NAME(LANES));
     }
     for (k = 0; k < depth; k++, b += columns) {
         FASTNN_UNROLL
@@ -272,14 +277,15 @@ FASTNN_INLINE void NAME(weighted)(int vectors, int part, int columns, const REAL
         for (; i + 4 <= rows; i += 4) NAME(dots)(4, N, a + i, b, init, c + i * c_stride, c_stride, depth);         \
         for (; i < rows; i++) NAME(dots)(1, N, a + i, b, init, c + i * c_stride, c_stride, depth);                 \
     }                                                                                                              \
-    static void NAME(weighted##N)(const REAL *const *a, ptrdiff_t first, const REAL *b, REAL *c,                   \
+    static void NAME(weighted##N)(const REAL *const *a, ptrdiff_t first, const REAL *b, int more, REAL *c,         \
                                   ptrdiff_t c_stride, ptrdiff_t m, ptrdiff_t depth) {                              \
         enum { L = NAME(LANES) };                                                                                  \
         ptrdiff_t i = 0;                                                                                           \
         for (; i + 4 * L <= m; i += 4 * L)                                                                         \
-            NAME(weighted)(4, 0, N, a, first + i, b, c + i * c_stride, c_stride, depth);                           \
-        for (; i + L <= m; i += L) NAME(weighted)(1, 0, N, a, first + i, b, c + i * c_stride, c_stride, depth);    \
-        if (i < m) NAME(weighted)(1, (int)(m - i), N, a, first + i, b, c + i * c_stride, c_stride, depth);         \
+            NAME(weighted)(4, 0, N, a, first + i, b, more, c + i * c_stride, c_stride, depth);                     \
+        for (; i + L <= m; i += L)                                                                                 \
+            NAME(weighted)(1, 0, N, a, first + i, b, more, c + i * c_stride, c_stride, depth);                     \
+        if (i < m) NAME(weighted)(1, (int)(m - i), N, a, first + i, b, more, c + i * c_stride, c_stride, depth);   \
     }
 NARROW_KERNELS(1)
 NARROW_KERNELS(2)
@@ -296,12 +302,12 @@ static void NAME(narrow_rows)(int columns, const REAL *const *a, const REAL *b, 
     else NAME(dots4)(a, b, init, c, c_stride, rows, depth);
 }
 
-static void NAME(narrow_columns)(int columns, const REAL *const *a, ptrdiff_t first, const REAL *b, REAL *c,
-                                 ptrdiff_t c_stride, ptrdiff_t m, ptrdiff_t depth) {
-    if (columns == 1) NAME(weighted1)(a, first, b, c, c_stride, m, depth);
-    else if (columns == 2) NAME(weighted2)(a, first, b, c, c_stride, m, depth);
-    else if (columns == 3) NAME(weighted3)(a, first, b, c, c_stride, m, depth);
-    else NAME(weighted4)(a, first, b, c, c_stride, m, depth);
+static void NAME(narrow_columns)(int columns, const REAL *const *a, ptrdiff_t first, const REAL *b, int more,
+                                 REAL *c, ptrdiff_t c_stride, ptrdiff_t m, ptrdiff_t depth) {
+    if (columns == 1) NAME(weighted1)(a, first, b, more, c, c_stride, m, depth);
+    else if (columns == 2) NAME(weighted2)(a, first, b, more, c, c_stride, m, depth);
+    else if (columns == 3) NAME(weighted3)(a, first, b, more, c, c_stride, m, depth);
+    else NAME(weighted4)(a, first, b, more, c, c_stride, m, depth);
 }
 
 /* out[j] = sum over rows of d[row][j], in the order of the rows; columns: 1 .. TILE_VECTORS * LANES. */

@@ -182,6 +182,15 @@ cdef inline Kernel make_batch(str name, moments32 moments, batch_backward32 back
                 sums64)
 
 
+# mean, variance and shift of each block, blocks, lines of each block but the last, of the last, channels, and the three
+# of all of them
+ctypedef void (*combine_moments32)(
+    const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, float*, float*) noexcept nogil
+
+cdef inline Kernel make_combine_moments(str name, combine_moments32 combine, void* combine64):
+    return make(name, "combine_moments", <void*>combine, combine64)
+
+
 # rows of x, r0, r1, repeats, channels, alpha, a
 ctypedef void (*prelu_forward32)(
     const float* const*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*) noexcept nogil

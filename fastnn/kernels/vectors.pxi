@@ -7,7 +7,13 @@ scale         a *= x
 decay         a -= x * a
 average       a = x * a + (1 - x) * b, a moving average of b
 squares       the sum of a^2
+largest       the largest |a|; infinity or NaN where there is one
+
+The last compares numbers without their signs as the integers that store them, whose order is the same, with NaN at its
+end: a NaN cannot get lost, and a look at a whole gradient costs one instruction for each vector.
 """
+
+from libc.stdint cimport int32_t
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
@@ -67,6 +73,24 @@ cdef double squares_vector(real* a, real* b, Py_ssize_t n, double x) noexcept no
     return sums.dot(a, a, n)
 
 
+cdef double largest_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int32_t bits, most = 0
+    cdef double found = 0
+    if real is float:
+        for i in range(n):
+            bits = maths.bits_of(a[i]) & 0x7FFFFFFF
+            most = bits if bits > most else most
+        return maths.float_of(most)
+    else:
+        for i in range(n):
+            if not maths.absolute(a[i]) <= found:
+                found = maths.absolute(a[i])
+                if found != found:
+                    return found
+        return found
+
+
 add = make_vector("add", add_vector[float], wide(add_vector[double]))
 take_mean = make_vector("take_mean", take_mean_vector[float], wide(take_mean_vector[double]))
 clip = make_vector("clip", clip_vector[float], wide(clip_vector[double]))
@@ -74,3 +98,4 @@ scale = make_vector("scale", scale_vector[float], wide(scale_vector[double]))
 decay = make_vector("decay", decay_vector[float], wide(decay_vector[double]))
 average = make_vector("average", average_vector[float], wide(average_vector[double]))
 squares = make_vector("squares", squares_vector[float], wide(squares_vector[double]))
+largest = make_vector("largest", largest_vector[float], wide(largest_vector[double]))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import constraints, initializers, regularizers
-from fastnn.layers.base import Layer, Parameter, check_shape
+from fastnn.layers.base import Layer, Parameter, check_shape, set_field
 from fastnn.typing import Shape
 
 
 def own_input_shape(layer: Any) -> None:
     """Settle the field `input_shape`."""
     if layer.input_shape is not None:
-        layer._set("input_shape", check_shape(layer, "input_shape", layer.input_shape))
+        set_field(layer, "input_shape", check_shape(layer, "input_shape", layer.input_shape))
 
 
 def settle_units(layer: Any, *names: str) -> None:
@@ -25,7 +25,7 @@ def settle_units(layer: Any, *names: str) -> None:
         ):
             field = f"{name}_{kind}"
             if hasattr(layer, field):
-                layer._set(field, get(getattr(layer, field)))
+                set_field(layer, field, get(getattr(layer, field)))
 
 
 def parameter_of(layer: Layer, name: str, shape: Shape, trainable: bool = True) -> Parameter:

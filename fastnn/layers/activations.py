@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastnn import activations
-from fastnn._dataclass import dataclass
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.core import Activation, _input_shape
 from fastnn.typing import Shape

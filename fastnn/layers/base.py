@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import FrozenInstanceError, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_count
 from fastnn.initializers import Initializer
+from fastnn.layers.python import python_ops
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
 from fastnn.regularizers import Regularizer
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
@@ -56,8 +56,34 @@ class Place(NamedTuple):
         return arrays
 
 
+class _Fixed(Connected):
+    """What says itself which of its fields may be set; apart from Layer, whose signature is that of its fields."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
+            if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
+                del each.__setattr__
+        return super().__new__(cls)
+
+
+def set_field(layer: Any, name: str, value: object) -> None:
+    """Set a field while the layer is made."""
+    object.__setattr__(layer, name, value)
+
+
+def place_of(layer: Any) -> Place | None:
+    """Where a layer's weights lie, None while it has none."""
+    place: Place | None = vars(layer).get("_place")
+    return place
+
+
+def set_place(layer: Any, place: Place | None) -> None:
+    """Say where a layer's weights lie from now on."""
+    vars(layer)["_place"] = place
+
+
 @dataclass(frozen=True, eq=False)
-class Layer(Connected):
+class Layer(_Fixed):
     """A layer: shapes of one row in, the shape of one row out. Called on a symbolic tensor, it gives another.
 
     trainable: whether the weights learn. It may be set at any time, and counts from a model's next ``compile`` on.
@@ -65,13 +91,9 @@ class Layer(Connected):
     """
 
     table_name: ClassVar[str]
+    # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
+    on_arrays: ClassVar[Callable[[Any, Any], Any]]
     trainable: bool = field(default=True, kw_only=True)
-
-    def __new__(cls, *_: Any, **__: Any) -> Any:
-        for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
-            if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
-                del each.__setattr__
-        return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
         words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
@@ -95,8 +117,8 @@ class Layer(Connected):
         () passes rows through. At most one op has parameters, which are `parameters` in their order. A layer written in
         Python has ``forward`` and ``backward`` instead; see fastnn.layers.python.
         """
-        from fastnn.layers.python import python_ops
-
+        if not hasattr(self, "forward") and set(LAYERS.units.values()) & set(type(self).__mro__):
+            return ()  # such as Flatten
         return python_ops(self, *input_shapes)
 
     def config(self) -> dict[str, Any]:
@@ -108,9 +130,7 @@ class Layer(Connected):
     def __call__(self, inputs: Any) -> Any:
         """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
         if not is_symbolic(inputs):
-            from fastnn.models import applied
-
-            return applied(self, inputs)
+            return self.on_arrays(inputs)
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")
         row = self._row(*(tensor.row for tensor in tensors))
         node = Node(self, tuple(tensors), (row,), Structure("one", (called(self),)))
@@ -134,7 +154,7 @@ class Layer(Connected):
     # The weights, through the place that a model gave them.
 
     def _placed(self) -> Place:
-        place: Place | None = vars(self).get("_place")
+        place = place_of(self)
         if place is None:
             raise RuntimeError(
                 f"layer {called(self)!r} has no weights yet; "

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 from typing import Any
 
 from fastnn import activations, constraints, initializers, regularizers
-from fastnn._dataclass import dataclass
 from fastnn._table import check_count, check_number
 from fastnn.engine.noise import DropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
-from fastnn.layers.base import LAYERS, Layer, Parameter, check_seed, check_shape
+from fastnn.layers.base import LAYERS, Layer, Parameter, check_seed, check_shape, set_field
 from fastnn.layers.tensor import Node, Structure, Tensor
 from fastnn.typing import Shape
 
@@ -21,12 +20,12 @@ from fastnn.typing import Shape
 def _input_shape(layer: Any) -> None:
     """Settle `input_shape` from itself or from `input_dim`."""
     if layer.input_shape is not None:
-        layer._set("input_shape", check_shape(layer, "input_shape", layer.input_shape))
+        set_field(layer, "input_shape", check_shape(layer, "input_shape", layer.input_shape))
     if getattr(layer, "input_dim", None) is not None:
         dim = (check_count(f"{type(layer).__name__}: input_dim", layer.input_dim),)
         if layer.input_shape not in (None, dim):
             raise ValueError(f"Dense: input_dim {dim[0]} and input_shape {layer.input_shape} disagree; give one")
-        layer._set("input_shape", dim)
+        set_field(layer, "input_shape", dim)
 
 
 @LAYERS.add("input_layer", "input", "Input")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import check_count
 from fastnn.engine.embedding import EmbeddingOp
 from fastnn.layers._fields import own_input_shape, parameter_of, settle_units

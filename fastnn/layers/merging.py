@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
 
 from fastnn import kernels
-from fastnn._dataclass import dataclass
 from fastnn.engine.merging import ConcatenateOp, DotOp, MergeOp
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.typing import DoubleArray, Shape

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from math import prod, sqrt
 from typing import Any
 
 import numpy as np
 
 from fastnn import kernels
-from fastnn._dataclass import dataclass
 from fastnn._table import check_number
 from fastnn.engine.noise import NoiseOp
 from fastnn.layers._fields import own_input_shape

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import check_number
 from fastnn.engine.normalization import BatchNormalizationOp, LayerNormalizationOp
 from fastnn.initializers import Ones

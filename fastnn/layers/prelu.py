@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn.engine.normalization import PReLUOp
 from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
 from fastnn.layers.base import LAYERS, Layer, Parameter

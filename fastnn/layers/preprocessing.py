@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import check_count
 from fastnn.engine.embedding import EncodeOp
 from fastnn.engine.normalization import AffineOp, StandardizeOp

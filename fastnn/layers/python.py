@@ -26,19 +26,16 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.engine.python import PythonOp
-from fastnn.layers.base import LAYERS
 from fastnn.typing import Shape
 
 
 def python_ops(layer: Any, *input_shapes: Shape) -> tuple[Any, ...]:
-    """The op of a layer written in Python; () for one of the table that has none, such as Flatten."""
+    """The op of a layer written in Python. TypeError for one that lacks a method."""
     if not hasattr(layer, "forward"):
-        if not set(LAYERS.units.values()) & set(type(layer).__mro__):
-            raise TypeError(
-                f"{type(layer).__name__} has no forward, so it would pass its rows through; write forward(x, weights, "
-                "training) and backward(x, a, d, weights), and parameters(input_shape) instead of build"
-            )
-        return ()
+        raise TypeError(
+            f"{type(layer).__name__} has no forward, so it would pass its rows through; write forward(x, weights, "
+            "training) and backward(x, a, d, weights), and parameters(input_shape) instead of build"
+        )
     if not hasattr(layer, "backward"):
         raise TypeError(
             f"{type(layer).__name__} has forward but no backward; write backward(x, a, d, weights), which gives the "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from fastnn._dataclass import dataclass
 from fastnn._table import check_count
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer

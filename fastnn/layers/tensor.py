@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from fastnn.typing import Shape
 
+MAX_LAYERS = 1000  # calls in a model, those inside of its models included; a file that names more is not believed
+
 
 class Node:
     """One call of a layer or a model: what it read, and the shapes of one row of what it gives."""
@@ -131,6 +133,16 @@ def is_symbolic(given: Any) -> bool:
     return isinstance(given, Tensor) or (isinstance(given, (list, tuple)) and any(isinstance(t, Tensor) for t in given))
 
 
+def has_automatic_name(member: Any) -> bool:
+    """Whether the name of a layer or model was made up, and so may differ from model to model."""
+    return getattr(member, "name", None) is None or bool(vars(member).get("_automatic"))
+
+
+def set_automatic_name(member: Any, automatic: bool = True) -> None:
+    """Note whether the name of a layer or model was made up."""
+    vars(member)["_automatic"] = automatic
+
+
 def called(layer: Any) -> str:
     """What a layer or model is called in messages."""
     return str(getattr(layer, "name", None) or layer.table_name)
@@ -143,7 +155,7 @@ def named(member: Any, taken: Container[str]) -> str:
     it goes by the next number in this model.
     """
     given = getattr(member, "name", None)
-    if given is not None and not vars(member).get("_automatic"):
+    if given is not None and not has_automatic_name(member):
         if not isinstance(given, str) or "/" in given:
             raise ValueError(f"{type(member).__name__}: name must be a text without '/', got {given!r}")
         if given in taken:
@@ -155,7 +167,7 @@ def named(member: Any, taken: Container[str]) -> str:
         name = f"{member.table_name}_{number}"
     if given is None:
         object.__setattr__(member, "name", name)
-        vars(member)["_automatic"] = True
+        set_automatic_name(member)
     return str(name)
 
 

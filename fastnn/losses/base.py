@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table
+from fastnn.engine.objectives import REDUCTIONS
 from fastnn.kernels.bindings import row_values, targets_of
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
 EPSILON = 1e-7  # Keras's: probabilities are kept this far from 0 and 1
-REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none")
 
 L = TypeVar("L", bound="Loss")
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss of y (rows, targets) and output (rows, units).
+    """A loss of y (..., targets) and output (..., units): a value for each line, as the rows of a table are.
 
-    reduction: what becomes of the rows' values, each multiplied by its weight. "sum_over_batch_size", also called
+    reduction: what becomes of the values, each multiplied by its weight. "sum_over_batch_size", also called
     "mean": their sum divided by their number; "sum"; "mean_with_sample_weight": their sum divided by that of the
     weights; "none" or None: an array of them. ValueError for another.
     """
@@ -37,9 +36,9 @@ class Loss:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.table_name)
         object.__setattr__(self, "reduction", "none" if self.reduction is None else self.reduction)
-        if self.reduction not in REDUCTIONS:
+        if self.reduction not in (*REDUCTIONS, "none"):
             raise ValueError(
-                f"{type(self).__name__}: reduction must be one of {', '.join(REDUCTIONS)}, got {self.reduction!r}"
+                f"{type(self).__name__}: reduction must be one of {', '.join(REDUCTIONS)}, none, got {self.reduction!r}"
             )
 
     def numbers(self) -> tuple[float, ...]:

@@ -17,13 +17,14 @@ MOST = 1024  # outputs of a batch whose slopes are found one by one
 
 
 class Custom(Loss):
-    """A Python function of (y_true, y_pred), both (rows, units), as a loss: (rows,) values or one for the batch.
+    """A Python function of (y_true, y_pred), both (rows, ..., units), as a loss: a value for each line, that is of
+    shape (rows, ...), for each row or one for the batch.
 
-    gradient(y_true, y_pred) gives the slope of each value by its row's outputs, or of the one value by all, (rows,
-    units). Without one the slopes are central differences in float64: two calls of the function for each unit, where a
-    row's value may depend on that row alone; two for each output of the batch, at most 1,024 of them, where it gives
-    one value. The function runs in Python, once or more for each batch, while other Python threads wait (the GIL), so
-    a step costs what the function costs; a loss by name runs compiled.
+    gradient(y_true, y_pred) gives the slope of each value by its line's outputs, its row's or all, (rows, ..., units).
+    Without one the slopes are central differences in float64: two calls of the function for each output that goes with
+    a value, where a line's value, or a row's, may depend on that line or row alone; at most 1,024 outputs where it
+    gives one value for the batch. The function runs in Python, once or more for each batch, while other Python threads
+    wait (the GIL), so a step costs what the function costs; a loss by name runs compiled.
 
     TypeError if function or gradient cannot be called; ValueError, at the first use, if they give another shape.
     """
@@ -69,30 +70,33 @@ class Custom(Loss):
     def value_and_gradient(
         self, y: FloatArray, output: FloatArray, weight: FloatArray | None, scale: float
     ) -> tuple[float, FloatArray]:
-        """(sum over rows of weight * value, scale * weight * its slopes, (rows, units)) for a batch.
+        """(sum over lines of weight * value, scale * weight * its slopes, (rows, ..., units)) for a batch.
 
-        y, output (rows, units); weight (rows,) or None for ones. A row of weight 0 adds nothing. Where the function
-        gives one value, it counts for each row.
+        y, output (rows, ..., units); weight (rows,) or (rows, ...), None for ones. What weighs 0 adds nothing. A value
+        of a row, or of the batch, counts for each of its lines.
         """
         values = self._checked(y, output)
-        slopes = self._slopes(y, output, values.ndim == 0)
-        weights = np.ones(len(output)) if weight is None else weight.astype(np.float64)
-        if values.ndim == 0:
-            return float(values * weights.sum()), (scale * weights.sum() * slopes).astype(np.float32)
-        d = np.where(weights[:, None] == 0, 0, scale * weights[:, None] * slopes)
-        return float(np.where(weights == 0, 0, weights * values).sum()), d.astype(np.float32)
+        weights = np.ones(output.shape[:-1])
+        if weight is not None:
+            weights = weights * weight.reshape(weight.shape + (1,) * (weights.ndim - weight.ndim))
+        counts = weights.sum(axis=tuple(range(values.ndim, weights.ndim)))
+        factor = (scale * counts).reshape(values.shape + (1,) * (output.ndim - values.ndim))
+        d = np.where(factor == 0, 0, factor * self._slopes(y, output, values.ndim))
+        return float(np.where(counts == 0, 0, counts * values).sum()), d.astype(np.float32)
 
     def _checked(self, y: Array, output: Array) -> Array:
         values = np.asarray(self.function(y, output), np.float64)
-        if values.shape not in ((), (len(output),)):
+        if values.ndim >= output.ndim or values.shape != output.shape[: values.ndim]:
+            each = "row" if output.ndim == 2 else "line"
             raise ValueError(
                 f"loss {self.name!r} gave an array of shape {values.shape} for {len(output)} rows of "
-                f"{output.shape[1]} output(s); it must give one value for each row, shape ({len(output)},), or one for "
-                "the batch: take the mean over the last axis"
+                f"{', '.join(map(str, output.shape[1:]))} output(s); it must give one value for each {each}, shape "
+                f"{output.shape[:-1]}, or one for the batch: take the mean over the last axis"
             )
         return values
 
-    def _slopes(self, y: Array, output: Array, one_value: bool) -> Array:
+    def _slopes(self, y: Array, output: Array, axes: int) -> Array:
+        """The slopes of values that have the first so many axes of the output."""
         if self.gradient is not None:
             slopes = np.asarray(self.gradient(y, output), np.float64)
             if slopes.shape != output.shape:
@@ -101,15 +105,15 @@ class Custom(Loss):
                     f"{output.shape}"
                 )
             return slopes
-        if one_value and output.size > MOST:
+        if axes == 0 and output.size > MOST:
             raise ValueError(
                 f"loss {self.name!r} gives one value for {output.size} outputs, which is too many to find its slopes "
                 f"by differences (at most {MOST}); give Custom a gradient, or a function with a value for each row"
             )
         y, output = y.astype(np.float64), output.astype(np.float64)
         slopes = np.empty_like(output)
-        places = np.ndindex(*output.shape) if one_value else ((slice(None), j) for j in range(output.shape[1]))
-        for place in places:
+        for own in np.ndindex(*output.shape[axes:]):
+            place = (slice(None),) * axes + own
             forth, back = output.copy(), output.copy()
             step = STEP * np.maximum(1, np.abs(output[place]))
             forth[place] += step

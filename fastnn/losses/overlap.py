@@ -5,10 +5,11 @@ The value is that of all elements of a batch together, whatever the weights of i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fastnn import kernels
-from fastnn._dataclass import dataclass
 from fastnn._table import check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
 from fastnn.typing import DoubleArray

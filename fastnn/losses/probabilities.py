@@ -6,12 +6,12 @@ before the activation, so that no probability is ever rounded to 0 or 1: the val
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from fastnn import kernels
-from fastnn._dataclass import dataclass
 from fastnn._table import check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
 from fastnn.typing import Array, DoubleArray

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table
 from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
@@ -19,11 +20,13 @@ C = TypeVar("C")
 @dataclass_transform(eq_default=False)
 def declared(cls: type[C]) -> type[C]:
     """A dataclass without the methods that Metric has for all: compiling them for each class would cost the import."""
-    return dataclass(cls, eq=False, repr=False)  # type: ignore[no-any-return]
+    return dataclass(cls, eq=False, repr=False)
 
 
 class Metric:
-    """A figure of y (rows, targets) and output (rows, units), gathered over batches; name: what logs call it.
+    """A figure of y (..., targets) and output (..., units), gathered over batches; name: what logs call it.
+
+    Each line of numbers along the last axis counts for itself, whatever the axes before it.
 
     `update_state` adds a batch, `result` gives the figure so far, `reset_state` begins anew; called, a metric does the
     first two. Derive from this class, with these three, for a metric in Python: a model hands it each batch as arrays
@@ -39,7 +42,7 @@ class Metric:
 
     @property
     def kernel(self) -> Any:
-        """What adds a batch: a kernel, of signature "loss" or "accumulator"; None where `update_state` is in Python."""
+        """What adds a batch: a kernel of signature "loss" or "accumulator", or None where `update_state` is Python."""
         return None
 
     @property
@@ -69,7 +72,7 @@ class Metric:
             )
 
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
-        """Add a batch: y_true (rows, targets), y_pred (rows, units), sample_weight (rows,)."""
+        """Add a batch: y_true (rows, ..., targets), y_pred (rows, ..., units), sample_weight (rows,) or (rows, ...)."""
         raise NotImplementedError(f"{type(self).__name__} has no update_state")
 
     def result(self) -> Any:
@@ -95,31 +98,39 @@ class Metric:
     def arrays(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Array, Array, Array | None]:
-        """y (rows, targets), output (rows, units) and weight (rows,) or None, of one type: the output's, if a float."""
+        """y (lines, targets), output (lines, units) and weight (lines,) or None, of one type: the output's, if a float.
+
+        y_true (..., targets), or (...,) for one target a line; y_pred (..., units); sample_weight (...,) or fewer axes.
+        """
         output = np.asarray(y_pred)
         dtype = output.dtype if output.dtype in (np.float32, np.float64) else np.dtype(float)
         output = output.astype(dtype, copy=False)
         if output.ndim < 2:
             output = output.reshape((1, -1) if self.by_row and output.ndim else (-1, 1))
-        if output.ndim > 2:
-            raise ValueError(f"metric {self.name!r} takes y_pred (rows, units), got shape {output.shape}; reshape it")
-        rows = len(output)
+        shape, units = output.shape[:-1], output.shape[-1]
+        lines = prod(shape)
         y = np.asarray(y_true, dtype)
-        if y.size % max(rows, 1) or (y.ndim > 1 and len(y) != rows):
-            raise ValueError(f"metric {self.name!r}: y_true of shape {y.shape} has not the {rows} row(s) of y_pred")
-        if rows:
-            y = y.reshape(rows, -1)
+        if y.size % max(lines, 1) or (y.ndim > 1 and y.shape[: len(shape)] != shape):
+            raise ValueError(
+                f"metric {self.name!r}: y_true of shape {y.shape} has not the {lines} row(s) of y_pred {output.shape}"
+            )
+        if lines:
+            y = y.reshape(lines, -1)
         elif y.ndim != 2:
-            y = y.reshape(0, (self.columns(output.shape[1]) or output.shape[1:])[0])
-        self.check(y.shape[1], output.shape[1])
+            y = y.reshape(0, (self.columns(units) or (units,))[0])
+        self.check(y.shape[1], units)
+        output = output.reshape(lines, units)
         if sample_weight is None:
             return y, output, None
         weight = np.asarray(sample_weight, dtype)
-        if weight.size not in (1, rows):
+        if weight.size == 1:
+            return y, output, np.broadcast_to(weight.reshape(()), (lines,))
+        rows = weight[..., 0] if weight.shape == (*shape, 1) else weight
+        if not 0 < rows.ndim <= len(shape) or rows.shape != shape[: rows.ndim]:
             raise ValueError(
-                f"metric {self.name!r} takes one sample_weight for each of {rows} row(s), got shape {weight.shape}"
+                f"metric {self.name!r} takes one sample_weight for each of {lines} row(s), got shape {weight.shape}"
             )
-        return y, output, np.broadcast_to(weight.reshape(-1), (rows,))
+        return y, output, np.repeat(rows.reshape(-1), lines // max(rows.size, 1))
 
 
 METRICS: Table[Metric] = Table("metric", Metric)

@@ -1,10 +1,16 @@
-"""Accuracies as functions: the value of each row, or of each element, not reduced."""
+"""Accuracies as functions: the value of each line, or of each element, not reduced."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from fastnn.metrics.accuracy import CategoricalAccuracy, SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy
+from fastnn.metrics.accuracy import (
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from fastnn.metrics.base import MeanMetric
 from fastnn.typing import ArrayLike, DoubleArray
 
 
@@ -14,26 +20,32 @@ def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5
 
 
 def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:
-    """1 where the largest y_pred stands at the largest y_true, else 0; both (rows, classes) give (rows,)."""
-    return CategoricalAccuracy().reference(np.asarray(y_true, float), np.asarray(y_pred, float))
+    """1 where the largest y_pred stands at the largest y_true, else 0; both (..., classes) give (...,)."""
+    return _by_line(CategoricalAccuracy(), y_true, y_pred)
 
 
 def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:
-    """1 where the largest y_pred stands at place y_true, else 0; y_true (rows,), y_pred (rows, classes)."""
-    return np.asarray(np.equal(np.asarray(y_pred).argmax(axis=-1), np.reshape(y_true, -1)), float)
+    """1 where the largest y_pred stands at place y_true, else 0; y_true (...,), y_pred (..., classes)."""
+    return _by_line(SparseCategoricalAccuracy(), y_true, y_pred)
 
 
 def top_k_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike, k: int = 5) -> DoubleArray:
-    """1 where fewer than k of a row exceed the one at the largest y_true, else 0; (rows, classes) gives (rows,)."""
-    return TopKCategoricalAccuracy(k).reference(np.asarray(y_true, float), np.asarray(y_pred, float))
+    """1 where fewer than k of a line exceed the one at the largest y_true, else 0; (..., classes) gives (...,)."""
+    return _by_line(TopKCategoricalAccuracy(k), y_true, y_pred)
 
 
 def sparse_top_k_categorical_accuracy(
     y_true: ArrayLike, y_pred: ArrayLike, k: int = 5, from_sorted_ids: bool = False
 ) -> DoubleArray:
-    """1 where fewer than k of a row exceed the one at place y_true, else 0; y_true (rows,), y_pred (rows, classes).
+    """1 where fewer than k of a line exceed the one at place y_true, else 0; y_true (...,), y_pred (..., classes).
 
     from_sorted_ids: y_pred are class numbers, the best first, and y_true must be one of the first k.
     """
-    metric = SparseTopKCategoricalAccuracy(k, from_sorted_ids=from_sorted_ids)
-    return metric.reference(np.asarray(y_true, float), np.asarray(y_pred, float))
+    return _by_line(SparseTopKCategoricalAccuracy(k, from_sorted_ids=from_sorted_ids), y_true, y_pred)
+
+
+def _by_line(metric: MeanMetric, y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:
+    """A metric's value for each line of classes along y_pred's last axis."""
+    output = np.asarray(y_pred, float)
+    lines = output.reshape(-1, output.shape[-1])
+    return metric.reference(np.asarray(y_true, float).reshape(len(lines), -1), lines).reshape(output.shape[:-1])

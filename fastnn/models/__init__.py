@@ -8,7 +8,8 @@ from typing import Any
 
 from fastnn._table import field_values, plain
 from fastnn.data import ArraySource
-from fastnn.layers import LAYERS, Input
+from fastnn.layers import LAYERS, Input, Layer
+from fastnn.models.built import KINDS
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
 
@@ -24,7 +25,7 @@ def load_model(filepath: str | PathLike[str], custom_objects: Mapping[str, Any] 
     """
     from fastnn.store import model_file
 
-    return model_file.load(filepath, custom_objects)
+    return model_file.load(filepath, KINDS, custom_objects)  # type: ignore[no-any-return]
 
 
 def clone_model(model: Model) -> Model:
@@ -36,7 +37,7 @@ def clone_model(model: Model) -> Model:
 def _own_objects(model: Model) -> dict[str, Any]:
     """The classes and functions of a model's layers, by the names that its description has for them."""
     found: dict[str, Any] = {}
-    for layer in model._leaves():
+    for layer in model.description.layers():
         found.setdefault(LAYERS.config(layer)["class"], type(layer))
         wrapped = [value for value in field_values(layer).values() if callable(getattr(value, "function", None))]
         found.update({plain(value)["function"]: value for value in wrapped})
@@ -51,9 +52,12 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
     return model
 
 
-def applied(layer: Any, x: Any) -> Any:
-    """What a layer makes of arrays: a model of that layer alone. A list of arrays is one for each source."""
+def _applied(layer: Any, x: Any) -> Any:
+    # What a layer makes of arrays: a model of that layer alone. A list of arrays is one for each source.
     several = isinstance(x, (list, tuple)) and all(hasattr(each, "ndim") for each in x)
     sources = [Input(ArraySource(each).input_shape) for each in (x if several else [x])]
     model = Model(sources if several else sources[0], layer(sources if several else sources[0]))
     return model.predict(x)
+
+
+Layer.on_arrays = _applied

@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 
 from fastnn.engine.ops import ActivationOp
 from fastnn.layers import InputLayer, Layer, Parameter
-from fastnn.layers.tensor import Node, Tensor, called
+from fastnn.layers.tensor import MAX_LAYERS, Node, Tensor, called
 from fastnn.models import weights
-
-MAX_LAYERS = 1000  # calls in a model, those inside of its models included; a file that names more is not believed
 
 
 class Graph:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fastnn._table import check_count
-from fastnn.callbacks import Callback, History
 from fastnn.data import ArraySource, Source
-from fastnn.data.arrays import source_of, validation_of
-from fastnn.layers.tensor import Structure, flattened, is_symbolic, named
-from fastnn.models.built import Built
+from fastnn.data.given import source_of, validation_of
+from fastnn.layers.tensor import Structure, Tensor, flattened, has_automatic_name, is_symbolic, named
+from fastnn.models.built import KINDS, Built
 from fastnn.models.graph import Graph
-from fastnn.trainer import ClassWeight, Trainer, predict
-from fastnn.typing import FloatArray, Shape
+from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
+    from fastnn.callbacks import Callback, History
     from fastnn.data.several import Several
+    from fastnn.training.trainer import ClassWeight, Trainer
 
 
 class Model(Built):
@@ -44,28 +44,46 @@ class Model(Built):
         self._begin(name)
         reads, kind, keys = flattened(inputs, "inputs")
         gives, kind_of_outputs, keys_of_outputs = flattened(outputs, "outputs")
-        self._graph = Graph(reads, gives)
-        self._members = list(self._graph.members)
+        self.description.graph = Graph(reads, gives)
+        self.description.members = list(self.description.graph.members)
         self._name_members()
-        known = dict(zip(self._members, self._names, strict=True))
-        self._takes = Structure(kind, keys or tuple(known[tensor.node.layer] for tensor in self._graph.inputs))
-        names = keys_of_outputs or tuple(known[tensor.node.layer] for tensor in self._graph.outputs)
-        self._gives = Structure(kind_of_outputs, _distinct(names))
-        self._make()
+        known = dict(zip(self.description.members, self.description.names, strict=True))
+        self.description.takes = Structure(
+            kind, keys or tuple(known[tensor.node.layer] for tensor in self.description.graph.inputs)
+        )
+        names = keys_of_outputs or tuple(known[tensor.node.layer] for tensor in self.description.graph.outputs)
+        self.description.gives = Structure(kind_of_outputs, _distinct(names))
+        self.description.make()
+
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Make the weights where only the rows say what the model reads, as in a Sequential; here they are there."""
+
+    @classmethod
+    def from_tensors(
+        cls, name: str, members: list[Any], takes: tuple[Structure, list[Tensor]], gives: tuple[Structure, list[Tensor]]
+    ) -> Model:
+        # As a file describes it: without weights, which `make` of the description gives it.
+        graph = Graph(takes[1], gives[1])
+        if set(graph.members) != set(members):
+            raise ValueError("expected that each member is called on the way from the inputs to the outputs")
+        self = Model.__new__(Model)
+        self._begin(name)
+        self.description.members, self.description.graph = members, graph
+        self.description.takes, self.description.gives = takes[0], gives[0]
+        self._name_members()
+        return self
 
     def _name_members(self) -> None:
         names: dict[int, str] = {}
-        made_up = [place for place, member in enumerate(self._members) if _is_automatic(member)]
-        for place in [*(p for p in range(len(self._members)) if p not in made_up), *made_up]:
-            names[place] = named(self._members[place], names.values())
-        self._names = [names[place] for place in range(len(names))]
+        made_up = [place for place, member in enumerate(self.description.members) if has_automatic_name(member)]
+        for place in [*(p for p in range(len(self.description.members)) if p not in made_up), *made_up]:
+            names[place] = named(self.description.members[place], names.values())
+        self.description.names = [names[place] for place in range(len(names))]
 
     def _begin(self, name: str | None) -> None:
         super()._begin(name)
         self.stop_training = False
         self.history: History | None = None
-        self._trainer: Trainer | None = None
-        self._plain = False  # one input and one output, of one axis each
 
     # Training.
 
@@ -84,26 +102,29 @@ class Model(Built):
         The optimizer starts afresh, and the layers that have ``trainable`` False now do not learn. ValueError for an
         unknown name or a missing loss.
         """
-        self._trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
-        self._frozen = frozenset(layer for layer in self._leaves() if not layer.trainable)
+        from fastnn.training import Trainer  # with what it needs: `import fastnn` must stay short
+
+        self.description.trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
+        self.description.frozen = frozenset(layer for layer in self.description.layers() if not layer.trainable)
 
     @property
     def optimizer(self) -> Any:
         """The optimizer given to ``compile``, None before; its learning_rate may be changed between epochs."""
-        return None if self._trainer is None else self._trainer.optimizer
+        return None if self.description.trainer is None else self.description.trainer.optimizer
 
     @property
     def loss(self) -> Any:
         """The loss given to ``compile``, None before."""
-        return None if self._trainer is None else self._trainer.loss
+        return None if self.description.trainer is None else self.description.trainer.loss
 
     def _compiled(self, action: str) -> Trainer:
-        if self._trainer is None:
+        if self.description.trainer is None:
             raise RuntimeError(
                 f"{action} needs a compiled model; call compile(optimizer, loss, metrics) first, "
                 "such as model.compile('adam', 'mean_squared_error')"
             )
-        return self._trainer
+        trainer: Trainer = self.description.trainer
+        return trainer
 
     def fit(
         self,
@@ -210,15 +231,18 @@ class Model(Built):
         steps: the first so many batches only. RuntimeError before the model is built, ValueError for rows of another
         shape.
         """
-        network = self._network or self._built("predict")
+        network = self.description.network or self._built("predict")
         if batch_size is not None:
             batch_size = check_count("batch_size", batch_size)
-        if self._plain and not verbose and steps is None and callbacks is None:
+        if self.description.is_plain and not verbose and steps is None and callbacks is None:
             plain = network.predict_as_it_lies(x)
             if plain is not None:
                 return plain
+        from fastnn.training.trainer import predict
+
         source = self._source(x, None, None)
-        return self._split(predict(self, source, batch_size or 32, verbose, steps, callbacks))
+        self.description.check_rows(source.input_shape, "x")
+        return self._split(predict(self, network, source, batch_size or 32, verbose, steps, callbacks))
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """What `predict` gives for arrays; for symbolic tensors, the tensors that the model's layers give.
@@ -257,23 +281,14 @@ class Model(Built):
         from fastnn.data import write_predictions
 
         network = self._built("predict_sql")
-        if len(self._takes.names) > 1 or len(self._gives.names) > 1:
+        if len(self.description.takes.names) > 1 or len(self.description.gives.names) > 1:
             raise ValueError("predict_sql takes a model of one input and one output; make a Model of that part")
         if kind is None:
-            binary = self._last_activation() == "sigmoid"
+            binary = self.description.last_activation() == "sigmoid"
             kind = "classes" if network.units > 1 else "binary" if binary else "values"
         return write_predictions(self.predict, sql, con, into=into, key=key, params=params, kind=kind)
 
     # Rows.
-
-    def _run_on(self, store: Any, plan: Any, places: Any) -> None:
-        super()._run_on(store, plan, places)
-        graph = self._drawn()
-        tensors = [*graph.inputs, *graph.outputs]
-        self._plain = len(tensors) == 2 and self._gives.kind == "one" and all(len(t.row) == 1 for t in tensors)
-
-    def _ensure_built(self, input_shape: Shape) -> None:
-        """Build, where only the shape of the rows was missing."""
 
     def _source(self, x: Any, y: Any, sample_weight: Any) -> Source:
         """What `fit`, `evaluate` and `predict` are given, as one source."""
@@ -283,12 +298,12 @@ class Model(Built):
 
     def _only(self, x: Any) -> Any:
         """The array that a dict or list of one stands for, where the model has one input; else x as it came."""
-        if self._takes.kind != "one" or self._graph is None:
+        if self.description.takes.kind != "one" or self.description.graph is None:
             return x
-        if isinstance(x, dict) and tuple(x) == self._takes.names:
-            return x[self._takes.names[0]]
+        if isinstance(x, dict) and tuple(x) == self.description.takes.names:
+            return x[self.description.takes.names[0]]
         alone = isinstance(x, (list, tuple)) and len(x) == 1
-        return x[0] if alone and np.ndim(x[0]) == len(self._graph.inputs[0].row) + 1 else x
+        return x[0] if alone and np.ndim(x[0]) == len(self.description.graph.inputs[0].row) + 1 else x
 
     def _validation(self, data: Any) -> Source:
         return validation_of(data, *self._sides())
@@ -300,49 +315,35 @@ class Model(Built):
 
     def _sides(self) -> tuple[Several | None, Several | None]:
         """What the inputs and the outputs are called, and their shapes; None, None where there is one of each."""
-        if self._takes.kind == self._gives.kind == "one":
+        if self.description.takes.kind == self.description.gives.kind == "one":
             return None, None
         from fastnn.data.several import Several
 
         inputs, outputs = self._drawn().inputs, self._drawn().outputs
         shapes = [tensor.row for tensor in outputs]
-        if self._trainer is not None:
-            shapes = [(g.loss.targets(prod(row)),) for g, row in zip(self._trainer.goals, shapes, strict=True)]
-        return Several(self._takes.names, [tensor.row for tensor in inputs]), Several(self._gives.names, shapes)
+        if self.description.trainer is not None:
+            shapes = [output.target_shape for output in self.description.trainer.outputs()]
+        return Several(self.description.takes.names, [tensor.row for tensor in inputs]), Several(
+            self.description.gives.names, shapes
+        )
 
     def _check_weighable(self, class_weight: Any) -> None:
-        if class_weight is not None and len(self._gives.names) > 1:
+        if class_weight is not None and len(self.description.gives.names) > 1:
             raise ValueError(
-                f"class_weight goes with one output, and model {self.name!r} has {len(self._gives.names)}; "
+                f"class_weight goes with one output, and model {self.name!r} has {len(self.description.gives.names)}; "
                 "pass sample_weight"
             )
-
-    def _check_rows(self, shape: Shape, what: str) -> None:
-        rows = [tensor.row for tensor in self._drawn().inputs]
-        expected = rows[0] if len(rows) == 1 else (sum(map(prod, rows)),)
-        if shape != expected:
-            layer, name = self._reader()
-            raise ValueError(
-                f"{type(layer).__name__} {name!r} expects {_described(expected)}, got {_described(shape)} in {what}; "
-                "check the columns of the data, or input_shape"
-            )
-
-    def _reader(self) -> tuple[Any, str]:
-        """The first layer and its name."""
-        return self._members[0], self._names[0]
 
     def _split(self, out: FloatArray) -> Any:
         """The network's outputs, side by side in each row, as the model gives them."""
         rows = [tensor.row for tensor in self._drawn().outputs]
         if len(rows) == 1:
-            return self._gives.pack([out.reshape(len(out), *rows[0])])
+            return self.description.gives.pack([out.reshape(len(out), *rows[0])])
         ends = np.cumsum([prod(row) for row in rows])
         parts = map(np.ascontiguousarray, np.split(out, ends[:-1], axis=1))
-        return self._gives.pack([part.reshape(len(out), *row) for part, row in zip(parts, rows, strict=True)])
-
-
-def _is_automatic(member: Any) -> bool:
-    return getattr(member, "name", None) is None or bool(vars(member).get("_automatic"))
+        return self.description.gives.pack(
+            [part.reshape(len(out), *row) for part, row in zip(parts, rows, strict=True)]
+        )
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
@@ -356,5 +357,4 @@ def _listed(figures: dict[str, Any]) -> Any:
     return [loss, *figures.values()] if figures else loss
 
 
-def _described(shape: Shape) -> str:
-    return f"{shape[0]} features" if len(shape) == 1 else f"rows of shape {shape}"
+KINDS[Model.table_name] = Model

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastnn.layers import InputLayer, Layer
-from fastnn.layers.base import check_shape
-from fastnn.layers.tensor import Structure, Tensor, called, named
+from fastnn.layers.base import check_shape, place_of, set_place
+from fastnn.layers.tensor import MAX_LAYERS, Structure, Tensor, called, named
 from fastnn.models import weights
-from fastnn.models.graph import MAX_LAYERS, Graph
+from fastnn.models.built import KINDS
+from fastnn.models.graph import Graph
 from fastnn.models.model import Model
 from fastnn.typing import Shape
 
@@ -30,6 +31,20 @@ class Sequential(Model):
             self._append(layer)
         self._grow()
 
+    @classmethod
+    def from_members(cls, name: str, members: Iterable[Any], input_shape: Shape | None) -> Sequential:
+        # As a file describes it: without weights, which `make` of the description gives it.
+        model = Sequential(name=name)
+        for member in members:
+            model._append(member)
+        if input_shape is not None:
+            if model._row not in (None, input_shape):
+                raise ValueError(f"expected rows of shape {model._row}, as the first layer has it, got {input_shape}")
+            if model._row is None:
+                model._tensors = model._chain(input_shape)
+            model._draw()
+        return model
+
     def add(self, layer: Any) -> None:
         """Put a layer at the end. The weights of the others stay; TypeError for what is no layer."""
         before = self._state()
@@ -44,9 +59,9 @@ class Sequential(Model):
         """Take the last layer away and give it; it keeps its weights. ValueError where there is none."""
         if not self.layers:
             raise ValueError(f"model {self.name!r} has no layer to take away")
-        layer = self._members.pop()
-        del self._names[-1], self._tensors[1 + len(self.layers) :]
-        self._network = self._store = self._plan = self._graph = None
+        layer = self.description.members.pop()
+        del self.description.names[-1], self._tensors[1 + len(self.layers) :]
+        self.description.forget()
         self._grow()
         return layer
 
@@ -65,26 +80,26 @@ class Sequential(Model):
         if shape is None:
             raise ValueError("the input shape is unknown; give the first layer an input_shape, or build(input_shape)")
         self._take_rows(shape)
-        if self._network is None and self.layers:
-            self._make()
-        if self._network is None:
+        if self.description.network is None and self.layers:
+            self.description.make()
+        if self.description.network is None:
             raise ValueError(f"model {self.name!r} has no layer that computes anything; add a Dense layer")
 
     def _build_for(self, shape: Shape) -> None:
         """Make everything anew, weights included."""
-        before, places = self._state(), {layer: weights.place_of(layer) for layer in self._leaves()}
-        if self._store is not None:
-            if set(self._store.models) != {self}:
+        before, places = self._state(), {layer: place_of(layer) for layer in self.description.layers()}
+        if self.description.store is not None:
+            if set(self.description.store.models) != {self.description}:
                 raise ValueError(f"other models share layers of {self.name!r}, so its input shape cannot change")
             for layer in places:
-                layer._set("_place", None)
+                set_place(layer, None)
         try:
             self._tensors = self._chain(shape)
             self._grow()
         except BaseException:
             self._restore(before)
             for layer, place in places.items():
-                layer._set("_place", place)
+                set_place(layer, place)
             raise
 
     @property
@@ -92,14 +107,13 @@ class Sequential(Model):
         """Shape of one row, None while it is unknown."""
         return self._tensors[0].row if self._tensors else None
 
-    def _state(self) -> tuple[Any, ...]:
-        lists = [list(each) for each in (self._members, self._names, self._tensors)]
-        return (*lists, self._graph, self._takes, self._gives, self._store, self._plan, self._network)
+    def _state(self) -> tuple[Any, list[Tensor]]:
+        return self.description.saved(), list(self._tensors)
 
-    def _restore(self, state: tuple[Any, ...]) -> None:
+    def _restore(self, state: tuple[Any, list[Tensor]]) -> None:
         """Undo what failed half-way."""
-        self._members, self._names, self._tensors, self._graph, self._takes, self._gives = state[:6]
-        self._store, self._plan, self._network = state[6:]
+        saved, self._tensors = state
+        self.description.restore(saved)
 
     def _chain(self, shape: Shape) -> list[Tensor]:
         """The tensors for rows of `shape`, through all layers."""
@@ -111,28 +125,28 @@ class Sequential(Model):
     def _draw(self) -> None:
         """The graph of the tensors, if the input shape is known."""
         if self._tensors:
-            self._graph = Graph(self._tensors[:1], self._tensors[-1:])
-            names = [called(self._tensors[0].node.layer), self._names[-1] if self._names else ""]
-            self._takes, self._gives = (Structure("one", (name,)) for name in names)
+            self.description.graph = Graph(self._tensors[:1], self._tensors[-1:])
+            names = [called(self._tensors[0].node.layer), self.description.names[-1] if self.description.names else ""]
+            self.description.takes, self.description.gives = (Structure("one", (name,)) for name in names)
 
     def _grow(self) -> None:
         """Make the network anew, as soon as the input shape is known; weights that there are stay."""
         self._draw()
         if len(self._tensors) > 1:
-            self._make()
+            self.description.make()
 
     def _append(self, layer: Any) -> None:
         if isinstance(layer, Tensor) and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer
         if not isinstance(layer, (Layer, Model)):
             raise TypeError(f"a layer must be a fastnn.layers.Layer object, got {layer!r}")
-        if len(self._members) == MAX_LAYERS:
+        if len(self.description.members) == MAX_LAYERS:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers")
-        if any(layer is other for other in self._members):
+        if any(layer is other for other in self.description.members):
             raise ValueError(f"this {type(layer).__name__} is in the model already; make a second one")
-        if isinstance(layer, InputLayer) and self._members:
+        if isinstance(layer, InputLayer) and self.description.members:
             raise ValueError("Input must be the first layer")
-        name = named(layer, self._names)
+        name = named(layer, self.description.names)
         given = _given_row(layer)
         if self._tensors and given is not None and self._tensors[-1].row != given:
             raise ValueError(
@@ -144,35 +158,31 @@ class Sequential(Model):
             tensors = [layer.tensor()]
         elif tensors:
             tensors = [*tensors, layer(tensors[-1])]
-        elif given is not None and not self._members:
+        elif given is not None and not self.description.members:
             tensors = [first := InputLayer(given).tensor(), layer(first)]
         self._tensors = tensors
-        self._members.append(layer)
-        self._names.append(name)
+        self.description.members.append(layer)
+        self.description.names.append(name)
 
     @property
     def layers(self) -> list[Any]:
         """The layers, without Input."""
-        return [layer for layer in self._members if not isinstance(layer, InputLayer)]
+        return [layer for layer in self.description.members if not isinstance(layer, InputLayer)]
 
     def _take_rows(self, shape: Shape) -> None:
         with weights.lock:
-            if self._graph is None or shape != self._row:
+            if self.description.graph is None or shape != self._row:
                 self._build_for(shape)
 
-    def _ensure_built(self, input_shape: Shape) -> None:
-        if self._network is None:
-            self.build(None if self._tensors else input_shape)
-
     def _built(self, action: str) -> Any:
-        if self._network is None:
+        if self.description.network is None:
             if not self._tensors:
                 raise RuntimeError(
                     f"{action} needs the model's weights, and there are none yet; give the first layer an input_shape, "
                     "or call build() or fit() first"
                 )
             self.build()
-        return self._network
+        return self.description.network
 
 
 def _given_row(layer: Any) -> Shape | None:
@@ -180,7 +190,11 @@ def _given_row(layer: Any) -> Shape | None:
     if isinstance(layer, Layer):
         row: Shape | None = getattr(layer, "input_shape", None)
         return row
-    inputs = layer._graph.inputs if layer._graph is not None else ()
+    graph = layer.description.graph
+    inputs = graph.inputs if graph is not None else ()
     if len(inputs) > 1:
         raise ValueError(f"model {layer.name!r} reads {len(inputs)} tensors, so it cannot stand in a Sequential")
     return inputs[0].row if inputs else None
+
+
+KINDS[Sequential.table_name] = Sequential

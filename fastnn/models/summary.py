@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnn.layers import InputLayer
-
-if TYPE_CHECKING:
-    from fastnn.models.built import Built
+from fastnn.layers.tensor import Node
+from fastnn.models.description import Description
 
 Row = tuple[str, ...]
 
 
-def described(model: Built) -> str:
+def described(name: str, model: Description) -> str:
     """The layers, what they give, how many parameters they have and, where it is no chain, what they read."""
-    sequential = model.table_name == "sequential"
+    sequential = model.kind == "sequential"
     head: Row = ("Layer (type)", "Output shape", "Parameters")
     rows = [_chain_row(model, member, name) for member, name in _pairs(model)] if sequential else _graph_rows(model)
     table = [head if sequential else (*head, "Reads"), *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     lines = ["   ".join(_cells(row, widths)).rstrip() for row in table]
     lines.insert(1, "-" * max(len(lines[0]), sum(widths) + 3 * (len(widths) - 1)))
-    return "\n".join([f"Model: {model.name!r}", "", *lines, "", *_totals(model)])
+    return "\n".join([f"Model: {name!r}", "", *lines, "", *_totals(model)])
 
 
-def _pairs(model: Built) -> list[tuple[Any, str]]:
-    return [pair for pair in zip(model._members, model._names, strict=True) if not isinstance(pair[0], InputLayer)]
+def _pairs(model: Description) -> list[tuple[Any, str]]:
+    return [pair for pair in zip(model.members, model.names, strict=True) if not isinstance(pair[0], InputLayer)]
+
+
+def _nodes(model: Description) -> tuple[Node, ...]:
+    return () if model.graph is None else model.graph.nodes
 
 
 def _cells(row: Row, widths: list[int]) -> list[str]:
@@ -44,19 +47,19 @@ def _size(member: Any) -> str:
     return f"{member.count_params():,}"
 
 
-def _chain_row(model: Built, member: Any, name: str) -> Row:
-    if not model.built:
+def _chain_row(model: Description, member: Any, name: str) -> Row:
+    if model.network is None:
         return _title(member, name), "?", "0 (not built)"
-    shapes = [node.tensors()[0].shape for node in model._drawn().nodes if node.layer is member]
+    shapes = [node.tensors()[0].shape for node in _nodes(model) if node.layer is member]
     return _title(member, name), str(shapes[0]), _size(member)
 
 
-def _graph_rows(model: Built) -> list[Row]:
+def _graph_rows(model: Description) -> list[Row]:
     """One row for each call; a layer's parameters stand with its first."""
-    names = dict(zip(model._members, model._names, strict=True))
+    names = dict(zip(model.members, model.names, strict=True))
     seen: set[Any] = set()
     rows: list[Row] = []
-    for node in model._drawn().nodes:
+    for node in _nodes(model):
         shapes = ", ".join(str(tensor.shape) for tensor in node.tensors())
         size = "(shared)" if node.layer in seen else _size(node.layer)
         seen.add(node.layer)
@@ -65,10 +68,10 @@ def _graph_rows(model: Built) -> list[Row]:
     return rows
 
 
-def _totals(model: Built) -> list[str]:
-    total = model.count_params() if model.built else 0
+def _totals(model: Description) -> list[str]:
+    total = sum(view.size for view in model.views()) if model.network is not None else 0
     lines = [f"Total parameters: {total:,} ({total * 4:,} bytes)"]
-    fixed = sum(array.size for array in model.non_trainable_weights) if model.built else 0
+    fixed = sum(array.size for layer in model.layers() for array in layer.non_trainable_weights) if total else 0
     if fixed:
         lines.append(f"Trainable: {total - fixed:,}; not trainable: {fixed:,}")
     return lines

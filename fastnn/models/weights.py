@@ -9,24 +9,22 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
 from fastnn.engine.arena import aligned, starts_of
 from fastnn.layers import Layer, Parameter
-from fastnn.layers.base import Place
+from fastnn.layers.base import Place, place_of, set_place
 from fastnn.layers.tensor import called
 from fastnn.typing import FloatArray
-
-if TYPE_CHECKING:
-    from fastnn.models.built import Built
 
 lock = threading.RLock()  # of making networks and stores: two threads may begin to use a model at once
 
 
 def _renew_lock() -> None:
-    """After a fork, whoever held it is not in this process."""
+    """After a fork, the thread that held it is not in this process."""
     global lock
     lock = threading.RLock()
 
@@ -35,13 +33,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
+class Runs(Protocol):
+    """What runs on a store's vector: a model, by its description."""
+
+    def move_to(self, store: Store, places: Mapping[Any, Place]) -> None:
+        """Go on in another store."""
+
+
 class Store:
     """A flat float32 vector, the layers whose weights lie in it, and the models that run on it."""
 
     def __init__(self, size: int) -> None:
         self.flat: FloatArray = aligned(max(1, size))
         self.layers: weakref.WeakSet[Layer] = weakref.WeakSet()
-        self.models: weakref.WeakSet[Built] = weakref.WeakSet()
+        self.models: weakref.WeakSet[Runs] = weakref.WeakSet()
 
     def in_order(self) -> list[tuple[Layer, Place]]:
         """The layers with their places, as they lie."""
@@ -49,19 +54,13 @@ class Store:
         return sorted(found, key=lambda pair: pair[1].start)
 
 
-def place_of(layer: Layer) -> Place | None:
-    """Where a layer's weights lie, None while it has none."""
-    place: Place | None = vars(layer).get("_place")
-    return place
-
-
 def gathered(
     layers: dict[Layer, tuple[Parameter, ...]], rng: np.random.Generator
-) -> tuple[Store, dict[Layer, Place], list[Built]]:
+) -> tuple[Store, dict[Layer, Place], list[Runs]]:
     """A store for these layers, the places that they and others have in it, and the models that must move to it.
 
     It is the store that they have in common, or a new one with all layers of theirs. New layers begin with their
-    initialisers' values. Nothing changes before `settled`. The lock is held. ValueError where a layer has weights of
+    initialisers' values. Nothing changes before `commit`. The lock is held. ValueError where a layer has weights of
     other shapes.
     """
     places = {layer: place for layer in layers if (place := place_of(layer)) is not None}
@@ -83,10 +82,10 @@ def gathered(
     return store, moved, list(dict.fromkeys(model for each in stores for model in each.models))
 
 
-def settled(places: dict[Layer, Place]) -> None:
+def commit(places: dict[Layer, Place]) -> None:
     """Tell the layers their places."""
     for layer, place in places.items():
-        layer._set("_place", place)
+        set_place(layer, place)
         place.store.layers.add(layer)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastnn import kernels
-from fastnn._dataclass import dataclass
-from fastnn._table import check_number
+from fastnn._table import check_flag, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import DoubleArray
+
+__all__ = ["Adam", "AdamW", "Adamax", "Nadam"]
 
 
 @dataclass
@@ -42,6 +44,10 @@ class Adam(_Averages):
 
     amsgrad: bool = False
     kernel = kernels.adam
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag(self, "amsgrad")
 
     @property
     def slots(self) -> tuple[str, ...]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY
+from copy import copy
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar
 
-from fastnn._dataclass import dataclass
-from fastnn._table import Table, check_count, check_number
+import numpy as np
+
+from fastnn._table import MOST, Table, check_count, check_flag, check_number
 from fastnn.typing import DoubleArray
+
+__all__ = ["OPTIMIZERS", "Optimizer", "get"]
 
 
 @dataclass
 class Optimizer:
     """A rule for one step, and what is done around it. `slots` names the vectors that it keeps beside the weights.
 
-    learning_rate: a number of at least 0, or a schedule of ``fastnn.optimizers.schedules``.
+    learning_rate: a number of at least 0, or a schedule of ``fastnn.optimizers.schedules``. A field may be set at any
+    time, and is checked then as when the optimizer is made: TypeError, ValueError, and no change.
 
     In the order in which they act: gradient_accumulation_steps (2 or more): a step is taken after so many batches,
     with the mean of their gradients. clipvalue: each number of the gradient is brought within +- it; clipnorm: the
@@ -41,6 +46,15 @@ class Optimizer:
     gradient_accumulation_steps: int | None = None
     name: str | None = None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = {field.name for field in fields(self)}
+        if name in known and known <= vars(self).keys() and "_trial" not in vars(self):
+            trial = copy(self)
+            vars(trial).update({"_trial": True, name: value})
+            trial.__post_init__()
+            value = vars(trial)[name]
+        super().__setattr__(name, value)
+
     def __post_init__(self) -> None:
         if isinstance(self.learning_rate, dict):
             from fastnn.optimizers import schedules
@@ -51,12 +65,13 @@ class Optimizer:
         if self.weight_decay is not None:
             check_number(self, "weight_decay", 0)
         self._check_clips()
+        check_flag(self, "use_ema")
         check_number(self, "ema_momentum", 0, 1)
         owner = type(self).__name__
         if self.ema_overwrite_frequency is not None:
-            check_count(f"{owner}: ema_overwrite_frequency", self.ema_overwrite_frequency)
+            check_count(f"{owner}: ema_overwrite_frequency", self.ema_overwrite_frequency, most=MOST)
         if self.gradient_accumulation_steps is not None:
-            steps = check_count(f"{owner}: gradient_accumulation_steps", self.gradient_accumulation_steps)
+            steps = check_count(f"{owner}: gradient_accumulation_steps", self.gradient_accumulation_steps, most=MOST)
             if steps < 2:
                 raise ValueError(f"{owner}: gradient_accumulation_steps must be at least 2, got {steps}; leave it out")
 
@@ -74,9 +89,21 @@ class Optimizer:
     def rates(self, first_step: int, count: int) -> float | DoubleArray:
         """The learning rates of steps first_step .. first_step + count - 1, counted from 0: one number if constant."""
         if self._scheduled:
-            rates: DoubleArray = self.learning_rate.between(first_step, first_step + count)
+            rates: DoubleArray = np.asarray(self.learning_rate.between(first_step, first_step + count), float)
+            if rates.shape != (count,) or not ((rates >= 0) & (rates < np.inf)).all():
+                self._refuse(rates, first_step, count)
             return rates
         return float(self.learning_rate)
+
+    def _refuse(self, rates: DoubleArray, first_step: int, count: int) -> None:
+        kind = type(self.learning_rate).__name__
+        if rates.shape != (count,):
+            raise ValueError(f"{kind} must give a learning rate for each of {count} steps, got shape {rates.shape}")
+        place = int(np.argmin((rates >= 0) & (rates < np.inf)))
+        raise ValueError(
+            f"{kind} gives the learning rate {rates[place]} for step {first_step + place}; "
+            "it must be a finite number of at least 0"
+        )
 
     @property
     def _scheduled(self) -> bool:
@@ -105,3 +132,12 @@ class Optimizer:
 
 
 OPTIMIZERS: Table[Optimizer] = Table("optimizer", Optimizer)
+
+
+def get(identifier: Any) -> Optimizer:
+    """An optimizer from its name (in any case), class, instance or configuration. ValueError for an unknown name."""
+    if isinstance(identifier, dict):
+        return OPTIMIZERS.from_config(identifier)
+    if isinstance(identifier, str) and identifier.lower() in OPTIMIZERS.units:
+        identifier = identifier.lower()
+    return OPTIMIZERS.get(identifier)

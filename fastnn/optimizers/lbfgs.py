@@ -7,14 +7,16 @@ over a flat vector, in float64. Sums are NumPy's, of products, never a BLAS's: t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
-from fastnn._table import check_count, check_number
+from fastnn._table import MOST, check_count, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import Array, DoubleArray
+
+__all__ = ["LBFGS"]
 
 # w -> (loss, gradient at w)
 Closure = Callable[[Array], tuple[float, Array]]
@@ -54,8 +56,8 @@ class LBFGS(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("LBFGS: history_size", self.history_size)
-        check_count("LBFGS: max_evaluations", self.max_evaluations)
+        check_count("LBFGS: history_size", self.history_size, most=MOST)
+        check_count("LBFGS: max_evaluations", self.max_evaluations, most=MOST)
         check_number(self, "tolerance_grad", 0)
         check_number(self, "tolerance_change", 0)
         if self.line_search not in (None, "strong_wolfe"):

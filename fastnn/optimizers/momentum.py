@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastnn import kernels
-from fastnn._dataclass import dataclass
-from fastnn._table import check_number
+from fastnn._table import check_flag, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import DoubleArray
+
+__all__ = ["SGD", "Lion", "Rprop"]
 
 
 @OPTIMIZERS.add("sgd")
@@ -30,6 +32,7 @@ class SGD(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "momentum", 0, 1)
+        check_flag(self, "nesterov")
 
     @property
     def slots(self) -> tuple[str, ...]:

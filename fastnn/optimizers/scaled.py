@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastnn import kernels
-from fastnn._dataclass import dataclass
-from fastnn._table import check_number
+from fastnn._table import check_flag, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import DoubleArray
+
+__all__ = ["Adadelta", "Adagrad", "Ftrl", "RMSprop"]
 
 
 @OPTIMIZERS.add("rmsprop")
@@ -33,6 +35,7 @@ class RMSprop(Optimizer):
         super().__post_init__()
         check_number(self, "rho", 0, 1)
         check_number(self, "momentum", 0, 1)
+        check_flag(self, "centered")
         check_number(self, "epsilon", 0)
 
     @property

@@ -8,11 +8,11 @@ SCHEDULES it is saved with the model too.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._dataclass import dataclass
 from fastnn._table import Table, check_number, field_values, plain
 from fastnn.typing import DoubleArray
 

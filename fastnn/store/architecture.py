@@ -16,93 +16,98 @@ from typing import Any
 
 from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape
-from fastnn.layers.tensor import Node, Structure, Tensor, named
-from fastnn.models import Model, Sequential
-from fastnn.models.built import Built
-from fastnn.models.graph import MAX_LAYERS, Graph
+from fastnn.layers.tensor import (
+    MAX_LAYERS,
+    Node,
+    Structure,
+    Tensor,
+    has_automatic_name,
+    named,
+    set_automatic_name,
+)
 
 Custom = Mapping[str, Any] | None
+Kinds = Mapping[str, Any]  # the class of models of each kind
 
 
-def describe(model: Built) -> dict[str, Any]:
+def describe(model: Any) -> dict[str, Any]:
     """A model's description, all JSON. ValueError where a model inside was changed after it was called."""
     layers: dict[Layer, int] = {}
-    models: dict[Built, int] = {}
+    models: dict[Any, int] = {}
     described: list[dict[str, Any]] = []
     _describe(model, layers, models, described)
-    configs = [{**layer.config(), "automatic": bool(vars(layer).get("_automatic"))} for layer in layers]
+    configs = [{**layer.config(), "automatic": has_automatic_name(layer)} for layer in layers]
     return {"layers": configs, "models": described}
 
 
-def _describe(
-    model: Built, layers: dict[Layer, int], models: dict[Built, int], described: list[dict[str, Any]]
-) -> None:
+def _describe(model: Any, layers: dict[Layer, int], models: dict[Any, int], described: list[dict[str, Any]]) -> None:
     members = []
-    for member in model._members:
+    description = model.description
+    for member in description.members:
         if isinstance(member, Layer):
             members.append(["layer", layers.setdefault(member, len(layers))])
         else:
             if member not in models:
                 _describe(member, layers, models, described)
             members.append(["model", models[member]])
-    entry = {"name": model.name, "automatic": model._automatic, "members": members}
-    graph = model._graph
+    entry = {"kind": description.kind, "name": model.name, "automatic": has_automatic_name(model), "members": members}
+    graph = description.graph
     for node in graph.nodes if graph is not None else ():
-        if node.graph is not None and node.graph is not node.layer._graph:
+        if node.graph is not None and node.graph is not node.layer.description.graph:
             raise ValueError(
                 f"model {node.layer.name!r} was changed after it was called; call it again and make {model.name!r} anew"
             )
-    if isinstance(model, Sequential):
-        shape = None if graph is None else list(graph.inputs[0].row)
-        entry = {"kind": "sequential", **entry, "input_shape": shape}
+    if description.kind == "sequential":
+        entry["input_shape"] = None if graph is None else list(graph.inputs[0].row)
     else:
-        assert graph is not None
-        entry = {"kind": "functional", **entry, **_connections(model, graph)}
+        entry |= _connections(description)
     models[model] = len(described)
     described.append(entry)
 
 
-def _connections(model: Built, graph: Graph) -> dict[str, Any]:
+def _connections(description: Any) -> dict[str, Any]:
+    graph = description.graph
     places = {node: place for place, node in enumerate(graph.nodes)}
-    numbers = {member: number for number, member in enumerate(model._members)}
+    numbers = {member: number for number, member in enumerate(description.members)}
 
     def refer(tensors: tuple[Tensor, ...]) -> list[list[int]]:
         return [[places[tensor.node], tensor.place] for tensor in tensors]
 
     return {
         "nodes": [[numbers[node.layer], refer(node.inputs)] for node in graph.nodes],
-        "inputs": [model._takes.kind, list(model._takes.names), refer(graph.inputs)],
-        "outputs": [model._gives.kind, list(model._gives.names), refer(graph.outputs)],
+        "inputs": [description.takes.kind, list(description.takes.names), refer(graph.inputs)],
+        "outputs": [description.gives.kind, list(description.gives.names), refer(graph.outputs)],
     }
 
 
-def restore(description: Mapping[str, Any], custom: Custom = None) -> tuple[Model, list[Model]]:
-    """The model that was described, and the models inside it. There are no weights yet: `_make` makes them.
+def restore(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -> tuple[Any, list[Any]]:
+    """The model that was described, and the models inside it. There are no weights yet: `make` makes them.
 
-    ValueError, TypeError, KeyError where the description is of no model.
+    kinds: the classes of models by the names that a description has for them. ValueError, TypeError, KeyError where it
+    is of no model.
     """
-    configs, entries = description["layers"], description["models"]
+    configs, entries = described["layers"], described["models"]
     if len(configs) > MAX_LAYERS or not 0 < len(entries) <= MAX_LAYERS:
         raise ValueError(f"a model has at most {MAX_LAYERS} layers, got {len(configs)} and {len(entries)} models")
     layers = [_layer(config, custom) for config in configs]
-    models: list[Model] = []
+    models: list[Any] = []
     for entry in entries:
-        models.append(_model(entry, layers, models))
-    used = {member for model in models for member in model._members}
+        models.append(_model(entry, kinds, layers, models))
+    used = {member for model in models for member in model.description.members}
     if len(used) != len(layers) + len(models) - 1:
         raise ValueError("expected that each layer and model is a member of a model")
     return models[-1], models[:-1]
 
 
-def build(description: Mapping[str, Any], custom: Custom = None) -> Model:
+def build(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -> Any:
     """The model that was described, with new weights. ValueError where the description is of no model."""
     try:
-        model, inner = restore(description, custom)
+        model, inner = restore(described, kinds, custom)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this describes no model: {error!r}") from error
     for each in (model, *inner):
-        if each._graph is not None:
-            each._make()
+        if each.description.graph is not None:
+            each.description.make()
     return model
 
 
@@ -112,37 +117,30 @@ def _layer(config: Any, custom: Custom) -> Layer:
     layer = LAYERS.from_config({key: value for key, value in config.items() if key != "automatic"}, custom)
     named(layer, ())
     if config.get("automatic") is True:
-        vars(layer)["_automatic"] = True
+        set_automatic_name(layer)
     return layer
 
 
-def _model(entry: Any, layers: list[Layer], models: list[Model]) -> Model:
+def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any]) -> Any:
     members = [
         chosen(layers if kind == "layer" else models if kind == "model" else [], number, "member")
         for kind, number in entry["members"]
     ]
-    model = _sequential(entry, members) if entry["kind"] == "sequential" else _functional(entry, members)
-    model._automatic = entry["automatic"] is True
+    kind, name = entry["kind"], _text(entry["name"])
+    if kind == "sequential":
+        shape = entry["input_shape"]
+        model = kinds[kind].from_members(name, members, None if shape is None else check_shape("Input", "shape", shape))
+    elif kind == "functional":
+        nodes = _nodes(entry, members)
+        model = kinds[kind].from_tensors(name, members, _ends(entry["inputs"], nodes), _ends(entry["outputs"], nodes))
+    else:
+        raise ValueError(f"expected a sequential or functional model, got {kind!r:.80}")
+    set_automatic_name(model, entry["automatic"] is True)
     return model
 
 
-def _sequential(entry: Any, members: list[Any]) -> Sequential:
-    model = Sequential(name=_text(entry["name"]))
-    for member in members:
-        model._append(member)
-    if entry["input_shape"] is not None:
-        shape = check_shape("Input", "shape", entry["input_shape"])
-        if model._row not in (None, shape):
-            raise ValueError(f"expected rows of shape {model._row}, as the first layer has it, got {shape}")
-        if model._row is None:
-            model._tensors = model._chain(shape)
-        model._draw()
-    return model
-
-
-def _functional(entry: Any, members: list[Any]) -> Model:
-    if entry["kind"] != "functional":
-        raise ValueError(f"expected a sequential or functional model, got {entry['kind']!r:.80}")
+def _nodes(entry: Any, members: list[Any]) -> list[Node]:
+    """The calls of a functional model's members."""
     nodes: list[Node] = []
     for place, reads in entry["nodes"]:
         member = chosen(members, place, "node")
@@ -154,15 +152,7 @@ def _functional(entry: Any, members: list[Any]) -> Model:
         else:
             given = member(tensors if len(tensors) != 1 else tensors[0])
             nodes.append(_first(given).node)
-    (takes, inputs), (gives, outputs) = (_ends(entry[end], nodes) for end in ("inputs", "outputs"))
-    graph = Graph(inputs, outputs)
-    if set(graph.members) != set(members):
-        raise ValueError("expected that each member is called on the way from the inputs to the outputs")
-    model = Model.__new__(Model)
-    model._begin(_text(entry["name"]))
-    model._members, model._graph, model._takes, model._gives = members, graph, takes, gives
-    model._name_members()
-    return model
+    return nodes
 
 
 def _ends(entry: Any, nodes: list[Node]) -> tuple[Structure, list[Tensor]]:

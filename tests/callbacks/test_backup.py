@@ -65,7 +65,7 @@ def assert_resumes(
         backup = BackupAndRestore(folder, save_freq)
         resumed = start(7 + 1000 * number, [backup, *kill, *others()], source, **fit)
     assert bits(resumed) == bits(whole)
-    (steps, slots), (whole_steps, whole_slots) = resumed._trainer.state(), whole._trainer.state()
+    (steps, slots), (whole_steps, whole_slots) = resumed.description.trainer.state(), whole.description.trainer.state()
     assert steps == whole_steps
     assert [a.tobytes() for a in slots.values()] == [a.tobytes() for a in whole_slots.values()]
     assert resumed.optimizer.learning_rate == whole.optimizer.learning_rate
@@ -234,7 +234,7 @@ def test_a_backup_of_another_model(tmp_path):
     backup = BackupAndRestore(tmp_path, delete_checkpoint=False)
     model_of().fit(X, Y, verbose=0, callbacks=[backup])
     for other in (model_of("sgd"), Sequential([Dense(2, input_dim=5)])):
-        if not other._trainer:
+        if not other.description.trainer:
             other.compile("adam", "mse")
         before = bits(other)
         with pytest.raises(ValueError, match=r"the backup in .* is of another model: .*; delete it, or name another"):

@@ -88,7 +88,7 @@ def test_by_batches(tmp_path):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}-{loss:.0f}", save_freq=3)
     model_of().fit(X, Y * 0 + 1000, 5, 2, 0, [checkpoint])  # 4 batches an epoch
     assert [name.rpartition("-")[0] for name in sorted(os.listdir(tmp_path))] == ["1-3", "2-2"]
-    assert load_model(sorted(tmp_path.iterdir())[1])._network.iterations == 6
+    assert load_model(sorted(tmp_path.iterdir())[1]).description.network.iterations == 6
 
 
 def test_the_best_of_one_fit_is_to_be_beaten_in_the_next(tmp_path):

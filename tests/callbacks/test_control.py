@@ -113,7 +113,7 @@ def test_an_epoch_is_cut_short():
     model = model_of()
     began = time.perf_counter()
     history = model.fit(x, x[:, 0], 1, 100, 0, callbacks=TimeBudget(0.05))
-    assert model._network.iterations < 100 * len(x)
+    assert model.description.network.iterations < 100 * len(x)
     assert len(history.epoch) >= 1
     assert np.isfinite(history.history["loss"]).all()
     assert time.perf_counter() - began < 20  # all epochs take minutes

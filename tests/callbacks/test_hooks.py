@@ -10,7 +10,7 @@ from fastnn.callbacks import Callback, CallbackList, EarlyStopping, History, Lam
 from fastnn.data import ArraySource
 from fastnn.layers import Dense
 from fastnn.models import Sequential
-from fastnn.trainer import Trainer
+from fastnn.training import Trainer
 from support.scripted import Batches, Pages, Recorder, X, Y, model_of
 from support.small import measured
 
@@ -255,7 +255,7 @@ def test_a_batch_may_end_the_fit():
     model = model_of()
     log: list = []
     history = model.fit(X, Y, 5, 9, 0, [LambdaCallback(on_train_batch_end=stop), Recorder("a", log)])
-    assert model._network.iterations == 2
+    assert model.description.network.iterations == 2
     assert history.epoch == [0]
     assert [what for _, what, _ in log] == ["train begin", "epoch begin", "epoch end", "train end"]
 
@@ -298,7 +298,7 @@ def test_an_epoch_is_one_call_unless_somebody_asks():
                 calls.append(name)
             return getattr(self.network, name)
 
-    model._network = model._trainer._network = Counting(model._network)
+    model.description.network = model.description.trainer._network = Counting(model.description.network)
     silent = [History(), EarlyStopping(monitor="loss"), Callback(), LambdaCallback(on_epoch_end=print)][:3]
     model.fit(X, Y, 1, 3, 0, silent, validation_data=(X, Y))
     assert calls.count("fit_epoch") == calls.count("evaluate") == 3

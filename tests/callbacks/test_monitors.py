@@ -7,6 +7,7 @@ import pytest
 import fastnn
 from fastnn.callbacks import EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.monitors import Monitor
+from fastnn.optimizers.schedules import LearningRateSchedule
 from support.scripted import FALLS, PLATEAUS, TRACES, Scripted, X, Y, model_of, trace
 
 
@@ -126,7 +127,10 @@ def test_what_is_refused(make, message):
         make()
 
 
-class Schedule:
+class Schedule(LearningRateSchedule):
+    def __call__(self, step):
+        return 0.01
+
     def __repr__(self) -> str:
         return "Schedule()"
 
@@ -135,6 +139,5 @@ class Schedule:
 def test_a_learning_rate_that_is_a_schedule(callback):
     model = model_of()
     model.optimizer.learning_rate = Schedule()
-    model.optimizer.rates = lambda first, count: 0.01
     with pytest.raises(ValueError, match=r"changes the learning rate, but the optimizer's is a schedule, Schedule\(\)"):
         model.fit(X, Y, verbose=0, callbacks=[callback])

@@ -12,7 +12,7 @@ import pytest
 
 import fastnn
 from fastnn.data import BatchSource, Source
-from fastnn.data.arrays import source_of, validation_of
+from fastnn.data.given import source_of, validation_of
 from fastnn.data.kinds import gives_batches
 from fastnn.data.several import Several
 from fastnn.layers import Dense

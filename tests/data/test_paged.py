@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import ArraySource, Page, PagedSource, RowSource, kinds, paged
-from fastnn.data.arrays import source_of
+from fastnn.data.given import source_of
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 
@@ -147,7 +147,7 @@ def bad(place: tuple[int, ...], value: float) -> np.ndarray:
         ((Chunked(np.zeros((50, 2))), Chunked(np.full(50, 2**24 + 1))), ValueError, "y holds .* at row 0"),
         ((Chunked(np.zeros((50, 2))), Chunked(np.zeros(49))), ValueError, "x has 50 rows but y has 49"),
         ((Chunked(np.zeros((50, 2))), np.zeros(49)), ValueError, "x has 50 rows but y has 49"),
-        ((Chunked(np.zeros((50, 2))), Chunked(np.zeros((50, 1, 1)))), ValueError, "y must have the shape"),
+        ((Chunked(np.zeros((50, 2))), Chunked(np.zeros((50, 2, 0)))), ValueError, "y has no target columns"),
         ((Chunked(np.zeros((50, 2))), None, -np.ones(50)), ValueError, "sample_weight must be finite"),
         ((Chunked(np.zeros((0, 2))),), ValueError, "x has no rows"),
         ((Chunked(np.zeros((2, 0))),), ValueError, "x has no features"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import ArraySource, SparseSource
-from fastnn.data.arrays import source_of, validation_of
+from fastnn.data.given import source_of, validation_of
 from fastnn.data.several import Several, joined, joined_weights
 
 NAMES, SHAPES = ("a", "b", "c"), ((2,), (1,), (2, 2))
@@ -95,14 +95,14 @@ def test_ids_stay_exact_where_it_is_asked() -> None:
     ],
 )
 def test_weights(values: Any, expected: Any) -> None:
-    got = joined_weights(values, ("p", "q"), 3)
+    got = joined_weights(values, ("p", "q"), 3, [(1,), (2,)])
     assert got is not None
     assert got.dtype == np.float32
     np.testing.assert_array_equal(got, expected)
 
 
 def test_no_weights() -> None:
-    assert joined_weights(None, ("p", "q"), 3) is None
+    assert joined_weights(None, ("p", "q"), 3, [(1,), (2,)]) is None
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_no_weights() -> None:
 )
 def test_weights_that_are_refused(values: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        joined_weights(values, ("p", "q"), 3)
+        joined_weights(values, ("p", "q"), 3, [(1,), (2,)])
 
 
 # Through the door that models use

@@ -10,7 +10,7 @@ import pytest
 
 from fastnn.data import SparseSource
 from fastnn.data import sparse as ours
-from fastnn.data.arrays import source_of
+from fastnn.data.given import source_of
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 

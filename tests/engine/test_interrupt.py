@@ -95,7 +95,7 @@ def test_ctrl_c_in_fit(name):
     model, twin = model_of(*sizes, dropout=0.2), model_of(*sizes, dropout=0.2)
     stopped(lambda: model.fit(x, y, batch_size, epochs, 0, shuffle=False))
     # It stood still between two steps: as many steps, not interrupted, end with the same bits.
-    whole, steps = divmod(model._network.iterations, -(-n // batch_size))
+    whole, steps = divmod(model.description.network.iterations, -(-n // batch_size))
     if whole:
         twin.fit(x, y, batch_size, whole, 0, shuffle=False)
     if steps:
@@ -133,7 +133,7 @@ def test_ctrl_c_while_another_thread_has_the_model():
         done.wait(2 * BOUND)
 
     def fit() -> None:
-        model._network.fit_epoch(np.tile(x, (5, 1)), np.tile(y, (5, 1)), None, None, 1, 0.0, hold)
+        model.description.network.fit_epoch(np.tile(x, (5, 1)), np.tile(y, (5, 1)), None, None, 1, 0.0, hold)
 
     other = threading.Thread(target=fit)
     other.start()
@@ -206,7 +206,7 @@ def test_what_progress_raises_comes_out(action):
             raise Stop
 
     with pytest.raises(Stop):
-        longer_and_longer(model._network, action, progress)
+        longer_and_longer(model.description.network, action, progress)
     assert all(done > 0 for done in seen)
     assert np.isfinite(model.predict(x)).all()
     model.fit(x, y, verbose=0)
@@ -216,7 +216,7 @@ def test_progress_that_cannot_be_called():
     model = model_of(100, 200, 1)
     model.fit(*rows(2, 100, 1), verbose=0)
     with pytest.raises(TypeError, match="not callable"):
-        longer_and_longer(model._network, "fit_epoch", 5)
+        longer_and_longer(model.description.network, "fit_epoch", 5)
     model.fit(*rows(2, 100, 1), verbose=0)
 
 

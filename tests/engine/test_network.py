@@ -130,9 +130,9 @@ def test_ops_that_do_not_fit_together():
     for inputs, units in [(0, 1), (1, 0), (-1, 3), (2**40, 2**40), (2**32, 2**32), (2**62, 1)]:
         with pytest.raises(ValueError, match="cannot be"):
             DenseOp(inputs, units)
-    for op in (ActivationOp(0), DropoutOp(-1, 0.5)):
+    for make in (lambda: ActivationOp(0), lambda: DropoutOp(-1, 0.5), lambda: ActivationOp(2**40, lines=2**40)):
         with pytest.raises(ValueError, match="cannot be"):
-            Network([op])
+            make()
     with pytest.raises(ValueError, match="at most 4 slots, got 5"):
         network().set_optimizer(kernels.sgd, (), [0.0] * 5)
     with pytest.raises(ValueError, match="at most 8 numbers, got 9"):
@@ -203,9 +203,9 @@ def test_a_run_allocates_nothing_but_its_result():
     model.evaluate(x, y, verbose=0)
     order = np.arange(1000, dtype=np.uint32)[::-1].copy()
     runs = [
-        (lambda: model._network.fit_epoch(x, y, None, order, 1000, 0.1), 0),
-        (lambda: model._network.fit_epoch(x, y, None, order, 7, 0.1), 0),
-        (lambda: model._network.evaluate(x, y, None), 0),
+        (lambda: model.description.network.fit_epoch(x, y, None, order, 1000, 0.1), 0),
+        (lambda: model.description.network.fit_epoch(x, y, None, order, 7, 0.1), 0),
+        (lambda: model.description.network.evaluate(x, y, None), 0),
         (lambda: model.predict(x), 1000 * 3 * 4),
     ]
     tracemalloc.start()
@@ -305,7 +305,7 @@ def test_compiling_beside_a_running_fit():
     """A new loss with more targets must not reach into the rows of a run that is under way."""
     x, y = data(MSE, 3000, 20, 3)
     model = model_of(20, 33, 3)
-    net = model._network
+    net = model.description.network
     model.fit(x, y, verbose=0)
 
     def fit() -> None:

@@ -31,13 +31,13 @@ def test_wrong_number_is_named_with_its_place(layer: Any, wrong: float) -> None:
     message = rf"{type(made).__name__} expects whole numbers from 0 to 4, got .* in column 2 of row 7 of the batch"
     for run in (
         lambda: model.predict(x),
-        lambda: model._network.predict(x),
-        lambda: model._network.predict(x[7:8] * np.float32(1)),
+        lambda: model.description.network.predict(x),
+        lambda: model.description.network.predict(x[7:8] * np.float32(1)),
     ):
         with pytest.raises(ValueError, match=r"whole numbers|not finite|infinit|NaN|float32"):
             run()
     with pytest.raises(ValueError, match=message):
-        model._network.predict(x)
+        model.description.network.predict(x)
     if np.isfinite(wrong):
         for call in (
             lambda: model.fit(x, Y, epochs=1, shuffle=False, verbose=0),
@@ -58,11 +58,11 @@ def test_equal_numbers_add_up_and_others_stay() -> None:
     x = np.array([[0, 2, 2, 2], [2, 0, 4, 4]], np.float32)
     y = np.random.default_rng(0).normal(size=(2, 12)).astype(np.float32)
     model.evaluate(x, y, verbose=0)
-    model._network.gradient(x, y)
+    model.description.network.gradient(x, y)
     d = ((model.predict(x) - y) * 2 / 24).reshape(2, 4, 3).astype(float)
     expected = np.zeros((6, 3))
     np.add.at(expected, x.astype(int), d)
-    found = layer._placed().views(model._network.gradients)[0]
+    found = layer._placed().views(model.description.network.gradients)[0]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
     np.testing.assert_array_equal(found[[1, 3, 5]], 0)
 

@@ -44,7 +44,7 @@ def test_gradients_are_the_formulas_differences(name: str) -> None:
     x, weights = case.rows(19), [w.astype(np.float64) for w in model.get_weights()]
     y = np.random.default_rng(3).normal(size=(19, model.output_shape[1])).astype(np.float32)
     model.evaluate(x, y, verbose=0)  # which tells the network its loss
-    network = model._network
+    network = model.description.network
     network.gradient(x.reshape(19, -1), y)
     found = [g for each in model.layers if each.count_params() for g in each._placed().views(network.gradients)]
     learns = [p.trainable for each in model.layers if each.count_params() for p in each._placed().parameters]
@@ -72,7 +72,7 @@ def test_threads_give_the_same_bits(name: str) -> None:
         fastnn.set_num_threads(threads)
         fastnn.set_random_seed(1)
         model, _ = case.model(64)
-        model._seed = 1
+        model.description.seed = 1
         model.fit(x, y, batch_size=250, epochs=3, shuffle=False, verbose=0)
         ends.append([w.tobytes() for w in model.get_weights()] + [model.predict(x).tobytes()])
     assert ends[0] == ends[1] == ends[2]

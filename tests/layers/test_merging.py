@@ -54,8 +54,8 @@ def test_one_tensor_may_come_twice() -> None:
     kernel, bias = model.get_weights()
     np.testing.assert_allclose(model.predict(x), (x @ kernel + bias) ** 2, rtol=1e-5, atol=1e-6)
     model.evaluate(x, np.zeros((10, 4)), verbose=0)
-    model._network.gradient(x, np.zeros((10, 4), np.float32))
+    model.description.network.gradient(x, np.zeros((10, 4), np.float32))
     h = (x @ kernel + bias).astype(float)
     slope = x.T @ (4 * h**3 / h.size)
-    found = model.layers[1]._placed().views(model._network.gradients)[0]
+    found = model.layers[1]._placed().views(model.description.network.gradients)[0]
     np.testing.assert_allclose(found, slope, rtol=1e-4)

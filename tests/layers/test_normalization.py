@@ -125,7 +125,7 @@ def test_gradients_where_several_read_a_layer_that_mixes_rows() -> None:
     model.compile("sgd", "mse")
     x, y = rows(40), rows(40)[:, :2].copy()
     model.evaluate(x, y, verbose=0)  # which tells the network its loss
-    network, rng = model._network, np.random.default_rng(1)
+    network, rng = model.description.network, np.random.default_rng(1)
     network.gradient(x, y)
     start, slopes = network.parameters.copy(), network.gradients.copy()
     for _ in range(5):

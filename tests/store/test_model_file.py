@@ -46,7 +46,7 @@ def check_round_trip(model: Sequential, path, x, y, **fit) -> Sequential:
     assert [layer.config() for layer in loaded.layers] == [layer.config() for layer in model.layers]
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
     assert (loaded.optimizer, loaded.loss) == (model.optimizer, model.loss)
-    assert loaded._network.iterations == model._network.iterations
+    assert loaded.description.network.iterations == model.description.network.iterations
     assert loaded.evaluate(x, y, verbose=0, return_dict=True) == model.evaluate(x, y, verbose=0, return_dict=True)
     histories = []
     for each in (model, loaded):
@@ -173,7 +173,7 @@ def test_compiled_anew_before_saving(path):
         model.compile(after, SCCE)
         model.save(path)
         twin = load_model(path)
-        assert twin._network.iterations == 0
+        assert twin.description.network.iterations == 0
         for each in (model, twin):
             each.fit(x, y, 5, 2, 0, shuffle=False)
         assert bits(model) == bits(twin)

@@ -54,8 +54,10 @@ def check_round_trip(model: Model, path, x, y, custom: Any = None) -> Model:
     assert bits(loaded) == bits(model)
     assert text(loaded) == text(model)
     assert (loaded.input_names, loaded.output_names) == (model.input_names, model.output_names)
-    assert [layer.trainable for layer in loaded._leaves()] == [layer.trainable for layer in model._leaves()]
-    assert loaded._network.iterations == model._network.iterations
+    assert [layer.trainable for layer in loaded.description.layers()] == [
+        layer.trainable for layer in model.description.layers()
+    ]
+    assert loaded.description.network.iterations == model.description.network.iterations
     histories = []
     for each in (model, loaded):
         fastnn.set_random_seed(11)
@@ -80,7 +82,7 @@ def test_a_graph(path):
     assert set(safetensors.read(path)[0]) >= {"tower/dense/kernel", "tower/dense_1/bias", "mean/kernel"}
     tower = loaded.get_layer("tower")
     np.testing.assert_array_equal(tower.predict(X[0]), model.get_layer("tower").predict(X[0]))
-    assert tower._network.parameters is loaded._network.parameters
+    assert tower.description.network.parameters is loaded.description.network.parameters
 
 
 def test_dicts(path):
@@ -328,7 +330,7 @@ EDITS = {
 def test_edited_descriptions(path, saved, name):
     tensors, description = saved
     EDITS[name](description)
-    safetensors.write(path, tensors, {"format": "fastnn 2", "model": json.dumps(description)})
+    safetensors.write(path, tensors, {"format": "fastnn 3", "model": json.dumps(description)})
     with pytest.raises(ValueError, match=r"model\.fastnn"):
         load_model(path)
 

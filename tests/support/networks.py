@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fastnn.engine.description import Goal, Measure, Variable
+from fastnn.engine.description import Metric, Objective, Variable
 from fastnn.engine.network import Network
 
 
 def aim(network: Network, loss: Any, targets: int, metrics: Sequence[Any] = (), numbers: Iterable[float] = ()) -> None:
     """Set the loss of the only output; all parameters of all ops learn."""
-    network.set_goals([Goal(loss, targets, numbers, measures=[Measure(metric) for metric in metrics])])
+    network.set_objectives([Objective(loss, targets, numbers, metrics=[Metric(metric) for metric in metrics])])
     network.set_variables([Variable(op.start, op.size) for op in network.ops if op.size])

@@ -90,8 +90,8 @@ class NumpyNetwork:
     def __init__(self, model: Any) -> None:
         self.layers = [layer for layer in model.layers if not isinstance(layer, Flatten)]
         self.weights = [[w.astype(float) for w in layer.get_weights()] for layer in self.layers]
-        self.loss, self.seed = model.loss, model._network.seed
-        self.metrics = list(model._trainer.metrics)
+        self.loss, self.seed = model.loss, model.description.network.seed
+        self.metrics = list(model.description.trainer.metrics)
         self.begin(model.optimizer)
 
     def begin(self, optimizer: Any) -> None:

@@ -1,0 +1,486 @@
+"""What a network is trained for: a loss for each output, and the metrics that are measured beside it.
+
+A row of an output is some lines of `width` numbers each, and a loss has a value for each line; so has a metric. The
+targets of all outputs lie side by side in a row of y, line by line, and so do weights that are given by line. Values
+are added up in blocks of GRAIN rows, the blocks in their order, so that a sum does not depend on which thread worked on
+which rows.
+"""
+
+from libc.math cimport isfinite
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from cpython.buffer cimport PyBuffer_Release
+
+import numpy as np
+
+from fastnn.engine.arena cimport Arena, padded
+from fastnn.engine.ops cimport Activated, GRAIN, Op
+from fastnn.kernels.buffers cimport address, take
+from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of
+
+from fastnn.kernels.bindings import state_size
+
+REDUCTIONS = {
+    "sum_over_batch_size": OVER_BATCH_SIZE,
+    "mean": OVER_BATCH_SIZE,
+    "sum": SUM,
+    "mean_with_sample_weight": OVER_WEIGHTS,
+}
+
+
+cdef bint _all_finite(const float* x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not isfinite(x[i]):
+            return False
+    return True
+
+
+cdef inline Py_ssize_t row_of(const Rows* rows, Py_ssize_t place) noexcept nogil:
+    """The row of the page that stands at a place of its order."""
+    return rows.order[place] if rows.order != NULL else place
+
+
+cdef double _sum(const float* weight, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double total = 0
+    for i in range(n):
+        total += weight[i]
+    return total
+
+
+cdef const float* floats_of(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
+    """The numbers of a C-contiguous float32 array, (rows, columns), or (rows,) where columns is negative."""
+    cdef Py_buffer view
+    cdef bint fits = take(array, False, &view)
+    if fits:
+        fits = (view.itemsize == sizeof(float) and view.ndim == (1 if columns < 0 else 2) and view.shape[0] == rows
+                and (columns < 0 or view.shape[1] == columns))
+        PyBuffer_Release(&view)
+    if not fits:
+        shape = f"({rows}, {columns})" if columns >= 0 else f"({rows},)"
+        came = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{name} must be a C-contiguous float32 array of shape {shape}, got {came}")
+    return <const float*>view.buf
+
+
+cdef class Objectives(Arena):
+    """A network's memory, with the losses and metrics of its outputs."""
+
+    def __dealloc__(self):
+        free(self.objectives)
+        free(self.metrics)
+
+    cdef int clear_objectives(self) except -1:
+        free(self.objectives)
+        free(self.metrics)
+        self.objectives = NULL
+        self.metrics = NULL
+        self.objective_count = self.metric_count = self.targets = self.lines = 0
+        self.states, self.line_shapes, self.kept_alive = [], [], []
+        self.has_whole_losses = self.loss_waits = self.takes_gil = False
+        for op in self.ops:
+            self.takes_gil |= (<Op>op).takes_gil
+        return 0
+
+    def set_objectives(self, objectives):
+        """The objective of each output, as ``fastnn.engine.description.Objective`` says it."""
+        cdef Py_ssize_t i = 0
+        if len(objectives) != len(self.outputs):
+            raise ValueError(
+                f"a network of {len(self.outputs)} outputs needs as many objectives, got {len(objectives)}")
+        self.enter()
+        try:
+            self.clear_objectives()
+            self.objectives = <Objective*>calloc(len(objectives), sizeof(Objective))
+            self.metrics = <Metric*>calloc(max(1, sum([len(each.metrics) for each in objectives])), sizeof(Metric))
+            if self.objectives == NULL or self.metrics == NULL:
+                raise MemoryError("no memory for losses and metrics")
+            for number, (place, each) in enumerate(zip(self.outputs, objectives, strict=True)):
+                self.add_objective(&self.objectives[<Py_ssize_t>number], self.ops[place], each)
+                for metric in each.metrics:
+                    self.add_metric(&self.metrics[i], number, metric)
+                    i += 1
+            self.objective_count, self.metric_count = len(objectives), i
+            self.capacity = 0
+        except BaseException:
+            self.clear_objectives()
+            raise
+        finally:
+            self.leave()
+
+    cdef int add_objective(self, Objective* objective, Op op, description) except -1:
+        cdef Numbers numbers = Numbers(description.numbers)
+        cdef Py_ssize_t axis, units = 1
+        reduction, shape = description.reduction, tuple(description.shape) or (op.units * op.slices,)
+        for axis in shape:
+            units *= axis
+        if units != op.units * op.slices or min(shape) < 1:
+            raise ValueError(f"an output of {op.units * op.slices} numbers a row has not the shape {shape}")
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
+        *lines, width = shape
+        objective.op, objective.units, objective.width = <void*>op, units, width
+        objective.lines = units // objective.width
+        objective.targets = objective.lines * <Py_ssize_t>description.targets
+        objective.fused, objective.from_logits = description.fused, description.from_logits
+        objective.reduction, objective.importance = REDUCTIONS[reduction], description.importance
+        objective.of_a_line = 1.0 / objective.lines if objective.reduction == OVER_BATCH_SIZE else 1
+        if isinstance(description.loss, Kernel):
+            objective.rows = <types.loss32>float32_of(description.loss, "loss")
+            objective.whole = description.loss.whole
+            memcpy(objective.numbers, numbers.values, sizeof(objective.numbers))
+        else:
+            objective.python, objective.whole = <void*>description.loss, True
+            self.takes_gil = True
+        self.kept_alive.append(description.loss)
+        self.line_shapes.append(tuple(lines))
+        self.has_whole_losses |= objective.whole
+        objective.y_start, objective.first_line = self.targets, self.lines
+        self.targets += objective.targets
+        self.lines += objective.lines
+        return 0
+
+    cdef int add_metric(self, Metric* metric, Py_ssize_t objective, description) except -1:
+        cdef Numbers numbers
+        cdef const Objective* of = &self.objectives[objective]
+        state = np.zeros(2)
+        metric.objective, metric.weighted = objective, description.weighted
+        metric.from_logits = description.from_logits
+        if isinstance(description.kernel, Kernel) and description.kernel.signature == "accumulator":
+            values = np.array([*description.numbers, 0.0])      # one more, so that there is an address
+            metric.accumulate = <types.accumulator32>float32_of(description.kernel, "accumulator")
+            metric.own_numbers = <double*>address(values)
+            self.kept_alive.append(values)
+            state = np.zeros(state_size(description.kernel, of.width, of.targets // of.lines, description.numbers))
+        elif isinstance(description.kernel, Kernel):
+            numbers = Numbers(description.numbers)
+            metric.rows = <types.loss32>float32_of(description.kernel, "loss")
+            memcpy(metric.numbers, numbers.values, sizeof(metric.numbers))
+        else:
+            metric.python = <void*>description.kernel
+            self.takes_gil = True
+        metric.state, metric.size = <double*>address(state, True), len(state)
+        self.states.append(state)
+        self.kept_alive.append(description.kernel)
+        return 0
+
+    # Memory.
+
+    cdef Py_ssize_t extra_space(self, Py_ssize_t rows):
+        cdef Py_ssize_t i, total, blocks = rows // GRAIN + 1
+        cdef const Objective* objective
+        total = padded(2 * (self.objective_count + self.metric_count) * blocks)     # doubles
+        for i in range(self.objective_count):
+            objective = &self.objectives[i]
+            total += padded(rows * objective.units) + padded(rows * objective.targets) + padded(rows * objective.lines)
+        return total
+
+    cdef float* take_extra(self, float* space, Py_ssize_t rows):
+        cdef Py_ssize_t i
+        cdef Objective* objective
+        self.blocks = rows // GRAIN + 1
+        self.parts = <double*>space
+        space += padded(2 * (self.objective_count + self.metric_count) * self.blocks)
+        for i in range(self.objective_count):
+            objective = &self.objectives[i]
+            objective.probabilities = space
+            objective.y = objective.probabilities + padded(rows * objective.units)
+            objective.weight = objective.y + padded(rows * objective.targets)
+            space = objective.weight + padded(rows * objective.lines)
+        return space
+
+    cdef int begin_objectives(self, bint loss_follows) except -1:
+        """A run begins: sums start at 0, and an op leaves its activation out where the loss applies it."""
+        cdef Py_ssize_t i
+        for i in range(self.objective_count):
+            self.objectives[i].total = 0
+            if self.objectives[i].fused:
+                (<Activated?><object>self.objectives[i].op).raw = loss_follows
+        for i in range(self.metric_count):
+            memset(self.metrics[i].state, 0, self.metrics[i].size * sizeof(double))
+        return 0
+
+    cdef int page(self, Rows* rows, x, y, weight, order) except -1:
+        """A page of rows, its arrays checked. The lock is held, so that what they are checked against stays."""
+        cdef Py_ssize_t i
+        if self.objective_count == 0:
+            raise RuntimeError("this network has no loss yet; call set_objectives first")
+        rows.x = floats_of("x", x, len(x), self.inputs)
+        rows.count = rows.stop = len(x)
+        rows.y = floats_of("y", y, rows.count, self.targets)
+        rows.weights = 1
+        if weight is not None:
+            if getattr(weight, "ndim", 1) == 2:
+                rows.weights = self.lines
+            rows.weight = floats_of("weight", weight, rows.count, -1 if rows.weights == 1 else rows.weights)
+        self.loss_waits, self.weighs_lines = self.has_whole_losses, rows.weights > 1
+        for i in range(self.objective_count):
+            self.objectives[i].divides_late = rows.weight != NULL and self.objectives[i].reduction == OVER_WEIGHTS
+            self.loss_waits |= self.objectives[i].divides_late
+        if order is not None:
+            if not isinstance(order, np.ndarray) or order.dtype != np.uint32 or order.shape != (rows.count,) \
+                    or not (order.flags.c_contiguous and order.flags.aligned):
+                raise ValueError(f"order must be a C-contiguous uint32 array of {rows.count} row numbers")
+            rows.order = <const uint32_t*>address(order)
+        return 0
+
+    cdef int check_order(self, const Rows* rows) except -1:
+        """Raise unless the rows of a run are rows of the page."""
+        cdef Py_ssize_t i
+        cdef uint32_t last = 0
+        if rows.order != NULL:
+            for i in range(rows.start, rows.stop):
+                last = rows.order[i] if rows.order[i] > last else last
+            if last >= rows.count and rows.start < rows.stop:
+                raise ValueError(f"order must hold row numbers from 0 to {rows.count - 1}, got {last}")
+        return 0
+
+    # Without the GIL.
+
+    cdef void collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """Find rows r0:r1 of the batch that begins at `start`."""
+        cdef Py_ssize_t i, k, inputs = self.inputs
+        cdef const float* x
+        cdef const float** addresses
+        for k in range(self.input_count):
+            addresses = self.addresses + k * self.capacity
+            x = rows.x + self.input_starts[k]
+            if rows.order != NULL:
+                for i in range(r0, r1):
+                    addresses[i] = x + rows.order[start + i] * inputs
+            else:
+                for i in range(r0, r1):
+                    addresses[i] = x + (start + i) * inputs
+        if rows.y != NULL:
+            for k in range(self.objective_count):
+                self.collect_targets(&self.objectives[k], rows, start, r0, r1)
+            if rows.weight != NULL:
+                self.hide_absent_rows(rows, start, r0, r1)
+
+    cdef void collect_targets(self, Objective* objective, const Rows* rows, Py_ssize_t start, Py_ssize_t r0,
+                              Py_ssize_t r1) noexcept nogil:
+        """Copy an output's targets and weights into the batch's order; a weight of the row is one of all its lines."""
+        cdef Py_ssize_t i, j, n = objective.targets, all_targets = self.targets
+        cdef const float* all_y = rows.y + objective.y_start
+        cdef const float* row
+        cdef float* y = objective.y + r0 * n
+        cdef float* weight = objective.weight + r0 * objective.lines
+        if n == 1 and rows.order != NULL:
+            for i in range(r0, r1):
+                objective.y[i] = all_y[rows.order[start + i] * all_targets]
+        else:
+            for i in range(r0, r1):
+                row = all_y + row_of(rows, start + i) * all_targets
+                for j in range(n):
+                    y[j] = row[j]
+                y += n
+        if rows.weight != NULL:
+            for i in range(r0, r1):
+                row = rows.weight + row_of(rows, start + i) * rows.weights
+                for j in range(objective.lines):
+                    weight[j] = row[objective.first_line + j] if rows.weights > 1 else row[0]
+                weight += objective.lines
+
+    cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """0 * NaN is NaN: a row whose lines all weigh 0 must not reach a gradient with one."""
+        cdef Py_ssize_t i, j, k
+        cdef const float* weight
+        cdef bint absent
+        for i in range(r0, r1):
+            weight = rows.weight + row_of(rows, start + i) * rows.weights
+            absent = True
+            for j in range(rows.weights):
+                absent = absent and weight[j] == 0
+            if absent and not _all_finite(rows.x + row_of(rows, start + i) * self.inputs, self.inputs):
+                for k in range(self.input_count):
+                    self.addresses[k * self.capacity + i] = self.zeros
+
+    cdef double share_of(self, const Objective* objective, Py_ssize_t count, bint weighted) noexcept nogil:
+        """What a line's loss counts in `count` times the loss of a batch of `count` rows.
+
+        Where the weights decide it, all of the batch's must have been collected: not before a barrier.
+        """
+        cdef double total
+        if objective.reduction == OVER_BATCH_SIZE:
+            return objective.of_a_line
+        if objective.reduction == SUM:
+            return <double>count
+        total = count * objective.lines
+        if weighted:
+            total = _sum(objective.weight, count * objective.lines)
+        return count / total if total != 0 else 0
+
+    cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil:
+        """Losses and metrics of rows r0:r1 of a batch of `count`, a sum for each GRAIN of them; and the losses' slopes.
+
+        Those that need the whole batch come when it is there, in `late_losses` and `whole_losses`.
+        """
+        cdef Py_ssize_t block, first, start, k, n
+        cdef Objective* objective
+        cdef Metric* metric
+        cdef const float* weight
+        for k in range(self.objective_count):
+            objective = &self.objectives[k]
+            if not objective.whole and not (slopes and objective.divides_late):
+                self.losses_of(k, count, r0, r1, weighted, slopes)
+        for k in range(self.metric_count):
+            metric = &self.metrics[k]
+            if metric.rows == NULL:
+                continue
+            objective = &self.objectives[metric.objective]
+            for block in range(r0 // GRAIN, (r1 + GRAIN - 1) // GRAIN):
+                first = block * GRAIN
+                n, start = min(r1, first + GRAIN) - first, first * objective.units
+                weight = objective.weight + first * objective.lines if weighted and metric.weighted else NULL
+                self.parts[(self.objective_count + k) * self.blocks + block] = metric.rows(
+                    (<Op>objective.op).a + start,
+                    (objective.probabilities if metric.from_logits else (<Op>objective.op).a) + start,
+                    objective.y + first * objective.targets, weight, NULL, metric.numbers, n * objective.lines,
+                    objective.width, 1)
+
+    cdef void late_losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """Losses and slopes of rows r0:r1 where the divisor is the sum of the batch's weights, all of them there."""
+        cdef Py_ssize_t k
+        for k in range(self.objective_count):
+            if self.objectives[k].divides_late and not self.objectives[k].whole:
+                self.losses_of(k, count, r0, r1, True, True)
+
+    cdef void losses_of(self, Py_ssize_t k, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted,
+                        bint slopes) noexcept nogil:
+        cdef Objective* objective = &self.objectives[k]
+        cdef Py_ssize_t block, first, start, n
+        cdef double scale = objective.importance * self.share_of(objective, count, weighted) / count if slopes else 0
+        cdef float* d
+        for block in range(r0 // GRAIN, (r1 + GRAIN - 1) // GRAIN):
+            first = block * GRAIN
+            n, start = min(r1, first + GRAIN) - first, first * objective.units
+            d = self.output_d[k] + start if slopes and self.output_d[k] != NULL else NULL
+            self.parts[k * self.blocks + block] = objective.rows(
+                ((<Op>objective.op).z if objective.fused else (<Op>objective.op).a) + start,
+                (objective.probabilities if objective.from_logits else (<Op>objective.op).a) + start,
+                objective.y + first * objective.targets,
+                objective.weight + first * objective.lines if weighted else NULL,
+                d, objective.numbers, n * objective.lines, objective.width, scale)
+
+    cdef void whole_losses(self, Py_ssize_t count, bint weighted, bint slopes) noexcept nogil:
+        """The losses that belong to the batch as a whole; for one thread, when all rows are there."""
+        cdef Py_ssize_t k, block
+        cdef Objective* objective
+        for k in range(self.objective_count):
+            objective = &self.objectives[k]
+            if objective.whole:
+                for block in range((count + GRAIN - 1) // GRAIN):
+                    self.parts[k * self.blocks + block] = 0
+                self.parts[k * self.blocks] = self.whole_loss(
+                    k, objective.weight if weighted else NULL, self.output_d[k] if slopes else NULL, count,
+                    objective.importance * self.share_of(objective, count, weighted) / count)
+
+    cdef double whole_loss(self, Py_ssize_t k, const float* weight, float* d, Py_ssize_t count,
+                           double scale) noexcept nogil:
+        cdef Objective* objective = &self.objectives[k]
+        cdef float* a = (<Op>objective.op).a
+        cdef double value = 0
+        if objective.python == NULL:
+            return objective.rows(
+                a, a, objective.y, weight, d, objective.numbers, count * objective.lines, objective.width, scale)
+        with gil:
+            try:
+                output = self.lines_of(a, count, k, (objective.width,))
+                value, slopes = (<object>objective.python).value_and_gradient(
+                    self.lines_of(objective.y, count, k, (objective.targets // objective.lines,)), output,
+                    None if weight == NULL else self.weights_of(k, count), scale)
+                if d != NULL:
+                    slopes = np.require(slopes, np.float32, ["C", "A"])
+                    if slopes.shape != output.shape:
+                        raise ValueError(
+                            f"the gradient of {<object>objective.python} must have shape {output.shape}, "
+                            f"got {slopes.shape}")
+                    memcpy(d, address(slopes), count * objective.units * sizeof(float))
+            except BaseException as error:
+                self.pending, self.error = error, -1
+        return value
+
+    cdef object lines_of(self, const float* start, Py_ssize_t count, Py_ssize_t k, tuple last):
+        """A copy of what output k has for some rows' lines, `last` numbers each, for Python code that may keep it."""
+        array = np.empty((count, *self.line_shapes[k], *last), np.float32)
+        memcpy(address(array, True), start, array.size * sizeof(float))
+        return array
+
+    cdef object weights_of(self, Py_ssize_t k, Py_ssize_t count):
+        """The same of its weights, by row or by line as they were given."""
+        weights = self.lines_of(self.objectives[k].weight, count, k, ())
+        return weights if self.weighs_lines else np.ascontiguousarray(weights.reshape(count, -1)[:, 0])
+
+    cdef double sum_of_parts(self, Py_ssize_t which, Py_ssize_t count, double total=0) noexcept nogil:
+        """`total` and the parts of an objective or metric, added in the order of the rows."""
+        cdef Py_ssize_t block
+        for block in range((count + GRAIN - 1) // GRAIN):
+            total += self.parts[which * self.blocks + block]
+        return total
+
+    cdef double sum_of_losses(self, Py_ssize_t count, bint weighted) noexcept nogil:
+        """`count` times the loss of a batch of `count` rows."""
+        cdef Py_ssize_t k
+        cdef double total = 0
+        for k in range(self.objective_count):
+            total += self.objectives[k].importance * (
+                self.share_of(&self.objectives[k], count, weighted) * self.sum_of_parts(k, count))
+        return total
+
+    cdef void add_logs(self, Py_ssize_t count, bint weighted) noexcept nogil:
+        """Add a batch that was accepted to the run's losses and metrics.
+
+        Means over all lines are the same however these were cut into batches.
+        """
+        cdef Py_ssize_t k
+        cdef Objective* objective
+        cdef Metric* metric
+        for k in range(self.objective_count):
+            objective = &self.objectives[k]
+            if objective.reduction == OVER_BATCH_SIZE:
+                objective.total = self.sum_of_parts(k, count, objective.total)
+            else:
+                objective.total += self.share_of(objective, count, weighted) * self.sum_of_parts(k, count)
+        for k in range(self.metric_count):
+            metric = &self.metrics[k]
+            objective = &self.objectives[metric.objective]
+            if metric.rows != NULL:
+                metric.state[0] = self.sum_of_parts(self.objective_count + k, count, metric.state[0])
+                metric.state[1] += (_sum(objective.weight, count * objective.lines) if weighted and metric.weighted
+                                    else count * objective.lines)
+            elif metric.accumulate != NULL:
+                metric.accumulate(
+                    (<Op>objective.op).a, objective.y, objective.weight if weighted and metric.weighted else NULL,
+                    metric.state, metric.own_numbers, count * objective.lines, objective.width,
+                    objective.targets // objective.lines)
+            else:
+                self.add_python_metric(metric, count, weighted)
+
+    cdef void add_python_metric(self, Metric* metric, Py_ssize_t count, bint weighted) noexcept nogil:
+        cdef Py_ssize_t k = metric.objective
+        cdef Objective* objective = &self.objectives[k]
+        with gil:
+            try:
+                (<object>metric.python).update_state(
+                    self.lines_of(objective.y, count, k, (objective.targets // objective.lines,)),
+                    self.lines_of((<Op>objective.op).a, count, k, (objective.width,)),
+                    self.weights_of(k, count) if weighted and metric.weighted else None)
+            except BaseException as error:
+                self.pending, self.error = error, -1
+
+    cdef double sum_of_totals(self) noexcept nogil:
+        """The loss of the run's rows, of all outputs together."""
+        cdef Py_ssize_t k
+        cdef double total = 0
+        for k in range(self.objective_count):
+            total += self.objectives[k].importance * (self.objectives[k].of_a_line * self.objectives[k].total)
+        return total
+
+    @property
+    def losses_of_outputs(self):
+        """The sum of the rows' losses of each output, in the last run."""
+        cdef Py_ssize_t k
+        return [self.objectives[k].of_a_line * self.objectives[k].total for k in range(self.objective_count)]

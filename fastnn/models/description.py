@@ -1,0 +1,229 @@
+"""What a model is, for all that read it: its summary, its files and its training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fastnn import random
+from fastnn.engine.description import Variable
+from fastnn.engine.network import Network
+from fastnn.layers import Layer, Parameter
+from fastnn.layers.base import Place, place_of, set_place
+from fastnn.layers.tensor import Structure
+from fastnn.models import weights
+from fastnn.models.graph import Graph, Plan, leaves, planned
+from fastnn.typing import FloatArray, Shape
+
+
+class Description:
+    """A model's members and their graph, and the network that they become.
+
+    kind: "functional" or "sequential". members, names: the layers and the models among them, inputs included, and what
+    each is called in this model. graph: the calls, None while the input shape is unknown. takes, gives: how inputs and
+    outputs are given. store, plan, network: the weights, the ops and what runs them, None before the model is built.
+    trainer: what ``compile`` made; frozen: the layers that did not learn then. seed: of dropout and noise.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.members: list[Any] = []
+        self.names: list[str] = []
+        self.graph: Graph | None = None
+        self.takes = self.gives = Structure("one", ("",))
+        self.store: weights.Store | None = None
+        self.plan: Plan | None = None
+        self.network: Any = None
+        self.trainer: Any = None
+        self.frozen: frozenset[Layer] = frozenset()
+        self.seed: int | None = None
+        self.is_plain = False  # one input and one output, of one axis each
+
+    def saved(self) -> Description:
+        """A copy to `restore` from: its lists do not change with this one's."""
+        other = copy(self)
+        other.members, other.names = list(self.members), list(self.names)
+        return other
+
+    def restore(self, other: Description) -> None:
+        """Undo what failed half-way since `other` was ``saved``."""
+        vars(self).update(vars(other))
+
+    def forget(self) -> None:
+        """There is no graph and no network any more; the layers keep their weights."""
+        self.graph = self.store = self.plan = self.network = None
+
+    def layers(self) -> list[Layer]:
+        """All layers, those of the models inside included, each once."""
+        if self.graph is not None:
+            return leaves(self.graph)
+        found = [[each] if isinstance(each, Layer) else each.description.layers() for each in self.members]
+        return list(dict.fromkeys(layer for each in found for layer in each))
+
+    def parameters(self) -> Mapping[Layer, tuple[Parameter, ...]]:
+        """What each layer that has weights needs in this graph, whether or not there are any yet."""
+        assert self.graph is not None
+        return planned(self.graph).parameters
+
+    # The network.
+
+    def make(self) -> None:
+        """The network, on a store that holds the weights of all layers: those that have none begin here."""
+        assert self.graph is not None
+        with weights.lock:
+            plan = planned(self.graph)
+            rng = random.generator()
+            if self.seed is None:
+                self.seed = int(rng.integers(2**63))
+            store, places, models = weights.gathered(plan.parameters, rng)
+            self._run_on(store, plan, places)
+            weights.commit(places)
+            for layer in leaves(self.graph):
+                if place_of(layer) is None:
+                    set_place(layer, Place(store, 0, ()))
+            for model in models:
+                if model is not self:
+                    model.move_to(store, places)
+
+    def _run_on(self, store: weights.Store, plan: Plan, places: Mapping[Any, Place]) -> None:
+        assert self.graph is not None
+        starts = [places[layer].start if layer in places else 0 for layer in plan.layers]
+        network = Network(plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts)
+        assert self.seed is not None
+        network.seed = self.seed
+        if self.store is not None:
+            self.store.models.discard(self)
+        self.store, self.plan, self.network = store, plan, network
+        tensors = [*self.graph.inputs, *self.graph.outputs]
+        self.is_plain = len(tensors) == 2 and self.gives.kind == "one" and all(len(t.row) == 1 for t in tensors)
+        store.models.add(self)
+
+    def move_to(self, store: weights.Store, places: Mapping[Any, Place]) -> None:
+        """Another model has brought the layers into a new store: go on there, the optimizer's state included."""
+        assert self.graph is not None
+        before, trainer = self.network, self.trainer
+        steps, slots = (0, {}) if trainer is None else trainer.state()
+        self._run_on(store, planned(self.graph), places)
+        if steps:
+            moved = {name: np.zeros(store.flat.size, old.dtype) for name, old in slots.items()}
+            for name, old in slots.items():
+                for a, b in zip(before.ops, self.network.ops, strict=True):
+                    moved[name][b.start : b.start + b.size] = old[a.start : a.start + a.size]
+            trainer.go_on(steps, moved)
+
+    # The outputs.
+
+    def last_layer(self, output: int = 0) -> Layer | None:
+        """The layer whose op gives an output; None where an output has an op of its own."""
+        assert self.plan is not None
+        return self.plan.layers[self.plan.outputs[output]]
+
+    def last_activation(self, output: int = 0) -> str:
+        """Name of the activation that an output ends in."""
+        activation = getattr(self.last_layer(output), "activation", None)
+        return "linear" if activation is None else str(activation.table_name)
+
+    def fusible(self, output: int) -> str:
+        """The last activation, where the loss may take its place: where nothing else reads the output."""
+        assert self.plan is not None
+        place = self.plan.outputs[output]
+        read = any(place in sources for sources in self.plan.sources)
+        return "linear" if read else self.last_activation(output)
+
+    def output_shapes(self) -> list[Shape]:
+        """The shape of a row of each output."""
+        assert self.graph is not None
+        return [tensor.row for tensor in self.graph.outputs]
+
+    # The rows.
+
+    def check_rows(self, shape: Shape, what: str) -> None:
+        """ValueError where rows of that shape, which `what` names, are not what the model reads."""
+        assert self.graph is not None
+        rows = [tensor.row for tensor in self.graph.inputs]
+        expected = rows[0] if len(rows) == 1 else (sum(map(prod, rows)),)
+        if shape != expected:
+            layer, name = self._reader()
+            raise ValueError(
+                f"{type(layer).__name__} {name!r} expects {_described(expected)}, got {_described(shape)} in {what}; "
+                "check the columns of the data, or input_shape"
+            )
+
+    def _reader(self) -> tuple[Any, str]:
+        """The layer that reads the rows, and its name."""
+        return self.members[0], self.names[0]
+
+    # The weights.
+
+    def variables(self) -> list[Variable]:
+        """The parameters that learn."""
+        assert self.plan is not None
+        found = []
+        for layer in self.plan.parameters:
+            place = place_of(layer)
+            assert place is not None
+            start = place.start
+            for parameter in place.parameters:
+                if parameter.trainable and layer not in self.frozen:
+                    found.append(_variable(parameter, start))
+                start += parameter.size
+        return found
+
+    def frozen_ops(self) -> list[bool]:
+        """For each op whether its parameters do not learn."""
+        assert self.plan is not None
+        return [
+            layer in self.frozen or (layer is not None and op.size > 0 and not op.commits and not _learns(layer))
+            for op, layer in zip(self.plan.ops, self.plan.layers, strict=True)
+        ]
+
+    def views(self) -> list[FloatArray]:
+        """The weights, layer by layer; views, not copies."""
+        places = [place for layer in self.layers() if (place := place_of(layer)) is not None]
+        return [view for place in places for view in place.views(place.store.flat)]
+
+    def paths(self, prefix: str = "") -> dict[Layer, str]:
+        """What each layer is called from here: the way to it, by the names of the models that it is in."""
+        found: dict[Layer, str] = {}
+        for member, name in zip(self.members, self.names, strict=True):
+            inner = isinstance(member, Layer)
+            found = ({member: prefix + name} if inner else member.description.paths(f"{prefix}{name}/")) | found
+        return found
+
+    def arrays(self, flat: Any = None, prefix: str = "") -> dict[str, Any]:
+        """The weights, or another flat vector, as views by name: "dense/kernel", "encoder/dense/kernel", ..."""
+        paths = self.paths()
+        return {
+            f"{prefix}{paths[layer]}/{parameter.name}": view
+            for layer in self.layers()
+            if (place := place_of(layer)) is not None
+            for parameter, view in zip(
+                place.parameters, place.views(place.store.flat if flat is None else flat), strict=True
+            )
+        }
+
+
+def _described(shape: Shape) -> str:
+    return f"{shape[0]} features" if len(shape) == 1 else f"rows of shape {shape}"
+
+
+def _learns(layer: Layer) -> bool:
+    """Whether any of the layer's parameters is for training."""
+    place = place_of(layer)
+    return place is not None and any(parameter.trainable for parameter in place.parameters)
+
+
+def _variable(parameter: Parameter, start: int) -> Variable:
+    """A parameter from `start` on in the flat vector, as the engine is told of it."""
+    rows, columns = parameter.shape if len(parameter.shape) == 2 else (parameter.size, 1)
+    limit, penalty = parameter.constraint, parameter.regularizer
+    constraint = None if limit is None else (limit.kernel, limit.numbers())
+    if penalty is None:
+        return Variable(start, rows, columns, constraint=constraint)
+    if penalty.whole:
+        return Variable(start, rows, columns, penalty=(penalty.kernel, penalty.numbers()), constraint=constraint)
+    return Variable(start, rows, columns, *penalty.numbers(), constraint=constraint)

@@ -1,0 +1,134 @@
+"""Where the batches come from, epoch after epoch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastnn.data import Page, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ALL = 2**62  # more batches than any range has
+
+
+class BatchRange(NamedTuple):
+    """Rows `start` to `stop` of a page's order: `batches` of `size` rows, the last perhaps of fewer.
+
+    `first` is the number of rows in the pages before.
+    """
+
+    page: Page
+    start: int
+    stop: int
+    size: int
+    batches: int
+    first: int
+
+
+class EpochIterator:
+    """The batches of a source in ranges, each as long as it may be.
+
+    An epoch is one pass over the source; or `steps` batches, which go on where the epoch before ended, as in Keras.
+    at_once: the most batches in a range. A source whose ``batches`` is true has one page for each batch.
+    """
+
+    def __init__(
+        self, source: Source, batch_size: int, rng: np.random.Generator | None = None, steps: int | None = None
+    ) -> None:
+        self.source = source
+        self.batch_size = batch_size
+        self.steps = steps
+        self.at_once = ALL
+        self.remembers = False  # the generator's state before a pass, which takes longer than a small epoch
+        self._rng = rng
+        self._paged = getattr(source, "batches", False)
+        self._pages: Iterator[Page] = iter(())
+        self._page: Page | None = None
+        self._start = 0
+        self._first = 0  # rows of this pass before the page
+        self._passed = 0  # batches of this pass
+        self._before: Any = None
+
+    @property
+    def batches(self) -> int | None:
+        """Batches of an epoch, None while that is unknown."""
+        if self.steps is not None:
+            return self.steps
+        rows = self.source.rows
+        return None if self._paged or rows is None else -(-rows // self.batch_size)
+
+    def epoch(self, done: int = 0) -> Iterator[BatchRange]:
+        """The ranges of an epoch, of which `done` batches were done before a resumption."""
+        if self.steps is None and self.at_once == ALL and done == 0:  # the same as below, in half a microsecond
+            first, size = 0, self.batch_size
+            for page in self.source.pages(size, self._rng):
+                rows = len(page.x)
+                if self._paged:
+                    size = rows
+                yield BatchRange(page, 0, rows, size, -(-rows // size), first)
+                first += rows
+            return
+        left = ALL if self.steps is None else self.steps - done
+        if done == 0 and (self.steps is None or not self._more()):
+            self._begin()
+        while left > 0 and self._more():
+            batches = self._take(min(left, self.at_once))
+            left -= batches.batches
+            yield batches
+        if left > 0 and self.steps is not None:
+            warnings.warn(
+                f"the data ended {left} batches before the {self.steps} steps of this epoch; ask for fewer steps",
+                stacklevel=7,  # at the caller of Model.fit
+            )
+
+    def close(self) -> None:
+        """Let go of what the source holds open for a pass."""
+        close = getattr(self._pages, "close", None)
+        self._pages, self._page = iter(()), None
+        if close is not None:
+            close()
+
+    def _begin(self) -> None:
+        self.close()
+        if self.remembers and self._rng is not None:
+            self._before = self._rng.bit_generator.state
+        self._passed = self._first = 0
+        self._pages = self.source.pages(self.batch_size, self._rng)
+
+    def _more(self) -> bool:
+        """Whether the pass has rows left; finds the page that they are in."""
+        while self._page is None or self._start >= len(self._page.x):
+            self._first += 0 if self._page is None else len(self._page.x)
+            self._page, self._start = next(self._pages, None), 0
+            if self._page is None:
+                return False
+        return True
+
+    def _take(self, most: int) -> BatchRange:
+        page, start = self._page, self._start
+        assert page is not None
+        rows = len(page.x)
+        size = rows if self._paged else self.batch_size
+        stop = min(rows, start + most * size)
+        batches = -(-(stop - start) // size)
+        self._start = stop
+        self._passed += batches
+        return BatchRange(page, start, stop, size, batches, self._first)
+
+    def state(self, between: bool) -> dict[str, Any]:
+        """What ``restore`` needs to go on here; `between` two epochs, or within one."""
+        if between and self.steps is None:
+            return {"generator": None if self._rng is None else self._rng.bit_generator.state, "passed": 0}
+        return {"generator": self._before, "passed": self._passed}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where ``state`` was asked for: the same order, and the same batches left in it."""
+        if self._rng is not None and state["generator"] is not None:
+            self._rng.bit_generator.state = state["generator"]
+        if state["passed"]:
+            self._begin()
+            while self._passed < state["passed"] and self._more():
+                self._take(state["passed"] - self._passed)

@@ -1,0 +1,206 @@
+"""The loop over a source's batches, and what a fit, an evaluation and a prediction do with each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from fastnn.callbacks.base import CallbackList
+from fastnn.training.accumulator import MetricAccumulator
+from fastnn.training.epochs import BatchRange, EpochIterator
+from fastnn.training.non_finite import explained, problem_of
+from fastnn.training.progress import Progress
+from fastnn.typing import FloatArray
+
+LOOK = 0.1  # seconds between two looks at the clock, where a callback wants to look
+
+
+class BatchLoop:
+    """Runs the batches of an epoch in ranges, between the hooks of callbacks and with a bar of progress.
+
+    phase: "train", "test" or "predict". A range is one batch where a callback has a hook for its batches.
+    """
+
+    def __init__(self, phase: str, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
+        self.epochs = epochs
+        self.callbacks = callbacks
+        self.progress = progress
+        self.before = callbacks.hooks(f"on_{phase}_batch_begin")
+        self.after = callbacks.hooks(f"on_{phase}_batch_end")
+        self.batchwise = bool(self.before or self.after)
+        if self.batchwise:
+            epochs.at_once = 1
+
+    def run_epoch(self, done: int = 0) -> int:
+        """Run the batches of an epoch, of which `done` were done before; gives how many are done then."""
+        progress, after = self.progress, self.after
+        for batches in self.epochs.epoch(done):
+            for hook in self.before:
+                hook(done, None)
+            if progress.level:
+                progress.begin_range(done, batches.start, batches.size)
+            done += self.run(batches)
+            if after:
+                logs = self.logs()
+                for hook in after:
+                    hook(done - 1, logs)
+            if self.ends():
+                break
+        return done
+
+    def run(self, batches: BatchRange) -> int:
+        """Run a range of batches; gives how many of them were done."""
+        raise NotImplementedError
+
+    def logs(self) -> Mapping[str, Any]:
+        """What the hooks are told after a batch."""
+        raise NotImplementedError
+
+    def ends(self) -> bool:
+        """Whether the epoch ends here, before its last batch."""
+        return False
+
+
+class FitLoop(BatchLoop):
+    """The loop of a fit, and where the fit stands: the epoch that runs or comes next, and what that has added up."""
+
+    def __init__(self, trainer: Any, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
+        super().__init__("train", epochs, callbacks, progress)
+        self.trainer = trainer
+        self.model = trainer.model
+        self.network: Any = self.model.description.network
+        self.epoch = 0
+        self.accumulator = MetricAccumulator()
+        self.rate = 0.0  # of the last step
+        self.last_logs: dict[str, Any] = {}
+        self._pauses = callbacks.trainer_hooks("pauses")
+        if self._pauses:
+            epochs.at_once = 1
+        self._looked = perf_counter()
+
+    def run_epoch(self, done: int = 0) -> int:
+        self._make_ready()
+        if self.trainer.objectives.gathers and done == 0:
+            self.trainer.objectives.begin()
+        return super().run_epoch(done)
+
+    def _make_ready(self) -> None:
+        """Make the network ready again where a callback has used the model otherwise."""
+        network = self.network
+        if network.owned_by is not self.trainer or self.model.description.network is not network:
+            self.network = self.trainer.ready(self.epochs.source)
+
+    def run(self, batches: BatchRange) -> int:
+        if self.batchwise:
+            self._make_ready()
+        trainer, accumulator, network = self.trainer, self.accumulator, self.network
+        row, loss, went_well = self._steps(network, batches)
+        rows = row - batches.start
+        done: int = -(-rows // batches.size)
+        accumulator.add(rows, done, loss, network if trainer.objectives.gathers else None)
+        if not went_well:
+            op, built = network.op_not_finite, self.model.description
+            layer = None if op is None else built.paths()[built.plan.layers[op]]
+            error = explained(trainer.objectives.outputs, network, self.epochs.source, batches, row, layer)
+            if not any(accepts(error, accumulator.batches) for accepts in self.callbacks.trainer_hooks("accepts")):
+                raise error
+            accumulator.loss = float("nan")
+        return done
+
+    def _steps(self, network: Any, batches: BatchRange) -> Any:
+        """A step for each batch of a range, in one compiled call; gives what ``Network.fit_epoch`` does."""
+        page, start, stop, size, count, _ = batches
+        optimizer = self.trainer.optimizer
+        rates = optimizer.learning_rate
+        if type(rates) is not float:
+            rates = optimizer.rates(network.iterations, count)
+        self.rate = rates if type(rates) is float else float(rates[-1])
+        if optimizer.full_batch:
+            return self._full_step(network, batches)
+        progress = self.progress if self.progress.level else None
+        return network.fit_epoch(page.x, page.y, page.weight, page.order, size, rates, progress, start, stop)
+
+    def _full_step(self, network: Any, batches: BatchRange) -> tuple[int, float, bool]:
+        page, rows, optimizer = batches.page, len(batches.page.x), self.trainer.optimizer
+        if batches.batches > 1 or rows != self.epochs.source.rows:
+            raise ValueError(
+                f"{type(optimizer).__name__} looks at all rows in each step, here at {self.epochs.source.rows}; give "
+                "them as arrays, with a batch_size of at least as many, or take another optimizer"
+            )
+        try:
+            seen = self.trainer.full_batch.step(optimizer, network, page, self.rate)
+        except FloatingPointError:
+            return 0, 0.0, False
+        for state, value in zip(network.states, seen.states, strict=True):
+            state[...] = value
+        return rows, seen.loss * rows, True
+
+    def logs(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.trainer.objectives.logs(self.accumulator)
+        return found
+
+    def ends(self) -> bool:
+        if self._pauses:
+            self._pause()
+        return bool(self.model.stop_training)
+
+    def _pause(self) -> None:
+        """Between two ranges, where a callback wants to look at the clock: about every LOOK seconds."""
+        for hook in self._pauses:
+            hook()
+        now = perf_counter()
+        if not self.batchwise and now - self._looked < LOOK / 2:
+            self.epochs.at_once *= 2
+        elif now - self._looked > LOOK:
+            self.epochs.at_once = max(1, self.epochs.at_once // 2)
+        self._looked = now
+
+
+class EvaluationLoop(BatchLoop):
+    """The loop of an evaluation, and what that has added up."""
+
+    def __init__(
+        self, network: Any, trainer: Any, epochs: EpochIterator, callbacks: CallbackList, progress: Progress, what: str
+    ) -> None:
+        super().__init__("test", epochs, callbacks, progress)
+        self.network = network
+        self.trainer = trainer
+        self.what = what
+        self.accumulator = MetricAccumulator()
+        self.penalty = network.penalty_value()
+
+    def run(self, batches: BatchRange) -> int:
+        page, rows = batches.page, slice(batches.start, batches.stop)
+        y = None if page.y is None else page.y[rows]
+        weight = None if page.weight is None else page.weight[rows]
+        loss: float = self.network.evaluate(page.x[rows], y, weight, self.progress, batches.size)
+        if not np.isfinite(loss):
+            places = np.arange(rows.start, rows.stop)
+            problem = problem_of(self.trainer.objectives.outputs, self.epochs.source, page, places, batches.first)
+            if problem is not None:
+                raise ValueError(self.what + problem)
+        self.accumulator.add(batches.stop - batches.start, batches.batches, loss, self.network)
+        return batches.batches
+
+    def logs(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.trainer.objectives.logs(self.accumulator, self.penalty)
+        return found
+
+
+class PredictionLoop(BatchLoop):
+    """The loop of a prediction, and what the network gave for each range."""
+
+    def __init__(self, network: Any, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
+        super().__init__("predict", epochs, callbacks, progress)
+        self.network = network
+        self.outputs: list[FloatArray] = []
+
+    def run(self, batches: BatchRange) -> int:
+        self.outputs.append(self.network.predict(batches.page.x[batches.start : batches.stop], self.progress))
+        return batches.batches
+
+    def logs(self) -> Mapping[str, Any]:
+        return {"outputs": self.outputs[-1]}

@@ -1,0 +1,129 @@
+"""Why a loss or a gradient is not finite: which row holds what, or which function gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import losses
+from fastnn.training.objectives import Output
+
+if TYPE_CHECKING:
+    from fastnn.data import Page, Source
+    from fastnn.training.epochs import BatchRange
+
+
+def explained(
+    outputs: Sequence[Output], network: Any, source: Source, batches: BatchRange, start: int, layer: str | None = None
+) -> Exception:
+    """Why the batch that begins at row `start` of a page's order was refused: its loss or gradient is not finite.
+
+    layer: the name of the layer whose gradient is not finite; None where the loss is not.
+    """
+    page, stop = batches.page, min(start + batches.size, batches.stop)
+    rows = np.arange(start, stop) if page.order is None else page.order[start:stop]
+    problem = problem_of(outputs, source, page, rows, batches.first)
+    if problem is not None:
+        return ValueError(problem)
+    steps, kept = network.iterations, "The weights are those before this batch"
+    after = f"after {steps} steps"
+    if layer is None:
+        return FloatingPointError(
+            f"the loss is not finite {after}, though x and y of its batch are{': training diverged' if steps else ''}; "
+            f"lower learning_rate, or standardise x. {kept}"
+        )
+    found = f"the gradient of layer {layer!r} is not finite {after}, though the loss is, and x and y of its batch are"
+    culprit = slope_of_a_loss(outputs, network, page, np.sort(rows)) or slope_of_a_layer(network)
+    if culprit is not None:
+        return FloatingPointError(f"{found}: {culprit}. {kept}")
+    return FloatingPointError(f"{found}; lower learning_rate, or standardise x. {kept}")
+
+
+def problem_of(outputs: Sequence[Output], source: Source, page: Page, rows: Any, before: int) -> str | None:
+    """What is wrong with some rows' numbers, or None; rows are counted from the source's first."""
+    rows = np.sort(rows)
+    if page.weight is not None:
+        weight = page.weight[rows]
+        rows = rows[weight != 0 if weight.ndim == 1 else (weight != 0).any(axis=1)]
+    assert page.y is not None
+    numbers = rows + before if page.numbers is None else page.numbers[rows]
+    for output, y, weight in _parts(outputs, page, rows):
+        problem = _bad_targets(output, y, weight, numbers)
+        if problem is not None:
+            return f"output {output.objective.output!r}: {problem}" if output.objective.output else problem
+    bad = np.argwhere(~np.isfinite(page.x[rows]))
+    if len(bad):
+        row, column = (int(i) for i in bad[0])
+        name = repr(source.columns[column]) if source.columns else _place(column, source.input_shape)
+        return (
+            f"x has {page.x[rows[row], column]} at row {int(numbers[row])}, column {name}; remove that row or fill it "
+            "in before training"
+        )
+    return None
+
+
+def slope_of_a_loss(outputs: Sequence[Output], network: Any, page: Page, rows: Any) -> str | None:
+    """Which Python loss has a slope that is not finite at what the network predicts for some rows, or None."""
+    if all(output.objective.loss.kernel is not None for output in outputs):
+        return None
+    predicted, first = network.predict(np.ascontiguousarray(page.x[rows])), 0
+    for output, y, weight in _parts(outputs, page, rows):
+        width = output.lines * output.shape[-1]
+        out = predicted[:, first : first + width].reshape(len(rows), *output.shape)
+        first += width
+        loss: Any = output.objective.loss
+        if loss.kernel is None:
+            y, weight = (
+                part.reshape(len(rows), *output.shape[:-1], *last) for part, last in ((y, (-1,)), (weight, ()))
+            )
+            _, slopes = loss.value_and_gradient(y, out, weight, 1.0)
+            if np.isfinite(out).all() and not np.isfinite(slopes).all():
+                place = tuple(int(i) for i in np.argwhere(~np.isfinite(slopes))[0])
+                return (
+                    f"loss {loss.name!r} has the slope {slopes[place]} at output {out[place]} and target "
+                    f"{y[place] if y.shape == out.shape else y[place[:-1]]}; have its gradient give a number there"
+                )
+    return None
+
+
+def slope_of_a_layer(network: Any) -> str | None:
+    """Which layer written in Python gave, in the last batch, a gradient that is not finite for one that is, or None."""
+    for op in network.ops:
+        if getattr(op, "gave_not_finite", False):
+            return (
+                f"{op.title}.backward gave a gradient that is not finite for one that is; have it give a number there"
+            )
+    return None
+
+
+def _parts(outputs: Sequence[Output], page: Page, rows: Any) -> Any:
+    """For each output: it, its lines' targets and weights in some rows, (lines, targets) and (lines,)."""
+    first = line = 0
+    assert page.y is not None
+    for output in outputs:
+        last = first + output.lines * output.targets
+        y = page.y[rows, first:last].reshape(-1, output.targets)
+        if page.weight is None:
+            weight = np.ones(len(y), np.float32)
+        elif page.weight.ndim == 1:
+            weight = np.repeat(page.weight[rows], output.lines)
+        else:
+            weight = page.weight[rows, line : line + output.lines].ravel()
+        yield output, y, weight
+        first, line = last, line + output.lines
+
+
+def _bad_targets(output: Output, y: Any, weight: Any, numbers: Any) -> str | None:
+    counts = np.flatnonzero(weight)
+    names = np.repeat(numbers, output.lines)
+    if output.lines > 1:
+        lines = [_place(line, output.shape[:-1]) for line in range(output.lines)]
+        names = np.array([f"{number}, line {line}" for number in numbers for line in lines], object)
+    return losses.bad_targets(output.objective.loss, y[counts], output.shape[-1], names[counts])
+
+
+def _place(column: int, shape: Sequence[int]) -> int | tuple[int, ...]:
+    """The number of a column; in rows of several axes its place in each."""
+    return column if len(shape) < 2 else tuple(int(i) for i in np.unravel_index(column, tuple(shape)))

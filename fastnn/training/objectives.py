@@ -1,0 +1,277 @@
+"""What ``compile`` is given, sorted by the model's outputs; and what a network is told of it once it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite, prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastnn import losses
+from fastnn.data.arrays import target_forms
+from fastnn.engine import description
+from fastnn.losses import Loss
+from fastnn.typing import Shape
+
+if TYPE_CHECKING:
+    from fastnn.data import Source
+    from fastnn.metrics import Metric
+    from fastnn.training.accumulator import MetricAccumulator
+
+Logs = dict[str, Any]
+
+
+class Objective(NamedTuple):
+    """What one output is trained for, and what is measured of it."""
+
+    output: str  # its name, "" where the model has one output alone
+    loss: Loss
+    importance: float  # what its loss counts in the sum
+    metrics: tuple[Any, ...]  # names or objects
+    weighted_metrics: tuple[Any, ...]  # the same, by the sample weights
+
+
+class Output(NamedTuple):
+    """An objective beside the shape of its output: lines of `shape[-1]` numbers, as many as the other axes make."""
+
+    objective: Objective
+    shape: Shape  # of a row
+    targets: int  # columns of y that go with a line
+
+    @property
+    def lines(self) -> int:
+        """Lines in a row; the loss has a value for each."""
+        return prod(self.shape[:-1])
+
+    @property
+    def target_shape(self) -> Shape:
+        """The shape of a row of y."""
+        return (*self.shape[:-1], self.targets)
+
+
+def objectives_of(
+    names: Sequence[str], loss: Any, loss_weights: Any = None, metrics: Any = None, weighted_metrics: Any = None
+) -> list[Objective]:
+    """The objective of each output, of which `names` gives the names.
+
+    loss: one for all outputs, or a list or dict of one for each. loss_weights: a number, or a list or dict of them.
+    metrics, weighted_metrics: a list; for several outputs a list with a metric, a list of them or None for each, or a
+    dict, which may leave outputs out. ValueError, TypeError for what does not go with the outputs.
+    """
+    if loss is None:
+        raise ValueError("a loss is needed to train; name one, such as 'mean_squared_error'")
+    one = len(names) == 1
+    chosen = _each(names, loss, "loss")
+    missing = [name for name, each in zip(names, chosen, strict=True) if each is None]
+    if missing:
+        raise ValueError(
+            f"output {missing[0]!r} has no loss; name one, with the weight 0 in loss_weights if it is not to count"
+        )
+    found = [losses.get(each) for each in chosen]
+    if loss_weights is not None and not one and not isinstance(loss_weights, (list, tuple, Mapping)):
+        raise TypeError(
+            f"loss_weights must be a list or dict with a number for each of {len(names)} outputs, got {loss_weights!r}"
+        )
+    importance = [_weight(each) for each in _each(names, loss_weights, "loss_weights")]
+    plain, weighted = (
+        [_checked(each) for each in _metrics_of(names, given, what)]
+        for given, what in ((metrics, "metrics"), (weighted_metrics, "weighted_metrics"))
+    )
+    outputs = [""] if one else list(names)
+    return [Objective(*parts) for parts in zip(outputs, found, importance, plain, weighted, strict=True)]
+
+
+def outputs_of(objectives: Sequence[Objective], shapes: Sequence[Shape]) -> list[Output]:
+    """The outputs, by the shapes of their rows. ValueError where a loss takes no such output."""
+    return [
+        Output(objective, shape, objective.loss.targets(shape[-1]))
+        for objective, shape in zip(objectives, shapes, strict=True)
+    ]
+
+
+class CompiledObjectives:
+    """The objectives of a built model, resolved: "accuracy" is a metric now, and a loss has its kernel.
+
+    shapes: of a row of each output. activations: the name of the activation that each ends in, where its loss may take
+    the activation's place.
+
+    Attributes: `outputs`; `described`, the objectives as the engine takes them; `metrics` of all outputs and `names`,
+    what they are called in logs; `losses`, what the outputs' own losses are called, () for a single output.
+    """
+
+    def __init__(self, objectives: Sequence[Objective], shapes: Sequence[Shape], activations: Sequence[str]) -> None:
+        self.outputs = outputs_of(objectives, shapes)
+        self.metrics: list[Metric] = []
+        self.described = []
+        names = []
+        for output, activation in zip(self.outputs, activations, strict=True):
+            objective = output.objective
+            plain, weighted = (
+                [_resolved(metric, output) for metric in each]
+                for each in (objective.metrics, objective.weighted_metrics)
+            )
+            described = [_metric(metric, False) for _, metric in plain] + [
+                _metric(metric, True) for _, metric in weighted
+            ]
+            self.described.append(_described(output, activation, described))
+            self.metrics += [metric for _, metric in (*plain, *weighted)]
+            names.append(([name for name, _ in plain], [name for name, _ in weighted]))
+        self.names = log_names(objectives, names)
+        self.losses = loss_names(objectives)
+        self.gathers = bool(self.names or self.losses)  # more than the loss
+        self._python = [metric for metric in self.metrics if metric.kernel is None]
+
+    def begin(self) -> None:
+        """Metrics in Python start afresh; the engine adds up all others."""
+        for metric in self._python:
+            metric.reset_state()
+
+    def logs(self, epoch: MetricAccumulator, penalty: float = 0.0) -> Logs:
+        """What logs say of what an epoch has added up: metrics, the outputs' losses, the loss."""
+        rows = epoch.rows or 1  # none where the very first batch ended the epoch
+        if not self.gathers:
+            return {"loss": epoch.loss / rows + penalty}
+        found: Logs = {}
+        for place, (name, metric) in enumerate(zip(self.names, self.metrics, strict=True)):
+            found[name] = metric.reported(epoch.states[place]) if epoch.states else metric.result()
+        for name, total in zip(self.losses, epoch.losses, strict=False):
+            found[name] = total / rows
+        found["loss"] = epoch.loss / rows + penalty
+        return found
+
+    def check(self, source: Source, what: str) -> None:
+        """ValueError, which begins with `what`, unless the source's targets and weights go with the outputs."""
+        if source.targets == 0:
+            raise ValueError(f"{what} without targets: pass y, or name the target column")
+        if source.targets != sum(prod(output.target_shape) for output in self.outputs):
+            raise ValueError(f"{what}: {self._mismatch(source)}")
+        if len(self.outputs) == 1:
+            output, weights = self.outputs[0], source.weight_shape
+            if source.target_shape not in (None, *target_forms(output.target_shape)):
+                raise ValueError(f"{what}: {self._mismatch(source)}")
+            if weights not in ((), *target_forms((*output.shape[:-1], 1))):
+                raise ValueError(
+                    f"{what}: sample_weight has rows of shape {weights}, but {self._name()} with outputs of shape "
+                    f"{output.shape} takes one number for each row, or rows of shape {output.shape[:-1] or (1,)}"
+                )
+
+    def check_class_weight(self) -> None:
+        """ValueError where a row of y has more than one class."""
+        for output in self.outputs:
+            if output.lines > 1:
+                raise ValueError(
+                    f"class_weight goes with one class for each row, and rows of the output have the shape "
+                    f"{output.shape}; pass sample_weight of shape (rows, {', '.join(map(str, output.shape[:-1]))})"
+                )
+
+    def _name(self) -> str:
+        return type(self.outputs[0].objective.loss).__name__ if len(self.outputs) == 1 else "the model"
+
+    def _mismatch(self, source: Source) -> str:
+        """What is wrong with the shape of y."""
+        units = sum(prod(output.shape) for output in self.outputs)
+        targets = sum(prod(output.target_shape) for output in self.outputs)
+        hint = ""
+        if any(output.objective.loss.labels for output in self.outputs) and targets < source.targets == units:
+            hint = "; for one-hot targets use categorical_crossentropy"
+        elif source.targets < targets == units and source.targets == sum(output.lines for output in self.outputs):
+            hint = "; for class numbers use sparse_categorical_crossentropy"
+        if len(source.target_shape or ()) < 2 and all(output.lines == 1 for output in self.outputs):
+            return (
+                f"y has {source.targets} column(s), but {self._name()} with {units} output(s) expects {targets}{hint}"
+            )
+        wanted = " and ".join(str(output.target_shape) for output in self.outputs)
+        shapes = " and ".join(str(output.shape) for output in self.outputs)
+        came = source.target_shape or (source.targets,)
+        return f"y has rows of shape {came}, but {self._name()} with outputs of shape {shapes} expects {wanted}{hint}"
+
+
+def log_names(objectives: Sequence[Objective], resolved: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list[str]:
+    """What the metrics are called in logs, output by output, those by weight last in each.
+
+    resolved: for each output the names of its metrics and of its weighted metrics. As in Keras an output's name stands
+    before them where there are several, a second "mae" is "mae_1", and one by weight beside it "weighted_mae".
+    """
+    taken: list[str] = []
+    for objective, (plain, weighted) in zip(objectives, resolved, strict=True):
+        before = f"{objective.output}_" if objective.output else ""
+        own = [before + name for name in plain]
+        own += [f"{before}weighted_{name}" if name in plain else before + name for name in weighted]
+        taken += own
+    return [name + (f"_{i}" if (i := taken[:place].count(name)) else "") for place, name in enumerate(taken)]
+
+
+def loss_names(objectives: Sequence[Objective]) -> list[str]:
+    """What the outputs' own losses are called in logs; none where there is one output."""
+    return [f"{objective.output}_loss" for objective in objectives if objective.output]
+
+
+def _metric(metric: Metric, weighted: bool) -> description.Metric:
+    if metric.kernel is None:
+        return description.Metric(metric, (), weighted)
+    numbers = getattr(metric, "tally_numbers", metric.numbers)()
+    return description.Metric(metric.kernel, numbers, weighted, metric.logits)
+
+
+def _resolved(metric: Any, output: Output) -> tuple[str, Metric]:
+    from fastnn.metrics import resolve  # with them, `import fastnn` would take half as long again
+
+    return resolve(metric, output.targets, output.shape[-1], output.objective.loss)
+
+
+def _described(output: Output, activation: str, metrics: Sequence[description.Metric]) -> description.Objective:
+    loss, importance = output.objective.loss, output.objective.importance
+    if loss.kernel is None:
+        return description.Objective(
+            loss, output.targets, (), False, False, loss.reduction, importance, metrics, output.shape
+        )
+    kernel, fused = loss.kernel_for(activation)
+    return description.Objective(
+        kernel, output.targets, loss.numbers(), fused, loss.logits, loss.reduction, importance, metrics, output.shape
+    )
+
+
+def _each(names: Sequence[str], given: Any, what: str) -> list[Any]:
+    """One for each output, from one for all, a list or a dict."""
+    if isinstance(given, Mapping):
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise ValueError(f"{what}: there is no output {unknown[0]!r}; there are {', '.join(map(repr, names))}")
+        return [given.get(name) for name in names]
+    if isinstance(given, (list, tuple)) and len(names) > 1:
+        if len(given) != len(names):
+            raise ValueError(
+                f"{what} must have one entry for each of {len(names)} outputs ({', '.join(names)}), got {len(given)}"
+            )
+        return list(given)
+    return [given] * len(names)
+
+
+def _metrics_of(names: Sequence[str], given: Any, what: str) -> list[Any]:
+    if isinstance(given, str):
+        raise TypeError(f"{what} must be a list of names or objects, got {given!r}; write [{given!r}]")
+    if given is None:
+        return [None] * len(names)
+    if len(names) == 1 and not isinstance(given, Mapping):
+        return [list(given)]
+    return _each(names, given, what)
+
+
+def _checked(given: Any) -> tuple[Any, ...]:
+    """The metrics of one output, each known."""
+    metrics = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
+    for metric in metrics:
+        if not (isinstance(metric, str) and metric.lower() in ("accuracy", "acc", "crossentropy", "ce")):
+            from fastnn.metrics import get  # with them, `import fastnn` would take half as long again
+
+            get(metric)
+    return metrics
+
+
+def _weight(value: Any) -> float:
+    if value is None:
+        return 1.0
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"a weight in loss_weights must be a number, got {value!r}")
+    if not isfinite(value):
+        raise ValueError(f"a weight in loss_weights must be finite, got {value!r}")
+    return float(value)

@@ -1,0 +1,368 @@
+"""The trainer: epochs over a source of rows, with validation, history and callbacks.
+
+``Model.fit`` makes a source of what it is given and calls ``Trainer.fit``; both are the same machine.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from fastnn import optimizers, random
+from fastnn._table import check_count
+from fastnn.callbacks import Callback, CallbackList, History
+from fastnn.callbacks.base import checked
+from fastnn.data import ArraySource, ClassWeighted, Source
+from fastnn.training.accumulator import MetricAccumulator
+from fastnn.training.epochs import EpochIterator
+from fastnn.training.full_batch import FullBatch
+from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
+from fastnn.training.objectives import CompiledObjectives, Logs, Output, objectives_of, outputs_of
+from fastnn.training.progress import Progress
+from fastnn.typing import Array, FloatArray, TrainedModel
+
+ClassWeight = Mapping[int, float] | str
+
+
+class Trainer:
+    """Trains a model: ``Trainer(model, "adam", "mse").fit(source, epochs=5)``.
+
+    optimizer, loss: a name or an object. metrics: names or objects; "accuracy" fits itself to the data. callbacks are
+    called at every fit. ValueError for an unknown name, TypeError for what cannot be one.
+    """
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Iterable[Any] | None = None,
+        callbacks: Iterable[Callback] | None = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizers.get(optimizer)
+        self.given = objectives_of(model.output_names, loss, loss_weights, metrics, weighted_metrics)
+        self.loss = self.given[0].loss if len(self.given) == 1 else loss
+        self.loss_weights, self.metrics, self.weighted_metrics = loss_weights, metrics or [], weighted_metrics
+        self.callbacks = checked(callbacks)
+        self.objectives: CompiledObjectives  # of the network, once there is one
+        self.full_batch: FullBatch | None = None  # for an optimizer that looks at all rows
+        self._network: Any = None
+        self._compiled_for: Any = None  # the network that the objectives are for
+        self._configured: tuple[Any, ...] = ()
+        self._slots: tuple[str, ...] = ()
+        self._lock = threading.RLock()  # of making ready: two threads may begin to fit at once
+        self._process = os.getpid()
+
+    def fit(
+        self,
+        source: Source,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation: Source | None = None,
+        *,
+        verbose: int | str = 0,
+        shuffle: bool = True,
+        class_weight: ClassWeight | None = None,
+        callbacks: Iterable[Callback] | None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+    ) -> History:
+        """Train until epoch number `epochs`, from `initial_epoch` on; gives the history.
+
+        An epoch is a pass over `source`, or `steps_per_epoch` batches of it. validation_freq: validate after every so
+        many epochs, or after those that it lists, counted from 1; on the first `validation_steps` batches of
+        `validation_batch_size` rows, or on all rows.
+
+        Raises ValueError for rows that do not fit the model, for labels out of range and for NaN in the data, and
+        FloatingPointError where the loss overflows; the weights are then those before the bad batch. KeyboardInterrupt
+        comes out between two batches. Whatever comes out, ``model.history`` has the epochs until then, and the
+        callbacks have been ended (``Callback.on_train_interrupt``).
+        """
+        epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
+        initial_epoch = check_count("initial_epoch", initial_epoch, 0)
+        steps = _optional("steps_per_epoch", steps_per_epoch)
+        due = _validation_due(validation_freq)
+        self.ready(source)
+        tested = None
+        if validation is not None:
+            self._check(validation, "validation data")
+            size = _optional("validation_batch_size", validation_batch_size) or batch_size
+            tested = EpochIterator(validation, size, None, _optional("validation_steps", validation_steps))
+        if class_weight is not None:
+            self.objectives.check_class_weight()
+            source = ClassWeighted(source, class_weight)
+        batches = EpochIterator(source, batch_size, random.generator() if shuffle else None, steps)
+        progress = Progress(verbose, epochs)
+        listeners, history = self._listeners(callbacks)
+        listeners.set_params(
+            {
+                "verbose": verbose,
+                "epochs": epochs,
+                "steps": batches.batches,
+                "batch_size": batch_size,
+                "do_validation": validation is not None,
+                "validation_freq": validation_freq,
+            }
+        )
+        if self.full_batch is not None:
+            self.full_batch.forget()
+        fit = FitLoop(self, batches, listeners, progress)
+        fit.epoch = initial_epoch
+        self.model.stop_training = False
+        self.model.history = history
+        try:
+            listeners.on_train_begin()
+            for hook in listeners.trainer_hooks("fit_begins"):
+                hook(fit)
+            self._epochs(fit, epochs, tested, due)
+        except BaseException as error:
+            progress.broken()
+            listeners.on_train_interrupt(error, fit.last_logs)
+            raise
+        finally:
+            batches.close()
+        if self.optimizer.use_ema:
+            self._take_average()
+        listeners.on_train_end(fit.last_logs)
+        return history
+
+    def _listeners(self, callbacks: Iterable[Callback] | None) -> tuple[CallbackList, History]:
+        """The callbacks of a fit, and the history among them."""
+        chosen = [*self.callbacks, *checked(callbacks)]
+        history = next((callback for callback in chosen if isinstance(callback, History)), None)
+        if history is None:
+            history = History()
+            chosen.append(history)
+        return CallbackList(chosen, self.model), history
+
+    def _epochs(self, fit: FitLoop, epochs: int, tested: EpochIterator | None, due: Callable[[int], bool]) -> None:
+        model, progress, listeners = self.model, fit.progress, fit.callbacks
+        begin, end = listeners.hooks("on_epoch_begin"), listeners.hooks("on_epoch_end")
+        quiet = Progress(0, None)
+        while fit.epoch < epochs and not model.stop_training:
+            epoch, accumulator = fit.epoch, fit.accumulator
+            for hook in begin:
+                hook(epoch, None)
+            if progress.level:
+                progress.begin(epoch, fit.epochs.batches)
+            started = perf_counter()
+            fit.run_epoch(accumulator.batches)
+            if not accumulator.rows and not accumulator.loss:
+                raise ValueError(
+                    f"the data gave no rows in epoch {epoch + 1}: an iterator that was read to its end gives no more; "
+                    "pass a list, or a source that can be read again"
+                )
+            logs = self.objectives.logs(accumulator)
+            if tested is not None and due(epoch + 1):
+                measured = self._test(tested, listeners, quiet, "validation data: ")
+                logs |= {f"val_{name}": value for name, value in measured.items()}
+            logs["learning_rate"] = fit.rate
+            logs["seconds"] = perf_counter() - started
+            if progress.level:
+                progress.end(accumulator.batches, logs)
+            fit.last_logs = logs
+            fit.epoch, fit.accumulator = epoch + 1, MetricAccumulator()  # a fit that stops here goes on with the next
+            for hook in end:
+                hook(epoch, logs)
+
+    def step(self, source: ArraySource, class_weight: ClassWeight | None = None) -> Logs:
+        """One step on all rows of `source` as one batch: the figures before it. Raises as ``fit``."""
+        self.ready(source)
+        if self.full_batch is not None:
+            self.full_batch.forget()
+        rows: Source = source
+        if class_weight is not None:
+            self.objectives.check_class_weight()
+            rows = ClassWeighted(source, class_weight)
+        fit = FitLoop(self, EpochIterator(rows, source.rows), CallbackList(), Progress(0, None))
+        fit.run_epoch()
+        return self.objectives.logs(fit.accumulator)
+
+    def _take_average(self) -> None:
+        """Training ends: the weights' moving average, if there has been a step, takes their place."""
+        network = self._network
+        if network.iterations < (self.optimizer.gradient_accumulation_steps or 1):
+            return
+        for variable in self.model.description.variables():
+            part = slice(variable.start, variable.start + variable.rows * variable.columns)
+            network.parameters[part] = network.slots[-1][part]
+
+    def evaluate(
+        self,
+        source: Source,
+        batch_size: int = 1024,
+        verbose: int | str = 0,
+        *,
+        steps: int | None = None,
+        callbacks: Iterable[Callback] | None = None,
+    ) -> Logs:
+        """Loss and metrics over the rows of `source`, or its first `steps` batches; penalties included, no dropout.
+
+        ValueError for labels out of range and for NaN in the data.
+        """
+        batches = EpochIterator(source, check_count("batch_size", batch_size), None, _optional("steps", steps))
+        listeners = CallbackList(callbacks, self.model)
+        listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
+        return self._test(batches, listeners, Progress(verbose, None))
+
+    def _test(self, batches: EpochIterator, listeners: CallbackList, progress: Progress, what: str = "") -> Logs:
+        """The figures of an evaluation; `what` begins an error's text."""
+        loop = EvaluationLoop(self.ready(batches.source), self, batches, listeners, progress, what)
+        for hook in listeners.hooks("on_test_begin"):
+            hook(None)
+        progress.begin(0, batches.batches)
+        self.objectives.begin()
+        try:
+            done = loop.run_epoch()
+        finally:
+            batches.close()
+        if not loop.accumulator.rows:
+            raise ValueError(f"{what}the data gave no rows")
+        figures: Logs = self.objectives.logs(loop.accumulator, loop.penalty)
+        progress.end(done, figures)
+        for hook in listeners.hooks("on_test_end"):
+            hook(figures)
+        return figures
+
+    # Making ready.
+
+    def ready(self, source: Source) -> Any:
+        """The model's network, built for the source's rows and told what to train for."""
+        if self._process != os.getpid():  # a fork: whoever held the lock is not in this process
+            self._lock, self._process = threading.RLock(), os.getpid()
+        with self._lock:
+            built = self.model.description
+            if built.network is None:
+                self.model.build(source.input_shape)
+            self._check(source, "data")
+            network = built.network
+            configured = (self.optimizer, vars(self.optimizer).copy())
+            if self._network is not network or network.owned_by is not self or self._configured != configured:
+                self._configure(network)
+                self._configured = configured
+            return network
+
+    def _configure(self, network: Any) -> None:
+        optimizer = self.optimizer
+        network.set_objectives(self._compile().described)
+        network.set_variables(self.model.description.variables(), self.model.description.frozen_ops())
+        slots = self.slot_names()
+        if network.owned_by is not self or self._network is not network or self._slots != slots:
+            self.full_batch = None
+            if optimizer.full_batch:
+                self.full_batch = FullBatch(self.model.description.variables())
+            network.iterations = 0
+            if not optimizer.full_batch:
+                network.set_optimizer(
+                    optimizer.kernel,
+                    optimizer.numbers(),
+                    optimizer.slot_starts,
+                    accumulation=optimizer.gradient_accumulation_steps or 1,
+                    average=optimizer.use_ema,
+                )
+            network.owned_by = self
+        network.set_numbers(
+            optimizer.numbers(),
+            weight_decay=optimizer.weight_decay,
+            clipvalue=optimizer.clipvalue,
+            clipnorm=optimizer.clipnorm,
+            global_clipnorm=optimizer.global_clipnorm,
+            ema_momentum=optimizer.ema_momentum,
+            ema_overwrite_frequency=optimizer.ema_overwrite_frequency,
+        )
+        self._network, self._slots = network, slots
+
+    def slot_names(self) -> tuple[str, ...]:
+        optimizer = self.optimizer
+        sums = ("sum_of_gradients",) if (optimizer.gradient_accumulation_steps or 1) > 1 else ()
+        return (*optimizer.slots, *sums, *(("average",) if optimizer.use_ema else ()))
+
+    def state(self) -> tuple[int, dict[str, Array]]:
+        """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
+        network = self.model.description.network
+        ours = network.owned_by is self and self._network is network and self._slots == self.slot_names()
+        if not ours or not network.iterations:
+            return 0, {}
+        if self.full_batch is not None:
+            return network.iterations, self.full_batch.slots(network.parameters.size)
+        return network.iterations, dict(zip(self._slots, network.slots, strict=True))
+
+    def go_on(self, steps: int, slots: Mapping[str, Array]) -> None:
+        """Take up a state as ``state`` gives it, on the network as it is. ValueError for other vectors."""
+        network = self.model.description.network
+        wanted = set(self.slot_names()) if steps else set()
+        if slots.keys() != wanted and not (steps and self.optimizer.full_batch):
+            raise ValueError(f"its optimizer keeps {sorted(slots)}, the model's {sorted(wanted)} after {steps} steps")
+        if any(flat.shape != network.parameters.shape for flat in slots.values()):
+            raise ValueError(f"its optimizer's vectors are not of {network.parameters.size} numbers, as the model's")
+        network.owned_by = None  # whatever it did before
+        self._configure(network)
+        if self.full_batch is not None:
+            self.full_batch.go_on(slots)
+        elif steps:
+            for name, slot in zip(self._slots, network.slots, strict=True):
+                slot[...] = slots[name]
+        network.iterations = steps
+
+    def _check(self, source: Source, what: str) -> None:
+        self.model.description.check_rows(source.input_shape, what)
+        self._compile().check(source, what)
+
+    def outputs(self) -> list[Output]:
+        """The model's outputs, each with what it is trained for."""
+        return outputs_of(self.given, self.model.description.output_shapes())
+
+    def _compile(self) -> CompiledObjectives:
+        """The objectives, compiled for the network as it is."""
+        built = self.model.description
+        if self._compiled_for is not built.network:
+            shapes = built.output_shapes()
+            activations = [built.fusible(output) for output in range(len(shapes))]
+            self.objectives = CompiledObjectives(self.given, shapes, activations)
+            self._compiled_for = built.network
+        return self.objectives
+
+
+def predict(
+    model: Any, network: Any, source: Source, batch_size: int, verbose: int | str, steps: int | None, callbacks: Any
+) -> FloatArray:
+    """See ``Model.predict``: the rows of a source, batch by batch where a callback wants to know of them."""
+    batches = EpochIterator(source, batch_size, None, _optional("steps", steps))
+    listeners, progress = CallbackList(callbacks, model), Progress(verbose, None)
+    listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
+    loop = PredictionLoop(network, batches, listeners, progress)
+    listeners.on_predict_begin(None)
+    progress.begin(0, batches.batches)
+    try:
+        done = loop.run_epoch()
+    finally:
+        batches.close()
+    if not loop.outputs:
+        raise ValueError("the data gave no rows")
+    progress.end(done, {})
+    listeners.on_predict_end(None)
+    return np.concatenate(loop.outputs)
+
+
+def _optional(name: str, value: object) -> int | None:
+    return None if value is None else check_count(name, value)
+
+
+def _validation_due(validation_freq: Any) -> Callable[[int], bool]:
+    """Says whether to validate after epoch number n, from 1. TypeError, ValueError for what says no such thing."""
+    if isinstance(validation_freq, (list, tuple, set, range)):
+        epochs = {check_count("validation_freq", epoch) for epoch in validation_freq}
+        return epochs.__contains__
+    every = check_count("validation_freq", validation_freq)
+    return lambda epoch: epoch % every == 0
