@@ -77,6 +77,8 @@ cdef class Learning(Objectives):
     cdef int not_finite                 # 1 + number of an op whose gradient is not finite, 0 while all are
 
     cdef types.step32 optimizer
+    cdef types.step64 wide_optimizer    # takes its place once a gradient was huge
+    cdef int huge                       # whether one was, since the optimizer was set
     cdef Numbers optimizer_numbers
     cdef float* slot_list[MAX_SLOTS]
     cdef int slot_count                 # the optimizer's own

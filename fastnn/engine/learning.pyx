@@ -16,8 +16,9 @@ from fastnn.engine.arena import aligned
 from fastnn.engine.objectives cimport Objectives
 from fastnn.engine.ops cimport Op, Step, STEP_WORK
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport Kernel, Numbers, PACK_A_ROWS, float32_of, penalty_workspace
+from fastnn.kernels.kernel cimport Kernel, Numbers, PACK_A_ROWS, float32_of, float64_of, penalty_workspace
 from fastnn.kernels.team cimport barrier
+from fastnn.kernels.wide_step cimport WIDE_FROM, take_step
 
 from fastnn import kernels
 
@@ -236,7 +237,8 @@ cdef class Learning(Objectives):
             fresh.append(slot)
         self.enter()
         try:
-            self.optimizer, self.optimizer_numbers, self.slots = step, values, fresh
+            self.optimizer, self.wide_optimizer = step, <types.step64>float64_of(kernel, "optimizer")
+            self.optimizer_numbers, self.slots, self.huge = values, fresh, False
             for i in range(MAX_SLOTS):
                 self.slot_list[i] = <float*>address(fresh[i], True) if i < len(fresh) else NULL
             self.slot_count = len(slot_starts)
@@ -309,6 +311,7 @@ cdef class Learning(Objectives):
                              int threads) noexcept nogil:
         """The gradients of blocks block:stop, and in `not_finite` whether one of them is not finite."""
         cdef Py_ssize_t n, first = block
+        cdef double largest
         cdef Block* last
         if self.has_matrix_penalties:
             self.penalise_matrices(thread, threads)
@@ -319,7 +322,10 @@ cdef class Learning(Objectives):
             last = &self.blocks[block - 1]
             if block == stop or not self.blocks[block].joined or last.start - self.blocks[first].start >= GROUP:
                 n = last.start + last.p1 - last.p0 + last.padding - self.blocks[first].start
-                if not isfinite(self.largest(self.g + self.blocks[first].start, NULL, n, 0)):
+                largest = self.largest(self.g + self.blocks[first].start, NULL, n, 0)
+                if largest > WIDE_FROM:
+                    atomic_swap(&self.huge, True)
+                if not isfinite(largest):
                     self.find_not_finite(first, block)
                     return
                 first = block
@@ -490,4 +496,5 @@ cdef class Learning(Objectives):
         for i in range(self.slot_count):
             slots[i] = self.slot_list[i] + start
         number = step.number if self.accumulation == 1 else step.number // self.accumulation
-        self.optimizer(self.w + start, self.g + start, slots, n, rate, number, self.optimizer_numbers.values)
+        take_step(self.optimizer, self.wide_optimizer, self.huge, self.w + start, self.g + start, slots,
+                  self.slot_count, n, rate, number, self.optimizer_numbers.values)

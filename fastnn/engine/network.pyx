@@ -17,6 +17,7 @@ from fastnn.engine.random cimport mix64
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
 from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.team cimport Job, recruit, run, share_begin
+from fastnn.kernels.wide_step cimport WIDE_FROM
 
 
 cdef extern from "clock.h" nogil:
@@ -420,14 +421,17 @@ cdef class Network(Learning):
 
         FloatingPointError, and no change, where one is not finite.
         """
+        cdef double largest
         cdef Step step
         if self.optimizer == NULL:
             raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
         self.enter()
         try:
             given = floats_of("gradients", gradients, self.parameters.size, -1)
-            if not isfinite(self.largest(<float*>given, NULL, self.parameters.size, 0)):
+            largest = self.largest(<float*>given, NULL, self.parameters.size, 0)
+            if not isfinite(largest):
                 raise FloatingPointError("a gradient is not finite")
+            self.huge |= largest > WIDE_FROM
             memcpy(self.g, given, self.parameters.size * sizeof(float))
             step = self.new_step(True, 0)
             step.number += 1

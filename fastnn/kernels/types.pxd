@@ -79,6 +79,9 @@ cdef inline Kernel make_accumulator(str name, accumulator32 update, void* update
 # w, g, slots, n, learning rate, t (steps done, from 1), p
 ctypedef void (*step32)(float*, const float*, float* const*, Py_ssize_t, double, double, const double*) noexcept nogil
 
+ctypedef void (*step64)(
+    double*, const double*, double* const*, Py_ssize_t, double, double, const double*) noexcept nogil
+
 # p -> how many slots the step then reads
 ctypedef int (*slot_count)(const double*) noexcept nogil
 
