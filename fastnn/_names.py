@@ -9,9 +9,14 @@ from typing import Any
 
 
 def offered(names: Mapping[str, Any]) -> list[str]:
-    """A package's ``__all__``, from its globals: all but modules and what begins with an underscore."""
-    found = [name for name, value in names.items() if not name.startswith("_") and not isinstance(value, ModuleType)]
-    return sorted(found)
+    """A package's ``__all__``, from its globals: what is fastnn's, but modules and what begins with an underscore."""
+    return sorted(name for name, value in names.items() if not name.startswith("_") and _is_own(value))
+
+
+def _is_own(value: Any) -> bool:
+    """Whether a class, function or object is defined in this package."""
+    home = str(getattr(value, "__module__", None) or type(value).__module__)
+    return not isinstance(value, ModuleType) and home.split(".")[0] == __name__.split(".")[0]
 
 
 def later(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:

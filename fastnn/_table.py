@@ -102,6 +102,7 @@ class Table(Generic[T]):
 
 
 TABLES: dict[str, Table[Any]] = {}  # by the family's name
+OTHERS: dict[str, Any] = {}  # families of what stands in no table, models: they too have `config` and `from_config`
 
 
 def plain(value: Any) -> Any:
@@ -118,7 +119,7 @@ def plain(value: Any) -> Any:
     family = getattr(value, "table_family", None)
     if family is not None:
         value = value() if isinstance(value, type) else value
-        return {"family": family, **TABLES[family].config(value)}
+        return {"family": family, **(OTHERS | TABLES)[family].config(value)}
     return {"function": value.__name__} if callable(value) else value
 
 
@@ -137,8 +138,8 @@ def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[s
                 f"pass custom_objects={{{name!r:.80}: the function}} to load_model"
             )
         return function
-    if isinstance(value.get("family"), str) and value["family"] in (families or TABLES):
-        return TABLES[value["family"]].from_config(value, custom)
+    if isinstance(value.get("family"), str) and value["family"] in (families or OTHERS | TABLES):
+        return (OTHERS | TABLES)[value["family"]].from_config(value, custom)
     return {key: unplain(item, custom, families) for key, item in value.items()}
 
 

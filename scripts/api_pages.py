@@ -23,6 +23,7 @@ MODULES = [
     "fastnn",
     "fastnn.models",
     "fastnn.layers",
+    "fastnn.layers.composite",
     "fastnn.layers.python",
     "fastnn.activations",
     "fastnn.losses",

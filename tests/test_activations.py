@@ -74,7 +74,8 @@ def test_along_an_axis(name: str, axis: int) -> None:
         (lambda: activations.HardShrink(-0.5), "threshold must be at least 0"),
         (lambda: activations.SoftShrink(math.inf), "threshold must be at least 0"),
         (lambda: activations.Threshold(0, math.inf), "default_value"),
-        (lambda: layers.Softmax(axis=0), "axis must be -1 or 1"),
+        (lambda: layers.Softmax(axis=0).output_shape((3,)), r"have axes 1 to 1 \(0 is that of the rows\), got 0"),
+        (lambda: layers.Softmax(axis="last").output_shape((3,)), "an axis must be a whole number"),
         (lambda: layers.ReLU(max_value=-1), "max_value must be at least 0"),
         (lambda: layers.LeakyReLU(None), "negative_slope must be a number"),
     ],
@@ -222,13 +223,15 @@ def test_a_layer_of_its_own(layer: Any, same: Activation, tmp_path: Any) -> None
     assert loaded.layers[-1].config() == layer.config()
 
 
-def test_layers_take_rows_of_any_shape_but_softmax() -> None:
+def test_layers_take_rows_of_any_shape() -> None:
     x = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
     model = Sequential([layers.ReLU(max_value=0.5, input_shape=(2, 4))])
     np.testing.assert_array_equal(model.predict(x), np.clip(x, 0, np.float32(0.5)))
-    for along_rows in (layers.Softmax(input_shape=(2, 4)), layers.Activation("log_softmax", input_shape=(2, 4))):
-        with pytest.raises(ValueError, match="expects rows of one axis"):
-            Sequential([along_rows]).build()
+    for layer, axis in ((layers.Softmax(), -1), (layers.Softmax(1), 1), (layers.Softmax([2, 1]), (1, 2))):
+        e = np.exp(x - x.max(axis, keepdims=True))
+        np.testing.assert_allclose(layer(x), e / e.sum(axis, keepdims=True), rtol=1e-6)
+    expected = activations.log_softmax.reference(x.astype(np.float64))
+    np.testing.assert_allclose(layers.Activation("log_softmax")(x), expected, rtol=1e-6)
 
 
 def test_layers_are_known_by_keras_class_names() -> None:

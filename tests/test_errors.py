@@ -8,7 +8,7 @@ import pytest
 import fastnn
 from fastnn import data
 from fastnn.callbacks import EarlyStopping
-from fastnn.layers import Activation, Dense, Dropout, Input
+from fastnn.layers import Activation, Dense, Dropout, Input, Reshape, Softmax
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
 from fastnn.training import Trainer
@@ -359,8 +359,8 @@ LAYERS = [
     (lambda: Sequential([Dense(3, name="a/b")]), ValueError, r"name must be a text without '/', got 'a/b'"),
     (lambda: Sequential([Dense(3), Input((3,))]), ValueError, r"Input must be the first layer"),
     (lambda: Sequential([Dense(3, input_dim=2), Dense(3, input_dim=2)]), ValueError, r"leave input_shape out"),
-    (lambda: Sequential([Dense(3, input_shape=(2, 2))]), ValueError, r"'dense': Dense expects .*Flatten"),
-    (lambda: Sequential([Activation("softmax", input_shape=(2, 2))]), ValueError, r"Flatten"),
+    (lambda: Sequential([Reshape(3, input_shape=(2, 2))]), ValueError, r"'reshape': Reshape cannot make rows of shape"),
+    (lambda: Sequential([Softmax(3, input_shape=(2, 2))]), ValueError, r"'softmax': Softmax: .* have axes 1 to 2"),
     (lambda: Trainer(classifier(), "sgd"), ValueError, r"a loss is needed"),
     (lambda: Trainer(classifier(), "sgd", "mse", callbacks=[1]), TypeError, r"Callback objects, got 1"),
     (lambda: EarlyStopping(mode="least"), ValueError, r"mode must be"),

@@ -94,7 +94,7 @@ def test_known_figures(metric: metrics.Metric, y: Any, output: Any, weight: Any,
 
 def case(metric: Any, rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A batch that the metric takes."""
-    if isinstance(metric, metrics.TallyMetric):
+    if isinstance(metric, metrics.AccumulatedMetric):
         count = next(c for c in (3, 1) if any(fits(metric, targets, c) for targets in metric.columns(c)))
         return batch(metric, rows, count, rng)
     unit = getattr(metric, "loss", metric)

@@ -13,7 +13,7 @@ import pytest
 
 import fastnn
 from fastnn.initializers import GlorotUniform
-from fastnn.layers import LAYERS, Activation, Dense, Dropout, Flatten, Input, InputLayer
+from fastnn.layers import LAYERS, Activation, Dense, Dropout, Flatten, Input, InputLayer, Reshape
 from fastnn.models import Model, Sequential
 
 
@@ -237,8 +237,8 @@ def test_building_again_changes_nothing():
 
 def test_a_failed_add_changes_nothing():
     model = Sequential()
-    with pytest.raises(ValueError, match="Flatten"):
-        model.add(Dense(3, input_shape=(28, 28)))
+    with pytest.raises(ValueError, match="Reshape cannot"):
+        model.add(Reshape(3, input_shape=(28, 28)))
     assert (model.layers, model.built) == ([], False)
     model.add(Dense(3))
     model.build((2,))

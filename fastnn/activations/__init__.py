@@ -9,107 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn.activations.base import ACTIVATIONS, Activation, RowActivation
-from fastnn.activations.custom import Custom
-from fastnn.activations.piecewise import (
-    HardShrink,
-    HardSigmoid,
-    HardSiLU,
-    HardTanh,
-    LeakyReLU,
-    Linear,
-    ReLU,
-    ReLU6,
-    SoftShrink,
-    SparsePlus,
-    SparseSigmoid,
-    Threshold,
-)
-from fastnn.activations.rows import LogSoftmax, Softmax, Sparsemax
-from fastnn.activations.smooth import (
-    CELU,
-    ELU,
-    GELU,
-    SELU,
-    Exponential,
-    LogSigmoid,
-    Mish,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Softsign,
-    Squareplus,
-    Tanh,
-    TanhShrink,
-)
-
-__all__ = [
-    "ACTIVATIONS",
-    "CELU",
-    "ELU",
-    "GELU",
-    "SELU",
-    "Activation",
-    "Custom",
-    "Exponential",
-    "HardShrink",
-    "HardSiLU",
-    "HardSigmoid",
-    "HardTanh",
-    "LeakyReLU",
-    "Linear",
-    "LogSigmoid",
-    "LogSoftmax",
-    "Mish",
-    "ReLU",
-    "ReLU6",
-    "RowActivation",
-    "SiLU",
-    "Sigmoid",
-    "SoftShrink",
-    "Softmax",
-    "Softplus",
-    "Softsign",
-    "SparsePlus",
-    "SparseSigmoid",
-    "Sparsemax",
-    "Squareplus",
-    "Tanh",
-    "TanhShrink",
-    "Threshold",
-    "celu",
-    "elu",
-    "exponential",
-    "gelu",
-    "get",
-    "hard_shrink",
-    "hard_sigmoid",
-    "hard_silu",
-    "hard_swish",
-    "hard_tanh",
-    "leaky_relu",
-    "linear",
-    "log_sigmoid",
-    "log_softmax",
-    "mish",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "silu",
-    "soft_shrink",
-    "softmax",
-    "softplus",
-    "softsign",
-    "sparse_plus",
-    "sparse_sigmoid",
-    "sparsemax",
-    "squareplus",
-    "swish",
-    "tanh",
-    "tanh_shrink",
-    "threshold",
-]
+from fastnn import _names
+from fastnn.activations.base import *
+from fastnn.activations.custom import *
+from fastnn.activations.piecewise import *
+from fastnn.activations.rows import *
+from fastnn.activations.smooth import *
 
 linear, relu, leaky_relu, relu6, threshold = Linear(), ReLU(), LeakyReLU(), ReLU6(), Threshold()
 hard_sigmoid, hard_silu, hard_tanh, hard_shrink = HardSigmoid(), HardSiLU(), HardTanh(), HardShrink()
@@ -145,3 +50,6 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
     if callable(identifier) and not isinstance(identifier, (type, Activation)):
         return Custom(identifier)
     return ACTIVATIONS.get(identifier)
+
+
+__all__ = _names.offered(globals())

@@ -11,6 +11,8 @@ import numpy as np
 from fastnn._table import Table, field_values
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
+__all__ = ["ACTIVATIONS", "Activation", "RowActivation"]
+
 
 @dataclass(frozen=True)
 class Activation:

@@ -11,6 +11,8 @@ import numpy as np
 from fastnn.activations.base import Activation
 from fastnn.typing import Array, ArrayLike, DoubleArray, FloatArray
 
+__all__ = ["Custom"]
+
 # The step of a central difference, times max(1, |z|). In float64 its two errors, step^2 / 6 of the third derivative
 # and 2e-16 / step of the value, meet near it.
 STEP = 6e-6

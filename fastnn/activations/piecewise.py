@@ -12,6 +12,21 @@ from fastnn._table import check_number
 from fastnn.activations.base import ACTIVATIONS, Activation
 from fastnn.typing import DoubleArray
 
+__all__ = [
+    "HardShrink",
+    "HardSiLU",
+    "HardSigmoid",
+    "HardTanh",
+    "LeakyReLU",
+    "Linear",
+    "ReLU",
+    "ReLU6",
+    "SoftShrink",
+    "SparsePlus",
+    "SparseSigmoid",
+    "Threshold",
+]
+
 
 @ACTIVATIONS.add("linear")
 class Linear(Activation):

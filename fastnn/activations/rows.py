@@ -8,6 +8,8 @@ from fastnn import kernels
 from fastnn.activations.base import ACTIVATIONS, RowActivation
 from fastnn.typing import DoubleArray
 
+__all__ = ["LogSoftmax", "Softmax", "Sparsemax"]
+
 
 def _below_top(z: DoubleArray) -> DoubleArray:
     """z less the largest of its row."""

@@ -11,6 +11,23 @@ from fastnn._table import check_number
 from fastnn.activations.base import ACTIVATIONS, Activation
 from fastnn.typing import DoubleArray
 
+__all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "SELU",
+    "Exponential",
+    "LogSigmoid",
+    "Mish",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Squareplus",
+    "Tanh",
+    "TanhShrink",
+]
+
 
 def _sigmoid(z: DoubleArray) -> DoubleArray:
     e = np.exp(-np.abs(z))

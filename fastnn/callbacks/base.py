@@ -68,7 +68,7 @@ class Callback:
         """Before an evaluation, a fit's validation included."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """After an evaluation; logs are its figures."""
+        """After an evaluation; logs are its loss and metrics."""
 
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before a batch of an evaluation."""

@@ -16,12 +16,12 @@ __all__ = ["ModelCheckpoint"]
 
 
 class ModelCheckpoint(Monitor):
-    """Writes the model to `filepath` after each epoch, or only where a figure is the best so far.
+    """Writes the model to `filepath` after each epoch, or only where a quantity is the best so far.
 
-    filepath: may name the epoch, from 1, and figures: "{epoch:02d}-{val_loss:.2f}.fastnn"; with save_freq also {batch}.
-    Missing folders are made. monitor, mode: see Monitor; used with save_best_only. save_weights_only: as
+    filepath: may name the epoch, from 1, and what the logs have: "{epoch:02d}-{val_loss:.2f}.fastnn"; with save_freq
+    also {batch}. Missing folders are made. monitor, mode: see Monitor; used with save_best_only. save_weights_only: as
     ``Model.save_weights`` does. save_freq: "epoch", or after how many batches; each batch is a call of its own then.
-    initial_value_threshold: the first figure must be better. every_n_epochs: with save_freq="epoch", only after every
+    initial_value_threshold: the first quantity must be better. every_n_epochs: with save_freq="epoch", only after every
     so many. keep: delete all but so many of the files written: the newest; with save_best_only the best, and a file is
     then written wherever it is one of these. ValueError where filepath names what the logs do not have; OSError where
     it cannot be written, and the file that was there stays.
@@ -51,7 +51,7 @@ class ModelCheckpoint(Monitor):
         self.keep = None if keep is None else check_count("keep", keep)
         self.threshold = self.worst if initial_value_threshold is None else float(initial_value_threshold)
         self.best = self.threshold
-        self._files: list[tuple[float, str]] = []  # with the figure of each, the oldest first
+        self._files: list[tuple[float, str]] = []  # with the quantity of each, the oldest first
         self._batches = 0
         self._epoch = 0
 
@@ -93,7 +93,7 @@ class ModelCheckpoint(Monitor):
         self._tidy(value, path)
 
     def _bar(self) -> float:
-        """What a figure must be better than."""
+        """What a quantity must be better than."""
         if self.keep is None:
             return self.best
         return self.threshold if len(self._files) < self.keep else self._worst_file()[0]

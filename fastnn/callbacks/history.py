@@ -41,7 +41,7 @@ class History(Callback):
 
     @property
     def history(self) -> dict[str, list[Any]]:
-        """Each figure's list, one number for each epoch that had it."""
+        """Each quantity's list, one number for each epoch that had it."""
         for _, logs in self._rows[self._entered :]:
             for name, value in logs.items():
                 self._columns.setdefault(name, []).append(value)
@@ -49,7 +49,7 @@ class History(Callback):
         return self._columns
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """One row for each epoch, by its number from 0; NaN where an epoch lacks a figure. Needs pandas."""
+        """One row for each epoch, by its number from 0; NaN where an epoch lacks a value. Needs pandas."""
         try:
             import pandas
         except ImportError as error:
@@ -58,7 +58,7 @@ class History(Callback):
         return pandas.DataFrame(rows, index=pandas.Index(self.epoch, name="epoch"), columns=list(self.history))
 
     def plot(self, figures: Any = None) -> Any:
-        """Draw figures over the epochs, a figure and its val_ in one picture; gives the matplotlib axes.
+        """Draw quantities over the epochs, each and its val_ in one picture; gives the matplotlib axes.
 
         figures: names without val_; all but seconds, and learning_rate only where it changed, unless given. Needs
         matplotlib.
@@ -68,7 +68,7 @@ class History(Callback):
         return plot_history(self, figures)
 
     def values(self, name: str) -> tuple[list[int], list[Any]]:
-        """(numbers of the epochs that have a figure, from 1, its values)."""
+        """(numbers of the epochs that have a quantity, from 1, its values)."""
         found = [(epoch + 1, logs[name]) for epoch, logs in self._rows if name in logs]
         return [epoch for epoch, _ in found], [value for _, value in found]
 

@@ -34,7 +34,7 @@ class LineLogger(Callback):
                 self._fresh = not file.read(1)
                 if not self._fresh:
                     file.seek(-1, os.SEEK_END)
-                    torn = file.read(1) != b"\n"  # whoever wrote it was killed
+                    torn = file.read(1) != b"\n"  # the process that wrote it was killed
         self._file = open(self.filename, "ab" if self.append else "wb", buffering=0)  # noqa: SIM115
         if not self._fresh and torn:
             self._write("")
@@ -52,7 +52,7 @@ class LineLogger(Callback):
 class CSVLogger(LineLogger):
     """A table with the columns epoch, from 0, and what the logs of the first epoch have, by name.
 
-    separator: between columns. An epoch that lacks a figure has NA there. See LineLogger for the rest.
+    separator: between columns. An epoch that lacks a value has NA there. See LineLogger for the rest.
     """
 
     def __init__(self, filename: str | PathLike[str], separator: str = ",", append: bool = False) -> None:
@@ -97,6 +97,6 @@ class JSONLinesLogger(LineLogger):
 
 
 def _plain(value: Any) -> Any:
-    """A figure as JSON takes it: NumPy's as Python's."""
+    """A value as JSON takes it: NumPy's as Python's."""
     value = value.tolist() if hasattr(value, "tolist") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value

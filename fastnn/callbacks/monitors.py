@@ -1,4 +1,4 @@
-"""Callbacks that watch one figure: stop when it no longer improves, or lower the learning rate."""
+"""Callbacks that watch one quantity: stop when it no longer improves, or lower the learning rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastnn.callbacks.rate import rate_of, set_rate
 
 __all__ = ["EarlyStopping", "ReduceLROnPlateau"]
 
-# What tells a figure that should rise from one that should fall, by its name.
+# What tells a quantity that should rise from one that should fall, by its name.
 _RISING = (
     "acc",
     "auc",
@@ -47,7 +47,7 @@ _FALLING = (
 
 
 class Monitor(Callback):
-    """What those share that watch a figure: its name in the logs, and what counts as better.
+    """What those share that watch a quantity: its name in the logs, and what counts as better.
 
     monitor: a name in the logs ("loss", "val_loss", "val_accuracy", ...). mode: "min", "max", or "auto", which goes by
     the name. min_delta: a smaller change is none. ValueError where "auto" does not know the name, and where the logs do
@@ -79,7 +79,7 @@ class Monitor(Callback):
         return self._sign * float("inf")
 
     def value(self, logs: Logs | None) -> float | None:
-        """The figure; None after an epoch without validation, where others have one."""
+        """The quantity; None after an epoch without validation, where others have one."""
         logs = logs or {}
         if self.monitor in logs:
             return float(logs[self.monitor])
@@ -92,9 +92,9 @@ class Monitor(Callback):
 
 
 class EarlyStopping(Monitor):
-    """End the fit when a figure has not improved for `patience` epochs.
+    """End the fit when a quantity has not improved for `patience` epochs.
 
-    monitor, min_delta, mode: see Monitor. patience: epochs without improvement before the end. baseline: the figure
+    monitor, min_delta, mode: see Monitor. patience: epochs without improvement before the end. baseline: the quantity
     must at least beat this. restore_best_weights: end with the weights of the best epoch, also where an error or
     Ctrl-C ends the fit. start_from_epoch: epochs to let pass first.
     """
@@ -161,7 +161,7 @@ class EarlyStopping(Monitor):
 
 
 class ReduceLROnPlateau(Monitor):
-    """Multiply the learning rate by `factor` when a figure has not improved for `patience` epochs.
+    """Multiply the learning rate by `factor` when a quantity has not improved for `patience` epochs.
 
     monitor, mode, min_delta: see Monitor. factor: 0 to below 1. cooldown: epochs after a reduction that do not count.
     min_lr: the learning rate goes no lower. ValueError where the optimizer's learning rate is a schedule.

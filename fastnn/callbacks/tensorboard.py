@@ -65,10 +65,10 @@ class TensorBoard(Callback):
         self._start, self._steps = perf_counter(), self._iterations()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        figures = dict(logs or {})
+        written = dict(logs or {})
         if self.write_steps_per_second:
-            figures["steps_per_second"] = (self._iterations() - self._steps) / (perf_counter() - self._start)
-        for name, value in figures.items():
+            written["steps_per_second"] = (self._iterations() - self._steps) / (perf_counter() - self._start)
+        for name, value in written.items():
             folder = "validation" if name.startswith("val_") else "train"
             self._writer(folder).add_scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:

@@ -310,7 +310,7 @@ cdef class Learning(Objectives):
     cdef void find_gradients(self, const Step* step, Py_ssize_t block, Py_ssize_t stop, int thread,
                              int threads) noexcept nogil:
         """The gradients of blocks block:stop, and in `not_finite` whether one of them is not finite."""
-        cdef Py_ssize_t first = block
+        cdef Py_ssize_t n, first = block
         cdef double largest
         cdef Block* last
         if self.has_matrix_penalties:
@@ -321,8 +321,8 @@ cdef class Learning(Objectives):
             # Small ops are looked at together, and a large one while it is in cache. Padding is 0.
             last = &self.blocks[block - 1]
             if block == stop or not self.blocks[block].joined or last.start - self.blocks[first].start >= GROUP:
-                largest = self.largest(self.g + self.blocks[first].start, NULL,
-                                       last.start + last.p1 - last.p0 + last.padding - self.blocks[first].start, 0)
+                n = last.start + last.p1 - last.p0 + last.padding - self.blocks[first].start
+                largest = self.largest(self.g + self.blocks[first].start, NULL, n, 0)
                 if largest > WIDE_FROM:
                     atomic_swap(&self.huge, True)
                 if not isfinite(largest):

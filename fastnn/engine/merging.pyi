@@ -19,3 +19,6 @@ class DotOp(Op):
         right_inner: int,
         normalize: bool = False,
     ) -> None: ...
+
+class StridedCopyOp(Op):
+    def __init__(self, inputs: int, shape: Iterable[int], strides: Iterable[int], first: int = 0) -> None: ...

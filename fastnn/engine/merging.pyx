@@ -1,13 +1,15 @@
-"""Ops that make one row of several."""
+"""Ops that make one row of several, or turn, repeat and cut the axes of one."""
 
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of
 from fastnn.kernels.types cimport (
     Axes, dot_backward32, dot_forward32, Merge, merge_backward32, merge_forward32, SUBTRACT,
 )
+
+from math import prod
 
 from fastnn import kernels
 
@@ -127,3 +129,92 @@ cdef class DotOp(Op):
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         self.slopes(self.reads[0].rows, self.reads[1].rows, r0, r1, &self.axes, self.z, self.a, self.d,
                     self.reads[0].d, self.reads[1].d)
+
+
+cdef enum:
+    AXES = 32                           # that a row may have
+
+
+cdef class StridedCopyOp(Op):
+    """A strided view of a row, copied: a[i, j, ...] = x[first + i * strides[0] + j * strides[1] + ...].
+
+    So axes change places, a stride of 0 repeats, and a view of a part cuts. The gradient by a number of x is the sum of
+    those by its copies.
+    """
+
+    cdef int axes
+    cdef Py_ssize_t first
+    cdef Py_ssize_t sizes[AXES]
+    cdef Py_ssize_t strides[AXES]
+
+    def __init__(self, Py_ssize_t inputs, shape, strides, Py_ssize_t first=0):
+        views = [(n, stride) for n, stride in zip(shape, strides, strict=True)]
+        last = first + sum([(n - 1) * stride for n, stride in views])
+        least = min([min(n - 1, stride) for n, stride in views])
+        if min(first, least) < 0 or last >= inputs or len(views) > AXES:
+            raise ValueError(f"rows of {inputs} numbers have no view {shape} by {strides} from {first} on")
+        self.shape([(1, inputs)], 1, prod([n for n, _ in views]))
+        self.first = first
+        self.axes, self.sizes[0], self.strides[0] = 1, 1, 1
+        for n, stride in views:
+            if n == 1:
+                continue
+            if self.sizes[self.axes - 1] == 1:
+                self.sizes[self.axes - 1], self.strides[self.axes - 1] = n, stride
+            elif self.strides[self.axes - 1] == n * stride:     # one axis of both
+                self.sizes[self.axes - 1] *= n
+                self.strides[self.axes - 1] = stride
+            else:
+                self.sizes[self.axes], self.strides[self.axes] = n, stride
+                self.axes += 1
+
+    cdef bint next_line(self, Py_ssize_t* at, Py_ssize_t* place) noexcept nogil:
+        """Go on to the next numbers of the last axis; False behind the last of them."""
+        cdef int axis = self.axes - 2
+        while axis >= 0:
+            at[axis] += 1
+            place[0] += self.strides[axis]
+            if at[axis] < self.sizes[axis]:
+                return True
+            place[0] -= self.strides[axis] * self.sizes[axis]
+            at[axis] = 0
+            axis -= 1
+        return False
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, k, place, n = self.sizes[self.axes - 1], stride = self.strides[self.axes - 1]
+        cdef Py_ssize_t at[AXES]
+        cdef const float* x
+        cdef float* a
+        memset(at, 0, sizeof(at))
+        for row in range(r0, r1):
+            place, a = self.first, self.a + row * self.units
+            while True:
+                x = self.reads.rows[row] + place
+                if stride == 1:
+                    memcpy(a, x, n * sizeof(float))
+                else:
+                    for k in range(n):
+                        a[k] = x[k * stride]
+                a += n
+                if not self.next_line(at, &place):
+                    break
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, k, place, n = self.sizes[self.axes - 1], stride = self.strides[self.axes - 1]
+        cdef Py_ssize_t at[AXES]
+        cdef const float* d
+        cdef float* d_x
+        if self.reads.d == NULL:
+            return
+        memset(at, 0, sizeof(at))
+        memset(self.reads.d + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))
+        for row in range(r0, r1):
+            place, d = self.first, self.d + row * self.units
+            while True:
+                d_x = self.reads.d + row * self.inputs + place
+                for k in range(n):
+                    d_x[k * stride] += d[k]
+                d += n
+                if not self.next_line(at, &place):
+                    break

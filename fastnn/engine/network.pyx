@@ -393,7 +393,7 @@ cdef class Network(Learning):
                   stop=None):
         """One pass over the rows of x in `order`, from number `start` to `stop`, a step for each batch.
 
-        x (rows, inputs), y (rows, targets), weight (rows,), (rows, outputs) or None: float32, C-contiguous. order:
+        x (rows, inputs), y (rows, targets), weight (rows,), (rows, lines) or None: float32, C-contiguous. order:
         uint32 (rows,) or None. learning_rate: a number, or a float64 array with one for each step. progress(row) is
         called every 50 ms or so. Gives (number of the row after the last one done, sum of the rows' losses with
         penalties, whether all went well); `states` has what the metrics gathered. A batch whose loss is not finite ends

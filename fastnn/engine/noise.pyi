@@ -1,3 +1,5 @@
+from numpy.typing import ArrayLike
+
 from fastnn.engine.ops import Op
 from fastnn.kernels.kernel import Kernel
 
@@ -10,3 +12,6 @@ class NoiseOp(Op):
 
 class DropoutOp(NoiseOp):
     def __init__(self, units: int, rate: float, seed: int | None = None) -> None: ...
+
+class SharedDropoutOp(DropoutOp):
+    def __init__(self, places: ArrayLike, by_row: bool, rate: float, seed: int | None = None) -> None: ...

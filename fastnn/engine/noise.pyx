@@ -1,10 +1,13 @@
 """Noise while training: a number's comes from a key of the step and its place in the batch, and from nothing else."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+
+import numpy as np
 
 from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.random cimport mix64
+from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of
 from fastnn.kernels.types cimport noise32
 
@@ -59,3 +62,57 @@ cdef class DropoutOp(NoiseOp):
 
     def __init__(self, Py_ssize_t units, double rate, seed=None):
         NoiseOp.__init__(self, units, kernels.dropout, rate, seed)
+
+
+cdef class SharedDropoutOp(DropoutOp):
+    """Dropout that keeps or drops several numbers of a row, or of all rows, together.
+
+    places: for each number of a row the number of its draw, from 0 on; by_row: each row has draws of its own.
+    """
+
+    cdef Py_ssize_t draws               # of a row
+    cdef bint by_row
+    cdef object array
+    cdef const int32_t* places
+    cdef object ones_array              # what is drawn for
+    cdef const float* ones
+
+    def __init__(self, places, bint by_row, double rate, seed=None):
+        self.array = np.array(places, np.int32)
+        DropoutOp.__init__(self, self.array.size, rate, seed)
+        if self.array.min() < 0:
+            raise ValueError("the numbers of draws begin at 0")
+        self.draws, self.by_row = int(self.array.max()) + 1, by_row
+        self.ones_array = np.ones(self.draws, np.float32)
+        self.places = <const int32_t*>address(self.array)
+        self.ones = <const float*>address(self.ones_array)
+
+    cdef Py_ssize_t saved(self) noexcept:
+        """What each draw multiplies with: 0 or 1 / (1 - rate)."""
+        return self.draws
+
+    cdef void spread(self, const float* x, const float* draws, float* a) noexcept nogil:
+        cdef Py_ssize_t j
+        cdef float factor
+        for j in range(self.units):
+            factor = draws[self.places[j]]
+            a[j] = x[j] * factor if factor != 0 else 0      # a number that is dropped may be infinite
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, n = self.units
+        cdef uint64_t key = self.key(step)
+        cdef float* draws
+        for row in range(r0, r1):
+            if step.training:
+                draws = self.z + row * self.draws
+                self.noise(self.ones, draws, self.draws, <uint32_t>(row * self.draws if self.by_row else 0),
+                           self.strength, key)
+                self.spread(self.reads.rows[row], draws, self.a + row * n)
+            else:
+                memcpy(self.a + row * n, self.reads.rows[row], n * sizeof(float))
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, n = self.units
+        if self.reads.d != NULL:
+            for row in range(r0, r1):
+                self.spread(self.d + row * n, self.z + row * self.draws, self.reads.d + row * n)

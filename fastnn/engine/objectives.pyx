@@ -13,6 +13,8 @@ from libc.string cimport memcpy, memset
 
 from cpython.buffer cimport PyBuffer_Release
 
+from math import prod
+
 import numpy as np
 
 from fastnn.engine.arena cimport Arena, padded
@@ -38,9 +40,9 @@ cdef bint _all_finite(const float* x, Py_ssize_t n) noexcept nogil:
     return True
 
 
-cdef inline Py_ssize_t row_of(const Rows* rows, Py_ssize_t place) noexcept nogil:
+cdef inline Py_ssize_t row_of(const uint32_t* order, Py_ssize_t place) noexcept nogil:
     """The row of the page that stands at a place of its order."""
-    return rows.order[place] if rows.order != NULL else place
+    return order[place] if order != NULL else place
 
 
 cdef double _sum(const float* weight, Py_ssize_t n) noexcept nogil:
@@ -113,12 +115,10 @@ cdef class Objectives(Arena):
 
     cdef int add_objective(self, Objective* objective, Op op, description) except -1:
         cdef Numbers numbers = Numbers(description.numbers)
-        cdef Py_ssize_t axis, units = 1
-        reduction, shape = description.reduction, tuple(description.shape) or (op.units * op.slices,)
-        for axis in shape:
-            units *= axis
-        if units != op.units * op.slices or min(shape) < 1:
-            raise ValueError(f"an output of {op.units * op.slices} numbers a row has not the shape {shape}")
+        cdef Py_ssize_t units = op.units * op.slices
+        reduction, shape = description.reduction, tuple(description.shape) or (units,)
+        if prod(shape) != units or min(shape) < 1:
+            raise ValueError(f"an output of {units} numbers a row has not the shape {shape}")
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
         *lines, width = shape
@@ -245,12 +245,13 @@ cdef class Objectives(Arena):
         cdef Py_ssize_t i, k, inputs = self.inputs
         cdef const float* x
         cdef const float** addresses
+        cdef const uint32_t* order = rows.order
         for k in range(self.input_count):
             addresses = self.addresses + k * self.capacity
             x = rows.x + self.input_starts[k]
-            if rows.order != NULL:
+            if order != NULL:
                 for i in range(r0, r1):
-                    addresses[i] = x + rows.order[start + i] * inputs
+                    addresses[i] = x + order[start + i] * inputs
             else:
                 for i in range(r0, r1):
                     addresses[i] = x + (start + i) * inputs
@@ -264,22 +265,23 @@ cdef class Objectives(Arena):
                               Py_ssize_t r1) noexcept nogil:
         """Copy an output's targets and weights into the batch's order; a weight of the row is one of all its lines."""
         cdef Py_ssize_t i, j, n = objective.targets, all_targets = self.targets
+        cdef const uint32_t* order = rows.order
         cdef const float* all_y = rows.y + objective.y_start
         cdef const float* row
         cdef float* y = objective.y + r0 * n
         cdef float* weight = objective.weight + r0 * objective.lines
-        if n == 1 and rows.order != NULL:
+        if n == 1 and order != NULL:
             for i in range(r0, r1):
-                objective.y[i] = all_y[rows.order[start + i] * all_targets]
+                objective.y[i] = all_y[order[start + i] * all_targets]
         else:
             for i in range(r0, r1):
-                row = all_y + row_of(rows, start + i) * all_targets
+                row = all_y + row_of(order, start + i) * all_targets
                 for j in range(n):
                     y[j] = row[j]
                 y += n
         if rows.weight != NULL:
             for i in range(r0, r1):
-                row = rows.weight + row_of(rows, start + i) * rows.weights
+                row = rows.weight + row_of(order, start + i) * rows.weights
                 for j in range(objective.lines):
                     weight[j] = row[objective.first_line + j] if rows.weights > 1 else row[0]
                 weight += objective.lines
@@ -287,14 +289,15 @@ cdef class Objectives(Arena):
     cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """0 * NaN is NaN: a row whose lines all weigh 0 must not reach a gradient with one."""
         cdef Py_ssize_t i, j, k
+        cdef const uint32_t* order = rows.order
         cdef const float* weight
         cdef bint absent
         for i in range(r0, r1):
-            weight = rows.weight + row_of(rows, start + i) * rows.weights
+            weight = rows.weight + row_of(order, start + i) * rows.weights
             absent = True
             for j in range(rows.weights):
                 absent = absent and weight[j] == 0
-            if absent and not _all_finite(rows.x + row_of(rows, start + i) * self.inputs, self.inputs):
+            if absent and not _all_finite(rows.x + row_of(order, start + i) * self.inputs, self.inputs):
                 for k in range(self.input_count):
                     self.addresses[k * self.capacity + i] = self.zeros
 
@@ -316,7 +319,7 @@ cdef class Objectives(Arena):
     cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil:
         """Losses and metrics of rows r0:r1 of a batch of `count`, a sum for each GRAIN of them; and the losses' slopes.
 
-        Those that need the whole batch come when it is there, in `late_losses` and `whole_losses`.
+        Losses that need the whole batch come later, in `late_losses` and `whole_losses`.
         """
         cdef Py_ssize_t block, first, start, k, n
         cdef Objective* objective

@@ -1,9 +1,11 @@
 from typing import Any
 
 from fastnn.kernels import cpu as cpu
-from fastnn.kernels.bindings import matmul as matmul
-from fastnn.kernels.bindings import matmul_transposed_a as matmul_transposed_a
-from fastnn.kernels.bindings import matmul_transposed_b as matmul_transposed_b
+from fastnn.kernels.bindings import (
+    matmul as matmul,
+    matmul_transposed_a as matmul_transposed_a,
+    matmul_transposed_b as matmul_transposed_b,
+)
 from fastnn.kernels.kernel import Kernel as Kernel
 
 named: str

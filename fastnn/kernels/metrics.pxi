@@ -1,7 +1,7 @@
 """Metrics: figures of the network's output that nothing is trained by. Of two kinds.
 
 A mean metric has a loss's signature and gives the sum over the rows of weight * value; it has no gradient.
-A tally adds a batch to a state of doubles, row after row, and the figure is made of that at the end:
+An accumulator adds a batch to a state of doubles, row after row, and the figure is made of that at the end:
 
 a       (rows, units) the network's output
 y       (rows, targets) targets

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
+import numpy as np
+
 from fastnn import activations
+from fastnn.layers._axes import along, row_axes, sizes
+from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer
-from fastnn.layers.core import Activation, _input_shape
-from fastnn.typing import Shape
+from fastnn.layers.core import activation_ops
+from fastnn.typing import DoubleArray, Shape
+
+__all__ = ["ELU", "LeakyReLU", "ReLU", "Softmax"]
 
 
 class _ActivationLayer(Layer):
@@ -18,17 +25,18 @@ class _ActivationLayer(Layer):
 
     def __post_init__(self) -> None:
         self._set("activation", self._made())
-        _input_shape(self)
+        own_input_shape(self)
 
     def _made(self) -> activations.Activation:
         """The activation. ValueError for fields that it cannot have."""
         raise NotImplementedError
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return Activation(self.activation).output_shape(input_shape)
-
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        return Activation(self.activation).ops(input_shape)
+        return activation_ops(self.activation, input_shape)
+
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        return self.activation.reference(x)
 
 
 @LAYERS.add("re_lu")
@@ -78,13 +86,30 @@ class ELU(_ActivationLayer):
 @LAYERS.add("softmax")
 @dataclass(frozen=True, eq=False)
 class Softmax(_ActivationLayer):
-    """e^x_j / sum over k of e^x_k. Rows of one axis -> the same. axis: -1 or 1, that axis; axis 0 is the batch."""
+    """e^x_j / sum over k of e^x_k along an axis. Any shape -> the same.
 
-    axis: int = -1
+    axis: -1, the last one, or a list of several, along which the sum goes together; axis 0 is that of the rows.
+    """
+
+    axis: Any = -1
     name: str | None = None
     input_shape: Any = None
 
     def _made(self) -> activations.Activation:
-        if self.axis not in (-1, 1):
-            raise ValueError(f"Softmax: axis must be -1 or 1, the only axis of a row of numbers; got {self.axis!r}")
+        if isinstance(self.axis, list):
+            self._set("axis", tuple(self.axis))
         return activations.softmax
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        row_axes(self, self.axis, input_shape)
+        return input_shape
+
+    def ops(self, input_shape: Shape) -> tuple[Any, ...]:
+        axes = row_axes(self, self.axis, input_shape)
+        lines = prod(input_shape) // prod(sizes(input_shape, axes))
+        return along(input_shape, axes, *activation_ops(self.activation, (lines, prod(sizes(input_shape, axes)))))
+
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        axes = tuple(axis + 1 for axis in row_axes(self, self.axis, x.shape[1:]))
+        e = np.exp(x - x.max(axes, keepdims=True))
+        return np.asarray(e / e.sum(axes, keepdims=True))

@@ -16,7 +16,12 @@ from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, 
 from fastnn.regularizers import Regularizer
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
+__all__ = ["LAYERS", "Layer", "Parameter"]
+
 R = TypeVar("R")
+MOST_NUMBERS = 2**31  # in a row: 8 GB
+MOST_PARAMETERS = 2**40  # of a layer: 4 TB
+MOST_AXES = 31  # of a row: with that of the rows NumPy's 32
 
 
 def any_sources(method: Callable[..., R]) -> Callable[..., R]:
@@ -33,6 +38,7 @@ class Parameter(NamedTuple):
     regularizer: Regularizer | None = None
     constraint: Any = None
     trainable: bool = True
+    offset: int = 0  # where it begins in the layer's part of a flat vector; a plan says it
 
     @property
     def size(self) -> int:
@@ -41,7 +47,7 @@ class Parameter(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a layer's weights lie: from `start` on in a store's flat vector, one parameter behind the other."""
+    """Where a layer's weights lie: in a store's flat vector, each parameter at its offset from `start` on."""
 
     store: Any
     start: int
@@ -49,11 +55,8 @@ class Place(NamedTuple):
 
     def views(self, flat: FloatArray) -> list[FloatArray]:
         """The layer's part of a flat vector, as one array for each parameter; views, not copies."""
-        arrays, start = [], self.start
-        for parameter in self.parameters:
-            arrays.append(flat[start : start + parameter.size].reshape(parameter.shape))
-            start += parameter.size
-        return arrays
+        places = [(self.start + parameter.offset, parameter) for parameter in self.parameters]
+        return [flat[start : start + each.size].reshape(each.shape) for start, each in places]
 
 
 class _Fixed(Connected):
@@ -91,6 +94,7 @@ class Layer(_Fixed):
     """
 
     table_name: ClassVar[str]
+    mixes_rows: ClassVar[bool] = False  # while training, what a row gives depends on the others of its batch
     # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
     on_arrays: ClassVar[Callable[[Any, Any], Any]]
     trainable: bool = field(default=True, kw_only=True)
@@ -114,8 +118,10 @@ class Layer(_Fixed):
     def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
         """The ops that the layer becomes: the first reads the layer's sources, each other the one before.
 
-        () passes rows through. At most one op has parameters, which are `parameters` in their order. A layer written in
-        Python has ``forward`` and ``backward`` instead; see fastnn.layers.python.
+        An op may come with what it reads, (op, places): -1 - k for source k, or the place of an op before it. () passes
+        rows through. The ops' parameters are `parameters` in their order. A layer written in Python has
+        ``forward`` and ``backward`` instead (see fastnn.layers.python), and one that is made of layers ``call`` (see
+        fastnn.layers.composite).
         """
         if not hasattr(self, "forward") and set(LAYERS.units.values()) & set(type(self).__mro__):
             return ()  # such as Flatten
@@ -132,9 +138,13 @@ class Layer(_Fixed):
         if not is_symbolic(inputs):
             return self.on_arrays(inputs)
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")
-        row = self._row(*(tensor.row for tensor in tensors))
-        node = Node(self, tuple(tensors), (row,), Structure("one", (called(self),)))
+        row, graph = self._applied(*(tensor.row for tensor in tensors))
+        node = Node(self, tuple(tensors), (row,), Structure("one", (called(self),)), graph)
         return self._note(node).tensors()[0]
+
+    def _applied(self, *rows: Shape) -> tuple[Shape, Any]:
+        """The row that the layer gives for these, and the graph that it is; None for one that has ops."""
+        return self._row(*rows), None
 
     def _row(self, *rows: Shape) -> Shape:
         """`output_shape`, with the layer's name in its error."""
@@ -143,28 +153,39 @@ class Layer(_Fixed):
         if len(rows) != takes and (takes or not len(rows)):  # 0: it takes any number
             raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {len(rows)}")
         try:
-            return self.output_shape(*rows)
+            row = self.output_shape(*rows)
+            check_row(row)
+            count = sum(parameter.size for parameter in self.parameters(*rows))
+            if count > MOST_PARAMETERS:
+                raise ValueError(f"{count} weights are more than any machine has; at most 2**40 can be")
         except ValueError as error:
             raise ValueError(f"layer {called(self)!r}: {error}") from None
+        return row
 
     def _set(self, name: str, value: object) -> None:
         """Set a field while the layer is made, or what a model notes on it."""
         object.__setattr__(self, name, value)
 
+    def parts(self) -> Sequence[tuple[str, Any]]:
+        """The layers and models that it is made of, with their names; none for a layer that has ops."""
+        return ()
+
     # The weights, through the place that a model gave them.
 
     def _placed(self) -> Place:
-        place = place_of(self)
-        if place is None:
-            raise RuntimeError(
-                f"layer {called(self)!r} has no weights yet; "
-                "add it to a model, and build that (by input_shape, build() or fit())"
-            )
-        return place
+        return placed(self)
+
+    def _held(self) -> list[tuple[bool, FloatArray]]:
+        """Whether each array of weights learns, and a view of it."""
+        found: list[tuple[bool, FloatArray]] = []
+        for layer in leaves_of(self):
+            place = placed(layer)
+            learns = [layer.trainable and parameter.trainable for parameter in place.parameters]
+            found += zip(learns, place.views(place.store.flat), strict=True)
+        return found
 
     def _views(self) -> list[FloatArray]:
-        place = self._placed()
-        return place.views(place.store.flat)
+        return [array for _, array in self._held()]
 
     def get_weights(self) -> list[FloatArray]:
         """Copies of the layer's weights (a Dense layer's kernel and bias)."""
@@ -182,24 +203,24 @@ class Layer(_Fixed):
     @property
     def trainable_weights(self) -> list[FloatArray]:
         """Copies of the weights that learn; none while ``trainable`` is False."""
-        pairs = zip(self._placed().parameters, self._views(), strict=True)
-        return [array.copy() for parameter, array in pairs if self.trainable and parameter.trainable]
+        return [array.copy() for learns, array in self._held() if learns]
 
     @property
     def non_trainable_weights(self) -> list[FloatArray]:
         """Copies of the weights that do not learn."""
-        pairs = zip(self._placed().parameters, self._views(), strict=True)
-        return [array.copy() for parameter, array in pairs if not (self.trainable and parameter.trainable)]
+        return [array.copy() for learns, array in self._held() if not learns]
 
     def count_params(self) -> int:
         """How many numbers the layer's weights hold."""
-        return sum(parameter.size for parameter in self._placed().parameters)
+        return sum(array.size for array in self._views())
 
 
 def _set_attribute(layer: Layer, name: str, value: object) -> None:
     """A layer's fields are fixed once it is made, but for ``trainable``."""
     if name == "trainable":
         value = bool(value)
+        for _, part in layer.parts():
+            part.trainable = value
     elif name in {each.name for each in fields(layer)} or LAYERS.units.get(layer.table_name) is type(layer):
         raise FrozenInstanceError(
             f"{type(layer).__name__}: {name} cannot be changed once the layer is made; make another layer"
@@ -223,6 +244,32 @@ def replace(targets: Sequence[FloatArray], weights: Sequence[ArrayLike]) -> None
         target[...] = array
 
 
+def parts_of(member: Any) -> Sequence[tuple[str, Any]]:
+    """The layers and models that a layer or a model is made of, with their names."""
+    if isinstance(member, Layer):
+        return member.parts()
+    return list(zip(member.description.names, member.description.members, strict=True))
+
+
+def leaves_of(member: Any) -> list[Layer]:
+    """The layers that have ops, each once: a layer alone, or those that a layer or a model is made of."""
+    parts = parts_of(member)
+    if isinstance(member, Layer) and not parts:
+        return [member]
+    return list(dict.fromkeys(layer for _, part in parts for layer in leaves_of(part)))
+
+
+def placed(layer: Layer) -> Place:
+    """Where a layer's weights lie. RuntimeError while it has none."""
+    place = place_of(layer)
+    if place is None:
+        raise RuntimeError(
+            f"layer {called(layer)!r} has no weights yet; "
+            "add it to a model, and build that (by input_shape, build() or fit())"
+        )
+    return place
+
+
 def check_seed(layer: Any) -> None:
     """Raise unless the layer's `seed` is None or a whole number from 0 to 2^64 - 1."""
     seed, name = layer.seed, type(layer).__name__
@@ -232,6 +279,14 @@ def check_seed(layer: Any) -> None:
         raise TypeError(f"{name}: seed must be a whole number or None, got {seed!r}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"{name}: seed must be at least 0 and below 2**64, got {seed}")
+
+
+def check_row(row: Shape) -> None:
+    """ValueError where rows of this shape could be on no machine."""
+    if len(row) > MOST_AXES:
+        raise ValueError(f"rows have at most {MOST_AXES} axes, got {len(row)}")
+    if prod(row) > MOST_NUMBERS:
+        raise ValueError(f"rows of shape {row} would have {prod(row)} numbers each; at most 2**31 can be")
 
 
 def check_shape(owner: object, name: str, shape: object) -> Shape:

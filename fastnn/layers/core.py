@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from math import prod
 from typing import Any
 
-from fastnn import activations, constraints, initializers, regularizers
+import numpy as np
+
+from fastnn import activations
 from fastnn._table import check_count, check_number
-from fastnn.engine.noise import DropoutOp
+from fastnn.engine.noise import DropoutOp, SharedDropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
-from fastnn.layers.base import LAYERS, Layer, Parameter, check_seed, check_shape, set_field
+from fastnn.layers._fields import parameter_of, settle_units
+from fastnn.layers.base import LAYERS, Layer, Parameter, check_row, check_seed, check_shape, set_field
 from fastnn.layers.tensor import Node, Structure, Tensor
-from fastnn.typing import Shape
+from fastnn.typing import DoubleArray, Shape
+
+__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer"]
 
 
 def _input_shape(layer: Any) -> None:
@@ -38,6 +43,7 @@ class InputLayer(Layer):
 
     def __post_init__(self) -> None:
         self._set("shape", check_shape("Input", "shape", self.shape))
+        check_row(self.shape)
 
     @property
     def input_shape(self) -> Shape:
@@ -61,7 +67,9 @@ def Input(shape: Any, name: str | None = None) -> Tensor:
 @LAYERS.add("dense")
 @dataclass(frozen=True, eq=False)
 class Dense(Layer):
-    """activation(x . kernel + bias). (inputs,) -> (units,); kernel (inputs, units), bias (units,).
+    """activation(x . kernel + bias), along the last axis. (..., inputs) -> (..., units).
+
+    Weights: kernel (inputs, units), bias (units,).
 
     units: at least 1. activation, initializers, regularizers, constraints: a name or an object.
     input_dim or input_shape: what the model's first layer reads. TypeError, ValueError for what cannot be.
@@ -84,43 +92,34 @@ class Dense(Layer):
         self._set("units", check_count(f"{type(self).__name__}: units", self.units))
         self._set("activation", activations.get(self.activation))
         self._set("use_bias", bool(self.use_bias))
-        for part in ("kernel", "bias"):
-            self._set(f"{part}_initializer", initializers.get(getattr(self, f"{part}_initializer")))
-            self._set(f"{part}_regularizer", regularizers.get(getattr(self, f"{part}_regularizer")))
-            self._set(f"{part}_constraint", constraints.get(getattr(self, f"{part}_constraint")))
+        settle_units(self, "kernel", "bias")
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 1:
-            raise ValueError(
-                f"Dense expects rows of one axis (features,), got rows of shape {input_shape}; "
-                "put a Flatten layer before it"
-            )
-        return (self.units,)
+        return (*input_shape[:-1], self.units)
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        kernel = Parameter(
-            "kernel",
-            (input_shape[0], self.units),
-            self.kernel_initializer,
-            self.kernel_regularizer,
-            self.kernel_constraint,
-        )
-        bias = Parameter("bias", (self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
-        return (kernel, bias) if self.use_bias else (kernel,)
+        names = [("kernel", (input_shape[-1], self.units)), ("bias", (self.units,))]
+        return tuple(parameter_of(self, *each) for each in names[: 1 + self.use_bias])
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        dense = partial(DenseOp, input_shape[0], self.units, self.use_bias)
+        dense = partial(DenseOp, input_shape[-1], self.units, self.use_bias, lines=prod(input_shape[:-1]))
         if self.activation.kernel is None:
-            return dense(), *activation_ops(self.activation, self.units)
+            return dense(), *activation_ops(self.activation, self.output_shape(input_shape))
         return (dense(activation=self.activation.kernel, numbers=self.activation.numbers()),)
 
+    def reference(self, x: DoubleArray, kernel: DoubleArray, bias: Any = 0.0) -> DoubleArray:
+        """The formula, in float64."""
+        return np.asarray(self.activation.reference(x @ kernel + bias))
 
-def activation_ops(activation: Any, units: int) -> tuple[Any, ...]:
-    """An activation as an op of its own, for rows of `units` numbers."""
+
+def activation_ops(activation: Any, row: Shape) -> tuple[Any, ...]:
+    """An activation as an op of its own, for rows of this shape; one of rows works along their last axis."""
+    units = prod(row)
     if activation.kernel is None:
         return (PythonActivationOp(units, activation, f"activation {activation.name!r}"),)
-    return (ActivationOp(units, activation=activation.kernel, numbers=activation.numbers()),)
+    lines = prod(row[:-1]) if isinstance(activation, activations.RowActivation) else 1
+    return (ActivationOp(units // lines, activation=activation.kernel, numbers=activation.numbers(), lines=lines),)
 
 
 @LAYERS.add("activation")
@@ -128,7 +127,7 @@ def activation_ops(activation: Any, units: int) -> tuple[Any, ...]:
 class Activation(Layer):
     """activation(x), as a layer of its own. Any shape -> the same; softmax runs along the last axis.
 
-    activation: a name or an object. A softmax and its kin take rows of one axis.
+    activation: a name or an object.
     """
 
     activation: Any
@@ -139,16 +138,12 @@ class Activation(Layer):
         self._set("activation", activations.get(self.activation))
         _input_shape(self)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 1 and isinstance(self.activation, activations.RowActivation):
-            raise ValueError(
-                f"Activation {self.activation.table_name!r} expects rows of one axis, got rows of shape {input_shape}; "
-                "put a Flatten layer before it"
-            )
-        return input_shape
-
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        return activation_ops(self.activation, prod(input_shape))
+        return activation_ops(self.activation, input_shape)
+
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        return np.asarray(self.activation.reference(x))
 
 
 @LAYERS.add("dropout")
@@ -156,23 +151,52 @@ class Activation(Layer):
 class Dropout(Layer):
     """While training: 0 with probability rate, else x / (1 - rate). Otherwise x. Any shape -> the same.
 
-    rate: at least 0 and below 1. seed: random numbers of the layer's own, the same in each run; None takes the model's.
-    Source: Srivastava et al. 2014.
+    rate: at least 0 and below 1. noise_shape: the shape of what is drawn, rows first: (None, 1, 8) for rows of shape
+    (5, 8) keeps or drops a feature in all steps together; 1 in place of the None, or fewer axes, draws once for all
+    rows, None or the size of a batch for each. seed: random numbers of the layer's own, the same in each run; None
+    takes the model's. Source: Srivastava et al. 2014.
     """
 
     rate: float
+    noise_shape: Any = None
+    seed: int | None = None
     name: str | None = None
     input_shape: Any = None
-    seed: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         check_number(self, "rate", 0, 1, open_high=True)
         self._set("rate", float(self.rate))
+        if self.noise_shape is not None:
+            given = self.noise_shape
+            if not isinstance(given, (tuple, list)) or not given:
+                raise ValueError(f"Dropout: noise_shape must be a tuple of whole numbers and None, got {given!r}")
+            each = (size if size is None else check_count("Dropout: noise_shape", size) for size in given)
+            self._set("noise_shape", tuple(each))
         check_seed(self)
         _input_shape(self)
 
+    def output_shape(self, input_shape: Shape) -> Shape:
+        self._drawn(input_shape)
+        return input_shape
+
+    def _drawn(self, row: Shape) -> Shape:
+        """The shape of what is drawn: for the rows of a batch together 1 and for each of them None, then a row's."""
+        given = (None, *row) if self.noise_shape is None else self.noise_shape
+        by_row, *drawn = (1,) * (len(row) + 1 - len(given)) + given
+        drawn = [own if size is None else size for size, own in zip(drawn, row, strict=False)]
+        if len(given) > len(row) + 1 or any(size not in (1, own) for size, own in zip(drawn, row, strict=True)):
+            raise ValueError(
+                f"Dropout: noise_shape {self.noise_shape} does not go with rows of shape {row}; after the entry for "
+                "the rows (None or 1) it has the size of each axis, None for that, or 1"
+            )
+        return (by_row, *drawn)
+
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        return (DropoutOp(prod(input_shape), self.rate, self.seed),)
+        by_row, *drawn = self._drawn(input_shape)
+        if by_row != 1 and tuple(drawn) == input_shape:
+            return (DropoutOp(prod(input_shape), self.rate, self.seed),)
+        places = np.broadcast_to(np.arange(prod(drawn), dtype=np.int32).reshape(drawn), input_shape)
+        return (SharedDropoutOp(places.ravel(), by_row != 1, self.rate, self.seed),)
 
 
 @LAYERS.add("flatten")
@@ -188,3 +212,7 @@ class Flatten(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (prod(input_shape),)
+
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        return x.reshape(len(x), -1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -14,6 +15,8 @@ from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import Array, DoubleArray, Shape
 
+__all__ = ["Embedding"]
+
 MOST = 2**24  # a float32 holds every whole number up to this
 
 
@@ -24,6 +27,7 @@ class Embedding(Layer):
 
     input_dim: how many numbers there are, 0 to input_dim - 1; at most 2^24. The others: a name or an object. Weights:
     embeddings, (input_dim, output_dim). Another number in the data is a ValueError that names its row and column.
+    input_length: of old scripts; it does nothing, as in Keras 3.
     """
 
     input_dim: int
@@ -33,10 +37,14 @@ class Embedding(Layer):
     embeddings_constraint: Any = None
     name: str | None = None
     input_shape: Any = None
+    input_length: Any = field(default=None, kw_only=True, metadata={"saved": False})
 
     def __post_init__(self) -> None:
-        for field in ("input_dim", "output_dim"):
-            self._set(field, check_count(f"Embedding: {field}", getattr(self, field)))
+        if self.input_length is not None:
+            warnings.warn("Embedding: input_length is not needed any more; leave it out", stacklevel=3)
+            self._set("input_length", None)
+        for size in ("input_dim", "output_dim"):
+            self._set(size, check_count(f"Embedding: {size}", getattr(self, size)))
         if self.input_dim > MOST:
             raise ValueError(f"Embedding: input_dim must be at most 2**24, got {self.input_dim}")
         settle_units(self, "embeddings")

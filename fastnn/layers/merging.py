@@ -11,47 +11,84 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn.engine.merging import ConcatenateOp, DotOp, MergeOp
+from fastnn.layers._axes import row_axis, stretch_op
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.typing import DoubleArray, Shape
 
+__all__ = [
+    "Add",
+    "Average",
+    "Concatenate",
+    "Dot",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Subtract",
+    "add",
+    "average",
+    "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
+]
+
 
 class _Merge(Layer):
-    """Element by element, of tensors of one shape."""
+    """Element by element, of tensors whose rows have one shape, or are stretched to it as NumPy does it."""
 
     kernel: ClassVar[Any]
 
     def output_shape(self, *input_shapes: Shape) -> Shape:
-        if len(set(input_shapes)) != 1:
+        shapes = ", ".join(map(str, input_shapes)) or "none"
+        try:
+            row = np.broadcast_shapes(*input_shapes)
+        except ValueError:
+            row = ()
+        if not row:
             raise ValueError(
-                f"{type(self).__name__} expects rows of one shape from all of its inputs, got "
-                f"{', '.join(map(str, input_shapes)) or 'none'}; it does not stretch the smaller ones"
+                f"{type(self).__name__} expects rows of one shape from all of its inputs, or sizes that are equal or 1 "
+                f"from the last axis on, got {shapes}"
             )
-        return input_shapes[0]
+        return row
 
     def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
-        return (MergeOp(self.kernel, prod(input_shapes[0]), len(input_shapes)),)
+        row = self.output_shape(*input_shapes)
+        merge = MergeOp(self.kernel, prod(row), len(input_shapes))
+        smaller = [k for k, shape in enumerate(input_shapes) if shape != row]
+        if not smaller:
+            return (merge,)
+        reads = [smaller.index(k) if k in smaller else -1 - k for k in range(len(input_shapes))]
+        return (*((stretch_op(input_shapes[k], row), (-1 - k,)) for k in smaller), (merge, reads))
 
     def reference(self, *xs: DoubleArray) -> DoubleArray:
         """The formula, in float64."""
-        raise TypeError(f"{type(self).__name__} has no reference")
+        axes = max(x.ndim for x in xs)
+        alike = [x.reshape(len(x), *(1,) * (axes - x.ndim), *x.shape[1:]) for x in xs]
+        return self.formula(*np.broadcast_arrays(*alike))
+
+    def formula(self, *xs: DoubleArray) -> DoubleArray:
+        """Of arrays of one shape."""
+        raise TypeError(f"{type(self).__name__} has no formula")
 
 
 @LAYERS.add("add")
 @dataclass(frozen=True, eq=False)
 class Add(_Merge):
-    """Sum of the inputs, element by element. All of one shape -> the same."""
+    """Sum of the inputs, element by element. All of one shape -> the same; smaller ones are stretched."""
 
     name: str | None = None
     kernel = kernels.add_rows
 
-    def reference(self, *xs: DoubleArray) -> DoubleArray:
+    def formula(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(sum(xs))
 
 
 @LAYERS.add("subtract")
 @dataclass(frozen=True, eq=False)
 class Subtract(_Merge):
-    """First input less the second, element by element. Two of one shape -> the same."""
+    """First input less the second, element by element. Two of one shape -> the same; a smaller one is stretched."""
 
     name: str | None = None
     kernel = kernels.subtract_rows
@@ -61,68 +98,62 @@ class Subtract(_Merge):
             raise ValueError(f"Subtract takes two inputs, got {len(input_shapes)}")
         return super().output_shape(*input_shapes)
 
-    def reference(self, *xs: DoubleArray) -> DoubleArray:
+    def formula(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(xs[0] - xs[1])
 
 
 @LAYERS.add("multiply")
 @dataclass(frozen=True, eq=False)
 class Multiply(_Merge):
-    """Product of the inputs, element by element. All of one shape -> the same."""
+    """Product of the inputs, element by element. All of one shape -> the same; smaller ones are stretched."""
 
     name: str | None = None
     kernel = kernels.multiply_rows
 
-    def reference(self, *xs: DoubleArray) -> DoubleArray:
+    def formula(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(np.prod(xs, axis=0))
 
 
 @LAYERS.add("average")
 @dataclass(frozen=True, eq=False)
 class Average(_Merge):
-    """Mean of the inputs, element by element. All of one shape -> the same."""
+    """Mean of the inputs, element by element. All of one shape -> the same; smaller ones are stretched."""
 
     name: str | None = None
     kernel = kernels.average_rows
 
-    def reference(self, *xs: DoubleArray) -> DoubleArray:
+    def formula(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(sum(xs) / len(xs))
 
 
 @LAYERS.add("maximum")
 @dataclass(frozen=True, eq=False)
 class Maximum(_Merge):
-    """Largest of the inputs, by element; of equal ones the first has the slope. All of one shape -> the same."""
+    """Largest of the inputs, by element; of equal ones the first has the slope.
+
+    All of one shape -> the same; smaller ones are stretched.
+    """
 
     name: str | None = None
     kernel = kernels.maximum_rows
 
-    def reference(self, *xs: DoubleArray) -> DoubleArray:
+    def formula(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(np.max(xs, axis=0))
 
 
 @LAYERS.add("minimum")
 @dataclass(frozen=True, eq=False)
 class Minimum(_Merge):
-    """Least of the inputs, by element; of equal ones the first has the slope. All of one shape -> the same."""
+    """Least of the inputs, by element; of equal ones the first has the slope.
+
+    All of one shape -> the same; smaller ones are stretched.
+    """
 
     name: str | None = None
     kernel = kernels.minimum_rows
 
-    def reference(self, *xs: DoubleArray) -> DoubleArray:
+    def formula(self, *xs: DoubleArray) -> DoubleArray:
         return np.asarray(np.min(xs, axis=0))
-
-
-def _row_axis(layer: Layer, axis: Any, row: Shape) -> int:
-    """`axis`, which counts the rows as axis 0, as an axis of a row. ValueError where the row has no such axis."""
-    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise TypeError(f"{type(layer).__name__}: an axis must be a whole number, got {axis!r}")
-    found = axis - 1 if axis >= 0 else axis + len(row)
-    if not 0 <= found < len(row):
-        raise ValueError(
-            f"{type(layer).__name__}: rows of shape {row} have axes 1 to {len(row)} (0 is that of the rows), got {axis}"
-        )
-    return int(found)
 
 
 @LAYERS.add("concatenate")
@@ -140,7 +171,7 @@ class Concatenate(Layer):
         if not input_shapes:
             raise ValueError("Concatenate expects at least one input, got none")
         first = input_shapes[0]
-        axis = _row_axis(self, self.axis, first)
+        axis = row_axis(self, self.axis, first)
         for shape in input_shapes:
             if len(shape) != len(first) or (*shape[:axis], *shape[axis + 1 :]) != (*first[:axis], *first[axis + 1 :]):
                 raise ValueError(
@@ -150,7 +181,7 @@ class Concatenate(Layer):
         return (*first[:axis], sum(shape[axis] for shape in input_shapes), *first[axis + 1 :])
 
     def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
-        outer = prod(input_shapes[0][: _row_axis(self, self.axis, input_shapes[0])])
+        outer = prod(input_shapes[0][: row_axis(self, self.axis, input_shapes[0])])
         return (ConcatenateOp([prod(shape) for shape in input_shapes], outer),)
 
     def reference(self, *xs: DoubleArray) -> DoubleArray:
@@ -179,7 +210,7 @@ class Dot(Layer):
 
     def _axes(self, left: Shape, right: Shape) -> tuple[int, int]:
         axes = self.axes if isinstance(self.axes, (tuple, list)) else (self.axes, self.axes)
-        return _row_axis(self, axes[0], left), _row_axis(self, axes[1], right)
+        return row_axis(self, axes[0], left), row_axis(self, axes[1], right)
 
     def output_shape(self, left: Shape, right: Shape) -> Shape:
         i, j = self._axes(left, right)

@@ -15,6 +15,8 @@ from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_seed
 from fastnn.typing import DoubleArray, Shape
 
+__all__ = ["AlphaDropout", "GaussianDropout", "GaussianNoise"]
+
 SELU_LIMIT = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717
 
 

@@ -11,28 +11,42 @@ import numpy as np
 from fastnn._table import check_number
 from fastnn.engine.normalization import BatchNormalizationOp, LayerNormalizationOp
 from fastnn.initializers import Ones
-from fastnn.layers._fields import lines_of, own_input_shape, parameter_of, settle_units
+from fastnn.layers._axes import along, row_axes, row_axis, sizes
+from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
+
+__all__ = ["BatchNormalization", "LayerNormalization", "RMSNormalization"]
 
 
 def _normalised(x: DoubleArray, mean: Any, variance: Any, epsilon: float) -> DoubleArray:
     return np.asarray((x - mean) / np.sqrt(variance + epsilon))
 
 
+def _spread(weights: Any, x: DoubleArray, axes: tuple[int, ...]) -> Any:
+    """Weights of these axes, as an array that goes with x."""
+    return (
+        np.reshape(weights, [x.shape[axis] if axis in axes else 1 for axis in range(x.ndim)])
+        if np.ndim(weights)
+        else weights
+    )
+
+
 @LAYERS.add("batch_normalization")
 @dataclass(frozen=True, eq=False)
 class BatchNormalization(Layer):
-    """(x - mean) / sqrt(variance + epsilon) * gamma + beta, for each feature. (..., features) -> the same.
+    """(x - mean) / sqrt(variance + epsilon) * gamma + beta, for each place along an axis. Any shape -> the same.
 
-    While training, mean and (biased) variance are those of the batch, over its rows and all axes but the last; rows of
+    While training, mean and (biased) variance are those of the batch, over its rows and all axes but that one; rows of
     weight 0 count in them. Otherwise, and where ``trainable`` is False, they are the moving averages, which each step
     brings closer: moving = momentum * moving + (1 - momentum) * batch's.
-    axis: the last one. momentum: 0 to 1. epsilon: at least 0. center, scale: whether there is a beta, a gamma. The
-    others: a name or an object. Weights: gamma, beta, moving_mean, moving_variance, (features,) each.
+    axis: -1, the last one; axis 0 is that of the rows. momentum: 0 to 1. epsilon: at least 0. center, scale: whether
+    there is a beta, a gamma. The others: a name or an object. Weights: gamma, beta, moving_mean, moving_variance, of
+    the axis's size.
     Source: Ioffe and Szegedy 2015, algorithms 1 and 2.
     """
 
+    mixes_rows = True
     axis: int = -1
     momentum: float = 0.99
     epsilon: float = 1e-3
@@ -56,36 +70,39 @@ class BatchNormalization(Layer):
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        lines_of(self, input_shape, self.axis, most=1)
+        row_axis(self, self.axis, input_shape)
         return input_shape
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
         names = ["gamma"] * bool(self.scale) + ["beta"] * bool(self.center)
-        shape = input_shape[-1:]
+        shape = (input_shape[row_axis(self, self.axis, input_shape)],)
         return (
             *(parameter_of(self, name, shape) for name in names),
             *(parameter_of(self, name, shape, trainable=False) for name in ("moving_mean", "moving_variance")),
         )
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        units, channels = prod(input_shape), input_shape[-1]
-        return (BatchNormalizationOp(units, channels, self.momentum, self.epsilon, self.center, self.scale),)
+        axis = row_axis(self, self.axis, input_shape)
+        parts = self.momentum, self.epsilon, self.center, self.scale
+        return along(input_shape, (axis,), BatchNormalizationOp(prod(input_shape), input_shape[axis], *parts))
 
     def reference(
         self, x: DoubleArray, gamma: Any = 1.0, beta: Any = 0.0, moving: tuple[Any, Any] | None = None
     ) -> DoubleArray:
         """The formula, in float64, by the batch's moments or by `moving` ones (mean, variance)."""
+        axis = row_axis(self, self.axis, x.shape[1:]) + 1
+        x = np.moveaxis(x, axis, -1)
         axes = tuple(range(x.ndim - 1))
         mean, variance = (x.mean(axes), x.var(axes)) if moving is None else moving
-        return np.asarray(_normalised(x, mean, variance, self.epsilon) * gamma + beta)
+        return np.moveaxis(_normalised(x, mean, variance, self.epsilon) * gamma + beta, -1, axis)
 
 
 @LAYERS.add("layer_normalization")
 @dataclass(frozen=True, eq=False)
 class LayerNormalization(Layer):
-    """(x - mean) / sqrt(variance + epsilon) * gamma + beta, the moments taken over the last axes of each row.
+    """(x - mean) / sqrt(variance + epsilon) * gamma + beta, the moments taken over some axes of each row.
 
-    Any shape -> the same. axis: the last axis, or a list of the last few; axis 0 is that of the rows. epsilon: at least
+    Any shape -> the same. axis: -1, the last one, or a list of several; axis 0 is that of the rows. epsilon: at least
     0. center, scale: whether there is a beta, a gamma, of the shape of these axes. Source: Ba et al. 2016.
     """
 
@@ -108,32 +125,34 @@ class LayerNormalization(Layer):
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        lines_of(self, input_shape, self.axis)
+        row_axes(self, self.axis, input_shape)
         return input_shape
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
         names = ["gamma"] * bool(self.scale) + ["beta"] * bool(self.center)
-        shape = lines_of(self, input_shape, self.axis)
+        shape = sizes(input_shape, row_axes(self, self.axis, input_shape))
         return tuple(parameter_of(self, name, shape) for name in names)
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        channels = prod(lines_of(self, input_shape, self.axis))
-        return (LayerNormalizationOp(prod(input_shape), channels, self.epsilon, self.center, self.scale),)
+        axes = row_axes(self, self.axis, input_shape)
+        parts = prod(sizes(input_shape, axes)), self.epsilon, self.center, self.scale
+        return along(input_shape, axes, LayerNormalizationOp(prod(input_shape), *parts))
 
     def reference(self, x: DoubleArray, gamma: Any = 1.0, beta: Any = 0.0) -> DoubleArray:
         """The formula, in float64."""
-        axes = tuple(range(x.ndim - len(lines_of(self, x.shape[1:], self.axis)), x.ndim))
+        axes = tuple(axis + 1 for axis in row_axes(self, self.axis, x.shape[1:]))
         mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+        gamma, beta = (_spread(each, x, axes) for each in (gamma, beta))
         return np.asarray(_normalised(x, mean, variance, self.epsilon) * gamma + beta)
 
 
 @LAYERS.add("rms_normalization", "RMSNormalization")
 @dataclass(frozen=True, eq=False)
 class RMSNormalization(Layer):
-    """x / sqrt(mean of x^2 + epsilon) * scale, the mean taken over the last axes of each row. Any shape -> the same.
+    """x / sqrt(mean of x^2 + epsilon) * scale, the mean taken over some axes of each row. Any shape -> the same.
 
-    axis: the last axis, or a list of the last few. epsilon: at least 0. Weights: scale, of the shape of these axes, 1
-    at first. Source: Zhang and Sennrich 2019.
+    axis: -1, the last one, or a list of several; axis 0 is that of the rows. epsilon: at least 0. Weights: scale, of
+    the shape of these axes, 1 at first. Source: Zhang and Sennrich 2019.
     """
 
     axis: Any = -1
@@ -146,17 +165,20 @@ class RMSNormalization(Layer):
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        lines_of(self, input_shape, self.axis)
+        row_axes(self, self.axis, input_shape)
         return input_shape
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        return (Parameter("scale", lines_of(self, input_shape, self.axis), Ones()),)
+        return (Parameter("scale", sizes(input_shape, row_axes(self, self.axis, input_shape)), Ones()),)
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        channels = prod(lines_of(self, input_shape, self.axis))
-        return (LayerNormalizationOp(prod(input_shape), channels, self.epsilon, center=False, centred=False),)
+        axes = row_axes(self, self.axis, input_shape)
+        width = prod(sizes(input_shape, axes))
+        op = LayerNormalizationOp(prod(input_shape), width, self.epsilon, center=False, centred=False)
+        return along(input_shape, axes, op)
 
     def reference(self, x: DoubleArray, scale: Any = 1.0) -> DoubleArray:
         """The formula, in float64."""
-        axes = tuple(range(x.ndim - len(lines_of(self, x.shape[1:], self.axis)), x.ndim))
-        return np.asarray(_normalised(x, 0.0, (x**2).mean(axes, keepdims=True), self.epsilon) * scale)
+        axes = tuple(axis + 1 for axis in row_axes(self, self.axis, x.shape[1:]))
+        normalised = _normalised(x, 0.0, (x**2).mean(axes, keepdims=True), self.epsilon)
+        return np.asarray(normalised * _spread(scale, x, axes))

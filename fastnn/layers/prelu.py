@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from fastnn.engine.normalization import PReLUOp
+from fastnn.layers._axes import along, row_axes, sizes
 from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
+
+__all__ = ["PReLU"]
 
 
 @LAYERS.add("p_re_lu", "prelu")
@@ -19,8 +22,8 @@ from fastnn.typing import DoubleArray, Shape
 class PReLU(Layer):
     """x where x > 0, else alpha * x. Any shape -> the same. Weights: alpha, of the shape of a row.
 
-    shared_axes: axes along which there is one alpha for all; the first axes of a row, which count from 1. The others: a
-    name or an object. Source: He et al. 2015, eq. 1.
+    shared_axes: axes along which there is one alpha for all, counted from 1. The others: a name or an object.
+    Source: He et al. 2015, eq. 1.
     """
 
     alpha_initializer: Any = "zeros"
@@ -38,19 +41,23 @@ class PReLU(Layer):
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        shared = self.shared_axes or ()
-        if shared != tuple(range(1, len(shared) + 1)) or len(shared) > len(input_shape):
-            raise ValueError(
-                f"PReLU shares slopes along the first axes of a row, 1 to {len(input_shape)}, got shared_axes {shared}"
-            )
+        self._own(input_shape)
         return input_shape
 
+    def _own(self, row: Shape) -> tuple[int, ...]:
+        """The axes of a row along which each place has its own alpha."""
+        shared = row_axes(self, self.shared_axes, row) if self.shared_axes else ()
+        return tuple(axis for axis in range(len(row)) if axis not in shared)
+
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        count = len(self.shared_axes or ())
-        return (parameter_of(self, "alpha", (1,) * count + input_shape[count:]),)
+        own = self._own(input_shape)
+        shape = tuple(size if axis in own else 1 for axis, size in enumerate(input_shape))
+        return (parameter_of(self, "alpha", shape),)
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        return (PReLUOp(prod(input_shape), prod(input_shape[len(self.shared_axes or ()) :])),)
+        own = self._own(input_shape)
+        op = PReLUOp(prod(input_shape), prod(sizes(input_shape, own)))
+        return along(input_shape, own, op) if own else (op,)
 
     def reference(self, x: DoubleArray, alpha: Any) -> DoubleArray:
         """The formula, in float64."""

@@ -14,9 +14,12 @@ from fastnn._table import check_count
 from fastnn.engine.embedding import EncodeOp
 from fastnn.engine.normalization import AffineOp, StandardizeOp
 from fastnn.initializers import Initializer, Ones, Zeros
-from fastnn.layers._fields import lines_of, own_input_shape
+from fastnn.layers._axes import along, row_axes, sizes
+from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import Array, DoubleArray, Shape
+
+__all__ = ["CategoryEncoding", "Normalization", "Rescaling"]
 
 EPSILON = 1e-7  # the smallest deviation that is divided by, Keras's
 PAGE = 8192  # rows whose moments are taken together, in float64
@@ -48,9 +51,9 @@ def _plain(owner: object, name: str, value: Any) -> Any:
 
 
 def _spread(owner: object, name: str, value: Any, shape: Shape) -> DoubleArray:
-    """`value` for each number of `shape`, in one line."""
+    """`value` for each number of `shape`; a view."""
     try:
-        return np.broadcast_to(np.asarray(value, float), shape).ravel()
+        return np.broadcast_to(np.asarray(value, float), shape)
     except ValueError:
         raise ValueError(
             f"{type(owner).__name__}: {name} of shape {np.shape(value)} does not go with {shape}; give one number, or "
@@ -63,7 +66,7 @@ def _spread(owner: object, name: str, value: Any, shape: Shape) -> DoubleArray:
 class Normalization(Layer):
     """(x - mean) / max(sqrt(variance), 1e-7) for each feature; inverted: x * max(...) + mean. Any shape -> the same.
 
-    axis: the last axis, or a list of the last few, along which each place has its own mean and variance; None: one of
+    axis: -1, the last one, or a list of several, along which each place has its own mean and variance; None: one of
     each for all numbers. mean, variance: both or neither, a number or one for each place. Without them ``adapt`` takes
     them from data; the layer then has weights that do not learn: mean, variance (0 and 1 before), and count, which
     Keras has too and nobody reads.
@@ -97,15 +100,20 @@ class Normalization(Layer):
         if self.mean is not None:
             raise RuntimeError("Normalization has mean and variance already; leave them out to adapt to data")
         row, pages = _pages(data)
-        shape = lines_of(self, row, self.axis)
+        axes = self._axes(row)
+        shape, ends = sizes(row, axes), range(-len(axes), 0)
+        pages = (np.moveaxis(page.reshape(len(page), *row), [axis + 1 for axis in axes], ends) for page in pages)
         mean, variance = _moments(pages, prod(shape))
         held = [mean.reshape(shape), variance.reshape(shape)]
         with suppress(RuntimeError):  # no model has given it weights yet
             self.set_weights([*held, *self.get_weights()[2:]])
         self._set("_adapted", held)
 
+    def _axes(self, row: Shape) -> tuple[int, ...]:
+        return () if self.axis is None or self.axis == () else row_axes(self, self.axis, row)
+
     def output_shape(self, input_shape: Shape) -> Shape:
-        shape = lines_of(self, input_shape, self.axis)
+        shape = sizes(input_shape, self._axes(input_shape))
         adapted = getattr(self, "_adapted", None)
         if self.mean is not None:
             _spread(self, "mean", self.mean, shape)
@@ -119,7 +127,7 @@ class Normalization(Layer):
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
         if self.mean is not None:
             return ()
-        shape = lines_of(self, input_shape, self.axis)
+        shape = sizes(input_shape, self._axes(input_shape))
         adapted = getattr(self, "_adapted", None)
         first = (Zeros(), Ones()) if adapted is None else tuple(map(_Known, adapted))
         return (
@@ -129,17 +137,22 @@ class Normalization(Layer):
         )
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        shape, units = lines_of(self, input_shape, self.axis), prod(input_shape)
-        if self.mean is None:
-            return (StandardizeOp(units, prod(shape), EPSILON, bool(self.invert), more=1),)
-        mean, variance = (_spread(self, name, getattr(self, name), shape) for name in ("mean", "variance"))
-        return (StandardizeOp(units, prod(shape), EPSILON, bool(self.invert), mean, variance),)
+        axes = self._axes(input_shape)
+        shape = sizes(input_shape, axes)
+        known: dict[str, Any] = {"more": 1}
+        if self.mean is not None:
+            known = {name: _spread(self, name, getattr(self, name), shape).ravel() for name in ("mean", "variance")}
+        op = StandardizeOp(prod(input_shape), prod(shape), EPSILON, bool(self.invert), **known)
+        return along(input_shape, axes, op) if axes else (op,)
 
     def reference(self, x: DoubleArray, mean: Any = None, variance: Any = None) -> DoubleArray:
         """The formula, in float64."""
-        mean, variance = (self.mean, self.variance) if mean is None else (mean, variance)
-        deviation = np.maximum(np.sqrt(variance), EPSILON)
-        return np.asarray(x * deviation + mean if self.invert else (x - np.asarray(mean)) / deviation)
+        axes, row = self._axes(x.shape[1:]), x.shape[1:]
+        given = (self.mean, self.variance) if mean is None else (mean, variance)
+        mean, variance = (np.broadcast_to(np.asarray(each, float), sizes(row, axes)) for each in given)
+        own = [size if axis in axes else 1 for axis, size in enumerate(row)]
+        mean, deviation = mean.reshape(own), np.maximum(np.sqrt(variance), EPSILON).reshape(own)
+        return np.asarray(x * deviation + mean if self.invert else (x - mean) / deviation)
 
 
 def _pages(data: Any) -> tuple[Shape, Iterator[Array]]:
@@ -193,7 +206,7 @@ class Rescaling(Layer):
         return input_shape
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        scale, offset = (_spread(self, name, getattr(self, name), input_shape) for name in ("scale", "offset"))
+        scale, offset = (_spread(self, name, getattr(self, name), input_shape).ravel() for name in ("scale", "offset"))
         return (AffineOp(prod(input_shape), scale, offset),)
 
     def reference(self, x: DoubleArray) -> DoubleArray:

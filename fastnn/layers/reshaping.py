@@ -1,4 +1,4 @@
-"""Layers that say how a row's numbers are to be seen: Reshape, Identity."""
+"""Layers that say how a row's numbers are to be seen: Reshape, Identity, Permute."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from fastnn._table import check_count
+from fastnn.layers._axes import permute_op
 from fastnn.layers._fields import own_input_shape
-from fastnn.layers.base import LAYERS, Layer
-from fastnn.typing import Shape
+from fastnn.layers.base import LAYERS, Layer, check_shape
+from fastnn.typing import DoubleArray, Shape
+
+__all__ = ["Identity", "Permute", "Reshape"]
 
 
 @LAYERS.add("reshape")
@@ -41,6 +46,10 @@ class Reshape(Layer):
             )
         return shape
 
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        return x.reshape(len(x), *self.output_shape(x.shape[1:]))
+
 
 @LAYERS.add("identity")
 @dataclass(frozen=True, eq=False)
@@ -52,3 +61,39 @@ class Identity(Layer):
 
     def __post_init__(self) -> None:
         own_input_shape(self)
+
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        return x
+
+
+@LAYERS.add("permute")
+@dataclass(frozen=True, eq=False)
+class Permute(Layer):
+    """A row's axes in another order: axis i of what it gives is axis dims[i] of what it reads, both counted from 1.
+
+    (a, b, c) -> (c, a, b) for dims (3, 1, 2). ValueError where dims are not 1, 2, ... in some order.
+    """
+
+    dims: Any
+    name: str | None = None
+    input_shape: Any = None
+
+    def __post_init__(self) -> None:
+        dims = check_shape(self, "dims", self.dims)
+        if sorted(dims) != list(range(1, len(dims) + 1)):
+            raise ValueError(f"Permute: dims must be the axes of a row, 1 to {len(dims)}, each once, got {self.dims!r}")
+        self._set("dims", dims)
+        own_input_shape(self)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != len(self.dims):
+            raise ValueError(f"Permute {self.dims} expects rows of {len(self.dims)} axes, got {input_shape}")
+        return tuple(input_shape[axis - 1] for axis in self.dims)
+
+    def ops(self, input_shape: Shape) -> tuple[Any, ...]:
+        return (permute_op(input_shape, [axis - 1 for axis in self.dims]),)
+
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        return np.transpose(x, (0, *self.dims))

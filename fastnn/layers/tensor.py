@@ -23,7 +23,7 @@ class Node:
         self.inputs = inputs
         self.rows = rows
         self.outputs = outputs
-        self.graph = graph  # of a model, as it was when it was called; None for a layer
+        self.graph = graph  # of a model or a layer of layers, as it was when it was called; None for one with ops
 
     def tensors(self) -> list[Tensor]:
         """What the call gives."""
@@ -169,6 +169,15 @@ def named(member: Any, taken: Container[str]) -> str:
         object.__setattr__(member, "name", name)
         set_automatic_name(member)
     return str(name)
+
+
+def names_of(members: Sequence[Any]) -> list[str]:
+    """The names of layers and models beside each other: those that were given, and others for the rest."""
+    names: dict[int, str] = {}
+    made_up = [has_automatic_name(each) for each in members]
+    for place in sorted(range(len(members)), key=made_up.__getitem__):
+        names[place] = named(members[place], names.values())
+    return [names[place] for place in range(len(members))]
 
 
 class Connected:

@@ -10,107 +10,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn.losses.base import EPSILON, LOSSES, Loss, bad_targets, function_of
-from fastnn.losses.custom import Custom
-from fastnn.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
-from fastnn.losses.overlap import Dice, Tversky
-from fastnn.losses.probabilities import (
-    BinaryCrossentropy,
-    BinaryFocalCrossentropy,
-    CategoricalCrossentropy,
-    CategoricalFocalCrossentropy,
-    CategoricalGeneralizedCrossEntropy,
-    KLDivergence,
-    SparseCategoricalCrossentropy,
-)
-from fastnn.losses.regression import (
-    CosineSimilarity,
-    GaussianNLL,
-    Huber,
-    LogCosh,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-    Pinball,
-    Poisson,
-)
+from fastnn import _names
+from fastnn.losses.base import *
+from fastnn.losses.base import function_of as _function_of
+from fastnn.losses.custom import *
+from fastnn.losses.hinge import *
+from fastnn.losses.overlap import *
+from fastnn.losses.probabilities import *
+from fastnn.losses.regression import *
 
-__all__ = [
-    "EPSILON",
-    "LOSSES",
-    "BinaryCrossentropy",
-    "BinaryFocalCrossentropy",
-    "CategoricalCrossentropy",
-    "CategoricalFocalCrossentropy",
-    "CategoricalGeneralizedCrossEntropy",
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "Custom",
-    "Dice",
-    "GaussianNLL",
-    "Hinge",
-    "Huber",
-    "KLDivergence",
-    "LogCosh",
-    "Loss",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Pinball",
-    "Poisson",
-    "SparseCategoricalCrossentropy",
-    "SquaredHinge",
-    "Tversky",
-    "bad_targets",
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "categorical_generalized_cross_entropy",
-    "categorical_hinge",
-    "cosine_similarity",
-    "dice",
-    "gaussian_nll",
-    "get",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "pinball",
-    "poisson",
-    "sparse_categorical_crossentropy",
-    "squared_hinge",
-    "tversky",
-]
-
-mean_squared_error = function_of(MeanSquaredError)
-mean_absolute_error = function_of(MeanAbsoluteError)
-mean_absolute_percentage_error = function_of(MeanAbsolutePercentageError)
-mean_squared_logarithmic_error = function_of(MeanSquaredLogarithmicError)
-log_cosh = function_of(LogCosh)
-huber = function_of(Huber)
-pinball = function_of(Pinball)
-poisson = function_of(Poisson)
-gaussian_nll = function_of(GaussianNLL)
-cosine_similarity = function_of(CosineSimilarity)
-binary_crossentropy = function_of(BinaryCrossentropy)
-binary_focal_crossentropy = function_of(BinaryFocalCrossentropy)
-categorical_crossentropy = function_of(CategoricalCrossentropy)
-categorical_focal_crossentropy = function_of(CategoricalFocalCrossentropy)
-sparse_categorical_crossentropy = function_of(SparseCategoricalCrossentropy)
-categorical_generalized_cross_entropy = function_of(CategoricalGeneralizedCrossEntropy)
-kl_divergence = function_of(KLDivergence)
-hinge = function_of(Hinge)
-squared_hinge = function_of(SquaredHinge)
-categorical_hinge = function_of(CategoricalHinge)
-dice = function_of(Dice)
-tversky = function_of(Tversky)
+mean_squared_error = _function_of(MeanSquaredError)
+mean_absolute_error = _function_of(MeanAbsoluteError)
+mean_absolute_percentage_error = _function_of(MeanAbsolutePercentageError)
+mean_squared_logarithmic_error = _function_of(MeanSquaredLogarithmicError)
+log_cosh = _function_of(LogCosh)
+huber = _function_of(Huber)
+pinball = _function_of(Pinball)
+poisson = _function_of(Poisson)
+gaussian_nll = _function_of(GaussianNLL)
+cosine_similarity = _function_of(CosineSimilarity)
+binary_crossentropy = _function_of(BinaryCrossentropy)
+binary_focal_crossentropy = _function_of(BinaryFocalCrossentropy)
+categorical_crossentropy = _function_of(CategoricalCrossentropy)
+categorical_focal_crossentropy = _function_of(CategoricalFocalCrossentropy)
+sparse_categorical_crossentropy = _function_of(SparseCategoricalCrossentropy)
+categorical_generalized_cross_entropy = _function_of(CategoricalGeneralizedCrossEntropy)
+kl_divergence = _function_of(KLDivergence)
+hinge = _function_of(Hinge)
+squared_hinge = _function_of(SquaredHinge)
+categorical_hinge = _function_of(CategoricalHinge)
+dice = _function_of(Dice)
+tversky = _function_of(Tversky)
 
 
 def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Loss:
@@ -139,3 +69,6 @@ def _custom(config: dict[str, Any], own: Mapping[str, Any]) -> Loss:
         )
     found = own[name]
     return found if isinstance(found, Loss) else Custom(found, name=name, reduction=config.get("reduction", "mean"))
+
+
+__all__ = [*_names.offered(globals()), "EPSILON"]

@@ -13,6 +13,8 @@ from fastnn.engine.objectives import REDUCTIONS
 from fastnn.kernels.bindings import row_values, targets_of
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
+__all__ = ["EPSILON", "LOSSES", "Loss", "bad_targets"]
+
 EPSILON = 1e-7  # Keras's: probabilities are kept this far from 0 and 1
 
 L = TypeVar("L", bound="Loss")

@@ -10,6 +10,8 @@ import numpy as np
 from fastnn.losses.base import Loss
 from fastnn.typing import Array, ArrayLike, FloatArray
 
+__all__ = ["Custom"]
+
 Function = Callable[[Any, Any], Any]
 
 STEP = 6e-6  # the cube root of float64's epsilon: the two errors of a central difference meet there

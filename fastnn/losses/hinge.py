@@ -8,6 +8,8 @@ from fastnn import kernels
 from fastnn.losses.base import LOSSES, Loss
 from fastnn.typing import DoubleArray
 
+__all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
+
 
 def _margins(y: DoubleArray, output: DoubleArray) -> DoubleArray:
     return np.asarray(np.maximum(1 - np.where(y == 0, -1, y) * output, 0))

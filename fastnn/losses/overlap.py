@@ -14,6 +14,8 @@ from fastnn._table import check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
 from fastnn.typing import DoubleArray
 
+__all__ = ["Dice", "Tversky"]
+
 
 @LOSSES.add("dice")
 class Dice(Loss):

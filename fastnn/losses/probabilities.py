@@ -16,6 +16,16 @@ from fastnn._table import check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
 from fastnn.typing import Array, DoubleArray
 
+__all__ = [
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
+    "KLDivergence",
+    "SparseCategoricalCrossentropy",
+]
+
 
 def _logits_entropy(target: DoubleArray, z: DoubleArray) -> DoubleArray:
     return np.asarray(np.maximum(z, 0) - z * target + np.log1p(np.exp(-np.abs(z))))

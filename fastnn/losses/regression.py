@@ -11,6 +11,19 @@ from fastnn._table import check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
 from fastnn.typing import DoubleArray
 
+__all__ = [
+    "CosineSimilarity",
+    "GaussianNLL",
+    "Huber",
+    "LogCosh",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Pinball",
+    "Poisson",
+]
+
 
 @LOSSES.add("mean_squared_error", "mse", "MSE")
 class MeanSquaredError(Loss):

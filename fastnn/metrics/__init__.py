@@ -1,162 +1,46 @@
 """Metrics: what is measured of a network's output beside its loss.
 
-Three kinds, by what adds a batch. A mean metric has a kernel with a loss's signature and is the mean over the rows. A
-tally has a kernel that adds to a state, of which the figure is made. The others are Python. All are used alone as in
-Keras: `update_state(y_true, y_pred, sample_weight)`, `result()`, `reset_state()`. Sums are in float64, rows of weight 0
-count for nothing, and what would be 0 / 0 is 0.
+Three kinds, by what adds a batch. A mean metric has a kernel with a loss's signature and is the mean over the lines. An
+accumulated metric has a kernel that adds to a state, of which the figure is made. The others are Python. All are used
+alone as in Keras: `update_state(y_true, y_pred, sample_weight)`, `result()`, `reset_state()`. Sums are in float64, what
+weighs 0 counts for nothing, and what would be 0 / 0 is 0.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastnn.kernels.kernel import Kernel
+from fastnn import _names
+from fastnn.kernels.kernel import Kernel as _Kernel
 from fastnn.losses import (
-    Loss,
-    binary_crossentropy,
-    binary_focal_crossentropy,
-    categorical_crossentropy,
-    categorical_focal_crossentropy,
-    categorical_hinge,
-    hinge,
-    huber,
-    kl_divergence,
-    log_cosh,
-    mean_absolute_error,
-    mean_absolute_percentage_error,
-    mean_squared_error,
-    mean_squared_logarithmic_error,
-    poisson,
-    sparse_categorical_crossentropy,
-    squared_hinge,
+    Loss as _Loss,
+    binary_crossentropy as binary_crossentropy,
+    binary_focal_crossentropy as binary_focal_crossentropy,
+    categorical_crossentropy as categorical_crossentropy,
+    categorical_focal_crossentropy as categorical_focal_crossentropy,
+    categorical_hinge as categorical_hinge,
+    hinge as hinge,
+    huber as huber,
+    kl_divergence as kl_divergence,
+    log_cosh as log_cosh,
+    mean_absolute_error as mean_absolute_error,
+    mean_absolute_percentage_error as mean_absolute_percentage_error,
+    mean_squared_error as mean_squared_error,
+    mean_squared_logarithmic_error as mean_squared_logarithmic_error,
+    poisson as poisson,
+    sparse_categorical_crossentropy as sparse_categorical_crossentropy,
+    squared_hinge as squared_hinge,
 )
-from fastnn.metrics.accuracy import (
-    Accuracy,
-    BinaryAccuracy,
-    CategoricalAccuracy,
-    SparseCategoricalAccuracy,
-    SparseTopKCategoricalAccuracy,
-    TopKCategoricalAccuracy,
-)
-from fastnn.metrics.auc import AUC
-from fastnn.metrics.base import METRICS, LossMetric, MeanMetric, Metric, TallyMetric
-from fastnn.metrics.confusion import BinaryIoU, ConfusionMatrix, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
-from fastnn.metrics.fscore import F1Score, FBetaScore
-from fastnn.metrics.functions import (
-    binary_accuracy,
-    categorical_accuracy,
-    sparse_categorical_accuracy,
-    sparse_top_k_categorical_accuracy,
-    top_k_categorical_accuracy,
-)
-from fastnn.metrics.probabilistic import (
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    CategoricalHinge,
-    Hinge,
-    KLDivergence,
-    Poisson,
-    SparseCategoricalCrossentropy,
-    SquaredHinge,
-)
-from fastnn.metrics.reduction import Mean, MeanMetricWrapper, Sum
-from fastnn.metrics.regression import (
-    CosineSimilarity,
-    LogCoshError,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-    R2Score,
-    RootMeanSquaredError,
-)
-from fastnn.metrics.thresholds import (
-    FalseNegatives,
-    FalsePositives,
-    Precision,
-    PrecisionAtRecall,
-    Recall,
-    RecallAtPrecision,
-    SensitivityAtSpecificity,
-    SpecificityAtSensitivity,
-    TrueNegatives,
-    TruePositives,
-)
-
-__all__ = [
-    "AUC",
-    "METRICS",
-    "Accuracy",
-    "BinaryAccuracy",
-    "BinaryCrossentropy",
-    "BinaryIoU",
-    "CategoricalAccuracy",
-    "CategoricalCrossentropy",
-    "CategoricalHinge",
-    "ConfusionMatrix",
-    "CosineSimilarity",
-    "F1Score",
-    "FBetaScore",
-    "FalseNegatives",
-    "FalsePositives",
-    "Hinge",
-    "IoU",
-    "KLDivergence",
-    "LogCoshError",
-    "LossMetric",
-    "Mean",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanIoU",
-    "MeanMetric",
-    "MeanMetricWrapper",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Metric",
-    "OneHotIoU",
-    "OneHotMeanIoU",
-    "Poisson",
-    "Precision",
-    "PrecisionAtRecall",
-    "R2Score",
-    "Recall",
-    "RecallAtPrecision",
-    "RootMeanSquaredError",
-    "SensitivityAtSpecificity",
-    "SparseCategoricalAccuracy",
-    "SparseCategoricalCrossentropy",
-    "SparseTopKCategoricalAccuracy",
-    "SpecificityAtSensitivity",
-    "SquaredHinge",
-    "Sum",
-    "TallyMetric",
-    "TopKCategoricalAccuracy",
-    "TrueNegatives",
-    "TruePositives",
-    "binary_accuracy",
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "categorical_accuracy",
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "categorical_hinge",
-    "get",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "poisson",
-    "resolve",
-    "sparse_categorical_accuracy",
-    "sparse_categorical_crossentropy",
-    "sparse_top_k_categorical_accuracy",
-    "squared_hinge",
-    "top_k_categorical_accuracy",
-]
+from fastnn.metrics.accuracy import *
+from fastnn.metrics.auc import *
+from fastnn.metrics.base import *
+from fastnn.metrics.confusion import *
+from fastnn.metrics.fscore import *
+from fastnn.metrics.functions import *
+from fastnn.metrics.probabilistic import *
+from fastnn.metrics.reduction import *
+from fastnn.metrics.regression import *
+from fastnn.metrics.thresholds import *
 
 
 def get(identifier: Any) -> Metric:
@@ -168,14 +52,14 @@ def get(identifier: Any) -> Metric:
         return METRICS.from_config(identifier)
     if isinstance(identifier, (str, type, Metric)) or not callable(identifier):
         return METRICS.get(identifier)
-    loss = identifier if isinstance(identifier, Loss) else getattr(identifier, "loss", None)
+    loss = identifier if isinstance(identifier, _Loss) else getattr(identifier, "loss", None)
     loss = loss() if isinstance(loss, type) else loss
-    if isinstance(loss, Loss) and isinstance(loss.kernel, Kernel) and not loss.kernel.whole:
+    if isinstance(loss, _Loss) and isinstance(loss.kernel, _Kernel) and not loss.kernel.whole:
         return LossMetric(loss)
     return MeanMetricWrapper(identifier)
 
 
-def resolve(identifier: Any, targets: int, units: int, loss: Loss | None = None) -> tuple[str, Metric]:
+def resolve(identifier: Any, targets: int, units: int, loss: _Loss | None = None) -> tuple[str, Metric]:
     """(the name in logs, the metric) for outputs of `units` columns and targets of `targets` columns.
 
     "accuracy" (or "acc") and "crossentropy" ("ce") are binary, sparse categorical or categorical by these shapes; a
@@ -196,3 +80,6 @@ def resolve(identifier: Any, targets: int, units: int, loss: Loss | None = None)
         raise TypeError(f"{kind}: name must be a text, got {metric.name!r}; pass what else it takes by keyword")
     metric.check(targets, units, "this loss")
     return metric.name, metric
+
+
+__all__ = _names.offered(globals())

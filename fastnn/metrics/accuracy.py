@@ -11,6 +11,15 @@ from fastnn._table import check_count, check_number
 from fastnn.metrics.base import METRICS, MeanMetric, declared
 from fastnn.typing import DoubleArray
 
+__all__ = [
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+]
+
 
 @METRICS.add("accuracy")
 @declared

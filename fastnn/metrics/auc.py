@@ -11,6 +11,8 @@ from fastnn.metrics.base import METRICS, declared, ratio
 from fastnn.metrics.thresholds import Counts, ThresholdMetric, counts, shares
 from fastnn.typing import DoubleArray
 
+__all__ = ["AUC"]
+
 CURVES = ("ROC", "PR", "PRGAIN")
 METHODS = ("interpolation", "minoring", "majoring")
 

@@ -14,6 +14,8 @@ from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
+__all__ = ["METRICS", "AccumulatedMetric", "LossMetric", "MeanMetric", "Metric"]
+
 C = TypeVar("C")
 
 
@@ -55,7 +57,7 @@ class Metric:
         return ()
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
-        """In float64, each row's value: (rows,); or of a tally, the state that a batch leaves."""
+        """In float64, each row's value: (rows,); or of an accumulated metric, the state that a batch leaves."""
         raise TypeError(f"{type(self).__name__} has no reference")
 
     def columns(self, units: int) -> tuple[int, ...]:
@@ -192,7 +194,7 @@ class LossMetric(MeanMetric):
         return self.loss.reference(y, output)
 
 
-class TallyMetric(Metric):
+class AccumulatedMetric(Metric):
     """A figure of a state of doubles, to which a kernel adds batches."""
 
     _state: DoubleArray | None = None
@@ -202,13 +204,13 @@ class TallyMetric(Metric):
         """How many outputs there are, as far as the metric itself says."""
         return 1
 
-    def tally_numbers(self) -> tuple[float, ...]:
+    def accumulator_numbers(self) -> tuple[float, ...]:
         """The metric's own numbers, as its kernel reads them."""
-        raise TypeError(f"{type(self).__name__} has no tally_numbers")
+        raise TypeError(f"{type(self).__name__} has no accumulator_numbers")
 
     def state_size(self, units: int, targets: int) -> int:
         """Doubles of the state."""
-        return int(state_size(self.kernel, units, targets, self.tally_numbers()))
+        return int(state_size(self.kernel, units, targets, self.accumulator_numbers()))
 
     def result_of(self, state: DoubleArray) -> Any:
         """The figure: a float, or an array where it has several numbers."""
@@ -233,7 +235,7 @@ class TallyMetric(Metric):
                 f"metric {self.name!r} has seen batches of another width than {output.shape[1]} output(s); "
                 "call reset_state() first, or take another metric"
             )
-        self.kernel(y, output, self._state, self.tally_numbers(), weight=weight)
+        self.kernel(y, output, self._state, self.accumulator_numbers(), weight=weight)
 
     def result(self) -> Any:
         return self.result_of(np.zeros(self.state_size(self.width, 1)) if self._state is None else self._state)

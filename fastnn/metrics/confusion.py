@@ -8,8 +8,10 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_count, check_number
-from fastnn.metrics.base import METRICS, TallyMetric, declared, ratio, weights_of
+from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
+
+__all__ = ["BinaryIoU", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
 
 NUMBER, LARGEST, ABOVE, AT_LEAST = range(4)  # how the kernel reads a class
 
@@ -25,7 +27,7 @@ def classes_read(how: int, values: DoubleArray, threshold: float) -> DoubleArray
     return np.asarray(np.trunc(values))
 
 
-class ConfusionTally(TallyMetric):
+class ConfusionMetric(AccumulatedMetric):
     """A figure of the weight of what is of one class and was taken for another."""
 
     kernel = kernels.confusion_counts
@@ -49,7 +51,7 @@ class ConfusionTally(TallyMetric):
 
 @METRICS.add("confusion_matrix")
 @declared
-class ConfusionMatrix(ConfusionTally):
+class ConfusionMatrix(ConfusionMetric):
     """An array (classes, classes): the weight of the rows of class i whose output says class j.
 
     The output says the class of its largest unit; a single output says 1 if it is above `threshold`, else 0. y: class
@@ -68,7 +70,7 @@ class ConfusionMatrix(ConfusionTally):
     def readings(self, units: int, targets: int) -> tuple[int, int, int]:
         return max(units, 2), NUMBER if targets == 1 else LARGEST, ABOVE if units == 1 else LARGEST
 
-    def tally_numbers(self) -> tuple[float, ...]:
+    def accumulator_numbers(self) -> tuple[float, ...]:
         # No number of classes: the kernel takes it, and how to read them, from the shapes.
         return (0.0, NUMBER, NUMBER, float(self.threshold), -1.0)
 
@@ -77,7 +79,7 @@ class ConfusionMatrix(ConfusionTally):
         return state.reshape(classes, classes).copy()
 
 
-class IoUMetric(ConfusionTally):
+class IoUMetric(ConfusionMetric):
     """The mean over classes that occur: the weight of what is and was taken for the class / is or was taken for it."""
 
     num_classes: int
@@ -109,7 +111,7 @@ class IoUMetric(ConfusionTally):
         how_y, how_output = (NUMBER if sparse else LARGEST for sparse in (self.sparse_y_true, self.sparse_y_pred))
         return self.num_classes, how_y, how_output
 
-    def tally_numbers(self) -> tuple[float, ...]:
+    def accumulator_numbers(self) -> tuple[float, ...]:
         left_out = -1 if self.ignore_class is None else self.ignore_class
         return (*self.readings(0, 0), float(self.threshold), left_out)
 

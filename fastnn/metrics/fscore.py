@@ -8,13 +8,15 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_number
-from fastnn.metrics.base import METRICS, TallyMetric, declared, ratio, weights_of
+from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
+
+__all__ = ["F1Score", "FBetaScore"]
 
 AVERAGES = (None, "micro", "macro", "weighted")
 
 
-class FScore(TallyMetric):
+class FScore(AccumulatedMetric):
     """(1 + beta^2) precision recall / (beta^2 precision + recall) of the classes."""
 
     kernel = kernels.class_counts
@@ -29,7 +31,7 @@ class FScore(TallyMetric):
         if self.threshold is not None:
             check_number(self, "threshold", 0, 1, open_low=True)
 
-    def tally_numbers(self) -> tuple[float, ...]:
+    def accumulator_numbers(self) -> tuple[float, ...]:
         return (0.0, 0.0) if self.threshold is None else (1.0, float(self.threshold))
 
     def reference(self, y: DoubleArray, output: DoubleArray, weight: DoubleArray | None = None) -> DoubleArray:

@@ -13,6 +13,14 @@ from fastnn.metrics.accuracy import (
 from fastnn.metrics.base import MeanMetric
 from fastnn.typing import ArrayLike, DoubleArray
 
+__all__ = [
+    "binary_accuracy",
+    "categorical_accuracy",
+    "sparse_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]
+
 
 def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> DoubleArray:
     """1 where (y_pred > threshold) == y_true, else 0, of each element."""

@@ -5,6 +5,17 @@ from __future__ import annotations
 from fastnn import losses
 from fastnn.metrics.base import METRICS, LossMetric, declared
 
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "Hinge",
+    "KLDivergence",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+]
+
 
 @METRICS.add("binary_crossentropy", "bce", "BCE")
 @declared

@@ -10,6 +10,8 @@ import numpy as np
 from fastnn.metrics.base import Metric
 from fastnn.typing import ArrayLike, DoubleArray
 
+__all__ = ["Mean", "MeanMetricWrapper", "Sum"]
+
 
 def _of_each_row(
     values: ArrayLike, weight: ArrayLike | None, reduce: Callable[..., Any]

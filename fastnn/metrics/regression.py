@@ -8,8 +8,19 @@ import numpy as np
 
 from fastnn import kernels, losses
 from fastnn._table import check_number
-from fastnn.metrics.base import METRICS, LossMetric, TallyMetric, declared, ratio, weights_of
+from fastnn.metrics.base import METRICS, AccumulatedMetric, LossMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
+
+__all__ = [
+    "CosineSimilarity",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "R2Score",
+    "RootMeanSquaredError",
+]
 
 
 @METRICS.add("mean_squared_error", "mse", "MSE")
@@ -84,7 +95,7 @@ class CosineSimilarity(LossMetric):
 
 @METRICS.add("r2_score")
 @declared
-class R2Score(TallyMetric):
+class R2Score(AccumulatedMetric):
     """1 - sum of (y - output)^2 / sum of (y - mean of y)^2, of each unit; a constant y gives 1 if met exactly, else 0.
 
     class_aggregation: "uniform_average" of the units, "variance_weighted_average", or None for an array of all.
@@ -103,7 +114,7 @@ class R2Score(TallyMetric):
             raise ValueError(f"R2Score: class_aggregation must be one of {known}, got {self.class_aggregation!r}")
         check_number(self, "num_regressors", 0)
 
-    def tally_numbers(self) -> tuple[float, ...]:
+    def accumulator_numbers(self) -> tuple[float, ...]:
         return ()
 
     def reference(self, y: DoubleArray, output: DoubleArray, weight: DoubleArray | None = None) -> DoubleArray:

@@ -13,8 +13,21 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_count, check_number
-from fastnn.metrics.base import METRICS, TallyMetric, declared, one_or_all, ratio, weights_of
+from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, one_or_all, ratio, weights_of
 from fastnn.typing import DoubleArray
+
+__all__ = [
+    "FalseNegatives",
+    "FalsePositives",
+    "Precision",
+    "PrecisionAtRecall",
+    "Recall",
+    "RecallAtPrecision",
+    "SensitivityAtSpecificity",
+    "SpecificityAtSensitivity",
+    "TrueNegatives",
+    "TruePositives",
+]
 
 NOT_AMONG_TOP = -1e10  # Keras's: the output that stands for one that is not among the largest k of its row
 
@@ -70,7 +83,7 @@ def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...
     return found
 
 
-class ThresholdMetric(TallyMetric):
+class ThresholdMetric(AccumulatedMetric):
     """A figure of the counts at some thresholds."""
 
     kernel = kernels.threshold_counts
@@ -83,7 +96,7 @@ class ThresholdMetric(TallyMetric):
         """The thresholds."""
         raise TypeError(f"{type(self).__name__} has no cuts")
 
-    def tally_numbers(self) -> tuple[float, ...]:
+    def accumulator_numbers(self) -> tuple[float, ...]:
         only = -1 if self.class_id is None else self.class_id
         cuts = self.cuts()
         return (self.by_column, self.from_logits, only, self.top_k or 0, len(cuts), *sorted(cuts))

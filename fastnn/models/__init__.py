@@ -6,14 +6,32 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from fastnn._table import field_values, plain
+from fastnn._table import OTHERS, field_values, plain
 from fastnn.data import ArraySource
 from fastnn.layers import LAYERS, Input, Layer
+from fastnn.layers.base import parts_of
 from fastnn.models.built import KINDS
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json"]
+
+
+class _Models:
+    """A model as a field of a layer, for `plain` and `unplain`."""
+
+    @staticmethod
+    def config(model: Model) -> dict[str, Any]:
+        return model.get_config()
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any], custom: Mapping[str, Any] | None = None) -> Any:
+        from fastnn.store import architecture
+
+        return architecture.restore(config, KINDS, custom)
+
+
+OTHERS[Model.table_family] = _Models
 
 
 def load_model(filepath: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None) -> Model:
@@ -37,11 +55,17 @@ def clone_model(model: Model) -> Model:
 def _own_objects(model: Model) -> dict[str, Any]:
     """The classes and functions of a model's layers, by the names that its description has for them."""
     found: dict[str, Any] = {}
-    for layer in model.description.layers():
+    for layer in _all_layers(model):
         found.setdefault(LAYERS.config(layer)["class"], type(layer))
         wrapped = [value for value in field_values(layer).values() if callable(getattr(value, "function", None))]
         found.update({plain(value)["function"]: value for value in wrapped})
     return found
+
+
+def _all_layers(member: Any) -> list[Layer]:
+    """The layers that something is made of, it too where it is one."""
+    own = [member] if isinstance(member, Layer) else []
+    return own + [layer for _, part in parts_of(member) for layer in _all_layers(part)]
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:

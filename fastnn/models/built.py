@@ -8,9 +8,9 @@ from os import PathLike
 from typing import Any
 
 from fastnn.layers.base import replace
+from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
 from fastnn.models.description import Description
-from fastnn.models.graph import Graph
 from fastnn.typing import ArrayLike, FloatArray, Shape
 
 KINDS: dict[str, type[Built]] = {}  # the classes of models that a file may name
@@ -20,6 +20,7 @@ class Built(Connected):
     """A graph of layers, and the network that it becomes."""
 
     table_name = "functional"
+    table_family = "model"  # as a field of a layer that is made of one
     name: str
     description: Description
 
@@ -144,7 +145,7 @@ class Built(Connected):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         layer: Any
-        for layer in self.description.layers():
+        for layer in [*self.description.layers(), *self.description.members]:
             layer.trainable = bool(value)
 
     def _views(self) -> list[FloatArray]:

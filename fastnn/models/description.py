@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from fastnn import random
+from fastnn.activations import RowActivation
 from fastnn.engine.description import Variable
+from fastnn.engine.merging import StridedCopyOp
 from fastnn.engine.network import Network
 from fastnn.layers import Layer, Parameter
-from fastnn.layers.base import Place, place_of, set_place
+from fastnn.layers.base import Place, leaves_of, parts_of, place_of, placed, set_place
+from fastnn.layers.graph import Graph, leaves
 from fastnn.layers.tensor import Structure
 from fastnn.models import weights
-from fastnn.models.graph import Graph, Plan, leaves, planned
+from fastnn.models.graph import Plan, planned
 from fastnn.typing import FloatArray, Shape
 
 
@@ -61,8 +64,7 @@ class Description:
         """All layers, those of the models inside included, each once."""
         if self.graph is not None:
             return leaves(self.graph)
-        found = [[each] if isinstance(each, Layer) else each.description.layers() for each in self.members]
-        return list(dict.fromkeys(layer for each in found for layer in each))
+        return list(dict.fromkeys(layer for member in self.members for layer in leaves_of(member)))
 
     def parameters(self) -> Mapping[Layer, tuple[Parameter, ...]]:
         """What each layer that has weights needs in this graph, whether or not there are any yet."""
@@ -91,7 +93,8 @@ class Description:
 
     def _run_on(self, store: weights.Store, plan: Plan, places: Mapping[Any, Place]) -> None:
         assert self.graph is not None
-        starts = [places[layer].start if layer in places else 0 for layer in plan.layers]
+        pairs = zip(plan.layers, plan.starts, strict=True)
+        starts = [places[layer].start + start if layer in places else 0 for layer, start in pairs]
         network = Network(plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts)
         assert self.seed is not None
         network.seed = self.seed
@@ -124,8 +127,15 @@ class Description:
 
     def last_activation(self, output: int = 0) -> str:
         """Name of the activation that an output ends in."""
+        assert self.plan is not None
+        assert self.graph is not None
+        op = self.plan.ops[self.plan.outputs[output]]
         activation = getattr(self.last_layer(output), "activation", None)
-        return "linear" if activation is None else str(activation.table_name)
+        if activation is None or isinstance(op, StridedCopyOp):
+            return "linear"
+        if isinstance(activation, RowActivation) and op.width != self.graph.outputs[output].row[-1]:
+            return "linear"  # it runs along other axes
+        return str(activation.table_name)
 
     def fusible(self, output: int) -> str:
         """The last activation, where the loss may take its place: where nothing else reads the output."""
@@ -164,13 +174,10 @@ class Description:
         assert self.plan is not None
         found = []
         for layer in self.plan.parameters:
-            place = place_of(layer)
-            assert place is not None
-            start = place.start
+            place = placed(layer)
             for parameter in place.parameters:
                 if parameter.trainable and layer not in self.frozen:
-                    found.append(_variable(parameter, start))
-                start += parameter.size
+                    found.append(_variable(parameter, place.start + parameter.offset))
         return found
 
     def frozen_ops(self) -> list[bool]:
@@ -186,12 +193,11 @@ class Description:
         places = [place for layer in self.layers() if (place := place_of(layer)) is not None]
         return [view for place in places for view in place.views(place.store.flat)]
 
-    def paths(self, prefix: str = "") -> dict[Layer, str]:
-        """What each layer is called from here: the way to it, by the names of the models that it is in."""
+    def paths(self) -> dict[Layer, str]:
+        """What each layer that has ops is called from here: the way to it, by the names of what it is in."""
         found: dict[Layer, str] = {}
         for member, name in zip(self.members, self.names, strict=True):
-            inner = isinstance(member, Layer)
-            found = ({member: prefix + name} if inner else member.description.paths(f"{prefix}{name}/")) | found
+            found = _paths(member, name) | found
         return found
 
     def arrays(self, flat: Any = None, prefix: str = "") -> dict[str, Any]:
@@ -205,6 +211,16 @@ class Description:
                 place.parameters, place.views(place.store.flat if flat is None else flat), strict=True
             )
         }
+
+
+def _paths(member: Any, path: str) -> dict[Layer, str]:
+    parts = parts_of(member)
+    if isinstance(member, Layer) and not parts:
+        return {member: path}
+    found: dict[Layer, str] = {}
+    for name, part in parts:
+        found = _paths(part, f"{path}/{name}") | found
+    return found
 
 
 def _described(shape: Shape) -> str:

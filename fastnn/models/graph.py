@@ -1,4 +1,4 @@
-"""The graph of a model: its calls of layers, each after what it reads, and the ops that they become."""
+"""The plan of a model: the ops that its graph becomes, what each reads, and where its parameters lie."""
 
 from __future__ import annotations
 
@@ -6,73 +6,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
+from fastnn.engine.arena import starts_of
 from fastnn.engine.ops import ActivationOp
-from fastnn.layers import InputLayer, Layer, Parameter
-from fastnn.layers.tensor import MAX_LAYERS, Node, Tensor, called
+from fastnn.layers import Layer, Parameter
+from fastnn.layers.graph import Graph
+from fastnn.layers.tensor import Tensor, called
 from fastnn.models import weights
-
-
-class Graph:
-    """From input tensors to output tensors. ValueError where they do not hang together.
-
-    nodes: the calls, as Keras orders them: those furthest from the outputs first. members: each layer and model once.
-    """
-
-    def __init__(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        if len(set(inputs)) < len(inputs):
-            raise ValueError("the same tensor stands twice among the inputs; give each once")
-        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        if not all(isinstance(tensor.node.layer, InputLayer) for tensor in inputs):
-            self._begin_with_inputs()
-        self.nodes = _ordered(self.inputs, self.outputs)
-        self.members: tuple[Any, ...] = tuple(dict.fromkeys(node.layer for node in self.nodes))
-        self.size = sum(1 if node.graph is None else node.graph.size for node in self.nodes)
-        if self.size > MAX_LAYERS:
-            raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
-
-    def _begin_with_inputs(self) -> None:
-        """Where a model begins in the middle of another, its own inputs take the place of the tensors there."""
-        places = {
-            tensor: tensor
-            if isinstance(tensor.node.layer, InputLayer)
-            else InputLayer(tensor.row, f"{tensor.name}_input").tensor()
-            for tensor in self.inputs
-        }
-        for node in _ordered(self.inputs, self.outputs):
-            if node.tensors()[0] not in places:
-                copy = node.copy(tuple(places[tensor] for tensor in node.inputs))
-                places.update(zip(node.tensors(), copy.tensors(), strict=True))
-        self.inputs = tuple(places[tensor] for tensor in self.inputs)
-        self.outputs = tuple(places[tensor] for tensor in self.outputs)
-
-
-def _ordered(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[Node, ...]:
-    """The calls between inputs and outputs, without recursion: a model may be deep."""
-    ends = {tensor for tensor in inputs if not isinstance(tensor.node.layer, InputLayer)}
-    finished: dict[Node, None] = {tensor.node: None for tensor in inputs if tensor not in ends}
-    met: dict[Node, int] = {}  # in which order, going back from the outputs
-    stack = [(tensor.node, False) for tensor in reversed(outputs) if tensor not in ends]
-    while stack:
-        node, expanded = stack.pop()
-        met.setdefault(node, len(met))
-        if node in finished:
-            continue
-        if expanded:
-            finished[node] = None
-            continue
-        if isinstance(node.layer, InputLayer):
-            raise ValueError(
-                f"the graph is disconnected: an output needs the Input {called(node.layer)!r} of shape "
-                f"{(None, *node.rows[0])}, which is not among the model's inputs"
-            )
-        stack.append((node, True))
-        stack += [(tensor.node, False) for tensor in reversed(node.inputs) if tensor not in ends]
-    depth = dict.fromkeys(finished, 0)
-    for node in reversed(finished):
-        for tensor in node.inputs:
-            if tensor.node in depth:
-                depth[tensor.node] = max(depth[tensor.node], depth[node] + 1)
-    return tuple(sorted(finished, key=lambda node: (-depth[node], met.get(node, len(met)))))
+from fastnn.typing import Shape
 
 
 class Plan(NamedTuple):
@@ -81,53 +21,96 @@ class Plan(NamedTuple):
     ops: list[Any]
     sources: list[tuple[int, ...]]  # of each op: another op, or -1 - k for input k
     layers: list[Layer | None]  # that each op belongs to
+    starts: list[int]  # where each op's parameters begin among its layer's
     inputs: list[int]  # widths
     outputs: list[int]  # places of ops
     parameters: dict[Layer, tuple[Parameter, ...]]  # of each layer that has any
 
 
 def planned(graph: Graph) -> Plan:
-    """The ops of a graph, those of the models inside it included."""
-    plan = Plan([], [], [], [prod(tensor.row) for tensor in graph.inputs], [], {})
+    """The ops of a graph, those of the graphs inside it included."""
+    plan = Plan([], [], [], [], [prod(tensor.row) for tensor in graph.inputs], [], {})
     values = {tensor: -1 - k for k, tensor in enumerate(graph.inputs)}
-    _expand(graph, values, plan)
+    _expand(graph, values, plan, 1)
     _keep_what_is_read(plan, [values[tensor] for tensor in graph.outputs])
     return plan
 
 
-def _expand(graph: Graph, values: dict[Tensor, int], plan: Plan) -> None:
-    """Append the ops of a graph; `values` says which op, or input, gives each of its tensors."""
+def _expand(graph: Graph, values: dict[Tensor, int], plan: Plan, slices: int) -> None:
+    """Append the ops of a graph; `values` says which op, or input, gives each of its tensors.
+
+    slices: how many rows of the graph a row of the network is.
+    """
     for node in graph.nodes:
         reads = [values[tensor] for tensor in node.inputs]
         given = node.tensors()
+        rows = [tensor.row for tensor in node.inputs]
         if node.graph is not None:
             inner: Graph = node.graph
+            if inner.slices > 1:  # the rows of an input lie apart: slices of rows must follow each other
+                pairs = zip(reads, rows, strict=True)
+                reads = [place if place >= 0 else _copied(plan, place, row, slices) for place, row in pairs]
             within = dict(zip(inner.inputs, reads, strict=True))
-            _expand(inner, within, plan)
+            _expand(inner, within, plan, slices * inner.slices)
             values.update(zip(given, (within[tensor] for tensor in inner.outputs), strict=True))
         elif given[0] not in values:
-            rows = [tensor.row for tensor in node.inputs]
-            parameters = node.layer.parameters(*rows)
-            if parameters:
-                weights.check_shapes(node.layer, plan.parameters.setdefault(node.layer, parameters), parameters)
-            for op in node.layer.ops(*rows):
-                reads = [_append(plan, op, reads, node.layer)]
-            values[given[0]] = reads[0]
+            values[given[0]] = _add_ops(plan, node.layer, rows, reads, slices)
 
 
-def _append(plan: Plan, op: Any, reads: Sequence[int], layer: Layer | None) -> int:
+def _add_ops(plan: Plan, layer: Layer, rows: Sequence[Shape], sources: list[int], slices: int) -> int:
+    """Append the ops of a layer; gives the place of the last."""
+    pairs = [op if isinstance(op, tuple) else (op, None) for op in layer.ops(*rows)]
+    ops = [op for op, _ in pairs]
+    starts = _take_parameters(plan, layer, layer.parameters(*rows), ops)
+    places: list[int] = []
+    for (op, named), start in zip(pairs, starts, strict=True):
+        before = places[-1:] or sources
+        reads = before if named is None else [places[k] if k >= 0 else sources[-1 - k] for k in named]
+        places.append(_append(plan, op, reads, layer, slices, start))
+    return (places or sources)[-1]
+
+
+def _take_parameters(plan: Plan, layer: Layer, parameters: tuple[Parameter, ...], ops: Sequence[Any]) -> list[int]:
+    """Note a layer's parameters, and where each begins; gives where those of each op do, on a cache line.
+
+    An op has the next of them, as many as it is large.
+    """
+    starts, end = starts_of([op.size for op in ops])
+    rest, noted = list(parameters), []
+    for op, start in zip(ops, starts, strict=True):
+        stop = start + op.size
+        while rest and start + rest[0].size <= stop and op.size:
+            noted.append(rest[0]._replace(offset=start))
+            start += rest.pop(0).size
+        if start < stop:
+            raise ValueError(f"layer {called(layer)!r}: an op of {op.size} parameters needs more than the layer has")
+    for parameter in rest:  # that no op reads
+        noted.append(parameter._replace(offset=end))
+        end += parameter.size
+    if noted:
+        weights.check_shapes(layer, plan.parameters.setdefault(layer, tuple(noted)), tuple(noted))
+    return starts
+
+
+def _copied(plan: Plan, place: int, row: Sequence[int], slices: int) -> int:
+    return _append(plan, ActivationOp(prod(row)), [place], None, slices)
+
+
+def _append(plan: Plan, op: Any, reads: Sequence[int], layer: Layer | None, slices: int = 1, start: int = 0) -> int:
+    op.slices = slices
     plan.ops.append(op)
     plan.sources.append(tuple(reads))
     plan.layers.append(layer)
+    plan.starts.append(start)
     return len(plan.ops) - 1
 
 
 def _keep_what_is_read(plan: Plan, ends: list[int]) -> None:
     """Set the plan's outputs, each an op of its own, and leave out the ops that lead to none of them."""
     for place in ends:
-        if place < 0 or place in plan.outputs:
-            width = plan.ops[place].units if place >= 0 else plan.inputs[-1 - place]
-            place = _append(plan, ActivationOp(width), [place], None)
+        if place < 0 or place in plan.outputs or plan.ops[place].slices > 1:  # losses count rows of the network
+            units = plan.inputs[-1 - place] if place < 0 else plan.ops[place].units * plan.ops[place].slices
+            place = _append(plan, ActivationOp(units), [place], None)
         plan.outputs.append(place)
     read = set(plan.outputs)
     for place in range(len(plan.ops) - 1, -1, -1):
@@ -137,13 +120,7 @@ def _keep_what_is_read(plan: Plan, ends: list[int]) -> None:
     if len(kept) < len(plan.ops):
         number = {place: new for new, place in enumerate(kept)} | {-1 - k: -1 - k for k in range(len(plan.inputs))}
         plan.sources[:] = [tuple(number[source] for source in plan.sources[place]) for place in kept]
-        plan.ops[:], plan.layers[:] = [plan.ops[i] for i in kept], [plan.layers[i] for i in kept]
+        lists: tuple[list[Any], ...] = (plan.ops, plan.layers, plan.starts)
+        for each in lists:
+            each[:] = [each[i] for i in kept]
         plan.outputs[:] = [number[place] for place in plan.outputs]
-
-
-def leaves(graph: Graph) -> list[Layer]:
-    """The layers of a graph and of the models in it, each once."""
-    found: dict[Layer, None] = {}
-    for node in graph.nodes:
-        found.update(dict.fromkeys([node.layer] if node.graph is None else leaves(node.graph)))
-    return list(found)

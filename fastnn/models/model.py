@@ -11,9 +11,9 @@ import numpy as np
 from fastnn._table import check_count
 from fastnn.data import ArraySource, Source
 from fastnn.data.given import source_of, validation_of
-from fastnn.layers.tensor import Structure, Tensor, flattened, has_automatic_name, is_symbolic, named
+from fastnn.layers.graph import Graph
+from fastnn.layers.tensor import Structure, Tensor, flattened, is_symbolic, names_of
 from fastnn.models.built import KINDS, Built
-from fastnn.models.graph import Graph
 from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -74,11 +74,7 @@ class Model(Built):
         return self
 
     def _name_members(self) -> None:
-        names: dict[int, str] = {}
-        made_up = [place for place, member in enumerate(self.description.members) if has_automatic_name(member)]
-        for place in [*(p for p in range(len(self.description.members)) if p not in made_up), *made_up]:
-            names[place] = named(self.description.members[place], names.values())
-        self.description.names = [names[place] for place in range(len(names))]
+        self.description.names = names_of(self.description.members)
 
     def _begin(self, name: str | None) -> None:
         super()._begin(name)
@@ -145,14 +141,15 @@ class Model(Built):
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
     ) -> History:
-        """Train until epoch number `epochs`; gives a History, whose ``history`` has a list for each figure.
+        """Train until epoch number `epochs`; gives a History, whose ``history`` has a list for each quantity.
 
         x: rows (rows, *input_shape) of any numeric type: arrays, frames, tensors, sparse matrices, a list or dict of
         them for several inputs, batches from a generator, or a source such as ``SQLDataset``, which brings its own y.
-        y: (rows,) or (rows, targets), a list or dict for several outputs. batch_size: rows a step, 32.
-        validation_split: share of the rows, the last ones, kept for validation. validation_data: (x, y), (x, y,
-        sample_weight) or a source. class_weight: class -> weight, or "balanced", which makes all classes weigh the
-        same. sample_weight: (rows,), a list or dict for several outputs. The rest, and what is raised: see
+        y: (rows, *output_shape), without the last axis for class numbers; a list or dict for several outputs.
+        batch_size: rows a step, 32. validation_split: share of the rows, the last ones, kept for validation.
+        validation_data: (x, y), (x, y, sample_weight) or a source. class_weight: class -> weight, or "balanced", which
+        makes all classes weigh the same. sample_weight: (rows,), or a number for each value of the loss; a list or dict
+        for several outputs. The rest, and what is raised: see
         ``Trainer.fit``; RuntimeError before ``compile``.
         """
         trainer = self._compiled("fit")
@@ -194,8 +191,8 @@ class Model(Built):
         are no mean over the rows. steps: the first so many batches only.
         """
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
-        figures = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
-        return figures if return_dict else _listed(figures)
+        logs = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
+        return logs if return_dict else _listed(logs)
 
     def train_on_batch(
         self,
@@ -207,13 +204,13 @@ class Model(Built):
     ) -> Any:
         """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
         self._check_weighable(class_weight)
-        figures = self._compiled("train_on_batch").step(self._batch(x, y, sample_weight), class_weight)
-        return figures if return_dict else _listed(figures)
+        logs = self._compiled("train_on_batch").step(self._batch(x, y, sample_weight), class_weight)
+        return logs if return_dict else _listed(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, as ``evaluate`` gives them."""
-        figures = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
-        return figures if return_dict else _listed(figures)
+        logs = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
+        return logs if return_dict else _listed(logs)
 
     # Predicting.
 
@@ -351,10 +348,10 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names))
 
 
-def _listed(figures: dict[str, Any]) -> Any:
-    """Figures as Keras gives them: the loss alone, or [loss, metric, ...]."""
-    loss = figures.pop("loss")
-    return [loss, *figures.values()] if figures else loss
+def _listed(logs: dict[str, Any]) -> Any:
+    """Logs as Keras gives them: the loss alone, or [loss, metric, ...]."""
+    loss = logs.pop("loss")
+    return [loss, *logs.values()] if logs else loss
 
 
 KINDS[Model.table_name] = Model

@@ -7,10 +7,10 @@ from typing import Any
 
 from fastnn.layers import InputLayer, Layer
 from fastnn.layers.base import check_shape, place_of, set_place
+from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import MAX_LAYERS, Structure, Tensor, called, named
 from fastnn.models import weights
 from fastnn.models.built import KINDS
-from fastnn.models.graph import Graph
 from fastnn.models.model import Model
 from fastnn.typing import Shape
 

@@ -70,7 +70,7 @@ def gathered(
     if len(stores) == 1 and len(places) == len(layers):
         return stores[0], places, []
     everyone = {layer: place.parameters for store in stores for layer, place in store.in_order()} | layers
-    starts, size = starts_of([sum(parameter.size for parameter in own) for own in everyone.values()])
+    starts, size = starts_of([max(p.offset + p.size for p in own) for own in everyone.values()])
     store = Store(size)
     moved = {}
     for (layer, parameters), start in zip(everyone.items(), starts, strict=True):

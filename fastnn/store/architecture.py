@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn.layers import LAYERS, InputLayer, Layer
-from fastnn.layers.base import check_shape
+from fastnn.layers.base import check_shape, parts_of
 from fastnn.layers.tensor import (
     MAX_LAYERS,
     Node,
@@ -53,7 +53,8 @@ def _describe(model: Any, layers: dict[Layer, int], models: dict[Any, int], desc
     entry = {"kind": description.kind, "name": model.name, "automatic": has_automatic_name(model), "members": members}
     graph = description.graph
     for node in graph.nodes if graph is not None else ():
-        if node.graph is not None and node.graph is not node.layer.description.graph:
+        inner = node.graph is not None and not isinstance(node.layer, Layer)
+        if inner and node.graph is not node.layer.description.graph:
             raise ValueError(
                 f"model {node.layer.name!r} was changed after it was called; call it again and make {model.name!r} anew"
             )
@@ -80,8 +81,8 @@ def _connections(description: Any) -> dict[str, Any]:
     }
 
 
-def restore(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -> tuple[Any, list[Any]]:
-    """The model that was described, and the models inside it. There are no weights yet: `make` makes them.
+def restore(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -> Any:
+    """The model that was described. There are no weights yet: `make` makes them.
 
     kinds: the classes of models by the names that a description has for them. ValueError, TypeError, KeyError where it
     is of no model.
@@ -96,19 +97,26 @@ def restore(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -
     used = {member for model in models for member in model.description.members}
     if len(used) != len(layers) + len(models) - 1:
         raise ValueError("expected that each layer and model is a member of a model")
-    return models[-1], models[:-1]
+    return models[-1]
 
 
 def build(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -> Any:
     """The model that was described, with new weights. ValueError where the description is of no model."""
     try:
-        model, inner = restore(described, kinds, custom)
+        model = restore(described, kinds, custom)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this describes no model: {error!r}") from error
-    for each in (model, *inner):
-        if each.description.graph is not None:
-            each.description.make()
+    make(model)
     return model
+
+
+def make(member: Any) -> None:
+    """The networks of a model that was restored and of those inside it, with weights that they share."""
+    description = None if isinstance(member, Layer) else member.description
+    if description is not None and description.graph is not None and description.network is None:
+        description.make()
+    for _, part in parts_of(member):
+        make(part)
 
 
 def _layer(config: Any, custom: Custom) -> Layer:

@@ -17,7 +17,7 @@ import numpy as np
 from fastnn._table import plain, unplain
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import safetensors
-from fastnn.store.architecture import Kinds, chosen, describe, restore
+from fastnn.store.architecture import Kinds, chosen, describe, make, restore
 from fastnn.store.versions import MODEL, WEIGHTS, label, refusal, renamed, upgraded, version_of
 
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
@@ -87,7 +87,7 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
 
 
 def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
-    model, inner = restore(described, kinds, custom)
+    model = restore(described, kinds, custom)
     built = model.description
     if built.graph is None:
         raise ValueError("the model has no input shape")
@@ -100,10 +100,7 @@ def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom:
                 came = tensors[name].shape if name in tensors else "nothing"
                 raise ValueError(f"weights {name!r} must have shape {parameter.shape}, got {came}")
     built.seed = int(described["seed"])
-    built.make()
-    for each in inner:
-        if each.description.graph is not None:
-            each.description.make()
+    make(model)
     used = _fill(built.arrays(), tensors)
     training = described.get("training")
     if training is not None:

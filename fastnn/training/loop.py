@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.callbacks.base import CallbackList
+from fastnn.layers.tensor import called
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.epochs import BatchRange, EpochIterator
 from fastnn.training.non_finite import explained, problem_of
@@ -103,7 +104,8 @@ class FitLoop(BatchLoop):
         accumulator.add(rows, done, loss, network if trainer.objectives.gathers else None)
         if not went_well:
             op, built = network.op_not_finite, self.model.description
-            layer = None if op is None else built.paths()[built.plan.layers[op]]
+            layer = None if op is None else built.plan.layers[op]
+            layer = layer and built.paths().get(layer, called(layer))
             error = explained(trainer.objectives.outputs, network, self.epochs.source, batches, row, layer)
             if not any(accepts(error, accumulator.batches) for accepts in self.callbacks.trainer_hooks("accepts")):
                 raise error

@@ -119,6 +119,9 @@ class CompiledObjectives:
         self.losses = loss_names(objectives)
         self.gathers = bool(self.names or self.losses)  # more than the loss
         self._python = [metric for metric in self.metrics if metric.kernel is None]
+        self._targets = sum(prod(output.target_shape) for output in self.outputs)
+        self._target_forms = (None, *target_forms(self.outputs[0].target_shape))
+        self._weight_forms = ((), *target_forms((*self.outputs[0].shape[:-1], 1)))
 
     def begin(self) -> None:
         """Metrics in Python start afresh; the engine adds up all others."""
@@ -142,17 +145,15 @@ class CompiledObjectives:
         """ValueError, which begins with `what`, unless the source's targets and weights go with the outputs."""
         if source.targets == 0:
             raise ValueError(f"{what} without targets: pass y, or name the target column")
-        if source.targets != sum(prod(output.target_shape) for output in self.outputs):
+        several = len(self.outputs) > 1  # which a source has joined by their shapes
+        if source.targets != self._targets or not (several or source.target_shape in self._target_forms):
             raise ValueError(f"{what}: {self._mismatch(source)}")
-        if len(self.outputs) == 1:
-            output, weights = self.outputs[0], source.weight_shape
-            if source.target_shape not in (None, *target_forms(output.target_shape)):
-                raise ValueError(f"{what}: {self._mismatch(source)}")
-            if weights not in ((), *target_forms((*output.shape[:-1], 1))):
-                raise ValueError(
-                    f"{what}: sample_weight has rows of shape {weights}, but {self._name()} with outputs of shape "
-                    f"{output.shape} takes one number for each row, or rows of shape {output.shape[:-1] or (1,)}"
-                )
+        if not (several or source.weight_shape in self._weight_forms):
+            shape = self.outputs[0].shape
+            raise ValueError(
+                f"{what}: sample_weight has rows of shape {source.weight_shape}, but {self._name()} with outputs of "
+                f"shape {shape} takes one number for each row, or rows of shape {shape[:-1] or (1,)}"
+            )
 
     def check_class_weight(self) -> None:
         """ValueError where a row of y has more than one class."""
@@ -169,8 +170,7 @@ class CompiledObjectives:
     def _mismatch(self, source: Source) -> str:
         """What is wrong with the shape of y."""
         units = sum(prod(output.shape) for output in self.outputs)
-        targets = sum(prod(output.target_shape) for output in self.outputs)
-        hint = ""
+        targets, hint = self._targets, ""
         if any(output.objective.loss.labels for output in self.outputs) and targets < source.targets == units:
             hint = "; for one-hot targets use categorical_crossentropy"
         elif source.targets < targets == units and source.targets == sum(output.lines for output in self.outputs):
@@ -208,7 +208,7 @@ def loss_names(objectives: Sequence[Objective]) -> list[str]:
 def _metric(metric: Metric, weighted: bool) -> description.Metric:
     if metric.kernel is None:
         return description.Metric(metric, (), weighted)
-    numbers = getattr(metric, "tally_numbers", metric.numbers)()
+    numbers = getattr(metric, "accumulator_numbers", metric.numbers)()
     return description.Metric(metric.kernel, numbers, weighted, metric.logits)
 
 

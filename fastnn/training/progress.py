@@ -52,7 +52,7 @@ class Progress:
         if not self.level:
             return
         self._steps = steps
-        shown = [f"{name}: {_figure(value)}" for name, value in logs.items() if self._shows(name, value)]
+        shown = [f"{name}: {_value(value)}" for name, value in logs.items() if self._shows(name, value)]
         if self.level == 1:
             self._rewrite(" - ".join([f"{self._bar(steps)} {self._pace(steps)}", *shown]))
             self.broken()
@@ -100,7 +100,7 @@ def _moves(out: Any) -> bool:
     return bool(getattr(out, "isatty", lambda: False)())  # some stand-ins can do no more than write
 
 
-def _figure(value: Any) -> str:
+def _value(value: Any) -> str:
     if not isinstance(value, (int, float)):
         return str(value)
     return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.4e}"

@@ -177,7 +177,7 @@ class Trainer:
                 hook(epoch, logs)
 
     def step(self, source: ArraySource, class_weight: ClassWeight | None = None) -> Logs:
-        """One step on all rows of `source` as one batch: the figures before it. Raises as ``fit``."""
+        """One step on all rows of `source` as one batch: the logs before it. Raises as ``fit``."""
         self.ready(source)
         if self.full_batch is not None:
             self.full_batch.forget()
@@ -217,7 +217,7 @@ class Trainer:
         return self._test(batches, listeners, Progress(verbose, None))
 
     def _test(self, batches: EpochIterator, listeners: CallbackList, progress: Progress, what: str = "") -> Logs:
-        """The figures of an evaluation; `what` begins an error's text."""
+        """The logs of an evaluation; `what` begins an error's text."""
         loop = EvaluationLoop(self.ready(batches.source), self, batches, listeners, progress, what)
         for hook in listeners.hooks("on_test_begin"):
             hook(None)
@@ -229,17 +229,17 @@ class Trainer:
             batches.close()
         if not loop.accumulator.rows:
             raise ValueError(f"{what}the data gave no rows")
-        figures: Logs = self.objectives.logs(loop.accumulator, loop.penalty)
-        progress.end(done, figures)
+        logs: Logs = self.objectives.logs(loop.accumulator, loop.penalty)
+        progress.end(done, logs)
         for hook in listeners.hooks("on_test_end"):
-            hook(figures)
-        return figures
+            hook(logs)
+        return logs
 
     # Making ready.
 
     def ready(self, source: Source) -> Any:
         """The model's network, built for the source's rows and told what to train for."""
-        if self._process != os.getpid():  # a fork: whoever held the lock is not in this process
+        if self._process != os.getpid():  # a fork: the thread that held the lock is not in this process
             self._lock, self._process = threading.RLock(), os.getpid()
         with self._lock:
             built = self.model.description

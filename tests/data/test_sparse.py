@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn.data import SparseSource
-from fastnn.data import sparse as ours
+from fastnn.data import SparseSource, sparse as ours
 from fastnn.data.given import source_of
 from fastnn.layers import Dense
 from fastnn.models import Sequential

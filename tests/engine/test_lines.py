@@ -17,8 +17,7 @@ from fastnn.losses import LOSSES
 from fastnn.metrics import METRICS
 from fastnn.models import Model, Sequential
 from fastnn.optimizers import SGD
-from support.metrics import batch as metric_batch
-from support.metrics import fits
+from support.metrics import batch as metric_batch, fits
 from support.units import Way, gradient, label, outputs_for, targets_for, units, ways
 
 ROWS, STEPS, UNITS = 7, 3, 4
@@ -146,7 +145,7 @@ def test_metrics(metric: Any, which: str) -> None:
     network = Network([DenseOp(ROWS, output.size // ROWS, False)])
     labels = y.shape[1] < output.shape[1]
     kernel = kernels.categorical_generalized_cross_entropy if labels else kernels.mean_squared_error
-    numbers = getattr(metric, "tally_numbers", metric.numbers)()
+    numbers = getattr(metric, "accumulator_numbers", metric.numbers)()
     described = Metric(metric.kernel, numbers, True, metric.logits)
     network.set_objectives([Objective(kernel, y.shape[1], (0.5,), metrics=[described], shape=shape[1:])])
     network.parameters[: output.size] = output.ravel()
@@ -390,3 +389,24 @@ def test_the_same_bits_for_any_number_of_threads(reduction: str, loss: Any) -> N
 def test_a_late_thread_changes_nothing(reduction: str, loss: Any, barrier: int, thread: int) -> None:
     """A sum over the batch that did not wait for a late thread's rows and weights would be another."""
     assert fitted(2, reduction, loss, (barrier, thread)) == fitted(1, reduction, loss)
+
+
+@pytest.mark.parametrize("loss", units(LOSSES), ids=label)
+def test_every_loss_for_any_number_of_threads(loss: Any) -> None:
+    """Weights by line; outputs after a sigmoid, which every loss takes."""
+    results = []
+    before = fastnn.get_num_threads()
+    x, _ = rows(480, LARGE, 64)
+    y = targets_for(loss, 480 * LARGE[0], LARGE[1], np.random.default_rng(2)).reshape(480, LARGE[0], -1)
+    weight = np.random.default_rng(3).uniform(0, 5, (480, LARGE[0]))
+    try:
+        for threads in THREADS:
+            fastnn.set_num_threads(threads)
+            model = model_of(LARGE, "sigmoid", hidden=128, inputs=64)
+            model.compile(SGD(0.01), loss)
+            history = model.fit(x, y, 160, 2, 0, sample_weight=weight, shuffle=False).history
+            results.append((history["loss"], [w.tobytes() for w in model.get_weights()]))
+    finally:
+        fastnn.set_num_threads(before)
+    assert np.isfinite(results[0][0]).all()
+    assert all(result == results[0] for result in results)

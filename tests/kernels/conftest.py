@@ -10,7 +10,7 @@ import pytest
 from fastnn.activations import ACTIVATIONS
 from fastnn.constraints import CONSTRAINTS
 from fastnn.losses import LOSSES
-from fastnn.metrics import METRICS, MeanMetric, TallyMetric
+from fastnn.metrics import METRICS, AccumulatedMetric, MeanMetric
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.regularizers import REGULARIZERS
 from support.guarded import DTYPES, Guard, guards
@@ -28,7 +28,7 @@ FAMILIES = {
     "probability_way": [way for way in WAYS if not way.logits and way.loss.fused],
     "label_way": [way for way in WAYS if way.kernel.labels],
     "mean_metric": [metric for metric in units(METRICS) if isinstance(metric, MeanMetric)],
-    "tally": [metric for metric in units(METRICS) if isinstance(metric, TallyMetric)],
+    "tally": [metric for metric in units(METRICS) if isinstance(metric, AccumulatedMetric)],
     "optimizer": [optimizer for optimizer in units(OPTIMIZERS) if not optimizer.full_batch],
     "regularizer": [regularizer for regularizer in units(REGULARIZERS) if not regularizer.whole],
     "matrix_regularizer": [regularizer for regularizer in units(REGULARIZERS) if regularizer.whole],

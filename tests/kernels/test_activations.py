@@ -13,8 +13,7 @@ from fastnn.activations import ACTIVATIONS, Activation, gelu, sparsemax
 from support.bindings import bound
 from support.guarded import SHAPES, SIZES, Guard, close, ulps
 from support.kinks import clear_of_kinks
-from support.units import elementwise, gradient, label
-from support.units import units as configurations
+from support.units import elementwise, gradient, label, units as configurations
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 

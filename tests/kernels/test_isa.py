@@ -16,7 +16,7 @@ from fastnn import kernels
 from fastnn.activations import Activation
 from fastnn.constraints import Constraint
 from fastnn.kernels.kernel import Kernel
-from fastnn.metrics import LossMetric, MeanMetric, TallyMetric
+from fastnn.metrics import AccumulatedMetric, LossMetric, MeanMetric
 from fastnn.optimizers import Optimizer
 from support.bindings import bound
 from support.guarded import close
@@ -111,13 +111,13 @@ def test_metrics_agree(mean_metric: MeanMetric, other: Any, dtype: str, rng: np.
     assert here == there
 
 
-def test_tallies_agree(tally: TallyMetric, other: Any, dtype: str, rng: np.random.Generator) -> None:
+def test_tallies_agree(tally: AccumulatedMetric, other: Any, dtype: str, rng: np.random.Generator) -> None:
     count = next(units for units in (3, 1) if any(fits(tally, targets, units) for targets in tally.columns(units)))
     y, output = (array.astype(dtype) for array in batch(tally, 37, count, rng))
     states = []
     for kernel in (tally.kernel, other[tally.kernel.name]):
         states.append(np.zeros(tally.state_size(count, y.shape[1])))
-        kernel(y, output, states[-1], tally.tally_numbers())
+        kernel(y, output, states[-1], tally.accumulator_numbers())
     close(states[1], states[0], 64 * 2.0**-52, 64 * 2.0**-52)
 
 

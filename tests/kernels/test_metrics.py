@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn import kernels
-from fastnn.metrics import METRICS, LossMetric, MeanMetric, TallyMetric
-from fastnn.metrics import accuracy as accuracies
+from fastnn.metrics import METRICS, AccumulatedMetric, LossMetric, MeanMetric, accuracy as accuracies
 from support.guarded import SHAPES, Guard, close
 from support.metrics import batch, fits
 from support.units import label, outputs_for, targets_for, units
@@ -88,17 +87,19 @@ def test_a_nan_is_never_among_the_top(dtype: str) -> None:
 # Tallies
 
 
-def empty(metric: TallyMetric, y: np.ndarray, output: np.ndarray) -> np.ndarray:
+def empty(metric: AccumulatedMetric, y: np.ndarray, output: np.ndarray) -> np.ndarray:
     return np.zeros(metric.state_size(output.shape[1], y.shape[1]))
 
 
-def tallied(metric: TallyMetric, y: np.ndarray, output: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+def tallied(
+    metric: AccumulatedMetric, y: np.ndarray, output: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
     state = empty(metric, y, output)
-    metric.kernel(y, output, state, metric.tally_numbers(), weight=weight)
+    metric.kernel(y, output, state, metric.accumulator_numbers(), weight=weight)
     return state
 
 
-def batches(metric: TallyMetric, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+def batches(metric: AccumulatedMetric, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
     found = [
         batch(metric, rows, count, rng)
         for rows, count in TALLY_SHAPES
@@ -109,17 +110,17 @@ def batches(metric: TallyMetric, rng: np.random.Generator) -> list[tuple[np.ndar
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_state(tally: TallyMetric, dtype: str, weighted: bool, guard: Guard, rng: np.random.Generator) -> None:
+def test_state(tally: AccumulatedMetric, dtype: str, weighted: bool, guard: Guard, rng: np.random.Generator) -> None:
     for y, output in batches(tally, rng):
         y, output = guard(y, dtype), guard(output, dtype)
         weight = guard(rng.uniform(0.1, 2.0, len(y)), dtype) if weighted else None
         state = guard(empty(tally, y, output))
-        tally.kernel(y, output, state, tally.tally_numbers(), weight=weight)
+        tally.kernel(y, output, state, tally.accumulator_numbers(), weight=weight)
         doubles = (array if array is None else array.astype(np.float64) for array in (y, output, weight))
         close(state, tally.reference(*doubles), 1e-12, 1e-12)
 
 
-def test_batches_add_up(tally: TallyMetric, dtype: str, rng: np.random.Generator) -> None:
+def test_batches_add_up(tally: AccumulatedMetric, dtype: str, rng: np.random.Generator) -> None:
     """To the bit, wherever the batches are cut."""
     for y, output in batches(tally, rng):
         y, output, weight = y.astype(dtype), output.astype(dtype), rng.uniform(0.1, 2.0, len(y)).astype(dtype)
@@ -127,11 +128,11 @@ def test_batches_add_up(tally: TallyMetric, dtype: str, rng: np.random.Generator
         for cut in {0, 1, len(y) // 2}:
             state = empty(tally, y, output)
             for at in (slice(0, cut), slice(cut, None)):
-                tally.kernel(y[at], output[at], state, tally.tally_numbers(), weight=weight[at])
+                tally.kernel(y[at], output[at], state, tally.accumulator_numbers(), weight=weight[at])
             np.testing.assert_array_equal(state, whole)
 
 
-def test_tally_leaves_rows_of_weight_0_out(tally: TallyMetric, dtype: str, rng: np.random.Generator) -> None:
+def test_tally_leaves_rows_of_weight_0_out(tally: AccumulatedMetric, dtype: str, rng: np.random.Generator) -> None:
     for y, output in batches(tally, rng):
         y, output, weight = y.astype(dtype), output.astype(dtype), np.tile([0.0, 1.0, 2.0], len(y))[: len(y)]
         keep = weight != 0
@@ -142,14 +143,14 @@ def test_tally_leaves_rows_of_weight_0_out(tally: TallyMetric, dtype: str, rng: 
         np.testing.assert_array_equal(state[counted], good[counted])
 
 
-def test_one_weight_for_all_multiplies_the_counts(tally: TallyMetric, rng: np.random.Generator) -> None:
+def test_one_weight_for_all_multiplies_the_counts(tally: AccumulatedMetric, rng: np.random.Generator) -> None:
     if tally.kernel is kernels.column_moments:
         return
     for y, output in batches(tally, rng):
         np.testing.assert_array_equal(tallied(tally, y, output, np.full(len(y), 2.0)), 2 * tallied(tally, y, output))
 
 
-def test_nan_and_infinite_outputs(tally: TallyMetric, dtype: str, rng: np.random.Generator) -> None:
+def test_nan_and_infinite_outputs(tally: AccumulatedMetric, dtype: str, rng: np.random.Generator) -> None:
     """NaN is above no threshold, is passed by where the largest is looked for, and is no class; R^2 of it is NaN."""
     for y, output in batches(tally, rng):
         if tally.kernel is kernels.confusion_counts and tally.readings(output.shape[1], y.shape[1])[2] == 1:

@@ -13,8 +13,15 @@ from fastnn.models import Model
 
 @pytest.mark.parametrize("layer", [L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum])
 def test_rows_of_other_shapes(layer: Any) -> None:
-    with pytest.raises(ValueError, match=r"expects rows of one shape from all of its inputs, got \(3,\), \(1,\)"):
-        layer().output_shape((3,), (1,))
+    for shapes in ([(3,), (2,)], [(2, 3, 4), (5, 1, 1)], [(3, 4), (3,)]):
+        with pytest.raises(ValueError, match=r"expects rows of one shape from all of its inputs, or .*, got \("):
+            layer().output_shape(*shapes)
+    assert layer().output_shape((3, 1), (4,)) == (3, 4)
+
+
+def test_no_rows() -> None:
+    with pytest.raises(ValueError, match=r"Add expects rows of one shape .*, got none"):
+        L.Add().output_shape()
 
 
 def test_subtract_takes_two() -> None:

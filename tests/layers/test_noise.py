@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn.layers import AlphaDropout, Dense, GaussianDropout, GaussianNoise, Input
-from fastnn.models import Sequential
+from fastnn.layers import (
+    AlphaDropout,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    Input,
+    Layer,
+    PReLU,
+    Reshape,
+    TimeDistributed,
+)
+from fastnn.models import Sequential, load_model
+from support.layers import RANDOM as MAKERS
 
-MAKERS: dict[str, Any] = {
-    "noise": lambda **kw: GaussianNoise(0.5, **kw),
-    "dropout": lambda **kw: GaussianDropout(0.4, **kw),
-    "alpha": lambda **kw: AlphaDropout(0.4, **kw),
-}
 EACH = pytest.mark.parametrize("name", MAKERS)
 X = np.random.default_rng(0).normal(size=(1200, 40)).astype(np.float32)
 
 
-def trained(layer: Any, seed: int = 0, threads: int = 1, epochs: int = 2) -> list[bytes]:
+def trained(layer: Any, seed: int = 0, threads: int = 1, epochs: int = 2, row: tuple[int, ...] = (90,)) -> list[bytes]:
     before = fastnn.get_num_threads()
     fastnn.set_num_threads(threads)
     fastnn.set_random_seed(seed)
-    model = Sequential([Input((40,)), Dense(90), layer, Dense(2)])
+    model = Sequential([Input((40,)), Dense(90), Reshape(row), layer, Flatten(), Dense(2)])
     model.compile("sgd", "mse")
     model.fit(X, X[:, :2], batch_size=256, epochs=epochs, shuffle=False, verbose=0)
     fastnn.set_num_threads(before)
@@ -79,6 +88,110 @@ def test_no_noise_is_the_identity() -> None:
         assert model.train_on_batch(X, X) == pytest.approx(0, abs=1e-12)
 
 
+class Recorder(Layer):
+    """x, noting what training shows it."""
+
+    def forward(self, x: np.ndarray, weights: Any, training: bool) -> np.ndarray:
+        if training:
+            vars(self).setdefault("all_x", []).append(x)
+        return x
+
+    def backward(self, x: np.ndarray, a: np.ndarray, d: np.ndarray, weights: Any) -> Any:
+        vars(self).setdefault("all_d", []).append(d)
+        return d, []
+
+    def taken(self, what: str = "all_x") -> np.ndarray:
+        """What it was shown since the last time."""
+        return np.concatenate(vars(self).pop(what))
+
+
+def seen(layer: Any, row: tuple[int, ...], rows: int = 32, steps: int = 1) -> list[np.ndarray]:
+    """What each step of training makes of rows of ones. The gradient must have gone the same way."""
+    before, after = Recorder(), Recorder()
+    model = Sequential([Input(row), PReLU(), before, layer, after, Flatten()])
+    model.compile("sgd", "mse")
+    found = []
+    x = np.ones((rows, *row), np.float32)
+    for _ in range(steps):
+        model.train_on_batch(x, np.full((rows, int(np.prod(row))), 0.25, np.float32))
+        found.append(after.taken())
+        d_before, d_after = before.taken("all_d"), after.taken("all_d")
+        if isinstance(layer, Dropout):
+            np.testing.assert_array_equal(d_before, found[-1] * d_after)
+    return found
+
+
+@EACH
+@pytest.mark.parametrize("row", [(30,), (5, 6), (2, 3, 5)])
+def test_noise_on_rows_of_any_rank_is_that_of_their_numbers(name: str, row: tuple[int, ...]) -> None:
+    a, flat = seen(MAKERS[name](seed=3), row)[0], seen(MAKERS[name](seed=3), (30,))[0]
+    np.testing.assert_array_equal(a.reshape(32, -1), flat)
+    assert len(np.unique(a)) > 1
+
+
+@pytest.mark.parametrize(
+    ("row", "shape", "alike"),
+    [
+        ((5, 8), (None, 1, 8), (1,)),
+        ((5, 8), (32, 5, 1), (2,)),
+        ((5, 8), (None, 1, 1), (1, 2)),
+        ((5, 8), (1, 5, 8), (0,)),
+        ((5, 8), (1, None, 1), (0, 2)),
+        ((5, 8), (8,), (0, 1)),
+        ((8,), [1, None], (0,)),
+        ((4, 3, 8), (None, None, 1, None), (2,)),
+        ((4, 3, 8), (None, 4, 1, 1), (2, 3)),
+    ],
+)
+def test_noise_shape(row: tuple[int, ...], shape: Any, alike: tuple[int, ...]) -> None:
+    """One draw for all numbers along these axes, axis 0 that of the rows; along the others they differ."""
+    first, second = seen(Dropout(0.5, shape, seed=1), row, steps=2)
+    one = first
+    for axis in alike:
+        one = np.take(one, [0], axis)
+    np.testing.assert_array_equal(first, np.broadcast_to(one, first.shape))
+    np.testing.assert_array_equal(np.unique(first), np.float32([0, 2]))
+    for axis in set(range(first.ndim)) - set(alike):
+        assert (np.take(first, [0], axis) != first).any()
+    assert (first != second).any()
+
+
+def test_share_that_noise_shape_drops() -> None:
+    a = seen(Dropout(0.3, (None, 1, 200), seed=1), (3, 200), rows=300)[0][:, 0]
+    assert (a == 0).mean() == pytest.approx(0.3, abs=0.01)
+    assert a.mean(axis=0).std() == pytest.approx(np.sqrt(0.3 / 0.7 / 300), rel=0.2)
+
+
+def test_a_dropped_number_may_be_infinite() -> None:
+    layer, after = Dropout(0.5, (None, 1), seed=1), Recorder()
+    model = Sequential([Input((4,)), layer, after])
+    model.compile("sgd", "mse")
+    x = np.ones((64, 4), np.float32)
+    mask = seen(Dropout(0.5, (None, 1), seed=1), (4,), rows=64)[0]
+    x[mask == 0] = 3e38
+    model.train_on_batch(x, x * 0)
+    np.testing.assert_array_equal(after.taken(), mask)
+
+
+def test_noise_shape_for_any_number_of_threads_and_in_files(tmp_path: Path) -> None:
+    layers = {shape: lambda shape=shape: Dropout(0.3, shape) for shape in ((None, 1, 6), (1, 15, 1), None)}
+    for make in layers.values():
+        ends = [trained(make(), 1, threads, row=(15, 6)) for threads in (1, 2, 3, 4, 8)]
+        assert all(end == ends[0] for end in ends)
+    model = Sequential([Input((15, 6)), Dropout(0.3, (None, 1, 6), seed=4), Flatten(), Dense(1)])
+    model.save(tmp_path / "model")
+    assert load_model(tmp_path / "model").layers[0].noise_shape == (None, 1, 6)
+
+
+def test_steps_of_a_time_distributed_noise_differ() -> None:
+    layer, after = TimeDistributed(Dropout(0.5, seed=1)), Recorder()
+    model = Sequential([Input((3, 40)), layer, after, Flatten()])
+    model.compile("sgd", "mse")
+    model.train_on_batch(np.ones((8, 3, 40)), np.ones((8, 120)))
+    a = after.taken().reshape(24, 40)
+    assert len({row.tobytes() for row in a}) == 24
+
+
 def test_what_they_refuse() -> None:
     with pytest.raises(ValueError, match="stddev must be at least 0, got -1"):
         GaussianNoise(-1)
@@ -89,3 +202,13 @@ def test_what_they_refuse() -> None:
         GaussianNoise(1, seed="a")
     with pytest.raises(ValueError, match="seed must be at least 0"):
         GaussianNoise(1, seed=-1)
+    for shape in ((None, 2, 8), (None, 5, 8, 1), (None, 1, 9)):
+        with pytest.raises(ValueError, match=r"noise_shape .* does not go with rows of shape"):
+            Dropout(0.5, shape)(Input((5, 8)))
+    for shape in (3, "abc", ()):
+        with pytest.raises(ValueError, match="noise_shape must be a tuple of whole numbers and None"):
+            Dropout(0.5, shape)
+    with pytest.raises(ValueError, match="noise_shape must be at least 1"):
+        Dropout(0.5, (None, 0))
+    with pytest.raises(TypeError, match="noise_shape must be a whole number"):
+        Dropout(0.5, (None, 0.5))

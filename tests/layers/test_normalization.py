@@ -105,12 +105,17 @@ def test_weights_have_keras_names_and_order() -> None:
 
 
 def test_what_they_refuse() -> None:
-    for axis in (0, 1, -2, 3, (1, 2)):
-        with pytest.raises(ValueError, match="works along the last axis of its rows"):
-            BatchNormalization(axis=axis).output_shape((3, 4))
-    with pytest.raises(ValueError, match="last axis or the last few of its rows, got axis 1"):
-        LayerNormalization(axis=1).output_shape((3, 4))
-    assert BatchNormalization(axis=2).output_shape((3, 4)) == (3, 4)
+    for axis in (0, 3, -3):
+        for layer in (BatchNormalization(axis=axis), LayerNormalization(axis=axis), RMSNormalization(axis=[1, axis])):
+            with pytest.raises(ValueError, match=r"have axes 1 to 2 \(0 is that of the rows\), got"):
+                layer.output_shape((3, 4))
+    with pytest.raises(TypeError, match=r"BatchNormalization: an axis must be a whole number, got \(1, 2\)"):
+        BatchNormalization(axis=(1, 2)).output_shape((3, 4))  # type: ignore[arg-type]
+    for several in ([], [1, 1], [2, -1]):
+        with pytest.raises(ValueError, match="axis must name at least one axis and each once"):
+            LayerNormalization(axis=several).output_shape((3, 4))
+    assert BatchNormalization(axis=1).output_shape((3, 4)) == (3, 4)
+    assert [p.shape for p in BatchNormalization(axis=1).parameters((3, 4))] == [(3,)] * 4
     with pytest.raises(ValueError, match=r"momentum must be at least 0 and at most 1, got 1\.5"):
         BatchNormalization(momentum=1.5)
     with pytest.raises(ValueError, match="epsilon must be at least 0"):

@@ -117,6 +117,76 @@ CASES: dict[str, tuple[Any, list[np.ndarray]]] = {
 }
 
 
+V = numbers(2, 3, 4, seed=6)
+RANKS = {2: A, 3: T, 4: V}
+
+
+def on_ranks(title: str, layer: Callable[[Any], Any], *ranks: int) -> None:
+    """Cases of a layer, behind a Dense one so that it hands a gradient on, on arrays of each rank."""
+    for rank in ranks or RANKS:
+        CASES[f"{title} rank {rank}"] = chain(RANKS[rank], dense, layer, flatten)
+
+
+on_ranks("dense", lambda L: L.Dense(5, "tanh"))
+on_ranks("dense without bias", lambda L: L.Dense(2, use_bias=False))
+for activation in ("softmax", "log_softmax", "gelu"):  # not sparsemax: test_keras_activations.py
+    on_ranks(f"dense {activation}", lambda L, activation=activation: L.Dense(4, activation))
+    on_ranks(activation, lambda L, activation=activation: L.Activation(activation))
+on_ranks("relu", lambda L: L.ReLU(negative_slope=0.1))
+on_ranks("leaky", lambda L: L.LeakyReLU())
+on_ranks("elu", lambda L: L.ELU())
+on_ranks("softmax layer", lambda L: L.Softmax())
+on_ranks("softmax 1", lambda L: L.Softmax(axis=1))
+on_ranks("softmax -2", lambda L: L.Softmax(axis=-2), 3, 4)
+on_ranks("softmax two", lambda L: L.Softmax(axis=[1, 2]), 3, 4)
+on_ranks("batch", lambda L: L.BatchNormalization())
+on_ranks("batch 1", lambda L: L.BatchNormalization(axis=1, momentum=0.5))
+on_ranks("batch -2", lambda L: L.BatchNormalization(axis=-2, scale=False), 3, 4)
+on_ranks("layer", lambda L: L.LayerNormalization())
+on_ranks("layer 1", lambda L: L.LayerNormalization(axis=1))
+on_ranks("layer list", lambda L: L.LayerNormalization(axis=[-2, -1]), 3, 4)
+on_ranks("layer apart", lambda L: L.LayerNormalization(axis=[1, 3]), 4)
+on_ranks("rms", lambda L: L.RMSNormalization())
+on_ranks("rms list", lambda L: L.RMSNormalization(axis=[-2, -1]), 3, 4)
+on_ranks("prelu", lambda L: L.PReLU("ones"))
+on_ranks("prelu shared 1", lambda L: L.PReLU("ones", shared_axes=[1]), 3, 4)
+on_ranks("prelu shared 2", lambda L: L.PReLU("ones", shared_axes=[2]), 3, 4)
+on_ranks("prelu shared 1 3", lambda L: L.PReLU("ones", shared_axes=[1, 3]), 4)
+on_ranks("dropout", lambda L: L.Dropout(0.0, noise_shape=(None, 1, 7)), 3)
+on_ranks("rescaling", lambda L: L.Rescaling(0.5, 1.0))
+on_ranks("normalization none", lambda L: L.Normalization(axis=None, mean=0.5, variance=4.0))
+on_ranks("normalization 1", lambda L: L.Normalization(axis=1, mean=0.5, variance=4.0))
+on_ranks("normalization apart", lambda L: L.Normalization((1, -1), mean=[[0.5], [1.0]], variance=[[4.0], [1.0]]), 4)
+on_ranks("reshape", lambda L: L.Reshape((7, -1)))
+on_ranks("permute", lambda L: L.Permute((2, 1)), 3)
+on_ranks("permute", lambda L: L.Permute((3, 1, 2)), 4)
+CASES |= {
+    "embedding rank 3": chain(whole(3, 2, most=10), lambda L: L.Embedding(10, 3), flatten),
+    "embedding rank 4": chain(whole(3, 2, 2, most=10), lambda L: L.Embedding(10, 3), flatten),
+    "rescaling front": chain(T, lambda L: L.Rescaling([[1.0], [2.0], [3.0]], 0.5), flatten),
+    "concatenate rank 4": merge(lambda L, xs: L.Concatenate(axis=-3)(xs), V, numbers(1, 3, 4)),
+    "concatenate rank 4 axis 2": merge(lambda L, xs: L.Concatenate(axis=2)(xs), V, numbers(2, 1, 4)),
+    "add rank 4": merge(lambda L, xs: L.add(xs), V, V + 1),
+    "maximum rank 4": merge(lambda L, xs: L.maximum(xs), V, V[::-1].copy()),
+    "add stretched": merge(lambda L, xs: L.add(xs), T, numbers(4, seed=7), numbers(3, 1, seed=8)),
+    "subtract stretched": merge(lambda L, xs: L.Subtract()(xs), numbers(4, seed=7), T),
+    "multiply stretched": merge(lambda L, xs: L.multiply(xs), V, numbers(3, 1, seed=8)),
+    "average stretched": merge(lambda L, xs: L.average(xs), T, numbers(1, seed=8)),
+    "maximum stretched": merge(lambda L, xs: L.maximum(xs), T, numbers(1, 4, seed=8)),
+    "minimum stretched": merge(lambda L, xs: L.minimum(xs), T, numbers(3, 1, seed=8)),
+    "dot rank 4": merge(lambda L, xs: L.Dot((2, 1))(xs), V, numbers(3, 2)),
+    "dot rank 4 cosine": merge(lambda L, xs: L.Dot((-1, 1), normalize=True)(xs), V, numbers(4)),
+    "dot rank 4 and 4": merge(lambda L, xs: L.Dot((2, 3))(xs), V, numbers(2, 1, 3)),
+    "time distributed rank 3": chain(T, lambda L: L.TimeDistributed(L.Dense(5, "relu")), flatten),
+    "time distributed rank 4": chain(V, lambda L: L.TimeDistributed(L.Dense(5, "softmax")), dense, flatten),
+    "time distributed layer": chain(V, dense, lambda L: L.TimeDistributed(L.LayerNormalization(axis=1)), flatten),
+    "time distributed batch": chain(T, dense, lambda L: L.TimeDistributed(L.BatchNormalization()), flatten),
+    "time distributed embedding": chain(whole(3, 2, most=10), lambda L: L.TimeDistributed(L.Embedding(10, 3)), flatten),
+    "time distributed twice": chain(V, lambda L: L.TimeDistributed(L.TimeDistributed(L.Dense(5, "tanh"))), flatten),
+    "time distributed flatten": chain(V, dense, lambda L: L.TimeDistributed(L.Flatten()), dense, flatten),
+}
+
+
 def both(case: tuple[Any, list[np.ndarray]]) -> tuple[Any, Any, list[np.ndarray]]:
     """The model of fastnn and that of Keras, of the same weights, and what they read."""
     build, xs = case
@@ -149,7 +219,33 @@ def test_outputs_and_steps(name: str) -> None:
     np.testing.assert_allclose(ours.predict(x), np.asarray(theirs.predict(x, verbose=0)), rtol=1e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("axis", [-1, None, (1, 2)])
+@pytest.mark.parametrize("loss", ["mse", "mae", "categorical_crossentropy", "sparse_categorical_crossentropy"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.parametrize("distributed", [False, True])
+def test_twenty_steps_on_sequences(loss: str, optimizer: str, distributed: bool) -> None:
+    """Dense layers on (steps, features), targets for each step."""
+    x, classes = numbers(5, 4), whole(5, most=3)
+    y = classes if loss.startswith("sparse") else np.eye(3, dtype=np.float32)[classes.astype(int)]
+    ends = []
+    for lib in (fastnn, keras):
+
+        def on_steps(layer: Any, lib: Any = lib) -> Any:
+            return lib.layers.TimeDistributed(layer) if distributed else layer
+
+        first = lib.layers.Input((5, 4))
+        hidden = on_steps(lib.layers.Dense(6, "tanh"))(first)
+        model = lib.models.Model(first, on_steps(lib.layers.Dense(3, "softmax"))(hidden))
+        model.set_weights([np.random.default_rng(k).normal(size=w.shape) for k, w in enumerate(model.get_weights())])
+        eager = {"run_eagerly": True} if lib is keras else {}
+        model.compile(getattr(lib.optimizers, optimizer)(0.01), loss, **eager)
+        for _ in range(20):
+            model.train_on_batch(x, y)
+        ends.append(model.get_weights())
+    for mine, other in zip(*ends, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, None, (1, 2), (2, 1)])
 def test_adapted_moments(axis: Any) -> None:
     data = numbers(3, 4) * np.float32(3) + np.float32(2)
     layers = [lib.layers.Normalization(axis=axis) for lib in (fastnn, keras)]
@@ -200,12 +296,16 @@ TABULAR = [
     "Embedding",
     "GaussianDropout",
     "GaussianNoise",
+    "Dropout",
     "LayerNormalization",
     "Normalization",
     "PReLU",
+    "Permute",
     "RMSNormalization",
     "Rescaling",
     "Reshape",
+    "Softmax",
+    "TimeDistributed",
 ]
 
 

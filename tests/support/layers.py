@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import fastnn.layers as L
-from fastnn.models import Model
+from fastnn.models import Model, Sequential
 
 INPUTS = 5
 
@@ -55,9 +55,27 @@ class Case:
             for shape in self.shapes:
                 kernel, bias = weights.pop(0), weights.pop(0)
                 read.append((x @ kernel + bias).reshape(len(x), *shape))
-        names = [parameter.name for parameter in layer.parameters(*self.shapes)]
-        own = {name: w for name, w in zip(names, weights, strict=True) if name in layer.reference.__code__.co_varnames}
-        return np.asarray(layer.reference(*read, **own)).reshape(len(x), -1)
+        if len(read) == 1:
+            return _one(layer, read[0], weights).reshape(len(x), -1)
+        return np.asarray(layer.reference(*read)).reshape(len(x), -1)
+
+
+def step_by_step(layer: Any, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
+    """What a layer, or a chain of them, gives for each step of x by itself, in float64."""
+    return np.stack([_one(layer, x[:, t], list(weights)) for t in range(x.shape[1])], axis=1)
+
+
+def _one(layer: Any, rows: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
+    """What a layer gives for rows with the first of the weights, which it takes away."""
+    if isinstance(layer, L.TimeDistributed):
+        return step_by_step(layer.layer, rows, weights)
+    if hasattr(layer, "layers"):
+        for each in layer.layers:
+            rows = _one(each, rows, weights)
+        return rows
+    named = {parameter.name: weights.pop(0) for parameter in layer.parameters(rows.shape[1:])}
+    known = layer.reference.__code__.co_varnames
+    return np.asarray(layer.reference(rows, **{name: w for name, w in named.items() if name in known}))
 
 
 CASES: dict[str, Case] = {
@@ -97,3 +115,96 @@ CASES: dict[str, Case] = {
     "dot of lines": Case(lambda: L.Dot((1, 2)), [(4, 3), (2, 4)]),
     "dot of unit lines": Case(lambda: L.Dot((2, 1), normalize=True), [(2, 3), (3, 4)]),
 }
+
+
+# Layers that add noise while training, each of which test_noise.py meets on rows of one, two and three axes.
+RANDOM: dict[str, Callable[..., Any]] = {
+    "noise": lambda **fields: L.GaussianNoise(0.5, **fields),
+    "gaussian dropout": lambda **fields: L.GaussianDropout(0.4, **fields),
+    "alpha dropout": lambda **fields: L.AlphaDropout(0.4, **fields),
+    "dropout": lambda **fields: L.Dropout(0.4, **fields),
+}
+ROWS = [(7,), (3, 4), (2, 3, 4)]  # arrays of rank 2, 3 and 4
+
+
+def _on(title: str, make: Callable[[], Any], *shapes: tuple[int, ...], count: int = 1, choices: int = 0) -> None:
+    """A case of the layer on rows of each shape, `count` tensors of it."""
+    for shape in shapes or ROWS:
+        CASES[f"{title} on {shape}"] = Case(make, [shape] * count, choices)
+
+
+def _same(cls: Any, *args: Any, **fields: Any) -> Callable[[], Any]:
+    return lambda: cls(*args, **fields)
+
+
+_on("dense", _same(L.Dense, 5, "tanh"))
+_on("dense of one", _same(L.Dense, 1, use_bias=False))
+_on("dense softmax", _same(L.Dense, 3, "softmax"))
+_on("dense of many", _same(L.Dense, 33), (2, 20))
+for activation in ("sigmoid", "softmax", "log_softmax"):
+    _on(activation, _same(L.Activation, activation))
+_on("relu", _same(L.ReLU, negative_slope=0.1))
+_on("leaky", L.LeakyReLU)
+_on("elu", L.ELU)
+_on("softmax layer", L.Softmax)
+_on("softmax along 1", _same(L.Softmax, 1), (3, 4), (2, 3, 4))
+_on("softmax along two", _same(L.Softmax, [1, 3]), (2, 3, 4))
+_on("softmax along the last two", _same(L.Softmax, (-1, -2)), (3, 4), (2, 3, 4))
+_on("batch", L.BatchNormalization)
+_on("batch along 1", _same(L.BatchNormalization, axis=1), (3, 4), (2, 3, 4))
+_on("batch along 2", _same(L.BatchNormalization, axis=-2), (2, 3, 4))
+_on("layer", L.LayerNormalization)
+_on("layer along 1", _same(L.LayerNormalization, axis=1), (3, 4), (2, 3, 4))
+_on("layer along two", _same(L.LayerNormalization, axis=[1, -1]), (2, 3, 4))
+_on("rms", L.RMSNormalization)
+_on("rms along 1", _same(L.RMSNormalization, axis=1), (3, 4), (2, 3, 4))
+_on("prelu", L.PReLU)
+_on("prelu shared behind", _same(L.PReLU, shared_axes=[2]), (3, 4), (2, 3, 4))
+_on("prelu shared around", _same(L.PReLU, shared_axes=[1, 3]), (2, 3, 4))
+_on("rescaling", _same(L.Rescaling, 0.5, 1.0))
+_on("rescaling in front", _same(L.Rescaling, [[0.5], [1.0], [2.0]]), (3, 4), (2, 3, 4))
+_on("normalization", L.Normalization)
+_on("normalization along 1", _same(L.Normalization, axis=1), (3, 4), (2, 3, 4))
+_on("normalization along two", _same(L.Normalization, axis=(1, 3), mean=0.5, variance=[1.0, 2, 3, 4]), (2, 3, 4))
+_on("embedding", _same(L.Embedding, 9, 5), (4,), (2, 3), (2, 1, 2), choices=9)
+_on("encoding", _same(L.CategoryEncoding, 6), (4,), (2, 3), (2, 1, 2), choices=6)
+for merge in (L.Add, L.Multiply, L.Average, L.Maximum, L.Minimum):
+    _on(merge.table_name, merge, count=3)
+_on("subtract", L.Subtract, count=2)
+CASES |= {
+    "add stretched": Case(L.Add, [(4,), (3, 1), (2, 3, 4), (2, 1, 1)]),
+    "subtract stretched": Case(L.Subtract, [(3, 4), (1,)]),
+    "multiply stretched": Case(L.Multiply, [(3, 1), (1, 4)]),
+    "average stretched": Case(L.Average, [(1,), (7,)]),
+    "maximum stretched": Case(L.Maximum, [(2, 1, 4), (3, 1)]),
+    "minimum stretched": Case(L.Minimum, [(7,), (1,), (7,)]),
+}
+_on("concatenate", L.Concatenate, count=2)
+_on("concatenate along 1", _same(L.Concatenate, 1), count=3)
+_on("concatenate along 2", _same(L.Concatenate, 2), (3, 4), (2, 3, 4), count=2)
+_on("dot", _same(L.Dot, -1), count=2)
+_on("dot along 1", _same(L.Dot, 1, normalize=True), count=2)
+_on("dot along 2", _same(L.Dot, 2), (3, 4), (2, 3, 4), count=2)
+_on("flatten", L.Flatten)
+_on("reshape", _same(L.Reshape, (-1, 2)), (8,), (3, 4), (2, 3, 4))
+_on("identity", L.Identity)
+_on("permute", _same(L.Permute, 1), (7,))
+_on("permute", _same(L.Permute, (2, 1)), (3, 4), (40, 3), (1, 5))
+_on("permute", _same(L.Permute, (3, 1, 2)), (2, 3, 4), (1, 2, 1))
+_on("permute around", _same(L.Permute, (3, 2, 1)), (2, 3, 4))
+_on("permute in front", _same(L.Permute, (2, 1, 3)), (2, 3, 4))
+_on("time distributed", lambda: L.TimeDistributed(L.Dense(5, "tanh")), (3, 4), (2, 3, 4), (1, 2))
+_on("time distributed softmax", lambda: L.TimeDistributed(L.Dense(5, "softmax")), (3, 4), (2, 3, 4))
+_on("time distributed prelu", lambda: L.TimeDistributed(L.PReLU()), (3, 4), (2, 3, 4))
+_on("time distributed layer", lambda: L.TimeDistributed(L.LayerNormalization(axis=1)), (2, 3, 4))
+_on("time distributed batch", lambda: L.TimeDistributed(L.BatchNormalization(scale=False)), (3, 4), (2, 3, 4), (1, 4))
+_on("time distributed permute", lambda: L.TimeDistributed(L.Permute((2, 1))), (2, 3, 4))
+_on("time distributed flatten", lambda: L.TimeDistributed(L.Flatten()), (2, 3, 4))
+_on("time distributed twice", lambda: L.TimeDistributed(L.TimeDistributed(L.Dense(2, "tanh"))), (2, 3, 4))
+_on("time distributed embedding", lambda: L.TimeDistributed(L.Embedding(9, 5)), (4, 1), (2, 1, 2), choices=9)
+_on(
+    "time distributed model",
+    lambda: L.TimeDistributed(Sequential([L.Dense(3, "tanh"), L.LayerNormalization(), L.Dense(2)])),
+    (3, 4),
+    (2, 3, 4),
+)

@@ -69,7 +69,9 @@ OTHERS: list[m.Metric] = [
 ]
 
 
-def batch(metric: m.TallyMetric, rows: int, units: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def batch(
+    metric: m.AccumulatedMetric, rows: int, units: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """(y, output) with many equal outputs and some at a threshold; y as the metric takes it for these outputs."""
     output = rng.integers(0, 9, (rows, units)) / 8
     targets = rng.choice(metric.columns(units))

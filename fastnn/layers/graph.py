@@ -1,0 +1,86 @@
+"""A graph of calls, from some tensors to others: what a model is, and a layer that is made of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastnn.layers.core import InputLayer
+from fastnn.layers.tensor import MAX_LAYERS, Node, Tensor, called
+
+
+class Graph:
+    """From input tensors to output tensors. ValueError where they do not hang together.
+
+    nodes: the calls, as Keras orders them: those furthest from the outputs first. members: each layer and model once.
+    slices: how many rows of the graph a row of the call is that it stands for.
+    """
+
+    def __init__(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], slices: int = 1) -> None:
+        if len(set(inputs)) < len(inputs):
+            raise ValueError("the same tensor stands twice among the inputs; give each once")
+        self.inputs, self.outputs, self.slices = tuple(inputs), tuple(outputs), slices
+        if not all(isinstance(tensor.node.layer, InputLayer) for tensor in inputs):
+            self._begin_with_inputs()
+        self.nodes = _ordered(self.inputs, self.outputs)
+        self.members: tuple[Any, ...] = tuple(dict.fromkeys(node.layer for node in self.nodes))
+        self.size = sum(1 if node.graph is None else node.graph.size for node in self.nodes)
+        if self.size > MAX_LAYERS:
+            raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
+
+    def _begin_with_inputs(self) -> None:
+        """Where a model begins in the middle of another, its own inputs take the place of the tensors there."""
+        places = {
+            tensor: tensor
+            if isinstance(tensor.node.layer, InputLayer)
+            else InputLayer(tensor.row, f"{tensor.name}_input").tensor()
+            for tensor in self.inputs
+        }
+        for node in _ordered(self.inputs, self.outputs):
+            if node.tensors()[0] not in places:
+                copy = node.copy(tuple(places[tensor] for tensor in node.inputs))
+                places.update(zip(node.tensors(), copy.tensors(), strict=True))
+        self.inputs = tuple(places[tensor] for tensor in self.inputs)
+        self.outputs = tuple(places[tensor] for tensor in self.outputs)
+
+
+def _ordered(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[Node, ...]:
+    """The calls between inputs and outputs, without recursion: a model may be deep."""
+    ends = {tensor for tensor in inputs if not isinstance(tensor.node.layer, InputLayer)}
+    finished: dict[Node, None] = {tensor.node: None for tensor in inputs if tensor not in ends}
+    met: dict[Node, int] = {}  # in which order, going back from the outputs
+    stack = [(tensor.node, False) for tensor in reversed(outputs) if tensor not in ends]
+    while stack:
+        node, expanded = stack.pop()
+        met.setdefault(node, len(met))
+        if node in finished:
+            continue
+        if expanded:
+            finished[node] = None
+            continue
+        if isinstance(node.layer, InputLayer):
+            raise ValueError(
+                f"the graph is disconnected: an output needs the Input {called(node.layer)!r} of shape "
+                f"{(None, *node.rows[0])}, which is not among the model's inputs"
+            )
+        stack.append((node, True))
+        stack += [(tensor.node, False) for tensor in reversed(node.inputs) if tensor not in ends]
+    depth = dict.fromkeys(finished, 0)
+    for node in reversed(finished):
+        for tensor in node.inputs:
+            if tensor.node in depth:
+                depth[tensor.node] = max(depth[tensor.node], depth[node] + 1)
+    return tuple(sorted(finished, key=lambda node: (-depth[node], met.get(node, len(met)))))
+
+
+def calls(graph: Graph) -> Iterator[Node]:
+    """The calls of a graph and of those inside it."""
+    for node in graph.nodes:
+        yield node
+        if node.graph is not None:
+            yield from calls(node.graph)
+
+
+def leaves(graph: Graph) -> list[Any]:
+    """The layers that have ops, of a graph and of those inside it, each once."""
+    return list(dict.fromkeys(node.layer for node in calls(graph) if node.graph is None))

@@ -1,0 +1,90 @@
+"""TimeDistributed: a layer or model on each step of a sequence by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from fastnn.engine.merging import StridedCopyOp
+from fastnn.layers._fields import own_input_shape
+from fastnn.layers.base import LAYERS, Layer, check_row
+from fastnn.layers.composite import Composite
+from fastnn.layers.core import InputLayer
+from fastnn.layers.graph import Graph, calls
+from fastnn.layers.merging import Concatenate
+from fastnn.layers.reshaping import Reshape
+from fastnn.layers.tensor import MAX_LAYERS, Connected, Tensor
+from fastnn.typing import Shape
+
+__all__ = ["TimeDistributed"]
+
+MOST_STEPS = (MAX_LAYERS - 2) // 3  # each is three calls
+
+
+@LAYERS.add("time_distributed", "TimeDistributed")
+@dataclass(frozen=True, eq=False)
+class TimeDistributed(Composite):
+    """A layer, the same for each step. (steps, ...) -> (steps, ...), the steps one by one as the layer's rows.
+
+    layer: a layer or a model of one input and one output. One in which rows mix (BatchNormalization) sees each step's
+    rows by themselves, the first step's first, and takes at most 332 steps. Weights: the layer's.
+    """
+
+    layer: Any
+    name: str | None = None
+    input_shape: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, Connected):
+            raise TypeError(f"TimeDistributed: layer must be a layer or a model, got {self.layer!r:.80}")
+        own_input_shape(self)
+        self._consists_of([self.layer])
+
+    def call(self, x: Tensor) -> Tensor:
+        """What the layer gives for rows that are one step each."""
+        given = self.layer(x)
+        if not isinstance(given, Tensor):
+            raise ValueError(f"TimeDistributed takes a layer or a model of one output, got one of {len(given)}")
+        return given
+
+    def graph(self, *rows: Shape) -> Graph:
+        (row,) = rows
+        if len(row) < 2:
+            raise ValueError(
+                f"TimeDistributed expects rows of at least two axes, (steps, ...), got rows of shape {row}"
+            )
+        step = InputLayer(row[1:]).tensor()
+        graph = Graph((step,), (self.call(step),), slices=row[0])
+        mixed = any(node.layer.mixes_rows for node in calls(graph) if node.graph is None)
+        return self._step_by_step(row) if mixed and row[0] > 1 else graph
+
+    def _step_by_step(self, row: Shape) -> Graph:
+        if row[0] > MOST_STEPS:
+            raise ValueError(
+                f"TimeDistributed of a layer in which rows mix takes at most {MOST_STEPS} steps, got {row[0]}; "
+                "put the layer on the rows (steps, ...) themselves, where it sees all steps together"
+            )
+        whole = InputLayer(row).tensor()
+        given = [self.call(_Step(number)(whole)) for number in range(row[0])]
+        return Graph((whole,), (Concatenate(1)([Reshape((1, *tensor.row))(tensor) for tensor in given]),))
+
+    def _applied(self, *rows: Shape) -> tuple[Shape, Graph]:
+        given, graph = super()._applied(*rows)
+        row = given if graph.inputs[0].row == rows[0] else (rows[0][0], *given)
+        check_row(row)
+        return row, graph
+
+
+@dataclass(frozen=True, eq=False)
+class _Step(Layer):
+    """One step of a sequence."""
+
+    number: int
+
+    def output_shape(self, row: Shape) -> Shape:
+        return row[1:]
+
+    def ops(self, row: Shape) -> tuple[Any, ...]:
+        units = prod(row[1:])
+        return (StridedCopyOp(prod(row), (units,), (1,), self.number * units),)
