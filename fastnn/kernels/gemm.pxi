@@ -185,7 +185,7 @@ cdef inline void strips_of(
 cdef void matmul_transposed_a_rows(
         const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
-    """`a` holds k row addresses; the m columns start at `first`. Where `bias` is C itself, the product is added to C."""
+    """`a` holds k row addresses; the m columns start at `first`. Where `bias` is C, the product is added."""
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef bint far = k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
     cdef bint pack = far and m >= PACK_ROWS
