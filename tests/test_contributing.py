@@ -29,7 +29,7 @@ class Step(NamedTuple):
 BLOCK = r"^`([\w/.]+)`(?:, `(__all__)`|, after `([^`]+)`)?\n\n```(?:python|cython|text)\n(.*?)```"
 STEPS = [Step(*each) for each in re.findall(BLOCK, TEXT, re.DOTALL | re.MULTILINE)]
 # Tests that name one of the recipes' entries, and those of the documents, types, imports, sizes and tables.
-NAMES = ["relu_squared", "cauchy", "sign_accuracy", "balanced_accuracy", "qhm", "hard tanh", "hard_tanh", "scale"]
+NAMES = ["bipolar_sigmoid", "cauchy", "sign_accuracy", "balanced_accuracy", "qhm", "hard tanh", "hard_tanh", "scale"]
 FILES = ["test_tables", "test_docs", "test_types", "test_imports", "test_size", "test_errors", "test_unit_configs"]
 MORE = ["test_function_forms", "test_every_fused_kernel", "test_names_and_configurations"]
 
