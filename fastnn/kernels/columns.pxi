@@ -99,7 +99,7 @@ cdef void moments_columns(const real* const* x, Py_ssize_t rows, Py_ssize_t repe
 
 
 cdef void combine_moments_columns(const real* parts, Py_ssize_t blocks, Py_ssize_t lines, Py_ssize_t last,
-                                Py_ssize_t channels, real* mean, real* variance, real* shift) noexcept nogil:
+                                  Py_ssize_t channels, real* mean, real* variance, real* shift) noexcept nogil:
     """Put the moments of blocks of lines together, in their order; each has a shift of its own."""
     cdef Py_ssize_t block, j, n, done = 0
     cdef const real* part

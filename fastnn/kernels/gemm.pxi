@@ -63,6 +63,8 @@ cdef enum:
     PACK_ROWS = 48
     PACK_BYTES = 4194304
     PACK_BYTES_TRANSPOSED = 1048576
+    # Columns of C from which a product of few rows is worked out the other way round.
+    FEW_ROWS_FROM = 32
     # Steps of k in one go where B is that large but few rows use it: it then comes from memory row after row.
     STREAM_DEPTH = 32
 
@@ -76,7 +78,10 @@ cdef inline int lanes(real* hint) noexcept nogil:
 
 cdef inline int tile_height(Py_ssize_t rows) noexcept nogil:
     """Rows of the next tile: `rows` shared out evenly, so that no thin tile is left for the end."""
-    cdef Py_ssize_t tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    cdef Py_ssize_t tiles
+    if rows <= TILE_ROWS:
+        return <int>rows
+    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
     return <int>((rows + tiles - 1) // tiles)
 
 
@@ -180,7 +185,7 @@ cdef inline void strips_of(
 cdef void matmul_transposed_a_rows(
         const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
-    """`a` holds k row addresses; the m columns start at `first`. Where `bias` is C itself, the product is added to C."""
+    """`a` holds k row addresses; the m columns start at `first`. Where `bias` is C, the product is added."""
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef bint far = k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
     cdef bint pack = far and m >= PACK_ROWS
@@ -251,6 +256,31 @@ cdef inline const real* turned_panel_of(
     return workspace
 
 
+cdef inline void few_rows(
+        const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, real* c, Py_ssize_t c_stride,
+        int m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
+    """A.Bt where A has no more rows than a tile has columns, as (B.At)t: A is turned, which is less than turning B."""
+    cdef const real* rows[TILE_ROWS]
+    cdef real tile[TILE_ROWS * TILE_VECTORS * 16]
+    cdef Py_ssize_t i, j = 0, at
+    cdef int height, row
+    for i in range(m):
+        for at in range(k):
+            workspace[at * m + i] = a[i][first + at]
+    while j < n:
+        height = tile_height(n - j)
+        for row in range(height):
+            rows[row] = b + (j + row) * b_stride
+        if real is float:
+            tile_rows_float(height, m, rows, 0, workspace, m, NULL, 0, tile, m, k)
+        else:
+            tile_rows_double(height, m, rows, 0, workspace, m, NULL, 0, tile, m, k)
+        for i in range(m):
+            for row in range(height):
+                c[i * c_stride + j + row] = tile[row * m + i]
+        j += height
+
+
 cdef void matmul_transposed_b_rows(
         const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
@@ -258,6 +288,9 @@ cdef void matmul_transposed_b_rows(
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef Py_ssize_t i, j = 0
     cdef int rows, columns
+    if m <= width and n >= FEW_ROWS_FROM:
+        few_rows(a, first, b, b_stride, c, c_stride, <int>m, n, k, workspace)
+        return
     while j < n:
         columns = <int>min(<Py_ssize_t>width, n - j)
         turned_panel_of(b + j * b_stride, b_stride, columns, k, workspace)

@@ -1,4 +1,4 @@
-"""Gradients whose squares are no float32: weights and slots stay finite, and follow the formula while floats hold it."""
+"""Gradients whose squares are no float32: weights and slots stay finite, and right while float32 holds them."""
 
 from __future__ import annotations
 
