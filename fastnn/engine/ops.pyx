@@ -246,7 +246,8 @@ cdef class DenseOp(Activated):
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         # The bias is row number `inputs` of the parameters.
         cdef Py_ssize_t inputs = self.reads.width, units = self.width, lines = step.rows * self.slices * self.lines
-        cdef Py_ssize_t first = p0 // units, last = p1 // units, end = min(last, inputs), line = 0, n
+        cdef Py_ssize_t first = p0 // units if p0 else 0, line = 0, n
+        cdef Py_ssize_t last = p1 // units if p1 < self.size else inputs + self.use_bias, end = min(last, inputs)
         cdef float* g = self.g + first * units
         cdef const float* const* x
         while first < end and line < lines:
