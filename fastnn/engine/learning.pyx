@@ -95,6 +95,8 @@ cdef class Learning(Objectives):
             for i in range(len(variables)):
                 self.add_variable(&self.variables[i], variables[i])
                 self.given_order[<Py_ssize_t>order[i]] = i
+                if i and self.variables[i].start < self.variables[i - 1].stop:
+                    raise ValueError(f"variables {variables[i - 1]} and {variables[i]} overlap")
             self.variable_count = len(variables)
             self.cut_into_blocks(variables)
         except BaseException:

@@ -156,7 +156,7 @@ cdef class Network(Runner):
                     f"start and stop must be row numbers from 0 to {job.rows.count}, got {start} and {stop}")
             self.check_order(&job.rows)
             if isinstance(learning_rate, ndarray):
-                steps = (job.rows.stop - start + batch_size - 1) // batch_size
+                steps = (job.rows.stop - start - 1) // batch_size + 1 if job.rows.stop > start else 0
                 rates = np.require(learning_rate, np.float64, ["C", "A"])
                 if rates.shape != (steps,):
                     raise ValueError(f"learning_rate must have one number for each of {steps} steps, got {rates.shape}")
