@@ -259,9 +259,12 @@ cdef class Arena:
     cdef int ask_for_gradients(self, frozen) except -1:
         """Which ops need a gradient: those that learn, and all that come after one that learns."""
         cdef Op op
+        frozen = [False] * self.count if frozen is None else [bool(each) for each in frozen]
+        if len(frozen) != self.count:
+            raise ValueError(f"{self.count} ops are frozen or not, got {len(frozen)} answers")
         self.wants = []
         for i, op in enumerate(self.ops):
-            op.frozen = frozen is not None and bool(frozen[i])
+            op.frozen = frozen[i]
             before = any([source >= 0 and self.wants[source] for source in self.sources[i]])
             self.wants.append(before or (op.size > 0 and not op.frozen))
             self.wanted[i] = self.wants[i]

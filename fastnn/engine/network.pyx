@@ -2,12 +2,13 @@
 
 from libc.math cimport isfinite
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memmove, memset
 
 from cpython.buffer cimport PyBuffer_Release
 
 import numpy as np
 
+from fastnn.engine.learning cimport Block
 from fastnn.engine.objectives cimport floats_of, OVER_BATCH_SIZE
 from fastnn.engine.ops cimport Op, Step, STEP_WORK
 from fastnn.engine.running cimport DONE, FAILED, fit_thread, forward_thread, Run, Runner
@@ -66,8 +67,17 @@ cdef class Network(Runner):
 
     @property
     def op_not_finite(self):
-        """The number of an op whose gradient was not finite in the batch that ended the last run, or None."""
-        return self.not_finite - 1 if self.not_finite else None
+        """The number of the first op whose gradient was not finite in the batch that ended the last run, or None.
+
+        All gradients before that are there, whichever thread saw one first.
+        """
+        cdef Py_ssize_t i
+        cdef Block* block
+        for i in range(self.block_count if self.not_finite else 0):
+            block = &self.blocks[i]
+            if not isfinite(self.largest(self.g + block.start, NULL, block.p1 - block.p0, 0)):
+                return block.op
+        return None
 
     def fit_epoch(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress=None, Py_ssize_t start=0,
                   stop=None):
@@ -112,7 +122,7 @@ cdef class Network(Runner):
             if not isfinite(largest):
                 raise FloatingPointError("a gradient is not finite")
             self.huge |= largest > WIDE_FROM
-            memcpy(self.g, given, self.parameters.size * sizeof(float))
+            memmove(self.g, given, self.parameters.size * sizeof(float))
             step = self.new_step(True, 0)
             step.number += 1
             self.take_steps(&step, learning_rate, 0, self.block_count, 0, 1)
@@ -138,7 +148,7 @@ cdef class Network(Runner):
                     f"start and stop must be row numbers from 0 to {job.rows.count}, got {start} and {stop}")
             self.check_order(&job.rows)
             if isinstance(learning_rate, ndarray):
-                steps = (job.rows.stop - start + batch_size - 1) // batch_size
+                steps = (job.rows.stop - start - 1) // batch_size + 1 if job.rows.stop > start else 0
                 rates = np.require(learning_rate, np.float64, ["C", "A"])
                 if rates.shape != (steps,):
                     raise ValueError(f"learning_rate must have one number for each of {steps} steps, got {rates.shape}")
