@@ -1,7 +1,7 @@
 """The compiled parts of fastnn. All that is not compiled is declared in pyproject.toml.
 
 FASTNN_DEBUG=1      bounds checks on, no optimisation, debug symbols kept
-FASTNN_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer
+FASTNN_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer; FASTNN_SANITIZE=thread: ThreadSanitizer
 FASTNN_BASELINE_ONLY=1   kernels of one instruction set, which all processors have: a shorter build
 """
 
@@ -24,7 +24,7 @@ from distutils.ccompiler import new_compiler  # isort: skip (setuptools brings i
 from distutils.sysconfig import customize_compiler  # isort: skip
 
 DEBUG = os.environ.get("FASTNN_DEBUG", "") not in ("", "0")
-SANITIZE = os.environ.get("FASTNN_SANITIZE", "") not in ("", "0")
+SANITIZE = os.environ.get("FASTNN_SANITIZE", "").removeprefix("0")
 MSVC = sys.platform == "win32"
 # What is built for, which need not be what builds; for several processors at once, only what all of them run.
 X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
@@ -66,7 +66,8 @@ else:
     if DEBUG:
         COMPILE, LINK = ["-O0", "-g"], []
     if SANITIZE:
-        flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+        which = "thread" if SANITIZE == "thread" else "address,undefined"
+        flags = [f"-fsanitize={which}", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
         COMPILE, LINK = ["-O1", "-g", *flags], flags
 
 

@@ -14,7 +14,7 @@ from cpython.pythread cimport (
 
 import numpy as np
 
-from fastnn.engine.ops cimport GRAIN, Op
+from fastnn.engine.ops cimport BLOCK_ROWS, Op
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport float32_of
 from fastnn.kernels.team cimport dismiss, forks
@@ -37,6 +37,7 @@ cdef extern from "clock.h" nogil:
 
 
 cdef double TICK = 0.05                 # seconds between looks for Ctrl-C
+cdef double HEAVY_ROW = 1e6             # operations of a row's way forward
 
 cdef enum:
     # Lines that go through a multiply together: they should stay in cache. Where a layer has this many parameters, and
@@ -46,6 +47,8 @@ cdef enum:
     LARGE_LAYER = 1048576
     # Bytes of a layer's input and output that stay in cache together.
     CACHED = 524288
+    MOST_BYTES = 268435456              # of the rows that a thread takes through the ops together in a prediction
+    GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
 
 
 cdef Py_ssize_t padded(Py_ssize_t n) noexcept:
@@ -137,6 +140,7 @@ cdef class Arena:
         self.add = <types.vector32>float32_of(kernels.add, "vector")
         self.find_parameters(parameters, starts)
         self.find_edges()
+        self.find_block_rows()
         self.find_segments()
         self.ask_for_gradients(None)
 
@@ -207,6 +211,17 @@ cdef class Arena:
         self.extra_starts[self.count] = extras
         return 0
 
+    cdef int find_block_rows(self) except -1:
+        """Fewer rows to a block where a row of several lines is so much work that a small batch should be shared out."""
+        cdef Op op
+        self.block_shift = 4
+        if any([(<Op>op).lines * (<Op>op).slices > 1 for op in self.ops if (<Op>op).size]):
+            self.block_shift = 4 if self.row_work < HEAVY_ROW else 2 if self.row_work < 16 * HEAVY_ROW else 0
+        self.block_rows = 1 << self.block_shift
+        for op in self.ops:
+            op.block_rows = self.block_rows * op.slices
+        return 0
+
     cdef int find_segments(self) except -1:
         """Cut the ops into segments. One begins with each whole-batch op; and where a row has fewer lines from an op on
         (behind a Flatten), so that few rows at a time go through the lines before, and more through what follows.
@@ -223,7 +238,7 @@ cdef class Arena:
             row_bytes = (op.inputs + op.units) * op.slices * <Py_ssize_t>sizeof(float)
             rows = max(target // (op.lines * op.slices), min(target, CACHED // row_bytes)) if op.lines * op.slices > 1 \
                 else target
-            rows = max(rows // GRAIN, 1) * GRAIN
+            rows = max(rows // BLOCK_ROWS, 1) * BLOCK_ROWS
             if segment == NULL or op.whole_batch or (op.size and op.lines * op.slices < lines and rows > segment.rows):
                 segment = &self.segments[self.segment_count]
                 self.segment_count += 1
@@ -235,14 +250,21 @@ cdef class Arena:
             if self.segments[i].rows == 0:
                 self.segments[i].rows = CHUNK
             self.most_rows = max(self.most_rows, self.segments[i].rows)
+        rows = max(1, MOST_BYTES // (4 * self.row_units))
+        if rows < self.most_rows:
+            self.most_rows = max(1, rows // BLOCK_ROWS * BLOCK_ROWS)
+        self.glance = GLANCE // max(1, self.row_multiplies)
         return 0
 
     cdef int ask_for_gradients(self, frozen) except -1:
         """Which ops need a gradient: those that learn, and all that come after one that learns."""
         cdef Op op
+        frozen = [False] * self.count if frozen is None else [bool(each) for each in frozen]
+        if len(frozen) != self.count:
+            raise ValueError(f"{self.count} ops are frozen or not, got {len(frozen)} answers")
         self.wants = []
         for i, op in enumerate(self.ops):
-            op.frozen = frozen is not None and bool(frozen[i])
+            op.frozen = frozen[i]
             before = any([source >= 0 and self.wants[source] for source in self.sources[i]])
             self.wants.append(before or (op.size > 0 and not op.frozen))
             self.wanted[i] = self.wants[i]

@@ -3,12 +3,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.engine.learning import Learning
+from fastnn.engine.running import Runner
 
 _Floats = NDArray[np.float32]
 _Progress = Callable[[int], object] | None
 
-class Network(Learning):
+class Network(Runner):
     def fit_epoch(
         self,
         x: _Floats,

@@ -12,7 +12,7 @@ line. An op that works on a line at a time (Dense) counts lines where others cou
 Rows are independent in the first two, parameters in the third, so that threads can share either. A whole-batch op, in
 which rows mix (BatchNormalization), has four more, for training:
 
-blocks_forward(rows r0:r1)      these rows of x are there: notes what the op needs of each block of GRAIN of them
+blocks_forward(rows r0:r1)      these rows of x are there: notes what the op needs of each block of `block_rows`
 whole_forward()                 all are: each thread puts the blocks together, in their order, in a state of its own
 blocks_backward(rows r0:r1)     the same of the rows of d
 whole_backward()
@@ -38,36 +38,6 @@ cdef Py_ssize_t LARGEST = 2**48          # parameters, or numbers in a row: far 
 
 cdef enum:
     NARROW_LAYER = 8                    # units below which W.d for one row does not pay
-
-
-cdef Py_ssize_t lines_of(const Read* read, Py_ssize_t line, Py_ssize_t end, const float** space,
-                         const float* const** addresses) noexcept nogil:
-    """Addresses of the lines from number `line` on, up to `end`, and how many they are.
-
-    Where a row is one line, the table of rows is itself the answer; else at most ADDRESSES of them go to `space`.
-    """
-    cdef Py_ssize_t n, row, k
-    if read.lines == 1:
-        addresses[0] = read.rows + line
-        return end - line
-    addresses[0] = space
-    n = min(end - line, <Py_ssize_t>ADDRESSES)
-    row, k = line // read.lines, line % read.lines
-    for line in range(n):
-        space[line] = read.rows[row] + k * read.width
-        k += 1
-        if k == read.lines:
-            row, k = row + 1, 0
-    return n
-
-
-cdef Py_ssize_t lines_of_block(const float* block, Py_ssize_t width, Py_ssize_t line, Py_ssize_t end,
-                               const float** addresses) noexcept nogil:
-    """The same of lines that lie one behind the other."""
-    cdef Py_ssize_t n = min(end - line, <Py_ssize_t>ADDRESSES), i
-    for i in range(n):
-        addresses[i] = block + (line + i) * width
-    return n
 
 
 cdef class Op:
@@ -246,7 +216,8 @@ cdef class DenseOp(Activated):
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         # The bias is row number `inputs` of the parameters.
         cdef Py_ssize_t inputs = self.reads.width, units = self.width, lines = step.rows * self.slices * self.lines
-        cdef Py_ssize_t first = p0 // units, last = p1 // units, end = min(last, inputs), line = 0, n
+        cdef Py_ssize_t first = p0 // units if p0 else 0, line = 0, n
+        cdef Py_ssize_t last = p1 // units if p1 < self.size else inputs + self.use_bias, end = min(last, inputs)
         cdef float* g = self.g + first * units
         cdef const float* const* x
         while first < end and line < lines:

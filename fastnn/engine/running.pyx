@@ -1,0 +1,301 @@
+"""How a network runs: what each thread of the team does in an epoch, an evaluation or a prediction.
+
+All of it is without the GIL. A batch has two phases. In the first a thread takes its share of the rows through the ops,
+forward and back; in the second it has a share of the parameters (learning.pyx).
+"""
+
+cimport cython
+from libc.math cimport HUGE_VAL, isfinite
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from fastnn.engine.learning cimport GRADIENTS, Learning, PARAMETERS, ROWS, SUMS
+from fastnn.engine.objectives cimport Rows
+from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.random cimport mix64
+from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
+from fastnn.kernels.team cimport Job, run, share_begin
+
+
+cdef extern from "clock.h" nogil:
+    void prefetch(const void* start, Py_ssize_t n)
+    double seconds_now()
+
+
+cdef extern from "atomics.h" nogil:
+    int atomic_read(int* p)
+    int atomic_swap(int* p, int value)
+
+
+cdef enum:
+    CACHED = 262144                     # bytes of a page that need not be fetched before they are used
+
+
+cdef void fit_thread(void* argument, int thread, int threads) noexcept nogil:
+    (<Runner>(<Run*>argument).network).fit_rows(<Run*>argument, thread, threads)
+
+
+cdef void forward_thread(void* argument, int thread, int threads) noexcept nogil:
+    (<Runner>(<Run*>argument).network).forward_rows(<Run*>argument, thread, threads)
+
+
+cdef class Runner(Learning):
+    """A network that learns, and the runs of its threads. An op has `slices` rows for each of the network's."""
+
+    @cython.final
+    cdef void forward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
+                      Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t i, slices
+        for i in range(first, last):
+            slices = (<Op>self.op_list[i]).slices
+            (<Op>self.op_list[i]).forward(step, r0 * slices, r1 * slices)
+
+    @cython.final
+    cdef void gather(self, Py_ssize_t i, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """Add up the gradients that an op's readers have left it."""
+        cdef Py_ssize_t extra, units = (<Op>self.op_list[i]).units * (<Op>self.op_list[i]).slices
+        for extra in range(self.extra_starts[i], self.extra_starts[i + 1]):
+            self.add((<Op>self.op_list[i]).d + r0 * units, self.extra_d[extra] + r0 * units, (r1 - r0) * units, 0)
+
+    @cython.final
+    cdef void backward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
+                       Py_ssize_t r1) noexcept nogil:
+        """Backward through ops last - 1 .. first."""
+        cdef Py_ssize_t i, slices
+        for i in range(last - 1, first - 1, -1):
+            if self.wanted[i]:
+                if self.extra_starts[i] < self.extra_starts[i + 1]:
+                    self.gather(i, r0, r1)
+                slices = (<Op>self.op_list[i]).slices
+                (<Op>self.op_list[i]).backward(step, r0 * slices, r1 * slices)
+
+    @cython.final
+    cdef bint goes_on(self, Run* job) noexcept nogil:
+        return atomic_read(&job.outcome) == DONE and atomic_read(&self.error) == 0
+
+    @cython.final
+    cdef void rows_phase(self, Run* job, const Step* step, Py_ssize_t r0, Py_ssize_t stop, int thread,
+                         int threads) noexcept nogil:
+        """Every op forward, the losses, every op backward, segment by segment; -1 is what comes before the first."""
+        cdef Py_ssize_t i, last = self.segment_count - 1, first = -1 if self.segments[0].whole else 0
+        cdef bint whole = self.loss_waits
+        for i in range(first, last + 1):
+            if i >= 0 and self.segments[i].whole:
+                self.wait(ROWS, thread, threads)
+                (<Op>self.op_list[self.segments[i].first]).whole_forward(step)
+            self.segment_phase(job, step, i, True, i == last and not whole, r0, stop, thread)
+        if whole:
+            self.wait(ROWS, thread, threads)
+            if self.goes_on(job):
+                self.late_losses(step.rows, r0, stop)
+                if thread == 0:
+                    self.whole_losses(step.rows, job.rows.weight != NULL, True)
+            if self.has_whole_losses:
+                self.wait(SUMS, thread, threads)
+            self.segment_phase(job, step, last, False, True, r0, stop, thread)
+        for i in range(last - 1, first - 1, -1):
+            if self.segments[i + 1].whole:
+                self.wait(ROWS, thread, threads)
+                (<Op>self.op_list[self.segments[i + 1].first]).whole_backward(step)
+            self.segment_phase(job, step, i, False, True, r0, stop, thread)
+
+    @cython.final
+    cdef void segment_phase(self, Run* job, const Step* step, Py_ssize_t number, bint forwards, bint backwards,
+                            Py_ssize_t r0, Py_ssize_t stop, int thread) noexcept nogil:
+        """A segment's ops forward, backward or both, for some rows at a time.
+
+        A whole-batch op begins its segment on the way forward, and ends the one before on the way back.
+        """
+        cdef Py_ssize_t r1, first = 0, end = 0, rows = self.segments[max(number, 0)].rows
+        cdef bint last = number + 1 == self.segment_count
+        cdef void* begins = NULL        # the whole-batch op that this segment begins with, and that the next one does
+        cdef void* follows = NULL
+        if number >= 0:
+            first, end = self.segments[number].first, self.segments[number].last
+            if self.segments[number].whole:
+                begins = self.op_list[first]
+        if not last and self.segments[number + 1].whole:
+            follows = self.op_list[end]
+        while r0 < stop and self.goes_on(job):
+            r1 = min(stop, r0 + rows)
+            if forwards:
+                self.forward(step, first, end, r0, r1)
+                if follows != NULL:
+                    (<Op>follows).blocks_forward(step, r0 * (<Op>follows).slices, r1 * (<Op>follows).slices)
+                if last:
+                    self.losses(step.rows, r0, r1, job.rows.weight != NULL, True)
+            if backwards:
+                if follows != NULL and self.wanted[end]:
+                    (<Op>follows).backward(step, r0 * (<Op>follows).slices, r1 * (<Op>follows).slices)
+                self.backward(step, first + (begins != NULL), end, r0, r1)
+                if begins != NULL and self.wanted[first]:
+                    self.gather(first, r0, r1)
+                    (<Op>begins).blocks_backward(step, r0 * (<Op>begins).slices, r1 * (<Op>begins).slices)
+            r0 = r1
+            if thread == 0 and r0 < stop and self.tick(job.rows.start):
+                atomic_swap(&job.outcome, STOPPED)
+
+    cdef Step new_step(self, bint training, int thread) noexcept nogil:
+        cdef Step step
+        step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
+        step.thread, step.scratch = thread, self.scratch + thread * self.scratch_size
+        step.error = &self.error
+        return step
+
+    cdef void fit_rows(self, Run* job, int thread, int threads) noexcept nogil:
+        """A thread's part of an epoch: for each batch its share of rows, a barrier, its share of parameters' gradients,
+        another, and its share of steps.
+
+        What is added up over a batch is in `parts`, and each thread adds it in the same order; so all of them know
+        whether the loss is finite, and by `not_finite` whether the gradients are, before any weight changes.
+        """
+        cdef Step step = self.new_step(True, thread)
+        cdef Rows rows = job.rows
+        cdef Py_ssize_t start = rows.start, r0 = 0, r1 = 0, i, first = 0, last = self.block_count
+        cdef bint weighted = rows.weight != NULL
+        cdef bint fetches = rows.order != NULL and rows.count * self.inputs * <Py_ssize_t>sizeof(float) > CACHED
+        cdef double total, rate = job.learning_rate
+        cdef int huge = self.huge
+        while start < rows.stop:
+            if step.rows != min(job.batch, rows.stop - start):
+                step.rows = r1 = min(job.batch, rows.stop - start)
+                if threads > 1:
+                    r0 = share_begin(step.rows, self.block_rows, thread, threads)
+                    r1 = share_begin(step.rows, self.block_rows, thread + 1, threads)
+                    first = self.first_block(step.rows, thread, threads)
+                    last = self.first_block(step.rows, thread + 1, threads)
+            if self.random:
+                step.key = mix64(self.seed ^ mix64(<uint64_t>step.number if job.update else job.noise))
+            self.collect(&rows, start, r0, r1)
+            self.rows_phase(job, &step, r0, r1, thread, threads)
+            if fetches:
+                for i in range(min(start + step.rows + r0, rows.stop), min(start + step.rows + r1, rows.stop)):
+                    prefetch(rows.x + rows.order[i] * self.inputs, self.inputs * 4)
+            self.wait(ROWS, thread, threads)
+            total = self.sum_of_losses(step.rows, weighted)
+            if not self.goes_on(job) or not isfinite(total):
+                break
+            step.number += 1
+            self.find_gradients(&step, first, last, thread, threads)
+            self.wait(GRADIENTS, thread, threads)
+            if atomic_read(&self.not_finite):
+                break
+            if thread == 0:
+                self.add_logs(step.rows, weighted)
+                if self.error:          # with Python at work there is one thread
+                    break
+                if job.commit:
+                    self.commit(&step)
+            if job.rates != NULL:
+                rate = job.rates[(start - job.first) // job.batch]
+            if job.update:
+                self.take_steps(&step, rate, first, last, thread, threads)
+            self.wait(PARAMETERS, thread, threads)
+            start += step.rows
+            if thread == 0:
+                if job.update:
+                    self.iterations, huge = step.number, self.huge
+                job.loss += total + step.rows * self.sum_of_penalties()
+                job.rows.start = start
+                if start < rows.stop:
+                    self.look_up(job)
+        if thread == 0:
+            self.huge = huge            # of the batches that were accepted
+        if thread == 0 and atomic_read(&job.outcome) == DONE and start < rows.stop:
+            atomic_swap(&job.outcome, FAILED if self.error else NOT_FINITE)
+
+    @cython.final
+    cdef void commit(self, const Step* step) noexcept nogil:
+        """The batch is accepted: let the ops that follow something of their own take note of it."""
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            if (<Op>self.op_list[i]).commits:
+                (<Op>self.op_list[i]).commit(step)
+
+    cdef void forward_rows(self, Run* job, int thread, int threads) noexcept nogil:
+        """A thread's part of an evaluation or a prediction, `batch` rows at a time."""
+        cdef Step step = self.new_step(False, thread)
+        cdef Rows rows = job.rows
+        cdef Py_ssize_t start = rows.start, r0, r1
+        cdef bint weighted = rows.weight != NULL
+        while start < rows.stop:
+            step.rows = min(job.batch * threads if job.by_thread else job.batch, rows.stop - start)
+            r0 = share_begin(step.rows, self.block_rows, thread, threads)
+            r1 = share_begin(step.rows, self.block_rows, thread + 1, threads)
+            self.collect(&rows, start, r0, r1)
+            self.forward_segments(&step, r0, r1)
+            if job.out == NULL:
+                self.losses(step.rows, r0, r1, weighted, False)
+            else:
+                self.copy_out(job.out + start * self.units, r0, r1)
+            self.wait(ROWS, thread, threads)
+            if thread == 0:
+                if self.error == 0 and job.out == NULL:
+                    if self.loss_waits:
+                        self.whole_losses(step.rows, weighted, False)
+                    self.add_logs(step.rows, weighted)
+                if self.error:
+                    atomic_swap(&job.outcome, FAILED)
+                else:
+                    job.rows.start = start + step.rows
+                    if job.rows.start < rows.stop:
+                        self.look_up(job)
+            self.wait(PARAMETERS, thread, threads)
+            if atomic_read(&job.outcome) != DONE:
+                return
+            start += step.rows
+
+    @cython.final
+    cdef void forward_segments(self, const Step* step, Py_ssize_t r0, Py_ssize_t stop) noexcept nogil:
+        """Rows r0:stop through all ops, some at a time."""
+        cdef Py_ssize_t i, r, rows
+        for i in range(self.segment_count):
+            r, rows = r0, self.segments[i].rows
+            while r < stop:
+                self.forward(step, self.segments[i].first, self.segments[i].last, r, min(stop, r + rows))
+                r += rows
+
+    @cython.final
+    cdef void copy_out(self, float* out, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """The outputs of rows r0:r1, side by side."""
+        cdef Py_ssize_t row, k, place, units, column = 0
+        for k in range(self.output_count):
+            place = self.output_places[k]
+            units = (<Op>self.op_list[place]).units * (<Op>self.op_list[place]).slices
+            if units == self.units:
+                memcpy(out + r0 * units, (<Op>self.op_list[place]).a + r0 * units, (r1 - r0) * units * sizeof(float))
+                return
+            for row in range(r0, r1):
+                memcpy(out + row * self.units + column, (<Op>self.op_list[place]).a + row * units,
+                       units * sizeof(float))
+            column += units
+
+    @cython.final
+    cdef void look_up(self, Run* job) noexcept nogil:
+        """The calling thread, between two batches: is there something else to do?"""
+        if job.rows.start - job.looked < job.glance:
+            return
+        job.looked = job.rows.start
+        cdef double now = seconds_now()
+        if now >= self.next_tick and self.tick(job.rows.start):
+            atomic_swap(&job.outcome, STOPPED)
+        elif now >= job.slice_end:
+            atomic_swap(&job.outcome, PAUSED)
+
+    cdef void run_in_slices(self, Job work, Run* job, ThreadTuner* tuner) noexcept nogil:
+        """The whole run, with the threads that were recruited while they help."""
+        cdef Py_ssize_t start
+        cdef double began, seconds
+        cdef int threads
+        job.slice_end = HUGE_VAL
+        if self.threads == 1:
+            run(work, job, 1)
+            return
+        tuner_begin(tuner, self.threads, job.batch)
+        job.outcome = PAUSED
+        while job.outcome == PAUSED:
+            job.outcome, start, began = DONE, job.rows.start, seconds_now()
+            threads = tuner_choose(tuner, &seconds)
+            job.slice_end = began + seconds
+            run(work, job, threads)
+            tuner_note(tuner, seconds_now() - began, job.rows.start - start)
