@@ -64,22 +64,6 @@ def test_gradients_are_the_formulas_differences(name: str) -> None:
 
 
 @EACH
-def test_threads_give_the_same_bits(name: str) -> None:
-    case = CASES[name]
-    x = case.rows(1024)
-    y = np.random.default_rng(3).normal(size=(1024, 64)).astype(np.float32)
-    ends = []
-    for threads in (1, 2, 3, 4, 8):
-        fastnn.set_num_threads(threads)
-        fastnn.set_random_seed(1)
-        model, _ = case.model(64)
-        model.description.seed = 1
-        model.fit(x, y, batch_size=250, epochs=3, shuffle=False, verbose=0)
-        ends.append([w.tobytes() for w in model.get_weights()] + [model.predict(x).tobytes()])
-    assert all(end == ends[0] for end in ends)
-
-
-@EACH
 def test_batches_of_predict_give_the_same_bits(name: str) -> None:
     case = CASES[name]
     model, _ = case.model()
