@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import fastnn
 from fastnn.layers import LAYERS, Flatten, Identity, InputLayer, Reshape, TimeDistributed
 from fastnn.models import Model, load_model
 from support.layers import CASES, RANDOM, Case
 
 EACH = pytest.mark.parametrize("name", CASES)
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = fastnn.get_num_threads()
-    yield
-    fastnn.set_num_threads(before)
 
 
 def output_of_training(model: Model, x: np.ndarray) -> float:
