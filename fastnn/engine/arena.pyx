@@ -47,6 +47,8 @@ cdef enum:
     LARGE_LAYER = 1048576
     # Bytes of a layer's input and output that stay in cache together.
     CACHED = 524288
+    MOST_BYTES = 268435456              # of the rows that a thread takes through the ops together in a prediction
+    GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
 
 
 cdef Py_ssize_t padded(Py_ssize_t n) noexcept:
@@ -248,6 +250,10 @@ cdef class Arena:
             if self.segments[i].rows == 0:
                 self.segments[i].rows = CHUNK
             self.most_rows = max(self.most_rows, self.segments[i].rows)
+        rows = max(1, MOST_BYTES // (4 * self.row_units))
+        if rows < self.most_rows:
+            self.most_rows = max(1, rows // BLOCK_ROWS * BLOCK_ROWS)
+        self.glance = GLANCE // max(1, self.row_multiplies)
         return 0
 
     cdef int ask_for_gradients(self, frozen) except -1:
