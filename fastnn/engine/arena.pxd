@@ -1,3 +1,4 @@
+cimport cython
 from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport uint64_t
 
@@ -37,6 +38,10 @@ cdef class Arena:
     cdef double row_work                # operations of a row's way forward through all ops
     cdef Py_ssize_t row_units           # numbers in a row of all ops' outputs
     cdef Py_ssize_t row_multiplies      # multiplications of a number by a parameter on that way
+    # Rows of a block, which is one thread's, and whose losses are added up together: fewer where a row is much work, so
+    # that a small batch has enough blocks for all threads. A power of two.
+    cdef readonly Py_ssize_t block_rows
+    cdef int block_shift
     cdef Segment* segments
     cdef Py_ssize_t segment_count
     cdef Py_ssize_t most_rows           # of a segment
@@ -81,8 +86,13 @@ cdef class Arena:
     cdef double next_tick
     cdef int error                      # 1 + number of an op that could not go on
 
+    @cython.final
+    cdef inline Py_ssize_t blocks_in(self, Py_ssize_t rows) noexcept nogil:
+        return (rows + self.block_rows - 1) >> self.block_shift
+
     cdef int find_parameters(self, parameters, starts) except -1
     cdef int find_edges(self) except -1
+    cdef int find_block_rows(self) except -1
     cdef int find_segments(self) except -1
     cdef int ask_for_gradients(self, frozen) except -1
     cdef Py_ssize_t extra_space(self, Py_ssize_t rows)

@@ -14,7 +14,7 @@ from cpython.pythread cimport (
 
 import numpy as np
 
-from fastnn.engine.ops cimport GRAIN, Op
+from fastnn.engine.ops cimport BLOCK_ROWS, Op
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport float32_of
 from fastnn.kernels.team cimport dismiss, forks
@@ -37,6 +37,7 @@ cdef extern from "clock.h" nogil:
 
 
 cdef double TICK = 0.05                 # seconds between looks for Ctrl-C
+cdef double HEAVY_ROW = 1e6             # operations of a row's way forward
 
 cdef enum:
     # Lines that go through a multiply together: they should stay in cache. Where a layer has this many parameters, and
@@ -137,6 +138,7 @@ cdef class Arena:
         self.add = <types.vector32>float32_of(kernels.add, "vector")
         self.find_parameters(parameters, starts)
         self.find_edges()
+        self.find_block_rows()
         self.find_segments()
         self.ask_for_gradients(None)
 
@@ -207,6 +209,17 @@ cdef class Arena:
         self.extra_starts[self.count] = extras
         return 0
 
+    cdef int find_block_rows(self) except -1:
+        """Fewer rows to a block where a row of several lines is so much work that a small batch should be shared out."""
+        cdef Op op
+        self.block_shift = 4
+        if any([(<Op>op).lines * (<Op>op).slices > 1 for op in self.ops if (<Op>op).size]):
+            self.block_shift = 4 if self.row_work < HEAVY_ROW else 2 if self.row_work < 16 * HEAVY_ROW else 0
+        self.block_rows = 1 << self.block_shift
+        for op in self.ops:
+            op.block_rows = self.block_rows * op.slices
+        return 0
+
     cdef int find_segments(self) except -1:
         """Cut the ops into segments. One begins with each whole-batch op; and where a row has fewer lines from an op on
         (behind a Flatten), so that few rows at a time go through the lines before, and more through what follows.
@@ -223,7 +236,7 @@ cdef class Arena:
             row_bytes = (op.inputs + op.units) * op.slices * <Py_ssize_t>sizeof(float)
             rows = max(target // (op.lines * op.slices), min(target, CACHED // row_bytes)) if op.lines * op.slices > 1 \
                 else target
-            rows = max(rows // GRAIN, 1) * GRAIN
+            rows = max(rows // BLOCK_ROWS, 1) * BLOCK_ROWS
             if segment == NULL or op.whole_batch or (op.size and op.lines * op.slices < lines and rows > segment.rows):
                 segment = &self.segments[self.segment_count]
                 self.segment_count += 1

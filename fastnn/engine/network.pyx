@@ -9,7 +9,7 @@ from cpython.buffer cimport PyBuffer_Release
 import numpy as np
 
 from fastnn.engine.objectives cimport floats_of, OVER_BATCH_SIZE
-from fastnn.engine.ops cimport GRAIN, Op, Step, STEP_WORK
+from fastnn.engine.ops cimport BLOCK_ROWS, Op, Step, STEP_WORK
 from fastnn.engine.running cimport DONE, FAILED, fit_thread, forward_thread, Run, Runner
 from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.team cimport recruit
@@ -50,7 +50,7 @@ cdef class Network(Runner):
             work = 3 * work + STEP_WORK * self.learnt
         if work * rows / batch < RUN_WORK or self.takes_gil:
             return 1
-        return <int>min(work / BATCH_WORK, <double>((batch + GRAIN - 1) // GRAIN), 1e6)
+        return <int>min(work / BATCH_WORK, <double>((batch + self.block_rows - 1) // self.block_rows), 1e6)
 
     cdef int prepare(self, Run* job, bint training, bint loss_follows, progress) except -1:
         """Threads for a run, and room for a batch of its rows."""
@@ -60,7 +60,7 @@ cdef class Network(Runner):
             job.batch = self.most_rows
             if self.row_units > MOST_ROWS_BYTES // (4 * self.most_rows):
                 most = max(1, MOST_ROWS_BYTES // (4 * self.row_units))
-                job.batch = most // GRAIN * GRAIN if most > GRAIN else most
+                job.batch = most // BLOCK_ROWS * BLOCK_ROWS if most > BLOCK_ROWS else most
             self.threads = recruit(self.useful_threads(rows, rows, False))
             self.reserve(min(rows, self.threads * job.batch), False)
         else:

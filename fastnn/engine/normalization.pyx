@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from fastnn.engine.ops cimport ADDRESS_SPACE, GRAIN, lines_of_block, Op, Step
+from fastnn.engine.ops cimport ADDRESS_SPACE, lines_of_block, Op, Step
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport BACKWARD, FORWARD, float32_of, GRADIENT, MOMENTS, SUMS
 from fastnn.kernels.types cimport (
@@ -52,7 +52,7 @@ cdef class BatchNormalizationOp(ColumnOp):
     In training the moments are those of the batch; otherwise, and where the op is frozen, the moving averages of them.
     Parameters: gamma if scale, beta if center, moving mean, moving variance, (channels,) each.
 
-    The batch's moments, and the two sums that the way back needs, are first those of each block of GRAIN rows, found
+    The batch's moments, and the two sums that the way back needs, are first those of each block of rows, found
     while these are in cache; then each thread puts them together for itself, in the order of the blocks.
     """
 
@@ -88,7 +88,7 @@ cdef class BatchNormalizationOp(ColumnOp):
         free(self.block_moments)
 
     cdef int placed(self, Py_ssize_t rows) except -1:
-        cdef Py_ssize_t blocks = rows // GRAIN + 1
+        cdef Py_ssize_t blocks = rows * self.slices // self.block_rows + 1
         free(self.block_moments)
         self.block_moments = <float*>malloc(blocks * 5 * self.width * sizeof(float))
         if self.block_moments == NULL:
@@ -113,7 +113,7 @@ cdef class BatchNormalizationOp(ColumnOp):
         numbers[BETA] = self.w + self.scale * n if self.center else NULL
 
     cdef void blocks_forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef Py_ssize_t n = self.width, block = GRAIN * self.slices
+        cdef Py_ssize_t n = self.width, block = self.block_rows
         cdef float* part = self.block_moments + r0 // block * 3 * n
         while r0 < r1 and not self.frozen:
             self.moments(self.reads.rows + r0, min(block, r1 - r0), self.lines, n, 0, n, part, part + n, part + 2 * n)
@@ -121,7 +121,7 @@ cdef class BatchNormalizationOp(ColumnOp):
             r0 += block
 
     cdef void whole_forward(self, const Step* step) noexcept nogil:
-        cdef Py_ssize_t n = self.width, rows = step.rows * self.slices, block = GRAIN * self.slices
+        cdef Py_ssize_t n = self.width, rows = step.rows * self.slices, block = self.block_rows
         cdef Py_ssize_t blocks = (rows + block - 1) // block
         cdef float* state = self.state + step.thread * self.state_stride
         if not self.frozen:
@@ -135,7 +135,7 @@ cdef class BatchNormalizationOp(ColumnOp):
 
     cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
-        cdef Py_ssize_t n = self.width, block = GRAIN * self.slices
+        cdef Py_ssize_t n = self.width, block = self.block_rows
         cdef float* part = self.block_sums + r0 // block * 2 * n
         self.find(step, numbers)
         while r0 < r1 and not self.frozen:
@@ -145,7 +145,7 @@ cdef class BatchNormalizationOp(ColumnOp):
             r0 += block
 
     cdef void whole_backward(self, const Step* step) noexcept nogil:
-        cdef Py_ssize_t n = self.width, block, blocks = (step.rows + GRAIN - 1) // GRAIN
+        cdef Py_ssize_t n = self.width, block, blocks = (step.rows * self.slices + self.block_rows - 1) // self.block_rows
         cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
         if not self.frozen:
             memcpy(sums, self.block_sums, 2 * n * sizeof(float))

@@ -75,7 +75,7 @@ cdef class Objectives(Arena):
     cdef readonly list states           # each metric's, float64: sum and weight of a mean
     cdef list line_shapes               # of each output: how its lines lie, for code in Python
     cdef list kept_alive
-    cdef double* parts                  # sums of GRAIN rows: of each objective, then of each metric
+    cdef double* parts                  # sums of blocks of rows: of each objective, then of each metric
     cdef Py_ssize_t blocks              # that there is room for in parts, for each
     cdef bint weighs_lines              # this run's weights are by line, not by row
     cdef bint has_whole_losses          # that one thread works out

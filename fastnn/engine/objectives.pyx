@@ -2,7 +2,7 @@
 
 A row of an output is some lines of `width` numbers each, and a loss has a value for each line; so has a metric. The
 targets of all outputs lie side by side in a row of y, line by line, and so do weights that are given by line. Values
-are added up in blocks of GRAIN rows, the blocks in their order, so that a sum does not depend on which thread worked on
+are added up in blocks of rows, the blocks in their order, so that a sum does not depend on which thread worked on
 which rows.
 """
 
@@ -18,7 +18,7 @@ from math import prod
 import numpy as np
 
 from fastnn.engine.arena cimport Arena, padded
-from fastnn.engine.ops cimport Activated, GRAIN, Op
+from fastnn.engine.ops cimport Activated, Op
 from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of
 
@@ -170,7 +170,7 @@ cdef class Objectives(Arena):
     # Memory.
 
     cdef Py_ssize_t extra_space(self, Py_ssize_t rows):
-        cdef Py_ssize_t i, total, blocks = rows // GRAIN + 1
+        cdef Py_ssize_t i, total, blocks = self.blocks_in(rows) + 1
         cdef const Objective* objective
         total = padded(2 * (self.objective_count + self.metric_count) * blocks)     # doubles
         for i in range(self.objective_count):
@@ -181,7 +181,7 @@ cdef class Objectives(Arena):
     cdef float* take_extra(self, float* space, Py_ssize_t rows):
         cdef Py_ssize_t i
         cdef Objective* objective
-        self.blocks = rows // GRAIN + 1
+        self.blocks = self.blocks_in(rows) + 1
         self.parts = <double*>space
         space += padded(2 * (self.objective_count + self.metric_count) * self.blocks)
         for i in range(self.objective_count):
@@ -317,7 +317,7 @@ cdef class Objectives(Arena):
         return count / total if total != 0 else 0
 
     cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil:
-        """Losses and metrics of rows r0:r1 of a batch of `count`, a sum for each GRAIN of them; and the losses' slopes.
+        """Losses and metrics of rows r0:r1 of a batch of `count`, a sum for each block of them; and the losses' slopes.
 
         Losses that need the whole batch come later, in `late_losses` and `whole_losses`.
         """
@@ -334,9 +334,9 @@ cdef class Objectives(Arena):
             if metric.rows == NULL:
                 continue
             objective = &self.objectives[metric.objective]
-            for block in range(r0 // GRAIN, (r1 + GRAIN - 1) // GRAIN):
-                first = block * GRAIN
-                n, start = min(r1, first + GRAIN) - first, first * objective.units
+            for block in range(r0 >> self.block_shift, self.blocks_in(r1)):
+                first = block << self.block_shift
+                n, start = min(r1, first + self.block_rows) - first, first * objective.units
                 weight = objective.weight + first * objective.lines if weighted and metric.weighted else NULL
                 self.parts[(self.objective_count + k) * self.blocks + block] = metric.rows(
                     (<Op>objective.op).a + start,
@@ -357,9 +357,9 @@ cdef class Objectives(Arena):
         cdef Py_ssize_t block, first, start, n
         cdef double scale = objective.importance * self.share_of(objective, count, weighted) / count if slopes else 0
         cdef float* d
-        for block in range(r0 // GRAIN, (r1 + GRAIN - 1) // GRAIN):
-            first = block * GRAIN
-            n, start = min(r1, first + GRAIN) - first, first * objective.units
+        for block in range(r0 >> self.block_shift, self.blocks_in(r1)):
+            first = block << self.block_shift
+            n, start = min(r1, first + self.block_rows) - first, first * objective.units
             d = self.output_d[k] + start if slopes and self.output_d[k] != NULL else NULL
             self.parts[k * self.blocks + block] = objective.rows(
                 ((<Op>objective.op).z if objective.fused else (<Op>objective.op).a) + start,
@@ -375,7 +375,7 @@ cdef class Objectives(Arena):
         for k in range(self.objective_count):
             objective = &self.objectives[k]
             if objective.whole:
-                for block in range((count + GRAIN - 1) // GRAIN):
+                for block in range(self.blocks_in(count)):
                     self.parts[k * self.blocks + block] = 0
                 self.parts[k * self.blocks] = self.whole_loss(
                     k, objective.weight if weighted else NULL, self.output_d[k] if slopes else NULL, count,
@@ -420,7 +420,7 @@ cdef class Objectives(Arena):
     cdef double sum_of_parts(self, Py_ssize_t which, Py_ssize_t count, double total=0) noexcept nogil:
         """`total` and the parts of an objective or metric, added in the order of the rows."""
         cdef Py_ssize_t block
-        for block in range((count + GRAIN - 1) // GRAIN):
+        for block in range(self.blocks_in(count)):
             total += self.parts[which * self.blocks + block]
         return total
 

@@ -7,7 +7,7 @@ from fastnn.kernels.kernel cimport Kernel, Numbers
 cdef enum:
     ADDRESSES = 512                     # lines whose addresses are written at a time
     ADDRESS_SPACE = 1024                # floats of a thread's scratch that they take, 8 bytes each
-    GRAIN = 16                          # rows of a block, whose sums are added up together, whichever thread has them
+    BLOCK_ROWS = 16                     # rows that go together, of most networks: see `block_rows` of an Arena
     # Operations, or what takes as long: of an optimizer's step for a parameter, of an activation or loss for a number.
     STEP_WORK = 32
     UNIT_WORK = 64
@@ -48,6 +48,7 @@ cdef class Op:
     cdef readonly bint frozen           # the parameters do not learn
     cdef public Py_ssize_t slices       # rows of the op in a row of the network
     cdef Py_ssize_t number              # place in the network
+    cdef Py_ssize_t block_rows          # rows of the op in a block of the network's
 
     # Set by the network; the buffers have room for the largest batch.
     cdef Read* reads

@@ -12,7 +12,7 @@ line. An op that works on a line at a time (Dense) counts lines where others cou
 Rows are independent in the first two, parameters in the third, so that threads can share either. A whole-batch op, in
 which rows mix (BatchNormalization), has four more, for training:
 
-blocks_forward(rows r0:r1)      these rows of x are there: notes what the op needs of each block of GRAIN of them
+blocks_forward(rows r0:r1)      these rows of x are there: notes what the op needs of each block of `block_rows`
 whole_forward()                 all are: each thread puts the blocks together, in their order, in a state of its own
 blocks_backward(rows r0:r1)     the same of the rows of d
 whole_backward()

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 from fastnn.engine.learning cimport GRADIENTS, Learning, PARAMETERS, ROWS, SUMS
 from fastnn.engine.objectives cimport Rows
-from fastnn.engine.ops cimport GRAIN, Op, Step
+from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.random cimport mix64
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
 from fastnn.kernels.team cimport Job, run, share_begin
@@ -159,8 +159,8 @@ cdef class Runner(Learning):
             if step.rows != min(job.batch, rows.stop - start):
                 step.rows = r1 = min(job.batch, rows.stop - start)
                 if threads > 1:
-                    r0 = share_begin(step.rows, GRAIN, thread, threads)
-                    r1 = share_begin(step.rows, GRAIN, thread + 1, threads)
+                    r0 = share_begin(step.rows, self.block_rows, thread, threads)
+                    r1 = share_begin(step.rows, self.block_rows, thread + 1, threads)
                     first = self.first_block(step.rows, thread, threads)
                     last = self.first_block(step.rows, thread + 1, threads)
             if self.random:
@@ -217,8 +217,8 @@ cdef class Runner(Learning):
         cdef bint weighted = rows.weight != NULL
         while start < rows.stop:
             step.rows = min(job.batch * threads if job.by_thread else job.batch, rows.stop - start)
-            r0 = share_begin(step.rows, GRAIN, thread, threads)
-            r1 = share_begin(step.rows, GRAIN, thread + 1, threads)
+            r0 = share_begin(step.rows, self.block_rows, thread, threads)
+            r1 = share_begin(step.rows, self.block_rows, thread + 1, threads)
             self.collect(&rows, start, r0, r1)
             self.forward_segments(&step, r0, r1)
             if job.out == NULL:
