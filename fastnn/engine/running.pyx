@@ -178,6 +178,8 @@ cdef class Runner(Learning):
             self.find_gradients(&step, first, last, thread, threads)
             self.wait(GRADIENTS, thread, threads)
             if atomic_read(&self.not_finite):
+                if thread == 0:         # of the ops that threads have found, the first
+                    self.find_not_finite(0, self.block_count)
                 break
             if thread == 0:
                 self.add_logs(step.rows, weighted)
