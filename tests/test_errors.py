@@ -188,9 +188,9 @@ def test_bad_rows_in_the_middle_are_named_and_the_steps_before_stand(shuffle):
     steps = model.description.network.iterations
     if not shuffle:
         assert steps == 333 // 8
-        twin = classifier()
-        twin.fit(x[: 8 * steps], y[: 8 * steps], 8, 1, 0, shuffle=False)
-        before = twin.get_weights()
+        other = classifier()
+        other.fit(x[: 8 * steps], y[: 8 * steps], 8, 1, 0, shuffle=False)
+        before = other.get_weights()
         unharmed(model, before)
     assert all(np.isfinite(w).all() for w in model.get_weights())
     with pytest.raises(ValueError, match=r"y has 7 at row 200"):

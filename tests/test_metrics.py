@@ -1,4 +1,4 @@
-"""Metrics on arrays: known figures, what gathers from call to call, names, shapes and errors."""
+"""Metrics on arrays: known values, what gathers from call to call, names, shapes and errors."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def compare(
     """At least ten steps by fit and by train_on_batch, against NumPy's."""
     steps = ceil(len(x) / batch_size)
     epochs = ceil(10 / steps)
-    model, twin = (build(make, optimizer, loss, metrics) for _ in range(2))
+    model, other = (build(make, optimizer, loss, metrics) for _ in range(2))
     before = model.get_weights()
     reference = NumpyNetwork(model)
     weight = np.ones(len(x)) if sample_weight is None else sample_weight
@@ -79,8 +79,8 @@ def compare(
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
             part = None if sample_weight is None else sample_weight[batch]
-            twin.train_on_batch(x[batch], y[batch], part, class_weight)
-    assert [w.tobytes() for w in twin.get_weights()] == [w.tobytes() for w in model.get_weights()]
+            other.train_on_batch(x[batch], y[batch], part, class_weight)
+    assert [w.tobytes() for w in other.get_weights()] == [w.tobytes() for w in model.get_weights()]
 
 
 # Outputs far from 0 make steps so large that within ten of them a rounding decides where they go.
