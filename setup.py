@@ -2,6 +2,7 @@
 
 FASTNN_DEBUG=1      bounds checks on, no optimisation, debug symbols kept
 FASTNN_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer; FASTNN_SANITIZE=thread: ThreadSanitizer
+FASTNN_BASELINE_ONLY=1   kernels of one instruction set, which all processors have: a shorter build
 """
 
 import os
@@ -27,12 +28,13 @@ SANITIZE = os.environ.get("FASTNN_SANITIZE", "").removeprefix("0")
 MSVC = sys.platform == "win32"
 # What is built for, which need not be what builds; for several processors at once, only what all of them run.
 X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
+SEVERAL_SETS = X86_64 and os.environ.get("FASTNN_BASELINE_ONLY", "") in ("", "0")
 
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/; all other sources are compiled once.
 KERNELS = ("hot", "rest")
 SHARED = "fastnn._cyutility"  # what Cython gives to every module
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
-if X86_64:
+if SEVERAL_SETS:
     INSTRUCTION_SETS["avx2"] = ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]
     INSTRUCTION_SETS["avx512"] = (
         ["/arch:AVX512"]
@@ -92,7 +94,7 @@ def extension(name: str, source: str, flags: list[str], macros: list[str]) -> Ex
         name,
         [source],
         include_dirs=["fastnn/engine", "fastnn/kernels"],
-        define_macros=[(macro, None) for macro in macros + ([] if X86_64 else ["FASTNN_BASELINE_ONLY"])],
+        define_macros=[(macro, None) for macro in macros + ([] if SEVERAL_SETS else ["FASTNN_BASELINE_ONLY"])],
         extra_compile_args=COMPILE + flags + optimisation(name.rpartition(".")[2]),
         extra_link_args=LINK,
         depends=glob("fastnn/*/*.h"),

@@ -190,6 +190,11 @@ def check_count(name: str, value: object, least: int = 1, most: int | None = Non
     return number
 
 
+def check_batch_size(value: object) -> int:
+    """A batch_size: any whole number from 1, as far as sums of two are numbers in C; all rows where it is more."""
+    return check_count("batch_size", value, most=2**62)
+
+
 def check_flag(owner: object, name: str) -> None:
     """Raise unless ``owner.name`` is True or False (0 and 1 too, and NumPy's)."""
     value = getattr(owner, name)

@@ -1,4 +1,4 @@
-"""Write docs/api/*.md and docs/tables.md from the docstrings and tables of the code.
+"""Write docs/api/*.md, docs/tables.md and the README's counts from the docstrings and tables of the code.
 
     python scripts/api_pages.py
 
@@ -18,7 +18,8 @@ import fastnn
 from fastnn._table import TABLES
 from fastnn.callbacks import Callback, CallbackList
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 MODULES = [
     "fastnn",
     "fastnn.models",
@@ -230,11 +231,28 @@ def tables() -> str:
             lines.append(row(f"`{name}`", f"{linked(cls, 'api/')}", code(others), code(arguments), first_line(cls)))
         parts.append(f"## {title}\n\n{also}" + "\n".join(lines) + "\n")
     lines = [row("class", "arguments", "what"), "|---|---|---|"]
-    for name in public_names(fastnn.callbacks):
-        cls = getattr(fastnn.callbacks, name)
-        if cls not in (Callback, CallbackList):
-            lines.append(row(linked(cls, "api/"), code(map(shown, parameters(cls))), first_line(cls)))
+    for cls in callbacks():
+        lines.append(row(linked(cls, "api/"), code(map(shown, parameters(cls))), first_line(cls)))
     return "\n".join([*parts, "## Callbacks\n", *lines]) + "\n"
+
+
+def callbacks() -> list[type]:
+    """The callbacks that do something."""
+    found = [getattr(fastnn.callbacks, name) for name in public_names(fastnn.callbacks)]
+    return [cls for cls in found if cls not in (Callback, CallbackList)]
+
+
+def counted(text: str) -> str:
+    """The README with as many entries of each family as there are: a row's numbers are those of its links."""
+    counts = {title.lower().replace(" ", "-"): len(TABLES[family].units) for family, title in FAMILIES.items()}
+    counts["callbacks"] = len(callbacks())
+
+    def row_counted(found: re.Match[str]) -> str:
+        places = re.findall(r"\(docs/tables\.md#([\w-]+)\)", found[1])
+        return f"{found[1]}{', '.join(str(counts[place]) for place in places)}"
+
+    links = r"\[[\w-]+\]\(docs/tables\.md#[\w-]+\)"
+    return re.sub(rf"^(\| {links}(?:, {links})* \| )\d+(?:, \d+)*", row_counted, text, flags=re.MULTILINE)
 
 
 def shared(classes: list[type]) -> dict[str, str]:
@@ -269,20 +287,21 @@ def first_line(cls: type) -> str:
 
 
 def pages() -> dict[str, str]:
-    """What each file is to hold, by its path under docs/."""
-    texts = {f"api/{name}.md": page(importlib.import_module(name)) for name in MODULES}
-    return {**texts, "api/README.md": contents(), "tables.md": tables()}
+    """What each file is to hold, by its path."""
+    texts = {f"docs/api/{name}.md": page(importlib.import_module(name)) for name in MODULES}
+    readme = counted((ROOT / "README.md").read_text(encoding="utf-8"))
+    return {**texts, "docs/api/README.md": contents(), "docs/tables.md": tables(), "README.md": readme}
 
 
 def main() -> None:
     """Write the files, and remove those of modules that are no more."""
     texts = pages()
     for old in (DOCS / "api").glob("*.md"):
-        if f"api/{old.name}" not in texts:
+        if f"docs/api/{old.name}" not in texts:
             old.unlink()
     for path, text in texts.items():
-        (DOCS / path).parent.mkdir(exist_ok=True)
-        (DOCS / path).write_text(text, encoding="utf-8")
+        (ROOT / path).parent.mkdir(exist_ok=True)
+        (ROOT / path).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

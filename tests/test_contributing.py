@@ -1,93 +1,127 @@
-"""The recipes of CONTRIBUTING.md, followed to the letter on a copy of the sources, compiled, and used."""
+"""The recipes of CONTRIBUTING.md, followed to the letter on a copy of the sources, compiled, and tested as all is."""
 
+from __future__ import annotations
+
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-STEPS = re.findall(r"^`(fastnn/[\w/.]+)`\n\n```(?:python|cython)\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE)
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Recipes")[2]
 
-USE = """
-import numpy as np
-import fastnn
-from fastnn import activations, losses, optimizers
-from fastnn.layers import LAYERS, Dense
-from fastnn.models import Sequential, load_model
-from support.bindings import bound
 
-z = np.linspace(-3, 3, 41)
-isru = activations.get("isru")
-assert np.allclose(isru(z), isru.reference(z))
-slope = bound(isru.kernel).backward(z, isru(z), np.ones(41))
-assert np.allclose(slope, (isru.reference(z + 1e-6) - isru.reference(z - 1e-6)) / 2e-6)
+class Step(NamedTuple):
+    """Code, the file that it goes into, and the place: the beginning of a line, `__all__`, or "" for the end."""
 
-cauchy = losses.get("cauchy")
-y, output = np.array([[0.0, 2.0], [1.0, 3.0]]), np.array([[0.5, 1.5], [2.0, 0.2]])
-total, d, _ = cauchy.kernel(y, output)
-assert np.isclose(total, cauchy.reference(y, output).sum())
-assert np.isclose(cauchy(y, output), total / 2)
-shifted = output + np.array([[1e-6, 0.0], [0.0, 0.0]])
-assert np.isclose(d[0, 0], (cauchy.kernel(y, shifted)[0] - total) / 1e-6, atol=1e-5)
+    path: str
+    exported: str
+    after: str
+    code: str
 
-signum = optimizers.get("signum")
-w, g, m = np.ones(5), np.arange(-2.0, 3.0), np.zeros(5)
-expected = signum.reference(w, g, [m.copy()], 1)
-bound(signum.kernel)(w, g, [m], signum.learning_rate, 1, signum.numbers())
-assert np.allclose(w, expected)
 
-fastnn.set_random_seed(0)
-x = np.random.default_rng(0).random((200, 3))
-model = Sequential([LAYERS.get(LAYERS.find("leaky_dense")(8)), Dense(8, "isru"), Dense(1, "softplus")])
-model.compile(optimizers.get("signum"), "cauchy")
-history = model.fit(x, 3 * x[:, 0], epochs=20, verbose=0).history["loss"]
-assert history[-1] < history[0]
-model.save("model.fastnn")
-assert (load_model("model.fastnn").predict(x) == model.predict(x)).all()
-print("used")
-"""
+BLOCK = r"^`([\w/.]+)`(?:, `(__all__)`|, after `([^`]+)`)?\n\n```(?:python|cython|text)\n(.*?)```"
+STEPS = [Step(*each) for each in re.findall(BLOCK, TEXT, re.DOTALL | re.MULTILINE)]
+# Tests that name one of the recipes' entries, and those of the documents, types, imports, sizes and tables.
+NAMES = ["relu_squared", "cauchy", "sign_accuracy", "balanced_accuracy", "qhm", "hard tanh", "hard_tanh", "scale"]
+FILES = ["test_tables", "test_docs", "test_types", "test_imports", "test_size", "test_errors", "test_unit_configs"]
+MORE = ["test_function_forms", "test_every_fused_kernel", "test_names_and_configurations"]
 
 
 def test_the_recipes_are_found_and_short() -> None:
-    assert [path for path, _ in STEPS] == [
-        "fastnn/kernels/activations.pxi",
-        "fastnn/activations/smooth.py",
-        "fastnn/kernels/losses_elementwise.pxi",
-        "fastnn/losses/regression.py",
-        "fastnn/kernels/optimizers.pxi",
-        "fastnn/optimizers/momentum.py",
-        "fastnn/layers/core.py",
+    headings = re.findall(r"^### (.*)$", TEXT, re.MULTILINE)
+    assert headings == [
+        "Add an activation",
+        "Add a loss",
+        "Add a metric",
+        "Add a metric of sums",
+        "Add an optimizer",
+        "Add a layer without weights",
+        "Add a layer with weights",
     ]
-    assert all(len(code.splitlines()) <= 17 for _, code in STEPS)
+    assert len(STEPS) == len(re.findall(r"^```(?:python|cython|text)$", TEXT, re.MULTILINE)) == 22
+    assert all(len(step.code.splitlines()) <= 42 for step in STEPS)
 
 
-def test_the_recipes_work(tmp_path: Path) -> None:
+def follow(step: Step, root: Path) -> None:
+    """Do what a step says, in the sources under `root`."""
+    path = root / step.path
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if step.after:
+        lines = text.splitlines(keepends=True)
+        place = next(number for number, line in enumerate(lines) if line.startswith(step.after))
+        text = "".join([*lines[: place + 1], step.code, *lines[place + 1 :]])
+    else:
+        blank = 0 if not text or len(step.code.splitlines()) == 1 else 1 if path.suffix == ".pyi" else 2
+        text += blank * "\n" + step.code
+    if step.exported:
+        text = exported(text, re.findall(r"^class (\w+)", step.code, re.MULTILINE))
+    path.write_text(text, encoding="utf-8")
+
+
+def exported(text: str, names: list[str]) -> str:
+    """A module's text with these names in its `__all__`, in ruff's order: constants, classes, others."""
+    found = re.search(r"^__all__ = (\[.*?\])", text, re.DOTALL | re.MULTILINE)
+    assert found
+    every = [*ast.literal_eval(found[1]), *names]
+    every.sort(key=lambda name: (not name.isupper(), name[0].islower(), name))
+    listed = "".join(f'    "{name}",\n' for name in every)
+    return text[: found.start(1)] + f"[\n{listed}]" + text[found.end(1) :]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources in which all recipes were followed."""
     pytest.importorskip("Cython", "3.3", reason="compiles: pip install 'Cython>=3.3'")
     pytest.importorskip("setuptools", "77", reason="compiles: pip install 'setuptools>=77'")
     if shutil.which("cc") is None:
         pytest.skip("compiles: no C compiler here")
     if not (ROOT / "fastnn" / "kernels" / "activations.pxi").exists():
         pytest.skip("compiles: the sources are not beside the tests")
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
-    leave = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
-    shutil.copytree(ROOT / "fastnn", tmp_path / "fastnn", ignore=leave)
-    for path, code in STEPS:
-        with (tmp_path / path).open("a", encoding="utf-8") as file:
-            file.write("\n\n" + code)
-    environment = {
-        **os.environ,
-        "FASTNN_DEBUG": "1",
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "tests")]),
-    }
-    environment.pop("PYTHONWARNINGS", None)
-    build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
-    for command in (build, [sys.executable, "-c", USE]):
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.endswith("used\n")
+    root = tmp_path_factory.mktemp("recipes") / "fastnn"
+    leave = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "*.so", "*.pyd", "__pycache__")
+    shutil.copytree(ROOT, root, ignore=leave)
+    for step in STEPS:
+        follow(step, root)
+    return root
+
+
+def run(root: Path, *command: str) -> str:
+    """What a command says that must succeed, run where the recipes were followed."""
+    environment = {**os.environ, "FASTNN_BASELINE_ONLY": "1", "PYTHONPATH": str(root)}
+    for name in ("PYTHONWARNINGS", "FASTNN_ISA"):
+        environment.pop(name, None)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, f"{' '.join(command)}:\n{said[-6000:]}"
+    return said
+
+
+def test_the_recipes_work(sources: Path) -> None:
+    built = run(sources, sys.executable, "setup.py", "-q", "build_ext", "--inplace")
+    assert not re.search("warning|performance hint", built, re.IGNORECASE), built
+    run(sources, sys.executable, "scripts/api_pages.py")
+    for tool, *arguments in (
+        ("ruff", "check", "--fix", "."),
+        ("ruff", "format", "."),
+        ("cython-lint", "fastnn"),
+        ("mypy", "--python-executable", sys.executable),
+    ):
+        if shutil.which(tool):
+            run(sources, tool, *arguments)
+    chosen = " or ".join([*(name.replace(" ", " and ") for name in NAMES), *FILES, *MORE])
+    said = run(sources, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", "-k", chosen)
+    assert int(re.findall(r"(\d+) passed", said)[0]) > 1000, said
+
+
+def test_every_line_of_the_recipes_is_needed() -> None:
+    """Each step names a file of the package or of its tests; a step is one block."""
+    for step in STEPS:
+        assert step.path.startswith(("fastnn/", "tests/"))
+        assert (ROOT / step.path).exists() or step.path == "fastnn/layers/scale.py"

@@ -74,6 +74,7 @@ KNOWN: list[tuple[metrics.Metric, Any, Any, Any, Any]] = [
     (metrics.IoU(2, [0]), [0, 0, 1, 1], [0, 1, 0, 1], [0.3, 0.3, 0.3, 0.1], 1 / 3),
     (metrics.BinaryIoU([0, 1], 0.3), [0, 1, 0, 1], [0.1, 0.2, 0.4, 0.7], None, 1 / 3),
     (metrics.MeanIoU(2), [0, 0, 1, 1], [0, 1, 0, 1], [0.3, 0.3, 0.3, 0.1], (1 / 3 + 1 / 7) / 2),
+    (metrics.OneHotIoU(3, [0, 1]), HOT, OUT, None, (1 / 2 + 1 / 3) / 2),
     (metrics.OneHotMeanIoU(3), HOT, OUT, None, (1 / 2 + 1 / 3 + 0) / 3),
     (metrics.ConfusionMatrix(), [0, 1, 2, 1], OUT, None, [[1, 0, 0], [1, 1, 0], [0, 1, 0]]),
     (metrics.ConfusionMatrix(), HOT, OUT, [1, 2, 3, 0.5], [[1, 0, 0], [0.5, 2, 0], [0, 3, 0]]),
@@ -227,7 +228,7 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
         ValueError,
         r"one sample_weight for each.*\(1, 4\)",
     ),
-    (lambda: metrics.get("auuc"), ValueError, "unknown metric 'auuc'; known: accuracy, auc, binary_accuracy"),
+    (lambda: metrics.get("auuc"), ValueError, f"unknown metric 'auuc'; known: {', '.join(sorted(METRICS.units))}"),
     (lambda: metrics.get(None), TypeError, "metric must be a name or a fastnn.metrics object, got None"),
     (lambda: metrics.Metric().update_state(Y, P), NotImplementedError, "Metric has no update_state"),
 ]

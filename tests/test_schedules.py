@@ -57,10 +57,6 @@ def label(value: Any) -> str:
     return repr(value).replace(" ", "") if isinstance(value, LearningRateSchedule) else ""
 
 
-def test_every_entry_is_tested() -> None:
-    assert {type(schedule) for schedule, _ in KNOWN} == {cls for _, cls in SCHEDULES}
-
-
 @pytest.mark.parametrize(("schedule", "known"), KNOWN, ids=label)
 def test_known_values(schedule: LearningRateSchedule, known: dict[float, float]) -> None:
     for step, rate in known.items():

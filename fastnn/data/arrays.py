@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._table import check_batch_size
 
 from .convert import looks_like_columns, to_float32
 from .source import Page, RowSource, row_order
@@ -78,7 +78,7 @@ class ArraySource(RowSource):
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
         """Give all rows as one page, in an order drawn from `rng`."""
         if type(batch_size) is not int or batch_size < 1:
-            check_count("batch_size", batch_size)
+            check_batch_size(batch_size)
         return iter([Page(self.x, self.y, self.weight, row_order(self.rows, rng))])
 
     def part(self, start: int, stop: int) -> ArraySource:

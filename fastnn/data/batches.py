@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from fastnn._table import check_count
+from fastnn._table import check_batch_size
 
 from .arrays import ArraySource
 from .several import dense, in_order
@@ -64,7 +64,7 @@ class BatchSource(Source):
 
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
         """Give each batch as a page; `batch_size` means nothing here."""
-        check_count("batch_size", batch_size)
+        check_batch_size(batch_size)
         return self._pages(rng)
 
     def _pages(self, rng: np.random.Generator | None) -> Iterator[Page]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._table import check_batch_size
 
 from .arrays import check_targets_shape, row_shape, targets_of, weights_of
 from .convert import to_float32
@@ -84,7 +84,7 @@ class PagedSource(RowSource):
 
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
         """Give the pages of one pass, each read when it is asked for."""
-        return self._pages(check_count("batch_size", batch_size), rng)
+        return self._pages(check_batch_size(batch_size), rng)
 
     def _pages(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Page]:
         row_bytes = 4 * (int(np.prod(self.input_shape)) + self.targets)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._table import check_batch_size
 
 from ._rows import Converter
 from ._sqlite import Query, connected, listed, plain_cursor, plain_text, quoted
@@ -69,7 +69,7 @@ def write_predictions(
         raise ValueError(f"unknown kind {kind!r}; known kinds: {listed(sorted(_COLUMNS))}")
     _check_name("into", into)
     _check_name("key", key)
-    size = check_count("batch_size", batch_size)
+    size = check_batch_size(batch_size)
     query = Query(sql, con, params)
     if key not in query.columns:
         raise ValueError(f"unknown key {key!r}; the query's columns are {listed(query.columns)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._table import check_batch_size
 
 from .arrays import row_shape, targets_of, weights_of
 from .convert import to_float32
@@ -76,7 +76,7 @@ class SparseSource(RowSource):
 
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
         """Give the rows in an order drawn from `rng`, already in that order."""
-        return self._pages(check_count("batch_size", batch_size), row_order(self.rows, rng))
+        return self._pages(check_batch_size(batch_size), row_order(self.rows, rng))
 
     def _pages(self, batch_size: int, order: Any) -> Iterator[Page]:
         for start, stop in self._spans(self.rows, batch_size):

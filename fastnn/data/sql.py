@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._table import check_batch_size
 
 from ._rows import Converter
 from ._sqlite import Query, connected, listed
@@ -106,7 +106,7 @@ class SQLDataset(Source):
 
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
         """Give one page with all rows, or a page for each window of a result too large to keep."""
-        return self._pages(check_count("batch_size", batch_size), rng)
+        return self._pages(check_batch_size(batch_size), rng)
 
     def _pages(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Page]:
         if self._kept is not None:

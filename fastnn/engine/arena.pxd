@@ -44,7 +44,8 @@ cdef class Arena:
     cdef int block_shift
     cdef Segment* segments
     cdef Py_ssize_t segment_count
-    cdef Py_ssize_t most_rows           # of a segment
+    cdef Py_ssize_t most_rows           # that a thread takes through all segments in a prediction
+    cdef Py_ssize_t glance              # rows between two looks at the clock
     cdef bint random                    # the rows of some op depend on chance
     cdef bint takes_gil                 # some op, loss or metric runs Python
     cdef int threads                    # of the team, in the run that holds the lock

@@ -47,6 +47,8 @@ cdef enum:
     LARGE_LAYER = 1048576
     # Bytes of a layer's input and output that stay in cache together.
     CACHED = 524288
+    MOST_BYTES = 268435456              # of the rows that a thread takes through the ops together in a prediction
+    GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
 
 
 cdef Py_ssize_t padded(Py_ssize_t n) noexcept:
@@ -248,14 +250,21 @@ cdef class Arena:
             if self.segments[i].rows == 0:
                 self.segments[i].rows = CHUNK
             self.most_rows = max(self.most_rows, self.segments[i].rows)
+        rows = max(1, MOST_BYTES // (4 * self.row_units))
+        if rows < self.most_rows:
+            self.most_rows = max(1, rows // BLOCK_ROWS * BLOCK_ROWS)
+        self.glance = GLANCE // max(1, self.row_multiplies)
         return 0
 
     cdef int ask_for_gradients(self, frozen) except -1:
         """Which ops need a gradient: those that learn, and all that come after one that learns."""
         cdef Op op
+        frozen = [False] * self.count if frozen is None else [bool(each) for each in frozen]
+        if len(frozen) != self.count:
+            raise ValueError(f"{self.count} ops are frozen or not, got {len(frozen)} answers")
         self.wants = []
         for i, op in enumerate(self.ops):
-            op.frozen = frozen is not None and bool(frozen[i])
+            op.frozen = frozen[i]
             before = any([source >= 0 and self.wants[source] for source in self.sources[i]])
             self.wants.append(before or (op.size > 0 and not op.frozen))
             self.wanted[i] = self.wants[i]

@@ -74,7 +74,7 @@ cdef class Learning(Objectives):
     cdef double* penalty_parts          # of each block
     cdef double* squares                # of each block's gradient
     cdef types.penalty32 penalty
-    cdef int not_finite                 # 1 + number of an op whose gradient is not finite, 0 while all are
+    cdef int not_finite                 # whether a gradient of the last batch is not
 
     cdef types.step32 optimizer
     cdef types.step64 wide_optimizer    # takes its place once a gradient was huge
@@ -120,7 +120,6 @@ cdef class Learning(Objectives):
 
     @cython.final
     cdef Py_ssize_t group_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
-    cdef void find_not_finite(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
 
     @cython.final
     cdef void find_gradients(self, const Step* step, Py_ssize_t block, Py_ssize_t stop, int thread,

@@ -18,7 +18,7 @@ from fastnn.engine.ops cimport Op, Step, STEP_WORK
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport Kernel, Numbers, PACK_A_ROWS, float32_of, float64_of, penalty_workspace
 from fastnn.kernels.team cimport barrier
-from fastnn.kernels.wide_step cimport WIDE_FROM, take_step
+from fastnn.kernels.wide_step cimport FLOAT_MAX, WIDE_FROM, take_step
 
 from fastnn import kernels
 
@@ -95,6 +95,8 @@ cdef class Learning(Objectives):
             for i in range(len(variables)):
                 self.add_variable(&self.variables[i], variables[i])
                 self.given_order[<Py_ssize_t>order[i]] = i
+                if i and self.variables[i].start < self.variables[i - 1].stop:
+                    raise ValueError(f"variables {variables[i - 1]} and {variables[i]} overlap")
             self.variable_count = len(variables)
             self.cut_into_blocks(variables)
         except BaseException:
@@ -309,7 +311,7 @@ cdef class Learning(Objectives):
 
     cdef void find_gradients(self, const Step* step, Py_ssize_t block, Py_ssize_t stop, int thread,
                              int threads) noexcept nogil:
-        """The gradients of blocks block:stop, and in `not_finite` whether one of them is not finite."""
+        """The gradients of blocks block:stop, up to the first that is not finite; in `not_finite` whether one is."""
         cdef Py_ssize_t n, first = block
         cdef double largest
         cdef Block* last
@@ -326,18 +328,9 @@ cdef class Learning(Objectives):
                 if largest > WIDE_FROM:
                     atomic_swap(&self.huge, True)
                 if not isfinite(largest):
-                    self.find_not_finite(first, block)
+                    atomic_swap(&self.not_finite, True)
                     return
                 first = block
-
-    cdef void find_not_finite(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-        """Note the first op of some blocks whose gradient is not finite."""
-        cdef Py_ssize_t i
-        for i in range(first, stop):
-            if not isfinite(self.largest(
-                    self.g + self.blocks[i].start, NULL, self.blocks[i].p1 - self.blocks[i].p0, 0)):
-                atomic_swap(&self.not_finite, <int>self.blocks[i].op + 1)
-                return
 
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t block, Py_ssize_t stop) noexcept nogil:
         """The gradient of some blocks of one op, penalties included; gives the first block that is left."""
@@ -457,8 +450,12 @@ cdef class Learning(Objectives):
             start, n = self.blocks[i].start, self.blocks[i].p1 - self.blocks[i].p0
             if last:
                 self.take_mean(self.sum_of_gradients + start, self.g + start, n, 1.0 / self.accumulation)
+                if self.huge:
+                    self.clip(self.g + start, NULL, n, FLOAT_MAX)
             else:
                 self.add(self.sum_of_gradients + start, self.g + start, n, 0)
+                if self.huge:
+                    self.clip(self.sum_of_gradients + start, NULL, n, FLOAT_MAX)
 
     cdef double factor(self, const Variable* variable, double of_all) noexcept nogil:
         """What a variable's gradient is multiplied by, so that its norm, or that of all, is not too large."""

@@ -2,14 +2,15 @@
 
 from libc.math cimport isfinite
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memmove, memset
 
 from cpython.buffer cimport PyBuffer_Release
 
 import numpy as np
 
+from fastnn.engine.learning cimport Block
 from fastnn.engine.objectives cimport floats_of, OVER_BATCH_SIZE
-from fastnn.engine.ops cimport BLOCK_ROWS, Op, Step, STEP_WORK
+from fastnn.engine.ops cimport Op, Step, STEP_WORK
 from fastnn.engine.running cimport DONE, FAILED, fit_thread, forward_thread, Run, Runner
 from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.team cimport recruit
@@ -19,10 +20,6 @@ from fastnn.kernels.wide_step cimport WIDE_FROM
 cdef object ndarray = np.ndarray
 cdef object empty = np.empty
 cdef object float32 = np.dtype(np.float32)
-
-cdef enum:
-    GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
-    MOST_ROWS_BYTES = 268435456         # of rows that a prediction takes through the ops together, where one is large
 
 # Work, in floating-point operations or what takes as long, from which one more thread pays: of a batch, since threads
 # wait for one another in each, and of a run, since they may have to be woken for it.
@@ -36,12 +33,10 @@ cdef class Network(Runner):
     Methods that run the ops hold the network's lock, so that two Python threads take turns.
     """
 
-    cdef Run new_run(self):
-        cdef Run job
-        memset(&job, 0, sizeof(job))
+    cdef void begin_run(self, Run* job) noexcept:
+        memset(job, 0, sizeof(Run))
         job.network, job.outcome = <void*>self, DONE
-        job.glance = GLANCE // max(1, self.row_multiplies)
-        return job
+        job.glance = self.glance
 
     cdef int useful_threads(self, Py_ssize_t rows, Py_ssize_t batch, bint training) noexcept:
         """Threads that a run over `rows` rows keeps busy, in steps of `batch` rows, each between two barriers."""
@@ -54,13 +49,10 @@ cdef class Network(Runner):
 
     cdef int prepare(self, Run* job, bint training, bint loss_follows, progress) except -1:
         """Threads for a run, and room for a batch of its rows."""
-        cdef Py_ssize_t rows = max(1, job.rows.stop - job.rows.start), most
+        cdef Py_ssize_t rows = max(1, job.rows.stop - job.rows.start)
         job.by_thread = job.batch == 0
         if job.by_thread:
             job.batch = self.most_rows
-            if self.row_units > MOST_ROWS_BYTES // (4 * self.most_rows):
-                most = max(1, MOST_ROWS_BYTES // (4 * self.row_units))
-                job.batch = most // BLOCK_ROWS * BLOCK_ROWS if most > BLOCK_ROWS else most
             self.threads = recruit(self.useful_threads(rows, rows, False))
             self.reserve(min(rows, self.threads * job.batch), False)
         else:
@@ -75,8 +67,17 @@ cdef class Network(Runner):
 
     @property
     def op_not_finite(self):
-        """The number of an op whose gradient was not finite in the batch that ended the last run, or None."""
-        return self.not_finite - 1 if self.not_finite else None
+        """The number of the first op whose gradient was not finite in the batch that ended the last run, or None.
+
+        All gradients before that are there, whichever thread saw one first.
+        """
+        cdef Py_ssize_t i
+        cdef Block* block
+        for i in range(self.block_count if self.not_finite else 0):
+            block = &self.blocks[i]
+            if not isfinite(self.largest(self.g + block.start, NULL, block.p1 - block.p0, 0)):
+                return block.op
+        return None
 
     def fit_epoch(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress=None, Py_ssize_t start=0,
                   stop=None):
@@ -121,7 +122,7 @@ cdef class Network(Runner):
             if not isfinite(largest):
                 raise FloatingPointError("a gradient is not finite")
             self.huge |= largest > WIDE_FROM
-            memcpy(self.g, given, self.parameters.size * sizeof(float))
+            memmove(self.g, given, self.parameters.size * sizeof(float))
             step = self.new_step(True, 0)
             step.number += 1
             self.take_steps(&step, learning_rate, 0, self.block_count, 0, 1)
@@ -131,9 +132,10 @@ cdef class Network(Runner):
 
     cdef object fit(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress, Py_ssize_t start, stop,
                     bint update, bint commit, uint64_t noise=0):
-        cdef Run job = self.new_run()
+        cdef Run job
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.begin_run(&job)
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, order)
@@ -146,7 +148,7 @@ cdef class Network(Runner):
                     f"start and stop must be row numbers from 0 to {job.rows.count}, got {start} and {stop}")
             self.check_order(&job.rows)
             if isinstance(learning_rate, ndarray):
-                steps = (job.rows.stop - start + batch_size - 1) // batch_size
+                steps = (job.rows.stop - start - 1) // batch_size + 1 if job.rows.stop > start else 0
                 rates = np.require(learning_rate, np.float64, ["C", "A"])
                 if rates.shape != (steps,):
                     raise ValueError(f"learning_rate must have one number for each of {steps} steps, got {rates.shape}")
@@ -173,8 +175,9 @@ cdef class Network(Runner):
         batch_size matters for losses that are not a mean over the rows. Penalties are not in the sum; `penalty_value`
         gives them. `states` has what the metrics gathered.
         """
-        cdef Run job = self.new_run()
+        cdef Run job
         cdef Py_ssize_t i
+        self.begin_run(&job)
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, None)
@@ -205,14 +208,15 @@ cdef class Network(Runner):
         return self.predicted(<const float*>view.buf, view.len // (self.inputs * 4), None) if fits else None
 
     cdef object predicted(self, const float* x, Py_ssize_t rows, progress):
-        cdef Run job = self.new_run()
+        cdef Run job
+        self.begin_run(&job)
         out = empty((rows, self.units), float32)
         job.rows.x, job.rows.count, job.rows.stop = x, rows, rows
         job.out = <float*>address(out, True)
         self.enter()
         try:
             self.prepare(&job, False, False, progress)
-            if rows * self.row_multiplies < GLANCE:         # shorter than letting other Python threads run takes
+            if rows <= self.glance:                         # shorter than letting other Python threads run takes
                 self.run_in_slices(forward_thread, &job, &self.forward_tuner)
             else:
                 with nogil:

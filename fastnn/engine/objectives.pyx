@@ -119,6 +119,8 @@ cdef class Objectives(Arena):
         reduction, shape = description.reduction, tuple(description.shape) or (units,)
         if prod(shape) != units or min(shape) < 1:
             raise ValueError(f"an output of {units} numbers a row has not the shape {shape}")
+        if description.targets < 1:
+            raise ValueError(f"a line of an output has at least one target, got {description.targets}")
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
         *lines, width = shape

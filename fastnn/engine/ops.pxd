@@ -32,6 +32,36 @@ cdef struct Read:
     float* d                            # where the gradient by them goes, one block; NULL where nobody asks
 
 
+cdef inline Py_ssize_t lines_of(const Read* read, Py_ssize_t line, Py_ssize_t end, const float** space,
+                                const float* const** addresses) noexcept nogil:
+    """Addresses of the lines from number `line` on, up to `end`, and how many they are.
+
+    Where a row is one line, the table of rows is itself the answer; else at most ADDRESSES of them go to `space`.
+    """
+    cdef Py_ssize_t n, row, k
+    if read.lines == 1:
+        addresses[0] = read.rows + line
+        return end - line
+    addresses[0] = space
+    n = min(end - line, <Py_ssize_t>ADDRESSES)
+    row, k = line // read.lines, line % read.lines
+    for line in range(n):
+        space[line] = read.rows[row] + k * read.width
+        k += 1
+        if k == read.lines:
+            row, k = row + 1, 0
+    return n
+
+
+cdef inline Py_ssize_t lines_of_block(const float* block, Py_ssize_t width, Py_ssize_t line, Py_ssize_t end,
+                                      const float** addresses) noexcept nogil:
+    """The same of lines that lie one behind the other."""
+    cdef Py_ssize_t n = min(end - line, <Py_ssize_t>ADDRESSES), i
+    for i in range(n):
+        addresses[i] = block + (line + i) * width
+    return n
+
+
 cdef class Op:
     cdef readonly Py_ssize_t read_count
     cdef readonly Py_ssize_t inputs     # numbers in a row of all that it reads
@@ -76,12 +106,6 @@ cdef class Op:
     cdef void whole_backward(self, const Step* step) noexcept nogil
     cdef void commit(self, const Step* step) noexcept nogil
     cdef object explain(self)
-
-
-cdef Py_ssize_t lines_of(const Read* read, Py_ssize_t line, Py_ssize_t end, const float** space,
-                         const float* const** addresses) noexcept nogil
-cdef Py_ssize_t lines_of_block(const float* block, Py_ssize_t width, Py_ssize_t line, Py_ssize_t end,
-                               const float** addresses) noexcept nogil
 
 
 cdef class Activated(Op):

@@ -40,36 +40,6 @@ cdef enum:
     NARROW_LAYER = 8                    # units below which W.d for one row does not pay
 
 
-cdef Py_ssize_t lines_of(const Read* read, Py_ssize_t line, Py_ssize_t end, const float** space,
-                         const float* const** addresses) noexcept nogil:
-    """Addresses of the lines from number `line` on, up to `end`, and how many they are.
-
-    Where a row is one line, the table of rows is itself the answer; else at most ADDRESSES of them go to `space`.
-    """
-    cdef Py_ssize_t n, row, k
-    if read.lines == 1:
-        addresses[0] = read.rows + line
-        return end - line
-    addresses[0] = space
-    n = min(end - line, <Py_ssize_t>ADDRESSES)
-    row, k = line // read.lines, line % read.lines
-    for line in range(n):
-        space[line] = read.rows[row] + k * read.width
-        k += 1
-        if k == read.lines:
-            row, k = row + 1, 0
-    return n
-
-
-cdef Py_ssize_t lines_of_block(const float* block, Py_ssize_t width, Py_ssize_t line, Py_ssize_t end,
-                               const float** addresses) noexcept nogil:
-    """The same of lines that lie one behind the other."""
-    cdef Py_ssize_t n = min(end - line, <Py_ssize_t>ADDRESSES), i
-    for i in range(n):
-        addresses[i] = block + (line + i) * width
-    return n
-
-
 cdef class Op:
     """One step of a network: rows of `inputs` numbers in, rows of `units` numbers out, `size` parameters.
 

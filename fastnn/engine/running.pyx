@@ -155,6 +155,7 @@ cdef class Runner(Learning):
         cdef bint weighted = rows.weight != NULL
         cdef bint fetches = rows.order != NULL and rows.count * self.inputs * <Py_ssize_t>sizeof(float) > CACHED
         cdef double total, rate = job.learning_rate
+        cdef int huge = self.huge
         while start < rows.stop:
             if step.rows != min(job.batch, rows.stop - start):
                 step.rows = r1 = min(job.batch, rows.stop - start)
@@ -193,11 +194,13 @@ cdef class Runner(Learning):
             start += step.rows
             if thread == 0:
                 if job.update:
-                    self.iterations = step.number
+                    self.iterations, huge = step.number, self.huge
                 job.loss += total + step.rows * self.sum_of_penalties()
                 job.rows.start = start
                 if start < rows.stop:
                     self.look_up(job)
+        if thread == 0:
+            self.huge = huge            # of the batches that were accepted
         if thread == 0 and atomic_read(&job.outcome) == DONE and start < rows.stop:
             atomic_swap(&job.outcome, FAILED if self.error else NOT_FINITE)
 

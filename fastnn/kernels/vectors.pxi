@@ -74,13 +74,25 @@ cdef double squares_vector(real* a, real* b, Py_ssize_t n, double x) noexcept no
 
 
 cdef double largest_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i = 0
+    cdef int lane
     cdef int32_t bits, most = 0
+    cdef int32_t lanes[32]              # several vectors, so that the loop's own instructions are few
     cdef double found = 0
     if real is float:
-        for i in range(n):
+        for lane in range(32):
+            lanes[lane] = 0
+        while i + 32 <= n:
+            for lane in range(32):
+                bits = maths.bits_of(a[i + lane]) & 0x7FFFFFFF
+                lanes[lane] = bits if bits > lanes[lane] else lanes[lane]
+            i += 32
+        for lane in range(32):
+            most = lanes[lane] if lanes[lane] > most else most
+        while i < n:
             bits = maths.bits_of(a[i]) & 0x7FFFFFFF
             most = bits if bits > most else most
+            i += 1
         return maths.float_of(most)
     else:
         for i in range(n):

@@ -108,7 +108,7 @@ def _append(plan: Plan, op: Any, reads: Sequence[int], layer: Layer | None, slic
 def _keep_what_is_read(plan: Plan, ends: list[int]) -> None:
     """Set the plan's outputs, each an op of its own, and leave out the ops that lead to none of them."""
     for place in ends:
-        if place < 0 or place in plan.outputs or plan.ops[place].slices > 1:  # losses count rows of the network
+        if place < 0 or place in plan.outputs:
             units = plan.inputs[-1 - place] if place < 0 else plan.ops[place].units * plan.ops[place].slices
             place = _append(plan, ActivationOp(units), [place], None)
         plan.outputs.append(place)

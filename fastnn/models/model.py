@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._table import check_batch_size
 from fastnn.data import ArraySource, Source
 from fastnn.data.given import source_of, validation_of
 from fastnn.layers.graph import Graph
@@ -230,7 +230,7 @@ class Model(Built):
         """
         network = self.description.network or self._built("predict")
         if batch_size is not None:
-            batch_size = check_count("batch_size", batch_size)
+            batch_size = check_batch_size(batch_size)
         if self.description.is_plain and not verbose and steps is None and callbacks is None:
             plain = network.predict_as_it_lies(x)
             if plain is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import optimizers, random
-from fastnn._table import check_count
+from fastnn._table import check_batch_size, check_count
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import checked
 from fastnn.data import ArraySource, ClassWeighted, Source
@@ -89,7 +89,7 @@ class Trainer:
         comes out between two batches. Whatever comes out, ``model.history`` has the epochs until then, and the
         callbacks have been ended (``Callback.on_train_interrupt``).
         """
-        epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
+        epochs, batch_size = check_count("epochs", epochs), check_batch_size(batch_size)
         initial_epoch = check_count("initial_epoch", initial_epoch, 0)
         steps = _optional("steps_per_epoch", steps_per_epoch)
         due = _validation_due(validation_freq)
@@ -211,7 +211,7 @@ class Trainer:
 
         ValueError for labels out of range and for NaN in the data.
         """
-        batches = EpochIterator(source, check_count("batch_size", batch_size), None, _optional("steps", steps))
+        batches = EpochIterator(source, check_batch_size(batch_size), None, _optional("steps", steps))
         listeners = CallbackList(callbacks, self.model)
         listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
         return self._test(batches, listeners, Progress(verbose, None))

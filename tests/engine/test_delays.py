@@ -47,7 +47,7 @@ class Case:
     """What stands between input and outputs, and how it learns. more: the barriers that it has beside ALWAYS."""
 
     between: Callable[[Any], Any]
-    optimizer: Callable[[], Any] = lambda: optimizers.SGD(0.05)  # noqa: E731
+    optimizer: Callable[[], Any] = lambda: optimizers.SGD(0.05)
     loss: Any = "mse"
     more: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Every unit of every table, in its default configuration and in each other one that is worth a test.
 
-A new entry of a table is tested from the day it is there; a new field asks for a line here (test_units.py sees to it).
+A new entry of a table is tested from the day it is there; a new field asks for a line here (test_tables.py sees to it).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn import optimizers as o
 from fastnn.activations import (
     ACTIVATIONS,
     CELU,
@@ -56,21 +57,7 @@ from fastnn.losses import (
     Tversky,
 )
 from fastnn.metrics import METRICS, Metric
-from fastnn.optimizers import (
-    LBFGS,
-    OPTIMIZERS,
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Ftrl,
-    Lion,
-    Nadam,
-    RMSprop,
-    Rprop,
-)
+from fastnn.optimizers import OPTIMIZERS
 from fastnn.regularizers import L1, L1L2, L2, REGULARIZERS, OrthogonalRegularizer
 from support import metrics
 
@@ -117,29 +104,29 @@ OTHERS: dict[Any, list[Any]] = {
     ],
     METRICS: metrics.OTHERS,
     OPTIMIZERS: [
-        SGD(0.1, momentum=0.9),
-        SGD(0.1, momentum=0.9, nesterov=True),
-        RMSprop(0.02, rho=0.8, epsilon=1e-3),
-        RMSprop(momentum=0.5),
-        RMSprop(centered=True),
-        RMSprop(momentum=0.5, centered=True),
-        Adam(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
-        Adam(0.02, beta_1=0.0, beta_2=0.5, amsgrad=True),
-        AdamW(0.02, weight_decay=0.3, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
-        AdamW(0.02, weight_decay=0.0, amsgrad=True),
-        Adamax(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
-        Nadam(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
-        Adagrad(0.02, initial_accumulator_value=0.5, epsilon=1e-3),
-        Adadelta(0.5, rho=0.8, epsilon=1e-3),
-        Lion(0.02, beta_1=0.8, beta_2=0.9),
-        Ftrl(0.05, -0.3, 0.2, 0.1, 0.2, 0.3, 0.5),
-        Ftrl(0.05, l1_regularization_strength=0.5),
-        Rprop(0.02, etas=(0.3, 1.5), step_sizes=(1e-3, 0.1)),
-        LBFGS(0.5, 3, None, 9, 1e-5, 1e-6),
+        o.SGD(0.1, momentum=0.9),
+        o.SGD(0.1, momentum=0.9, nesterov=True),
+        o.RMSprop(0.02, rho=0.8, epsilon=1e-3),
+        o.RMSprop(momentum=0.5),
+        o.RMSprop(centered=True),
+        o.RMSprop(momentum=0.5, centered=True),
+        o.Adam(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        o.Adam(0.02, beta_1=0.0, beta_2=0.5, amsgrad=True),
+        o.AdamW(0.02, weight_decay=0.3, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        o.AdamW(0.02, weight_decay=0.0, amsgrad=True),
+        o.Adamax(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        o.Nadam(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        o.Adagrad(0.02, initial_accumulator_value=0.5, epsilon=1e-3),
+        o.Adadelta(0.5, rho=0.8, epsilon=1e-3),
+        o.Lion(0.02, beta_1=0.8, beta_2=0.9),
+        o.Ftrl(0.05, -0.3, 0.2, 0.1, 0.2, 0.3, 0.5),
+        o.Ftrl(0.05, l1_regularization_strength=0.5),
+        o.Rprop(0.02, etas=(0.3, 1.5), step_sizes=(1e-3, 0.1)),
+        o.LBFGS(0.5, 3, None, 9, 1e-5, 1e-6),
         # What acts around the step of any of them.
-        SGD(0.1, weight_decay=0.3, clipnorm=0.5, name="mine"),
-        RMSprop(0.02, clipvalue=0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2),
-        Adam(0.02, global_clipnorm=0.5, gradient_accumulation_steps=3),
+        o.SGD(0.1, weight_decay=0.3, clipnorm=0.5, name="mine"),
+        o.RMSprop(0.02, clipvalue=0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2),
+        o.Adam(0.02, global_clipnorm=0.5, gradient_accumulation_steps=3),
     ],
     INITIALIZERS: [
         *(unit(seed=3) for unit in (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal)),
@@ -165,7 +152,7 @@ OTHERS: dict[Any, list[Any]] = {
 
 def units(table: Any) -> list[Any]:
     """Every unit of a table, in all its configurations."""
-    return [cls(**metrics.NEEDED.get(cls, {})) for _, cls in table] + OTHERS[table]
+    return [metrics.made(cls) for _, cls in table] + OTHERS[table]
 
 
 def label(unit: Any) -> str:
