@@ -146,6 +146,24 @@ def test_predict_takes_few_large_rows_at_a_time(threads: int) -> None:
     np.testing.assert_allclose(out, x**2 * 2**18, rtol=1e-3)
 
 
+def test_evaluate_takes_few_large_rows_at_a_time() -> None:
+    """And adds their losses up in one order, for any number of threads."""
+    before = fastnn.get_num_threads()
+    x = h = Input((1,))
+    for _ in range(21):  # 32 MB a row, half a block of rows at a time
+        h = Concatenate()([h, h])
+    model = Model(x, Dense(3)(Concatenate()([Dot(1)([h, h]), x])))
+    model.compile("sgd", "mae")
+    rng = np.random.default_rng(0)
+    rows = 1e-3 * rng.random((50, 1), np.float32), rng.random((50, 3), np.float32)
+    losses = []
+    for threads in (1, 2, 3):
+        fastnn.set_num_threads(threads)
+        losses.append(model.evaluate(*rows, verbose=0))
+    fastnn.set_num_threads(before)
+    assert losses[0] == losses[1] == losses[2]
+
+
 # Sizes far beyond the rows
 
 
