@@ -212,7 +212,7 @@ cdef class Arena:
         return 0
 
     cdef int find_block_rows(self) except -1:
-        """Fewer rows to a block where a row of several lines is so much work that a small batch should be shared out."""
+        """Fewer rows to a block where a row of several lines is so much work that a small batch should be shared."""
         cdef Op op
         self.block_shift = 4
         if any([(<Op>op).lines * (<Op>op).slices > 1 for op in self.ops if (<Op>op).size]):
@@ -298,7 +298,6 @@ cdef class Arena:
         cdef Op op
         cdef Py_ssize_t i, total, gradient_rows = self.gradient_capacity
         cdef const float** addresses
-        cdef const float** end
         cdef float* space
         cdef int threads = max(self.threads, self.thread_capacity)
         if rows <= self.capacity and self.threads <= self.thread_capacity and (not gradients or rows <= gradient_rows):

@@ -423,7 +423,7 @@ cdef class Learning(Objectives):
             if self.clip_norm == 0:
                 for i in range(self.variable_count):
                     of_all += self.over_blocks(self.squares, &self.variables[self.given_order[i]])
-        # In stretches without a gap but padding: whole cache lines leave the optimizer no rest to do number by number.
+        # In runs of blocks without a gap but padding: whole cache lines leave the optimizer no rest to do one by one.
         # The last first: its gradient is in cache.
         while end > first:
             begin = end - 1

@@ -70,7 +70,7 @@ cdef class Op:
     cdef readonly Py_ssize_t units      # numbers in a row: lines times width
     cdef readonly Py_ssize_t size       # parameters
     cdef readonly Py_ssize_t row_size   # parameters come in whole multiples of this
-    cdef readonly bint whole_batch      # its rows mix: it must see the whole batch
+    cdef readonly bint whole_batch      # it must see all rows of the batch before any goes on
     cdef readonly bint takes_gil        # it runs Python: its network works on one thread
     cdef readonly bint random           # its rows depend on chance while training
     cdef readonly bint commits          # it has something to do once a batch is accepted

@@ -9,8 +9,8 @@ gradient(parameters p0:p1)   dL/dw over all rows of the batch, into g
 A row is some lines of `width` numbers, (lines, width): the steps of a sequence, the pixels of a picture, or a single
 line. An op that works on a line at a time (Dense) counts lines where others count rows.
 
-Rows are independent in the first two, parameters in the third, so that threads can share either. A whole-batch op, in
-which rows mix (BatchNormalization), has four more, for training:
+Rows are independent in the first two, parameters in the third, so that threads can share either. A whole-batch op,
+which must see all rows before any goes on (BatchNormalization), has four more, for training:
 
 blocks_forward(rows r0:r1)      these rows of x are there: notes what the op needs of each block of `block_rows`
 whole_forward()                 all are: each thread puts the blocks together, in their order, in a state of its own

@@ -198,7 +198,7 @@ def network_of(optimizer: Any, size: int = 4, **around: Any) -> Network:
     return net
 
 
-def held_by(net: Network) -> list[Any]:
+def contents_of(net: Network) -> list[Any]:
     return [net.parameters.tobytes(), net.iterations, *(slot.tobytes() for slot in net.slots)]
 
 
@@ -214,10 +214,10 @@ def test_a_step_on_gradients_that_are_not_finite(optimizer: Any, wrong: float) -
     bad[2] = wrong
     with pytest.raises(FloatingPointError, match="a gradient is not finite"):
         net.step_on_gradients(bad, 0.01)
-    assert held_by(net) == held_by(other)
+    assert contents_of(net) == contents_of(other)
     net.step_on_gradients(net.gradients, 0.01)  # its own
     other.step_on_gradients(other.gradients.copy(), 0.01)
-    assert held_by(net) == held_by(other)
+    assert contents_of(net) == contents_of(other)
 
 
 @pytest.mark.parametrize("wrong", [np.inf, np.nan])
@@ -225,11 +225,11 @@ def test_a_gradient_that_is_not_finite_is_told_and_nothing_moves(wrong: float) -
     net = network_of(optimizers.Adam())
     x, y = np.ones((3, 1), np.float32), np.full((3, 4), 9, np.float32)
     assert net.gradient(x, y) == pytest.approx(np.abs(net.parameters[:4] - 9).mean() * 3)
-    before = held_by(net)
+    before = contents_of(net)
     x[1] = wrong
     with pytest.raises(FloatingPointError, match="the loss or its gradient is not finite"):
         net.gradient(x, y)
-    assert held_by(net) == before
+    assert contents_of(net) == before
 
 
 def test_looking_at_a_huge_gradient_changes_no_step_after() -> None:
@@ -242,7 +242,7 @@ def test_looking_at_a_huge_gradient_changes_no_step_after() -> None:
         g[:4] = np.random.default_rng(step).standard_normal(4)
         for each in (net, other):
             each.step_on_gradients(g, 0.01)
-    assert held_by(net) == held_by(other)
+    assert contents_of(net) == contents_of(other)
 
 
 @pytest.mark.parametrize("around", ["plain", "clipvalue", "clipnorm", "global_clipnorm"])

@@ -46,7 +46,7 @@ def test_follows_the_formula_while_floats_hold_the_slots(optimizer: Optimizer) -
     w = np.linspace(-1, 1, SIZES.size).astype("f4")
     net, truth = network(optimizer, w), w.astype(float)
     slots = [np.full(w.size, start) for start in optimizer.slot_starts]
-    held = np.ones(w.size, bool)
+    within = np.ones(w.size, bool)
     for t in range(1, 5):
         g = np.zeros_like(net.parameters)
         g[: SIZES.size] = SIZES
@@ -54,11 +54,11 @@ def test_follows_the_formula_while_floats_hold_the_slots(optimizer: Optimizer) -
         before = truth
         truth = optimizer.reference(truth, g[: SIZES.size].astype(float), slots, t)
         for slot in (truth, *slots):
-            held &= np.abs(slot) < MOST
-        assert held.sum() >= 8
-        error = np.abs(net.parameters[: SIZES.size] - truth)[held]
+            within &= np.abs(slot) < MOST
+        assert within.sum() >= 8
+        error = np.abs(net.parameters[: SIZES.size] - truth)[within]
         size = np.abs(truth) + 100 * np.abs(truth - before)
-        assert (error <= 2e-6 * t * size[held]).all(), (t, SIZES[held][error > 2e-6 * t * size[held]])
+        assert (error <= 2e-6 * t * size[within]).all(), (t, SIZES[within][error > 2e-6 * t * size[within]])
 
 
 def test_adam_after_a_gradient_of_1e20() -> None:

@@ -47,17 +47,17 @@ class Net:
     y: np.ndarray
     weight: np.ndarray | None
     dropout: bool = True
-    held: list[dict[str, np.ndarray]] = field(default_factory=list)
+    saved: list[dict[str, np.ndarray]] = field(default_factory=list)
 
     def forward(self, p: Parameters) -> float:
-        """The loss of the batch; what backward needs is held."""
-        self.held, x = [], p["x"]
+        """The loss of the batch; what backward needs is saved."""
+        self.saved, x = [], p["x"]
         for i, activation in enumerate(self.activations):
             z = kernels.matmul(x, p[f"w{i}"], p[f"b{i}"])
             a = activation.kernel(z, activation.numbers())
-            self.held.append({"x": x, "z": z, "a": a})
+            self.saved.append({"x": x, "z": z, "a": a})
             x = kernels.dropout(a, RATE, KEY + i) if self.dropout else a
-        last, rows = self.held[-1], len(x)
+        last, rows = self.saved[-1], len(x)
         kernel, fused = self.loss.kernel_for(self.activations[-1].table_name)
         output = last["z" if fused else "a"]
         total, d, _ = kernel(self.y, output, self.loss.numbers(), weight=self.weight, scale=1 / rows)
@@ -68,23 +68,23 @@ class Net:
         """Its gradient by every parameter and by x, after `forward`."""
         found: Parameters = {}
         for i in reversed(range(len(self.activations))):
-            at, activation = self.held[i], self.activations[i]
+            at, activation = self.saved[i], self.activations[i]
             if "dz" not in at:
                 at["dz"] = bound(activation.kernel).backward(at["z"], at["a"], at["da"], activation.numbers())
             found[f"w{i}"] = kernels.matmul_transposed_a(at["x"], at["dz"])
             found[f"b{i}"] = at["dz"].sum(axis=0)
             d = kernels.matmul_transposed_b(at["dz"], p[f"w{i}"])
             if i:
-                self.held[i - 1]["da"] = kernels.dropout(d, RATE, KEY + i - 1) if self.dropout else d
+                self.saved[i - 1]["da"] = kernels.dropout(d, RATE, KEY + i - 1) if self.dropout else d
             else:
                 found["x"] = d
         return found
 
     def margin(self) -> float:
         """How far the batch is from the nearest kink: of an activation, or of a clip (at 0 and 1)."""
-        edge = min(distance(unit, at["z"]).min() for unit, at in zip(self.activations, self.held, strict=True))
+        edge = min(distance(unit, at["z"]).min() for unit, at in zip(self.activations, self.saved, strict=True))
         if OUTPUTS.get(self.loss.table_name) and not self.loss.logits:
-            a = self.held[-1]["a"]
+            a = self.saved[-1]["a"]
             edge = min(edge, a.min(), (1 - a).min() if OUTPUTS[self.loss.table_name] == "share" else edge)
         return float(edge)
 
@@ -99,7 +99,7 @@ def draw(sizes: list[int], rng: np.random.Generator, scale: float = 1.0) -> Para
 
 def targets(net: Net, rng: np.random.Generator) -> np.ndarray:
     """Targets for the outputs that `net` holds; for mae and huber with errors far from 0 and from delta."""
-    a = net.held[-1]["a"]
+    a = net.saved[-1]["a"]
     if net.loss.kernel.labels or net.loss.table_name in TARGETS:
         return targets_for(net.loss, len(a), a.shape[1], rng)
     delta = getattr(net.loss, "delta", 1.0)
@@ -118,7 +118,7 @@ def network(activations: Layers, loss: Loss, sizes: list[int], weighted: bool, d
         net = Net(activations, loss, blank, weight, dropout)
         net.forward(p)
         net.y = targets(net, rng)
-        if net.margin() > 100 * STEP and max(np.abs(at["a"]).max() for at in net.held) < 100:
+        if net.margin() > 100 * STEP and max(np.abs(at["a"]).max() for at in net.saved) < 100:
             return net, p
     raise AssertionError("every batch stood at a kink or ran away")
 

@@ -38,17 +38,17 @@ def assert_follows(optimizer: Optimizer, w: np.ndarray, gradients: np.ndarray, s
     """Weights after every step and slots at the end, against the reference, from slots as the optimizer wants them."""
     eps = EPS[str(w.dtype)]
     truth = w.astype(np.float64)
-    held = fresh_slots(optimizer, w.size)
+    exact_slots = fresh_slots(optimizer, w.size)
     # Each step rounds a slot two or three times, and what is left of earlier errors shrinks.
     for t, (got, g) in enumerate(zip(run(optimizer, w, gradients, slots), gradients, strict=True), 1):
         step = truth
-        truth = optimizer.reference(truth, g.astype(np.float64), held, t)
+        truth = optimizer.reference(truth, g.astype(np.float64), exact_slots, t)
         # The weight itself is rounded at each step. A step's own error is a few ulp of its size, but centered
         # RMSprop takes a square from a square first, which leaves it fewer digits: hence 400. FTRL's weight is worked
         # out afresh, from sums that are as large as the weights are.
         largest = np.abs(truth).max(initial=0.0) if isinstance(optimizer, Ftrl) else 0.0
         close(got, truth, 2 * t * eps, t * eps * (400 * np.abs(truth - step).max(initial=0.0) + 8 * largest))
-    for name, slot, expected in zip(optimizer.slots, slots, held, strict=True):
+    for name, slot, expected in zip(optimizer.slots, slots, exact_slots, strict=True):
         # RMSprop's momentum holds steps, FTRL's linear term sums of large numbers that nearly cancel each other; the
         # other slots are averages of g and g^2.
         relative = 400 if name in ("momentum", "linear") else 8
@@ -81,8 +81,8 @@ def test_far_step_number(optimizer: Optimizer, dtype: str, rng: np.random.Genera
     """After a million steps the corrections of Adam are 1 and nothing under- or overflows."""
     w, g = rng.normal(size=9).astype(dtype), rng.normal(size=9).astype(dtype)
     slots = [np.full(9, 0.5, dtype) for _ in optimizer.slots]
-    held = [slot.astype(np.float64) for slot in slots]
-    truth = optimizer.reference(w.astype(np.float64), g.astype(np.float64), held, 10**6)
+    exact_slots = [slot.astype(np.float64) for slot in slots]
+    truth = optimizer.reference(w.astype(np.float64), g.astype(np.float64), exact_slots, 10**6)
     [found] = run(optimizer, w, g[None], slots, first=10**6)
     close(found, truth, 8 * EPS[dtype], 8 * EPS[dtype])
 
@@ -165,9 +165,9 @@ def test_ftrl_with_small_gradients(size: float, rng: np.random.Generator) -> Non
     """Its weights stand on the growth of a root, which must not come from two roots that agree in all their digits."""
     optimizer = Ftrl(0.1)
     w, gradients = rng.normal(size=99).astype("f4"), rng.uniform(0.5 * size, size, (STEPS, 99)).astype("f4")
-    truth, held = w.astype(np.float64), fresh_slots(optimizer, 99)
+    truth, exact_slots = w.astype(np.float64), fresh_slots(optimizer, 99)
     for t, g in enumerate(gradients, 1):
-        truth = optimizer.reference(truth, g.astype(np.float64), held, t)
+        truth = optimizer.reference(truth, g.astype(np.float64), exact_slots, t)
     close(run(optimizer, w, gradients, fresh_slots(optimizer, 99, "float32"))[-1], truth, 32 * EPS["float32"])
 
 
