@@ -42,7 +42,7 @@ SETS = ["avx512", "avx2", "baseline"]
 
 # A Python for aarch64, what its wheels link to, and what its modules are compiled against.
 FOREIGN_PACKAGES = ["python3-minimal", "libpython3-dev", "libstdc++6"]
-FOREIGN_WHEELS = ["numpy>=2", "pytest>=8", "pytest-benchmark>=4", "Cython>=3.1", "setuptools>=77"]
+FOREIGN_WHEELS = ["numpy>=2", "pytest>=8", "pytest-benchmark>=4", "Cython>=3.3", "setuptools>=77"]
 FOREIGN_PLATFORMS = ["manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64"]
 
 

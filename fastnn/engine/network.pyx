@@ -53,7 +53,9 @@ cdef class Network(Runner):
         job.by_thread = job.batch == 0
         if job.by_thread:
             job.batch = self.most_rows
-            self.threads = recruit(self.useful_threads(rows, rows, False))
+            # Losses are added up by whole blocks; where not even one goes through the ops together, by one thread.
+            self.threads = recruit(1 if loss_follows and job.batch < self.block_rows
+                                   else self.useful_threads(rows, rows, False))
             self.reserve(min(rows, self.threads * job.batch), False)
         else:
             job.batch = min(job.batch, rows)

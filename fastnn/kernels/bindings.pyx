@@ -217,19 +217,19 @@ cdef struct Multiply:
     char* workspace
 
 
-cdef void multiply_share(void* argument, int member, int members) noexcept nogil:
+cdef void multiply_share(void* argument, int thread, int threads) noexcept nogil:
     cdef Multiply* work = <Multiply*>argument
     cdef Py_ssize_t size = work.c.itemsize, i0 = 0, i1 = work.c.rows, j0 = 0, j1 = work.c.columns
     if i1 >= j1:
-        i0, i1 = share_begin(i1, TILES, member, members), share_begin(i1, TILES, member + 1, members)
+        i0, i1 = share_begin(i1, TILES, thread, threads), share_begin(i1, TILES, thread + 1, threads)
     else:
-        j0, j1 = share_begin(j1, TILES, member, members), share_begin(j1, TILES, member + 1, members)
+        j0, j1 = share_begin(j1, TILES, thread, threads), share_begin(j1, TILES, thread + 1, threads)
     cdef void** a = <void**>(work.a if work.a_turned else work.a + i0)
     cdef Py_ssize_t first = i0 if work.a_turned else 0
     cdef char* b = work.b.at + j0 * (work.b.columns if work.b_turned else 1) * size
     cdef char* c = work.c.at + (i0 * work.c.columns + j0) * size
     cdef char* bias = work.bias + j0 * size if work.bias != NULL else NULL
-    cdef char* workspace = work.workspace + member * work.workspace_bytes
+    cdef char* workspace = work.workspace + thread * work.workspace_bytes
     if i0 != i1 and j0 != j1:
         work.function(
             <const float* const*>a, first, <const float*>b, work.b.columns, <const float*>bias, <float*>c,
@@ -240,7 +240,7 @@ cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias
     cdef Matrix left, right
     cdef Multiply work
     cdef Py_ssize_t m, n, k, i
-    cdef int members
+    cdef int threads
     if not (_is_plain(a, False, &left) and _is_plain(b, False, &right) and left.itemsize == right.itemsize):
         a = as_input("a", a)
         b = as_input("b", b, a)
@@ -261,11 +261,11 @@ cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias
         in_place("out", out, (m, n), a.dtype)
     work.function = <types.gemm32>_function(kernel, "gemm", left.itemsize)
     work.a_turned, work.b_turned, work.b, work.k = a_turned, b_turned, right, k
-    members = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, <double>max(m, n) / TILES))
+    threads = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, <double>max(m, n) / TILES))
     work.workspace_bytes = workspace_elements(n, k) * left.itemsize
-    work.a = <char**>malloc(left.rows * sizeof(char*) + members * work.workspace_bytes)
+    work.a = <char**>malloc(left.rows * sizeof(char*) + threads * work.workspace_bytes)
     if work.a == NULL:
-        dismiss(members)
+        dismiss(threads)
         raise MemoryError(f"{name}: no memory for a workspace of depth {k}")
     work.workspace = <char*>(work.a + left.rows)
     for i in range(left.rows):
@@ -274,9 +274,9 @@ cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias
         run(multiply_share, &work, 1)
     else:
         with nogil:
-            run(multiply_share, &work, members)
+            run(multiply_share, &work, threads)
     free(work.a)
-    dismiss(members)
+    dismiss(threads)
     return out
 
 

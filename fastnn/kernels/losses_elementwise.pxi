@@ -18,7 +18,7 @@ cdef inline double elementwise(
         real (*element)(real, real, const double*, real, real*) noexcept nogil, bint fused, const real* z, real* a,
         const real* y, const real* weight, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units, double scale
         ) noexcept nogil:
-    """The loop of all: whole rows, or pieces of one row, in chunks. Elements know no rows.
+    """The loop of all: whole rows, or parts of one row, in chunks. Elements know no rows.
 
     It is compiled anew for each element that it is called with, which the compiler then makes vector instructions of.
     """
@@ -185,9 +185,9 @@ cdef inline real sigmoid_focal_element(real a, real y, const double* p, real fac
     return value
 
 
-# The loop of each element, for float32 and float64: the function that its kernel has. Each is written out, for Cython has
-# no function that is made for a function known beforehand; what comes nearest, a fused type, would want a type, an entry
-# and a branch for each element.
+# The loop of each element, for float32 and float64: the function that its kernel has. Each is written out, for Cython
+# makes no function anew for another function; what comes nearest, a fused type, would want a type, an entry and a branch
+# for each element.
 
 
 cdef double squared_error_rows(

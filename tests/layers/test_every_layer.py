@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import fastnn
 from fastnn.layers import Flatten, Identity, Reshape, TimeDistributed
 from fastnn.models import Model, load_model
 from support.layers import CASES, Case
 
 EACH = pytest.mark.parametrize("name", CASES)
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = fastnn.get_num_threads()
-    yield
-    fastnn.set_num_threads(before)
 
 
 def output_of_training(model: Model, x: np.ndarray) -> float:
@@ -61,22 +52,6 @@ def test_gradients_are_the_formulas_differences(name: str) -> None:
             w[at] = kept
             slope[at] = (ends[0] - ends[1]) / 2e-6
         np.testing.assert_allclose(found[number], slope, rtol=2e-3, atol=2e-4 * max(1e-2, np.abs(slope).max()))
-
-
-@EACH
-def test_threads_give_the_same_bits(name: str) -> None:
-    case = CASES[name]
-    x = case.rows(1024)
-    y = np.random.default_rng(3).normal(size=(1024, 64)).astype(np.float32)
-    ends = []
-    for threads in (1, 2, 3, 4, 8):
-        fastnn.set_num_threads(threads)
-        fastnn.set_random_seed(1)
-        model, _ = case.model(64)
-        model.description.seed = 1
-        model.fit(x, y, batch_size=250, epochs=3, shuffle=False, verbose=0)
-        ends.append([w.tobytes() for w in model.get_weights()] + [model.predict(x).tobytes()])
-    assert all(end == ends[0] for end in ends)
 
 
 @EACH

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import fastnn
 from fastnn.callbacks import BackupAndRestore, LambdaCallback
 from fastnn.constraints import MaxNorm
+from fastnn.data import ArraySource
 from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input
 from fastnn.models import Model, Sequential, load_model
 from fastnn.optimizers import LBFGS
+from support.layers import RANDOM
 from support.small import bits, rows
 
 X, Y = rows(40)
@@ -112,3 +116,74 @@ def test_constraints_hold():
     model.compile(LBFGS(), "mse")
     fit(model, 5, y=10 * Y)
     assert np.linalg.norm(model.get_weights()[0], axis=0).max() <= 0.5 * (1 + 1e-6)
+
+
+# Layers of chance
+
+
+MAKERS = pytest.mark.parametrize("name", RANDOM)
+
+
+def with_chance(name: str, line_search: str | None = "strong_wolfe") -> tuple[list[float], float, list[bytes]]:
+    """The losses of 40 steps on much noise and few rows, the loss of an evaluation after them, and the weights."""
+    fastnn.set_random_seed(1)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 10)).astype(np.float32)
+    y = (x[:, :1] + rng.normal(size=(60, 1))).astype(np.float32)
+    model = Sequential([Input((10,)), Dense(40, "tanh"), RANDOM[name](), Dense(1)])
+    model.compile(LBFGS(line_search=line_search), "mse")
+    losses = model.fit(x, y, 60, 40, 0).history["loss"]
+    return losses, float(model.evaluate(x, y, verbose=0)), bits(model)
+
+
+@MAKERS
+@pytest.mark.parametrize("line_search", ["strong_wolfe", None])
+def test_no_net_learns_one_draw_of_the_noise(name: str, line_search: str | None) -> None:
+    """With one draw for the whole fit its loss falls far below that of the net without noise."""
+    losses, evaluated, _ = with_chance(name, line_search)
+    assert np.mean(losses[-10:]) > 0.9 * evaluated
+    assert len(set(losses)) == len(losses)
+
+
+@MAKERS
+def test_the_same_seed_draws_the_same(name: str) -> None:
+    assert with_chance(name) == with_chance(name)
+
+
+class Watched:
+    """A network, and the number of the noise in each call of its gradient."""
+
+    def __init__(self, network: Any) -> None:
+        vars(self).update(network=network, numbers=[])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.network, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.network, name, value)
+
+    def gradient(self, *args: Any, **options: Any) -> float:
+        self.numbers.append(options["noise"])
+        found: float = self.network.gradient(*args, **options)
+        return found
+
+
+@MAKERS
+def test_all_points_of_a_step_have_one_draw(name: str) -> None:
+    """Else its line search would compare losses of different functions. The next step has another."""
+    x, y = np.random.default_rng(0).normal(size=(2, 50, 6)).astype(np.float32)
+    model = Sequential([Input((6,)), Dense(20, "tanh"), RANDOM[name](), Dense(6)])
+    model.compile(LBFGS(learning_rate=0.01), "mse")
+    model.fit(x, y, 50, verbose=0)
+    network = Watched(model.description.network)
+    page = next(iter(ArraySource(x, y).pages(50)))
+    seen = []
+    for _ in range(4):
+        network.numbers.clear()
+        model.description.trainer.full_batch.step(model.optimizer, network, page, 0.01)
+        seen.append(list(network.numbers))
+    assert max(map(len, seen)) > 1
+    assert all(len(set(numbers)) == 1 for numbers in seen)
+    assert len({numbers[0] for numbers in seen}) == 4
+    losses = [network.gradient(page.x, page.y, noise=number) for number in (1, 2, 1)]
+    assert losses[0] == losses[2] != losses[1]
