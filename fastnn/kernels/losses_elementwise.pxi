@@ -186,8 +186,8 @@ cdef inline real sigmoid_focal_element(real a, real y, const double* p, real fac
 
 
 # The loop of each element, for float32 and float64: the function that its kernel has. Each is written out, for Cython
-# makes no function anew for another function; what comes nearest, a fused type, would want a type, an entry and a branch
-# for each element.
+# makes no function anew for another function. What comes nearest, a fused type, wants a type, an entry and a branch for
+# each element.
 
 
 cdef double squared_error_rows(
