@@ -185,7 +185,9 @@ cdef inline real sigmoid_focal_element(real a, real y, const double* p, real fac
     return value
 
 
-# The loop of each element, for float32 and float64: the function that its kernel has.
+# The loop of each element, for float32 and float64: the function that its kernel has. Each is written out, for Cython
+# makes no function anew for another function. What comes nearest, a fused type, wants a type, an entry and a branch for
+# each element.
 
 
 cdef double squared_error_rows(
