@@ -62,7 +62,9 @@ else:
     # Neither of the two -fno flags changes a value: they let the compiler vectorise a comparison and a square root.
     COMPILE = ["-O2", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
     COMPILE += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # for exceptions that C does not have
-    LINK = [] if sys.platform == "darwin" else ["-Wl,-s"]
+    LINK = []
+    if sys.platform != "darwin":
+        COMPILE, LINK = [*COMPILE, "-fno-plt"], ["-Wl,-s"]  # a call of Python's by its address, without a stub of code
     if DEBUG:
         COMPILE, LINK = ["-O0", "-g"], []
     if SANITIZE:
@@ -71,17 +73,19 @@ else:
         COMPILE, LINK = ["-O1", "-g", *flags], flags
 
 
-# What Python calls and arithmetic does not wait for: the smaller the better.
-SMALL = {"_cyutility", "arena", "bindings", "cpu", "kernel", "python"}
-# For an instruction set's modules; the last -O counts. The rest would have twice the size with -O3.
+# The last -O counts. For an instruction set's modules; the rest would have twice the size with -O3.
 VECTORS = {"hot": ["-O3"], "rest": ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"]}
+# What a step waits for besides kernels stays at -O2. All else is as small as can be; but not by copying rows byte after
+# byte in place, which is what -Os makes of a memcpy whose size it does not know.
+FAST = {"embedding", "network", "ops", "running", "team"}
+SMALL = ["-Os", "-fno-builtin-memcpy", "-fno-builtin-memset"]
 
 
 def optimisation(name: str) -> list[str]:
     """The compiler's flags for a module's speed or size."""
     if MSVC or DEBUG or SANITIZE:
         return []
-    return ["-Os"] if name in SMALL else VECTORS.get(name, [])
+    return VECTORS.get(name, [] if name in FAST else SMALL)
 
 
 def extension(name: str, source: str, flags: list[str], macros: list[str]) -> Extension:

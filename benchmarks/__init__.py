@@ -26,7 +26,7 @@ TOO_LATE = "NumPy was imported before its BLAS could be set to one thread of its
 def prepare_blas() -> bool:
     """Set the environment so that fastnn and BLAS run one thread, BLAS of its fastest kernels; whether they do.
 
-    BLAS reads these once, when NumPy loads it: after that nothing is changed. Whoever measures
+    BLAS reads these once, when NumPy loads it: after that nothing is changed. A program that measures
     calls this before importing NumPy; an import of this package changes nothing.
     """
     if "numpy" not in sys.modules:

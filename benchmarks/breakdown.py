@@ -1,8 +1,8 @@
 """Where the time of a training step goes, on one thread: `python -m benchmarks.breakdown --help`.
 
-Each kernel of a step runs by itself, at the shapes in which the engine calls it, through its Python door; what the door
-costs is measured on arrays without rows and taken off. In the same turns run the engine alone (`Network.fit_epoch`) and
-the whole `fit`. What is left over has a name, so that the rows add up to the step:
+Each kernel of a step runs by itself, at the shapes in which the engine calls it, through its Python binding; what
+the binding costs is measured on arrays without rows and taken off. In the same turns run the engine alone
+(`Network.fit_epoch`) and the whole `fit`. What is left over has a name, so that the rows add up to the step:
 
     engine and memory   fit_epoch less the kernels: finding rows, calls, and all that a kernel finds in cache when it
                         runs by itself, again and again on the same operands, and misses in a step
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
     kind: str
     call: Callable[[], object]
-    door: Callable[[], object]
+    idle: Callable[[], object]
     calls: float
     flops: int = 0  # of the matrix products in one call
 
@@ -81,8 +81,8 @@ def product(kind: str, rows: int, inputs: int, units: int, calls: float) -> Part
         WEIGHT: (kernels.matmul_transposed_a, x, d, w, (1, 0)),
     }[kind]
     call = partial(kernel, numbers(*a), numbers(*b), out=numbers(*out))
-    door = partial(kernel, numbers(*nothing), numbers(1, 1), out=numbers(0, 1))
-    return Part(kind, call, door, calls, 2 * rows * inputs * units)
+    idle = partial(kernel, numbers(*nothing), numbers(1, 1), out=numbers(0, 1))
+    return Part(kind, call, idle, calls, 2 * rows * inputs * units)
 
 
 def activation_parts(name: str, rows: int, units: int, calls: float) -> Iterator[Part]:
@@ -90,7 +90,9 @@ def activation_parts(name: str, rows: int, units: int, calls: float) -> Iterator
     unit = activations.get(name)
     z, a, d, zeros = (numbers(rows, units) for _ in range(4))
     none, zeros[...] = numbers(0, 1), 0
-    forward, backward = (partial(door, numbers=unit.numbers()) for door in (unit.kernel, bound(unit.kernel).backward))
+    forward, backward = (
+        partial(binding, numbers=unit.numbers()) for binding in (unit.kernel, bound(unit.kernel).backward)
+    )
     yield Part("activations", partial(forward, z, out=a), partial(forward, none, out=none), calls)
     yield Part(
         "activations", partial(backward, zeros, zeros, d, out=d), partial(backward, *(none,) * 3, out=none), calls
@@ -157,9 +159,9 @@ def measure(case: Fit, limit: float, floor: float) -> Step:
     (page,) = ArraySource(x, y).pages(case.batch_size, np.random.default_rng(0))
     epoch = partial(model.description.network.fit_epoch, page.x, page.y, None, page.order, case.batch_size, 0.001)
     found = list(parts(case))
-    whole, engine, *times = least([fit, epoch, *(part.call for part in found), *(part.door for part in found)], limit)
+    whole, engine, *times = least([fit, epoch, *(part.call for part in found), *(part.idle for part in found)], limit)
     steps = case.rows / case.batch_size
-    calls = [max(0.0, call - door) for call, door in zip(times, times[len(found) :], strict=False)]
+    calls = [max(0.0, call - idle) for call, idle in zip(times, times[len(found) :], strict=False)]
     return add_up(found, calls, engine / steps, whole / steps / case.epochs, floor / steps / case.epochs)
 
 

@@ -55,7 +55,7 @@ def figures(result: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
 
 
 def of_race(case: Mapping[str, Any]) -> dict[str, Any]:
-    """A case of `benchmarks.peers` in the form of the others; whoever could not run has no figures."""
+    """A case of `benchmarks.peers` in the form of the others; a library that could not run has no figures."""
     ran = {name: result for name, result in case["results"].items() if "ratios" in result}
     return {
         "name": case["name"],

@@ -162,11 +162,11 @@ def functions(turns: int, threads: int) -> Iterator[dict[str, Any]]:
     ours = fastnn_functions(x, outs["fastnn"])
     others = {"numpy": numpy_functions(x, outs["numpy"]), "torch": torch_functions(x, outs["torch"], threads)}
     for name, function in ours.items():
-        present = {"fastnn": function, **{who: known[name] for who, known in others.items() if name in known}}
+        present = {"fastnn": function, **{library: known[name] for library, known in others.items() if name in known}}
         times = least(list(present.values()), turns)
-        for who in present:
-            difference = np.abs(outs[who] - outs["fastnn"]).max()
-            assert difference <= 1e-5 * np.abs(outs[who]).max(), f"{name}: {who} differs by {difference:.1e}"
+        for library in present:
+            difference = np.abs(outs[library] - outs["fastnn"]).max()
+            assert difference <= 1e-5 * np.abs(outs[library]).max(), f"{name}: {library} differs by {difference:.1e}"
         yield {"name": name, **dict(zip(present, times, strict=True))}
 
 

@@ -24,7 +24,7 @@ def test_every_kernel_runs(case):
     kinds = set()
     for part in breakdown.parts(case):
         part.call()
-        part.door()
+        part.idle()
         kinds.add(part.kind)
     assert kinds == set(KINDS)
 

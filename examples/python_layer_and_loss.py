@@ -59,7 +59,7 @@ model.compile("adam", Custom(geman, geman_slope))
 model.fit(x, y, epochs=60, verbose=0)
 print(f"root mean square error against the truth {np.sqrt(np.mean((model.predict(x)[:, 0] - truth) ** 2)):.3f}")
 
-# A file names the layer and the loss; whoever loads it brings them along.
+# A file names the layer and the loss; the program that loads it brings them along.
 model.save("radial.fastnn")
 names = {"RadialBasis": RadialBasis, "geman": Custom(geman, geman_slope)}
 again = load_model("radial.fastnn", custom_objects=names)

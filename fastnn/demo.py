@@ -209,12 +209,12 @@ def race(database: str, epochs: int, seed: int) -> None:
         history = model.fit(seen, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
         seconds[0].append(time.perf_counter() - start)
         fastnn.set_random_seed(seed)
-        twin = NumpyNet(weights)
+        plain = NumpyNet(weights)
         start = time.perf_counter()
-        loss = twin.fit(seen, epochs, random.generator())
+        loss = plain.fit(seen, epochs, random.generator())
         seconds[1].append(time.perf_counter() - start)
     model.compile("adam", LOSS, metrics=["accuracy"])
-    model.set_weights([twin.w1, twin.b1, twin.w2, twin.b2])
+    model.set_weights([plain.w1, plain.b1, plain.w2, plain.b2])
     # The first run of each was to warm up: rows are read, buffers made, caches filled.
     speeds = [(seen.rows or 0) * epochs / median(times[1:]) for times in seconds]
     losses, accuracies = [history.history["loss"][-1], loss], _accuracies(model, seen, unseen)

@@ -278,7 +278,7 @@ class VarianceScaling(_Scaled):
 
 @dataclass(frozen=True)
 class _Named(_Scaled):
-    """VarianceScaling under the name of who proposed it. seed: as RandomNormal's."""
+    """VarianceScaling under its author's name. seed: as RandomNormal's."""
 
     seed: int | None = None
 

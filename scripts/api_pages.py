@@ -262,7 +262,7 @@ def shared(classes: list[type]) -> dict[str, str]:
 
 
 def code(texts: Iterable[str]) -> str:
-    """A list of pieces of code."""
+    """A list of names as code."""
     return ", ".join(f"`{text}`" for text in texts)
 
 

@@ -12,6 +12,7 @@ from fastnn.layers import Activation, Dense, Dropout, Input, Reshape, Softmax
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
 from fastnn.training import Trainer
+from support.units import unknown
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((20, 4)).astype(np.float32)
@@ -187,9 +188,9 @@ def test_bad_rows_in_the_middle_are_named_and_the_steps_before_stand(shuffle):
     steps = model.description.network.iterations
     if not shuffle:
         assert steps == 333 // 8
-        twin = classifier()
-        twin.fit(x[: 8 * steps], y[: 8 * steps], 8, 1, 0, shuffle=False)
-        before = twin.get_weights()
+        other = classifier()
+        other.fit(x[: 8 * steps], y[: 8 * steps], 8, 1, 0, shuffle=False)
+        before = other.get_weights()
         unharmed(model, before)
     assert all(np.isfinite(w).all() for w in model.get_weights())
     with pytest.raises(ValueError, match=r"y has 7 at row 200"):
@@ -287,13 +288,13 @@ def test_shapes_to_build_for(shape):
 # compile
 
 COMPILE = [
-    ({"optimizer": "adma"}, ValueError, r"unknown optimizer 'adma'; known: adadelta, adagrad, adam, .*sgd"),
+    ({"optimizer": "adma"}, ValueError, unknown("optimizer", "adma")),
     ({"optimizer": None}, TypeError, r"optimizer must be a name or a fastnn.optimizers object, got None"),
     ({"optimizer": 0.01}, TypeError, r"optimizer must be a name"),
-    ({"loss": "mean_square"}, ValueError, r"unknown loss 'mean_square'; known: binary_crossentropy, binary_focal"),
+    ({"loss": "mean_square"}, ValueError, unknown("loss", "mean_square")),
     ({"loss": None}, ValueError, r"a loss is needed to train; name one"),
     ({"loss": ["mse"]}, TypeError, r"loss must be a name or a fastnn.losses object"),
-    ({"metrics": ["auuc"]}, ValueError, r"unknown metric 'auuc'; known: accuracy, auc, .*sparse_categorical_accuracy"),
+    ({"metrics": ["auuc"]}, ValueError, unknown("metric", "auuc")),
     ({"metrics": "accuracy"}, TypeError, r"metrics must be a list .*write \['accuracy'\]"),
     ({"metrics": [None]}, TypeError, r"metric must be a name"),
 ]
@@ -330,15 +331,15 @@ LAYERS = [
     (lambda: Dense(2.0), TypeError, r"Dense: units must be a whole number, got 2.0"),
     (lambda: Dense(True), TypeError, r"Dense: units must be a whole number, got True"),
     (lambda: Dense("3"), TypeError, r"Dense: units must be a whole number"),
-    (lambda: Dense(3, "rleu"), ValueError, r"unknown activation 'rleu'; known: celu, elu, .*tanh"),
+    (lambda: Dense(3, "rleu"), ValueError, unknown("activation", "rleu")),
     (lambda: Dense(3, 5), TypeError, r"activation must be a name"),
     (
         lambda: Dense(3, kernel_initializer="he"),
         ValueError,
-        r"unknown initializer 'he'; known: constant, glorot_normal",
+        unknown("initializer", "he"),
     ),
     (lambda: Dense(3, bias_initializer=0), TypeError, r"initializer must be a name"),
-    (lambda: Dense(3, kernel_regularizer="l3"), ValueError, r"unknown regularizer 'l3'; known: l1, l1_l2, l2"),
+    (lambda: Dense(3, kernel_regularizer="l3"), ValueError, unknown("regularizer", "l3")),
     (lambda: Dense(3, input_dim=0), ValueError, r"Dense: input_dim must be at least 1"),
     (lambda: Dense(3, input_shape=()), ValueError, r"input_shape must have at least one axis"),
     (lambda: Dense(3, input_shape=(None,)), TypeError, r"input_shape must be a whole number, got None"),

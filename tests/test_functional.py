@@ -57,12 +57,12 @@ def test_a_chain_is_a_sequential(optimizer):
         h = layer(h)
     other = Model(x, h)
     assert bits(one) == bits(other)
-    figures = []
+    logs = []
     for model in (one, other):
         model.compile(optimizer, "mse", metrics=["mae"])
         fastnn.set_random_seed(5)
-        figures.append(measured(model.fit(X, Y, 7, 3, 0, validation_split=0.2).history))
-    assert figures[0] == figures[1]
+        logs.append(measured(model.fit(X, Y, 7, 3, 0, validation_split=0.2).history))
+    assert logs[0] == logs[1]
     assert bits(one) == bits(other)
     assert one.predict(X).tobytes() == other.predict(X).tobytes()
     assert one.evaluate(X, Y, verbose=0) == other.evaluate(X, Y, verbose=0)
@@ -183,11 +183,11 @@ def test_an_output_that_is_read_again_is_not_fused():
     model = Model(x, [h, Dense(1)(h)])
     rows = RNG.standard_normal((7, 3)).astype(np.float32)
     model.compile("sgd", ["binary_crossentropy", "mse"], metrics=[["mae"], ["mae"]])
-    figures = model.evaluate(rows, [np.ones((7, 2)), np.zeros((7, 1))], verbose=0, return_dict=True)
+    logs = model.evaluate(rows, [np.ones((7, 2)), np.zeros((7, 1))], verbose=0, return_dict=True)
     out = model.predict(rows)
-    assert figures["dense_mae"] == pytest.approx(float((1 - out[0]).mean()), rel=1e-5)
-    assert figures["dense_1_mae"] == pytest.approx(float(np.abs(out[1]).mean()), rel=1e-5)
-    assert figures["dense_loss"] == pytest.approx(float(-np.log(out[0]).mean()), rel=1e-4)
+    assert logs["dense_mae"] == pytest.approx(float((1 - out[0]).mean()), rel=1e-5)
+    assert logs["dense_1_mae"] == pytest.approx(float(np.abs(out[1]).mean()), rel=1e-5)
+    assert logs["dense_loss"] == pytest.approx(float(-np.log(out[0]).mean()), rel=1e-4)
 
 
 # Names, layers, tensors

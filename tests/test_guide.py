@@ -30,7 +30,7 @@ class Block(NamedTuple):
     """A block of code with the rows of its section before it."""
 
     name: str
-    library: str
+    package: str
     code: str
 
 
@@ -86,7 +86,7 @@ def test_blocks(library: str, tmp_path: Path) -> None:
     for package in NEEDS[library]:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    chosen = [block for block in BLOCKS if block.library == library]
+    chosen = [block for block in BLOCKS if block.package == library]
     outs = run([block.code for block in chosen], tmp_path)
     assert len(outs) == len(chosen)
     for block, out in zip(chosen, outs, strict=True):
@@ -97,14 +97,14 @@ def test_every_task_is_there_in_all_three() -> None:
     titles = {block.name.split(", ")[0] for block in BLOCKS}
     assert len(titles) == 8
     for title in titles:
-        assert {"Keras", "PyTorch", "fastnn"} <= {block.library for block in BLOCKS if block.name.startswith(title)}
-    assert {block.library for block in BLOCKS} == set(NEEDS)
+        assert {"Keras", "PyTorch", "fastnn"} <= {block.package for block in BLOCKS if block.name.startswith(title)}
+    assert {block.package for block in BLOCKS} == set(NEEDS)
 
 
 def test_keras_and_fastnn_differ_in_the_import_lines_alone() -> None:
     """Where the page says so: a classifier, regression, two inputs, saving, a generator."""
     for title in ("A classifier", "Regression", "Two inputs", "Batches"):
-        both = [b.code for b in BLOCKS if b.name.startswith(title) and b.library in ("Keras", "fastnn")]
+        both = [b.code for b in BLOCKS if b.name.startswith(title) and b.package in ("Keras", "fastnn")]
         assert both[0].replace("from keras", "from fastnn") == both[1]
 
 

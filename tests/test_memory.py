@@ -48,7 +48,7 @@ def test_fit_needs_data_and_arena(sizes: tuple[int, ...], rows: int, batch_size:
 
 
 def growth(call: Callable[[], object], times: int) -> int:
-    """Bytes that the process gained in `times` calls, after as many that let the allocator settle."""
+    """Bytes that the process gained in `times` calls, after as many that let the allocator come to rest."""
 
     def resident() -> int:
         line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmRSS:"))

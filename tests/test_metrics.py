@@ -1,4 +1,4 @@
-"""Metrics on arrays: known figures, what gathers from call to call, names, shapes and errors."""
+"""Metrics on arrays: known values, what gathers from call to call, names, shapes and errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from fastnn import losses, metrics
 from fastnn.metrics import METRICS
 from support.metrics import NEEDED, batch, fits
-from support.units import label, outputs_for, targets_for, units
+from support.units import label, outputs_for, targets_for, units, unknown
 
 ALL = units(METRICS)
 
@@ -228,7 +228,7 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
         ValueError,
         r"one sample_weight for each.*\(1, 4\)",
     ),
-    (lambda: metrics.get("auuc"), ValueError, f"unknown metric 'auuc'; known: {', '.join(sorted(METRICS.units))}"),
+    (lambda: metrics.get("auuc"), ValueError, unknown("metric", "auuc")),
     (lambda: metrics.get(None), TypeError, "metric must be a name or a fastnn.metrics object, got None"),
     (lambda: metrics.Metric().update_state(Y, P), NotImplementedError, "Metric has no update_state"),
 ]

@@ -214,9 +214,9 @@ def test_a_fork_after_a_fit(run: Run) -> None:
         model = new_model()
         fastnn.set_num_threads(2)
         model.fit(X, Y, 160, 1, 0, shuffle=False)
-        twin = new_model()
-        twin.fit(X, Y, 160, 2, 0, shuffle=False)
-        alone, further = work(2), bits(twin)
+        plain = new_model()
+        plain.fit(X, Y, 160, 2, 0, shuffle=False)
+        alone, further = work(2), bits(plain)
 
         def same(generations):
             if generations and wait(os.fork() or os._exit(same(generations - 1))) != 0:

@@ -88,11 +88,11 @@ def test_numbers_of_the_optimizer_may_change():
     model = model_of(SGD(0.01), dropout=0.0)
     model.fit(x, y, 7, 2, 0, shuffle=False)
     model.optimizer.momentum = 0.9
-    twin = model_of(SGD(0.01, 0.9), dropout=0.0)
-    twin.set_weights(model.get_weights())
-    for each in (model, twin):
+    other = model_of(SGD(0.01, 0.9), dropout=0.0)
+    other.set_weights(model.get_weights())
+    for each in (model, other):
         each.fit(x, y, 7, 2, 0, shuffle=False)
-    assert bits(model) == bits(twin)
+    assert bits(model) == bits(other)
 
 
 def test_a_trainer_spelled_out_is_what_fit_does():

@@ -54,7 +54,8 @@ def test_a_stub_says_what_its_module_has(name: str) -> None:
     for stub in stubs.values():
         compare(stub, getattr(module, stub.name), f"{name}.{stub.name}")
     own = {each for each, value in vars(module).items() if getattr(value, "__module__", "") == name}
-    assert {each for each in own if not each.startswith("_")} == {each for each in stubs if not each.startswith("_")}
+    public, said = ({each for each in names if not each.startswith("_")} for names in (own, stubs))
+    assert public == said, f"{'/'.join(name.split('.'))}.pyi: add or take away {sorted(public ^ said)}"
 
 
 def compare(stub: ast.ClassDef | ast.FunctionDef, value: Any, name: str) -> None:

@@ -50,9 +50,9 @@ def chain(x: Array, y: Array, folder: Path) -> Array:
         class_weight={0: 1.0, 1: 2.0},
     )
     lowest: float = min(history.history["val_loss"])
-    figures: dict[str, float] = model.evaluate(x, y, verbose=0, return_dict=True)
+    logs: dict[str, float] = model.evaluate(x, y, verbose=0, return_dict=True)
     assert lowest > 0
-    assert set(figures) == {"loss", "accuracy", "auc"}
+    assert set(logs) == {"loss", "accuracy", "auc"}
     model.save(folder / "model.fastnn")
     again = load_model(folder / "model.fastnn")
     predicted: Array = model.predict(x)

@@ -1,7 +1,7 @@
 """ONNX Runtime, for prediction: one graph of Gemm and activations, all optimizations, its own threads set alike.
 
-The rows stand in an array that is bound once, so whoever predicts others writes them there: `run` with an array as its
-argument takes 1.5 us longer.
+The rows stand in an array that is bound once, so a caller that predicts others writes them there: `run` with an array
+as its argument takes 1.5 us longer.
 """
 
 import os

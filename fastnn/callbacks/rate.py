@@ -9,12 +9,13 @@ from typing import Any
 from fastnn.typing import TrainedModel
 
 
-def rate_of(model: TrainedModel, who: str) -> float:
+def rate_of(model: TrainedModel, owner: str) -> float:
     """The optimizer's learning rate. ValueError where it is a schedule, which callbacks cannot change."""
     rate = model.optimizer.learning_rate
     if not isinstance(rate, Real):
         raise ValueError(
-            f"{who} changes the learning rate, but the optimizer's is a schedule, {rate!r}; give the optimizer a number"
+            f"{owner} changes the learning rate, but the optimizer's is a schedule, {rate!r}; "
+            "give the optimizer a number"
         )
     return float(rate)
 

@@ -1,4 +1,4 @@
-"""Figures for TensorBoard, written by tensorboardX."""
+"""Logs for TensorBoard, written by tensorboardX."""
 
 from __future__ import annotations
 

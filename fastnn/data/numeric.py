@@ -26,7 +26,7 @@ _HINTS = {
 
 def numeric(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return `value` as an array of numbers, or of objects, with at least one dimension."""
-    # np.asarray drops a mask without a word. Only who has imported numpy.ma can have one.
+    # np.asarray drops a mask without a word. Only a program that has imported numpy.ma can have one.
     ma = sys.modules.get("numpy.ma")
     if ma is not None and ma.is_masked(value):
         raise ValueError(f"{name} has masked values; fill them first, e.g. with {name}.filled(0)")

@@ -24,7 +24,7 @@ __all__ = ["PagedSource"]
 
 # Bytes of float32 that may be held at a time: as SQLDataset.
 MEMORY_LIMIT = 256 * 2**20
-# Bytes of float32 of one chunk: long enough for a disk to read at its pace.
+# Bytes of float32 of one chunk: long enough for a disk to read at its full speed.
 _CHUNK = 2**20
 
 

@@ -67,7 +67,7 @@ cdef class EmbeddingOp(IndexOp):
             memset(self.reads.d + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        # Numbers of the table that several rows read are added up in the order of the batch, whoever adds them.
+        # Numbers of the table that several rows read are added up in the order of the batch, whatever the thread.
         cdef Py_ssize_t row, j, i, index, start, n = self.depth
         cdef const float* d
         memset(self.g + p0, 0, (p1 - p0) * sizeof(float))

@@ -145,7 +145,8 @@ cdef class BatchNormalizationOp(ColumnOp):
             r0 += block
 
     cdef void whole_backward(self, const Step* step) noexcept nogil:
-        cdef Py_ssize_t n = self.width, block, blocks = (step.rows * self.slices + self.block_rows - 1) // self.block_rows
+        cdef Py_ssize_t n = self.width, block, rows = step.rows * self.slices
+        cdef Py_ssize_t blocks = (rows + self.block_rows - 1) // self.block_rows
         cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
         if not self.frozen:
             memcpy(sums, self.block_sums, 2 * n * sizeof(float))

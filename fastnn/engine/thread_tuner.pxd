@@ -11,7 +11,7 @@ cdef enum:
 
 
 cdef struct ThreadTuner:
-    int threads                         # and batch: what the figures are for
+    int threads                         # and batch: what the times are for
     Py_ssize_t batch
     double together                     # seconds a row with the team, 0 while unknown
     double alone                        # and without it
@@ -22,7 +22,7 @@ cdef struct ThreadTuner:
 
 
 cdef inline void tuner_begin(ThreadTuner* tuner, int threads, Py_ssize_t batch) noexcept nogil:
-    """A run begins; figures of other work do not count."""
+    """A run begins; times of other work do not count."""
     if tuner.threads != threads or tuner.batch != batch:
         tuner.threads, tuner.batch = threads, batch
         tuner.together = tuner.alone = 0

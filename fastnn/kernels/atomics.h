@@ -1,4 +1,4 @@
-/* What threads say to each other: whole numbers that change in one piece, and a pause while one waits for them. */
+/* What threads say to each other: whole numbers that change at once, and a pause while one waits for them. */
 #ifndef FASTNN_ATOMICS_H
 #define FASTNN_ATOMICS_H
 

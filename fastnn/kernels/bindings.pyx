@@ -23,18 +23,25 @@ from fastnn.kernels.kernel import bindings as _bindings
 cdef object np_ndarray = np.ndarray
 cdef double WORK = 2e6                  # operations from which one more thread of the team pays
 cdef double SHORT_WORK = 1e5            # operations that take less than to let other Python threads run
-
-cdef enum:
-    TILES = 48                          # rows or columns that are whole tiles with any instruction set
+cdef Py_ssize_t TILES = 48              # rows or columns that are whole tiles with any instruction set
 
 
-cdef bint _is_plain(array, bint writable) noexcept:
-    """Whether a kernel can work on an array as it lies."""
+cdef struct Matrix:
+    char* at
+    Py_ssize_t rows, columns, itemsize  # 4 float32, 8 float64
+
+
+cdef bint _is_plain(array, bint writable, Matrix* matrix=NULL) noexcept:
+    """Whether a kernel can work on an array as it lies; where a matrix is needed, says where that is."""
     cdef Py_buffer view
+    cdef bint fits
     if not isinstance(array, np_ndarray) or not take(array, writable, &view):
         return False
+    fits = view.ndim > 0 if matrix == NULL else view.ndim == 2
+    if fits and matrix != NULL:
+        matrix[0] = Matrix(<char*>view.buf, view.shape[0], view.shape[1], view.itemsize)
     PyBuffer_Release(&view)
-    return view.ndim > 0
+    return fits
 
 
 cpdef as_input(str name, array, like=None, shape=None):
@@ -43,10 +50,7 @@ cpdef as_input(str name, array, like=None, shape=None):
             and (shape is None or array.shape == shape):
         return array
     array = np.asarray(array)
-    if like is not None:
-        dtype = like.dtype
-    else:
-        dtype = np.dtype(array.dtype.char if array.dtype.char in "fd" else "d")
+    dtype = like.dtype if like is not None else np.dtype(array.dtype.char if array.dtype.char in "fd" else "d")
     if array.dtype.char in "fd" and array.dtype.char != dtype.char:
         raise TypeError(f"{name} is {array.dtype} but the array before it is {dtype}; convert one of them")
     if array.ndim == 0:
@@ -82,6 +86,11 @@ cdef _rows_units(array):
     return rows, shape[axes]
 
 
+cdef void* _function(Kernel kernel, str signature, Py_ssize_t itemsize) except NULL:
+    """Its function for float32 or float64. Both are called as the float32 one: C hands all pointers over alike."""
+    return float32_of(kernel, signature) if itemsize == 4 else float64_of(kernel, signature)
+
+
 def activate(Kernel kernel, z, numbers=(), out=None):
     """a = f(z), shape of z. numbers: the activation's own, in the order of its fields."""
     cdef Numbers p = Numbers(numbers)
@@ -89,12 +98,8 @@ def activate(Kernel kernel, z, numbers=(), out=None):
     z = as_input("z", z)
     a = as_output("out", out, z.shape, z.dtype)
     rows, units = _rows_units(z)
-    if z.itemsize == 4:
-        (<types.activation_forward32>float32_of(kernel, "activation"))(
-            <const float*>address(z), <float*>address(a, True), p.values, rows, units)
-    else:
-        (<types.activation_forward64>float64_of(kernel, "activation"))(
-            <const double*>address(z), <double*>address(a, True), p.values, rows, units)
+    (<types.activation_forward32>_function(kernel, "activation", z.itemsize))(
+        <const float*>address(z), <float*>address(a, True), p.values, rows, units)
     return a
 
 
@@ -129,14 +134,9 @@ def evaluate(Kernel kernel, y, output, numbers=(), weight=None, double scale=1.0
     a = as_output("activated", activated, z.shape, z.dtype)
     a[...] = z
     cdef void* weights = address(weight) if weight is not None else NULL
-    if z.itemsize == 4:
-        total = (<types.loss32>float32_of(kernel, "loss"))(
-            <const float*>address(z), <float*>address(a, True), <const float*>address(y), <const float*>weights,
-            <float*>address(d, True), p.values, rows, units, scale)
-    else:
-        total = (<types.loss64>float64_of(kernel, "loss"))(
-            <const double*>address(z), <double*>address(a, True), <const double*>address(y), <const double*>weights,
-            <double*>address(d, True), p.values, rows, units, scale)
+    total = (<types.loss32>_function(kernel, "loss", z.itemsize))(
+        <const float*>address(z), <float*>address(a, True), <const float*>address(y), <const float*>weights,
+        <float*>address(d, True), p.values, rows, units, scale)
     return total, d, a
 
 
@@ -148,22 +148,18 @@ def row_values(Kernel kernel, y, output, numbers=()):
     rows, units = _rows_units(z)
     y = _fitting(kernel, y, z, rows, units)
     targets = targets_of(kernel, units)
-    activated, found = z.copy(), np.empty(rows, z.dtype)
+    activated, found = z.copy(), np.empty(rows)
+    cdef Py_ssize_t size = z.itemsize
     cdef char* at = <char*>address(z)
     cdef char* a = <char*>address(activated, True)
     cdef char* target = <char*>address(y)
-    cdef char* value = <char*>address(found, True)
-    cdef void* function = float32_of(kernel, "loss") if z.itemsize == 4 else float64_of(kernel, "loss")
+    cdef double* values = <double*>address(found, True)
+    function = <types.loss32>_function(kernel, "loss", size)
     for row in range(rows):
-        if z.itemsize == 4:
-            (<float*>value)[row] = <float>(<types.loss32>function)(
-                <const float*>at + row * units, <float*>a + row * units, <const float*>target + row * targets,
-                NULL, NULL, p.values, 1, units, 0)
-        else:
-            (<double*>value)[row] = (<types.loss64>function)(
-                <const double*>at + row * units, <double*>a + row * units, <const double*>target + row * targets,
-                NULL, NULL, p.values, 1, units, 0)
-    return found
+        values[row] = function(
+            <const float*>(at + row * units * size), <float*>(a + row * units * size),
+            <const float*>(target + row * targets * size), NULL, NULL, p.values, 1, units, 0)
+    return found.astype(z.dtype)
 
 
 def state_size(Kernel kernel, Py_ssize_t units, Py_ssize_t targets, numbers):
@@ -184,14 +180,9 @@ def accumulate(Kernel kernel, y, output, state, numbers, weight=None):
     in_place("state", state, (state_size(kernel, units, targets, p),), np.dtype(float))
     weight = None if weight is None else as_input("weight", weight, a, (rows,))
     cdef void* weights = address(weight) if weight is not None else NULL
-    if a.itemsize == 4:
-        (<types.accumulator32>float32_of(kernel, "accumulator"))(
-            <const float*>address(a), <const float*>address(y), <const float*>weights, <double*>address(state, True),
-            <const double*>address(p), rows, units, targets)
-    else:
-        (<types.accumulator64>float64_of(kernel, "accumulator"))(
-            <const double*>address(a), <const double*>address(y), <const double*>weights, <double*>address(state, True),
-            <const double*>address(p), rows, units, targets)
+    (<types.accumulator32>_function(kernel, "accumulator", a.itemsize))(
+        <const float*>address(a), <const float*>address(y), <const float*>weights, <double*>address(state, True),
+        <const double*>address(p), rows, units, targets)
 
 
 def constrain(Kernel kernel, w, numbers=(), Py_ssize_t first=0, last=None):
@@ -208,86 +199,52 @@ def constrain(Kernel kernel, w, numbers=(), Py_ssize_t first=0, last=None):
     stop = vectors if last is None else last
     if not 0 <= first <= stop <= vectors:
         raise ValueError(f"{kernel.name}: first and last must be in order and from 0 to {vectors}, got {first}, {last}")
-    if w.itemsize == 4:
-        (<types.constraint32>float32_of(kernel, "constraint"))(
-            <float*>address(w, True), rows, columns, first, stop, p.values)
-    else:
-        (<types.constraint64>float64_of(kernel, "constraint"))(
-            <double*>address(w, True), rows, columns, first, stop, p.values)
+    (<types.constraint32>_function(kernel, "constraint", w.itemsize))(
+        <float*>address(w, True), rows, columns, first, stop, p.values)
 
 
 _bindings.update(activation=activate, loss=evaluate, accumulator=accumulate, constraint=constrain)
 
 
-cdef struct Matrix:
-    char* at
-    Py_ssize_t rows
-    Py_ssize_t columns
-    Py_ssize_t itemsize                 # 4 float32, 8 float64
-
-
-cdef bint _is_matrix(array, Matrix* matrix, bint writable) noexcept:
-    """Whether an array is a matrix that a kernel can work on as it lies; says where it is if so."""
-    cdef Py_buffer view
-    cdef bint fits
-    if not isinstance(array, np_ndarray) or not take(array, writable, &view):
-        return False
-    fits = view.ndim == 2
-    if fits:
-        matrix.at, matrix.itemsize = <char*>view.buf, view.itemsize
-        matrix.rows, matrix.columns = view.shape[0], view.shape[1]
-    PyBuffer_Release(&view)
-    return fits
-
-
 cdef struct Multiply:
     # A multiply for the team: its threads share the rows of C, or where it is flat its columns.
-    void* function
-    bint a_turned
-    bint b_turned
+    types.gemm32 function
+    bint a_turned, b_turned
     char** a
-    Matrix b
     char* bias                          # or NULL
-    Matrix c
-    Py_ssize_t k
+    Matrix b, c
+    Py_ssize_t k, workspace_bytes       # of each thread
     char* workspace
-    Py_ssize_t workspace_bytes          # of each thread
 
 
-cdef void multiply_share(void* argument, int member, int members) noexcept nogil:
+cdef void multiply_share(void* argument, int thread, int threads) noexcept nogil:
     cdef Multiply* work = <Multiply*>argument
     cdef Py_ssize_t size = work.c.itemsize, i0 = 0, i1 = work.c.rows, j0 = 0, j1 = work.c.columns
     if i1 >= j1:
-        i0, i1 = share_begin(i1, TILES, member, members), share_begin(i1, TILES, member + 1, members)
+        i0, i1 = share_begin(i1, TILES, thread, threads), share_begin(i1, TILES, thread + 1, threads)
     else:
-        j0, j1 = share_begin(j1, TILES, member, members), share_begin(j1, TILES, member + 1, members)
+        j0, j1 = share_begin(j1, TILES, thread, threads), share_begin(j1, TILES, thread + 1, threads)
     cdef void** a = <void**>(work.a if work.a_turned else work.a + i0)
     cdef Py_ssize_t first = i0 if work.a_turned else 0
     cdef char* b = work.b.at + j0 * (work.b.columns if work.b_turned else 1) * size
     cdef char* c = work.c.at + (i0 * work.c.columns + j0) * size
     cdef char* bias = work.bias + j0 * size if work.bias != NULL else NULL
-    cdef char* workspace = work.workspace + member * work.workspace_bytes
-    if i0 == i1 or j0 == j1:
-        return
-    if size == 4:
-        (<types.gemm32>work.function)(
+    cdef char* workspace = work.workspace + thread * work.workspace_bytes
+    if i0 != i1 and j0 != j1:
+        work.function(
             <const float* const*>a, first, <const float*>b, work.b.columns, <const float*>bias, <float*>c,
             work.c.columns, i1 - i0, j1 - j0, work.k, <float*>workspace)
-    else:
-        (<types.gemm64>work.function)(
-            <const double* const*>a, first, <const double*>b, work.b.columns, <const double*>bias, <double*>c,
-            work.c.columns, i1 - i0, j1 - j0, work.k, <double*>workspace)
 
 
 cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias, out):
     cdef Matrix left, right
     cdef Multiply work
     cdef Py_ssize_t m, n, k, i
-    cdef int members
-    if not (_is_matrix(a, &left, False) and _is_matrix(b, &right, False) and left.itemsize == right.itemsize):
+    cdef int threads
+    if not (_is_plain(a, False, &left) and _is_plain(b, False, &right) and left.itemsize == right.itemsize):
         a = as_input("a", a)
         b = as_input("b", b, a)
-        if not (_is_matrix(a, &left, False) and _is_matrix(b, &right, False)):
+        if not (_is_plain(a, False, &left) and _is_plain(b, False, &right)):
             raise ValueError(f"{name} takes two matrices, got shapes {a.shape} and {b.shape}")
     k, m = (left.rows, left.columns) if a_turned else (left.columns, left.rows)
     n = right.rows if b_turned else right.columns
@@ -299,16 +256,16 @@ cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias
         work.bias = <char*>address(bias)
     if out is None:
         out = np.empty((m, n), a.dtype)
-    if not _is_matrix(out, &work.c, True) or work.c.itemsize != left.itemsize or work.c.rows != m \
+    if not _is_plain(out, True, &work.c) or work.c.itemsize != left.itemsize or work.c.rows != m \
             or work.c.columns != n:
         in_place("out", out, (m, n), a.dtype)
-    work.function = float32_of(kernel, "gemm") if left.itemsize == 4 else float64_of(kernel, "gemm")
+    work.function = <types.gemm32>_function(kernel, "gemm", left.itemsize)
     work.a_turned, work.b_turned, work.b, work.k = a_turned, b_turned, right, k
-    members = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, <double>max(m, n) / TILES))
+    threads = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, <double>max(m, n) / TILES))
     work.workspace_bytes = workspace_elements(n, k) * left.itemsize
-    work.a = <char**>malloc(left.rows * sizeof(char*) + members * work.workspace_bytes)
+    work.a = <char**>malloc(left.rows * sizeof(char*) + threads * work.workspace_bytes)
     if work.a == NULL:
-        dismiss(members)
+        dismiss(threads)
         raise MemoryError(f"{name}: no memory for a workspace of depth {k}")
     work.workspace = <char*>(work.a + left.rows)
     for i in range(left.rows):
@@ -317,9 +274,9 @@ cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias
         run(multiply_share, &work, 1)
     else:
         with nogil:
-            run(multiply_share, &work, members)
+            run(multiply_share, &work, threads)
     free(work.a)
-    dismiss(members)
+    dismiss(threads)
     return out
 
 

@@ -9,11 +9,8 @@ cdef enum:
 
 # The places of a kernel's functions. Of batch normalisation they are moments, backward and sums.
 cdef enum:
-    FORWARD = 0
-    BACKWARD = 1
-    GRADIENT = 2
-    MOMENTS = 0
-    SUMS = 2
+    FORWARD, BACKWARD, GRADIENT
+    MOMENTS = 0, SUMS = 2
 
 
 cdef class Kernel:

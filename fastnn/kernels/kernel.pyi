@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any, Final, Self
 
 bindings: dict[str, Callable[..., Any]]
 
@@ -7,19 +7,12 @@ class Numbers:
     def __new__(cls, values: Iterable[float] = ()) -> Self: ...
 
 class Kernel:
-    @property
-    def name(self) -> str: ...
-    @property
-    def signature(self) -> str: ...
-    @property
-    def variant(self) -> int: ...
-    @property
-    def labels(self) -> bool: ...
-    @property
-    def pairs(self) -> bool: ...
-    @property
-    def whole(self) -> bool: ...
-    @property
-    def size_address(self) -> int: ...
+    name: Final[str]
+    signature: Final[str]
+    variant: Final[int]
+    labels: Final[bool]
+    pairs: Final[bool]
+    whole: Final[bool]
+    size_address: Final[int]
     def addresses(self, double: bool = False) -> tuple[int, ...]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...

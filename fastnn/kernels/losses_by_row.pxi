@@ -121,7 +121,7 @@ cdef double gaussian_nll_rows(
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
     """Mean over k of (log v + (y - m)^2 / v) / 2, v = e^s + p[0]; a holds k means m, then k numbers s.
 
-    Narrow rows go together, so that their logarithms fill vectors; a wide row goes in pieces.
+    Narrow rows go together, so that their logarithms fill vectors; a wide row goes in chunks.
     """
     cdef real errors[sums.CHUNK]
     cdef real above[sums.CHUNK]

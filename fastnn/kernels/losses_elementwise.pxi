@@ -18,7 +18,7 @@ cdef inline double elementwise(
         real (*element)(real, real, const double*, real, real*) noexcept nogil, bint fused, const real* z, real* a,
         const real* y, const real* weight, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units, double scale
         ) noexcept nogil:
-    """The loop of all: whole rows, or pieces of one row, in chunks. Elements know no rows.
+    """The loop of all: whole rows, or parts of one row, in chunks. Elements know no rows.
 
     It is compiled anew for each element that it is called with, which the compiler then makes vector instructions of.
     """

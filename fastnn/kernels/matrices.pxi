@@ -6,7 +6,7 @@ p        the unit's numbers, in the order that its class gives
 
 A constraint works on vectors: the columns where p[0], the axis that a vector runs along, is 0; the rows where it is 1.
 It is given the first of them and the one after the last, so that threads can share them; a vector's sum runs in an
-order of its own, whoever its neighbours are.
+order of its own, whatever its neighbours are.
 """
 
 cimport libc.math as libc

@@ -1,7 +1,7 @@
-"""Metrics: figures of the network's output that nothing is trained by. Of two kinds.
+"""Metrics: values of the network's output that nothing is trained by. Of two kinds.
 
 A mean metric has a loss's signature and gives the sum over the rows of weight * value; it has no gradient.
-An accumulator adds a batch to a state of doubles, row after row, and the figure is made of that at the end:
+An accumulator adds a batch to a state of doubles, row after row, and the value is made of that at the end:
 
 a       (rows, units) the network's output
 y       (rows, targets) targets
@@ -143,7 +143,7 @@ cdef double sorted_top_k_accuracy_rows(
     return total
 
 
-# Tallies.
+# Accumulators.
 
 cdef double NOT_AMONG_TOP = -1e10           # the output that Keras gives to a class that is not among the top k
 

@@ -35,7 +35,7 @@ cdef struct Key:
     uint32_t high
 
 
-cdef inline Key mixed(uint64_t key) noexcept nogil:
+cdef inline Key halves_of(uint64_t key) noexcept nogil:
     cdef Key halves
     halves.low, halves.high = <uint32_t>key, <uint32_t>(key >> 32)
     halves.high = halves.high ^ mix(halves.low + <uint32_t>0x9e3779b9)
@@ -81,7 +81,7 @@ cdef void dropout_apply(
         const real* x, real* a, Py_ssize_t n, uint32_t first, double rate, uint64_t key) noexcept nogil:
     """a = x / (1 - rate) where kept, else 0; the same call on gradients is its backward."""
     cdef Py_ssize_t i
-    cdef Key halves = mixed(key)
+    cdef Key halves = halves_of(key)
     cdef uint32_t threshold = <uint32_t>(rate * 4294967296.0)
     cdef real scale = <real>(1 / (1 - rate))
     for i in range(n):
@@ -100,7 +100,7 @@ cdef inline double alpha_scale(double rate) noexcept nogil:
 cdef void alpha_dropout_forward(
         const real* x, real* a, Py_ssize_t n, uint32_t first, double rate, uint64_t key) noexcept nogil:
     cdef Py_ssize_t i
-    cdef Key halves = mixed(key)
+    cdef Key halves = halves_of(key)
     cdef uint32_t threshold = <uint32_t>(rate * 4294967296.0)
     cdef real scale = <real>alpha_scale(rate)
     cdef real level = <real>(-alpha_scale(rate) * SELU_LIMIT * rate)
@@ -112,7 +112,7 @@ cdef void alpha_dropout_forward(
 cdef void alpha_dropout_backward(
         const real* d, real* d_x, Py_ssize_t n, uint32_t first, double rate, uint64_t key) noexcept nogil:
     cdef Py_ssize_t i
-    cdef Key halves = mixed(key)
+    cdef Key halves = halves_of(key)
     cdef uint32_t threshold = <uint32_t>(rate * 4294967296.0)
     cdef real scale = <real>alpha_scale(rate)
     for i in range(n):
@@ -122,7 +122,7 @@ cdef void alpha_dropout_backward(
 cdef void gaussian_noise_forward(
         const real* x, real* a, Py_ssize_t n, uint32_t first, double deviation, uint64_t key) noexcept nogil:
     cdef Py_ssize_t i
-    cdef Key halves = mixed(key)
+    cdef Key halves = halves_of(key)
     for i in range(n):
         a[i] = maths.multiply_add(<real>deviation, <real>normal_of(random_bits(first + <uint32_t>i, halves)), x[i])
 
@@ -136,7 +136,7 @@ cdef void gaussian_dropout_apply(
         const real* x, real* a, Py_ssize_t n, uint32_t first, double deviation, uint64_t key) noexcept nogil:
     """a = x * (1 + deviation * N); the same call on gradients is its backward."""
     cdef Py_ssize_t i
-    cdef Key halves = mixed(key)
+    cdef Key halves = halves_of(key)
     for i in range(n):
         a[i] = x[i] * maths.multiply_add(
             <real>deviation, <real>normal_of(random_bits(first + <uint32_t>i, halves)), <real>1)

@@ -1,12 +1,13 @@
 # cython: binding=True
 """The team: threads that share a job and wait for one another at barriers. They sleep while there is nothing to do.
 
-A process has one team. Who wants it recruits members, runs jobs and dismisses them; who finds it taken works alone,
-so two fits at once share the processor instead of fighting over it. The caller is member 0. Threads are started when
-they are first asked for. They belong to the process that started them: a child after a fork starts its own.
+A process has one team. A run recruits threads of it, runs jobs on them and dismisses them; a run that finds the team
+taken works alone, so two fits at once share the processor instead of fighting over it. The calling thread is number 0.
+Threads are started when they are first asked for. They belong to the process that started them: a child after a fork
+starts its own.
 
-A waiting member looks at a number for a while (a barrier among running threads takes about a third of a microsecond)
-and then sleeps on its bell, a lock that is held until somebody rings.
+A waiting thread looks at a number for a while (a barrier among running threads takes about a third of a microsecond)
+and then sleeps on its bell, a lock that is held until another thread rings.
 """
 
 from libc.stdlib cimport free, malloc
@@ -44,19 +45,19 @@ cdef extern from "pythread.h" nogil:
 
 cdef enum:
     MAX_THREADS = 256
-    SPINS = 2000                        # looks before a member sleeps, 20 to 80 us
+    SPINS = 2000                        # looks before a thread sleeps, 20 to 80 us
 
 
-cdef struct Member:
+cdef struct Thread:
     PyThread_type_lock bell
     int asleep
     int jobs                            # handed to it so far
     int number
-    char apart[128 - 24]                # members do not share a cache line
+    char apart[128 - 24]                # threads do not share a cache line
 
 
 cdef struct Team:
-    Member* members
+    Thread* threads
     int started                         # the caller counts as one
     int taken
     int arrived                         # at the barrier
@@ -64,7 +65,7 @@ cdef struct Team:
     int spins
     Job work
     void* argument
-    int size                            # members of the job that runs
+    int size                            # threads of the job that runs
     int processor                       # of the caller; -1 where it does not matter
 
 
@@ -79,12 +80,12 @@ cdef int forks() noexcept nogil:
     return fork_count
 
 
-cdef void ring(Member* member) noexcept nogil:
-    if atomic_swap(&member.asleep, 0):
-        PyThread_release_lock(member.bell)
+cdef void ring(Thread* thread) noexcept nogil:
+    if atomic_swap(&thread.asleep, 0):
+        PyThread_release_lock(thread.bell)
 
 
-cdef void wait_for_change(int* number, int old, Member* me) noexcept nogil:
+cdef void wait_for_change(int* number, int old, Thread* me) noexcept nogil:
     cdef int spins = atomic_read(&team.spins)
     while spins > 0:
         if atomic_read(number) != old:
@@ -93,30 +94,30 @@ cdef void wait_for_change(int* number, int old, Member* me) noexcept nogil:
         spins -= 1
     while atomic_read(number) == old:
         atomic_swap(&me.asleep, 1)
-        # Who changes the number after this look rings; who has changed it before may have rung already.
+        # A thread that changes the number after this look rings; one that has changed it before may have rung already.
         if atomic_read(number) == old or not atomic_swap(&me.asleep, 0):
             PyThread_acquire_lock(me.bell, WAIT_LOCK)
 
 
-cdef void barrier(int member, int members) noexcept nogil:
-    """Wait until every member of the running job is here; all that was written before is then seen by all."""
+cdef void barrier(int thread, int threads) noexcept nogil:
+    """Wait until every thread of the running job is here; all that was written before is then seen by all."""
     cdef int i, passed
-    if members == 1:
+    if threads == 1:
         return
     passed = atomic_read(&team.barriers)
-    if atomic_add(&team.arrived, 1) + 1 < members:
-        wait_for_change(&team.barriers, passed, &team.members[member])
+    if atomic_add(&team.arrived, 1) + 1 < threads:
+        wait_for_change(&team.barriers, passed, &team.threads[thread])
         return
     atomic_swap(&team.arrived, 0)
     atomic_add(&team.barriers, 1)
-    for i in range(members):
-        if i != member:
-            ring(&team.members[i])
+    for i in range(threads):
+        if i != thread:
+            ring(&team.threads[i])
 
 
 cdef void serve(void* argument) noexcept nogil:
     """The life of a thread of the team."""
-    cdef Member* me = <Member*>argument
+    cdef Thread* me = <Thread*>argument
     cdef int done = 0
     flush_denormals()
     while True:
@@ -128,45 +129,45 @@ cdef void serve(void* argument) noexcept nogil:
         barrier(me.number, team.size)
 
 
-cdef void run(Job work, void* argument, int members) noexcept nogil:
-    """Run a job on the members that were recruited; returns when all are done."""
+cdef void run(Job work, void* argument, int threads) noexcept nogil:
+    """Run a job on the threads that were recruited; returns when all are done."""
     cdef int i
-    if members > 1:
-        team.work, team.argument, team.size = work, argument, members
-        # With members enough for all processors there is nowhere to go.
+    if threads > 1:
+        team.work, team.argument, team.size = work, argument, threads
+        # With threads enough for all processors there is nowhere to go.
         team.processor = current_processor() if team.spins else -1
-        for i in range(1, members):
-            atomic_add(&team.members[i].jobs, 1)
-            ring(&team.members[i])
-    work(argument, 0, members)
-    barrier(0, members)
+        for i in range(1, threads):
+            atomic_add(&team.threads[i].jobs, 1)
+            ring(&team.threads[i])
+    work(argument, 0, threads)
+    barrier(0, threads)
 
 
 cdef int make() except -1:
-    """A team of nobody but the caller. The one that a fork left behind is not freed: its locks may be held."""
+    """A team of the calling thread alone. The one that a fork left behind is not freed: its locks may be held."""
     global team
     cdef int i
     cdef Team* made = <Team*>malloc(sizeof(Team))
-    cdef Member* members = <Member*>malloc(MAX_THREADS * sizeof(Member))
-    if made == NULL or members == NULL:
+    cdef Thread* threads = <Thread*>malloc(MAX_THREADS * sizeof(Thread))
+    if made == NULL or threads == NULL:
         free(made)
-        free(members)
+        free(threads)
         raise MemoryError("no memory for a team of threads")
     memset(made, 0, sizeof(Team))
-    memset(members, 0, MAX_THREADS * sizeof(Member))
-    made.members, made.started = members, 0
+    memset(threads, 0, MAX_THREADS * sizeof(Thread))
+    made.threads, made.started = threads, 0
     for i in range(MAX_THREADS):
-        members[i].number = i
+        threads[i].number = i
     team = made
     return 0
 
 
 cdef int recruit(int wanted) except -1:
-    """Take the team for up to `wanted` members; gives how many there are, the caller included: 1 where it is taken.
+    """Take the team for up to `wanted` threads; gives how many there are with the calling one: 1 where it is taken.
 
-    Whoever gets more than 1 must dismiss them. As many are started as the system allows.
+    A caller that gets more than 1 must dismiss them. As many are started as the system allows.
     """
-    cdef Member* member
+    cdef Thread* thread
     cdef int processors
     if wanted < 2:
         return 1
@@ -179,25 +180,25 @@ cdef int recruit(int wanted) except -1:
     if atomic_swap(&team.taken, 1):
         return 1
     while team.started < wanted:
-        member = &team.members[team.started]
-        member.bell = PyThread_allocate_lock()
-        if member.bell == NULL:
+        thread = &team.threads[team.started]
+        thread.bell = PyThread_allocate_lock()
+        if thread.bell == NULL:
             break
-        PyThread_acquire_lock(member.bell, NOWAIT_LOCK)
-        if team.started and PyThread_start_new_thread(serve, member) == PYTHREAD_INVALID_THREAD_ID:
+        PyThread_acquire_lock(thread.bell, NOWAIT_LOCK)
+        if team.started and PyThread_start_new_thread(serve, thread) == PYTHREAD_INVALID_THREAD_ID:
             break
         team.started += 1
     wanted = min(wanted, team.started)
-    # A member that waits for a processor must not keep it from the one that it waits for.
+    # A thread that waits for a processor must not keep it from the one that it waits for.
     atomic_swap(&team.spins, SPINS if wanted <= processors else 0)
     if wanted < 2:
         dismiss(2)
     return max(wanted, 1)
 
 
-cdef void dismiss(int members) noexcept nogil:
+cdef void dismiss(int threads) noexcept nogil:
     """Give back what `recruit` gave."""
-    if members > 1:
+    if threads > 1:
         atomic_swap(&team.taken, 0)
 
 

@@ -1,8 +1,8 @@
 # The types that every kernel shares: the fused `real`, and the C signatures of each family's functions.
 #
 # A signature takes whole rows, so that softmax is no exception among the activations, and returns nothing that Python
-# owns, so that it runs without the GIL. The engine works in float32; the float64 form (64) is named where Python calls
-# the family, and otherwise differs from the float32 one in its pointers alone.
+# owns, so that it runs without the GIL. The engine works in float32; the float64 form has the same arguments, but for
+# what float pointers point at.
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -28,7 +28,6 @@ cdef extern from *:
 
 # z, a, p (the unit's numbers), rows, units
 ctypedef void (*activation_forward32)(const float*, float*, const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
-ctypedef void (*activation_forward64)(const double*, double*, const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
 
 # z, a, d (dL/da in, dL/dz out), p, rows, units
 ctypedef void (*activation_backward32)(
@@ -43,9 +42,6 @@ cdef inline Kernel make_activation(str name, activation_forward32 forward, activ
 # rows, units, scale (of d)
 ctypedef double (*loss32)(
     const float*, float*, const float*, const float*, float*, const double*,
-    Py_ssize_t, Py_ssize_t, double) noexcept nogil
-ctypedef double (*loss64)(
-    const double*, double*, const double*, const double*, double*, const double*,
     Py_ssize_t, Py_ssize_t, double) noexcept nogil
 
 # What a loss may be beside the usual: see the attributes of a Kernel.
@@ -63,9 +59,6 @@ cdef inline Kernel make_loss(str name, loss32 rows, void* rows64, int kind=0):
 # a (output), y, weight (or NULL), state (added to), p (the metric's numbers, as many as it has), rows, units, targets
 ctypedef void (*accumulator32)(
     const float*, const float*, const float*, double*, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
-ctypedef void (*accumulator64)(
-    const double*, const double*, const double*, double*, const double*,
-    Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
 
 # p, units, targets -> doubles of the state
 ctypedef Py_ssize_t (*state_size)(const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
@@ -108,7 +101,6 @@ cdef inline Kernel make_matrix_penalty(str name, matrix_penalty32 penalty, void*
 
 # w, rows, columns, first and last vector, p
 ctypedef void (*constraint32)(float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*) noexcept nogil
-ctypedef void (*constraint64)(double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*) noexcept nogil
 
 cdef inline Kernel make_constraint(str name, constraint32 constraint, void* constraint64):
     return make(name, "constraint", <void*>constraint, constraint64)
@@ -125,9 +117,6 @@ cdef inline Kernel make_noise(str name, noise32 forward, noise32 backward, void*
 ctypedef void (*gemm32)(
     const float* const*, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, Py_ssize_t,
     Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
-ctypedef void (*gemm64)(
-    const double* const*, Py_ssize_t, const double*, Py_ssize_t, const double*, double*, Py_ssize_t,
-    Py_ssize_t, Py_ssize_t, Py_ssize_t, double*) noexcept nogil
 
 cdef inline Kernel make_gemm(str name, gemm32 rows, void* rows64):
     return make(name, "gemm", <void*>rows, rows64)

@@ -15,14 +15,14 @@ cdef extern from *:
     const double FLOAT_MAX "FASTNN_FLOAT_MAX"
 
 
-cdef inline float held(double x) noexcept nogil:
+cdef inline float finite(double x) noexcept nogil:
     """The float32 of x, where that is infinite the largest that there is."""
     return <float>(FLOAT_MAX if x > FLOAT_MAX else (-FLOAT_MAX if x < -FLOAT_MAX else x))
 
 
 cdef inline void wide_step(step64 step, float* w, const float* g, float* const* slots, int slot_count, Py_ssize_t n,
                            double rate, double t, const double* p) noexcept nogil:
-    """The step of the float64 kernel, of which weights and slots are held in float32."""
+    """The step of the float64 kernel, of which weights and slots are kept within float32's range."""
     cdef double wide_w[CHUNK]
     cdef double wide_g[CHUNK]
     cdef double wide_slots[MOST][CHUNK]
@@ -39,10 +39,10 @@ cdef inline void wide_step(step64 step, float* w, const float* g, float* const* 
                 wide_slots[slot][i] = slots[slot][start + i]
         step(wide_w, wide_g, addresses, m, rate, t, p)
         for i in range(m):
-            w[start + i] = held(wide_w[i])
+            w[start + i] = finite(wide_w[i])
         for slot in range(slot_count):
             for i in range(m):
-                slots[slot][start + i] = held(wide_slots[slot][i])
+                slots[slot][start + i] = finite(wide_slots[slot][i])
         start += m
 
 

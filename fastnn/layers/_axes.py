@@ -1,4 +1,4 @@
-"""Axes of rows as users name them, where axis 0 is that of the rows, and ops that turn and stretch them."""
+"""Axes of rows as users name them, where axis 0 is that of the rows, and ops that turn and broadcast them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def permute_op(row: Shape, order: Sequence[int]) -> StridedCopyOp:
 
 
 def stretch_op(row: Shape, to: Shape) -> StridedCopyOp:
-    """The op that stretches rows to another shape: axes of size 1, and those that are not there, repeat."""
+    """The op that broadcasts rows to another shape: axes of size 1, and those that are not there, repeat."""
     strides = [prod(row[axis + 1 :]) if size > 1 else 0 for axis, size in enumerate(row)]
     return StridedCopyOp(prod(row), to, [0] * (len(to) - len(row)) + strides)
 

@@ -10,12 +10,12 @@ from fastnn.typing import Shape
 
 
 def own_input_shape(layer: Any) -> None:
-    """Settle the field `input_shape`."""
+    """Check the field `input_shape` and make it a tuple."""
     if layer.input_shape is not None:
         set_field(layer, "input_shape", check_shape(layer, "input_shape", layer.input_shape))
 
 
-def settle_units(layer: Any, *names: str) -> None:
+def resolve_units(layer: Any, *names: str) -> None:
     """Turn what stands in `<name>_initializer`, `_regularizer` and `_constraint` into objects."""
     for name in names:
         for kind, get in (

@@ -29,7 +29,7 @@ class _ActivationLayer(Layer):
 
     def _made(self) -> activations.Activation:
         """The activation. ValueError for fields that it cannot have."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no activation")
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         return activation_ops(self.activation, input_shape)

@@ -94,7 +94,7 @@ class Layer(_Fixed):
     """
 
     table_name: ClassVar[str]
-    mixes_rows: ClassVar[bool] = False  # while training, what a row gives depends on the others of its batch
+    whole_batch: ClassVar[bool] = False  # while training, what a row gives depends on the others of its batch
     # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
     on_arrays: ClassVar[Callable[[Any, Any], Any]]
     trainable: bool = field(default=True, kw_only=True)

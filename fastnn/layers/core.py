@@ -14,7 +14,7 @@ from fastnn._table import check_count, check_number
 from fastnn.engine.noise import DropoutOp, SharedDropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
-from fastnn.layers._fields import parameter_of, settle_units
+from fastnn.layers._fields import parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter, check_row, check_seed, check_shape, set_field
 from fastnn.layers.tensor import Node, Structure, Tensor
 from fastnn.typing import DoubleArray, Shape
@@ -23,7 +23,7 @@ __all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer"]
 
 
 def _input_shape(layer: Any) -> None:
-    """Settle `input_shape` from itself or from `input_dim`."""
+    """Set `input_shape` from itself or from `input_dim`."""
     if layer.input_shape is not None:
         set_field(layer, "input_shape", check_shape(layer, "input_shape", layer.input_shape))
     if getattr(layer, "input_dim", None) is not None:
@@ -92,7 +92,7 @@ class Dense(Layer):
         self._set("units", check_count(f"{type(self).__name__}: units", self.units))
         self._set("activation", activations.get(self.activation))
         self._set("use_bias", bool(self.use_bias))
-        settle_units(self, "kernel", "bias")
+        resolve_units(self, "kernel", "bias")
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:

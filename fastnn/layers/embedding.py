@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn._table import check_count
 from fastnn.engine.embedding import EmbeddingOp
-from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
+from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import Array, DoubleArray, Shape
 
@@ -47,7 +47,7 @@ class Embedding(Layer):
             self._set(size, check_count(f"Embedding: {size}", getattr(self, size)))
         if self.input_dim > MOST:
             raise ValueError(f"Embedding: input_dim must be at most 2**24, got {self.input_dim}")
-        settle_units(self, "embeddings")
+        resolve_units(self, "embeddings")
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -36,7 +36,7 @@ __all__ = [
 
 
 class _Merge(Layer):
-    """Element by element, of tensors whose rows have one shape, or are stretched to it as NumPy does it."""
+    """Element by element, of tensors whose rows have one shape, or are broadcast to it as NumPy does it."""
 
     kernel: ClassVar[Any]
 
@@ -76,7 +76,7 @@ class _Merge(Layer):
 @LAYERS.add("add")
 @dataclass(frozen=True, eq=False)
 class Add(_Merge):
-    """Sum of the inputs, element by element. All of one shape -> the same; smaller ones are stretched."""
+    """Sum of the inputs, element by element. All of one shape -> the same; smaller ones are broadcast."""
 
     name: str | None = None
     kernel = kernels.add_rows
@@ -88,7 +88,7 @@ class Add(_Merge):
 @LAYERS.add("subtract")
 @dataclass(frozen=True, eq=False)
 class Subtract(_Merge):
-    """First input less the second, element by element. Two of one shape -> the same; a smaller one is stretched."""
+    """First input less the second, element by element. Two of one shape -> the same; a smaller one is broadcast."""
 
     name: str | None = None
     kernel = kernels.subtract_rows
@@ -105,7 +105,7 @@ class Subtract(_Merge):
 @LAYERS.add("multiply")
 @dataclass(frozen=True, eq=False)
 class Multiply(_Merge):
-    """Product of the inputs, element by element. All of one shape -> the same; smaller ones are stretched."""
+    """Product of the inputs, element by element. All of one shape -> the same; smaller ones are broadcast."""
 
     name: str | None = None
     kernel = kernels.multiply_rows
@@ -117,7 +117,7 @@ class Multiply(_Merge):
 @LAYERS.add("average")
 @dataclass(frozen=True, eq=False)
 class Average(_Merge):
-    """Mean of the inputs, element by element. All of one shape -> the same; smaller ones are stretched."""
+    """Mean of the inputs, element by element. All of one shape -> the same; smaller ones are broadcast."""
 
     name: str | None = None
     kernel = kernels.average_rows
@@ -131,7 +131,7 @@ class Average(_Merge):
 class Maximum(_Merge):
     """Largest of the inputs, by element; of equal ones the first has the slope.
 
-    All of one shape -> the same; smaller ones are stretched.
+    All of one shape -> the same; smaller ones are broadcast.
     """
 
     name: str | None = None
@@ -146,7 +146,7 @@ class Maximum(_Merge):
 class Minimum(_Merge):
     """Least of the inputs, by element; of equal ones the first has the slope.
 
-    All of one shape -> the same; smaller ones are stretched.
+    All of one shape -> the same; smaller ones are broadcast.
     """
 
     name: str | None = None

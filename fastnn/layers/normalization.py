@@ -12,7 +12,7 @@ from fastnn._table import check_number
 from fastnn.engine.normalization import BatchNormalizationOp, LayerNormalizationOp
 from fastnn.initializers import Ones
 from fastnn.layers._axes import along, row_axes, row_axis, sizes
-from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
+from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
@@ -46,7 +46,7 @@ class BatchNormalization(Layer):
     Source: Ioffe and Szegedy 2015, algorithms 1 and 2.
     """
 
-    mixes_rows = True
+    whole_batch = True
     axis: int = -1
     momentum: float = 0.99
     epsilon: float = 1e-3
@@ -66,7 +66,7 @@ class BatchNormalization(Layer):
     def __post_init__(self) -> None:
         check_number(self, "momentum", 0, 1)
         check_number(self, "epsilon", 0)
-        settle_units(self, "beta", "gamma", "moving_mean", "moving_variance")
+        resolve_units(self, "beta", "gamma", "moving_mean", "moving_variance")
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -121,7 +121,7 @@ class LayerNormalization(Layer):
 
     def __post_init__(self) -> None:
         check_number(self, "epsilon", 0)
-        settle_units(self, "beta", "gamma")
+        resolve_units(self, "beta", "gamma")
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn.engine.normalization import PReLUOp
 from fastnn.layers._axes import along, row_axes, sizes
-from fastnn.layers._fields import own_input_shape, parameter_of, settle_units
+from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
@@ -37,7 +37,7 @@ class PReLU(Layer):
         if self.shared_axes is not None:
             axes = self.shared_axes if isinstance(self.shared_axes, (tuple, list)) else (self.shared_axes,)
             self._set("shared_axes", tuple(sorted(axes)))
-        settle_units(self, "alpha")
+        resolve_units(self, "alpha")
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:

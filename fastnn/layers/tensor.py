@@ -184,7 +184,7 @@ class Connected:
     """What can be called on tensors: layers and models."""
 
     def _note(self, node: Node) -> Node:
-        """Remember a call, for `input` and `output`, as long as somebody holds what it gave."""
+        """Remember a call, for `input` and `output`, as long as what it gave is alive."""
         calls: list[weakref.ref[Node]] = vars(self).setdefault("_calls", [])
         calls[:] = [call for call in calls if call() is not None]
         calls.append(weakref.ref(node))

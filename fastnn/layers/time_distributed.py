@@ -27,8 +27,8 @@ MOST_STEPS = (MAX_LAYERS - 2) // 3  # each is three calls
 class TimeDistributed(Composite):
     """A layer, the same for each step. (steps, ...) -> (steps, ...), the steps one by one as the layer's rows.
 
-    layer: a layer or a model of one input and one output. One in which rows mix (BatchNormalization) sees each step's
-    rows by themselves, the first step's first, and takes at most 332 steps. Weights: the layer's.
+    layer: a layer or a model of one input and one output. One that sees its batch as a whole (BatchNormalization) has
+    each step's rows by themselves, the first step's first, and takes at most 332 steps. Weights: the layer's.
     """
 
     layer: Any
@@ -56,14 +56,14 @@ class TimeDistributed(Composite):
             )
         step = InputLayer(row[1:]).tensor()
         graph = Graph((step,), (self.call(step),), slices=row[0])
-        mixed = any(node.layer.mixes_rows for node in calls(graph) if node.graph is None)
-        return self._step_by_step(row) if mixed and row[0] > 1 else graph
+        whole = any(node.layer.whole_batch for node in calls(graph) if node.graph is None)
+        return self._step_by_step(row) if whole and row[0] > 1 else graph
 
     def _step_by_step(self, row: Shape) -> Graph:
         if row[0] > MOST_STEPS:
             raise ValueError(
-                f"TimeDistributed of a layer in which rows mix takes at most {MOST_STEPS} steps, got {row[0]}; "
-                "put the layer on the rows (steps, ...) themselves, where it sees all steps together"
+                f"TimeDistributed of a layer that sees its batch as a whole takes at most {MOST_STEPS} steps, "
+                f"got {row[0]}; put the layer on the rows (steps, ...) themselves, where it sees all steps together"
             )
         whole = InputLayer(row).tensor()
         given = [self.call(_Step(number)(whole)) for number in range(row[0])]

@@ -1,7 +1,7 @@
 """Metrics: what is measured of a network's output beside its loss.
 
 Three kinds, by what adds a batch. A mean metric has a kernel with a loss's signature and is the mean over the lines. An
-accumulated metric has a kernel that adds to a state, of which the figure is made. The others are Python. All are used
+accumulated metric has a kernel that adds to a state, of which the value is made. The others are Python. All are used
 alone as in Keras: `update_state(y_true, y_pred, sample_weight)`, `result()`, `reset_state()`. Sums are in float64, what
 weighs 0 counts for nothing, and what would be 0 / 0 is 0.
 """

@@ -26,11 +26,11 @@ def declared(cls: type[C]) -> type[C]:
 
 
 class Metric:
-    """A figure of y (..., targets) and output (..., units), gathered over batches; name: what logs call it.
+    """A value of y (..., targets) and output (..., units), gathered over batches; name: what logs call it.
 
     Each line of numbers along the last axis counts for itself, whatever the axes before it.
 
-    `update_state` adds a batch, `result` gives the figure so far, `reset_state` begins anew; called, a metric does the
+    `update_state` adds a batch, `result` gives the value so far, `reset_state` begins anew; called, a metric does the
     first two. Derive from this class, with these three, for a metric in Python: a model hands it each batch as arrays
     and holds the GIL meanwhile.
     """
@@ -78,11 +78,11 @@ class Metric:
         raise NotImplementedError(f"{type(self).__name__} has no update_state")
 
     def result(self) -> Any:
-        """The figure over all that was added since the start, or since `reset_state`."""
+        """The value over all that was added since the start, or since `reset_state`."""
         raise NotImplementedError(f"{type(self).__name__} has no result")
 
     def reported(self, state: DoubleArray) -> Any:
-        """The figure of what the engine has gathered in `state`; that of a metric in Python is its own result."""
+        """The value of what the engine has gathered in `state`; that of a metric in Python is its own result."""
         return self.result()
 
     def reset_state(self) -> None:
@@ -90,7 +90,7 @@ class Metric:
         raise NotImplementedError(f"{type(self).__name__} has no reset_state")
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
-        """Add a batch; gives the figure over all batches so far."""
+        """Add a batch; gives the value over all batches so far."""
         self.update_state(y_true, y_pred, sample_weight)
         return self.result()
 
@@ -145,7 +145,7 @@ class MeanMetric(Metric):
     _weight = 0.0
 
     def result_of(self, total: float, weight: float) -> float:
-        """The figure, of the sum of weight * value and the sum of weights."""
+        """The value, of the sum of weight * value and the sum of weights."""
         return total / weight if weight else 0.0
 
     def reported(self, state: DoubleArray) -> float:
@@ -195,7 +195,7 @@ class LossMetric(MeanMetric):
 
 
 class AccumulatedMetric(Metric):
-    """A figure of a state of doubles, to which a kernel adds batches."""
+    """A value of a state of doubles, to which a kernel adds batches."""
 
     _state: DoubleArray | None = None
 
@@ -213,7 +213,7 @@ class AccumulatedMetric(Metric):
         return int(state_size(self.kernel, units, targets, self.accumulator_numbers()))
 
     def result_of(self, state: DoubleArray) -> Any:
-        """The figure: a float, or an array where it has several numbers."""
+        """The value: a float, or an array where it has several numbers."""
         raise TypeError(f"{type(self).__name__} has no result_of")
 
     def reported(self, state: DoubleArray) -> Any:

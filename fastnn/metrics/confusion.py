@@ -28,7 +28,7 @@ def classes_read(how: int, values: DoubleArray, threshold: float) -> DoubleArray
 
 
 class ConfusionMetric(AccumulatedMetric):
-    """A figure of the weight of what is of one class and was taken for another."""
+    """A value of the weight of what is of one class and was taken for another."""
 
     kernel = kernels.confusion_counts
     threshold = 0.0

@@ -84,7 +84,7 @@ def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...
 
 
 class ThresholdMetric(AccumulatedMetric):
-    """A figure of the counts at some thresholds."""
+    """A value of the counts at some thresholds."""
 
     kernel = kernels.threshold_counts
     class_id: int | None = None

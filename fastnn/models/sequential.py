@@ -34,16 +34,16 @@ class Sequential(Model):
     @classmethod
     def from_members(cls, name: str, members: Iterable[Any], input_shape: Shape | None) -> Sequential:
         # As a file describes it: without weights, which `make` of the description gives it.
-        model = Sequential(name=name)
+        made = Sequential(name=name)
         for member in members:
-            model._append(member)
+            made._append(member)
         if input_shape is not None:
-            if model._row not in (None, input_shape):
-                raise ValueError(f"expected rows of shape {model._row}, as the first layer has it, got {input_shape}")
-            if model._row is None:
-                model._tensors = model._chain(input_shape)
-            model._draw()
-        return model
+            if made._row not in (None, input_shape):
+                raise ValueError(f"expected rows of shape {made._row}, as the first layer has it, got {input_shape}")
+            if made._row is None:
+                made._tensors = made._chain(input_shape)
+            made._draw()
+        return made
 
     def add(self, layer: Any) -> None:
         """Put a layer at the end. The weights of the others stay; TypeError for what is no layer."""

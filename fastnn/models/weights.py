@@ -69,11 +69,11 @@ def gathered(
     stores = list(dict.fromkeys(place.store for place in places.values()))
     if len(stores) == 1 and len(places) == len(layers):
         return stores[0], places, []
-    everyone = {layer: place.parameters for store in stores for layer, place in store.in_order()} | layers
-    starts, size = starts_of([max(p.offset + p.size for p in own) for own in everyone.values()])
+    all_parameters = {layer: place.parameters for store in stores for layer, place in store.in_order()} | layers
+    starts, size = starts_of([max(p.offset + p.size for p in own) for own in all_parameters.values()])
     store = Store(size)
     moved = {}
-    for (layer, parameters), start in zip(everyone.items(), starts, strict=True):
+    for (layer, parameters), start in zip(all_parameters.items(), starts, strict=True):
         old = place_of(layer)
         before = None if old is None else old.views(old.store.flat)
         moved[layer] = Place(store, start, parameters)

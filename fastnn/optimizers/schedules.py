@@ -270,10 +270,10 @@ class WarmUp(_Formula):
     def rates(self, steps: DoubleArray) -> DoubleArray:
         after = np.maximum(steps - self.warmup_steps, 0)
         if isinstance(self.learning_rate, LearningRateSchedule):
-            goals = self.learning_rate.rates(after)
+            targets = self.learning_rate.rates(after)
         else:
-            goals = np.full(len(steps), float(self.learning_rate))
-        return self.start + (goals - self.start) * np.minimum(steps / self.warmup_steps, 1)
+            targets = np.full(len(steps), float(self.learning_rate))
+        return self.start + (targets - self.start) * np.minimum(steps / self.warmup_steps, 1)
 
 
 @SCHEDULES.add("one_cycle")
@@ -309,15 +309,15 @@ class OneCycle(_Formula):
     def rates(self, steps: DoubleArray) -> DoubleArray:
         first = self.max_learning_rate / self.div_factor
         turns = [0.0, self.pct_start * self.total_steps - 1]
-        goals = [first, self.max_learning_rate]
+        targets = [first, self.max_learning_rate]
         if self.three_phase:
             turns.append(2 * self.pct_start * self.total_steps - 2)
-            goals.append(first)
+            targets.append(first)
         turns.append(self.total_steps - 1.0)
-        goals.append(first / self.final_div_factor)
+        targets.append(first / self.final_div_factor)
         phase = np.minimum(np.searchsorted(turns[1:], steps), len(turns) - 2)
         begin, end = np.asarray(turns)[phase], np.asarray(turns)[phase + 1]
-        low, high = np.asarray(goals)[phase], np.asarray(goals)[phase + 1]
+        low, high = np.asarray(targets)[phase], np.asarray(targets)[phase + 1]
         done = np.clip((steps - begin) / np.where(end > begin, end - begin, 1), 0, 1)
         share = done if self.anneal_strategy == "linear" else 0.5 * (1 - np.cos(np.pi * done))
         return np.asarray(low + (high - low) * share)

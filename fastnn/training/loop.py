@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
@@ -19,7 +20,7 @@ from fastnn.typing import FloatArray
 LOOK = 0.1  # seconds between two looks at the clock, where a callback wants to look
 
 
-class BatchLoop:
+class BatchLoop(ABC):
     """Runs the batches of an epoch in ranges, between the hooks of callbacks and with a bar of progress.
 
     phase: "train", "test" or "predict". A range is one batch where a callback has a hook for its batches.
@@ -52,13 +53,13 @@ class BatchLoop:
                 break
         return done
 
+    @abstractmethod
     def run(self, batches: BatchRange) -> int:
         """Run a range of batches; gives how many of them were done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def logs(self) -> Mapping[str, Any]:
         """What the hooks are told after a batch."""
-        raise NotImplementedError
 
     def ends(self) -> bool:
         """Whether the epoch ends here, before its last batch."""

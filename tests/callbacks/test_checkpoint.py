@@ -14,24 +14,24 @@ from fastnn.models import load_model
 from support.scripted import CHECKPOINTS, FALLS, Scripted, X, Y, model_of
 
 
-def saved(folder, figures, pattern="{epoch}", **arguments) -> list[str]:
-    """Names of the files in `folder` after a fit with such figures."""
+def saved(folder, values, pattern="{epoch}", **arguments) -> list[str]:
+    """Names of the files in `folder` after a fit with such values."""
     checkpoint = ModelCheckpoint(folder / pattern, **arguments)
-    epochs = len(next(iter(figures.values())))
-    model_of().fit(X, Y, epochs=epochs, verbose=0, callbacks=[Scripted(**figures), checkpoint])
+    epochs = len(next(iter(values.values())))
+    model_of().fit(X, Y, epochs=epochs, verbose=0, callbacks=[Scripted(**values), checkpoint])
     return sorted(os.listdir(folder), key=lambda name: (len(name), name)) if folder.exists() else []
 
 
-@pytest.mark.parametrize(("arguments", "figures", "expected"), CHECKPOINTS, ids=str)
-def test_which_epochs_are_saved(arguments, figures, expected, tmp_path):
-    names = saved(tmp_path / "new" / "folder", figures, **arguments)
+@pytest.mark.parametrize(("arguments", "values", "expected"), CHECKPOINTS, ids=str)
+def test_which_epochs_are_saved(arguments, values, expected, tmp_path):
+    names = saved(tmp_path / "new" / "folder", values, **arguments)
     assert names == [str(epoch) for epoch in expected]
     for name in names:
         weights = load_model(tmp_path / "new" / "folder" / name).get_weights()
         assert weights[1].item() == int(name) - 1  # Scripted puts the epoch there
 
 
-def test_names_with_figures(tmp_path):
+def test_names_with_values(tmp_path):
     names = saved(tmp_path, {"val_loss": [3.14159, 2]}, "{epoch:02d}-{val_loss:.2f}.fastnn", save_best_only=True)
     assert names == ["01-3.14.fastnn", "02-2.00.fastnn"]
 

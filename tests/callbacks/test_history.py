@@ -19,11 +19,11 @@ def history() -> History:
     return model.fit(X, Y, 5, 4, 0, [halve], validation_data=(X, Y), validation_freq=2)
 
 
-def scripted(**figures: list) -> History:
-    """A history of given figures, without those of the fit."""
+def scripted(**logs: list) -> History:
+    """A history of given values, without those of the fit."""
     history = History()
-    names = list(figures)
-    for epoch, values in enumerate(zip(*figures.values(), strict=True)):
+    names = list(logs)
+    for epoch, values in enumerate(zip(*logs.values(), strict=True)):
         history.on_epoch_end(epoch, {n: v for n, v in zip(names, values, strict=True) if v is not None})
     return history
 

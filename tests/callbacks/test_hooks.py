@@ -220,10 +220,8 @@ def test_hooks_of_batches_change_nothing(source):
     last = [logs for name, batch, logs in log if name == "train_batch_end"][-1]
     assert last == {name: histories[1][name][-1] for name in ("mae", "loss")}
     # evaluate and predict, too
-    figures = [
-        model.evaluate(*source(), batch_size=4, verbose=0, callbacks=every_hook([])) for model in (plain, watched)
-    ]
-    assert figures[0] == figures[1] == pytest.approx(plain.evaluate(X, Y, verbose=0), rel=1e-6)
+    logs = [model.evaluate(*source(), batch_size=4, verbose=0, callbacks=every_hook([])) for model in (plain, watched)]
+    assert logs[0] == logs[1] == pytest.approx(plain.evaluate(X, Y, verbose=0), rel=1e-6)
     np.testing.assert_array_equal(plain.predict(source()[0], callbacks=every_hook([])), plain.predict(X))
 
 

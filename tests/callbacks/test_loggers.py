@@ -22,12 +22,12 @@ def table(path, **how) -> list[list[str]]:
 
 def test_a_table(tmp_path):
     path, model = tmp_path / "new" / "log.csv", model_of(metrics=["mae"])
-    figures = model.fit(X, Y, epochs=3, verbose=0, callbacks=CSVLogger(path), validation_data=(X, Y)).history
+    logs = model.fit(X, Y, epochs=3, verbose=0, callbacks=CSVLogger(path), validation_data=(X, Y)).history
     titles, *rows = table(path)
     assert titles == ["epoch", "learning_rate", "loss", "mae", "seconds", "val_loss", "val_mae"]
     assert [row[0] for row in rows] == ["0", "1", "2"]
     for place, name in enumerate(titles[1:], 1):
-        assert [float(row[place]) for row in rows] == figures[name]  # to the bit
+        assert [float(row[place]) for row in rows] == logs[name]  # to the bit
 
 
 def test_columns_of_a_validation_that_comes_later(tmp_path):

@@ -1,4 +1,4 @@
-"""EarlyStopping and ReduceLROnPlateau, by scripted and by real figures."""
+"""EarlyStopping and ReduceLROnPlateau, by scripted and by real values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fastnn.optimizers.schedules import LearningRateSchedule
 from support.scripted import FALLS, PLATEAUS, TRACES, Scripted, X, Y, model_of, trace
 
 
-@pytest.mark.parametrize(("arguments", "figures", "expected"), TRACES, ids=str)
-def test_early_stopping(arguments, figures, expected):
+@pytest.mark.parametrize(("arguments", "values", "expected"), TRACES, ids=str)
+def test_early_stopping(arguments, values, expected):
     stopping = EarlyStopping(**arguments)
-    assert trace(stopping, **figures) == expected
+    assert trace(stopping, **values) == expected
     # The same object serves the next fit.
-    assert trace(stopping, **figures) == expected
+    assert trace(stopping, **values) == expected
 
 
 def test_early_stopping_notes_where(capsys):
@@ -28,7 +28,7 @@ def test_early_stopping_notes_where(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_early_stopping_by_real_figures():
+def test_early_stopping_by_real_values():
     model = model_of(metrics=["mae"])
     stopping = EarlyStopping(patience=3, restore_best_weights=True, min_delta=1e-9)
     history = model.fit(X, Y, 5, 500, 0, [stopping], validation_data=(X, Y)).history
@@ -39,13 +39,13 @@ def test_early_stopping_by_real_figures():
 # ReduceLROnPlateau
 
 
-@pytest.mark.parametrize(("arguments", "figures", "expected"), PLATEAUS, ids=str)
-def test_reduce_on_plateau(arguments, figures, expected):
+@pytest.mark.parametrize(("arguments", "values", "expected"), PLATEAUS, ids=str)
+def test_reduce_on_plateau(arguments, values, expected):
     reduce = ReduceLROnPlateau(**arguments)
     for _ in range(2):  # the same object serves the next fit
         model = model_of(optimizer=fastnn.optimizers.SGD(1.0))
-        epochs = len(next(iter(figures.values())))
-        history = model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[Scripted(**figures), reduce]).history
+        epochs = len(next(iter(values.values())))
+        history = model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[Scripted(**values), reduce]).history
         assert history["learning_rate"] == pytest.approx(expected, rel=1e-12)
 
 

@@ -35,7 +35,7 @@ def _installed(request):
         pytest.importorskip("tensorboardX")
 
 
-def test_figures_of_epochs(tmp_path):
+def test_logs_of_epochs(tmp_path):
     model = model_of(metrics=["mae"])
     fit = {"epochs": 3, "verbose": 0, "validation_data": (X, Y), "callbacks": TensorBoard(tmp_path)}
     history = model.fit(X, Y, **fit).history
@@ -51,7 +51,7 @@ def test_figures_of_epochs(tmp_path):
 
 
 @pytest.mark.parametrize(("update_freq", "batches"), [("batch", [1, 2, 3, 4, 5, 6, 7, 8]), (3, [3, 6])])
-def test_figures_of_batches(tmp_path, update_freq, batches):
+def test_logs_of_batches(tmp_path, update_freq, batches):
     model_of().fit(X, Y, 5, 2, 0, TensorBoard(tmp_path, update_freq=update_freq))
     found = events(tmp_path / "train")
     assert sorted(step for tag, step in found if tag == "batch_loss") == batches

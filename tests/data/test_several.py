@@ -120,7 +120,7 @@ def test_weights_that_are_refused(values: Any, words: str) -> None:
         joined_weights(values, ("p", "q"), 3, [(1,), (2,)])
 
 
-# Through the door that models use
+# Through the function that models use
 
 INPUTS, OUTPUTS = Several(NAMES, SHAPES), Several(("p", "q"), ((1,), (2,)))
 

@@ -20,7 +20,7 @@ from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.layers import BatchNormalization, Concatenate, Dense, Dot, Flatten, Input, TimeDistributed
 from fastnn.models import Model, Sequential
 from fastnn.optimizers.schedules import CosineDecay
-from support.networks import aim
+from support.networks import set_loss
 from support.small import bits
 
 SMALLEST = np.array([5e-324, 1e-310])
@@ -194,7 +194,7 @@ def test_batch_sizes_that_are_no_count(action: str, size: int) -> None:
 
 @pytest.mark.parametrize("size", [2**31, 2**62, 2**63 - 1])
 def test_the_network_takes_any_batch_size(size: int) -> None:
-    """Its own door, which Python's checks stand before."""
+    """Its own check, which Python's stand before."""
     x, y = np.random.default_rng(0).standard_normal((2, 7, 2)).astype(np.float32)
     ends = []
     for batch_size in (7, size):
@@ -211,7 +211,7 @@ def test_the_network_takes_any_batch_size(size: int) -> None:
 def bare() -> Network:
     net = Network([DenseOp(2, 2), ActivationOp(2, activation=kernels.tanh)])
     net.parameters[: net.ops[0].size] = np.linspace(-1, 1, net.ops[0].size)
-    aim(net, kernels.mean_squared_error, 2)
+    set_loss(net, kernels.mean_squared_error, 2)
     net.set_optimizer(kernels.sgd, (0.0, 0.0))
     return net
 
@@ -318,12 +318,12 @@ def test_what_raises_leaves_nothing_behind(name: str) -> None:
     with pytest.raises((TypeError, ValueError, OverflowError, RuntimeError, AttributeError, IndexError)):
         WRONG[name](net)
     stands(net)
-    aim(net, MSE, 2)
+    set_loss(net, MSE, 2)
     net.set_optimizer(SGD, (0.0, 0.0))
     net.set_numbers((0.0, 0.0))
-    twin = bare()
-    assert net.fit_epoch(X, X, None, None, 2, 0.1) == twin.fit_epoch(X, X, None, None, 2, 0.1)
-    np.testing.assert_array_equal(net.parameters, twin.parameters)
+    other = bare()
+    assert net.fit_epoch(X, X, None, None, 2, 0.1) == other.fit_epoch(X, X, None, None, 2, 0.1)
+    np.testing.assert_array_equal(net.parameters, other.parameters)
 
 
 def test_what_a_bad_number_in_the_optimizer_leaves() -> None:

@@ -136,19 +136,19 @@ def goes_as_if_the_batch_were_not_there(optimizer: Any, way: str, threads: int) 
     x, y = rows(GOOD + 1)
     bad_x, bad_y = x.copy(), y.copy()
     spoil(bad_x, bad_y)
-    model, twin = model_of(optimizer, way), model_of(optimizer, way)
-    for each in (model, twin):
+    model, other = model_of(optimizer, way), model_of(optimizer, way)
+    for each in (model, other):
         each.fit(*rows(1, 7), BATCH, 1, 0, shuffle=False)
     seed = model.description.network.seed
-    twin.description.network.seed = seed
+    other.description.network.seed = seed
     found = epoch(model, bad_x, bad_y)
     assert found[:1] + found[2:3] == [GOOD * BATCH, False]
-    wanted = epoch(twin, x[: GOOD * BATCH], y[: GOOD * BATCH])
+    wanted = epoch(other, x[: GOOD * BATCH], y[: GOOD * BATCH])
     assert found[:2] + found[3:] == wanted[:2] + wanted[3:]
-    assert all_of(model) == all_of(twin)
+    assert all_of(model) == all_of(other)
     more = rows(3, 9)
-    assert epoch(model, *more) == epoch(twin, *more)
-    assert all_of(model) == all_of(twin)
+    assert epoch(model, *more) == epoch(other, *more)
+    assert all_of(model) == all_of(other)
 
 
 @pytest.mark.parametrize("around", AROUND)
@@ -185,7 +185,7 @@ def test_the_layer_that_is_named_does_not_depend_on_threads() -> None:
         assert not any(np.isfinite(net.gradients[:end]).all() for end in ends[: 1 if threads == 1 else 2])
 
 
-# The network's own doors
+# The network's own calls
 
 
 def network_of(optimizer: Any, size: int = 4, **around: Any) -> Network:
@@ -205,19 +205,19 @@ def held_by(net: Network) -> list[Any]:
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("optimizer", EVERY, ids=label)
 def test_a_step_on_gradients_that_are_not_finite(optimizer: Any, wrong: float) -> None:
-    net, twin = network_of(optimizer), network_of(optimizer)
+    net, other = network_of(optimizer), network_of(optimizer)
     g = np.zeros_like(net.parameters)
     g[:4] = 1, 2, 3, 1e20
     net.step_on_gradients(g[:].copy(), 0.01)
-    twin.step_on_gradients(g[:].copy(), 0.01)
+    other.step_on_gradients(g[:].copy(), 0.01)
     bad = g.copy()
     bad[2] = wrong
     with pytest.raises(FloatingPointError, match="a gradient is not finite"):
         net.step_on_gradients(bad, 0.01)
-    assert held_by(net) == held_by(twin)
+    assert held_by(net) == held_by(other)
     net.step_on_gradients(net.gradients, 0.01)  # its own
-    twin.step_on_gradients(twin.gradients.copy(), 0.01)
-    assert held_by(net) == held_by(twin)
+    other.step_on_gradients(other.gradients.copy(), 0.01)
+    assert held_by(net) == held_by(other)
 
 
 @pytest.mark.parametrize("wrong", [np.inf, np.nan])
@@ -234,15 +234,15 @@ def test_a_gradient_that_is_not_finite_is_told_and_nothing_moves(wrong: float) -
 
 def test_looking_at_a_huge_gradient_changes_no_step_after() -> None:
     """Steps on huge gradients are worked out otherwise, from then on; a look is no step."""
-    net, twin = network_of(optimizers.Adam()), network_of(optimizers.Adam())
+    net, other = network_of(optimizers.Adam()), network_of(optimizers.Adam())
     x, y = np.full((64, 1), 1e20, np.float32), np.zeros((64, 4), np.float32)
     net.gradient(x, y)
     g = np.zeros_like(net.parameters)
     for step in range(50):
         g[:4] = np.random.default_rng(step).standard_normal(4)
-        for each in (net, twin):
+        for each in (net, other):
             each.step_on_gradients(g, 0.01)
-    assert held_by(net) == held_by(twin)
+    assert held_by(net) == held_by(other)
 
 
 @pytest.mark.parametrize("around", ["plain", "clipvalue", "clipnorm", "global_clipnorm"])

@@ -92,16 +92,16 @@ FITS = {
 def test_ctrl_c_in_fit(name):
     n, sizes, batch_size, epochs = FITS[name]
     x, y = rows(n, sizes[0], sizes[-1])
-    model, twin = model_of(*sizes, dropout=0.2), model_of(*sizes, dropout=0.2)
+    model, same = model_of(*sizes, dropout=0.2), model_of(*sizes, dropout=0.2)
     stopped(lambda: model.fit(x, y, batch_size, epochs, 0, shuffle=False))
     # It stood still between two steps: as many steps, not interrupted, end with the same bits.
     whole, steps = divmod(model.description.network.iterations, -(-n // batch_size))
     if whole:
-        twin.fit(x, y, batch_size, whole, 0, shuffle=False)
+        same.fit(x, y, batch_size, whole, 0, shuffle=False)
     if steps:
         rest = slice(steps * batch_size)
-        twin.fit(x[rest], y[rest], batch_size, 1, 0, shuffle=False)
-    for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
+        same.fit(x[rest], y[rest], batch_size, 1, 0, shuffle=False)
+    for a, b in zip(model.get_weights(), same.get_weights(), strict=True):
         assert np.isfinite(a).all()
         np.testing.assert_array_equal(a, b)
     model.fit(x[:200], y[:200], batch_size, verbose=0)

@@ -14,7 +14,7 @@ from fastnn.engine.network import Network
 from fastnn.engine.noise import DropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from support.cases import data, model_of
-from support.networks import aim
+from support.networks import set_loss
 
 MSE = losses.MeanSquaredError()
 
@@ -25,7 +25,7 @@ MSE = losses.MeanSquaredError()
 def network() -> Network:
     net = Network([DenseOp(2, 3), ActivationOp(3, activation=kernels.tanh), DropoutOp(3, 0.5)])
     net.parameters[:] = np.linspace(-1, 1, net.parameters.size)
-    aim(net, kernels.mean_squared_error, 3)
+    set_loss(net, kernels.mean_squared_error, 3)
     net.set_optimizer(kernels.sgd, (0.0, 0.0))
     return net
 
@@ -314,7 +314,7 @@ def test_compiling_beside_a_running_fit():
 
     def change() -> None:
         for _ in range(200):
-            aim(net, kernels.mean_squared_error, 3, [kernels.mean_squared_error] * 50)
+            set_loss(net, kernels.mean_squared_error, 3, [kernels.mean_squared_error] * 50)
             net.set_optimizer(kernels.adam, (0.9, 0.999, 1e-7, 0.0, 0.0), (0.0, 0.0))
             net.set_numbers((0.9, 0.99, 1e-7, 0.0, 0.0))
 

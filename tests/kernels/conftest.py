@@ -28,7 +28,7 @@ FAMILIES = {
     "probability_way": [way for way in WAYS if not way.logits and way.loss.fused],
     "label_way": [way for way in WAYS if way.kernel.labels],
     "mean_metric": [metric for metric in units(METRICS) if isinstance(metric, MeanMetric)],
-    "tally": [metric for metric in units(METRICS) if isinstance(metric, AccumulatedMetric)],
+    "accumulated": [metric for metric in units(METRICS) if isinstance(metric, AccumulatedMetric)],
     "optimizer": [optimizer for optimizer in units(OPTIMIZERS) if not optimizer.full_batch],
     "regularizer": [regularizer for regularizer in units(REGULARIZERS) if not regularizer.whole],
     "matrix_regularizer": [regularizer for regularizer in units(REGULARIZERS) if regularizer.whole],
@@ -38,9 +38,9 @@ FAMILIES = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for family, members in FAMILIES.items():
+    for family, entries in FAMILIES.items():
         if family in metafunc.fixturenames:
-            metafunc.parametrize(family, members, ids=label)
+            metafunc.parametrize(family, entries, ids=label)
 
 
 @pytest.fixture

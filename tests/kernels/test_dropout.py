@@ -68,8 +68,8 @@ def test_pieces_equal_the_whole(rate: float, dtype: str, rng: np.random.Generato
     x = rng.normal(size=1000).astype(dtype)
     whole = kernels.dropout(x, rate, 12345)
     cuts = [0, 1, 16, 33, 500, 500, 999, 1000]
-    pieces = [kernels.dropout(x[i:j], rate, 12345, first=i) for i, j in pairwise(cuts)]
-    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    parts = [kernels.dropout(x[i:j], rate, 12345, first=i) for i, j in pairwise(cuts)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 def test_element_numbers_wrap_at_2_to_the_32() -> None:

@@ -52,8 +52,8 @@ def test_pieces_equal_the_whole(kernel: Any, dtype: str, guard: Guard, rng: np.r
     for way in (kernel.forward, kernel.backward):
         whole = way(x, 0.3, 12345)
         cuts = [0, 1, 16, 33, 500, 999, 1000]
-        pieces = [way(x[i:j], 0.3, 12345, first=i) for i, j in pairwise(cuts)]
-        np.testing.assert_array_equal(np.concatenate(pieces), whole)
+        parts = [way(x[i:j], 0.3, 12345, first=i) for i, j in pairwise(cuts)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
         for n in SIZES:
             out = guard(np.full(n, np.nan), dtype)
             np.testing.assert_array_equal(way(guard(x[:n]), 0.3, 12345, out=out), whole[:n])

@@ -111,13 +111,15 @@ def test_metrics_agree(mean_metric: MeanMetric, other: Any, dtype: str, rng: np.
     assert here == there
 
 
-def test_tallies_agree(tally: AccumulatedMetric, other: Any, dtype: str, rng: np.random.Generator) -> None:
-    count = next(units for units in (3, 1) if any(fits(tally, targets, units) for targets in tally.columns(units)))
-    y, output = (array.astype(dtype) for array in batch(tally, 37, count, rng))
+def test_accumulators_agree(accumulated: AccumulatedMetric, other: Any, dtype: str, rng: np.random.Generator) -> None:
+    count = next(
+        units for units in (3, 1) if any(fits(accumulated, targets, units) for targets in accumulated.columns(units))
+    )
+    y, output = (array.astype(dtype) for array in batch(accumulated, 37, count, rng))
     states = []
-    for kernel in (tally.kernel, other[tally.kernel.name]):
-        states.append(np.zeros(tally.state_size(count, y.shape[1])))
-        kernel(y, output, states[-1], tally.accumulator_numbers())
+    for kernel in (accumulated.kernel, other[accumulated.kernel.name]):
+        states.append(np.zeros(accumulated.state_size(count, y.shape[1])))
+        kernel(y, output, states[-1], accumulated.accumulator_numbers())
     close(states[1], states[0], 64 * 2.0**-52, 64 * 2.0**-52)
 
 
@@ -169,8 +171,8 @@ def test_dropout_is_the_same_to_the_bit(other: Any, dtype: str, rng: np.random.G
 @pytest.mark.parametrize("isa", OTHER_SETS)
 def test_all_kernel_tests_pass_on_it(isa: str) -> None:
     here = Path(__file__).parent
-    # The doors are compiled once, and test_gradients.py puts together what the others have tested one by one.
-    left_out = {"test_isa", "test_doors", "test_gradients"}
+    # The bindings are compiled once, and test_gradients.py puts together what the others have tested one by one.
+    left_out = {"test_isa", "test_bindings", "test_gradients"}
     files = [str(file) for file in sorted(here.glob("test_*.py")) if file.stem not in left_out]
     options = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib", f"--rootdir={here.parents[1]}"]
     code = f"import sys, pytest; sys.exit(pytest.main({options + files!r}))"

@@ -219,7 +219,7 @@ def test_roots_of_a_variance(root: str, factor: float, dtype: str) -> None:
         np.testing.assert_allclose(kernels.affine(x, variance=variance, root=root, epsilon=10), 0.3, rtol=1e-6)
 
 
-def test_doors_refuse_what_does_not_fit() -> None:
+def test_bindings_refuse_what_does_not_fit() -> None:
     x = np.zeros((3, 4))
     with pytest.raises(ValueError, match="no rows have no mean"):
         kernels.batch_normalization.moments(x[:0])

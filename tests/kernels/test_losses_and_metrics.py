@@ -305,7 +305,7 @@ def test_nan_makes_a_whole_batch_nan(whole_way: Way, dtype: str) -> None:
 
 
 def test_two_outputs_for_each_target(dtype: str) -> None:
-    """The door tells an odd number of outputs; k targets go with 2 k outputs."""
+    """The binding tells an odd number of outputs; k targets go with 2 k outputs."""
     with pytest.raises(ValueError, match="gaussian_nll takes two outputs for each target, got 3 outputs"):
         kernels.gaussian_nll(np.zeros((2, 1), dtype), np.zeros((2, 3), dtype), (1e-6,))
     with pytest.raises(ValueError, match="y has shape"):

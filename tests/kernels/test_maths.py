@@ -125,21 +125,21 @@ def test_limits_and_signs_of_zero(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_nan_stays_nan_in_every_place(name: str, dtype: str) -> None:
-    door: Any = compiled(kernels.isa)[name]
+    function: Any = compiled(kernels.isa)[name]
     for place in range(35):
         x = np.full(35, -0.5 if name == "expm1_negative" else 0.5, dtype)
         x[place] = np.nan
-        np.testing.assert_array_equal(np.isnan(door(x)), np.isnan(x))
+        np.testing.assert_array_equal(np.isnan(function(x)), np.isnan(x))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_sizes(name: str, dtype: str, guard: Guard, rng: np.random.Generator) -> None:
     """A value does not depend on its place: one in a vector's tail equals one alone, to the bit."""
-    door: Any = compiled(kernels.isa)[name]
+    function: Any = compiled(kernels.isa)[name]
     for size in SIZES:
         x = guard(rng.uniform(0.1, 3.0, size) * (-1 if name == "expm1_negative" else 1), dtype)
         out = guard(np.full(size, np.nan), dtype)
-        assert door(x, out=out) is out
-        alone = np.array([door(x[i : i + 1])[0] for i in range(min(size, 65))], dtype)
+        assert function(x, out=out) is out
+        alone = np.array([function(x[i : i + 1])[0] for i in range(min(size, 65))], dtype)
         np.testing.assert_array_equal(out[:65], alone)
         assert not np.isnan(out).any()

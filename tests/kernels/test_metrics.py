@@ -1,4 +1,4 @@
-"""Every metric's kernel: a mean metric's sum of rows, a tally's state, weights, NaN, and what may go wrong."""
+"""Every metric's kernel: a mean metric's sum of rows, an accumulator's state, weights, NaN, and what may go wrong."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def test_a_nan_is_never_among_the_top(dtype: str) -> None:
             assert found == [0, 1, k == 3]
 
 
-# Tallies
+# Accumulators
 
 
 def empty(metric: AccumulatedMetric, y: np.ndarray, output: np.ndarray) -> np.ndarray:
     return np.zeros(metric.state_size(output.shape[1], y.shape[1]))
 
 
-def tallied(
+def state_of(
     metric: AccumulatedMetric, y: np.ndarray, output: np.ndarray, weight: np.ndarray | None = None
 ) -> np.ndarray:
     state = empty(metric, y, output)
@@ -110,56 +110,62 @@ def batches(metric: AccumulatedMetric, rng: np.random.Generator) -> list[tuple[n
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_state(tally: AccumulatedMetric, dtype: str, weighted: bool, guard: Guard, rng: np.random.Generator) -> None:
-    for y, output in batches(tally, rng):
+def test_state(
+    accumulated: AccumulatedMetric, dtype: str, weighted: bool, guard: Guard, rng: np.random.Generator
+) -> None:
+    for y, output in batches(accumulated, rng):
         y, output = guard(y, dtype), guard(output, dtype)
         weight = guard(rng.uniform(0.1, 2.0, len(y)), dtype) if weighted else None
-        state = guard(empty(tally, y, output))
-        tally.kernel(y, output, state, tally.accumulator_numbers(), weight=weight)
+        state = guard(empty(accumulated, y, output))
+        accumulated.kernel(y, output, state, accumulated.accumulator_numbers(), weight=weight)
         doubles = (array if array is None else array.astype(np.float64) for array in (y, output, weight))
-        close(state, tally.reference(*doubles), 1e-12, 1e-12)
+        close(state, accumulated.reference(*doubles), 1e-12, 1e-12)
 
 
-def test_batches_add_up(tally: AccumulatedMetric, dtype: str, rng: np.random.Generator) -> None:
+def test_batches_add_up(accumulated: AccumulatedMetric, dtype: str, rng: np.random.Generator) -> None:
     """To the bit, wherever the batches are cut."""
-    for y, output in batches(tally, rng):
+    for y, output in batches(accumulated, rng):
         y, output, weight = y.astype(dtype), output.astype(dtype), rng.uniform(0.1, 2.0, len(y)).astype(dtype)
-        whole = tallied(tally, y, output, weight)
+        whole = state_of(accumulated, y, output, weight)
         for cut in {0, 1, len(y) // 2}:
-            state = empty(tally, y, output)
+            state = empty(accumulated, y, output)
             for at in (slice(0, cut), slice(cut, None)):
-                tally.kernel(y[at], output[at], state, tally.accumulator_numbers(), weight=weight[at])
+                accumulated.kernel(y[at], output[at], state, accumulated.accumulator_numbers(), weight=weight[at])
             np.testing.assert_array_equal(state, whole)
 
 
-def test_tally_leaves_rows_of_weight_0_out(tally: AccumulatedMetric, dtype: str, rng: np.random.Generator) -> None:
-    for y, output in batches(tally, rng):
+def test_accumulator_leaves_rows_of_weight_0_out(
+    accumulated: AccumulatedMetric, dtype: str, rng: np.random.Generator
+) -> None:
+    for y, output in batches(accumulated, rng):
         y, output, weight = y.astype(dtype), output.astype(dtype), np.tile([0.0, 1.0, 2.0], len(y))[: len(y)]
         keep = weight != 0
-        good = tallied(tally, y[keep], output[keep], weight[keep].astype(dtype))
+        good = state_of(accumulated, y[keep], output[keep], weight[keep].astype(dtype))
         y[~keep], output[~keep] = np.nan, np.nan
-        state = tallied(tally, y, output, weight.astype(dtype))
-        counted = slice(None, -1 if tally.kernel is kernels.column_moments else None)  # which counts all rows
+        state = state_of(accumulated, y, output, weight.astype(dtype))
+        counted = slice(None, -1 if accumulated.kernel is kernels.column_moments else None)  # which counts all rows
         np.testing.assert_array_equal(state[counted], good[counted])
 
 
-def test_one_weight_for_all_multiplies_the_counts(tally: AccumulatedMetric, rng: np.random.Generator) -> None:
-    if tally.kernel is kernels.column_moments:
+def test_one_weight_for_all_multiplies_the_counts(accumulated: AccumulatedMetric, rng: np.random.Generator) -> None:
+    if accumulated.kernel is kernels.column_moments:
         return
-    for y, output in batches(tally, rng):
-        np.testing.assert_array_equal(tallied(tally, y, output, np.full(len(y), 2.0)), 2 * tallied(tally, y, output))
+    for y, output in batches(accumulated, rng):
+        np.testing.assert_array_equal(
+            state_of(accumulated, y, output, np.full(len(y), 2.0)), 2 * state_of(accumulated, y, output)
+        )
 
 
-def test_nan_and_infinite_outputs(tally: AccumulatedMetric, dtype: str, rng: np.random.Generator) -> None:
+def test_nan_and_infinite_outputs(accumulated: AccumulatedMetric, dtype: str, rng: np.random.Generator) -> None:
     """NaN is above no threshold, is passed by where the largest is looked for, and is no class; R^2 of it is NaN."""
-    for y, output in batches(tally, rng):
-        if tally.kernel is kernels.confusion_counts and tally.readings(output.shape[1], y.shape[1])[2] == 1:
+    for y, output in batches(accumulated, rng):
+        if accumulated.kernel is kernels.confusion_counts and accumulated.readings(output.shape[1], y.shape[1])[2] == 1:
             continue  # the largest where there is a NaN is any
         output.flat[::3], output.flat[1::3] = np.nan, rng.choice([np.inf, -np.inf], output.size)[1::3]
         y, output = y.astype(dtype), output.astype(dtype)
         with np.errstate(invalid="ignore", over="ignore"):
-            truth = tally.reference(y.astype(np.float64), output.astype(np.float64))
-        close(tallied(tally, y, output), truth, 1e-12, 1e-12)
+            truth = accumulated.reference(y.astype(np.float64), output.astype(np.float64))
+        close(state_of(accumulated, y, output), truth, 1e-12, 1e-12)
 
 
 @pytest.mark.parametrize(
@@ -180,11 +186,11 @@ def test_moments_do_not_suffer_from_a_large_mean() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=(1000, 1))
     output = y + 0.1 * rng.normal(size=y.shape)
-    near, far = (tallied(METRICS.get("r2_score"), y + mean, output + mean) for mean in (0, 2.0**27))
+    near, far = (state_of(METRICS.get("r2_score"), y + mean, output + mean) for mean in (0, 2.0**27))
     close(far[2:4], near[2:4], 1e-6)
 
 
-def test_doors(dtype: str) -> None:
+def test_bindings(dtype: str) -> None:
     kernel, numbers = kernels.class_counts, (0.0, 0.0)
     y, output, state = np.ones((4, 3), dtype), np.ones((4, 3), dtype), np.zeros(9)
     assert repr(kernel) == "<Kernel class_counts: accumulator>"

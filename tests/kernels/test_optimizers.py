@@ -134,8 +134,8 @@ def test_slots_are_as_many_as_the_kernel_asks_for(optimizer: Optimizer) -> None:
 
 
 def test_every_kernel_serves_an_optimizer() -> None:
-    doors = {name for name, door in vars(kernels).items() if getattr(door, "signature", "") == "optimizer"}
-    assert doors == {optimizer.kernel.name for optimizer in units(OPTIMIZERS) if not optimizer.full_batch}
+    known = {name for name, kernel in vars(kernels).items() if getattr(kernel, "signature", "") == "optimizer"}
+    assert known == {optimizer.kernel.name for optimizer in units(OPTIMIZERS) if not optimizer.full_batch}
 
 
 @pytest.mark.parametrize("t", [1, 2, 10, 100, 850, 899, 900, 901, 1022, 1023, 1024, 1025, 5000])

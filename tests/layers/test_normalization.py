@@ -83,8 +83,8 @@ def test_two_of_them_in_a_wide_network(threads: int) -> None:
     """The same bits for any number of threads, where the team has work to share."""
     before = fastnn.get_num_threads()
     ends = []
-    for members in (1, threads):
-        fastnn.set_num_threads(members)
+    for count in (1, threads):
+        fastnn.set_num_threads(count)
         fastnn.set_random_seed(4)
         layers = [Input((40,)), Dense(130), BatchNormalization(), Dense(70, "relu"), BatchNormalization(), Dense(3)]
         model = Sequential(layers)
@@ -122,7 +122,7 @@ def test_what_they_refuse() -> None:
         LayerNormalization(epsilon=-1)
 
 
-def test_gradients_where_several_read_a_layer_that_mixes_rows() -> None:
+def test_gradients_where_several_read_a_whole_batch_layer() -> None:
     first = Input((6,))
     before = Dense(6, "tanh")(first)
     mixed = BatchNormalization()(before)

@@ -137,7 +137,7 @@ def test_what_it_refuses() -> None:
     with pytest.raises(ValueError, match=r"at most 2\*\*31"):
         TimeDistributed(Dense(2**20))(Input((2**12, 1)))
     assert TimeDistributed(BatchNormalization())(Input((332, 1))).shape == (None, 332, 1)
-    with pytest.raises(ValueError, match="rows mix takes at most 332 steps, got 333"):
+    with pytest.raises(ValueError, match="sees its batch as a whole takes at most 332 steps, got 333"):
         TimeDistributed(BatchNormalization())(Input((333, 1)))
     with pytest.raises(RuntimeError, match="has no weights yet"):
         TimeDistributed(Dense(3)).get_weights()

@@ -31,44 +31,44 @@ def theirs(optimizer="sgd"):
 class Script(keras.callbacks.Callback):
     on_epoch_end = Scripted.on_epoch_end
 
-    def __init__(self, **figures) -> None:
+    def __init__(self, **values) -> None:
         super().__init__()
-        self.figures = figures
+        self.values = values
 
 
 def known(arguments: dict) -> dict:
-    """The arguments with a mode where Keras does not know the figure, as it was not compiled."""
+    """The arguments with a mode where Keras does not know the name, as it was not compiled."""
     unknown = arguments.get("monitor", "val_loss") not in ("loss", "val_loss") and "mode" not in arguments
     return {**arguments, "mode": "max"} if unknown else arguments
 
 
-@pytest.mark.parametrize(("arguments", "figures", "expected"), TRACES, ids=str)
-def test_early_stopping(arguments, figures, expected):
+@pytest.mark.parametrize(("arguments", "values", "expected"), TRACES, ids=str)
+def test_early_stopping(arguments, values, expected):
     model = theirs()
     stopping = keras.callbacks.EarlyStopping(**known(arguments))
-    epochs = len(next(iter(figures.values())))
-    history = model.fit(X[:2], Y[:2], epochs=epochs, verbose=0, callbacks=[Script(**figures), stopping])
+    epochs = len(next(iter(values.values())))
+    history = model.fit(X[:2], Y[:2], epochs=epochs, verbose=0, callbacks=[Script(**values), stopping])
     assert (len(history.epoch), int(model.get_weights()[1].item())) == expected
 
 
-@pytest.mark.parametrize(("arguments", "figures", "expected"), PLATEAUS, ids=str)
-def test_reduce_on_plateau(arguments, figures, expected):
+@pytest.mark.parametrize(("arguments", "values", "expected"), PLATEAUS, ids=str)
+def test_reduce_on_plateau(arguments, values, expected):
     reduce = keras.callbacks.ReduceLROnPlateau(**arguments)
-    epochs = len(next(iter(figures.values())))
+    epochs = len(next(iter(values.values())))
     model = theirs(keras.optimizers.SGD(1.0))
-    history = model.fit(X[:2], Y[:2], epochs=epochs, verbose=0, callbacks=[Script(**figures), reduce])
+    history = model.fit(X[:2], Y[:2], epochs=epochs, verbose=0, callbacks=[Script(**values), reduce])
     assert history.history["learning_rate"] == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize(("arguments", "figures", "expected"), CHECKPOINTS, ids=str)
-def test_checkpoints(arguments, figures, expected, tmp_path):
+@pytest.mark.parametrize(("arguments", "values", "expected"), CHECKPOINTS, ids=str)
+def test_checkpoints(arguments, values, expected, tmp_path):
     checkpoint = keras.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.keras"), **arguments)
-    epochs = len(next(iter(figures.values())))
-    theirs().fit(X[:2], Y[:2], epochs=epochs, verbose=0, callbacks=[Script(**figures), checkpoint])
+    epochs = len(next(iter(values.values())))
+    theirs().fit(X[:2], Y[:2], epochs=epochs, verbose=0, callbacks=[Script(**values), checkpoint])
     assert sorted(int(name.removesuffix(".keras")) for name in os.listdir(tmp_path)) == expected
 
 
-# Hooks: the same calls with the same figures
+# Hooks: the same calls with the same values
 
 HOOKS = [name for name in vars(keras.callbacks.Callback) if name.startswith("on_") and "_batch_" in name]
 HOOKS += ["on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_test_begin", "on_test_end"]
@@ -76,14 +76,14 @@ HOOKS += ["on_predict_begin", "on_predict_end"]
 
 
 def watcher(base: type, log: list):
-    """A callback that writes down every call: hook, number, figures."""
+    """A callback that writes down every call: hook, number, values."""
 
     def recording(name):
         def hook(self, *arguments, **named):
             logs = named.get("logs", arguments[-1] if arguments else None)
             number = arguments[0] if arguments and isinstance(arguments[0], int) else None
-            figures = {key: logs[key] for key in ("loss", "mae", "val_loss", "val_mae") if key in (logs or {})}
-            log.append((name, number, figures))
+            some = {key: logs[key] for key in ("loss", "mae", "val_loss", "val_mae") if key in (logs or {})}
+            log.append((name, number, some))
 
         return hook
 
@@ -92,8 +92,8 @@ def watcher(base: type, log: list):
 
 def compare(ours: list, other: list) -> None:
     assert [entry[:2] for entry in ours] == [entry[:2] for entry in other]
-    for (name, _, figures), (_, _, expected) in zip(ours, other, strict=True):
-        assert figures == pytest.approx(expected, rel=1e-4), name
+    for (name, _, values), (_, _, expected) in zip(ours, other, strict=True):
+        assert values == pytest.approx(expected, rel=1e-4), name
 
 
 FITS = [
@@ -130,7 +130,7 @@ def test_evaluate_and_predict():
     ):
         for steps in (None, 2):
             how = {"batch_size": 6, "verbose": 0, "steps": steps, "callbacks": [watcher(base, log)]}
-            log.append(("figures", None, dict(zip("ab", model.evaluate(X, Y, **how), strict=True))))
+            log.append(("values", None, dict(zip("ab", model.evaluate(X, Y, **how), strict=True))))
             log.append(("rows", len(model.predict(X, **how)), {}))
     compare(*logs)
 

@@ -94,10 +94,10 @@ def test_several_outputs(compiled, structure):
     for layer in ours.layers:
         for mine, other in zip(layer.get_weights(), theirs.get_layer(layer.name).get_weights(), strict=True):
             np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-5)
-    figures = [model.evaluate(x, y, verbose=0, return_dict=True) for model in (ours, theirs)]
-    assert set(figures[0]) == set(figures[1])
-    for name, value in figures[1].items():
-        assert figures[0][name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+    logs = [model.evaluate(x, y, verbose=0, return_dict=True) for model in (ours, theirs)]
+    assert set(logs[0]) == set(logs[1])
+    for name, value in logs[1].items():
+        assert logs[0][name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
 
 
 def test_weights_of_rows_count_in_all_outputs():

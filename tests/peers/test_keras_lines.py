@@ -129,7 +129,7 @@ def test_metrics(case: tuple[str, dict[str, Any], Any, bool], which: str) -> Non
 
 
 def wanted_of(metric: Any, y: np.ndarray, output: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """Keras's figure. Some of its metrics take weights of lines, others of elements; some no third axis."""
+    """Keras's value. Some of its metrics take weights of lines, others of elements; some no third axis."""
     forms = [weight]
     if weight is not None:
         lines = weight.reshape(ROWS, -1, 1) * np.ones((ROWS, STEPS, 1), "f4")

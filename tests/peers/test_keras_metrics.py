@@ -1,4 +1,4 @@
-"""Every metric gives Keras 3's figure on the same batches: weights, several updates, and where little is left."""
+"""Every metric gives Keras 3's value on the same batches: weights, several updates, and where little is left."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def same(ours: Any, theirs: Any) -> None:
 
 @pytest.mark.parametrize("which", ["none", "masked", "zero"])
 @pytest.mark.parametrize("case", ALL, ids=name_of)
-def test_the_same_figure(case: tuple[str, dict[str, Any], Any, bool], which: str) -> None:
+def test_the_same_value(case: tuple[str, dict[str, Any], Any, bool], which: str) -> None:
     name, given, kind, of_classes = case
     rng = np.random.default_rng(len(name_of(case)))
     for units in (4,) if of_classes else (3, 1)[: 2 if which == "none" else 1]:

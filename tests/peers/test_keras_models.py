@@ -1,4 +1,4 @@
-"""Whole models beside Keras's over 20 steps: weights, and every figure of the history and of evaluate."""
+"""Whole models beside Keras's over 20 steps: weights, and every value of the history and of evaluate."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def both(build: Build, compiled: Callable[[Any], dict[str, Any]]) -> tuple[Any, 
     return ours, theirs
 
 
-def assert_same_figures(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+def assert_same_logs(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     ours = measured(ours)
     assert set(ours) == set(theirs)
     for name, values in theirs.items():
@@ -60,16 +60,16 @@ def follow(build: Build, compiled: Callable[[Any], dict[str, Any]], x: Any, y: A
         ours, theirs = both(build, compiled)
         before = ours.get_weights()
         options = {"batch_size": 8, "epochs": 4, "verbose": 0, "shuffle": False, **fit}
-        assert_same_figures(*(model.fit(x, y, **options).history for model in (ours, theirs)))
+        assert_same_logs(*(model.fit(x, y, **options).history for model in (ours, theirs)))
         for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
             assert np.abs(mine - other).max() <= 1e-5 * np.abs(other).max()
         assert any((a != b).any() for a, b in zip(ours.get_weights(), before, strict=True))
         weight = fit.get("sample_weight")
-        figures = (
+        logs = (
             model.evaluate(x, y, batch_size=20, verbose=0, return_dict=True, sample_weight=weight)
             for model in (ours, theirs)
         )
-        assert_same_figures(*figures)
+        assert_same_logs(*logs)
 
 
 def perceptron(units: int = CLASSES, last: str = "softmax", **first: Any) -> Build:

@@ -39,15 +39,15 @@ def paths(optimizer: Optimizer, steps: int = 20) -> tuple[list[np.ndarray], list
     variables = [keras.Variable(w) for w in start]
     other = theirs(optimizer)
     other.build(variables)
-    twin = object.__new__(NumpyNetwork)
-    twin.layers, twin.weights = [None], [[w.astype(float) for w in start]]
-    twin.begin(optimizer)
+    plain = object.__new__(NumpyNetwork)
+    plain.layers, plain.weights = [None], [[w.astype(float) for w in start]]
+    plain.begin(optimizer)
     found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for _ in range(steps):
         g = [rng.normal(size=shape).astype(np.float32) for shape in SHAPES]
         other.apply([keras.ops.convert_to_tensor(one) for one in g], variables)
-        twin.take([[one.astype(float) for one in g]])
-        for path, weights in zip(found, (twin.weights[0], variables), strict=True):
+        plain.take([[one.astype(float) for one in g]])
+        for path, weights in zip(found, (plain.weights[0], variables), strict=True):
             path.append(np.concatenate([np.asarray(w).ravel() for w in weights]))
     return found
 

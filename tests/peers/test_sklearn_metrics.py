@@ -1,4 +1,4 @@
-"""Metrics that scikit-learn has too give its figure: exactly, but for areas, which are as exact as the thresholds."""
+"""Metrics that scikit-learn has too give its value: exactly, but for areas, which are as exact as the thresholds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def several(weighted: bool, rows: int = 100, units: int = 3) -> Data:
 
 
 def gathered(metric: metrics.Metric, data: Data) -> Any:
-    """The figure after three batches."""
+    """The value after three batches."""
     y, output, weight = data
     for at in np.array_split(np.arange(len(y)), 3):
         metric.update_state(y[at], output[at], None if weight is None else weight[at])

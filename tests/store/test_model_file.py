@@ -138,9 +138,9 @@ def test_metrics(path):
     given = ["acc", "mae", metrics.BinaryAccuracy(threshold=0.3), metrics.BinaryAccuracy, *means]
     model.compile("sgd", "bce", metrics=given)
     loaded = check_round_trip(model, path, x, y)
-    figures = loaded.evaluate(x, y, verbose=0, return_dict=True)
-    assert figures == model.evaluate(x, y, verbose=0, return_dict=True)
-    assert "binary_accuracy_1" in figures
+    logs = loaded.evaluate(x, y, verbose=0, return_dict=True)
+    assert logs == model.evaluate(x, y, verbose=0, return_dict=True)
+    assert "binary_accuracy_1" in logs
 
 
 def test_not_compiled(path):
@@ -172,11 +172,11 @@ def test_compiled_anew_before_saving(path):
         model.fit(x, y, verbose=0)
         model.compile(after, SCCE)
         model.save(path)
-        twin = load_model(path)
-        assert twin.description.network.iterations == 0
-        for each in (model, twin):
+        loaded = load_model(path)
+        assert loaded.description.network.iterations == 0
+        for each in (model, loaded):
             each.fit(x, y, 5, 2, 0, shuffle=False)
-        assert bits(model) == bits(twin)
+        assert bits(model) == bits(loaded)
 
 
 def test_an_optimizer_that_has_got_another_slot(path):
@@ -186,10 +186,10 @@ def test_an_optimizer_that_has_got_another_slot(path):
     model.fit(x, y, verbose=0)
     model.optimizer.momentum = 0.9
     model.save(path)
-    twin = load_model(path)
-    for each in (model, twin):
+    loaded = load_model(path)
+    for each in (model, loaded):
         each.fit(x, y, 5, 2, 0, shuffle=False)
-    assert bits(model) == bits(twin)
+    assert bits(model) == bits(loaded)
 
 
 def test_numbers_of_numpy(path):

@@ -17,9 +17,9 @@ CASES = [(family, unit) for family, table in TABLES.items() if table in OTHERS f
 def test_every_unit_comes_back(family: str, unit: Any) -> None:
     table = TABLES[family]
     config = json.loads(json.dumps(table.config(unit)))
-    twin = table.from_config(config)
-    assert type(twin) is type(unit)
-    assert json.loads(json.dumps(table.config(twin))) == config
+    copy = table.from_config(config)
+    assert type(copy) is type(unit)
+    assert json.loads(json.dumps(table.config(copy))) == config
     nested = json.loads(json.dumps(plain({"here": [unit]})))
     assert nested["here"][0]["family"] == family
     assert type(unplain(nested, None)["here"][0]) is type(unit)

@@ -172,12 +172,12 @@ for merge in (L.Add, L.Multiply, L.Average, L.Maximum, L.Minimum):
     _on(merge.table_name, merge, count=3)
 _on("subtract", L.Subtract, count=2)
 CASES |= {
-    "add stretched": Case(L.Add, [(4,), (3, 1), (2, 3, 4), (2, 1, 1)]),
-    "subtract stretched": Case(L.Subtract, [(3, 4), (1,)]),
-    "multiply stretched": Case(L.Multiply, [(3, 1), (1, 4)]),
-    "average stretched": Case(L.Average, [(1,), (7,)]),
-    "maximum stretched": Case(L.Maximum, [(2, 1, 4), (3, 1)]),
-    "minimum stretched": Case(L.Minimum, [(7,), (1,), (7,)]),
+    "add broadcast": Case(L.Add, [(4,), (3, 1), (2, 3, 4), (2, 1, 1)]),
+    "subtract broadcast": Case(L.Subtract, [(3, 4), (1,)]),
+    "multiply broadcast": Case(L.Multiply, [(3, 1), (1, 4)]),
+    "average broadcast": Case(L.Average, [(1,), (7,)]),
+    "maximum broadcast": Case(L.Maximum, [(2, 1, 4), (3, 1)]),
+    "minimum broadcast": Case(L.Minimum, [(7,), (1,), (7,)]),
 }
 _on("concatenate", L.Concatenate, count=2)
 _on("concatenate along 1", _same(L.Concatenate, 1), count=3)

@@ -9,7 +9,9 @@ from fastnn.engine.description import Metric, Objective, Variable
 from fastnn.engine.network import Network
 
 
-def aim(network: Network, loss: Any, targets: int, metrics: Sequence[Any] = (), numbers: Iterable[float] = ()) -> None:
+def set_loss(
+    network: Network, loss: Any, targets: int, metrics: Sequence[Any] = (), numbers: Iterable[float] = ()
+) -> None:
     """Set the loss of the only output; all parameters of all ops learn."""
     network.set_objectives([Objective(loss, targets, numbers, metrics=[Metric(metric) for metric in metrics])])
     network.set_variables([Variable(op.start, op.size) for op in network.ops if op.size])

@@ -1,4 +1,4 @@
-"""Training in plain float64 NumPy: the slow twin of a model, made from the formulas that its parts state.
+"""Training in plain float64 NumPy: a model's slow counterpart, made from the formulas that its parts state.
 
 Every value is a unit's own `reference`; every slope is a central difference of that, so that nothing here was derived
 by the hand that wrote the kernels. What is by hand: the chain rule through the layers, and the penalties' slopes.
@@ -227,9 +227,9 @@ class NumpyNetwork:
         x, y, weight = prepared(x, y, weight)
         output = self.predict(x)
         sums = self.values(output, y)
-        figures = {name: value / len(x) for name, value in sums.items()}
+        logs = {name: value / len(x) for name, value in sums.items()}
         loss = (self.loss.reference(y, output) * weight).sum() / len(x)
-        return {**figures, "loss": loss + self.penalty()}
+        return {**logs, "loss": loss + self.penalty()}
 
     def flat_weights(self) -> list[Array]:
         return [w for weights in self.weights for w in weights]

@@ -1,4 +1,4 @@
-"""A small fit, what writes down the hooks that are called, and figures that follow a script, with what comes of them.
+"""A small fit, what writes down the hooks that are called, and values that follow a script, with what comes of them.
 
 The tables are run by fastnn in tests/callbacks, and by Keras in tests/peers.
 """
@@ -93,27 +93,27 @@ class Recorder(Callback):
 
 
 class Scripted(Callback):
-    """Puts given figures into the logs, and the number of the epoch into the weights."""
+    """Puts given values into the logs, and the number of the epoch into the weights."""
 
-    def __init__(self, **figures: list[float]) -> None:
-        self.figures = figures
+    def __init__(self, **values: list[float]) -> None:
+        self.values = values
 
     def on_epoch_end(self, epoch, logs=None):
-        logs.update({name: values[epoch] for name, values in self.figures.items()})
+        logs.update({name: values[epoch] for name, values in self.values.items()})
         kernel, bias = self.model.get_weights()
         self.model.set_weights([kernel * 0, bias * 0 + epoch])
 
 
-def trace(stopping: EarlyStopping, **figures: list[float]) -> tuple[int, int]:
+def trace(stopping: EarlyStopping, **values: list[float]) -> tuple[int, int]:
     """(epochs run, the epoch whose weights the model ends with)."""
     model = model_of()
-    epochs = len(next(iter(figures.values())))
-    history = model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[Scripted(**figures), stopping])
+    epochs = len(next(iter(values.values())))
+    history = model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[Scripted(**values), stopping])
     return len(history.epoch), int(model.get_weights()[1].item())
 
 
 FALLS = [5.0, 4.0, 3.0, 3.5, 3.6, 2.0, 2.5, 2.6, 2.7, 2.8]
-# Arguments; figures; epochs run and the epoch of the weights at the end.
+# Arguments; values; epochs run and the epoch of the weights at the end.
 TRACES = [
     ({}, {"val_loss": FALLS}, (4, 3)),
     ({"patience": 1}, {"val_loss": FALLS}, (4, 3)),
@@ -150,7 +150,7 @@ TRACES = [
     ({"start_from_epoch": 20, "restore_best_weights": True}, {"val_loss": FALLS}, (10, 9)),
 ]
 
-# ReduceLROnPlateau: arguments; figures; each epoch's learning rate, beginning with 1.
+# ReduceLROnPlateau: arguments; values; each epoch's learning rate, beginning with 1.
 PLATEAUS = [
     ({"patience": 1}, {"val_loss": [5, 4, 4, 4, 3]}, [1, 1, 1, 0.1, 0.01]),
     ({"patience": 2, "factor": 0.5}, {"val_loss": FALLS}, [1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]),
@@ -170,7 +170,7 @@ PLATEAUS = [
     ({"monitor": "loss", "patience": 1, "factor": 0}, {"loss": [1, 1, 1]}, [1, 1, 0]),
     ({"mode": "max", "patience": 1, "factor": 0.5}, {"val_loss": [1, 2, 2, 3]}, [1, 1, 1, 0.5]),
 ]
-# ModelCheckpoint with "{epoch}" as the name: arguments; figures; the epochs whose files are there at the end.
+# ModelCheckpoint with "{epoch}" as the name: arguments; values; the epochs whose files are there at the end.
 CHECKPOINTS = [
     ({}, {"val_loss": [3, 2, 4]}, [1, 2, 3]),
     ({"save_best_only": True}, {"val_loss": FALLS}, [1, 2, 3, 6]),

@@ -23,7 +23,7 @@ def model_of(optimizer: object = "adam", loss: object = "mse", metrics: object =
 
 
 def measured(history: dict[str, list[float]]) -> dict[str, list[float]]:
-    """The figures of a fit that do not depend on the clock, and that Keras always has."""
+    """The logs of a fit that do not depend on the clock, and that Keras always has."""
     return {name: values for name, values in history.items() if name not in ("learning_rate", "seconds")}
 
 

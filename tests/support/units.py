@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import optimizers as o
+from fastnn._table import TABLES
 from fastnn.activations import (
     ACTIVATIONS,
     CELU,
@@ -153,6 +154,11 @@ OTHERS: dict[Any, list[Any]] = {
 def units(table: Any) -> list[Any]:
     """Every unit of a table, in all its configurations."""
     return [metrics.made(cls) for _, cls in table] + OTHERS[table]
+
+
+def unknown(family: str, name: str) -> str:
+    """What is said of a name that a table has not: all those that it has."""
+    return f"unknown {family} {name!r}; known: {', '.join(sorted(TABLES[family].units))}"
 
 
 def label(unit: Any) -> str:

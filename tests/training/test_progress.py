@@ -61,7 +61,7 @@ def show(monkeypatch):
 
 
 def zeros(metrics: list[str] | None = None) -> Sequential:
-    """A model that predicts 0 and learns nothing: its figures are known."""
+    """A model that predicts 0 and learns nothing: its logs are known."""
     model = Sequential([Dense(1, kernel_initializer="zeros", input_dim=2)])
     model.compile(fastnn.optimizers.SGD(0.0), "mse", metrics=metrics)
     return model

@@ -1,4 +1,4 @@
-"""Training through the Keras names: scripts as people write them, figures, weights of rows, and repeatability."""
+"""Training through the Keras names: scripts as people write them, logs, weights of rows, and repeatability."""
 
 from __future__ import annotations
 
@@ -131,10 +131,10 @@ def test_the_same_metric_twice():
     model = model_of(
         loss="bce", metrics=[metrics.BinaryAccuracy(threshold=0.1), metrics.BinaryAccuracy(threshold=0.9), "mae", "mae"]
     )
-    figures = model.evaluate(x, y, verbose=0, return_dict=True)
-    assert list(figures) == ["binary_accuracy", "binary_accuracy_1", "mae", "mae_1", "loss"]
-    assert figures["binary_accuracy"] == ((model.predict(x) > 0.1) == y).mean()
-    assert figures["binary_accuracy_1"] == ((model.predict(x) > 0.9) == y).mean()
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert list(logs) == ["binary_accuracy", "binary_accuracy_1", "mae", "mae_1", "loss"]
+    assert logs["binary_accuracy"] == ((model.predict(x) > 0.1) == y).mean()
+    assert logs["binary_accuracy_1"] == ((model.predict(x) > 0.9) == y).mean()
     assert len(model.evaluate(x, y, verbose=0)) == 5
 
 
@@ -189,8 +189,8 @@ def test_accuracy_goes_by_the_shapes(loss, units, after, labels, name, word):
     y = labels(30)
     model = Sequential([Dense(units, after, input_dim=5)])
     model.compile("sgd", loss, metrics=[word, name])
-    figures = model.evaluate(x, y, verbose=0, return_dict=True)
-    assert figures[word] == figures[name]
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert logs[word] == logs[name]
     model.fit(x, y, verbose=0)
     assert word in model.history.history
 
@@ -277,8 +277,8 @@ def test_test_on_batch_is_an_evaluation():
     weight = np.arange(40.0)
     expected = model.evaluate(x, y, verbose=0, sample_weight=weight)
     assert model.test_on_batch(x, y, weight) == expected
-    figures = model.test_on_batch(x, y, weight, return_dict=True)
-    assert (figures["loss"], figures["mae"]) == tuple(expected)
+    logs = model.test_on_batch(x, y, weight, return_dict=True)
+    assert (logs["loss"], logs["mae"]) == tuple(expected)
     assert type(model_of().test_on_batch(x, y)) is float
     assert bits(model) == before
 

@@ -1,4 +1,4 @@
-"""What the kernels' Python doors take, and how they refuse the rest: an error that says what came, never a crash."""
+"""What the kernels' Python bindings take, and how they refuse the rest: an error that says what came, never a crash."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def swapped(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("S"))
 
 
-# Each door with arrays that it takes, as {name: array}, those given by place first.
-DOORS: dict[str, tuple[Callable[..., Any], dict[str, np.ndarray]]] = {
+# Each binding with arrays that it takes, as {name: array}, those given by place first.
+BINDINGS: dict[str, tuple[Callable[..., Any], dict[str, np.ndarray]]] = {
     "forward": (lambda z, **more: kernels.tanh(z, **more), {"z": Z}),
     "backward": (lambda z, a, d, **more: kernels.tanh.backward(z, a, d, **more), {"z": Z, "a": Z / 2, "d": Z + 1}),
     "loss": (
@@ -69,14 +69,14 @@ DOORS: dict[str, tuple[Callable[..., Any], dict[str, np.ndarray]]] = {
 }
 
 
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> tuple[Callable[..., Any], dict[str, np.ndarray]]:
-    return DOORS[request.param]
+@pytest.fixture(params=BINDINGS)
+def binding(request: pytest.FixtureRequest) -> tuple[Callable[..., Any], dict[str, np.ndarray]]:
+    return BINDINGS[request.param]
 
 
 @pytest.mark.parametrize("layout", [misaligned, strided, read_only, swapped, np.asfortranarray])
-def test_inputs_of_any_layout(door: Any, layout: Any, dtype: str) -> None:
-    call, arrays = door
+def test_inputs_of_any_layout(binding: Any, layout: Any, dtype: str) -> None:
+    call, arrays = binding
     arrays = {name: array.astype(dtype) for name, array in arrays.items()}
     expected = call(**arrays)
     np.testing.assert_array_equal(call(**{name: layout(array) for name, array in arrays.items()}), expected)
@@ -84,8 +84,8 @@ def test_inputs_of_any_layout(door: Any, layout: Any, dtype: str) -> None:
     assert expected.dtype.isnative
 
 
-def test_numbers_of_other_types_are_taken_as_float64(door: Any) -> None:
-    call, arrays = door
+def test_numbers_of_other_types_are_taken_as_float64(binding: Any) -> None:
+    call, arrays = binding
     for kind in (np.int64, np.uint8, np.float16, np.bool_, object, list):
         given = {n: np.abs(a).round().astype(float if kind is list else kind) for n, a in arrays.items()}
         found = call(**{n: a.tolist() if kind is list else a for n, a in given.items()})
@@ -93,16 +93,16 @@ def test_numbers_of_other_types_are_taken_as_float64(door: Any) -> None:
         np.testing.assert_array_equal(found, call(**{n: a.astype(float) for n, a in given.items()}))
 
 
-def test_two_types_of_float_are_refused(door: Any) -> None:
-    call, arrays = door
+def test_two_types_of_float_are_refused(binding: Any) -> None:
+    call, arrays = binding
     for name in list(arrays)[1:]:
         mixed = {n: a.astype("f4" if n == name else "f8") for n, a in arrays.items()}
         with pytest.raises(TypeError, match=r"is float(32|64) but the array before it is float(32|64)"):
             call(**mixed)
 
 
-def test_wrong_shapes_are_refused(door: Any) -> None:
-    call, arrays = door
+def test_wrong_shapes_are_refused(binding: Any) -> None:
+    call, arrays = binding
     for name in list(arrays)[1:]:
         for wrong in (np.zeros((7, 7)), np.zeros((0, 7)), np.zeros((2, 3, 4)), np.zeros(1)):
             with pytest.raises(ValueError, match="shape"):
@@ -125,8 +125,8 @@ WRONG_OUT: dict[str, Callable[[np.ndarray], Any]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG_OUT)
-def test_wrong_out_is_refused_and_left_alone(door: Any, wrong: str) -> None:
-    call, arrays = door
+def test_wrong_out_is_refused_and_left_alone(binding: Any, wrong: str) -> None:
+    call, arrays = binding
     out = WRONG_OUT[wrong](np.full_like(call(**arrays), 7.0))
     before = np.array(out)
     with pytest.raises(ValueError, match=r"out must be (a float64 array of shape .*, got|C-contiguous, aligned and)"):
@@ -201,8 +201,8 @@ def test_matmul_of_what_is_no_pair_of_matrices() -> None:
             form(Z, np.zeros((4, 6)))
 
 
-def test_text_is_refused(door: Any) -> None:
-    call, arrays = door
+def test_text_is_refused(binding: Any) -> None:
+    call, arrays = binding
     with pytest.raises((TypeError, ValueError)):
         call(**{name: np.array(["a"]) for name in arrays})
 

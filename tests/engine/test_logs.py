@@ -95,9 +95,9 @@ def test_an_order_takes_rows_targets_and_weights_along(batch_size, weighted):
         model = model_of(5, 9, 2, optimizer="adam")
         model.compile("adam", MSE, metrics=["mae"])
         model.evaluate(x, y, verbose=0)
-        figures = model.description.network.fit_epoch(*rows, batch_size, 0.01)
+        logs = model.description.network.fit_epoch(*rows, batch_size, 0.01)
         states = [state.tolist() for state in model.description.network.states]
-        results.append((figures, states, [w.tobytes() for w in model.get_weights()]))
+        results.append((logs, states, [w.tobytes() for w in model.get_weights()]))
     assert results[0] == results[1]
 
 
