@@ -132,10 +132,15 @@ def test_nan_stays_nan_in_every_place(name: str, dtype: str) -> None:
         np.testing.assert_array_equal(np.isnan(function(x)), np.isnan(x))
 
 
+@pytest.fixture(scope="module")
+def functions() -> Any:
+    return compiled(kernels.isa)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_sizes(name: str, dtype: str, guard: Guard, rng: np.random.Generator) -> None:
+def test_sizes(functions: Any, name: str, dtype: str, guard: Guard, rng: np.random.Generator) -> None:
     """A value does not depend on its place: one in a vector's tail equals one alone, to the bit."""
-    function: Any = compiled(kernels.isa)[name]
+    function: Any = functions[name]
     for size in SIZES:
         x = guard(rng.uniform(0.1, 3.0, size) * (-1 if name == "expm1_negative" else 1), dtype)
         out = guard(np.full(size, np.nan), dtype)

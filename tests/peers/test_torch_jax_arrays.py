@@ -69,7 +69,7 @@ def test_jax_float32_is_not_copied() -> None:
 def fitted(*given: Any, **options: Any) -> tuple[Any, Any]:
     fastnn.set_random_seed(3)
     model = Sequential([Dense(3, "tanh", input_dim=3), Dense(1)])
-    model.compile("adam", "mse", ["mae"])
+    model.compile("adam", "mse", metrics=["mae"])
     history = model.fit(*given, verbose=0, shuffle=False, **options).history
     return model, history
 
