@@ -3,6 +3,7 @@
 A row is some lines of `width` columns, one after the other: a column's numbers are in each line.
 """
 
+from libc.math cimport sqrtf
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -97,7 +98,7 @@ cdef class BatchNormalizationOp(ColumnOp):
         return 0
 
     cdef Py_ssize_t state_size(self) noexcept:
-        """The batch's mean, variance and shift; the sums of d and of d times normalised x."""
+        """The batch's mean, variance and shift; the sums of d and of d times x less its mean."""
         return 5 * self.width
 
     cdef void find(self, const Step* step, const float** numbers) noexcept nogil:
@@ -140,7 +141,7 @@ cdef class BatchNormalizationOp(ColumnOp):
         self.find(step, numbers)
         while r0 < r1 and not self.frozen:
             self.sums(self.reads.rows + r0, self.d + r0 * self.units, min(block, r1 - r0), self.lines, n, 0, n,
-                      numbers, self.epsilon, part, part + n)
+                      numbers, part, part + n)
             part += 2 * n
             r0 += block
 
@@ -167,11 +168,15 @@ cdef class BatchNormalizationOp(ColumnOp):
                         sums, sums + n, self.reads.d)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        # gamma's is the second sum, beta's the first.
+        # gamma's is the second sum over the deviation, beta's the first.
         cdef Py_ssize_t n = self.width, p
-        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
+        cdef float* state = self.state + step.thread * self.state_stride
+        cdef float* sums = state + 3 * n
         for p in range(p0, p1):
-            self.g[p] = sums[n + p] if p < self.scale * n else sums[p - self.scale * n]
+            if p < self.scale * n:
+                self.g[p] = sums[n + p] / sqrtf(state[n + p] + <float>self.epsilon)
+            else:
+                self.g[p] = sums[p - self.scale * n]
 
     cdef void commit(self, const Step* step) noexcept nogil:
         cdef Py_ssize_t n = self.width, j

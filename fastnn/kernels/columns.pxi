@@ -6,7 +6,7 @@ columns, one after the other, as the rows (t, f) of a sequence are: a column's n
 moments               x -> mean, biased variance and shift of columns c0:c1; the mean is that of x - shift
 combine_moments       the three of some blocks of rows -> those of all of them
 affine                a = ((x - shift) - mean) * gamma * root + beta, or that times the slope of it
-batch_sums            sums over all lines of d and of d * (x - mean) / deviation, for columns c0:c1
+batch_sums            sums over all lines of d and of d * (x - mean), for columns c0:c1
 batch_backward        gradient by x of the normalisation over a batch
 prelu                 x where x > 0, else alpha * x
 
@@ -188,7 +188,7 @@ cdef inline void block_sums(const real* const* lines, const real* d, Py_ssize_t 
 
 cdef void batch_sums_columns(const real* const* x, const real* d, Py_ssize_t rows, Py_ssize_t repeats,
                              Py_ssize_t channels, Py_ssize_t c0, Py_ssize_t c1, const real* const* numbers,
-                             double epsilon, real* sum_d, real* sum_dx) noexcept nogil:
+                             real* sum_d, real* sum_dx) noexcept nogil:
     cdef Place place = Place(0, 0)
     cdef const real* lines[BLOCK]
     cdef Py_ssize_t j
@@ -206,8 +206,6 @@ cdef void batch_sums_columns(const real* const* x, const real* d, Py_ssize_t row
         if j < c1:
             block_sums(lines, d, channels, n, j, <int>(c1 - j), numbers, sum_d, sum_dx)
         d += n * channels
-    for j in range(c0, c1):
-        sum_dx[j] = sum_dx[j] * root_of(ADDED, numbers[VARIANCE][j], <real>epsilon)
 
 
 cdef void batch_backward_rows(const real* const* x, const real* d, Py_ssize_t rows, Py_ssize_t r0, Py_ssize_t r1,
@@ -230,7 +228,7 @@ cdef void batch_backward_rows(const real* const* x, const real* d, Py_ssize_t ro
             root = root_of(ADDED, numbers[VARIANCE][j + i], <real>epsilon)
             factor[i] = root * (numbers[GAMMA][j + i] if numbers[GAMMA] != NULL else 1)
             level[i] = sum_d[j + i] / count
-            slope[i] = -root * (sum_dx[j + i] / count)
+            slope[i] = -root * root * (sum_dx[j + i] / count)
             shift[i], mean[i] = numbers[SHIFT][j + i], numbers[MEAN][j + i]
         for row in range(r0, r1):
             for repeat in range(repeats):

@@ -158,10 +158,10 @@ ctypedef void (*moments32)(
     const float* const*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, float*, float*
     ) noexcept nogil
 
-# rows of x, d, rows, repeats, channels, c0, c1, numbers, epsilon, sum of d, sum of d * normalised x
+# rows of x, d, rows, repeats, channels, c0, c1, numbers, sum of d, sum of d * (x - mean)
 ctypedef void (*batch_sums32)(
     const float* const*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-    const float* const*, double, float*, float*) noexcept nogil
+    const float* const*, float*, float*) noexcept nogil
 
 # rows of x, d, rows, r0, r1, repeats, channels, numbers, epsilon, the two sums, d_x
 ctypedef void (*batch_backward32)(

@@ -32,7 +32,7 @@ ARGUMENTS = {
     "sum": (":pnnnp",),
     "vector": ("d:ppnd",),
     "affine": (":ipnnnnpdip",),
-    "batch_normalization": (":pnnnnnppp", ":ppnnnnnpdppp", ":ppnnnnnpdpp"),
+    "batch_normalization": (":pnnnnnppp", ":ppnnnnnpdppp", ":ppnnnnnppp"),
     "prelu": (":pnnnnpp", ":ppnnnnpp", ":ppnnnnnp"),
     "layer_normalization": (":pnnnnppdipp", ":pnnnnpipp", ":pnnnpnnpp"),
     "merge": (":ipinnnp", ":ipinnnpp"),
@@ -288,9 +288,9 @@ def batch_backward(
     table = addresses([mean, variance, shift, column("gamma", gamma, x, channels), None])
     d_gamma, d_beta, d_x = np.empty_like(mean), np.empty_like(mean), np.empty_like(x)
     rows, n = rows_of(x), len(x)
-    b.c(x, SUMS, rows, d, n, repeats, channels, 0, channels, table, epsilon, d_beta, d_gamma)
+    b.c(x, SUMS, rows, d, n, repeats, channels, 0, channels, table, d_beta, d_gamma)
     b.c(x, BACKWARD, rows, d, n, 0, n, repeats, channels, table, epsilon, d_beta, d_gamma, d_x)
-    return d_x, d_gamma, d_beta
+    return d_x, d_gamma / np.sqrt(variance + x.dtype.type(epsilon)), d_beta
 
 
 def prelu_forward(b: Bound, x: Any, alpha: Any, repeats: int = 1, out: Any = None) -> np.ndarray:
