@@ -46,7 +46,7 @@ cdef enum:
     LARGE_CHUNK = 1024
     LARGE_LAYER = 1048576
     # Bytes of a layer's input and output that stay in cache together.
-    CACHED = 524288
+    CACHED = 65536
     MOST_BYTES = 268435456              # of the rows that a thread takes through the ops together in a prediction
     GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
 

@@ -45,6 +45,7 @@ class Description:
         self.frozen: frozenset[Layer] = frozenset()
         self.seed: int | None = None
         self.is_plain = False  # one input and one output, of one axis each
+        self.only_rows: tuple[Shape, Shape] | None = None  # of what has one input and one output
 
     def saved(self) -> Description:
         """A copy to `restore` from: its lists do not change with this one's."""
@@ -102,7 +103,10 @@ class Description:
             self.store.models.discard(self)
         self.store, self.plan, self.network = store, plan, network
         tensors = [*self.graph.inputs, *self.graph.outputs]
-        self.is_plain = len(tensors) == 2 and self.gives.kind == "one" and all(len(t.row) == 1 for t in tensors)
+        self.only_rows = None
+        if len(tensors) == 2 and self.gives.kind == "one":
+            self.only_rows = tensors[0].row, tensors[1].row
+        self.is_plain = self.only_rows is not None and all(len(row) == 1 for row in self.only_rows)
         store.models.add(self)
 
     def move_to(self, store: weights.Store, places: Mapping[Any, Place]) -> None:
