@@ -63,8 +63,11 @@ cdef enum:
     PACK_ROWS = 48
     PACK_BYTES = 4194304
     PACK_BYTES_TRANSPOSED = 1048576
-    # Columns of C from which a product of few rows is worked out the other way round.
-    FEW_ROWS_FROM = 32
+    # A product of few rows is worked out the other way round from so many rows and steps of k on, and where C has so many
+    # times as many columns: with fewer the tiles that must be turned back cost more. Measured with AVX-512.
+    FEW_ROWS = 16
+    FEW_DEPTH = 256
+    FEW_TIMES = 6
     # Steps of k in one go where B is that large but few rows use it: it then comes from memory row after row.
     STREAM_DEPTH = 32
 
@@ -288,7 +291,7 @@ cdef void matmul_transposed_b_rows(
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef Py_ssize_t i, j = 0
     cdef int rows, columns
-    if m <= width and n >= FEW_ROWS_FROM:
+    if FEW_ROWS <= m <= width and k >= FEW_DEPTH and n >= FEW_TIMES * m:
         few_rows(a, first, b, b_stride, c, c_stride, <int>m, n, k, workspace)
         return
     while j < n:

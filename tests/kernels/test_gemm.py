@@ -175,3 +175,11 @@ def test_integers_are_taken_as_float64() -> None:
     c = kernels.matmul([[1, 2], [3, 4]], [[5], [6]])
     assert c.dtype == np.float64
     np.testing.assert_array_equal(c, [[17], [39]])
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 15, 16, 17, 31, 32, 33])
+def test_few_rows_have_the_bits_of_many(rows: int, dtype: str, rng: np.random.Generator) -> None:
+    """Few rows of d are turned in place of W: the additions of an element have the same order."""
+    d, w = rng.normal(size=(100, 300)).astype(dtype), rng.normal(size=(260, 300)).astype(dtype)
+    many = kernels.matmul_transposed_b(d, w)
+    np.testing.assert_array_equal(kernels.matmul_transposed_b(d[:rows].copy(), w), many[:rows])
