@@ -63,8 +63,8 @@ cdef enum:
     PACK_ROWS = 48
     PACK_BYTES = 4194304
     PACK_BYTES_TRANSPOSED = 1048576
-    # A product of few rows is worked out the other way round from so many rows and steps of k on, and where C has so many
-    # times as many columns: with fewer the tiles that must be turned back cost more. Measured with AVX-512.
+    # A product of few rows is worked out the other way round from so many rows and steps of k on, and where C has so
+    # many times as many columns: with fewer the tiles that must be turned back cost more. Measured with AVX-512.
     FEW_ROWS = 16
     FEW_DEPTH = 256
     FEW_TIMES = 6
