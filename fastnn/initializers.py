@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from fastnn import kernels, random
-from fastnn._table import Table, check_number
+from fastnn._table import Table, check_number, refuse_other
 from fastnn.typing import Array, DoubleArray, Shape
 
 if TYPE_CHECKING:
@@ -372,8 +372,37 @@ def _make_orthonormal(vectors: DoubleArray) -> None:
                 vector /= np.sqrt((vector * vector).sum())
 
 
-def get(identifier: Any) -> Initializer:
-    """An initialiser from its name, class, instance or configuration. ValueError for an unknown name."""
+def first_values(initializer: Any, shape: Shape, rng: np.random.Generator) -> Array:
+    """What an initialiser, or any function of a shape, gives for one; rng: where it takes one. ValueError for another.
+
+    A Python one is called as Keras calls it: (shape, dtype).
+    """
+    method = type(initializer).__call__
+    if method is Initializer.__call__:
+        return np.asarray(initializer(shape, rng=rng))
+    from inspect import Parameter, signature  # few write one
+
+    kinds = signature(initializer).parameters
+    takes_any = any(each.kind is Parameter.VAR_KEYWORD for each in kinds.values())
+    options: dict[str, Any] = {"dtype": "float32"} if "dtype" in kinds or takes_any else {}
+    if "rng" in kinds:
+        options["rng"] = rng
+    values = np.asarray(initializer(shape, **options))
+    if values.shape != shape or values.dtype.kind not in "fiub":
+        name = getattr(initializer, "__name__", type(initializer).__name__)
+        raise ValueError(
+            f"initializer {name} gave {values.dtype} {values.shape}; it must give numbers of shape {shape}"
+        )
+    return values
+
+
+def get(identifier: Any) -> Any:
+    """An initialiser from its name, class, instance or configuration; a function of (shape, dtype) stays as it is.
+
+    ValueError for an unknown name.
+    """
+    if refuse_other(INITIALIZERS, identifier):
+        return identifier
     if isinstance(identifier, dict):
         return INITIALIZERS.from_config(identifier)
     return INITIALIZERS.get(identifier)

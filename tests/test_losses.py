@@ -32,12 +32,12 @@ def batch(loss: Any, shape: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray,
 def test_any_leading_axes(loss: Any) -> None:
     y, output = batch(loss, (2, 3, 4))
     flat = loss.reference(y.reshape(6, -1), output.reshape(6, 4))
-    close(loss.values(y, output), flat if loss.kernel.whole else flat.reshape(2, 3), 1e-12)
-    assert loss.values(y, output).dtype == np.float64
-    single = loss.values(y.astype("f4"), output.astype("f4"))
+    close(loss.call(y, output), flat if loss.kernel.whole else flat.reshape(2, 3), 1e-12)
+    assert loss.call(y, output).dtype == np.float64
+    single = loss.call(y.astype("f4"), output.astype("f4"))
     assert single.dtype == np.float32
     assert loss(y, output.astype("f4")).dtype == np.float32
-    close(single, loss.values(y, output), 1e-4, 1e-5)
+    close(single, loss.call(y, output), 1e-4, 1e-5)
     close(loss(y.tolist(), output.tolist()), loss(y, output), 0)
 
 
@@ -120,10 +120,10 @@ def test_function_forms() -> None:
     for name, cls in LOSSES:
         function = getattr(losses, name)
         y, output = batch(cls(), (5, 4))
-        np.testing.assert_array_equal(function(y, output), cls().values(y, output))
+        np.testing.assert_array_equal(function(y, output), cls().call(y, output))
         assert losses.get(function) == cls()
         assert function.__name__ == name
-    np.testing.assert_array_equal(losses.huber(Y, OUTPUT, 0.5), losses.Huber(0.5).values(Y, OUTPUT))
+    np.testing.assert_array_equal(losses.huber(Y, OUTPUT, 0.5), losses.Huber(0.5).call(Y, OUTPUT))
     assert losses.binary_crossentropy.__doc__.startswith("(y_true, y_pred, from_logits=False, label_smoothing=0.0)")
 
 

@@ -18,6 +18,7 @@ from fastnn.losses.hinge import *
 from fastnn.losses.overlap import *
 from fastnn.losses.probabilities import *
 from fastnn.losses.regression import *
+from fastnn.losses.targets import *
 
 mean_squared_error = _function_of(MeanSquaredError)
 mean_absolute_error = _function_of(MeanAbsoluteError)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _names
-from fastnn.kernels.kernel import Kernel as _Kernel
 from fastnn.losses import (
     Loss as _Loss,
     binary_crossentropy as binary_crossentropy,
@@ -54,8 +53,8 @@ def get(identifier: Any) -> Metric:
         return METRICS.get(identifier)
     loss = identifier if isinstance(identifier, _Loss) else getattr(identifier, "loss", None)
     loss = loss() if isinstance(loss, type) else loss
-    if isinstance(loss, _Loss) and isinstance(loss.kernel, _Kernel) and not loss.kernel.whole:
-        return LossMetric(loss)
+    if isinstance(loss, _Loss) and not loss.whole:
+        return LossMetric(loss) if loss.compiled else MeanMetricWrapper(loss.call, loss.name)
     return MeanMetricWrapper(identifier)
 
 
@@ -71,6 +70,8 @@ def resolve(identifier: Any, targets: int, units: int, loss: _Loss | None = None
         accuracy = identifier.lower() in ("accuracy", "acc")
         cls = METRICS.find(f"{kind}_{'accuracy' if accuracy else 'crossentropy'}")
         metric = cls() if accuracy else METRICS.get(cls(from_logits=loss is not None and loss.logits))  # type: ignore[call-arg]
+        if accuracy and loss is not None and not loss.takes.limited:
+            metric.takes = loss.takes  # type: ignore[misc]  # of numbers it says how many are met; a warning tells so
         return identifier, metric
     metric = get(identifier)
     if isinstance(identifier, str):

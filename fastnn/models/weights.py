@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastnn.engine.arena import aligned, starts_of
+from fastnn.initializers import first_values
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import Place, place_of, set_place
 from fastnn.layers.tensor import called
@@ -78,7 +79,7 @@ def gathered(
         before = None if old is None else old.views(old.store.flat)
         moved[layer] = Place(store, start, parameters)
         for number, (view, parameter) in enumerate(zip(moved[layer].views(store.flat), parameters, strict=True)):
-            view[...] = parameter.initializer(parameter.shape, rng=rng) if before is None else before[number]
+            view[...] = first_values(parameter.initializer, parameter.shape, rng) if before is None else before[number]
     return store, moved, list(dict.fromkeys(model for each in stores for model in each.models))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from fastnn import losses
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
@@ -36,6 +38,7 @@ class Output(NamedTuple):
     objective: Objective
     shape: Shape  # of a row
     targets: int  # columns of y that go with a line
+    measured: tuple[Any, ...] = ()  # its metrics
 
     @property
     def lines(self) -> int:
@@ -103,7 +106,7 @@ class CompiledObjectives:
         self.metrics: list[Metric] = []
         self.described = []
         names = []
-        for output, activation in zip(self.outputs, activations, strict=True):
+        for number, (output, activation) in enumerate(zip(self.outputs, activations, strict=True)):
             objective = output.objective
             plain, weighted = (
                 [_resolved(metric, output) for metric in each]
@@ -112,13 +115,15 @@ class CompiledObjectives:
             described = [_metric(metric, False) for _, metric in plain] + [
                 _metric(metric, True) for _, metric in weighted
             ]
-            self.described.append(_described(output, activation, described))
-            self.metrics += [metric for _, metric in (*plain, *weighted)]
+            output = output._replace(measured=tuple(metric for _, metric in (*plain, *weighted)))
+            self.outputs[number] = output
+            self.described.append(_described(output, activation, described, _bounds(output)))
+            self.metrics += output.measured
             names.append(([name for name, _ in plain], [name for name, _ in weighted]))
         self.names = log_names(objectives, names)
         self.losses = loss_names(objectives)
         self.gathers = bool(self.names or self.losses)  # more than the loss
-        self._python = [metric for metric in self.metrics if metric.kernel is None]
+        self._python = [metric for metric in self.metrics if not metric.compiled]
         self._targets = sum(prod(output.target_shape) for output in self.outputs)
         self._target_forms = (None, *target_forms(self.outputs[0].target_shape))
         self._weight_forms = ((), *target_forms((*self.outputs[0].shape[:-1], 1)))
@@ -135,7 +140,7 @@ class CompiledObjectives:
             return {"loss": epoch.loss / rows + penalty}
         found: Logs = {}
         for place, (name, metric) in enumerate(zip(self.names, self.metrics, strict=True)):
-            found[name] = metric.reported(epoch.states[place]) if epoch.states else metric.result()
+            found[name] = metric.reported(epoch.states[place]) if epoch.states and metric.compiled else metric.result()
         for name, total in zip(self.losses, epoch.losses, strict=False):
             found[name] = total / rows
         found["loss"] = epoch.loss / rows + penalty
@@ -206,7 +211,7 @@ def loss_names(objectives: Sequence[Objective]) -> list[str]:
 
 
 def _metric(metric: Metric, weighted: bool) -> description.Metric:
-    if metric.kernel is None:
+    if not metric.compiled:
         return description.Metric(metric, (), weighted)
     numbers = getattr(metric, "accumulator_numbers", metric.numbers)()
     return description.Metric(metric.kernel, numbers, weighted, metric.logits)
@@ -218,15 +223,24 @@ def _resolved(metric: Any, output: Output) -> tuple[str, Metric]:
     return resolve(metric, output.targets, output.shape[-1], output.objective.loss)
 
 
-def _described(output: Output, activation: str, metrics: Sequence[description.Metric]) -> description.Objective:
+def _bounds(output: Output) -> tuple[float, float, bool] | None:
+    """(low, high, whole) of the targets that the loss and the metrics have a meaning for; None for any."""
+    loss, units, takes = output.objective.loss, output.shape[-1], losses.Targets()
+    for each in (loss, *output.measured):
+        if each is not loss or (loss.compiled and loss.mask(np.zeros((1, 1))) is None):
+            takes = takes.within(each.takes, units)
+    return (*takes.bounds(units), takes.whole) if takes.limited else None
+
+
+def _described(
+    output: Output, activation: str, metrics: Sequence[description.Metric], bounds: tuple[float, float, bool] | None
+) -> description.Objective:
     loss, importance = output.objective.loss, output.objective.importance
-    if loss.kernel is None:
-        return description.Objective(
-            loss, output.targets, (), False, False, loss.reduction, importance, metrics, output.shape
-        )
-    kernel, fused = loss.kernel_for(activation)
+    kernel, fused = loss.kernel_for(activation) if loss.compiled else (loss, False)
+    numbers = loss.numbers() if loss.compiled else ()
+    logits = loss.compiled and loss.logits
     return description.Objective(
-        kernel, output.targets, loss.numbers(), fused, loss.logits, loss.reduction, importance, metrics, output.shape
+        kernel, output.targets, numbers, fused, logits, loss.reduction, importance, metrics, output.shape, bounds
     )
 
 
