@@ -397,11 +397,10 @@ def first_values(initializer: Any, shape: Shape, rng: np.random.Generator) -> Ar
 
 
 def get(identifier: Any) -> Any:
-    """An initialiser from its name, class, instance or configuration; a function of (shape, dtype) stays as it is.
-
-    ValueError for an unknown name.
+    """An initialiser from its name, class, instance or configuration; a function of (shape, dtype), and None, stay as
+    they are. ValueError for an unknown name.
     """
-    if refuse_other(INITIALIZERS, identifier):
+    if identifier is None or refuse_other(INITIALIZERS, identifier):
         return identifier
     if isinstance(identifier, dict):
         return INITIALIZERS.from_config(identifier)

@@ -113,10 +113,11 @@ class Metric:
         y_true (..., targets), or (...,) for one target a line; y_pred (..., units); sample_weight (...,) or fewer axes.
         """
         output = np.asarray(y_pred)
+        by_row = self.by_row or getattr(self, "top_k", None) is not None
         dtype = output.dtype if output.dtype in (np.float32, np.float64) else np.dtype(float)
         output = output.astype(dtype, copy=False)
         if output.ndim < 2:
-            output = output.reshape((1, -1) if self.by_row and output.ndim else (-1, 1))
+            output = output.reshape((1, -1) if by_row and output.ndim else (-1, 1))
         shape, units = output.shape[:-1], output.shape[-1]
         lines = prod(shape)
         y = np.asarray(y_true, dtype)
@@ -149,12 +150,14 @@ class Metric:
         weight, lines = np.asarray(sample_weight, dtype), prod(shape)
         if weight.size == 1:
             return np.broadcast_to(weight.reshape(()), (lines,))
-        rows = weight[..., 0] if weight.shape == (*shape, 1) else weight
-        if not 0 < rows.ndim <= len(shape) or rows.shape != shape[: rows.ndim]:
+        given = weight[..., 0] if weight.ndim == len(shape) + 1 and weight.shape[-1] == 1 else weight
+        if given.ndim < len(shape) and given.shape == shape[: given.ndim]:  # of rows, for all their lines
+            given = given.reshape(given.shape + (1,) * (len(shape) - given.ndim))
+        if given.ndim != len(shape) or any(n not in (1, all_n) for n, all_n in zip(given.shape, shape, strict=True)):
             raise ValueError(
                 f"metric {self.name!r} takes one sample_weight for each of {lines} row(s), got shape {weight.shape}"
             )
-        return np.repeat(rows.reshape(-1), lines // max(rows.size, 1))
+        return np.broadcast_to(given, shape).reshape(-1)
 
 
 METRICS: Table[Metric] = Table("metric", Metric)

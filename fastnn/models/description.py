@@ -134,12 +134,19 @@ class Description:
         assert self.plan is not None
         assert self.graph is not None
         op = self.plan.ops[self.plan.outputs[output]]
-        activation = getattr(self.last_layer(output), "activation", None)
+        layer = self.last_layer(output)
+        activation = None if hasattr(layer, "forward") else getattr(layer, "activation", None)
         if activation is None or not activation.compiled or isinstance(op, StridedCopyOp):
             return "linear"
         if isinstance(activation, RowActivation) and op.width != self.graph.outputs[output].row[-1]:
             return "linear"  # it runs along other axes
         return str(activation.table_name)
+
+    def ending(self, output: int) -> str | None:
+        """The last activation, None where it is not known what the last layer gives."""
+        layer = self.last_layer(output)
+        activation = None if hasattr(layer, "forward") else getattr(layer, "activation", None)
+        return self.last_activation(output) if activation is not None and activation.compiled else None
 
     def fusible(self, output: int) -> str:
         """The last activation, where the loss may take its place: where nothing else reads the output."""

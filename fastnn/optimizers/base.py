@@ -50,8 +50,8 @@ class Optimizer:
         own = [name for name in ("update_step", "apply", "apply_gradients", "build") if name in vars(cls)]
         if own:
             raise TypeError(
-                f"{cls.__name__}: an optimizer's step is compiled, so fit would not use {own[0]}; write what you change "
-                "as a learning-rate schedule, a constraint or a regularizer of your own, or as a callback"
+                f"{cls.__name__}: an optimizer's step is compiled, so fit would not use {own[0]}; write what you "
+                "change as a learning-rate schedule, a constraint or a regularizer of your own, or as a callback"
             )
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -38,7 +38,7 @@ class LearningRateSchedule:
         return self.rates_of(np.arange(first, stop, dtype=float))
 
     def rates_of(self, steps: DoubleArray) -> DoubleArray:
-        """The learning rates of many steps: by `rates`, unless a subclass has put a ``__call__`` of its own before it."""
+        """The learning rates of many steps: by `rates`, or by a ``__call__`` that a subclass has put before it."""
         return LearningRateSchedule.rates(self, steps) if overrides(self, "rates", "__call__") else self.rates(steps)
 
     def get_config(self) -> dict[str, Any]:

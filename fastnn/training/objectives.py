@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastnn.training.accumulator import MetricAccumulator
 
 Logs = dict[str, Any]
+OWN = ("loss", "learning_rate", "seconds", "epoch")  # what logs and their readers call by these names
 
 
 class Objective(NamedTuple):
@@ -69,7 +70,7 @@ def objectives_of(
         raise ValueError(
             f"output {missing[0]!r} has no loss; name one, with the weight 0 in loss_weights if it is not to count"
         )
-    found = [losses.get(each) for each in chosen]
+    found = [losses.as_loss(each) for each in chosen]
     if loss_weights is not None and not one and not isinstance(loss_weights, (list, tuple, Mapping)):
         raise TypeError(
             f"loss_weights must be a list or dict with a number for each of {len(names)} outputs, got {loss_weights!r}"
@@ -140,10 +141,31 @@ class CompiledObjectives:
             return {"loss": epoch.loss / rows + penalty}
         found: Logs = {}
         for place, (name, metric) in enumerate(zip(self.names, self.metrics, strict=True)):
-            found[name] = metric.reported(epoch.states[place]) if epoch.states and metric.compiled else metric.result()
+            value = metric.reported(epoch.states[place]) if epoch.states and metric.compiled else metric.result()
+            found[name] = value if type(value) is float else _number(value)
         for name, total in zip(self.losses, epoch.losses, strict=False):
             found[name] = total / rows
         found["loss"] = epoch.loss / rows + penalty
+        return found
+
+    def result_shapes(self) -> dict[str, Shape | None]:
+        """The shape of what each metric gives, by its name in logs, before any batch: () for a number.
+
+        None where a metric in Python does not say so yet.
+        """
+        found: dict[str, Shape | None] = {}
+        metrics = [(metric, output) for output in self.outputs for metric in output.measured]
+        for name, (metric, output) in zip(self.names, metrics, strict=True):
+            try:
+                if metric.compiled:
+                    size = getattr(metric, "state_size", lambda *_: 2)(output.shape[-1], output.targets)
+                    value = metric.reported(np.zeros(size))
+                else:
+                    metric.reset_state()
+                    value = metric.result()
+                found[name] = np.shape(_number(value))
+            except Exception:  # of the user's own method, which may need a batch first
+                found[name] = None
         return found
 
     def check(self, source: Source, what: str) -> None:
@@ -194,15 +216,34 @@ def log_names(objectives: Sequence[Objective], resolved: Sequence[tuple[Sequence
     """What the metrics are called in logs, output by output, those by weight last in each.
 
     resolved: for each output the names of its metrics and of its weighted metrics. As in Keras an output's name stands
-    before them where there are several, a second "mae" is "mae_1", and one by weight beside it "weighted_mae".
+    before them where there are several, a second "mae" is "mae_1", and one by weight beside it "weighted_mae". So is
+    one that is called as something else in the logs: "loss", a loss of an output, a figure of the validation.
     """
-    taken: list[str] = []
+    wanted: list[str] = []
     for objective, (plain, weighted) in zip(objectives, resolved, strict=True):
         before = f"{objective.output}_" if objective.output else ""
         own = [before + name for name in plain]
         own += [f"{before}weighted_{name}" if name in plain else before + name for name in weighted]
-        taken += own
-    return [name + (f"_{i}" if (i := taken[:place].count(name)) else "") for place, name in enumerate(taken)]
+        wanted += own
+    found: list[str] = []
+    for name in wanted:
+        number, given = 0, name
+        while _is_taken(given, {*OWN, *loss_names(objectives), *found}, wanted):
+            number += 1
+            given = f"{name}_{number}"
+        found.append(given)
+    return found
+
+
+def _is_taken(name: str, taken: Collection[str], wanted: Sequence[str]) -> bool:
+    """Whether a name in logs stands for something else, or its figure of the validation would."""
+    measured = name.removeprefix("val_")
+    return name in taken or f"val_{name}" in taken or (measured != name and (measured in taken or measured in wanted))
+
+
+def _number(value: Any) -> Any:
+    """An array of one number as that number."""
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
 
 
 def loss_names(objectives: Sequence[Objective]) -> list[str]:
@@ -275,9 +316,9 @@ def _checked(given: Any) -> tuple[Any, ...]:
     metrics = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
     for metric in metrics:
         if not (isinstance(metric, str) and metric.lower() in ("accuracy", "acc", "crossentropy", "ce")):
-            from fastnn.metrics import get  # with them, `import fastnn` would take half as long again
+            from fastnn.metrics import as_metric  # with them, `import fastnn` would take half as long again
 
-            get(metric)
+            as_metric(metric)
     return metrics
 
 
