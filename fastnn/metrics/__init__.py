@@ -41,7 +41,6 @@ from fastnn.metrics.reduction import *
 from fastnn.metrics.regression import *
 from fastnn.metrics.thresholds import *
 
-
 _NAMED = {"mean": Mean, "Mean": Mean, "sum": Sum, "Sum": Sum}  # of values, not of y; so a model takes none of them
 
 
