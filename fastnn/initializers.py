@@ -373,21 +373,15 @@ def _make_orthonormal(vectors: DoubleArray) -> None:
 
 
 def first_values(initializer: Any, shape: Shape, rng: np.random.Generator) -> Array:
-    """What an initialiser, or any function of a shape, gives for one; rng: where it takes one. ValueError for another.
-
-    A Python one is called as Keras calls it: (shape, dtype).
-    """
-    method = type(initializer).__call__
-    if method is Initializer.__call__:
+    """What an initialiser, or any function of (shape, dtype), gives. ValueError where that has another shape."""
+    if type(initializer).__call__ is Initializer.__call__:
         return np.asarray(initializer(shape, rng=rng))
     from inspect import Parameter, signature  # few write one
 
-    kinds = signature(initializer).parameters
-    takes_any = any(each.kind is Parameter.VAR_KEYWORD for each in kinds.values())
-    options: dict[str, Any] = {"dtype": "float32"} if "dtype" in kinds or takes_any else {}
-    if "rng" in kinds:
-        options["rng"] = rng
-    values = np.asarray(initializer(shape, **options))
+    names = signature(initializer).parameters
+    any_name = any(each.kind is Parameter.VAR_KEYWORD for each in names.values())
+    options = {"rng": rng} if "rng" in names else {}
+    values = np.asarray(initializer(shape, **options, **({"dtype": "float32"} if "dtype" in names or any_name else {})))
     if values.shape != shape or values.dtype.kind not in "fiub":
         name = getattr(initializer, "__name__", type(initializer).__name__)
         raise ValueError(

@@ -53,11 +53,11 @@ cdef inline bint all_meant(const Bounds* bounds, const float* y, Py_ssize_t n) n
     return bad == 0
 
 
-cdef inline bint lines_are_meant(const Bounds* bounds, const float* y, const float* weight, Py_ssize_t lines,
-                                 Py_ssize_t targets) noexcept nogil:
-    """Whether all lines of targets are, but for those that weigh 0; weight: NULL for ones."""
+cdef inline bint lines_are_meant(const Bounds* bounds, const float* y, const float* weight, bint all_count,
+                                 Py_ssize_t lines, Py_ssize_t targets) noexcept nogil:
+    """Whether all lines of targets are; but for those that weigh 0, unless all count."""
     cdef Py_ssize_t line
-    if weight == NULL:
+    if all_count:
         return all_meant(bounds, y, lines * targets)
     for line in range(lines):
         if weight[line] != 0 and not all_meant(bounds, y + line * targets, targets):

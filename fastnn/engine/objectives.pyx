@@ -261,8 +261,9 @@ cdef class Objectives(Arena):
         cdef Py_ssize_t i, n = objective.lines, targets = objective.targets // n
         cdef const float* weight = objective.weight + r0 * n if rows.weight != NULL else NULL
         cdef const float* y = objective.y + r0 * n * targets
-        cdef const float* counted = NULL if objective.whole and objective.python == NULL else weight
-        if objective.bounds.limited and not lines_are_meant(&objective.bounds, y, counted, (r1 - r0) * n, targets):
+        cdef bint all_count = weight == NULL or (objective.whole and objective.python == NULL)
+        if objective.bounds.limited and not lines_are_meant(&objective.bounds, y, weight, all_count, (r1 - r0) * n,
+                                                            targets):
             atomic_swap(&self.meaningless, True)
         if weight != NULL and objective.measured:
             for i in range(r1 - r0):

@@ -28,7 +28,7 @@ PAGE = 8192  # rows whose moments are taken together, in float64
 class _Preparing(Layer):
     """A layer that is called on arrays more than others are, and on those of fewer axes too, as in Keras."""
 
-    def on_arrays(self, inputs: Any) -> Any:  # type: ignore[override]
+    def on_arrays(self, inputs: Any) -> Any:
         """What the layer makes of rows; of a number or a vector, which is one row, without the axis of rows."""
         given = isinstance(inputs, (int, float, np.number, np.ndarray, list, tuple))
         try:
