@@ -1,4 +1,4 @@
-"""The gradient of many heavy rows is the mean of slices': the same value, in less memory, with any number of threads."""
+"""The gradient of many heavy rows is the mean of slices': the same, in less memory, with any number of threads."""
 
 from __future__ import annotations
 
