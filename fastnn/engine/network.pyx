@@ -107,9 +107,9 @@ cdef class Network(Runner):
         """The loss of the rows of x as one batch, penalties included; `gradients` then has its gradient by the weights.
 
         x, y, weight as in `fit_epoch`. Many heavy rows go by slices, whose number does not depend on threads, so that
-        memory for all their activations is not needed at once. The weights stay as they are, but with `commit` for moving averages of the rows.
-        noise: which of dropout's and noise's random numbers; the same in each call with the same number.
-        FloatingPointError where the loss or the gradient is not finite.
+        memory for all their activations is not needed at once. The weights stay as they are, but with `commit` for
+        moving averages of the rows. noise: which of dropout's and noise's random numbers; the same in each call with
+        the same number. FloatingPointError where the loss or the gradient is not finite.
         """
         _, loss, well = self.fit(x, y, weight, None, max(1, len(x)), 0.0, None, 0, None, False, commit, noise)
         if not well:

@@ -49,7 +49,7 @@ cdef class Runner(Learning):
 
     @cython.final
     cdef void average_gradients(self, const Run* job, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t block,
-                      Py_ssize_t stop) noexcept nogil
+                                Py_ssize_t stop) noexcept nogil
 
     @cython.final
     cdef void forward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
