@@ -180,9 +180,12 @@ MOST = 2**31 - 1  # of a count that is told to the engine
 
 def check_count(name: str, value: object, least: int = 1, most: int | None = None) -> int:
     """`value` as a whole number of `least` to `most`; TypeError or ValueError, naming it, where it is none."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    try:
+        number = None if isinstance(value, bool) else int(value.__index__())  # type: ignore[attr-defined]
+    except (AttributeError, TypeError):  # an array has the method, and is none
+        number = None
+    if number is None:
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    number = int(value.__index__())
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     if most is not None and number > most:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks.base import Callback, Logs, TrainerCallback, naming
+from fastnn.callbacks.base import Callback, Logs, TrainerCallback, folder_for, naming
 
 __all__ = ["BackupAndRestore"]
 
@@ -52,6 +52,9 @@ class BackupAndRestore(TrainerCallback):
 
     def listens(self, hook: str) -> bool:
         return super().listens(hook) and hook != ("on_train_batch_end" if self.save_freq == "epoch" else "on_epoch_end")
+
+    def checks(self, fit: Any) -> None:
+        folder_for(self._path)
 
     def fit_begins(self, fit: Any) -> None:
         self._fit = fit
@@ -155,7 +158,8 @@ class BackupAndRestore(TrainerCallback):
 
 def checked_freq(owner: Callback, save_freq: Any) -> str | int:
     """save_freq, "epoch" or a number of batches. ValueError for anything else."""
-    if save_freq != "epoch" and (type(save_freq) is not int or save_freq < 1):
+    named = isinstance(save_freq, str) and save_freq == "epoch"
+    if not named and (type(save_freq) is not int or save_freq < 1):
         raise ValueError(
             f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {save_freq!r}"
         )

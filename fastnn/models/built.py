@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from fastnn._output import say
 from fastnn.layers.base import replace
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
@@ -185,7 +185,7 @@ class Built(Connected):
         """Print the layers, what they give, how many parameters they have and, in a graph, what they read."""
         from fastnn.models.summary import described
 
-        (print_fn or _write)(described(self.name, self.description))
+        (print_fn or say)(described(self.name, self.description))
 
     # Files.
 
@@ -245,7 +245,3 @@ class Built(Connected):
 
 def _listed(shapes: Sequence[Shape]) -> str:
     return "shape " + ", ".join(map(str, shapes))
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")

@@ -78,7 +78,7 @@ class Model(Built):
 
     def _begin(self, name: str | None) -> None:
         super()._begin(name)
-        self.stop_training = False
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.history: History | None = None
 
     # Training.
