@@ -281,11 +281,8 @@ def _instead(given: Any) -> str:
     """What to pass in place of what is no callback."""
     if isinstance(given, type):
         return f", a class; make an object of it: {given.__name__}(...)" if issubclass(given, Callback) else ", a class"
-    import fastnn.callbacks
-
-    name = type(given).__name__
-    if "keras" in type(given).__module__.split(".") and name in fastnn.callbacks.__all__:
-        return f"; fastnn has its own: fastnn.callbacks.{name}"
+    if "keras" in type(given).__module__.split("."):
+        return ", which is Keras's; fastnn has its own in fastnn.callbacks"
     return "; a function may be given to a LambdaCallback" if callable(given) else ""
 
 
