@@ -1,4 +1,4 @@
-"""What is printed, on any standard output: nothing that it does ends what prints."""
+"""What is printed, on any standard output, and what is warned of: nothing that an output does ends what prints."""
 
 from __future__ import annotations
 
@@ -31,6 +31,17 @@ def _write(out: Any, text: str) -> None:
             out.write(text.encode(name, "backslashreplace").decode(name))
         except (LookupError, UnicodeError):  # the output is not of the encoding that it names
             out.write(text.encode("ascii", "backslashreplace").decode())
+
+
+def warn(text: str) -> None:
+    """Warn of a line of the user's own: the last one outside fastnn."""
+    import warnings
+
+    frame: Any = sys._getframe(1)  # noqa: SLF001 - Python can leave files out from 3.12 on
+    level = 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fastnn":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 def encoding_of(out: Any) -> str:

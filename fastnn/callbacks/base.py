@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from fastnn import _names
+from fastnn._output import warn
 from fastnn.typing import TrainedModel
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback"]
@@ -305,7 +305,7 @@ def check_hooks(callbacks: Iterable[Callback]) -> None:
                 check_hook(f"{cls.__name__}.{name}", getattr(callback, name), takes)
         for name in dir(cls):
             if name.startswith("on_") and name not in HOOKS and (hint := _names.hint(name, HOOKS)):
-                warnings.warn(f"{cls.__name__}.{name} is no hook and is never called{hint}", stacklevel=2)
+                warn(f"{cls.__name__}.{name} is no hook and is never called{hint}")
 
 
 def is_own(callback: Callback) -> bool:

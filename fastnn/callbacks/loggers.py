@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from contextlib import suppress
 from os import PathLike
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from fastnn._output import warn
 from fastnn.callbacks.base import Logs, TrainerCallback, folder_for, path_of
 
 __all__ = ["CSVLogger", "JSONLinesLogger"]
@@ -71,7 +71,7 @@ class LineLogger(TrainerCallback):
             self._file.close()
         if self._pending:
             lines, self._pending = self._pending.count(b"\n"), b""
-            warnings.warn(f"{type(self).__name__}: the last {lines} line(s) are not in {self.filename!r}", stacklevel=2)
+            warn(f"{type(self).__name__}: the last {lines} line(s) are not in {self.filename!r}")
 
     def _write(self, line: str) -> None:
         self._pending += line.encode("utf-8", "backslashreplace") + b"\n"
@@ -96,10 +96,9 @@ class LineLogger(TrainerCallback):
             if not self._warned:
                 self._warned = True
                 reason = getattr(error, "strerror", None) or error
-                warnings.warn(
+                warn(
                     f"{type(self).__name__}: {self.filename!r} cannot be written ({reason}); the fit goes on, and its "
-                    "lines are tried again after each epoch",
-                    stacklevel=2,
+                    "lines are tried again after each epoch"
                 )
             return
         if self._end is not None:
@@ -127,16 +126,14 @@ class CSVLogger(LineLogger):
 
     def checks(self, fit: Any) -> None:
         super().checks(fit)
-        self._names, self._titled = self._columns_there(), False
-        if self._names:
-            self._titled = True
-            logs, _ = fit.expected(self, "on_epoch_end")
-            others = [name for name in logs if _text(name) not in self._names]
-            if others:
-                raise ValueError(
-                    f"CSVLogger: {self.filename!r} has the columns epoch, {', '.join(self._names)}, and the logs also "
-                    f"have {', '.join(others)}; name another file, or leave append out to begin this one anew"
-                )
+        there = self._columns_there()
+        logs, _ = fit.expected(self, "on_epoch_end")
+        others = [name for name in logs if there and _text(name) not in there]
+        if others:
+            raise ValueError(
+                f"CSVLogger: {self.filename!r} has the columns epoch, {', '.join(there)}, and the logs also have "
+                f"{', '.join(others)}; name another file, or leave append out to begin this one anew"
+            )
 
     def _columns_there(self) -> list[str]:
         """The names of the columns in a file that goes on, without epoch; none where it begins."""
@@ -165,8 +162,8 @@ class CSVLogger(LineLogger):
             return False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        if not self._titled:
-            self._names = []
+        self._names = self._columns_there()
+        self._titled = bool(self._names)
         super().on_train_begin(logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

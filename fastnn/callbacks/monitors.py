@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from fastnn import _names
-from fastnn._output import say
+from fastnn._output import say, warn
 from fastnn._table import check_flag, check_number
 from fastnn.callbacks.base import Logs, TrainerCallback
 from fastnn.callbacks.rate import rate_of, set_rate
@@ -114,14 +113,13 @@ class Monitor(TrainerCallback):
         if self.monitor in logs:
             value = number_of(logs[self.monitor])
             if value is None:
-                warnings.warn(
+                warn(
                     f"{type(self).__name__}: monitor {self.monitor!r} must be one number, got {logs[self.monitor]!r}; "
-                    "the epoch does not count",
-                    stacklevel=2,
+                    "the epoch does not count"
                 )
             return value
         if not self.monitor.startswith("val_") or self.params.get("validation_freq", 1) == 1:
-            warnings.warn(self._missing(logs), stacklevel=2)
+            warn(self._missing(logs))
         return None
 
 

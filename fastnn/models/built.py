@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fastnn import _names
 from fastnn._output import say
 from fastnn.layers.base import replace
 from fastnn.layers.graph import Graph
@@ -113,12 +114,25 @@ class Built(Connected):
         found = dict(zip(self.description.names, self.description.members, strict=True))
         if name is not None:
             if name not in found:
-                raise ValueError(f"model {self.name!r} has no layer {name!r}; it has {', '.join(map(repr, found))}")
+                raise ValueError(
+                    f"model {self.name!r} has no layer {name!r}{_names.hint(name, found)}; it has "
+                    f"{', '.join(map(repr, found))}"
+                )
             return found[name]
         layers = self.layers
         if not -len(layers) <= index < len(layers):  # type: ignore[operator]
             raise ValueError(f"model {self.name!r} has {len(layers)} layers, got index {index}")
         return layers[index]  # type: ignore[index]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # Only for what is not there; Python itself adds a name that is near.
+            from fastnn import _keras
+
+            what = "" if name.startswith("_") else _keras.told(name, _keras.ATTRIBUTES)
+            kind = type(self).__name__
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}{what}", name=name, obj=self)
 
     # The network.
 
