@@ -30,6 +30,8 @@ SYNONYMS = {
     "init": ("kernel_initializer", "initializer"),
     "iterations": ("epochs", "steps"),
     "kernel_init": ("kernel_initializer",),
+    "lasso": ("l1",),
+    "ridge": ("l2",),
     "l1": ("mean_absolute_error", "l1"),
     "l2": ("mean_squared_error", "l2"),
     "label": ("target", "y"),
@@ -101,9 +103,11 @@ def _nearest(name: Any, known: Iterable[Any]) -> tuple[str | None, bool]:
     for other in SYNONYMS.get(name.lower(), ()):
         if _plain(other) in plain:
             return plain[_plain(other)], True
-    begin = [each for each in plain if each.startswith(sought)]
-    if len(sought) > 1 and len(begin) == 1:
-        return plain[begin[0]], False
+    alike = [each for each in plain if sorted(each) == sorted(sought)]  # two letters that changed places
+    begin = [each for each in plain if each.startswith(sought)] if len(sought) > 1 else []
+    for found in (alike, begin):
+        if len(found) == 1:
+            return plain[found[0]], False
     from difflib import get_close_matches
 
     found = get_close_matches(sought[:100], plain, 1)

@@ -61,7 +61,9 @@ class Table(Generic[T]):
             raise ValueError(f"unknown {self.family} {name!r}{hint}; known: {known}") from None
 
     def _hint(self, name: str, custom: Mapping[str, Any] | None) -> str:
-        return _names.hint(name, [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *(custom or ())])
+        known = [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *(custom or ())]
+        families = [table.family for table in TABLES.values() if name in table.aliases]
+        return _names.hint(name, known) or (f" (which is of the family {families[0]})" if families else "")
 
     def get(self, identifier: Any) -> T:
         """An instance, from a name, a class, or an instance."""
@@ -194,7 +196,7 @@ def check_count(name: str, value: object, least: int = 1, most: int | None = Non
     except (AttributeError, TypeError):  # an array has the method, and is none
         number = None
     if number is None:
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
+        raise TypeError(f"{name} must be a whole number, got {value!r:.200}")
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     if most is not None and number > most:

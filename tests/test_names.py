@@ -154,6 +154,9 @@ def test_units_by_name(family):
     [
         (activations.get, "rellu", "relu"),
         (activations.get, "LeakyRelu", "leaky_relu"),
+        (metrics.get, "mea", "mae"),
+        (optimizers.get, "adma", "adam"),
+        (regularizers.get, "lasso", "l1"),
         (activations.get, "logistic", "sigmoid"),
         (losses.get, "l2", "mean_squared_error"),
         (losses.get, "mean_square_error", "mean_squared_error"),
@@ -169,6 +172,20 @@ def test_units_by_name(family):
 def test_units_that_are_meant(get, name, meant):
     with pytest.raises(ValueError, match=rf"'{name}' \(did you mean '{meant}'\?\); known: "):
         get(name)
+
+
+@pytest.mark.parametrize(
+    ("get", "name", "family"),
+    [(optimizers.get, "huber", "loss"), (activations.get, "mse", "loss"), (losses.get, "relu", "activation")],
+)
+def test_a_unit_of_another_family(get, name, family):
+    with pytest.raises(ValueError, match=rf"'{name}' \(which is of the family {family}\); known: "):
+        get(name)
+
+
+def test_a_class_in_place_of_a_schedule():
+    with pytest.raises(TypeError, match="learning_rate must be a number, got <class"):
+        optimizers.SGD(schedules.ExponentialDecay)
 
 
 def test_rmse_is_known():
@@ -374,6 +391,16 @@ def test_layers_one_by_one():
 def test_what_is_no_layer(given, message):
     with pytest.raises(TypeError, match=rf"a layer must be a fastnn\.layers\.Layer object, got .*{message}"):
         Sequential(given)
+
+
+def test_tensors_one_by_one():
+    a, b = Input((2,)), Input((2,))
+    with pytest.raises(
+        TypeError, match=r"layer 'concatenate': give several tensors as one list: Concatenate\(\)\(\[a, b"
+    ):
+        layers.Concatenate()(a, b)
+    with pytest.raises(TypeError, match=r"Input: name must be a text, got 4; a shape of several axes is a tuple"):
+        Input(3, 4)
 
 
 # Names that data and models have

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks.base import Callback, Logs, TrainerCallback, folder_for, naming
+from fastnn.callbacks.base import Callback, Logs, TrainerCallback, folder_for, naming, path_of
 
 __all__ = ["BackupAndRestore"]
 
@@ -39,9 +39,7 @@ class BackupAndRestore(TrainerCallback):
         double_checkpoint: bool = False,
         delete_checkpoint: bool = True,
     ) -> None:
-        if not os.fspath(backup_dir):
-            raise ValueError("BackupAndRestore: backup_dir must be the name of a folder, got ''")
-        self.backup_dir = os.fspath(backup_dir)
+        self.backup_dir = path_of(self, "backup_dir", backup_dir)
         self.save_freq = checked_freq(self, save_freq)
         self.double_checkpoint = double_checkpoint
         self.delete_checkpoint = delete_checkpoint

@@ -113,7 +113,8 @@ class Optimizer:
 
     @property
     def _scheduled(self) -> bool:
-        return hasattr(self.learning_rate, "between")  # a LearningRateSchedule has it
+        rate = self.learning_rate
+        return hasattr(rate, "between") and not isinstance(rate, type)  # a LearningRateSchedule has it
 
     @property
     def slots(self) -> tuple[str, ...]:

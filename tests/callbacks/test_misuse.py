@@ -345,7 +345,13 @@ def test_ranges(name, value):
 
 @pytest.mark.parametrize("path", [3.5, None, [], object(), ""])
 @pytest.mark.parametrize(
-    ("make", "name"), [(CSVLogger, "filename"), (JSONLinesLogger, "filename"), (ModelCheckpoint, "filepath")]
+    ("make", "name"),
+    [
+        (CSVLogger, "filename"),
+        (JSONLinesLogger, "filename"),
+        (ModelCheckpoint, "filepath"),
+        (BackupAndRestore, "backup_dir"),
+    ],
 )
 def test_paths(make, name, path):
     with pytest.raises((TypeError, ValueError), match=f"{make.__name__}: {name} must be a path, got"):
