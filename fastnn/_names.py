@@ -199,7 +199,8 @@ def _misfit(owner: str, function: FunctionType, text: str) -> str:
     _, found, after = text.partition("got an unexpected keyword argument '")
     if found:
         return unknown_argument(owner, after.partition("'")[0], takes)
-    return f"{owner}() {text}; it takes {', '.join(takes) or 'nothing'}"
+    several = f"; several {takes[0]} are given as one list" if takes[:1] in (("inputs",), ("layers",)) else ""
+    return f"{owner}() {text}; it takes {', '.join(takes) or 'nothing'}{several}"
 
 
 def unknown_argument(owner: str, name: str, takes: Iterable[str]) -> str:

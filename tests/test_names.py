@@ -365,7 +365,9 @@ def test_attributes_of_models():
 
 def test_layers_one_by_one():
     for layers_given in ([Dense(1), Dense(2)], [Dense(1), Dense(2), Dense(3)], [Input((2,)), Dense(1)]):
-        with pytest.raises(TypeError, match=r"give the layers as one list: Sequential\(\[Dense"):
+        with pytest.raises(
+            TypeError, match=r"give the layers as one list: Sequential\(\[Dense|several layers are given as one list"
+        ):
             Sequential(*layers_given)
     assert len(Sequential(Dense(1)).layers) == 1  # as in Keras
 
@@ -395,9 +397,7 @@ def test_what_is_no_layer(given, message):
 
 def test_tensors_one_by_one():
     a, b = Input((2,)), Input((2,))
-    with pytest.raises(
-        TypeError, match=r"layer 'concatenate': give several tensors as one list: Concatenate\(\)\(\[a, b"
-    ):
+    with pytest.raises(TypeError, match=r"Concatenate\.__call__\(\) takes .*; several inputs are given as one list"):
         layers.Concatenate()(a, b)
     with pytest.raises(TypeError, match=r"Input: name must be a text, got 4; a shape of several axes is a tuple"):
         Input(3, 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
-from typing import Any, ClassVar, NamedTuple, Never, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -133,12 +133,8 @@ class Layer(_Fixed):
 
     get_config = config
 
-    def __call__(self, inputs: Any, *more: Never) -> Any:
+    def __call__(self, inputs: Any) -> Any:
         """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
-        if more:
-            raise TypeError(
-                f"layer {called(self)!r}: give several tensors as one list: {type(self).__name__}()([a, b])"
-            )
         if not is_symbolic(inputs):
             return self.on_arrays(inputs)
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Never
+from typing import Any
 
 from fastnn import _names
 from fastnn.layers import LAYERS, InputLayer, Layer
@@ -25,8 +25,8 @@ class Sequential(Model):
 
     table_name = "sequential"
 
-    def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None, *more: Never) -> None:
-        if more or isinstance(name, (Layer, Model, Tensor)):
+    def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None) -> None:
+        if isinstance(name, (Layer, Model, Tensor)):
             raise TypeError("Sequential: give the layers as one list: Sequential([Dense(...), Dense(...)])")
         self._begin(name)
         self._tensors: list[Tensor] = []  # the rows, then what each layer gives, as soon as the input shape is known
