@@ -41,7 +41,12 @@ def warn(text: str) -> None:
     level = 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fastnn":
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, stacklevel=level)
+    try:
+        warnings.warn(text, stacklevel=level)
+    except Warning:  # where the user has made errors of warnings
+        raise
+    except Exception:  # where they cannot be printed
+        return
 
 
 def encoding_of(out: Any) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -539,6 +540,26 @@ def test_a_pipe_that_nobody_reads(show):
     everything(zeros())
     with contextlib.suppress(BrokenPipeError):
         stream.close()
+
+
+@pytest.mark.parametrize("error", [ValueError("I/O operation on closed file"), BrokenPipeError(), RuntimeError()])
+def test_a_warning_that_cannot_be_printed(monkeypatch, error):
+    """It ends nothing; a warning that is an error does."""
+    shown = []
+
+    def fails(message, *others, **named):
+        shown.append(str(message))
+        raise error
+
+    model = zeros()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", fails)
+        assert model.fit(X, Y, 50, steps_per_epoch=5, verbose=0).epoch == [0]
+        assert shown == ["the data ended 3 batches before the 5 steps of this epoch; ask for fewer steps"]
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="the data ended 3 batches before the 5 steps"):
+            model.fit(X, Y, 50, steps_per_epoch=5, verbose=0)
 
 
 def test_ctrl_c_in_an_output_still_ends_a_fit(show):
