@@ -216,6 +216,7 @@ class Trainer:
         """
         batches = EpochIterator(source, check_batch_size(batch_size), None, _optional("steps", steps))
         listeners = CallbackList(callbacks, self.model)
+        check_hooks(listeners.callbacks)
         listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
         return self._test(batches, listeners, Progress(verbose, None))
 
@@ -344,6 +345,7 @@ def predict(
     """See ``Model.predict``: the rows of a source, batch by batch where a callback wants to know of them."""
     batches = EpochIterator(source, batch_size, None, _optional("steps", steps))
     listeners, progress = CallbackList(callbacks, model), Progress(verbose, None)
+    check_hooks(listeners.callbacks)
     listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
     loop = PredictionLoop(model, network, batches, listeners, progress)
     model.stop_predicting = False

@@ -267,6 +267,9 @@ def test_hooks_that_take_something_else(hook, takes):
         pass
 
     setattr(Mine, hook, lambda self: None)
+    for action, arguments in (("evaluate", (X, Y)), ("predict", (X,))):
+        with pytest.raises(TypeError, match=rf"Mine\.{hook} is called with"):
+            getattr(model_of(), action)(*arguments, verbose=0, callbacks=[Mine()])
     refused([Mine()], TypeError, rf"Mine\.{hook} is called with \({takes}\), but takes \(\)")
     with pytest.raises(TypeError, match=rf"LambdaCallback: {hook} is called with \({takes}\), but takes \(\)"):
         LambdaCallback(**{hook: lambda: None})
