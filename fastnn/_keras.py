@@ -44,17 +44,6 @@ renorm renorm_clipping renorm_momentum run_eagerly show_trainable skip_mismatch 
 synchronized use_multiprocessing workers write_graph write_images zipped
 """
 ARGUMENTS = frozenset(_ARGUMENTS.split())
-# Of models.
-_ATTRIBUTES = """
-add_loss add_metric add_variable add_weight build_from_config compile_from_config compute_dtype compute_loss
-compute_mask compute_metrics compute_output_shape compute_output_spec dtype dtype_policy export get_build_config
-get_compile_config get_metrics_result input_dtype input_spec jit_compile load_own_variables losses
-make_predict_function make_test_function make_train_function metrics metrics_names metrics_variables
-non_trainable_variables predict_step quantize reset_metrics run_eagerly save_own_variables stateless_call
-stateless_compute_loss supports_masking symbolic_call test_step train_step trainable_variables variable_dtype
-variables
-"""
-ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 # What to write in place of some.
 INSTEAD = {
     "Initializer": "fastnn.initializers.Initializer",
@@ -65,13 +54,9 @@ INSTEAD = {
     "Optimizer": "fastnn.optimizers.Optimizer",
     "Regularizer": "fastnn.regularizers.Regularizer",
     "clear_session": "nothing: nothing is kept between models",
-    "evaluate_generator": "evaluate",
-    "fit_generator": "fit",
     "keras": "fastnn.layers, fastnn.models, ...: Keras's names are in fastnn itself",
     "load_model": "fastnn.models.load_model",
     "normalize": "fastnn.layers.Normalization",
-    "predict_generator": "predict",
-    "predict_proba": "predict",
     "save_model": "model.save(filepath)",
     "to_categorical": "numpy.eye(classes)[y], or a sparse_categorical loss",
     "datasets": "fastnn.data",
@@ -79,7 +64,7 @@ INSTEAD = {
 
 
 def told(name: str, among: frozenset[str]) -> str:
-    """ " (...)" that says what a name of Keras is here, "" where it is none."""
+    """What a name of Keras is here, to stand behind it in an error; "" where it is none."""
     if name in INSTEAD:
         return f" (write {INSTEAD[name]})"
     left_out = name in among or name.lower() in {each.lower().replace("_", "") for each in among}

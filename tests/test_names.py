@@ -326,7 +326,6 @@ def test_what_is_to_be_written_in_place(name):
 def test_nothing_that_is_there_is_said_to_be_left_out():
     for module in MODULES:
         assert not _keras.NAMES & set(public(module)), module.__name__
-    assert not _keras.ATTRIBUTES & set(dir(Sequential))
 
 
 def test_units_and_arguments_of_keras():
@@ -347,17 +346,6 @@ def test_units_and_arguments_of_keras():
     for argument in ("workers", "use_multiprocessing", "max_queue_size"):
         with pytest.raises(TypeError, match=rf"'{argument}' \({LEFT_OUT}\); it takes "):
             METHODS["fit"](**{argument: 1})
-
-
-def test_attributes_of_models():
-    model = Sequential([Dense(1, input_dim=2)])
-    with pytest.raises(AttributeError, match=rf"'Sequential' object has no attribute 'train_step' \({LEFT_OUT}\)"):
-        model.train_step  # noqa: B018
-    with pytest.raises(AttributeError, match=r"no attribute 'fit_generator' \(write fit\)"):
-        model.fit_generator  # noqa: B018
-    with pytest.raises(AttributeError, match=r"no attribute 'fitt'$") as error:
-        model.fitt  # noqa: B018
-    assert (error.value.name, error.value.obj) == ("fitt", model)  # by which Python finds one that is near
 
 
 # Layers that are given otherwise

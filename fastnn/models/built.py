@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnn import _names
 from fastnn._output import say
@@ -123,16 +123,6 @@ class Built(Connected):
         if not -len(layers) <= index < len(layers):  # type: ignore[operator]
             raise ValueError(f"model {self.name!r} has {len(layers)} layers, got index {index}")
         return layers[index]  # type: ignore[index]
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            # Only for what is not there; Python itself adds a name that is near.
-            from fastnn import _keras
-
-            what = "" if name.startswith("_") else _keras.told(name, _keras.ATTRIBUTES)
-            kind = type(self).__name__
-            raise AttributeError(f"{kind!r} object has no attribute {name!r}{what}", name=name, obj=self)
 
     # The network.
 

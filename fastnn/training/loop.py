@@ -39,8 +39,6 @@ class BatchLoop(ABC):
     def run_epoch(self, done: int = 0) -> int:
         """Run the batches of an epoch, of which `done` were done before; gives how many are done then."""
         progress, after = self.progress, self.after
-        if self.stopped():  # by a hook before the first batch: as in Keras that one runs, and no other
-            self.epochs.at_once = 1
         for batches in self.epochs.epoch(done):
             for hook in self.before:
                 hook(done, None)
@@ -54,6 +52,11 @@ class BatchLoop(ABC):
             if self.ends():
                 break
         return done
+
+    def look(self) -> None:
+        """After hooks that come before the first batch: where one asks to stop, that batch runs alone, as in Keras."""
+        if self.stopped():
+            self.epochs.at_once = 1
 
     @abstractmethod
     def run(self, batches: BatchRange) -> int:

@@ -157,6 +157,7 @@ class Trainer:
             epoch, accumulator = fit.epoch, fit.accumulator
             for hook in begin:
                 hook(epoch, None)
+                fit.look()
             if progress.level:
                 progress.begin(epoch, fit.epochs.batches)
             started = perf_counter()
@@ -226,6 +227,7 @@ class Trainer:
         self.model.stop_evaluating = False
         for hook in listeners.hooks("on_test_begin"):
             hook(None)
+            loop.look()
         progress.begin(0, batches.batches)
         self.objectives.begin()
         try:
@@ -350,6 +352,7 @@ def predict(
     loop = PredictionLoop(model, network, batches, listeners, progress)
     model.stop_predicting = False
     listeners.on_predict_begin(None)
+    loop.look()
     progress.begin(0, batches.batches)
     try:
         done = loop.run_epoch()
