@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn import kernels, random
+from fastnn import _names, kernels, random
 from fastnn._table import Table, check_number, refuse_other
 from fastnn.typing import Array, DoubleArray, Shape
 
@@ -372,24 +372,6 @@ def _make_orthonormal(vectors: DoubleArray) -> None:
                 vector /= np.sqrt((vector * vector).sum())
 
 
-def first_values(initializer: Any, shape: Shape, rng: np.random.Generator) -> Array:
-    """What an initialiser, or any function of (shape, dtype), gives. ValueError where that has another shape."""
-    if type(initializer).__call__ is Initializer.__call__:
-        return np.asarray(initializer(shape, rng=rng))
-    from inspect import Parameter, signature  # few write one
-
-    names = signature(initializer).parameters
-    any_name = any(each.kind is Parameter.VAR_KEYWORD for each in names.values())
-    options = {"rng": rng} if "rng" in names else {}
-    values = np.asarray(initializer(shape, **options, **({"dtype": "float32"} if "dtype" in names or any_name else {})))
-    if values.shape != shape or values.dtype.kind not in "fiub":
-        name = getattr(initializer, "__name__", type(initializer).__name__)
-        raise ValueError(
-            f"initializer {name} gave {values.dtype} {values.shape}; it must give numbers of shape {shape}"
-        )
-    return values
-
-
 def get(identifier: Any) -> Any:
     """An initialiser from its name, class, instance or configuration; a function of (shape, dtype), and None, stay as
     they are. ValueError for an unknown name.
@@ -399,3 +381,6 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, dict):
         return INITIALIZERS.from_config(identifier)
     return INITIALIZERS.get(identifier)
+
+
+_names.offer(globals())

@@ -160,7 +160,7 @@ class Metric:
         return np.broadcast_to(given, shape).reshape(-1)
 
 
-METRICS: Table[Metric] = Table("metric", Metric)
+METRICS: Table[Metric] = Table("metric", Metric, also=("accuracy", "acc", "crossentropy", "ce"))
 
 
 class MeanMetric(Metric):
