@@ -314,3 +314,22 @@ def test_units_of_another_family() -> None:
     for get in (activations.get, regularizers.get, constraints.get, initializers.get):
         with pytest.raises(TypeError, match=r"must be a name, .* or a function, got a loss"):
             get(losses.MeanSquaredError())
+
+
+def test_what_a_metric_will_give_is_known_before_the_first_epoch() -> None:
+    """Also of one that is Python only since a subclass has changed its result."""
+    from fastnn.callbacks import EarlyStopping
+
+    three = derived(metrics.MeanAbsoluteError, result=lambda self: np.zeros(3))(name="three")
+    one = derived(metrics.MeanAbsoluteError, result=lambda self: np.zeros(1))(name="one")
+    for metric, words in ((three, r"monitor 'three' is an array of shape \(3,\)"), (one, None)):
+        net = Sequential([Dense(UNITS, input_dim=4)])
+        net.compile("sgd", "mse", metrics=[metric])
+        stop = EarlyStopping(metric.name, mode="min", patience=1)
+        if words is None:
+            assert len(net.fit(X, Y, epochs=5, verbose=0, callbacks=[stop]).history["loss"]) == 2
+            continue
+        before = net.get_weights()
+        with pytest.raises(ValueError, match=words):
+            net.fit(X, Y, verbose=0, callbacks=[stop])
+        np.testing.assert_array_equal(net.get_weights()[0], before[0])

@@ -221,3 +221,31 @@ def test_a_row_of_weight_0_with_numbers_counts_for_metrics_without_weights() -> 
     _, plain, weighted = net.evaluate(X, y, sample_weight=weight, verbose=0)
     size = np.abs(net.predict(X, verbose=0))[:, 0]
     np.testing.assert_allclose([plain, weighted], [size.mean(), size[:10].mean()], rtol=1e-5)
+
+
+def test_a_subclass_may_make_other_targets_of_them() -> None:
+    """What its own code hands on is checked, not what that is given."""
+
+    class Signs(losses.BinaryCrossentropy):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return super().call((y_true + 1) / 2, y_pred)
+
+    class Found(metrics.Recall):
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+            super().update_state((y_true + 1) / 2, y_pred, sample_weight)
+
+    class Twice(metrics.Recall):
+        def result(self) -> Any:
+            return 2 * super().result()
+
+    y = np.where(X[:, :1] > 0, 1.0, -1.0)
+    net = Sequential([Dense(1, "sigmoid", input_dim=3)])
+    net.compile("sgd", Signs(), metrics=[Found(name="found")])
+    net.fit(X, y, verbose=0)
+    y[BAD] = 5
+    with pytest.raises(ValueError, match=r"loss '\w+': y has 3 at row \d+, column 0.*the row is one of a batch"):
+        net.fit(X, y, verbose=0)
+    net = Sequential([Dense(1, "sigmoid", input_dim=3)])
+    net.compile("sgd", "mse", metrics=[Twice(name="twice")])
+    with pytest.raises(ValueError, match=f"metric 'twice': y has 5 at row {BAD}, column 0"):
+        net.fit(X, np.where(y < 0, 0, y), verbose=0)

@@ -23,6 +23,10 @@ MOST = 1024  # outputs of a batch whose slopes are found one by one
 L = TypeVar("L", bound="Loss")
 
 
+class TargetError(ValueError):
+    """A target that a loss has no meaning for."""
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss of y (..., targets) and output (..., units): a value for each line, as the rows of a table are.
@@ -164,7 +168,12 @@ class Loss:
         """
         if weight is not None and not weight.all():
             y = np.asarray(self._present(y, output, weight), y.dtype)
-        values = self._checked(y, output)
+        try:
+            values = self._checked(y, output)
+        except TargetError as error:
+            raise ValueError(
+                f"loss {self.name!r}: {error} (the row is one of a batch, as its call was given it)"
+            ) from None
         weights = np.ones(output.shape[:-1])
         if weight is not None:
             weights = weights * weight.reshape(weight.shape + (1,) * (weights.ndim - weight.ndim))
@@ -237,7 +246,7 @@ def paired(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Arr
         left_out = left_out if counted is None else left_out | ~counted
         problem = problem_of(loss, loss.takes, rows, output.shape[-1], np.arange(len(rows)), left_out)
         if problem:
-            raise ValueError(problem)
+            raise TargetError(problem)
     return y, output
 
 

@@ -56,6 +56,11 @@ class Metric:
         return self.kernel is not None and not overrides(self, "kernel", *own)
 
     @property
+    def reads_targets(self) -> bool:
+        """Whether y comes to the kernel, or its like, as it is: not where a subclass may make something else of it."""
+        return not overrides(self, "kernel", "update_state", "__call__")
+
+    @property
     def logits(self) -> bool:
         """Whether the network's output is taken as logits; the kernel then writes what they stand for."""
         return False

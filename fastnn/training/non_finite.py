@@ -124,7 +124,7 @@ def _bad_targets(output: Output, y: Any, weight: Any, numbers: Any) -> str | Non
     counts = slice(None) if loss.whole and loss.compiled else np.flatnonzero(weight)
     problem = losses.bad_targets(loss, y[counts], output.shape[-1], names[counts])
     counts = np.flatnonzero(weight)
-    for metric in output.measured:
+    for metric in filter(lambda each: each.reads_targets, output.measured):
         problem = problem or metric.bad_targets(y[counts], output.shape[-1], names[counts])
     return problem
 

@@ -148,26 +148,6 @@ class CompiledObjectives:
         found["loss"] = epoch.loss / rows + penalty
         return found
 
-    def result_shapes(self) -> dict[str, Shape | None]:
-        """The shape of what each metric gives, by its name in logs, before any batch: () for a number.
-
-        None where a metric in Python does not say so yet.
-        """
-        found: dict[str, Shape | None] = {}
-        metrics = [(metric, output) for output in self.outputs for metric in output.measured]
-        for name, (metric, output) in zip(self.names, metrics, strict=True):
-            try:
-                if metric.compiled:
-                    size = getattr(metric, "state_size", lambda *_: 2)(output.shape[-1], output.targets)
-                    value = metric.reported(np.zeros(size))
-                else:
-                    metric.reset_state()
-                    value = metric.result()
-                found[name] = np.shape(_number(value))
-            except Exception:  # of the user's own method, which may need a batch first
-                found[name] = None
-        return found
-
     def check(self, source: Source, what: str) -> None:
         """ValueError, which begins with `what`, unless the source's targets and weights go with the outputs."""
         if source.targets == 0:
@@ -268,7 +248,7 @@ def _bounds(output: Output) -> tuple[float, float, bool] | None:
     """(low, high, whole) of the targets that the loss and the metrics have a meaning for; None for any."""
     loss, units, takes = output.objective.loss, output.shape[-1], losses.Targets()
     for each in (loss, *output.measured):
-        if each is not loss or (loss.compiled and loss.mask(np.zeros((1, 1))) is None):
+        if each.reads_targets if each is not loss else loss.compiled and loss.mask(np.zeros((1, 1))) is None:
             takes = takes.within(each.takes, units)
     return (*takes.bounds(units), takes.whole) if takes.limited else None
 
