@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._table import plain, unplain
+from fastnn.engine.lock import assign
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import safetensors
 from fastnn.store.architecture import Kinds, chosen, describe, make, restore
@@ -34,11 +35,12 @@ def save(model: Any, path: Path, overwrite: bool) -> None:
     description = {**describe(model), "seed": built.network.seed}
     trainer = built.trainer
     if trainer is not None:
-        steps, slots = trainer.state()
+        steps, slots = trainer.vectors()
         description["training"] = {
             "optimizer": OPTIMIZERS.config(trainer.optimizer),
             **{name: plain(getattr(trainer, name, None)) for name in COMPILED},
             "iterations": steps,
+            "huge_gradient": trainer.huge_gradient,
             "slots": list(slots),
             "frozen": [number for number, layer in enumerate(built.layers()) if layer in built.frozen],
         }
@@ -61,15 +63,15 @@ def load_weights(built: Any, path: Path) -> None:
     tensors, metadata = safetensors.read(path)
     if version_of(metadata, MODEL, WEIGHTS) is None:
         raise refusal(os.fspath(path), "no file of weights", metadata, WEIGHTS)
-    wanted = built.arrays()
-    extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
-    try:
-        if extra:
-            raise ValueError(f"unexpected weights {', '.join(extra)}")
-        _check(wanted, tensors)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} does not fit this model: {error}") from None
-    _fill(wanted, tensors)
+    with built.locked():
+        wanted = built.arrays()
+        extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
+        try:
+            if extra:
+                raise ValueError(f"unexpected weights {', '.join(extra)}")
+            _fill(wanted, tensors)
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)} does not fit this model: {error}") from None
 
 
 def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
@@ -133,7 +135,7 @@ def _go_on(model: Any, training: Any, tensors: Tensors, custom: Mapping[str, Any
     slots = {slot: np.zeros(built.network.parameters.size, dtype) for slot in names}
     for slot, flat in slots.items():
         used |= _fill(built.arrays(flat, f"optimizer/{slot}/"), tensors)
-    trainer.go_on(steps, slots)
+    trainer.go_on(steps, slots, training.get("huge_gradient") is True)
     return used
 
 
@@ -147,8 +149,7 @@ def _check(wanted: Tensors, tensors: Tensors) -> None:
 def _fill(wanted: Tensors, tensors: Tensors) -> set[str]:
     """Copy named arrays into views; gives their names. ValueError, and no change, where one does not fit."""
     _check(wanted, tensors)
-    for name, view in wanted.items():
-        view[...] = tensors[name]
+    assign(wanted.values(), [tensors[name] for name in wanted])
     return set(wanted)
 
 
