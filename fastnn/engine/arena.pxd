@@ -84,6 +84,7 @@ cdef class Arena:
     cdef object pending
     cdef object progress
     cdef double next_tick
+    cdef bint rewritten                 # others have written weights meanwhile: the batch begins anew
     cdef int error                      # 1 + number of an op that could not go on
 
     @cython.final

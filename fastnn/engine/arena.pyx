@@ -417,7 +417,7 @@ cdef class Arena:
                 "this model is running already in this thread; call it again when fit, evaluate or predict is done")
         self.running = True
         self.lock.runs += 1
-        self.error = 0
+        self.error = self.rewritten = 0
         self.next_tick = seconds_now() + TICK
         self.flushes = not self.takes_gil       # Python code expects denormals as they are
         if self.flushes:
@@ -439,20 +439,26 @@ cdef class Arena:
         return 0
 
     cdef bint tick(self, Py_ssize_t done) noexcept nogil:
-        """Now and then: answer Ctrl-C, show progress. True when an exception waits."""
+        """Now and then: answer Ctrl-C, show progress. True when the run is to stop here.
+
+        That is where an exception waits in `pending`, or where a signal's handler has written weights.
+        """
+        cdef long long writes
         if seconds_now() < self.next_tick:
             return False
         if self.flushes:
             restore_denormals(self.float_state)
         with gil:
             try:
+                writes = self.lock.writes
                 PyErr_CheckSignals()
+                self.rewritten = self.lock.writes != writes
                 if self.progress is not None:
                     self.progress(done)
             except BaseException as error:
-                self.pending = error
+                self.pending, self.rewritten = error, False
                 return True
         if self.flushes:
             flush_denormals()
         self.next_tick = seconds_now() + TICK
-        return False
+        return self.rewritten

@@ -1,6 +1,7 @@
 cdef class Lock:
     cdef readonly unsigned long long number     # in the order in which locks were made
     cdef public int runs                        # networks that run in the thread that holds it
+    cdef long long writes                       # of weights, by others than the networks
     cdef unsigned long owner                    # that thread, 0 for none
     cdef int depth                              # how often it has taken it
     cdef int forks                              # before it was last taken

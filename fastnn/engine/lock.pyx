@@ -104,12 +104,23 @@ cdef class Held:
                 raise
             if wanted == held:
                 self.locks = held
-                return
+                return self
             _release(held)
 
     def __exit__(self, kind, error, trace):
         held, self.locks = self.locks, None
         _release(held)
+
+    def is_current(self):
+        """Whether these are the locks still that find() gives."""
+        return self.found() == self.locks
+
+    def assign(self, targets, arrays):
+        """Copy arrays into weights of the same shapes: all of them, even where Ctrl-C comes meanwhile."""
+        for lock in self.locks:
+            (<Lock?>lock).writes += 1
+        for target, array in zip(targets, arrays, strict=True):
+            target[...] = array
 
 
 def _number(Lock lock not None):
@@ -120,9 +131,3 @@ cdef int _release(list held) except -1:
     for lock in reversed(held):
         (<Lock?>lock).release()
     return 0
-
-
-def assign(targets, arrays):
-    """Copy arrays into others of the same shapes: all of them, even where Ctrl-C comes meanwhile."""
-    for target, array in zip(targets, arrays, strict=True):
-        target[...] = array

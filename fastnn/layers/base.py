@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 
 from fastnn._table import Table, check_count
-from fastnn.engine.lock import Held, Lock, assign
+from fastnn.engine.lock import Held, Lock
 from fastnn.initializers import Initializer
 from fastnn.layers.python import python_ops
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
@@ -255,7 +255,7 @@ def replace(held: Held, views: Callable[[], Sequence[FloatArray]], weights: Sequ
         for number, (array, target) in enumerate(zip(new, targets, strict=True)):
             if array.shape != target.shape:
                 raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")
-        assign(targets, new)
+        held.assign(targets, new)
 
 
 def parts_of(member: Any) -> Sequence[tuple[str, Any]]:

@@ -78,23 +78,30 @@ class Description:
     def make(self) -> None:
         """The network, on a store that holds the weights of all layers: those that have none begin here."""
         assert self.graph is not None
-        with locked(leaves(self.graph)), weights.lock:
-            plan = planned(self.graph)
-            rng = random.generator()
-            if self.seed is None:
-                self.seed = int(rng.integers(2**63))
-            store, places, models = weights.gathered(plan.parameters, rng)
-            if models:
-                weights.check_idle(place.store for layer in places if (place := place_of(layer)) is not None)
-            with store.lock:  # nobody else knows a new one yet
-                self._run_on(store, plan, places)
-                weights.commit(places)
-                for layer in leaves(self.graph):
-                    if place_of(layer) is None:
-                        set_place(layer, Place(store, 0, ()))
-                for model in models:
-                    if model is not self:
-                        model.move_to(store, places)
+        while True:
+            with locked(leaves(self.graph)) as held, weights.lock:
+                if held.is_current():  # another thread may have given layers their places while this one waited
+                    self._make()
+                    return
+
+    def _make(self) -> None:
+        assert self.graph is not None
+        plan = planned(self.graph)
+        rng = random.generator()
+        if self.seed is None:
+            self.seed = int(rng.integers(2**63))
+        store, places, models = weights.gathered(plan.parameters, rng)
+        if models:
+            weights.check_idle(place.store for layer in places if (place := place_of(layer)) is not None)
+        with store.lock:  # nobody else knows a new one yet
+            self._run_on(store, plan, places)
+            weights.commit(places)
+            for layer in leaves(self.graph):
+                if place_of(layer) is None:
+                    set_place(layer, Place(store, 0, ()))
+            for model in models:
+                if model is not self:
+                    model.move_to(store, places)
 
     def _run_on(self, store: weights.Store, plan: Plan, places: Mapping[Any, Place]) -> None:
         assert self.graph is not None

@@ -175,9 +175,12 @@ class Sequential(Model):
         return [layer for layer in self.description.members if not isinstance(layer, InputLayer)]
 
     def _take_rows(self, shape: Shape) -> None:
-        with locked(self.description.layers()), weights.lock:
-            if self.description.graph is None or shape != self._row:
-                self._build_for(shape)
+        while True:
+            with locked(self.description.layers()) as held, weights.lock:
+                if held.is_current():
+                    if self.description.graph is None or shape != self._row:
+                        self._build_for(shape)
+                    return
 
     def _built(self, action: str) -> Any:
         if self.description.network is None:

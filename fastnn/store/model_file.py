@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from fastnn._table import plain, unplain
-from fastnn.engine.lock import assign
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import safetensors
 from fastnn.store.architecture import Kinds, chosen, describe, make, restore
@@ -63,13 +62,13 @@ def load_weights(built: Any, path: Path) -> None:
     tensors, metadata = safetensors.read(path)
     if version_of(metadata, MODEL, WEIGHTS) is None:
         raise refusal(os.fspath(path), "no file of weights", metadata, WEIGHTS)
-    with built.locked():
+    with built.locked() as held:
         wanted = built.arrays()
         extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
         try:
             if extra:
                 raise ValueError(f"unexpected weights {', '.join(extra)}")
-            _fill(wanted, tensors)
+            _fill(wanted, tensors, held)
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)} does not fit this model: {error}") from None
 
@@ -103,7 +102,8 @@ def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom:
                 raise ValueError(f"weights {name!r} must have shape {parameter.shape}, got {came}")
     built.seed = int(described["seed"])
     make(model)
-    used = _fill(built.arrays(), tensors)
+    with built.locked() as held:
+        used = _fill(built.arrays(), tensors, held)
     training = described.get("training")
     if training is not None:
         used |= _go_on(model, training, tensors, custom)
@@ -133,8 +133,9 @@ def _go_on(model: Any, training: Any, tensors: Tensors, custom: Mapping[str, Any
     if names is None:  # the file is older than the list
         names = trainer.slot_names() if steps else ()
     slots = {slot: np.zeros(built.network.parameters.size, dtype) for slot in names}
-    for slot, flat in slots.items():
-        used |= _fill(built.arrays(flat, f"optimizer/{slot}/"), tensors)
+    with built.locked() as held:
+        for slot, flat in slots.items():
+            used |= _fill(built.arrays(flat, f"optimizer/{slot}/"), tensors, held)
     trainer.go_on(steps, slots, training.get("huge_gradient") is True)
     return used
 
@@ -146,10 +147,10 @@ def _check(wanted: Tensors, tensors: Tensors) -> None:
             raise ValueError(f"{name!r} must be {view.dtype} {view.shape}, got {came}")
 
 
-def _fill(wanted: Tensors, tensors: Tensors) -> set[str]:
-    """Copy named arrays into views; gives their names. ValueError, and no change, where one does not fit."""
+def _fill(wanted: Tensors, tensors: Tensors, held: Any) -> set[str]:
+    """Copy named arrays into views, whose locks are held; gives their names. ValueError, and no change, for others."""
     _check(wanted, tensors)
-    assign(wanted.values(), [tensors[name] for name in wanted])
+    held.assign(wanted.values(), [tensors[name] for name in wanted])
     return set(wanted)
 
 

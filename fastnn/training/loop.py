@@ -143,7 +143,9 @@ class FitLoop(BatchLoop):
             op, built = network.op_not_finite, self.model.description
             layer = None if op is None else built.plan.layers[op]
             layer = layer and built.paths().get(layer, called(layer))
-            error = explained(trainer.objectives.outputs, network, self.epochs.source, batches, row, layer)
+            error = explained(
+                trainer.objectives.outputs, network, self.epochs.source, batches, row, built.arrays(), layer
+            )
             if not any(accepts(error, accumulator.batches) for accepts in self.callbacks.trainer_hooks("accepts")):
                 raise error
             accumulator.loss = float("nan")

@@ -16,7 +16,6 @@ from fastnn._table import check_batch_size, check_count
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source
-from fastnn.engine.lock import assign
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.epochs import EpochIterator
 from fastnn.training.full_batch import FullBatch
@@ -192,12 +191,12 @@ class Trainer:
 
     def _take_average(self) -> None:
         """Training ends: the weights' moving average, if there has been a step, takes their place."""
-        with self.model.description.locked():
+        with self.model.description.locked() as held:
             network = self._network
             if network.iterations < (self.optimizer.gradient_accumulation_steps or 1):
                 return
             parts = [slice(v.start, v.start + v.rows * v.columns) for v in self.model.description.variables()]
-            assign([network.parameters[part] for part in parts], [network.slots[-1][part] for part in parts])
+            held.assign([network.parameters[part] for part in parts], [network.slots[-1][part] for part in parts])
 
     def evaluate(
         self,
@@ -317,11 +316,11 @@ class Trainer:
 
     def go_on(self, steps: int, slots: Mapping[str, Array], huge_gradient: bool = False) -> None:
         """Take up a state as ``state`` gives it, on the network as it is. ValueError for other vectors."""
-        with self.model.description.locked():
-            self._go_on(self.model.description.network, steps, slots)
+        with self.model.description.locked() as held:
+            self._go_on(self.model.description.network, steps, slots, held)
             self._network.huge = huge_gradient
 
-    def _go_on(self, network: Any, steps: int, slots: Mapping[str, Array]) -> None:
+    def _go_on(self, network: Any, steps: int, slots: Mapping[str, Array], held: Any) -> None:
         wanted = set(self.slot_names()) if steps else set()
         if slots.keys() != wanted and not (steps and self.optimizer.full_batch):
             raise ValueError(f"its optimizer keeps {sorted(slots)}, the model's {sorted(wanted)} after {steps} steps")
@@ -332,7 +331,7 @@ class Trainer:
         if self.full_batch is not None:
             self.full_batch.go_on(slots)
         elif steps:
-            assign(network.slots, [slots[name] for name in self._slots])
+            held.assign(network.slots, [slots[name] for name in self._slots])
         network.iterations = steps
 
     def _check(self, source: Source, what: str) -> None:
