@@ -35,24 +35,17 @@ def explained(
         return ValueError(problem)
     steps, kept = network.iterations, "The weights are those before this batch"
     after = f"after {steps} steps"
+    what = "the loss" if layer is None else f"the gradient of layer {layer!r}"
     spoilt = next((name for name, view in weights.items() if not np.isfinite(view).all()), None)
     if spoilt is not None:
         value = weights[spoilt][~np.isfinite(weights[spoilt])][0]
-        advice = (
-            ": training diverged, or they were set so; begin with others, and lower learning_rate"
-            if steps
-            else "; set them anew"
-        )
-        return FloatingPointError(f"the weights {spoilt!r} hold {value} {after}, before this batch{advice}")
+        advice = ": training diverged, or they were set so; begin with others, and lower learning_rate"
+        advice = advice if steps else "; set them anew"
+        return FloatingPointError(f"{what} is not finite {after}: the weights {spoilt!r} hold {value} already{advice}")
     # No step has been taken yet where there are none: then it is no learning rate's fault.
     advice = "lower learning_rate, or standardise x" if steps else "standardise x, or begin with smaller weights"
-    if layer is None:
-        found = f"the loss is not finite {after}, though x and y of its batch, and the weights, are"
-    else:
-        found = (
-            f"the gradient of layer {layer!r} is not finite {after}, though the loss is, and x and y of its batch, and "
-            "the weights, are"
-        )
+    loss = "" if layer is None else "the loss is, and "
+    found = f"{what} is not finite {after}, though {loss}x and y of its batch, and the weights, are"
     culprit = python_loss(outputs, network, page, np.sort(rows)) or slope_of_a_layer(network)
     if culprit is not None:
         return FloatingPointError(f"{found}: {culprit}. {kept}")
