@@ -89,8 +89,9 @@ class BackupAndRestore(TrainerCallback):
         from fastnn.store import safetensors
 
         fit, done = self._fit, self._fit.accumulator
-        steps, slots = fit.trainer.state()
-        tensors = {f"weights/{i}": array for i, array in enumerate(self.model.get_weights())}
+        with self.model.description.locked():
+            (steps, slots), huge = fit.trainer.state(), fit.trainer.huge_gradient
+            tensors = {f"weights/{i}": array for i, array in enumerate(self.model.get_weights())}
         tensors |= {f"optimizer/{name}": flat for name, flat in slots.items()}
         place = {
             "epoch": fit.epoch,
@@ -100,6 +101,7 @@ class BackupAndRestore(TrainerCallback):
             "batches": self._batches,
             "stop": self.model.stop_training,
             "iterations": steps,
+            "huge_gradient": huge,
             "seed": fit.network.seed,
             "rate": fit.rate,
             "learning_rate": _number(self.model.optimizer.learning_rate),
@@ -136,7 +138,7 @@ class BackupAndRestore(TrainerCallback):
         before = model.get_weights()
         try:
             model.set_weights(weights)
-            fit.trainer.go_on(place["iterations"], saved)
+            fit.trainer.go_on(place["iterations"], saved, place.get("huge_gradient") is True)
         except ValueError as error:
             model.set_weights(before)
             raise ValueError(

@@ -150,7 +150,7 @@ cdef class Network(Runner):
         try:
             self.page(&job.rows, x, y, weight, order)
             job.batch, job.first, job.rows.start, job.update, job.commit = batch_size, start, start, update, commit
-            job.noise = noise
+            job.noise, job.trains = noise, True
             if stop is not None:
                 job.rows.stop = stop
             if not 0 <= start <= job.rows.stop <= job.rows.count:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 
 from fastnn._table import Table, check_count
+from fastnn.engine.lock import Held, Lock
 from fastnn.initializers import Initializer
 from fastnn.layers.python import python_ops
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
@@ -83,6 +84,16 @@ def place_of(layer: Any) -> Place | None:
 def set_place(layer: Any, place: Place | None) -> None:
     """Say where a layer's weights lie from now on."""
     vars(layer)["_place"] = place
+
+
+def locked(layers: Iterable[Layer]) -> Held:
+    """`with locked(layers): ...` holds the locks of the stores that the layers' weights lie in; none of them moves."""
+    own = tuple(layers)
+
+    def find() -> list[Lock]:
+        return [place.store.lock for layer in own if (place := place_of(layer)) is not None]
+
+    return Held(find)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,16 +205,18 @@ class Layer(_Fixed):
             found += zip(learns, place.views(place.store.flat), strict=True)
         return found
 
-    def _views(self) -> list[FloatArray]:
-        return [array for _, array in self._held()]
+    def _copies(self, *which: bool) -> list[FloatArray]:
+        """Copies of the weights that learn, of those that do not, or of both; all of one moment."""
+        with locked(leaves_of(self)):
+            return [array.copy() for learns, array in self._held() if learns in which]
 
     def get_weights(self) -> list[FloatArray]:
         """Copies of the layer's weights (a Dense layer's kernel and bias)."""
-        return [array.copy() for array in self._views()]
+        return self._copies(True, False)
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Replace the layer's weights; as many arrays as ``get_weights`` gives, of the same shapes."""
-        replace(self._views(), weights)
+        replace(locked(leaves_of(self)), lambda: [array for _, array in self._held()], weights)
 
     @property
     def weights(self) -> list[FloatArray]:
@@ -213,16 +226,16 @@ class Layer(_Fixed):
     @property
     def trainable_weights(self) -> list[FloatArray]:
         """Copies of the weights that learn; none while ``trainable`` is False."""
-        return [array.copy() for learns, array in self._held() if learns]
+        return self._copies(True)
 
     @property
     def non_trainable_weights(self) -> list[FloatArray]:
         """Copies of the weights that do not learn."""
-        return [array.copy() for learns, array in self._held() if not learns]
+        return self._copies(False)
 
     def count_params(self) -> int:
         """How many numbers the layer's weights hold."""
-        return sum(array.size for array in self._views())
+        return sum(array.size for _, array in self._held())
 
 
 def _set_attribute(layer: Layer, name: str, value: object) -> None:
@@ -242,16 +255,17 @@ Layer.__setattr__ = _set_attribute  # type: ignore[assignment,method-assign]
 LAYERS: Table[Layer] = Table("layer", Layer)
 
 
-def replace(targets: Sequence[FloatArray], weights: Sequence[ArrayLike]) -> None:
-    """Copy arrays over others of the same shapes. ValueError, and no change, where one differs."""
-    if len(weights) != len(targets):
-        raise ValueError(f"expected {len(targets)} arrays of weights, got {len(weights)}")
+def replace(held: Held, views: Callable[[], Sequence[FloatArray]], weights: Sequence[ArrayLike]) -> None:
+    """Copy arrays over the views, while their locks are held. ValueError, and no change, where a shape differs."""
     new = [np.asarray(array, dtype=np.float32) for array in weights]
-    for number, (array, target) in enumerate(zip(new, targets, strict=True)):
-        if array.shape != target.shape:
-            raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")
-    for array, target in zip(new, targets, strict=True):
-        target[...] = array
+    with held:
+        targets = views()
+        if len(new) != len(targets):
+            raise ValueError(f"expected {len(targets)} arrays of weights, got {len(new)}")
+        for number, (array, target) in enumerate(zip(new, targets, strict=True)):
+            if array.shape != target.shape:
+                raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")
+        held.assign(targets, new)
 
 
 def parts_of(member: Any) -> Sequence[tuple[str, Any]]:

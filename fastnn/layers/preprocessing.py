@@ -104,6 +104,7 @@ class Normalization(_Preparing):
                 self._set(name, _plain(self, name, getattr(self, name)))
             if np.min(self.variance) < 0:
                 raise ValueError(f"Normalization: variance must be at least 0, got {self.variance!r}")
+            _check_variance(np.asarray(self.variance, float))
         if isinstance(self.axis, list):
             self._set("axis", tuple(self.axis))
         own_input_shape(self)
@@ -121,6 +122,7 @@ class Normalization(_Preparing):
         shape, ends = sizes(row, axes), range(-len(axes), 0)
         pages = (np.moveaxis(page.reshape(len(page), *row), [axis + 1 for axis in axes], ends) for page in pages)
         mean, variance = _moments(pages, prod(shape))
+        _check_variance(variance)
         held = [mean.reshape(shape), variance.reshape(shape)]
         with suppress(RuntimeError):  # no model has given it weights yet
             self.set_weights([*held, *self.get_weights()[2:]])
@@ -178,6 +180,15 @@ class Normalization(_Preparing):
         own = [size if axis in axes else 1 for axis, size in enumerate(row)]
         mean, deviation = mean.reshape(own), np.maximum(np.sqrt(variance), EPSILON).reshape(own)
         return np.asarray(x * deviation + mean if self.invert else (x - mean) / deviation)
+
+
+def _check_variance(variance: DoubleArray) -> None:
+    """ValueError where float32, in which it is kept, cannot hold one."""
+    if np.max(variance, initial=0) > np.finfo(np.float32).max:
+        raise ValueError(
+            f"Normalization: a feature has the variance {np.max(variance):.3g}, more than float32 holds (3.4e+38); "
+            "divide the features by a number first"
+        )
 
 
 def _pages(data: Any) -> tuple[Shape, Iterator[Array]]:

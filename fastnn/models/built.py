@@ -152,17 +152,16 @@ class Built(Connected):
         for layer in [*self.description.layers(), *self.description.members]:
             layer.trainable = bool(value)
 
-    def _views(self) -> list[FloatArray]:
-        self._built("get_weights")
-        return self.description.views()
-
     def get_weights(self) -> list[FloatArray]:
         """Copies of all weights, layer by layer: kernel, bias, kernel, bias, ..."""
-        return [array.copy() for array in self._views()]
+        self._built("get_weights")
+        with self.description.locked():
+            return [array.copy() for array in self.description.views()]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace all weights; arrays as ``get_weights`` gives them. ValueError, and no change, where one differs."""
-        replace(self._views(), weights)
+        self._built("set_weights")
+        replace(self.description.locked(), self.description.views, weights)
 
     @property
     def weights(self) -> list[FloatArray]:
@@ -173,17 +172,20 @@ class Built(Connected):
     def trainable_weights(self) -> list[FloatArray]:
         """Copies of the weights that learn."""
         self._built("trainable_weights")
-        return [array for layer in self.description.layers() for array in layer.trainable_weights]
+        with self.description.locked():
+            return [array for layer in self.description.layers() for array in layer.trainable_weights]
 
     @property
     def non_trainable_weights(self) -> list[FloatArray]:
         """Copies of the weights that do not learn."""
         self._built("non_trainable_weights")
-        return [array for layer in self.description.layers() for array in layer.non_trainable_weights]
+        with self.description.locked():
+            return [array for layer in self.description.layers() for array in layer.non_trainable_weights]
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
-        return sum(array.size for array in self._views())
+        self._built("count_params")
+        return sum(array.size for array in self.description.views())
 
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
         """Print the layers, what they give, how many parameters they have and, in a graph, what they read."""
@@ -208,14 +210,16 @@ class Built(Connected):
         from fastnn.store import model_file  # with json, a quarter of what `import fastnn` would cost
 
         self._built("save")
-        model_file.save(self, filepath, overwrite)
+        with self.description.locked():
+            model_file.save(self, filepath, overwrite)
 
     def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone to one file, as ``save`` does it; ``load_weights`` reads them."""
         from fastnn.store import model_file
 
         self._built("save_weights")
-        model_file.save_weights(self.description, filepath, overwrite)
+        with self.description.locked():
+            model_file.save_weights(self.description, filepath, overwrite)
 
     def load_weights(self, filepath: str | PathLike[str]) -> None:
         """Take the weights from a file of ``save_weights`` or ``save``, by the layers' names.

@@ -12,10 +12,11 @@ import numpy as np
 from fastnn import constraints, random, regularizers
 from fastnn.activations import RowActivation
 from fastnn.engine.description import Variable
+from fastnn.engine.lock import Held
 from fastnn.engine.merging import StridedCopyOp
 from fastnn.engine.network import Network
 from fastnn.layers import Layer, Parameter
-from fastnn.layers.base import Place, leaves_of, parts_of, place_of, placed, set_place
+from fastnn.layers.base import Place, leaves_of, locked, parts_of, place_of, placed, set_place
 from fastnn.layers.graph import Graph, leaves
 from fastnn.layers.tensor import Structure
 from fastnn.models import weights
@@ -77,12 +78,22 @@ class Description:
     def make(self) -> None:
         """The network, on a store that holds the weights of all layers: those that have none begin here."""
         assert self.graph is not None
-        with weights.lock:
-            plan = planned(self.graph)
-            rng = random.generator()
-            if self.seed is None:
-                self.seed = int(rng.integers(2**63))
-            store, places, models = weights.gathered(plan.parameters, rng)
+        while True:
+            with locked(leaves(self.graph)) as held, weights.lock:
+                if held.is_current():  # another thread may have given layers their places while this one waited
+                    self._make()
+                    return
+
+    def _make(self) -> None:
+        assert self.graph is not None
+        plan = planned(self.graph)
+        rng = random.generator()
+        if self.seed is None:
+            self.seed = int(rng.integers(2**63))
+        store, places, models = weights.gathered(plan.parameters, rng)
+        if models:
+            weights.check_idle(place.store for layer in places if (place := place_of(layer)) is not None)
+        with store.lock:  # nobody else knows a new one yet
             self._run_on(store, plan, places)
             weights.commit(places)
             for layer in leaves(self.graph):
@@ -96,7 +107,7 @@ class Description:
         assert self.graph is not None
         pairs = zip(plan.layers, plan.starts, strict=True)
         starts = [places[layer].start + start if layer in places else 0 for layer, start in pairs]
-        network = Network(plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts)
+        network = Network(plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts, store.lock)
         assert self.seed is not None
         network.seed = self.seed
         if self.store is not None:
@@ -113,14 +124,15 @@ class Description:
         """Another model has brought the layers into a new store: go on there, the optimizer's state included."""
         assert self.graph is not None
         before, trainer = self.network, self.trainer
-        steps, slots = (0, {}) if trainer is None else trainer.state()
+        steps, slots = (0, {}) if trainer is None else trainer.vectors()
+        huge = trainer is not None and trainer.huge_gradient
         self._run_on(store, planned(self.graph), places)
         if steps:
             moved = {name: np.zeros(store.flat.size, old.dtype) for name, old in slots.items()}
             for name, old in slots.items():
                 for a, b in zip(before.ops, self.network.ops, strict=True):
                     moved[name][b.start : b.start + b.size] = old[a.start : a.start + a.size]
-            trainer.go_on(steps, moved)
+            trainer.go_on(steps, moved, huge)
 
     # The outputs.
 
@@ -199,8 +211,12 @@ class Description:
             for op, layer in zip(self.plan.ops, self.plan.layers, strict=True)
         ]
 
+    def locked(self) -> Held:
+        """`with description.locked(): ...` holds the lock that all who run on the weights, read or write them take."""
+        return Held(lambda: () if self.store is None else (self.store.lock,))
+
     def views(self) -> list[FloatArray]:
-        """The weights, layer by layer; views, not copies."""
+        """The weights, layer by layer; views, not copies. The lock is held while they are in use."""
         places = [place for layer in self.layers() if (place := place_of(layer)) is not None]
         return [view for place in places for view in place.views(place.store.flat)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnn import _names
 from fastnn.layers import LAYERS, InputLayer, Layer
-from fastnn.layers.base import check_shape, place_of, set_place
+from fastnn.layers.base import check_shape, locked, place_of, set_place
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import MAX_LAYERS, Structure, Tensor, called, named
 from fastnn.models import weights
@@ -95,6 +95,7 @@ class Sequential(Model):
         if self.description.store is not None:
             if set(self.description.store.models) != {self.description}:
                 raise ValueError(f"other models share layers of {self.name!r}, so its input shape cannot change")
+            weights.check_idle([self.description.store])
             for layer in places:
                 set_place(layer, None)
         try:
@@ -174,9 +175,12 @@ class Sequential(Model):
         return [layer for layer in self.description.members if not isinstance(layer, InputLayer)]
 
     def _take_rows(self, shape: Shape) -> None:
-        with weights.lock:
-            if self.description.graph is None or shape != self._row:
-                self._build_for(shape)
+        while True:
+            with locked(self.description.layers()) as held, weights.lock:
+                if held.is_current():
+                    if self.description.graph is None or shape != self._row:
+                        self._build_for(shape)
+                    return
 
     def _built(self, action: str) -> Any:
         if self.description.network is None:

@@ -34,11 +34,12 @@ def save(model: Any, path: Path, overwrite: bool) -> None:
     description = {**describe(model), "seed": built.network.seed}
     trainer = built.trainer
     if trainer is not None:
-        steps, slots = trainer.state()
+        steps, slots = trainer.vectors()
         description["training"] = {
             "optimizer": OPTIMIZERS.config(trainer.optimizer),
             **{name: plain(getattr(trainer, name, None)) for name in COMPILED},
             "iterations": steps,
+            "huge_gradient": trainer.huge_gradient,
             "slots": list(slots),
             "frozen": [number for number, layer in enumerate(built.layers()) if layer in built.frozen],
         }
@@ -61,15 +62,15 @@ def load_weights(built: Any, path: Path) -> None:
     tensors, metadata = safetensors.read(path)
     if version_of(metadata, MODEL, WEIGHTS) is None:
         raise refusal(os.fspath(path), "no file of weights", metadata, WEIGHTS)
-    wanted = built.arrays()
-    extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
-    try:
-        if extra:
-            raise ValueError(f"unexpected weights {', '.join(extra)}")
-        _check(wanted, tensors)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} does not fit this model: {error}") from None
-    _fill(wanted, tensors)
+    with built.locked() as held:
+        wanted = built.arrays()
+        extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
+        try:
+            if extra:
+                raise ValueError(f"unexpected weights {', '.join(extra)}")
+            _fill(wanted, tensors, held)
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)} does not fit this model: {error}") from None
 
 
 def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
@@ -101,7 +102,8 @@ def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom:
                 raise ValueError(f"weights {name!r} must have shape {parameter.shape}, got {came}")
     built.seed = int(described["seed"])
     make(model)
-    used = _fill(built.arrays(), tensors)
+    with built.locked() as held:
+        used = _fill(built.arrays(), tensors, held)
     training = described.get("training")
     if training is not None:
         used |= _go_on(model, training, tensors, custom)
@@ -131,9 +133,10 @@ def _go_on(model: Any, training: Any, tensors: Tensors, custom: Mapping[str, Any
     if names is None:  # the file is older than the list
         names = trainer.slot_names() if steps else ()
     slots = {slot: np.zeros(built.network.parameters.size, dtype) for slot in names}
-    for slot, flat in slots.items():
-        used |= _fill(built.arrays(flat, f"optimizer/{slot}/"), tensors)
-    trainer.go_on(steps, slots)
+    with built.locked() as held:
+        for slot, flat in slots.items():
+            used |= _fill(built.arrays(flat, f"optimizer/{slot}/"), tensors, held)
+    trainer.go_on(steps, slots, training.get("huge_gradient") is True)
     return used
 
 
@@ -144,11 +147,10 @@ def _check(wanted: Tensors, tensors: Tensors) -> None:
             raise ValueError(f"{name!r} must be {view.dtype} {view.shape}, got {came}")
 
 
-def _fill(wanted: Tensors, tensors: Tensors) -> set[str]:
-    """Copy named arrays into views; gives their names. ValueError, and no change, where one does not fit."""
+def _fill(wanted: Tensors, tensors: Tensors, held: Any) -> set[str]:
+    """Copy named arrays into views, whose locks are held; gives their names. ValueError, and no change, for others."""
     _check(wanted, tensors)
-    for name, view in wanted.items():
-        view[...] = tensors[name]
+    held.assign(wanted.values(), [tensors[name] for name in wanted])
     return set(wanted)
 
 

@@ -26,6 +26,9 @@ class BatchLoop(ABC):
     phase: "train", "test" or "predict". A range is one batch where a callback has a hook for its batches.
     """
 
+    network: Any
+    trainer: Any
+
     def __init__(self, phase: str, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
         self.epochs = epochs
         self.callbacks = callbacks
@@ -44,7 +47,13 @@ class BatchLoop(ABC):
                 hook(done, None)
             if progress.level:
                 progress.begin_range(done, batches.start, batches.size)
-            done += self.run(batches)
+            count = None
+            while count is None:
+                with self.network.lock:  # until what the batches have added up is taken from the network
+                    count = self.run(batches)
+                if count is None:
+                    self.make_ready()
+            done += count
             if after:
                 logs = self.logs()
                 for hook in after:
@@ -59,8 +68,15 @@ class BatchLoop(ABC):
             self.epochs.at_once = 1
 
     @abstractmethod
-    def run(self, batches: BatchRange) -> int:
-        """Run a range of batches; gives how many of them were done."""
+    def run(self, batches: BatchRange) -> int | None:
+        """Run a range of batches; gives how many of them were done. The network's lock is held.
+
+        None, and nothing done, where the network is not ready for them any more, since the model was used otherwise.
+        """
+
+    def make_ready(self) -> None:
+        """Make the network, or the one that has taken its place, ready again."""
+        self.network = self.trainer.ready(self.epochs.source)
 
     @abstractmethod
     def logs(self) -> Mapping[str, Any]:
@@ -82,7 +98,7 @@ class FitLoop(BatchLoop):
         super().__init__("train", epochs, callbacks, progress)
         self.trainer = trainer
         self.model = trainer.model
-        self.network: Any = self.model.description.network
+        self.network = self.model.description.network
         self.epoch = 0
         self.accumulator = MetricAccumulator()
         self.rate = 0.0  # of the last step
@@ -93,7 +109,6 @@ class FitLoop(BatchLoop):
         self._looked = perf_counter()
 
     def run_epoch(self, done: int = 0) -> int:
-        self._make_ready()
         if self.trainer.objectives.gathers and done == 0:
             self.trainer.objectives.begin()
         return super().run_epoch(done)
@@ -116,16 +131,10 @@ class FitLoop(BatchLoop):
         tested = [other for other in others if other.listens("on_test_end")]
         return logs, all(map(is_own, [*before, *tested]))
 
-    def _make_ready(self) -> None:
-        """Make the network ready again where a callback has used the model otherwise."""
-        network = self.network
-        if network.owned_by is not self.trainer or self.model.description.network is not network:
-            self.network = self.trainer.ready(self.epochs.source)
-
-    def run(self, batches: BatchRange) -> int:
-        if self.batchwise:
-            self._make_ready()
+    def run(self, batches: BatchRange) -> int | None:
         trainer, accumulator, network = self.trainer, self.accumulator, self.network
+        if network.owned_by is not trainer or self.model.description.network is not network:
+            return None
         row, loss, went_well = self._steps(network, batches)
         rows = row - batches.start
         done: int = -(-rows // batches.size)
@@ -134,7 +143,9 @@ class FitLoop(BatchLoop):
             op, built = network.op_not_finite, self.model.description
             layer = None if op is None else built.plan.layers[op]
             layer = layer and built.paths().get(layer, called(layer))
-            error = explained(trainer.objectives.outputs, network, self.epochs.source, batches, row, layer)
+            error = explained(
+                trainer.objectives.outputs, network, self.epochs.source, batches, row, built.arrays(), layer
+            )
             if not any(accepts(error, accumulator.batches) for accepts in self.callbacks.trainer_hooks("accepts")):
                 raise error
             accumulator.loss = float("nan")
@@ -203,9 +214,12 @@ class EvaluationLoop(BatchLoop):
         self.trainer = trainer
         self.what = what
         self.accumulator = MetricAccumulator()
-        self.penalty = network.penalty_value()
+        self.penalty = 0.0
 
-    def run(self, batches: BatchRange) -> int:
+    def run(self, batches: BatchRange) -> int | None:
+        if not self.trainer.is_ready(self.network):
+            return None
+        self.penalty = self.network.penalty_value()
         page, rows = batches.page, slice(batches.start, batches.stop)
         y = None if page.y is None else page.y[rows]
         weight = None if page.weight is None else page.weight[rows]
@@ -237,7 +251,7 @@ class PredictionLoop(BatchLoop):
         self.network = network
         self.outputs: list[FloatArray] = []
 
-    def run(self, batches: BatchRange) -> int:
+    def run(self, batches: BatchRange) -> int | None:
         self.outputs.append(self.network.predict(batches.page.x[batches.start : batches.stop], self.progress))
         return batches.batches
 
