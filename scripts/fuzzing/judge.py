@@ -35,8 +35,8 @@ PYTHONS_WORDS = re.compile(
     r"|(Key|Attribute|Index|Type|Value|Overflow)Error\(|too large to convert|Maximum allowed|int too (large|big)"
     r"|takes \d+ positional|missing \d+ required|unexpected keyword argument"
 )
-# A keyword that is passed on to another function is named all the same.
-KEYWORD = re.compile(r"got an unexpected keyword argument|got multiple values for keyword argument")
+# A keyword that is passed on is named all the same; so is what is missing where it is said what there is.
+KEYWORD = re.compile(r"got an unexpected keyword argument|got multiple values for keyword argument|; it takes ")
 # What Cython says of an argument of a compiled function names it, or says how many there may be.
 BOUNDARY = re.compile(r"Argument '\w+' has incorrect type|takes .* positional argument|required keyword")
 
@@ -83,7 +83,7 @@ def _result(error: BaseException, innermost: tuple[CodeType, int, int]) -> str:
         return CLEAR if named or own_function or boundary else RAW
     if isinstance(error, SLIPS) or not isinstance(error, Exception) or not text.strip():
         return RAW
-    return VAGUE if PYTHONS_WORDS.search(text) else CLEAR
+    return VAGUE if PYTHONS_WORDS.search(text) and not KEYWORD.search(text) else CLEAR
 
 
 def _frames(traceback: TracebackType | None) -> list[tuple[CodeType, int, int]]:
