@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from fastnn import _names
@@ -184,6 +186,20 @@ def field_values(unit: Any) -> dict[str, Any]:
     return {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit) if f.metadata.get("saved", True)}
 
 
+def shown(value: object) -> str:
+    """`value` as an error tells it: short, whatever it is, and in little time."""
+    if isinstance(value, (list, tuple, dict, str, bytes)) and len(value) > 80:
+        cut = (
+            dict(islice(value.items(), 8)) if isinstance(value, dict) else value[: 80 if value[:0] in ("", b"") else 8]
+        )
+        return f"{shown(cut)} and more, {len(value):,} in all"
+    try:
+        text = repr(value)
+    except Exception:  # an int of thousands of digits has no text, and a user's own class may have none either
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:180]}..."
+
+
 def check_number(
     owner: object,
     name: str,
@@ -214,18 +230,18 @@ def check_number(
 MOST = 2**31 - 1  # of a count that is told to the engine
 
 
-def check_count(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """`value` as a whole number of `least` to `most`; TypeError or ValueError, naming it, where it is none."""
     try:
-        number = None if isinstance(value, bool) else int(value.__index__())  # type: ignore[attr-defined]
-    except (AttributeError, TypeError):  # an array has the method, and is none
-        number = None
-    if number is None:
-        raise TypeError(f"{name} must be a whole number, got {value!r:.200}")
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}") from None
     if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}")
+        raise ValueError(f"{name} must be at least {least}, got {shown(number)}")
     if most is not None and number > most:
-        raise ValueError(f"{name} must be at most {most:,}, got {number}")
+        raise ValueError(f"{name} must be at most {most:,}, got {shown(number)}")
     return number
 
 

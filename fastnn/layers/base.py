@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
-from fastnn._table import Table, check_count
+from fastnn._table import Table, check_count, shown
 from fastnn.engine.lock import Held, Lock
 from fastnn.initializers import Initializer
 from fastnn.layers.python import python_ops
@@ -63,7 +63,9 @@ class Place(NamedTuple):
 class _Fixed(Connected):
     """What says itself which of its fields may be set; apart from Layer, whose signature is that of its fields."""
 
-    def __new__(cls, *_: Any, **__: Any) -> Any:
+    def __new__(cls, *_: Any, **fields: Any) -> Any:
+        if "trainable" in fields:
+            switch(f"{cls.__name__}: trainable", fields["trainable"])
         for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
             if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
                 del each.__setattr__
@@ -241,7 +243,7 @@ class Layer(_Fixed):
 def _set_attribute(layer: Layer, name: str, value: object) -> None:
     """A layer's fields are fixed once it is made, but for ``trainable``."""
     if name == "trainable":
-        value = bool(value)
+        value = switch(f"{type(layer).__name__}: trainable", value)
         for _, part in layer.parts():
             part.trainable = value
     elif name in {each.name for each in fields(layer)} or LAYERS.units.get(layer.table_name) is type(layer):
@@ -252,6 +254,7 @@ def _set_attribute(layer: Layer, name: str, value: object) -> None:
 
 
 Layer.__setattr__ = _set_attribute  # type: ignore[assignment,method-assign]
+Layer.table_name = "layer"
 LAYERS: Table[Layer] = Table("layer", Layer)
 
 
@@ -296,13 +299,20 @@ def placed(layer: Layer) -> Place:
 
 def check_seed(layer: Any) -> None:
     """Raise unless the layer's `seed` is None or a whole number from 0 to 2^64 - 1."""
-    seed, name = layer.seed, type(layer).__name__
-    if seed is None:
+    if layer.seed is None:
         return
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"{name}: seed must be a whole number or None, got {seed!r}")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"{name}: seed must be at least 0 and below 2**64, got {seed}")
+    try:
+        check_count(f"{type(layer).__name__}: seed", layer.seed, 0, 2**64 - 1)
+    except TypeError as error:
+        raise TypeError(str(error).replace("whole number", "whole number or None", 1)) from None
+
+
+def switch(name: str, value: Any) -> bool:
+    """`value` as True or False, as `if` takes it; TypeError for what is neither, such as an array."""
+    try:
+        return bool(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}") from None
 
 
 def check_row(row: Shape) -> None:
@@ -310,7 +320,8 @@ def check_row(row: Shape) -> None:
     if len(row) > MOST_AXES:
         raise ValueError(f"rows have at most {MOST_AXES} axes, got {len(row)}")
     if prod(row) > MOST_NUMBERS:
-        raise ValueError(f"rows of shape {row} would have {prod(row)} numbers each; at most 2**31 can be")
+        count = shown(prod(row))
+        raise ValueError(f"rows of shape {shown(row)} would have {count} numbers each; at most 2**31 can be")
 
 
 def check_shape(owner: object, name: str, shape: object) -> Shape:

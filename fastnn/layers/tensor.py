@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from fastnn._table import shown
 from fastnn.typing import Shape
 
 MAX_LAYERS = 1000  # calls in a model, those inside of its models included; a file that names more is not believed
@@ -117,12 +118,12 @@ def flattened(given: Any, what: str) -> tuple[list[Tensor], str, tuple[str, ...]
         kind, tensors = "list", list(given) if isinstance(given, (list, tuple)) else [given]
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{what} must be symbolic tensors, such as Input(...) gives, got {tensor!r:.80}")
+            raise TypeError(f"{what} must be symbolic tensors, such as Input(...) gives, got {shown(tensor)}")
     if not tensors:
         raise ValueError(f"{what} must be at least one symbolic tensor, got none")
     for key in keys:
         if not isinstance(key, str):
-            raise TypeError(f"{what}: the keys of a dict must be texts, got {key!r:.80}")
+            raise TypeError(f"{what}: the keys of a dict must be texts, got {shown(key)}")
     return tensors, kind, keys
 
 
@@ -145,7 +146,8 @@ def set_automatic_name(member: Any, automatic: bool = True) -> None:
 
 def called(layer: Any) -> str:
     """What a layer or model is called in messages."""
-    return str(getattr(layer, "name", None) or layer.table_name)
+    name = getattr(layer, "name", None)
+    return name if isinstance(name, str) and name else str(layer.table_name)
 
 
 def named(member: Any, taken: Container[str]) -> str:
@@ -157,7 +159,7 @@ def named(member: Any, taken: Container[str]) -> str:
     given = getattr(member, "name", None)
     if given is not None and not has_automatic_name(member):
         if not isinstance(given, str) or "/" in given:
-            raise ValueError(f"{type(member).__name__}: name must be a text without '/', got {given!r}")
+            raise ValueError(f"{type(member).__name__}: name must be a text without '/', got {shown(given)}")
         if given in taken:
             raise ValueError(f"the model has a layer called {given!r} already; give this one another name")
         return given

@@ -13,6 +13,7 @@ from fastnn.typing import DoubleArray
 
 __all__ = ["BinaryIoU", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
 
+MOST_CLASSES = 2**16  # of a matrix of them: 34 GB
 NUMBER, LARGEST, ABOVE, AT_LEAST = range(4)  # how the kernel reads a class
 
 
@@ -88,7 +89,7 @@ class IoUMetric(ConfusionMetric):
     sparse_y_pred: bool
 
     def __post_init__(self) -> None:
-        check_count(f"{type(self).__name__}: num_classes", self.num_classes)
+        check_count(f"{type(self).__name__}: num_classes", self.num_classes, most=MOST_CLASSES)
         self.target_class_ids = tuple(int(number) for number in self.target_class_ids)
         if not all(0 <= number < self.num_classes for number in self.target_class_ids):
             raise ValueError(
@@ -160,7 +161,8 @@ class MeanIoUMetric(IoUMetric):
     """IoU of all classes."""
 
     def __post_init__(self) -> None:
-        self.target_class_ids = range(check_count(f"{type(self).__name__}: num_classes", self.num_classes))
+        count = check_count(f"{type(self).__name__}: num_classes", self.num_classes, most=MOST_CLASSES)
+        self.target_class_ids = range(count)
         super().__post_init__()
 
 

@@ -74,6 +74,9 @@ def counts(state: DoubleArray, thresholds: Sequence[float]) -> Counts:
     return Counts(above[:, 1], above[:, 0], below[:, 0], below[:, 1])
 
 
+MOST_THRESHOLDS = 2**20  # each is a number in Python too
+
+
 def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...]:
     """Thresholds as a tuple; ValueError unless each is a share, 0 to 1."""
     if given is None:
@@ -254,7 +257,7 @@ class TradeOff(ThresholdMetric):
 
     def __post_init__(self) -> None:
         check_number(self, self.bound, 0, 1)
-        check_count(f"{type(self).__name__}: num_thresholds", self.num_thresholds)
+        check_count(f"{type(self).__name__}: num_thresholds", self.num_thresholds, most=MOST_THRESHOLDS)
         check_choice(self)
 
     def cuts(self) -> tuple[float, ...]:

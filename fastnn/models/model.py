@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import check_batch_size
+from fastnn._table import check_batch_size, shown
 from fastnn.data import ArraySource, Source
 from fastnn.data.given import source_of, validation_of
+from fastnn.layers.base import switch
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Structure, Tensor, flattened, is_symbolic, names_of
 from fastnn.models.built import KINDS, Built
@@ -157,7 +159,7 @@ class Model(Built):
         self._check_weighable(class_weight)
         source = self._source(x, y, sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
-        if validation_split and validation is None:
+        if validation is None and not _is_nothing(validation_split):
             source, validation = source.split(validation_split)
         return trainer.fit(
             source,
@@ -193,7 +195,7 @@ class Model(Built):
         """
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
         logs = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
-        return logs if return_dict else _listed(logs)
+        return logs if switch("return_dict", return_dict) else _listed(logs)
 
     def train_on_batch(
         self,
@@ -206,12 +208,12 @@ class Model(Built):
         """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
         self._check_weighable(class_weight)
         logs = self._compiled("train_on_batch").step(self._batch(x, y, sample_weight), class_weight)
-        return logs if return_dict else _listed(logs)
+        return logs if switch("return_dict", return_dict) else _listed(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, as ``evaluate`` gives them."""
         logs = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
-        return logs if return_dict else _listed(logs)
+        return logs if switch("return_dict", return_dict) else _listed(logs)
 
     # Predicting.
 
@@ -239,7 +241,11 @@ class Model(Built):
         network = self.description.network or self._built("predict")
         if batch_size is not None:
             batch_size = check_batch_size(batch_size)
-        if not verbose and steps is None and callbacks is None:
+        try:
+            quiet = not verbose and steps is None and callbacks is None
+        except ValueError:  # an array
+            raise TypeError(f"verbose must be 0, 1, 2 or 'auto', got {shown(verbose)}") from None
+        if quiet:
             if self.description.is_plain:
                 plain = network.predict_as_it_lies(x)
                 if plain is not None:
@@ -261,7 +267,7 @@ class Model(Built):
 
         training: False, or left out; ValueError else, as layers do what they do in training when `fit` runs.
         """
-        if training:
+        if switch("training", training):
             raise ValueError(
                 "training=True is not for calls: dropout and batch statistics are at work in fit; freeze layers with "
                 "trainable=False"
@@ -356,6 +362,11 @@ class Model(Built):
         return self.description.gives.pack(
             [part.reshape(len(out), *row) for part, row in zip(parts, rows, strict=True)]
         )
+
+
+def _is_nothing(share: Any) -> bool:
+    """Whether a validation_split asks for none; what is no number is left to `split`, which says so."""
+    return share is None or (isinstance(share, Real) and not share)
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastnn import _names
+from fastnn._table import shown
 from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape, locked, place_of, set_place
 from fastnn.layers.graph import Graph
@@ -77,7 +78,7 @@ class Sequential(Model):
         """
         shape = self._row
         if input_shape is not None:
-            sizes = tuple(input_shape)
+            sizes = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (input_shape,)
             if sizes and sizes[0] is None:
                 sizes = sizes[1:]
             shape = check_shape("Input", "shape", sizes)
@@ -144,7 +145,7 @@ class Sequential(Model):
         if isinstance(layer, Tensor) and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer
         if not isinstance(layer, (Layer, Model)):
-            raise TypeError(f"a layer must be a fastnn.layers.Layer object, got {layer!r:.200}{_instead(layer)}")
+            raise TypeError(f"a layer must be a fastnn.layers.Layer object, got {shown(layer)}{_instead(layer)}")
         if len(self.description.members) == MAX_LAYERS:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers")
         if any(layer is other for other in self.description.members):

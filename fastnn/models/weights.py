@@ -15,10 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastnn.engine.arena import aligned, starts_of
-from fastnn.initializers import Initializer
-
-
 from fastnn.engine.lock import Lock
+from fastnn.initializers import Initializer
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import Place, place_of, set_place
 from fastnn.layers.tensor import called

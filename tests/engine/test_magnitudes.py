@@ -152,7 +152,7 @@ def test_the_cosine_as_a_loss(size: float) -> None:
 @pytest.mark.parametrize("name", ["mean_squared_error", "squared_hinge"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_squared_losses_are_numbers_of_float64(name: str, size: float, weighted: bool) -> None:
-    loss: Any = losses.get(name)
+    loss: Any = losses.LOSSES.get(name)
     y = np.sign(rows(1.0)).astype(np.float32) if "hinge" in name else rows(size, mean=1.0)
     a = rows(size)[::-1].copy()
     weight = np.linspace(0, 1, len(a), dtype=np.float32) if weighted else None
