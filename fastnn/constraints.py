@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import kernels
+from fastnn._numbers import as_numbers
 from fastnn._table import Table, check_number
 from fastnn.typing import Array, DoubleArray
 
@@ -27,7 +28,7 @@ class Constraint:
 
     def __call__(self, w: Array) -> Array:
         """A constrained copy of w, (rows, columns) or (rows,): float64 if w is, else float32. ValueError for others."""
-        w = np.asarray(w)
+        w = as_numbers(w, "w")
         copy = np.array(w, np.float64 if w.dtype == np.float64 else np.float32, order="C")
         axis = self.numbers()[0]
         if not axis < copy.ndim <= 2:

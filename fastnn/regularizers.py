@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import kernels
+from fastnn._numbers import as_numbers
 from fastnn._table import Table, check_number
 from fastnn.typing import Array
 
@@ -27,7 +28,7 @@ class Regularizer:
     def reference(self, w: Array) -> float:
         """The penalty's value, in float64: l1 * sum |w| + l2 * sum w^2 unless it says otherwise."""
         l1, l2 = self.numbers()
-        w = np.asarray(w, float)
+        w = as_numbers(w, "w").astype(float)
         return float(l1 * np.abs(w).sum() + l2 * (w**2).sum())
 
     def __call__(self, w: Array) -> float:
@@ -97,7 +98,7 @@ class OrthogonalRegularizer(Regularizer):
         return float(self.factor), float(self.mode == "rows")
 
     def reference(self, w: Array) -> float:
-        w = np.asarray(w, float)
+        w = as_numbers(w, "w").astype(float)
         if w.ndim != 2:
             raise ValueError(f"OrthogonalRegularizer takes a matrix, got shape {w.shape}")
         vectors = w if self.mode == "rows" else w.T

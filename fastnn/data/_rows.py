@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .numeric import EXACT
+from fastnn._numbers import EXACT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

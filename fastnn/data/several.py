@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .arrays import target_forms
-from .convert import to_float32
+from .convert import axes_of, to_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def joined_weights(values: Any, names: Sequence[str], rows: int, shapes: Sequenc
     if isinstance(values, Mapping):
         _check_known(values, names, "sample_weight")
         arrays: Sequence[Any] = [values.get(name) for name in names]
-    elif isinstance(values, (list, tuple)) and any(value is None or np.ndim(value) for value in values):
+    elif isinstance(values, (list, tuple)) and any(value is None or axes_of(value) for value in values):
         arrays = _arrays(values, names, "sample_weight")
     else:
         arrays = [values] * len(names)
@@ -123,7 +123,7 @@ def only(value: Any, name: str, shapes: Sequence[Shape], what: str) -> Any:
 
     shapes: those that a row of it may have.
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and not hasattr(value, "tocsr"):  # a sparse matrix may be a dict of its values
         return _arrays(value, [name], what)[0]
     alone = isinstance(value, (list, tuple)) and len(value) == 1
     return value[0] if alone and len(getattr(value[0], "shape", ())) - 1 in map(len, shapes) else value

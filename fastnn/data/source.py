@@ -46,7 +46,9 @@ class Source(ABC):
     `targets` is the number of target columns, 0 where there are none; `target_shape` the shape that
     a row of y had before it was made flat, None where it is known by its columns alone, and
     `weight_shape` that of a row of sample_weight. `columns` are the names of the features where they
-    have names. `batches` says that each page is one step, whatever its size.
+    have names, for messages; `names` are the same where somebody gave them (the columns of a frame, a
+    record array or a query), so that a model may know them again. `batches` says that each page is one
+    step, whatever its size. `first` is the number of the first row in what the user gave.
     """
 
     input_shape: tuple[int, ...]
@@ -54,7 +56,9 @@ class Source(ABC):
     target_shape: tuple[int, ...] | None = None
     weight_shape: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     batches: bool = False
+    first: int = 0
 
     @property
     @abstractmethod

@@ -228,7 +228,7 @@ cdef class Network(Runner):
         """`predict`, or None where x is not an array that it takes."""
         cdef Py_buffer view
         cdef bint fits
-        if not isinstance(x, ndarray) or not take(x, False, &view):
+        if type(x) is not ndarray or not take(x, False, &view):     # a subclass may have a mask
             return None
         fits = (view.itemsize == sizeof(float) and view.ndim == 2 and view.shape[0] > 0
                 and view.shape[1] == self.inputs)

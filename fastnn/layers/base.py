@@ -7,8 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-import numpy as np
-
+from fastnn._numbers import as_numbers, converted
 from fastnn._table import Table, check_count
 from fastnn.initializers import Initializer
 from fastnn.layers.python import python_ops
@@ -236,7 +235,8 @@ def replace(targets: Sequence[FloatArray], weights: Sequence[ArrayLike]) -> None
     """Copy arrays over others of the same shapes. ValueError, and no change, where one differs."""
     if len(weights) != len(targets):
         raise ValueError(f"expected {len(targets)} arrays of weights, got {len(weights)}")
-    new = [np.asarray(array, dtype=np.float32) for array in weights]
+    named = [(f"weights[{number}]", array) for number, array in enumerate(weights)]
+    new = [converted(as_numbers(array, name), name) for name, array in named]
     for number, (array, target) in enumerate(zip(new, targets, strict=True)):
         if array.shape != target.shape:
             raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")

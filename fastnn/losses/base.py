@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
 from fastnn._table import Table
 from fastnn.engine.objectives import REDUCTIONS
 from fastnn.kernels.bindings import row_values, targets_of
@@ -95,8 +96,10 @@ class Loss:
         value. ValueError where the arrays do not fit each other.
         """
         values = self.values(y_true, y_pred)
-        weight = None if sample_weight is None else np.asarray(sample_weight, values.dtype)
-        mask = self.mask(np.reshape(y_true, values.shape) if self.labels else np.asarray(y_true))
+        weight = None
+        if sample_weight is not None:
+            weight = as_numbers(sample_weight, "sample_weight").astype(values.dtype)
+        mask = self.mask(np.reshape(y_true, values.shape) if self.labels else as_numbers(y_true, "y_true"))
         if mask is not None:
             weight = masked(weight, mask, values.dtype, averaged=self.reduction in ("sum_over_batch_size", "mean"))
         if weight is not None:
@@ -110,9 +113,9 @@ LOSSES: Table[Loss] = Table("loss", Loss)
 
 def paired(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
     """Both as arrays of one type, y (..., targets) and output (..., units). ValueError where they do not fit."""
-    output = np.asarray(y_pred)
+    output = as_numbers(y_pred, "y_pred")
     output = output if output.dtype == np.float32 else output.astype(np.float64)
-    y = np.asarray(y_true).astype(output.dtype)
+    y = as_numbers(y_true, "y_true").astype(output.dtype)
     if output.ndim == 1 and y.shape == (*output.shape, 1):
         output = output[:, None]
     if output.ndim == 0:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
 from fastnn.losses.base import Loss
 from fastnn.typing import Array, ArrayLike, FloatArray
 
@@ -67,7 +68,9 @@ class Custom(Loss):
 
     def values(self, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
         """What the function gives for y_true and y_pred as they are."""
-        return np.asarray(self.function(np.asarray(y_true), np.asarray(y_pred)))
+        return as_numbers(
+            self.function(as_numbers(y_true, "y_true"), as_numbers(y_pred, "y_pred")), f"loss {self.name!r}"
+        )
 
     def value_and_gradient(
         self, y: FloatArray, output: FloatArray, weight: FloatArray | None, scale: float
@@ -87,7 +90,7 @@ class Custom(Loss):
         return float(np.where(counts == 0, 0, counts * values).sum()), d.astype(np.float32)
 
     def _checked(self, y: Array, output: Array) -> Array:
-        values = np.asarray(self.function(y, output), np.float64)
+        values = as_numbers(self.function(y, output), f"loss {self.name!r}").astype(np.float64)
         if values.ndim >= output.ndim or values.shape != output.shape[: values.ndim]:
             each = "row" if output.ndim == 2 else "line"
             raise ValueError(
@@ -100,7 +103,7 @@ class Custom(Loss):
     def _slopes(self, y: Array, output: Array, axes: int) -> Array:
         """The slopes of values that have the first so many axes of the output."""
         if self.gradient is not None:
-            slopes = np.asarray(self.gradient(y, output), np.float64)
+            slopes = as_numbers(self.gradient(y, output), f"the gradient of loss {self.name!r}").astype(np.float64)
             if slopes.shape != output.shape:
                 raise ValueError(
                     f"the gradient of loss {self.name!r} has shape {slopes.shape}; it must have that of y_pred, "

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
 from fastnn._table import Table
 from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
@@ -104,14 +105,14 @@ class Metric:
 
         y_true (..., targets), or (...,) for one target a line; y_pred (..., units); sample_weight (...,) or fewer axes.
         """
-        output = np.asarray(y_pred)
+        output = as_numbers(y_pred, "y_pred")
         dtype = output.dtype if output.dtype in (np.float32, np.float64) else np.dtype(float)
         output = output.astype(dtype, copy=False)
         if output.ndim < 2:
             output = output.reshape((1, -1) if self.by_row and output.ndim else (-1, 1))
         shape, units = output.shape[:-1], output.shape[-1]
         lines = prod(shape)
-        y = np.asarray(y_true, dtype)
+        y = as_numbers(y_true, "y_true").astype(dtype, copy=False)
         if y.size % max(lines, 1) or (y.ndim > 1 and y.shape[: len(shape)] != shape):
             raise ValueError(
                 f"metric {self.name!r}: y_true of shape {y.shape} has not the {lines} row(s) of y_pred {output.shape}"
@@ -124,7 +125,7 @@ class Metric:
         output = output.reshape(lines, units)
         if sample_weight is None:
             return y, output, None
-        weight = np.asarray(sample_weight, dtype)
+        weight = as_numbers(sample_weight, "sample_weight").astype(dtype, copy=False)
         if weight.size == 1:
             return y, output, np.broadcast_to(weight.reshape(()), (lines,))
         rows = weight[..., 0] if weight.shape == (*shape, 1) else weight

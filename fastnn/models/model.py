@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn._table import check_batch_size
 from fastnn.data import ArraySource, Source
+from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, validation_of
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Structure, Tensor, flattened, is_symbolic, names_of
@@ -304,10 +305,10 @@ class Model(Built):
         """The array that a dict or list of one stands for, where the model has one input; else x as it came."""
         if self.description.takes.kind != "one" or self.description.graph is None:
             return x
-        if isinstance(x, dict) and tuple(x) == self.description.takes.names:
+        if isinstance(x, dict) and not hasattr(x, "tocsr") and tuple(x) == self.description.takes.names:
             return x[self.description.takes.names[0]]
         alone = isinstance(x, (list, tuple)) and len(x) == 1
-        return x[0] if alone and np.ndim(x[0]) == len(self.description.graph.inputs[0].row) + 1 else x
+        return x[0] if alone and axes_of(x[0]) == len(self.description.graph.inputs[0].row) + 1 else x
 
     def _validation(self, data: Any) -> Source:
         return validation_of(data, *self._sides())

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
 from fastnn._table import Table, check_number, field_values, plain
 from fastnn.typing import DoubleArray
 
@@ -51,7 +52,7 @@ class _Formula(LearningRateSchedule):
     """A schedule whose `rates` is a formula."""
 
     def __call__(self, step: Any) -> Any:
-        rates = self.rates(np.atleast_1d(np.asarray(step, float)))
+        rates = self.rates(np.atleast_1d(as_numbers(step, "step").astype(float)))
         return float(rates[0]) if np.ndim(step) == 0 else rates
 
     def get_config(self) -> dict[str, Any]:
