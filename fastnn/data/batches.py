@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from fastnn._table import check_batch_size
 
 from .arrays import ArraySource
-from .several import dense, in_order
-from .source import Page, Source, row_order
+from .several import column_names, dense, in_order
+from .source import Page, Source, check_names, row_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ class BatchSource(Source):
             raise ValueError(f"the {self._kind} gives no batches; at least one is needed")
         source = self._source(*first)
         self.input_shape, self.targets, self.columns = source.input_shape, source.targets, source.columns
-        self.target_shape, self.weight_shape = source.target_shape, source.weight_shape
+        self.target_shape, self.weight_shape, self.names = source.target_shape, source.weight_shape, source.names
         # What an iterator gave is gone from it, and making it again may be dear: it opens the first pass.
         self._running: Numbered | None = None if self._by_number else chain([first], running)
 
@@ -103,6 +103,7 @@ class BatchSource(Source):
                 f"batch {number} has rows of shape {source.input_shape} and {source.targets} target column(s), but the "
                 f"first had {self.input_shape} and {self.targets}; all batches must be alike but for their length"
             )
+        check_names(self.names, source.names, f"batch {number}", "the first one has")
         if (source.target_shape, source.weight_shape) != (self.target_shape, self.weight_shape):
             raise ValueError(
                 f"batch {number} has y of shape {_shape(source.target_shape)} and sample_weight of shape "
@@ -130,8 +131,11 @@ def batch_of(
     x: Any, y: Any, sample_weight: Any, inputs: Several | None = None, outputs: Several | None = None
 ) -> ArraySource:
     """All rows as one page, in memory; arguments as ``source_of``."""
-    x, y, sample_weight, options = in_order(x, y, sample_weight, inputs, outputs)
-    return ArraySource(dense(x), y, sample_weight, **options)
+    rows, y, sample_weight, options = in_order(x, y, sample_weight, inputs, outputs)
+    source = ArraySource(dense(rows), y, sample_weight, **options)
+    if inputs is not None and len(inputs.names) > 1:
+        source.names = column_names(x, inputs.names)
+    return source
 
 
 def _shape(row: Shape | None) -> str:

@@ -1,9 +1,9 @@
-"""Predictions for the rows of a query, written into a new table of the same database."""
+"""Predictions for the rows of a query, written into a table of the same database."""
 
 from __future__ import annotations
 
 import operator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,16 +11,18 @@ import numpy as np
 from fastnn._table import check_batch_size
 
 from ._rows import Converter
-from ._sqlite import Query, connected, listed, plain_cursor, plain_text, quoted
+from ._sqlite import Query, Text, connected, listed, plain_cursor, plain_text, quoted
+from .source import check_names
 from .sql import checked_null
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from ._sqlite import Connection, Params
+    from ._params import Params
+    from ._sqlite import Connection
 
     Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -44,13 +46,18 @@ def write_predictions(
     params: Params = None,
     null: float | None = None,
     batch_size: int = 1024,
+    mode: Literal["create", "replace"] = "create",
+    names: Sequence[str] = (),
 ) -> int:
-    """Write predict(features) for each row of a query into the new table `into`; count the rows.
+    """Write predict(features) for each row of a query into the table `into`; count the rows.
 
     predict: float32 (rows, features) -> (rows, units); it must not commit on `con`. sql: a SELECT
     of the column `key` and of the features, in the model's order. con, params, null: as in
-    SQLDataset; a file must be writable. into: the name of a table that does not exist yet. Its
-    columns are `key`, declared PRIMARY KEY, and, by `kind`:
+    SQLDataset; a file must be writable. names: what the features must be called, in their order,
+    where that is known. into: the name of a table. With mode "create" there must be none of that
+    name yet; "replace" drops the table that an earlier run has written, with its indexes and
+    triggers, in the transaction that writes the new one. Its columns are `key`, declared PRIMARY
+    KEY, and, by `kind`:
 
     - "classes" (two units or more): prediction, the place of the largest output; probability,
       that output.
@@ -58,15 +65,22 @@ def write_predictions(
       that of the prediction: the output p for 1, 1 - p for 0.
     - "values" (one unit): prediction, the output itself; no probability.
 
-    All or nothing: after a failure there is no table. On a connection with an open transaction the
-    table becomes part of it, and its commit is the caller's; otherwise it is committed here.
+    Keys are written as they lie in the database, whatever the connection makes of them otherwise.
 
-    Raises ValueError where `into` exists, for a key that is NULL or comes twice, for outputs that
-    are not finite, not of the shape above or, for a probability, outside 0 .. 1, and for all that
-    SQLDataset refuses; a query without rows makes an empty table.
+    All or nothing: after a failure the database is as it was. Predictions are gathered apart, in a
+    temporary file of SQLite's, and written in one short transaction at the end; before the work, a
+    look at whether that can be. Both wait for other writers as long as the connection's timeout
+    says. On a connection with an open transaction the table becomes part of that, which then
+    holds the lock from the beginning on, and its commit is the caller's.
+
+    Raises ValueError where `into` exists (with "replace": where it is no table of predictions, or
+    the query reads it), for a key that is NULL or comes twice, for outputs that are not finite, not
+    of the shape above or, for a probability, outside 0 .. 1, for features of other names, and for
+    all that SQLDataset refuses; a query without rows makes an empty table.
     """
-    if kind not in _COLUMNS:
-        raise ValueError(f"unknown kind {kind!r}; known kinds: {listed(sorted(_COLUMNS))}")
+    for what, given, known in (("kind", kind, _COLUMNS), ("mode", mode, ("create", "replace"))):
+        if given not in known:
+            raise ValueError(f"unknown {what} {given!r}; known {what}s: {listed(sorted(known))}")
     _check_name("into", into)
     _check_name("key", key)
     size = check_batch_size(batch_size)
@@ -75,51 +89,223 @@ def write_predictions(
         raise ValueError(f"unknown key {key!r}; the query's columns are {listed(query.columns)}")
     if key.lower() in ("prediction", "probability"):
         raise ValueError(f"the key {key!r} is a column that is written; rename it with AS")
-    features = [name for name in query.columns if name != key]
+    features = tuple(name for name in query.columns if name != key)
     if not features:
         raise ValueError(f"the query gives the key {key!r} alone; select the features too")
-    convert = Converter(query.columns, features, null=checked_null(null))
-    key_of = operator.itemgetter(query.columns.index(key))
+    check_names(names, features, "the query")
+    target = _Target(into, key, kind, mode == "replace", query)
+    converter = Converter(query.columns, features, null=checked_null(null))
+    with connected(query.con, write=True) as connection, closing(_Gathered(key, len(_COLUMNS[kind]))) as gathered:
+        if connection.in_transaction:
+            with _transaction(connection):
+                target.make(connection)
+                count = _gather(gathered, predict, query, connection, converter, key, kind, size)
+                target.fill(connection, gathered)
+            return count
+        with _transaction(connection):
+            target.check(connection)
+        count = _gather(gathered, predict, query, connection, converter, key, kind, size)
+        with _transaction(connection):
+            target.make(connection)
+            target.fill(connection, gathered)
+    return count
 
-    # One connection reads and writes. With a second one, the write would wait for the lock that
-    # the read holds, and would see neither ":memory:" nor what is uncommitted. It is sound because
-    # nothing is committed while the read goes on, and the read cannot touch a table that is new.
-    with connected(query.con, write=True) as connection, _all_or_nothing(connection):
-        _refuse_existing(connection, into)
-        table = f"main.{quoted(into)}"
-        columns = ", ".join([f"{quoted(key)} NOT NULL PRIMARY KEY", *_COLUMNS[kind]])
-        _execute(connection, f"CREATE TABLE {table} ({columns})")
-        insert = f"INSERT INTO {table} VALUES (?{', ?' * len(_COLUMNS[kind])})"
-        with query.rows(connection) as fetch:
-            done = 0
-            while rows := fetch(size):
-                keys = [key_of(row) for row in rows]
-                if None in keys:
-                    raise ValueError(
-                        f"the key {key!r} is NULL in row {done + keys.index(None) + 1} of the "
-                        "query; leave such rows out with WHERE"
-                    )
-                x = convert(rows, done + 1)
-                written = _columns(predict(x), x, kind, done + 1)
-                _insert(connection, insert, table, key, keys, written, done)
-                done += len(rows)
+
+def _gather(
+    gathered: _Gathered,
+    predict: Predict,
+    query: Query,
+    connection: sqlite3.Connection,
+    convert: Converter,
+    key: str,
+    kind: str,
+    size: int,
+) -> int:
+    key_of = operator.itemgetter(query.columns.index(key))
+    done = 0
+    with query.rows(connection) as fetch:
+        while rows := fetch(size):
+            keys = [key_of(row) for row in rows]
+            if None in keys:
+                raise ValueError(
+                    f"the key {key!r} is NULL in row {done + keys.index(None) + 1} of the query; leave such rows out "
+                    "with WHERE"
+                )
+            x = convert(rows, done + 1)
+            gathered.add(keys, _columns(predict(x), x, kind, done + 1), done)
+            done += len(rows)
     return done
 
 
-@contextmanager
-def _all_or_nothing(connection: sqlite3.Connection) -> Iterator[None]:
-    # A savepoint, not BEGIN: it nests in a transaction that the user has open.
-    nested = connection.in_transaction
-    _execute(connection, "SAVEPOINT fastnn_predictions")
+class _Gathered:
+    """Keys and predictions in a database of their own: in memory while they are few, then in a file that has no name.
+
+    A text that is no UTF-8 is there as bytes, and marked.
+    """
+
+    def __init__(self, key: str, width: int) -> None:
+        import sqlite3
+
+        self._key = key
+        self._connection = sqlite3.connect("", isolation_level=None)
+        names = [f"c{number}" for number in range(width)]
+        _execute(self._connection, "PRAGMA journal_mode = OFF")
+        _execute(self._connection, f"CREATE TABLE rows (odd, key, {', '.join(names)}, PRIMARY KEY (key, odd))")
+        _execute(self._connection, "BEGIN")
+        self._insert = f"INSERT INTO rows VALUES (?, ?{', ?' * width})"
+        self._select = f"SELECT odd, key, key, {', '.join(names)} FROM rows ORDER BY rowid"
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def add(self, keys: list[Any], columns: list[list[float]], done: int) -> None:
+        """Add rows, of which `done` are there already."""
+        import sqlite3
+
+        odd, known = [0] * len(keys), keys
+        if any(type(key) is Text for key in keys):
+            known = [_decoded(key) for key in keys]
+            odd = [int(type(key) is Text) for key in known]
+        try:
+            with plain_cursor(self._connection) as cursor:
+                cursor.executemany(self._insert, _as_they_are(zip(odd, known, *columns, strict=True)))
+        except sqlite3.IntegrityError as error:
+            [(count,)] = _execute(self._connection, "SELECT count(*) FROM rows")
+            raise ValueError(
+                f"the key {self._key!r} is {keys[count - done]!r} in row {count + 1} of the query and in an "
+                "earlier row; a key must name one row"
+            ) from error
+        except sqlite3.Error as error:
+            raise ValueError(f"the predictions cannot be gathered; SQLite says: {error}") from error
+
+    def rows(self) -> Iterable[tuple[Any, ...]]:
+        """All rows in their order: mark, key, key, predictions."""
+        return _as_they_are(self._connection.execute(self._select))
+
+
+def _decoded(key: Any) -> Any:
+    if type(key) is not Text:
+        return key
     try:
+        return key.decode()
+    except UnicodeDecodeError:
+        return key
+
+
+class _Int(int):
+    pass
+
+
+class _Float(float):
+    pass
+
+
+class _Str(str):
+    __slots__ = ()
+
+
+class _Bytes(bytes):
+    pass
+
+
+_OWN: dict[type, Any] = {int: _Int, float: _Float, str: _Str, bytes: _Bytes, Text: _Bytes}
+
+
+def _as_they_are(rows: Iterable[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
+    """The same rows for sqlite3, past the adapters that a program may have registered for Python's own types."""
+    import sqlite3
+
+    if not any(kind in _OWN for kind, _ in getattr(sqlite3, "adapters", ())):
+        return rows
+    return (tuple(_OWN[type(value)](value) for value in row) for row in rows)
+
+
+class _Target:
+    """The table that is written."""
+
+    def __init__(self, into: str, key: str, kind: str, replace: bool, query: Query) -> None:
+        self._into, self._replace, self._query = into, replace, query
+        self._table = f"main.{quoted(into)}"
+        columns = ", ".join([f"{quoted(key)} NOT NULL PRIMARY KEY", *_COLUMNS[kind]])
+        self._create = f"CREATE TABLE {self._table} ({columns})"
+        # No numbered question marks: some versions of sqlite3 take them for names.
+        key_as_it_was = "CASE ? WHEN 1 THEN CAST(? AS TEXT) ELSE ? END"
+        self._insert = f"INSERT INTO {self._table} VALUES ({key_as_it_was}{', ?' * len(_COLUMNS[kind])})"
+
+    def check(self, connection: sqlite3.Connection) -> bool:
+        """Whether there is a table to be replaced; ValueError where the new one cannot be made."""
+        found = False
+        # In every attached database: a new main.into would hide such a table from the query.
+        for _, schema, _ in _execute(connection, "PRAGMA database_list"):
+            of_that_name = _execute(
+                connection,
+                f"SELECT type FROM {quoted(schema)}.sqlite_master WHERE name = ? COLLATE NOCASE",
+                self._into,
+            )
+            if of_that_name and self._replace and schema == "main" and of_that_name[0][0] == "table":
+                self._check_replaceable(connection)
+                found = True
+            elif of_that_name:
+                raise ValueError(
+                    f"the database already has {self._into!r} ({of_that_name[0][0]}); predictions go into "
+                    "a new table only: give another name, or drop that one first, or say "
+                    'mode="replace" where it has earlier predictions'
+                )
+        if not found:
+            _execute(connection, f"EXPLAIN {self._create}")
+        return found
+
+    def _check_replaceable(self, connection: sqlite3.Connection) -> None:
+        columns = [name for (name,) in _execute(connection, "SELECT name FROM pragma_table_info(?)", self._into)]
+        if columns[1:] not in (["prediction"], ["prediction", "probability"]):
+            raise ValueError(
+                f"the table {self._into!r} has the columns {listed(columns)}, which predictions do not have, so "
+                "it is not replaced: give another name, or drop it first"
+            )
+        pages = _execute(
+            connection, "SELECT rootpage FROM main.sqlite_master WHERE tbl_name = ? COLLATE NOCASE", self._into
+        )
+        if self._query.reads(connection, {page for (page,) in pages}):
+            raise ValueError(
+                f"the query reads the table {self._into!r}, which would be replaced; write into another one"
+            )
+
+    def make(self, connection: sqlite3.Connection) -> None:
+        """Make the table, in place of the one that is replaced."""
+        if self.check(connection):
+            _execute(connection, f"DROP TABLE {self._table}")
+        _execute(connection, self._create)
+
+    def fill(self, connection: sqlite3.Connection, gathered: _Gathered) -> None:
+        """Write all rows."""
+        import sqlite3
+
+        try:
+            with plain_cursor(connection) as cursor:
+                cursor.executemany(self._insert, gathered.rows())
+        except sqlite3.Error as error:
+            raise _cannot_be_written(error) from error
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, with the lock of a writer from the beginning on.
+
+    A lock that a reader asks for later is not waited for: SQLite says at once that the database is locked.
+    """
+    nested = connection.in_transaction  # then a savepoint, and a first statement that writes
+    _execute(connection, "SAVEPOINT fastnn_predictions" if nested else "BEGIN IMMEDIATE")
+    try:
+        if nested:
+            _execute(connection, 'CREATE TABLE main."fastnn takes the lock" (x)')
+            _execute(connection, 'DROP TABLE main."fastnn takes the lock"')
         yield
-        _execute(connection, "RELEASE fastnn_predictions")
+        _execute(connection, "RELEASE fastnn_predictions" if nested else "COMMIT")
     except BaseException:
         if nested and connection.in_transaction:
             _execute(connection, "ROLLBACK TO fastnn_predictions")
             _execute(connection, "RELEASE fastnn_predictions")
         elif connection.in_transaction:
-            # RELEASE would commit, and fail once more where another process reads the database.
             _execute(connection, "ROLLBACK")
         raise
 
@@ -129,48 +315,13 @@ def _execute(connection: sqlite3.Connection, sql: str, *params: str) -> list[tup
 
     try:
         with plain_cursor(connection) as cursor, plain_text(connection):
-            return cursor.execute(sql, params).fetchall()
+            return cursor.execute(sql, tuple(map(_Str, params))).fetchall()
     except sqlite3.Error as error:
-        raise ValueError(f"the predictions cannot be written; SQLite says: {error}") from error
+        raise _cannot_be_written(error) from error
 
 
-def _refuse_existing(connection: sqlite3.Connection, into: str) -> None:
-    # In every attached database: a new main.into would hide such a table from the query.
-    for _, schema, _ in _execute(connection, "PRAGMA database_list"):
-        found = _execute(
-            connection,
-            f"SELECT type FROM {quoted(schema)}.sqlite_master WHERE name = ? COLLATE NOCASE",
-            into,
-        )
-        if found:
-            raise ValueError(
-                f"the database already has {into!r} ({found[0][0]}); predictions go into "
-                "a new table only: give another name, or drop that one first"
-            )
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    insert: str,
-    table: str,
-    key: str,
-    keys: list[Any],
-    columns: list[list[float]],
-    done: int,
-) -> None:
-    import sqlite3
-
-    try:
-        with plain_cursor(connection) as cursor:
-            cursor.executemany(insert, zip(keys, *columns, strict=True))
-    except sqlite3.IntegrityError as error:
-        [(count,)] = _execute(connection, f"SELECT count(*) FROM {table}")
-        raise ValueError(
-            f"the key {key!r} is {keys[count - done]!r} in row {count + 1} of the query and in an "
-            "earlier row; a key must name one row"
-        ) from error
-    except sqlite3.Error as error:
-        raise ValueError(f"the predictions cannot be written; SQLite says: {error}") from error
+def _cannot_be_written(error: Exception) -> ValueError:
+    return ValueError(f"the predictions cannot be written; SQLite says: {error}")
 
 
 def _columns(output: NDArray[np.float32], x: NDArray[np.float32], kind: str, first: int) -> list[list[float]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .arrays import target_forms
-from .convert import axes_of, to_float32
+from .convert import axes_of, has_columns, to_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +54,16 @@ def joined(
                 "they need one row each"
             )
     return np.concatenate(parts, axis=1)
+
+
+def column_names(values: Any, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the columns of several inputs side by side, () where one has none; arguments as `joined`."""
+    if not all(has_columns(array) for array in _arrays(values, names, "x")):
+        return ()
+    from .frames import own_names
+
+    found = [own_names(array) for array in _arrays(values, names, "x")]
+    return tuple(name for each in found for name in each) if all(found) else ()
 
 
 def joined_weights(values: Any, names: Sequence[str], rows: int, shapes: Sequence[Shape]) -> NDArray[np.float32] | None:

@@ -6,7 +6,7 @@ import math
 import numbers
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -141,6 +141,7 @@ class ClassWeighted(Source):
         self.batches = getattr(source, "batches", False)
         self.input_shape = source.input_shape
         self.target_shape, self.weight_shape = source.target_shape, source.weight_shape
+        self.columns, self.names, self.first = source.columns, source.names, source.first
         self._labels = np.array(sorted(weights), dtype=np.float64)
         self._weights = np.array([weights[label] for label in sorted(weights)], dtype=np.float32)
 
@@ -198,6 +199,32 @@ class ClassWeighted(Source):
             known = self._labels[place] == labels
             weight[known] = self._weights[place[known]]
         return weight
+
+
+def check_names(
+    expected: Sequence[str], came: Sequence[str], what: str, other: str = "the model was fitted on"
+) -> None:
+    """ValueError where both are known and differ, be it by their order alone.
+
+    `what` has the columns that came; `other` says whose the expected ones are, for the message.
+    """
+    if not expected or not came or tuple(expected) == tuple(came):
+        return
+    missing = [name for name in expected if name not in came]
+    unknown = [name for name in came if name not in expected]
+    if missing or unknown:
+        said = [f"without {_listed(missing)}"] * bool(missing) + [f"with {_listed(unknown)}"] * bool(unknown)
+    else:
+        said = ["in another order"]
+    raise ValueError(
+        f"{what} has the columns {_listed(came)}, but {other} {_listed(expected)}: "
+        f"{' and '.join(said)}; give the columns that it knows, in that order, or an array, which has no names"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:30]))
+    return shown if len(names) <= 30 else f"{shown} and {len(names) - 30} more"
 
 
 def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.uint32] | None:

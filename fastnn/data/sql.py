@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ._sqlite import Connection, Params
+    from ._params import Params
+    from ._sqlite import Connection
 
     _Window = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
@@ -88,7 +89,7 @@ class SQLDataset(Source):
                 f"no feature is left: the query's columns are {listed(names)} and the targets "
                 f"{listed(targets)}; select more columns"
             )
-        self.columns = tuple(chosen)
+        self.columns = self.names = tuple(chosen)
         self.input_shape = (len(chosen),)
         self.targets = len(targets)
         self._convert = Converter(names, chosen, targets, checked_null(null))

@@ -246,7 +246,7 @@ class Model(Built):
         from fastnn.training.trainer import predict
 
         source = self._source(x, None, None)
-        self.description.check_rows(source.input_shape, "x")
+        self.description.check_source(source, "x")
         return self._split(predict(self, network, source, batch_size or 32, verbose, steps, callbacks))
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
@@ -276,12 +276,14 @@ class Model(Built):
         key: str,
         params: Any = None,
         kind: Literal["classes", "binary", "values"] | None = None,
+        mode: Literal["create", "replace"] = "create",
     ) -> int:
-        """Predict the rows of a SQLite query and write them into the new table `into`; gives how many.
+        """Predict the rows of a SQLite query and write them into the table `into`; gives how many.
 
-        The query returns the column `key` and the features. The table has key, prediction and probability; kind is
-        "classes" for several outputs, "binary" for one sigmoid output and "values" otherwise. See
-        ``fastnn.data.write_predictions``.
+        The query returns the column `key` and the features, by the names and in the order of those that the model was
+        fitted on, where these had names. The table has key, prediction and probability; kind is "classes" for several
+        outputs, "binary" for one sigmoid output and "values" otherwise. mode: "replace" where an earlier run has
+        written the table. See ``fastnn.data.write_predictions``.
         """
         from fastnn.data import write_predictions
 
@@ -291,7 +293,17 @@ class Model(Built):
         if kind is None:
             binary = self.description.last_activation() == "sigmoid"
             kind = "classes" if network.units > 1 else "binary" if binary else "values"
-        return write_predictions(self.predict, sql, con, into=into, key=key, params=params, kind=kind)
+        return write_predictions(
+            self.predict,
+            sql,
+            con,
+            into=into,
+            key=key,
+            params=params,
+            kind=kind,
+            mode=mode,
+            names=self.description.columns,
+        )
 
     # Rows.
 
@@ -308,7 +320,9 @@ class Model(Built):
         if isinstance(x, dict) and not hasattr(x, "tocsr") and tuple(x) == self.description.takes.names:
             return x[self.description.takes.names[0]]
         alone = isinstance(x, (list, tuple)) and len(x) == 1
-        return x[0] if alone and axes_of(x[0]) == len(self.description.graph.inputs[0].row) + 1 else x
+        if not alone or (isinstance(x[0], tuple) and hasattr(next(iter(x[0]), None), "shape")):  # a tuple is a batch
+            return x
+        return x[0] if axes_of(x[0]) == len(self.description.graph.inputs[0].row) + 1 else x
 
     def _validation(self, data: Any) -> Source:
         return validation_of(data, *self._sides())
