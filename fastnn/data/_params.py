@@ -37,7 +37,7 @@ def bindable(params: Params) -> tuple[Any, ...] | dict[str, Any]:
 
 
 def _bindable(value: Any, name: str) -> Any:
-    if value is None or isinstance(value, str | bytes | bytearray):
+    if value is None or isinstance(value, str | bytes | bytearray | memoryview):
         return value.item() if isinstance(value, np.generic) else value
     if _has_adapter(value):
         return value
@@ -48,7 +48,7 @@ def _bindable(value: Any, name: str) -> Any:
         return found.isoformat(*([" "] if isinstance(found, datetime.datetime) else []))
     if isinstance(found, numbers.Number) and not isinstance(found, np.generic):
         return _number(found, value, name)
-    if isinstance(found, str | bytes | memoryview):
+    if isinstance(found, str | bytes):
         return found
     if type(value).__name__ in ("NAType", "NaTType"):
         raise _is_none(value, name)
@@ -84,7 +84,7 @@ def _of_numpy(value: Any, name: str) -> Any:
         raise TypeError(f"parameter {name} is a duration, {scalar}; pass a number, such as its seconds")
     if isinstance(scalar, np.floating):  # longdouble's item() is itself
         return float(scalar)
-    return scalar.item()
+    return scalar.item() if hasattr(scalar, "item") else scalar
 
 
 def _number(number: Any, given: Any, name: str) -> int | float:

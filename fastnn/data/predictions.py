@@ -11,7 +11,7 @@ import numpy as np
 from fastnn._table import check_batch_size
 
 from ._rows import Converter
-from ._sqlite import Query, Text, connected, listed, plain_cursor, plain_text, quoted
+from ._sqlite import Query, Text, connected, listed, located, plain_cursor, plain_text, quoted
 from .source import check_names
 from .sql import checked_null
 
@@ -84,57 +84,65 @@ def write_predictions(
     _check_name("into", into)
     _check_name("key", key)
     size = check_batch_size(batch_size)
-    query = Query(sql, con, params)
-    if key not in query.columns:
-        raise ValueError(f"unknown key {key!r}; the query's columns are {listed(query.columns)}")
-    if key.lower() in ("prediction", "probability"):
-        raise ValueError(f"the key {key!r} is a column that is written; rename it with AS")
-    features = tuple(name for name in query.columns if name != key)
-    if not features:
-        raise ValueError(f"the query gives the key {key!r} alone; select the features too")
-    check_names(names, features, "the query")
-    target = _Target(into, key, kind, mode == "replace", query)
-    converter = Converter(query.columns, features, null=checked_null(null))
-    with connected(query.con, write=True) as connection, closing(_Gathered(key, len(_COLUMNS[kind]))) as gathered:
-        if connection.in_transaction:
-            with _transaction(connection):
-                target.make(connection)
-                count = _gather(gathered, predict, query, connection, converter, key, kind, size)
-                target.fill(connection, gathered)
+    null = checked_null(null)
+    con = located(con)
+
+    def job() -> _Job:
+        query = Query(sql, con, params)
+        if key not in query.columns:
+            raise ValueError(f"unknown key {key!r}; the query's columns are {listed(query.columns)}")
+        if key.lower() in ("prediction", "probability"):
+            raise ValueError(f"the key {key!r} is a column that is written; rename it with AS")
+        features = tuple(name for name in query.columns if name != key)
+        if not features:
+            raise ValueError(f"the query gives the key {key!r} alone; select the features too")
+        check_names(names, features, "the query")
+        return _Job(
+            query, predict, Converter(query.columns, features, null=null), _Target(into, key, kind, mode, query)
+        )
+
+    with connected(con, write=True) as connection, closing(_Gathered(key, len(_COLUMNS[kind]))) as gathered:
+        if _in_transaction(connection):
+            with _transaction(connection):  # before any look at the database, which would be a reader's lock
+                work = job()
+                work.target.make(connection)
+                count = work.gather(gathered, connection, size)
+                work.target.fill(connection, gathered)
             return count
+        work = job()
+        with _transaction(connection, keep=False):
+            work.target.check(connection)
+            _write_nothing(connection)
+        count = work.gather(gathered, connection, size)
         with _transaction(connection):
-            target.check(connection)
-        count = _gather(gathered, predict, query, connection, converter, key, kind, size)
-        with _transaction(connection):
-            target.make(connection)
-            target.fill(connection, gathered)
+            work.target.make(connection)
+            work.target.fill(connection, gathered)
     return count
 
 
-def _gather(
-    gathered: _Gathered,
-    predict: Predict,
-    query: Query,
-    connection: sqlite3.Connection,
-    convert: Converter,
-    key: str,
-    kind: str,
-    size: int,
-) -> int:
-    key_of = operator.itemgetter(query.columns.index(key))
-    done = 0
-    with query.rows(connection) as fetch:
-        while rows := fetch(size):
-            keys = [key_of(row) for row in rows]
-            if None in keys:
-                raise ValueError(
-                    f"the key {key!r} is NULL in row {done + keys.index(None) + 1} of the query; leave such rows out "
-                    "with WHERE"
-                )
-            x = convert(rows, done + 1)
-            gathered.add(keys, _columns(predict(x), x, kind, done + 1), done)
-            done += len(rows)
-    return done
+class _Job:
+    """What is predicted, and into which table."""
+
+    def __init__(self, query: Query, predict: Predict, convert: Converter, target: _Target) -> None:
+        self.query, self.predict, self.convert, self.target = query, predict, convert, target
+
+    def gather(self, gathered: _Gathered, connection: sqlite3.Connection, size: int) -> int:
+        """Run the query and predict its rows; count them."""
+        target = self.target
+        key_of = operator.itemgetter(self.query.columns.index(target.key))
+        done = 0
+        with self.query.rows(connection) as fetch:
+            while rows := fetch(size):
+                keys = [key_of(row) for row in rows]
+                if None in keys:
+                    raise ValueError(
+                        f"the key {target.key!r} is NULL in row {done + keys.index(None) + 1} of the query; leave such "
+                        "rows out with WHERE"
+                    )
+                x = self.convert(rows, done + 1)
+                gathered.add(keys, _columns(self.predict(x), x, target.kind, done + 1), done)
+                done += len(rows)
+        return done
 
 
 class _Gathered:
@@ -223,8 +231,9 @@ def _as_they_are(rows: Iterable[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
 class _Target:
     """The table that is written."""
 
-    def __init__(self, into: str, key: str, kind: str, replace: bool, query: Query) -> None:
-        self._into, self._replace, self._query = into, replace, query
+    def __init__(self, into: str, key: str, kind: str, mode: str, query: Query) -> None:
+        self.key, self.kind = key, kind
+        self._into, self._replace, self._query = into, mode == "replace", query
         self._table = f"main.{quoted(into)}"
         columns = ", ".join([f"{quoted(key)} NOT NULL PRIMARY KEY", *_COLUMNS[kind]])
         self._create = f"CREATE TABLE {self._table} ({columns})"
@@ -287,9 +296,18 @@ class _Target:
             raise _cannot_be_written(error) from error
 
 
+def _in_transaction(connection: sqlite3.Connection) -> bool:
+    import sqlite3
+
+    try:
+        return connection.in_transaction
+    except sqlite3.ProgrammingError:  # it is closed, as the query will say
+        return False
+
+
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, with the lock of a writer from the beginning on.
+def _transaction(connection: sqlite3.Connection, *, keep: bool = True) -> Iterator[None]:
+    """All or nothing, with the lock of a writer from the beginning on. keep: whether what was done stays.
 
     A lock that a reader asks for later is not waited for: SQLite says at once that the database is locked.
     """
@@ -300,7 +318,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
             _execute(connection, 'CREATE TABLE main."fastnn takes the lock" (x)')
             _execute(connection, 'DROP TABLE main."fastnn takes the lock"')
         yield
-        _execute(connection, "RELEASE fastnn_predictions" if nested else "COMMIT")
+        _execute(connection, "RELEASE fastnn_predictions" if nested else "COMMIT" if keep else "ROLLBACK")
     except BaseException:
         if nested and connection.in_transaction:
             _execute(connection, "ROLLBACK TO fastnn_predictions")
@@ -308,6 +326,12 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         elif connection.in_transaction:
             _execute(connection, "ROLLBACK")
         raise
+
+
+def _write_nothing(connection: sqlite3.Connection) -> None:
+    """ValueError where the database cannot be written, of which a lock says nothing."""
+    [(number,)] = _execute(connection, "PRAGMA main.user_version")
+    _execute(connection, f"PRAGMA main.user_version = {number}")
 
 
 def _execute(connection: sqlite3.Connection, sql: str, *params: str) -> list[tuple[Any, ...]]:
