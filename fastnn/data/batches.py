@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastnn._table import check_batch_size
 
 from .arrays import ArraySource
@@ -14,9 +16,7 @@ from .source import Page, Source, check_names, row_order
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
-
-    from fastnn.typing import Shape
+    from fastnn.typing import Array, Shape
 
     from .several import Several
 
@@ -110,7 +110,11 @@ class BatchSource(Source):
                 f"{_shape(source.weight_shape)}, but the first had {_shape(self.target_shape)} and "
                 f"{_shape(self.weight_shape)}; all batches must be alike but for their length"
             )
-        return Page(source.x, source.y, source.weight, None)
+        return Page(source.x, source.y, source.weight, None, batch=number)
+
+    def row_names(self, page: Page, rows: Array, before: int) -> Array:
+        """Their numbers in their batch, and the number of that."""
+        return np.array([f"{row} of batch {page.batch}" for row in rows.tolist()])
 
     def _source(self, number: int, batch: Any) -> ArraySource:
         parts = batch if isinstance(batch, (tuple, list)) else (batch,)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastnn.typing import Array
+
 __all__ = ["ClassWeighted", "Page", "RowSource", "Source"]
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -29,7 +31,8 @@ class Page(NamedTuple):
     Shapes: `x` (rows, features), float32, C-contiguous; `y` (rows, targets), float32, or None;
     `weight` (rows,) or (rows, lines), float32, or None for a weight of 1 each; `order` (rows,), a permutation of
     0 .. rows - 1 as np.uint32, or None for the rows as they lie; `numbers` (rows,), the rows'
-    numbers in the source, or None where they follow those of the page before.
+    numbers in the source, or None where they follow those of the page before; `batch`, the number of
+    the batch that the page is, where the source has batches.
     """
 
     x: NDArray[np.float32]
@@ -37,6 +40,7 @@ class Page(NamedTuple):
     weight: NDArray[np.float32] | None
     order: NDArray[np.uint32] | None
     numbers: NDArray[np.integer[Any]] | None = None
+    batch: int | None = None
 
 
 class Source(ABC):
@@ -72,6 +76,13 @@ class Source(ABC):
         batch_size: a whole number, at least 1. rng: what shuffles; None keeps the rows in order.
         The same generator state gives the same order.
         """
+
+    def row_names(self, page: Page, rows: Array, before: int) -> Array:
+        """By what an error calls some rows of a page: their numbers in what the user gave.
+
+        rows: their places in the page. before: the rows of the pages before it.
+        """
+        return self.first + (rows + before if page.numbers is None else page.numbers[rows])
 
     def split(self, fraction: float) -> tuple[Source, Source]:
         """Split into (train, validation). ValueError, unless the source knows its rows by number."""
@@ -154,8 +165,7 @@ class ClassWeighted(Source):
         """Give the pages of the source inside, with their weights multiplied."""
         first = 0
         for page in self.source.pages(batch_size, rng):
-            assert page.y is not None
-            weight = self._weigh(page.y, first)
+            weight = self._weigh(page, first)
             if page.weight is not None:
                 weight *= page.weight
             first += len(page.x)
@@ -170,29 +180,35 @@ class ClassWeighted(Source):
         counts: dict[float, int] = {}
         rows = 0
         for page in source.pages(1024):
-            assert page.y is not None
-            for label, count in zip(*np.unique(self._labels_of(page.y, rows), return_counts=True), strict=True):
+            labels = self._labels_of(source, page, rows)
+            for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
                 counts[float(label)] = counts.get(float(label), 0) + int(count)
             rows += len(page.x)
         return {int(label): rows / (len(counts) * count) for label, count in counts.items()}
 
-    def _labels_of(self, y: NDArray[np.float32], first: int) -> NDArray[np.float64]:
-        """The rows' labels; `first` is the number of the first row, for an error."""
+    def row_names(self, page: Page, rows: Array, before: int) -> Array:
+        """As the source inside calls them."""
+        return self.source.row_names(page, rows, before)
+
+    def _labels_of(self, source: Source, page: Page, before: int) -> NDArray[np.float64]:
+        """The rows' labels; `before` is the number of rows in the pages before, for an error."""
+        y = page.y
+        assert y is not None
         if self.targets > 1:
             return np.asarray(y.argmax(axis=1), np.float64)
         labels = y[:, 0].astype(np.float64)
         # Infinity equals its own floor, and NaN equals nothing.
         whole = np.isfinite(labels) & (np.floor(labels) == labels)
         if not whole.all():
-            row = int(np.flatnonzero(~whole)[0])
+            bad = np.flatnonzero(~whole)[:1]
             raise ValueError(
-                f"class_weight expects whole numbers as labels, got {labels[row]:g} in row "
-                f"{first + row} (the first row is 0); for a regression use sample_weight"
+                f"class_weight expects whole numbers as labels, got {labels[bad[0]]:g} in row "
+                f"{source.row_names(page, bad, before)[0]}; for a regression use sample_weight"
             )
         return labels
 
-    def _weigh(self, y: NDArray[np.float32], first: int) -> NDArray[np.float32]:
-        labels = self._labels_of(y, first)
+    def _weigh(self, page: Page, before: int) -> NDArray[np.float32]:
+        labels = self._labels_of(self.source, page, before)
         weight = np.ones(len(labels), dtype=np.float32)
         if len(self._labels):
             place = np.searchsorted(self._labels, labels).clip(max=len(self._labels) - 1)

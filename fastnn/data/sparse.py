@@ -96,6 +96,7 @@ class SparseSource(RowSource):
 
     def part(self, start: int, stop: int) -> SparseSource:
         part = copy.copy(self)
+        part.first = self.first + start
         part.x = self.x[start:stop]
         part.y = None if self.y is None else self.y[start:stop]
         part.weight = None if self.weight is None else self.weight[start:stop]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastnn.typing import Array
+
     from ._params import Params
     from ._sqlite import Connection
 
@@ -104,6 +106,10 @@ class SQLDataset(Source):
     def rows(self) -> int | None:
         """The number of rows; None until they have been read once."""
         return self._rows
+
+    def row_names(self, page: Page, rows: Array, before: int) -> Array:
+        """Their numbers in the query, from 1 on."""
+        return np.array([f"{number} of the query" for number in (rows + before + 1).tolist()])
 
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
         """Give one page with all rows, or a page for each window of a result too large to keep."""

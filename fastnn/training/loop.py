@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.callbacks.base import CallbackList
+from fastnn.engine.description import RowError
 from fastnn.layers.tensor import called
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.epochs import BatchRange, EpochIterator
@@ -23,8 +24,12 @@ LOOK = 0.1  # seconds between two looks at the clock, where a callback wants to 
 class BatchLoop(ABC):
     """Runs the batches of an epoch in ranges, between the hooks of callbacks and with a bar of progress.
 
-    phase: "train", "test" or "predict". A range is one batch where a callback has a hook for its batches.
+    phase: "train", "test" or "predict". A range is one batch where a callback has a hook for its batches. by_range:
+    whether the network is given the rows of a range, and not the page. what: how an error's text begins.
     """
+
+    by_range = True
+    what = ""
 
     def __init__(self, phase: str, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
         self.epochs = epochs
@@ -44,7 +49,10 @@ class BatchLoop(ABC):
                 hook(done, None)
             if progress.level:
                 progress.begin_range(done, batches.start, batches.size)
-            done += self.run(batches)
+            try:
+                done += self.run(batches)
+            except RowError as error:
+                raise self._named(error, batches) from None
             if after:
                 logs = self.logs()
                 for hook in after:
@@ -52,6 +60,11 @@ class BatchLoop(ABC):
             if self.ends():
                 break
         return done
+
+    def _named(self, error: RowError, batches: BatchRange) -> RowError:
+        """An error in a row of what the network was given, by the name that the user knows the row by."""
+        rows = np.array([error.row + (batches.start if self.by_range else 0)])
+        return error.named(self.epochs.source.row_names(batches.page, rows, batches.first)[0], self.what)
 
     @abstractmethod
     def run(self, batches: BatchRange) -> int:
@@ -68,6 +81,8 @@ class BatchLoop(ABC):
 
 class FitLoop(BatchLoop):
     """The loop of a fit, and where the fit stands: the epoch that runs or comes next, and what that has added up."""
+
+    by_range = False
 
     def __init__(self, trainer: Any, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
         super().__init__("train", epochs, callbacks, progress)
