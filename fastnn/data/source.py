@@ -201,9 +201,11 @@ class ClassWeighted(Source):
         whole = np.isfinite(labels) & (np.floor(labels) == labels)
         if not whole.all():
             bad = np.flatnonzero(~whole)[:1]
+            name = source.row_names(page, bad, before)[0]
+            counted = "" if isinstance(name, str) else " (the first row is 0)"
             raise ValueError(
-                f"class_weight expects whole numbers as labels, got {labels[bad[0]]:g} in row "
-                f"{source.row_names(page, bad, before)[0]}; for a regression use sample_weight"
+                f"class_weight expects whole numbers as labels, got {labels[bad[0]]:g} in row {name}{counted}; for a "
+                "regression use sample_weight"
             )
         return labels
 

@@ -177,11 +177,6 @@ class Built(Connected):
         self._built("non_trainable_weights")
         return [array for layer in self.description.layers() for array in layer.non_trainable_weights]
 
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """The names of the columns that the model was fitted on, in their order; () where they had none."""
-        return self.description.columns
-
     def count_params(self) -> int:
         """How many numbers the weights hold."""
         return sum(array.size for array in self._views())

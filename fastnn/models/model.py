@@ -213,6 +213,11 @@ class Model(Built):
         logs = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
         return logs if return_dict else _listed(logs)
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the columns that the model was fitted on, in their order; () where they had none."""
+        return self.description.columns
+
     # Predicting.
 
     def predict(
