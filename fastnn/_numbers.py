@@ -40,6 +40,11 @@ def as_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
     return from_objects(array, name) if array.dtype.kind == "O" else array
 
 
+def tuple_of_numbers(value: ArrayLike, name: str) -> tuple[float, ...]:
+    """Return one number or several as a tuple; raises as ``as_numbers``."""
+    return tuple(as_numbers(value, name).astype(float).ravel().tolist())
+
+
 def numeric(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return `value` as an array of numbers, or of objects, with at least one dimension."""
     return _any_numbers(value, name, True)

@@ -338,3 +338,32 @@ def test_ids_of_any_kind() -> None:
             x = objects(np.array([[0.0, 1.0], [1.0, 1.0]]), lambda v, kind=kind: kind(int(v)))
             np.testing.assert_array_equal(model.predict(x), model.predict([[0, 1], [1, 1]]))
         assert expected.shape[0] == 2
+
+
+# Numbers that a unit is made with: alone, or a few of them.
+UNITS: dict[str, Call] = {
+    "SGD": lambda v: optimizers.SGD(v).learning_rate,
+    "ExponentialDecay": lambda v: optimizers.schedules.ExponentialDecay(v, 10, 0.5)(0),
+    "PiecewiseConstantDecay": lambda v: optimizers.schedules.PiecewiseConstantDecay([1], [v, 0.25])(0),
+    "Constant": lambda v: initializers.Constant(v)((1,))[0],
+    "L2": lambda v: regularizers.L2(v)(np.ones(1)),
+    "Huber": lambda v: losses.Huber(v).numbers()[0],
+    "Rescaling": lambda v: after(Rescaling(v), [[1, 2]])[0, 0],
+    "LeakyReLU": lambda v: -activations.leaky_relu(-1.0, v),
+    "Precision": lambda v: metrics.Precision(thresholds=v).cuts()[0],
+    "Precision of two": lambda v: metrics.Precision(thresholds=[v, 0.75]).cuts()[0],
+    "AUC": lambda v: metrics.AUC(thresholds=[v, 0.75]).cuts()[0],
+    "AUC's weights": lambda v: metrics.AUC(multi_label=True, label_weights=[v, 0.75]).label_weights[0],
+}
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_numbers_of_a_unit(name: str) -> None:
+    call = UNITS[name]
+    for half in (0.5, Decimal("0.5"), Fraction(1, 2), np.float32(0.5), np.array(0.5), np.ma.array(0.5)):
+        assert call(half) == 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for wrong in (np.ma.masked, "0.5", 0.5 + 0j, np.datetime64("2026-01-31"), None if "Prec" not in name else "x"):
+            with pytest.raises((TypeError, ValueError), match=r"number|masked"):
+                call(wrong)

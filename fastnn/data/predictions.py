@@ -101,7 +101,7 @@ def write_predictions(
             query, predict, Converter(query.columns, features, null=null), _Target(into, key, kind, mode, query)
         )
 
-    with connected(con, write=True) as connection, closing(_Gathered(key, len(_COLUMNS[kind]))) as gathered:
+    with connected(con, write=True) as connection, closing(_Gathered(len(_COLUMNS[kind]))) as gathered:
         if _in_transaction(connection):
             with _transaction(connection):  # before any look at the database, which would be a reader's lock
                 work = job()
@@ -140,7 +140,7 @@ class _Job:
                         "rows out with WHERE"
                     )
                 x = self.convert(rows, done + 1)
-                gathered.add(keys, _columns(self.predict(x), x, target.kind, done + 1), done)
+                gathered.add(keys, _columns(self.predict(x), x, target.kind, done + 1))
                 done += len(rows)
         return done
 
@@ -151,44 +151,41 @@ class _Gathered:
     A text that is no UTF-8 is there as bytes, and marked.
     """
 
-    def __init__(self, key: str, width: int) -> None:
+    def __init__(self, width: int) -> None:
         import sqlite3
 
-        self._key = key
         self._connection = sqlite3.connect("", isolation_level=None)
-        names = [f"c{number}" for number in range(width)]
+        names = ", ".join(f"c{number}" for number in range(width))
         _execute(self._connection, "PRAGMA journal_mode = OFF")
-        _execute(self._connection, f"CREATE TABLE rows (odd, key, {', '.join(names)}, PRIMARY KEY (key, odd))")
+        _execute(self._connection, f"CREATE TABLE rows (odd, key, {names})")
         _execute(self._connection, "BEGIN")
         self._insert = f"INSERT INTO rows VALUES (?, ?{', ?' * width})"
-        self._select = f"SELECT odd, key, key, {', '.join(names)} FROM rows ORDER BY rowid"
+        self._select = f"SELECT odd, key, key, {names} FROM rows"
 
     def close(self) -> None:
         self._connection.close()
 
-    def add(self, keys: list[Any], columns: list[list[float]], done: int) -> None:
-        """Add rows, of which `done` are there already."""
+    def add(self, keys: list[Any], columns: list[list[float]]) -> None:
         import sqlite3
 
-        odd, known = [0] * len(keys), keys
+        odd = [0] * len(keys)
         if any(type(key) is Text for key in keys):
-            known = [_decoded(key) for key in keys]
-            odd = [int(type(key) is Text) for key in known]
+            keys = [_decoded(key) for key in keys]
+            odd = [int(type(key) is Text) for key in keys]
         try:
             with plain_cursor(self._connection) as cursor:
-                cursor.executemany(self._insert, _as_they_are(zip(odd, known, *columns, strict=True)))
-        except sqlite3.IntegrityError as error:
-            [(count,)] = _execute(self._connection, "SELECT count(*) FROM rows")
-            raise ValueError(
-                f"the key {self._key!r} is {keys[count - done]!r} in row {count + 1} of the query and in an "
-                "earlier row; a key must name one row"
-            ) from error
+                cursor.executemany(self._insert, _as_they_are(zip(odd, keys, *columns, strict=True)))
         except sqlite3.Error as error:
             raise ValueError(f"the predictions cannot be gathered; SQLite says: {error}") from error
 
     def rows(self) -> Iterable[tuple[Any, ...]]:
         """All rows in their order: mark, key, key, predictions."""
         return _as_they_are(self._connection.execute(self._select))
+
+    def key(self, row: int) -> Any:
+        """The key of a row, counted from 1."""
+        [(odd, key, *_)] = _execute(self._connection, f"{self._select} WHERE rowid = {row}")
+        return Text(key) if odd else key
 
 
 def _decoded(key: Any) -> Any:
@@ -292,6 +289,12 @@ class _Target:
         try:
             with plain_cursor(connection) as cursor:
                 cursor.executemany(self._insert, gathered.rows())
+        except sqlite3.IntegrityError as error:
+            [(count,)] = _execute(connection, f"SELECT count(*) FROM {self._table}")
+            raise ValueError(
+                f"the key {self.key!r} is {gathered.key(count + 1)!r} in row {count + 1} of the query and in an "
+                "earlier row; a key must name one row"
+            ) from error
         except sqlite3.Error as error:
             raise _cannot_be_written(error) from error
 

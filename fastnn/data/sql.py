@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn._numbers import tuple_of_numbers
 from fastnn._table import check_batch_size
 
 from ._rows import Converter
@@ -170,9 +171,10 @@ def checked_null(null: float | None) -> float | None:
     """Return `null` as a float that float32 can hold; TypeError or ValueError otherwise."""
     if null is None:
         return None
-    if isinstance(null, str | bytes):
-        raise TypeError(f"null must be the number that stands for NULL, got {null!r}")
-    number = float(null)
+    try:
+        [number] = tuple_of_numbers(null, "null")
+    except (TypeError, ValueError):
+        raise TypeError(f"null must be the number that stands for NULL, got {null!r}") from None
     if abs(number) > FLOAT32_MAX:
         raise ValueError(f"null must be NaN or within float32's range, got {null!r}")
     return number

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._numbers import as_numbers
+from fastnn._numbers import as_numbers, tuple_of_numbers
 from fastnn._table import Table, check_number, field_values, plain
 from fastnn.typing import DoubleArray
 
@@ -98,8 +98,9 @@ class PiecewiseConstantDecay(_Formula):
     name: str = "PiecewiseConstant"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "boundaries", tuple(self.boundaries))
-        object.__setattr__(self, "values", tuple(self.values))
+        for name in ("boundaries", "values"):
+            given = tuple_of_numbers(getattr(self, name), f"PiecewiseConstantDecay: {name}")
+            object.__setattr__(self, name, given)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"PiecewiseConstantDecay: values must be one more than boundaries, got {len(self.values)} values and "
