@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import operator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fastnn._table import check_batch_size
 
+from ._gathered import Gathered, cannot_be_written, execute
 from ._rows import Converter
-from ._sqlite import Query, Text, connected, listed, located, plain_cursor, plain_text, quoted
+from ._sqlite import Query, connected, listed, located, plain_cursor, quoted
 from .source import check_names
 from .sql import checked_null
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -67,11 +68,13 @@ def write_predictions(
 
     Keys are written as they lie in the database, whatever the connection makes of them otherwise.
 
-    All or nothing: after a failure the database is as it was. Predictions are gathered apart, in a
-    temporary file of SQLite's, and written in one short transaction at the end; before the work, a
-    look at whether that can be. Both wait for other writers as long as the connection's timeout
-    says. On a connection with an open transaction the table becomes part of that, which then
-    holds the lock from the beginning on, and its commit is the caller's.
+    All or nothing: after a failure the database is as it was. Rows and predictions are gathered
+    apart, in a temporary file of SQLite's, and written in one short transaction at the end; before
+    the work, a look at whether that can be. Both wait for other writers as long as the connection's
+    timeout says. Others can read all the while, and write but for that transaction and, in a
+    database without WAL, while the query runs. On a connection with an open transaction the table
+    becomes part of that, which then holds the lock from the beginning on, and its commit is the
+    caller's.
 
     Raises ValueError where `into` exists (with "replace": where it is no table of predictions, or
     the query reads it), for a key that is NULL or comes twice, for outputs that are not finite, not
@@ -101,19 +104,21 @@ def write_predictions(
             query, predict, Converter(query.columns, features, null=null), _Target(into, key, kind, mode, query)
         )
 
-    with connected(con, write=True) as connection, closing(_Gathered(len(_COLUMNS[kind]))) as gathered:
+    with connected(con, write=True) as connection, closing(Gathered(len(_COLUMNS[kind]))) as gathered:
         if _in_transaction(connection):
             with _transaction(connection):  # before any look at the database, which would be a reader's lock
                 work = job()
                 work.target.make(connection)
-                count = work.gather(gathered, connection, size)
+                work.read(gathered, connection, size)
+                count = work.predict_all(gathered)
                 work.target.fill(connection, gathered)
             return count
         work = job()
         with _transaction(connection, keep=False):
             work.target.check(connection)
             _write_nothing(connection)
-        count = work.gather(gathered, connection, size)
+        work.read(gathered, connection, size)
+        count = work.predict_all(gathered)
         with _transaction(connection):
             work.target.make(connection)
             work.target.fill(connection, gathered)
@@ -126,8 +131,8 @@ class _Job:
     def __init__(self, query: Query, predict: Predict, convert: Converter, target: _Target) -> None:
         self.query, self.predict, self.convert, self.target = query, predict, convert, target
 
-    def gather(self, gathered: _Gathered, connection: sqlite3.Connection, size: int) -> int:
-        """Run the query and predict its rows; count them."""
+    def read(self, gathered: Gathered, connection: sqlite3.Connection, size: int) -> None:
+        """Run the query to its end: while it runs, nobody else may write where the database has no WAL."""
         target = self.target
         key_of = operator.itemgetter(self.query.columns.index(target.key))
         done = 0
@@ -139,90 +144,17 @@ class _Job:
                         f"the key {target.key!r} is NULL in row {done + keys.index(None) + 1} of the query; leave such "
                         "rows out with WHERE"
                     )
-                x = self.convert(rows, done + 1)
-                gathered.add(keys, _columns(self.predict(x), x, target.kind, done + 1))
+                gathered.add(keys, self.convert(rows, done + 1))
                 done += len(rows)
+
+    def predict_all(self, gathered: Gathered) -> int:
+        """Predict the rows that were read; count them."""
+        done = 0
+        for block in gathered.blocks():
+            x = np.frombuffer(bytearray(block), np.float32).reshape(-1, len(self.query.columns) - 1)
+            gathered.predicted(_columns(self.predict(x), x, self.target.kind, done + 1))
+            done += len(x)
         return done
-
-
-class _Gathered:
-    """Keys and predictions in a database of their own: in memory while they are few, then in a file that has no name.
-
-    A text that is no UTF-8 is there as bytes, and marked.
-    """
-
-    def __init__(self, width: int) -> None:
-        import sqlite3
-
-        self._connection = sqlite3.connect("", isolation_level=None)
-        names = ", ".join(f"c{number}" for number in range(width))
-        _execute(self._connection, "PRAGMA journal_mode = OFF")
-        _execute(self._connection, f"CREATE TABLE rows (odd, key, {names})")
-        _execute(self._connection, "BEGIN")
-        self._insert = f"INSERT INTO rows VALUES (?, ?{', ?' * width})"
-        self._select = f"SELECT odd, key, key, {names} FROM rows"
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def add(self, keys: list[Any], columns: list[list[float]]) -> None:
-        import sqlite3
-
-        odd = [0] * len(keys)
-        if any(type(key) is Text for key in keys):
-            keys = [_decoded(key) for key in keys]
-            odd = [int(type(key) is Text) for key in keys]
-        try:
-            with plain_cursor(self._connection) as cursor:
-                cursor.executemany(self._insert, _as_they_are(zip(odd, keys, *columns, strict=True)))
-        except sqlite3.Error as error:
-            raise ValueError(f"the predictions cannot be gathered; SQLite says: {error}") from error
-
-    def rows(self) -> Iterable[tuple[Any, ...]]:
-        """All rows in their order: mark, key, key, predictions."""
-        return _as_they_are(self._connection.execute(self._select))
-
-    def key(self, row: int) -> Any:
-        """The key of a row, counted from 1."""
-        [(odd, key, *_)] = _execute(self._connection, f"{self._select} WHERE rowid = {row}")
-        return Text(key) if odd else key
-
-
-def _decoded(key: Any) -> Any:
-    if type(key) is not Text:
-        return key
-    try:
-        return key.decode()
-    except UnicodeDecodeError:
-        return key
-
-
-class _Int(int):
-    pass
-
-
-class _Float(float):
-    pass
-
-
-class _Str(str):
-    __slots__ = ()
-
-
-class _Bytes(bytes):
-    pass
-
-
-_OWN: dict[type, Any] = {int: _Int, float: _Float, str: _Str, bytes: _Bytes, Text: _Bytes}
-
-
-def _as_they_are(rows: Iterable[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
-    """The same rows for sqlite3, past the adapters that a program may have registered for Python's own types."""
-    import sqlite3
-
-    if not any(kind in _OWN for kind, _ in getattr(sqlite3, "adapters", ())):
-        return rows
-    return (tuple(_OWN[type(value)](value) for value in row) for row in rows)
 
 
 class _Target:
@@ -242,8 +174,8 @@ class _Target:
         """Whether there is a table to be replaced; ValueError where the new one cannot be made."""
         found = False
         # In every attached database: a new main.into would hide such a table from the query.
-        for _, schema, _ in _execute(connection, "PRAGMA database_list"):
-            of_that_name = _execute(
+        for _, schema, _ in execute(connection, "PRAGMA database_list"):
+            of_that_name = execute(
                 connection,
                 f"SELECT type FROM {quoted(schema)}.sqlite_master WHERE name = ? COLLATE NOCASE",
                 self._into,
@@ -258,17 +190,17 @@ class _Target:
                     'mode="replace" where it has earlier predictions'
                 )
         if not found:
-            _execute(connection, f"EXPLAIN {self._create}")
+            execute(connection, f"EXPLAIN {self._create}")
         return found
 
     def _check_replaceable(self, connection: sqlite3.Connection) -> None:
-        columns = [name for (name,) in _execute(connection, "SELECT name FROM pragma_table_info(?)", self._into)]
+        columns = [name for (name,) in execute(connection, "SELECT name FROM pragma_table_info(?)", self._into)]
         if columns[1:] not in (["prediction"], ["prediction", "probability"]):
             raise ValueError(
                 f"the table {self._into!r} has the columns {listed(columns)}, which predictions do not have, so "
                 "it is not replaced: give another name, or drop it first"
             )
-        pages = _execute(
+        pages = execute(
             connection, "SELECT rootpage FROM main.sqlite_master WHERE tbl_name = ? COLLATE NOCASE", self._into
         )
         if self._query.reads(connection, {page for (page,) in pages}):
@@ -279,10 +211,10 @@ class _Target:
     def make(self, connection: sqlite3.Connection) -> None:
         """Make the table, in place of the one that is replaced."""
         if self.check(connection):
-            _execute(connection, f"DROP TABLE {self._table}")
-        _execute(connection, self._create)
+            execute(connection, f"DROP TABLE {self._table}")
+        execute(connection, self._create)
 
-    def fill(self, connection: sqlite3.Connection, gathered: _Gathered) -> None:
+    def fill(self, connection: sqlite3.Connection, gathered: Gathered) -> None:
         """Write all rows."""
         import sqlite3
 
@@ -290,13 +222,13 @@ class _Target:
             with plain_cursor(connection) as cursor:
                 cursor.executemany(self._insert, gathered.rows())
         except sqlite3.IntegrityError as error:
-            [(count,)] = _execute(connection, f"SELECT count(*) FROM {self._table}")
+            [(count,)] = execute(connection, f"SELECT count(*) FROM {self._table}")
             raise ValueError(
                 f"the key {self.key!r} is {gathered.key(count + 1)!r} in row {count + 1} of the query and in an "
                 "earlier row; a key must name one row"
             ) from error
         except sqlite3.Error as error:
-            raise _cannot_be_written(error) from error
+            raise cannot_be_written(error) from error
 
 
 def _in_transaction(connection: sqlite3.Connection) -> bool:
@@ -315,40 +247,26 @@ def _transaction(connection: sqlite3.Connection, *, keep: bool = True) -> Iterat
     A lock that a reader asks for later is not waited for: SQLite says at once that the database is locked.
     """
     nested = connection.in_transaction  # then a savepoint, and a first statement that writes
-    _execute(connection, "SAVEPOINT fastnn_predictions" if nested else "BEGIN IMMEDIATE")
+    execute(connection, "SAVEPOINT fastnn_predictions" if nested else "BEGIN IMMEDIATE")
     try:
         if nested:
-            _execute(connection, 'CREATE TABLE main."fastnn takes the lock" (x)')
-            _execute(connection, 'DROP TABLE main."fastnn takes the lock"')
+            execute(connection, 'CREATE TABLE main."fastnn takes the lock" (x)')
+            execute(connection, 'DROP TABLE main."fastnn takes the lock"')
         yield
-        _execute(connection, "RELEASE fastnn_predictions" if nested else "COMMIT" if keep else "ROLLBACK")
+        execute(connection, "RELEASE fastnn_predictions" if nested else "COMMIT" if keep else "ROLLBACK")
     except BaseException:
         if nested and connection.in_transaction:
-            _execute(connection, "ROLLBACK TO fastnn_predictions")
-            _execute(connection, "RELEASE fastnn_predictions")
+            execute(connection, "ROLLBACK TO fastnn_predictions")
+            execute(connection, "RELEASE fastnn_predictions")
         elif connection.in_transaction:
-            _execute(connection, "ROLLBACK")
+            execute(connection, "ROLLBACK")
         raise
 
 
 def _write_nothing(connection: sqlite3.Connection) -> None:
     """ValueError where the database cannot be written, of which a lock says nothing."""
-    [(number,)] = _execute(connection, "PRAGMA main.user_version")
-    _execute(connection, f"PRAGMA main.user_version = {number}")
-
-
-def _execute(connection: sqlite3.Connection, sql: str, *params: str) -> list[tuple[Any, ...]]:
-    import sqlite3
-
-    try:
-        with plain_cursor(connection) as cursor, plain_text(connection):
-            return cursor.execute(sql, tuple(map(_Str, params))).fetchall()
-    except sqlite3.Error as error:
-        raise _cannot_be_written(error) from error
-
-
-def _cannot_be_written(error: Exception) -> ValueError:
-    return ValueError(f"the predictions cannot be written; SQLite says: {error}")
+    [(number,)] = execute(connection, "PRAGMA main.user_version")
+    execute(connection, f"PRAGMA main.user_version = {number}")
 
 
 def _columns(output: NDArray[np.float32], x: NDArray[np.float32], kind: str, first: int) -> list[list[float]]:
