@@ -160,8 +160,8 @@ class Description:
 
     def check_source(self, source: Source, what: str) -> None:
         """ValueError where a source's rows, which `what` names, are not what the model reads."""
-        self.check_rows(source.input_shape, what)
         check_names(self.columns, source.names, what)
+        self.check_rows(source.input_shape, what)
 
     def check_rows(self, shape: Shape, what: str) -> None:
         """ValueError where rows of that shape, which `what` names, are not what the model reads."""

@@ -102,9 +102,11 @@ def test_another_order_is_refused_everywhere(library: str, tmp_path: Path) -> No
         (("a", "c"), "without 'b' and with 'c'"),
         (("B", "a"), "without 'b' and with 'B'"),
         (("a", "b "), "without 'b' and with 'b '"),
+        (("a", "b", "c"), "'a', 'b': with 'c'; give"),
+        (("b",), "'a', 'b': without 'a'; give"),
     ],
 )
-def test_other_names(names: tuple[str, str], words: str) -> None:
+def test_other_names(names: tuple[str, ...], words: str) -> None:
     model = model_of()
     model.fit(records("a", "b"), Y, verbose=0)
     given = np.zeros(4, [(name, "f4") for name in names])
