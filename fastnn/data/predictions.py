@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._table import check_batch_size
 
 from ._gathered import Gathered, cannot_be_written, execute
@@ -83,7 +84,9 @@ def write_predictions(
     """
     for what, given, known in (("kind", kind, _COLUMNS), ("mode", mode, ("create", "replace"))):
         if given not in known:
-            raise ValueError(f"unknown {what} {given!r}; known {what}s: {listed(sorted(known))}")
+            raise ValueError(
+                f"unknown {what} {given!r}{_names.hint(given, known)}; known {what}s: {listed(sorted(known))}"
+            )
     _check_name("into", into)
     _check_name("key", key)
     size = check_batch_size(batch_size)
@@ -93,7 +96,9 @@ def write_predictions(
     def job() -> _Job:
         query = Query(sql, con, params)
         if key not in query.columns:
-            raise ValueError(f"unknown key {key!r}; the query's columns are {listed(query.columns)}")
+            raise ValueError(
+                f"unknown key {key!r}{_names.hint(key, query.columns)}; the query's columns are {listed(query.columns)}"
+            )
         if key.lower() in ("prediction", "probability"):
             raise ValueError(f"the key {key!r} is a column that is written; rename it with AS")
         features = tuple(name for name in query.columns if name != key)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._numbers import as_numbers, tuple_of_numbers
 from fastnn._table import Table, check_number, field_values, plain
 from fastnn.typing import DoubleArray
@@ -330,3 +331,6 @@ def get(identifier: Any) -> LearningRateSchedule:
     if isinstance(identifier, dict):
         return SCHEDULES.from_config(identifier)
     return SCHEDULES.get(identifier)
+
+
+_names.offer(globals())
