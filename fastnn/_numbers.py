@@ -42,7 +42,7 @@ def as_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
 
 def tuple_of_numbers(value: ArrayLike, name: str) -> tuple[float, ...]:
     """Return one number or several as a tuple; raises as ``as_numbers``."""
-    return tuple(as_numbers(value, name).astype(float).ravel().tolist())
+    return tuple(as_numbers(value, name).ravel().tolist())
 
 
 def numeric(value: ArrayLike, name: str) -> NDArray[Any]:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastnn.typing import Array
-
     from ._params import Params
     from ._sqlite import Connection
 
@@ -109,10 +107,6 @@ class SQLDataset(Source):
         """The number of rows; None until they have been read once."""
         return self._rows
 
-    def row_names(self, page: Page, rows: Array, before: int) -> Array:
-        """Their numbers in the query, from 1 on."""
-        return np.array([f"{number} of the query" for number in (rows + before + 1).tolist()])
-
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
         """Give one page with all rows, or a page for each window of a result too large to keep."""
         return self._pages(check_batch_size(batch_size), rng)
@@ -173,7 +167,7 @@ def checked_null(null: float | None) -> float | None:
     if null is None:
         return None
     try:
-        [number] = tuple_of_numbers(null, "null")
+        [number] = map(float, tuple_of_numbers(null, "null"))
     except (TypeError, ValueError):
         raise TypeError(f"null must be the number that stands for NULL, got {null!r}") from None
     if abs(number) > FLOAT32_MAX:

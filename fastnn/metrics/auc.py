@@ -53,7 +53,7 @@ class AUC(ThresholdMetric):
         if self.thresholds is not None:
             self.thresholds = shares(self, self.thresholds, 0.5)
         if self.label_weights is not None:
-            self.label_weights = tuple_of_numbers(self.label_weights, "AUC: label_weights")
+            self.label_weights = tuple(map(float, tuple_of_numbers(self.label_weights, "AUC: label_weights")))
 
     @property
     def by_column(self) -> bool:  # type: ignore[override]

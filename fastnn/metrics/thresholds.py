@@ -78,7 +78,7 @@ def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...
     """Thresholds as a tuple; ValueError unless each is a share, 0 to 1."""
     if given is None:
         return (default,)
-    found = tuple_of_numbers(given, f"{type(owner).__name__}: thresholds")
+    found = tuple(map(float, tuple_of_numbers(given, f"{type(owner).__name__}: thresholds")))
     if not found or not all(0 <= t <= 1 for t in found):
         raise ValueError(f"{type(owner).__name__}: thresholds must be numbers from 0 to 1, got {given!r}")
     return found

@@ -43,7 +43,7 @@ SOURCES: dict[str, tuple[Make, str]] = {
     "lists": (lambda x, y: (x.tolist(), y.tolist()), f"row {BAD}"),
     "pages of a file": (lambda x, y: (PagedSource(x, y, memory_limit=2000),), f"row {BAD}"),
     "a sparse matrix": (sparse, f"row {BAD}"),
-    "a query": (sql, f"row {BAD + 1} of the query"),
+    "a query": (sql, f"row {BAD}"),
     "batches by number": (lambda x, y: (batches(x, y),), IN_BATCH),
     "a generator": (lambda x, y: (iter(batches(x, y)),), IN_BATCH),
 }
