@@ -112,6 +112,31 @@ class Table(Generic[T]):
             raise ValueError(f"{self.family} {name!r}: {error}") from error
 
 
+def overrides(unit: Any, than: str, *names: str) -> bool:
+    """Whether a unit's class, or a base of it, has a method of one of these names of its own below its `than`.
+
+    What a unit is compiled to stands in its `kernel`; a method that a subclass has put before it is meant instead.
+    """
+    for cls in type(unit).__mro__:
+        if than in vars(cls):
+            return False
+        if any(name in vars(cls) for name in names):
+            return True
+    return True
+
+
+def refuse_other(table: Table[Any], identifier: Any) -> bool:
+    """Whether it is a function of the user's own; TypeError for a unit of another family, which can be called too."""
+    if isinstance(identifier, (str, dict, table.base)) or not callable(identifier):
+        return False
+    family = getattr(identifier, "table_family", table.family)
+    if family != table.family:
+        raise TypeError(
+            f"{table.family} must be a name, a {table.family} or a function, got a {family}: {identifier!r}"
+        )
+    return not isinstance(identifier, type)
+
+
 TABLES: dict[str, Table[Any]] = {}  # by the family's name
 OTHERS: dict[str, Any] = {}  # families of what stands in no table, models: they too have `config` and `from_config`
 

@@ -367,3 +367,27 @@ def test_numbers_of_a_unit(name: str) -> None:
         for wrong in (np.ma.masked, "0.5", 0.5 + 0j, np.datetime64("2026-01-31"), None if "Prec" not in name else "x"):
             with pytest.raises((TypeError, ValueError), match=r"number|masked"):
                 call(wrong)
+
+
+LAYERS: dict[str, tuple[Call, np.ndarray]] = {
+    "Rescaling": (lambda x: Rescaling(2.0)(x), X),
+    "Rescaling of a row": (lambda x: Rescaling(2.0)(x), LABELS),
+    "Normalization": (lambda x: Normalization(mean=0.5, variance=0.25)(x), X),
+    "Dense": (lambda x: Dense(2, kernel_initializer="ones")(x), X),
+    "CategoryEncoding": (lambda x: CategoryEncoding(3)(x), ONE_HOT),
+    "CategoryEncoding of a row": (lambda x: CategoryEncoding(3)(x), LABELS),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_called_on_arrays(name: str) -> None:
+    call, values = LAYERS[name]
+    expected = call(values)
+    for way in ("float32", "longdouble", "big-endian", "columns first", "objects", "Decimals"):
+        np.testing.assert_allclose(call(RIGHT[way](values)), expected, rtol=1e-6)
+    np.testing.assert_array_equal(call(np.ma.array(values)), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for way in ("float32 mask", "whole mask", "rows with masks", "lists with masked", "text", "complex", "times"):
+            with pytest.raises((TypeError, ValueError), match=r"masked|number|array|tensor"):
+                call(WRONG[way](values))
