@@ -209,10 +209,13 @@ def check_number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> None:
-    """Raise unless ``owner.name`` is a number from `low` to `high` (either end left out where it is open)."""
+    """Raise unless ``owner.name`` is a number from `low` to `high` (either end left out where it is open).
+
+    A Decimal or Fraction becomes a float, with which it can be worked.
+    """
     value = getattr(owner, name)
     kind = type(owner).__name__
-    if isinstance(value, (str, bytes)) or value is None:
+    if isinstance(value, (str, bytes)) or value is None or type(value).__name__ == "MaskedConstant":
         raise TypeError(f"{kind}: {name} must be a number, got {value!r}")
     try:
         number = float(value)
@@ -225,6 +228,8 @@ def check_number(
         if high != float("inf"):
             ends += f" and {'below' if open_high else 'at most'} {high:g}"
         raise ValueError(f"{kind}: {name} must be {ends}, got {value!r}")
+    if not isinstance(value, (int, float)) and not hasattr(value, "tolist"):
+        object.__setattr__(owner, name, number)
 
 
 MOST = 2**31 - 1  # of a count that is told to the engine

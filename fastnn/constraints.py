@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names, kernels
+from fastnn._numbers import as_numbers, refuse_masked
 from fastnn._table import Table, check_number, overrides, refuse_other
 from fastnn.typing import Array, DoubleArray
 
@@ -37,7 +38,7 @@ class Constraint:
         """A constrained copy of w, (rows, columns) or (rows,): float64 if w is, else float32. ValueError for others."""
         if self.kernel is None:
             raise TypeError(f"{type(self).__name__} has no __call__(self, w), which gives the weights constrained")
-        w = np.asarray(w)
+        w = as_numbers(w, "w")
         copy = np.array(w, np.float64 if w.dtype == np.float64 else np.float32, order="C")
         axis = self.numbers()[0]
         if not axis < copy.ndim <= 2:
@@ -145,7 +146,9 @@ max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNo
 
 def applied(constraint: Any, w: Array) -> Array:
     """The weights w as a constraint that is Python has them. ValueError where it gives another shape."""
-    found = np.asarray(constraint(w))
+    found = constraint(w)
+    refuse_masked(found, "what a constraint gives")
+    found = np.asarray(found)
     if found.shape != w.shape or found.dtype.kind not in "fiub":
         name = getattr(constraint, "__name__", type(constraint).__name__)
         raise ValueError(

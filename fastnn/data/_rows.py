@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .numeric import EXACT
+from fastnn._numbers import EXACT
+
+from ._sqlite import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +91,7 @@ class Converter:
                 return "is NULL", "leave rows without a target out, with WHERE ... IS NOT NULL"
             return "is NULL", "pass null=<number> to replace it, or leave the row out with WHERE"
         if isinstance(value, str | bytes):
-            kind = "text" if isinstance(value, str) else "a blob"
+            kind = "text" if isinstance(value, str | Text) else "a blob"
             return (
                 f"holds {kind} ({_short(value)})",
                 "leave the column out of the query, or make it a number there with CASE or CAST",
@@ -115,4 +117,5 @@ class Converter:
 
 
 def _short(value: str | bytes) -> str:
-    return repr(value) if len(value) <= 32 else repr(value[:32]) + "..."
+    kept = value[:32] if not isinstance(value, Text) else Text(value[:32])
+    return repr(kept) if len(value) <= 32 else repr(kept) + "..."

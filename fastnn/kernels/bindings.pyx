@@ -17,6 +17,7 @@ from fastnn.kernels.team cimport dismiss, recruit, run, share_begin
 from cpython.buffer cimport PyBuffer_Release
 
 import fastnn.kernels as _kernels
+from fastnn._numbers import as_numbers, refuse_masked
 from fastnn._table import check_count
 from fastnn.kernels.kernel import bindings as _bindings
 
@@ -39,7 +40,7 @@ cdef bint _is_plain(array, bint writable, Matrix* matrix=NULL) noexcept:
     """Whether a kernel can work on an array as it lies; where a matrix is needed, says where that is."""
     cdef Py_buffer view
     cdef bint fits
-    if not isinstance(array, np_ndarray) or not take(array, writable, &view):
+    if type(array) is not np_ndarray or not take(array, writable, &view):   # a subclass may have a mask
         return False
     fits = view.ndim > 0 if matrix == NULL else view.ndim == 2
     if fits and matrix != NULL:
@@ -53,7 +54,7 @@ cpdef as_input(str name, array, like=None, shape=None):
     if _is_plain(array, False) and (like is None or array.dtype is like.dtype) \
             and (shape is None or array.shape == shape):
         return array
-    array = np.asarray(array)
+    array = as_numbers(array, name)
     dtype = like.dtype if like is not None else np.dtype(array.dtype.char if array.dtype.char in "fd" else "d")
     if array.dtype.char in "fd" and array.dtype.char != dtype.char:
         raise TypeError(f"{name} is {array.dtype} but the array before it is {dtype}; convert one of them")
@@ -68,6 +69,7 @@ cpdef in_place(str name, out, shape, dtype):
     """`out`, which must be an array that can be written in place."""
     if _is_plain(out, True) and out.dtype is dtype and out.shape == shape:
         return out
+    refuse_masked(out, name)
     if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != tuple(shape):
         came = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ValueError(f"{name} must be a {dtype} array of shape {tuple(shape)}, got {came}")

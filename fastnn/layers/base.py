@@ -7,8 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-import numpy as np
-
+from fastnn._numbers import as_numbers, converted
 from fastnn._table import Table, check_count, shown
 from fastnn.engine.lock import Held, Lock
 from fastnn.initializers import Initializer
@@ -260,7 +259,8 @@ LAYERS: Table[Layer] = Table("layer", Layer)
 
 def replace(held: Held, views: Callable[[], Sequence[FloatArray]], weights: Sequence[ArrayLike]) -> None:
     """Copy arrays over the views, while their locks are held. ValueError, and no change, where a shape differs."""
-    new = [np.asarray(array, dtype=np.float32) for array in weights]
+    named = [(f"weights[{number}]", array) for number, array in enumerate(weights)]
+    new = [converted(as_numbers(array, name), name) for name, array in named]
     with held:
         targets = views()
         if len(new) != len(targets):

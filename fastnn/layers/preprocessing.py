@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._numbers import as_numbers, from_objects, numeric, refuse_masked
 from fastnn._table import check_count
 from fastnn.engine.embedding import EncodeOp
 from fastnn.engine.normalization import AffineOp, StandardizeOp
@@ -30,6 +31,7 @@ class _Preparing(Layer):
 
     def on_arrays(self, inputs: Any) -> Any:
         """What the layer makes of rows; of a number or a vector, which is one row, without the axis of rows."""
+        refuse_masked(inputs, f"{type(self).__name__}: inputs")
         given = isinstance(inputs, (int, float, np.number, np.ndarray, list, tuple))
         try:
             vector = given and np.ndim(inputs) < 2
@@ -55,8 +57,8 @@ class _Known(Initializer):
 def _plain(owner: object, name: str, value: Any) -> Any:
     """A number or nested tuples of numbers, as JSON can hold them. TypeError, ValueError for what is neither."""
     try:
-        array = np.asarray(value, float)
-    except (TypeError, ValueError):
+        array = as_numbers(value, f"{type(owner).__name__}: {name}").astype(float)
+    except TypeError:
         raise TypeError(f"{type(owner).__name__}: {name} must be a number or numbers, got {value!r}") from None
     if not np.isfinite(array).all():
         raise ValueError(f"{type(owner).__name__}: {name} must be finite, got {value!r}")
@@ -197,9 +199,8 @@ def _pages(data: Any) -> tuple[Shape, Iterator[Array]]:
 
     if isinstance(data, Source):
         return data.input_shape, (page.x for page in data.pages(PAGE))
-    rows = np.asarray(data)
-    if rows.ndim == 0 or rows.dtype.kind not in "biuf":
-        raise TypeError(f"adapt takes an array of numbers, (rows, ...), or a source, got {rows.dtype} {rows.shape}")
+    rows = numeric(data, "data")
+    rows = from_objects(rows, "data") if rows.dtype.kind == "O" else rows
     rows = rows if rows.ndim > 1 else rows[:, None]
     if not prod(rows.shape[1:]):
         raise ValueError(f"adapt takes rows of at least one number, got an array of shape {rows.shape}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from fastnn._numbers import as_numbers
 from fastnn.losses.base import Loss
 from fastnn.typing import Array, ArrayLike
 
@@ -55,4 +54,5 @@ class Custom(Loss):
 
     def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
         """What the function gives for y_true and y_pred as they are."""
-        return np.asarray(self.function(np.asarray(y_true), np.asarray(y_pred)))
+        y, output = as_numbers(y_true, "y_true"), as_numbers(y_pred, "y_pred")
+        return as_numbers(self.function(y, output), f"loss {self.name!r}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fastnn._numbers import tuple_of_numbers
 from fastnn._table import check_count
 from fastnn.metrics.base import METRICS, declared, ratio
 from fastnn.metrics.thresholds import MOST_THRESHOLDS, Counts, ThresholdMetric, counts, shares
@@ -52,7 +53,7 @@ class AUC(ThresholdMetric):
         if self.thresholds is not None:
             self.thresholds = shares(self, self.thresholds, 0.5)
         if self.label_weights is not None:
-            self.label_weights = tuple(float(weight) for weight in self.label_weights)
+            self.label_weights = tuple(map(float, tuple_of_numbers(self.label_weights, "AUC: label_weights")))
 
     @property
     def by_column(self) -> bool:  # type: ignore[override]

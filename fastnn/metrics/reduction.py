@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
 from fastnn.metrics.base import Metric
 from fastnn.typing import ArrayLike, DoubleArray
 
@@ -17,11 +18,11 @@ def _of_each_row(
     values: ArrayLike, weight: ArrayLike | None, reduce: Callable[..., Any]
 ) -> tuple[DoubleArray, DoubleArray]:
     """(weight * value, weight) of each row; what a row has beyond its first axis is reduced."""
-    found = np.asarray(values, float)
+    found = as_numbers(values, "values").astype(float)
     if weight is None:
         w = np.ones(len(found) if found.ndim else ())
     else:
-        w = np.asarray(weight, float)
+        w = as_numbers(weight, "sample_weight").astype(float)
         if w.ndim == found.ndim + 1 and w.shape[-1] == 1:
             w = w[..., 0]
         if found.ndim > w.ndim:

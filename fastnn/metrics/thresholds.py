@@ -6,12 +6,13 @@ target, from 0 to 1, is positive unless it is 0. Every element of a row counts, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn import kernels
+from fastnn._numbers import tuple_of_numbers
 from fastnn._table import check_count, check_number
 from fastnn.losses.targets import PROBABILITIES
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, one_or_all, ratio, weights_of
@@ -81,7 +82,7 @@ def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...
     """Thresholds as a tuple; ValueError unless each is a share, 0 to 1."""
     if given is None:
         return (default,)
-    found = tuple(float(t) for t in (given if isinstance(given, Iterable) else [given]))
+    found = tuple(map(float, tuple_of_numbers(given, f"{type(owner).__name__}: thresholds")))
     if not found or not all(0 <= t <= 1 for t in found):
         raise ValueError(f"{type(owner).__name__}: thresholds must be numbers from 0 to 1, got {given!r}")
     return found
@@ -147,8 +148,10 @@ class CountMetric(ThresholdMetric):
     thresholds: Thresholds
 
     def __post_init__(self) -> None:
-        if isinstance(self.thresholds, Iterable):
-            self.thresholds = tuple(self.thresholds)
+        given: Any = self.thresholds
+        if np.asarray(given, object).ndim:
+            self.thresholds = tuple(given)
+            self.thresholds = self.cuts()
         self.cuts()
 
     def cuts(self) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn import constraints, random, regularizers
 from fastnn.activations import RowActivation
+from fastnn.data.source import Source, check_names
 from fastnn.engine.description import Variable
 from fastnn.engine.lock import Held
 from fastnn.engine.merging import StridedCopyOp
@@ -31,6 +32,7 @@ class Description:
     each is called in this model. graph: the calls, None while the input shape is unknown. takes, gives: how inputs and
     outputs are given. store, plan, network: the weights, the ops and what runs them, None before the model is built.
     trainer: what ``compile`` made; frozen: the layers that did not learn then. seed: of dropout and noise.
+    columns: what the columns were called that the model was fitted on, () where nobody gave them names.
     """
 
     def __init__(self, kind: str) -> None:
@@ -45,6 +47,7 @@ class Description:
         self.trainer: Any = None
         self.frozen: frozenset[Layer] = frozenset()
         self.seed: int | None = None
+        self.columns: tuple[str, ...] = ()
         self.is_plain = False  # one input and one output, of one axis each
         self.only_rows: tuple[Shape, Shape] | None = None  # of what has one input and one output
 
@@ -173,6 +176,11 @@ class Description:
         return [tensor.row for tensor in self.graph.outputs]
 
     # The rows.
+
+    def check_source(self, source: Source, what: str) -> None:
+        """ValueError where a source's rows, which `what` names, are not what the model reads."""
+        check_names(self.columns, source.names, what)
+        self.check_rows(source.input_shape, what)
 
     def check_rows(self, shape: Shape, what: str) -> None:
         """ValueError where rows of that shape, which `what` names, are not what the model reads."""

@@ -12,6 +12,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._table import check_batch_size, shown
 from fastnn.data import ArraySource, Source
+from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, validation_of
 from fastnn.layers.base import switch
 from fastnn.layers.graph import Graph
@@ -215,6 +216,11 @@ class Model(Built):
         logs = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
         return logs if switch("return_dict", return_dict) else _listed(logs)
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the columns that the model was fitted on, in their order; () where they had none."""
+        return self.description.columns
+
     # Predicting.
 
     def predict(
@@ -259,7 +265,7 @@ class Model(Built):
         from fastnn.training.trainer import predict
 
         source = self._source(x, None, None)
-        self.description.check_rows(source.input_shape, "x")
+        self.description.check_source(source, "x")
         return self._split(predict(self, network, source, batch_size or 32, verbose, steps, callbacks))
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
@@ -289,12 +295,14 @@ class Model(Built):
         key: str,
         params: Any = None,
         kind: Literal["classes", "binary", "values"] | None = None,
+        mode: Literal["create", "replace"] = "create",
     ) -> int:
-        """Predict the rows of a SQLite query and write them into the new table `into`; gives how many.
+        """Predict the rows of a SQLite query and write them into the table `into`; gives how many.
 
-        The query returns the column `key` and the features. The table has key, prediction and probability; kind is
-        "classes" for several outputs, "binary" for one sigmoid output and "values" otherwise. See
-        ``fastnn.data.write_predictions``.
+        The query returns the column `key` and the features, by the names and in the order of those that the model was
+        fitted on, where these had names. The table has key, prediction and probability; kind is "classes" for several
+        outputs, "binary" for one sigmoid output and "values" otherwise. mode: "replace" where an earlier run has
+        written the table. See ``fastnn.data.write_predictions``.
         """
         from fastnn.data import write_predictions
 
@@ -304,7 +312,17 @@ class Model(Built):
         if kind is None:
             binary = self.description.last_activation() == "sigmoid"
             kind = "classes" if network.units > 1 else "binary" if binary else "values"
-        return write_predictions(self.predict, sql, con, into=into, key=key, params=params, kind=kind)
+        return write_predictions(
+            self.predict,
+            sql,
+            con,
+            into=into,
+            key=key,
+            params=params,
+            kind=kind,
+            mode=mode,
+            names=self.description.columns,
+        )
 
     # Rows.
 
@@ -318,10 +336,12 @@ class Model(Built):
         """The array that a dict or list of one stands for, where the model has one input; else x as it came."""
         if self.description.takes.kind != "one" or self.description.graph is None:
             return x
-        if isinstance(x, dict) and tuple(x) == self.description.takes.names:
+        if isinstance(x, dict) and not hasattr(x, "tocsr") and tuple(x) == self.description.takes.names:
             return x[self.description.takes.names[0]]
         alone = isinstance(x, (list, tuple)) and len(x) == 1
-        return x[0] if alone and np.ndim(x[0]) == len(self.description.graph.inputs[0].row) + 1 else x
+        if not alone or (isinstance(x[0], tuple) and hasattr(next(iter(x[0]), None), "shape")):  # a tuple is a batch
+            return x
+        return x[0] if axes_of(x[0]) == len(self.description.graph.inputs[0].row) + 1 else x
 
     def _validation(self, data: Any) -> Source:
         return validation_of(data, *self._sides())

@@ -93,6 +93,8 @@ class Sequential(Model):
     def _build_for(self, shape: Shape) -> None:
         """Make everything anew, weights included."""
         before, places = self._state(), {layer: place_of(layer) for layer in self.description.layers()}
+        if shape != self._row:
+            self.description.columns = ()
         if self.description.store is not None:
             if set(self.description.store.models) != {self.description}:
                 raise ValueError(f"other models share layers of {self.name!r}, so its input shape cannot change")

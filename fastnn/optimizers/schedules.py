@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names
+from fastnn._numbers import as_numbers, tuple_of_numbers
 from fastnn._table import Table, check_number, field_values, overrides, plain
 from fastnn.typing import DoubleArray
 
@@ -59,7 +60,7 @@ class _Formula(LearningRateSchedule):
     """A schedule whose `rates` is a formula."""
 
     def __call__(self, step: Any) -> Any:
-        rates = self.rates(np.atleast_1d(np.asarray(step, float)))
+        rates = self.rates(np.atleast_1d(as_numbers(step, "step").astype(float)))
         return float(rates[0]) if np.ndim(step) == 0 else rates
 
     def get_config(self) -> dict[str, Any]:
@@ -105,8 +106,9 @@ class PiecewiseConstantDecay(_Formula):
     name: str = "PiecewiseConstant"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "boundaries", tuple(self.boundaries))
-        object.__setattr__(self, "values", tuple(self.values))
+        for name in ("boundaries", "values"):
+            given = tuple_of_numbers(getattr(self, name), f"PiecewiseConstantDecay: {name}")
+            object.__setattr__(self, name, given)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"PiecewiseConstantDecay: values must be one more than boundaries, got {len(self.values)} values and "

@@ -31,7 +31,7 @@ def save(model: Any, path: Path, overwrite: bool) -> None:
     built = model.description
     _check_free(path, overwrite)
     tensors = built.arrays()
-    description = {**describe(model), "seed": built.network.seed}
+    description = {**describe(model), "seed": built.network.seed, "columns": list(built.columns)}
     trainer = built.trainer
     if trainer is not None:
         steps, slots = trainer.vectors()
@@ -101,6 +101,7 @@ def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom:
                 came = tensors[name].shape if name in tensors else "nothing"
                 raise ValueError(f"weights {name!r} must have shape {parameter.shape}, got {came}")
     built.seed = int(described["seed"])
+    built.columns = _names(described.get("columns", []))  # older files have none
     make(model)
     with built.locked() as held:
         used = _fill(built.arrays(), tensors, held)
@@ -138,6 +139,12 @@ def _go_on(model: Any, training: Any, tensors: Tensors, custom: Mapping[str, Any
             used |= _fill(built.arrays(flat, f"optimizer/{slot}/"), tensors, held)
     trainer.go_on(steps, slots, training.get("huge_gradient") is True)
     return used
+
+
+def _names(columns: Any) -> tuple[str, ...]:
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise ValueError(f"expected a list of the columns' names, got {columns!r:.80}")
+    return tuple(columns)
 
 
 def _check(wanted: Tensors, tensors: Tensors) -> None:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-VERSION = 3
+VERSION = 4
 # Since 1: a chain of layers, units by class alone. 2: graphs; units by family and class; weights alone by name.
 # 3: rows of any rank, so layers with axes; the names of the optimizer's vectors are listed.
+# 4: the names of the columns that a model was fitted on.
 MODEL, WEIGHTS = "fastnn", "fastnn weights"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.callbacks.base import Callback, CallbackList, is_own
+from fastnn.engine.description import RowError
 from fastnn.layers.tensor import called
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.epochs import BatchRange, EpochIterator
@@ -23,11 +24,14 @@ LOOK = 0.1  # seconds between two looks at the clock, where a callback wants to 
 class BatchLoop(ABC):
     """Runs the batches of an epoch in ranges, between the hooks of callbacks and with a bar of progress.
 
-    phase: "train", "test" or "predict". A range is one batch where a callback has a hook for its batches.
+    phase: "train", "test" or "predict". A range is one batch where a callback has a hook for its batches. by_range:
+    whether the network is given the rows of a range, and not the page. what: how an error's text begins.
     """
 
     network: Any
     trainer: Any
+    by_range = True
+    what = ""
 
     def __init__(self, phase: str, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
         self.epochs = epochs
@@ -49,8 +53,11 @@ class BatchLoop(ABC):
                 progress.begin_range(done, batches.start, batches.size)
             count = None
             while count is None:
-                with self.network.lock:  # until what the batches have added up is taken from the network
-                    count = self.run(batches)
+                try:
+                    with self.network.lock:  # until what the batches have added up is taken from the network
+                        count = self.run(batches)
+                except RowError as error:
+                    raise self._named(error, batches) from None
                 if count is None:
                     self.make_ready()
             done += count
@@ -61,6 +68,11 @@ class BatchLoop(ABC):
             if self.ends():
                 break
         return done
+
+    def _named(self, error: RowError, batches: BatchRange) -> RowError:
+        """An error in a row of what the network was given, by the name that the user knows the row by."""
+        rows = np.array([error.row + (batches.start if self.by_range else 0)])
+        return error.named(self.epochs.source.row_names(batches.page, rows, batches.first)[0], self.what)
 
     def look(self) -> None:
         """After hooks that come before the first batch: where one asks to stop, that batch runs alone, as in Keras."""
@@ -93,6 +105,8 @@ class BatchLoop(ABC):
 
 class FitLoop(BatchLoop):
     """The loop of a fit, and where the fit stands: the epoch that runs or comes next, and what that has added up."""
+
+    by_range = False
 
     def __init__(self, trainer: Any, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
         super().__init__("train", epochs, callbacks, progress)

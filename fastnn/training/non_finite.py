@@ -54,10 +54,10 @@ def explained(
 
 
 def problem_of(outputs: Sequence[Output], source: Source, page: Page, rows: Any, before: int) -> str | None:
-    """What is wrong with some rows' numbers, or None; rows are counted from the source's first."""
+    """What is wrong with some rows' numbers, or None."""
     rows = np.sort(rows)
     assert page.y is not None
-    numbers = rows + before if page.numbers is None else page.numbers[rows]
+    numbers = source.row_names(page, rows, before)
     for output, y, weight in _parts(outputs, page, rows):
         problem = _bad_targets(output, y, weight, numbers)
         if problem is not None:
@@ -70,7 +70,7 @@ def problem_of(outputs: Sequence[Output], source: Source, page: Page, rows: Any,
         row, column = (int(i) for i in bad[0])
         name = repr(source.columns[column]) if source.columns else _place(column, source.input_shape)
         return (
-            f"x has {page.x[rows[row], column]} at row {int(numbers[row])}, column {name}; remove that row or fill it "
+            f"x has {page.x[rows[row], column]} at row {numbers[row]}, column {name}; remove that row or fill it "
             "in before training"
         )
     return None

@@ -96,6 +96,7 @@ class Trainer:
             self._check(validation, "validation data")
             size = _optional("validation_batch_size", validation_batch_size) or batch_size
             tested = EpochIterator(validation, size, None, _optional("validation_steps", validation_steps))
+        self.model.description.columns = self.model.description.columns or source.names
         if class_weight is not None:
             self.objectives.check_class_weight()
             source = ClassWeighted(source, class_weight)
@@ -182,6 +183,7 @@ class Trainer:
         self.ready(source)
         if self.full_batch is not None:
             self.full_batch.forget()
+        self.model.description.columns = self.model.description.columns or source.names
         rows: Source = source
         if class_weight is not None:
             self.objectives.check_class_weight()
@@ -336,7 +338,7 @@ class Trainer:
         network.iterations = steps
 
     def _check(self, source: Source, what: str) -> None:
-        self.model.description.check_rows(source.input_shape, what)
+        self.model.description.check_source(source, what)
         self._compile().check(source, what)
 
     def outputs(self) -> list[Output]:
