@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import operator
+import os
+from itertools import islice
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -148,6 +152,18 @@ def field_values(unit: Any) -> dict[str, Any]:
     return {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit) if f.metadata.get("saved", True)}
 
 
+def shown(value: object) -> str:
+    """`value` as an error tells it: short, whatever it is, and in little time."""
+    if isinstance(value, (list, tuple, dict, str, bytes)) and len(value) > 80:
+        cut = dict(islice(value.items(), 8)) if isinstance(value, dict) else value[: 80 if value[:0] in ("", b"") else 8]
+        return f"{shown(cut)} and more, {len(value):,} in all"
+    try:
+        text = repr(value)
+    except Exception:  # an int of thousands of digits has no text, and a user's own class may have none either
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:180]}..."
+
+
 def check_number(
     owner: object,
     name: str,
@@ -161,33 +177,50 @@ def check_number(
     value = getattr(owner, name)
     kind = type(owner).__name__
     if isinstance(value, (str, bytes)) or value is None:
-        raise TypeError(f"{kind}: {name} must be a number, got {value!r}")
+        raise TypeError(f"{kind}: {name} must be a number, got {shown(value)}")
     try:
         number = float(value)
+    except OverflowError:  # an int beyond all floats
+        number = math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
-        raise TypeError(f"{kind}: {name} must be a number, got {value!r}") from None
+        raise TypeError(f"{kind}: {name} must be a number, got {shown(value)}") from None
     above = number > low if open_low else number >= low
     below = number < high if open_high else number <= high
-    if not (above and below) or number == float("inf"):
+    if not (above and below) or number == math.inf:
         ends = f"{'above' if open_low else 'at least'} {low:g}"
-        if high != float("inf"):
+        if high != math.inf:
             ends += f" and {'below' if open_high else 'at most'} {high:g}"
-        raise ValueError(f"{kind}: {name} must be {ends}, got {value!r}")
+        raise ValueError(f"{kind}: {name} must be {ends}, got {shown(value)}")
 
 
 MOST = 2**31 - 1  # of a count that is told to the engine
+LONGEST = 2**63 - 1  # of any other: what a number of eight bytes holds
 
 
-def check_count(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST) -> int:
     """`value` as a whole number of `least` to `most`; TypeError or ValueError, naming it, where it is none."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    number = int(value.__index__())
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}") from None
     if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}")
-    if most is not None and number > most:
-        raise ValueError(f"{name} must be at most {most:,}, got {number}")
+        raise ValueError(f"{name} must be at least {least}, got {shown(number)}")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {shown(number)}")
     return number
+
+
+def check_path(name: str, value: Any) -> str:
+    """`value` as the text of a path; TypeError where it is none, ValueError where no file can have it."""
+    try:
+        path = os.fsdecode(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a path, a text or bytes, got {shown(value)}") from None
+    if not path or "\0" in path:
+        raise ValueError(f"{name} must be a path, got {shown(path)}")
+    return path
 
 
 def check_batch_size(value: object) -> int:

@@ -19,8 +19,6 @@ from fastnn.typing import Shape
 
 __all__ = ["TimeDistributed"]
 
-MOST_STEPS = (MAX_LAYERS - 2) // 3  # each is three calls
-
 
 @LAYERS.add("time_distributed", "TimeDistributed")
 @dataclass(frozen=True, eq=False)
@@ -57,12 +55,13 @@ class TimeDistributed(Composite):
         step = InputLayer(row[1:]).tensor()
         graph = Graph((step,), (self.call(step),), slices=row[0])
         whole = any(node.layer.whole_batch for node in calls(graph) if node.graph is None)
-        return self._step_by_step(row) if whole and row[0] > 1 else graph
+        return self._step_by_step(row, graph.size - 1) if whole and row[0] > 1 else graph
 
-    def _step_by_step(self, row: Shape) -> Graph:
-        if row[0] > MOST_STEPS:
+    def _step_by_step(self, row: Shape, size: int) -> Graph:
+        most = (MAX_LAYERS - 2) // (size + 2)  # each step is a copy of it, its layers, and a shape for the whole
+        if row[0] > most:
             raise ValueError(
-                f"TimeDistributed of a layer that sees its batch as a whole takes at most {MOST_STEPS} steps, "
+                f"TimeDistributed of a layer that sees its batch as a whole takes at most {most} steps, "
                 f"got {row[0]}; put the layer on the rows (steps, ...) themselves, where it sees all steps together"
             )
         whole = InputLayer(row).tensor()

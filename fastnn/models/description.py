@@ -23,6 +23,9 @@ from fastnn.models.graph import Plan, planned
 from fastnn.typing import FloatArray, Shape
 
 
+MOST_CHARACTERS = 4096  # of the way to a layer, by names
+
+
 class Description:
     """A model's members and their graph, and the network that they become.
 
@@ -201,7 +204,7 @@ class Description:
         """What each layer that has ops is called from here: the way to it, by the names of what it is in."""
         found: dict[Layer, str] = {}
         for member, name in zip(self.members, self.names, strict=True):
-            found = _paths(member, name) | found
+            _find_paths(member, name, found)
         return found
 
     def arrays(self, flat: Any = None, prefix: str = "") -> dict[str, Any]:
@@ -217,14 +220,18 @@ class Description:
         }
 
 
-def _paths(member: Any, path: str) -> dict[Layer, str]:
+def _find_paths(member: Any, path: str, found: dict[Layer, str]) -> None:
+    """Enter the way to each layer of a member that is not in `found` yet."""
+    if len(path) > MOST_CHARACTERS:
+        raise ValueError(
+            f"the name of a layer, those of the models around it included, has at most {MOST_CHARACTERS:,} characters, "
+            f"got {path:.80}..."
+        )
     parts = parts_of(member)
     if isinstance(member, Layer) and not parts:
-        return {member: path}
-    found: dict[Layer, str] = {}
+        found.setdefault(member, path)
     for name, part in parts:
-        found = _paths(part, f"{path}/{name}") | found
-    return found
+        _find_paths(part, f"{path}/{name}", found)
 
 
 def _described(shape: Shape) -> str:

@@ -29,6 +29,11 @@ from fastnn.layers.tensor import (
 Custom = Mapping[str, Any] | None
 Kinds = Mapping[str, Any]  # the class of models of each kind
 
+# In a description, models that are fields of layers included. A call may stand for several layers and a layer be
+# called several times, but each counts among the MAX_LAYERS of the whole.
+MOST = {"layers": 2 * MAX_LAYERS, "models": 2 * MAX_LAYERS, "members": 4 * MAX_LAYERS, "nodes": 2 * MAX_LAYERS}
+MAX_READS = 20 * MAX_LAYERS  # tensors that all calls together read
+
 
 def describe(model: Any) -> dict[str, Any]:
     """A model's description, all JSON. ValueError where a model inside was changed after it was called."""
@@ -37,7 +42,30 @@ def describe(model: Any) -> dict[str, Any]:
     described: list[dict[str, Any]] = []
     _describe(model, layers, models, described)
     configs = [{**layer.config(), "automatic": has_automatic_name(layer)} for layer in layers]
-    return {"layers": configs, "models": described}
+    whole = {"layers": configs, "models": described}
+    check_counts(whole)
+    return whole
+
+
+def check_counts(described: Any) -> None:
+    """ValueError where a description names more than any model has: before the work that its making would be."""
+    counts, reads = dict.fromkeys(MOST, 0), 0
+    left = [described]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            for name in MOST:
+                found = each.get(name)
+                counts[name] += len(found) if isinstance(found, list) else 0
+            for node in each["nodes"] if isinstance(each.get("nodes"), list) else ():
+                reads += len(node[1]) if isinstance(node, list) and len(node) == 2 and isinstance(node[1], list) else 0
+            each = each.values()
+        left += [part for part in each if isinstance(part, (dict, list))]
+    for name, count in counts.items():
+        if count > MOST[name]:
+            raise ValueError(f"a model has at most {MAX_LAYERS:,} layers, and a file {MOST[name]:,} {name}; got {count:,}")
+    if reads > MAX_READS:
+        raise ValueError(f"the calls of a model in a file read at most {MAX_READS:,} tensors, got {reads:,}")
 
 
 def _describe(model: Any, layers: dict[Layer, int], models: dict[Any, int], described: list[dict[str, Any]]) -> None:
@@ -88,8 +116,8 @@ def restore(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -
     is of no model.
     """
     configs, entries = described["layers"], described["models"]
-    if len(configs) > MAX_LAYERS or not 0 < len(entries) <= MAX_LAYERS:
-        raise ValueError(f"a model has at most {MAX_LAYERS} layers, got {len(configs)} and {len(entries)} models")
+    if not entries:
+        raise ValueError(f"a model has at most {MAX_LAYERS} layers and at least one, got none")
     layers = [_layer(config, custom) for config in configs]
     models: list[Any] = []
     for entry in entries:
@@ -103,6 +131,7 @@ def restore(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -
 def build(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -> Any:
     """The model that was described, with new weights. ValueError where the description is of no model."""
     try:
+        check_counts(described)
         model = restore(described, kinds, custom)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this describes no model: {error!r}") from error
@@ -150,6 +179,7 @@ def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any]) -> 
 def _nodes(entry: Any, members: list[Any]) -> list[Node]:
     """The calls of a functional model's members."""
     nodes: list[Node] = []
+    size = 0
     for place, reads in entry["nodes"]:
         member = chosen(members, place, "node")
         tensors = [_tensor(nodes, read) for read in reads]
@@ -160,6 +190,9 @@ def _nodes(entry: Any, members: list[Any]) -> list[Node]:
         else:
             given = member(tensors if len(tensors) != 1 else tensors[0])
             nodes.append(_first(given).node)
+        size += nodes[-1].size
+        if size > MAX_LAYERS:
+            raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
     return nodes
 
 
