@@ -6,8 +6,10 @@ import dataclasses
 import math
 import operator
 import os
-from itertools import islice
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import wraps
+from itertools import islice
+from types import NoneType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -36,6 +38,8 @@ class Table(Generic[T]):
             self.units[name] = cls
             for alias in (name, cls.__name__, *aliases):
                 self.aliases[alias] = cls
+            if dataclasses.is_dataclass(cls):
+                _check_when_made(cls)
             return cls
 
         return enter
@@ -67,9 +71,10 @@ class Table(Generic[T]):
             return self.find(identifier)()
         if isinstance(identifier, type) and issubclass(identifier, self.base):
             return identifier()
+        check_family(identifier, self.family)
         home = self.base.__module__.removesuffix(".base")
         raise TypeError(
-            f"{self.family} must be a name or a {home} object, got {identifier!r}; "
+            f"{self.family} must be a name or a {home} object, got {shown(identifier)}; "
             f"known names: {', '.join(sorted(self.units))}"
         )
 
@@ -103,6 +108,53 @@ class Table(Generic[T]):
             return cls(**given)
         except TypeError as error:
             raise ValueError(f"{self.family} {name!r}: {error}") from error
+
+
+def check_family(given: Any, *families: str) -> None:
+    """TypeError where `given` is a unit, a class or a function form of another family: many can be called alike."""
+    came = getattr(given, "table_family", families[0])
+    if came not in families:
+        article = "an" if came[0] in "aeiou" else "a"
+        raise TypeError(f"{families[0]} expected, got {article} {came}: {shown(given)}")
+
+
+def _check_when_made(cls: Any) -> None:
+    """Have the fields of each new unit looked at: whatever is no number, which its class itself checks.
+
+    Flags and names are what their annotations say, and a unit stands only in a field that is for its family: as
+    units can be called and are true, they would pass for a function, a flag or a name, and fail later or never.
+    """
+    fields = dataclasses.fields(cls)
+    flags = [field.name for field in fields if field.type == "bool"]
+    # A class of the user's own may have units in any field.
+    own = [field.name for field in fields] if cls.__module__.startswith("fastnn.") else []
+    made = cls.__init__
+
+    @wraps(made)
+    def __init__(self: Any, *arguments: Any, **named: Any) -> None:
+        made(self, *arguments, **named)
+        values = vars(self)
+        for name in flags:
+            check_flag(self, name)
+        if not isinstance(values.get("name", ""), (str, NoneType)):
+            came = shown(values["name"])
+            raise TypeError(
+                f"{type(self).__name__}: name must be a text, got {came}; pass what else it takes by keyword"
+            )
+        for name in own:
+            value = values.get(name)
+            for each in value if isinstance(value, tuple) else (value,):
+                family = getattr(each, "table_family", None)
+                if family is not None and family not in _families_in(name):
+                    raise TypeError(f"{type(self).__name__}: {name} cannot be a {family}, got {shown(each)}")
+
+    cls.__init__ = __init__
+
+
+def _families_in(field: str) -> Collection[str]:
+    """The families of the units that a field of this name is for: kernel_initializer, activation, learning_rate, ..."""
+    last = field.rpartition("_")[2]
+    return {"rate": ("schedule",), "layer": ("layer", "model")}.get(last, (last,))
 
 
 TABLES: dict[str, Table[Any]] = {}  # by the family's name
@@ -155,7 +207,9 @@ def field_values(unit: Any) -> dict[str, Any]:
 def shown(value: object) -> str:
     """`value` as an error tells it: short, whatever it is, and in little time."""
     if isinstance(value, (list, tuple, dict, str, bytes)) and len(value) > 80:
-        cut = dict(islice(value.items(), 8)) if isinstance(value, dict) else value[: 80 if value[:0] in ("", b"") else 8]
+        cut = (
+            dict(islice(value.items(), 8)) if isinstance(value, dict) else value[: 80 if value[:0] in ("", b"") else 8]
+        )
         return f"{shown(cut)} and more, {len(value):,} in all"
     try:
         text = repr(value)

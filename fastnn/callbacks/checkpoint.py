@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+from collections.abc import Iterator
 from os import PathLike
 from typing import Any
 
-from fastnn._table import check_count
+from fastnn._table import check_count, check_path, shown
 from fastnn.callbacks.backup import checked_freq
-from fastnn.callbacks.base import Logs, naming
+from fastnn.callbacks.base import Logs
 from fastnn.callbacks.monitors import Monitor
+from fastnn.callbacks.state import checked_state
 
 __all__ = ["ModelCheckpoint"]
 
@@ -42,7 +45,8 @@ class ModelCheckpoint(Monitor):
         keep: int | None = None,
     ) -> None:
         super().__init__(monitor, mode if save_best_only else "min")
-        self.filepath = os.fspath(filepath)
+        self.filepath = check_path("ModelCheckpoint: filepath", filepath)
+        self._fields = _fields_of(self.filepath)
         self.verbose = verbose
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
@@ -51,7 +55,8 @@ class ModelCheckpoint(Monitor):
         self.keep = None if keep is None else check_count("keep", keep)
         self.threshold = self.worst if initial_value_threshold is None else float(initial_value_threshold)
         self.best = self.threshold
-        self._files: list[tuple[float, str]] = []  # with the quantity of each, the oldest first
+        # The quantity of each file, and what its name was made of; the oldest first.
+        self._files: list[tuple[float, dict[str, Any]]] = []
         self._batches = 0
         self._epoch = 0
 
@@ -75,54 +80,110 @@ class ModelCheckpoint(Monitor):
         value = self.value(logs) if self.save_best_only else 0.0
         if value is None:
             return
-        path = self._path(epoch, logs)
+        fields = self._filling(epoch, logs)
         if self.save_best_only and not self.better(value, self._bar()):
             if self.verbose:
                 print(f"Epoch {epoch + 1}: {self.monitor} did not improve on {self._bar():.5f}")
             return
+        path = self._path(fields)
         folder = os.path.dirname(path)
         if folder:
             os.makedirs(folder, exist_ok=True)
-        with naming(path):
-            (self.model.save_weights if self.save_weights_only else self.model.save)(path)
+        (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
             reached = f"{self.monitor} reached {value:.5f}, " if self.save_best_only else ""
             print(f"Epoch {epoch + 1}: {reached}model saved to {path}")
         if self.save_best_only and self.better(value, self.best):
             self.best = value
-        self._tidy(value, path)
+        self._tidy(value, fields)
 
     def _bar(self) -> float:
         """What a quantity must be better than."""
         if self.keep is None:
             return self.best
-        return self.threshold if len(self._files) < self.keep else self._worst_file()[0]
+        if len(self._files) < self.keep:
+            return self.threshold
+        return self._sign * max(self._sign * value for value, _ in self._files)
 
-    def _worst_file(self) -> tuple[float, str]:
-        return max(self._files, key=lambda file: self._sign * file[0])
-
-    def _tidy(self, value: float, path: str) -> None:
+    def _tidy(self, value: float, fields: dict[str, Any]) -> None:
         if self.keep is None:
             return
-        self._files = [file for file in self._files if file[1] != path] + [(value, path)]
-        while len(self._files) > self.keep:
-            file = self._worst_file() if self.save_best_only else self._files[0]
-            self._files.remove(file)
+        path = self._path(fields)
+        files = [file for file in self._files if self._path(file[1]) != path] + [(value, fields)]
+        # The last ones stay: the newest, or the best.
+        places = list(range(len(files)))
+        if self.save_best_only:
+            places.sort(key=lambda place: self._sign * files[place][0], reverse=True)
+        left = set(places[-self.keep :])
+        self._files = [files[place] for place in sorted(left)]
+        for place in places[: -self.keep]:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(file[1])
+                os.unlink(self._path(files[place][1]))
 
-    def _path(self, epoch: int, logs: Logs) -> str:
-        try:
-            return self.filepath.format(epoch=epoch + 1, **logs)
-        except (KeyError, IndexError) as error:
+    def _filling(self, epoch: int, logs: Logs) -> dict[str, Any]:
+        """What the names in `filepath` stand for; numbers as Python's, so that a backup can have them."""
+        known = {"epoch": epoch + 1, **logs}
+        missing = self._fields - known.keys()
+        if missing:
             raise ValueError(
-                f"ModelCheckpoint: filepath {self.filepath!r} names {error}, but there are only "
-                f"{', '.join(sorted({'epoch', *logs}))}"
-            ) from None
+                f"ModelCheckpoint: filepath {self.filepath!r} names {min(missing)!r}, but there are only "
+                f"{', '.join(sorted(known))}"
+            )
+        found = {name: known[name] for name in sorted(self._fields)}
+        return {name: value.item() if getattr(value, "size", 0) == 1 else value for name, value in found.items()}
+
+    def _path(self, fields: dict[str, Any]) -> str:
+        return self.filepath.format(**fields)
 
     def get_state(self) -> dict[str, Any]:
-        return {"best": self.best, "files": self._files, "batches": self._batches}
+        files = [[value, fields] for value, fields in self._files if all(map(_is_number, fields.values()))]
+        return {"best": self.best, "files": files, "batches": self._batches}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.best, self._batches = state["best"], state["batches"]
-        self._files = [(value, path) for value, path in state["files"]]
+        """Go on from what ``get_state`` gave.
+
+        A backup names no files, it has the numbers that their names are made of: so no backup can have others deleted
+        than those that `filepath` names.
+        """
+        found = checked_state(self, state, best=float, files=object, batches=int)
+        files = [self._file(each) for each in found["files"]]
+        self.best, self._batches = found["best"], found["batches"]
+        self._files = [file for file in files if file is not None]
+
+    def _file(self, given: Any) -> tuple[float, dict[str, Any]] | None:
+        value, fields = given
+        if not isinstance(fields, dict) or fields.keys() != self._fields:
+            return None  # of another filepath, or by its path, as an older version wrote it: it stays where it is
+        if not all(map(_is_number, (value, *fields.values()))):
+            raise TypeError(f"ModelCheckpoint: a file's quantity and name must be made of numbers, got {shown(given)}")
+        self._path(fields)
+        return value, fields
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+def _fields_of(template: str) -> set[str]:
+    """The names in a template. ValueError where it is none, or counts what has only names."""
+    try:
+        found = set(_names_in(template))
+    except ValueError as error:
+        raise ValueError(f"ModelCheckpoint: filepath {template!r} cannot be filled in: {error}") from None
+    counted = [name for name in found if not name or name.isdecimal()]
+    if counted:
+        raise ValueError(
+            f"ModelCheckpoint: filepath {template!r} must say what stands in its braces, such as {{epoch}}; "
+            "write {{}} for braces themselves"
+        )
+    return found
+
+
+def _names_in(template: str) -> Iterator[str]:
+    from string import Formatter
+
+    for _, name, form, _ in Formatter().parse(template):
+        if name is not None:
+            yield re.split(r"[.\[]", name)[0]
+        if form:
+            yield from _names_in(form)

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnn.callbacks.base import Callback, Logs, TrainerCallback
 from fastnn.callbacks.rate import rate_of, set_rate
+from fastnn.callbacks.state import checked_state
 
 __all__ = ["LearningRateScheduler", "TerminateOnNaN", "TimeBudget"]
 
@@ -86,4 +87,4 @@ class TimeBudget(TrainerCallback):
         return {"spent": time.perf_counter() - self._start}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self._start = time.perf_counter() - state["spent"]
+        self._start = time.perf_counter() - checked_state(self, state, spent=float)["spent"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.callbacks.rate import rate_of, set_rate
+from fastnn.callbacks.state import checked_state
 
 __all__ = ["EarlyStopping", "ReduceLROnPlateau"]
 
@@ -157,7 +158,8 @@ class EarlyStopping(Monitor):
         return {name: getattr(self, name) for name in names}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        kinds = {"wait": int, "stopped_epoch": int, "best": float, "best_epoch": int, "best_weights": list}
+        vars(self).update(checked_state(self, state, **kinds))
 
 
 class ReduceLROnPlateau(Monitor):
@@ -223,4 +225,4 @@ class ReduceLROnPlateau(Monitor):
         return {name: getattr(self, name) for name in ("best", "cooldown_counter", "wait")}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        vars(self).update(checked_state(self, state, best=float, cooldown_counter=int, wait=int))

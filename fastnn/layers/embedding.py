@@ -41,7 +41,7 @@ class Embedding(Layer):
 
     def __post_init__(self) -> None:
         if self.input_length is not None:
-            warnings.warn("Embedding: input_length is not needed any more; leave it out", stacklevel=3)
+            warnings.warn("Embedding: input_length is not needed any more; leave it out", stacklevel=4)
             self._set("input_length", None)
         for size in ("input_dim", "output_dim"):
             self._set(size, check_count(f"Embedding: {size}", getattr(self, size)))

@@ -22,7 +22,6 @@ from fastnn.models import weights
 from fastnn.models.graph import Plan, planned
 from fastnn.typing import FloatArray, Shape
 
-
 MOST_CHARACTERS = 4096  # of the way to a layer, by names
 
 

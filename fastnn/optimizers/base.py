@@ -107,7 +107,8 @@ class Optimizer:
 
     @property
     def _scheduled(self) -> bool:
-        return hasattr(self.learning_rate, "between")  # a LearningRateSchedule has it
+        rate = self.learning_rate
+        return getattr(rate, "table_family", None) == "schedule" and not isinstance(rate, type)
 
     @property
     def slots(self) -> tuple[str, ...]:

@@ -63,7 +63,9 @@ def check_counts(described: Any) -> None:
         left += [part for part in each if isinstance(part, (dict, list))]
     for name, count in counts.items():
         if count > MOST[name]:
-            raise ValueError(f"a model has at most {MAX_LAYERS:,} layers, and a file {MOST[name]:,} {name}; got {count:,}")
+            raise ValueError(
+                f"a model has at most {MAX_LAYERS:,} layers, and a file {MOST[name]:,} {name}; got {count:,}"
+            )
     if reads > MAX_READS:
         raise ValueError(f"the calls of a model in a file read at most {MAX_READS:,} tensors, got {reads:,}")
 

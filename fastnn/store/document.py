@@ -33,10 +33,10 @@ class Document:
 
 
 def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
-    """Write a file of that kind, all or nothing. ValueError, TypeError for what no file holds; OSError with its name."""
+    """Write a file of that kind, all or nothing. ValueError, TypeError for what no file holds; OSError by name."""
     metadata = {"format": label(kind)}
     if kind in TEXTS:
-        text = json.dumps(described, default=_refuse)
+        text = json.dumps(described, default=_plain)
         check_size(text, MAX_OBJECTS)
         metadata[TEXTS[kind]] = text
     safetensors.write(path, arrays, metadata)
@@ -72,5 +72,8 @@ def _described(metadata: Mapping[str, str], kind: str) -> Any:
     return parsed(metadata[TEXTS[kind]])
 
 
-def _refuse(value: object) -> Any:
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
     raise TypeError(f"what is saved must be made of numbers, texts, None, lists and arrays, got {value!r:.80}")

@@ -19,7 +19,7 @@ import struct
 import sys
 from collections.abc import Iterator, Mapping
 from io import BufferedReader
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,10 +242,8 @@ def _wrong(path: Path, name: str, problem: str) -> NoReturn:
 def _are_sizes(values: object, most: int) -> bool:
     if not isinstance(values, list) or len(values) > most:
         return False
-    for value in values:
-        if type(value) is not int or value < 0:  # type(), because True is an int to isinstance
-            return False
-    return True
+    # type(), because True is an int to isinstance
+    return all(type(value) is int and value >= 0 for value in values)
 
 
 def _check_cover(path: Path, entries: list[Entry], size: int) -> None:

@@ -298,14 +298,22 @@ class Trainer:
             return network.iterations, self.full_batch.slots(network.parameters.size)
         return network.iterations, dict(zip(self._slots, network.slots, strict=True))
 
+    def check_state(self, steps: int, slots: Mapping[str, Array]) -> None:
+        """ValueError where a state is none that ``go_on`` can take up."""
+        network = self.model.description.network
+        wanted = set(self.slot_names()) if steps else set()
+        if self.full_batch is not None and slots:
+            self.full_batch.check_names(slots)
+        elif slots.keys() != wanted and not (steps and self.optimizer.full_batch):
+            raise ValueError(f"its optimizer keeps {sorted(slots)}, the model's {sorted(wanted)} after {steps} steps")
+        dtype = np.float64 if self.optimizer.full_batch else np.float32
+        if any(flat.shape != network.parameters.shape or flat.dtype != dtype for flat in slots.values()):
+            raise ValueError(f"its optimizer's vectors are not of {network.parameters.size} numbers, as the model's")
+
     def go_on(self, steps: int, slots: Mapping[str, Array]) -> None:
         """Take up a state as ``state`` gives it, on the network as it is. ValueError for other vectors."""
         network = self.model.description.network
-        wanted = set(self.slot_names()) if steps else set()
-        if slots.keys() != wanted and not (steps and self.optimizer.full_batch):
-            raise ValueError(f"its optimizer keeps {sorted(slots)}, the model's {sorted(wanted)} after {steps} steps")
-        if any(flat.shape != network.parameters.shape for flat in slots.values()):
-            raise ValueError(f"its optimizer's vectors are not of {network.parameters.size} numbers, as the model's")
+        self.check_state(steps, slots)
         network.owned_by = None  # whatever it did before
         self._configure(network)
         if self.full_batch is not None:
