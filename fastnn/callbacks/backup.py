@@ -15,6 +15,19 @@ from fastnn.callbacks.base import Callback, Logs, TrainerCallback
 __all__ = ["BackupAndRestore"]
 
 ARRAYS = "\0arrays"  # stands in a state for a list of arrays: how many; their names say whose they are
+# What a file says of where the fit stands; the tally is rows, batches, loss, losses of outputs, states of metrics.
+FORM = {
+    "epoch": int,
+    "tally": (int, int, float, [float], [list]),
+    "feed": {"generator": dict | None, "passed": int},
+    "batches": int,
+    "stop": bool,
+    "iterations": int,
+    "seed": int,
+    "rate": float,
+    "learning_rate": float | None,
+    "callbacks": dict,
+}
 
 
 class BackupAndRestore(TrainerCallback):
@@ -118,11 +131,13 @@ class BackupAndRestore(TrainerCallback):
     def _restore(self, path: str) -> None:
         """Go on from a file. ValueError, and no change, where it is damaged or of another model or fit."""
         from fastnn.store import document
+        from fastnn.store.text import check_form
         from fastnn.store.versions import BACKUP
 
         wrong = "is no backup that this fit can go on from"
         with document.reading(path, "no backup of a fit", wrong, BACKUP) as file:
             arrays, place = file.arrays(), file.described
+            check_form(place, FORM)
             weights, slots = self._check_model(arrays, place)
             self._check_place(place)
             callbacks = _with_arrays(place["callbacks"], "callbacks", arrays)
@@ -142,7 +157,7 @@ class BackupAndRestore(TrainerCallback):
             mine = self.model.get_weights()
             if [(a.shape, a.dtype) for a in weights] != [(a.shape, a.dtype) for a in mine]:
                 raise ValueError(f"it has {len(weights)} arrays of weights, or others than the model's {len(mine)}")
-            self._fit.trainer.check_state(check_count("iterations", place["iterations"], 0), slots)
+            self._fit.trainer.check_state(check_count("iterations", place["iterations"], 0, 2**62), slots)
         except ValueError as error:
             raise ValueError(
                 f"the backup in {self.backup_dir!r} is of another model: {error}; delete it, or name another folder"
@@ -150,30 +165,20 @@ class BackupAndRestore(TrainerCallback):
         return weights, slots
 
     def _check_place(self, place: dict[str, Any]) -> None:
-        """ValueError, TypeError where a number is none of a fit of this model."""
-        for name in ("epoch", "batches"):
-            check_count(name, place[name], 0)
+        """ValueError where a number is none of a fit of this model."""
+        network, steps = self._fit.network, self._fit.epochs.steps
+        rows, batches, loss, losses, states = place["tally"]
+        counts = {"epoch": place["epoch"], "batches": place["batches"], "batches of an epoch": batches, "rows": rows}
+        for name, count in counts.items():
+            check_count(name, count, 0)
         check_count("seed", place["seed"], 0, 2**64 - 1)
         rates = [place["rate"], *([] if place["learning_rate"] is None else [place["learning_rate"]])]
-        if not all(type(rate) in (int, float) and 0 <= rate < float("inf") for rate in rates):
+        if not all(0 <= rate < float("inf") for rate in rates):
             raise ValueError(f"a learning rate must be a finite number of at least 0, got {shown(rates)}")
-        if type(place["stop"]) is not bool:
-            raise TypeError(f"stop must be true or false, got {shown(place['stop'])}")
-        self._check_tally(place["tally"], place["feed"]["passed"])
-
-    def _check_tally(self, tally: Any, passed: Any) -> None:
-        """The same of what an epoch has added up so far, after so many batches of the data."""
-        rows, batches, loss, losses, states = tally
-        network, steps = self._fit.network, self._fit.epochs.steps
-        check_count("rows", rows, check_count("batches", batches, 0))
-        if batches > (passed if steps is None else steps) or not (
-            batches or (rows, loss, losses, states) == (0, 0, [], [])
-        ):
-            raise ValueError(
-                f"{batches} batches of an epoch do not go with {rows} rows and {shown(passed)} batches read"
-            )
-        if not all(type(each) in (int, float) for each in (loss, *losses)):
-            raise TypeError(f"losses must be numbers, got {shown([loss, losses])}")
+        passed = place["feed"]["passed"]
+        fresh = (rows, loss, losses, states) == (0, 0, [], [])
+        if batches > (passed if steps is None else steps) or not (fresh if batches == 0 else rows >= batches):
+            raise ValueError(f"{batches} batches of an epoch do not go with {rows} rows and {passed} batches read")
         shapes = [np.shape(state) for state in states]
         if (losses or states) and shapes != [state.shape for state in network.states]:
             raise ValueError(f"what its metrics have added up is of the shapes {shown(shapes)}, not of this fit's")

@@ -7,16 +7,21 @@ counted and copied, and names no path, no attribute and no code.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from fastnn._table import check_path
 from fastnn.store import safetensors
 from fastnn.store.text import check_size, parsed
-from fastnn.store.versions import TEXTS, label, refusal, version_of
+from fastnn.store.versions import BACKUP, TEXTS, label, refusal, version_of
 
 MAX_OBJECTS = 2**14  # in the JSON text: a layer has some five
+
+SUM = "crc32"  # of a backup, which nobody looks at before a fit goes on from it
 
 Arrays = dict[str, Any]
 
@@ -29,7 +34,15 @@ class Document:
         self.version = version
         self.described = described
         self.shapes = file.entries
-        self.arrays = file.arrays
+        self._file = file
+
+    def arrays(self) -> Arrays:
+        """The arrays by name. ValueError where the file is not as it was written, as far as its kind says that."""
+        arrays = self._file.arrays()
+        expected = self._file.metadata.get(SUM)
+        if expected is not None and expected != _sum(arrays, self.described):
+            raise ValueError("its checksum is another: the file was damaged")
+        return arrays
 
 
 def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
@@ -39,6 +52,8 @@ def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
         text = json.dumps(described, default=_plain)
         check_size(text, MAX_OBJECTS)
         metadata[TEXTS[kind]] = text
+    if kind == BACKUP:  # what a model's file says may be changed by others, and its numbers are its own
+        metadata[SUM] = _sum(arrays, described)
     safetensors.write(path, arrays, metadata)
 
 
@@ -70,6 +85,15 @@ def _described(metadata: Mapping[str, str], kind: str) -> Any:
         return None
     check_size(metadata[TEXTS[kind]], MAX_OBJECTS)
     return parsed(metadata[TEXTS[kind]])
+
+
+def _sum(arrays: Arrays, described: Any) -> str:
+    """A checksum of all that a file has."""
+    found = zlib.crc32(json.dumps(described, default=_plain).encode())
+    for name, array in arrays.items():
+        found = zlib.crc32(name.encode(), found)
+        found = zlib.crc32(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data, found)
+    return f"{found:08x}"
 
 
 def _plain(value: Any) -> Any:

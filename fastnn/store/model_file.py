@@ -19,9 +19,14 @@ from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import document
 from fastnn.store.architecture import Kinds, chosen, describe, make, restore
 from fastnn.store.document import Document
+from fastnn.store.text import check_form
 from fastnn.store.versions import MODEL, WEIGHTS, renamed, upgraded
 
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
+FORM = {"seed": int}
+TRAINING = {"optimizer": dict, "iterations": int, "slots": list | None, "frozen": [int]} | dict.fromkeys(
+    COMPILED, int | float | str | bool | list | dict | None
+)
 MAX_THRESHOLDS = 2**18  # of all metrics together
 MAX_GATHERED = 2**28  # numbers that they add up
 
@@ -77,6 +82,7 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
     wrong = "does not describe a model that fastnn can make"
     with document.reading(path, "not a fastnn model", wrong, MODEL) as file:
         described = upgraded(file.described, file.version)
+        check_form(described, FORM)
         if file.version < 3:
             file.shapes = renamed(file.shapes)
         model = restore(described, kinds, custom)
@@ -118,6 +124,9 @@ def _check_weights(built: Any, file: Document) -> set[str]:
 
 def _units(training: Any, custom: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
     """What ``compile`` was given: the optimizer, and the rest by the names of its arguments."""
+    check_form(training, TRAINING)
+    if training["slots"] is not None:
+        check_form(training["slots"], [str])
     _check_work(training)
     from fastnn.losses import LOSSES  # a model that is not compiled needs neither
     from fastnn.metrics import METRICS

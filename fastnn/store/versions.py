@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fastnn.store.text import check_form
+
 MODEL, WEIGHTS, BACKUP = "fastnn", "fastnn weights", "fastnn backup"
 VERSION = 3
 # Since 1: a chain of layers, units by class alone. 2: graphs; units by family and class; weights alone by name.
@@ -50,8 +52,9 @@ def upgraded(described: Any, version: int) -> Any:
     """A model's description as this version writes it, from one of another."""
     if version == 1:
         described = _as_graph(described)
-    training = described.get("training")
-    if training is not None and version < 3:
+    training = described.get("training") if isinstance(described, dict) and version < 3 else None
+    if training is not None:
+        check_form(training, {})
         slots = training.get("slots")  # None: the optimizer's own
         if slots is not None:
             slots = ["sum_of_gradients" if slot == "accumulated_gradient" else slot for slot in slots]
@@ -61,6 +64,9 @@ def upgraded(described: Any, version: int) -> Any:
 
 def _as_graph(described: Any) -> Any:
     """A chain of layers, as version 1 had them, as the only model of a description."""
+    check_form(
+        described, {"layers": [{"class": str, "name": str}], "name": str, "seed": int, "input_shape": list | None}
+    )
     layers = described["layers"]
     automatic = [re.fullmatch(rf"{re.escape(each['class'])}(_\d+)?", each["name"]) is not None for each in layers]
     model = {

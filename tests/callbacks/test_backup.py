@@ -23,7 +23,7 @@ from fastnn.callbacks import (
 from fastnn.data import ArraySource
 from fastnn.layers import Dense
 from fastnn.models import Sequential
-from fastnn.store import safetensors
+from fastnn.store import document, safetensors
 from support.scripted import Batches, Pages
 from support.small import bits, model_of, rows
 
@@ -275,8 +275,10 @@ def left_behind(folder, save_freq="epoch", **fit):
 
 def refused(folder, arrays, place, save_freq="epoch", **fit) -> str:
     """Assert that a fit with such a file is refused and changes nothing; gives the error's text."""
-    text = place if isinstance(place, str) else json.dumps(place)
-    safetensors.write(folder / "latest.fastnn", arrays, {"format": "fastnn backup 2", "place": text})
+    if isinstance(place, str):
+        safetensors.write(folder / "latest.fastnn", arrays, {"format": "fastnn backup 2", "place": place})
+    else:
+        document.write(folder / "latest.fastnn", "fastnn backup", arrays, place)
     model, others = model_of("adam", metrics=["mae"]), watched()
     fastnn.set_random_seed(8)
     before, rate, states = bits(model), model.optimizer.learning_rate, [vars(each).copy() for each in others]
@@ -333,11 +335,7 @@ def test_damage_anywhere(tmp_path, monkeypatch, save_freq):
         for number in rng.permutation(len(ODD))[:4]:
             value = ODD[number]
             folder.mkdir(exist_ok=True)  # a fit that ends well removes it
-            safetensors.write(
-                folder / "latest.fastnn",
-                arrays,
-                {"format": "fastnn backup 2", "place": json.dumps(edited(place, path, value))},
-            )
+            document.write(folder / "latest.fastnn", "fastnn backup", arrays, edited(place, path, value))
             model, backup = model_of("adam", metrics=["mae"]), BackupAndRestore(folder, save_freq)
             before = bits(model)
             try:
@@ -410,6 +408,24 @@ def test_arrays_that_are_not_those_of_the_fit(tmp_path, monkeypatch, name):
     refused(folder, ARRAYS[name](arrays), place)
 
 
+def test_a_changed_byte_anywhere(tmp_path, monkeypatch):
+    """Also one of the weights': a model's file may have any, but a fit goes on only from what was written."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "backup"
+    left_behind(folder)
+    whole = (folder / "latest.fastnn").read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), 60):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.integers(8)
+        (folder / "latest.fastnn").write_bytes(damaged)
+        model = model_of("adam", metrics=["mae"])
+        before = bits(model)
+        with pytest.raises(ValueError, match=r"latest\.fastnn"):
+            model.fit(X, Y, 7, 9, 0, [BackupAndRestore(folder)])
+        assert bits(model) == before
+
+
 @pytest.mark.parametrize("how", ["path", "another name", "absolute", "many"])
 def test_a_backup_names_no_file_to_delete(tmp_path, monkeypatch, how):
     """Only what the checkpoint's own template can give is deleted, whatever the file says of it."""
@@ -424,7 +440,7 @@ def test_a_backup_names_no_file_to_delete(tmp_path, monkeypatch, how):
         "many": [[9e9, "precious"]] * 5000,
     }[how]
     place["callbacks"]["ModelCheckpoint"]["files"] = files
-    safetensors.write(folder / "latest.fastnn", arrays, {"format": "fastnn backup 2", "place": json.dumps(place)})
+    document.write(folder / "latest.fastnn", "fastnn backup", arrays, place)
     with contextlib.suppress(ValueError):
         model_of("adam", metrics=["mae"]).fit(X, Y, 7, 9, 0, [BackupAndRestore(folder), *watched()])
     assert precious.read_text() == "mine"
