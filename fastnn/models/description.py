@@ -16,7 +16,7 @@ from fastnn.engine.merging import StridedCopyOp
 from fastnn.engine.network import Network
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import Place, leaves_of, parts_of, place_of, placed, set_place
-from fastnn.layers.graph import Graph, leaves
+from fastnn.layers.graph import Graph, calls, leaves
 from fastnn.layers.tensor import Structure
 from fastnn.models import weights
 from fastnn.models.graph import Plan, planned
@@ -72,7 +72,11 @@ class Description:
     def parameters(self) -> Mapping[Layer, tuple[Parameter, ...]]:
         """What each layer that has weights needs in this graph, whether or not there are any yet."""
         assert self.graph is not None
-        return planned(self.graph).parameters
+        found: dict[Layer, tuple[Parameter, ...]] = {}
+        for node in calls(self.graph):
+            if node.graph is None and node.layer not in found:
+                found[node.layer] = node.layer.parameters(*(tensor.row for tensor in node.inputs))
+        return found
 
     # The network.
 

@@ -125,9 +125,12 @@ class Sequential(Model):
 
     def _chain(self, shape: Shape) -> list[Tensor]:
         """The tensors for rows of `shape`, through all layers."""
-        tensors = [InputLayer(shape).tensor()]
+        tensors, size = [InputLayer(shape).tensor()], 0
         for layer in self.layers:
             tensors.append(layer(tensors[-1]))
+            size += tensors[-1].node.size
+            if size > MAX_LAYERS:  # before more of them are drawn
+                raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
         return tensors
 
     def _draw(self) -> None:

@@ -13,20 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count, check_path, plain, unplain
+from fastnn._table import check_count, check_path, plain, shown, unplain
 from fastnn.layers.tensor import MAX_LAYERS
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import document
-from fastnn.store.architecture import Kinds, chosen, describe, make, restore
+from fastnn.store.architecture import Kinds, check_counts, chosen, describe, make, restore
 from fastnn.store.document import Document
 from fastnn.store.text import check_form
 from fastnn.store.versions import MODEL, WEIGHTS, renamed, upgraded
 
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
 FORM = {"seed": int}
-TRAINING = {"optimizer": dict, "iterations": int, "slots": list | None, "frozen": [int]} | dict.fromkeys(
-    COMPILED, int | float | str | bool | list | dict | None
-)
+TRAINING = {
+    "optimizer": dict,
+    "loss": str | list | dict,
+    "loss_weights": float | list | dict | None,
+    "metrics": list | dict | None,
+    "weighted_metrics": list | dict | None,
+    "iterations": int,
+    "slots": list | None,
+    "frozen": [int],
+}
 MAX_THRESHOLDS = 2**18  # of all metrics together
 MAX_GATHERED = 2**28  # numbers that they add up
 
@@ -83,43 +90,45 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
     with document.reading(path, "not a fastnn model", wrong, MODEL) as file:
         described = upgraded(file.described, file.version)
         check_form(described, FORM)
+        check_counts(described)
         if file.version < 3:
             file.shapes = renamed(file.shapes)
         model = restore(described, kinds, custom)
         built = model.description
         if built.graph is None:
             raise ValueError("the model has no input shape")
-        used = _check_weights(built, file)
-        training = described.get("training")
+        weights = _check_weights(built, file)
+        training, slots = described.get("training"), {}
         if training is None:
-            _check_used(sorted(file.shapes.keys() - used))
+            _check_used(sorted(file.shapes.keys() - weights.keys()))
         else:
             optimizer, given = _units(training, custom)
+            model.compile(optimizer, **given)
+            slots = _slots(built.trainer, training, weights, file)
+            layers = built.layers()
+            built.frozen = frozenset(chosen(layers, number, "layer") for number in training["frozen"])
         built.seed = check_count("seed", described["seed"], 0, 2**64 - 1)
         # Only now is any memory taken for weights: the file has proved that it holds them.
         make(model)
-        if training is not None:
-            model.compile(optimizer, **given)
-            slots = _slots(built, training, file)
         arrays = renamed(file.arrays()) if file.version < 3 else file.arrays()
         _fill(built.arrays(), arrays)
+        vectors = {slot: np.zeros(built.network.parameters.size, dtype) for slot, dtype in slots.items()}
+        for slot, flat in vectors.items():
+            _fill(built.arrays(flat, f"optimizer/{slot}/"), arrays)
         if training is not None:
-            vectors = {slot: np.zeros(built.network.parameters.size, dtype) for slot, dtype in slots.items()}
-            for slot, flat in vectors.items():
-                _fill(built.arrays(flat, f"optimizer/{slot}/"), arrays)
             built.trainer.go_on(training["iterations"], vectors)
         return model
 
 
-def _check_weights(built: Any, file: Document) -> set[str]:
-    """The names of the weights. ValueError where the file has not all of them, of the model's shapes."""
-    paths, used = built.paths(), set()
+def _check_weights(built: Any, file: Document) -> dict[str, Any]:
+    """The shapes of the weights by name. ValueError where the file has not all of them."""
+    paths, shapes = built.paths(), {}
     for layer, own in built.parameters().items():
         for parameter in own:
             name = f"{paths[layer]}/{parameter.name}"
             _check_shape(name, parameter.shape, np.float32, file)
-            used.add(name)
-    return used
+            shapes[name] = parameter.shape
+    return shapes
 
 
 def _units(training: Any, custom: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
@@ -136,23 +145,21 @@ def _units(training: Any, custom: Mapping[str, Any] | None) -> tuple[Any, dict[s
     return OPTIMIZERS.from_config(training["optimizer"], custom), given
 
 
-def _slots(built: Any, training: Any, file: Document) -> dict[str, Any]:
-    """The type of each of the optimizer's vectors, all of which the file has; notes which layers did not learn."""
-    steps = check_count("iterations", training["iterations"], 0)
-    layers = built.layers()
-    built.frozen = frozenset(chosen(layers, number, "layer") for number in training["frozen"])
-    names = training["slots"]
-    if names is None:  # the file is older than the list
-        names = built.trainer.slot_names() if steps else ()
-    weights = built.arrays()
+def _slots(trainer: Any, training: Any, weights: dict[str, Any], file: Document) -> dict[str, Any]:
+    """The type of each of the optimizer's vectors, of which the file has a part beside each of the weights."""
+    full_batch = trainer.optimizer.full_batch
+    own = trainer.slot_names() if check_count("iterations", training["iterations"], 0) else ()
+    names = own if training["slots"] is None else training["slots"]  # of an older file, which lists none
+    if not full_batch and {*names} != {*own}:
+        raise ValueError(f"its optimizer keeps {shown(sorted(names))}, not {sorted(own)}")
     if len(names) * len(weights) + len(weights) != len(file.shapes) or len(names) > MAX_LAYERS:
         expected = {f"optimizer/{name}/{each}" for name in names[:MAX_LAYERS] for each in weights} | weights.keys()
         _check_used(sorted(file.shapes.keys() - expected))
         raise ValueError(f"expected {len(names):,} vectors of the optimizer beside {len(weights):,} arrays of weights")
-    dtype = np.float64 if built.trainer.optimizer.full_batch else np.float32
+    dtype = np.float64 if full_batch else np.float32
     for name in names:
-        for each, view in weights.items():
-            _check_shape(f"optimizer/{name}/{each}", view.shape, dtype, file)
+        for each, shape in weights.items():
+            _check_shape(f"optimizer/{name}/{each}", shape, dtype, file)
     return dict.fromkeys(names, dtype)
 
 

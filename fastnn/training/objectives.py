@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -247,10 +247,10 @@ def _each(names: Sequence[str], given: Any, what: str) -> list[Any]:
 
 
 def _metrics_of(names: Sequence[str], given: Any, what: str) -> list[Any]:
-    if isinstance(given, str):
-        raise TypeError(f"{what} must be a list of names or objects, got {given!r}; write [{given!r}]")
     if given is None:
         return [None] * len(names)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"{what} must be a list of names or objects, got {given!r}; write [{given!r}]")
     if len(names) == 1 and not isinstance(given, Mapping):
         return [list(given)]
     return _each(names, given, what)
