@@ -218,6 +218,18 @@ def shown(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:180]}..."
 
 
+def as_number(name: str, value: Any) -> float:
+    """`value` as a float, infinite where it is beyond all of them; TypeError, naming it, where it is no number."""
+    if isinstance(value, (str, bytes)) or value is None:
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:  # an int of hundreds of digits
+        return math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {shown(value)}") from None
+
+
 def check_number(
     owner: object,
     name: str,
@@ -230,14 +242,7 @@ def check_number(
     """Raise unless ``owner.name`` is a number from `low` to `high` (either end left out where it is open)."""
     value = getattr(owner, name)
     kind = type(owner).__name__
-    if isinstance(value, (str, bytes)) or value is None:
-        raise TypeError(f"{kind}: {name} must be a number, got {shown(value)}")
-    try:
-        number = float(value)
-    except OverflowError:  # an int beyond all floats
-        number = math.inf if value > 0 else -math.inf
-    except (TypeError, ValueError):
-        raise TypeError(f"{kind}: {name} must be a number, got {shown(value)}") from None
+    number = as_number(f"{kind}: {name}", value)
     above = number > low if open_low else number >= low
     below = number < high if open_high else number <= high
     if not (above and below) or number == math.inf:
@@ -247,6 +252,7 @@ def check_number(
         raise ValueError(f"{kind}: {name} must be {ends}, got {shown(value)}")
 
 
+SEEDS = 2**128 - 1  # what NumPy's own seeds have at most
 MOST = 2**31 - 1  # of a count that is told to the engine
 LONGEST = 2**63 - 1  # of any other: what a number of eight bytes holds
 

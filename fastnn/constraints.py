@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import Table, check_number
+from fastnn._table import Table, check_number, shown
 from fastnn.typing import Array, DoubleArray
 
 EPSILON = 1e-7
@@ -64,8 +64,8 @@ class _Norm(Constraint):
     kernel = kernels.norm_between
 
     def _check_axis(self, axis: object) -> None:
-        if axis not in (0, 1):
-            raise ValueError(f"{type(self).__name__}: axis must be 0 (columns) or 1 (rows), got {axis!r}")
+        if isinstance(axis, np.ndarray) or axis not in (0, 1):
+            raise ValueError(f"{type(self).__name__}: axis must be 0 (columns) or 1 (rows), got {shown(axis)}")
 
     def reference(self, w: DoubleArray) -> DoubleArray:
         axis, least, largest, rate = self.numbers()

@@ -218,11 +218,11 @@ def _slots_in(arrays: dict[str, Any]) -> dict[str, Any]:
 
 def checked_freq(owner: Callback, save_freq: Any) -> str | int:
     """save_freq, "epoch" or a number of batches. ValueError for anything else."""
-    if save_freq != "epoch" and (type(save_freq) is not int or save_freq < 1):
+    if not (isinstance(save_freq, str) and save_freq == "epoch") and not (type(save_freq) is int and save_freq >= 1):
         raise ValueError(
-            f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {save_freq!r}"
+            f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {shown(save_freq)}"
         )
-    return save_freq  # type: ignore[no-any-return]
+    return save_freq
 
 
 def _number(rate: Any) -> float | None:

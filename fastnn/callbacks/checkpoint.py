@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from os import PathLike
 from typing import Any
 
-from fastnn._table import check_count, check_path, shown
+from fastnn._table import as_number, check_count, check_path, shown
 from fastnn.callbacks.backup import checked_freq
 from fastnn.callbacks.base import Logs
 from fastnn.callbacks.monitors import Monitor
@@ -51,9 +51,13 @@ class ModelCheckpoint(Monitor):
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = checked_freq(self, save_freq)
-        self.every_n_epochs = check_count("every_n_epochs", every_n_epochs)
-        self.keep = None if keep is None else check_count("keep", keep)
-        self.threshold = self.worst if initial_value_threshold is None else float(initial_value_threshold)
+        self.every_n_epochs = check_count("ModelCheckpoint: every_n_epochs", every_n_epochs)
+        self.keep = None if keep is None else check_count("ModelCheckpoint: keep", keep)
+        self.threshold = (
+            self.worst
+            if initial_value_threshold is None
+            else as_number("ModelCheckpoint: initial_value_threshold", initial_value_threshold)
+        )
         self.best = self.threshold
         # The quantity of each file, and what its name was made of; the oldest first.
         self._files: list[tuple[float, dict[str, Any]]] = []

@@ -282,13 +282,8 @@ def placed(layer: Layer) -> Place:
 
 def check_seed(layer: Any) -> None:
     """Raise unless the layer's `seed` is None or a whole number from 0 to 2^64 - 1."""
-    seed, name = layer.seed, type(layer).__name__
-    if seed is None:
-        return
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"{name}: seed must be a whole number or None, got {seed!r}")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"{name}: seed must be at least 0 and below 2**64, got {seed}")
+    if layer.seed is not None:
+        check_count(f"{type(layer).__name__}: seed", layer.seed, 0, 2**64 - 1)
 
 
 def check_row(row: Shape) -> None:

@@ -28,7 +28,9 @@ class Reshape(Layer):
 
     def __post_init__(self) -> None:
         given = self.target_shape if isinstance(self.target_shape, (tuple, list)) else (self.target_shape,)
-        sizes = tuple(size if size == -1 else check_count("Reshape: target_shape", size) for size in given)
+        sizes = tuple(
+            -1 if isinstance(size, int) and size == -1 else check_count("Reshape: target_shape", size) for size in given
+        )
         if not sizes or sizes.count(-1) > 1:
             raise ValueError(
                 f"Reshape: target_shape has at least one axis and at most one -1, got {self.target_shape!r}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from fastnn._table import LONGEST, check_count
 from fastnn.layers.base import replace
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
@@ -115,10 +116,10 @@ class Built(Connected):
             if name not in found:
                 raise ValueError(f"model {self.name!r} has no layer {name!r}; it has {', '.join(map(repr, found))}")
             return found[name]
-        layers = self.layers
-        if not -len(layers) <= index < len(layers):  # type: ignore[operator]
+        layers, index = self.layers, check_count("index", index, -LONGEST)
+        if not -len(layers) <= index < len(layers):
             raise ValueError(f"model {self.name!r} has {len(layers)} layers, got index {index}")
-        return layers[index]  # type: ignore[index]
+        return layers[index]
 
     # The network.
 

@@ -80,7 +80,7 @@ class Sequential(Model):
         """
         shape = self._row
         if input_shape is not None:
-            sizes = tuple(input_shape)
+            sizes = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (input_shape,)
             if sizes and sizes[0] is None:
                 sizes = sizes[1:]
             shape = check_shape("Input", "shape", sizes)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._table import Table, check_number, field_values, plain
+from fastnn._table import Table, as_number, check_number, field_values, plain, shown
 from fastnn.typing import DoubleArray
 
 
@@ -51,7 +51,7 @@ class _Formula(LearningRateSchedule):
     """A schedule whose `rates` is a formula."""
 
     def __call__(self, step: Any) -> Any:
-        rates = self.rates(np.atleast_1d(np.asarray(step, float)))
+        rates = self.rates(np.atleast_1d(np.asarray(as_number("step", step) if np.ndim(step) == 0 else step, float)))
         return float(rates[0]) if np.ndim(step) == 0 else rates
 
     def get_config(self) -> dict[str, Any]:
@@ -97,8 +97,13 @@ class PiecewiseConstantDecay(_Formula):
     name: str = "PiecewiseConstant"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "boundaries", tuple(self.boundaries))
-        object.__setattr__(self, "values", tuple(self.values))
+        for name in ("boundaries", "values"):
+            given = getattr(self, name)
+            if not isinstance(given, (list, tuple, range, np.ndarray)):
+                raise TypeError(f"PiecewiseConstantDecay: {name} must be a list of numbers, got {shown(given)}")
+            for each in given:
+                as_number(f"PiecewiseConstantDecay: {name}", each)
+            object.__setattr__(self, name, tuple(given))
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"PiecewiseConstantDecay: values must be one more than boundaries, got {len(self.values)} values and "
@@ -106,11 +111,13 @@ class PiecewiseConstantDecay(_Formula):
             )
         if any(not low < high for low, high in zip(self.boundaries, self.boundaries[1:], strict=False)):
             raise ValueError(f"PiecewiseConstantDecay: boundaries must rise, got {list(self.boundaries)}")
-        if any(not 0 <= value < float("inf") for value in self.values):
+        if any(not 0 <= as_number("values", value) < float("inf") for value in self.values):
             raise ValueError(f"PiecewiseConstantDecay: values must be numbers of at least 0, got {list(self.values)}")
 
     def rates(self, steps: DoubleArray) -> DoubleArray:
-        return np.asarray(self.values, float)[np.searchsorted(np.asarray(self.boundaries, float), steps)]
+        return np.asarray(self.values, float)[
+            np.searchsorted([as_number("boundaries", each) for each in self.boundaries], steps)
+        ]
 
 
 @SCHEDULES.add("polynomial_decay")

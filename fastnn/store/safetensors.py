@@ -46,7 +46,7 @@ TYPES = {name: np.dtype(code) for name, code in DTYPES.items()}
 FIELDS = {"dtype", "shape", "data_offsets"}
 METADATA = "__metadata__"
 MAX_HEADER = 16 * 2**20  # bytes; the format allows 100 MB
-MAX_TENSORS = 2**14
+MAX_TENSORS = 3 * 2**12
 MAX_OBJECTS = 2 * MAX_TENSORS  # in the header, texts in it included
 MAX_DIMENSIONS = 64  # NumPy's own limit
 

@@ -7,6 +7,7 @@ from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn import losses
+from fastnn._table import as_number, shown
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
 from fastnn.losses import Loss
@@ -270,8 +271,7 @@ def _checked(given: Any) -> tuple[Any, ...]:
 def _weight(value: Any) -> float:
     if value is None:
         return 1.0
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
-        raise TypeError(f"a weight in loss_weights must be a number, got {value!r}")
-    if not isfinite(value):
-        raise ValueError(f"a weight in loss_weights must be finite, got {value!r}")
-    return float(value)
+    number = as_number("a weight in loss_weights", value)
+    if not isfinite(number):
+        raise ValueError(f"a weight in loss_weights must be finite, got {shown(value)}")
+    return number
