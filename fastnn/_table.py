@@ -12,6 +12,8 @@ from itertools import islice
 from types import NoneType
 from typing import Any, Generic, TypeVar
 
+from fastnn import _names
+
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
@@ -22,8 +24,10 @@ class Table(Generic[T]):
     Names are Keras's: snake case ("leaky_relu"), the class's own ("LeakyReLU"), and short forms ("mse").
     """
 
-    def __init__(self, family: str, base: type[T]) -> None:
+    def __init__(self, family: str, base: type[T], also: Collection[str] = ()) -> None:
+        """also: what else may be asked for by name, and is found elsewhere."""
         self.family = family
+        self.also = also
         base.table_family = family  # type: ignore[attr-defined]
         TABLES[family] = self
         self.base = base
@@ -61,7 +65,13 @@ class Table(Generic[T]):
             return self.aliases[name]
         except KeyError:
             known = ", ".join(sorted(self.units))
-            raise ValueError(f"unknown {self.family} {name!r}; known: {known}") from None
+            hint = self._hint(name, custom)
+            raise ValueError(f"unknown {self.family} {name!r}{hint}; known: {known}") from None
+
+    def _hint(self, name: str, custom: Mapping[str, Any] | None) -> str:
+        known = [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *(custom or ())]
+        families = [table.family for table in TABLES.values() if name in table.aliases]
+        return _names.hint(name, known) or (f" (which is of the family {families[0]})" if families else "")
 
     def get(self, identifier: Any) -> T:
         """An instance, from a name, a class, or an instance."""
@@ -96,14 +106,15 @@ class Table(Generic[T]):
         name = config["class"]
         if name not in self.aliases and name not in (custom or ()):
             raise ValueError(
-                f"unknown {self.family} {name!r:.80}; known: {', '.join(sorted(self.units))}; for one of your own pass "
-                f"custom_objects={{{name!r:.80}: the class}}"
+                f"unknown {self.family} {name!r:.80}{self._hint(name, custom)}; known: "
+                f"{', '.join(sorted(self.units))}; for one of your own pass custom_objects={{{name!r:.80}: the class}}"
             )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}
-        unknown = given.keys() - {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+        known = {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+        unknown = [f"{field}{_names.hint(field, known)}" for field in sorted(given.keys() - known)]
         if unknown:
-            raise ValueError(f"{self.family} {name!r} has no field {', '.join(sorted(unknown))}")
+            raise ValueError(f"{self.family} {name!r} has no field {', '.join(unknown)}")
         try:
             return cls(**given)
         except TypeError as error:
@@ -277,7 +288,7 @@ def check_path(name: str, value: Any) -> str:
     try:
         path = os.fsdecode(value)
     except TypeError:
-        raise TypeError(f"{name} must be a path, a text or bytes, got {shown(value)}") from None
+        raise TypeError(f"{name} must be a path, got {shown(value)}") from None
     if not path or "\0" in path:
         raise ValueError(f"{name} must be a path, got {shown(path)}")
     return path

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn import kernels
+from fastnn import _names, kernels
 from fastnn._table import Table, check_number, shown
 from fastnn.typing import Array, DoubleArray
 
@@ -140,3 +140,6 @@ def get(identifier: Any) -> Constraint | None:
     if isinstance(identifier, dict):
         return CONSTRAINTS.from_config(identifier)
     return CONSTRAINTS.get(identifier)
+
+
+_names.offer(globals())

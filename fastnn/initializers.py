@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn import kernels, random
+from fastnn import _names, kernels, random
 from fastnn._table import SEEDS, Table, check_count, check_number, shown
 from fastnn.typing import Array, DoubleArray, Shape
 
@@ -380,3 +380,6 @@ def get(identifier: Any) -> Initializer:
     if isinstance(identifier, dict):
         return INITIALIZERS.from_config(identifier)
     return INITIALIZERS.get(identifier)
+
+
+_names.offer(globals())

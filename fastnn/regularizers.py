@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn import kernels
+from fastnn import _names, kernels
 from fastnn._table import Table, check_number
 from fastnn.typing import Array
 
@@ -116,3 +116,6 @@ def get(identifier: Any) -> Regularizer | None:
     if isinstance(identifier, dict):
         return REGULARIZERS.from_config(identifier)
     return REGULARIZERS.get(identifier)
+
+
+_names.offer(globals())

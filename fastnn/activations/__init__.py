@@ -54,4 +54,4 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
     return ACTIVATIONS.get(identifier)
 
 
-__all__ = _names.offered(globals())
+__all__ = _names.offer(globals())

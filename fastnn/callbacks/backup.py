@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count, check_path, shown
-from fastnn.callbacks.base import Callback, Logs, TrainerCallback
+from fastnn._table import check_count, shown
+from fastnn.callbacks.base import Callback, Logs, TrainerCallback, folder_for, path_of
 
 __all__ = ["BackupAndRestore"]
 
@@ -52,7 +52,7 @@ class BackupAndRestore(TrainerCallback):
         double_checkpoint: bool = False,
         delete_checkpoint: bool = True,
     ) -> None:
-        self.backup_dir = check_path("BackupAndRestore: backup_dir", backup_dir)
+        self.backup_dir = path_of(self, "backup_dir", backup_dir)
         self.save_freq = checked_freq(self, save_freq)
         self.double_checkpoint = double_checkpoint
         self.delete_checkpoint = delete_checkpoint
@@ -63,6 +63,9 @@ class BackupAndRestore(TrainerCallback):
 
     def listens(self, hook: str) -> bool:
         return super().listens(hook) and hook != ("on_train_batch_end" if self.save_freq == "epoch" else "on_epoch_end")
+
+    def checks(self, fit: Any) -> None:
+        folder_for(self._path)
 
     def fit_begins(self, fit: Any) -> None:
         self._fit = fit
@@ -218,11 +221,12 @@ def _slots_in(arrays: dict[str, Any]) -> dict[str, Any]:
 
 def checked_freq(owner: Callback, save_freq: Any) -> str | int:
     """save_freq, "epoch" or a number of batches. ValueError for anything else."""
-    if not (isinstance(save_freq, str) and save_freq == "epoch") and not (type(save_freq) is int and save_freq >= 1):
+    named = isinstance(save_freq, str) and save_freq == "epoch"
+    if not named and (type(save_freq) is not int or save_freq < 1):
         raise ValueError(
             f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {shown(save_freq)}"
         )
-    return save_freq
+    return save_freq  # type: ignore[no-any-return]
 
 
 def _number(rate: Any) -> float | None:

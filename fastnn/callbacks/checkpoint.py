@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Iterator
 from os import PathLike
 from typing import Any
 
-from fastnn._table import as_number, check_count, check_path, shown
+import numpy as np
+
+from fastnn import _names
+from fastnn._output import printable, say
+from fastnn._table import check_count, check_flag, check_number, shown
 from fastnn.callbacks.backup import checked_freq
-from fastnn.callbacks.base import Logs
-from fastnn.callbacks.monitors import Monitor
+from fastnn.callbacks.base import Logs, folder_for, path_of
+from fastnn.callbacks.monitors import Monitor, number_of
 from fastnn.callbacks.state import checked_state
 
 __all__ = ["ModelCheckpoint"]
@@ -44,21 +49,21 @@ class ModelCheckpoint(Monitor):
         every_n_epochs: int = 1,
         keep: int | None = None,
     ) -> None:
-        super().__init__(monitor, mode if save_best_only else "min")
-        self.filepath = check_path("ModelCheckpoint: filepath", filepath)
-        self._fields = _fields_of(self.filepath)
-        self.verbose = verbose
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
+        for name in ("save_best_only", "save_weights_only"):
+            check_flag(self, name)
+        super().__init__(monitor, mode if save_best_only else "min")
+        self.filepath = path_of(self, "filepath", filepath)
+        self._fields = _fields_of(self.filepath)
+        self.verbose = verbose
         self.save_freq = checked_freq(self, save_freq)
-        self.every_n_epochs = check_count("ModelCheckpoint: every_n_epochs", every_n_epochs)
-        self.keep = None if keep is None else check_count("ModelCheckpoint: keep", keep)
-        self.threshold = (
-            self.worst
-            if initial_value_threshold is None
-            else as_number("ModelCheckpoint: initial_value_threshold", initial_value_threshold)
-        )
-        self.best = self.threshold
+        self.every_n_epochs = check_count("every_n_epochs", every_n_epochs)
+        self.keep = None if keep is None else check_count("keep", keep)
+        self.initial_value_threshold = initial_value_threshold
+        if initial_value_threshold is not None:
+            check_number(self, "initial_value_threshold", float("-inf"))
+        self.best = initial_value_threshold
         # The quantity of each file, and what its name was made of; the oldest first.
         self._files: list[tuple[float, dict[str, Any]]] = []
         self._batches = 0
@@ -66,6 +71,30 @@ class ModelCheckpoint(Monitor):
 
     def listens(self, hook: str) -> bool:
         return super().listens(hook) and hook != ("on_train_batch_end" if self.save_freq == "epoch" else "on_epoch_end")
+
+    def checks(self, fit: Any) -> None:
+        by_epoch = self.save_freq == "epoch"
+        logs, certain = fit.expected(self, "on_epoch_end" if by_epoch else "on_train_batch_end")
+        logs = logs if by_epoch else {"batch": 0, **logs}
+        if self.save_best_only:
+            self.check_monitor(logs, certain)
+        if certain or self._fields <= {"epoch", *logs}:
+            seldom = self._validated_too_seldom() if by_epoch else set()
+            path = self._path(self._filling(0, {name: value for name, value in logs.items() if name not in seldom}))
+        else:
+            path = self.filepath  # another callback may give what it names
+        if self._fields:
+            path = os.path.join(os.path.dirname(self.filepath.partition("{")[0]), "file")
+        folder_for(path)
+
+    def _validated_too_seldom(self) -> set[str]:
+        """The names of figures that some of the epochs that are saved lack."""
+        freq = self.params["validation_freq"]
+        if freq == 1 or (type(freq) is int and self.every_n_epochs % freq == 0):
+            return set()
+        if self.save_best_only and self.monitor.startswith("val_"):
+            return set()
+        return {name for name in self._fields if name.startswith("val_")}
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -87,7 +116,7 @@ class ModelCheckpoint(Monitor):
         fields = self._filling(epoch, logs)
         if self.save_best_only and not self.better(value, self._bar()):
             if self.verbose:
-                print(f"Epoch {epoch + 1}: {self.monitor} did not improve on {self._bar():.5f}")
+                say(f"Epoch {epoch + 1}: {printable(self.monitor)} did not improve on {self._bar():.5f}")
             return
         path = self._path(fields)
         folder = os.path.dirname(path)
@@ -95,19 +124,21 @@ class ModelCheckpoint(Monitor):
             os.makedirs(folder, exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
-            reached = f"{self.monitor} reached {value:.5f}, " if self.save_best_only else ""
-            print(f"Epoch {epoch + 1}: {reached}model saved to {path}")
+            reached = f"{printable(self.monitor)} reached {value:.5f}, " if self.save_best_only else ""
+            say(f"Epoch {epoch + 1}: {reached}model saved to {path}")
         if self.save_best_only and self.better(value, self.best):
             self.best = value
         self._tidy(value, fields)
 
-    def _bar(self) -> float:
+    def _bar(self) -> float | None:
         """What a quantity must be better than."""
         if self.keep is None:
             return self.best
-        if len(self._files) < self.keep:
-            return self.threshold
-        return self._sign * max(self._sign * value for value, _ in self._files)
+        bar = self.initial_value_threshold if len(self._files) < self.keep else max(self._files, key=self._badness)[0]
+        return None if bar is not None and math.isnan(bar) else bar
+
+    def _badness(self, file: tuple[float, dict[str, Any]]) -> float:
+        return math.inf if math.isnan(file[0]) else self._sign * file[0]
 
     def _tidy(self, value: float, fields: dict[str, Any]) -> None:
         if self.keep is None:
@@ -117,27 +148,28 @@ class ModelCheckpoint(Monitor):
         # The last ones stay: the newest, or the best.
         places = list(range(len(files)))
         if self.save_best_only:
-            places.sort(key=lambda place: self._sign * files[place][0], reverse=True)
-        left = set(places[-self.keep :])
-        self._files = [files[place] for place in sorted(left)]
+            places.sort(key=lambda place: self._badness(files[place]), reverse=True)
+        self._files = [files[place] for place in sorted(places[-self.keep :])]
         for place in places[: -self.keep]:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path(files[place][1]))
 
     def _filling(self, epoch: int, logs: Logs) -> dict[str, Any]:
         """What the names in `filepath` stand for; numbers as Python's, so that a backup can have them."""
-        known = {"epoch": epoch + 1, **logs}
-        missing = self._fields - known.keys()
-        if missing:
+        known = {**logs, "epoch": epoch + 1}
+        for name in sorted(self._fields - known.keys()):
+            hint = "" if name.removeprefix("val_") in logs else _names.hint(name, sorted(known))
             raise ValueError(
-                f"ModelCheckpoint: filepath {self.filepath!r} names {min(missing)!r}, but there are only "
-                f"{', '.join(sorted(known))}"
+                f"ModelCheckpoint: filepath {self.filepath!r} names {name!r}{hint}, but there are "
+                f"only {', '.join(sorted(known))}"
             )
-        found = {name: known[name] for name in sorted(self._fields)}
-        return {name: value.item() if getattr(value, "size", 0) == 1 else value for name, value in found.items()}
+        return {name: _plain(known[name]) for name in sorted(self._fields)}
 
     def _path(self, fields: dict[str, Any]) -> str:
-        return self.filepath.format(**fields)
+        try:
+            return self.filepath.format(**fields)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"ModelCheckpoint: filepath {self.filepath!r} does not make a name: {error}") from None
 
     def get_state(self) -> dict[str, Any]:
         files = [[value, fields] for value, fields in self._files if all(map(_is_number, fields.values()))]
@@ -149,7 +181,7 @@ class ModelCheckpoint(Monitor):
         A backup names no files, it has the numbers that their names are made of: so no backup can have others deleted
         than those that `filepath` names.
         """
-        found = checked_state(self, state, best=float, files=object, batches=int)
+        found = checked_state(self, state, best=float | None, files=[(float, object)], batches=int)
         files = [self._file(each) for each in found["files"]]
         self.best, self._batches = found["best"], found["batches"]
         self._files = [file for file in files if file is not None]
@@ -164,23 +196,26 @@ class ModelCheckpoint(Monitor):
         return value, fields
 
 
+def _plain(value: Any) -> Any:
+    """A number of NumPy's, or an array of one, as Python's."""
+    if not isinstance(value, (np.ndarray, np.generic)):
+        return value
+    number = number_of(value)
+    return value if number is None else int(number) if value.dtype.kind in "biu" else number
+
+
 def _is_number(value: object) -> bool:
     return type(value) in (int, float)
 
 
 def _fields_of(template: str) -> set[str]:
-    """The names in a template. ValueError where it is none, or counts what has only names."""
+    """The names in a template. ValueError where it is none."""
     try:
-        found = set(_names_in(template))
+        return set(_names_in(template))
     except ValueError as error:
-        raise ValueError(f"ModelCheckpoint: filepath {template!r} cannot be filled in: {error}") from None
-    counted = [name for name in found if not name or name.isdecimal()]
-    if counted:
         raise ValueError(
-            f"ModelCheckpoint: filepath {template!r} must say what stands in its braces, such as {{epoch}}; "
-            "write {{}} for braces themselves"
-        )
-    return found
+            f"ModelCheckpoint: filepath {template!r} is no name and no template: {error}; write {{{{ for a brace"
+        ) from None
 
 
 def _names_in(template: str) -> Iterator[str]:

@@ -9,22 +9,27 @@ import numpy as np
 from fastnn._table import check_count, shown
 
 
-def checked_state(owner: Any, state: Any, **kinds: Any) -> dict[str, Any]:
+def checked_state(owner: Any, state: Any, **forms: Any) -> dict[str, Any]:
     """`state`, which must have just these names. ValueError, TypeError for another value.
 
-    kinds: of each name int, a whole number of at least 0; float, any number; list, arrays of the shapes of the model's
-    weights, or None.
+    forms: of each name int, a whole number of at least 0; list, arrays of the shapes of the model's weights, or None;
+    or what ``fastnn.store.text.check_form`` takes.
     """
+    from fastnn.store.text import FormError, check_form  # with json
+
     who = type(owner).__name__
-    if not isinstance(state, dict) or state.keys() != kinds.keys():
-        raise ValueError(f"{who}: expected a state with {', '.join(kinds)}, got {shown(state)}")
-    for name, kind in kinds.items():
+    if not isinstance(state, dict) or state.keys() != forms.keys():
+        raise ValueError(f"{who}: expected a state with {', '.join(forms)}, got {shown(state)}")
+    for name, form in forms.items():
         value, what = state[name], f"{who}: {name}"
-        if kind is int:
+        if form is int:
             check_count(what, value, 0)
-        elif kind is float and type(value) not in (int, float):
-            raise TypeError(f"{what} must be a number, got {shown(value)}")
-        elif kind is list and value is not None:
+        elif form is not list:
+            try:
+                check_form(value, form)
+            except FormError as error:
+                raise ValueError(f"{what}: {error}") from None
+        elif value is not None:
             shapes = [weights.shape for weights in owner.model.get_weights()]
             if [np.shape(array) for array in value] != shapes:
                 raise ValueError(f"{what} must be arrays of the shapes {shown(shapes)}")

@@ -27,6 +27,7 @@ cdef struct Run:
     bint update                         # new weights, not the gradient alone
     bint commit                         # the ops that follow something take note of each batch
     uint64_t noise                      # number of the noise of a run without updates
+    float* mean                         # of such a run: its batches' mean gradient, NULL where there is one batch
     Py_ssize_t first                    # row of the first batch
     float* out                          # of a prediction
     double loss                         # sum over the rows
@@ -45,6 +46,10 @@ cdef class Runner(Learning):
     cdef void run_in_slices(self, Job work, Run* job, ThreadTuner* tuner) noexcept nogil
     cdef void fit_rows(self, Run* job, int thread, int threads) noexcept nogil
     cdef void forward_rows(self, Run* job, int thread, int threads) noexcept nogil
+
+    @cython.final
+    cdef void average_gradients(self, const Run* job, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t block,
+                                Py_ssize_t stop) noexcept nogil
 
     @cython.final
     cdef void forward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,

@@ -165,7 +165,8 @@ cdef class Runner(Learning):
                     first = self.first_block(step.rows, thread, threads)
                     last = self.first_block(step.rows, thread + 1, threads)
             if self.random:
-                step.key = mix64(self.seed ^ mix64(<uint64_t>step.number if job.update else job.noise))
+                step.key = mix64(self.seed ^ (
+                    mix64(<uint64_t>step.number) if job.update else mix64(job.noise) + (start - job.first)))
             self.collect(&rows, start, r0, r1)
             self.rows_phase(job, &step, r0, r1, thread, threads)
             if fetches:
@@ -190,6 +191,8 @@ cdef class Runner(Learning):
                 rate = job.rates[(start - job.first) // job.batch]
             if job.update:
                 self.take_steps(&step, rate, first, last, thread, threads)
+            elif job.mean != NULL:
+                self.average_gradients(job, start, step.rows, first, last)
             self.wait(PARAMETERS, thread, threads)
             start += step.rows
             if thread == 0:
@@ -203,6 +206,20 @@ cdef class Runner(Learning):
             self.huge = huge            # of the batches that were accepted
         if thread == 0 and atomic_read(&job.outcome) == DONE and start < rows.stop:
             atomic_swap(&job.outcome, FAILED if self.error else NOT_FINITE)
+
+    @cython.final
+    cdef void average_gradients(self, const Run* job, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t block,
+                                Py_ssize_t stop) noexcept nogil:
+        """Take a batch's gradients into the mean over all rows; with the last batch this takes their place."""
+        cdef Py_ssize_t i, n, done = start - job.first
+        cdef float* g
+        cdef float* mean
+        for i in range(block, stop):
+            g, mean = self.g + self.blocks[i].start, job.mean + self.blocks[i].start
+            n = self.blocks[i].p1 - self.blocks[i].p0
+            self.take_average(mean, g, n, <double>done / (done + rows))
+            if start + rows == job.rows.stop:
+                memcpy(g, mean, n * sizeof(float))
 
     @cython.final
     cdef void commit(self, const Step* step) noexcept nogil:

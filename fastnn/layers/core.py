@@ -61,6 +61,10 @@ def Input(shape: Any, name: str | None = None) -> Tensor:
 
     ``Input((784,))``, ``Input(shape=(28, 28), name="image")``. TypeError, ValueError for what is no shape.
     """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(
+            f"Input: name must be a text, got {name!r:.80}; a shape of several axes is a tuple: Input((3, 4))"
+        )
     return InputLayer(shape, name).tensor()
 
 

@@ -73,4 +73,4 @@ def _custom(config: dict[str, Any], own: Mapping[str, Any]) -> Loss:
     return found if isinstance(found, Loss) else Custom(found, name=name, reduction=config.get("reduction", "mean"))
 
 
-__all__ = [*_names.offered(globals()), "EPSILON"]
+__all__ = [*_names.offer(globals()), "EPSILON"]

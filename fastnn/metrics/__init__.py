@@ -84,4 +84,4 @@ def resolve(identifier: Any, targets: int, units: int, loss: _Loss | None = None
     return metric.name, metric
 
 
-__all__ = _names.offered(globals())
+__all__ = _names.offer(globals())

@@ -135,7 +135,7 @@ class Metric:
         return y, output, np.repeat(rows.reshape(-1), lines // max(rows.size, 1))
 
 
-METRICS: Table[Metric] = Table("metric", Metric)
+METRICS: Table[Metric] = Table("metric", Metric, also=("accuracy", "acc", "crossentropy", "ce"))
 
 
 class MeanMetric(Metric):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._table import MOST, Table, check_count, check_flag, check_number
 from fastnn.typing import DoubleArray
 
@@ -48,6 +49,11 @@ class Optimizer:
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = {field.name for field in fields(self)}
+        own = OPTIMIZERS.units.get(self.table_name) is type(self)  # a class of the user's own may keep what it likes
+        if own and name not in known and not name.startswith("_") and (hint := _names.hint(name, known)):
+            raise AttributeError(
+                f"{type(self).__name__} has no field {name!r}{hint}; it has {', '.join(sorted(known))}"
+            )
         if name in known and known <= vars(self).keys() and "_trial" not in vars(self):
             trial = copy(self)
             vars(trial).update({"_trial": True, name: value})
@@ -108,7 +114,7 @@ class Optimizer:
     @property
     def _scheduled(self) -> bool:
         rate = self.learning_rate
-        return getattr(rate, "table_family", None) == "schedule" and not isinstance(rate, type)
+        return hasattr(rate, "between") and not isinstance(rate, type)  # a LearningRateSchedule has it
 
     @property
     def slots(self) -> tuple[str, ...]:

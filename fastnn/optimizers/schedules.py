@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._table import Table, as_number, check_number, field_values, plain, shown
 from fastnn.typing import DoubleArray
 
@@ -335,3 +336,6 @@ def get(identifier: Any) -> LearningRateSchedule:
     if isinstance(identifier, dict):
         return SCHEDULES.from_config(identifier)
     return SCHEDULES.get(identifier)
+
+
+_names.offer(globals())

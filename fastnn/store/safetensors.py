@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._table import shown
+from fastnn.store import foreign
 from fastnn.store.replacing import replacing
 from fastnn.store.text import check_size, parsed
 
@@ -116,6 +117,8 @@ def opened(path: Path) -> Iterator[OpenFile]:
     if not stat.S_ISREG(os.stat(path).st_mode):
         _damaged(path, "expected a regular file, got a folder, pipe or device")
     with open(path, "rb") as file:
+        if kind := foreign.kind_of(file.peek(512)):
+            _damaged(path, f"it is {kind}")
         yield OpenFile(path, file)
 
 

@@ -70,8 +70,9 @@ _CALLED |= {list: "a list", dict: "an object"}
 def check_form(value: Any, form: Any) -> None:
     """FormError, which says where, unless a value is of a form.
 
-    A form is a type, or several with | between; [form] a list of any length; (form, form) a list of that many; {name:
-    form} an object that has these names and perhaps others. A whole number is a number too, true and false are none.
+    A form is a type, or several with | between; object, which is anything; [form], a list of any length; (form, form),
+    a list of that many; {name: form}, an object that has these names and perhaps others. A whole number is a number
+    too, true and false are none.
     """
     if isinstance(form, dict):
         if not isinstance(value, dict):
@@ -86,7 +87,7 @@ def check_form(value: Any, form: Any) -> None:
             raise FormError("a list" if isinstance(form, list) else f"a list of {len(form)}", value)
         for number, (each, inner) in enumerate(zip(value, forms, strict=True)):
             _check_part(each, inner, number)
-    else:
+    elif form is not object:
         kinds = form.__args__ if isinstance(form, UnionType) else (form,)
         if type(value) not in kinds and not (type(value) is int and float in kinds):
             raise FormError(" or ".join(_CALLED[kind] for kind in kinds), value)

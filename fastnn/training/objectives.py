@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastnn import losses
+from fastnn import _names, losses
 from fastnn._table import as_number, shown
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
@@ -236,7 +236,10 @@ def _each(names: Sequence[str], given: Any, what: str) -> list[Any]:
     if isinstance(given, Mapping):
         unknown = [name for name in given if name not in names]
         if unknown:
-            raise ValueError(f"{what}: there is no output {unknown[0]!r}; there are {', '.join(map(repr, names))}")
+            raise ValueError(
+                f"{what}: there is no output {unknown[0]!r}{_names.hint(unknown[0], names)}; there are "
+                f"{', '.join(map(repr, names))}"
+            )
         return [given.get(name) for name in names]
     if isinstance(given, (list, tuple)) and len(names) > 1:
         if len(given) != len(names):
