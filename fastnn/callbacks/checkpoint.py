@@ -176,11 +176,8 @@ class ModelCheckpoint(Monitor):
         return {"best": self.best, "files": files, "batches": self._batches}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from what ``get_state`` gave.
-
-        A backup names no files, it has the numbers that their names are made of: so no backup can have others deleted
-        than those that `filepath` names.
-        """
+        # A backup names no files, it has the numbers that their names are made of: so none can have others deleted than
+        # those that `filepath` names.
         found = checked_state(self, state, best=float | None, files=[(float, object)], batches=int)
         files = [self._file(each) for each in found["files"]]
         self.best, self._batches = found["best"], found["batches"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names
-from fastnn._table import check_family
+from fastnn._table import check_family as _check_family
 from fastnn.losses.base import *
 from fastnn.losses.base import function_of as _function_of
 from fastnn.losses.custom import *
@@ -55,7 +55,7 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Los
         return get(own[identifier])
     if isinstance(identifier, dict):
         return _custom(identifier, own) if identifier.get("class") == "custom" else LOSSES.from_config(identifier)
-    check_family(identifier, LOSSES.family)
+    _check_family(identifier, LOSSES.family)
     if callable(identifier) and not isinstance(identifier, (type, Loss)):
         cls = getattr(identifier, "loss", None)
         return cls() if isinstance(cls, type) and issubclass(cls, Loss) else Custom(identifier)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _names
-from fastnn._table import check_family
+from fastnn._table import check_family as _check_family
 from fastnn.kernels.kernel import Kernel as _Kernel
 from fastnn.losses import (
     Loss as _Loss,
@@ -51,7 +51,7 @@ def get(identifier: Any) -> Metric:
     """
     if isinstance(identifier, dict):
         return METRICS.from_config(identifier)
-    check_family(identifier, METRICS.family, _Loss.table_family)  # type: ignore[attr-defined]
+    _check_family(identifier, METRICS.family, _Loss.table_family)  # type: ignore[attr-defined]
     if isinstance(identifier, (str, type, Metric)) or not callable(identifier):
         return METRICS.get(identifier)
     loss = identifier if isinstance(identifier, _Loss) else getattr(identifier, "loss", None)
