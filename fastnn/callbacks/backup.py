@@ -139,23 +139,24 @@ class BackupAndRestore(TrainerCallback):
 
         wrong = "is no backup that this fit can go on from"
         with document.reading(path, "no backup of a fit", wrong, BACKUP) as file:
-            arrays, place = file.arrays(), file.described
+            place = file.described
             check_form(place, FORM)
-            weights, slots = self._check_model(arrays, place)
+            self._check_model(file.shapes, place)
             self._check_place(place)
+            arrays = file.arrays()
             callbacks = _with_arrays(place["callbacks"], "callbacks", arrays)
             before = self._standing()
             old = {name: array.copy() for name, array in before[0].items()}
             try:
-                self._take(weights, slots, place, callbacks)
+                self._take(_weights_in(arrays), _slots_in(arrays), place, callbacks)
             except BaseException:
                 states = _with_arrays(before[1]["callbacks"], "callbacks", old)
                 self._take(_weights_in(old), _slots_in(old), before[1], states)
                 raise
 
-    def _check_model(self, arrays: dict[str, Any], place: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """(the weights, the optimizer's vectors). ValueError where they are not those of the model."""
-        weights, slots = _weights_in(arrays), _slots_in(arrays)
+    def _check_model(self, shapes: dict[str, Any], place: dict[str, Any]) -> None:
+        """ValueError where the weights and the optimizer's vectors are not those of the model. shapes: and types."""
+        weights, slots = _weights_in(shapes), _slots_in(shapes)
         try:
             mine = self.model.get_weights()
             if [(a.shape, a.dtype) for a in weights] != [(a.shape, a.dtype) for a in mine]:
@@ -165,7 +166,6 @@ class BackupAndRestore(TrainerCallback):
             raise ValueError(
                 f"the backup in {self.backup_dir!r} is of another model: {error}; delete it, or name another folder"
             ) from None
-        return weights, slots
 
     def _check_place(self, place: dict[str, Any]) -> None:
         """ValueError where a number is none of a fit of this model."""

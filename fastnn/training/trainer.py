@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import optimizers, random
-from fastnn._table import check_batch_size, check_count
+from fastnn._table import check_batch_size, check_count, shown
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source
@@ -306,13 +306,15 @@ class Trainer:
         return network.iterations, dict(zip(self._slots, network.slots, strict=True))
 
     def check_state(self, steps: int, slots: Mapping[str, Array]) -> None:
-        """ValueError where a state is none that ``go_on`` can take up."""
+        """ValueError where a state, of which only names, shapes and types are looked at, is none for ``go_on``."""
         network = self.model.description.network
         wanted = set(self.slot_names()) if steps else set()
         if self.full_batch is not None and slots:
             self.full_batch.check_names(slots)
         elif slots.keys() != wanted and not (steps and self.optimizer.full_batch):
-            raise ValueError(f"its optimizer keeps {sorted(slots)}, the model's {sorted(wanted)} after {steps} steps")
+            raise ValueError(
+                f"its optimizer keeps {shown(sorted(slots))}, the model's {sorted(wanted)} after {steps} steps"
+            )
         dtype = np.float64 if self.optimizer.full_batch else np.float32
         if any(flat.shape != network.parameters.shape or flat.dtype != dtype for flat in slots.values()):
             raise ValueError(f"its optimizer's vectors are not of {network.parameters.size} numbers, as the model's")
