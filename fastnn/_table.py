@@ -111,10 +111,15 @@ class Table(Generic[T]):
             )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}
-        known = {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+        fields = [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
+        known = {field.name for field in fields}
         unknown = [f"{field}{_names.hint(field, known)}" for field in sorted(given.keys() - known)]
         if unknown:
             raise ValueError(f"{self.family} {name!r} has no field {', '.join(unknown)}")
+        none = dataclasses.MISSING
+        needed = {field.name for field in fields if field.default is none and field.default_factory is none}
+        if needed - given.keys():
+            raise ValueError(f"{self.family} {name!r} needs the fields {', '.join(sorted(needed - given.keys()))}")
         try:
             return cls(**given)
         except TypeError as error:

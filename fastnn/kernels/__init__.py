@@ -9,17 +9,15 @@ from importlib import import_module
 try:
     from fastnn.kernels import cpu
     from fastnn.kernels.kernel import Kernel
-except ModuleNotFoundError as error:
+except ImportError as error:
+    if "interpreter" in str(error):  # what Cython and Python say where a second one of a process imports it
+        raise ImportError(
+            "fastnn runs in one interpreter of a process, as NumPy does, and another has it already; use threads, or "
+            "processes, in place of subinterpreters"
+        ) from error
     raise ImportError(
         f"the compiled modules of fastnn are not in {os.path.dirname(__file__)}: these are its sources, not an "
         "installed fastnn; run `pip install .` there and start Python in another folder"
-    ) from error
-except ImportError as error:
-    if "interpreter" not in str(error):  # what Cython and Python say where a second one of a process imports it
-        raise
-    raise ImportError(
-        "fastnn runs in one interpreter of a process, as NumPy does, and another has it already; use threads, or "
-        "processes, in place of subinterpreters"
     ) from error
 
 MODULES = ("hot", "rest")  # of each instruction set
