@@ -130,8 +130,7 @@ def check_family(given: Any, *families: str) -> None:
     """TypeError where `given` is a unit, a class or a function form of another family: many can be called alike."""
     came = getattr(given, "table_family", families[0])
     if came not in families:
-        article = "an" if came[0] in "aeiou" else "a"
-        raise TypeError(f"{families[0]} expected, got {article} {came}: {shown(given)}")
+        raise TypeError(f"{families[0]} must be a name, a {families[0]} or a function, got a {came}: {shown(given)}")
 
 
 def _check_when_made(cls: Any) -> None:
@@ -171,6 +170,27 @@ def _families_in(field: str) -> Collection[str]:
     """The families of the units that a field of this name is for: kernel_initializer, activation, learning_rate, ..."""
     last = field.rpartition("_")[2]
     return {"rate": ("schedule",), "layer": ("layer", "model")}.get(last, (last,))
+
+
+def overrides(unit: Any, than: str, *names: str) -> bool:
+    """Whether a unit's class, or a base of it, has a method of one of these names of its own below its `than`.
+
+    What a unit is compiled to stands in its `kernel`; a method that a subclass has put before it is meant instead.
+    """
+    for cls in type(unit).__mro__:
+        if than in vars(cls):
+            return False
+        if any(name in vars(cls) for name in names):
+            return True
+    return True
+
+
+def refuse_other(table: Table[Any], identifier: Any) -> bool:
+    """Whether it is a function of the user's own; TypeError for a unit of another family, which can be called too."""
+    if isinstance(identifier, (str, dict, table.base)) or not callable(identifier):
+        return False
+    check_family(identifier, table.family)
+    return not isinstance(identifier, type)
 
 
 TABLES: dict[str, Table[Any]] = {}  # by the family's name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from fastnn import _names, kernels, random
-from fastnn._table import SEEDS, Table, check_count, check_number, shown
+from fastnn._table import SEEDS, Table, check_count, check_number, refuse_other, shown
 from fastnn.typing import Array, DoubleArray, Shape
 
 if TYPE_CHECKING:
@@ -375,8 +375,12 @@ def _make_orthonormal(vectors: DoubleArray) -> None:
                 vector /= np.sqrt((vector * vector).sum())
 
 
-def get(identifier: Any) -> Initializer:
-    """An initialiser from its name, class, instance or configuration. ValueError for an unknown name."""
+def get(identifier: Any) -> Any:
+    """An initialiser from its name, class, instance or configuration; a function of (shape, dtype), and None, stay as
+    they are. ValueError for an unknown name.
+    """
+    if identifier is None or refuse_other(INITIALIZERS, identifier):
+        return identifier
     if isinstance(identifier, dict):
         return INITIALIZERS.from_config(identifier)
     return INITIALIZERS.get(identifier)

@@ -68,7 +68,7 @@ def test_wrapped(family: str) -> None:
     wrap: Any = {"activation": activations.Custom, "loss": losses.Custom, "metric": metrics.MeanMetricWrapper}[family]
     for other in others(family):
         if callable(other) and not isinstance(other, type):
-            with pytest.raises(TypeError, match=f"^{family} expected, got"):
+            with pytest.raises(TypeError, match=f"^{family} must be"):
                 wrap(other)
 
 

@@ -47,6 +47,14 @@ class Optimizer:
     gradient_accumulation_steps: int | None = None
     name: str | None = None
 
+    def __init_subclass__(cls) -> None:
+        own = [name for name in ("update_step", "apply", "apply_gradients", "build") if name in vars(cls)]
+        if own:
+            raise TypeError(
+                f"{cls.__name__}: an optimizer's step is compiled, so fit would not use {own[0]}; write what you "
+                "change as a learning-rate schedule, a constraint or a regularizer of your own, or as a callback"
+            )
+
     def __setattr__(self, name: str, value: Any) -> None:
         known = {field.name for field in fields(self)}
         own = OPTIMIZERS.units.get(self.table_name) is type(self)  # a class of the user's own may keep what it likes

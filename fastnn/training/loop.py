@@ -104,7 +104,7 @@ class FitLoop(BatchLoop):
         logs: dict[str, Any] = {}
         for name, metric, state in zip(objectives.names, objectives.metrics, self.network.states, strict=True):
             try:
-                logs[name] = metric.reported(np.zeros_like(state))
+                logs[name] = metric.reported(np.zeros_like(state)) if metric.compiled else metric.result()
             except Exception:  # a metric of the user's own that has no value yet
                 logs[name] = 0.0
         logs |= dict.fromkeys((*objectives.losses, "loss"), 0.0)

@@ -19,6 +19,7 @@ from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source
 from fastnn.training.accumulator import MetricAccumulator
+from fastnn.training.advice import advise
 from fastnn.training.epochs import EpochIterator
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
@@ -347,6 +348,8 @@ class Trainer:
             shapes = built.output_shapes()
             activations = [built.fusible(output) for output in range(len(shapes))]
             self.objectives = CompiledObjectives(self.given, shapes, activations)
+            if self._compiled_for is None:
+                advise(self.objectives.outputs, [built.ending(output) for output in range(len(shapes))])
             self._compiled_for = built.network
         return self.objectives
 
