@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import _names, kernels
 from fastnn._numbers import as_numbers, refuse_masked
-from fastnn._table import Table, check_number, overrides, refuse_other
+from fastnn._table import Table, check_number, overrides, refuse_other, shown
 from fastnn.typing import Array, DoubleArray
 
 EPSILON = 1e-7
@@ -75,8 +75,8 @@ class _Norm(Constraint):
     kernel = kernels.norm_between
 
     def _check_axis(self, axis: object) -> None:
-        if axis not in (0, 1):
-            raise ValueError(f"{type(self).__name__}: axis must be 0 (columns) or 1 (rows), got {axis!r}")
+        if isinstance(axis, np.ndarray) or axis not in (0, 1):
+            raise ValueError(f"{type(self).__name__}: axis must be 0 (columns) or 1 (rows), got {shown(axis)}")
 
     def reference(self, w: DoubleArray) -> DoubleArray:
         axis, least, largest, rate = self.numbers()

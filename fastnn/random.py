@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._table import SEEDS, check_count
 
 _generator: np.random.Generator | None = None
 
 
 def set_random_seed(seed: int) -> None:
-    """Start all random numbers again from `seed`, a whole number from 0 to 2^64 - 1."""
+    """Start all random numbers again from `seed`, a whole number of 0 to 2^128 - 1."""
     global _generator
-    _generator = np.random.default_rng(check_count("seed", seed, 0, 2**64 - 1))
+    _generator = np.random.default_rng(check_count("seed", seed, 0, SEEDS))
 
 
 def generator() -> np.random.Generator:

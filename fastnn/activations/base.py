@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn._numbers import as_numbers
-from fastnn._table import Table, field_values, overrides
+from fastnn._table import Table, check_count, field_values, overrides
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
 __all__ = ["ACTIVATIONS", "Activation", "RowActivation"]
@@ -61,6 +61,7 @@ class RowActivation(Activation):
 
     def __call__(self, x: ArrayLike, axis: int = -1) -> Array:
         """f(x) along `axis`: float32 for float32 in, else float64; shape of x. AxisError where x has no such axis."""
+        axis = check_count(f"{self.table_name}: axis", axis, -64, 63)  # as many as NumPy's arrays have
         return np.moveaxis(super().__call__(np.moveaxis(as_numbers(x, "x"), axis, -1)), -1, axis)
 
 

@@ -22,6 +22,11 @@ try:
     from fastnn.kernels import cores, cpu
     from fastnn.kernels.kernel import Kernel
 except ImportError as error:
+    if "interpreter" in str(error):  # what Cython and Python say where a second one of a process imports it
+        raise ImportError(
+            "fastnn runs in one interpreter of a process, as NumPy does, and another has it already; use threads, or "
+            "processes, in place of subinterpreters"
+        ) from error
     raise ImportError(
         f"the compiled modules of fastnn are not in {os.path.dirname(__file__)}: these are its sources, not an "
         "installed fastnn; run `pip install .` there and start Python in another folder"

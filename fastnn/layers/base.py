@@ -280,10 +280,20 @@ def parts_of(member: Any) -> Sequence[tuple[str, Any]]:
 
 def leaves_of(member: Any) -> list[Layer]:
     """The layers that have ops, each once: a layer alone, or those that a layer or a model is made of."""
+    found: dict[Layer, None] = {}
+    _gather(member, found, set())
+    return list(found)
+
+
+def _gather(member: Any, found: dict[Layer, None], seen: set[Any]) -> None:
+    if member in seen:  # models may share parts at each level: as many ways lead to them as there are levels, doubled
+        return
+    seen.add(member)
     parts = parts_of(member)
     if isinstance(member, Layer) and not parts:
-        return [member]
-    return list(dict.fromkeys(layer for _, part in parts for layer in leaves_of(part)))
+        found[member] = None
+    for _, part in parts:
+        _gather(part, found, seen)
 
 
 def placed(layer: Layer) -> Place:

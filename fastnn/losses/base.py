@@ -307,6 +307,7 @@ def function_of(cls: type[L]) -> Callable[..., Array]:
     values.__name__ = values.__qualname__ = cls.table_name
     values.__doc__ = f"({', '.join(filter(None, ('y_true, y_pred', own)))}): {cls.__name__}'s value for each row."
     values.loss = cls  # type: ignore[attr-defined]
+    values.table_family = cls.table_family  # type: ignore[attr-defined]
     return values
 
 

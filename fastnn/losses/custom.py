@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn._numbers import as_numbers
+from fastnn._table import check_family
 from fastnn.losses.base import Loss
 from fastnn.typing import Array, ArrayLike
 
@@ -39,6 +40,7 @@ class Custom(Loss):
     ) -> None:
         if not callable(function) or not (gradient is None or callable(gradient)):
             raise TypeError(f"Custom takes functions of (y_true, y_pred), got {function!r} and gradient {gradient!r}")
+        check_family(function, "loss")
         own = getattr(function, "__name__", type(function).__name__)
         super().__init__(reduction=reduction, name=own if name is None else name)
         object.__setattr__(self, "function", function)

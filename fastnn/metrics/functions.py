@@ -11,7 +11,7 @@ from fastnn.metrics.accuracy import (
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
 )
-from fastnn.metrics.base import MeanMetric
+from fastnn.metrics.base import METRICS, MeanMetric
 from fastnn.typing import ArrayLike, DoubleArray
 
 __all__ = [
@@ -60,3 +60,7 @@ def _by_line(metric: MeanMetric, y_true: ArrayLike, y_pred: ArrayLike) -> Double
     return metric.reference(as_numbers(y_true, "y_true").astype(float).reshape(len(lines), -1), lines).reshape(
         output.shape[:-1]
     )
+
+
+for _name in __all__:
+    globals()[_name].table_family = METRICS.family  # so that none passes for a loss or an activation

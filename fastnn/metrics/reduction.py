@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._numbers import as_numbers
+from fastnn._table import check_family
 from fastnn.metrics.base import Metric
 from fastnn.typing import ArrayLike, DoubleArray
 
@@ -89,6 +90,7 @@ class MeanMetricWrapper(Metric):
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, **kwargs: Any) -> None:
+        check_family(fn, "metric", "loss")
         super().__init__(name or getattr(fn, "name", None) or getattr(fn, "__name__", None))
         self.fn = fn
         self.kwargs = kwargs

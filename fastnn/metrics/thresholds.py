@@ -6,17 +6,19 @@ target, from 0 to 1, is positive unless it is 0. Every element of a row counts, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn import kernels
 from fastnn._numbers import tuple_of_numbers
-from fastnn._table import check_count, check_number
+from fastnn._table import MOST, check_count, check_number, shown
 from fastnn.losses.targets import PROBABILITIES
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, one_or_all, ratio, weights_of
 from fastnn.typing import DoubleArray
+
+MOST_THRESHOLDS = 2**18  # of a metric: an area has seven digits then
 
 __all__ = [
     "FalseNegatives",
@@ -82,9 +84,10 @@ def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...
     """Thresholds as a tuple; ValueError unless each is a share, 0 to 1."""
     if given is None:
         return (default,)
-    found = tuple(map(float, tuple_of_numbers(given, f"{type(owner).__name__}: thresholds")))
+    what = f"{type(owner).__name__}: thresholds"
+    found = tuple(map(float, tuple_of_numbers(given, what)))
     if not found or not all(0 <= t <= 1 for t in found):
-        raise ValueError(f"{type(owner).__name__}: thresholds must be numbers from 0 to 1, got {given!r}")
+        raise ValueError(f"{what} must be numbers from 0 to 1, got {shown(given)}")
     return found
 
 
@@ -134,12 +137,10 @@ class ThresholdMetric(AccumulatedMetric):
 
 def check_choice(owner: Any) -> None:
     """Raise unless class_id is None or a place from 0 and top_k None or a count from 1."""
-    if owner.class_id is not None and not (hasattr(owner.class_id, "__index__") and owner.class_id >= 0):
-        raise ValueError(
-            f"{type(owner).__name__}: class_id must be a whole number of at least 0, got {owner.class_id!r}"
-        )
+    if owner.class_id is not None:
+        check_count(f"{type(owner).__name__}: class_id", owner.class_id, 0, MOST)
     if owner.top_k is not None:
-        check_count(f"{type(owner).__name__}: top_k", owner.top_k)
+        check_count(f"{type(owner).__name__}: top_k", owner.top_k, most=MOST)
 
 
 class CountMetric(ThresholdMetric):
@@ -148,10 +149,9 @@ class CountMetric(ThresholdMetric):
     thresholds: Thresholds
 
     def __post_init__(self) -> None:
-        given: Any = self.thresholds
-        if np.asarray(given, object).ndim:
-            self.thresholds = tuple(given)
-            self.thresholds = self.cuts()
+        if self.thresholds is not None:
+            found = shares(self, self.thresholds, 0.5)
+            self.thresholds = found if isinstance(self.thresholds, Iterable) else found[0]
         self.cuts()
 
     def cuts(self) -> tuple[float, ...]:

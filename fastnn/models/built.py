@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn import _names
 from fastnn._output import say
-from fastnn._table import MOST, check_count, shown
+from fastnn._table import LONGEST, check_count, shown
 from fastnn.layers.base import replace, switch
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
@@ -133,8 +133,7 @@ class Built(Connected):
                     f"{', '.join(map(repr, found))}"
                 )
             return found[name]
-        layers = self.layers
-        number = check_count("get_layer: index", index, -MOST)
+        layers, number = self.layers, check_count("get_layer: index", index, -LONGEST)
         if not -len(layers) <= number < len(layers):
             raise ValueError(f"model {self.name!r} has {len(layers)} layers, got index {number}")
         return layers[number]

@@ -18,11 +18,13 @@ from fastnn.engine.merging import StridedCopyOp
 from fastnn.engine.network import Network
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import Place, leaves_of, locked, parts_of, place_of, placed, set_place
-from fastnn.layers.graph import Graph, leaves
+from fastnn.layers.graph import Graph, calls, leaves
 from fastnn.layers.tensor import Structure
 from fastnn.models import weights
 from fastnn.models.graph import Plan, planned
 from fastnn.typing import FloatArray, Shape
+
+MOST_CHARACTERS = 4096  # of the way to a layer, by names
 
 
 class Description:
@@ -74,7 +76,11 @@ class Description:
     def parameters(self) -> Mapping[Layer, tuple[Parameter, ...]]:
         """What each layer that has weights needs in this graph, whether or not there are any yet."""
         assert self.graph is not None
-        return planned(self.graph).parameters
+        found: dict[Layer, tuple[Parameter, ...]] = {}
+        for node in calls(self.graph):
+            if node.graph is None and node.layer not in found:
+                found[node.layer] = node.layer.parameters(*(tensor.row for tensor in node.inputs))
+        return found
 
     # The network.
 
@@ -232,7 +238,7 @@ class Description:
         """What each layer that has ops is called from here: the way to it, by the names of what it is in."""
         found: dict[Layer, str] = {}
         for member, name in zip(self.members, self.names, strict=True):
-            found = _paths(member, name) | found
+            _find_paths(member, name, found)
         return found
 
     def arrays(self, flat: Any = None, prefix: str = "") -> dict[str, Any]:
@@ -248,14 +254,18 @@ class Description:
         }
 
 
-def _paths(member: Any, path: str) -> dict[Layer, str]:
+def _find_paths(member: Any, path: str, found: dict[Layer, str]) -> None:
+    """Enter the way to each layer of a member that is not in `found` yet."""
+    if len(path) > MOST_CHARACTERS:
+        raise ValueError(
+            f"the name of a layer, those of the models around it included, has at most {MOST_CHARACTERS:,} characters, "
+            f"got {path:.80}..."
+        )
     parts = parts_of(member)
     if isinstance(member, Layer) and not parts:
-        return {member: path}
-    found: dict[Layer, str] = {}
+        found.setdefault(member, path)
     for name, part in parts:
-        found = _paths(part, f"{path}/{name}") | found
-    return found
+        _find_paths(part, f"{path}/{name}", found)
 
 
 def _described(shape: Shape) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import is_
 from typing import Any
 
 from fastnn import _names
@@ -30,6 +32,7 @@ class Sequential(Model):
         if isinstance(name, (Layer, Model, Tensor)):
             raise TypeError("Sequential: give the layers as one list: Sequential([Dense(...), Dense(...)])")
         self._begin(name)
+        self._numbers: dict[str, int] = {}  # see `named`
         self._tensors: list[Tensor] = []  # the rows, then what each layer gives, as soon as the input shape is known
         alone = isinstance(layers, (Layer, Model, Tensor, type, str)) or not hasattr(layers, "__iter__")
         for layer in () if layers is None else [layers] if alone else layers:
@@ -39,9 +42,12 @@ class Sequential(Model):
     @classmethod
     def from_members(cls, name: str, members: Iterable[Any], input_shape: Shape | None) -> Sequential:
         # As a file describes it: without weights, which `make` of the description gives it.
-        made = Sequential(name=name)
+        made, size = Sequential(name=name), 0
         for member in members:
             made._append(member)
+            size += made._tensors[-1].node.size if made._tensors else 1
+            if size > MAX_LAYERS:
+                raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
         if input_shape is not None:
             if made._row not in (None, input_shape):
                 raise ValueError(f"expected rows of shape {made._row}, as the first layer has it, got {input_shape}")
@@ -66,6 +72,7 @@ class Sequential(Model):
             raise ValueError(f"model {self.name!r} has no layer to take away")
         layer = self.description.members.pop()
         del self.description.names[-1], self._tensors[1 + len(self.layers) :]
+        self._numbers.clear()
         self.description.forget()
         self._grow()
         return layer
@@ -121,13 +128,17 @@ class Sequential(Model):
     def _restore(self, state: tuple[Any, list[Tensor]]) -> None:
         """Undo what failed half-way."""
         saved, self._tensors = state
+        self._numbers.clear()
         self.description.restore(saved)
 
     def _chain(self, shape: Shape) -> list[Tensor]:
         """The tensors for rows of `shape`, through all layers."""
-        tensors = [InputLayer(shape).tensor()]
+        tensors, size = [InputLayer(shape).tensor()], 0
         for layer in self.layers:
             tensors.append(layer(tensors[-1]))
+            size += tensors[-1].node.size
+            if size > MAX_LAYERS:  # before more of them are drawn
+                raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
         return tensors
 
     def _draw(self) -> None:
@@ -150,11 +161,11 @@ class Sequential(Model):
             raise TypeError(f"a layer must be a fastnn.layers.Layer object, got {shown(layer)}{_instead(layer)}")
         if len(self.description.members) == MAX_LAYERS:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers")
-        if any(layer is other for other in self.description.members):
+        if any(map(is_, self.description.members, repeat(layer))):
             raise ValueError(f"this {type(layer).__name__} is in the model already; make a second one")
         if isinstance(layer, InputLayer) and self.description.members:
             raise ValueError("Input must be the first layer")
-        name = named(layer, self.description.names)
+        name = named(layer, self.description.names, self._numbers)
         given = _given_row(layer)
         if self._tensors and given is not None and self._tensors[-1].row != given:
             raise ValueError(

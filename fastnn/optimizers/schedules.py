@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._numbers import as_numbers, tuple_of_numbers
-from fastnn._table import Table, check_number, field_values, overrides, plain
+from fastnn._table import Table, as_number, check_number, field_values, overrides, plain
 from fastnn.typing import DoubleArray
 
 
@@ -116,11 +116,13 @@ class PiecewiseConstantDecay(_Formula):
             )
         if any(not low < high for low, high in zip(self.boundaries, self.boundaries[1:], strict=False)):
             raise ValueError(f"PiecewiseConstantDecay: boundaries must rise, got {list(self.boundaries)}")
-        if any(not 0 <= value < float("inf") for value in self.values):
+        if any(not 0 <= as_number("values", value) < float("inf") for value in self.values):
             raise ValueError(f"PiecewiseConstantDecay: values must be numbers of at least 0, got {list(self.values)}")
 
     def rates(self, steps: DoubleArray) -> DoubleArray:
-        return np.asarray(self.values, float)[np.searchsorted(np.asarray(self.boundaries, float), steps)]
+        return np.asarray(self.values, float)[
+            np.searchsorted([as_number("boundaries", each) for each in self.boundaries], steps)
+        ]
 
 
 @SCHEDULES.add("polynomial_decay")

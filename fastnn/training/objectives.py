@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastnn import _names, losses
+from fastnn._table import as_number, shown
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
 from fastnn.losses import Loss
@@ -285,10 +286,10 @@ def _each(names: Sequence[str], given: Any, what: str) -> list[Any]:
 
 
 def _metrics_of(names: Sequence[str], given: Any, what: str) -> list[Any]:
-    if isinstance(given, str):
-        raise TypeError(f"{what} must be a list of names or objects, got {given!r}; write [{given!r}]")
     if given is None:
         return [None] * len(names)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"{what} must be a list of names or objects, got {given!r}; write [{given!r}]")
     if len(names) == 1 and not isinstance(given, Mapping):
         return [list(given)]
     return _each(names, given, what)
@@ -308,8 +309,7 @@ def _checked(given: Any) -> tuple[Any, ...]:
 def _weight(value: Any) -> float:
     if value is None:
         return 1.0
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
-        raise TypeError(f"a weight in loss_weights must be a number, got {value!r}")
-    if not isfinite(value):
-        raise ValueError(f"a weight in loss_weights must be finite, got {value!r}")
-    return float(value)
+    number = as_number("a weight in loss_weights", value)
+    if not isfinite(number):
+        raise ValueError(f"a weight in loss_weights must be finite, got {shown(value)}")
+    return number

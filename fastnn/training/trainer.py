@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import optimizers, random
-from fastnn._table import check_batch_size, check_count
+from fastnn._table import check_batch_size, check_count, shown
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source
@@ -317,18 +317,28 @@ class Trainer:
             return network.iterations, self.full_batch.slots(network.parameters.size)
         return network.iterations, dict(zip(self._slots, network.slots, strict=True))
 
+    def check_state(self, steps: int, slots: Mapping[str, Array]) -> None:
+        """ValueError where a state, of which only names, shapes and types are looked at, is none for ``go_on``."""
+        network = self.model.description.network
+        wanted = set(self.slot_names()) if steps else set()
+        if self.full_batch is not None and slots:
+            self.full_batch.check_names(slots)
+        elif slots.keys() != wanted and not (steps and self.optimizer.full_batch):
+            raise ValueError(
+                f"its optimizer keeps {shown(sorted(slots))}, the model's {sorted(wanted)} after {steps} steps"
+            )
+        dtype = np.float64 if self.optimizer.full_batch else np.float32
+        if any(flat.shape != network.parameters.shape or flat.dtype != dtype for flat in slots.values()):
+            raise ValueError(f"its optimizer's vectors are not of {network.parameters.size} numbers, as the model's")
+
     def go_on(self, steps: int, slots: Mapping[str, Array], huge_gradient: bool = False) -> None:
         """Take up a state as ``state`` gives it, on the network as it is. ValueError for other vectors."""
         with self.model.description.locked() as held:
+            self.check_state(steps, slots)
             self._go_on(self.model.description.network, steps, slots, held)
             self._network.huge = huge_gradient
 
     def _go_on(self, network: Any, steps: int, slots: Mapping[str, Array], held: Any) -> None:
-        wanted = set(self.slot_names()) if steps else set()
-        if slots.keys() != wanted and not (steps and self.optimizer.full_batch):
-            raise ValueError(f"its optimizer keeps {sorted(slots)}, the model's {sorted(wanted)} after {steps} steps")
-        if any(flat.shape != network.parameters.shape for flat in slots.values()):
-            raise ValueError(f"its optimizer's vectors are not of {network.parameters.size} numbers, as the model's")
         network.owned_by = None  # whatever it did before
         self._configure(network)
         if self.full_batch is not None:

@@ -182,7 +182,7 @@ EDITS = {
     "layers none": top(layers=[]),
     "layers null": top(layers=[None]),
     "layers nested": top(layers=[[]]),
-    "very many layers": top(layers=[{"class": "dropout", "rate": 0.5}] * 30_000),
+    "very many layers": top(layers=[{"class": "dropout", "rate": 0.5}] * 20_000),
     "only a flatten": top(layers=[{"class": "flatten"}]),
     "unknown layer": layer(0, **{"class": "lambda"}),
     "a class of Python": layer(0, **{"class": "os.system"}),
