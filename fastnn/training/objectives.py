@@ -125,6 +125,7 @@ class CompiledObjectives:
         self.names = log_names(objectives, names)
         self.losses = loss_names(objectives)
         self.gathers = bool(self.names or self.losses)  # more than the loss
+        self._compiled = [metric.compiled for metric in self.metrics]
         self._python = [metric for metric in self.metrics if not metric.compiled]
         self._targets = sum(prod(output.target_shape) for output in self.outputs)
         self._target_forms = (None, *target_forms(self.outputs[0].target_shape))
@@ -141,8 +142,8 @@ class CompiledObjectives:
         if not self.gathers:
             return {"loss": epoch.loss / rows + penalty}
         found: Logs = {}
-        for place, (name, metric) in enumerate(zip(self.names, self.metrics, strict=True)):
-            value = metric.reported(epoch.states[place]) if epoch.states and metric.compiled else metric.result()
+        for place, (name, metric, compiled) in enumerate(zip(self.names, self.metrics, self._compiled, strict=True)):
+            value = metric.reported(epoch.states[place]) if epoch.states and compiled else metric.result()
             found[name] = value if type(value) is float else _number(value)
         for name, total in zip(self.losses, epoch.losses, strict=False):
             found[name] = total / rows
