@@ -104,8 +104,10 @@ class Model(Built):
         """
         from fastnn.training import Trainer  # with what it needs: `import fastnn` must stay short
 
-        self.description.trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
-        self.description.frozen = frozenset(layer for layer in self.description.layers() if not layer.trainable)
+        trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
+        with self.description.locked():
+            self.description.trainer = trainer
+            self.description.frozen = frozenset(layer for layer in self.description.layers() if not layer.trainable)
 
     @property
     def optimizer(self) -> Any:

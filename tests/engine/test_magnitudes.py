@@ -99,7 +99,7 @@ def test_a_step_of_a_layer_that_normalises(name: str, size: float, epsilon: floa
     fastnn.set_num_threads(1)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [*SIZES, 1e38])
 @pytest.mark.parametrize("name", ["layer", "rms"])
 def test_a_prediction_of_a_layer_that_normalises_each_row(name: str, size: float) -> None:
     make, formula = LAYERS[name]
@@ -203,7 +203,7 @@ def test_a_norm_larger_than_any_float32_clips() -> None:
     assert g == pytest.approx(3e-2)
 
 
-@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e17, 1e20, 1e30, 1e36])
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e17, 1e20, 1e30, 1e36, 1e38])
 @pytest.mark.parametrize("constraint", [MaxNorm(2.0), UnitNorm(), MinMaxNorm(0.5, 2.0), UnitNorm(axis=1)], ids=str)
 def test_constraints(constraint: Any, size: float) -> None:
     w = rows(size)
