@@ -17,7 +17,7 @@ import pytest
 import fastnn
 from fastnn import callbacks, layers, models
 from fastnn.data import SQLDataset
-from fastnn.store import safetensors
+from fastnn.store import document
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 if not hasattr(os, "fork"):
@@ -120,7 +120,7 @@ def _raises(*_: Any, **__: Any) -> Any:
 @pytest.mark.parametrize(
     ("kind", "owner", "name"),
     [
-        ("files", safetensors, "read"),
+        ("files", document, "reading"),
         ("api", layers.Dense, "__init__"),
         ("backup", callbacks.BackupAndRestore, "fit_begins"),
         ("sql", SQLDataset, "__init__"),
