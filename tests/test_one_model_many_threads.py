@@ -297,14 +297,14 @@ def test_a_signal_handler_uses_a_model_that_trains(batch_size: int, tmp_path: Pa
 @needs_alarm
 def test_a_batch_is_of_one_set_of_weights_though_a_handler_sets_others(tmp_path: Path) -> None:
     """What it had done by then is done again."""
-    x = np.tile(X, (700, 1))
+    x = np.tile(X, (2800, 1))
     model = made()
     sets = [[np.full_like(w, value) for w in model.get_weights()] for value in (0.01, -0.02)]
     answers = set()
     for weights in sets:
         model.set_weights(weights)
         answers.add(model.predict(x).tobytes())
-    y = np.tile(Y, (700, 1))
+    y = np.tile(Y, (2800, 1))
     figures, ends = [], set()
     for weights in sets:
         model.set_weights(weights)

@@ -286,6 +286,7 @@ def test_a_fork_while_a_fit_makes_ready(run: Run) -> None:
 
         class Source:
             targets = 3
+            names = ()
 
             @property
             def input_shape(self):

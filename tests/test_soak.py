@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import mmap
 import subprocess
 import sys
 from pathlib import Path
@@ -34,13 +35,20 @@ def soak() -> Any:
     return module
 
 
+def pages() -> mmap.mmap:
+    """Memory of its own, which no allocator has held before."""
+    held = mmap.mmap(-1, 2**18)
+    held.write(b"x" * 2**18)
+    return held
+
+
 @pytest.mark.parametrize("what", ["memory", "open files", "threads"])
 def test_what_grows_is_seen(what: str, soak: Any, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     held: list[Any] = []
 
     def leak(folder: Path) -> Any:
         return lambda count: held.extend(
-            bytearray(2**18) if what == "memory" else (folder / "x").open("w") for _ in range(count)
+            pages() if what == "memory" else (folder / "x").open("w") for _ in range(count)
         )
 
     def begin_threads(folder: Path) -> Any:

@@ -241,11 +241,8 @@ class Model(Built):
         shape.
         """
         if unknown:
-            raise TypeError(
-                _names.unknown_argument(
-                    "Model.predict", next(iter(unknown)), ("x", "batch_size", "verbose", "steps", "callbacks")
-                )
-            )
+            takes = ("x", "batch_size", "verbose", "steps", "callbacks")
+            raise TypeError(_names.unknown_argument("Model.predict", next(iter(unknown)), takes))
         network = self.description.network or self._built("predict")
         if batch_size is not None:
             batch_size = check_batch_size(batch_size)
@@ -314,16 +311,9 @@ class Model(Built):
         if kind is None:
             binary = self.description.last_activation() == "sigmoid"
             kind = "classes" if network.units > 1 else "binary" if binary else "values"
+        names = self.description.columns
         return write_predictions(
-            self.predict,
-            sql,
-            con,
-            into=into,
-            key=key,
-            params=params,
-            kind=kind,
-            mode=mode,
-            names=self.description.columns,
+            self.predict, sql, con, into=into, key=key, params=params, kind=kind, mode=mode, names=names
         )
 
     # Rows.

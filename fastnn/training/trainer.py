@@ -120,8 +120,7 @@ class Trainer:
         check_hooks(listeners.callbacks)
         for hook in listeners.trainer_hooks("checks"):
             hook(fit)
-        self.model.stop_training = False
-        self.model.history = history
+        self.model.stop_training, self.model.history = False, history
         try:
             listeners.on_train_begin()
             for hook in listeners.trainer_hooks("fit_begins"):
@@ -324,9 +323,8 @@ class Trainer:
         if self.full_batch is not None and slots:
             self.full_batch.check_names(slots)
         elif slots.keys() != wanted and not (steps and self.optimizer.full_batch):
-            raise ValueError(
-                f"its optimizer keeps {shown(sorted(slots))}, the model's {sorted(wanted)} after {steps} steps"
-            )
+            came = shown(sorted(slots))
+            raise ValueError(f"its optimizer keeps {came}, the model's {sorted(wanted)} after {steps} steps")
         dtype = np.float64 if self.optimizer.full_batch else np.float32
         if any(flat.shape != network.parameters.shape or flat.dtype != dtype for flat in slots.values()):
             raise ValueError(f"its optimizer's vectors are not of {network.parameters.size} numbers, as the model's")
@@ -335,17 +333,14 @@ class Trainer:
         """Take up a state as ``state`` gives it, on the network as it is. ValueError for other vectors."""
         with self.model.description.locked() as held:
             self.check_state(steps, slots)
-            self._go_on(self.model.description.network, steps, slots, held)
-            self._network.huge = huge_gradient
-
-    def _go_on(self, network: Any, steps: int, slots: Mapping[str, Array], held: Any) -> None:
-        network.owned_by = None  # whatever it did before
-        self._configure(network)
-        if self.full_batch is not None:
-            self.full_batch.go_on(slots)
-        elif steps:
-            held.assign(network.slots, [slots[name] for name in self._slots])
-        network.iterations = steps
+            network = self.model.description.network
+            network.owned_by = None  # whatever it did before
+            self._configure(network)
+            if self.full_batch is not None:
+                self.full_batch.go_on(slots)
+            elif steps:
+                held.assign(network.slots, [slots[name] for name in self._slots])
+            network.iterations, network.huge = steps, huge_gradient
 
     def _check(self, source: Source, what: str) -> None:
         self.model.description.check_source(source, what)
