@@ -1,13 +1,25 @@
 """Rows in: from arrays, frames, files, batches and SQLite, as pages of float32; and predictions back out."""
 
+from typing import TYPE_CHECKING
+
 from fastnn import _names
-from fastnn.data import digits as digits
 from fastnn.data.arrays import *
 from fastnn.data.batches import *
 from fastnn.data.paged import *
-from fastnn.data.predictions import *
 from fastnn.data.source import *
 from fastnn.data.sparse import *
-from fastnn.data.sql import *
 
-__all__ = _names.offer(globals())
+if TYPE_CHECKING:
+    from fastnn.data import digits as digits
+    from fastnn.data.predictions import *
+    from fastnn.data.sql import *
+
+_LATER = {
+    "digits": "digits",
+    "SQLDataset": "sql",
+    "write_predictions": "predictions",
+}
+
+# Databases and files: `import fastnn` must stay short.
+__getattr__ = _names.later(__name__, _LATER, _LATER)
+__all__ = sorted([*_names.offer(globals()), *_LATER])

@@ -308,3 +308,6 @@ def _check_name(what: str, name: str) -> None:
         raise TypeError(f"{what} must be a string, got {type(name).__name__}")
     if not name or "\0" in name:
         raise ValueError(f"{what} must be a name without a null character, got {name!r}")
+
+
+_names.offer(globals())

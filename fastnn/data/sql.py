@@ -213,3 +213,6 @@ def _joined(held: list[_Window]) -> _Window:
             y[at : at + len(part)] = targets
         at += len(part)
     return x, y
+
+
+_names.offer(globals())
