@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn import _names
+from fastnn import _custom as _customs, _names
 from fastnn.losses.base import *
 from fastnn.losses.base import function_of as _function_of
 from fastnn.losses.custom import *
@@ -50,8 +50,7 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Los
     for an unknown name.
     """
     own = custom_objects or {}
-    if isinstance(identifier, str) and identifier in own:
-        return get(own[identifier])
+    identifier = _customs.own_function(identifier, LOSSES.aliases, own)
     if isinstance(identifier, dict):
         return _custom(identifier, own) if identifier.get("class") == "custom" else LOSSES.from_config(identifier)
     if callable(identifier) and not isinstance(identifier, (type, Loss)):
@@ -62,12 +61,12 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Los
 
 def _custom(config: dict[str, Any], own: Mapping[str, Any]) -> Loss:
     name = config.get("name")
-    if not isinstance(name, str) or name not in own:
+    found = _customs.own_function(name, LOSSES.aliases, own)
+    if not callable(found):
         raise ValueError(
             f"loss {name!r} is a Python function, which is not saved with a model; pass it as "
             f"custom_objects={{{name!r}: function}} to load it"
         )
-    found = own[name]
     return found if isinstance(found, Loss) else Custom(found, name=name, reduction=config.get("reduction", "mean"))
 
 

@@ -72,7 +72,7 @@ def load_weights(built: Any, path: Path) -> None:
     _fill(wanted, tensors)
 
 
-def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
+def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: bool = True) -> Any:
     """See ``fastnn.models.load_model``; kinds: the classes of models by the names that a file has for them."""
     tensors, metadata = safetensors.read(path)
     name = os.fspath(path)
@@ -81,12 +81,14 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
         raise refusal(name, "not a fastnn model", metadata, MODEL)
     try:
         described = upgraded(json.loads(metadata["model"]), version)
-        return _restored(described, renamed(tensors) if version < 3 else tensors, kinds, custom)
+        return _restored(described, renamed(tensors) if version < 3 else tensors, kinds, custom, compiled)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"{name} does not describe a model that fastnn can make: {error}") from error
 
 
-def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
+def _restored(
+    described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: bool
+) -> Any:
     model = restore(described, kinds, custom)
     built = model.description
     if built.graph is None:
@@ -103,8 +105,10 @@ def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom:
     make(model)
     used = _fill(built.arrays(), tensors)
     training = described.get("training")
-    if training is not None:
+    if training is not None and compiled:
         used |= _go_on(model, training, tensors, custom)
+    elif training is not None:
+        used |= {each for each in tensors if each.startswith("optimizer/")}
     unused = sorted(tensors.keys() - used)
     if unused:
         raise ValueError(f"unexpected weights {', '.join(unused)}")
