@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from fastnn.backend import is_interactive_logging_enabled
+
 _WIDTH = 20
 
 
@@ -21,7 +23,8 @@ class Progress:
         if verbose not in (0, 1, 2, "auto", True, False):
             raise ValueError(f"verbose must be 0, 1, 2 or 'auto', got {verbose!r}")
         self._out = sys.stdout
-        self.level = 0 if not verbose or self._out is None else 1 if verbose != 2 and _moves(self._out) else 2
+        moves = verbose != 2 and is_interactive_logging_enabled() and _moves(self._out)
+        self.level = 0 if not verbose or self._out is None else 1 if moves else 2
         self._epochs = epochs
         self._length = 0
         self._first_rate: float | None = None
