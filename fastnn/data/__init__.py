@@ -4,6 +4,7 @@ from fastnn import _names
 from fastnn.data import digits as digits
 from fastnn.data.arrays import *
 from fastnn.data.batches import *
+from fastnn.data.dataset import *
 from fastnn.data.paged import *
 from fastnn.data.predictions import *
 from fastnn.data.source import *

@@ -46,7 +46,8 @@ class Source(ABC):
     `targets` is the number of target columns, 0 where there are none; `target_shape` the shape that
     a row of y had before it was made flat, None where it is known by its columns alone, and
     `weight_shape` that of a row of sample_weight. `columns` are the names of the features where they
-    have names. `batches` says that each page is one step, whatever its size.
+    have names. `batches` says that each page is one step, whatever its size; `batch_size` is the rows
+    of a step, where the source says it.
     """
 
     input_shape: tuple[int, ...]
@@ -55,6 +56,7 @@ class Source(ABC):
     weight_shape: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
     batches: bool = False
+    batch_size: int | None = None
 
     @property
     @abstractmethod
