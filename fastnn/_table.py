@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from fastnn import _custom
+from fastnn.object_registration import found, get_registered_name, registered
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
@@ -48,7 +48,11 @@ class Table(Generic[T]):
         """
         if custom and name in custom and not self._is_unit(custom[name]):
             raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {custom[name]!r}")
-        for cls in (_custom.found(name, custom), self.aliases.get(name), _custom.registered(name)):
+        for cls in (
+            found(name, custom),
+            self.aliases.get(name),
+            registered(name),
+        ):
             if self._is_unit(cls):
                 return cls  # type: ignore[return-value]
         known = ", ".join(sorted(self.units))
@@ -76,7 +80,7 @@ class Table(Generic[T]):
         cls = type(unit)
         name = getattr(cls, "table_name", "")
         if self.units.get(name) is not cls and not hasattr(unit, "function"):  # a class of the user's own
-            name = _custom.get_registered_name(cls)
+            name = get_registered_name(cls)
         return {"class": name, **{field: plain(value) for field, value in field_values(unit).items()}}
 
     def from_config(self, config: Any, custom: Mapping[str, Any] | None = None) -> T:
@@ -87,7 +91,7 @@ class Table(Generic[T]):
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
             raise ValueError(f"{self.family}: expected an object with a class name, got {config!r:.200}")
         name = config["class"]
-        if name not in self.aliases and (_custom.found(name, custom) or _custom.registered(name)) is None:
+        if name not in self.aliases and (found(name, custom) or registered(name)) is None:
             raise ValueError(
                 f"unknown {self.family} {name!r:.80}; known: {', '.join(sorted(self.units))}; for one of your own pass "
                 f"custom_objects={{{name!r:.80}: the class}}"
@@ -133,7 +137,7 @@ def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[s
         return value
     if value.keys() == {"function"}:
         name = value["function"]
-        function = _custom.found(name, custom) or (_custom.registered(name) if isinstance(name, str) else None)
+        function = found(name, custom) or (registered(name) if isinstance(name, str) else None)
         if not callable(function):
             raise ValueError(
                 f"it uses the Python function {name!r:.80}, which a file cannot hold; "

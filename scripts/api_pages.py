@@ -51,6 +51,7 @@ MODULES = [
     "fastnn.datasets.penguins",
     "fastnn.datasets.reuters",
     "fastnn.saving",
+    "fastnn.object_registration",
     "fastnn.config",
     "fastnn.backend",
 ]

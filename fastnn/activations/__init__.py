@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn import _custom, _names
+from fastnn import _names, object_registration
 from fastnn.activations.base import *
 from fastnn.activations.custom import *
 from fastnn.activations.piecewise import *
@@ -38,13 +38,13 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
         if identifier.get("class") != Custom.table_name:
             return ACTIVATIONS.from_config(identifier)
         name = identifier.get("name")
-        if not callable(_custom.own_function(name, ACTIVATIONS.aliases, custom_objects)):
+        if not callable(object_registration.own_function(name, ACTIVATIONS.aliases, custom_objects)):
             raise ValueError(
                 f"activation {name!r} is a Python function, which is not saved with a model; "
                 f"pass custom_objects={{{name!r}: the function}}"
             )
         identifier = name
-    own = _custom.own_function(identifier, ACTIVATIONS.aliases, custom_objects)
+    own = object_registration.own_function(identifier, ACTIVATIONS.aliases, custom_objects)
     if callable(own) and not isinstance(own, (type, Activation)):
         return Custom(own, name=identifier if isinstance(identifier, str) else None)
     return ACTIVATIONS.get(own)

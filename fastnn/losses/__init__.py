@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn import _custom as _customs, _names
+from fastnn import _names, object_registration
 from fastnn.losses.base import *
 from fastnn.losses.base import function_of as _function_of
 from fastnn.losses.custom import *
@@ -50,7 +50,7 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Los
     for an unknown name.
     """
     own = custom_objects or {}
-    identifier = _customs.own_function(identifier, LOSSES.aliases, own)
+    identifier = object_registration.own_function(identifier, LOSSES.aliases, own)
     if isinstance(identifier, dict):
         return _custom(identifier, own) if identifier.get("class") == "custom" else LOSSES.from_config(identifier)
     if callable(identifier) and not isinstance(identifier, (type, Loss)):
@@ -61,7 +61,7 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Los
 
 def _custom(config: dict[str, Any], own: Mapping[str, Any]) -> Loss:
     name = config.get("name")
-    found = _customs.own_function(name, LOSSES.aliases, own)
+    found = object_registration.own_function(name, LOSSES.aliases, own)
     if not callable(found):
         raise ValueError(
             f"loss {name!r} is a Python function, which is not saved with a model; pass it as "

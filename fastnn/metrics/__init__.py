@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn import _custom, _names
+from fastnn import _names, object_registration
 from fastnn.kernels.kernel import Kernel as _Kernel
 from fastnn.losses import (
     Loss as _Loss,
@@ -50,7 +50,7 @@ def get(identifier: Any) -> Metric:
     """
     if isinstance(identifier, dict):
         return METRICS.from_config(identifier)
-    identifier = _custom.own_function(identifier, METRICS.aliases)
+    identifier = object_registration.own_function(identifier, METRICS.aliases)
     if isinstance(identifier, (str, type, Metric)) or not callable(identifier):
         return METRICS.get(identifier)
     loss = identifier if isinstance(identifier, _Loss) else getattr(identifier, "loss", None)

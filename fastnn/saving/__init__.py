@@ -5,8 +5,8 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
-from fastnn._custom import *
 from fastnn.models import Model, load_model, save_model
+from fastnn.object_registration import *
 from fastnn.saving.serialization import *
 
 __all__ = [

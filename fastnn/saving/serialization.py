@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _custom
+from fastnn import object_registration
 from fastnn._table import TABLES, Table
 
 __all__ = ["deserialize_keras_object", "serialize_keras_object"]
@@ -51,7 +51,7 @@ def serialize_keras_object(obj: Any) -> Any:
             "module": obj.__module__,
             "class_name": obj.__name__,
             "config": None,
-            "registered_name": _custom.get_registered_name(obj),
+            "registered_name": object_registration.get_registered_name(obj),
         }
     if hasattr(obj, "table_family") or hasattr(obj, "get_config"):
         return _unit(obj)
@@ -88,7 +88,7 @@ def _function(obj: Any) -> dict[str, Any]:
         )
     family = getattr(getattr(obj, "loss", None), "table_family", None)  # the function form of a loss
     module = "fastnn.losses" if family == "loss" else "builtins"
-    name = _custom.get_registered_name(obj)
+    name = object_registration.get_registered_name(obj)
     return {"module": module, "class_name": "function", "config": name, "registered_name": name}
 
 
@@ -107,7 +107,7 @@ def _unit(obj: Any) -> dict[str, Any]:
         "module": cls.__module__ if own else f"fastnn.{_place_of(cls.table_family)}",
         "class_name": cls.__name__,
         "config": config,
-        "registered_name": _custom.get_registered_name(cls) if own else None,
+        "registered_name": object_registration.get_registered_name(cls) if own else None,
     }
 
 
@@ -180,7 +180,7 @@ def _function_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) 
     name = config["config"]
     if not isinstance(name, str):
         raise TypeError(f"Expected 'config' to be a non-null str, the name of a function, got {name!r:.200}")
-    value = _custom.found(name, custom) or _custom.registered(name)
+    value = object_registration.found(name, custom) or object_registration.registered(name)
     if value is None:
         place = str(config.get("module")).rpartition(".")[2]
         home = import_module(f"fastnn.{place}") if place in ("activations", "losses", "metrics") else None
@@ -195,8 +195,8 @@ def _function_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) 
 
 def _unit_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> Any:
     name, inner = config["class_name"], config["config"]
-    cls = _custom.found(config.get("registered_name"), custom) or _custom.found(name, custom)
-    cls = cls or _known(name, str(config.get("module")).rpartition(".")[2]) or _custom.registered(name)
+    cls = object_registration.found(config.get("registered_name"), custom) or object_registration.found(name, custom)
+    cls = cls or _known(name, str(config.get("module")).rpartition(".")[2]) or object_registration.registered(name)
     if cls is None:
         raise TypeError(
             f"Could not locate class {name!r}; pass custom_objects={{{name!r}: the class}}, or register it with "

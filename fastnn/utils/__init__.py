@@ -1,7 +1,6 @@
 """Helpers around models, with Keras's names: arrays and datasets, pictures of a model, a bar, files, own classes."""
 
 from fastnn import _names
-from fastnn._custom import *
 from fastnn.backend import (
     clear_session as clear_session,
     disable_interactive_logging as disable_interactive_logging,
@@ -10,6 +9,7 @@ from fastnn.backend import (
     is_keras_tensor as is_keras_tensor,
     standardize_dtype as standardize_dtype,
 )
+from fastnn.object_registration import *
 from fastnn.random import set_random_seed as set_random_seed
 from fastnn.saving.serialization import *
 from fastnn.utils.arrays import *

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import _custom, activations, layers, losses, metrics, models, regularizers, saving, utils
+from fastnn import activations, layers, losses, metrics, models, object_registration, regularizers, saving, utils
 
 
 @pytest.fixture(autouse=True)
 def nothing_registered() -> Iterator[None]:
     yield
-    _custom.OBJECTS.clear()
-    _custom.NAMES.clear()
+    object_registration.OBJECTS.clear()
+    object_registration.NAMES.clear()
 
 
 def twice(z: Any) -> Any:
@@ -77,7 +77,7 @@ def test_what_a_scope_has_is_found_within_it(tmp_path: Path) -> None:
     check_loads(net, tmp_path / "m", names)
     saving.get_custom_objects().update(names)
     check_loads(net, tmp_path / "m")
-    _custom.OBJECTS.clear()
+    object_registration.OBJECTS.clear()
     with pytest.raises(ValueError, match="the Python function 'twice'"):
         saving.load_model(tmp_path / "m")
 
@@ -95,7 +95,7 @@ def test_a_registered_class_is_given_by_its_own_name(tmp_path: Path) -> None:
     saving.register_keras_serializable("mine")(Doubled)
     net = compiled()
     net.save(tmp_path / "m")
-    _custom.OBJECTS.clear()
+    object_registration.OBJECTS.clear()
     check_loads(net, tmp_path / "m", {"Doubled": Doubled, "twice": twice, "squares": squares})
 
 
