@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _names
+
 _epsilon = 1e-7
 _interactive = True
 _uids: dict[str, int] = {}
@@ -170,3 +172,6 @@ def is_interactive_logging_enabled() -> bool:
 def _set_interactive(value: bool) -> None:
     global _interactive
     _interactive = value
+
+
+_names.offer(globals())

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnn import kernels
+from fastnn import _names, kernels
+from fastnn._output import say
 from fastnn._version import __version__
 from fastnn.backend import (
     backend,
@@ -76,5 +77,8 @@ def show_config() -> dict[str, str]:
     }
     width = max(map(len, config))
     for name, value in config.items():
-        print(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")
     return config
+
+
+_names.offer(globals())

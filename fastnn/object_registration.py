@@ -110,7 +110,7 @@ def found(name: object, custom: Mapping[str, Any] | None = None) -> Any:
     return None
 
 
-def registered(name: str) -> Any:
+def registered(name: object) -> Any:
     """The one class or function that is registered under this name in some package; None where there is no one."""
     same = [value for key, value in OBJECTS.items() if key.rpartition(">")[2] == name]
     return same[0] if len(same) == 1 else None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names, object_registration
+from fastnn._table import refuse_other as _refuse_other
 from fastnn.activations.base import *
 from fastnn.activations.custom import *
 from fastnn.activations.piecewise import *
@@ -45,9 +46,9 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
             )
         identifier = name
     own = object_registration.own_function(identifier, ACTIVATIONS.aliases, custom_objects)
-    if callable(own) and not isinstance(own, (type, Activation)):
+    if _refuse_other(ACTIVATIONS, own):
         return Custom(own, name=identifier if isinstance(identifier, str) else None)
     return ACTIVATIONS.get(own)
 
 
-__all__ = _names.offered(globals())
+__all__ = _names.offer(globals())

@@ -3,6 +3,7 @@
 Each is a module with ``load_data()``, which gives ``(x_train, y_train), (x_test, y_test)``.
 """
 
+from fastnn import _names
 from fastnn.datasets import (
     boston_housing as boston_housing,
     california_housing as california_housing,
@@ -30,3 +31,5 @@ __all__ = [
     "penguins",
     "reuters",
 ]
+
+_names.offer(globals())

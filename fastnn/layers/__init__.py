@@ -14,4 +14,4 @@ from fastnn.layers.preprocessing import *
 from fastnn.layers.reshaping import *
 from fastnn.layers.time_distributed import *
 
-__all__ = _names.offered(globals())
+__all__ = _names.offer(globals())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
+from fastnn import _names
 from fastnn.models import Model, load_model, save_model
 from fastnn.object_registration import *
 from fastnn.saving.serialization import *
@@ -33,3 +34,6 @@ def save_weights(model: Model, filepath: str | PathLike[str], overwrite: bool = 
 def load_weights(model: Model, filepath: str | PathLike[str], **arguments: Any) -> None:
     """Take a model's weights from a file, as its method ``load_weights`` does, with the same arguments."""
     model.load_weights(filepath, **arguments)
+
+
+_names.offer(globals())

@@ -20,4 +20,4 @@ from fastnn.utils.graphs import *
 from fastnn.utils.model_plot import *
 from fastnn.utils.progbar import *
 
-__all__ = _names.offered(globals())
+__all__ = _names.offer(globals())
