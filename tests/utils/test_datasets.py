@@ -235,6 +235,25 @@ def test_first_batch_of_a_shuffled_dataset_is_drawn() -> None:
     assert rows.max() > 100
 
 
+def test_what_is_taken_and_what_is_skipped_are_the_whole() -> None:
+    one, other = (utils.split_dataset(np.arange(50), 49)[0].shuffle(seed=3).batch(7) for _ in range(2))
+    drawn = np.concatenate([*one.take(3), *other.skip(3)])
+    assert sorted(drawn) == list(range(49))
+    assert drawn.tolist() != sorted(drawn)
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+def test_a_row_that_is_wrong_is_named_by_its_number(limit: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if limit is not None:
+        monkeypatch.setattr(of_datasets, "MEMORY_LIMIT", limit)
+    x = np.ones((80, 2))
+    x[31, 1] = np.nan
+    data, _ = utils.split_dataset((x, np.ones(80)), 79)
+    for given in (data, data.shuffle(), data.shuffle().batch(4)):
+        with pytest.raises(ValueError, match="at row 31, column 1"):
+            model(2).fit(given, verbose=0)
+
+
 class Batches(utils.PyDataset):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -48,6 +48,13 @@ def test_values_are_means_or_shown_as_they_are(
     assert capsys.readouterr().out.strip().endswith(f"loss: {shown}")
 
 
+def test_a_mean_counts_the_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = utils.Progbar(9, interval=0)
+    bar.update(1, [("loss", 2.0)])
+    bar.update(4, [("loss", 4.0)])
+    assert capsys.readouterr().out.strip().endswith("loss: 3.5000")
+
+
 def test_a_file_gets_the_end_alone(capsys: pytest.CaptureFixture[str]) -> None:
     bar = utils.Progbar(100)
     for step in range(100):
