@@ -10,7 +10,6 @@ from fastnn.backend import (
     standardize_dtype as standardize_dtype,
 )
 from fastnn.object_registration import *
-from fastnn.random import set_random_seed as set_random_seed
 from fastnn.saving.serialization import *
 from fastnn.utils.arrays import *
 from fastnn.utils.batches import *
@@ -19,5 +18,6 @@ from fastnn.utils.files import *
 from fastnn.utils.graphs import *
 from fastnn.utils.model_plot import *
 from fastnn.utils.progbar import *
+from fastnn.utils.seeds import *
 
 __all__ = _names.offer(globals())

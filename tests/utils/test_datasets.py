@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -223,6 +225,26 @@ def test_methods_of_a_dataset() -> None:
         data.batch(2).batch(2)
     with pytest.raises(ValueError, match="gives no rows"):
         model(1).predict(data.skip(8))
+
+
+def test_a_dataset_is_copied_with_its_order() -> None:
+    windows = utils.timeseries_dataset_from_array(np.arange(30), np.arange(30), 4, batch_size=5, shuffle=True, seed=2)
+    copies = [copy.deepcopy(windows), pickle.loads(pickle.dumps(windows))]
+    drawn = [y.tolist() for _, y in windows]
+    for other in copies:
+        assert [y.tolist() for _, y in other] == drawn
+
+
+def test_classes_of_a_dataset_weigh_what_they_are_given() -> None:
+    x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 4 == 0
+    data, _ = utils.split_dataset((x, y.astype(float)), 39)
+    losses = [
+        model(3).fit(given, target, batch_size=8, class_weight=weight, shuffle=False, verbose=0).history["loss"]
+        for given, target in ((data, None), (x[:39], y[:39]))
+        for weight in ({0: 1.0, 1: 5.0}, "balanced")
+    ]
+    assert losses[:2] == losses[2:]
+    assert losses[0] != losses[1]
 
 
 def test_first_batch_of_a_shuffled_dataset_is_drawn() -> None:
