@@ -19,26 +19,52 @@ from fastnn import (
 )
 from fastnn._version import __version__ as __version__
 from fastnn.config import show_config
+from fastnn.initializers import Initializer
 from fastnn.kernels.team import get_num_threads, set_num_threads
-from fastnn.layers import Input
+from fastnn.layers import Input, Layer
 from fastnn.models import Model, Sequential
 from fastnn.random import set_random_seed
+from fastnn.regularizers import Regularizer
 
 if TYPE_CHECKING:
-    from fastnn import callbacks, losses, metrics, optimizers, plot
+    from fastnn import (
+        backend,
+        callbacks,
+        config,
+        datasets,
+        losses,
+        metrics,
+        optimizers,
+        plot,
+        preprocessing,
+        saving,
+        utils,
+    )
+    from fastnn.losses import Loss
+    from fastnn.metrics import Metric
+    from fastnn.optimizers import Optimizer
     from fastnn.training import Trainer
 
 _threadpoolctl.watch()
 
 __all__ = [
+    "Initializer",
     "Input",
+    "Layer",
+    "Loss",
+    "Metric",
     "Model",
+    "Optimizer",
+    "Regularizer",
     "Sequential",
     "Trainer",
     "activations",
+    "backend",
     "callbacks",
+    "config",
     "constraints",
     "data",
+    "datasets",
     "get_num_threads",
     "initializers",
     "kernels",
@@ -48,22 +74,34 @@ __all__ = [
     "models",
     "optimizers",
     "plot",
+    "preprocessing",
     "regularizers",
+    "saving",
     "set_num_threads",
     "set_random_seed",
     "show_config",
+    "utils",
 ]
 
-# What a model needs when it is compiled, and its pictures: `import fastnn` must stay short.
+# What a model needs when it is compiled, pictures, data and helpers: `import fastnn` must stay short.
 __getattr__ = _names.later(
     __name__,
     {
+        "Loss": "losses",
+        "Metric": "metrics",
+        "Optimizer": "optimizers",
         "Trainer": "training",
+        "backend": "backend",
         "callbacks": "callbacks",
+        "config": "config",
+        "datasets": "datasets",
         "losses": "losses",
         "metrics": "metrics",
         "optimizers": "optimizers",
         "plot": "plot",
+        "preprocessing": "preprocessing",
+        "saving": "saving",
+        "utils": "utils",
     },
     __all__,
 )

@@ -9,30 +9,25 @@ AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D AdditiveAttention
 AveragePooling1D AveragePooling2D AveragePooling3D AvgPool1D AvgPool2D AvgPool3D Bidirectional CTC CenterCrop Circle
 ConcordanceCorrelation ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D Conv2DTranspose
 Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution1D Convolution1DTranspose Convolution2D
-Convolution2DTranspose Convolution3D Convolution3DTranspose Cropping1D Cropping2D Cropping3D CustomObjectScope CutMix
-DTypePolicy DepthwiseConv1D DepthwiseConv2D Discretization EinsumDense Equalization FeatureSpace FlaxLayer
-FloatDTypePolicy Function GRU GRUCell GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
-GlobalAvgPool1D GlobalAvgPool2D GlobalAvgPool3D GlobalMaxPool1D GlobalMaxPool2D GlobalMaxPool3D GlobalMaxPooling1D
-GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention HashedCrossing Hashing InputSpec
-IntegerLookup JaxLayer KerasFileEditor KerasTensor LSTM LSTMCell Lamb LossScaleOptimizer Masking MaxNumBoundingBoxes
-MaxPool1D MaxPool2D MaxPool3D MaxPooling1D MaxPooling2D MaxPooling3D MelSpectrogram MixUp MultiHeadAttention
-MultiOptimizer Muon Operation OptimizerMap OrbaxCheckpoint PearsonCorrelation Pipeline Progbar ProgbarLogger Quantizer
-RNN RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
-RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
-RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation
-RandomZoom RematScope RemoteMonitor RepeatVector Resizing ReversibleEmbedding STFT STFTInitializer STFTSpectrogram
-ScheduleFreeAdamW SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D SimpleRNN
-SimpleRNNCell Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells
-StatelessScope StringLookup SwapEMAWeights SymbolicScope TFSMLayer TextVectorization TorchModuleWrapper
-UnitNormalization UpSampling1D UpSampling2D UpSampling3D Variable Wrapper ZeroPadding1D ZeroPadding2D ZeroPadding3D
-applications array_to_img audio_dataset_from_directory backend bounding_boxes circle concordance_correlation ctc
-custom_object_scope datasets deserialize deserialize_keras_object device disable_interactive_logging distillation
-distribution dtype_policies enable_interactive_logging export get_custom_objects get_file get_registered_name
-get_registered_object get_source_inputs glu image_dataset_from_directory img_to_array is_interactive_logging_enabled
-is_keras_tensor load_img mixed_precision model_to_dot name_scope ops pack_x_y_sample_weight pad_sequences
-pearson_correlation plot_model preprocessing quantizers register_keras_serializable remat save_img saving serialize
-serialize_keras_object split_dataset standardize_dtype stft text_dataset_from_directory timeseries_dataset_from_array
-tree unpack_x_y_sample_weight utils visualization wrappers
+Convolution2DTranspose Convolution3D Convolution3DTranspose Cropping1D Cropping2D Cropping3D CutMix DepthwiseConv1D
+DepthwiseConv2D Discretization EinsumDense Equalization FeatureSpace FlaxLayer FloatDTypePolicy Function GRU GRUCell
+GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalAvgPool1D GlobalAvgPool2D GlobalAvgPool3D
+GlobalMaxPool1D GlobalMaxPool2D GlobalMaxPool3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
+GroupNormalization GroupQueryAttention HashedCrossing Hashing InputSpec IntegerLookup JaxLayer KerasFileEditor
+KerasTensor LSTM LSTMCell Lamb LossScaleOptimizer Masking MaxNumBoundingBoxes MaxPool1D MaxPool2D MaxPool3D
+MaxPooling1D MaxPooling2D MaxPooling3D MelSpectrogram MixUp MultiHeadAttention MultiOptimizer Muon Operation
+OptimizerMap OrbaxCheckpoint PearsonCorrelation Pipeline ProgbarLogger Quantizer RNN RandAugment RandomBrightness
+RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip
+RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation
+RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom RematScope RemoteMonitor RepeatVector
+Resizing ReversibleEmbedding STFT STFTInitializer STFTSpectrogram ScheduleFreeAdamW SeparableConv1D SeparableConv2D
+SeparableConvolution1D SeparableConvolution2D SimpleRNN SimpleRNNCell Solarization SpatialDropout1D SpatialDropout2D
+SpatialDropout3D SpectralNormalization StackedRNNCells StatelessScope StringLookup SwapEMAWeights SymbolicScope
+TFSMLayer TextVectorization TorchModuleWrapper UnitNormalization UpSampling1D UpSampling2D UpSampling3D Variable
+Wrapper ZeroPadding1D ZeroPadding2D ZeroPadding3D applications array_to_img audio_dataset_from_directory
+bounding_boxes circle concordance_correlation ctc deserialize device distillation distribution dtype_policies export
+glu image_dataset_from_directory img_to_array load_img mixed_precision name_scope ops pearson_correlation quantizers
+remat save_img serialize stft text_dataset_from_directory tree visualization wrappers
 """
 NAMES = frozenset(_NAMES.split())
 # Of classes and methods that fastnn has.
@@ -46,20 +41,18 @@ synchronized use_multiprocessing workers write_graph write_images zipped
 ARGUMENTS = frozenset(_ARGUMENTS.split())
 # What to write in place of some.
 INSTEAD = {
-    "Initializer": "fastnn.initializers.Initializer",
     "Lambda": "a subclass of fastnn.layers.Layer or Composite",
-    "Layer": "fastnn.layers.Layer",
-    "Loss": "fastnn.losses.Loss",
-    "Metric": "fastnn.metrics.Metric",
-    "Optimizer": "fastnn.optimizers.Optimizer",
-    "Regularizer": "fastnn.regularizers.Regularizer",
-    "clear_session": "nothing: nothing is kept between models",
+    "clear_session": "fastnn.utils.clear_session",
     "keras": "fastnn.layers, fastnn.models, ...: Keras's names are in fastnn itself",
     "load_model": "fastnn.models.load_model",
-    "normalize": "fastnn.layers.Normalization",
-    "save_model": "model.save(filepath)",
-    "to_categorical": "numpy.eye(classes)[y], or a sparse_categorical loss",
-    "datasets": "fastnn.data",
+    "normalize": "fastnn.utils.normalize, or the layer Normalization",
+    "save_model": "fastnn.models.save_model",
+    "to_categorical": "fastnn.utils.to_categorical",
+    "Progbar": "fastnn.utils.Progbar",
+    "pad_sequences": "fastnn.utils.pad_sequences",
+    "plot_model": "fastnn.utils.plot_model",
+    "split_dataset": "fastnn.utils.split_dataset",
+    "timeseries_dataset_from_array": "fastnn.utils.timeseries_dataset_from_array",
 }
 
 

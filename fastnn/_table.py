@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any, Generic, TypeVar
 
 from fastnn import _names
+from fastnn.object_registration import found, get_registered_name, registered
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
@@ -52,21 +53,20 @@ class Table(Generic[T]):
         return iter(self.units.items())
 
     def find(self, name: str, custom: Mapping[str, Any] | None = None) -> type[T]:
-        """The class called `name`, in `custom` or the table; ValueError with the names that exist where there is none.
+        """The class called `name`: in `custom`, a scope, the table, or registered. ValueError with the known names.
 
         TypeError where `custom` has something else under that name.
         """
-        if custom and name in custom:
-            cls = custom[name]
-            if not (isinstance(cls, type) and issubclass(cls, self.base)):
-                raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {cls!r}")
-            return cls
-        try:
-            return self.aliases[name]
-        except KeyError:
-            known = ", ".join(sorted(self.units))
-            hint = self._hint(name, custom)
-            raise ValueError(f"unknown {self.family} {name!r}{hint}; known: {known}") from None
+        if custom and name in custom and not self._is_unit(custom[name]):
+            raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {custom[name]!r}")
+        for cls in (found(name, custom), self.aliases.get(name), registered(name)):
+            if self._is_unit(cls):
+                return cls  # type: ignore[return-value]
+        known = ", ".join(sorted(self.units))
+        raise ValueError(f"unknown {self.family} {name!r}{self._hint(name, custom)}; known: {known}")
+
+    def _is_unit(self, value: Any) -> bool:
+        return isinstance(value, type) and issubclass(value, self.base)
 
     def _hint(self, name: str, custom: Mapping[str, Any] | None) -> str:
         known = [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *(custom or ())]
@@ -93,7 +93,7 @@ class Table(Generic[T]):
         cls = type(unit)
         name = getattr(cls, "table_name", "")
         if self.units.get(name) is not cls and not hasattr(unit, "function"):  # a class of the user's own
-            name = cls.__name__
+            name = get_registered_name(cls)
         return {"class": name, **{field: plain(value) for field, value in field_values(unit).items()}}
 
     def from_config(self, config: Any, custom: Mapping[str, Any] | None = None) -> T:
@@ -104,7 +104,7 @@ class Table(Generic[T]):
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
             raise ValueError(f"{self.family}: expected an object with a class name, got {config!r:.200}")
         name = config["class"]
-        if name not in self.aliases and name not in (custom or ()):
+        if name not in self.aliases and found(name, custom) is None and registered(name) is None:
             raise ValueError(
                 f"unknown {self.family} {name!r:.80}{self._hint(name, custom)}; known: "
                 f"{', '.join(sorted(self.units))}; for one of your own pass custom_objects={{{name!r:.80}: the class}}"
@@ -223,7 +223,7 @@ def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[s
         return value
     if value.keys() == {"function"}:
         name = value["function"]
-        function = (custom or {}).get(name) if isinstance(name, str) else None
+        function = found(name, custom) or registered(name)
         if not callable(function):
             raise ValueError(
                 f"it uses the Python function {name!r:.80}, which a file cannot hold; "

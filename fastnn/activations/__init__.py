@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn import _names
+from fastnn import _names, object_registration
 from fastnn._table import refuse_other as _refuse_other
 from fastnn.activations.base import *
 from fastnn.activations.custom import *
@@ -39,18 +39,16 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
         if identifier.get("class") != Custom.table_name:
             return ACTIVATIONS.from_config(identifier)
         name = identifier.get("name")
-        if name not in (custom_objects or {}):
+        if not callable(object_registration.own_function(name, ACTIVATIONS.aliases, custom_objects)):
             raise ValueError(
                 f"activation {name!r} is a Python function, which is not saved with a model; "
                 f"pass custom_objects={{{name!r}: the function}}"
             )
         identifier = name
-    if isinstance(identifier, str) and custom_objects and identifier in custom_objects:
-        found = custom_objects[identifier]
-        return found if isinstance(found, Activation) else Custom(found, name=identifier)
-    if _refuse_other(ACTIVATIONS, identifier):
-        return Custom(identifier)
-    return ACTIVATIONS.get(identifier)
+    own = object_registration.own_function(identifier, ACTIVATIONS.aliases, custom_objects)
+    if _refuse_other(ACTIVATIONS, own):
+        return Custom(own, name=identifier if isinstance(identifier, str) else None)
+    return ACTIVATIONS.get(own)
 
 
 __all__ = _names.offer(globals())

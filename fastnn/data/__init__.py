@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from fastnn import _names
 from fastnn.data.arrays import *
 from fastnn.data.batches import *
+from fastnn.data.dataset import *
 from fastnn.data.paged import *
 from fastnn.data.source import *
 from fastnn.data.sparse import *

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .batches import BatchSource, batch_of
 from .convert import looks_like_columns
+from .dataset import Dataset
 from .paged import MEMORY_LIMIT, PagedSource, is_stored
 from .several import in_order
 from .source import Source
@@ -24,6 +25,9 @@ def source_of(x: Any, y: Any, sample_weight: Any, inputs: Several | None, output
     if isinstance(x, Source):
         _check_alone(y, sample_weight, "a source")
         return x
+    if isinstance(x, Dataset):
+        _check_alone(y, sample_weight, "a dataset")
+        return x.source(inputs, outputs)
     if x is None:
         raise ValueError("x is missing; pass arrays x and y, or a source such as SQLDataset")
     if gives_batches(x, lists=y is None):

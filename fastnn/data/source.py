@@ -51,7 +51,8 @@ class Source(ABC):
     `weight_shape` that of a row of sample_weight. `columns` are the names of the features where they
     have names, for messages; `names` are the same where somebody gave them (the columns of a frame, a
     record array or a query), so that a model may know them again. `batches` says that each page is one
-    step, whatever its size. `first` is the number of the first row in what the user gave.
+    step, whatever its size; `batch_size` is the rows of a step, where the source says it. `first` is
+    the number of the first row in what the user gave.
     """
 
     input_shape: tuple[int, ...]
@@ -62,6 +63,7 @@ class Source(ABC):
     names: tuple[str, ...] = ()
     batches: bool = False
     first: int = 0
+    batch_size: int | None = None
 
     @property
     @abstractmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn import _names
+from fastnn import _names, object_registration
 from fastnn._table import check_family as _check_family
 from fastnn.losses.base import *
 from fastnn.losses.base import function_of as _function_of
@@ -52,10 +52,9 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Any
     A class or a configuration gives a loss; a loss, a function and None stay as they are. custom_objects: functions
     and losses by the names under which they are asked for or were saved. ValueError for an unknown name.
     """
+    identifier = object_registration.own_function(identifier, LOSSES.aliases, custom_objects)
     if identifier is None or (callable(identifier) and not isinstance(identifier, type) and not _other(identifier)):
         return identifier
-    if isinstance(identifier, str) and identifier in (custom_objects or {}):
-        return get((custom_objects or {})[identifier])
     loss = as_loss(identifier, custom_objects)
     if not isinstance(identifier, str) or identifier == type(loss).__name__:
         return loss
@@ -74,8 +73,7 @@ def as_loss(identifier: Any, custom_objects: Mapping[str, Any] | None = None) ->
     custom_objects as for `get`. ValueError for an unknown name, TypeError for what cannot be one.
     """
     own = custom_objects or {}
-    if isinstance(identifier, str) and identifier in own:
-        return as_loss(own[identifier])
+    identifier = object_registration.own_function(identifier, LOSSES.aliases, own)
     if isinstance(identifier, dict):
         return _custom(identifier, own) if identifier.get("class") == "custom" else LOSSES.from_config(identifier)
     _check_family(identifier, LOSSES.family)
@@ -87,12 +85,12 @@ def as_loss(identifier: Any, custom_objects: Mapping[str, Any] | None = None) ->
 
 def _custom(config: dict[str, Any], own: Mapping[str, Any]) -> Loss:
     name = config.get("name")
-    if not isinstance(name, str) or name not in own:
+    found = object_registration.own_function(name, LOSSES.aliases, own)
+    if not callable(found):
         raise ValueError(
             f"loss {name!r} is a Python function, which is not saved with a model; pass it as "
             f"custom_objects={{{name!r}: function}} to load it"
         )
-    found = own[name]
     return found if isinstance(found, Loss) else Custom(found, name=name, reduction=config.get("reduction", "mean"))
 
 

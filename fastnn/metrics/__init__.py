@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn import _names
+from fastnn import _names, object_registration
 from fastnn._table import check_family as _check_family
 from fastnn.losses import (
     Loss as _Loss,
@@ -50,6 +50,7 @@ def get(identifier: Any) -> Any:
 
     ValueError for an unknown name, TypeError for what is none of these. `compile` takes all but None.
     """
+    identifier = object_registration.own_function(identifier, METRICS.aliases)
     _check_family(identifier, METRICS.family, _Loss.table_family)  # type: ignore[attr-defined]
     if identifier is None or (callable(identifier) and not isinstance(identifier, (type, Metric, _Loss))):
         return identifier
@@ -63,6 +64,7 @@ def as_metric(identifier: Any) -> Metric:
     """
     if isinstance(identifier, dict):
         return METRICS.from_config(identifier)
+    identifier = object_registration.own_function(identifier, METRICS.aliases)
     _check_family(identifier, METRICS.family, _Loss.table_family)  # type: ignore[attr-defined]
     if isinstance(identifier, type) and issubclass(identifier, _Loss):
         identifier = identifier()

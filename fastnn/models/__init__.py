@@ -15,7 +15,7 @@ from fastnn.models.built import KINDS, Built
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
 
-__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json"]
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 
 class _Models:
@@ -35,16 +35,31 @@ class _Models:
 OTHERS[Model.table_family] = _Models
 
 
-def load_model(filepath: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None) -> Model:
+def load_model(
+    filepath: str | PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Model:
     """The model that ``save`` wrote, compiled as it was. Runs no code from the file.
 
     custom_objects: name -> the Python function or class that the file names, where the model uses any of the user's
-    own. FileNotFoundError; ValueError where the file is damaged, truncated or not a fastnn model, or names a function
-    or class that custom_objects lacks.
+    own; those of a ``custom_object_scope``, and what is registered, are known without it. compile: False leaves out
+    loss, metrics and the optimizer's state. safe_mode: True; nothing but data is ever loaded.
+
+    FileNotFoundError; ValueError where the file is damaged, truncated or not a fastnn model, or names a function or
+    class that is not known, and for a safe_mode of False.
     """
     from fastnn.store import model_file
 
-    return model_file.load(filepath, KINDS, custom_objects)  # type: ignore[no-any-return]
+    if not safe_mode:
+        raise ValueError("safe_mode=False asks to run code from a file, which fastnn never does; leave it out")
+    return model_file.load(filepath, KINDS, custom_objects, bool(compile))  # type: ignore[no-any-return]
+
+
+def save_model(model: Model, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+    """Write a model to one file, as its method ``save`` does; ``load_model`` reads it."""
+    model.save(filepath, overwrite)
 
 
 def clone_model(model: Model) -> Model:

@@ -152,7 +152,8 @@ class Model(Built):
         x: rows (rows, *input_shape) of any numeric type: arrays, frames, tensors, sparse matrices, a list or dict of
         them for several inputs, batches from a generator, or a source such as ``SQLDataset``, which brings its own y.
         y: (rows, *output_shape), without the last axis for class numbers; a list or dict for several outputs.
-        batch_size: rows a step, 32. validation_split: share of the rows, the last ones, kept for validation.
+        batch_size: rows a step, 32 unless the source says it. validation_split: share of the rows, the last ones, kept
+        for validation.
         validation_data: (x, y), (x, y, sample_weight) or a source. class_weight: class -> weight, or "balanced", which
         makes all classes weigh the same. sample_weight: (rows,), or a number for each value of the loss; a list or dict
         for several outputs. The rest, and what is raised: see
@@ -167,7 +168,7 @@ class Model(Built):
         return trainer.fit(
             source,
             epochs,
-            32 if batch_size is None else batch_size,
+            (source.batch_size or 32) if batch_size is None else batch_size,
             validation,
             verbose=verbose,
             shuffle=shuffle,

@@ -85,7 +85,7 @@ def load_weights(built: Any, path: Path) -> None:
             _fill(built.arrays(), arrays, held)
 
 
-def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
+def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: bool = True) -> Any:
     """See ``fastnn.models.load_model``; kinds: the classes of models by the names that a file has for them."""
     wrong = "does not describe a model that fastnn can make"
     with document.reading(path, "not a fastnn model", wrong, MODEL) as file:
@@ -100,9 +100,10 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
         if built.graph is None:
             raise ValueError("the model has no input shape")
         weights = _check_weights(built, file)
-        training, slots = described.get("training"), {}
+        training, slots = described.get("training") if compiled else None, {}
         if training is None:
-            _check_used(sorted(file.shapes.keys() - weights.keys()))
+            unused = sorted(file.shapes.keys() - weights.keys())
+            _check_used([name for name in unused if compiled or not name.startswith("optimizer/")])
         else:
             optimizer, given = _units(training, custom)
             model.compile(optimizer, **given)

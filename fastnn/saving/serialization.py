@@ -1,0 +1,226 @@
+"""Objects as JSON, in the form that Keras has for them: {"module", "class_name", "config", "registered_name"}."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from fastnn import object_registration
+from fastnn._table import TABLES, Table
+
+__all__ = ["deserialize_keras_object", "serialize_keras_object"]
+
+# Where the units of fastnn are, by the last part of the module's name that a configuration gives.
+PLACES = {
+    "activations": "activation",
+    "constraints": "constraint",
+    "initializers": "initializer",
+    "layers": "layer",
+    "losses": "loss",
+    "metrics": "metric",
+    "models": "model",
+    "optimizers": "optimizer",
+    "regularizers": "regularizer",
+    "schedules": "schedule",
+}
+PLAIN = (str, int, float, bool, type(None))
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """An object as JSON: numbers, texts, lists, dicts, arrays, units, models, and functions by their names.
+
+    A class of the user's own has ``get_config``. ValueError for a lambda, which has no name; TypeError for what cannot
+    be described.
+    """
+    if isinstance(obj, PLAIN):
+        return obj
+    if isinstance(obj, np.generic):
+        return obj.item()
+    if isinstance(obj, list):
+        return [serialize_keras_object(each) for each in obj]
+    if isinstance(obj, dict):
+        return {key: serialize_keras_object(value) for key, value in obj.items()}
+    for kind, (name, parts) in SPECIAL.items():
+        if isinstance(obj, kind):
+            return {"class_name": name, "config": parts(obj)}
+    if isinstance(obj, type):
+        return {
+            "module": obj.__module__,
+            "class_name": obj.__name__,
+            "config": None,
+            "registered_name": object_registration.get_registered_name(obj),
+        }
+    if hasattr(obj, "table_family") or hasattr(obj, "get_config"):
+        return _unit(obj)
+    if callable(obj) and hasattr(obj, "__name__"):
+        return _function(obj)
+    raise TypeError(
+        f"{obj!r:.200} cannot be described as JSON; give its class get_config(self), which gives its arguments, and "
+        "from_config(cls, config)"
+    )
+
+
+def _slice(value: slice) -> list[Any]:
+    return [serialize_keras_object(each) for each in (value.start, value.stop, value.step)]
+
+
+def _type_of(value: np.ndarray) -> str:
+    return value.dtype.str if value.dtype.kind in "SUV" else value.dtype.name  # of texts the name is not read back
+
+
+SPECIAL: dict[type, tuple[str, Any]] = {
+    tuple: ("__tuple__", lambda value: [serialize_keras_object(each) for each in value]),
+    bytes: ("__bytes__", lambda value: {"value": value.decode("latin-1")}),
+    slice: ("__slice__", _slice),
+    type(...): ("__ellipsis__", lambda _: {}),
+    np.ndarray: ("__numpy__", lambda value: {"value": value.tolist(), "dtype": _type_of(value)}),
+}
+
+
+def _function(obj: Any) -> dict[str, Any]:
+    if obj.__name__ == "<lambda>":
+        raise ValueError(
+            "a lambda has no name that could be written down, and its code is not: reading it would be arbitrary code "
+            "execution; write a function with def, and register it with @register_keras_serializable()"
+        )
+    family = getattr(getattr(obj, "loss", None), "table_family", None)  # the function form of a loss
+    module = "fastnn.losses" if family == "loss" else "builtins"
+    name = object_registration.get_registered_name(obj)
+    return {"module": module, "class_name": "function", "config": name, "registered_name": name}
+
+
+def _unit(obj: Any) -> dict[str, Any]:
+    """A unit or a model of fastnn, or an object of the user's own with ``get_config``."""
+    cls = type(obj)
+    function = getattr(obj, "function", getattr(obj, "fn", None))
+    if _is_tabled(cls) and callable(function):  # a unit made of a function
+        return _function(function)
+    if _is_tabled(cls):
+        config = {key: value for key, value in TABLES[cls.table_family].config(obj).items() if key != "class"}
+    else:
+        config = serialize_keras_object(obj.get_config())
+    own = not _is_of_fastnn(cls)
+    return {
+        "module": cls.__module__ if own else f"fastnn.{_place_of(cls.table_family)}",
+        "class_name": cls.__name__,
+        "config": config,
+        "registered_name": object_registration.get_registered_name(cls) if own else None,
+    }
+
+
+def _is_of_fastnn(given: Any) -> bool:
+    return str(given.__module__).partition(".")[0] == __name__.partition(".")[0]
+
+
+def _is_tabled(cls: Any) -> bool:
+    """Whether a class is a unit whose fields say what it is made of; with its own ``get_config`` that does."""
+    method = getattr(cls, "get_config", None)
+    return getattr(cls, "table_family", None) in TABLES and (
+        method is None or _is_of_fastnn(method) or _is_of_fastnn(cls)
+    )
+
+
+def _place_of(family: str) -> str:
+    place = next(place for place, each in PLACES.items() if each == family)
+    return "optimizers.schedules" if place == "schedules" else place
+
+
+def deserialize_keras_object(
+    config: Any, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True, **_: Any
+) -> Any:
+    """What ``serialize_keras_object`` described.
+
+    custom_objects: classes and functions of the user's own by their names; those of a scope and what is registered are
+    known without it. safe_mode: True; no code is ever read. TypeError, ValueError where `config` describes nothing
+    that is known.
+    """
+    if isinstance(config, PLAIN):
+        return config
+    if isinstance(config, (list, tuple)):
+        return [deserialize_keras_object(each, custom_objects) for each in config]
+    if not isinstance(config, Mapping):
+        raise TypeError(f"expected what serialize_keras_object gives, got {config!r:.200}")
+    if "class_name" not in config or "config" not in config:
+        return {key: deserialize_keras_object(value, custom_objects) for key, value in config.items()}
+    name, inner = config["class_name"], config["config"]
+    if not isinstance(name, str):
+        raise TypeError(f"class_name must be a text, got {name!r:.200}")
+    if name == "__lambda__":
+        raise ValueError(
+            "this describes a lambda by its code: to run it would be arbitrary code execution, which fastnn never "
+            "does; use a function with a name"
+        )
+    if name in READERS:
+        return READERS[name](inner, custom_objects)
+    if name == "function":
+        return _function_from(config, custom_objects)
+    return _unit_from(config, custom_objects)
+
+
+def _parts(inner: Any, custom: Mapping[str, Any] | None) -> list[Any]:
+    if not isinstance(inner, (list, tuple)):
+        raise TypeError(f"Expected 'config' to be a list or a tuple, got {inner!r:.200}")
+    return [deserialize_keras_object(each, custom) for each in inner]
+
+
+READERS: dict[str, Any] = {
+    "__tuple__": lambda inner, custom: tuple(_parts(inner, custom)),
+    "__bytes__": lambda inner, _: inner["value"].encode("latin-1"),
+    "__slice__": lambda inner, custom: slice(*_parts(inner, custom)),
+    "__ellipsis__": lambda *_: ...,
+    "__numpy__": lambda inner, _: np.array(inner["value"], dtype=inner["dtype"]),
+    "__tensor__": lambda inner, _: np.array(inner["value"], dtype=inner["dtype"]),
+}
+
+
+def _function_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> Any:
+    name = config["config"]
+    if not isinstance(name, str):
+        raise TypeError(f"Expected 'config' to be a non-null str, the name of a function, got {name!r:.200}")
+    value = object_registration.found(name, custom) or object_registration.registered(name)
+    if value is None:
+        place = str(config.get("module")).rpartition(".")[2]
+        home = import_module(f"fastnn.{place}") if place in ("activations", "losses", "metrics") else None
+        value = None if name.startswith("_") else getattr(home, name, None)
+    if not callable(value):
+        raise TypeError(
+            f"Could not locate function {name!r}; pass custom_objects={{{name!r}: the function}}, or register it with "
+            "@register_keras_serializable()"
+        )
+    return value
+
+
+def _unit_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> Any:
+    name, inner = config["class_name"], config["config"]
+    cls = object_registration.found(config.get("registered_name"), custom) or object_registration.found(name, custom)
+    cls = cls or _known(name, str(config.get("module")).rpartition(".")[2]) or object_registration.registered(name)
+    if cls is None:
+        raise TypeError(
+            f"Could not locate class {name!r}; pass custom_objects={{{name!r}: the class}}, or register it with "
+            "@register_keras_serializable()"
+        )
+    if inner is None:
+        return cls
+    if not isinstance(inner, Mapping):
+        raise TypeError(f"Expected 'config' to be a dict of {name}'s arguments, got {inner!r:.200}")
+    if getattr(cls, "table_family", None) == "model":
+        return cls.from_config(inner, custom)
+    if _is_tabled(cls):
+        name = cls.table_name if _is_of_fastnn(cls) else cls.__name__
+        return TABLES[cls.table_family].from_config({"class": name, **inner}, {**(custom or {}), name: cls})
+    arguments = deserialize_keras_object(dict(inner), custom)
+    return cls.from_config(arguments) if hasattr(cls, "from_config") else cls(**arguments)
+
+
+def _known(name: str, place: str) -> Any:
+    """The class of fastnn that is called so: of the family that the module names, of any where it names none."""
+    for family in PLACES.values():
+        import_module(f"fastnn.{_place_of(family)}")
+    if place == "models" or name in ("Functional", "Model", "Sequential"):
+        return getattr(import_module("fastnn.models"), "Model" if name == "Functional" else name, None)
+    tables: list[Table[Any]] = [TABLES[PLACES[place]]] if place in PLACES else list(TABLES.values())
+    same = [cls for table in tables for _, cls in table if cls.__name__ == name]
+    return same[0] if same else None
