@@ -34,7 +34,7 @@ def names_of(value: Any) -> tuple[str, ...]:
 
 def to_float32(value: Any, name: str, exact: bool) -> NDArray[np.float32]:
     """Return a frame as (rows, columns), or one column as (rows,); arguments as ``convert.to_float32``."""
-    columns = _columns_of(value)
+    columns = columns_of(value, name)
     if columns is None:
         label = getattr(value, "name", None)
         name = name if label in (None, "") else f"column {str(label)!r} of {name}"
@@ -65,7 +65,8 @@ def _side_by_side(arrays: list[NDArray[Any]]) -> NDArray[np.float32]:
     return out
 
 
-def _columns_of(value: Any) -> list[tuple[str, Any]] | None:
+def columns_of(value: Any, name: str) -> list[tuple[str, Any]] | None:
+    """Return the columns of a frame with their names; None for anything else. name: what a message calls the frame."""
     if hasattr(value, "iloc") and hasattr(value, "columns"):  # pandas; a name may stand there twice
         return [(str(label), column) for label, column in value.items()]
     if hasattr(value, "get_columns"):  # polars

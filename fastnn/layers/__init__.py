@@ -6,6 +6,7 @@ from fastnn.layers.base import *
 from fastnn.layers.composite import *
 from fastnn.layers.core import *
 from fastnn.layers.embedding import *
+from fastnn.layers.lookup import *
 from fastnn.layers.merging import *
 from fastnn.layers.noise import *
 from fastnn.layers.normalization import *

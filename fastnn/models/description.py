@@ -19,6 +19,7 @@ from fastnn.layers.base import Place, leaves_of, parts_of, place_of, placed, set
 from fastnn.layers.graph import Graph, leaves
 from fastnn.layers.tensor import Structure
 from fastnn.models import weights
+from fastnn.models.front import Front
 from fastnn.models.graph import Plan, planned
 from fastnn.typing import FloatArray, Shape
 
@@ -104,7 +105,7 @@ class Description:
         self.store, self.plan, self.network = store, plan, network
         tensors = [*self.graph.inputs, *self.graph.outputs]
         self.only_rows = None
-        if len(tensors) == 2 and self.gives.kind == "one":
+        if len(tensors) == 2 and self.gives.kind == "one" and plan.front is None:
             self.only_rows = tensors[0].row, tensors[1].row
         self.is_plain = self.only_rows is not None and all(len(row) == 1 for row in self.only_rows)
         store.models.add(self)
@@ -121,6 +122,11 @@ class Description:
                 for a, b in zip(before.ops, self.network.ops, strict=True):
                     moved[name][b.start : b.start + b.size] = old[a.start : a.start + a.size]
             trainer.go_on(steps, moved)
+
+    @property
+    def front(self) -> Front | None:
+        """What makes the engine's rows of the columns that the model reads, where it is not they."""
+        return None if self.plan is None else self.plan.front
 
     # The outputs.
 
@@ -159,7 +165,9 @@ class Description:
         """ValueError where rows of that shape, which `what` names, are not what the model reads."""
         assert self.graph is not None
         rows = [tensor.row for tensor in self.graph.inputs]
-        expected = rows[0] if len(rows) == 1 else (sum(map(prod, rows)),)
+        expected = (rows[0] or (1,)) if len(rows) == 1 else (sum(map(prod, rows)),)
+        if self.front is not None:
+            expected = (self.front.width,)
         if shape != expected:
             layer, name = self._reader()
             raise ValueError(

@@ -302,7 +302,7 @@ class Model(Built):
 
     def _only(self, x: Any) -> Any:
         """The array that a dict or list of one stands for, where the model has one input; else x as it came."""
-        if self.description.takes.kind != "one" or self.description.graph is None:
+        if self.description.takes.kind != "one" or self.description.graph is None or self.description.front is not None:
             return x
         if isinstance(x, dict) and tuple(x) == self.description.takes.names:
             return x[self.description.takes.names[0]]
@@ -319,7 +319,8 @@ class Model(Built):
 
     def _sides(self) -> tuple[Several | None, Several | None]:
         """What the inputs and the outputs are called, and their shapes; None, None where there is one of each."""
-        if self.description.takes.kind == self.description.gives.kind == "one":
+        front = self.description.front
+        if self.description.takes.kind == self.description.gives.kind == "one" and front is None:
             return None, None
         from fastnn.data.several import Several
 
@@ -327,9 +328,9 @@ class Model(Built):
         shapes = [tensor.row for tensor in outputs]
         if self.description.trainer is not None:
             shapes = [output.target_shape for output in self.description.trainer.outputs()]
-        return Several(self.description.takes.names, [tensor.row for tensor in inputs]), Several(
-            self.description.gives.names, shapes
-        )
+        rows = [tensor.row for tensor in inputs]
+        taken = Several(self.description.takes.names, rows, front=front)
+        return taken, Several(self.description.gives.names, shapes)
 
     def _check_weighable(self, class_weight: Any) -> None:
         if class_weight is not None and len(self.description.gives.names) > 1:
