@@ -25,18 +25,24 @@ from fastnn.layers.tensor import (
     named,
     set_automatic_name,
 )
+from fastnn.store.tables import put_apart, put_back
 
 Custom = Mapping[str, Any] | None
 Kinds = Mapping[str, Any]  # the class of models of each kind
 
 
-def describe(model: Any) -> dict[str, Any]:
-    """A model's description, all JSON. ValueError where a model inside was changed after it was called."""
+def describe(model: Any, arrays: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A model's description, all JSON. ValueError where a model inside was changed after it was called.
+
+    arrays: gets the layers' tables, which the description then names alone.
+    """
     layers: dict[Layer, int] = {}
     models: dict[Any, int] = {}
     described: list[dict[str, Any]] = []
     _describe(model, layers, models, described)
     configs = [{**layer.config(), "automatic": has_automatic_name(layer)} for layer in layers]
+    if arrays is not None:
+        put_apart(list(layers), configs, arrays)
     return {"layers": configs, "models": described}
 
 
@@ -81,16 +87,19 @@ def _connections(description: Any) -> dict[str, Any]:
     }
 
 
-def restore(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -> Any:
+def restore(
+    described: Mapping[str, Any], kinds: Kinds, custom: Custom = None, arrays: Mapping[str, Any] | None = None
+) -> Any:
     """The model that was described. There are no weights yet: `make` makes them.
 
-    kinds: the classes of models by the names that a description has for them. ValueError, TypeError, KeyError where it
+    kinds: the classes of models by the names that a description has for them. arrays: a file's, which may have tables of
+    layers. ValueError, TypeError, KeyError where it
     is of no model.
     """
     configs, entries = described["layers"], described["models"]
     if len(configs) > MAX_LAYERS or not 0 < len(entries) <= MAX_LAYERS:
         raise ValueError(f"a model has at most {MAX_LAYERS} layers, got {len(configs)} and {len(entries)} models")
-    layers = [_layer(config, custom) for config in configs]
+    layers = [_layer(config, custom, number, arrays) for number, config in enumerate(configs)]
     models: list[Any] = []
     for entry in entries:
         models.append(_model(entry, kinds, layers, models))
@@ -119,10 +128,13 @@ def make(member: Any) -> None:
         make(part)
 
 
-def _layer(config: Any, custom: Custom) -> Layer:
+def _layer(config: Any, custom: Custom, number: int, arrays: Mapping[str, Any] | None) -> Layer:
     if not isinstance(config, dict):
         raise ValueError(f"a layer must be an object, got {config!r:.80}")
-    layer = LAYERS.from_config({key: value for key, value in config.items() if key != "automatic"}, custom)
+    fields = {key: value for key, value in config.items() if key not in ("automatic", "tables")}
+    layer = LAYERS.from_config(fields, custom)
+    if "tables" in config:
+        put_back(layer, number, config["tables"], arrays)
     named(layer, ())
     if config.get("automatic") is True:
         set_automatic_name(layer)

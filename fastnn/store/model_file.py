@@ -18,6 +18,7 @@ from fastnn._table import plain, unplain
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import safetensors
 from fastnn.store.architecture import Kinds, chosen, describe, make, restore
+from fastnn.store.tables import PREFIX
 from fastnn.store.versions import MODEL, WEIGHTS, label, refusal, renamed, upgraded, version_of
 
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
@@ -31,7 +32,7 @@ def save(model: Any, path: Path, overwrite: bool) -> None:
     built = model.description
     _check_free(path, overwrite)
     tensors = built.arrays()
-    description = {**describe(model), "seed": built.network.seed}
+    description = {**describe(model, tensors), "seed": built.network.seed}
     trainer = built.trainer
     if trainer is not None:
         steps, slots = trainer.state()
@@ -62,7 +63,7 @@ def load_weights(built: Any, path: Path) -> None:
     if version_of(metadata, MODEL, WEIGHTS) is None:
         raise refusal(os.fspath(path), "no file of weights", metadata, WEIGHTS)
     wanted = built.arrays()
-    extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith("optimizer/"))
+    extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith(("optimizer/", PREFIX)))
     try:
         if extra:
             raise ValueError(f"unexpected weights {', '.join(extra)}")
@@ -87,7 +88,7 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
 
 
 def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
-    model = restore(described, kinds, custom)
+    model = restore(described, kinds, custom, tensors)
     built = model.description
     if built.graph is None:
         raise ValueError("the model has no input shape")
@@ -101,7 +102,7 @@ def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom:
                 raise ValueError(f"weights {name!r} must have shape {parameter.shape}, got {came}")
     built.seed = int(described["seed"])
     make(model)
-    used = _fill(built.arrays(), tensors)
+    used = _fill(built.arrays(), tensors) | {name for name in tensors if name.startswith(PREFIX)}
     training = described.get("training")
     if training is not None:
         used |= _go_on(model, training, tensors, custom)
