@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._table import check_batch_size
 
-from ._rows import Converter
+from ._rows import ColumnConverter, Converter, features_of
 from ._sqlite import Query, connected, listed, plain_cursor, plain_text, quoted
 from .sql import checked_null
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ._sqlite import Connection, Params
+    from .several import Several
 
     Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -44,12 +45,13 @@ def write_predictions(
     params: Params = None,
     null: float | None = None,
     batch_size: int = 1024,
+    inputs: Several | None = None,
 ) -> int:
     """Write predict(features) for each row of a query into the new table `into`; count the rows.
 
     predict: float32 (rows, features) -> (rows, units); it must not commit on `con`. sql: a SELECT
     of the column `key` and of the features, in the model's order. con, params, null: as in
-    SQLDataset; a file must be writable. into: the name of a table that does not exist yet. Its
+    SQLDataset; a file must be writable. inputs: of a model with a front, for which `predict` takes the engine's rows. into: the name of a table that does not exist yet. Its
     columns are `key`, declared PRIMARY KEY, and, by `kind`:
 
     - "classes" (two units or more): prediction, the place of the largest output; probability,
@@ -78,7 +80,11 @@ def write_predictions(
     features = [name for name in query.columns if name != key]
     if not features:
         raise ValueError(f"the query gives the key {key!r} alone; select the features too")
-    convert = Converter(query.columns, features, null=checked_null(null))
+    convert: Converter | ColumnConverter = (
+        Converter(query.columns, features, null=checked_null(null))
+        if inputs is None
+        else ColumnConverter(query.columns, features_of(features, inputs), (), checked_null(null), inputs)
+    )
     key_of = operator.itemgetter(query.columns.index(key))
 
     # One connection reads and writes. With a second one, the write would wait for the lock that

@@ -285,12 +285,14 @@ class Model(Built):
         from fastnn.data import write_predictions
 
         network = self._built("predict_sql")
-        if len(self.description.takes.names) > 1 or len(self.description.gives.names) > 1:
+        fronted = self.description.front is not None  # its inputs are columns, by their names
+        if (len(self.description.takes.names) > 1 and not fronted) or len(self.description.gives.names) > 1:
             raise ValueError("predict_sql takes a model of one input and one output; make a Model of that part")
         if kind is None:
             binary = self.description.last_activation() == "sigmoid"
             kind = "classes" if network.units > 1 else "binary" if binary else "values"
-        return write_predictions(self.predict, sql, con, into=into, key=key, params=params, kind=kind)
+        predict, inputs = (network.predict, self._sides()[0]) if fronted else (self.predict, None)
+        return write_predictions(predict, sql, con, into=into, key=key, params=params, kind=kind, inputs=inputs)
 
     # Rows.
 
