@@ -46,7 +46,7 @@ class InputLayer(Layer):
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        self._set("shape", () if self.shape == () else check_shape("Input", "shape", self.shape))
+        self._set("shape", () if self.shape in ((), []) else check_shape("Input", "shape", self.shape))
         check_row(self.shape)
         self._set("dtype", dtype_of(self.dtype))
 

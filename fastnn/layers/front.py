@@ -112,6 +112,19 @@ def kind_of(value: Any) -> str:
     return {"f": "float32", "b": "int64", "i": "int64", "u": "int64"}.get(kind, "string")
 
 
+def row_and_kind(data: Any, kind: str | None) -> tuple[Shape, str]:
+    """The shape of a row of data, and the kind of column that it is where it is not known."""
+    row = getattr(data, "input_shape", None)  # of a source
+    if row is None and (isinstance(data, (list, tuple)) or hasattr(data, "__array__") or looks_like_columns(data)):
+        row = (np.shape(data) if not hasattr(data, "shape") else data.shape)[1:]
+    if row is None:
+        raise ValueError(
+            f"the shape of a row is not known before a {type(data).__name__} is read; give the first layer an "
+            "input_shape, or put Input(shape, dtype='string') first"
+        )
+    return tuple(row) or (1,), kind or kind_of(data)
+
+
 def encoded_shape(shape: Shape, mode: str, depth: int | None) -> Shape:
     """The shape of one row that `encoded` gives for one of whole numbers. depth: None where it is not known yet."""
     if mode == "int":

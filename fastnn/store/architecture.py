@@ -66,6 +66,8 @@ def _describe(model: Any, layers: dict[Layer, int], models: dict[Any, int], desc
             )
     if description.kind == "sequential":
         entry["input_shape"] = None if graph is None else list(graph.inputs[0].row)
+        if graph is not None and graph.inputs[0].dtype != "float32":
+            entry["input_dtype"] = graph.inputs[0].dtype
     else:
         entry |= _connections(description)
     models[model] = len(described)
@@ -149,7 +151,8 @@ def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any]) -> 
     kind, name = entry["kind"], _text(entry["name"])
     if kind == "sequential":
         shape = entry["input_shape"]
-        model = kinds[kind].from_members(name, members, None if shape is None else check_shape("Input", "shape", shape))
+        row = None if shape is None else () if shape == [] else check_shape("Input", "shape", shape)
+        model = kinds[kind].from_members(name, members, row, entry.get("input_dtype"))
     elif kind == "functional":
         nodes = _nodes(entry, members)
         model = kinds[kind].from_tensors(name, members, _ends(entry["inputs"], nodes), _ends(entry["outputs"], nodes))
