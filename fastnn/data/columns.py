@@ -121,7 +121,11 @@ def column_of(value: Any, dtype: str, name: str, first: int = 0) -> NDArray[Any]
     """Return `value` as the column of that dtype: "string", "int64" or "float32"."""
     if dtype == "string":
         return texts_of(value, name, first)
-    return integers_of(value, name, first) if dtype == "int64" else to_float32(value, name, first=first)
+    if dtype == "int64":
+        return integers_of(value, name, first)
+    if np.ndim(value) == 0 and not looks_like_columns(value):
+        return to_float32(np.asarray(value)[None], name, first=first)[0, ...]
+    return to_float32(value, name, first=first)
 
 
 def _as_array(value: Any, name: str) -> NDArray[Any]:

@@ -127,18 +127,20 @@ class SQLDataset(Source):
         self._fronted = front, state, made
         return made
 
-    def blocks(self, kind: str) -> Iterator[NDArray[Any]]:
+    def blocks(self, kind: str, names: Sequence[str] = ()) -> Iterator[NDArray[Any]]:
         """The features as they are, (rows, features) at a time: what ``adapt`` of a layer reads.
 
-        kind: "string", "int64" or "float32".
+        kind: "string", "int64" or "float32". names: of some of the columns alone. ValueError for an unknown one.
         """
-        places = [self._query.columns.index(name) for name in self.columns]
+        chosen = list(names) or list(self.columns)
+        _check_names("column", chosen, self._query.columns)
+        places = [self._query.columns.index(name) for name in chosen]
         first = 1
         with connected(self._query.con) as connection, self._query.rows(connection) as fetch:
             while rows := fetch(_FETCH_ROWS):
                 columns = [
                     column_of(as_objects([row[place] for row in rows], (len(rows),)), kind, f"column {name!r} of the query", first)
-                    for name, place in zip(self.columns, places, strict=True)
+                    for name, place in zip(chosen, places, strict=True)
                 ]
                 first += len(rows)
                 yield np.stack(columns, axis=1)

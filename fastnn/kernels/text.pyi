@@ -1,9 +1,9 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-def hashes(texts: list[str], key: tuple[int, int] | None = None) -> NDArray[np.uint64]: ...
+def hashes(texts: list[str], key: Sequence[int] | None = None) -> NDArray[np.uint64]: ...
 
 class Tokens:
     lower: bool

@@ -27,7 +27,8 @@ class Discretization(FrontLayer):
     place, how many bins ``adapt`` makes of data, with about as many numbers in each. epsilon: how exact it is about that;
     it keeps some 1 / epsilon numbers of the data. output_mode: "int" the bin, from 0; "one_hot" a row of zeros with a 1
     there, (..., n) -> (..., n, bins), or where n is 1 (..., bins); "multi_hot" ones for all that a row has, "count" how
-    often, (..., n) -> (..., bins). Source: Keras, whose boundaries they are.
+    often, (..., n) -> (..., bins). adapted: that bin_boundaries are what ``adapt`` made of data. Source: Keras, whose
+    boundaries they are.
     """
 
     bin_boundaries: Any = None
@@ -38,6 +39,7 @@ class Discretization(FrontLayer):
     dtype: Any = field(default=None, metadata={"saved": False})
     name: str | None = None
     input_shape: Any = field(default=None, kw_only=True)
+    adapted: bool = field(default=False, kw_only=True)
     reads = "float32"
 
     def __post_init__(self) -> None:
@@ -48,7 +50,7 @@ class Discretization(FrontLayer):
             )
         if self.num_bins is None and self.bin_boundaries is None:
             raise ValueError("You need to set either `num_bins` or `bin_boundaries`.")
-        if self.num_bins is not None and self.bin_boundaries is not None:
+        if self.num_bins is not None and self.bin_boundaries is not None and not self.adapted:
             raise ValueError(
                 "Both `num_bins` and `bin_boundaries` should not be set. Received: "
                 f"`num_bins={self.num_bins}` and `bin_boundaries={self.bin_boundaries}`"
@@ -116,20 +118,22 @@ class Discretization(FrontLayer):
         if not self._summary.shape[1]:
             raise ValueError(f"layer {called(self)!r}: adapt got no numbers")
         self._take(_compressed(self._summary, 1.0 / self.num_bins)[0, :-1].tolist())
+        self._set("adapted", True)
 
     @property
     def output_dtype(self) -> str:  # type: ignore[override]
         """What it gives: "int32", or "float32" where the mode is not "int"."""
         return "int32" if self.output_mode == "int" else "float32"
 
-    def _bins(self) -> int:
+    def number_of_bins(self) -> int:
+        """How many bins there are."""
         if self.bin_boundaries is not None:
             return len(self.bin_boundaries) + 1
         assert self.num_bins is not None
         return self.num_bins
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return encoded_shape(input_shape, self.output_mode, self._bins())
+        return encoded_shape(input_shape, self.output_mode, self.number_of_bins())
 
     def on_rows(self, column: Array) -> Array:
         if self.bin_boundaries is None:
@@ -142,10 +146,10 @@ class Discretization(FrontLayer):
             row = int(np.argwhere(np.atleast_1d(missing))[0, 0])
             raise RowError(row, "NaN lies in no bin; fill it first, or leave the row out")
         bins = np.searchsorted(self._table, column, side="right").astype(np.int32)
-        return bins if self.output_mode == "int" else encoded(bins, self.output_mode, self._bins())
+        return bins if self.output_mode == "int" else encoded(bins, self.output_mode, self.number_of_bins())
 
     def arrays(self) -> dict[str, Array]:
-        if self.num_bins is None or self.bin_boundaries is None:
+        if not self.adapted:
             return {}
         return {"bin_boundaries": np.array(self.bin_boundaries, np.float64)}
 

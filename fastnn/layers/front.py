@@ -220,7 +220,7 @@ def check_mode(layer: Any, modes: Sequence[str] = MODES) -> None:
         raise ValueError(f"{name}: sparse=True cannot be: the layer gives arrays, and the engine reads dense rows")
 
 
-def salted(layer: Any, salt: Any) -> tuple[int, int] | None:
+def salted(layer: Any, salt: Any) -> list[int] | None:
     """A salt as two numbers, None for None."""
     if salt is None:
         return None
@@ -230,4 +230,4 @@ def salted(layer: Any, salt: Any) -> tuple[int, int] | None:
             f"The `salt` argument for `{type(layer).__name__}` can only be a tuple of size 2 integers, or a single "
             f"integer. Received: salt={salt!r}."
         )
-    return tuple(int(each) % 2**64 for each in pair)  # type: ignore[return-value]
+    return [int(each) % 2**64 for each in pair]

@@ -23,7 +23,7 @@ CROSS_KEY = np.uint64(0xDECAFCAFFE)
 MURMUR = np.uint64(0xC6A4A7935BD1E995)
 
 
-def hashes_of(column: Array, salt: tuple[int, int] | None) -> Array:
+def hashes_of(column: Array, salt: list[int] | None) -> Array:
     """A hash of each text, or of each whole number's digits; uint64, of the column's shape."""
     texts = column.ravel().tolist()
     if column.dtype.kind != "O":
@@ -167,7 +167,7 @@ class HashedCrossing(FrontLayer):
         for column in columns:
             if column.dtype.kind == "f":  # what a layer that computes gave
                 column = integers_of(column, called(self))
-            found = _mixed(found, hashes_of(column, None) if column.dtype.kind == "O" else column.view(np.uint64))
+            found = _mixed(found, hashes_of(column, None) if column.dtype.kind == "O" else column.astype(np.int64, copy=False).view(np.uint64))
         bins = np.asarray(found % np.uint64(self.num_bins)).astype(np.int64)
         return bins if self.output_mode == "int" else encoded(bins, self.output_mode, self.num_bins)
 

@@ -96,7 +96,6 @@ class IndexLookup(FrontLayer):
             self.set_vocabulary(self.vocabulary, self.idf_weights)
             # The table has them now, whatever they were given as: a list, an array, the path of a file.
             self._set("vocabulary", None)
-            self._set("idf_weights", None)
 
     def config(self) -> dict[str, Any]:
         table = self._table
@@ -169,6 +168,7 @@ class IndexLookup(FrontLayer):
             else Vocabulary(tokens, self._token_start(), mask, self._finder(), weights)
         )
         self._set("_table", table)
+        self._set("idf_weights", weights)
 
     def _check_size(self, size: int) -> None:
         """RuntimeError where the layer was called on tensors and its rows would have another width now."""

@@ -43,7 +43,12 @@ def load_model(filepath: str | PathLike[str], custom_objects: Mapping[str, Any] 
     """
     from fastnn.store import model_file
 
-    return model_file.load(filepath, KINDS, custom_objects)  # type: ignore[no-any-return]
+    model: Model = model_file.load(filepath, KINDS, custom_objects)
+    if "feature_space" in model.description.notes:
+        from fastnn.models.feature_space import FeatureSpace
+
+        return FeatureSpace.from_model(model)  # type: ignore[return-value]
+    return model
 
 
 def clone_model(model: Model) -> Model:

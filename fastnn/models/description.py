@@ -45,6 +45,7 @@ class Description:
         self.trainer: Any = None
         self.frozen: frozenset[Layer] = frozenset()
         self.seed: int | None = None
+        self.notes: dict[str, Any] = {}  # what a file of the model holds beside it
         self.is_plain = False  # one input and one output, of one axis each
         self.only_rows: tuple[Shape, Shape] | None = None  # of what has one input and one output
 

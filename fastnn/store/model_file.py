@@ -33,6 +33,8 @@ def save(model: Any, path: Path, overwrite: bool) -> None:
     _check_free(path, overwrite)
     tensors = built.arrays()
     description = {**describe(model, tensors), "seed": built.network.seed}
+    if built.notes:
+        description["notes"] = built.notes
     trainer = built.trainer
     if trainer is not None:
         steps, slots = trainer.state()
@@ -101,6 +103,7 @@ def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom:
                 came = tensors[name].shape if name in tensors else "nothing"
                 raise ValueError(f"weights {name!r} must have shape {parameter.shape}, got {came}")
     built.seed = int(described["seed"])
+    built.notes = dict(described.get("notes", {}))
     make(model)
     used = _fill(built.arrays(), tensors) | {name for name in tensors if name.startswith(PREFIX)}
     training = described.get("training")
