@@ -174,12 +174,14 @@ def features_of(names: Sequence[str], inputs: Several) -> list[str]:
         if size != 1:
             raise ValueError(f"input {name!r} reads {size} numbers, and a column of a query has one")
         if name not in names:
-            raise ValueError(f"the query has no column {name!r}, which the model reads; it has {', '.join(map(repr, names))}")
+            raise ValueError(
+                f"the query has no column {name!r}, which the model reads; it has {', '.join(map(repr, names))}"
+            )
     surplus = [name for name in names if name not in inputs.names]
     if surplus:
         raise ValueError(
-            f"the query has the column(s) {', '.join(map(repr, surplus))}, which the model does not read; name the columns "
-            "in the query, or pass features to SQLDataset"
+            f"the query has the column(s) {', '.join(map(repr, surplus))}, which the model does not read; name the "
+            "columns in the query, or pass features to SQLDataset"
         )
     return list(inputs.names)
 

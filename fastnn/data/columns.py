@@ -1,7 +1,7 @@
 """Columns as they come, text and whole numbers too, before a model's front has made float32 of them.
 
-A model with layers such as StringLookup reads more than numbers. Its *front* is what works out the engine's float32 rows
-from such columns: it is asked for by ``Several.front``, a block of rows at a time, while a source is read.
+A model with layers such as StringLookup reads more than numbers. Its *front* is what works out the engine's float32
+rows from such columns: ``Several.front`` has it, a block of rows at a time, while a source is read.
 """
 
 from __future__ import annotations
@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 
     from fastnn.typing import Shape
 
-    from .several import Several
-
 # Rows that go through the front together: their Python texts take some MB.
 BLOCK = 2**15
+
+
+class Inputs(Protocol):
+    """What a model with a front reads: ``Several``."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def shapes(self) -> Sequence[Shape]: ...
+    @property
+    def front(self) -> Any: ...
 
 
 class Front(Protocol):
@@ -41,8 +50,8 @@ class Front(Protocol):
 def texts_of(value: Any, name: str, first: int = 0, encoding: str = "utf-8") -> NDArray[np.object_]:
     """Return `value`, texts in any container, as an array of Python's texts.
 
-    Bytes are decoded by `encoding`. TypeError for what is no text, ValueError for a missing one and for bytes of another
-    encoding; the message calls the column `name`, and its first row `first`.
+    Bytes are decoded by `encoding`. TypeError for what is no text, ValueError for a missing one and for bytes of
+    another encoding; the message calls the column `name`, and its first row `first`.
     """
     array = _as_array(value, name)
     if array.dtype.kind == "U":
@@ -111,8 +120,10 @@ def integers_of(value: Any, name: str, first: int = 0) -> NDArray[np.int64]:
 
 
 def _is_whole(value: Any) -> bool:
+    if not isinstance(value, (int, float, np.number, np.bool_)):
+        return False
     try:
-        return isinstance(value, (int, float, np.number, np.bool_)) and int(value) == value and abs(value) < 2**63
+        return int(value) == value and abs(int(value)) < 2**63
     except (ValueError, OverflowError):
         return False
 
@@ -164,7 +175,7 @@ def _series(column: Any) -> NDArray[Any]:
     return np.asarray(column)
 
 
-def rows_of(values: Any, inputs: Several) -> NDArray[np.float32]:
+def rows_of(values: Any, inputs: Inputs) -> NDArray[np.float32]:
     """Return the engine's rows for a model with a front: (rows, width), float32.
 
     values: the columns, as a dict or a data frame by name, or a list in the order of ``inputs.names``; of a single
@@ -195,7 +206,7 @@ def rows_of(values: Any, inputs: Several) -> NDArray[np.float32]:
     return out
 
 
-def _columns(values: Any, inputs: Several) -> Sequence[Any]:
+def _columns(values: Any, inputs: Inputs) -> Sequence[Any]:
     names = inputs.names
     by_name: Any = None
     if isinstance(values, Mapping):

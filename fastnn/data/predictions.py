@@ -51,8 +51,8 @@ def write_predictions(
 
     predict: float32 (rows, features) -> (rows, units); it must not commit on `con`. sql: a SELECT
     of the column `key` and of the features, in the model's order. con, params, null: as in
-    SQLDataset; a file must be writable. inputs: of a model with a front, for which `predict` takes the engine's rows. into: the name of a table that does not exist yet. Its
-    columns are `key`, declared PRIMARY KEY, and, by `kind`:
+    SQLDataset; a file must be writable. inputs: of a model with a front, for which `predict` takes the engine's rows.
+    into: the name of a table that does not exist yet. Its columns are `key`, declared PRIMARY KEY, and, by `kind`:
 
     - "classes" (two units or more): prediction, the place of the largest output; probability,
       that output.

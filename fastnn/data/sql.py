@@ -118,12 +118,16 @@ class SQLDataset(Source):
             if known is front and len(tables) == len(state) and all(map(operator.is_, tables, state)):
                 return made
         made = copy.copy(self)
-        made._convert = ColumnConverter(
-            self._query.columns, features_of(self.columns, inputs), self._names, self._null, inputs
+        features = features_of(self.columns, inputs)
+        convert = ColumnConverter(self._query.columns, features, self._names, self._null, inputs)
+        vars(made).update(
+            _convert=convert,
+            _width=front.width,
+            input_shape=(front.width,),
+            _kept=None,
+            _fronted=None,
+            _too_large=False,
         )
-        made._width, made.input_shape = front.width, (front.width,)
-        made._kept = made._fronted = None
-        made._rows, made._too_large = self._rows, False
         self._fronted = front, state, made
         return made
 
@@ -139,7 +143,12 @@ class SQLDataset(Source):
         with connected(self._query.con) as connection, self._query.rows(connection) as fetch:
             while rows := fetch(_FETCH_ROWS):
                 columns = [
-                    column_of(as_objects([row[place] for row in rows], (len(rows),)), kind, f"column {name!r} of the query", first)
+                    column_of(
+                        as_objects([row[place] for row in rows], (len(rows),)),
+                        kind,
+                        f"column {name!r} of the query",
+                        first,
+                    )
                     for name, place in zip(chosen, places, strict=True)
                 ]
                 first += len(rows)

@@ -2,8 +2,8 @@
 
 All of it works on the UTF-8 bytes of Python's texts, and holds the GIL.
 
-FarmHash64 is the function `Fingerprint64` of FarmHash (Geoff Pike, Google 2014, https://github.com/google/farmhash, MIT),
-written from its description; TensorFlow, and so Keras, hash texts by it. SipHash-2-4: Aumasson and Bernstein 2012.
+FarmHash64 is `Fingerprint64` of FarmHash (Geoff Pike, Google 2014, https://github.com/google/farmhash), written from its
+description; TensorFlow, and so Keras, hash texts by it. SipHash-2-4: Aumasson and Bernstein 2012.
 """
 
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
@@ -110,8 +110,8 @@ cdef uint64_t farm(const uint8_t* s, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline void sip_rounds(uint64_t* v, int rounds) noexcept nogil:
-    cdef int i
-    for i in range(rounds):
+    cdef int _
+    for _ in range(rounds):
         v[0] += v[1]
         v[1] = right(v[1], 51) ^ v[0]
         v[2] += v[3]

@@ -78,9 +78,9 @@ def dtype_of(value: Any) -> str:
 def Input(shape: Any, name: str | None = None, dtype: Any = None) -> Tensor:
     """Rows of `shape`, as a tensor to call layers on, or as the first of a Sequential's layers.
 
-    ``Input((784,))``, ``Input(shape=(28, 28), name="image")``. dtype: how the columns come, "float32", "int64", "string"
-    or another one: text, and whole numbers beyond 2**24, are for layers such as StringLookup, IntegerLookup and Hashing;
-    all others read them as float32. TypeError, ValueError for what is no shape or dtype.
+    ``Input((784,))``, ``Input(shape=(28, 28), name="image")``. dtype: how the columns come, "float32", "int64",
+    "string" or another one: text, and whole numbers beyond 2**24, are for layers such as StringLookup, IntegerLookup
+    and Hashing; all others read them as float32. TypeError, ValueError for what is no shape or dtype.
     """
     return InputLayer(shape, name, dtype_of(dtype)).tensor()
 

@@ -21,14 +21,14 @@ __all__ = ["Discretization"]
 @LAYERS.add("discretization")
 @dataclass(frozen=True, eq=False)
 class Discretization(FrontLayer):
-    """Numbers by their bin: how many boundaries are at most the number. Any shape -> the same, or by `output_mode` others.
+    """Numbers by their bin: how many boundaries are at most the number. Any shape -> the same, or by mode another.
 
     bin_boundaries: in rising order; [0, 1, 2] makes the bins below 0, [0, 1), [1, 2), and 2 or more. num_bins: in their
-    place, how many bins ``adapt`` makes of data, with about as many numbers in each. epsilon: how exact it is about that;
-    it keeps some 1 / epsilon numbers of the data. output_mode: "int" the bin, from 0; "one_hot" a row of zeros with a 1
-    there, (..., n) -> (..., n, bins), or where n is 1 (..., bins); "multi_hot" ones for all that a row has, "count" how
-    often, (..., n) -> (..., bins). adapted: that bin_boundaries are what ``adapt`` made of data. Source: Keras, whose
-    boundaries they are.
+    place, how many bins ``adapt`` makes of data, with about as many numbers in each. epsilon: how exact it is about
+    that; it keeps some 1 / epsilon numbers of the data. output_mode: "int" the bin, from 0; "one_hot" a row of zeros
+    with a 1 there, (..., n) -> (..., n, bins), or where n is 1 (..., bins); "multi_hot" ones for all that a row has,
+    "count" how often, (..., n) -> (..., bins). adapted: that bin_boundaries are what ``adapt`` made of data. Source:
+    Keras, whose boundaries they are.
     """
 
     bin_boundaries: Any = None
@@ -45,9 +45,7 @@ class Discretization(FrontLayer):
     def __post_init__(self) -> None:
         check_mode(self)
         if self.num_bins is not None and isinstance(self.num_bins, int) and self.num_bins < 0:
-            raise ValueError(
-                f"`num_bins` must be greater than or equal to 0. Received: `num_bins={self.num_bins}`"
-            )
+            raise ValueError(f"`num_bins` must be greater than or equal to 0. Received: `num_bins={self.num_bins}`")
         if self.num_bins is None and self.bin_boundaries is None:
             raise ValueError("You need to set either `num_bins` or `bin_boundaries`.")
         if self.num_bins is not None and self.bin_boundaries is not None and not self.adapted:
@@ -59,7 +57,6 @@ class Discretization(FrontLayer):
             self._set("num_bins", check_count("Discretization: num_bins", self.num_bins))
         if not 0 < self.epsilon < 1:
             raise ValueError(f"Discretization: epsilon must lie between 0 and 1, got {self.epsilon!r}")
-        self._set("_summary", np.zeros((2, 0), np.float32))
         if self.bin_boundaries is not None:
             self._take(self.bin_boundaries)
         own_input_shape(self)
@@ -67,19 +64,17 @@ class Discretization(FrontLayer):
     def _take(self, boundaries: Any) -> None:
         column = column_of(boundaries, "float32", "Discretization: bin_boundaries")
         if column.ndim != 1 or np.isnan(column).any() or (np.diff(column) < 0).any():
-            raise ValueError(
-                f"Discretization: bin_boundaries must be numbers in rising order, got {boundaries!r:.200}"
-            )
+            raise ValueError(f"Discretization: bin_boundaries must be numbers in rising order, got {boundaries!r:.200}")
         self._set("bin_boundaries", tuple(map(float, np.asarray(boundaries, float).tolist())))
         self._set("_table", column.copy())
 
     def config(self) -> dict[str, Any]:
-        return {**LAYERS.config(self), "bin_boundaries": None if self.bin_boundaries is None else list(self.bin_boundaries)}
+        return {
+            **LAYERS.config(self),
+            "bin_boundaries": None if self.bin_boundaries is None else list(self.bin_boundaries),
+        }
 
     get_config = config
-
-    def table(self) -> Any:
-        return vars(self).get("_table")
 
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Take the boundaries from data: quantiles, so that each bin has about as many numbers.
@@ -100,7 +95,7 @@ class Discretization(FrontLayer):
     def reset_state(self) -> None:
         """Forget what was seen."""
         if self.num_bins is not None:
-            self._set("_summary", np.zeros((2, 0), np.float32))
+            self._set("_seen", None)
 
     def update_state(self, data: Any) -> None:
         """Take more data into account."""
@@ -108,16 +103,16 @@ class Discretization(FrontLayer):
         if np.isnan(values).any():
             raise ValueError(f"layer {called(self)!r}: the data has NaN; leave such rows out, or fill them")
         own = _summary(values, self.epsilon)
-        merged = np.concatenate([own, self._summary], axis=1)
-        self._set("_summary", _compressed(merged[:, np.argsort(merged[0])], self.epsilon))
+        merged = own if self._seen is None else np.concatenate([own, self._seen], axis=1)
+        self._set("_seen", _compressed(merged[:, np.argsort(merged[0])], self.epsilon))
 
     def finalize_state(self) -> None:
         """Make the boundaries of what was seen."""
         if self.num_bins is None:
             return
-        if not self._summary.shape[1]:
+        if self._seen is None or not self._seen.shape[1]:
             raise ValueError(f"layer {called(self)!r}: adapt got no numbers")
-        self._take(_compressed(self._summary, 1.0 / self.num_bins)[0, :-1].tolist())
+        self._take(_compressed(self._seen, 1.0 / self.num_bins)[0, :-1].tolist())
         self._set("adapted", True)
 
     @property
@@ -145,7 +140,7 @@ class Discretization(FrontLayer):
         if missing.any():
             row = int(np.argwhere(np.atleast_1d(missing))[0, 0])
             raise RowError(row, "NaN lies in no bin; fill it first, or leave the row out")
-        bins = np.searchsorted(self._table, column, side="right").astype(np.int32)
+        bins = self._table.searchsorted(column, side="right").astype(np.int32)
         return bins if self.output_mode == "int" else encoded(bins, self.output_mode, self.number_of_bins())
 
     def arrays(self) -> dict[str, Array]:

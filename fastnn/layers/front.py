@@ -1,8 +1,9 @@
 """Layers that read columns as they come, text and whole numbers of any size: a model's front.
 
-Such a layer stands at the beginning of a model: what it reads are the model's inputs, or what other such layers give. It
-runs in NumPy and compiled code while rows become float32, before the engine. A layer of numbers may also stand behind
-layers that compute; it then runs as one that is written in Python (fastnn.layers.python), and nothing learns through it.
+Such a layer stands at the beginning of a model: what it reads are the model's inputs, or what other such layers give.
+It runs in NumPy and compiled code while rows become float32, before the engine. A layer of numbers may also stand
+behind layers that compute; it then runs as one that is written in Python (fastnn.layers.python), and nothing learns
+through it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from fastnn.data.columns import column_of
 from fastnn.data.convert import looks_like_columns
-from fastnn.layers.base import Layer, any_sources
+from fastnn.layers.base import Layer, any_sources, set_field
 from fastnn.layers.core import NUMBERS
 from fastnn.layers.tensor import called, is_symbolic
 from fastnn.typing import Array, FloatArray, Shape
@@ -48,6 +49,8 @@ class FrontLayer(Layer):
     """
 
     reads: ClassVar[str | None] = None
+    _table: Any = None
+    _seen: Any = None  # by `update_state`
 
     @any_sources
     def on_rows(self, *columns: Array) -> Array:
@@ -56,7 +59,7 @@ class FrontLayer(Layer):
 
     def table(self) -> Any:
         """What `adapt` or `set_vocabulary` replaces by another object."""
-        return None
+        return self._table
 
     def arrays(self) -> dict[str, Array]:
         """The table as arrays by name, which a file of the model holds; none where there is none."""
@@ -131,8 +134,8 @@ def encoded_shape(shape: Shape, mode: str, depth: int | None) -> Shape:
         return shape
     if depth is None:
         raise RuntimeError(
-            f"When using `output_mode={mode}` and `pad_to_max_tokens=False`, you must set the layer's vocabulary before "
-            "calling it: pass a `vocabulary`, or call `adapt` with some data"
+            f"When using `output_mode={mode}` and `pad_to_max_tokens=False`, you must set the layer's vocabulary "
+            "before calling it: pass a `vocabulary`, or call `adapt` with some data"
         )
     if mode == "one_hot":
         return (*(shape[:-1] if shape[-1:] == (1,) else shape), depth)
@@ -196,7 +199,9 @@ def columns_of_source(source: Any, kind: str) -> Iterator[Array]:
         yield from source.blocks(kind)
         return
     if kind == "string":
-        raise TypeError(f"a {type(source).__name__} holds numbers, and this layer adapts to text; give arrays or a frame")
+        raise TypeError(
+            f"a {type(source).__name__} holds numbers, and this layer adapts to text; give arrays or a frame"
+        )
     for page in source.pages(8192):
         yield column_of(page.x.reshape(len(page.x), *source.input_shape), kind, "data")
 
@@ -210,7 +215,7 @@ def check_mode(layer: Any, modes: Sequence[str] = MODES) -> None:
             f"{name}: Invalid value for argument `output_mode`. Expected one of {tuple(modes)}. "
             f"Received: output_mode={mode!r}"
         )
-    layer._set("output_mode", mode)
+    set_field(layer, "output_mode", mode)
     if layer.sparse and mode == "int":
         raise ValueError(
             "`sparse` may only be true if `output_mode` is `'one_hot'`, `'multi_hot'`, `'count'` or `'tf_idf'`. "

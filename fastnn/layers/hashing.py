@@ -36,13 +36,13 @@ def hashes_of(column: Array, salt: list[int] | None) -> Array:
 class Hashing(FrontLayer):
     """Texts or whole numbers by their hash: hash mod num_bins. Any shape -> the same, or by `output_mode` other ones.
 
-    The hash is FarmHash64 of the text, or of the number's digits; with `salt`, one number or two, SipHash-2-4 under that
-    key. A number with a fraction loses it.
+    The hash is FarmHash64 of the text, or of the number's digits; with `salt`, one number or two, SipHash-2-4 under
+    that key. A number with a fraction loses it.
 
-    num_bins: at least 1. mask_value: what has bin 0 for itself; the others share those from 1 on. output_mode: "int" the
-    bin; "one_hot" a row of zeros with a 1 there, (..., n) -> (..., n, num_bins), or where n is 1 (..., num_bins);
-    "multi_hot" ones for all that a row has, "count" how often, (..., n) -> (..., num_bins). Source: Keras, whose bins they
-    are.
+    num_bins: at least 1. mask_value: what has bin 0 for itself; the others share those from 1 on. output_mode: "int"
+    the bin; "one_hot" a row of zeros with a 1 there, (..., n) -> (..., n, num_bins), or where n is 1 (..., num_bins);
+    "multi_hot" ones for all that a row has, "count" how often, (..., n) -> (..., num_bins). Source: Keras, whose bins
+    they are.
     """
 
     num_bins: int
@@ -97,11 +97,11 @@ class Hashing(FrontLayer):
 class HashedCrossing(FrontLayer):
     """Several texts or whole numbers of a row together, by their hash: combined mod num_bins. (1,), (1,), ... -> (1,).
 
-    Each text stands for its FarmHash64, each number for itself, and MurmurHash64A's step mixes them in. Read as a list of
-    two tensors or more.
+    Each text stands for its FarmHash64, each number for itself, and MurmurHash64A's step mixes them in. Read as a
+    list of two tensors or more.
 
-    num_bins: at least 1. output_mode: "int" the bin; "one_hot" a row of zeros with a 1 there, (num_bins,). Source: Keras,
-    whose bins they are.
+    num_bins: at least 1. output_mode: "int" the bin; "one_hot" a row of zeros with a 1 there, (num_bins,). Source:
+    Keras, whose bins they are.
     """
 
     num_bins: int
@@ -129,12 +129,13 @@ class HashedCrossing(FrontLayer):
             raise ValueError(f"`HashedCrossing` should be called on at least two inputs. Received: {len(rows)}")
         if any(row not in ((), (1,)) for row in rows):
             raise ValueError(
-                "All `HashedCrossing` inputs should have shape `()`, `(batch_size)` or `(batch_size, 1)`. Received rows "
-                f"of shape {', '.join(map(str, rows))}"
+                "All `HashedCrossing` inputs should have shape `()`, `(batch_size)` or `(batch_size, 1)`. Received "
+                f"rows of shape {', '.join(map(str, rows))}"
             )
         if len(set(rows)) > 1:
             raise ValueError(
-                f"All `HashedCrossing` inputs should have equal shape. Received rows of shape {', '.join(map(str, rows))}"
+                "All `HashedCrossing` inputs should have equal shape. Received rows of shape "
+                f"{', '.join(map(str, rows))}"
             )
 
     def kinds_read(self, *dtypes: str) -> list[str]:
@@ -152,7 +153,9 @@ class HashedCrossing(FrontLayer):
                 f"`HashedCrossing` should be called on a list or tuple of inputs. Received: a {type(inputs).__name__}"
             )
         kinds = [kind_of(each) for each in inputs]
-        columns = [column_of(each, kind, f"inputs[{k}]") for k, (each, kind) in enumerate(zip(inputs, kinds, strict=True))]
+        columns = [
+            column_of(each, kind, f"inputs[{k}]") for k, (each, kind) in enumerate(zip(inputs, kinds, strict=True))
+        ]
         self._check_shapes([column.shape[1:] for column in columns])
         self.kinds_read(*kinds)
         return self.on_rows(*columns)
@@ -167,7 +170,12 @@ class HashedCrossing(FrontLayer):
         for column in columns:
             if column.dtype.kind == "f":  # what a layer that computes gave
                 column = integers_of(column, called(self))
-            found = _mixed(found, hashes_of(column, None) if column.dtype.kind == "O" else column.astype(np.int64, copy=False).view(np.uint64))
+            found = _mixed(
+                found,
+                hashes_of(column, None)
+                if column.dtype.kind == "O"
+                else column.astype(np.int64, copy=False).view(np.uint64),
+            )
         bins = np.asarray(found % np.uint64(self.num_bins)).astype(np.int64)
         return bins if self.output_mode == "int" else encoded(bins, self.output_mode, self.num_bins)
 

@@ -12,7 +12,7 @@ from fastnn.data.columns import as_objects
 from fastnn.kernels.text import Tokens
 from fastnn.layers.base import LAYERS
 from fastnn.layers.front import encoded, encoded_shape
-from fastnn.layers.lookup import IndexLookup
+from fastnn.layers.index_lookup import IndexLookup
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, Shape
 
@@ -32,18 +32,19 @@ STANDARDIZE = {
 class TextVectorization(IndexLookup):
     """Texts as the numbers of their tokens, or as what tokens they have. A text a row -> (output_sequence_length,).
 
-    A text is standardised, cut into tokens, and these are put together to n-grams and looked up in a vocabulary, which is
-    given or taken from data by ``adapt``. The numbers: in the mode "int" 0 for what pads a row, 1 for a token that is not
-    known, then the tokens; in the others 0 for one that is not known.
+    A text is standardised, cut into tokens, and these are put together to n-grams and looked up in a vocabulary,
+    which is given or taken from data by ``adapt``. The numbers: in the mode "int" 0 for what pads a row, 1 for a
+    token that is not known, then the tokens; in the others 0 for one that is not known.
 
     max_tokens: how many numbers there are at most. standardize: "lower_and_strip_punctuation", "lower",
     "strip_punctuation", None, or a function of an array of texts; letters and punctuation of ASCII alone. split:
-    "whitespace", "character", None for a text as one token, or a function that gives the tokens of each text. ngrams: 2 for
-    single tokens and pairs, (2, 3) for pairs and triples; None for tokens alone. output_mode: "int" the tokens' numbers in
-    their order; "multi_hot" a row with a 1 for each token that the text has, "count" how often, "tf_idf" that times the
-    token's weight, (size,). output_sequence_length: what rows of numbers are cut or padded to; in a model they need one.
-    pad_to_max_tokens: rows of max_tokens numbers, whatever the size. vocabulary, idf_weights, encoding: as
-    ``StringLookup``. A function of your own is named in a file, and ``load_model`` has to be given it. Source: Keras.
+    "whitespace", "character", None for a text as one token, or a function that gives the tokens of each text. ngrams:
+    2 for single tokens and pairs, (2, 3) for pairs and triples; None for tokens alone. output_mode: "int" the tokens'
+    numbers in their order; "multi_hot" a row with a 1 for each token that the text has, "count" how often, "tf_idf"
+    that times the token's weight, (size,). output_sequence_length: what rows of numbers are cut or padded to; in a
+    model they need one. pad_to_max_tokens: rows of max_tokens numbers, whatever the size. vocabulary, idf_weights,
+    encoding: as ``StringLookup``. A function of your own is named in a file, and ``load_model`` has to be given it.
+    Source: Keras.
     """
 
     max_tokens: int | None = None
@@ -116,10 +117,14 @@ class TextVectorization(IndexLookup):
             batch = self._standardized(batch)
         elif callable(self.split) and self.standardize is not None:
             lower, strip = STANDARDIZE[self.standardize]
-            changes = {code: code + 32 for code in range(65, 91) if lower} | {ord(c): None for c in PUNCTUATION if strip}
+            changes = {code: code + 32 for code in range(65, 91) if lower} | {
+                ord(c): None for c in PUNCTUATION if strip
+            }
             batch = as_objects([text.translate(changes) for text in batch.ravel().tolist()], batch.shape)
         if batch.ndim > 2:
-            raise ValueError(f"layer {called(self)!r}: a row is a text, or of split=None a list of texts; got {batch.shape}")
+            raise ValueError(
+                f"layer {called(self)!r}: a row is a text, or of split=None a list of texts; got {batch.shape}"
+            )
         rows: list[Any] = batch.tolist()
         if callable(self.split):
             rows = [list(map(str, _plain(tokens))) for tokens in _plain(self.split(batch))]
@@ -136,7 +141,7 @@ class TextVectorization(IndexLookup):
         return given.astype(str).astype(object)
 
     @property
-    def output_dtype(self) -> str:
+    def output_dtype(self) -> str:  # type: ignore[override]
         """What it gives: "int64", or "float32" where the mode is not "int"."""
         return "int64" if self.output_mode == "int" else "float32"
 
@@ -155,7 +160,9 @@ class TextVectorization(IndexLookup):
     def on_rows(self, column: Array) -> Array:
         if self._table is None:
             encoded_shape((1,), self.output_mode, self._depth())
-            raise RuntimeError(f"layer {called(self)!r} has no vocabulary; call adapt with some data, or set_vocabulary")
+            raise RuntimeError(
+                f"layer {called(self)!r} has no vocabulary; call adapt with some data, or set_vocabulary"
+            )
         alone = column.ndim == 0
         numbers, ends = self._table.finder.find(self._rows_of(column[None] if alone else column), self._oov_start())
         lengths = np.diff(ends, prepend=0)
@@ -208,5 +215,7 @@ def _widths_as_given(ngrams: Any) -> Any:
 
 def _plain(values: Any) -> Any:
     """What a function gave, as a list; texts may be bytes, as TensorFlow's are."""
-    listed = values.to_list() if hasattr(values, "to_list") else values.tolist() if hasattr(values, "tolist") else values
+    listed = (
+        values.to_list() if hasattr(values, "to_list") else values.tolist() if hasattr(values, "tolist") else values
+    )
     return [each.decode() if isinstance(each, bytes) else each for each in listed]

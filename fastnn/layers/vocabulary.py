@@ -54,7 +54,7 @@ class Inverse:
         self.first = first
         self._unknown = unknown
         if all(isinstance(each, int) for each in (*all_tokens, unknown)):
-            self._by_number = np.array([*all_tokens, unknown], np.int64)
+            self._by_number: Array = np.array([*all_tokens, unknown], np.int64)
         else:
             self._by_number = as_objects([*all_tokens, unknown], (len(all_tokens) + 1,))
 

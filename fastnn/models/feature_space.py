@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.data import SQLDataset
 from fastnn.data.columns import column_of
 from fastnn.data.convert import looks_like_columns
 from fastnn.layers import (
@@ -27,38 +26,10 @@ from fastnn.layers import (
 from fastnn.layers.base import LAYERS
 from fastnn.layers.front import FrontLayer, column_dtype, encoded
 from fastnn.layers.tensor import Tensor
+from fastnn.models.features import KINDS_OF_FEATURES, Cross, Feature, as_column, check_mode, columns_reader
 from fastnn.models.model import Model
-from fastnn.typing import Array
 
 __all__ = ["FeatureSpace"]
-
-
-class Feature:
-    """A feature: the dtype of its column, the layer that it goes through, and whether that is "float", "int" or "one_hot"."""
-
-    def __init__(self, dtype: str, preprocessor: Any, output_mode: str) -> None:
-        _check_mode(output_mode, ("int", "one_hot", "float"))
-        self.dtype, self.preprocessor, self.output_mode = dtype, preprocessor, output_mode
-
-
-class Cross:
-    """Features that are hashed together to a number below crossing_dim, "int" or "one_hot"."""
-
-    def __init__(self, feature_names: Iterable[str], crossing_dim: int, output_mode: str = "one_hot") -> None:
-        _check_mode(output_mode, ("int", "one_hot"))
-        self.feature_names, self.crossing_dim, self.output_mode = tuple(feature_names), crossing_dim, output_mode
-
-    @property
-    def name(self) -> str:
-        """Its name among the features: "a_X_b"."""
-        return "_X_".join(self.feature_names)
-
-
-def _check_mode(mode: str, known: tuple[str, ...]) -> None:
-    if mode not in known:
-        raise ValueError(
-            f"Invalid value for argument `output_mode`. Expected one of {known}. Received: output_mode={mode!r}"
-        )
 
 
 class FeatureSpace:
@@ -71,8 +42,9 @@ class FeatureSpace:
     features: a kind for each name, one of the functions below by its name or called: ``float``, ``float_rescaled``,
     ``float_normalized``, ``float_discretized``, ``integer_categorical``, ``string_categorical``, ``integer_hashed``,
     ``string_hashed``; or ``feature`` with a layer of your own. output_mode: "concat", the features side by side in the
-    order of their names, then the crosses, or "dict". crosses: tuples of names, or ``cross``. crossing_dim, hashing_dim,
-    num_discretization_bins: where the kind is given by name. ValueError for what cannot be. Source: Keras.
+    order of their names, then the crosses, or "dict". crosses: tuples of names, or ``cross``. crossing_dim,
+    hashing_dim, num_discretization_bins: where the kind is given by name. ValueError for what cannot be. Source:
+    Keras.
     """
 
     def __init__(
@@ -87,7 +59,7 @@ class FeatureSpace:
     ) -> None:
         if not features:
             raise ValueError("The `features` argument cannot be None or empty.")
-        _check_mode(output_mode, ("concat", "dict"))
+        check_mode(output_mode, ("concat", "dict"))
         self.name = name or "feature_space"
         self.output_mode = output_mode
         self.crossing_dim, self.hashing_dim = crossing_dim, hashing_dim
@@ -97,7 +69,9 @@ class FeatureSpace:
         for cross in crosses or ():
             if not isinstance(cross, Cross):
                 if not crossing_dim:
-                    raise ValueError("When specifying `crosses`, the argument `crossing_dim` should be specified as well.")
+                    raise ValueError(
+                        "When specifying `crosses`, the argument `crossing_dim` should be specified as well."
+                    )
                 cross = Cross(cross, crossing_dim)
             if set(cross.feature_names) - set(features):
                 raise ValueError(
@@ -214,9 +188,10 @@ class FeatureSpace:
     def adapt(self, dataset: Any) -> None:
         """Take what the features' layers need from data.
 
-        dataset: a dict of columns, a data frame, a ``SQLDataset``, or an iterable of dicts, of batches or of single rows.
+        dataset: a dict of columns, a data frame, a ``SQLDataset``, or an iterable of dicts, of batches or of single
+        rows.
         """
-        read = _columns_reader(dataset)
+        read = columns_reader(dataset)
         for name in self._to_adapt():
             layer = self.features[name].preprocessor
             kind = column_dtype(self.features[name].dtype)
@@ -261,8 +236,8 @@ class FeatureSpace:
             whole = column_dtype(str(value.dtype)) == "int64"
             if mode == "one_hot" and not whole:
                 raise ValueError(
-                    f"Feature '{name}' has `output_mode='one_hot'`. Thus its preprocessor should return an integer dtype. "
-                    f"Instead it returns a {value.dtype} dtype."
+                    f"Feature '{name}' has `output_mode='one_hot'`. Thus its preprocessor should return an integer "
+                    f"dtype. Instead it returns a {value.dtype} dtype."
                 )
             if mode != "one_hot" and whole and self.output_mode == "concat":
                 raise ValueError(
@@ -280,7 +255,8 @@ class FeatureSpace:
                 size = getattr(layer, sized)()
         if size is None:
             raise ValueError(
-                f"Feature '{name}' has `output_mode='one_hot'`. However it isn't a standard feature and the dimensionality "
+                f"Feature '{name}' has `output_mode='one_hot'`. However it isn't a standard feature and the "
+                "dimensionality "
                 "of its output space is not known, thus it cannot be one-hot encoded. Try using `output_mode='int'`."
             )
         return int(size)
@@ -295,7 +271,9 @@ class FeatureSpace:
 
             data = dict(frames.columns_of(data, "data") or ())
         if not isinstance(data, Mapping):
-            raise ValueError(f"A FeatureSpace can only be called with a dict. Received: data of type {type(data).__name__}")
+            raise ValueError(
+                f"A FeatureSpace can only be called with a dict. Received: data of type {type(data).__name__}"
+            )
         lacking = [name for name in self.features if name not in data]
         if lacking:
             raise ValueError(f"the data has no column {', '.join(map(repr, lacking))}")
@@ -304,7 +282,7 @@ class FeatureSpace:
             for name, feature in self.features.items()
         }
         alone = all(column.ndim == 0 for column in columns.values())
-        values = {name: self.preprocessors[name](_as_column(column)) for name, column in columns.items()}
+        values = {name: self.preprocessors[name](as_column(column)) for name, column in columns.items()}
         found = {
             name: encoded(value, "multi_hot", self._size(name)) if mode == "one_hot" else value
             for name, value, mode in self._encoded_parts(values)
@@ -330,7 +308,11 @@ class FeatureSpace:
             },
             "output_mode": self.output_mode,
             "crosses": [
-                {"feature_names": cross.feature_names, "crossing_dim": cross.crossing_dim, "output_mode": cross.output_mode}
+                {
+                    "feature_names": cross.feature_names,
+                    "crossing_dim": cross.crossing_dim,
+                    "output_mode": cross.output_mode,
+                }
                 for cross in self.crosses
             ],
             "crossing_dim": self.crossing_dim,
@@ -377,50 +359,5 @@ class FeatureSpace:
         return space
 
 
-KINDS_OF_FEATURES = (
-    "float",
-    "float_rescaled",
-    "float_normalized",
-    "float_discretized",
-    "integer_categorical",
-    "string_categorical",
-    "integer_hashed",
-    "string_hashed",
-)
-
-
 def _named(name: str | None) -> str | None:
     return None if name is None else f"{name}_preprocessor"
-
-
-def _as_column(column: Array) -> Array:
-    """Rows of one value or more, of single values and of columns."""
-    return column.reshape(-1, 1) if column.ndim < 2 else column
-
-
-def _columns_reader(dataset: Any) -> Any:
-    """A function that gives the batches of a column, by its name and kind."""
-    if isinstance(dataset, SQLDataset):
-        return lambda name, kind: dataset.blocks(kind, [name])
-    if looks_like_columns(dataset):
-        from fastnn.data import frames
-
-        dataset = dict(frames.columns_of(dataset, "dataset") or ())
-    if isinstance(dataset, Mapping):
-        batches = [dataset]
-    elif hasattr(dataset, "__iter__"):
-        batches = [batch[0] if isinstance(batch, tuple) else batch for batch in dataset]
-    else:
-        batches = []
-    if not batches or not all(isinstance(batch, Mapping) for batch in batches):
-        raise ValueError(
-            "`adapt()` can only be called on a dict of arrays or lists, a data frame, SQLDataset or an iterable of dicts. "
-            f"Received instead: a {type(dataset).__name__}"
-        )
-
-    def read(name: str, kind: str) -> Any:
-        if name not in batches[0]:
-            raise ValueError(f"the data has no column {name!r}, which is a feature")
-        return (_as_column(column_of(batch[name], kind, f"data[{name!r}]")) for batch in batches)
-
-    return read

@@ -94,9 +94,8 @@ def restore(
 ) -> Any:
     """The model that was described. There are no weights yet: `make` makes them.
 
-    kinds: the classes of models by the names that a description has for them. arrays: a file's, which may have tables of
-    layers. ValueError, TypeError, KeyError where it
-    is of no model.
+    kinds: the classes of models by the names that a description has for them. arrays: a file's, which may have tables
+    of layers. ValueError, TypeError, KeyError where it is of no model.
     """
     configs, entries = described["layers"], described["models"]
     if len(configs) > MAX_LAYERS or not 0 < len(entries) <= MAX_LAYERS:

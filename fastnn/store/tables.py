@@ -1,7 +1,8 @@
 """The tables of layers in a file: vocabularies and bin boundaries, as arrays beside the weights.
 
-A layer's description names its arrays, which the file has as "tables/<number of the layer>/<name>". A text is its bytes,
-all of them in one array, and where each ends in another. So a table takes as much memory as the file has for it.
+A layer's description names its arrays, which the file has as "tables/<number of the layer>/<name>". A text is its
+bytes, all of them in one array, and where each ends in another. So a table takes as much memory as the file has for
+it.
 """
 
 from __future__ import annotations
