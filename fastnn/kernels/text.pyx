@@ -2,7 +2,7 @@
 
 All of it works on the UTF-8 bytes of Python's texts, and holds the GIL.
 
-FarmHash64 is `Fingerprint64` of FarmHash (Geoff Pike, Google 2014, https://github.com/google/farmhash), written from its
+FarmHash64 is `Fingerprint64` of FarmHash (G. Pike, Google 2014, https://github.com/google/farmhash), written from its
 description; TensorFlow, and so Keras, hash texts by it. SipHash-2-4: Aumasson and Bernstein 2012.
 """
 

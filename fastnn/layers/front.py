@@ -111,7 +111,10 @@ def kind_of(value: Any) -> str:
         dtype = str(getattr(value, "dtype", getattr(value, "type", "object"))).lower()
         numeric = any(name in dtype for name in ("int", "float", "double", "bool"))
         return "string" if not numeric else "int64" if "int" in dtype or "bool" in dtype else "float32"
-    kind = np.asarray(value).dtype.kind
+    array = np.asarray(value)
+    kind = array.dtype.kind
+    if kind == "O" and array.size and not isinstance(array.flat[0], (str, bytes)):
+        return "int64"
     return {"f": "float32", "b": "int64", "i": "int64", "u": "int64"}.get(kind, "string")
 
 
