@@ -168,6 +168,9 @@ def _series(column: Any) -> NDArray[Any]:
     """Return one column of a frame of pandas, polars or pyarrow as an array; missing values among objects."""
     if getattr(getattr(column, "dtype", None), "kind", "") in ("b", "i", "u", "f") and hasattr(column, "isna"):
         return np.asarray(column.to_numpy(na_value=np.nan) if column.isna().any() else column.to_numpy())
+    if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # categories of pandas
+        categories = [*column.cat.categories.tolist(), None]
+        return as_objects(categories, (len(categories),))[column.cat.codes.to_numpy()]
     for method in ("to_pylist", "to_list", "tolist"):  # pyarrow, polars, pandas
         if hasattr(column, method):
             values = getattr(column, method)()

@@ -204,6 +204,7 @@ cdef class Tokens:
     cdef readonly bint lower, strip
     cdef readonly object split
     cdef tuple widths
+    cdef bint plain                  # a text is a token as it is
     cdef Entry* entries
     cdef Py_ssize_t count, entries_room
     cdef int64_t* slots              # places of entries by their hash, -1 for none
@@ -218,6 +219,7 @@ cdef class Tokens:
 
     def __cinit__(self, bint lower=False, bint strip=False, split=None, widths=(1,)):
         self.lower, self.strip, self.split, self.widths = lower, strip, split, tuple(widths)
+        self.plain = split is None and not lower and not strip and self.widths == (1,)
         self.rehash(64)
 
     def __dealloc__(self):
@@ -279,6 +281,17 @@ cdef class Tokens:
             s = PyUnicode_AsUTF8AndSize(<object>PyList_GET_ITEM(tokens, i), &size)
             self.place(s, size, True).number = first + i
 
+    cdef Entry* whole(self, object row, bint add, Py_ssize_t* kind) except? NULL:
+        """The entry of a row that is one token as it is; kind: -1 then, and 0 for a row that must be cut."""
+        cdef Py_ssize_t size
+        cdef const char* s
+        if not self.plain or isinstance(row, list):
+            kind[0] = 0
+            return NULL
+        s = PyUnicode_AsUTF8AndSize(row, &size)
+        kind[0] = -1
+        return self.place(s, size, add)
+
     cdef Py_ssize_t cut(self, object row) except -1:
         """Cut a row into tokens; gives how many."""
         cdef Py_ssize_t n = 0, i
@@ -331,13 +344,18 @@ cdef class Tokens:
 
     def find(self, list rows not None, int64_t unknown=-1):
         """The numbers of all rows' tokens, one row after the other, and where each row ends among them."""
-        cdef Py_ssize_t i, j, n, width, total = 0, capacity = 0
+        cdef Py_ssize_t i, j, n, width, total = 0, capacity = PyList_GET_SIZE(rows)
         cdef Entry* entry
         ends = np.empty(PyList_GET_SIZE(rows), np.int64)
         cdef int64_t* ends_of = <int64_t*>address(ends, True)
-        numbers = np.empty(0, np.int64)
+        numbers = np.empty(capacity, np.int64)
         cdef int64_t* out = <int64_t*>address(numbers, True)
         for i in range(PyList_GET_SIZE(rows)):
+            entry = self.whole(<object>PyList_GET_ITEM(rows, i), False, &n)
+            if n < 0:
+                out[i] = unknown if entry == NULL else entry.number
+                ends_of[i] = total = i + 1
+                continue
             n = self.cut(<object>PyList_GET_ITEM(rows, i))
             for width in self.widths:
                 if total + n > capacity:
@@ -357,16 +375,23 @@ cdef class Tokens:
         cdef Py_ssize_t i, j, n, width
         cdef Entry* entry
         for i in range(PyList_GET_SIZE(rows)):
-            n = self.cut(<object>PyList_GET_ITEM(rows, i))
-            for width in self.widths:
-                for j in range(n - width + 1):
-                    entry = self.place(
-                        self.row + self.ends[2 * j], self.ends[2 * (j + width) - 1] - self.ends[2 * j], True)
-                    entry.number += 1
-                    if entry.last != self.documents:
-                        entry.last = self.documents
-                        entry.rows += 1
+            entry = self.whole(<object>PyList_GET_ITEM(rows, i), True, &n)
+            if n < 0:
+                self.note(entry)
+            else:
+                n = self.cut(<object>PyList_GET_ITEM(rows, i))
+                for width in self.widths:
+                    for j in range(n - width + 1):
+                        self.note(self.place(
+                            self.row + self.ends[2 * j], self.ends[2 * (j + width) - 1] - self.ends[2 * j], True))
             self.documents += 1
+
+    cdef void note(self, Entry* entry) noexcept:
+        """Count a token of the row that is being read."""
+        entry.number += 1
+        if entry.last != self.documents:
+            entry.last = self.documents
+            entry.rows += 1
 
     def counted(self):
         """What was counted: the tokens, how often each came, in how many rows, and how many rows there were."""

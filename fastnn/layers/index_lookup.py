@@ -281,6 +281,9 @@ class IndexLookup(FrontLayer):
 
     def _rows_of(self, batch: Array) -> list[Any]:
         """The rows of a batch, each a list of texts; a batch of one axis is one row."""
+        if self.output_mode != "tf_idf":  # it does not matter what is in one row
+            batch = batch.ravel()
+            return batch.tolist() if self.vocabulary_kind == "string" else list(map(str, batch.tolist()))
         batch = batch.reshape(1, -1) if batch.ndim < 2 else batch.reshape(len(batch), -1)
         if self.vocabulary_kind == "string":
             rows: list[Any] = batch.tolist()
