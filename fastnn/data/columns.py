@@ -54,7 +54,7 @@ def texts_of(value: Any, name: str, first: int = 0, encoding: str = "utf-8") -> 
     another encoding; the message calls the column `name`, and its first row `first`.
     """
     array = _as_array(value, name)
-    if array.dtype.kind == "U":
+    if array.dtype.kind == "U" or not array.size:
         return array.astype(object)
     if array.dtype.kind not in "OST":
         raise TypeError(

@@ -143,6 +143,9 @@ class Discretization(FrontLayer):
         bins = self._table.searchsorted(column, side="right").astype(np.int32)
         return bins if self.output_mode == "int" else encoded(bins, self.output_mode, self.number_of_bins())
 
+    def note(self) -> str:
+        return f"{self.number_of_bins()} bins"
+
     def arrays(self) -> dict[str, Array]:
         if not self.adapted:
             return {}

@@ -61,6 +61,10 @@ class FrontLayer(Layer):
         """What `adapt` or `set_vocabulary` replaces by another object."""
         return self._table
 
+    def note(self) -> str:
+        """What the table holds, for a summary: "12 tokens"."""
+        return ""
+
     def arrays(self) -> dict[str, Array]:
         """The table as arrays by name, which a file of the model holds; none where there is none."""
         return {}

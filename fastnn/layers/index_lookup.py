@@ -352,6 +352,9 @@ class IndexLookup(FrontLayer):
 
     # Files.
 
+    def note(self) -> str:
+        return "no vocabulary" if self._table is None else f"{self.vocabulary_size()} tokens"
+
     def arrays(self) -> dict[str, Array]:
         if self._table is None:
             return {}
