@@ -210,6 +210,7 @@ def test_more_rows_than_a_block() -> None:
         ({"code": [1, None]}, ValueError, r"x\['code'\] must hold whole numbers of 64 bits, got None at row 1"),
         ({"code": [1, float("nan")]}, ValueError, r"x\['code'\] .* got .*nan.* at row 1"),
         ({"code": [1, 2**63]}, ValueError, r"x\['code'\] .* at row 1"),
+        ({"code": [2**60 + 1, 0.5]}, ValueError, r"x\['code'\] .* got 0.5 at row 1"),
         ({"code": [1, "a"]}, ValueError, r"x\['code'\] .* got 'a' at row 1"),
         ({"code": ["1", "2"]}, (TypeError, ValueError), r"x\['code'\] must hold whole numbers"),
         ({"price": ["a", "b"]}, TypeError, r"x\['price'\] must hold numbers"),

@@ -158,7 +158,8 @@ def _as_array(value: Any, name: str) -> NDArray[Any]:
         if isinstance(value, (list, tuple)):
             array = np.array(value, object)
             kinds = set(map(type, array.ravel().tolist())) if array.size else set()
-            return array if kinds & {str, bytes, type(None)} or array.dtype.kind != "O" else np.asarray(value)
+            # Beside a float a whole number would become one, and lose what it has beyond 2**53.
+            return np.asarray(value) if len(kinds) == 1 and not kinds & {str, bytes, type(None)} else array
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} is no array with rows of one length; NumPy: {error}") from error
@@ -170,7 +171,7 @@ def _series(column: Any) -> NDArray[Any]:
         return np.asarray(column.to_numpy(na_value=np.nan) if column.isna().any() else column.to_numpy())
     if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # categories of pandas
         categories = [*column.cat.categories.tolist(), None]
-        return as_objects(categories, (len(categories),))[column.cat.codes.to_numpy()]
+        return np.asarray(as_objects(categories, (len(categories),))[column.cat.codes.to_numpy()])
     for method in ("to_pylist", "to_list", "tolist"):  # pyarrow, polars, pandas
         if hasattr(column, method):
             values = getattr(column, method)()

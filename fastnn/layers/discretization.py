@@ -11,7 +11,7 @@ from fastnn._table import check_count
 from fastnn.data.columns import column_of
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import FrontLayer, RowError, batches_of, check_mode, encoded, encoded_shape
+from fastnn.layers.front import FrontLayer, RowError, batches_of, check_mode, check_table, encoded, encoded_shape
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, FloatArray, Shape
 
@@ -152,7 +152,11 @@ class Discretization(FrontLayer):
         return {"bin_boundaries": np.array(self.bin_boundaries, np.float64)}
 
     def take_arrays(self, arrays: dict[str, Array]) -> None:
-        self._take(arrays["bin_boundaries"])
+        boundaries = arrays["bin_boundaries"]
+        check_table(self, "bin_boundaries", boundaries, np.float64)
+        if self.num_bins is None or len(boundaries) >= self.num_bins:
+            raise ValueError(f"layer {called(self)!r}: {len(boundaries):,} boundaries are too many for its num_bins")
+        self._take(boundaries)
 
 
 def _summary(values: FloatArray, epsilon: float) -> FloatArray:

@@ -213,6 +213,15 @@ def columns_of_source(source: Any, kind: str) -> Iterator[Array]:
         yield column_of(page.x.reshape(len(page.x), *source.input_shape), kind, "data")
 
 
+def check_table(layer: Any, name: str, array: Array, dtype: Any) -> None:
+    """ValueError where an array of a file is no table: one axis, of that dtype, of finite numbers."""
+    if array.ndim != 1 or array.dtype != dtype or not np.isfinite(array).all():
+        raise ValueError(
+            f"layer {called(layer)!r}: {name} must be finite numbers of type {np.dtype(dtype)} along one axis, got "
+            f"{array.dtype} {array.shape}"
+        )
+
+
 def check_mode(layer: Any, modes: Sequence[str] = MODES) -> None:
     """Check `output_mode`, old names included, and `sparse`."""
     name, mode = type(layer).__name__, layer.output_mode

@@ -19,6 +19,7 @@ from fastnn.layers.front import (
     RowError,
     batches_of,
     check_mode,
+    check_table,
     encoded,
     encoded_shape,
     salted,
@@ -372,15 +373,25 @@ class IndexLookup(FrontLayer):
 
     def take_arrays(self, arrays: dict[str, Array]) -> None:
         if self.vocabulary_kind == "string":
+            check_table(self, "vocabulary", arrays["vocabulary"], np.uint8)
+            check_table(self, "vocabulary_ends", arrays["vocabulary_ends"], np.int64)
             raw, ends = arrays["vocabulary"].tobytes(), arrays["vocabulary_ends"]
-            if ends.ndim != 1 or (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(raw)):
+            if (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(raw)):
                 raise ValueError(f"the vocabulary of layer {called(self)!r} is not cut as its ends say")
             starts = [0, *ends.tolist()]
             tokens: list[Any] = [raw[a:b].decode() for a, b in pairwise(starts)]
         else:
+            check_table(self, "vocabulary", arrays["vocabulary"], np.int64)
             tokens = arrays["vocabulary"].tolist()
         self._check_tokens(tokens, self._specials())
         weights = arrays.get("idf_weights")
         if (self.output_mode == "tf_idf") != (weights is not None):
             raise ValueError(f"layer {called(self)!r}: expected idf_weights in the mode 'tf_idf' alone")
+        size = self._token_start() + len(tokens)
+        if self.max_tokens is not None and size > self.max_tokens:
+            raise ValueError(f"layer {called(self)!r} has {size:,} tokens, more than its max_tokens")
+        if weights is not None:
+            check_table(self, "idf_weights", weights, np.float32)
+            if len(weights) != (self.max_tokens if self.pad_to_max_tokens else size):
+                raise ValueError(f"layer {called(self)!r} has {size:,} tokens and {len(weights):,} idf_weights")
         self._take(tokens, weights)

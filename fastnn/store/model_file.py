@@ -16,9 +16,8 @@ import numpy as np
 
 from fastnn._table import plain, unplain
 from fastnn.optimizers import OPTIMIZERS
-from fastnn.store import safetensors
+from fastnn.store import safetensors, tables
 from fastnn.store.architecture import Kinds, chosen, describe, make, restore
-from fastnn.store.tables import PREFIX
 from fastnn.store.versions import MODEL, WEIGHTS, label, refusal, renamed, upgraded, version_of
 
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
@@ -65,7 +64,9 @@ def load_weights(built: Any, path: Path) -> None:
     if version_of(metadata, MODEL, WEIGHTS) is None:
         raise refusal(os.fspath(path), "no file of weights", metadata, WEIGHTS)
     wanted = built.arrays()
-    extra = sorted(name for name in tensors.keys() - wanted.keys() if not name.startswith(("optimizer/", PREFIX)))
+    extra = sorted(
+        name for name in tensors.keys() - wanted.keys() if not name.startswith(("optimizer/", tables.PREFIX))
+    )
     try:
         if extra:
             raise ValueError(f"unexpected weights {', '.join(extra)}")
@@ -105,7 +106,7 @@ def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom:
     built.seed = int(described["seed"])
     built.notes = dict(described.get("notes", {}))
     make(model)
-    used = _fill(built.arrays(), tensors) | {name for name in tensors if name.startswith(PREFIX)}
+    used = _fill(built.arrays(), tensors) | tables.names(described)
     training = described.get("training")
     if training is not None:
         used |= _go_on(model, training, tensors, custom)

@@ -22,6 +22,15 @@ def put_apart(layers: Sequence[Any], configs: Sequence[dict[str, Any]], arrays: 
             arrays.update({f"{PREFIX}{number}/{name}": array for name, array in table.items()})
 
 
+def names(described: Mapping[str, Any]) -> set[str]:
+    """The names that the tables of a description have in its file."""
+    return {
+        f"{PREFIX}{number}/{name}"
+        for number, config in enumerate(described["layers"])
+        for name in config.get("tables", ())
+    }
+
+
 def put_back(layer: Any, number: int, names: Any, arrays: Mapping[str, Any] | None) -> None:
     """Give a layer that was described without its table the arrays of those names. ValueError where they are none."""
     if not isinstance(names, list) or not hasattr(layer, "take_arrays"):

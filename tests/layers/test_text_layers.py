@@ -404,3 +404,9 @@ def test_the_hash_of_a_lookup_may_be_salted() -> None:
         )
         assert plain.tolist() != salted.tolist()
         assert set(plain) | set(salted) <= {0, 1, 2, 3}
+
+
+def test_whole_numbers_beside_floats_stay_exact() -> None:
+    layer = L.IntegerLookup(vocabulary=[2**60, 2**60 + 1])
+    assert layer([2**60 + 1, 3.0]).tolist() == [2, 0]
+    assert layer([[2**60 + 1], [2**60]]).tolist() == [[2], [1]]
