@@ -6,6 +6,7 @@ Keras's names: ``fastnn.models.Sequential``, ``fastnn.layers.Dense``, ``fastnn.o
 from typing import TYPE_CHECKING
 
 from fastnn import (
+    _names,
     _threadpoolctl,
     activations,
     constraints,
@@ -16,7 +17,6 @@ from fastnn import (
     models,
     regularizers,
 )
-from fastnn._names import later
 from fastnn._version import __version__ as __version__
 from fastnn.config import show_config
 from fastnn.kernels.team import get_num_threads, set_num_threads
@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 # What a model needs when it is compiled, and its pictures: `import fastnn` must stay short.
-__getattr__ = later(
+__getattr__ = _names.later(
     __name__,
     {
         "Trainer": "training",
@@ -65,4 +65,6 @@ __getattr__ = later(
         "optimizers": "optimizers",
         "plot": "plot",
     },
+    __all__,
 )
+_names.offer(globals())

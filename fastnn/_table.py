@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
+from fastnn import _names
+
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
@@ -16,8 +18,10 @@ class Table(Generic[T]):
     Names are Keras's: snake case ("leaky_relu"), the class's own ("LeakyReLU"), and short forms ("mse").
     """
 
-    def __init__(self, family: str, base: type[T]) -> None:
+    def __init__(self, family: str, base: type[T], also: Collection[str] = ()) -> None:
+        """also: what else may be asked for by name, and is found elsewhere."""
         self.family = family
+        self.also = also
         base.table_family = family  # type: ignore[attr-defined]
         TABLES[family] = self
         self.base = base
@@ -53,7 +57,13 @@ class Table(Generic[T]):
             return self.aliases[name]
         except KeyError:
             known = ", ".join(sorted(self.units))
-            raise ValueError(f"unknown {self.family} {name!r}; known: {known}") from None
+            hint = self._hint(name, custom)
+            raise ValueError(f"unknown {self.family} {name!r}{hint}; known: {known}") from None
+
+    def _hint(self, name: str, custom: Mapping[str, Any] | None) -> str:
+        known = [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *(custom or ())]
+        families = [table.family for table in TABLES.values() if name in table.aliases]
+        return _names.hint(name, known) or (f" (which is of the family {families[0]})" if families else "")
 
     def get(self, identifier: Any) -> T:
         """An instance, from a name, a class, or an instance."""
@@ -87,18 +97,44 @@ class Table(Generic[T]):
         name = config["class"]
         if name not in self.aliases and name not in (custom or ()):
             raise ValueError(
-                f"unknown {self.family} {name!r:.80}; known: {', '.join(sorted(self.units))}; for one of your own pass "
-                f"custom_objects={{{name!r:.80}: the class}}"
+                f"unknown {self.family} {name!r:.80}{self._hint(name, custom)}; known: "
+                f"{', '.join(sorted(self.units))}; for one of your own pass custom_objects={{{name!r:.80}: the class}}"
             )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}
-        unknown = given.keys() - {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+        known = {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+        unknown = [f"{field}{_names.hint(field, known)}" for field in sorted(given.keys() - known)]
         if unknown:
-            raise ValueError(f"{self.family} {name!r} has no field {', '.join(sorted(unknown))}")
+            raise ValueError(f"{self.family} {name!r} has no field {', '.join(unknown)}")
         try:
             return cls(**given)
         except TypeError as error:
             raise ValueError(f"{self.family} {name!r}: {error}") from error
+
+
+def overrides(unit: Any, than: str, *names: str) -> bool:
+    """Whether a unit's class, or a base of it, has a method of one of these names of its own below its `than`.
+
+    What a unit is compiled to stands in its `kernel`; a method that a subclass has put before it is meant instead.
+    """
+    for cls in type(unit).__mro__:
+        if than in vars(cls):
+            return False
+        if any(name in vars(cls) for name in names):
+            return True
+    return True
+
+
+def refuse_other(table: Table[Any], identifier: Any) -> bool:
+    """Whether it is a function of the user's own; TypeError for a unit of another family, which can be called too."""
+    if isinstance(identifier, (str, dict, table.base)) or not callable(identifier):
+        return False
+    family = getattr(identifier, "table_family", table.family)
+    if family != table.family:
+        raise TypeError(
+            f"{table.family} must be a name, a {table.family} or a function, got a {family}: {identifier!r}"
+        )
+    return not isinstance(identifier, type)
 
 
 TABLES: dict[str, Table[Any]] = {}  # by the family's name
@@ -180,9 +216,12 @@ MOST = 2**31 - 1  # of a count that is told to the engine
 
 def check_count(name: str, value: object, least: int = 1, most: int | None = None) -> int:
     """`value` as a whole number of `least` to `most`; TypeError or ValueError, naming it, where it is none."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    number = int(value.__index__())
+    try:
+        number = None if isinstance(value, bool) else int(value.__index__())  # type: ignore[attr-defined]
+    except (AttributeError, TypeError):  # an array has the method, and is none
+        number = None
+    if number is None:
+        raise TypeError(f"{name} must be a whole number, got {value!r:.200}")
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     if most is not None and number > most:

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 
 from fastnn import kernels
+from fastnn._output import say
 from fastnn._version import __version__
 from fastnn.kernels.team import get_num_threads
 
@@ -26,5 +27,5 @@ def show_config() -> dict[str, str]:
     }
     width = max(map(len, config))
     for name, value in config.items():
-        print(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")
     return config

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn import kernels
-from fastnn._table import Table, check_number
+from fastnn import _names, kernels
+from fastnn._table import Table, check_number, overrides, refuse_other
 from fastnn.typing import Array, DoubleArray
 
 EPSILON = 1e-7
@@ -20,13 +20,23 @@ EPSILON = 1e-7
 
 @dataclass(frozen=True)
 class Constraint:
-    """Puts a parameter where it may be. Threads share it by columns; by rows where the first of its numbers is 1."""
+    """Puts a parameter where it may be. Threads share it by columns; by rows where the first of its numbers is 1.
+
+    A subclass with a ``__call__(w)`` of its own, which gives weights of the same shape, runs in Python.
+    """
 
     table_name: ClassVar[str]
-    kernel: ClassVar[Any]
+    kernel: ClassVar[Any] = None
+
+    @property
+    def compiled(self) -> bool:
+        """Whether training runs the kernel: not where a subclass has a ``__call__`` of its own."""
+        return self.kernel is not None and not overrides(self, "kernel", "__call__")
 
     def __call__(self, w: Array) -> Array:
         """A constrained copy of w, (rows, columns) or (rows,): float64 if w is, else float32. ValueError for others."""
+        if self.kernel is None:
+            raise TypeError(f"{type(self).__name__} has no __call__(self, w), which gives the weights constrained")
         w = np.asarray(w)
         copy = np.array(w, np.float64 if w.dtype == np.float64 else np.float32, order="C")
         axis = self.numbers()[0]
@@ -133,10 +143,27 @@ class MinMaxNorm(_Norm):
 max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm  # Keras's lower-case spellings
 
 
-def get(identifier: Any) -> Constraint | None:
-    """A constraint from its name, class, instance or configuration; None stays None. ValueError if unknown."""
-    if identifier is None:
-        return None
+def applied(constraint: Any, w: Array) -> Array:
+    """The weights w as a constraint that is Python has them. ValueError where it gives another shape."""
+    found = np.asarray(constraint(w))
+    if found.shape != w.shape or found.dtype.kind not in "fiub":
+        name = getattr(constraint, "__name__", type(constraint).__name__)
+        raise ValueError(
+            f"constraint {name} gave {found.dtype} {found.shape} for weights of shape {w.shape}; it must give numbers "
+            "of that shape"
+        )
+    return found
+
+
+def get(identifier: Any) -> Any:
+    """A constraint from its name, class, instance or configuration; a function of the weights, and None, stay as they
+    are. ValueError if unknown.
+    """
+    if identifier is None or refuse_other(CONSTRAINTS, identifier):
+        return identifier
     if isinstance(identifier, dict):
         return CONSTRAINTS.from_config(identifier)
     return CONSTRAINTS.get(identifier)
+
+
+_names.offer(globals())

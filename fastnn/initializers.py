@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn import kernels, random
-from fastnn._table import Table, check_number
+from fastnn import _names, kernels, random
+from fastnn._table import Table, check_number, refuse_other
 from fastnn.typing import Array, DoubleArray, Shape
 
 if TYPE_CHECKING:
@@ -372,8 +372,15 @@ def _make_orthonormal(vectors: DoubleArray) -> None:
                 vector /= np.sqrt((vector * vector).sum())
 
 
-def get(identifier: Any) -> Initializer:
-    """An initialiser from its name, class, instance or configuration. ValueError for an unknown name."""
+def get(identifier: Any) -> Any:
+    """An initialiser from its name, class, instance or configuration; a function of (shape, dtype), and None, stay as
+    they are. ValueError for an unknown name.
+    """
+    if identifier is None or refuse_other(INITIALIZERS, identifier):
+        return identifier
     if isinstance(identifier, dict):
         return INITIALIZERS.from_config(identifier)
     return INITIALIZERS.get(identifier)
+
+
+_names.offer(globals())

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
+from fastnn import _names
 from fastnn.typing import EpochLogs
 
 
 def plot_history(history: EpochLogs, figures: Iterable[str] | None = None) -> Any:
     """Draw figures over the epochs, one picture for each with its val_ beside it; gives the array of axes.
 
-    figures: names without val_; all but seconds, and learning_rate only where it changed, unless given. ValueError for
-    a name that the history does not have, and for a history without epochs. ImportError where matplotlib is missing.
+    figures: names without val_; all numbers but seconds, and learning_rate only where it changed, unless given; one of
+    several numbers has a line for each. ValueError for a name that the history does not have, and for a history
+    without epochs. ImportError where matplotlib is missing.
     """
     names = _chosen(history, figures)
     try:
@@ -25,7 +29,8 @@ def plot_history(history: EpochLogs, figures: Iterable[str] | None = None) -> An
         for line, label in ((name, "training"), (f"val_{name}", "validation")):
             epochs, values = history.values(line)
             if epochs:
-                axes.plot(epochs, values, label=label, marker="." if len(epochs) < 20 else None)
+                lines = np.reshape(values, (len(epochs), -1))  # of a figure of several numbers one for each
+                axes.plot(epochs, lines, label=label, marker="." if len(epochs) < 20 else None)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name.replace("_", " "))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -42,10 +47,23 @@ def _chosen(history: EpochLogs, figures: Iterable[str] | None) -> list[str]:
     if figures is None:
         changed = len(set(known.get("learning_rate", ()))) > 1
         hidden = {"seconds"} if changed else {"seconds", "learning_rate"}
-        names = [name for name in known if not name.startswith("val_") and name not in hidden]
+        names = [
+            name for name in known if not name.startswith("val_") and name not in hidden and _are_numbers(known[name])
+        ]
         return sorted(names, key=lambda name: (name == "learning_rate", name != "loss"))
     names = [figures] if isinstance(figures, str) else list(figures)
     for name in names:
         if name not in known:
-            raise ValueError(f"the history has no {name!r}; it has {', '.join(known)}")
+            raise ValueError(f"the history has no {name!r}{_names.hint(name, known)}; it has {', '.join(known)}")
     return names
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Whether there is something to draw: numbers, or arrays of one shape."""
+    try:
+        return np.asarray(values).dtype.kind in "biuf"
+    except ValueError:  # of several shapes
+        return False
+
+
+_names.offer(globals())

@@ -7,18 +7,31 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn import kernels
-from fastnn._table import Table, check_number
+from fastnn import _names, kernels
+from fastnn._table import Table, check_number, overrides, refuse_other
 from fastnn.typing import Array
+
+STEP = 6e-6  # of central differences in float64
+MOST = 1024  # weights whose slopes are found one by one
 
 
 @dataclass(frozen=True)
 class Regularizer:
-    """A penalty on a parameter. `numbers` are what `kernel` reads; `whole` says that it takes a whole matrix."""
+    """A penalty on a parameter. `numbers` are what `kernel` reads; `whole` says that it takes a whole matrix.
 
+    A subclass with a ``__call__(w)`` of its own, which gives the value, runs in Python, with the slopes that its
+    ``gradient(w)`` gives, of w's shape; without one they are central differences, for at most 1,024 weights.
+    """
+
+    gradient: ClassVar[Any] = None
     table_name: ClassVar[str]
     kernel: ClassVar[Any] = kernels.l1_l2
     whole: ClassVar[bool] = False
+
+    @property
+    def compiled(self) -> bool:
+        """Whether training runs the kernel: not where a subclass has a value of its own."""
+        return type(self) is not Regularizer and not overrides(self, "kernel", "__call__", "reference")
 
     def numbers(self) -> tuple[float, float]:
         """The regulariser's two numbers, (l1, l2) unless it says otherwise."""
@@ -109,10 +122,52 @@ class OrthogonalRegularizer(Regularizer):
 l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer  # Keras's lower-case spellings
 
 
-def get(identifier: Any) -> Regularizer | None:
-    """A regulariser from its name, class, instance or configuration; None stays None. ValueError if unknown."""
-    if identifier is None:
-        return None
+def check_slopes(regularizer: Any, size: int, what: str) -> None:
+    """ValueError where a regulariser that is Python has no slopes for so many weights."""
+    if getattr(regularizer, "gradient", None) is None and size > MOST:
+        name = getattr(regularizer, "__name__", type(regularizer).__name__)
+        raise ValueError(
+            f"regularizer {name} of {what} has {size} weights, which is too many to find its slopes by differences (at "
+            f"most {MOST}); make it a subclass of Regularizer with gradient(self, w), which gives the slopes"
+        )
+
+
+def value_and_slopes(regularizer: Any, w: Array) -> tuple[float, Array]:
+    """What a regulariser that is Python, any function of the weights, has for w: its value, and slopes of w's shape."""
+    name = getattr(regularizer, "__name__", type(regularizer).__name__)
+
+    def value_of(weights: Array) -> float:
+        found = np.asarray(regularizer(weights))
+        if found.size != 1 or found.dtype.kind not in "fiub":
+            raise ValueError(f"regularizer {name} gave {found.dtype} {found.shape}; it must give one number")
+        return float(found.reshape(()))
+
+    gradient = getattr(regularizer, "gradient", None)
+    if gradient is not None:
+        slopes = np.asarray(gradient(w), float)
+        if slopes.shape != w.shape:
+            raise ValueError(f"the gradient of regularizer {name} has shape {slopes.shape}, its weights {w.shape}")
+        return value_of(w), slopes
+    middle = w.astype(float)
+    slopes = np.empty_like(middle)
+    for place in np.ndindex(*w.shape):
+        forth, back = middle.copy(), middle.copy()
+        step = STEP * max(1.0, abs(float(middle[place])))
+        forth[place] += step
+        back[place] -= step
+        slopes[place] = (value_of(forth) - value_of(back)) / (forth[place] - back[place])
+    return value_of(w), slopes
+
+
+def get(identifier: Any) -> Any:
+    """A regulariser from its name, class, instance or configuration; a function of the weights, and None, stay as they
+    are. ValueError if unknown.
+    """
+    if identifier is None or refuse_other(REGULARIZERS, identifier):
+        return identifier
     if isinstance(identifier, dict):
         return REGULARIZERS.from_config(identifier)
     return REGULARIZERS.get(identifier)
+
+
+_names.offer(globals())

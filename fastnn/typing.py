@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
         name: str
         stop_training: bool
+        stop_evaluating: bool
+        stop_predicting: bool
         history: Any
         description: Any  # fastnn.models.description.Description
 

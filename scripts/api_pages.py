@@ -137,6 +137,8 @@ def is_object(value: Any) -> bool:
 def entry(name: str, value: Any) -> str:
     """What a page says of one name."""
     parts = [f"## {name}\n\n```python\n{signature(name, value)}\n```\n\n{markdown(docstring(value))}\n"]
+    if hasattr(value, "takes") and hasattr(value, "table_name") and targets(value):
+        parts.append(f"Targets: {targets(value)}.\n")
     if isinstance(value, type):
         for base in hidden_bases(value):
             if base.__name__ in docstring(value):  # "arguments: see Monitor"
@@ -224,16 +226,32 @@ def tables() -> str:
         table = TABLES[family]
         common = shared(list(table.units.values()))
         also = f"All of them also take {', '.join(f'`{each}`' for each in common.values())}.\n\n" if common else ""
-        lines = [row("name", "class", "other names", "arguments", "what"), "|---|---|---|---|---|"]
+        heads = [
+            "name",
+            "class",
+            "other names",
+            "arguments",
+            *(["targets"] if hasattr(table.base, "takes") else []),
+            "what",
+        ]
+        lines = [row(*heads), "|---" * len(heads) + "|"]
         for name, cls in table:
             others = [a for a, found in table.aliases.items() if found is cls and a not in (name, cls.__name__)]
             arguments = [shown(p) for p in parameters(cls) if p.name not in common]
-            lines.append(row(f"`{name}`", f"{linked(cls, 'api/')}", code(others), code(arguments), first_line(cls)))
+            takes = [targets(cls)] if "targets" in heads else []
+            lines.append(row(f"`{name}`", linked(cls, "api/"), code(others), code(arguments), *takes, first_line(cls)))
         parts.append(f"## {title}\n\n{also}" + "\n".join(lines) + "\n")
     lines = [row("class", "arguments", "what"), "|---|---|---|"]
     for cls in callbacks():
         lines.append(row(linked(cls, "api/"), code(map(shown, parameters(cls))), first_line(cls)))
     return "\n".join([*parts, "## Callbacks\n", *lines]) + "\n"
+
+
+def targets(cls: Any) -> str:
+    """What targets a loss or metric has a meaning for, as it declares it."""
+    if isinstance(cls.takes, property):  # of a loss's mean: what the loss takes
+        cls = getattr(cls, "loss", None) or TABLES["loss"].units[cls.table_name]
+    return str(cls.takes.described())
 
 
 def callbacks() -> list[type]:

@@ -177,7 +177,11 @@ def test_fastnn_imports_nothing_of_the_command() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_an_interrupt_is_one_line_and_status_130(tmp_path: Path) -> None:
-    with start("demo", "--epochs", "1000000000", "--folder", tmp_path) as process:
+    # A process that begins with SIGINT ignored, as one in the background of a shell does, passes that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = start("demo", "--epochs", "1000000000", "--folder", tmp_path)
+    signal.signal(signal.SIGINT, before)
+    with process:
         assert process.stdout is not None
         while "Epoch 20/" not in process.stdout.readline():
             assert process.poll() is None

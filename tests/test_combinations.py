@@ -84,6 +84,7 @@ def drawn(seed: int) -> Drawn:
     y = targets_for(loss, rows, outputs, rng).astype(np.float32)
     targets = 1 if y.ndim == 1 else y.shape[1]
     metrics = [copy.deepcopy(each) for each in rng.permutation(TABLES[METRICS])[:12] if fits(each, targets, outputs)]
+    metrics = [each for each in metrics if not each.takes.limited or not each.takes.outside(y, outputs).any()]
     model.compile(optimizer, loss, metrics=metrics[:2], weighted_metrics=metrics[2:3])
     fit: dict[str, Any] = {"batch_size": rows if optimizer.full_batch else int(rng.choice([7, 500]))}
     if rng.random() < 0.3:

@@ -367,7 +367,11 @@ def test_rows_that_do_not_fit():
 
 COMPILE = [
     ({"loss": ["mse"]}, ValueError, r"loss must have one entry for each of 2 outputs \(mean, kind\), got 1"),
-    ({"loss": {"men": "mse"}}, ValueError, r"loss: there is no output 'men'; there are 'mean', 'kind'"),
+    (
+        {"loss": {"men": "mse"}},
+        ValueError,
+        r"there is no output 'men' .did you mean 'mean'.*; there are 'mean', 'kind'",
+    ),
     ({"loss": {"mean": "mse"}}, ValueError, r"output 'kind' has no loss; name one"),
     ({"loss": ["mse", None]}, ValueError, r"output 'kind' has no loss"),
     ({"loss_weights": 0.5}, TypeError, r"loss_weights must be a list or dict with a number for each of 2 outputs"),

@@ -21,6 +21,13 @@ NEEDS = {
     "fastnn": (),
     "fastnn, from PyTorch's DataLoader": ("torch",),
 }
+# A block may be unlucky else.
+SEEDS = {
+    "Keras": "import keras; keras.utils.set_random_seed(1)\n",
+    "PyTorch": "import torch; torch.manual_seed(1)\n",
+    "fastnn": "import fastnn; fastnn.set_random_seed(1)\n",
+    "fastnn, from PyTorch's DataLoader": "import torch, fastnn; torch.manual_seed(1); fastnn.set_random_seed(1)\n",
+}
 # What a block prints last: more is better, or less is.
 LEAST = {"accuracy": 0.88, "recall": 0.7}
 MOST = {"error": 0.25, "price": 0.8, "difference": 0.0}
@@ -87,8 +94,7 @@ def test_blocks(library: str, tmp_path: Path) -> None:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
     chosen = [block for block in BLOCKS if block.package == library]
-    seed = "import fastnn; fastnn.set_random_seed(1)\n" if library == "fastnn" else ""  # else a block may be unlucky
-    outs = run([seed + block.code for block in chosen], tmp_path)
+    outs = run([SEEDS[library] + block.code for block in chosen], tmp_path)
     assert len(outs) == len(chosen)
     for block, out in zip(chosen, outs, strict=True):
         judge(block, out)

@@ -32,12 +32,12 @@ def batch(loss: Any, shape: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray,
 def test_any_leading_axes(loss: Any) -> None:
     y, output = batch(loss, (2, 3, 4))
     flat = loss.reference(y.reshape(6, -1), output.reshape(6, 4))
-    close(loss.values(y, output), flat if loss.kernel.whole else flat.reshape(2, 3), 1e-12)
-    assert loss.values(y, output).dtype == np.float64
-    single = loss.values(y.astype("f4"), output.astype("f4"))
+    close(loss.call(y, output), flat if loss.kernel.whole else flat.reshape(2, 3), 1e-12)
+    assert loss.call(y, output).dtype == np.float64
+    single = loss.call(y.astype("f4"), output.astype("f4"))
     assert single.dtype == np.float32
     assert loss(y, output.astype("f4")).dtype == np.float32
-    close(single, loss.values(y, output), 1e-4, 1e-5)
+    close(single, loss.call(y, output), 1e-4, 1e-5)
     close(loss(y.tolist(), output.tolist()), loss(y, output), 0)
 
 
@@ -120,21 +120,21 @@ def test_function_forms() -> None:
     for name, cls in LOSSES:
         function = getattr(losses, name)
         y, output = batch(cls(), (5, 4))
-        np.testing.assert_array_equal(function(y, output), cls().values(y, output))
-        assert losses.get(function) == cls()
+        np.testing.assert_array_equal(function(y, output), cls().call(y, output))
+        assert losses.as_loss(function) == cls()
         assert function.__name__ == name
-    np.testing.assert_array_equal(losses.huber(Y, OUTPUT, 0.5), losses.Huber(0.5).values(Y, OUTPUT))
+    np.testing.assert_array_equal(losses.huber(Y, OUTPUT, 0.5), losses.Huber(0.5).call(Y, OUTPUT))
     assert losses.binary_crossentropy.__doc__.startswith("(y_true, y_pred, from_logits=False, label_smoothing=0.0)")
 
 
 def test_names_and_configurations() -> None:
     for loss in units(LOSSES):
         config = LOSSES.config(loss)
-        assert losses.get(config) == loss
+        assert losses.as_loss(config) == loss
         assert {"reduction", "name"} <= config.keys()
     assert losses.MeanSquaredError().name == "mean_squared_error"
     assert losses.MeanSquaredError(name="mine").name == "mine"
-    assert losses.get("quantile") == losses.Pinball(0.5)
+    assert losses.as_loss("quantile") == losses.Pinball(0.5)
 
 
 @pytest.mark.parametrize(
@@ -238,16 +238,16 @@ def test_custom_functions_of_the_wrong_shape() -> None:
 
 
 def test_a_function_by_name_and_by_configuration() -> None:
-    loss = losses.get(squares)
+    loss = losses.as_loss(squares)
     assert loss == Custom(squares)
     assert loss != Custom(largest, name="squares")
     assert (loss.name, loss.kernel, loss.targets(7), loss.labels) == ("squares", None, 7, False)
     config = LOSSES.config(loss)
     assert config == {"class": "custom", "reduction": "sum_over_batch_size", "name": "squares"}
-    assert losses.get(config, {"squares": squares}) == loss
-    assert losses.get("mine", {"mine": squares}) == loss
+    assert losses.as_loss(config, {"squares": squares}) == loss
+    assert losses.as_loss("mine", {"mine": squares}) == loss
     own = Custom(squares, lambda y, output: 2 * (output - y))
-    assert losses.get(config, {"squares": own}) is own
+    assert losses.as_loss(config, {"squares": own}) is own
     for broken in (config, {"class": "custom", "name": []}, {"class": "custom"}):
         with pytest.raises(ValueError, match="is a Python function, which is not saved with a model; pass it as"):
             losses.get(broken)

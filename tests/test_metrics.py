@@ -229,7 +229,7 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
         r"one sample_weight for each.*\(1, 4\)",
     ),
     (lambda: metrics.get("auuc"), ValueError, unknown("metric", "auuc")),
-    (lambda: metrics.get(None), TypeError, "metric must be a name or a fastnn.metrics object, got None"),
+    (lambda: metrics.as_metric(None), TypeError, "metric must be a name or a fastnn.metrics object, got None"),
     (lambda: metrics.Metric().update_state(Y, P), NotImplementedError, "Metric has no update_state"),
 ]
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names
+from fastnn._table import refuse_other as _refuse_other
 from fastnn.activations.base import *
 from fastnn.activations.custom import *
 from fastnn.activations.piecewise import *
@@ -47,9 +48,9 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
     if isinstance(identifier, str) and custom_objects and identifier in custom_objects:
         found = custom_objects[identifier]
         return found if isinstance(found, Activation) else Custom(found, name=identifier)
-    if callable(identifier) and not isinstance(identifier, (type, Activation)):
+    if _refuse_other(ACTIVATIONS, identifier):
         return Custom(identifier)
     return ACTIVATIONS.get(identifier)
 
 
-__all__ = _names.offered(globals())
+__all__ = _names.offer(globals())

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._table import Table, field_values
+from fastnn._table import Table, field_values, overrides
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
 __all__ = ["ACTIVATIONS", "Activation", "RowActivation"]
@@ -16,10 +16,19 @@ __all__ = ["ACTIVATIONS", "Activation", "RowActivation"]
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation a = f(z), elementwise or along the last axis. (rows, units) -> (rows, units)."""
+    """An activation a = f(z), elementwise or along the last axis. (rows, units) -> (rows, units).
+
+    A subclass with a ``__call__(x)`` of its own, elementwise, runs in Python, as a function does (see Custom); with a
+    method `derivative` of x, that gives the slope.
+    """
 
     table_name: ClassVar[str]
-    kernel: ClassVar[Any]
+    kernel: ClassVar[Any] = None
+
+    @property
+    def compiled(self) -> bool:
+        """Whether a network runs the kernel: not where a subclass has a ``__call__`` of its own."""
+        return self.kernel is not None and not overrides(self, "kernel", "__call__")
 
     def numbers(self) -> tuple[float, ...]:
         """The activation's own numbers, as its kernel reads them."""

@@ -41,6 +41,13 @@ class Custom(Activation):
         if self.name is None:
             object.__setattr__(self, "name", getattr(self.function, "__name__", type(self.function).__name__))
 
+    @classmethod
+    def of(cls, activation: Activation) -> Custom:
+        """An activation that runs in Python, as what its layer calls."""
+        if isinstance(activation, cls):
+            return activation
+        return cls(activation, getattr(activation, "derivative", None), type(activation).__name__)
+
     def numbers(self) -> tuple[float, ...]:
         """None: there is no kernel to read them."""
         return ()

@@ -10,4 +10,5 @@ from fastnn.callbacks.loggers import *
 from fastnn.callbacks.monitors import *
 from fastnn.callbacks.tensorboard import *
 
-__all__ = _names.offered(globals())
+__all__ = _names.offer(globals())
+_names.explain(History, "plot")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks.base import Callback, Logs, TrainerCallback, naming
+from fastnn.callbacks.base import Callback, Logs, TrainerCallback, folder_for, naming, path_of
 
 __all__ = ["BackupAndRestore"]
 
@@ -39,9 +39,7 @@ class BackupAndRestore(TrainerCallback):
         double_checkpoint: bool = False,
         delete_checkpoint: bool = True,
     ) -> None:
-        if not os.fspath(backup_dir):
-            raise ValueError("BackupAndRestore: backup_dir must be the name of a folder, got ''")
-        self.backup_dir = os.fspath(backup_dir)
+        self.backup_dir = path_of(self, "backup_dir", backup_dir)
         self.save_freq = checked_freq(self, save_freq)
         self.double_checkpoint = double_checkpoint
         self.delete_checkpoint = delete_checkpoint
@@ -52,6 +50,9 @@ class BackupAndRestore(TrainerCallback):
 
     def listens(self, hook: str) -> bool:
         return super().listens(hook) and hook != ("on_train_batch_end" if self.save_freq == "epoch" else "on_epoch_end")
+
+    def checks(self, fit: Any) -> None:
+        folder_for(self._path)
 
     def fit_begins(self, fit: Any) -> None:
         self._fit = fit
@@ -155,7 +156,8 @@ class BackupAndRestore(TrainerCallback):
 
 def checked_freq(owner: Callback, save_freq: Any) -> str | int:
     """save_freq, "epoch" or a number of batches. ValueError for anything else."""
-    if save_freq != "epoch" and (type(save_freq) is not int or save_freq < 1):
+    named = isinstance(save_freq, str) and save_freq == "epoch"
+    if not named and (type(save_freq) is not int or save_freq < 1):
         raise ValueError(
             f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {save_freq!r}"
         )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from fastnn import _names
+from fastnn._output import warn
 from fastnn.typing import TrainedModel
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback"]
@@ -17,7 +21,8 @@ Hook = Callable[..., object]
 class Callback:
     """Methods that a fit calls; override those that you want. ``self.model`` is the model, ``self.params`` the fit's.
 
-    Set ``self.model.stop_training = True`` to end the fit after the epoch, or in a hook of a batch after that batch.
+    Set ``self.model.stop_training = True`` to end the fit after the epoch, or in a hook of a batch after that batch;
+    ``stop_evaluating`` ends an evaluation and ``stop_predicting`` a prediction likewise, with what it has so far.
     An epoch is one compiled call, unless some callback overrides a hook of its batches: each batch is a call then.
     A callback that keeps something between epochs gives it to ``get_state``, so that a backup has it.
     """
@@ -105,6 +110,10 @@ class TrainerCallback(Callback):
 
     last = False  # whether it is called after all others
 
+    def checks(self, fit: Any) -> None:
+        # Called before any ``on_train_begin``: raises where the callback could not do what it is for.
+        pass
+
     def fit_begins(self, fit: Any) -> None:
         # Called after every ``on_train_begin``; `fit` is where the fit stands (``fastnn.training.loop.FitLoop``).
         pass
@@ -121,7 +130,8 @@ class TrainerCallback(Callback):
 class LambdaCallback(Callback):
     """A callback from functions: ``LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs["loss"]))``.
 
-    Any hook of Callback may be named, with its arguments. TypeError for what is none.
+    Any hook of Callback may be named, with its arguments. TypeError for what is none, and for what cannot be called
+    with them.
     """
 
     def __init__(
@@ -143,9 +153,12 @@ class LambdaCallback(Callback):
             "on_train_batch_end": on_train_batch_end,
         }
         for name, function in hooks.items():
-            if not name.startswith("on_") or not hasattr(Callback, name):
-                raise TypeError(f"LambdaCallback has no hook {name!r}; see fastnn.callbacks.Callback")
+            if name not in HOOKS:
+                raise TypeError(
+                    f"LambdaCallback has no hook {name!r}{_names.hint(name, HOOKS)}; it has {', '.join(HOOKS)}"
+                )
             if function is not None:
+                check_hook(f"LambdaCallback: {name}", function, HOOKS[name])
                 setattr(self, name, function)
 
 
@@ -238,21 +251,104 @@ def _calling_each(name: str) -> Hook:
     return hook
 
 
+# The hooks by name, each with the names of what it is given.
+HOOKS = {
+    name: hook.__code__.co_varnames[1 : hook.__code__.co_argcount]
+    for name, hook in vars(Callback).items()
+    if name.startswith("on_")
+}
 for _name in vars(Callback):
     if _name.startswith("on_") and _name not in vars(CallbackList):
         setattr(CallbackList, _name, _calling_each(_name))
 
 
 def checked(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
-    """The callbacks as a list. TypeError for what is none."""
+    """The callbacks as a list. TypeError for what is none, ValueError for one that is there twice."""
     if callbacks is None:
         return []
     chosen: list[Callback] = []
-    for callback in [callbacks] if isinstance(callbacks, Callback) else callbacks:
+    several = isinstance(callbacks, Iterable) and not isinstance(callbacks, (Callback, type, str, bytes))
+    for callback in callbacks if several else [callbacks]:  # type: ignore[union-attr]
         if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks must be fastnn.callbacks.Callback objects, got {callback!r}")
+            raise TypeError(
+                f"callbacks must be fastnn.callbacks.Callback objects, got {callback!r}{_instead(callback)}"
+            )
         chosen += callback.callbacks if isinstance(callback, CallbackList) else [callback]
     return chosen
+
+
+def _instead(given: Any) -> str:
+    """What to pass in place of what is no callback."""
+    if isinstance(given, type):
+        return f", a class; make an object of it: {given.__name__}(...)" if issubclass(given, Callback) else ", a class"
+    if "keras" in type(given).__module__.split("."):
+        return ", which is Keras's; fastnn has its own in fastnn.callbacks"
+    return "; a function may be given to a LambdaCallback" if callable(given) else ""
+
+
+def check_hooks(callbacks: Iterable[Callback]) -> None:
+    """Look at the callbacks of a fit before it begins.
+
+    ValueError for one that is there twice, TypeError for a hook of the user's own that does not take what it is given;
+    a warning for a method whose name is nearly that of a hook.
+    """
+    seen: set[int] = set()
+    for callback in callbacks:
+        cls = type(callback)
+        if id(callback) in seen:
+            raise ValueError(f"callbacks has the same {cls.__name__} object twice; make a second one")
+        seen.add(id(callback))
+        if is_own(callback):
+            continue
+        for name, takes in HOOKS.items():
+            if callback.listens(name):
+                check_hook(f"{cls.__name__}.{name}", getattr(callback, name), takes)
+        for name in dir(cls):
+            if name.startswith("on_") and name not in HOOKS and (hint := _names.hint(name, HOOKS)):
+                warn(f"{cls.__name__}.{name} is no hook and is never called{hint}")
+
+
+def is_own(callback: Callback) -> bool:
+    """Whether a callback is fastnn's own and runs nothing of the user's, so that it adds nothing to the logs."""
+    home = type(callback).__module__.partition(".")[0]
+    return home == __name__.partition(".")[0] and not isinstance(callback, LambdaCallback)
+
+
+def check_hook(what: str, function: Any, takes: tuple[str, ...]) -> None:
+    """TypeError unless a hook can be called with arguments for what it `takes`."""
+    if not callable(function):
+        raise TypeError(f"{what} must be a function of ({', '.join(takes)}), got {function!r}")
+    import inspect
+
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # compiled code does not say
+        return
+    try:
+        signature.bind(*takes)
+    except TypeError as error:
+        raise TypeError(f"{what} is called with ({', '.join(takes)}), but takes {signature}: {error}") from None
+
+
+def folder_for(path: str) -> None:
+    """Make the folder that a file is to be in. OSError, which names it, where no file can be written there."""
+    folder = os.path.dirname(os.path.abspath(path))
+    os.makedirs(folder, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+
+
+def path_of(owner: Callback, name: str, path: Any) -> str:
+    """A path as a text. TypeError, ValueError for what is none."""
+    try:
+        text = os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"{type(owner).__name__}: {name} must be a path, got {path!r}") from None
+    if not text:
+        raise ValueError(f"{type(owner).__name__}: {name} must be a path, got {path!r}")
+    return text
 
 
 @contextmanager

@@ -6,37 +6,53 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastnn.callbacks.base import Callback, Logs, TrainerCallback
+from fastnn._output import say
+from fastnn._table import check_flag, check_number
+from fastnn.callbacks.base import Logs, TrainerCallback, check_hook
 from fastnn.callbacks.rate import rate_of, set_rate
 
 __all__ = ["LearningRateScheduler", "TerminateOnNaN", "TimeBudget"]
 
 
-class LearningRateScheduler(Callback):
+class LearningRateScheduler(TrainerCallback):
     """Sets the learning rate before each epoch to ``schedule(epoch, learning_rate)``, or to ``schedule(epoch)``.
 
-    epoch counts from 0. ValueError where the schedule does not give a number of at least 0.
+    epoch counts from 0. TypeError for what cannot be called so; ValueError where the schedule does not give a number
+    of at least 0, and where the optimizer's learning rate is a schedule.
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        if not callable(schedule):
+            raise TypeError(
+                "LearningRateScheduler: schedule must be a function of (epoch) or (epoch, learning_rate), got "
+                f"{schedule!r}"
+            )
         self.schedule = schedule
         self.verbose = verbose
         self._takes_rate = _takes_two(schedule)
+
+    def checks(self, fit: Any) -> None:
+        rate_of(self.model, "LearningRateScheduler")
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         rate = rate_of(self.model, "LearningRateScheduler")
         rate = self.schedule(epoch, rate) if self._takes_rate else self.schedule(epoch)
         set_rate(self.model, rate)
         if self.verbose:
-            print(f"Epoch {epoch + 1}: LearningRateScheduler sets the learning rate to {float(rate):g}")
+            say(f"Epoch {epoch + 1}: LearningRateScheduler sets the learning rate to {float(rate):g}")
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:
     import inspect
 
     try:
-        inspect.signature(function).bind(0, 0.0)
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # compiled code does not say
+        return False
+    try:
+        signature.bind(0, 0.0)
     except TypeError:
+        check_hook("LearningRateScheduler: schedule", function, ("epoch",))
         return False
     return True
 
@@ -49,11 +65,12 @@ class TerminateOnNaN(TrainerCallback):
 
     def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = raise_error
+        check_flag(self, "raise_error")
 
     def accepts(self, error: Exception, batch: int) -> bool:
         if self.raise_error:
             raise RuntimeError(f"the loss of batch {batch} is NaN or infinite: {error}") from error
-        print(f"Batch {batch}: the loss is NaN or infinite, the fit ends: {error}")
+        say(f"Batch {batch}: the loss is NaN or infinite, the fit ends: {error}")
         self.model.stop_training = True
         return True
 
@@ -65,10 +82,9 @@ class TimeBudget(TrainerCallback):
     """
 
     def __init__(self, seconds: float, verbose: int = 0) -> None:
-        if not seconds > 0:
-            raise ValueError(f"TimeBudget: seconds must be above 0, got {seconds!r}")
         self.seconds = seconds
         self.verbose = verbose
+        check_number(self, "seconds", 0, open_low=True)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._start = time.perf_counter()
@@ -80,7 +96,7 @@ class TimeBudget(TrainerCallback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.pauses()
         if self.verbose and self.model.stop_training:
-            print(f"Epoch {epoch + 1}: {self.seconds:g} seconds are over")
+            say(f"Epoch {epoch + 1}: {self.seconds:g} seconds are over")
 
     def get_state(self) -> dict[str, Any]:
         return {"spent": time.perf_counter() - self._start}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastnn._output import padded, printable, width_of
 from fastnn.callbacks.base import Callback, Logs
 
 if TYPE_CHECKING:
@@ -78,20 +79,22 @@ class History(Callback):
         rows = [[str(epoch + 1), *(_text(logs.get(name)) for name in names)] for epoch, logs in self._short()]
         if len(self._rows) > 2 * _SHOWN:
             rows.insert(_SHOWN, ["..."] * (1 + len(names)))
-        return [["epoch", *names], *rows]
+        return [["epoch", *map(printable, names)], *rows]
 
     def _short(self) -> list[tuple[int, Logs]]:
         return self._rows if len(self._rows) <= 2 * _SHOWN else self._rows[:_SHOWN] + self._rows[-_SHOWN:]
 
     def __str__(self) -> str:
         table = self._table()
-        widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+        widths = [max(width_of(row[column]) for row in table) for column in range(len(table[0]))]
         return "\n".join(
-            "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in table
+            "  ".join(padded(cell, width, left=False) for cell, width in zip(row, widths, strict=True)) for row in table
         )
 
     def __repr__(self) -> str:
-        last = "".join(f", {name}={_text(value)}" for name, value in (self._rows[-1][1] if self._rows else {}).items())
+        last = "".join(
+            f", {printable(name)}={_text(value)}" for name, value in (self._rows[-1][1] if self._rows else {}).items()
+        )
         return f"<History of {len(self._rows)} epochs{last}>"
 
     def _repr_html_(self) -> str:
@@ -103,4 +106,8 @@ class History(Callback):
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
+        value = value.tolist()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else printable(str(value))

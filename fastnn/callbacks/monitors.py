@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.callbacks.base import Callback, Logs
+import numpy as np
+
+from fastnn import _names
+from fastnn._output import say, warn
+from fastnn._table import check_flag, check_number
+from fastnn.callbacks.base import Logs, TrainerCallback
 from fastnn.callbacks.rate import rate_of, set_rate
 
 __all__ = ["EarlyStopping", "ReduceLROnPlateau"]
@@ -46,17 +51,22 @@ _FALLING = (
 )
 
 
-class Monitor(Callback):
+class Monitor(TrainerCallback):
     """What those share that watch a quantity: its name in the logs, and what counts as better.
 
     monitor: a name in the logs ("loss", "val_loss", "val_accuracy", ...). mode: "min", "max", or "auto", which goes by
-    the name. min_delta: a smaller change is none. ValueError where "auto" does not know the name, and where the logs do
-    not have it.
+    the name. min_delta: a smaller change is none. The first figure is the best so far whatever it is, NaN and infinity
+    too, as in Keras. ValueError where "auto" does not know the name; before the first epoch where the logs will not
+    have it, or not as one number. Where another callback might have added it and has not, a warning.
     """
+
+    best: float | None = None  # None before the first figure
 
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0) -> None:
         kind = type(self).__name__
-        if mode not in ("auto", "min", "max"):
+        if not isinstance(monitor, str):
+            raise TypeError(f"{kind}: monitor must be a name in the logs, such as 'val_loss', got {monitor!r}")
+        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
             raise ValueError(f"{kind}: mode must be 'auto', 'min' or 'max', got {mode!r}")
         if mode == "auto":
             mode = "max" if any(word in monitor for word in _RISING) else "min"
@@ -66,29 +76,60 @@ class Monitor(Callback):
                 )
         self.monitor = monitor
         self.mode = mode
+        self.min_delta = min_delta
+        check_number(self, "min_delta", float("-inf"))
         self.min_delta = abs(min_delta)
         self._sign = -1.0 if mode == "max" else 1.0
 
-    def better(self, value: float, than: float) -> bool:
-        """Whether a value is an improvement on another."""
-        return bool(self._sign * value < self._sign * than - self.min_delta)
+    def checks(self, fit: Any) -> None:
+        self.check_monitor(*fit.expected(self, "on_epoch_end"))
 
-    @property
-    def worst(self) -> float:
-        """What every value is better than."""
-        return self._sign * float("inf")
+    def check_monitor(self, logs: Logs, certain: bool) -> None:
+        """ValueError where the logs, as they will be, do not have the quantity as one number."""
+        if self.monitor in logs:
+            value = logs[self.monitor]
+            if number_of(value) is None:
+                raise ValueError(
+                    f"{type(self).__name__}: monitor {self.monitor!r} is an array of shape {np.shape(value)}; what is "
+                    "watched must be one number: take the metric with an average, or another one"
+                )
+        elif certain:
+            raise ValueError(self._missing(logs))
+
+    def _missing(self, logs: Logs) -> str:
+        hint = "" if self.monitor.removeprefix("val_") in logs else _names.hint(self.monitor, logs)
+        return (
+            f"{type(self).__name__}: monitor {self.monitor!r}{hint} is not in the logs, which have "
+            f"{', '.join(sorted(logs))}; name one of these, or pass validation_data for those that begin with val_"
+        )
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether a value is an improvement on another, or the first."""
+        return than is None or bool(self._sign * value < self._sign * than - self.min_delta)
 
     def value(self, logs: Logs | None) -> float | None:
         """The quantity; None after an epoch without validation, where others have one."""
         logs = logs or {}
         if self.monitor in logs:
-            return float(logs[self.monitor])
-        if self.monitor.startswith("val_") and self.params.get("validation_freq", 1) != 1:
-            return None
-        raise ValueError(
-            f"{type(self).__name__}: monitor {self.monitor!r} is not in the logs, which have "
-            f"{', '.join(sorted(logs))}; name one of these, or pass validation_data for those that begin with val_"
-        )
+            value = number_of(logs[self.monitor])
+            if value is None:
+                warn(
+                    f"{type(self).__name__}: monitor {self.monitor!r} must be one number, got {logs[self.monitor]!r}; "
+                    "the epoch does not count"
+                )
+            return value
+        if not self.monitor.startswith("val_") or self.params.get("validation_freq", 1) == 1:
+            warn(self._missing(logs))
+        return None
+
+
+def number_of(value: Any) -> float | None:
+    """A number, or an array of one, as a float; None for all else."""
+    try:
+        array = np.asarray(value)
+        return float(array.item()) if array.size == 1 and array.dtype.kind in "biuf" else None
+    except Exception:  # of a class of the user's own
+        return None
 
 
 class EarlyStopping(Monitor):
@@ -111,18 +152,21 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        if patience < 0:
-            raise ValueError(f"EarlyStopping: patience must be at least 0, got {patience}")
         self.patience = patience
         self.verbose = verbose
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
         self.start_from_epoch = start_from_epoch
+        check_number(self, "patience", 0)
+        check_number(self, "start_from_epoch", 0)
+        if baseline is not None:
+            check_number(self, "baseline", float("-inf"))
+        check_flag(self, "restore_best_weights")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.wait = 0
         self.stopped_epoch = 0
-        self.best = self.worst
+        self.best = None
         self.best_epoch = 0
         self.best_weights: Any = None
 
@@ -146,11 +190,11 @@ class EarlyStopping(Monitor):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.verbose and self.stopped_epoch:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+            say(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:
             self.model.set_weights(self.best_weights)
             if self.verbose:
-                print(f"Restored the weights of the best epoch: {self.best_epoch + 1}")
+                say(f"Restored the weights of the best epoch: {self.best_epoch + 1}")
 
     def get_state(self) -> dict[str, Any]:
         names = ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")
@@ -179,17 +223,21 @@ class ReduceLROnPlateau(Monitor):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        if not 0 <= factor < 1:
-            raise ValueError(f"ReduceLROnPlateau: factor must be at least 0 and below 1, got {factor}")
         self.factor = factor
         self.patience = patience
         self.verbose = verbose
         self.cooldown = cooldown
         self.min_lr = min_lr
+        check_number(self, "factor", 0, 1, open_high=True)
+        for name in ("patience", "cooldown", "min_lr"):
+            check_number(self, name, 0)
+
+    def checks(self, fit: Any) -> None:
+        super().checks(fit)
+        rate_of(self.model, "ReduceLROnPlateau")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        rate_of(self.model, "ReduceLROnPlateau")
-        self.best = self.worst
+        self.best = None
         self.cooldown_counter = 0
         self.wait = 0
 
@@ -217,7 +265,7 @@ class ReduceLROnPlateau(Monitor):
         self.cooldown_counter = self.cooldown
         self.wait = 0
         if self.verbose:
-            print(f"Epoch {epoch + 1}: ReduceLROnPlateau reduces the learning rate to {lower:g}")
+            say(f"Epoch {epoch + 1}: ReduceLROnPlateau reduces the learning rate to {lower:g}")
 
     def get_state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("best", "cooldown_counter", "wait")}

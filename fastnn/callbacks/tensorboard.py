@@ -7,13 +7,16 @@ from os import PathLike
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from fastnn._table import check_count
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Logs, TrainerCallback, folder_for, path_of
+from fastnn.callbacks.monitors import number_of
 
 __all__ = ["TensorBoard"]
 
 
-class TensorBoard(Callback):
+class TensorBoard(TrainerCallback):
     """Event files for ``tensorboard --logdir``: epoch_loss and the others in train/ and, without val_, in validation/.
 
     histogram_freq: after every so many epochs, a histogram of each array of weights; 0 for none.
@@ -34,7 +37,7 @@ class TensorBoard(Callback):
             import tensorboardX
         except ImportError as error:
             raise ImportError('TensorBoard needs tensorboardX: pip install "fastnn[tensorboard]"') from error
-        self.log_dir = os.fspath(log_dir)
+        self.log_dir = path_of(self, "log_dir", log_dir)
         self.histogram_freq = check_count("histogram_freq", histogram_freq, 0)
         self.write_steps_per_second = write_steps_per_second
         named = {"epoch": 0, "batch": 1}
@@ -46,10 +49,22 @@ class TensorBoard(Callback):
     def listens(self, hook: str) -> bool:
         return super().listens(hook) and (self._every > 0 or hook != "on_train_batch_end")
 
+    def checks(self, fit: Any) -> None:
+        folder_for(os.path.join(self.log_dir, "file"))
+
     def _writer(self, folder: str) -> Any:
         if folder not in self._writers:
             self._writers[folder] = self._new_writer(os.path.join(self.log_dir, folder))
         return self._writers[folder]
+
+    def _write(self, folder: str, tag: str, value: Any, step: int) -> None:
+        """A scalar, or one for each number of an array, by its place; what is no number is left out."""
+        number = number_of(value)
+        if number is not None:
+            self._writer(folder).add_scalar(tag, number, step)
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            for place, each in np.ndenumerate(value):
+                self._writer(folder).add_scalar("_".join([tag, *map(str, place)]), float(each), step)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._fitting = True
@@ -59,7 +74,7 @@ class TensorBoard(Callback):
         self._batch += 1
         if self._batch % self._every == 0:
             for name, value in (logs or {}).items():
-                self._writer("train").add_scalar(f"batch_{name}", value, self._batch)
+                self._write("train", f"batch_{name}", value, self._batch)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._start, self._steps = perf_counter(), self._iterations()
@@ -70,7 +85,7 @@ class TensorBoard(Callback):
             written["steps_per_second"] = (self._iterations() - self._steps) / (perf_counter() - self._start)
         for name, value in written.items():
             folder = "validation" if name.startswith("val_") else "train"
-            self._writer(folder).add_scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+            self._write(folder, f"epoch_{name.removeprefix('val_')}", value, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             for number, array in enumerate(self.model.get_weights()):
                 self._writer("train").add_histogram(f"weights_{number}/histogram", array, epoch)
@@ -83,7 +98,7 @@ class TensorBoard(Callback):
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         for name, value in (logs or {}).items():
-            self._writer("validation").add_scalar(f"evaluation_{name}_vs_iterations", value, self._iterations())
+            self._write("validation", f"evaluation_{name}_vs_iterations", value, self._iterations())
         if not self._fitting:
             self._close()
 

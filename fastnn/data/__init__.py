@@ -10,4 +10,4 @@ from fastnn.data.source import *
 from fastnn.data.sparse import *
 from fastnn.data.sql import *
 
-__all__ = _names.offered(globals())
+__all__ = _names.offer(globals())

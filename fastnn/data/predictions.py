@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._table import check_batch_size
 
 from ._rows import ColumnConverter, Converter, features_of
@@ -68,13 +69,15 @@ def write_predictions(
     SQLDataset refuses; a query without rows makes an empty table.
     """
     if kind not in _COLUMNS:
-        raise ValueError(f"unknown kind {kind!r}; known kinds: {listed(sorted(_COLUMNS))}")
+        raise ValueError(f"unknown kind {kind!r}{_names.hint(kind, _COLUMNS)}; known kinds: {listed(sorted(_COLUMNS))}")
     _check_name("into", into)
     _check_name("key", key)
     size = check_batch_size(batch_size)
     query = Query(sql, con, params)
     if key not in query.columns:
-        raise ValueError(f"unknown key {key!r}; the query's columns are {listed(query.columns)}")
+        raise ValueError(
+            f"unknown key {key!r}{_names.hint(key, query.columns)}; the query's columns are {listed(query.columns)}"
+        )
     if key.lower() in ("prediction", "probability"):
         raise ValueError(f"the key {key!r} is a column that is written; rename it with AS")
     features = [name for name in query.columns if name != key]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastnn import _names
+
 from .arrays import target_forms
 from .convert import to_float32
 
@@ -154,7 +156,9 @@ def _arrays(values: Any, names: Sequence[str], what: str) -> Sequence[Any]:
 def _check_known(values: Mapping[str, Any], names: Sequence[str], what: str) -> None:
     for name in values:
         if name not in names:
-            raise ValueError(f"{what} has an array for {name!r}, which is none of {_listed(names)}")
+            raise ValueError(
+                f"{what} has an array for {name!r}{_names.hint(name, names)}, which is none of {_listed(names)}"
+            )
 
 
 def _rows_of(value: Any, name: str, shapes: Sequence[Shape], exact: bool) -> NDArray[np.float32]:

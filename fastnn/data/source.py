@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -203,19 +202,23 @@ def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.uint32] 
 
 
 def _checked_class_weight(class_weight: object) -> dict[int, float]:
+    if not isinstance(class_weight, Mapping) and hasattr(class_weight, "to_dict"):
+        class_weight = class_weight.to_dict()  # a Series, such as value_counts gives
     if not isinstance(class_weight, Mapping):
         raise ValueError(
             "class_weight must be a dict of label -> weight such as {0: 1.0, 1: 5.0}, or 'balanced', "
             f"got {class_weight!r}"
         )
     checked: dict[int, float] = {}
-    for label, weight in class_weight.items():
-        try:
-            label = operator.index(label)
-        except TypeError:
+    for given, weight in class_weight.items():
+        number = _number(given)
+        if not number.is_integer():
             raise ValueError(
-                f"class_weight expects whole numbers as labels, got {label!r}; use the numbers that the targets hold"
-            ) from None
+                f"class_weight expects whole numbers as labels, got {given!r}; use the numbers that the targets hold"
+            )
+        label = int(number)
+        if label in checked:
+            raise ValueError(f"class_weight has two weights for class {label}; leave one out")
         value = _number(weight)
         if not 0 <= value <= FLOAT32_MAX:
             raise ValueError(f"class_weight of class {label} must be a finite number, 0 or more, got {weight!r}")
@@ -223,9 +226,18 @@ def _checked_class_weight(class_weight: object) -> dict[int, float]:
     return checked
 
 
-def _number(value: object) -> float:
+def _number(value: Any) -> float:
     """Return `value` as a float, NaN for what is no number (float() alone would take "2")."""
+    if isinstance(value, (tuple, list)) and len(value) == 1:
+        (value,) = value  # the key of value_counts of a frame with one column
+    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
+        value = value.item()  # NumPy's numbers and booleans, and those of other arrays
+    real = isinstance(value, numbers.Number) and (
+        isinstance(value, numbers.Real) or not isinstance(value, numbers.Complex)
+    )
     try:
-        return float(value) if isinstance(value, numbers.Real) else float("nan")
+        return float(value) if real else float("nan")  # Decimal is a Number, and not Complex
     except OverflowError:
         return float("inf")
+    except ValueError:  # a signalling NaN
+        return float("nan")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._table import check_batch_size
 
 from ._rows import ColumnConverter, Converter, features_of
@@ -224,7 +225,9 @@ def checked_null(null: float | None) -> float | None:
 def _check_names(what: str, chosen: Sequence[str], names: Sequence[str]) -> None:
     for name in chosen:
         if name not in names:
-            raise ValueError(f"unknown {what} {name!r}; the query's columns are {listed(names)}")
+            raise ValueError(
+                f"unknown {what} {name!r}{_names.hint(name, names)}; the query's columns are {listed(names)}"
+            )
         if chosen.count(name) > 1:
             raise ValueError(f"{what} names the column {name!r} twice")
 

@@ -25,7 +25,8 @@ class Objective(NamedTuple):
     targets: the columns of y that go with a line of the output. shape: of a row of the output, whose last axis is a
     line; () where a row is one line. fused: the loss reads the op's output before its activation and applies that
     itself. from_logits: it reads the output as logits. reduction: a key of ``fastnn.engine.objectives.REDUCTIONS``.
-    importance: what it counts in the sum of all outputs' losses.
+    importance: what it counts in the sum of all outputs' losses. bounds: (low, high, whole) of the targets that the
+    loss and the metrics have a meaning for, None for any; a batch with another has the loss NaN.
     """
 
     loss: Any
@@ -37,13 +38,15 @@ class Objective(NamedTuple):
     importance: float = 1.0
     metrics: Sequence[Metric] = ()
     shape: Sequence[int] = ()
+    bounds: tuple[float, float, bool] | None = None
 
 
 class Variable(NamedTuple):
     """A parameter that learns: a matrix (rows, columns) from `start` on in the flat vector; a vector is one column.
 
-    l1, l2: its penalties. penalty: a kernel with its numbers, constraint: a kernel with its
-    numbers, or None. decays: whether the optimizer's weight decay shrinks it.
+    l1, l2: its penalties. penalty: a kernel with its numbers, constraint: a kernel with its numbers, or None; where
+    they are Python, functions of its weights as a flat array, which give (value, slopes) and the weights constrained.
+    decays: whether the optimizer's weight decay shrinks it.
     """
 
     start: int
@@ -54,3 +57,5 @@ class Variable(NamedTuple):
     penalty: tuple[Any, Sequence[float]] | None = None
     constraint: tuple[Any, Sequence[float]] | None = None
     decays: bool = True
+    python_penalty: Any = None
+    python_constraint: Any = None

@@ -32,7 +32,7 @@ cdef struct Variable:
     Py_ssize_t columns                  # as a matrix
     types.matrix_penalty32 penalty      # or NULL
     double penalty_numbers[MAX_NUMBERS]
-    float* slopes                       # of that penalty, and its workspace
+    float* slopes                       # of that penalty, and its workspace; of one in Python; or NULL
     double value
     types.constraint32 constraint       # or NULL
     double constraint_numbers[MAX_NUMBERS]
@@ -145,11 +145,7 @@ cdef class Learning(Objectives):
     @cython.final
     cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef double penalise(self, Py_ssize_t block) noexcept nogil
-
-    @cython.final
     cdef void penalise_matrices(self, int thread, int threads) noexcept nogil
-
-    @cython.final
     cdef void constrain(self, int thread, int threads) noexcept nogil
     cdef double sum_of_penalties(self) noexcept nogil
     cdef double over_blocks(self, const double* parts, const Variable* variable) noexcept nogil

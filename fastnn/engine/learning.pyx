@@ -356,7 +356,7 @@ cdef class Learning(Objectives):
         cdef Block* at = &self.blocks[block]
         cdef Variable* variable = &self.variables[at.variable]
         cdef double value = 0
-        if variable.penalty != NULL:
+        if variable.slopes != NULL:
             self.add(self.g + at.start, variable.slopes + (at.start - variable.start), at.p1 - at.p0, 0)
             if at.start == variable.start:
                 value = variable.value

@@ -1,6 +1,7 @@
 cimport cython
 cimport fastnn.kernels.types as types
 from fastnn.engine.arena cimport Arena
+from fastnn.engine.lines cimport Bounds
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.kernel cimport MAX_NUMBERS
 from libc.stdint cimport uint32_t
@@ -45,7 +46,10 @@ cdef struct Objective:
     Py_ssize_t first_line               # among the lines of all outputs
     float* y                            # the batch's targets and weights, in the batch's order
     float* weight
+    float* present                      # 1 for each line that a metric without weights counts, 0 for others
     float* probabilities                # what a loss from logits makes of them
+    Bounds bounds                       # of the targets that the loss and the metrics have a meaning for
+    bint measured                       # a metric of it counts lines whatever they weigh
     double total                        # loss of the run's lines
 
 
@@ -80,6 +84,7 @@ cdef class Objectives(Arena):
     cdef bint weighs_lines              # this run's weights are by line, not by row
     cdef bint has_whole_losses          # that one thread works out
     cdef bint loss_waits                # for the whole batch, in this run
+    cdef int meaningless                # a target of this run's last batch is beyond its bounds
 
     cdef int add_objective(self, Objective* objective, Op op, description) except -1
     cdef int add_metric(self, Metric* metric, Py_ssize_t objective, description) except -1
@@ -92,6 +97,9 @@ cdef class Objectives(Arena):
     @cython.final
     cdef void collect_targets(self, Objective* objective, const Rows* rows, Py_ssize_t start, Py_ssize_t r0,
                               Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void check_targets(self, Objective* objective, const Rows* rows, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
 
     @cython.final
     cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil

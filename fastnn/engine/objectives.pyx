@@ -6,7 +6,7 @@ are added up in blocks of rows, the blocks in their order, so that a sum does no
 which rows.
 """
 
-from libc.math cimport isfinite
+from libc.math cimport NAN
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -18,6 +18,7 @@ from math import prod
 import numpy as np
 
 from fastnn.engine.arena cimport Arena, padded
+from fastnn.engine.lines cimport Bounds, all_are_0, all_finite, lines_are_meant, note_present, row_of, sum_of
 from fastnn.engine.ops cimport Activated, Op
 from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of
@@ -32,25 +33,9 @@ REDUCTIONS = {
 }
 
 
-cdef bint _all_finite(const float* x, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        if not isfinite(x[i]):
-            return False
-    return True
-
-
-cdef inline Py_ssize_t row_of(const uint32_t* order, Py_ssize_t place) noexcept nogil:
-    """The row of the page that stands at a place of its order."""
-    return order[place] if order != NULL else place
-
-
-cdef double _sum(const float* weight, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef double total = 0
-    for i in range(n):
-        total += weight[i]
-    return total
+cdef extern from "atomics.h" nogil:
+    int atomic_read(int* p)
+    int atomic_swap(int* p, int value)
 
 
 cdef const float* floats_of(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
@@ -130,6 +115,8 @@ cdef class Objectives(Arena):
         objective.fused, objective.from_logits = description.fused, description.from_logits
         objective.reduction, objective.importance = REDUCTIONS[reduction], description.importance
         objective.of_a_line = 1.0 / objective.lines if objective.reduction == OVER_BATCH_SIZE else 1
+        low, high, whole = description.bounds or (0, 0, False)
+        objective.bounds = Bounds(low, high, whole, description.bounds is not None)
         if isinstance(description.loss, Kernel):
             objective.rows = <types.loss32>float32_of(description.loss, "loss")
             objective.whole = description.loss.whole
@@ -151,6 +138,7 @@ cdef class Objectives(Arena):
         state = np.zeros(2)
         metric.objective, metric.weighted = objective, description.weighted
         metric.from_logits = description.from_logits
+        self.objectives[objective].measured |= not metric.weighted
         if isinstance(description.kernel, Kernel) and description.kernel.signature == "accumulator":
             values = np.array([*description.numbers, 0.0])      # one more, so that there is an address
             metric.accumulate = <types.accumulator32>float32_of(description.kernel, "accumulator")
@@ -177,7 +165,8 @@ cdef class Objectives(Arena):
         total = padded(2 * (self.objective_count + self.metric_count) * blocks)     # doubles
         for i in range(self.objective_count):
             objective = &self.objectives[i]
-            total += padded(rows * objective.units) + padded(rows * objective.targets) + padded(rows * objective.lines)
+            total += padded(rows * objective.units) + padded(rows * objective.targets)
+            total += 2 * padded(rows * objective.lines)
         return total
 
     cdef float* take_extra(self, float* space, Py_ssize_t rows):
@@ -191,12 +180,14 @@ cdef class Objectives(Arena):
             objective.probabilities = space
             objective.y = objective.probabilities + padded(rows * objective.units)
             objective.weight = objective.y + padded(rows * objective.targets)
-            space = objective.weight + padded(rows * objective.lines)
+            objective.present = objective.weight + padded(rows * objective.lines)
+            space = objective.present + padded(rows * objective.lines)
         return space
 
     cdef int begin_objectives(self, bint loss_follows) except -1:
         """A run begins: sums start at 0, and an op leaves its activation out where the loss applies it."""
         cdef Py_ssize_t i
+        self.meaningless = False
         for i in range(self.objective_count):
             self.objectives[i].total = 0
             if self.objectives[i].fused:
@@ -262,6 +253,22 @@ cdef class Objectives(Arena):
                 self.collect_targets(&self.objectives[k], rows, start, r0, r1)
             if rows.weight != NULL:
                 self.hide_absent_rows(rows, start, r0, r1)
+            for k in range(self.objective_count):
+                self.check_targets(&self.objectives[k], rows, r0, r1)
+
+    cdef void check_targets(self, Objective* objective, const Rows* rows, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """Note whether a target is beyond the bounds, and which lines a metric that takes no weights can read."""
+        cdef Py_ssize_t i, n = objective.lines, targets = objective.targets // n
+        cdef const float* weight = objective.weight + r0 * n if rows.weight != NULL else NULL
+        cdef const float* y = objective.y + r0 * n * targets
+        cdef bint all_count = weight == NULL or (objective.whole and objective.python == NULL)
+        if objective.bounds.limited and not lines_are_meant(&objective.bounds, y, weight, all_count, (r1 - r0) * n,
+                                                            targets):
+            atomic_swap(&self.meaningless, True)
+        if weight != NULL and objective.measured:
+            for i in range(r1 - r0):
+                note_present(&objective.bounds, y + i * n * targets, weight + i * n, objective.present + (r0 + i) * n,
+                             self.addresses[r0 + i] == self.zeros, n, targets)
 
     cdef void collect_targets(self, Objective* objective, const Rows* rows, Py_ssize_t start, Py_ssize_t r0,
                               Py_ssize_t r1) noexcept nogil:
@@ -290,16 +297,11 @@ cdef class Objectives(Arena):
 
     cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """0 * NaN is NaN: a row whose lines all weigh 0 must not reach a gradient with one."""
-        cdef Py_ssize_t i, j, k
-        cdef const uint32_t* order = rows.order
-        cdef const float* weight
-        cdef bint absent
+        cdef Py_ssize_t i, k, row
         for i in range(r0, r1):
-            weight = rows.weight + row_of(order, start + i) * rows.weights
-            absent = True
-            for j in range(rows.weights):
-                absent = absent and weight[j] == 0
-            if absent and not _all_finite(rows.x + row_of(order, start + i) * self.inputs, self.inputs):
+            row = row_of(rows.order, start + i)
+            if all_are_0(rows.weight + row * rows.weights, rows.weights) \
+                    and not all_finite(rows.x + row * self.inputs, self.inputs):
                 for k in range(self.input_count):
                     self.addresses[k * self.capacity + i] = self.zeros
 
@@ -315,7 +317,7 @@ cdef class Objectives(Arena):
             return <double>count
         total = count * objective.lines
         if weighted:
-            total = _sum(objective.weight, count * objective.lines)
+            total = sum_of(objective.weight, count * objective.lines)
         return count / total if total != 0 else 0
 
     cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil:
@@ -339,12 +341,12 @@ cdef class Objectives(Arena):
             for block in range(r0 >> self.block_shift, self.blocks_in(r1)):
                 first = block << self.block_shift
                 n, start = min(r1, first + self.block_rows) - first, first * objective.units
-                weight = objective.weight + first * objective.lines if weighted and metric.weighted else NULL
+                weight = (objective.weight if metric.weighted else objective.present) + first * objective.lines
                 self.parts[(self.objective_count + k) * self.blocks + block] = metric.rows(
                     (<Op>objective.op).a + start,
                     (objective.probabilities if metric.from_logits else (<Op>objective.op).a) + start,
-                    objective.y + first * objective.targets, weight, NULL, metric.numbers, n * objective.lines,
-                    objective.width, 1)
+                    objective.y + first * objective.targets, weight if weighted else NULL, NULL, metric.numbers,
+                    n * objective.lines, objective.width, 1)
 
     cdef void late_losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """Losses and slopes of rows r0:r1 where the divisor is the sum of the batch's weights, all of them there."""
@@ -429,7 +431,7 @@ cdef class Objectives(Arena):
     cdef double sum_of_losses(self, Py_ssize_t count, bint weighted) noexcept nogil:
         """`count` times the loss of a batch of `count` rows."""
         cdef Py_ssize_t k
-        cdef double total = 0
+        cdef double total = NAN if atomic_read(&self.meaningless) else 0
         for k in range(self.objective_count):
             total += self.objectives[k].importance * (
                 self.share_of(&self.objectives[k], count, weighted) * self.sum_of_parts(k, count))
@@ -443,6 +445,7 @@ cdef class Objectives(Arena):
         cdef Py_ssize_t k
         cdef Objective* objective
         cdef Metric* metric
+        cdef const float* weight
         for k in range(self.objective_count):
             objective = &self.objectives[k]
             if objective.reduction == OVER_BATCH_SIZE:
@@ -452,15 +455,14 @@ cdef class Objectives(Arena):
         for k in range(self.metric_count):
             metric = &self.metrics[k]
             objective = &self.objectives[metric.objective]
+            weight = (objective.weight if metric.weighted else objective.present) if weighted else NULL
             if metric.rows != NULL:
                 metric.state[0] = self.sum_of_parts(self.objective_count + k, count, metric.state[0])
-                metric.state[1] += (_sum(objective.weight, count * objective.lines) if weighted and metric.weighted
-                                    else count * objective.lines)
+                metric.state[1] += sum_of(weight, count * objective.lines) if weighted else count * objective.lines
             elif metric.accumulate != NULL:
                 metric.accumulate(
-                    (<Op>objective.op).a, objective.y, objective.weight if weighted and metric.weighted else NULL,
-                    metric.state, metric.own_numbers, count * objective.lines, objective.width,
-                    objective.targets // objective.lines)
+                    (<Op>objective.op).a, objective.y, weight, metric.state, metric.own_numbers,
+                    count * objective.lines, objective.width, objective.targets // objective.lines)
             else:
                 self.add_python_metric(metric, count, weighted)
 
@@ -469,17 +471,21 @@ cdef class Objectives(Arena):
         cdef Objective* objective = &self.objectives[k]
         with gil:
             try:
-                (<object>metric.python).update_state(
-                    self.lines_of(objective.y, count, k, (objective.targets // objective.lines,)),
-                    self.lines_of((<Op>objective.op).a, count, k, (objective.width,)),
-                    self.weights_of(k, count) if weighted and metric.weighted else None)
+                y = self.lines_of(objective.y, count, k, (objective.targets // objective.lines,))
+                output = self.lines_of((<Op>objective.op).a, count, k, (objective.width,))
+                if weighted and not metric.weighted:
+                    present = self.lines_of(objective.present, count, k, ()).reshape(count, -1).any(axis=1)
+                    y, output = y[present], output[present]
+                if len(y):
+                    (<object>metric.python).update_state(
+                        y, output, self.weights_of(k, count) if weighted and metric.weighted else None)
             except BaseException as error:
                 self.pending, self.error = error, -1
 
     cdef double sum_of_totals(self) noexcept nogil:
         """The loss of the run's rows, of all outputs together."""
         cdef Py_ssize_t k
-        cdef double total = 0
+        cdef double total = NAN if self.meaningless else 0
         for k in range(self.objective_count):
             total += self.objectives[k].importance * (self.objectives[k].of_a_line * self.objectives[k].total)
         return total

@@ -1,7 +1,7 @@
 cimport cython
-from fastnn.engine.learning cimport Learning
 from fastnn.engine.objectives cimport Rows
 from fastnn.engine.ops cimport Step
+from fastnn.engine.python_units cimport PythonUnits
 from fastnn.engine.thread_tuner cimport ThreadTuner
 from fastnn.kernels.team cimport Job
 from libc.stdint cimport uint64_t
@@ -41,7 +41,7 @@ cdef void fit_thread(void* argument, int thread, int threads) noexcept nogil
 cdef void forward_thread(void* argument, int thread, int threads) noexcept nogil
 
 
-cdef class Runner(Learning):
+cdef class Runner(PythonUnits):
     cdef Step new_step(self, bint training, int thread) noexcept nogil
     cdef void run_in_slices(self, Job work, Run* job, ThreadTuner* tuner) noexcept nogil
     cdef void fit_rows(self, Run* job, int thread, int threads) noexcept nogil

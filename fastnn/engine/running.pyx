@@ -9,9 +9,10 @@ from libc.math cimport HUGE_VAL, isfinite
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from fastnn.engine.learning cimport GRADIENTS, Learning, PARAMETERS, ROWS, SUMS
+from fastnn.engine.learning cimport GRADIENTS, PARAMETERS, ROWS, SUMS
 from fastnn.engine.objectives cimport Rows
 from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.python_units cimport PythonUnits
 from fastnn.engine.random cimport mix64
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
 from fastnn.kernels.team cimport Job, run, share_begin
@@ -39,7 +40,7 @@ cdef void forward_thread(void* argument, int thread, int threads) noexcept nogil
     (<Runner>(<Run*>argument).network).forward_rows(<Run*>argument, thread, threads)
 
 
-cdef class Runner(Learning):
+cdef class Runner(PythonUnits):
     """A network that learns, and the runs of its threads. An op has `slices` rows for each of the network's."""
 
     @cython.final

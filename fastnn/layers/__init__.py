@@ -18,4 +18,4 @@ from fastnn.layers.reshaping import *
 from fastnn.layers.text_vectorization import *
 from fastnn.layers.time_distributed import *
 
-__all__ = _names.offered(globals())
+__all__ = _names.offer(globals())

@@ -25,7 +25,10 @@ def resolve_units(layer: Any, *names: str) -> None:
         ):
             field = f"{name}_{kind}"
             if hasattr(layer, field):
-                set_field(layer, field, get(getattr(layer, field)))
+                given = getattr(layer, field)
+                if given is None and kind == "initializer":
+                    given = "glorot_uniform"  # as in Keras, whatever the weights are
+                set_field(layer, field, get(given))
 
 
 def parameter_of(layer: Layer, name: str, shape: Shape, trainable: bool = True) -> Parameter:

@@ -94,6 +94,7 @@ class Layer(_Fixed):
     """
 
     table_name: ClassVar[str]
+    made_of_layers: ClassVar[bool] = False  # by its `call`
     whole_batch: ClassVar[bool] = False  # while training, what a row gives depends on the others of its batch
     output_dtype: ClassVar[str] = "float32"  # of what it gives: the layers of a front give more than that
     # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
@@ -103,6 +104,15 @@ class Layer(_Fixed):
     def __init_subclass__(cls) -> None:
         words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
         cls.table_name = "".join(words).lstrip("_")  # until a table gives it another
+        own = [name for name in ("call", "build") if name in vars(cls)]
+        if own and not cls.made_of_layers:
+            raise TypeError(
+                f"{cls.__name__}: a layer's arithmetic is compiled, so fit would not use {own[0]}; derive from "
+                "fastnn.layers.Composite where call puts layers together, else write forward(self, x, weights, "
+                "training), backward(self, x, a, d, weights) and parameters(self, input_shape)"
+            )
+        if "forward" in vars(cls) and "ops" not in vars(cls):
+            cls.ops = Layer.ops  # type: ignore[method-assign]  # and not a base's, which knows nothing of it
 
     @any_sources
     def output_shape(self, *input_shapes: Shape) -> Shape:

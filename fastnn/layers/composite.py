@@ -34,6 +34,8 @@ __all__ = ["Composite"]
 class Composite(Layer):
     """A layer that is a small graph of layers; a subclass's ``call`` draws it."""
 
+    made_of_layers = True
+
     @any_sources
     def call(self, *inputs: Tensor) -> Tensor:
         """The tensor that the layers give for these."""

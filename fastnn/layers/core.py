@@ -82,6 +82,10 @@ def Input(shape: Any, name: str | None = None, dtype: Any = None) -> Tensor:
     "string" or another one: text, and whole numbers beyond 2**24, are for layers such as StringLookup, IntegerLookup
     and Hashing; all others read them as float32. TypeError, ValueError for what is no shape or dtype.
     """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(
+            f"Input: name must be a text, got {name!r:.80}; a shape of several axes is a tuple: Input((3, 4))"
+        )
     return InputLayer(shape, name, dtype_of(dtype)).tensor()
 
 
@@ -125,7 +129,7 @@ class Dense(Layer):
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         dense = partial(DenseOp, input_shape[-1], self.units, self.use_bias, lines=prod(input_shape[:-1]))
-        if self.activation.kernel is None:
+        if not self.activation.compiled:
             return dense(), *activation_ops(self.activation, self.output_shape(input_shape))
         return (dense(activation=self.activation.kernel, numbers=self.activation.numbers()),)
 
@@ -137,8 +141,9 @@ class Dense(Layer):
 def activation_ops(activation: Any, row: Shape) -> tuple[Any, ...]:
     """An activation as an op of its own, for rows of this shape; one of rows works along their last axis."""
     units = prod(row)
-    if activation.kernel is None:
-        return (PythonActivationOp(units, activation, f"activation {activation.name!r}"),)
+    if not activation.compiled:
+        own = activations.Custom.of(activation)
+        return (PythonActivationOp(units, own, f"activation {own.name!r}"),)
     lines = prod(row[:-1]) if isinstance(activation, activations.RowActivation) else 1
     return (ActivationOp(units // lines, activation=activation.kernel, numbers=activation.numbers(), lines=lines),)
 

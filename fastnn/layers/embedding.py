@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from fastnn._output import warn
 from fastnn._table import check_count
 from fastnn.engine.embedding import EmbeddingOp
 from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
@@ -41,7 +41,7 @@ class Embedding(Layer):
 
     def __post_init__(self) -> None:
         if self.input_length is not None:
-            warnings.warn("Embedding: input_length is not needed any more; leave it out", stacklevel=3)
+            warn("Embedding: input_length is not needed any more; leave it out")
             self._set("input_length", None)
         for size in ("input_dim", "output_dim"):
             self._set(size, check_count(f"Embedding: {size}", getattr(self, size)))

@@ -25,6 +25,23 @@ EPSILON = 1e-7  # the smallest deviation that is divided by, Keras's
 PAGE = 8192  # rows whose moments are taken together, in float64
 
 
+class _Preparing(Layer):
+    """A layer that is called on arrays more than others are, and on those of fewer axes too, as in Keras."""
+
+    def on_arrays(self, inputs: Any) -> Any:
+        """What the layer makes of rows; of a number or a vector, which is one row, without the axis of rows."""
+        given = isinstance(inputs, (int, float, np.number, np.ndarray, list, tuple))
+        try:
+            vector = given and np.ndim(inputs) < 2
+        except ValueError:  # rows of several lengths, of which Layer says more
+            vector = False
+        return self._of_vector(np.asanyarray(inputs)) if vector else Layer.on_arrays(self, inputs)
+
+    def _of_vector(self, x: Array) -> Array:
+        """What the layer makes of a number or of one row."""
+        return np.asarray(Layer.on_arrays(self, x.reshape(1, -1))[0])
+
+
 @dataclass(frozen=True)
 class _Known(Initializer):
     """Values that are known beforehand."""
@@ -63,7 +80,7 @@ def _spread(owner: object, name: str, value: Any, shape: Shape) -> DoubleArray:
 
 @LAYERS.add("normalization")
 @dataclass(frozen=True, eq=False)
-class Normalization(Layer):
+class Normalization(_Preparing):
     """(x - mean) / max(sqrt(variance), 1e-7) for each feature; inverted: x * max(...) + mean. Any shape -> the same.
 
     axis: -1, the last one, or a list of several, along which each place has its own mean and variance; None: one of
@@ -108,6 +125,14 @@ class Normalization(Layer):
         with suppress(RuntimeError):  # no model has given it weights yet
             self.set_weights([*held, *self.get_weights()[2:]])
         self._set("_adapted", held)
+
+    def _of_vector(self, x: Array) -> Array:
+        """Numbers that have one mean keep their shape; others are the features of a row."""
+        adapted = getattr(self, "_adapted", None)
+        mean = self.mean if self.mean is not None else 0.0 if adapted is None else adapted[0]
+        if np.size(mean) == 1:
+            return np.asarray(Layer.on_arrays(self, x.reshape(-1, 1)).reshape(x.shape))
+        return super()._of_vector(x)
 
     def _axes(self, row: Shape) -> tuple[int, ...]:
         return () if self.axis is None or self.axis == () else row_axes(self, self.axis, row)
@@ -165,6 +190,8 @@ def _pages(data: Any) -> tuple[Shape, Iterator[Array]]:
     if rows.ndim == 0 or rows.dtype.kind not in "biuf":
         raise TypeError(f"adapt takes an array of numbers, (rows, ...), or a source, got {rows.dtype} {rows.shape}")
     rows = rows if rows.ndim > 1 else rows[:, None]
+    if not prod(rows.shape[1:]):
+        raise ValueError(f"adapt takes rows of at least one number, got an array of shape {rows.shape}")
     return rows.shape[1:], (rows[start : start + PAGE] for start in range(0, len(rows), PAGE))
 
 
@@ -187,7 +214,7 @@ def _moments(pages: Iterator[Array], channels: int) -> tuple[DoubleArray, Double
 
 @LAYERS.add("rescaling")
 @dataclass(frozen=True, eq=False)
-class Rescaling(Layer):
+class Rescaling(_Preparing):
     """x * scale + offset. Any shape -> the same. scale, offset: a number, or one for each place of the last axes."""
 
     scale: Any
@@ -205,6 +232,12 @@ class Rescaling(Layer):
             _spread(self, name, getattr(self, name), input_shape)
         return input_shape
 
+    def _of_vector(self, x: Array) -> Array:
+        """Each number for itself, or a row where there is a scale for each feature."""
+        if np.size(self.scale) == 1 and np.size(self.offset) == 1:
+            return np.asarray(Layer.on_arrays(self, x.reshape(-1, 1)).reshape(x.shape))
+        return super()._of_vector(x)
+
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         scale, offset = (_spread(self, name, getattr(self, name), input_shape).ravel() for name in ("scale", "offset"))
         return (AffineOp(prod(input_shape), scale, offset),)
@@ -216,7 +249,7 @@ class Rescaling(Layer):
 
 @LAYERS.add("category_encoding")
 @dataclass(frozen=True, eq=False)
-class CategoryEncoding(Layer):
+class CategoryEncoding(_Preparing):
     """Whole numbers as places in rows of `num_tokens`.
 
     output_mode: "multi_hot" a 1 at each number's place, "count" how often each occurs, (..., n) -> (..., num_tokens);
@@ -235,6 +268,10 @@ class CategoryEncoding(Layer):
         if self.output_mode not in modes:
             raise ValueError(f"CategoryEncoding: output_mode must be {' or '.join(modes)}, got {self.output_mode!r}")
         own_input_shape(self)
+
+    def _of_vector(self, x: Array) -> Array:
+        found = super()._of_vector(x)
+        return found.reshape(-1, self.num_tokens) if self.output_mode == "one_hot" else found
 
     def output_shape(self, input_shape: Shape) -> Shape:
         apart = self.output_mode == "one_hot" and input_shape[-1] > 1

@@ -18,6 +18,7 @@ from fastnn.losses.hinge import *
 from fastnn.losses.overlap import *
 from fastnn.losses.probabilities import *
 from fastnn.losses.regression import *
+from fastnn.losses.targets import *
 
 mean_squared_error = _function_of(MeanSquaredError)
 mean_absolute_error = _function_of(MeanAbsoluteError)
@@ -43,18 +44,40 @@ dice = _function_of(Dice)
 tversky = _function_of(Tversky)
 
 
-def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Loss:
-    """A loss from its name, class, instance, configuration, function form, or a Python function (see Custom).
+def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """What a name stands for, as in Keras: "mse", "mean_squared_error" for the function that gives a value for each
+    row, "MeanSquaredError" for the loss, which weighs and reduces them. `compile` takes either.
 
-    custom_objects: Python functions and losses by the names under which they are asked for or were saved. ValueError
-    for an unknown name.
+    A class or a configuration gives a loss; a loss, a function and None stay as they are. custom_objects: functions
+    and losses by the names under which they are asked for or were saved. ValueError for an unknown name.
+    """
+    if identifier is None or (callable(identifier) and not isinstance(identifier, type) and not _other(identifier)):
+        return identifier
+    if isinstance(identifier, str) and identifier in (custom_objects or {}):
+        return get((custom_objects or {})[identifier])
+    loss = as_loss(identifier, custom_objects)
+    if not isinstance(identifier, str) or identifier == type(loss).__name__:
+        return loss
+    known = globals().get(loss.table_name)
+    return known if getattr(known, "loss", None) is type(loss) else _function_of(type(loss))
+
+
+def _other(identifier: Any) -> bool:
+    """Whether it is a unit of another family, which can be called too."""
+    return getattr(identifier, "table_family", "loss") != "loss"
+
+
+def as_loss(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Loss:
+    """The loss that a name, class, instance, configuration, function form, or a Python function (see Custom) means.
+
+    custom_objects as for `get`. ValueError for an unknown name, TypeError for what cannot be one.
     """
     own = custom_objects or {}
     if isinstance(identifier, str) and identifier in own:
-        return get(own[identifier])
+        return as_loss(own[identifier])
     if isinstance(identifier, dict):
         return _custom(identifier, own) if identifier.get("class") == "custom" else LOSSES.from_config(identifier)
-    if callable(identifier) and not isinstance(identifier, (type, Loss)):
+    if callable(identifier) and not isinstance(identifier, (type, Loss)) and not _other(identifier):
         cls = getattr(identifier, "loss", None)
         return cls() if isinstance(cls, type) and issubclass(cls, Loss) else Custom(identifier)
     return LOSSES.get(identifier)
@@ -71,4 +94,4 @@ def _custom(config: dict[str, Any], own: Mapping[str, Any]) -> Loss:
     return found if isinstance(found, Loss) else Custom(found, name=name, reduction=config.get("reduction", "mean"))
 
 
-__all__ = [*_names.offered(globals()), "EPSILON"]
+__all__ = [*_names.offer(globals()), "EPSILON"]

@@ -8,16 +8,23 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastnn._table import Table
+from fastnn._table import Table, overrides
 from fastnn.engine.objectives import REDUCTIONS
 from fastnn.kernels.bindings import row_values, targets_of
-from fastnn.typing import Array, ArrayLike, DoubleArray
+from fastnn.losses.targets import ANY, Targets, problem_of
+from fastnn.typing import Array, ArrayLike, DoubleArray, FloatArray
 
 __all__ = ["EPSILON", "LOSSES", "Loss", "bad_targets"]
 
 EPSILON = 1e-7  # Keras's: probabilities are kept this far from 0 and 1
+STEP = 6e-6  # the cube root of float64's epsilon: the two errors of a central difference meet there
+MOST = 1024  # outputs of a batch whose slopes are found one by one
 
 L = TypeVar("L", bound="Loss")
+
+
+class TargetError(ValueError):
+    """A target that a loss has no meaning for."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +34,29 @@ class Loss:
     reduction: what becomes of the values, each multiplied by its weight. "sum_over_batch_size", also called
     "mean": their sum divided by their number; "sum"; "mean_with_sample_weight": their sum divided by that of the
     weights; "none" or None: an array of them. ValueError for another.
+
+    A subclass with a ``call`` of its own, which gives the values, runs in Python: see `value_and_gradient`. It may
+    call ``super().call``. `gradient`, a method of (y_true, y_pred), may give the slopes. TypeError for a subclass with
+    a ``__call__`` of its own, which `fit` has no use for.
     """
 
     table_name: ClassVar[str]
-    kernel: ClassVar[Any]
+    kernel: ClassVar[Any] = None
+    takes: ClassVar[Targets] = ANY  # the targets that it has a meaning for
     fused: ClassVar[dict[str, Any]] = {}  # activation -> the kernel that reads the output before it
+    gradient: ClassVar[Any] = None  # of a subclass with `call`: (y_true, y_pred) -> slopes of the values
     reduction: str = field(default="sum_over_batch_size", kw_only=True)
     name: str = field(default="", kw_only=True, repr=False)
 
+    def __init_subclass__(cls) -> None:
+        if "__call__" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}: a loss weighs and reduces its values itself, so fit would not use __call__; write "
+                "call(self, y_true, y_pred), which gives a value for each row"
+            )
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or self.table_name)
+        object.__setattr__(self, "name", self.name or getattr(self, "table_name", type(self).__name__))
         object.__setattr__(self, "reduction", "none" if self.reduction is None else self.reduction)
         if self.reduction not in (*REDUCTIONS, "none"):
             raise ValueError(
@@ -59,7 +79,17 @@ class Loss:
     @property
     def labels(self) -> bool:
         """Whether y holds one class number for each row."""
-        return bool(self.kernel.labels)
+        return self.kernel is not None and bool(self.kernel.labels)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether training runs the kernel: not where a subclass has a `call` of its own."""
+        return self.kernel is not None and not overrides(self, "kernel", "call")
+
+    @property
+    def whole(self) -> bool:
+        """Whether the value belongs to the batch as a whole, whatever its rows weigh."""
+        return self.kernel is not None and bool(self.kernel.whole)
 
     def kernel_for(self, activation: str) -> tuple[Any, bool]:
         """The kernel to train with after `activation`, and whether it reads the output before that."""
@@ -71,17 +101,20 @@ class Loss:
 
     def targets(self, units: int) -> int:
         """Columns of y that go with an output of `units` columns. ValueError where the loss takes no such output."""
-        return targets_of(self.kernel, units)
+        return units if self.kernel is None else targets_of(self.kernel, units)
 
     def mask(self, y: Array) -> Array | None:
         """Which rows of y count, where the loss itself leaves some out."""
         return None
 
-    def values(self, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
         """A value for each row: y_pred (..., units) gives (...,), in float32 if it is float32, else in float64.
 
-        y_true has y_pred's shape, or (...,) or (..., 1) where one target goes with each row.
+        y_true has y_pred's shape, or (...,) or (..., 1) where one target goes with each row. ValueError for a target
+        that the loss has no meaning for; NaN gives NaN.
         """
+        if self.kernel is None:
+            raise TypeError(f"{type(self).__name__} has no call; write call(self, y_true, y_pred)")
         y, output = paired(self, y_true, y_pred)
         kernel, _ = self.kernel_for("")
         if kernel.whole:
@@ -94,7 +127,7 @@ class Loss:
         sample_weight: a number, or an array that goes with the values (Keras's rules). A weight of 0 makes 0 of any
         value. ValueError where the arrays do not fit each other.
         """
-        values = self.values(y_true, y_pred)
+        values = np.asarray(self.call(self._present(y_true, y_pred, sample_weight), y_pred))
         weight = None if sample_weight is None else np.asarray(sample_weight, values.dtype)
         mask = self.mask(np.reshape(y_true, values.shape) if self.labels else np.asarray(y_true))
         if mask is not None:
@@ -103,6 +136,88 @@ class Loss:
             values, weight = same_rank(values, weight)
             values = weighted(values, weight)
         return reduced(values, weight, self.reduction)
+
+    def _present(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> ArrayLike:
+        """y_true with 0, which any loss takes, in the rows that weigh 0 and are as if they were not there."""
+        if sample_weight is None or self.whole or not self.takes.limited:
+            return y_true
+        y, lines = np.array(y_true, float), np.shape(y_pred)[:-1]
+        weight = np.asarray(sample_weight)
+        weight = weight[..., 0] if weight.shape == (*lines, 1) else weight
+        if (
+            weight.all()
+            or weight.ndim > len(lines)
+            or weight.shape not in ((), lines)
+            or y.shape[: len(lines)] != lines
+        ):
+            return y_true
+        y[np.broadcast_to(weight == 0, lines)] = 0
+        return y
+
+    # In Python, for training.
+
+    def value_and_gradient(
+        self, y: FloatArray, output: FloatArray, weight: FloatArray | None, scale: float
+    ) -> tuple[float, FloatArray]:
+        """(sum over lines of weight * value, scale * weight * its slopes, (rows, ..., units)) for a batch, by `call`.
+
+        y (rows, ..., targets), output (rows, ..., units); weight (rows,) or (rows, ...), None for ones. What weighs 0
+        adds nothing. A value of a row, or of the batch, counts for each of its lines. Slopes are those of `gradient`,
+        or central differences in float64: two calls for each output that goes with a value, where a line's value, or
+        a row's, may depend on that line or row alone; at most 1,024 outputs where there is one value for the batch.
+        """
+        if weight is not None and not weight.all():
+            y = np.asarray(self._present(y, output, weight), y.dtype)
+        try:
+            values = self._checked(y, output)
+        except TargetError as error:
+            raise ValueError(
+                f"loss {self.name!r}: {error} (the row is one of a batch, as its call was given it)"
+            ) from None
+        weights = np.ones(output.shape[:-1])
+        if weight is not None:
+            weights = weights * weight.reshape(weight.shape + (1,) * (weights.ndim - weight.ndim))
+        counts = weights.sum(axis=tuple(range(values.ndim, weights.ndim)))
+        factor = (scale * counts).reshape(values.shape + (1,) * (output.ndim - values.ndim))
+        d = np.where(factor == 0, 0, factor * self._slopes(y, output, values.ndim))
+        return float(np.where(counts == 0, 0, counts * values).sum()), d.astype(np.float32)
+
+    def _checked(self, y: Array, output: Array) -> Array:
+        values = np.asarray(self.call(y, output), np.float64)
+        if values.ndim >= output.ndim or values.shape != output.shape[: values.ndim]:
+            each = "row" if output.ndim == 2 else "line"
+            raise ValueError(
+                f"loss {self.name!r} gave an array of shape {values.shape} for {len(output)} rows of "
+                f"{', '.join(map(str, output.shape[1:]))} output(s); it must give one value for each {each}, shape "
+                f"{output.shape[:-1]}, or one for the batch: take the mean over the last axis"
+            )
+        return values
+
+    def _slopes(self, y: Array, output: Array, axes: int) -> Array:
+        """The slopes of values that have the first so many axes of the output."""
+        if self.gradient is not None:
+            slopes = np.asarray(self.gradient(y, output), np.float64)
+            if slopes.shape != output.shape:
+                raise ValueError(
+                    f"the gradient of loss {self.name!r} has shape {slopes.shape}; it must have that of y_pred, "
+                    f"{output.shape}"
+                )
+            return slopes
+        if axes == 0 and output.size > MOST:
+            raise ValueError(
+                f"loss {self.name!r} gives one value for {output.size} outputs, which is too many to find its slopes "
+                f"by differences (at most {MOST}); give it a gradient(y_true, y_pred), or a value for each row"
+            )
+        y, output = y.astype(np.float64), output.astype(np.float64)
+        slopes = np.empty_like(output)
+        for own in np.ndindex(*output.shape[axes:]):
+            place = (slice(None),) * axes + own
+            forth, back = output.copy(), output.copy()
+            step = STEP * np.maximum(1, np.abs(output[place]))
+            forth[place] += step
+            back[place] -= step
+            slopes[place] = (self._checked(y, forth) - self._checked(y, back)) / (forth[place] - back[place])
+        return slopes
 
 
 LOSSES: Table[Loss] = Table("loss", Loss)
@@ -124,11 +239,14 @@ def paired(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Arr
         raise ValueError(
             f"{type(loss).__name__} takes y_true of shape {expected} with y_pred of shape {output.shape}, got {y.shape}"
         )
-    if loss.labels:
-        rows = y.reshape(-1, 1)
-        problem = bad_targets(loss, rows, output.shape[-1], np.arange(len(rows)))
+    if loss.takes.limited:
+        rows = y.reshape(-1, expected[-1])
+        left_out = np.zeros(rows.shape, bool) if loss.takes.classes else np.isnan(rows)
+        counted = loss.mask(rows)
+        left_out = left_out if counted is None else left_out | ~counted
+        problem = problem_of(loss, loss.takes, rows, output.shape[-1], np.arange(len(rows)), left_out)
         if problem:
-            raise ValueError(problem)
+            raise TargetError(problem)
     return y, output
 
 
@@ -180,7 +298,7 @@ def function_of(cls: type[L]) -> Callable[..., Array]:
     """Keras's function form of a loss: y_true, y_pred and the loss's own arguments give a value for each row."""
 
     def values(y_true: ArrayLike, y_pred: ArrayLike, *arguments: Any, **named: Any) -> Array:
-        return cls(*arguments, **named).values(y_true, y_pred)[()]
+        return cls(*arguments, **named).call(y_true, y_pred)[()]
 
     own = ", ".join(f"{f.name}={f.default!r}" for f in fields(cls) if not f.kw_only)
     values.__name__ = values.__qualname__ = cls.table_name
@@ -190,21 +308,10 @@ def function_of(cls: type[L]) -> Callable[..., Array]:
 
 
 def bad_targets(loss: Loss, y: Array, units: int, rows: Array) -> str | None:
-    """What is wrong with the first bad row of y (rows, targets), or None. rows: the number by which each is known."""
-    if loss.labels:
-        label = y[:, 0]
-        bad = ~((label >= 0) & (label < units) & (label == np.floor(label)))
-        mask = loss.mask(label)
-        bad = bad if mask is None else bad & mask
-        if bad.any():
-            i = int(bad.argmax())
-            return (
-                f"y has {label[i]:g} at row {rows[i]}, but {type(loss).__name__} with {units} outputs takes whole "
-                f"numbers from 0 to {units - 1}; renumber the classes or give the last layer more units"
-            )
-        return None
-    bad = ~np.isfinite(y)
-    if bad.any():
-        i, column = (int(place) for place in np.argwhere(bad)[0])
-        return f"y has {y[i, column]} at row {rows[i]}, column {column}; remove that row or fill it in before training"
-    return None
+    """What is wrong with the first bad row of y (rows, targets) in training, or None.
+
+    rows: the number by which each is known. A loss that is Python says itself what it takes.
+    """
+    counted = loss.mask(y)
+    takes = loss.takes if loss.compiled else ANY
+    return problem_of(loss, takes, y, units, rows, None if counted is None else ~counted)

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn.losses.base import LOSSES, Loss
+from fastnn.losses.targets import SHARES, SIGNS
 from fastnn.typing import DoubleArray
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
@@ -20,6 +21,7 @@ class Hinge(Loss):
     """mean over units of max(1 - y output, 0), y -1 or 1; a 0 counts as -1. (Keras: if all of y are 0 or 1.)"""
 
     kernel = kernels.hinge
+    takes = SIGNS
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         return np.asarray(_margins(y, output).mean(axis=-1))
@@ -30,6 +32,7 @@ class SquaredHinge(Loss):
     """mean over units of max(1 - y output, 0)^2, y -1 or 1; a 0 counts as -1. (Keras: if all of y are 0 or 1.)"""
 
     kernel = kernels.squared_hinge
+    takes = SIGNS
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         return np.asarray((_margins(y, output) ** 2).mean(axis=-1))
@@ -40,6 +43,7 @@ class CategoricalHinge(Loss):
     """max(1 + largest (1 - y) output - sum of y output, 0), y one-hot. The first of equal outputs is the largest."""
 
     kernel = kernels.categorical_hinge
+    takes = SHARES
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         return np.asarray(np.maximum(1 + ((1 - y) * output).max(axis=-1) - (y * output).sum(axis=-1), 0))

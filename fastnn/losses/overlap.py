@@ -12,6 +12,7 @@ import numpy as np
 from fastnn import kernels
 from fastnn._table import check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
+from fastnn.losses.targets import PROBABILITIES
 from fastnn.typing import DoubleArray
 
 __all__ = ["Dice", "Tversky"]
@@ -22,6 +23,7 @@ class Dice(Loss):
     """1 - 2 I / (Y + A + 1e-7), I, Y and A the sums of y output, y and output over the batch. Source: Dice 1945."""
 
     kernel = kernels.overlap
+    takes = PROBABILITIES
 
     def numbers(self) -> tuple[float, ...]:
         return (2.0, 0.0, 1.0, 1.0)
@@ -41,6 +43,7 @@ class Tversky(Loss):
     alpha: float = 0.5
     beta: float = 0.5
     kernel = kernels.overlap
+    takes = PROBABILITIES
 
     def __post_init__(self) -> None:
         super().__post_init__()

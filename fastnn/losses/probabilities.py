@@ -14,6 +14,7 @@ import numpy as np
 from fastnn import kernels
 from fastnn._table import check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
+from fastnn.losses.targets import CLASSES, PROBABILITIES, SHARES
 from fastnn.typing import Array, DoubleArray
 
 __all__ = [
@@ -58,6 +59,7 @@ class BinaryCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
     kernel = kernels.binary_crossentropy
+    takes = PROBABILITIES
     fused: ClassVar = {"sigmoid": kernels.sigmoid_binary_crossentropy}
 
     def __post_init__(self) -> None:
@@ -88,6 +90,7 @@ class BinaryFocalCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
     kernel = kernels.binary_focal_crossentropy
+    takes = PROBABILITIES
     fused: ClassVar = {"sigmoid": kernels.sigmoid_binary_focal_crossentropy}
 
     def __post_init__(self) -> None:
@@ -126,6 +129,7 @@ class CategoricalCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
     kernel = kernels.categorical_crossentropy
+    takes = SHARES
     fused: ClassVar = {"softmax": kernels.softmax_categorical_crossentropy}
 
     def __post_init__(self) -> None:
@@ -154,6 +158,7 @@ class CategoricalFocalCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
     kernel = kernels.categorical_focal_crossentropy
+    takes = SHARES
     fused: ClassVar = {"softmax": kernels.softmax_categorical_focal_crossentropy}
 
     def __post_init__(self) -> None:
@@ -183,6 +188,7 @@ class SparseCategoricalCrossentropy(Loss):
     from_logits: bool = False
     ignore_class: int | None = None
     kernel = kernels.sparse_categorical_crossentropy
+    takes = CLASSES
     fused: ClassVar = {"softmax": kernels.softmax_sparse_categorical_crossentropy}
 
     def __post_init__(self) -> None:
@@ -216,6 +222,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
 
     q: float = 0.5
     kernel = kernels.categorical_generalized_cross_entropy
+    takes = CLASSES
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -234,6 +241,7 @@ class KLDivergence(Loss):
     """sum over classes of y log(y / output), both kept from 1e-7 to 1; there and beyond the slope is 0."""
 
     kernel = kernels.kl_divergence
+    takes = SHARES
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         target, q = np.clip(y, EPSILON, 1), np.clip(output, EPSILON, 1)

@@ -9,6 +9,7 @@ import numpy as np
 from fastnn import kernels
 from fastnn._table import check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
+from fastnn.losses.targets import COUNTS
 from fastnn.typing import DoubleArray
 
 __all__ = [
@@ -60,6 +61,7 @@ class MeanSquaredLogarithmicError(Loss):
     """mean over units of (log(1 + output) - log(1 + y))^2, both kept at least 1e-7; below, the slope is 0."""
 
     kernel = kernels.mean_squared_logarithmic_error
+    takes = COUNTS
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         error = np.log1p(np.maximum(output, EPSILON)) - np.log1p(np.maximum(y, EPSILON))
@@ -129,6 +131,7 @@ class Poisson(Loss):
     """mean over units of output - y log(output + 1e-7): a count y whose expectation is the output, at least 0."""
 
     kernel = kernels.poisson
+    takes = COUNTS
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         return np.asarray((output - y * np.log(output + EPSILON)).mean(axis=-1))

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _names
-from fastnn.kernels.kernel import Kernel as _Kernel
 from fastnn.losses import (
     Loss as _Loss,
     binary_crossentropy as binary_crossentropy,
@@ -42,20 +41,34 @@ from fastnn.metrics.reduction import *
 from fastnn.metrics.regression import *
 from fastnn.metrics.thresholds import *
 
+_NAMED = {"mean": Mean, "Mean": Mean, "sum": Sum, "Sum": Sum}  # of values, not of y; so a model takes none of them
 
-def get(identifier: Any) -> Metric:
-    """A metric from its name, class, instance or configuration, a loss, or a function of (y_true, y_pred).
+
+def get(identifier: Any) -> Any:
+    """A metric from its name, class, instance or configuration; a function and None stay as they are, as in Keras.
+
+    ValueError for an unknown name, TypeError for what is none of these. `compile` takes all but None.
+    """
+    if identifier is None or (callable(identifier) and not isinstance(identifier, (type, Metric, _Loss))):
+        return identifier
+    return _NAMED[identifier]() if isinstance(identifier, str) and identifier in _NAMED else as_metric(identifier)
+
+
+def as_metric(identifier: Any) -> Metric:
+    """The metric that a name, class, instance or configuration, a loss, or a function of (y_true, y_pred) means.
 
     ValueError for an unknown name, TypeError for what is none of these.
     """
     if isinstance(identifier, dict):
         return METRICS.from_config(identifier)
+    if isinstance(identifier, type) and issubclass(identifier, _Loss):
+        identifier = identifier()
     if isinstance(identifier, (str, type, Metric)) or not callable(identifier):
         return METRICS.get(identifier)
     loss = identifier if isinstance(identifier, _Loss) else getattr(identifier, "loss", None)
     loss = loss() if isinstance(loss, type) else loss
-    if isinstance(loss, _Loss) and isinstance(loss.kernel, _Kernel) and not loss.kernel.whole:
-        return LossMetric(loss)
+    if isinstance(loss, _Loss) and not loss.whole:
+        return LossMetric(loss) if loss.compiled else MeanMetricWrapper(loss.call, loss.name)
     return MeanMetricWrapper(identifier)
 
 
@@ -71,8 +84,11 @@ def resolve(identifier: Any, targets: int, units: int, loss: _Loss | None = None
         accuracy = identifier.lower() in ("accuracy", "acc")
         cls = METRICS.find(f"{kind}_{'accuracy' if accuracy else 'crossentropy'}")
         metric = cls() if accuracy else METRICS.get(cls(from_logits=loss is not None and loss.logits))  # type: ignore[call-arg]
+        metric.name = identifier
+        if accuracy and loss is not None and not loss.takes.limited:
+            metric.takes = loss.takes  # type: ignore[misc]  # of numbers it says how many are met; a warning tells so
         return identifier, metric
-    metric = get(identifier)
+    metric = as_metric(identifier)
     if isinstance(identifier, str):
         metric.name = identifier
     if not isinstance(metric.name, str):
@@ -82,4 +98,4 @@ def resolve(identifier: Any, targets: int, units: int, loss: _Loss | None = None
     return metric.name, metric
 
 
-__all__ = _names.offered(globals())
+__all__ = _names.offer(globals())

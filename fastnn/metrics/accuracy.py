@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_count, check_number
+from fastnn.losses.targets import PROBABILITIES
 from fastnn.metrics.base import METRICS, MeanMetric, declared
 from fastnn.typing import DoubleArray
 
@@ -41,6 +42,7 @@ class BinaryAccuracy(MeanMetric):
     name: str = "binary_accuracy"
     threshold: float = 0.5
     kernel = kernels.binary_accuracy
+    takes = PROBABILITIES
 
     def __post_init__(self) -> None:
         check_number(self, "threshold", -1e30)

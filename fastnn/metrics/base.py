@@ -9,9 +9,10 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
-from fastnn._table import Table
+from fastnn._table import Table, overrides
 from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
+from fastnn.losses.targets import ANY, Targets, problem_of
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
 __all__ = ["METRICS", "AccumulatedMetric", "LossMetric", "MeanMetric", "Metric"]
@@ -32,11 +33,12 @@ class Metric:
 
     `update_state` adds a batch, `result` gives the value so far, `reset_state` begins anew; called, a metric does the
     first two. Derive from this class, with these three, for a metric in Python: a model hands it each batch as arrays
-    and holds the GIL meanwhile.
+    and holds the GIL meanwhile. A subclass of another metric that has one of these of its own is such a metric too.
     """
 
     table_name: ClassVar[str]
     name: str
+    takes: ClassVar[Targets] = ANY  # the targets that it has a meaning for
     by_row: ClassVar[bool] = False  # whether outputs without a second axis are one row, not rows of one output
 
     def __init__(self, name: str | None = None) -> None:
@@ -46,6 +48,17 @@ class Metric:
     def kernel(self) -> Any:
         """What adds a batch: a kernel of signature "loss" or "accumulator", or None where `update_state` is Python."""
         return None
+
+    @property
+    def compiled(self) -> bool:
+        """Whether a model runs the kernel: not where a subclass has one of the methods that add and give the value."""
+        own = ("update_state", "result", "reset_state", "__call__")
+        return self.kernel is not None and not overrides(self, "kernel", *own)
+
+    @property
+    def reads_targets(self) -> bool:
+        """Whether y comes to the kernel, or its like, as it is: not where a subclass may make something else of it."""
+        return not overrides(self, "kernel", "update_state", "__call__")
 
     @property
     def logits(self) -> bool:
@@ -105,10 +118,11 @@ class Metric:
         y_true (..., targets), or (...,) for one target a line; y_pred (..., units); sample_weight (...,) or fewer axes.
         """
         output = np.asarray(y_pred)
+        by_row = self.by_row or getattr(self, "top_k", None) is not None
         dtype = output.dtype if output.dtype in (np.float32, np.float64) else np.dtype(float)
         output = output.astype(dtype, copy=False)
         if output.ndim < 2:
-            output = output.reshape((1, -1) if self.by_row and output.ndim else (-1, 1))
+            output = output.reshape((1, -1) if by_row and output.ndim else (-1, 1))
         shape, units = output.shape[:-1], output.shape[-1]
         lines = prod(shape)
         y = np.asarray(y_true, dtype)
@@ -121,21 +135,37 @@ class Metric:
         elif y.ndim != 2:
             y = y.reshape(0, (self.columns(units) or (units,))[0])
         self.check(y.shape[1], units)
-        output = output.reshape(lines, units)
+        weight = self._weights(sample_weight, shape, dtype)
+        if self.takes.limited:
+            absent = np.isnan(y) if weight is None else np.isnan(y) | (weight == 0)[:, None]
+            problem = self.bad_targets(y, units, np.arange(lines), absent)
+            if problem:
+                raise ValueError(problem)
+        return y, output.reshape(lines, units), weight
+
+    def bad_targets(self, y: Array, units: int, rows: Array, left_out: Array | None = None) -> str | None:
+        """What is wrong with the first bad row of y (rows, targets), or None. rows: by which number each is known."""
+        problem = problem_of(self, self.takes, y, units, rows, left_out)
+        return problem and f"metric {self.name!r}: {problem}"
+
+    def _weights(self, sample_weight: ArrayLike | None, shape: tuple[int, ...], dtype: Any) -> Array | None:
+        """A weight for each line of outputs with these leading axes, or None."""
         if sample_weight is None:
-            return y, output, None
-        weight = np.asarray(sample_weight, dtype)
+            return None
+        weight, lines = np.asarray(sample_weight, dtype), prod(shape)
         if weight.size == 1:
-            return y, output, np.broadcast_to(weight.reshape(()), (lines,))
-        rows = weight[..., 0] if weight.shape == (*shape, 1) else weight
-        if not 0 < rows.ndim <= len(shape) or rows.shape != shape[: rows.ndim]:
+            return np.broadcast_to(weight.reshape(()), (lines,))
+        given = weight[..., 0] if weight.ndim == len(shape) + 1 and weight.shape[-1] == 1 else weight
+        if given.ndim < len(shape) and given.shape == shape[: given.ndim]:  # of rows, for all their lines
+            given = given.reshape(given.shape + (1,) * (len(shape) - given.ndim))
+        if given.ndim != len(shape) or any(n not in (1, all_n) for n, all_n in zip(given.shape, shape, strict=True)):
             raise ValueError(
                 f"metric {self.name!r} takes one sample_weight for each of {lines} row(s), got shape {weight.shape}"
             )
-        return y, output, np.repeat(rows.reshape(-1), lines // max(rows.size, 1))
+        return np.broadcast_to(given, shape).reshape(-1)
 
 
-METRICS: Table[Metric] = Table("metric", Metric)
+METRICS: Table[Metric] = Table("metric", Metric, also=("accuracy", "acc", "crossentropy", "ce"))
 
 
 class MeanMetric(Metric):
@@ -183,6 +213,10 @@ class LossMetric(MeanMetric):
     @property
     def logits(self) -> bool:
         return self.loss.logits
+
+    @property
+    def takes(self) -> Targets:  # type: ignore[override]
+        return self.loss.takes
 
     def numbers(self) -> tuple[float, ...]:
         return self.loss.numbers()

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_number
+from fastnn.losses.targets import SHARES
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 
@@ -20,6 +21,7 @@ class FScore(AccumulatedMetric):
     """(1 + beta^2) precision recall / (beta^2 precision + recall) of the classes."""
 
     kernel = kernels.class_counts
+    takes = SHARES
     average: str | None
     beta: float
     threshold: float | None

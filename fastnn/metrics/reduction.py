@@ -27,7 +27,7 @@ def _of_each_row(
         if found.ndim > w.ndim:
             found = reduce(found, axis=tuple(range(w.ndim, found.ndim)))
         w = np.broadcast_to(w, found.shape)
-        found = found * w
+        found = np.where(w == 0, 0.0, found) * w
         w = reduce(w, axis=tuple(range(1, w.ndim))) if w.ndim > 1 else w
     return reduce(found, axis=tuple(range(1, found.ndim))) if found.ndim > 1 else found, w
 

@@ -32,7 +32,7 @@ class MeanSquaredError(LossMetric):
     loss = losses.MeanSquaredError()
 
 
-@METRICS.add("root_mean_squared_error")
+@METRICS.add("root_mean_squared_error", "rmse")
 @declared
 class RootMeanSquaredError(LossMetric):
     """Square root of the mean over rows and units of (output - y)^2."""

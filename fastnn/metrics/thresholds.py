@@ -1,7 +1,7 @@
 """What is made of the counts of right and wrong outputs above and below thresholds: precision, recall and others.
 
 An output is positive if it is greater than the threshold, in the output's own float type; NaN is never positive. A
-target is positive unless it is 0. Every element of a row counts, with the row's weight.
+target, from 0 to 1, is positive unless it is 0. Every element of a row counts, with the row's weight.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._table import check_count, check_number
+from fastnn.losses.targets import PROBABILITIES
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, one_or_all, ratio, weights_of
 from fastnn.typing import DoubleArray
 
@@ -87,6 +88,7 @@ class ThresholdMetric(AccumulatedMetric):
     """A value of the counts at some thresholds."""
 
     kernel = kernels.threshold_counts
+    takes = PROBABILITIES
     class_id: int | None = None
     top_k: int | None = None
     by_column = False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from fastnn import _names
+from fastnn._output import say
 from fastnn.layers.base import replace
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
@@ -118,7 +119,10 @@ class Built(Connected):
         found = dict(zip(self.description.names, self.description.members, strict=True))
         if name is not None:
             if name not in found:
-                raise ValueError(f"model {self.name!r} has no layer {name!r}; it has {', '.join(map(repr, found))}")
+                raise ValueError(
+                    f"model {self.name!r} has no layer {name!r}{_names.hint(name, found)}; it has "
+                    f"{', '.join(map(repr, found))}"
+                )
             return found[name]
         layers = self.layers
         if not -len(layers) <= index < len(layers):  # type: ignore[operator]
@@ -190,7 +194,7 @@ class Built(Connected):
         """Print the layers, what they give, how many parameters they have and, in a graph, what they read."""
         from fastnn.models.summary import described
 
-        (print_fn or _write)(described(self.name, self.description))
+        (print_fn or say)(described(self.name, self.description))
 
     # Files.
 
@@ -250,7 +254,3 @@ class Built(Connected):
 
 def _listed(shapes: Sequence[Shape]) -> str:
     return "shape " + ", ".join(map(str, shapes))
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")

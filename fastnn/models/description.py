@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
+from fastnn import constraints, random, regularizers
 from fastnn.activations import RowActivation
 from fastnn.engine.description import Variable
 from fastnn.engine.merging import StridedCopyOp
@@ -141,12 +141,19 @@ class Description:
         assert self.plan is not None
         assert self.graph is not None
         op = self.plan.ops[self.plan.outputs[output]]
-        activation = getattr(self.last_layer(output), "activation", None)
-        if activation is None or isinstance(op, StridedCopyOp):
+        layer = self.last_layer(output)
+        activation = None if hasattr(layer, "forward") else getattr(layer, "activation", None)
+        if activation is None or not activation.compiled or isinstance(op, StridedCopyOp):
             return "linear"
         if isinstance(activation, RowActivation) and op.width != self.graph.outputs[output].row[-1]:
             return "linear"  # it runs along other axes
         return str(activation.table_name)
+
+    def ending(self, output: int) -> str | None:
+        """The last activation, None where it is not known what the last layer gives."""
+        layer = self.last_layer(output)
+        activation = None if hasattr(layer, "forward") else getattr(layer, "activation", None)
+        return self.last_activation(output) if activation is not None and activation.compiled else None
 
     def fusible(self, output: int) -> str:
         """The last activation, where the loss may take its place: where nothing else reads the output."""
@@ -249,10 +256,18 @@ def _learns(layer: Layer) -> bool:
 def _variable(parameter: Parameter, start: int) -> Variable:
     """A parameter from `start` on in the flat vector, as the engine is told of it."""
     rows, columns = parameter.shape if len(parameter.shape) == 2 else (parameter.size, 1)
-    limit, penalty = parameter.constraint, parameter.regularizer
-    constraint = None if limit is None else (limit.kernel, limit.numbers())
+    shape, limit, penalty = parameter.shape, parameter.constraint, parameter.regularizer
+    found = Variable(start, rows, columns)
+    if getattr(limit, "compiled", False):
+        found = found._replace(constraint=(limit.kernel, limit.numbers()))
+    elif limit is not None:
+        found = found._replace(python_constraint=lambda w: constraints.applied(limit, w.reshape(shape)))
     if penalty is None:
-        return Variable(start, rows, columns, constraint=constraint)
+        return found
+    if not getattr(penalty, "compiled", False):
+        regularizers.check_slopes(penalty, parameter.size, f"{parameter.name!r}")
+        return found._replace(python_penalty=lambda w: regularizers.value_and_slopes(penalty, w.reshape(shape)))
     if penalty.whole:
-        return Variable(start, rows, columns, penalty=(penalty.kernel, penalty.numbers()), constraint=constraint)
-    return Variable(start, rows, columns, *penalty.numbers(), constraint=constraint)
+        return found._replace(penalty=(penalty.kernel, penalty.numbers()))
+    l1, l2 = penalty.numbers()
+    return found._replace(l1=l1, l2=l2)

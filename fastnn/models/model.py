@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._table import check_batch_size
 from fastnn.data import ArraySource, Source
 from fastnn.data.given import source_of, validation_of
@@ -78,7 +79,7 @@ class Model(Built):
 
     def _begin(self, name: str | None) -> None:
         super()._begin(name)
-        self.stop_training = False
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.history: History | None = None
 
     # Training.
@@ -221,6 +222,7 @@ class Model(Built):
         verbose: int | str = 0,
         steps: int | None = None,
         callbacks: Iterable[Callback] | None = None,
+        **unknown: Never,
     ) -> Any:
         """The output for each row: float32 (rows, units); a list or dict of them where the model has several.
 
@@ -228,6 +230,12 @@ class Model(Built):
         steps: the first so many batches only. RuntimeError before the model is built, ValueError for rows of another
         shape.
         """
+        if unknown:
+            raise TypeError(
+                _names.unknown_argument(
+                    "Model.predict", next(iter(unknown)), ("x", "batch_size", "verbose", "steps", "callbacks")
+                )
+            )
         network = self.description.network or self._built("predict")
         if batch_size is not None:
             batch_size = check_batch_size(batch_size)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fastnn import _names
 from fastnn.data import ArraySource, Source
-from fastnn.layers import InputLayer, Layer
+from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape, place_of, set_place
 from fastnn.layers.front import FrontLayer, row_and_kind
 from fastnn.layers.graph import Graph
@@ -27,9 +28,12 @@ class Sequential(Model):
     table_name = "sequential"
 
     def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None) -> None:
+        if isinstance(name, (Layer, Model, Tensor)):
+            raise TypeError("Sequential: give the layers as one list: Sequential([Dense(...), Dense(...)])")
         self._begin(name)
         self._tensors: list[Tensor] = []  # the rows, then what each layer gives, as soon as the input shape is known
-        for layer in layers or ():
+        alone = isinstance(layers, (Layer, Model, Tensor, type, str)) or not hasattr(layers, "__iter__")
+        for layer in () if layers is None else [layers] if alone else layers:
             self._append(layer)
         self._grow()
 
@@ -144,7 +148,7 @@ class Sequential(Model):
         if isinstance(layer, Tensor) and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer
         if not isinstance(layer, (Layer, Model)):
-            raise TypeError(f"a layer must be a fastnn.layers.Layer object, got {layer!r}")
+            raise TypeError(f"a layer must be a fastnn.layers.Layer object, got {layer!r:.200}{_instead(layer)}")
         if len(self.description.members) == MAX_LAYERS:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers")
         if any(layer is other for other in self.description.members):
@@ -211,6 +215,19 @@ def _rows_for(layer: Any, shape: Shape) -> Tensor:
         return InputLayer(shape, dtype=layer.reads or "int64").tensor()
     graph = layer.description.graph if isinstance(layer, Model) else None
     return InputLayer(shape, dtype="float32" if graph is None else graph.inputs[0].dtype).tensor()
+
+
+def _instead(given: Any) -> str:
+    """What to write in place of what is no layer."""
+    if isinstance(given, type):
+        return f", a class; make an object of it: {given.__name__}(...)" if issubclass(given, Layer) else ", a class"
+    if isinstance(given, (list, tuple)):
+        return "; give the layers in one list, without lists in it"
+    if "keras" in type(given).__module__.split("."):
+        return ", which is Keras's; fastnn has its own in fastnn.layers"
+    if isinstance(given, str):
+        return f"{_names.hint(given, LAYERS.aliases)}; make an object of its class, such as Dense(8)"
+    return "; for a function write an Activation, or a subclass of Layer" if callable(given) else ""
 
 
 def _given_row(layer: Any) -> Shape | None:

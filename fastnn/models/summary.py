@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn._output import padded, printable, width_of
 from fastnn.layers import InputLayer
 from fastnn.layers.tensor import Node
 from fastnn.models.description import Description
@@ -17,9 +18,10 @@ def described(name: str, model: Description) -> str:
     head: Row = ("Layer (type)", "Output shape", "Parameters")
     rows = [_chain_row(model, member, name) for member, name in _pairs(model)] if sequential else _graph_rows(model)
     table = [head if sequential else (*head, "Reads"), *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    table = [tuple(map(printable, row)) for row in table]
+    widths = [max(width_of(row[column]) for row in table) for column in range(len(table[0]))]
     lines = ["   ".join(_cells(row, widths)).rstrip() for row in table]
-    lines.insert(1, "-" * max(len(lines[0]), sum(widths) + 3 * (len(widths) - 1)))
+    lines.insert(1, "-" * max(width_of(lines[0]), sum(widths) + 3 * (len(widths) - 1)))
     return "\n".join([f"Model: {name!r}", "", *lines, "", *_totals(model)])
 
 
@@ -34,7 +36,7 @@ def _nodes(model: Description) -> tuple[Node, ...]:
 def _cells(row: Row, widths: list[int]) -> list[str]:
     numbers = 2  # the column that stands at the right
     return [
-        f"{text:>{width}}" if column == numbers else f"{text:<{width}}"
+        padded(text, width, left=column != numbers)
         for column, (text, width) in enumerate(zip(row, widths, strict=True))
     ]
 

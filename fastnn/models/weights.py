@@ -15,10 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastnn.engine.arena import aligned, starts_of
+from fastnn.initializers import Initializer
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import Place, place_of, set_place
 from fastnn.layers.tensor import called
-from fastnn.typing import FloatArray
+from fastnn.typing import Array, FloatArray, Shape
 
 lock = threading.RLock()  # of making networks and stores: two threads may begin to use a model at once
 
@@ -78,8 +79,26 @@ def gathered(
         before = None if old is None else old.views(old.store.flat)
         moved[layer] = Place(store, start, parameters)
         for number, (view, parameter) in enumerate(zip(moved[layer].views(store.flat), parameters, strict=True)):
-            view[...] = parameter.initializer(parameter.shape, rng=rng) if before is None else before[number]
+            view[...] = first_values(parameter.initializer, parameter.shape, rng) if before is None else before[number]
     return store, moved, list(dict.fromkeys(model for each in stores for model in each.models))
+
+
+def first_values(initializer: Any, shape: Shape, rng: np.random.Generator) -> Array:
+    """What an initialiser, or any function of (shape, dtype), gives. ValueError where that has another shape."""
+    if type(initializer).__call__ is Initializer.__call__:
+        return np.asarray(initializer(shape, rng=rng))
+    from inspect import Parameter, signature  # few write one
+
+    names = signature(initializer).parameters
+    any_name = any(each.kind is Parameter.VAR_KEYWORD for each in names.values())
+    options = {"rng": rng} if "rng" in names else {}
+    values = np.asarray(initializer(shape, **options, **({"dtype": "float32"} if "dtype" in names or any_name else {})))
+    if values.shape != shape or values.dtype.kind not in "fiub":
+        name = getattr(initializer, "__name__", type(initializer).__name__)
+        raise ValueError(
+            f"initializer {name} gave {values.dtype} {values.shape}; it must give numbers of shape {shape}"
+        )
+    return values
 
 
 def commit(places: dict[Layer, Place]) -> None:

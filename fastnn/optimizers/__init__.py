@@ -12,4 +12,4 @@ from fastnn.optimizers.lbfgs import *
 from fastnn.optimizers.momentum import *
 from fastnn.optimizers.scaled import *
 
-__all__ = [*_names.offered(globals()), "schedules"]
+__all__ = [*_names.offer(globals()), "schedules"]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._table import MOST, Table, check_count, check_flag, check_number
 from fastnn.typing import DoubleArray
 
@@ -46,8 +47,21 @@ class Optimizer:
     gradient_accumulation_steps: int | None = None
     name: str | None = None
 
+    def __init_subclass__(cls) -> None:
+        own = [name for name in ("update_step", "apply", "apply_gradients", "build") if name in vars(cls)]
+        if own:
+            raise TypeError(
+                f"{cls.__name__}: an optimizer's step is compiled, so fit would not use {own[0]}; write what you "
+                "change as a learning-rate schedule, a constraint or a regularizer of your own, or as a callback"
+            )
+
     def __setattr__(self, name: str, value: Any) -> None:
         known = {field.name for field in fields(self)}
+        own = OPTIMIZERS.units.get(self.table_name) is type(self)  # a class of the user's own may keep what it likes
+        if own and name not in known and not name.startswith("_") and (hint := _names.hint(name, known)):
+            raise AttributeError(
+                f"{type(self).__name__} has no field {name!r}{hint}; it has {', '.join(sorted(known))}"
+            )
         if name in known and known <= vars(self).keys() and "_trial" not in vars(self):
             trial = copy(self)
             vars(trial).update({"_trial": True, name: value})
@@ -107,7 +121,8 @@ class Optimizer:
 
     @property
     def _scheduled(self) -> bool:
-        return hasattr(self.learning_rate, "between")  # a LearningRateSchedule has it
+        rate = self.learning_rate
+        return hasattr(rate, "between") and not isinstance(rate, type)  # a LearningRateSchedule has it
 
     @property
     def slots(self) -> tuple[str, ...]:

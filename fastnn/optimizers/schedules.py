@@ -13,12 +13,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._table import Table, check_number, field_values, plain
+from fastnn import _names
+from fastnn._table import Table, check_number, field_values, overrides, plain
 from fastnn.typing import DoubleArray
 
 
 class LearningRateSchedule:
-    """A learning rate for each step. Override ``__call__``; also ``rates`` where all can be had at once."""
+    """A learning rate for each step. Override ``__call__``; also ``rates`` where all can be had at once.
+
+    A subclass of another schedule may do so too, and call ``super().__call__``: it is asked for each step then.
+    """
 
     table_name: ClassVar[str]
 
@@ -32,7 +36,11 @@ class LearningRateSchedule:
 
     def between(self, first: int, stop: int) -> DoubleArray:
         """The learning rates of steps first .. stop - 1."""
-        return self.rates(np.arange(first, stop, dtype=float))
+        return self.rates_of(np.arange(first, stop, dtype=float))
+
+    def rates_of(self, steps: DoubleArray) -> DoubleArray:
+        """The learning rates of many steps: by `rates`, or by a ``__call__`` that a subclass has put before it."""
+        return LearningRateSchedule.rates(self, steps) if overrides(self, "rates", "__call__") else self.rates(steps)
 
     def get_config(self) -> dict[str, Any]:
         """The schedule's arguments, all JSON."""
@@ -270,7 +278,7 @@ class WarmUp(_Formula):
     def rates(self, steps: DoubleArray) -> DoubleArray:
         after = np.maximum(steps - self.warmup_steps, 0)
         if isinstance(self.learning_rate, LearningRateSchedule):
-            targets = self.learning_rate.rates(after)
+            targets = self.learning_rate.rates_of(after)
         else:
             targets = np.full(len(steps), float(self.learning_rate))
         return self.start + (targets - self.start) * np.minimum(steps / self.warmup_steps, 1)
@@ -328,3 +336,6 @@ def get(identifier: Any) -> LearningRateSchedule:
     if isinstance(identifier, dict):
         return SCHEDULES.from_config(identifier)
     return SCHEDULES.get(identifier)
+
+
+_names.offer(globals())

@@ -24,6 +24,8 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.store import foreign
+
 DTYPES = {
     "F64": "f8",
     "F32": "f4",
@@ -92,6 +94,8 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         _damaged(path, "expected a regular file, got a folder, pipe or device")
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
+        if kind := foreign.kind_of(file.peek(512)):
+            _damaged(path, f"it is {kind}")
         header, data_size = _read_header(path, file, size)
         metadata = _metadata(path, header.pop(METADATA, {}))
         entries = [_entry(path, name, fields) for name, fields in header.items()]

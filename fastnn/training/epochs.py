@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastnn._output import warn
 from fastnn.data import Page, Source
 
 if TYPE_CHECKING:
@@ -79,10 +79,7 @@ class EpochIterator:
             left -= batches.batches
             yield batches
         if left > 0 and self.steps is not None:
-            warnings.warn(
-                f"the data ended {left} batches before the {self.steps} steps of this epoch; ask for fewer steps",
-                stacklevel=7,  # at the caller of Model.fit
-            )
+            warn(f"the data ended {left} batches before the {self.steps} steps of this epoch; ask for fewer steps")
 
     def close(self) -> None:
         """Let go of what the source holds open for a pass."""

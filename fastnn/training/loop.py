@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks.base import CallbackList
+from fastnn.callbacks.base import Callback, CallbackList, is_own
 from fastnn.layers.tensor import called
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.epochs import BatchRange, EpochIterator
@@ -53,6 +53,11 @@ class BatchLoop(ABC):
                 break
         return done
 
+    def look(self) -> None:
+        """After hooks that come before the first batch: where one asks to stop, that batch runs alone, as in Keras."""
+        if self.stopped():
+            self.epochs.at_once = 1
+
     @abstractmethod
     def run(self, batches: BatchRange) -> int:
         """Run a range of batches; gives how many of them were done."""
@@ -61,9 +66,13 @@ class BatchLoop(ABC):
     def logs(self) -> Mapping[str, Any]:
         """What the hooks are told after a batch."""
 
+    @abstractmethod
+    def stopped(self) -> bool:
+        """Whether somebody asks that no further batch is run."""
+
     def ends(self) -> bool:
         """Whether the epoch ends here, before its last batch."""
-        return False
+        return self.stopped()
 
 
 class FitLoop(BatchLoop):
@@ -88,6 +97,24 @@ class FitLoop(BatchLoop):
         if self.trainer.objectives.gathers and done == 0:
             self.trainer.objectives.begin()
         return super().run_epoch(done)
+
+    def expected(self, callback: Callback, hook: str) -> tuple[dict[str, Any], bool]:
+        """(logs as `hook` of a callback will be given them, of no rows; whether no other callback may add to them)."""
+        objectives, others = self.trainer.objectives, self.callbacks.callbacks
+        logs: dict[str, Any] = {}
+        for name, metric, state in zip(objectives.names, objectives.metrics, self.network.states, strict=True):
+            try:
+                logs[name] = metric.reported(np.zeros_like(state)) if metric.compiled else metric.result()
+            except Exception:  # a metric of the user's own that has no value yet
+                logs[name] = 0.0
+        logs |= dict.fromkeys((*objectives.losses, "loss"), 0.0)
+        if hook == "on_epoch_end":
+            if self.callbacks.params["do_validation"]:
+                logs |= {f"val_{name}": value for name, value in logs.items()}
+            logs |= {"learning_rate": 0.0, "seconds": 0.0}
+        before = [other for other in others[: others.index(callback)] if other.listens(hook)]
+        tested = [other for other in others if other.listens("on_test_end")]
+        return logs, all(map(is_own, [*before, *tested]))
 
     def _make_ready(self) -> None:
         """Make the network ready again where a callback has used the model otherwise."""
@@ -145,6 +172,9 @@ class FitLoop(BatchLoop):
         found: Mapping[str, Any] = self.trainer.objectives.logs(self.accumulator)
         return found
 
+    def stopped(self) -> bool:
+        return bool(self.model.stop_training)
+
     def ends(self) -> bool:
         if self._pauses:
             self._pause()
@@ -192,12 +222,18 @@ class EvaluationLoop(BatchLoop):
         found: Mapping[str, Any] = self.trainer.objectives.logs(self.accumulator, self.penalty)
         return found
 
+    def stopped(self) -> bool:
+        return bool(self.trainer.model.stop_evaluating)
+
 
 class PredictionLoop(BatchLoop):
     """The loop of a prediction, and what the network gave for each range."""
 
-    def __init__(self, network: Any, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
+    def __init__(
+        self, model: Any, network: Any, epochs: EpochIterator, callbacks: CallbackList, progress: Progress
+    ) -> None:
         super().__init__("predict", epochs, callbacks, progress)
+        self.model = model
         self.network = network
         self.outputs: list[FloatArray] = []
 
@@ -207,3 +243,6 @@ class PredictionLoop(BatchLoop):
 
     def logs(self) -> Mapping[str, Any]:
         return {"outputs": self.outputs[-1]}
+
+    def stopped(self) -> bool:
+        return bool(self.model.stop_predicting)

@@ -44,15 +44,15 @@ def explained(
 def problem_of(outputs: Sequence[Output], source: Source, page: Page, rows: Any, before: int) -> str | None:
     """What is wrong with some rows' numbers, or None; rows are counted from the source's first."""
     rows = np.sort(rows)
-    if page.weight is not None:
-        weight = page.weight[rows]
-        rows = rows[weight != 0 if weight.ndim == 1 else (weight != 0).any(axis=1)]
     assert page.y is not None
     numbers = rows + before if page.numbers is None else page.numbers[rows]
     for output, y, weight in _parts(outputs, page, rows):
         problem = _bad_targets(output, y, weight, numbers)
         if problem is not None:
             return f"output {output.objective.output!r}: {problem}" if output.objective.output else problem
+    if page.weight is not None:
+        counts = (page.weight[rows].reshape(len(rows), -1) != 0).any(axis=1)
+        rows, numbers = rows[counts], numbers[counts]
     bad = np.argwhere(~np.isfinite(page.x[rows]))
     if len(bad):
         row, column = (int(i) for i in bad[0])
@@ -66,7 +66,7 @@ def problem_of(outputs: Sequence[Output], source: Source, page: Page, rows: Any,
 
 def slope_of_a_loss(outputs: Sequence[Output], network: Any, page: Page, rows: Any) -> str | None:
     """Which Python loss has a slope that is not finite at what the network predicts for some rows, or None."""
-    if all(output.objective.loss.kernel is not None for output in outputs):
+    if all(output.objective.loss.compiled for output in outputs):
         return None
     predicted, first = network.predict(np.ascontiguousarray(page.x[rows])), 0
     for output, y, weight in _parts(outputs, page, rows):
@@ -74,7 +74,7 @@ def slope_of_a_loss(outputs: Sequence[Output], network: Any, page: Page, rows: A
         out = predicted[:, first : first + width].reshape(len(rows), *output.shape)
         first += width
         loss: Any = output.objective.loss
-        if loss.kernel is None:
+        if not loss.compiled:
             y, weight = (
                 part.reshape(len(rows), *output.shape[:-1], *last) for part, last in ((y, (-1,)), (weight, ()))
             )
@@ -116,12 +116,17 @@ def _parts(outputs: Sequence[Output], page: Page, rows: Any) -> Any:
 
 
 def _bad_targets(output: Output, y: Any, weight: Any, numbers: Any) -> str | None:
-    counts = np.flatnonzero(weight)
+    loss = output.objective.loss
     names = np.repeat(numbers, output.lines)
     if output.lines > 1:
         lines = [_place(line, output.shape[:-1]) for line in range(output.lines)]
         names = np.array([f"{number}, line {line}" for number in numbers for line in lines], object)
-    return losses.bad_targets(output.objective.loss, y[counts], output.shape[-1], names[counts])
+    counts = slice(None) if loss.whole and loss.compiled else np.flatnonzero(weight)
+    problem = losses.bad_targets(loss, y[counts], output.shape[-1], names[counts])
+    counts = np.flatnonzero(weight)
+    for metric in filter(lambda each: each.reads_targets, output.measured):
+        problem = problem or metric.bad_targets(y[counts], output.shape[-1], names[counts])
+    return problem
 
 
 def _place(column: int, shape: Sequence[int]) -> int | tuple[int, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastnn import losses
+import numpy as np
+
+from fastnn import _names, losses
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
 from fastnn.losses import Loss
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from fastnn.training.accumulator import MetricAccumulator
 
 Logs = dict[str, Any]
+OWN = ("loss", "learning_rate", "seconds", "epoch")  # what logs and their readers call by these names
 
 
 class Objective(NamedTuple):
@@ -36,6 +39,7 @@ class Output(NamedTuple):
     objective: Objective
     shape: Shape  # of a row
     targets: int  # columns of y that go with a line
+    measured: tuple[Any, ...] = ()  # its metrics
 
     @property
     def lines(self) -> int:
@@ -66,7 +70,7 @@ def objectives_of(
         raise ValueError(
             f"output {missing[0]!r} has no loss; name one, with the weight 0 in loss_weights if it is not to count"
         )
-    found = [losses.get(each) for each in chosen]
+    found = [losses.as_loss(each) for each in chosen]
     if loss_weights is not None and not one and not isinstance(loss_weights, (list, tuple, Mapping)):
         raise TypeError(
             f"loss_weights must be a list or dict with a number for each of {len(names)} outputs, got {loss_weights!r}"
@@ -103,7 +107,7 @@ class CompiledObjectives:
         self.metrics: list[Metric] = []
         self.described = []
         names = []
-        for output, activation in zip(self.outputs, activations, strict=True):
+        for number, (output, activation) in enumerate(zip(self.outputs, activations, strict=True)):
             objective = output.objective
             plain, weighted = (
                 [_resolved(metric, output) for metric in each]
@@ -112,13 +116,15 @@ class CompiledObjectives:
             described = [_metric(metric, False) for _, metric in plain] + [
                 _metric(metric, True) for _, metric in weighted
             ]
-            self.described.append(_described(output, activation, described))
-            self.metrics += [metric for _, metric in (*plain, *weighted)]
+            output = output._replace(measured=tuple(metric for _, metric in (*plain, *weighted)))
+            self.outputs[number] = output
+            self.described.append(_described(output, activation, described, _bounds(output)))
+            self.metrics += output.measured
             names.append(([name for name, _ in plain], [name for name, _ in weighted]))
         self.names = log_names(objectives, names)
         self.losses = loss_names(objectives)
         self.gathers = bool(self.names or self.losses)  # more than the loss
-        self._python = [metric for metric in self.metrics if metric.kernel is None]
+        self._python = [metric for metric in self.metrics if not metric.compiled]
         self._targets = sum(prod(output.target_shape) for output in self.outputs)
         self._target_forms = (None, *target_forms(self.outputs[0].target_shape))
         self._weight_forms = ((), *target_forms((*self.outputs[0].shape[:-1], 1)))
@@ -135,7 +141,8 @@ class CompiledObjectives:
             return {"loss": epoch.loss / rows + penalty}
         found: Logs = {}
         for place, (name, metric) in enumerate(zip(self.names, self.metrics, strict=True)):
-            found[name] = metric.reported(epoch.states[place]) if epoch.states else metric.result()
+            value = metric.reported(epoch.states[place]) if epoch.states and metric.compiled else metric.result()
+            found[name] = value if type(value) is float else _number(value)
         for name, total in zip(self.losses, epoch.losses, strict=False):
             found[name] = total / rows
         found["loss"] = epoch.loss / rows + penalty
@@ -189,15 +196,34 @@ def log_names(objectives: Sequence[Objective], resolved: Sequence[tuple[Sequence
     """What the metrics are called in logs, output by output, those by weight last in each.
 
     resolved: for each output the names of its metrics and of its weighted metrics. As in Keras an output's name stands
-    before them where there are several, a second "mae" is "mae_1", and one by weight beside it "weighted_mae".
+    before them where there are several, a second "mae" is "mae_1", and one by weight beside it "weighted_mae". So is
+    one that is called as something else in the logs: "loss", a loss of an output, a figure of the validation.
     """
-    taken: list[str] = []
+    wanted: list[str] = []
     for objective, (plain, weighted) in zip(objectives, resolved, strict=True):
         before = f"{objective.output}_" if objective.output else ""
         own = [before + name for name in plain]
         own += [f"{before}weighted_{name}" if name in plain else before + name for name in weighted]
-        taken += own
-    return [name + (f"_{i}" if (i := taken[:place].count(name)) else "") for place, name in enumerate(taken)]
+        wanted += own
+    found: list[str] = []
+    for name in wanted:
+        number, given = 0, name
+        while _is_taken(given, {*OWN, *loss_names(objectives), *found}, wanted):
+            number += 1
+            given = f"{name}_{number}"
+        found.append(given)
+    return found
+
+
+def _is_taken(name: str, taken: Collection[str], wanted: Sequence[str]) -> bool:
+    """Whether a name in logs stands for something else, or its figure of the validation would."""
+    measured = name.removeprefix("val_")
+    return name in taken or f"val_{name}" in taken or (measured != name and (measured in taken or measured in wanted))
+
+
+def _number(value: Any) -> Any:
+    """An array of one number as that number."""
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
 
 
 def loss_names(objectives: Sequence[Objective]) -> list[str]:
@@ -206,7 +232,7 @@ def loss_names(objectives: Sequence[Objective]) -> list[str]:
 
 
 def _metric(metric: Metric, weighted: bool) -> description.Metric:
-    if metric.kernel is None:
+    if not metric.compiled:
         return description.Metric(metric, (), weighted)
     numbers = getattr(metric, "accumulator_numbers", metric.numbers)()
     return description.Metric(metric.kernel, numbers, weighted, metric.logits)
@@ -218,15 +244,24 @@ def _resolved(metric: Any, output: Output) -> tuple[str, Metric]:
     return resolve(metric, output.targets, output.shape[-1], output.objective.loss)
 
 
-def _described(output: Output, activation: str, metrics: Sequence[description.Metric]) -> description.Objective:
+def _bounds(output: Output) -> tuple[float, float, bool] | None:
+    """(low, high, whole) of the targets that the loss and the metrics have a meaning for; None for any."""
+    loss, units, takes = output.objective.loss, output.shape[-1], losses.Targets()
+    for each in (loss, *output.measured):
+        if each.reads_targets if each is not loss else loss.compiled and loss.mask(np.zeros((1, 1))) is None:
+            takes = takes.within(each.takes, units)
+    return (*takes.bounds(units), takes.whole) if takes.limited else None
+
+
+def _described(
+    output: Output, activation: str, metrics: Sequence[description.Metric], bounds: tuple[float, float, bool] | None
+) -> description.Objective:
     loss, importance = output.objective.loss, output.objective.importance
-    if loss.kernel is None:
-        return description.Objective(
-            loss, output.targets, (), False, False, loss.reduction, importance, metrics, output.shape
-        )
-    kernel, fused = loss.kernel_for(activation)
+    kernel, fused = loss.kernel_for(activation) if loss.compiled else (loss, False)
+    numbers = loss.numbers() if loss.compiled else ()
+    logits = loss.compiled and loss.logits
     return description.Objective(
-        kernel, output.targets, loss.numbers(), fused, loss.logits, loss.reduction, importance, metrics, output.shape
+        kernel, output.targets, numbers, fused, logits, loss.reduction, importance, metrics, output.shape, bounds
     )
 
 
@@ -235,7 +270,10 @@ def _each(names: Sequence[str], given: Any, what: str) -> list[Any]:
     if isinstance(given, Mapping):
         unknown = [name for name in given if name not in names]
         if unknown:
-            raise ValueError(f"{what}: there is no output {unknown[0]!r}; there are {', '.join(map(repr, names))}")
+            raise ValueError(
+                f"{what}: there is no output {unknown[0]!r}{_names.hint(unknown[0], names)}; there are "
+                f"{', '.join(map(repr, names))}"
+            )
         return [given.get(name) for name in names]
     if isinstance(given, (list, tuple)) and len(names) > 1:
         if len(given) != len(names):
@@ -261,9 +299,9 @@ def _checked(given: Any) -> tuple[Any, ...]:
     metrics = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
     for metric in metrics:
         if not (isinstance(metric, str) and metric.lower() in ("accuracy", "acc", "crossentropy", "ce")):
-            from fastnn.metrics import get  # with them, `import fastnn` would take half as long again
+            from fastnn.metrics import as_metric  # with them, `import fastnn` would take half as long again
 
-            get(metric)
+            as_metric(metric)
     return metrics
 
 

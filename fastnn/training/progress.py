@@ -7,6 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from fastnn._output import columns_of, encoding_of, is_terminal, padded, printable, say, width_of
+
 _WIDTH = 20
 
 
@@ -14,20 +18,20 @@ class Progress:
     """Prints the progress of epochs over a number of steps.
 
     verbose: 0 nothing; 1 or "auto" a bar that moves, or where the output is neither a terminal nor a notebook as 2; 2
-    one line an epoch. The learning rate is shown from the first epoch on that has another one.
+    one line an epoch. The learning rate is shown from the first epoch on that has another one. A line that moves takes
+    one row of the terminal, however narrow; that of an epoch's end is whole. What the output raises ends nothing.
     """
 
     def __init__(self, verbose: int | str, epochs: int | None) -> None:
-        if verbose not in (0, 1, 2, "auto", True, False):
+        if not isinstance(verbose, (int, str, np.integer, np.bool_)) or verbose not in (0, 1, 2, "auto"):
             raise ValueError(f"verbose must be 0, 1, 2 or 'auto', got {verbose!r}")
-        self._out = sys.stdout
+        self._out: Any = getattr(sys, "stdout", None)
         self.level = 0 if not verbose or self._out is None else 1 if verbose != 2 and _moves(self._out) else 2
         self._epochs = epochs
         self._length = 0
         self._first_rate: float | None = None
         self._rate_changed = False
-        encoding = getattr(self._out, "encoding", None) or "ascii"
-        unicode = encoding.lower().replace("-", "").startswith("utf")
+        unicode = encoding_of(self._out).lower().replace("-", "").startswith("utf")
         self._marks = ("━", "╸", " ") if unicode else ("=", ">", " ")
 
     def begin(self, epoch: int, steps: int | None) -> None:
@@ -35,7 +39,7 @@ class Progress:
         self._start = time.perf_counter()
         self._steps = steps
         if self.level and self._epochs is not None:
-            print(f"Epoch {epoch + 1}/{self._epochs}", file=self._out)
+            say(f"Epoch {epoch + 1}/{self._epochs}", out=self._out)
 
     def begin_range(self, before: int, start: int, size: int) -> None:
         """Row `start` of a page comes next, in batches of `size`; `before` steps are done."""
@@ -45,25 +49,27 @@ class Progress:
         """The rows of this page before `row` are done."""
         if self.level == 1:
             steps = self._before - (self._row - row) // self._size
-            self._rewrite(f"{self._bar(steps)} {self._pace(steps)}")
+            columns = columns_of(self._out)
+            room = None if columns is None else columns - 1  # in the last column some terminals begin a new row
+            self._rewrite(self._moving(steps, room), room)
 
     def end(self, steps: int, logs: Mapping[str, float]) -> None:
         """The epoch is done."""
         if not self.level:
             return
         self._steps = steps
-        shown = [f"{name}: {_value(value)}" for name, value in logs.items() if self._shows(name, value)]
+        shown = [f"{printable(name)}: {_value(value)}" for name, value in logs.items() if self._shows(name, value)]
         if self.level == 1:
-            self._rewrite(" - ".join([f"{self._bar(steps)} {self._pace(steps)}", *shown]))
+            self._rewrite(" - ".join([self._moving(steps, None), *shown]), None)
             self.broken()
         else:
             pace = self._pace(steps).replace(" ", " - ")
-            print(" - ".join([f"{steps}/{steps} - {pace}", *shown]), file=self._out, flush=True)
+            say(" - ".join([f"{steps}/{steps} - {pace}", *shown]), out=self._out)
 
     def broken(self) -> None:
         """Nothing more comes on this line."""
         if self._length:
-            print(file=self._out)
+            say(out=self._out)
             self._length = 0
 
     def _shows(self, name: str, value: float) -> bool:
@@ -74,13 +80,19 @@ class Progress:
         self._rate_changed |= value != self._first_rate
         return self._rate_changed
 
-    def _bar(self, steps: int) -> str:
+    def _moving(self, steps: int, room: int | None) -> str:
+        """The line that moves, in `room` columns: where these are few, with a shorter bar or none, or without time."""
         full, edge, blank = self._marks
-        if self._steps is None:
-            return f"{steps}/?"
-        filled = min(_WIDTH, _WIDTH * steps // max(1, self._steps))
-        bar = full * filled + (edge if filled < _WIDTH else "") + blank * (_WIDTH - filled - 1)
-        return f"{steps}/{self._steps} {bar}"
+        count = f"{steps}/{'?' if self._steps is None else self._steps}"
+        pace = self._pace(steps)
+        if room is not None and len(count) + 1 + len(pace) > room:
+            return count[: max(0, room)]
+        width = _WIDTH if room is None else min(_WIDTH, room - len(count) - len(pace) - 2)
+        if self._steps is None or width < 1:
+            return f"{count} {pace}"
+        filled = min(width, width * steps // max(1, self._steps))
+        bar = full * filled + (edge if filled < width else "") + blank * (width - filled - 1)
+        return f"{count} {bar} {pace}"
 
     def _pace(self, steps: int) -> str:
         seconds = time.perf_counter() - self._start
@@ -88,19 +100,20 @@ class Progress:
         pace = f"{step:.1f}s" if step >= 1 else f"{step * 1e3:.0f}ms" if step >= 1e-3 else f"{step * 1e6:.0f}us"
         return f"{seconds:.0f}s {pace}/step"
 
-    def _rewrite(self, line: str) -> None:
-        print(f"\r{line.ljust(self._length)}", end="", file=self._out, flush=True)
-        self._length = len(line)
+    def _rewrite(self, line: str, room: int | None) -> None:
+        covered = self._length if room is None else min(self._length, max(0, room))
+        say(f"\r{padded(line, covered)}", end="", out=self._out)
+        self._length = width_of(line)
 
 
 def _moves(out: Any) -> bool:
     """Whether a line can be written over: in a terminal, and in a notebook, whose stream is of ipykernel's class."""
-    if type(out).__module__.partition(".")[0] == "ipykernel":
-        return True
-    return bool(getattr(out, "isatty", lambda: False)())  # some stand-ins can do no more than write
+    return type(out).__module__.partition(".")[0] == "ipykernel" or is_terminal(out)
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, (np.ndarray, np.generic)) and value.size == 1:
+        value = value.item()
     if not isinstance(value, (int, float)):
-        return str(value)
+        return " ".join(printable(part) for part in str(value).split("\n"))
     return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.4e}"

@@ -16,9 +16,10 @@ import numpy as np
 from fastnn import optimizers, random
 from fastnn._table import check_batch_size, check_count
 from fastnn.callbacks import Callback, CallbackList, History
-from fastnn.callbacks.base import checked
+from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source
 from fastnn.training.accumulator import MetricAccumulator
+from fastnn.training.advice import advise
 from fastnn.training.epochs import EpochIterator
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
@@ -119,6 +120,9 @@ class Trainer:
             self.full_batch.forget()
         fit = FitLoop(self, batches, listeners, progress)
         fit.epoch = initial_epoch
+        check_hooks(listeners.callbacks)
+        for hook in listeners.trainer_hooks("checks"):
+            hook(fit)
         self.model.stop_training = False
         self.model.history = history
         try:
@@ -154,6 +158,7 @@ class Trainer:
             epoch, accumulator = fit.epoch, fit.accumulator
             for hook in begin:
                 hook(epoch, None)
+                fit.look()
             if progress.level:
                 progress.begin(epoch, fit.epochs.batches)
             started = perf_counter()
@@ -213,14 +218,17 @@ class Trainer:
         """
         batches = EpochIterator(source, check_batch_size(batch_size), None, _optional("steps", steps))
         listeners = CallbackList(callbacks, self.model)
+        check_hooks(listeners.callbacks)
         listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
         return self._test(batches, listeners, Progress(verbose, None))
 
     def _test(self, batches: EpochIterator, listeners: CallbackList, progress: Progress, what: str = "") -> Logs:
         """The logs of an evaluation; `what` begins an error's text."""
         loop = EvaluationLoop(self.ready(batches.source), self, batches, listeners, progress, what)
+        self.model.stop_evaluating = False
         for hook in listeners.hooks("on_test_begin"):
             hook(None)
+            loop.look()
         progress.begin(0, batches.batches)
         self.objectives.begin()
         try:
@@ -330,6 +338,8 @@ class Trainer:
             shapes = built.output_shapes()
             activations = [built.fusible(output) for output in range(len(shapes))]
             self.objectives = CompiledObjectives(self.given, shapes, activations)
+            if self._compiled_for is None:
+                advise(self.objectives.outputs, [built.ending(output) for output in range(len(shapes))])
             self._compiled_for = built.network
         return self.objectives
 
@@ -340,9 +350,12 @@ def predict(
     """See ``Model.predict``: the rows of a source, batch by batch where a callback wants to know of them."""
     batches = EpochIterator(source, batch_size, None, _optional("steps", steps))
     listeners, progress = CallbackList(callbacks, model), Progress(verbose, None)
+    check_hooks(listeners.callbacks)
     listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
-    loop = PredictionLoop(network, batches, listeners, progress)
+    loop = PredictionLoop(model, network, batches, listeners, progress)
+    model.stop_predicting = False
     listeners.on_predict_begin(None)
+    loop.look()
     progress.begin(0, batches.batches)
     try:
         done = loop.run_epoch()

@@ -249,5 +249,5 @@ def test_what_is_no_frequency(save_freq):
 
 
 def test_a_folder_without_a_name():
-    with pytest.raises(ValueError, match="backup_dir must be the name of a folder"):
+    with pytest.raises(ValueError, match="backup_dir must be a path, got ''"):
         BackupAndRestore("")

@@ -130,7 +130,7 @@ def test_names_that_are_not_there(tmp_path):
         ValueError, match=r"filepath '.*val_loss.*' names 'val_loss', but there are only epoch, learning"
     ):
         saved(tmp_path, {"loss": [1]}, "{epoch}-{val_loss:.2f}")
-    with pytest.raises(ValueError, match=r"monitor 'val_loss' is not in the logs"):
+    with pytest.warns(UserWarning, match=r"monitor 'val_loss' is not in the logs"):
         saved(tmp_path, {"loss": [1]}, save_best_only=True)
     with pytest.raises(ValueError, match=r"monitor 'val_loss' is not in the logs, which have batch, loss"):
         saved(tmp_path, {"loss": [1]}, save_best_only=True, save_freq=1)

@@ -119,6 +119,25 @@ def test_a_picture(history, pyplot):
     assert [a.get_ylabel() for a in steady.plot()] == ["loss", "mae"]
 
 
+def test_a_picture_of_figures_of_several_numbers(pyplot):
+    values = {"matrix": [np.eye(2), np.ones((2, 2))], "one": [np.ones(1)] * 2, "text": ["a", "b"], "odd": [[1], [1, 2]]}
+    history = model_of().fit(X, Y, epochs=2, verbose=0, callbacks=[Scripted(**values)])
+    axes = history.plot()
+    assert [a.get_ylabel() for a in axes] == ["loss", "matrix", "one"]
+    assert [len(a.lines) for a in axes] == [1, 4, 1]
+    assert axes[1].lines[1].get_ydata().tolist() == [0, 1]
+
+
+def test_names_and_figures_of_any_kind_are_one_row():
+    values = {"two\nlines": [1.5], "matrix": [np.eye(2)], "精度": [np.float32(0.25)], "text": ["a\nb"], "none": [None]}
+    history = model_of().fit(X, Y, verbose=0, callbacks=[Scripted(**values)])
+    titles, row = str(history).splitlines()
+    assert "two\\nlines" in titles
+    for cell in ("1.5", "[[1, 0], [0, 1]]", "0.25", "a\\nb"):
+        assert cell in row
+    assert "\n" not in repr(history)
+
+
 def test_a_picture_of_nothing(history, pyplot):
     with pytest.raises(ValueError, match=r"the history has no 'auc'; it has mae, loss, learning_rate"):
         history.plot(["auc"])

@@ -98,6 +98,88 @@ def test_stop_training():
     assert len(model.fit(X, Y, epochs=2, verbose=0).history["loss"]) == 2
 
 
+def flag(name: str, hook: str, at: int = 0) -> LambdaCallback:
+    """A callback that sets a flag of its model in a hook, where it is the `at`-th call."""
+    calls: list = []
+
+    def set_flag(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == at + 1:
+            setattr(callback.model, name, True)
+
+    callback = LambdaCallback(**{hook: set_flag})
+    return callback
+
+
+@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize(
+    ("hook", "at", "batches"), [("on_test_begin", 0, 1), ("on_test_batch_begin", 1, 2), ("on_test_batch_end", 2, 3)]
+)
+def test_stop_evaluating(hook, at, batches, endless):
+    model = model_of(metrics=["mae"])
+    source = Batches(X, Y, endless=endless)
+    found = Trainer(model, "sgd", "mse", ["mae"]).evaluate(source, callbacks=flag("stop_evaluating", hook, at))
+    rows = batches * (batches + 1) // 2
+    assert list(found.values()) == pytest.approx(model.evaluate(X[:rows], Y[:rows], verbose=0)[::-1])
+    assert len(model.predict(X, callbacks=flag("stop_evaluating", "on_predict_begin"))) == 20  # a flag of its own
+    assert model.evaluate(X, Y, verbose=0)[0] != found["loss"]  # the next begins anew
+
+
+@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize(
+    ("hook", "at", "batches"),
+    [("on_predict_begin", 0, 1), ("on_predict_batch_begin", 1, 2), ("on_predict_batch_end", 2, 3)],
+)
+def test_stop_predicting(hook, at, batches, endless):
+    model = model_of()
+    source = Batches(X, endless=endless)
+    found = model.predict(source, callbacks=flag("stop_predicting", hook, at))
+    rows = batches * (batches + 1) // 2
+    np.testing.assert_array_equal(found, model.predict(X)[:rows])
+    assert len(model.predict(X, verbose=0, callbacks=[])) == 20
+
+
+def test_what_is_stopped_lets_go_of_its_source():
+    model, source = model_of(), Pages(X, Y)
+    trainer = Trainer(model, "sgd", "mse")
+    trainer.evaluate(source, 4, callbacks=flag("stop_evaluating", "on_test_begin"))
+    model.predict(source, 4, callbacks=flag("stop_predicting", "on_predict_begin"))
+    trainer.fit(source, 2, 4, callbacks=flag("stop_training", "on_epoch_begin"))
+    assert source.opened == source.closed == 3
+
+
+@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize(
+    ("hook", "at", "steps"),
+    [
+        ("on_epoch_begin", 0, 1),
+        ("on_train_batch_begin", 1, 2),
+        ("on_train_batch_end", 2, 3),
+        ("on_test_begin", 0, None),
+    ],
+)
+def test_stop_training_from_any_hook(hook, at, steps, endless):
+    if endless and steps is None:
+        return
+    model = model_of()
+    history = model.fit(
+        Batches(X, Y, endless=endless), epochs=3, verbose=0, callbacks=flag("stop_training", hook, at),
+        validation_data=(X, Y),
+    )  # fmt: skip
+    assert len(history.epoch) == 1
+    assert model.description.network.iterations == (steps or 6)
+
+
+def test_stop_evaluating_ends_one_validation():
+    """That of the first epoch; the fit and its other validations go on."""
+    model = model_of()
+    history = model.fit(
+        X, Y, 5, 3, 0, flag("stop_evaluating", "on_test_batch_end"), validation_data=(X, Y), validation_batch_size=4
+    ).history  # fmt: skip
+    assert len(history["val_loss"]) == 3
+    assert history["val_loss"][-1] == pytest.approx(model.evaluate(X, Y, verbose=0), rel=1e-6)
+
+
 class Halve(Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.model.optimizer.learning_rate = 0.1 / 2**epoch

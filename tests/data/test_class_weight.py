@@ -49,6 +49,11 @@ LABELS = [0, 2, 1, 2, 5]
         (LABELS, {2: 0}, [1, 0, 1, 0, 1]),
         ([-1.0, 1.0, -1.0], {-1: 2}, [2, 1, 2]),
         ([True, False], {True: 3, False: 0.25}, [3, 0.25]),
+        ([True, False], {np.True_: 3, np.False_: 0.25}, [3, 0.25]),
+        (LABELS, {0.0: 0.5, np.float32(2): Decimal(3)}, [0.5, 3, 1, 3, 1]),
+        (LABELS, {np.float64(0): 0.5, Decimal(2): np.array(3)}, [0.5, 3, 1, 3, 1]),
+        (LABELS, dict(zip(*np.unique(np.array(LABELS, float), return_counts=True), strict=True)), [1, 2, 1, 2, 1]),
+        (LABELS, {(0,): 0.5, (2,): 3}, [0.5, 3, 1, 3, 1]),  # value_counts of a frame with one column
         (np.eye(3)[[2, 0, 1]], {0: 2, 2: 5}, [5, 2, 1]),
         ([[0.1, 0.9], [0.8, 0.2]], {1: 7}, [7, 1]),
     ],
@@ -79,6 +84,25 @@ def test_balanced(y: Any, expected: dict[int, float]) -> None:
         balanced, given = ClassWeighted(source, "balanced"), ClassWeighted(source, expected)
         np.testing.assert_array_equal(weights_of(balanced), weights_of(given))
         assert weights_of(balanced).sum() == pytest.approx(len(y), rel=1e-6)
+
+
+def test_counts_of_pandas() -> None:
+    """Whatever type its column has: numbers, booleans, categories, nullable ones."""
+    pandas = pytest.importorskip("pandas")
+    for kind, labels in (
+        ("int64", LABELS),
+        ("float32", LABELS),
+        ("Int8", LABELS),
+        ("Float64", LABELS),
+        ("category", LABELS),
+        ("object", LABELS),
+        ("bool", [0, 1, 1, 1, 0]),
+        ("boolean", [0, 1, 1, 1, 0]),
+    ):
+        column = pandas.Series(labels, dtype=kind, name="y")
+        for counts in (column.value_counts(), column.to_frame().value_counts(), dict(column.value_counts())):
+            found = weights_of(ClassWeighted(ArraySource(np.zeros((5, 1)), labels), counts))
+            np.testing.assert_array_equal(found, [labels.count(label) for label in labels])
 
 
 def test_balanced_as_scikit_learn_has_it() -> None:
@@ -128,7 +152,13 @@ def test_order_and_rows_pass_through() -> None:
         (LABELS, "equal", "must be a dict .*, or 'balanced', got 'equal'"),
         (LABELS, [1, 2], "must be a dict"),
         (LABELS, {"0": 1.0}, "whole numbers as labels, got '0'"),
-        (LABELS, {1.0: 1.0}, "whole numbers as labels, got 1.0"),
+        (LABELS, {1.5: 1.0}, "whole numbers as labels, got 1.5"),
+        (LABELS, {np.float32(0.5): 1.0}, "whole numbers as labels, got .*0.5"),
+        (LABELS, {float("nan"): 1.0}, "whole numbers as labels, got nan"),
+        (LABELS, {float("inf"): 1.0}, "whole numbers as labels, got inf"),
+        (LABELS, {1j: 1.0}, "whole numbers as labels, got 1j"),
+        (LABELS, {(1, 2): 1.0}, r"whole numbers as labels, got \(1, 2\)"),
+        (LABELS, {1: 1.0, (1,): 2.0}, "two weights for class 1"),
         (LABELS, {None: 1.0}, "whole numbers as labels, got None"),
         (LABELS, {1: -0.5}, "class 1 must be a finite number, 0 or more, got -0.5"),
         (LABELS, {1: float("nan")}, "class 1 must be .* got nan"),
@@ -137,7 +167,8 @@ def test_order_and_rows_pass_through() -> None:
         (LABELS, {1: 10**400}, "class 1 must be"),
         (LABELS, {1: "2"}, "class 1 must be .* got '2'"),
         (LABELS, {1: None}, "class 1 must be .* got None"),
-        (LABELS, {1: Decimal(1)}, "class 1 must be .* got Decimal"),
+        (LABELS, {1: Decimal("sNaN")}, "class 1 must be .* got Decimal"),
+        (LABELS, {1: 1 + 0j}, "class 1 must be"),
         (LABELS, {1: [1, 2]}, "class 1 must be"),
         (np.eye(5), {5: 1.0}, "class 5, but one-hot targets with 5 columns .* 0 to 4"),
         (np.eye(5), {-1: 1.0}, "class -1"),

@@ -222,7 +222,7 @@ def test_good_sql(con: sqlite3.Connection, sql: str, columns: list[str], count: 
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"target": "lable"}, ValueError, "unknown target 'lable'; .* 'id', 'a', 'b', 'label'"),
+        ({"target": "lable"}, ValueError, "unknown target 'lable' .* 'id', 'a', 'b', 'label'"),
         ({"target": ["label", "A"]}, ValueError, "unknown target 'A'"),
         ({"features": ["a", "z"]}, ValueError, "unknown features 'z'"),
         ({"features": ["a", "a"]}, ValueError, "'a' twice"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import ArraySource
-from fastnn.layers import Dense, Identity, Input, Normalization, Rescaling, Reshape
+from fastnn.layers import CategoryEncoding, Dense, Identity, Input, Normalization, Rescaling, Reshape
 from fastnn.models import Sequential, load_model
 
 
@@ -121,3 +121,33 @@ def test_reshape() -> None:
         Reshape((-1, -1))
     with pytest.raises(ValueError, match="target_shape must be at least 1, got 0"):
         Reshape((0, 3))
+
+
+def test_numbers_and_vectors() -> None:
+    """A vector is one row, and comes back without an axis of rows; numbers that share one mean keep their shape."""
+    for mode, expected in (("multi_hot", [0, 1, 0, 1]), ("count", [0, 1, 0, 2])):
+        layer = CategoryEncoding(4, mode)
+        for x in ([3, 1, 3], np.array([3, 1, 3]), np.array([3, 1, 3], float)):
+            np.testing.assert_array_equal(layer(x), expected)
+        np.testing.assert_array_equal(layer(2), [0, 0, 1, 0])
+        np.testing.assert_array_equal(layer([[3, 1, 3]]), [expected])
+    hot = CategoryEncoding(4, "one_hot")
+    np.testing.assert_array_equal(hot([3, 1]), np.eye(4)[[3, 1]])
+    np.testing.assert_array_equal(hot([3]), np.eye(4)[[3]])
+    np.testing.assert_array_equal(hot(3), np.eye(4)[[3]])
+    np.testing.assert_array_equal(Rescaling(2.0, 1.0)([1.0, 2.0]), [3, 5])
+    assert Rescaling(2.0)(3.0) == 6
+    np.testing.assert_array_equal(Rescaling([1.0, 2.0], 1.0)([1.0, 2.0]), [2, 5])
+    np.testing.assert_array_equal(Normalization(mean=1.0, variance=4.0)([1.0, 3.0, 5.0]), [0, 1, 2])
+    np.testing.assert_array_equal(Normalization(mean=[1.0, 2.0], variance=[4.0, 1.0])([1.0, 3.0]), [0, 1])
+    layer = Normalization(axis=None)
+    layer.adapt(np.array([1.0, 3.0]))
+    np.testing.assert_array_equal(layer([1.0, 3.0, 5.0]), [-1, 1, 3])
+    with pytest.raises(ValueError, match="does not go with"):
+        Rescaling([1.0, 2.0])([1.0, 2.0, 3.0])
+
+
+def test_rows_without_numbers() -> None:
+    for empty in (np.zeros((4, 0)), np.zeros((4, 3, 0))):
+        with pytest.raises(ValueError, match=r"adapt takes rows of at least one number, got an array of shape"):
+            Normalization().adapt(empty)

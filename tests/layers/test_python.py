@@ -247,12 +247,19 @@ def test_a_file_names_the_class(tmp_path: Path) -> None:
 
 
 def test_a_layer_as_in_keras_is_told_what_to_write() -> None:
-    class Scaled(Layer):
-        def build(self, input_shape: Any) -> None:
-            raise AssertionError("nobody calls it")
+    with pytest.raises(
+        TypeError, match=r"Scaled: .* fit would not use call; .* write forward\(self, x, weights, train"
+    ):
 
-        def call(self, x: Any) -> Any:
-            return 2 * x
+        class Scaled(Layer):
+            def build(self, input_shape: Any) -> None:
+                raise AssertionError("nobody calls it")
 
-    with pytest.raises(TypeError, match=r"Scaled has no forward.*write forward\(x, weights, training\)"):
-        Sequential([Input((5,)), Scaled()])
+            def call(self, x: Any) -> Any:
+                return 2 * x
+
+    class Nothing(Layer):
+        pass
+
+    with pytest.raises(TypeError, match=r"Nothing has no forward.*write forward\(x, weights, training\)"):
+        Sequential([Input((5,)), Nothing()])

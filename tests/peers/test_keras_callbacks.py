@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,6 +67,41 @@ def test_checkpoints(arguments, values, expected, tmp_path):
     epochs = len(next(iter(values.values())))
     theirs().fit(X[:2], Y[:2], epochs=epochs, verbose=0, callbacks=[Script(**values), checkpoint])
     assert sorted(int(name.removesuffix(".keras")) for name in os.listdir(tmp_path)) == expected
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_monitors_of_any_figures(seed):
+    """Figures drawn from few, so that equal, infinite and missing ones meet, and all arguments."""
+    rng = np.random.default_rng(seed)
+    figures = rng.choice([np.nan, np.inf, -np.inf, 0, 1, 2, 3, 4], 12, p=[0.1] * 3 + [0.14] * 5).tolist()
+    how = {"monitor": "val_loss", "mode": ("min", "max")[seed % 2], "min_delta": float(rng.choice([0, 0.5, 1.5]))}
+    how["patience"] = int(rng.integers(0, 4))
+    stops = {"start_from_epoch": int(rng.integers(0, 4)), "restore_best_weights": bool(rng.integers(2))}
+    stops["baseline"] = [None, 1.0, 2.5, np.inf][rng.integers(3)]
+    lowers = {"cooldown": int(rng.integers(0, 3)), "factor": 0.5, "min_lr": 0.1}
+    traces = []
+    for family in (callbacks, keras.callbacks):
+        stopping, reduce = family.EarlyStopping(**how, **stops), family.ReduceLROnPlateau(**how, **lowers)
+        best = family.ModelCheckpoint("name.keras", "val_loss", save_best_only=True, mode=how["mode"])
+        saved: list = []
+        model = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=1.0), stop_training=False, weights=None)
+        model.get_weights = lambda model=model: model.weights
+        model.set_weights = lambda weights, model=model: setattr(model, "weights", weights)
+        model.save = lambda path, overwrite=True, model=model, saved=saved: saved.append(model.weights)
+        log = []
+        for callback in (stopping, reduce, best):
+            callback.set_model(model)
+            callback.set_params({})
+            callback.on_train_begin()
+        for epoch, figure in enumerate(figures):
+            model.weights = epoch
+            for callback in (stopping, reduce, best):
+                callback.on_epoch_begin(epoch)
+                callback.on_epoch_end(epoch, {"val_loss": figure})
+            log.append((model.stop_training, stopping.wait, stopping.stopped_epoch, model.optimizer.learning_rate))
+        stopping.on_train_end()
+        traces.append((log, model.weights, saved))
+    assert traces[0] == traces[1]
 
 
 # Hooks: the same calls with the same values
@@ -164,6 +200,29 @@ def test_a_batch_may_end_the_fit(stop_at):
         losses.append(history.history["loss"])
     assert len(losses[0]) == 1
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("action", ["train", "test", "predict"])
+@pytest.mark.parametrize("hook", ["begin", "batch_begin", "batch_end"])
+@pytest.mark.parametrize("stop_at", [0, 1, 3])
+def test_a_flag_stops_after_a_batch(action, hook, stop_at):
+    flag = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}[action]
+    name = "on_epoch_begin" if (action, hook) == ("train", "begin") else f"on_{action}_{hook}"
+    found = []
+    for model, base in ((model_of(metrics=["mae"]), Callback), (theirs(), keras.callbacks.Callback)):
+
+        def stop(self, number=None, logs=None):
+            if hook == "begin" or number == stop_at:
+                setattr(self.model, flag, True)
+
+        how = {"batch_size": 3, "verbose": 0, "callbacks": [type("Stop", (base,), {name: stop})()]}
+        if action == "predict":
+            found.append(np.ravel(model.predict(X, **how)).tolist())
+        elif action == "test":
+            found.append(dict(zip("ab", model.evaluate(X, Y, **how), strict=True)))
+        else:
+            found.append(model.fit(X, Y, epochs=3, shuffle=False, **how).history["loss"])
+    assert found[0] == pytest.approx(found[1], rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("schedule", [lambda epoch: 0.1 / (1 + epoch), lambda epoch, lr: lr * 0.5], ids=["one", "two"])

@@ -161,7 +161,7 @@ def test_names() -> None:
     for name, found in ALL_OBJECTS_DICT.items():
         if name not in out:
             assert name in losses.LOSSES.aliases, name
-            assert losses.get(name).table_name in (found.__name__, losses.get(found.__name__).table_name)
+            assert losses.as_loss(name).table_name in (found.__name__, losses.as_loss(found.__name__).table_name)
 
 
 @pytest.mark.parametrize("name", [name for name, cls in losses.LOSSES if name not in OURS_ALONE])

@@ -112,6 +112,7 @@ def trace(stopping: EarlyStopping, **values: list[float]) -> tuple[int, int]:
     return len(history.epoch), int(model.get_weights()[1].item())
 
 
+INF, NAN = float("inf"), float("nan")
 FALLS = [5.0, 4.0, 3.0, 3.5, 3.6, 2.0, 2.5, 2.6, 2.7, 2.8]
 # Arguments; values; epochs run and the epoch of the weights at the end.
 TRACES = [
@@ -147,6 +148,19 @@ TRACES = [
     ({"start_from_epoch": 3, "patience": 1}, {"val_loss": FALLS}, (5, 4)),
     ({"start_from_epoch": 3, "restore_best_weights": True}, {"val_loss": [1, 1, 1, 5, 6]}, (5, 3)),
     ({"start_from_epoch": 9}, {"val_loss": FALLS}, (10, 9)),
+    # The first figure is the best so far, whatever it is; what is not finite is never better than another.
+    ({"patience": 2}, {"val_loss": [INF, INF, INF, INF]}, (3, 2)),
+    ({"patience": 1}, {"val_loss": [INF, 3, 2, 2]}, (4, 3)),
+    ({"patience": 2}, {"val_loss": [NAN, 3, 2, 1]}, (3, 2)),
+    ({"patience": 2, "restore_best_weights": True}, {"val_loss": [NAN, 3, 2, 1]}, (3, 0)),
+    ({"patience": 2}, {"val_loss": [3, NAN, 2, NAN, NAN]}, (5, 4)),
+    ({"patience": 3}, {"val_loss": [-INF, 1, -INF, 0]}, (4, 3)),
+    ({"patience": 1, "mode": "max"}, {"val_loss": [-INF, -INF, 1]}, (2, 1)),
+    ({"patience": 2, "mode": "max"}, {"val_loss": [NAN, -INF, INF]}, (3, 2)),
+    ({"patience": 2, "baseline": 1.0}, {"val_loss": [INF, 5, 4, 3]}, (4, 3)),
+    ({"patience": 2, "baseline": 1.0}, {"val_loss": [NAN, 0.5, 0.4]}, (2, 1)),
+    ({"patience": 1, "min_delta": 0.5}, {"val_loss": [INF, 1, 0.75]}, (3, 2)),
+    ({"patience": 1, "start_from_epoch": 2}, {"val_loss": [1, 1, NAN, 1, 1]}, (4, 3)),
     ({"start_from_epoch": 20, "restore_best_weights": True}, {"val_loss": FALLS}, (10, 9)),
 ]
 
@@ -169,6 +183,9 @@ PLATEAUS = [
     ({"patience": 1, "factor": 0.5}, {"val_loss": [5, 4.99999, 4.99998]}, [1, 1, 0.5]),
     ({"monitor": "loss", "patience": 1, "factor": 0}, {"loss": [1, 1, 1]}, [1, 1, 0]),
     ({"mode": "max", "patience": 1, "factor": 0.5}, {"val_loss": [1, 2, 2, 3]}, [1, 1, 1, 0.5]),
+    ({"patience": 2, "factor": 0.5}, {"val_loss": [INF, INF, 1, 1, 1]}, [1, 1, 1, 1, 1]),
+    ({"patience": 1, "factor": 0.5}, {"val_loss": [NAN, 2, 1, 0]}, [1, 1, 0.5, 0.25]),
+    ({"patience": 1, "factor": 0.5}, {"val_loss": [2, NAN, 1, INF]}, [1, 1, 0.5, 0.5]),
 ]
 # ModelCheckpoint with "{epoch}" as the name: arguments; values; the epochs whose files are there at the end.
 CHECKPOINTS = [
@@ -178,5 +195,8 @@ CHECKPOINTS = [
     ({"save_best_only": True, "monitor": "loss"}, {"loss": [3, 3, 2]}, [1, 3]),
     ({"save_best_only": True, "initial_value_threshold": 3.0}, {"val_loss": FALLS}, [6]),
     ({"save_best_only": True, "initial_value_threshold": 2.0, "mode": "max"}, {"val_loss": [1, 3, 2, 4]}, [2, 4]),
+    ({"save_best_only": True}, {"val_loss": [INF, INF, 2]}, [1, 3]),
+    ({"save_best_only": True}, {"val_loss": [NAN, 2, 1]}, [1]),
+    ({"save_best_only": True}, {"val_loss": [2, NAN, 1]}, [1, 3]),
     ({"save_best_only": True, "initial_value_threshold": 0.0}, {"val_loss": [1, 2]}, []),
 ]

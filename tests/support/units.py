@@ -157,8 +157,8 @@ def units(table: Any) -> list[Any]:
 
 
 def unknown(family: str, name: str) -> str:
-    """What is said of a name that a table has not: all those that it has."""
-    return f"unknown {family} {name!r}; known: {', '.join(sorted(TABLES[family].units))}"
+    """A pattern of what is said of a name that a table has not: perhaps which is meant, and all those that it has."""
+    return rf"unknown {family} {name!r}( \(did you mean '\w+'\?\))?; known: {', '.join(sorted(TABLES[family].units))}"
 
 
 def label(unit: Any) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import fastnn
+from fastnn.callbacks import EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
 from fastnn.layers import Dense
+from fastnn.metrics import MeanAbsoluteError
 from fastnn.models import Sequential
 from fastnn.training import progress
 from fastnn.training.progress import Progress
@@ -53,6 +58,8 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def show(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+
     def replace(stream):
         monkeypatch.setattr(sys, "stdout", stream)
         return stream
@@ -304,3 +311,266 @@ def test_a_long_epoch_shows_its_progress(show):
     assert steps == sorted(steps)
     assert steps[-1] == len(x)
     assert all(line.split(" ")[0].endswith(f"/{len(x)}") for line in lines)
+
+
+# Narrow terminals
+
+
+def shown_in(text: str, columns: int) -> list[str]:
+    """What a terminal of so many columns shows: a row that is full goes on in the next."""
+    rows, column = [""], 0
+    for c in text:
+        if c == "\r":
+            column = 0
+        elif c == "\n":
+            rows.append("")
+            column = 0
+        else:
+            if column == columns:
+                rows.append("")
+                column = 0
+            rows[-1] = rows[-1][:column].ljust(column) + c + rows[-1][column + 1 :]
+            column += 1
+    return [row.rstrip() for row in rows]
+
+
+@pytest.mark.parametrize("columns", [200, 80, 41, 40, 39, 30, 20, 19, 10, 5, 3, 2, 1])
+@pytest.mark.parametrize("steps", [32, None])
+def test_each_update_stays_in_its_row(show, monkeypatch, columns, steps):
+    stream = show(Stream(True))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    bar = Progress(1, None)
+    bar.begin(0, steps)
+    bar.begin_range(0, 0, 32)
+    for row in range(0, 1001, 100):
+        bar(row)
+        (shown,) = shown_in(stream.getvalue(), columns)
+        assert len(shown) < columns or columns == 1
+        whole = f"{-(-row // 32)}/{steps or '?'}"
+        assert shown.startswith(whole[: columns - 1])
+        if columns > len(whole) + 12:
+            assert shown.endswith(" 0s 0us/step")
+    bar.end(32, {"loss": 0.5, "val_accuracy": 0.25})
+    *rows, after = shown_in(stream.getvalue(), columns)
+    assert after == ""
+    assert "".join(rows).replace(" ", "").endswith("0s0us/step-loss:0.5000-val_accuracy:0.2500")
+
+
+def test_the_bar_has_the_room_that_is_left(show, monkeypatch):
+    stream = show(Stream(True))
+    bar = Progress(1, None)
+    bar.begin(0, 32)
+    bar.begin_range(0, 0, 1)
+    for columns in (40, 30, 20, 19, 18, 8, 5, 1):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        stream.truncate(0)
+        stream.seek(0)
+        bar(16)
+        shown = {
+            40: f"16/32 {'━' * 10}╸{' ' * 9} 0s 0us/step",
+            30: f"16/32 {'━' * 5}╸{' ' * 5} 0s 0us/step",
+            20: "16/32 ╸ 0s 0us/step",
+            19: "16/32 0s 0us/step",
+            18: "16/32 0s 0us/step",
+            8: "16/32",
+            5: "16/3",
+            1: "",
+        }[columns]
+        assert stream.getvalue().rstrip() == f"\r{shown}".rstrip()
+
+
+def test_a_terminal_that_is_made_narrower(show, monkeypatch):
+    """What covers the line before is no wider than the terminal is now."""
+    stream = show(Stream(True))
+    bar = Progress(1, None)
+    bar.begin(0, 32)
+    bar.begin_range(0, 0, 1)
+    for columns in (80, 20):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        bar(16)
+    assert len(stream.getvalue().rpartition("\r")[2]) < 20
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="has no pseudo-terminals")
+def test_the_width_of_a_real_terminal(show):
+    import fcntl
+    import struct
+    import termios
+
+    main, terminal = os.openpty()
+    try:
+        with open(terminal, "w", encoding="utf-8", closefd=True) as stream:
+            show(stream)
+            bar = Progress(1, None)
+            bar.begin(0, 32)
+            bar.begin_range(0, 0, 1)
+            for columns, text in ((40, f"16/32 {'━' * 10}╸{' ' * 9} 0s 0us/step"), (20, "16/32 ╸ 0s 0us/step")):
+                fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+                bar(16)
+                assert os.read(main, 4096).decode() == f"\r{text}"
+    finally:
+        os.close(main)
+
+
+# Names and outputs of every kind
+
+ODD = {
+    "точность": "\\u0442\\u043e\\u0447\\u043d\\u043e\\u0441\\u0442\\u044c",
+    "精度": "\\u7cbe\\u5ea6",
+    "two\nlines": "two\\nlines",
+    "bell\a": "bell\\x07",
+    "\udc80": "\\udc80",
+    "back\rto": "back\\rto",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "utf-16"])
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_any_name_on_any_output(show, name, encoding, verbose):
+    """What the encoding lacks is written as its code, and nothing ends the work."""
+    data = io.BytesIO()
+    stream = show(io.TextIOWrapper(data, encoding=encoding, newline="\n"))
+    stream.isatty = lambda: True
+    model = Sequential([Dense(1, kernel_initializer="zeros", input_dim=2, name="слой" if "\n" not in name else name)])
+    model.compile(fastnn.optimizers.SGD(0.0), "mse", metrics=[MeanAbsoluteError(name=name)])
+    watched = [
+        EarlyStopping(f"val_{name}", mode="min", verbose=1, restore_best_weights=True),
+        ReduceLROnPlateau(f"val_{name}", mode="min", verbose=1, patience=1, min_delta=0),
+    ]
+    model.fit(X, Y, 10, 3, verbose, validation_data=(X, Y), callbacks=watched)
+    model.evaluate(X, Y, verbose=verbose)
+    model.predict(X, verbose=verbose)
+    model.summary()
+    print(str(model.history).encode("ascii", "backslashreplace").decode())
+    stream.flush()
+    text = data.getvalue().decode(encoding)
+    told = name if encoding.startswith("utf") and name.isprintable() else ODD[name]
+    assert f" - {told}: 1.0000" in text
+    assert f" - val_{told}: 1.0000" in text
+    assert "Model: 'sequential'" in text
+    assert "early stopping" in text
+
+
+class Broken:
+    """A standard output of which one thing raises, or all."""
+
+    encoding = "utf-8"
+
+    def __init__(self, broken: set[str], error: Exception, terminal: bool) -> None:
+        self.broken, self.error, self.terminal = broken, error, terminal
+        self.text = ""
+
+    def _do(self, what: str) -> None:
+        if what in self.broken:
+            raise self.error
+
+    def write(self, text):
+        self._do("write")
+        self.text += text
+
+    def flush(self):
+        self._do("flush")
+
+    def isatty(self):
+        self._do("isatty")
+        return self.terminal
+
+    def fileno(self):
+        self._do("fileno")
+        return 1
+
+
+def everything(model: Sequential) -> None:
+    history = model.fit(
+        X, Y, 10, 4, callbacks=[EarlyStopping("loss", verbose=1), ModelVerbose()], validation_data=(X, Y)
+    )
+    assert len(history.epoch) == 2
+    assert model.evaluate(X, Y, verbose=1) == 1.0
+    assert len(model.predict(X, verbose=1)) == 100
+    model.summary()
+    fastnn.show_config()
+
+
+class ModelVerbose(LearningRateScheduler):
+    def __init__(self) -> None:
+        super().__init__(lambda epoch: 0.0, verbose=1)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(
+    "error", [OSError("full"), BrokenPipeError(), ValueError("closed"), RuntimeError(), LookupError()]
+)
+@pytest.mark.parametrize(
+    "broken", [{"write"}, {"flush"}, {"isatty"}, {"fileno"}, {"write", "flush", "isatty"}], ids=str
+)
+def test_an_output_that_raises(show, broken, error, terminal):
+    show(Broken(broken, error, terminal))
+    everything(zeros())
+
+
+@pytest.mark.parametrize("missing", ["flush", "isatty", "fileno", "encoding", "write"])
+def test_an_output_that_lacks_something(show, missing):
+    text: list[str] = []
+    have = {"write": text.append, "flush": lambda: None, "isatty": lambda: True, "fileno": lambda: 1, "encoding": "x"}
+    del have[missing]
+    show(SimpleNamespace(**have))
+    everything(zeros())
+    assert ("Epoch 1/4" in "".join(text)) == (missing != "write")
+
+
+def test_no_output_or_a_closed_one(show, monkeypatch, tmp_path):
+    show(None)
+    everything(zeros())
+    monkeypatch.delattr(sys, "stdout")
+    everything(zeros())
+    monkeypatch.undo()
+    with open(tmp_path / "file", "w") as closed:
+        pass
+    for number in (closed, SimpleNamespace()):
+        monkeypatch.setattr(sys, "stdout", number)
+        everything(zeros())
+
+
+@pytest.mark.skipif(not hasattr(os, "pipe"), reason="has no pipes")
+def test_a_pipe_that_nobody_reads(show):
+    reads, writes = os.pipe()
+    os.close(reads)
+    stream = show(open(writes, "w"))  # noqa: SIM115
+    everything(zeros())
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
+
+
+@pytest.mark.parametrize("error", [ValueError("I/O operation on closed file"), BrokenPipeError(), RuntimeError()])
+def test_a_warning_that_cannot_be_printed(monkeypatch, error):
+    """It ends nothing; a warning that is an error does."""
+    shown = []
+
+    def fails(message, *others, **named):
+        shown.append(str(message))
+        raise error
+
+    model = zeros()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", fails)
+        assert model.fit(X, Y, 50, steps_per_epoch=5, verbose=0).epoch == [0]
+        assert shown == ["the data ended 3 batches before the 5 steps of this epoch; ask for fewer steps"]
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="the data ended 3 batches before the 5 steps"):
+            model.fit(X, Y, 50, steps_per_epoch=5, verbose=0)
+
+
+def test_ctrl_c_in_an_output_still_ends_a_fit(show):
+    show(Broken({"write"}, KeyboardInterrupt(), False))  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        zeros().fit(X, Y)
+
+
+def test_wide_characters_stand_in_columns():
+    model = Sequential([Dense(1, input_dim=2, name="重み"), Dense(3, name="b")])
+    lines: list[str] = []
+    model.summary(print_fn=lines.append)
+    wide, narrow = (line for line in lines[0].splitlines() if "(Dense)" in line)
+    assert narrow.index("(None, 3)") == wide.index("(None, 1)") + 2  # two characters of two columns

@@ -1,0 +1,71 @@
+"""What Keras 3 has and fastnn has not, so that who asks for it is told so. Imported when somebody does."""
+
+from __future__ import annotations
+
+# Of its modules; docs/differences.md says what is not there, and why.
+_NAMES = """
+ActivityRegularization Adafactor AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
+AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D AdditiveAttention Attention AugMix AutoContrast
+AveragePooling1D AveragePooling2D AveragePooling3D AvgPool1D AvgPool2D AvgPool3D Bidirectional CTC CenterCrop Circle
+ConcordanceCorrelation ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D Conv2DTranspose
+Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution1D Convolution1DTranspose Convolution2D
+Convolution2DTranspose Convolution3D Convolution3DTranspose Cropping1D Cropping2D Cropping3D CustomObjectScope CutMix
+DTypePolicy DepthwiseConv1D DepthwiseConv2D Discretization EinsumDense Equalization FeatureSpace FlaxLayer
+FloatDTypePolicy Function GRU GRUCell GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
+GlobalAvgPool1D GlobalAvgPool2D GlobalAvgPool3D GlobalMaxPool1D GlobalMaxPool2D GlobalMaxPool3D GlobalMaxPooling1D
+GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention HashedCrossing Hashing InputSpec
+IntegerLookup JaxLayer KerasFileEditor KerasTensor LSTM LSTMCell Lamb LossScaleOptimizer Masking MaxNumBoundingBoxes
+MaxPool1D MaxPool2D MaxPool3D MaxPooling1D MaxPooling2D MaxPooling3D MelSpectrogram MixUp MultiHeadAttention
+MultiOptimizer Muon Operation OptimizerMap OrbaxCheckpoint PearsonCorrelation Pipeline Progbar ProgbarLogger Quantizer
+RNN RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
+RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
+RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation
+RandomZoom RematScope RemoteMonitor RepeatVector Resizing ReversibleEmbedding STFT STFTInitializer STFTSpectrogram
+ScheduleFreeAdamW SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D SimpleRNN
+SimpleRNNCell Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells
+StatelessScope StringLookup SwapEMAWeights SymbolicScope TFSMLayer TextVectorization TorchModuleWrapper
+UnitNormalization UpSampling1D UpSampling2D UpSampling3D Variable Wrapper ZeroPadding1D ZeroPadding2D ZeroPadding3D
+applications array_to_img audio_dataset_from_directory backend bounding_boxes circle concordance_correlation ctc
+custom_object_scope datasets deserialize deserialize_keras_object device disable_interactive_logging distillation
+distribution dtype_policies enable_interactive_logging export get_custom_objects get_file get_registered_name
+get_registered_object get_source_inputs glu image_dataset_from_directory img_to_array is_interactive_logging_enabled
+is_keras_tensor load_img mixed_precision model_to_dot name_scope ops pack_x_y_sample_weight pad_sequences
+pearson_correlation plot_model preprocessing quantizers register_keras_serializable remat save_img saving serialize
+serialize_keras_object split_dataset standardize_dtype stft text_dataset_from_directory timeseries_dataset_from_array
+tree unpack_x_y_sample_weight utils visualization wrappers
+"""
+NAMES = frozenset(_NAMES.split())
+# Of classes and methods that fastnn has.
+_ARGUMENTS = """
+activity_regularizer auto_scale_loss axis batch_shape data_format dtype embeddings_freq embeddings_metadata
+expand_nested ignore_class input_axes input_tensor jit_compile layer_range line_length lora_alpha lora_rank
+loss_scale_factor mask_zero max_queue_size optional output_axes positions profile_batch quantization_config ragged
+renorm renorm_clipping renorm_momentum run_eagerly show_trainable skip_mismatch sparse steps_per_execution
+synchronized use_multiprocessing workers write_graph write_images zipped
+"""
+ARGUMENTS = frozenset(_ARGUMENTS.split())
+# What to write in place of some.
+INSTEAD = {
+    "Initializer": "fastnn.initializers.Initializer",
+    "Lambda": "a subclass of fastnn.layers.Layer or Composite",
+    "Layer": "fastnn.layers.Layer",
+    "Loss": "fastnn.losses.Loss",
+    "Metric": "fastnn.metrics.Metric",
+    "Optimizer": "fastnn.optimizers.Optimizer",
+    "Regularizer": "fastnn.regularizers.Regularizer",
+    "clear_session": "nothing: nothing is kept between models",
+    "keras": "fastnn.layers, fastnn.models, ...: Keras's names are in fastnn itself",
+    "load_model": "fastnn.models.load_model",
+    "normalize": "fastnn.layers.Normalization",
+    "save_model": "model.save(filepath)",
+    "to_categorical": "numpy.eye(classes)[y], or a sparse_categorical loss",
+    "datasets": "fastnn.data",
+}
+
+
+def told(name: str, among: frozenset[str]) -> str:
+    """What a name of Keras is here, to stand behind it in an error; "" where it is none."""
+    if name in INSTEAD:
+        return f" (write {INSTEAD[name]})"
+    left_out = name in among or name.lower() in {each.lower().replace("_", "") for each in among}
+    return " (Keras has it, fastnn does not: see docs/differences.md)" if left_out else ""

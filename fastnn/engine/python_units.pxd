@@ -1,0 +1,12 @@
+from fastnn.engine.learning cimport Learning, Variable
+
+
+cdef class PythonUnits(Learning):
+    cdef list python_penalties          # (number of the variable, function of its weights)
+    cdef list python_constraints
+    cdef bint has_python_penalties
+    cdef bint has_python_constraints
+
+    cdef object weights_of_variable(self, const Variable* variable)
+    cdef int ask_penalties(self) noexcept
+    cdef int ask_constraints(self) noexcept

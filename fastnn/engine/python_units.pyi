@@ -1,0 +1,3 @@
+from fastnn.engine.learning import Learning
+
+class PythonUnits(Learning): ...

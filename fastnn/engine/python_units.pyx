@@ -1,0 +1,85 @@
+"""Regularisers and constraints that a user wrote in Python, beside those that have kernels.
+
+Like other Python, such a unit takes the GIL, so that its network runs on one thread, and is handed copies.
+"""
+
+from libc.string cimport memcpy
+
+import numpy as np
+
+from fastnn.engine.arena import aligned
+from fastnn.engine.learning cimport Learning, Variable
+from fastnn.kernels.buffers cimport address
+
+
+cdef class PythonUnits(Learning):
+    """A network that learns, with the penalties and constraints of its variables that are Python."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.python_penalties, self.python_constraints = [], []
+
+    cdef int add_variable(self, Variable* variable, description) except -1:
+        Learning.add_variable(self, variable, description)
+        if description.python_penalty is not None:
+            slopes = aligned(variable.stop - variable.start)
+            self.kept_matrices.append(slopes)
+            variable.slopes = <float*>address(slopes, True)
+            self.has_python_penalties = self.has_penalties = self.has_matrix_penalties = self.takes_gil = True
+            self.python_penalties.append((variable - self.variables, description.python_penalty))
+        if description.python_constraint is not None:
+            self.has_python_constraints = self.has_constraints = self.takes_gil = True
+            self.python_constraints.append((variable - self.variables, description.python_constraint))
+        return 0
+
+    cdef int clear_variables(self) except -1:
+        self.python_penalties, self.python_constraints = [], []
+        self.has_python_penalties = self.has_python_constraints = False
+        return Learning.clear_variables(self)
+
+    cdef object weights_of_variable(self, const Variable* variable):
+        weights = np.empty(variable.stop - variable.start, np.float32)
+        memcpy(address(weights, True), self.w + variable.start, weights.nbytes)
+        return weights
+
+    cdef void penalise_matrices(self, int thread, int threads) noexcept nogil:
+        Learning.penalise_matrices(self, thread, threads)
+        if self.has_python_penalties:
+            with gil:
+                self.ask_penalties()
+
+    cdef int ask_penalties(self) noexcept:
+        cdef Py_ssize_t number
+        cdef Variable* variable
+        try:
+            for number, penalty in self.python_penalties:
+                variable = &self.variables[number]
+                variable.value, slopes = penalty(self.weights_of_variable(variable))
+                slopes = np.require(slopes, np.float32, ["C", "A"])
+                if slopes.size != variable.stop - variable.start:
+                    raise ValueError(
+                        f"{penalty} gave {slopes.size} slopes for {variable.stop - variable.start} weights")
+                memcpy(variable.slopes, address(slopes), slopes.nbytes)
+        except BaseException as error:
+            self.pending, self.error = error, -1
+        return 0
+
+    cdef void constrain(self, int thread, int threads) noexcept nogil:
+        Learning.constrain(self, thread, threads)
+        if self.has_python_constraints:
+            with gil:
+                self.ask_constraints()
+
+    cdef int ask_constraints(self) noexcept:
+        cdef Py_ssize_t number
+        cdef Variable* variable
+        try:
+            for number, constraint in self.python_constraints:
+                variable = &self.variables[number]
+                weights = np.require(constraint(self.weights_of_variable(variable)), np.float32, ["C", "A"])
+                if weights.size != variable.stop - variable.start:
+                    raise ValueError(
+                        f"{constraint} gave {weights.size} numbers for {variable.stop - variable.start} weights")
+                memcpy(self.w + variable.start, address(weights), weights.nbytes)
+        except BaseException as error:
+            self.pending, self.error = error, -1
+        return 0
