@@ -325,12 +325,14 @@ def test_sequential(first: str, tmp_path: Path) -> None:
     assert "TextVectorization, 8 tokens" in lines[0]
 
 
-def test_a_first_layer_that_hashes_is_built_by_what_comes() -> None:
+def test_a_first_layer_that_hashes_is_built_by_what_comes(tmp_path: Path) -> None:
     for x in (np.array(["a", "b"]), np.array([3, 4])):
         model = Sequential([L.Hashing(8), L.Embedding(8, 2), L.Flatten(), L.Dense(1)])
         model.compile("sgd", "mse")
         model.fit(x, [0.0, 1.0], verbose=0)
         assert model.predict(x).shape == (2, 1)
+        model.save(tmp_path / "model")
+        np.testing.assert_array_equal(load_model(tmp_path / "model").predict(x), model.predict(x))
     unbuilt = Sequential([L.StringLookup(vocabulary=["a"]), L.Embedding(2, 2), L.Flatten(), L.Dense(1)])
     unbuilt.compile("sgd", "mse")
     with pytest.raises(ValueError, match="give the first layer an input_shape"):

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import _names
 
 from .arrays import target_forms
-from .convert import to_float32
+from .convert import looks_like_columns, to_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,6 +138,10 @@ def only(value: Any, name: str, shapes: Sequence[Shape], what: str) -> Any:
 
 
 def _arrays(values: Any, names: Sequence[str], what: str) -> Sequence[Any]:
+    if len(names) > 1 and looks_like_columns(values):
+        from . import frames  # most programs have none
+
+        values = dict(frames.columns_of(values, what) or ()) or values
     if isinstance(values, Mapping):
         _check_known(values, names, what)
         for name in names:
