@@ -26,9 +26,9 @@ class Discretization(FrontLayer):
     bin_boundaries: in rising order; [0, 1, 2] makes the bins below 0, [0, 1), [1, 2), and 2 or more. num_bins: in their
     place, how many bins ``adapt`` makes of data, with about as many numbers in each. epsilon: how exact it is about
     that; it keeps some 1 / epsilon numbers of the data. output_mode: "int" the bin, from 0; "one_hot" a row of zeros
-    with a 1 there, (..., n) -> (..., n, bins), or where n is 1 (..., bins); "multi_hot" ones for all that a row has,
-    "count" how often, (..., n) -> (..., bins). adapted: that bin_boundaries are what ``adapt`` made of data. Source:
-    Keras, whose boundaries they are.
+    with a 1 there, (..., n) -> (..., n, bins), or where n is 1 (..., bins); "multi_hot" ones for all that is there
+    along the first axis, "count" how often, (n, ...) -> (..., bins). adapted: that bin_boundaries are what ``adapt``
+    made of data. Source: Keras, whose boundaries they are.
     """
 
     bin_boundaries: Any = None
@@ -128,6 +128,8 @@ class Discretization(FrontLayer):
         return self.num_bins
 
     def output_shape(self, input_shape: Shape) -> Shape:
+        if self.output_mode in ("multi_hot", "count") and len(input_shape) > 1:
+            return (*input_shape[1:], self.number_of_bins())
         return encoded_shape(input_shape, self.output_mode, self.number_of_bins())
 
     def on_rows(self, column: Array) -> Array:
@@ -141,6 +143,8 @@ class Discretization(FrontLayer):
             row = int(np.argwhere(np.atleast_1d(missing))[0, 0])
             raise RowError(row, "NaN lies in no bin; fill it first, or leave the row out")
         bins = self._table.searchsorted(column, side="right").astype(np.int32)
+        if self.output_mode in ("multi_hot", "count") and bins.ndim > 2:
+            bins = np.moveaxis(bins, 1, -1)
         return bins if self.output_mode == "int" else encoded(bins, self.output_mode, self.number_of_bins())
 
     def note(self) -> str:

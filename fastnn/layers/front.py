@@ -21,6 +21,7 @@ from fastnn.layers.core import NUMBERS
 from fastnn.layers.tensor import called, is_symbolic
 from fastnn.typing import Array, FloatArray, Shape
 
+GIVEN = ("int32", "int64", "float16", "float32", "float64")  # on arrays; in a model all is float32
 MODES = ("int", "one_hot", "multi_hot", "count")
 
 
@@ -96,6 +97,9 @@ class FrontLayer(Layer):
         """What the layer makes of values of any shape, a single one included."""
         kind = self.reads or kind_of(inputs)
         return self.on_rows(column_of(inputs, kind, "inputs"))
+
+    def _held(self) -> list[tuple[bool, FloatArray]]:
+        return []  # a table is no weights
 
     # Behind layers that compute.
 
@@ -220,6 +224,14 @@ def check_table(layer: Any, name: str, array: Array, dtype: Any) -> None:
             f"layer {called(layer)!r}: {name} must be finite numbers of type {np.dtype(dtype)} along one axis, got "
             f"{array.dtype} {array.shape}"
         )
+
+
+def check_dtype(layer: Any, dtype: Any) -> str | None:
+    """The name of the dtype of what a layer gives, None for its own. ValueError where it cannot be one."""
+    name = None if dtype is None else str(getattr(dtype, "name", dtype))
+    if name is not None and name not in GIVEN:
+        raise ValueError(f"{type(layer).__name__}: dtype must be one of {', '.join(GIVEN)}, got {dtype!r}")
+    return name
 
 
 def check_mode(layer: Any, modes: Sequence[str] = MODES) -> None:

@@ -12,7 +12,7 @@ from fastnn.data.columns import column_of, integers_of
 from fastnn.kernels.text import hashes
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import FrontLayer, check_mode, encoded, encoded_shape, kind_of, salted
+from fastnn.layers.front import FrontLayer, check_dtype, check_mode, encoded, encoded_shape, kind_of, salted
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, Shape
 
@@ -51,7 +51,7 @@ class Hashing(FrontLayer):
     output_mode: str = "int"
     sparse: bool = False
     name: str | None = None
-    dtype: Any = field(default=None, kw_only=True, metadata={"saved": False})
+    dtype: str | None = field(default=None, kw_only=True)
     input_shape: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -63,17 +63,18 @@ class Hashing(FrontLayer):
         self._set("num_bins", check_count("Hashing: num_bins", self.num_bins))
         self._set("salt", salted(self, self.salt))
         check_mode(self)
+        self._set("dtype", check_dtype(self, self.dtype))
         if self.output_mode == "int" and self.dtype not in (None, "int32", "int64"):
             raise ValueError(
-                "Hashing: When `output_mode='int'`, `dtype` should be an integer type, 'int32' or 'int64'. "
+                "Hashing: When `output_mode=\"int\"`, `dtype` should be an integer type, 'int32' or 'int64'. "
                 f"Received: dtype={self.dtype}"
             )
         own_input_shape(self)
 
     @property
     def output_dtype(self) -> str:  # type: ignore[override]
-        """What it gives: "int64", or "float32" where the mode is not "int"."""
-        return "int64" if self.output_mode == "int" else "float32"
+        """What it gives: its dtype; else "int64", or "float32" where the mode is not "int"."""
+        return self.dtype or ("int64" if self.output_mode == "int" else "float32")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return encoded_shape(input_shape, self.output_mode, self.num_bins)
@@ -89,7 +90,8 @@ class Hashing(FrontLayer):
         found = np.asarray(hashes_of(column, self.salt) % np.uint64(bins)).astype(np.int64)
         if mask is not None:
             found = np.where(mask, 0, found + 1)
-        return found if self.output_mode == "int" else encoded(found, self.output_mode, self.num_bins)
+        given = found if self.output_mode == "int" else encoded(found, self.output_mode, self.num_bins)
+        return given.astype(self.output_dtype, copy=False)
 
 
 @LAYERS.add("hashed_crossing")
@@ -108,17 +110,18 @@ class HashedCrossing(FrontLayer):
     output_mode: str = "int"
     sparse: bool = False
     name: str | None = None
-    dtype: Any = None
+    dtype: str | None = None
     input_shape: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         self._set("num_bins", check_count("HashedCrossing: num_bins", self.num_bins))
         check_mode(self, ("int", "one_hot"))
+        self._set("dtype", check_dtype(self, self.dtype))
 
     @property
     def output_dtype(self) -> str:  # type: ignore[override]
-        """What it gives: "int64", or "float32" where the mode is not "int"."""
-        return "int64" if self.output_mode == "int" else "float32"
+        """What it gives: its dtype; else "int64", or "float32" where the mode is not "int"."""
+        return self.dtype or ("int64" if self.output_mode == "int" else "float32")
 
     def output_shape(self, *input_shapes: Shape) -> Shape:
         self._check_shapes(input_shapes)
@@ -177,7 +180,8 @@ class HashedCrossing(FrontLayer):
                 else column.astype(np.int64, copy=False).view(np.uint64),
             )
         bins = np.asarray(found % np.uint64(self.num_bins)).astype(np.int64)
-        return bins if self.output_mode == "int" else encoded(bins, self.output_mode, self.num_bins)
+        given = bins if self.output_mode == "int" else encoded(bins, self.output_mode, self.num_bins)
+        return given.astype(self.output_dtype, copy=False)
 
 
 def _mixed(a: Array, b: Array) -> Array:

@@ -64,6 +64,8 @@ def expected(layer: Any, column: np.ndarray) -> np.ndarray:
     numbers = np.array([number_of(layer, value) for value in column.ravel()]).reshape(column.shape)
     if layer.output_mode == "int":
         return numbers
+    if isinstance(layer, L.Discretization) and layer.output_mode == "count":
+        numbers = np.moveaxis(numbers, 1, -1)  # of all layers this one counts along the first axis, as Keras's does
     depth = layer.output_shape((1,))[-1]
     rows = np.zeros((*numbers.shape, depth))
     for place in np.ndindex(numbers.shape):

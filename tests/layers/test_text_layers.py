@@ -410,3 +410,19 @@ def test_whole_numbers_beside_floats_stay_exact() -> None:
     layer = L.IntegerLookup(vocabulary=[2**60, 2**60 + 1])
     assert layer([2**60 + 1, 3.0]).tolist() == [2, 0]
     assert layer([[2**60 + 1], [2**60]]).tolist() == [[2], [1]]
+
+
+def test_dtype_of_bins() -> None:
+    for dtype in ("int32", "int64"):
+        assert L.Hashing(3, dtype=dtype)(["a"]).dtype == dtype
+        assert L.HashedCrossing(3, dtype=dtype)([["a"], [1]]).dtype == dtype
+    assert L.Hashing(3, output_mode="count", dtype="float64")(["a"]).dtype == np.float64
+    assert L.LAYERS.from_config(L.Hashing(3, dtype="int32").get_config()).dtype == "int32"
+    with pytest.raises(ValueError, match="dtype must be one of int32"):
+        L.HashedCrossing(3, dtype="string")
+
+
+def test_a_table_is_no_weights() -> None:
+    for layer in (L.StringLookup(vocabulary=["a"]), L.Hashing(3), L.Discretization([0.0])):
+        assert layer.weights == layer.trainable_weights == layer.non_trainable_weights == []
+        assert layer.count_params() == 0
