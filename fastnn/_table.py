@@ -97,8 +97,8 @@ class Table(Generic[T]):
         name = config["class"]
         if name not in self.aliases and name not in (custom or ()):
             raise ValueError(
-                f"unknown {self.family} {name!r:.80}{self._hint(name, custom)}; known: "
-                f"{', '.join(sorted(self.units))}; for one of your own pass custom_objects={{{name!r:.80}: the class}}"
+                f"unknown {self.family} {name!r:.80}{self._hint(name, custom)}; for one of your own pass "
+                f"custom_objects={{{name!r:.80}: the class}}; known: {', '.join(sorted(self.units))}"
             )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}
