@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from fastnn import _names
@@ -27,6 +28,17 @@ class Table(Generic[T]):
         self.base = base
         self.units: dict[str, type[T]] = {}
         self.aliases: dict[str, type[T]] = {}
+        self._later: dict[str, str] = {}
+
+    def later(self, homes: Mapping[str, str]) -> None:
+        """Enter units that are declared when they are first asked for: the module of each, by its names."""
+        self._later |= homes
+
+    def load(self, name: str | None = None) -> None:
+        """Declare the unit of that name, or all that are left."""
+        for home in dict.fromkeys(self._later.values() if name is None else [self._later[name]]):
+            import_module(home)
+        self._later = {} if name is None else {key: home for key, home in self._later.items() if key != name}
 
     def add(self, name: str, *aliases: str) -> Callable[[C], C]:
         """Class decorator: enter a unit under `name`."""
@@ -41,7 +53,13 @@ class Table(Generic[T]):
         return enter
 
     def __iter__(self) -> Iterator[tuple[str, type[T]]]:
+        self.load()
         return iter(self.units.items())
+
+    def known(self) -> str:
+        """The names of all units, for a message."""
+        self.load()
+        return ", ".join(sorted(self.units))
 
     def find(self, name: str, custom: Mapping[str, Any] | None = None) -> type[T]:
         """The class called `name`, in `custom` or the table; ValueError with the names that exist where there is none.
@@ -53,14 +71,16 @@ class Table(Generic[T]):
             if not (isinstance(cls, type) and issubclass(cls, self.base)):
                 raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {cls!r}")
             return cls
+        if name in self._later:
+            self.load(name)
         try:
             return self.aliases[name]
         except KeyError:
-            known = ", ".join(sorted(self.units))
             hint = self._hint(name, custom)
-            raise ValueError(f"unknown {self.family} {name!r}{hint}; known: {known}") from None
+            raise ValueError(f"unknown {self.family} {name!r}{hint}; known: {self.known()}") from None
 
     def _hint(self, name: str, custom: Mapping[str, Any] | None) -> str:
+        self.load()
         known = [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *(custom or ())]
         families = [table.family for table in TABLES.values() if name in table.aliases]
         return _names.hint(name, known) or (f" (which is of the family {families[0]})" if families else "")
@@ -75,8 +95,7 @@ class Table(Generic[T]):
             return identifier()
         home = self.base.__module__.removesuffix(".base")
         raise TypeError(
-            f"{self.family} must be a name or a {home} object, got {identifier!r}; "
-            f"known names: {', '.join(sorted(self.units))}"
+            f"{self.family} must be a name or a {home} object, got {identifier!r}; known names: {self.known()}"
         )
 
     def config(self, unit: Any) -> dict[str, Any]:
@@ -95,10 +114,10 @@ class Table(Generic[T]):
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
             raise ValueError(f"{self.family}: expected an object with a class name, got {config!r:.200}")
         name = config["class"]
-        if name not in self.aliases and name not in (custom or ()):
+        if name not in self.aliases and name not in self._later and name not in (custom or ()):
             raise ValueError(
                 f"unknown {self.family} {name!r:.80}{self._hint(name, custom)}; for one of your own pass "
-                f"custom_objects={{{name!r:.80}: the class}}; known: {', '.join(sorted(self.units))}"
+                f"custom_objects={{{name!r:.80}: the class}}; known: {self.known()}"
             )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}

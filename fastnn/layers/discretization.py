@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._table import check_count
 from fastnn.data.columns import column_of
 from fastnn.layers._fields import own_input_shape
@@ -180,3 +181,6 @@ def _compressed(summary: FloatArray, epsilon: float) -> FloatArray:
     values = np.interp(shares, known, summary[0])
     weights = np.interp(shares, known, total)
     return np.stack([values, np.diff(weights, prepend=0)]).astype(np.float32)
+
+
+_names.offer(globals())

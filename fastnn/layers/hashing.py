@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._table import check_count
 from fastnn.data.columns import column_of, integers_of
 from fastnn.kernels.text import hashes
@@ -191,3 +192,6 @@ def _mixed(a: Array, b: Array) -> Array:
         a = (a ^ MURMUR ^ (b ^ (b >> np.uint64(47))) * MURMUR) * MURMUR
         a = (a ^ (a >> np.uint64(47))) * MURMUR
         return np.asarray(a ^ (a >> np.uint64(47)))
+
+
+_names.offer(globals())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastnn import _names
 from fastnn.layers.base import LAYERS
 from fastnn.layers.index_lookup import IndexLookup
 
@@ -89,3 +90,6 @@ class IntegerLookup(IndexLookup):
                 f"Received: vocabulary_dtype={self.vocabulary_dtype}"
             )
         self._check()
+
+
+_names.offer(globals())

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._table import check_count
 from fastnn.data.columns import as_objects
 from fastnn.kernels.text import Tokens
@@ -219,3 +220,6 @@ def _plain(values: Any) -> Any:
         values.to_list() if hasattr(values, "to_list") else values.tolist() if hasattr(values, "tolist") else values
     )
     return [each.decode() if isinstance(each, bytes) else each for each in listed]
+
+
+_names.offer(globals())

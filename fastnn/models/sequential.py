@@ -226,7 +226,7 @@ def _instead(given: Any) -> str:
     if "keras" in type(given).__module__.split("."):
         return ", which is Keras's; fastnn has its own in fastnn.layers"
     if isinstance(given, str):
-        return f"{_names.hint(given, LAYERS.aliases)}; make an object of its class, such as Dense(8)"
+        return f"{_names.hint(given, dict(LAYERS) | LAYERS.aliases)}; make an object of its class, such as Dense(8)"
     return "; for a function write an Activation, or a subclass of Layer" if callable(given) else ""
 
 
