@@ -29,10 +29,12 @@ class Table(Generic[T]):
         self.units: dict[str, type[T]] = {}
         self.aliases: dict[str, type[T]] = {}
         self._later: dict[str, str] = {}
+        self._late: list[str] = []  # the names that were entered so, which come last whenever they are declared
 
     def later(self, homes: Mapping[str, str]) -> None:
         """Enter units that are declared when they are first asked for: the module of each, by its names."""
         self._later |= homes
+        self._late += homes
 
     def load(self, name: str | None = None) -> None:
         """Declare the unit of that name, or all that are left."""
@@ -54,7 +56,9 @@ class Table(Generic[T]):
 
     def __iter__(self) -> Iterator[tuple[str, type[T]]]:
         self.load()
-        return iter(self.units.items())
+        names = [name for name in self.units if name not in self._late]
+        names += [name for name in self._late if name in self.units]
+        return iter([(name, self.units[name]) for name in names])
 
     def known(self) -> str:
         """The names of all units, for a message."""
