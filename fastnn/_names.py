@@ -154,7 +154,7 @@ def explain(cls: type, *methods: str) -> None:
     """Make a class's own methods say what they take where an argument is wrong."""
     for name in methods:
         method = vars(cls).get(name)
-        if isinstance(method, FunctionType) and not hasattr(method, "__wrapped__"):
+        if isinstance(method, FunctionType) and not hasattr(method, "explains"):
             setattr(cls, name, _explained(method))
 
 
@@ -167,16 +167,21 @@ def _is_of(package: str, value: Any) -> bool:
 def _explained(function: FunctionType) -> Callable[..., Any]:
     """The function; where Python finds that it cannot be called so, the error says what it takes."""
 
+    own = function
+    while hasattr(own, "__wrapped__"):  # a wrapper takes anything
+        own = own.__wrapped__
+    start = f"{own.__qualname__}() "
+
     @wraps(function)
     def call(*given: Any, **named: Any) -> Any:
         try:
             return function(*given, **named)
         except TypeError as error:
-            start = f"{function.__qualname__}() "
             if error.args and str(error.args[0]).startswith(start):
-                error.args = (_misfit(_owner(function, call, given), function, str(error.args[0]).removeprefix(start)),)
+                error.args = (_misfit(_owner(own, call, given), own, str(error.args[0]).removeprefix(start)),)
             raise
 
+    call.explains = True  # type: ignore[attr-defined]
     return call
 
 

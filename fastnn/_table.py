@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import operator
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import wraps
 from importlib import import_module
+from itertools import islice
+from types import NoneType
 from typing import Any, Generic, TypeVar
 
 from fastnn import _names
@@ -50,6 +56,8 @@ class Table(Generic[T]):
             self.units[name] = cls
             for alias in (name, cls.__name__, *aliases):
                 self.aliases[alias] = cls
+            if dataclasses.is_dataclass(cls):
+                _check_when_made(cls)
             return cls
 
         return enter
@@ -97,9 +105,10 @@ class Table(Generic[T]):
             return self.find(identifier)()
         if isinstance(identifier, type) and issubclass(identifier, self.base):
             return identifier()
+        check_family(identifier, self.family)
         home = self.base.__module__.removesuffix(".base")
         raise TypeError(
-            f"{self.family} must be a name or a {home} object, got {identifier!r}; known names: {self.known()}"
+            f"{self.family} must be a name or a {home} object, got {shown(identifier)}; known names: {self.known()}"
         )
 
     def config(self, unit: Any) -> dict[str, Any]:
@@ -125,14 +134,65 @@ class Table(Generic[T]):
             )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}
-        known = {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+        fields = [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
+        known = {field.name for field in fields}
         unknown = [f"{field}{_names.hint(field, known)}" for field in sorted(given.keys() - known)]
         if unknown:
             raise ValueError(f"{self.family} {name!r} has no field {', '.join(unknown)}")
+        none = dataclasses.MISSING
+        needed = {field.name for field in fields if field.default is none and field.default_factory is none}
+        if needed - given.keys():
+            raise ValueError(f"{self.family} {name!r} needs the fields {', '.join(sorted(needed - given.keys()))}")
         try:
             return cls(**given)
         except TypeError as error:
             raise ValueError(f"{self.family} {name!r}: {error}") from error
+
+
+def check_family(given: Any, *families: str) -> None:
+    """TypeError where `given` is a unit, a class or a function form of another family: many can be called alike."""
+    came = getattr(given, "table_family", families[0])
+    if came not in families:
+        raise TypeError(f"{families[0]} must be a name, a {families[0]} or a function, got a {came}: {shown(given)}")
+
+
+def _check_when_made(cls: Any) -> None:
+    """Have the fields of each new unit looked at: whatever is no number, which its class itself checks.
+
+    Flags and names are what their annotations say, and a unit stands only in a field that is for its family: as
+    units can be called and are true, they would pass for a function, a flag or a name, and fail later or never.
+    """
+    fields = dataclasses.fields(cls)
+    flags = [field.name for field in fields if field.type == "bool"]
+    # A class of the user's own may have units in any field.
+    own = [field.name for field in fields] if cls.__module__.startswith("fastnn.") else []
+    made = cls.__init__
+
+    @wraps(made)
+    def __init__(self: Any, *arguments: Any, **named: Any) -> None:
+        made(self, *arguments, **named)
+        values = vars(self)
+        for name in flags:
+            check_flag(self, name)
+        if not isinstance(values.get("name", ""), (str, NoneType)):
+            came = shown(values["name"])
+            raise TypeError(
+                f"{type(self).__name__}: name must be a text, got {came}; pass what else it takes by keyword"
+            )
+        for name in own:
+            value = values.get(name)
+            for each in value if isinstance(value, tuple) else (value,):
+                family = getattr(each, "table_family", None)
+                if family is not None and family not in _families_in(name):
+                    raise TypeError(f"{type(self).__name__}: {name} cannot be a {family}, got {shown(each)}")
+
+    cls.__init__ = __init__
+
+
+def _families_in(field: str) -> Collection[str]:
+    """The families of the units that a field of this name is for: kernel_initializer, activation, learning_rate, ..."""
+    last = field.rpartition("_")[2]
+    return {"rate": ("schedule",), "layer": ("layer", "model")}.get(last, (last,))
 
 
 def overrides(unit: Any, than: str, *names: str) -> bool:
@@ -152,11 +212,7 @@ def refuse_other(table: Table[Any], identifier: Any) -> bool:
     """Whether it is a function of the user's own; TypeError for a unit of another family, which can be called too."""
     if isinstance(identifier, (str, dict, table.base)) or not callable(identifier):
         return False
-    family = getattr(identifier, "table_family", table.family)
-    if family != table.family:
-        raise TypeError(
-            f"{table.family} must be a name, a {table.family} or a function, got a {family}: {identifier!r}"
-        )
+    check_family(identifier, table.family)
     return not isinstance(identifier, type)
 
 
@@ -207,6 +263,32 @@ def field_values(unit: Any) -> dict[str, Any]:
     return {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit) if f.metadata.get("saved", True)}
 
 
+def shown(value: object) -> str:
+    """`value` as an error tells it: short, whatever it is, and in little time."""
+    if isinstance(value, (list, tuple, dict, str, bytes)) and len(value) > 80:
+        cut = (
+            dict(islice(value.items(), 8)) if isinstance(value, dict) else value[: 80 if value[:0] in ("", b"") else 8]
+        )
+        return f"{shown(cut)} and more, {len(value):,} in all"
+    try:
+        text = repr(value)
+    except Exception:  # an int of thousands of digits has no text, and a user's own class may have none either
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:180]}..."
+
+
+def as_number(name: str, value: Any) -> float:
+    """`value` as a float, infinite where it is beyond all of them; TypeError, naming it, where it is no number."""
+    if isinstance(value, (str, bytes)) or value is None or type(value).__name__ == "MaskedConstant":
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:  # an int of hundreds of digits
+        return math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {shown(value)}") from None
+
+
 def check_number(
     owner: object,
     name: str,
@@ -216,40 +298,53 @@ def check_number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> None:
-    """Raise unless ``owner.name`` is a number from `low` to `high` (either end left out where it is open)."""
+    """Raise unless ``owner.name`` is a number from `low` to `high` (either end left out where it is open).
+
+    A Decimal or Fraction becomes a float, with which it can be worked.
+    """
     value = getattr(owner, name)
     kind = type(owner).__name__
-    if isinstance(value, (str, bytes)) or value is None:
-        raise TypeError(f"{kind}: {name} must be a number, got {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{kind}: {name} must be a number, got {value!r}") from None
+    number = as_number(f"{kind}: {name}", value)
     above = number > low if open_low else number >= low
     below = number < high if open_high else number <= high
-    if not (above and below) or number == float("inf"):
+    if not (above and below) or number == math.inf:
         ends = f"{'above' if open_low else 'at least'} {low:g}"
-        if high != float("inf"):
+        if high != math.inf:
             ends += f" and {'below' if open_high else 'at most'} {high:g}"
-        raise ValueError(f"{kind}: {name} must be {ends}, got {value!r}")
+        raise ValueError(f"{kind}: {name} must be {ends}, got {shown(value)}")
+    if not isinstance(value, (int, float)) and not hasattr(value, "tolist"):
+        object.__setattr__(owner, name, number)
 
 
+SEEDS = 2**128 - 1  # what NumPy's own seeds have at most
 MOST = 2**31 - 1  # of a count that is told to the engine
+LONGEST = 2**63 - 1  # of any other: what a number of eight bytes holds
 
 
-def check_count(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST) -> int:
     """`value` as a whole number of `least` to `most`; TypeError or ValueError, naming it, where it is none."""
     try:
-        number = None if isinstance(value, bool) else int(value.__index__())  # type: ignore[attr-defined]
-    except (AttributeError, TypeError):  # an array has the method, and is none
-        number = None
-    if number is None:
-        raise TypeError(f"{name} must be a whole number, got {value!r:.200}")
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}") from None
     if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}")
-    if most is not None and number > most:
-        raise ValueError(f"{name} must be at most {most:,}, got {number}")
+        raise ValueError(f"{name} must be at least {least}, got {shown(number)}")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {shown(number)}")
     return number
+
+
+def check_path(name: str, value: Any) -> str:
+    """`value` as the text of a path; TypeError where it is none, ValueError where no file can have it."""
+    try:
+        path = os.fsdecode(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a path, got {shown(value)}") from None
+    if not path or "\0" in path:
+        raise ValueError(f"{name} must be a path, got {shown(path)}")
+    return path
 
 
 def check_batch_size(value: object) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -45,10 +46,10 @@ demo did not make is never touched: the demo stops and says so.
 """
 
 PREDICT = """\
-Loads a saved model and writes its prediction for each row of a query into a new table
-of the same SQLite database, all or none.
+Loads a saved model and writes its prediction for each row of a query into a table of
+the same SQLite database, all or none.
 
-The new table has the column named by --key and, for a network that tells classes
+The table has the column named by --key and, for a network that tells classes
 apart, prediction and probability; for one that estimates a number, prediction alone.
 """
 
@@ -76,7 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_output()
         return 141  # what a shell reports for a program that a closed pipe ends
-    except (OSError, ValueError) as error:
+    except MemoryError:
+        return _failed("there is not enough memory", 1)
+    except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, OSError) and error.filename is None and error.errno is not None:
             _forget_output()  # the output itself has failed: its disk is full, say
         return _failed(_described(error), 1)
@@ -114,8 +117,23 @@ def _predict(options: argparse.Namespace) -> None:
     from fastnn.models import load_model
 
     model = load_model(options.model)
-    count = model.predict_sql(options.sql, options.database, into=options.into, key=options.key)
-    print(f"{count:,} predictions are in the table {options.into} of {options.database}")
+    mode: Any = "replace" if options.replace else "create"
+    try:
+        count = model.predict_sql(
+            options.sql, options.database, into=options.into, key=options.key, params=options.param, mode=mode
+        )
+    except ValueError as error:
+        raise ValueError(str(error).replace('mode="replace"', "--replace")) from error
+    try:
+        print(f"{count:,} predictions are in the table {options.into} of {options.database}", flush=True)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        _forget_output()
+        raise ValueError(
+            f"{count:,} predictions are in the table {options.into} of {options.database}, but the output cannot be "
+            f"written: {_described(error)}"
+        ) from error
 
 
 class _Parser(argparse.ArgumentParser):
@@ -169,9 +187,30 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     predict.add_argument("model", metavar="MODEL", help="the file that model.save wrote")
     predict.add_argument("database", metavar="DATABASE", help="the SQLite file")
     predict.add_argument("sql", metavar="SQL", help="a SELECT of the key column and the model's inputs, in order")
-    predict.add_argument("--into", metavar="TABLE", required=True, help="the new table; it must not exist yet")
+    predict.add_argument("--into", metavar="TABLE", required=True, help="the table; without --replace, a new one")
     predict.add_argument("--key", metavar="COLUMN", required=True, help="the column of the query that names a row")
+    predict.add_argument(
+        "--replace", action="store_true", help="put it in place of the table that an earlier run has written"
+    )
+    predict.add_argument(
+        "--param",
+        metavar="VALUE",
+        action="append",
+        type=_value,
+        default=[],
+        help="for a question mark of the query, in their order: a number, or a text; a number in quotes is a text",
+    )
     return parser, {"demo": demo, "predict": predict}
+
+
+def _value(text: str) -> int | float | str:
+    """What SQL would read there: a whole number, a number, or a text, with or without quotes."""
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1].replace("''", "'")
+    if re.fullmatch(r"[+-]?\d+", text, re.ASCII):
+        return int(text)
+    number = re.fullmatch(r"[+-]?(\d+\.\d*|\.?\d+)([eE][+-]?\d+)?", text, re.ASCII)
+    return float(text) if number else text
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -197,7 +236,7 @@ def _failed(message: str, status: int, name: str = "fastnn") -> int:
     return status
 
 
-def _described(error: OSError | ValueError) -> str:
+def _described(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror is not None:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names, kernels
-from fastnn._table import Table, check_number, overrides, refuse_other
+from fastnn._numbers import as_numbers, refuse_masked
+from fastnn._table import Table, check_number, overrides, refuse_other, shown
 from fastnn.typing import Array, DoubleArray
 
 EPSILON = 1e-7
@@ -37,7 +38,7 @@ class Constraint:
         """A constrained copy of w, (rows, columns) or (rows,): float64 if w is, else float32. ValueError for others."""
         if self.kernel is None:
             raise TypeError(f"{type(self).__name__} has no __call__(self, w), which gives the weights constrained")
-        w = np.asarray(w)
+        w = as_numbers(w, "w")
         copy = np.array(w, np.float64 if w.dtype == np.float64 else np.float32, order="C")
         axis = self.numbers()[0]
         if not axis < copy.ndim <= 2:
@@ -74,8 +75,8 @@ class _Norm(Constraint):
     kernel = kernels.norm_between
 
     def _check_axis(self, axis: object) -> None:
-        if axis not in (0, 1):
-            raise ValueError(f"{type(self).__name__}: axis must be 0 (columns) or 1 (rows), got {axis!r}")
+        if isinstance(axis, np.ndarray) or axis not in (0, 1):
+            raise ValueError(f"{type(self).__name__}: axis must be 0 (columns) or 1 (rows), got {shown(axis)}")
 
     def reference(self, w: DoubleArray) -> DoubleArray:
         axis, least, largest, rate = self.numbers()
@@ -145,7 +146,9 @@ max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNo
 
 def applied(constraint: Any, w: Array) -> Array:
     """The weights w as a constraint that is Python has them. ValueError where it gives another shape."""
-    found = np.asarray(constraint(w))
+    found = constraint(w)
+    refuse_masked(found, "what a constraint gives")
+    found = np.asarray(found)
     if found.shape != w.shape or found.dtype.kind not in "fiub":
         name = getattr(constraint, "__name__", type(constraint).__name__)
         raise ValueError(

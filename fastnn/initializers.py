@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from fastnn import _names, kernels, random
-from fastnn._table import Table, check_number, refuse_other
+from fastnn._table import SEEDS, Table, check_count, check_number, refuse_other, shown
 from fastnn.typing import Array, DoubleArray, Shape
 
 if TYPE_CHECKING:
@@ -41,10 +41,13 @@ class Initializer:
         """Array of `shape`, float32 unless dtype says otherwise."""
         if isinstance(dtype, np.random.Generator):
             raise TypeError(f"{type(self).__name__}: dtype comes before the generator; write rng=...")
-        shape = tuple(shape)
+        sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+        shape = tuple(check_count(f"{type(self).__name__}: a size of the shape", size, 0) for size in sizes)
+        if prod(shape) > 2**40:
+            raise ValueError(f"{type(self).__name__}: no machine has room for the shape {shown(shape)}")
         seed = getattr(self, "seed", None)
         if seed is not None:
-            rng = np.random.default_rng(seed)
+            rng = np.random.default_rng(int(seed))
         return self.values(shape, rng or random.generator()).astype(np.float32 if dtype is None else dtype, order="C")
 
     def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
@@ -57,8 +60,8 @@ class Initializer:
 
     def _check_seed(self) -> None:
         seed = getattr(self, "seed", None)
-        if seed is not None and not isinstance(seed, int):
-            raise TypeError(f"{type(self).__name__}: seed must be a whole number or None, got {seed!r}")
+        if seed is not None:
+            check_count(f"{type(self).__name__}: seed", seed, 0, SEEDS)
 
 
 INITIALIZERS: Table[Initializer] = Table("initializer", Initializer)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
+from fastnn._table import shown
 from fastnn.typing import EpochLogs
 
 
@@ -41,7 +42,9 @@ def plot_history(history: EpochLogs, figures: Iterable[str] | None = None) -> An
 
 
 def _chosen(history: EpochLogs, figures: Iterable[str] | None) -> list[str]:
-    known = history.history
+    known = getattr(history, "history", None)
+    if not isinstance(known, dict):
+        raise TypeError(f"plot_history: history must be what fit gives, got {shown(history)}")
     if not known:
         raise ValueError("the history has no epochs to plot; fit the model first")
     if figures is None:
@@ -51,6 +54,8 @@ def _chosen(history: EpochLogs, figures: Iterable[str] | None) -> list[str]:
             name for name in known if not name.startswith("val_") and name not in hidden and _are_numbers(known[name])
         ]
         return sorted(names, key=lambda name: (name == "learning_rate", name != "loss"))
+    if not isinstance(figures, Iterable):
+        raise TypeError(f"plot_history: figures must be names of the history's, got {shown(figures)}")
     names = [figures] if isinstance(figures, str) else list(figures)
     for name in names:
         if name not in known:

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnn._table import SEEDS, check_count
+
 _generator: np.random.Generator | None = None
 
 
 def set_random_seed(seed: int) -> None:
-    """Start all random numbers again from `seed`, a whole number of at least 0."""
+    """Start all random numbers again from `seed`, a whole number of 0 to 2^128 - 1."""
     global _generator
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"seed must be a whole number, got {seed!r}")
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}")
-    _generator = np.random.default_rng(int(seed))
+    _generator = np.random.default_rng(check_count("seed", seed, 0, SEEDS))
 
 
 def generator() -> np.random.Generator:

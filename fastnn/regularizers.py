@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names, kernels
+from fastnn._numbers import as_numbers
 from fastnn._table import Table, check_number, overrides, refuse_other
 from fastnn.typing import Array
 
@@ -40,7 +41,7 @@ class Regularizer:
     def reference(self, w: Array) -> float:
         """The penalty's value, in float64: l1 * sum |w| + l2 * sum w^2 unless it says otherwise."""
         l1, l2 = self.numbers()
-        w = np.asarray(w, float)
+        w = as_numbers(w, "w").astype(float)
         return float(l1 * np.abs(w).sum() + l2 * (w**2).sum())
 
     def __call__(self, w: Array) -> float:
@@ -110,7 +111,7 @@ class OrthogonalRegularizer(Regularizer):
         return float(self.factor), float(self.mode == "rows")
 
     def reference(self, w: Array) -> float:
-        w = np.asarray(w, float)
+        w = as_numbers(w, "w").astype(float)
         if w.ndim != 2:
             raise ValueError(f"OrthogonalRegularizer takes a matrix, got shape {w.shape}")
         vectors = w if self.mode == "rows" else w.T
@@ -137,14 +138,14 @@ def value_and_slopes(regularizer: Any, w: Array) -> tuple[float, Array]:
     name = getattr(regularizer, "__name__", type(regularizer).__name__)
 
     def value_of(weights: Array) -> float:
-        found = np.asarray(regularizer(weights))
+        found = as_numbers(regularizer(weights), f"regularizer {name}")
         if found.size != 1 or found.dtype.kind not in "fiub":
             raise ValueError(f"regularizer {name} gave {found.dtype} {found.shape}; it must give one number")
         return float(found.reshape(()))
 
     gradient = getattr(regularizer, "gradient", None)
     if gradient is not None:
-        slopes = np.asarray(gradient(w), float)
+        slopes = as_numbers(gradient(w), f"the gradient of regularizer {name}").astype(float)
         if slopes.shape != w.shape:
             raise ValueError(f"the gradient of regularizer {name} has shape {slopes.shape}, its weights {w.shape}")
         return value_of(w), slopes

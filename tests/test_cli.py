@@ -139,7 +139,7 @@ def test_predict_writes_the_table(model_file: Path, database: Path, capsys: pyte
         ({"sql": "SELECT id, a, c\nFROM t"}, ["no such column: c"]),
         ({"sql": "SELECT a, b FROM t"}, ["unknown key 'id'"]),
         ({"sql": "DROP TABLE t"}, ["must be one SELECT"]),
-        ({"into": "t"}, ["already has 't'"]),
+        ({"into": "t"}, ["already has 't'", "or say --replace where"]),
     ],
 )
 def test_what_a_user_can_get_wrong_is_one_line_and_status_1(
@@ -162,7 +162,113 @@ def test_what_a_user_can_get_wrong_is_one_line_and_status_1(
     assert database.read_bytes() == before
 
 
+def numbers_of(database: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_predict_twice(model_file: Path, database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(model_file), str(database), "SELECT id, a, b FROM t", "--into", "p", "--key", "id"]
+    assert main(["predict", *arguments]) == 0
+    assert main(["predict", *arguments]) == 1
+    assert "already has 'p' (table)" in capsys.readouterr().err
+    few = [*arguments[:2], "SELECT id, a, b FROM t WHERE id <= 5", *arguments[3:]]
+    assert main(["predict", "--replace", *few]) == 0
+    assert capsys.readouterr().out == f"5 predictions are in the table p of {database}\n"
+    assert numbers_of(database, "SELECT count(*) FROM p") == [(5,)]
+    into_source = [*arguments[:2], "SELECT id, a, b FROM t", "--into", "t", "--key", "id", "--replace"]
+    assert main(["predict", *into_source]) == 1
+    assert "it is not replaced" in one_line(capsys.readouterr().err)
+    assert numbers_of(database, "SELECT count(*) FROM t") == [(ROWS,)]
+
+
+@pytest.mark.parametrize(
+    ("where", "values", "count"),
+    [
+        ("id <= ?", ["5"], 5),
+        ("id + 0 <= ?", ["5"], 5),  # a text would be more than any number
+        ("a * 2 < ?", ["0.5"], 12),
+        ("a * 2 < ?", ["5e-1"], 12),
+        ("id BETWEEN ? AND ?", ["+3", "4.0"], 2),
+        ("id > ?", ["-1"], ROWS),
+        ("? = 'abc'", ["abc"], ROWS),
+        ("typeof(?) = 'text'", ["'5'"], ROWS),
+        ("? = 'it''s'", ["'it''s'"], ROWS),
+        ("? = '1_0'", ["1_0"], ROWS),
+        ("? = ''", [""], ROWS),
+        ("? = 'nan' AND ? = 'inf'", ["nan", "inf"], ROWS),
+    ],
+)
+def test_parameters(
+    where: str, values: list[str], count: int, model_file: Path, database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [f"--param={value}" for value in values]
+    sql = f"SELECT id, a, b FROM t WHERE {where}"
+    assert main(["predict", *given, str(model_file), str(database), sql, "--into", "p", "--key", "id"]) == 0
+    assert capsys.readouterr().out.startswith(f"{count} predictions ")
+    assert numbers_of(database, "SELECT count(*) FROM p") == [(count,)]
+
+
+def test_columns_in_another_order(tmp_path: Path, database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = fastnn.Sequential([Dense(3, "softmax", input_dim=2)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    sql = "SELECT a, b, id % 3 AS y FROM t"
+    model.fit(fastnn.data.SQLDataset(sql, database, target="y"), verbose=0)
+    model.save(tmp_path / "named.fastnn")
+    assert predict(tmp_path / "named.fastnn", database, "SELECT id, b, a FROM t") == 1
+    line = one_line(capsys.readouterr().err)
+    assert line.startswith(
+        "fastnn: the query has the columns 'b', 'a', but the model was fitted on 'a', 'b': in another"
+    )
+
+
 # The process.
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [("FASTNN_ISA", "FASTNN_ISA='no', but this processor runs"), ("FASTNN_NUM_THREADS", "must be a whole number")],
+)
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["predict"], []])
+def test_a_wrong_variable_is_one_line_and_status_1(variable: str, words: str, arguments: list[str]) -> None:
+    for command in (COMMAND, [sys.executable, "-m", "fastnn"], console_script()):
+        done = subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, env=ENVIRONMENT | {variable: "no"}, check=False
+        )
+        assert done.returncode == 1
+        assert not done.stdout
+        assert one_line(done.stderr).startswith("fastnn: ")
+        assert words in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", "import fastnn"], capture_output=True, env=ENVIRONMENT | {variable: "no"}, check=False
+    )
+    assert b"Traceback" in done.stderr  # a program's author wants to see where
+
+
+def console_script() -> list[str]:
+    """The command as pip writes it, called so whether or not fastnn is installed."""
+    code = "import sys; sys.argv[0] = '/usr/bin/fastnn'; from fastnn.cli import main; sys.exit(main())"
+    return [sys.executable, "-c", code]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_behind_the_table_that_was_written(model_file: Path, database: Path) -> None:
+    arguments = [str(model_file), str(database), "SELECT id, a, b FROM t", "--into", "p", "--key", "id"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, "predict", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert one_line(done.stderr) == (
+        f"fastnn: 50 predictions are in the table p of {database}, but the output cannot be written: No space left on "
+        "device"
+    )
+    assert numbers_of(database, "SELECT count(*) FROM p") == [(ROWS,)]
 
 
 def test_fastnn_imports_nothing_of_the_command() -> None:

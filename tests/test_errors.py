@@ -356,7 +356,7 @@ LAYERS = [
     (lambda: Sequential([Dense(3, input_dim=2), "relu"]), TypeError, r"a layer must be a fastnn.layers.Layer object"),
     (lambda: Sequential([Dense]), TypeError, r"a layer must be"),
     (lambda: Sequential([Dense(3, name="a"), Dense(3, name="a")]), ValueError, r"a layer called 'a' already"),
-    (lambda: Sequential([Dense(3, name=5)]), ValueError, r"name must be a text without '/', got 5"),
+    (lambda: Dense(3, name=5), TypeError, r"Dense: name must be a text, got 5"),
     (lambda: Sequential([Dense(3, name="a/b")]), ValueError, r"name must be a text without '/', got 'a/b'"),
     (lambda: Sequential([Dense(3), Input((3,))]), ValueError, r"Input must be the first layer"),
     (lambda: Sequential([Dense(3, input_dim=2), Dense(3, input_dim=2)]), ValueError, r"leave input_shape out"),

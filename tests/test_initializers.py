@@ -202,7 +202,7 @@ def test_from_name_and_from_configuration(initializer: Initializer) -> None:
 @pytest.mark.parametrize("seed", [1.5, "1", [1]])
 def test_seed_must_be_a_whole_number(seed: Any) -> None:
     for unit in (HeNormal, VarianceScaling, Orthogonal, RandomNormal, RandomUniform, TruncatedNormal):
-        with pytest.raises(TypeError, match="seed must be a whole number or None"):
+        with pytest.raises(TypeError, match="seed must be a whole number, got"):
             unit(seed=seed)
 
 

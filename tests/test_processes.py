@@ -110,8 +110,15 @@ def test_environment(run: Run) -> None:
     assert run(show, FASTNN_NUM_THREADS="3") == "3"
     assert run(show, FASTNN_NUM_THREADS="1000") == "256"
     assert run("from work import work; print(work()[0])", FASTNN_NUM_THREADS="3") == "3"
-    script = """
-        import fastnn, work
+    at_import = """
+        try:
+            import fastnn
+        except ValueError as error:
+            print(error)
+    """
+    later = """
+        import os, fastnn, work
+        os.environ["FASTNN_NUM_THREADS"] = "many"
         for call in (fastnn.get_num_threads, lambda: work.new_model().predict(work.X)):
             try:
                 call()
@@ -120,9 +127,10 @@ def test_environment(run: Run) -> None:
         fastnn.set_num_threads(2)  # mends it
         print(work.work()[0])
     """
-    for text in ("0", "many"):
-        line = f"FASTNN_NUM_THREADS must be a whole number from 1 on, got '{text}'"
-        assert run(script, FASTNN_NUM_THREADS=text).splitlines() == [line, line, "2"]
+    line = "FASTNN_NUM_THREADS must be a whole number from 1 on, got "
+    for text in ("0", "many", "-1", "1.5", "0x2", "2,2", "9" * 20):
+        assert run(at_import, FASTNN_NUM_THREADS=text) == f"{line}'{text}'"
+    assert run(later).splitlines() == [f"{line}'many'", f"{line}'many'", "2"]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
@@ -278,6 +286,7 @@ def test_a_fork_while_a_fit_makes_ready(run: Run) -> None:
 
         class Source:
             targets = 3
+            names = ()
 
             @property
             def input_shape(self):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import losses, metrics
 from fastnn.layers import Dense
 from fastnn.losses import LOSSES
@@ -249,3 +250,26 @@ def test_a_subclass_may_make_other_targets_of_them() -> None:
     net.compile("sgd", "mse", metrics=[Twice(name="twice")])
     with pytest.raises(ValueError, match=f"metric 'twice': y has 5 at row {BAD}, column 0"):
         net.fit(X, np.where(y < 0, 0, y), verbose=0)
+
+
+@pytest.mark.parametrize("bad", [0, 700, 1023])
+def test_whichever_thread_meets_it(bad: int) -> None:
+    """All threads stop before any weight has changed."""
+    before = fastnn.get_num_threads()
+    fastnn.set_num_threads(2)
+    try:
+        x = np.random.default_rng(0).normal(size=(1024, 64)).astype("f4")
+        y = (x[:, :1] > 0) * 1.0
+        y[bad] = 2
+        net = Sequential([Dense(96, "relu", input_dim=64), Dense(80, "relu"), Dense(1, "sigmoid")])
+        net.compile("sgd", "bce", metrics=["accuracy"])
+        weights = net.get_weights()
+        for fails in (net.fit, net.evaluate):
+            with pytest.raises(ValueError, match=f"y has 2 at row {bad}, column 0"):
+                fails(x, y, batch_size=1024, verbose=0)
+        for now, then in zip(net.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(now, then)
+        y[bad] = 1
+        net.fit(x, y, batch_size=256, verbose=0)
+    finally:
+        fastnn.set_num_threads(before)

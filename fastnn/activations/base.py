@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._table import Table, field_values, overrides
+from fastnn._numbers import as_numbers
+from fastnn._table import Table, check_count, field_values, overrides
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
 __all__ = ["ACTIVATIONS", "Activation", "RowActivation"]
@@ -51,7 +52,7 @@ class Activation:
                     f"{self.table_name} takes x and {', '.join(names) or 'nothing more'}; got {values!r} too"
                 )
             return dataclasses.replace(self, **dict(zip(names, values, strict=False)), **fields)(x)
-        z = np.asarray(x)
+        z = as_numbers(x, "x")
         return np.asarray(self.kernel(z, self.numbers())).reshape(z.shape)
 
 
@@ -60,7 +61,8 @@ class RowActivation(Activation):
 
     def __call__(self, x: ArrayLike, axis: int = -1) -> Array:
         """f(x) along `axis`: float32 for float32 in, else float64; shape of x. AxisError where x has no such axis."""
-        return np.moveaxis(super().__call__(np.moveaxis(np.asarray(x), axis, -1)), -1, axis)
+        axis = check_count(f"{self.table_name}: axis", axis, -64, 63)  # as many as NumPy's arrays have
+        return np.moveaxis(super().__call__(np.moveaxis(as_numbers(x, "x"), axis, -1)), -1, axis)
 
 
 ACTIVATIONS: Table[Activation] = Table("activation", Activation)

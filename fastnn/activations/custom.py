@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
+from fastnn._table import check_family
 from fastnn.activations.base import Activation
 from fastnn.typing import Array, ArrayLike, DoubleArray, FloatArray
 
@@ -38,6 +40,7 @@ class Custom(Activation):
             given = getattr(self, what)
             if not callable(given) and not (what == "derivative" and given is None):
                 raise TypeError(f"Custom: {what} must be a function of an array, got {given!r}")
+            check_family(given, "activation")
         if self.name is None:
             object.__setattr__(self, "name", getattr(self.function, "__name__", type(self.function).__name__))
 
@@ -57,7 +60,7 @@ class Custom(Activation):
 
     def __call__(self, x: ArrayLike) -> Array:
         """function(x): float32 for float32 in, else float64; shape of x."""
-        z = np.asarray(x)
+        z = as_numbers(x, "x")
         return self._values(self.function, z if z.dtype == np.float32 else z.astype(np.float64))
 
     def forward(self, z: FloatArray) -> FloatArray:
@@ -79,7 +82,7 @@ class Custom(Activation):
         """f(z) in z's type, of a z that f cannot write to. ValueError for another shape or too few digits."""
         given = z.view()
         given.flags.writeable = False
-        values = np.asarray(f(given))
+        values = as_numbers(f(given), f"activation {self.name!r}")
         if values.shape != z.shape:
             raise ValueError(
                 f"activation {self.name!r} gave shape {values.shape} for an array of shape {z.shape}; it must keep "

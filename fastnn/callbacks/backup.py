@@ -9,12 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks.base import Callback, Logs, TrainerCallback, folder_for, naming, path_of
+from fastnn._table import check_count, shown
+from fastnn.callbacks.base import Callback, Logs, TrainerCallback, folder_for, path_of
 
 __all__ = ["BackupAndRestore"]
 
-FORMAT = "fastnn backup 1"
-ARRAYS = "\0arrays"  # stands in a state for a list of arrays: its prefix among the tensors, and how many
+ARRAYS = "\0arrays"  # stands in a state for a list of arrays: how many; their names say whose they are
+# What a file says of where the fit stands; the tally is rows, batches, loss, losses of outputs, states of metrics.
+FORM = {
+    "epoch": int,
+    "tally": (int, int, float, [float], [list]),
+    "feed": {"generator": dict | None, "passed": int},
+    "batches": int,
+    "stop": bool,
+    "iterations": int,
+    "seed": int,
+    "rate": float,
+    "learning_rate": float | None,
+    "callbacks": dict,
+}
 
 
 class BackupAndRestore(TrainerCallback):
@@ -58,9 +71,14 @@ class BackupAndRestore(TrainerCallback):
         self._fit = fit
         self._batches = 0
         fit.epochs.remembers = fit.epochs.steps is not None or self.save_freq != "epoch"
-        found = self._read()
-        if found is not None:
-            self._restore(*found)
+        paths = [path for path in (self._path, self._before) if os.path.exists(path)]
+        for path in paths:
+            try:
+                self._restore(path)
+                return
+            except ValueError:
+                if path == paths[-1]:
+                    raise
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._save()
@@ -84,15 +102,23 @@ class BackupAndRestore(TrainerCallback):
                 os.rmdir(self.backup_dir)
 
     def _save(self) -> None:
-        import json
+        from fastnn.store import document
+        from fastnn.store.versions import BACKUP
 
-        from fastnn.store import safetensors
+        arrays, place = self._standing()
+        os.makedirs(self.backup_dir, exist_ok=True)
+        if self.double_checkpoint and os.path.exists(self._path):
+            os.replace(self._path, self._before)
+        document.write(self._path, BACKUP, arrays, place)
 
+    def _standing(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """(arrays, where the fit stands): what a file has."""
         fit, done = self._fit, self._fit.accumulator
-        steps, slots = fit.trainer.state()
-        tensors = {f"weights/{i}": array for i, array in enumerate(self.model.get_weights())}
-        tensors |= {f"optimizer/{name}": flat for name, flat in slots.items()}
-        place = {
+        with self.model.description.locked():
+            (steps, slots), huge = fit.trainer.state(), fit.trainer.huge_gradient
+            arrays = {f"weights/{i}": array for i, array in enumerate(self.model.get_weights())}
+        arrays |= {f"optimizer/{name}": flat for name, flat in slots.items()}
+        return arrays, {
             "epoch": fit.epoch,
             # The names are those of the format: files of other versions have them too.
             "tally": [done.rows, done.batches, done.loss, done.losses, [state.tolist() for state in done.states]],
@@ -100,48 +126,82 @@ class BackupAndRestore(TrainerCallback):
             "batches": self._batches,
             "stop": self.model.stop_training,
             "iterations": steps,
+            "huge_gradient": huge,
             "seed": fit.network.seed,
             "rate": fit.rate,
             "learning_rate": _number(self.model.optimizer.learning_rate),
-            "callbacks": _without_arrays(fit.callbacks.get_state(), "callbacks", tensors),
+            "callbacks": _without_arrays(fit.callbacks.get_state(), "callbacks", arrays),
         }
-        os.makedirs(self.backup_dir, exist_ok=True)
-        if self.double_checkpoint and os.path.exists(self._path):
-            os.replace(self._path, self._before)
-        with naming(self._path):
-            safetensors.write(self._path, tensors, {"format": FORMAT, "place": json.dumps(place)})
 
-    def _read(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """(tensors, where the fit stood), None where there is no file."""
-        import json
+    def _restore(self, path: str) -> None:
+        """Go on from a file. ValueError, and no change, where it is damaged or of another model or fit."""
+        from fastnn.store import document
+        from fastnn.store.text import check_form
+        from fastnn.store.versions import BACKUP
 
-        from fastnn.store import safetensors
-
-        paths = [path for path in (self._path, self._before) if os.path.exists(path)]
-        for path in paths:
+        wrong = "is no backup that this fit can go on from"
+        with document.reading(path, "no backup of a fit", wrong, BACKUP) as file:
+            place = file.described
+            check_form(place, FORM)
+            self._check_model(file.shapes, place)
+            self._check_place(place)
+            arrays = file.arrays()
+            callbacks = _with_arrays(place["callbacks"], "callbacks", arrays)
+            before = self._standing()
+            old = {name: array.copy() for name, array in before[0].items()}
             try:
-                tensors, metadata = safetensors.read(path)
-                if metadata.get("format") != FORMAT:
-                    raise ValueError(f"{path} is no backup of a fit: expected format {FORMAT!r}")
-                return tensors, json.loads(metadata["place"])
-            except ValueError:
-                if path == paths[-1]:
-                    raise
-        return None
+                self._take(_weights_in(arrays), _slots_in(arrays), place, callbacks)
+            except BaseException:
+                states = _with_arrays(before[1]["callbacks"], "callbacks", old)
+                self._take(_weights_in(old), _slots_in(old), before[1], states)
+                raise
 
-    def _restore(self, tensors: dict[str, Any], place: dict[str, Any]) -> None:
-        fit, model = self._fit, self.model
-        weights = [array for name, array in tensors.items() if name.startswith("weights/")]
-        saved = {name.partition("/")[2]: flat for name, flat in tensors.items() if name.startswith("optimizer/")}
-        before = model.get_weights()
+    def _check_model(self, shapes: dict[str, Any], place: dict[str, Any]) -> None:
+        """ValueError where the weights and the optimizer's vectors are not those of the model. shapes: and types."""
+        weights, slots = _weights_in(shapes), _slots_in(shapes)
         try:
-            model.set_weights(weights)
-            fit.trainer.go_on(place["iterations"], saved)
+            mine = self.model.get_weights()
+            if [(a.shape, a.dtype) for a in weights] != [(a.shape, a.dtype) for a in mine]:
+                raise ValueError(f"it has {len(weights)} arrays of weights, or others than the model's {len(mine)}")
+            self._fit.trainer.check_state(check_count("iterations", place["iterations"], 0, 2**62), slots)
         except ValueError as error:
-            model.set_weights(before)
             raise ValueError(
                 f"the backup in {self.backup_dir!r} is of another model: {error}; delete it, or name another folder"
             ) from None
+
+    def _check_place(self, place: dict[str, Any]) -> None:
+        """ValueError where a number is none of a fit of this model."""
+        network, steps = self._fit.network, self._fit.epochs.steps
+        rows, batches, loss, losses, states = place["tally"]
+        counts = {"epoch": place["epoch"], "batches": place["batches"], "batches of an epoch": batches, "rows": rows}
+        for name, count in counts.items():
+            check_count(name, count, 0)
+        check_count("seed", place["seed"], 0, 2**64 - 1)
+        rates = [place["rate"], *([] if place["learning_rate"] is None else [place["learning_rate"]])]
+        if not all(0 <= rate < float("inf") for rate in rates):
+            raise ValueError(f"a learning rate must be a finite number of at least 0, got {shown(rates)}")
+        passed = place["feed"]["passed"]
+        fresh = (rows, loss, losses, states) == (0, 0, [], [])
+        if batches > (passed if steps is None else steps) or not (fresh if batches == 0 else rows >= batches):
+            raise ValueError(f"{batches} batches of an epoch do not go with {rows} rows and {passed} batches read")
+        shapes = [np.shape(state) for state in states]
+        if (losses or states) and shapes != [state.shape for state in network.states]:
+            raise ValueError(f"what its metrics have added up is of the shapes {shown(shapes)}, not of this fit's")
+        if losses and len(losses) != len(network.losses_of_outputs):
+            raise ValueError(f"it has losses of {len(losses)} outputs, the model {len(network.losses_of_outputs)}")
+
+    def _take(
+        self, weights: list[Any], slots: dict[str, Any], place: dict[str, Any], callbacks: dict[str, Any]
+    ) -> None:
+        fit, model = self._fit, self.model
+        # What may still be refused comes first.
+        epochs, feed = int(self.params["epochs"]), place["feed"]
+        if place["epoch"] >= epochs:
+            feed = {**feed, "passed": 0}  # no batch is to come
+        fit.epochs.restore(feed, epochs)
+        fit.callbacks.set_state(callbacks)
+        model.set_weights(weights)
+        fit.trainer.go_on(place["iterations"], slots, place.get("huge_gradient") is True)
         fit.network.seed = place["seed"]
         if place["learning_rate"] is not None:
             model.optimizer.learning_rate = place["learning_rate"]
@@ -149,9 +209,16 @@ class BackupAndRestore(TrainerCallback):
         fit.epoch, model.stop_training, self._batches = place["epoch"], place["stop"], place["batches"]
         done = fit.accumulator
         done.rows, done.batches, done.loss, done.losses, states = place["tally"]
-        done.states = [np.array(state) for state in states]
-        fit.epochs.restore(place["feed"])
-        fit.callbacks.set_state(_with_arrays(place["callbacks"], tensors))
+        done.states = [np.array(state, float) for state in states]
+
+
+def _weights_in(arrays: dict[str, Any]) -> list[Any]:
+    """The weights, in their order, whatever that of the file is."""
+    return [arrays[f"weights/{i}"] for i in range(sum(name.startswith("weights/") for name in arrays))]
+
+
+def _slots_in(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name.partition("/")[2]: flat for name, flat in arrays.items() if name.startswith("optimizer/")}
 
 
 def checked_freq(owner: Callback, save_freq: Any) -> str | int:
@@ -159,7 +226,7 @@ def checked_freq(owner: Callback, save_freq: Any) -> str | int:
     named = isinstance(save_freq, str) and save_freq == "epoch"
     if not named and (type(save_freq) is not int or save_freq < 1):
         raise ValueError(
-            f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {save_freq!r}"
+            f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {shown(save_freq)}"
         )
     return save_freq  # type: ignore[no-any-return]
 
@@ -169,20 +236,22 @@ def _number(rate: Any) -> float | None:
     return float(rate) if isinstance(rate, (int, float, np.number)) else None
 
 
-def _without_arrays(state: Any, place: str, tensors: dict[str, Any]) -> Any:
-    """A state as JSON: its lists of arrays go to `tensors`."""
+def _without_arrays(state: Any, place: str, arrays: dict[str, Any]) -> Any:
+    """A state as JSON: its lists of arrays go to `arrays`."""
     if isinstance(state, dict):
-        return {name: _without_arrays(value, f"{place}/{name}", tensors) for name, value in state.items()}
+        return {name: _without_arrays(value, f"{place}/{name}", arrays) for name, value in state.items()}
     if isinstance(state, list) and state and isinstance(state[0], np.ndarray):
-        tensors |= {f"{place}/{i}": array for i, array in enumerate(state)}
-        return {ARRAYS: [place, len(state)]}
+        arrays |= {f"{place}/{i}": array for i, array in enumerate(state)}
+        return {ARRAYS: len(state)}
     return state
 
 
-def _with_arrays(state: Any, tensors: dict[str, Any]) -> Any:
-    if isinstance(state, dict):
-        if ARRAYS in state:
-            place, count = state[ARRAYS]
-            return [tensors[f"{place}/{i}"] for i in range(count)]
-        return {name: _with_arrays(value, tensors) for name, value in state.items()}
-    return state
+def _with_arrays(state: Any, place: str, arrays: dict[str, Any]) -> Any:
+    """What `_without_arrays` took apart. KeyError where an array is missing."""
+    if not isinstance(state, dict):
+        return state
+    if state.keys() == {ARRAYS}:
+        count = state[ARRAYS]
+        count = count[1] if isinstance(count, list) and len(count) == 2 else count  # version 1 names the place too
+        return [arrays[f"{place}/{i}"] for i in range(check_count("arrays", count, 0, len(arrays)))]
+    return {name: _with_arrays(value, f"{place}/{name}", arrays) for name, value in state.items()}

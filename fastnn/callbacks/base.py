@@ -10,6 +10,7 @@ from typing import Any
 
 from fastnn import _names
 from fastnn._output import warn
+from fastnn._table import check_path
 from fastnn.typing import TrainedModel
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback"]
@@ -342,13 +343,7 @@ def folder_for(path: str) -> None:
 
 def path_of(owner: Callback, name: str, path: Any) -> str:
     """A path as a text. TypeError, ValueError for what is none."""
-    try:
-        text = os.fsdecode(path)
-    except TypeError:
-        raise TypeError(f"{type(owner).__name__}: {name} must be a path, got {path!r}") from None
-    if not text:
-        raise ValueError(f"{type(owner).__name__}: {name} must be a path, got {path!r}")
-    return text
+    return check_path(f"{type(owner).__name__}: {name}", path)
 
 
 @contextmanager

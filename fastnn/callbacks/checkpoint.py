@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
+from collections.abc import Iterator
 from os import PathLike
 from typing import Any
 
@@ -12,10 +14,11 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._output import printable, say
-from fastnn._table import check_count, check_flag, check_number
+from fastnn._table import check_count, check_flag, check_number, shown
 from fastnn.callbacks.backup import checked_freq
-from fastnn.callbacks.base import Logs, folder_for, naming, path_of
+from fastnn.callbacks.base import Logs, folder_for, path_of
 from fastnn.callbacks.monitors import Monitor, number_of
+from fastnn.callbacks.state import checked_state
 
 __all__ = ["ModelCheckpoint"]
 
@@ -61,7 +64,8 @@ class ModelCheckpoint(Monitor):
         if initial_value_threshold is not None:
             check_number(self, "initial_value_threshold", float("-inf"))
         self.best = initial_value_threshold
-        self._files: list[tuple[float, str]] = []  # with the quantity of each, the oldest first
+        # The quantity of each file, and what its name was made of; the oldest first.
+        self._files: list[tuple[float, dict[str, Any]]] = []
         self._batches = 0
         self._epoch = 0
 
@@ -76,7 +80,7 @@ class ModelCheckpoint(Monitor):
             self.check_monitor(logs, certain)
         if certain or self._fields <= {"epoch", *logs}:
             seldom = self._validated_too_seldom() if by_epoch else set()
-            path = self._path(0, {name: value for name, value in logs.items() if name not in seldom})
+            path = self._path(self._filling(0, {name: value for name, value in logs.items() if name not in seldom}))
         else:
             path = self.filepath  # another callback may give what it names
         if self._fields:
@@ -109,74 +113,113 @@ class ModelCheckpoint(Monitor):
         value = self.value(logs) if self.save_best_only else 0.0
         if value is None:
             return
-        path = self._path(epoch, logs)
+        fields = self._filling(epoch, logs)
         if self.save_best_only and not self.better(value, self._bar()):
             if self.verbose:
                 say(f"Epoch {epoch + 1}: {printable(self.monitor)} did not improve on {self._bar():.5f}")
             return
+        path = self._path(fields)
         folder = os.path.dirname(path)
         if folder:
             os.makedirs(folder, exist_ok=True)
-        with naming(path):
-            (self.model.save_weights if self.save_weights_only else self.model.save)(path)
+        (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
             reached = f"{printable(self.monitor)} reached {value:.5f}, " if self.save_best_only else ""
             say(f"Epoch {epoch + 1}: {reached}model saved to {path}")
         if self.save_best_only and self.better(value, self.best):
             self.best = value
-        self._tidy(value, path)
+        self._tidy(value, fields)
 
     def _bar(self) -> float | None:
         """What a quantity must be better than."""
         if self.keep is None:
             return self.best
-        bar = self.initial_value_threshold if len(self._files) < self.keep else self._worst_file()[0]
+        bar = self.initial_value_threshold if len(self._files) < self.keep else max(self._files, key=self._badness)[0]
         return None if bar is not None and math.isnan(bar) else bar
 
-    def _worst_file(self) -> tuple[float, str]:
-        return max(self._files, key=lambda file: math.inf if math.isnan(file[0]) else self._sign * file[0])
+    def _badness(self, file: tuple[float, dict[str, Any]]) -> float:
+        return math.inf if math.isnan(file[0]) else self._sign * file[0]
 
-    def _tidy(self, value: float, path: str) -> None:
+    def _tidy(self, value: float, fields: dict[str, Any]) -> None:
         if self.keep is None:
             return
-        self._files = [file for file in self._files if file[1] != path] + [(value, path)]
-        while len(self._files) > self.keep:
-            file = self._worst_file() if self.save_best_only else self._files[0]
-            self._files.remove(file)
+        path = self._path(fields)
+        files = [file for file in self._files if self._path(file[1]) != path] + [(value, fields)]
+        # The last ones stay: the newest, or the best.
+        places = list(range(len(files)))
+        if self.save_best_only:
+            places.sort(key=lambda place: self._badness(files[place]), reverse=True)
+        self._files = [files[place] for place in sorted(places[-self.keep :])]
+        for place in places[: -self.keep]:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(file[1])
+                os.unlink(self._path(files[place][1]))
 
-    def _path(self, epoch: int, logs: Logs) -> str:
-        try:
-            numbers = {name: number_of(value) for name, value in logs.items() if isinstance(value, np.ndarray)}
-            found = {name: value for name, value in numbers.items() if value is not None}
-            return self.filepath.format(**{**logs, **found, "epoch": epoch + 1})
-        except (KeyError, IndexError) as error:
-            known = sorted({"epoch", *logs})
-            name = error.args[0] if isinstance(error, KeyError) else ""
-            hint = "" if name.removeprefix("val_") in logs else _names.hint(name, known)
+    def _filling(self, epoch: int, logs: Logs) -> dict[str, Any]:
+        """What the names in `filepath` stand for; numbers as Python's, so that a backup can have them."""
+        known = {**logs, "epoch": epoch + 1}
+        for name in sorted(self._fields - known.keys()):
+            hint = "" if name.removeprefix("val_") in logs else _names.hint(name, sorted(known))
             raise ValueError(
-                f"ModelCheckpoint: filepath {self.filepath!r} names {error}{hint}, but there are "
-                f"only {', '.join(known)}"
-            ) from None
-        except (AttributeError, TypeError, ValueError) as error:
+                f"ModelCheckpoint: filepath {self.filepath!r} names {name!r}{hint}, but there are "
+                f"only {', '.join(sorted(known))}"
+            )
+        return {name: _plain(known[name]) for name in sorted(self._fields)}
+
+    def _path(self, fields: dict[str, Any]) -> str:
+        try:
+            return self.filepath.format(**fields)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise ValueError(f"ModelCheckpoint: filepath {self.filepath!r} does not make a name: {error}") from None
 
     def get_state(self) -> dict[str, Any]:
-        return {"best": self.best, "files": self._files, "batches": self._batches}
+        files = [[value, fields] for value, fields in self._files if all(map(_is_number, fields.values()))]
+        return {"best": self.best, "files": files, "batches": self._batches}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.best, self._batches = state["best"], state["batches"]
-        self._files = [(value, path) for value, path in state["files"]]
+        # A backup names no files, it has the numbers that their names are made of: so none can have others deleted than
+        # those that `filepath` names.
+        found = checked_state(self, state, best=float | None, files=[(float, object)], batches=int)
+        files = [self._file(each) for each in found["files"]]
+        self.best, self._batches = found["best"], found["batches"]
+        self._files = [file for file in files if file is not None]
+
+    def _file(self, given: Any) -> tuple[float, dict[str, Any]] | None:
+        value, fields = given
+        if not isinstance(fields, dict) or fields.keys() != self._fields:
+            return None  # of another filepath, or by its path, as an older version wrote it: it stays where it is
+        if not all(map(_is_number, (value, *fields.values()))):
+            raise TypeError(f"ModelCheckpoint: a file's quantity and name must be made of numbers, got {shown(given)}")
+        self._path(fields)
+        return value, fields
 
 
-def _fields_of(filepath: str) -> set[str]:
-    """What a template names. ValueError where it is none."""
-    from string import Formatter
+def _plain(value: Any) -> Any:
+    """A number of NumPy's, or an array of one, as Python's."""
+    if not isinstance(value, (np.ndarray, np.generic)):
+        return value
+    number = number_of(value)
+    return value if number is None else int(number) if value.dtype.kind in "biu" else number
 
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+def _fields_of(template: str) -> set[str]:
+    """The names in a template. ValueError where it is none."""
     try:
-        return {field for _, field, _, _ in Formatter().parse(filepath) if field is not None}
+        return set(_names_in(template))
     except ValueError as error:
         raise ValueError(
-            f"ModelCheckpoint: filepath {filepath!r} is no name and no template: {error}; write {{{{ for a brace"
+            f"ModelCheckpoint: filepath {template!r} is no name and no template: {error}; write {{{{ for a brace"
         ) from None
+
+
+def _names_in(template: str) -> Iterator[str]:
+    from string import Formatter
+
+    for _, name, form, _ in Formatter().parse(template):
+        if name is not None:
+            yield re.split(r"[.\[]", name)[0]
+        if form:
+            yield from _names_in(form)

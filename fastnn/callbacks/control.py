@@ -10,6 +10,7 @@ from fastnn._output import say
 from fastnn._table import check_flag, check_number
 from fastnn.callbacks.base import Logs, TrainerCallback, check_hook
 from fastnn.callbacks.rate import rate_of, set_rate
+from fastnn.callbacks.state import checked_state
 
 __all__ = ["LearningRateScheduler", "TerminateOnNaN", "TimeBudget"]
 
@@ -102,4 +103,4 @@ class TimeBudget(TrainerCallback):
         return {"spent": time.perf_counter() - self._start}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self._start = time.perf_counter() - state["spent"]
+        self._start = time.perf_counter() - checked_state(self, state, spent=float)["spent"]

@@ -11,6 +11,7 @@ from fastnn._output import say, warn
 from fastnn._table import check_flag, check_number
 from fastnn.callbacks.base import Logs, TrainerCallback
 from fastnn.callbacks.rate import rate_of, set_rate
+from fastnn.callbacks.state import checked_state
 
 __all__ = ["EarlyStopping", "ReduceLROnPlateau"]
 
@@ -201,7 +202,8 @@ class EarlyStopping(Monitor):
         return {name: getattr(self, name) for name in names}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        kinds = {"wait": int, "stopped_epoch": int, "best": float | None, "best_epoch": int, "best_weights": list}
+        vars(self).update(checked_state(self, state, **kinds))
 
 
 class ReduceLROnPlateau(Monitor):
@@ -271,4 +273,4 @@ class ReduceLROnPlateau(Monitor):
         return {name: getattr(self, name) for name in ("best", "cooldown_counter", "wait")}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        vars(self).update(checked_state(self, state, best=float | None, cooldown_counter=int, wait=int))

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._numbers import EXACT
+
+from ._sqlite import Text
 from .columns import as_objects, column_of
-from .numeric import EXACT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +95,7 @@ class Converter:
                 return "is NULL", "leave rows without a target out, with WHERE ... IS NOT NULL"
             return "is NULL", "pass null=<number> to replace it, or leave the row out with WHERE"
         if isinstance(value, str | bytes):
-            kind = "text" if isinstance(value, str) else "a blob"
+            kind = "text" if isinstance(value, str | Text) else "a blob"
             return (
                 f"holds {kind} ({_short(value)})",
                 "leave the column out of the query, or make it a number there with CASE or CAST",
@@ -187,4 +189,5 @@ def features_of(names: Sequence[str], inputs: Several) -> list[str]:
 
 
 def _short(value: str | bytes) -> str:
-    return repr(value) if len(value) <= 32 else repr(value[:32]) + "..."
+    kept = value[:32] if not isinstance(value, Text) else Text(value[:32])
+    return repr(kept) if len(value) <= 32 else repr(kept) + "..."

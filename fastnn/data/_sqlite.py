@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ._params import bindable
+
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
-    Connection: TypeAlias = sqlite3.Connection | str | os.PathLike[str]
-    Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
+    from ._params import Params
+
+    Connection: TypeAlias = sqlite3.Connection | str | bytes | os.PathLike[str]
     Fetch: TypeAlias = Callable[[int], list[tuple[Any, ...]]]
 
 # What SQL is made of, as far as one must know it to see where a statement ends. An unclosed
@@ -27,6 +30,13 @@ _TOKEN = re.compile(
       | \w+ | .""",
     re.VERBOSE | re.DOTALL,
 )
+
+
+class Text(bytes):
+    """A text as it lies in the database, which need not be UTF-8."""
+
+    def __repr__(self) -> str:
+        return repr(self.decode(errors="backslashreplace"))
 
 
 class Query:
@@ -40,7 +50,7 @@ class Query:
 
     def __init__(self, sql: str, con: Connection, params: Params = None) -> None:
         self.sql = _only_select(sql)
-        self._params = _copied(params)
+        self._params = bindable(params)
         self.con = located(con)
         with connected(self.con) as connection:
             self.columns = self._read_columns(connection)
@@ -53,35 +63,56 @@ class Query:
 
     @contextmanager
     def rows(self, connection: sqlite3.Connection) -> Iterator[Fetch]:
-        """Run the query: gives a function that fetches the next n rows, or fewer at the end."""
+        """Run the query: gives a function that fetches the next n rows, or fewer at the end.
+
+        Values come as they lie in the database, texts as Text, whatever the connection makes of them otherwise.
+        """
         with ExitStack() as stack:
             with self._explained("the query failed"):
                 cursor = stack.enter_context(plain_cursor(connection))
-                cursor.execute(self.sql, self._params)
-            names = tuple(column[0] for column in cursor.description)
-            if names != self.columns:
+                names = self._as_subquery(cursor)
+            if names != self._subquery_columns:
                 raise ValueError(
-                    f"the query's columns have changed: they were {listed(self.columns)} and are "
+                    f"the query's columns have changed: they were {listed(self._subquery_columns)} and are "
                     f"now {listed(names)}; start again, or name the columns in the query"
                 )
+            with self._explained("the query failed"):
+                cursor.execute(self._undeclared() if connection is self.con else self.sql, self._params)
             fetched = 0
 
             def fetch(n: int) -> list[tuple[Any, ...]]:
                 nonlocal fetched
                 failed = f"the query failed after {fetched} rows"
-                with plain_text(connection), self._explained(failed):
+                with plain_text(connection, Text), self._explained(failed):
                     rows: list[tuple[Any, ...]] = cursor.fetchmany(n)
                 fetched += len(rows)
                 return rows
 
             yield fetch
 
+    def _as_subquery(self, cursor: sqlite3.Cursor) -> tuple[str, ...]:
+        """Compile the query without running it; gives what its columns are called from outside."""
+        cursor.execute(f"SELECT * FROM ({self.sql}\n) LIMIT 0", self._params)
+        return tuple(column[0] for column in cursor.description)
+
+    def _undeclared(self) -> str:
+        """The query without its columns' names and declared types: a connection may convert values by either."""
+        names = [f"c{number}" for number in range(len(self.columns))]
+        values = ", ".join(f"+{name}" for name in names)  # an expression, which has no declared type
+        return f'WITH "fastnn rows"({", ".join(names)}) AS ({self.sql}\n) SELECT {values} FROM "fastnn rows"'
+
+    def reads(self, connection: sqlite3.Connection, pages: Collection[int]) -> bool:
+        """Whether the query opens a table or an index of the main database that begins at one of these pages."""
+        with self._explained("the query failed"), plain_cursor(connection) as cursor, plain_text(connection):
+            steps = cursor.execute(f"EXPLAIN {self.sql}", self._params).fetchall()
+        return any(step[1] in ("OpenRead", "ReopenIdx") and step[3] in pages and step[4] == 0 for step in steps)
+
     def _read_columns(self, connection: sqlite3.Connection) -> tuple[str, ...]:
         import sqlite3
 
         with self._explained("the query cannot be used"), plain_cursor(connection) as cursor:
             # As a subquery, only a SELECT compiles; but its columns may be named differently.
-            cursor.execute(f"SELECT 1 FROM ({self.sql}\n) LIMIT 0", self._params)
+            self._subquery_columns = self._as_subquery(cursor)
             try:
                 cursor.execute(f"{self.sql}\nLIMIT 0", self._params)
             except sqlite3.OperationalError:
@@ -105,7 +136,7 @@ def located(con: Connection) -> sqlite3.Connection | str:
 
     if isinstance(con, sqlite3.Connection):
         return con
-    if not isinstance(con, str | os.PathLike):
+    if not isinstance(con, str | bytes | os.PathLike):
         raise TypeError(
             f"con must be an open sqlite3.Connection, a path or a sqlite:///path URL, got {type(con).__name__}"
         )
@@ -129,22 +160,55 @@ def located(con: Connection) -> sqlite3.Connection | str:
 def connected(con: sqlite3.Connection | str, *, write: bool = False) -> Iterator[sqlite3.Connection]:
     """Open the file `con`, and close it afterwards; a connection is lent as it is, and kept."""
     import sqlite3
-    from pathlib import Path
 
     if isinstance(con, sqlite3.Connection):
         yield con
         return
     _must_exist(con)
     # mode: a plain connect would create a missing file.
-    uri = f"{Path(con).as_uri()}?mode={'rw' if write else 'ro'}"
+    connection = _opened(con, "mode=rw" if write else "mode=ro")
     try:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-    except sqlite3.Error as error:
-        raise ValueError(f"cannot open the database {con!r}; SQLite says: {error}") from error
-    try:
+        if not write and _lies_on_a_read_only_mount(con):
+            connection = _read_in_place(connection, con)
         yield connection
     finally:
         connection.close()
+
+
+def _opened(path: str, options: str) -> sqlite3.Connection:
+    import sqlite3
+    from pathlib import Path
+
+    try:
+        return sqlite3.connect(f"{Path(path).as_uri()}?{options}", uri=True, isolation_level=None)
+    except sqlite3.Error as error:
+        raise ValueError(f"cannot open the database {path!r}; SQLite says: {error}") from error
+
+
+def _read_in_place(connection: sqlite3.Connection, path: str) -> sqlite3.Connection:
+    """Open it anew where it is in WAL mode, for which SQLite wants to write beside it even to read."""
+    import sqlite3
+
+    try:
+        connection.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError as error:
+        wal = f"{path}-wal"
+        if os.path.exists(wal) and os.path.getsize(wal):
+            raise ValueError(
+                f"cannot read the database {path!r}: {wal!r} has rows that are not in it yet, and their file system is "
+                "read-only; copy both files to where they can be written"
+            ) from error
+        connection.close()
+        return _opened(path, "mode=ro&immutable=1")
+    return connection
+
+
+def _lies_on_a_read_only_mount(path: str) -> bool:
+    """Whether nobody here can change the file while it is read without locks."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except AttributeError:  # Windows
+        return False
 
 
 @contextmanager
@@ -163,9 +227,9 @@ def plain_cursor(connection: sqlite3.Connection) -> Iterator[sqlite3.Cursor]:
 
 
 @contextmanager
-def plain_text(connection: sqlite3.Connection) -> Iterator[None]:
-    """Fetch text as str, whatever text_factory the user has set; as bytes it would be a blob."""
-    theirs, connection.text_factory = connection.text_factory, str
+def plain_text(connection: sqlite3.Connection, factory: type[str | Text] = str) -> Iterator[None]:
+    """Fetch text as str or Text, whatever text_factory the user has set; as bytes it would be a blob."""
+    theirs, connection.text_factory = connection.text_factory, factory
     try:
         yield
     finally:
@@ -188,14 +252,6 @@ def _must_exist(path: str) -> None:
             f"there is no database file {os.path.abspath(path)!r}; check the path "
             "(fastnn reads databases and never creates one)"
         )
-
-
-def _copied(params: Params) -> tuple[Any, ...] | dict[str, Any]:
-    if isinstance(params, Mapping):
-        return dict(params)
-    if params is None or (isinstance(params, Sequence) and not isinstance(params, str | bytes)):
-        return tuple(params or ())
-    raise TypeError(f"params must be a sequence or a mapping, got {params!r}; for one value, write [{params!r}]")
 
 
 def _only_select(sql: str) -> str:

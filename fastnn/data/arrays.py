@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._table import check_batch_size
 
-from .convert import looks_like_columns, to_float32
+from .convert import has_columns, to_float32
 from .source import Page, RowSource, row_order
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ArraySource(RowSource):
     (rows,), or a number for each value of the loss, (rows, ...); finite and not negative. For a
     model with several outputs it is (rows, outputs), `outputs` the values of all losses in a row.
     Any numeric dtype, order, stride and byte order will do, and so will lists, data frames and
-    series (pandas, polars, pyarrow), tensors (torch, JAX), and whatever has `__array__`,
+    series (pandas, polars, pyarrow), record arrays, tensors (torch, JAX), and whatever has `__array__`,
     `__dlpack__` or the buffer protocol; what is not float32, C-contiguous and aligned already is
     converted once, and the rest is kept without a copy. exact: refuse whole numbers in x that
     float32 would round, as it is done in y; for ids that an Embedding looks up.
@@ -55,10 +55,10 @@ class ArraySource(RowSource):
         exact: bool = False,
     ) -> None:
         rows_of_x = to_float32(x, "x", exact)
-        if type(x) is not np.ndarray and looks_like_columns(x):
-            from .frames import names_of
+        if has_columns(x):
+            from .frames import names_of, own_names
 
-            self.columns = names_of(x)
+            self.columns, self.names = names_of(x), own_names(x)
         rows = len(rows_of_x)
         self.input_shape = row_shape(rows_of_x.shape)
         self.x: NDArray[np.float32] = rows_of_x.reshape(rows, -1)
@@ -83,6 +83,7 @@ class ArraySource(RowSource):
 
     def part(self, start: int, stop: int) -> ArraySource:
         part = copy.copy(self)
+        part.first = self.first + start
         part.x = self.x[start:stop]
         part.y = None if self.y is None else self.y[start:stop]
         part.weight = None if self.weight is None else self.weight[start:stop]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastnn._table import check_batch_size
 
 from .arrays import ArraySource
-from .several import dense, in_order
-from .source import Page, Source, row_order
+from .several import column_names, dense, in_order
+from .source import Page, Source, check_names, row_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
-
-    from fastnn.typing import Shape
+    from fastnn.typing import Array, Shape
 
     from .several import Several
 
@@ -53,7 +53,7 @@ class BatchSource(Source):
             raise ValueError(f"the {self._kind} gives no batches; at least one is needed")
         source = self._source(*first)
         self.input_shape, self.targets, self.columns = source.input_shape, source.targets, source.columns
-        self.target_shape, self.weight_shape = source.target_shape, source.weight_shape
+        self.target_shape, self.weight_shape, self.names = source.target_shape, source.weight_shape, source.names
         # What an iterator gave is gone from it, and making it again may be dear: it opens the first pass.
         self._running: Numbered | None = None if self._by_number else chain([first], running)
 
@@ -103,13 +103,18 @@ class BatchSource(Source):
                 f"batch {number} has rows of shape {source.input_shape} and {source.targets} target column(s), but the "
                 f"first had {self.input_shape} and {self.targets}; all batches must be alike but for their length"
             )
+        check_names(self.names, source.names, f"batch {number}", "the first one has")
         if (source.target_shape, source.weight_shape) != (self.target_shape, self.weight_shape):
             raise ValueError(
                 f"batch {number} has y of shape {_shape(source.target_shape)} and sample_weight of shape "
                 f"{_shape(source.weight_shape)}, but the first had {_shape(self.target_shape)} and "
                 f"{_shape(self.weight_shape)}; all batches must be alike but for their length"
             )
-        return Page(source.x, source.y, source.weight, None)
+        return Page(source.x, source.y, source.weight, None, batch=number)
+
+    def row_names(self, page: Page, rows: Array, before: int) -> Array:
+        """Their numbers in their batch, and the number of that."""
+        return np.array([f"{row} of batch {page.batch}" for row in rows.tolist()])
 
     def _source(self, number: int, batch: Any) -> ArraySource:
         parts = batch if isinstance(batch, (tuple, list)) else (batch,)
@@ -130,8 +135,11 @@ def batch_of(
     x: Any, y: Any, sample_weight: Any, inputs: Several | None = None, outputs: Several | None = None
 ) -> ArraySource:
     """All rows as one page, in memory; arguments as ``source_of``."""
-    x, y, sample_weight, options = in_order(x, y, sample_weight, inputs, outputs)
-    return ArraySource(dense(x), y, sample_weight, **options)
+    rows, y, sample_weight, options = in_order(x, y, sample_weight, inputs, outputs)
+    source = ArraySource(dense(rows), y, sample_weight, **options)
+    if inputs is not None and len(inputs.names) > 1:
+        source.names = column_names(x, inputs.names)
+    return source
 
 
 def _shape(row: Shape | None) -> str:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .convert import looks_like_columns, to_float32
+from fastnn._numbers import refuse_masked
+
+from .convert import has_columns, looks_like_columns, to_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,9 +143,10 @@ def column_of(value: Any, dtype: str, name: str, first: int = 0) -> NDArray[Any]
 
 def _as_array(value: Any, name: str) -> NDArray[Any]:
     """Return `value` as an array of any kind; numbers among texts stay numbers."""
-    if type(value) is np.ndarray:
+    refuse_masked(value, name)
+    if type(value) is np.ndarray and value.dtype.names is None:
         return value
-    if looks_like_columns(value):
+    if has_columns(value):
         from . import frames
 
         parts = frames.columns_of(value, name)
@@ -215,7 +218,7 @@ def _columns(values: Any, inputs: Inputs) -> Sequence[Any]:
     by_name: Any = None
     if isinstance(values, Mapping):
         by_name = values
-    elif looks_like_columns(values):
+    elif has_columns(values):
         from . import frames
 
         parts = frames.columns_of(values, "x")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .numeric import check_exact, converted, numeric
+from fastnn._numbers import check_exact, converted, numeric
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -17,8 +17,9 @@ _FLOAT32 = np.dtype(np.float32)
 def to_float32(value: ArrayLike, name: str, exact: bool = False, first: int = 0) -> NDArray[np.float32]:
     """Return `value` as a float32 array, C-contiguous and aligned: itself where it is so already.
 
-    value: an array, list, data frame or series, tensor, or anything with `__array__`, `__dlpack__` or the buffer
-    protocol. exact: refuse whole numbers that float32 would round. first: the number of the first row, for messages.
+    value: an array, list, data frame or series, record array, tensor, or anything with `__array__`, `__dlpack__` or
+    the buffer protocol. exact: refuse whole numbers that float32 would round. first: the number of the first row, for
+    messages.
 
     Raises TypeError for what is not numbers and ValueError for a number that float32 cannot hold; the message calls
     the array `name`.
@@ -27,7 +28,7 @@ def to_float32(value: ArrayLike, name: str, exact: bool = False, first: int = 0)
         flags = value.flags
         if value.dtype == _FLOAT32 and flags.c_contiguous and flags.aligned and value.ndim:
             return value
-    elif looks_like_columns(value):
+    if has_columns(value):
         from . import frames  # most programs have none
 
         return frames.to_float32(value, name, exact)
@@ -35,6 +36,20 @@ def to_float32(value: ArrayLike, name: str, exact: bool = False, first: int = 0)
     if exact:
         check_exact(array, name, first)
     return converted(array, name, first=first)
+
+
+def has_columns(value: object) -> bool:
+    """Whether `value` has columns that may have names: a data frame, one column of one, or a record array."""
+    if type(value) is np.ndarray:
+        return value.dtype.names is not None
+    return looks_like_columns(value) or getattr(getattr(value, "dtype", None), "names", None) is not None
+
+
+def axes_of(value: Any) -> int:
+    """How many axes `value` has, as an array; of nested lists without a look at all of them."""
+    if isinstance(value, (list, tuple)):
+        return 1 + (axes_of(value[0]) if value else 0)
+    return np.ndim(value)
 
 
 def looks_like_columns(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ def gives_batches(x: Any, lists: bool = True) -> bool:
     if isinstance(x, Sequence):
         return lists and len(x) > 0 and isinstance(x[0], tuple) and 1 <= len(x[0]) <= 3 and _has_rows(x[0][0])
     by_number = hasattr(x, "__len__") and hasattr(x, "__getitem__")
-    return (hasattr(x, "__iter__") or by_number) and not isinstance(x, (dict, set, frozenset))
+    return (hasattr(x, "__iter__") or by_number) and not isinstance(x, (Mapping, set, frozenset))
 
 
 def _has_rows(x: Any) -> bool:

@@ -79,6 +79,7 @@ class PagedSource(RowSource):
 
     def part(self, start: int, stop: int) -> PagedSource:
         part = copy.copy(self)
+        part.first = self.first + start
         part.start, part.stop = self.start + start, self.start + stop
         return part
 

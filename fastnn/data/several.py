@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import _names
 
 from .arrays import target_forms
-from .convert import looks_like_columns, to_float32
+from .convert import axes_of, has_columns, to_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,6 +60,16 @@ def joined(
     return np.concatenate(parts, axis=1)
 
 
+def column_names(values: Any, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the columns of several inputs side by side, () where one has none; arguments as `joined`."""
+    if not all(has_columns(array) for array in _arrays(values, names, "x")):
+        return ()
+    from .frames import own_names
+
+    found = [own_names(array) for array in _arrays(values, names, "x")]
+    return tuple(name for each in found for name in each) if all(found) else ()
+
+
 def joined_weights(values: Any, names: Sequence[str], rows: int, shapes: Sequence[Shape]) -> NDArray[np.float32] | None:
     """Return the sample weights of several outputs side by side, (rows, lines of all outputs), float32; None for None.
 
@@ -72,7 +82,7 @@ def joined_weights(values: Any, names: Sequence[str], rows: int, shapes: Sequenc
     if isinstance(values, Mapping):
         _check_known(values, names, "sample_weight")
         arrays: Sequence[Any] = [values.get(name) for name in names]
-    elif isinstance(values, (list, tuple)) and any(value is None or np.ndim(value) for value in values):
+    elif isinstance(values, (list, tuple)) and any(value is None or axes_of(value) for value in values):
         arrays = _arrays(values, names, "sample_weight")
     else:
         arrays = [values] * len(names)
@@ -131,14 +141,14 @@ def only(value: Any, name: str, shapes: Sequence[Shape], what: str) -> Any:
 
     shapes: those that a row of it may have.
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and not hasattr(value, "tocsr"):  # a sparse matrix may be a dict of its values
         return _arrays(value, [name], what)[0]
     alone = isinstance(value, (list, tuple)) and len(value) == 1
     return value[0] if alone and len(getattr(value[0], "shape", ())) - 1 in map(len, shapes) else value
 
 
 def _arrays(values: Any, names: Sequence[str], what: str) -> Sequence[Any]:
-    if len(names) > 1 and looks_like_columns(values):
+    if len(names) > 1 and has_columns(values):
         from . import frames  # most programs have none
 
         values = dict(frames.columns_of(values, what) or ()) or values

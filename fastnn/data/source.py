@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from fastnn.typing import Array
 
 __all__ = ["ClassWeighted", "Page", "RowSource", "Source"]
 
@@ -28,7 +30,8 @@ class Page(NamedTuple):
     Shapes: `x` (rows, features), float32, C-contiguous; `y` (rows, targets), float32, or None;
     `weight` (rows,) or (rows, lines), float32, or None for a weight of 1 each; `order` (rows,), a permutation of
     0 .. rows - 1 as np.uint32, or None for the rows as they lie; `numbers` (rows,), the rows'
-    numbers in the source, or None where they follow those of the page before.
+    numbers in the source, or None where they follow those of the page before; `batch`, the number of
+    the batch that the page is, where the source has batches.
     """
 
     x: NDArray[np.float32]
@@ -36,6 +39,7 @@ class Page(NamedTuple):
     weight: NDArray[np.float32] | None
     order: NDArray[np.uint32] | None
     numbers: NDArray[np.integer[Any]] | None = None
+    batch: int | None = None
 
 
 class Source(ABC):
@@ -45,7 +49,9 @@ class Source(ABC):
     `targets` is the number of target columns, 0 where there are none; `target_shape` the shape that
     a row of y had before it was made flat, None where it is known by its columns alone, and
     `weight_shape` that of a row of sample_weight. `columns` are the names of the features where they
-    have names. `batches` says that each page is one step, whatever its size.
+    have names, for messages; `names` are the same where somebody gave them (the columns of a frame, a
+    record array or a query), so that a model may know them again. `batches` says that each page is one
+    step, whatever its size. `first` is the number of the first row in what the user gave.
     """
 
     input_shape: tuple[int, ...]
@@ -53,7 +59,9 @@ class Source(ABC):
     target_shape: tuple[int, ...] | None = None
     weight_shape: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     batches: bool = False
+    first: int = 0
 
     @property
     @abstractmethod
@@ -67,6 +75,13 @@ class Source(ABC):
         batch_size: a whole number, at least 1. rng: what shuffles; None keeps the rows in order.
         The same generator state gives the same order.
         """
+
+    def row_names(self, page: Page, rows: Array, before: int) -> Array:
+        """By what an error calls some rows of a page: their numbers in what the user gave.
+
+        rows: their places in the page. before: the rows of the pages before it.
+        """
+        return self.first + (rows + before if page.numbers is None else page.numbers[rows])
 
     def split(self, fraction: float) -> tuple[Source, Source]:
         """Split into (train, validation). ValueError, unless the source knows its rows by number."""
@@ -136,6 +151,7 @@ class ClassWeighted(Source):
         self.batches = getattr(source, "batches", False)
         self.input_shape = source.input_shape
         self.target_shape, self.weight_shape = source.target_shape, source.weight_shape
+        self.columns, self.names, self.first = source.columns, source.names, source.first
         self._labels = np.array(sorted(weights), dtype=np.float64)
         self._weights = np.array([weights[label] for label in sorted(weights)], dtype=np.float32)
 
@@ -148,8 +164,7 @@ class ClassWeighted(Source):
         """Give the pages of the source inside, with their weights multiplied."""
         first = 0
         for page in self.source.pages(batch_size, rng):
-            assert page.y is not None
-            weight = self._weigh(page.y, first)
+            weight = self._weigh(page, first)
             if page.weight is not None:
                 weight *= page.weight
             first += len(page.x)
@@ -164,35 +179,69 @@ class ClassWeighted(Source):
         counts: dict[float, int] = {}
         rows = 0
         for page in source.pages(1024):
-            assert page.y is not None
-            for label, count in zip(*np.unique(self._labels_of(page.y, rows), return_counts=True), strict=True):
+            labels = self._labels_of(source, page, rows)
+            for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
                 counts[float(label)] = counts.get(float(label), 0) + int(count)
             rows += len(page.x)
         return {int(label): rows / (len(counts) * count) for label, count in counts.items()}
 
-    def _labels_of(self, y: NDArray[np.float32], first: int) -> NDArray[np.float64]:
-        """The rows' labels; `first` is the number of the first row, for an error."""
+    def row_names(self, page: Page, rows: Array, before: int) -> Array:
+        """As the source inside calls them."""
+        return self.source.row_names(page, rows, before)
+
+    def _labels_of(self, source: Source, page: Page, before: int) -> NDArray[np.float64]:
+        """The rows' labels; `before` is the number of rows in the pages before, for an error."""
+        y = page.y
+        assert y is not None
         if self.targets > 1:
             return np.asarray(y.argmax(axis=1), np.float64)
         labels = y[:, 0].astype(np.float64)
         # Infinity equals its own floor, and NaN equals nothing.
         whole = np.isfinite(labels) & (np.floor(labels) == labels)
         if not whole.all():
-            row = int(np.flatnonzero(~whole)[0])
+            bad = np.flatnonzero(~whole)[:1]
+            name = source.row_names(page, bad, before)[0]
+            counted = "" if isinstance(name, str) else " (the first row is 0)"
             raise ValueError(
-                f"class_weight expects whole numbers as labels, got {labels[row]:g} in row "
-                f"{first + row} (the first row is 0); for a regression use sample_weight"
+                f"class_weight expects whole numbers as labels, got {labels[bad[0]]:g} in row {name}{counted}; for a "
+                "regression use sample_weight"
             )
         return labels
 
-    def _weigh(self, y: NDArray[np.float32], first: int) -> NDArray[np.float32]:
-        labels = self._labels_of(y, first)
+    def _weigh(self, page: Page, before: int) -> NDArray[np.float32]:
+        labels = self._labels_of(self.source, page, before)
         weight = np.ones(len(labels), dtype=np.float32)
         if len(self._labels):
             place = np.searchsorted(self._labels, labels).clip(max=len(self._labels) - 1)
             known = self._labels[place] == labels
             weight[known] = self._weights[place[known]]
         return weight
+
+
+def check_names(
+    expected: Sequence[str], came: Sequence[str], what: str, other: str = "the model was fitted on"
+) -> None:
+    """ValueError where both are known and differ, be it by their order alone.
+
+    `what` has the columns that came; `other` says whose the expected ones are, for the message.
+    """
+    if not expected or not came or tuple(expected) == tuple(came):
+        return
+    missing = [name for name in expected if name not in came]
+    unknown = [name for name in came if name not in expected]
+    if missing or unknown:
+        said = [f"without {_listed(missing)}"] * bool(missing) + [f"with {_listed(unknown)}"] * bool(unknown)
+    else:
+        said = ["in another order"]
+    raise ValueError(
+        f"{what} has the columns {_listed(came)}, but {other} {_listed(expected)}: "
+        f"{' and '.join(said)}; give the columns that it knows, in that order, or an array, which has no names"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:30]))
+    return shown if len(names) <= 30 else f"{shown} and {len(names) - 30} more"
 
 
 def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.uint32] | None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._numbers import check_exact, converted, numeric
 from fastnn._table import check_batch_size
 
 from .arrays import row_shape, targets_of, weights_of
 from .convert import to_float32
-from .numeric import check_exact, converted, numeric
 from .source import Page, RowSource, row_order
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class SparseSource(RowSource):
 
     def part(self, start: int, stop: int) -> SparseSource:
         part = copy.copy(self)
+        part.first = self.first + start
         part.x = self.x[start:stop]
         part.y = None if self.y is None else self.y[start:stop]
         part.weight = None if self.weight is None else self.weight[start:stop]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import _names
+from fastnn._numbers import tuple_of_numbers
 from fastnn._table import check_batch_size
 
 from ._rows import ColumnConverter, Converter, features_of
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ._sqlite import Connection, Params
+    from ._params import Params
+    from ._sqlite import Connection
     from .several import Several
 
     _Window = tuple[NDArray[np.float32], NDArray[np.float32] | None]
@@ -92,7 +94,7 @@ class SQLDataset(Source):
                 f"no feature is left: the query's columns are {listed(names)} and the targets "
                 f"{listed(targets)}; select more columns"
             )
-        self.columns = tuple(chosen)
+        self.columns = self.names = tuple(chosen)
         self.input_shape = (len(chosen),)
         self.targets = len(targets)
         self._convert: Converter | ColumnConverter = Converter(names, chosen, targets, checked_null(null))
@@ -125,6 +127,7 @@ class SQLDataset(Source):
             _convert=convert,
             _width=front.width,
             input_shape=(front.width,),
+            names=(),  # the model has named them
             _kept=None,
             _fronted=None,
             _too_large=False,
@@ -214,9 +217,10 @@ def checked_null(null: float | None) -> float | None:
     """Return `null` as a float that float32 can hold; TypeError or ValueError otherwise."""
     if null is None:
         return None
-    if isinstance(null, str | bytes):
-        raise TypeError(f"null must be the number that stands for NULL, got {null!r}")
-    number = float(null)
+    try:
+        [number] = map(float, tuple_of_numbers(null, "null"))
+    except (TypeError, ValueError):
+        raise TypeError(f"null must be the number that stands for NULL, got {null!r}") from None
     if abs(number) > FLOAT32_MAX:
         raise ValueError(f"null must be NaN or within float32's range, got {null!r}")
     return number

@@ -1,8 +1,8 @@
 cimport cython
-from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport uint64_t
 
 cimport fastnn.kernels.types as types
+from fastnn.engine.lock cimport Lock
 from fastnn.engine.ops cimport Op
 from fastnn.engine.thread_tuner cimport ThreadTuner
 
@@ -77,14 +77,14 @@ cdef class Arena:
     cdef float** output_d               # where the gradient by each output goes, NULL where nobody asks
     cdef types.vector32 add
 
-    cdef PyThread_type_lock lock
-    cdef int forks                      # before it was made
-    cdef unsigned long owner            # the thread that holds it, 0 for none
+    cdef readonly Lock lock             # of the parameters, which other networks may share
+    cdef bint running                   # in the thread that holds it
     cdef bint flushes                   # denormals, while it runs
     cdef unsigned long long float_state  # of that thread, from before
     cdef object pending
     cdef object progress
     cdef double next_tick
+    cdef bint rewritten                 # others have written weights meanwhile: the batch begins anew
     cdef int error                      # 1 + number of an op that could not go on
 
     @cython.final

@@ -4,6 +4,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.engine.lock import Lock
 from fastnn.engine.ops import Op
 
 _Floats = NDArray[np.float32]
@@ -21,7 +22,10 @@ class Arena:
         outputs: Iterable[int] | None = None,
         parameters: _Floats | None = None,
         starts: Sequence[int] | None = None,
+        lock: Lock | None = None,
     ) -> Self: ...
+    @property
+    def lock(self) -> Lock: ...
     @property
     def ops(self) -> tuple[Op, ...]: ...
     @property

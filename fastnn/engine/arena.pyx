@@ -1,4 +1,4 @@
-"""What a network stands on: its ops and how they hang together, its memory, and the lock that one run holds.
+"""What a network stands on: its ops and how they hang together, its memory, and the lock that a run holds.
 
 All weights lie in one flat float32 vector; for each op there is a block of activations with room for the largest batch.
 A step allocates nothing. Two networks may share the vector: two models that have layers in common.
@@ -7,24 +7,17 @@ A step allocates nothing. Two networks may share the vector: two models that hav
 from libc.stdlib cimport free, malloc
 
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pythread cimport (
-    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
-    PyThread_release_lock, PyThread_type_lock,
-)
 
 import numpy as np
 
+from fastnn.engine.lock cimport Lock
 from fastnn.engine.ops cimport BLOCK_ROWS, Op
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport float32_of
-from fastnn.kernels.team cimport dismiss, forks
+from fastnn.kernels.team cimport dismiss
 
 from fastnn import kernels
 from fastnn.engine import machine
-
-
-cdef extern from "pythread.h" nogil:
-    int PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds, int interruptible)
 
 
 cdef extern from "denormals.h" nogil:
@@ -107,9 +100,12 @@ cdef int _check_ops(tuple ops, tuple sources, tuple widths, tuple outputs) excep
 
 
 cdef class Arena:
-    """Ops with their memory; `Network` runs them. An op's parameters begin at `op.start` of `parameters`."""
+    """Ops with their memory; `Network` runs them. An op's parameters begin at `op.start` of `parameters`.
 
-    def __cinit__(self, ops, sources=None, inputs=None, outputs=None, parameters=None, starts=None):
+    lock: of the parameters, where other networks have them too.
+    """
+
+    def __cinit__(self, ops, sources=None, inputs=None, outputs=None, parameters=None, starts=None, Lock lock=None):
         cdef Op op
         cdef Py_ssize_t i
         self.ops = tuple(ops)
@@ -120,9 +116,8 @@ cdef class Arena:
         self.outputs = tuple(outputs) if outputs is not None else (self.count - 1,)
         _check_ops(self.ops, self.sources, self.input_widths, self.outputs)
         self.op_list = <void**>malloc(self.count * sizeof(void*))
-        self.lock = PyThread_allocate_lock()
-        self.forks = forks()
-        if self.op_list == NULL or self.lock == NULL:
+        self.lock = Lock() if lock is None else lock
+        if self.op_list == NULL:
             raise MemoryError("no memory for a network's ops")
         self.threads = 1
         for i in range(self.count):
@@ -145,8 +140,6 @@ cdef class Arena:
         self.ask_for_gradients(None)
 
     def __dealloc__(self):
-        if self.lock != NULL:
-            PyThread_free_lock(self.lock)
         free(self.op_list)
         free(self.segments)
         free(self.addresses)
@@ -414,21 +407,17 @@ cdef class Arena:
     # One run at a time.
 
     cdef int enter(self) except -1:
-        """Take the network's lock; a call from inside a running one, by a signal handler say, is an error."""
-        cdef unsigned long me = PyThread_get_thread_ident()
-        if self.forks != forks():       # the thread that held the lock is not in this process
-            self.lock, self.forks, self.owner, self.threads = PyThread_allocate_lock(), forks(), 0, 1
-        cdef int taken = PyThread_acquire_lock(self.lock, NOWAIT_LOCK)
-        while not taken:
-            if self.owner == me:
-                raise RuntimeError(
-                    "this model is running already in this thread; call it again when fit, evaluate or predict is done")
-            with nogil:
-                taken = PyThread_acquire_lock_timed(self.lock, <long long>(TICK * 1e6), 0)
-            if not taken:
-                PyErr_CheckSignals()
-        self.owner = me
-        self.error = 0
+        """Take the lock, for a run; one from inside another of this network, by a signal handler say, is an error."""
+        self.lock.acquire()
+        if self.lock.runs == 0:         # what ran before was in a thread that a fork left behind
+            self.running, self.threads = False, 1
+        if self.running:
+            self.lock.release()
+            raise RuntimeError(
+                "this model is running already in this thread; call it again when fit, evaluate or predict is done")
+        self.running = True
+        self.lock.runs += 1
+        self.error = self.rewritten = 0
         self.next_tick = seconds_now() + TICK
         self.flushes = not self.takes_gil       # Python code expects denormals as they are
         if self.flushes:
@@ -442,27 +431,34 @@ cdef class Arena:
         self.threads = 1
         pending, self.pending = self.pending, None
         self.progress = None
-        self.owner = 0
-        PyThread_release_lock(self.lock)
+        self.running = False
+        self.lock.runs -= 1
+        self.lock.release()
         if pending is not None:
             raise pending
         return 0
 
     cdef bint tick(self, Py_ssize_t done) noexcept nogil:
-        """Now and then: answer Ctrl-C, show progress. True when an exception waits."""
+        """Now and then: answer Ctrl-C, show progress. True when the run is to stop here.
+
+        That is where an exception waits in `pending`, or where a signal's handler has written weights.
+        """
+        cdef long long writes
         if seconds_now() < self.next_tick:
             return False
         if self.flushes:
             restore_denormals(self.float_state)
         with gil:
             try:
+                writes = self.lock.writes
                 PyErr_CheckSignals()
+                self.rewritten = self.lock.writes != writes
                 if self.progress is not None:
                     self.progress(done)
             except BaseException as error:
-                self.pending = error
+                self.pending, self.rewritten = error, False
                 return True
         if self.flushes:
             flush_denormals()
         self.next_tick = seconds_now() + TICK
-        return False
+        return self.rewritten

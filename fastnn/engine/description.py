@@ -6,6 +6,21 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
+class RowError(ValueError):
+    """A value that an op cannot take, in a row whose number stands between two parts of the text.
+
+    `row`: its number among the rows of the op in its batch, as the op says it; then, as the network does, in the page.
+    """
+
+    def __init__(self, before: str, after: str, row: Any) -> None:
+        super().__init__(f"{before} row {row}{after}")
+        self.parts, self.row = (before, after), row
+
+    def named(self, row: Any, what: str = "") -> RowError:
+        """The same error with another name of the row; `what` begins the text."""
+        return RowError(what + self.parts[0], self.parts[1], row)
+
+
 class Metric(NamedTuple):
     """A metric of an output. kernel: one of signature "loss" or "accumulator", or a Python object with `update_state`.
 

@@ -4,6 +4,8 @@ from libc.string cimport memcpy, memset
 
 from fastnn.engine.ops cimport Op, Step
 
+from fastnn.engine.description import RowError
+
 
 cdef extern from "atomics.h" nogil:
     int atomic_swap(int* p, int value)
@@ -31,10 +33,9 @@ cdef class IndexOp(Op):
 
     cdef object explain(self):
         atomic_swap(&self.found, 0)
-        return ValueError(
+        return RowError(
             f"{self.title} expects whole numbers from 0 to {self.choices - 1}, got {self.wrong:.9g} in column "
-            f"{self.wrong_column} of row {self.wrong_row} of the batch (both from 0); check the data, or make the "
-            "layer larger")
+            f"{self.wrong_column} of", "; check the data, or make the layer larger", self.wrong_row)
 
 
 cdef class EmbeddingOp(IndexOp):

@@ -78,7 +78,7 @@ cdef class Learning(Objectives):
 
     cdef types.step32 optimizer
     cdef types.step64 wide_optimizer    # takes its place once a gradient was huge
-    cdef int huge                       # whether one was, since the optimizer was set
+    cdef public int huge                # whether one was, since the optimizer was set
     cdef Numbers optimizer_numbers
     cdef float* slot_list[MAX_SLOTS]
     cdef int slot_count                 # the optimizer's own

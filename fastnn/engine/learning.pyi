@@ -10,6 +10,7 @@ from fastnn.kernels.kernel import Kernel
 _Floats = NDArray[np.float32]
 
 class Learning(Objectives):
+    huge: int
     iterations: int
     owned_by: object
     @property

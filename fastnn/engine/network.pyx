@@ -17,6 +17,8 @@ from fastnn.kernels.buffers cimport address, take
 from fastnn.kernels.team cimport recruit
 from fastnn.kernels.wide_step cimport WIDE_FROM
 
+from fastnn.engine.description import RowError
+
 
 cdef object ndarray = np.ndarray
 cdef object empty = np.empty
@@ -150,7 +152,7 @@ cdef class Network(Runner):
         try:
             self.page(&job.rows, x, y, weight, order)
             job.batch, job.first, job.rows.start, job.update, job.commit = batch_size, start, start, update, commit
-            job.noise = noise
+            job.noise, job.trains = noise, True
             if stop is not None:
                 job.rows.stop = stop
             if not 0 <= start <= job.rows.stop <= job.rows.count:
@@ -192,9 +194,15 @@ cdef class Network(Runner):
         return rows if self.takes_gil else min(rows, most // self.block_rows * self.block_rows)
 
     cdef int explain_failure(self, Run* job) except -1:
-        """Have `leave` raise what an op says of its failure."""
+        """Have `leave` raise what an op says of its failure; it knows the row by its place in the batch."""
+        cdef Py_ssize_t row
+        cdef Op op
         if job.outcome == FAILED and self.error > 0:
-            self.pending = (<Op>self.ops[self.error - 1]).explain()
+            op = <Op>self.ops[self.error - 1]
+            self.pending = op.explain()
+            if isinstance(self.pending, RowError):
+                row = job.rows.start + self.pending.row // op.slices
+                self.pending = self.pending.named(row if job.rows.order == NULL else job.rows.order[row])
         return 0
 
     def evaluate(self, x, y, weight, progress=None, Py_ssize_t batch_size=0):
@@ -228,7 +236,7 @@ cdef class Network(Runner):
         """`predict`, or None where x is not an array that it takes."""
         cdef Py_buffer view
         cdef bint fits
-        if not isinstance(x, ndarray) or not take(x, False, &view):
+        if type(x) is not ndarray or not take(x, False, &view):     # a subclass may have a mask
             return None
         fits = (view.itemsize == sizeof(float) and view.ndim == 2 and view.shape[0] > 0
                 and view.shape[1] == self.inputs)

@@ -3,7 +3,7 @@
 A row is some lines of `width` columns, one after the other: a column's numbers are in each line.
 """
 
-from libc.math cimport sqrtf
+from libc.math cimport isfinite, sqrt, sqrtf
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -13,12 +13,16 @@ from fastnn.engine.ops cimport ADDRESS_SPACE, lines_of_block, Op, Step
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport BACKWARD, FORWARD, float32_of, GRADIENT, MOMENTS, SUMS
 from fastnn.kernels.types cimport (
-    ADDED, affine32, batch_backward32, batch_sums32, BETA, combine_moments32, COLUMNS, FLOORED, GAMMA, INVERSE,
+    ADDED, affine32, batch_backward32, batch_sums32, BETA, combine_moments32, COLUMNS, FLOORED, FOUND, GAMMA, INVERSE,
     layer_backward32, layer_forward32, layer_gradient32, MEAN, moments32, prelu_backward32, prelu_forward32,
     prelu_gradient32, Root, SHIFT, VARIANCE, vector32,
 )
+from fastnn.kernels.wide_step cimport finite
 
 from fastnn import kernels
+
+
+cdef double SMALLEST = 1.1754944e-38    # that a float32 is and no denormal
 
 
 cdef class ColumnOp(Op):
@@ -98,8 +102,8 @@ cdef class BatchNormalizationOp(ColumnOp):
         return 0
 
     cdef Py_ssize_t state_size(self) noexcept:
-        """The batch's mean, variance and shift; the sums of d and of d times x less its mean."""
-        return 5 * self.width
+        """The batch's mean, variance and shift; the sums of d and of d times normalised x; 1 / the deviation."""
+        return 6 * self.width
 
     cdef void find(self, const Step* step, const float** numbers) noexcept nogil:
         """Where the numbers of the columns are, in this step."""
@@ -108,7 +112,7 @@ cdef class BatchNormalizationOp(ColumnOp):
         cdef float* state = self.state + step.thread * self.state_stride
         cdef bint batch = step.training and not self.frozen
         numbers[MEAN] = state if batch else moving
-        numbers[VARIANCE] = state + n if batch else moving + n
+        numbers[VARIANCE] = state + 5 * n if batch else moving + n      # 1 / the deviation of the batch
         numbers[SHIFT] = state + 2 * n if batch else NULL
         numbers[GAMMA] = self.w if self.scale else NULL
         numbers[BETA] = self.w + self.scale * n if self.center else NULL
@@ -124,15 +128,52 @@ cdef class BatchNormalizationOp(ColumnOp):
     cdef void whole_forward(self, const Step* step) noexcept nogil:
         cdef Py_ssize_t n = self.width, rows = step.rows * self.slices, block = self.block_rows
         cdef Py_ssize_t blocks = (rows + block - 1) // block
+        cdef Py_ssize_t j
+        cdef float spread
         cdef float* state = self.state + step.thread * self.state_stride
         if not self.frozen:
             self.combine(self.block_moments, blocks, block * self.lines, (rows - (blocks - 1) * block) * self.lines, n,
                          state, state + n, state + 2 * n)
+            for j in range(n):
+                spread = state[n + j] + <float>self.epsilon
+                if 1e-25 < spread < 1e30:
+                    state[5 * n + j] = 1 / sqrtf(spread)
+                else:
+                    self.wide_moments(step, j, state)
+
+    cdef void wide_moments(self, const Step* step, Py_ssize_t j, float* state) noexcept nogil:
+        """The moments of a column whose squares float32 does not hold, over all rows in double."""
+        cdef Py_ssize_t n = self.width, rows = step.rows * self.slices, row, line
+        cdef double mean = 0, square = 0, apart
+        for row in range(rows):
+            for line in range(self.lines):
+                mean += self.reads.rows[row][line * n + j]
+        mean /= rows * self.lines
+        for row in range(rows):
+            for line in range(self.lines):
+                apart = self.reads.rows[row][line * n + j] - mean
+                square += apart * apart
+        square /= rows * self.lines
+        state[2 * n + j] = <float>mean
+        state[j] = <float>(mean - state[2 * n + j])
+        state[n + j] = finite(square)
+        state[5 * n + j] = <float>max(1 / sqrt(square + self.epsilon), SMALLEST)
+
+    cdef double wide_along(self, const Step* step, Py_ssize_t j, const float* state) noexcept nogil:
+        """The sum of d times normalised x of a column over all rows, in double."""
+        cdef Py_ssize_t n = self.width, row, line
+        cdef double mean = <double>state[j] + state[2 * n + j], total = 0
+        for row in range(step.rows * self.slices):
+            for line in range(self.lines):
+                total += self.d[row * self.units + line * n + j] * (
+                    (self.reads.rows[row][line * n + j] - mean) * state[5 * n + j])
+        return total
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
         self.find(step, numbers)
-        self.affine(ADDED, self.reads.rows, r0, r1, self.lines, self.width, numbers, self.epsilon, False, self.a)
+        self.affine(FOUND if step.training and not self.frozen else ADDED, self.reads.rows, r0, r1, self.lines,
+                    self.width, numbers, self.epsilon, False, self.a)
 
     cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
@@ -148,11 +189,17 @@ cdef class BatchNormalizationOp(ColumnOp):
     cdef void whole_backward(self, const Step* step) noexcept nogil:
         cdef Py_ssize_t n = self.width, block, rows = step.rows * self.slices
         cdef Py_ssize_t blocks = (rows + self.block_rows - 1) // self.block_rows
-        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
+        cdef Py_ssize_t j
+        cdef float* state = self.state + step.thread * self.state_stride
+        cdef float* sums = state + 3 * n
         if not self.frozen:
             memcpy(sums, self.block_sums, 2 * n * sizeof(float))
             for block in range(1, blocks):
                 self.add(sums, self.block_sums + block * 2 * n, 2 * n, 0)
+            for j in range(n):
+                sums[n + j] *= state[5 * n + j]
+                if not isfinite(sums[n + j]):
+                    sums[n + j] = <float>self.wide_along(step, j, state)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* numbers[COLUMNS]
@@ -164,19 +211,15 @@ cdef class BatchNormalizationOp(ColumnOp):
         if self.frozen:
             self.slope(step, self.affine, ADDED, numbers, self.epsilon, r0, r1)
         else:
-            self.slopes(self.reads.rows, self.d, step.rows * self.slices, r0, r1, self.lines, n, numbers, self.epsilon,
-                        sums, sums + n, self.reads.d)
+            self.slopes(self.reads.rows, self.d, step.rows * self.slices, r0, r1, self.lines, n, numbers, sums,
+                        sums + n, self.reads.d)
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        # gamma's is the second sum over the deviation, beta's the first.
+        # gamma's is the second sum, beta's the first.
         cdef Py_ssize_t n = self.width, p
-        cdef float* state = self.state + step.thread * self.state_stride
-        cdef float* sums = state + 3 * n
+        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
         for p in range(p0, p1):
-            if p < self.scale * n:
-                self.g[p] = sums[n + p] / sqrtf(state[n + p] + <float>self.epsilon)
-            else:
-                self.g[p] = sums[p - self.scale * n]
+            self.g[p] = sums[n + p] if p < self.scale * n else sums[p - self.scale * n]
 
     cdef void commit(self, const Step* step) noexcept nogil:
         cdef Py_ssize_t n = self.width, j

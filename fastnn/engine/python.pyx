@@ -8,6 +8,8 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
+
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.buffers cimport address
 
@@ -92,11 +94,9 @@ cdef class PythonOp(Op):
         """`array` as float32. ValueError where it has another shape, TypeError where it holds no numbers."""
         came = type(array).__name__
         try:
-            array = np.asarray(array)
-        except ValueError:              # lists of uneven length
-            array = None
-        if array is None or array.dtype.kind not in "fiub":
-            raise TypeError(f"{self.title}.{what} must be an array of numbers, got {came}")
+            array = as_numbers(array, f"{self.title}.{what}")
+        except TypeError:
+            raise TypeError(f"{self.title}.{what} must be an array of numbers, got {came}") from None
         if array.shape != shape:
             raise ValueError(f"{self.title}.{what} must have shape {shape}, got {array.shape}")
         return array.astype(np.float32, order="C")

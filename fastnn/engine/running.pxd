@@ -24,6 +24,7 @@ cdef struct Run:
     bint by_thread                      # `batch` are rows of each thread
     double learning_rate
     const double* rates                 # a learning rate for each batch, or NULL
+    bint trains                         # it is a fit's
     bint update                         # new weights, not the gradient alone
     bint commit                         # the ops that follow something take note of each batch
     uint64_t noise                      # number of the noise of a run without updates
@@ -34,6 +35,7 @@ cdef struct Run:
     double slice_end                    # the time at which to pause
     Py_ssize_t glance                   # rows after which to look at the clock
     Py_ssize_t looked                   # the row at which it was looked at
+    int restarts                        # because the weights were written meanwhile
     int outcome                         # an Outcome; a thread may set it while others look
 
 
@@ -43,6 +45,7 @@ cdef void forward_thread(void* argument, int thread, int threads) noexcept nogil
 
 cdef class Runner(PythonUnits):
     cdef Step new_step(self, bint training, int thread) noexcept nogil
+    cdef bint begins_anew(self, Run* job) noexcept nogil
     cdef void run_in_slices(self, Job work, Run* job, ThreadTuner* tuner) noexcept nogil
     cdef void fit_rows(self, Run* job, int thread, int threads) noexcept nogil
     cdef void forward_rows(self, Run* job, int thread, int threads) noexcept nogil

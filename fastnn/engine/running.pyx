@@ -29,6 +29,7 @@ cdef extern from "atomics.h" nogil:
 
 
 cdef enum:
+    RESTARTS = 8
     CACHED = 262144                     # bytes of a page that need not be fetched before they are used
 
 
@@ -300,6 +301,24 @@ cdef class Runner(PythonUnits):
         elif now >= job.slice_end:
             atomic_swap(&job.outcome, PAUSED)
 
+    cdef bint begins_anew(self, Run* job) noexcept nogil:
+        """Whether a run was stopped because its weights are others now; then it is made ready to go on.
+
+        A fit goes on with the batch that was under way. An evaluation or a prediction, which is all of one set of
+        weights, begins with its first row. Not for ever: a handler may write more often than a run takes.
+        """
+        if not self.rewritten:
+            return False
+        self.rewritten, job.outcome = False, DONE
+        job.restarts += 1
+        if job.restarts > RESTARTS:
+            return True
+        if not job.trains:
+            job.rows.start = job.looked = 0
+            with gil:
+                self.begin_objectives(job.out == NULL)
+        return True
+
     cdef void run_in_slices(self, Job work, Run* job, ThreadTuner* tuner) noexcept nogil:
         """The whole run, with the threads that were recruited while they help."""
         cdef Py_ssize_t start
@@ -308,6 +327,8 @@ cdef class Runner(PythonUnits):
         job.slice_end = HUGE_VAL
         if self.threads == 1:
             run(work, job, 1)
+            while self.begins_anew(job):
+                run(work, job, 1)
             return
         tuner_begin(tuner, self.threads, job.batch)
         job.outcome = PAUSED
@@ -316,4 +337,7 @@ cdef class Runner(PythonUnits):
             threads = tuner_choose(tuner, &seconds)
             job.slice_end = began + seconds
             run(work, job, threads)
-            tuner_note(tuner, seconds_now() - began, job.rows.start - start)
+            if self.begins_anew(job):
+                job.outcome = PAUSED
+            else:
+                tuner_note(tuner, seconds_now() - began, job.rows.start - start)

@@ -4,12 +4,29 @@ The environment variable FASTNN_ISA names another set than the best one: ``basel
 """
 
 import os
+import sys
 from importlib import import_module
+from typing import NoReturn
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """Raise the error; the command `fastnn`, whose own code is not there yet, says it in one line."""
+    command = sys.argv[0] if sys.argv else ""
+    module = command == "-m" and sys.orig_argv[sys.orig_argv.index("-m") :][1:2] == ["fastnn"]
+    if module or os.path.basename(command).removesuffix(".exe") == "fastnn":
+        raise SystemExit(f"fastnn: {error}")
+    raise error
+
 
 try:
-    from fastnn.kernels import cpu
+    from fastnn.kernels import cores, cpu
     from fastnn.kernels.kernel import Kernel
 except ImportError as error:
+    if "interpreter" in str(error):  # what Cython and Python say where a second one of a process imports it
+        raise ImportError(
+            "fastnn runs in one interpreter of a process, as NumPy does, and another has it already; use threads, or "
+            "processes, in place of subinterpreters"
+        ) from error
     raise ImportError(
         f"the compiled modules of fastnn are not in {os.path.dirname(__file__)}: these are its sources, not an "
         "installed fastnn; run `pip install .` there and start Python in another folder"
@@ -20,10 +37,16 @@ MODULES = ("hot", "rest")  # of each instruction set
 named = os.environ.get("FASTNN_ISA", "")
 isa: str = named or cpu.supported()[0]
 if isa not in cpu.supported():
-    raise ImportError(
-        f"FASTNN_ISA={named!r}, but this processor runs {', '.join(cpu.supported())}; "
-        "name one of these, or unset FASTNN_ISA to have the best one chosen"
+    _refuse(
+        ImportError(
+            f"FASTNN_ISA={named!r}, but this processor runs {', '.join(cpu.supported())}; "
+            "name one of these, or unset FASTNN_ISA to have the best one chosen"
+        )
     )
+try:
+    cores.named()  # here, where it can be seen what is wrong, and not in the first run that is worth two threads
+except ValueError as error:
+    _refuse(error)
 
 
 def kernels_of(isa: str) -> dict[str, Kernel]:

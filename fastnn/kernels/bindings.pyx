@@ -11,18 +11,23 @@ import numpy as np
 
 cimport fastnn.kernels.types as types
 from fastnn.kernels.buffers cimport address, take
-from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of, float64_of, workspace_elements
+from fastnn.kernels.kernel cimport Kernel, Numbers, doubles, float32_of, float64_of, workspace_elements
 from fastnn.kernels.team cimport dismiss, recruit, run, share_begin
 
 from cpython.buffer cimport PyBuffer_Release
 
 import fastnn.kernels as _kernels
+from fastnn._numbers import as_numbers, refuse_masked
+from fastnn._table import check_count
 from fastnn.kernels.kernel import bindings as _bindings
 
 
 cdef object np_ndarray = np.ndarray
 cdef double WORK = 2e6                  # operations from which one more thread of the team pays
 cdef double SHORT_WORK = 1e5            # operations that take less than to let other Python threads run
+cdef int LARGEST = 1                    # a class is read as the place of the largest number (metrics.pxi)
+cdef Py_ssize_t NUMBERS = 5             # that an accumulator reads, whatever it was given
+cdef Py_ssize_t MOST_CLASSES = 2**20    # of a state of a double for each two of them: 8 TB
 cdef Py_ssize_t TILES = 48              # rows or columns that are whole tiles with any instruction set
 
 
@@ -35,7 +40,7 @@ cdef bint _is_plain(array, bint writable, Matrix* matrix=NULL) noexcept:
     """Whether a kernel can work on an array as it lies; where a matrix is needed, says where that is."""
     cdef Py_buffer view
     cdef bint fits
-    if not isinstance(array, np_ndarray) or not take(array, writable, &view):
+    if type(array) is not np_ndarray or not take(array, writable, &view):   # a subclass may have a mask
         return False
     fits = view.ndim > 0 if matrix == NULL else view.ndim == 2
     if fits and matrix != NULL:
@@ -49,7 +54,7 @@ cpdef as_input(str name, array, like=None, shape=None):
     if _is_plain(array, False) and (like is None or array.dtype is like.dtype) \
             and (shape is None or array.shape == shape):
         return array
-    array = np.asarray(array)
+    array = as_numbers(array, name)
     dtype = like.dtype if like is not None else np.dtype(array.dtype.char if array.dtype.char in "fd" else "d")
     if array.dtype.char in "fd" and array.dtype.char != dtype.char:
         raise TypeError(f"{name} is {array.dtype} but the array before it is {dtype}; convert one of them")
@@ -64,6 +69,7 @@ cpdef in_place(str name, out, shape, dtype):
     """`out`, which must be an array that can be written in place."""
     if _is_plain(out, True) and out.dtype is dtype and out.shape == shape:
         return out
+    refuse_masked(out, name)
     if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != tuple(shape):
         came = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ValueError(f"{name} must be a {dtype} array of shape {tuple(shape)}, got {came}")
@@ -117,14 +123,21 @@ cdef _fitting(Kernel kernel, y, z, Py_ssize_t rows, Py_ssize_t units):
     return y
 
 
-def evaluate(Kernel kernel, y, output, numbers=(), weight=None, double scale=1.0, out=None, activated=None):
+cdef double _number(str name, value) except? -1:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+
+
+def evaluate(Kernel kernel, y, output, numbers=(), weight=None, scale=1.0, out=None, activated=None):
     """(sum over rows of weight * value, scale * weight * d value / d output, activated output) of a loss.
 
     y (rows, targets), or (rows,) class numbers; output (rows, units), which for a fused loss is the raw output before
     its activation; weight (rows,). A loss that is not fused gives output itself as the activated output.
     """
     cdef Numbers p = Numbers(numbers)
-    cdef double total
+    cdef double total, factor = _number("scale", scale)
     cdef Py_ssize_t rows, units
     z = as_input("output", output)
     rows, units = _rows_units(z)
@@ -136,7 +149,7 @@ def evaluate(Kernel kernel, y, output, numbers=(), weight=None, double scale=1.0
     cdef void* weights = address(weight) if weight is not None else NULL
     total = (<types.loss32>_function(kernel, "loss", z.itemsize))(
         <const float*>address(z), <float*>address(a, True), <const float*>address(y), <const float*>weights,
-        <float*>address(d, True), p.values, rows, units, scale)
+        <float*>address(d, True), p.values, rows, units, factor)
     return total, d, a
 
 
@@ -162,10 +175,25 @@ def row_values(Kernel kernel, y, output, numbers=()):
     return found.astype(z.dtype)
 
 
+cdef _accumulator_numbers(Kernel kernel, numbers):
+    """An accumulator's own numbers, as the array that it reads. ValueError where a state could not be of their size.
+
+    What is not given is 0. An accumulator goes through as many thresholds as its fifth number says.
+    """
+    float32_of(kernel, "accumulator")
+    given = doubles(numbers)
+    if not np.isfinite(given).all():
+        raise ValueError(f"{kernel.name} takes finite numbers, got {given}")
+    if kernel.name == "threshold_counts" and (len(given) < 5 or given[4] != len(given) - 5):
+        raise ValueError(f"{kernel.name} takes 4 numbers, how many thresholds there are, and these; got {len(given)}")
+    if kernel.name == "confusion_counts" and given and not 0 <= given[0] <= MOST_CLASSES:
+        raise ValueError(f"{kernel.name} takes from 0 to {MOST_CLASSES:,} classes, got {given[0]:.0f}")
+    return np.array(given + [0.0] * max(0, NUMBERS - len(given)))
+
+
 def state_size(Kernel kernel, Py_ssize_t units, Py_ssize_t targets, numbers):
     """Doubles of an accumulator's state for outputs of `units` columns and targets of `targets`."""
-    float32_of(kernel, "accumulator")
-    p = np.array(numbers, float)
+    p = _accumulator_numbers(kernel, numbers)
     return (<types.state_size>kernel.size)(<const double*>address(p), units, targets)
 
 
@@ -176,8 +204,16 @@ def accumulate(Kernel kernel, y, output, state, numbers, weight=None):
     if a.ndim != 2 or y.ndim != 2 or len(y) != len(a):
         raise ValueError(f"{kernel.name} takes y and output of as many rows, got shapes {y.shape} and {a.shape}")
     cdef Py_ssize_t rows = a.shape[0], units = a.shape[1], targets = y.shape[1]
-    p = np.array(numbers, float)
-    in_place("state", state, (state_size(kernel, units, targets, p),), np.dtype(float))
+    p = _accumulator_numbers(kernel, numbers)
+    # A row of y is read place by place beside a row of the output, or where either says one class, once.
+    if kernel.name == "confusion_counts" and (p[0] == 0 or LARGEST in (p[1], p[2])):
+        read = 1
+    else:
+        read = units
+    if units == 0 or targets < read:
+        raise ValueError(f"{kernel.name} reads {max(read, 1)} target(s) of a row, got shapes {y.shape} and {a.shape}")
+    size = (<types.state_size>kernel.size)(<const double*>address(p), units, targets)
+    in_place("state", state, (size,), np.dtype(float))
     weight = None if weight is None else as_input("weight", weight, a, (rows,))
     cdef void* weights = address(weight) if weight is not None else NULL
     (<types.accumulator32>_function(kernel, "accumulator", a.itemsize))(
@@ -185,10 +221,10 @@ def accumulate(Kernel kernel, y, output, state, numbers, weight=None):
         <const double*>address(p), rows, units, targets)
 
 
-def constrain(Kernel kernel, w, numbers=(), Py_ssize_t first=0, last=None):
+def constrain(Kernel kernel, w, numbers=(), first=0, last=None):
     """Constrain w (rows, columns), in place: columns from first to before last, or rows where numbers name axis 1."""
     cdef Numbers p = Numbers(numbers)
-    cdef Py_ssize_t rows, columns, vectors, stop
+    cdef Py_ssize_t rows, columns, vectors, start, stop
     if getattr(w, "dtype", None) not in (np.float32, np.float64):
         raise TypeError(f"w must be a float32 or float64 array, got {getattr(w, 'dtype', type(w).__name__)}")
     in_place("w", w, w.shape, w.dtype)
@@ -196,11 +232,10 @@ def constrain(Kernel kernel, w, numbers=(), Py_ssize_t first=0, last=None):
         raise ValueError(f"{kernel.name} takes a matrix, got shape {w.shape}")
     rows, columns = w.shape
     vectors = columns if p.values[0] == 0 else rows
-    stop = vectors if last is None else last
-    if not 0 <= first <= stop <= vectors:
-        raise ValueError(f"{kernel.name}: first and last must be in order and from 0 to {vectors}, got {first}, {last}")
+    start = check_count(f"{kernel.name}: first", first, 0, vectors)
+    stop = vectors if last is None else check_count(f"{kernel.name}: last", last, start, vectors)
     (<types.constraint32>_function(kernel, "constraint", w.itemsize))(
-        <float*>address(w, True), rows, columns, first, stop, p.values)
+        <float*>address(w, True), rows, columns, start, stop, p.values)
 
 
 _bindings.update(activation=activate, loss=evaluate, accumulator=accumulate, constraint=constrain)

@@ -20,8 +20,8 @@ prelu                 x where x > 0, else alpha * x
 cimport fastnn.kernels.maths as maths
 from fastnn.kernels.sums cimport BLOCK, LANES
 from fastnn.kernels.types cimport (
-    ADDED, BETA, GAMMA, INVERSE, make_affine, make_batch, make_combine_moments, make_prelu, MEAN, real, Root, SHIFT,
-    VARIANCE, wide,
+    ADDED, BETA, FOUND, GAMMA, INVERSE, make_affine, make_batch, make_combine_moments, make_prelu, MEAN, real, Root,
+    SHIFT, VARIANCE, wide,
 )
 
 cdef enum:
@@ -127,6 +127,8 @@ cdef void combine_moments_columns(const real* parts, Py_ssize_t blocks, Py_ssize
 cdef inline real root_of(Root root, real variance, real epsilon) noexcept nogil:
     """What a column is multiplied by on account of its variance."""
     cdef real deviation
+    if root == FOUND:
+        return variance
     if root == ADDED:
         return <real>1 / maths.square_root(variance + epsilon)
     deviation = maths.square_root(variance)
@@ -209,9 +211,12 @@ cdef void batch_sums_columns(const real* const* x, const real* d, Py_ssize_t row
 
 
 cdef void batch_backward_rows(const real* const* x, const real* d, Py_ssize_t rows, Py_ssize_t r0, Py_ssize_t r1,
-                              Py_ssize_t repeats, Py_ssize_t channels, const real* const* numbers, double epsilon,
-                              const real* sum_d, const real* sum_dx, real* d_x) noexcept nogil:
-    """d_x = gamma / deviation * (d - mean of d - normalised x * mean of (d * normalised x))."""
+                              Py_ssize_t repeats, Py_ssize_t channels, const real* const* numbers,
+                              const real* sum_d, const real* along, real* d_x) noexcept nogil:
+    """d_x = gamma / deviation * (d - mean of d - normalised x * mean of (d * normalised x)).
+
+    along: the sum of d * normalised x. In place of the variance comes 1 / the deviation.
+    """
     cdef real level[STRIP]
     cdef real slope[STRIP]
     cdef real factor[STRIP]
@@ -225,10 +230,10 @@ cdef void batch_backward_rows(const real* const* x, const real* d, Py_ssize_t ro
     while j < channels:
         n = min(<Py_ssize_t>STRIP, channels - j)
         for i in range(n):
-            root = root_of(ADDED, numbers[VARIANCE][j + i], <real>epsilon)
+            root = numbers[VARIANCE][j + i]
             factor[i] = root * (numbers[GAMMA][j + i] if numbers[GAMMA] != NULL else 1)
             level[i] = sum_d[j + i] / count
-            slope[i] = -root * root * (sum_dx[j + i] / count)
+            slope[i] = -root * (along[j + i] / count)
             shift[i], mean[i] = numbers[SHIFT][j + i], numbers[MEAN][j + i]
         for row in range(r0, r1):
             for repeat in range(repeats):

@@ -16,12 +16,17 @@ CGROUPS = "/sys/fs/cgroup"
 
 def default() -> int:
     """FASTNN_NUM_THREADS; else 1 in a worker process, since there are others beside it; else all processors."""
-    named = os.environ.get("FASTNN_NUM_THREADS", "").strip()
-    if named:
-        if not named.isdecimal() or int(named) < 1:
-            raise ValueError(f"FASTNN_NUM_THREADS must be a whole number from 1 on, got {named!r}")
-        return int(named)
-    return 1 if _is_worker() else available()
+    return named() or (1 if _is_worker() else available())
+
+
+def named() -> int:
+    """FASTNN_NUM_THREADS, 0 where it is not set; ValueError where it is no number of threads."""
+    text = os.environ.get("FASTNN_NUM_THREADS", "").strip()
+    if not text:
+        return 0
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+        raise ValueError(f"FASTNN_NUM_THREADS must be a whole number from 1 on, got {text!r:.80}")
+    return int(text)
 
 
 @cache

@@ -43,5 +43,8 @@ cdef inline Py_ssize_t penalty_workspace(Py_ssize_t rows, Py_ssize_t columns) no
     return 2 * rows * columns + max(rows, columns)
 
 
+cdef list doubles(values)
+
+
 cdef class Numbers:
     cdef double values[MAX_NUMBERS]

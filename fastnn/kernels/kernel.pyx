@@ -7,16 +7,24 @@ The instruction-set modules make these objects with the `make_...` of their fami
 from importlib import import_module
 
 
+cdef list doubles(values):
+    """A kernel's own numbers as floats; TypeError where they are no sequence of numbers."""
+    try:
+        return [float(each) for each in values]
+    except (TypeError, ValueError, OverflowError, NotImplementedError):
+        raise TypeError(f"a kernel's numbers must be a sequence of numbers, got {type(values).__name__}") from None
+
+
 cdef class Numbers:
     """A unit's own numbers (a slope, a momentum) as the array of C doubles that its kernel reads."""
 
     def __cinit__(self, values=()):
         cdef int i
-        values = tuple(values)
-        if len(values) > MAX_NUMBERS:
-            raise ValueError(f"a kernel takes at most {MAX_NUMBERS} numbers, got {len(values)}")
+        given = doubles(values)
+        if len(given) > MAX_NUMBERS:
+            raise ValueError(f"a kernel takes at most {MAX_NUMBERS} numbers, got {len(given)}")
         for i in range(MAX_NUMBERS):
-            self.values[i] = values[i] if i < len(values) else 0
+            self.values[i] = given[i] if i < len(given) else 0
 
 
 cdef class Kernel:

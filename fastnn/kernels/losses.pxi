@@ -199,7 +199,7 @@ cdef double l1_l2_penalty(const real* w, real* g, Py_ssize_t n, double l1, doubl
     cdef real first = <real>l1, second = <real>(2 * l2)
     for i in range(n):
         g[i] = g[i] + (second * w[i] + (first if w[i] > 0 else (-first if w[i] < 0 else <real>0)))
-    return l1 * sums.sum_of_absolutes(w, n) + l2 * sums.dot(w, w, n)
+    return l1 * sums.sum_of_absolutes(w, n) + l2 * sums.whole_dot(w, w, n)
 
 
 categorical_crossentropy = make_loss(

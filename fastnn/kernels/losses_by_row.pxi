@@ -50,10 +50,9 @@ cdef double categorical_hinge_rows(
     return total
 
 
-cdef inline real inverse_norm(const real* x, Py_ssize_t n) noexcept nogil:
-    """1 / |x|, at most 1e7, so that 0 has a direction of length 0."""
-    cdef real most = <real>(1 / EPSILON), inverse = <real>1 / maths.square_root(sums.dot(x, x, n))
-    return most if inverse > most else inverse
+cdef inline double inverse_norm(double square) noexcept nogil:
+    """1 / |x|, at most 1e7, so that 0 has a direction of length 0; square: of |x|."""
+    return min(1 / libc.sqrt(square), 1 / EPSILON)
 
 
 cdef double cosine_similarity_rows(
@@ -61,22 +60,23 @@ cdef double cosine_similarity_rows(
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
     """-y.a / (|y| |a|)."""
     cdef Py_ssize_t row, j
-    cdef double total = 0, w
-    cdef real cosine, of_a, of_y, factor, along
+    cdef double total = 0, w, cosine, of_a, of_y, along
+    cdef real factor, by_y, by_a
     for row in range(rows):
         w = weight_of(weight, row)
         if w == 0:
             clear(d, units)
         else:
-            of_a, of_y = inverse_norm(a, units), inverse_norm(y, units)
-            cosine = sums.dot(y, a, units) * of_y * of_a
+            of_a = inverse_norm(sums.whole_dot(a, a, units))
+            of_y = inverse_norm(sums.whole_dot(y, y, units))
+            cosine = sums.whole_dot(y, a, units) * of_y * of_a
             total -= w * cosine
             if d != NULL:
-                factor = -<real>(scale * w) * of_a
                 # Where the norm of a is not the divisor, the part along a stays.
-                along = cosine * of_a if of_a < <real>(1 / EPSILON) else 0
+                along = cosine * of_a if of_a < 1 / EPSILON else 0
+                factor, by_y, by_a = <real>(-scale * w * of_a), <real>of_y, <real>along
                 for j in range(units):
-                    d[j] = factor * maths.multiply_add(of_y, y[j], -along * a[j])
+                    d[j] = factor * maths.multiply_add(by_y, y[j], -by_a * a[j])
         a = a + units
         y = y + units
         d = d + units if d != NULL else NULL
@@ -130,7 +130,7 @@ cdef double gaussian_nll_rows(
     cdef real of_s[sums.CHUNK]
     cdef Py_ssize_t row = 0, start, width, taken, i, j, at, k = units // 2
     cdef double total = 0, w
-    cdef real floor = maths.log(<real>p[0]), log_v, over_v, factor
+    cdef real floor = maths.log(<real>p[0]), log_v, over_root, error, factor
     while row < rows:
         taken = min(rows - row, max(<Py_ssize_t>1, sums.CHUNK // k if k else sums.CHUNK))
         start = 0
@@ -143,15 +143,16 @@ cdef double gaussian_nll_rows(
                     above[i * width + j] = a[at + k + j] - floor
             for j in range(taken * width):
                 log_v = floor + maths.softplus(above[j])
-                over_v = maths.exp(-log_v)
-                of_m[j] = errors[j] * over_v
-                of_s[j] = <real>0.5 * maths.sigmoid(above[j]) * maths.multiply_add(-of_m[j], errors[j], <real>1)
-                values[j] = maths.multiply_add(of_m[j], errors[j], log_v)
+                over_root = maths.exp(<real>-0.5 * log_v)       # 1 / v may be less than float32 holds
+                error = errors[j] * over_root
+                of_m[j] = error * over_root
+                of_s[j] = <real>0.5 * maths.sigmoid(above[j]) * maths.multiply_add(-error, error, <real>1)
+                values[j] = maths.multiply_add(error, error, log_v)
             for i in range(taken):
                 at = (row + i) * units + start
                 w = weight_of(weight, row + i) / k
                 if w != 0:
-                    total += 0.5 * w * sums.sum_of(values + i * width, width)
+                    total += 0.5 * w * sums.whole_sum(values + i * width, width)
                 if d != NULL:
                     factor = <real>(scale * w)
                     for j in range(width):
@@ -292,9 +293,9 @@ cdef double overlap_rows(
     cdef real by_y, by_all, factor
     for row in range(rows):
         i = row * units
-        both += sums.dot(y + i, a + i, units)
-        of_y += sums.sum_of(y + i, units)
-        of_a += sums.sum_of(a + i, units)
+        both += sums.whole_dot(y + i, a + i, units)
+        of_y += sums.whole_sum(y + i, units)
+        of_a += sums.whole_sum(a + i, units)
         weights += weight_of(weight, row)
     top = p[0] * both
     bottom = p[1] * both + p[2] * of_y + p[3] * of_a + EPSILON

@@ -1,6 +1,6 @@
 """Losses whose row value is the mean of its elements' values. The other arguments of a kernel stand in losses.pxi.
 
-An element is a function of its own: it gives the value of one output, and `factor` times the slope of it.
+An element is a function of its own: it gives the value of one output, or the root of it, and `factor` times the slope.
 
 a       the output; for a fused loss the raw output before its sigmoid
 y       the target
@@ -15,11 +15,12 @@ cdef double LN2 = 0.69314718055994530942
 
 
 cdef inline double elementwise(
-        real (*element)(real, real, const double*, real, real*) noexcept nogil, bint fused, const real* z, real* a,
-        const real* y, const real* weight, real* d, const double* p, Py_ssize_t rows, Py_ssize_t units, double scale
-        ) noexcept nogil:
+        real (*element)(real, real, const double*, real, real*) noexcept nogil, bint fused, bint squared,
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p, Py_ssize_t rows,
+        Py_ssize_t units, double scale) noexcept nogil:
     """The loop of all: whole rows, or parts of one row, in chunks. Elements know no rows.
 
+    squared: an element's value is the square of what it gives, which float32 need not hold.
     It is compiled anew for each element that it is called with, which the compiler then makes vector instructions of.
     """
     cdef Py_ssize_t row = 0, start = 0, n, taken, i, at
@@ -40,12 +41,14 @@ cdef inline double elementwise(
             if d != NULL:
                 d[at + i] = slope
         if weight == NULL:
-            total += sums.sum_of(values, n)
+            total += sums.whole_dot(values, values, n) if squared else sums.whole_sum(values, n)
         else:
             for i in range(taken):
                 w = weight[row + i]
                 if w != 0:
-                    total += w * sums.sum_of(values + i * units, min(n, units))
+                    total += w * (
+                        sums.whole_dot(values + i * units, values + i * units, min(n, units)) if squared else
+                        sums.whole_sum(values + i * units, min(n, units)))
             if d != NULL:
                 weigh(d + at, d + at, weight + row, taken, min(n, units), 1)
         start += n
@@ -58,7 +61,7 @@ cdef inline double elementwise(
 cdef inline real squared_error_element(real a, real y, const double* p, real factor, real* slope) noexcept nogil:
     cdef real error = a - y
     slope[0] = <real>2 * factor * error
-    return error * error
+    return error
 
 
 cdef inline real absolute_error_element(real a, real y, const double* p, real factor, real* slope) noexcept nogil:
@@ -87,7 +90,7 @@ cdef inline real logarithmic_error_element(real a, real y, const double* p, real
     cdef real target = <real>EPSILON if y < <real>EPSILON else y
     cdef real error = maths.log((inside + <real>1) / (target + <real>1))
     slope[0] = <real>2 * factor * error / (inside + <real>1) if inside == a else 0
-    return error * error
+    return error
 
 
 cdef inline real log_cosh_element(real a, real y, const double* p, real factor, real* slope) noexcept nogil:
@@ -119,7 +122,7 @@ cdef inline real squared_hinge_element(real a, real y, const double* p, real fac
     cdef real target = <real>-1 if y == 0 else y
     cdef real inside = maths.ramp(maths.multiply_add(-target, a, <real>1))
     slope[0] = <real>-2 * factor * target * inside
-    return inside * inside
+    return inside
 
 
 cdef inline real smoothed(real y, double smoothing) noexcept nogil:
@@ -193,85 +196,85 @@ cdef inline real sigmoid_focal_element(real a, real y, const double* p, real fac
 cdef double squared_error_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(squared_error_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(squared_error_element[real], False, True, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double absolute_error_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(absolute_error_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(absolute_error_element[real], False, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double huber_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(huber_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(huber_element[real], False, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double percentage_error_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(percentage_error_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(percentage_error_element[real], False, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double logarithmic_error_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(logarithmic_error_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(logarithmic_error_element[real], False, True, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double log_cosh_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(log_cosh_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(log_cosh_element[real], False, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double poisson_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(poisson_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(poisson_element[real], False, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double pinball_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(pinball_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(pinball_element[real], False, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double hinge_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(hinge_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(hinge_element[real], False, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double squared_hinge_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(squared_hinge_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(squared_hinge_element[real], False, True, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double binary_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(binary_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(binary_element[real], False, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double sigmoid_binary_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(sigmoid_binary_element[real], True, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(sigmoid_binary_element[real], True, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double binary_focal_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(focal_element[real], False, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(focal_element[real], False, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 cdef double sigmoid_focal_rows(
         const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    return elementwise(sigmoid_focal_element[real], True, z, a, y, weight, d, p, rows, units, scale)
+    return elementwise(sigmoid_focal_element[real], True, False, z, a, y, weight, d, p, rows, units, scale)
 
 
 mean_squared_error = make_loss("mean_squared_error", squared_error_rows[float], wide(squared_error_rows[double]))

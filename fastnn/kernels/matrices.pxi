@@ -25,7 +25,7 @@ cdef void unit_rows(
     for i in range(size):
         for k in range(length):
             unit[i * length + k] = w[i * across + k * along]
-        inverse[i] = <real>1 / maths.square_root(sums.dot(unit + i * length, unit + i * length, length))
+        inverse[i] = <real>(1 / libc.sqrt(sums.whole_dot(unit + i * length, unit + i * length, length)))
         inverse[i] = <real>(1 / EPSILON) if inverse[i] > <real>(1 / EPSILON) else inverse[i]
         for k in range(length):
             unit[i * length + k] = unit[i * length + k] * inverse[i]
@@ -93,6 +93,7 @@ cdef inline void scale_vectors(
     cdef real scales[LANES]
     cdef Py_ssize_t k, lane
     cdef double x
+    cdef bint tiny = False
     for lane in range(count):
         squares[lane] = 0
     for k in range(length):
@@ -100,7 +101,15 @@ cdef inline void scale_vectors(
             x = w[k * along + lane * across]
             squares[lane] = maths.multiply_add(x, x, squares[lane])
     for lane in range(count):
-        scales[lane] = <real>scale_of(squares[lane], p)
+        squares[lane] = scale_of(squares[lane], p)
+        scales[lane] = <real>squares[lane]
+        tiny |= 0 < squares[lane] < 1.2e-38
+    if real is float:
+        if tiny:                        # less than float32 holds, though w times it is not
+            for k in range(length):
+                for lane in range(count):
+                    w[k * along + lane * across] = <float>(w[k * along + lane * across] * squares[lane])
+            return
     for k in range(length):
         for lane in range(count):
             w[k * along + lane * across] = w[k * along + lane * across] * scales[lane]

@@ -8,6 +8,7 @@ add, subtract, ...    element by element, of any number of sources (subtract: tw
 dot                   sums of products along an axis of each of two rows
 """
 
+cimport libc.math as libc
 from libc.string cimport memcpy
 
 cimport fastnn.kernels.maths as maths
@@ -20,6 +21,19 @@ from fastnn.kernels.types cimport (
 # Layer normalisation. Of each row are kept the normalised numbers and, for each group, 1 / its deviation.
 
 
+cdef double wide_moments(const real* x, Py_ssize_t n, double epsilon, bint centred, double* mean) noexcept nogil:
+    """The mean of a group, 0 where it is not centred, and 1 / its deviation, where float32 would lose the squares."""
+    cdef Py_ssize_t i
+    cdef double total = 0, square = 0
+    if centred:
+        for i in range(n):
+            total += x[i]
+    mean[0] = total / n
+    for i in range(n):
+        square += (x[i] - mean[0]) * (x[i] - mean[0])
+    return 1 / libc.sqrt(square / n + epsilon)
+
+
 cdef void layer_forward(const real* const* x, Py_ssize_t r0, Py_ssize_t r1, Py_ssize_t groups, Py_ssize_t n,
                         const real* gamma, const real* beta, double epsilon, bint centred, real* kept, real* a
                         ) noexcept nogil:
@@ -27,7 +41,8 @@ cdef void layer_forward(const real* const* x, Py_ssize_t r0, Py_ssize_t r1, Py_s
     cdef const real* line
     cdef real* hat
     cdef real* to
-    cdef real level, scale
+    cdef real level, scale, square
+    cdef double mean, inverse
     for row in range(r0, r1):
         for group in range(groups):
             line = x[row] + group * n
@@ -41,10 +56,17 @@ cdef void layer_forward(const real* const* x, Py_ssize_t r0, Py_ssize_t r1, Py_s
                 level = sums.sum_of(hat, n) / <real>n
                 for i in range(n):
                     hat[i] = hat[i] - level
-            scale = <real>1 / maths.square_root(sums.dot(hat, hat, n) / <real>n + <real>epsilon)
+            square = sums.dot(hat, hat, n) / <real>n + <real>epsilon
+            if sums.is_held(square):
+                scale = <real>1 / maths.square_root(square)
+                for i in range(n):
+                    hat[i] = hat[i] * scale
+            else:
+                inverse = wide_moments(line, n, epsilon, centred, &mean)
+                scale = <real>inverse
+                for i in range(n):
+                    hat[i] = <real>((line[i] - mean) * inverse)
             kept[row * groups * (n + 1) + groups * n + group] = scale
-            for i in range(n):
-                hat[i] = hat[i] * scale
             for i in range(n):
                 to[i] = hat[i] * gamma[i] if gamma != NULL else hat[i]
             if beta != NULL:
@@ -235,15 +257,25 @@ cdef inline Py_ssize_t vector(Py_ssize_t number, Py_ssize_t depth, Py_ssize_t in
     return number // inner * depth * inner + number % inner
 
 
-cdef inline real product(const real* x, Py_ssize_t x_step, const real* y, Py_ssize_t y_step, Py_ssize_t n
-                         ) noexcept nogil:
+cdef inline double product(const real* x, Py_ssize_t x_step, const real* y, Py_ssize_t y_step, Py_ssize_t n,
+                           bint whole) noexcept nogil:
+    """whole: though it may be larger or smaller than float32 holds."""
     cdef Py_ssize_t k
     cdef real total = 0
+    cdef double wide = 0
     if x_step == 1 and y_step == 1:
-        return sums.dot(x, y, n)
+        return sums.whole_dot(x, y, n) if whole else sums.dot(x, y, n)
     for k in range(n):
         total = maths.multiply_add(x[k * x_step], y[k * y_step], total)
-    return total
+    if not whole or sums.is_held(total):
+        return total
+    for k in range(n):
+        wide += <double>x[k * x_step] * y[k * y_step]
+    return wide
+
+
+cdef inline double inverse_length(const real* x, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
+    return 1 / max(libc.sqrt(product(x, step, x, step, n, True)), SHORTEST)
 
 
 cdef void dot_forward(const real* const* x, const real* const* y, Py_ssize_t r0, Py_ssize_t r1, const Axes* axes,
@@ -261,18 +293,17 @@ cdef void dot_forward(const real* const* x, const real* const* y, Py_ssize_t r0,
         if axes.normalize:
             for p in range(axes.left):
                 u = x[row] + vector(p, n, axes.left_inner)
-                scales[p] = <real>1 / max(
-                    maths.square_root(product(u, axes.left_inner, u, axes.left_inner, n)), <real>SHORTEST)
+                scales[p] = <real>inverse_length(u, axes.left_inner, n)
             for q in range(axes.right):
                 v = y[row] + vector(q, n, axes.right_inner)
-                scales[axes.left + q] = <real>1 / max(
-                    maths.square_root(product(v, axes.right_inner, v, axes.right_inner, n)), <real>SHORTEST)
+                scales[axes.left + q] = <real>inverse_length(v, axes.right_inner, n)
         for p in range(axes.left):
             u = x[row] + vector(p, n, axes.left_inner)
             for q in range(axes.right):
                 v = y[row] + vector(q, n, axes.right_inner)
-                to[p * axes.right + q] = (
-                    product(u, axes.left_inner, v, axes.right_inner, n) * scales[p] * scales[axes.left + q])
+                to[p * axes.right + q] = <real>(
+                    product(u, axes.left_inner, v, axes.right_inner, n, axes.normalize)
+                    * scales[p] * scales[axes.left + q])
 
 
 cdef inline void dot_slopes(const real* u, Py_ssize_t u_step, real u_scale, const real* ys, Py_ssize_t y_inner,
@@ -285,7 +316,7 @@ cdef inline void dot_slopes(const real* u, Py_ssize_t u_step, real u_scale, cons
         for q in range(others):
             along = maths.multiply_add(d[q * d_step], a[q * d_step], along)
     for k in range(n):
-        to[k * u_step] = -along * u_scale * u_scale * u[k * u_step]
+        to[k * u_step] = -along * u_scale * (u_scale * u[k * u_step])      # the square of a scale may be 0
     for q in range(others):
         v = vector(q, n, y_inner)
         factor = d[q * d_step] * u_scale * y_scales[q]

@@ -68,6 +68,44 @@ cdef inline real sum_of(const real* a, Py_ssize_t n) noexcept nogil:
     return sum_of_terms(NUMBER, a, a, n)
 
 
+# A float32 sum of products is right as long as the products are far from the ends of float32's range; where they are
+# not, which is seldom, it is added up again in double, which holds all of them.
+
+cdef inline bint is_held(real total) noexcept nogil:
+    """Whether a sum of products, or a mean of them, has lost nothing to overflow or underflow."""
+    if real is float:
+        return 1e-25 < maths.absolute(total) < 1e30
+    else:
+        return True
+
+
+cdef inline double wide_dot(const real* a, const real* b, Py_ssize_t n) noexcept nogil:
+    """Sum of a[i] * b[i] in double."""
+    cdef Py_ssize_t i
+    cdef double total = 0
+    for i in range(n):
+        total += <double>a[i] * b[i]
+    return total
+
+
+cdef inline double whole_dot(const real* a, const real* b, Py_ssize_t n) noexcept nogil:
+    """Sum of a[i] * b[i], whatever their size."""
+    cdef real total = dot(a, b, n)
+    return total if is_held(total) else wide_dot(a, b, n)
+
+
+cdef inline double whole_sum(const real* a, Py_ssize_t n) noexcept nogil:
+    """Sum of a[i], though it may be larger than float32 holds."""
+    cdef real total = sum_of(a, n)
+    cdef double wide = 0
+    cdef Py_ssize_t i
+    if total - total == 0:
+        return total
+    for i in range(n):
+        wide += a[i]
+    return wide
+
+
 cdef inline real sum_of_absolutes(const real* a, Py_ssize_t n) noexcept nogil:
     """Sum of |a[i]|."""
     return sum_of_terms(ABSOLUTE, a, a, n)

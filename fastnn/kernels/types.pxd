@@ -140,9 +140,10 @@ cdef inline Kernel make_vector(str name, vector32 vector, void* vector64):
 cdef enum:
     MEAN, VARIANCE, SHIFT, GAMMA, BETA, COLUMNS
 
-# What the variance stands for: 1 / sqrt(variance + epsilon), 1 / max(sqrt(variance), epsilon), max(...).
+# What the variance stands for: 1 / sqrt(variance + epsilon), 1 / max(sqrt(variance), epsilon), max(...), or itself: it
+# is one of these already.
 cdef enum Root:
-    ADDED, FLOORED, INVERSE
+    ADDED, FLOORED, INVERSE, FOUND
 
 # root, rows of x, r0, r1, repeats, channels, numbers, epsilon, slope, a
 ctypedef void (*affine32)(
@@ -163,10 +164,10 @@ ctypedef void (*batch_sums32)(
     const float* const*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
     const float* const*, float*, float*) noexcept nogil
 
-# rows of x, d, rows, r0, r1, repeats, channels, numbers, epsilon, the two sums, d_x
+# rows of x, d, rows, r0, r1, repeats, channels, numbers, sum of d, sum of d * normalised x, d_x
 ctypedef void (*batch_backward32)(
     const float* const*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-    const float* const*, double, const float*, const float*, float*) noexcept nogil
+    const float* const*, const float*, const float*, float*) noexcept nogil
 
 cdef inline Kernel make_batch(str name, moments32 moments, batch_backward32 backward, batch_sums32 sums,
                               void* moments64, void* backward64, void* sums64):

@@ -48,6 +48,11 @@ cdef double clip_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil
 cdef double scale_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
     cdef Py_ssize_t i
     cdef real factor = <real>x
+    if real is float:
+        if x < 1.2e-38:                 # less than float32 holds, though a * x is not
+            for i in range(n):
+                a[i] = <float>(a[i] * x)
+            return 0
     for i in range(n):
         a[i] = a[i] * factor
     return 0
@@ -70,7 +75,7 @@ cdef double average_vector(real* a, real* b, Py_ssize_t n, double x) noexcept no
 
 
 cdef double squares_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
-    return sums.dot(a, a, n)
+    return sums.whole_dot(a, a, n)
 
 
 cdef double largest_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-import numpy as np
-
-from fastnn._table import Table, check_count
+from fastnn._numbers import as_numbers, converted
+from fastnn._table import Table, check_count, shown
+from fastnn.engine.lock import Held, Lock
 from fastnn.initializers import Initializer
 from fastnn.layers.python import python_ops
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
@@ -62,7 +62,9 @@ class Place(NamedTuple):
 class _Fixed(Connected):
     """What says itself which of its fields may be set; apart from Layer, whose signature is that of its fields."""
 
-    def __new__(cls, *_: Any, **__: Any) -> Any:
+    def __new__(cls, *_: Any, **fields: Any) -> Any:
+        if "trainable" in fields:
+            switch(f"{cls.__name__}: trainable", fields["trainable"])
         for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
             if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
                 del each.__setattr__
@@ -83,6 +85,16 @@ def place_of(layer: Any) -> Place | None:
 def set_place(layer: Any, place: Place | None) -> None:
     """Say where a layer's weights lie from now on."""
     vars(layer)["_place"] = place
+
+
+def locked(layers: Iterable[Layer]) -> Held:
+    """`with locked(layers): ...` holds the locks of the stores that the layers' weights lie in; none of them moves."""
+    own = tuple(layers)
+
+    def find() -> list[Lock]:
+        return [place.store.lock for layer in own if (place := place_of(layer)) is not None]
+
+    return Held(find)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,16 +217,18 @@ class Layer(_Fixed):
             found += zip(learns, place.views(place.store.flat), strict=True)
         return found
 
-    def _views(self) -> list[FloatArray]:
-        return [array for _, array in self._held()]
+    def _copies(self, *which: bool) -> list[FloatArray]:
+        """Copies of the weights that learn, of those that do not, or of both; all of one moment."""
+        with locked(leaves_of(self)):
+            return [array.copy() for learns, array in self._held() if learns in which]
 
     def get_weights(self) -> list[FloatArray]:
         """Copies of the layer's weights (a Dense layer's kernel and bias)."""
-        return [array.copy() for array in self._views()]
+        return self._copies(True, False)
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Replace the layer's weights; as many arrays as ``get_weights`` gives, of the same shapes."""
-        replace(self._views(), weights)
+        replace(locked(leaves_of(self)), lambda: [array for _, array in self._held()], weights)
 
     @property
     def weights(self) -> list[FloatArray]:
@@ -224,22 +238,22 @@ class Layer(_Fixed):
     @property
     def trainable_weights(self) -> list[FloatArray]:
         """Copies of the weights that learn; none while ``trainable`` is False."""
-        return [array.copy() for learns, array in self._held() if learns]
+        return self._copies(True)
 
     @property
     def non_trainable_weights(self) -> list[FloatArray]:
         """Copies of the weights that do not learn."""
-        return [array.copy() for learns, array in self._held() if not learns]
+        return self._copies(False)
 
     def count_params(self) -> int:
         """How many numbers the layer's weights hold."""
-        return sum(array.size for array in self._views())
+        return sum(array.size for _, array in self._held())
 
 
 def _set_attribute(layer: Layer, name: str, value: object) -> None:
     """A layer's fields are fixed once it is made, but for ``trainable``."""
     if name == "trainable":
-        value = bool(value)
+        value = switch(f"{type(layer).__name__}: trainable", value)
         for _, part in layer.parts():
             part.trainable = value
     elif name in {each.name for each in fields(layer)} or LAYERS.units.get(layer.table_name) is type(layer):
@@ -250,19 +264,22 @@ def _set_attribute(layer: Layer, name: str, value: object) -> None:
 
 
 Layer.__setattr__ = _set_attribute  # type: ignore[assignment,method-assign]
+Layer.table_name = "layer"
 LAYERS: Table[Layer] = Table("layer", Layer)
 
 
-def replace(targets: Sequence[FloatArray], weights: Sequence[ArrayLike]) -> None:
-    """Copy arrays over others of the same shapes. ValueError, and no change, where one differs."""
-    if len(weights) != len(targets):
-        raise ValueError(f"expected {len(targets)} arrays of weights, got {len(weights)}")
-    new = [np.asarray(array, dtype=np.float32) for array in weights]
-    for number, (array, target) in enumerate(zip(new, targets, strict=True)):
-        if array.shape != target.shape:
-            raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")
-    for array, target in zip(new, targets, strict=True):
-        target[...] = array
+def replace(held: Held, views: Callable[[], Sequence[FloatArray]], weights: Sequence[ArrayLike]) -> None:
+    """Copy arrays over the views, while their locks are held. ValueError, and no change, where a shape differs."""
+    named = [(f"weights[{number}]", array) for number, array in enumerate(weights)]
+    new = [converted(as_numbers(array, name), name) for name, array in named]
+    with held:
+        targets = views()
+        if len(new) != len(targets):
+            raise ValueError(f"expected {len(targets)} arrays of weights, got {len(new)}")
+        for number, (array, target) in enumerate(zip(new, targets, strict=True)):
+            if array.shape != target.shape:
+                raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")
+        held.assign(targets, new)
 
 
 def parts_of(member: Any) -> Sequence[tuple[str, Any]]:
@@ -274,10 +291,20 @@ def parts_of(member: Any) -> Sequence[tuple[str, Any]]:
 
 def leaves_of(member: Any) -> list[Layer]:
     """The layers that have ops, each once: a layer alone, or those that a layer or a model is made of."""
+    found: dict[Layer, None] = {}
+    _gather(member, found, set())
+    return list(found)
+
+
+def _gather(member: Any, found: dict[Layer, None], seen: set[Any]) -> None:
+    if member in seen:  # models may share parts at each level: as many ways lead to them as there are levels, doubled
+        return
+    seen.add(member)
     parts = parts_of(member)
     if isinstance(member, Layer) and not parts:
-        return [member]
-    return list(dict.fromkeys(layer for _, part in parts for layer in leaves_of(part)))
+        found[member] = None
+    for _, part in parts:
+        _gather(part, found, seen)
 
 
 def placed(layer: Layer) -> Place:
@@ -293,13 +320,20 @@ def placed(layer: Layer) -> Place:
 
 def check_seed(layer: Any) -> None:
     """Raise unless the layer's `seed` is None or a whole number from 0 to 2^64 - 1."""
-    seed, name = layer.seed, type(layer).__name__
-    if seed is None:
+    if layer.seed is None:
         return
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"{name}: seed must be a whole number or None, got {seed!r}")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"{name}: seed must be at least 0 and below 2**64, got {seed}")
+    try:
+        check_count(f"{type(layer).__name__}: seed", layer.seed, 0, 2**64 - 1)
+    except TypeError as error:
+        raise TypeError(str(error).replace("whole number", "whole number or None", 1)) from None
+
+
+def switch(name: str, value: Any) -> bool:
+    """`value` as True or False, as `if` takes it; TypeError for what is neither, such as an array."""
+    try:
+        return bool(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}") from None
 
 
 def check_row(row: Shape) -> None:
@@ -307,7 +341,8 @@ def check_row(row: Shape) -> None:
     if len(row) > MOST_AXES:
         raise ValueError(f"rows have at most {MOST_AXES} axes, got {len(row)}")
     if prod(row) > MOST_NUMBERS:
-        raise ValueError(f"rows of shape {row} would have {prod(row)} numbers each; at most 2**31 can be")
+        count = shown(prod(row))
+        raise ValueError(f"rows of shape {shown(row)} would have {count} numbers each; at most 2**31 can be")
 
 
 def check_shape(owner: object, name: str, shape: object) -> Shape:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations
-from fastnn._table import check_count, check_number
+from fastnn._table import check_count, check_flag, check_number
 from fastnn.engine.noise import DropoutOp, SharedDropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
@@ -116,6 +116,7 @@ class Dense(Layer):
     def __post_init__(self) -> None:
         self._set("units", check_count(f"{type(self).__name__}: units", self.units))
         self._set("activation", activations.get(self.activation))
+        check_flag(self, "use_bias")
         self._set("use_bias", bool(self.use_bias))
         resolve_units(self, "kernel", "bias")
         _input_shape(self)

@@ -24,7 +24,7 @@ class Graph:
             self._begin_with_inputs()
         self.nodes = _ordered(self.inputs, self.outputs)
         self.members: tuple[Any, ...] = tuple(dict.fromkeys(node.layer for node in self.nodes))
-        self.size = sum(1 if node.graph is None else node.graph.size for node in self.nodes)
+        self.size = sum(node.size for node in self.nodes)
         if self.size > MAX_LAYERS:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._numbers import as_numbers, from_objects, numeric, refuse_masked
 from fastnn._table import check_count
 from fastnn.engine.embedding import EncodeOp
 from fastnn.engine.normalization import AffineOp, StandardizeOp
@@ -30,6 +31,7 @@ class _Preparing(Layer):
 
     def on_arrays(self, inputs: Any) -> Any:
         """What the layer makes of rows; of a number or a vector, which is one row, without the axis of rows."""
+        refuse_masked(inputs, f"{type(self).__name__}: inputs")
         given = isinstance(inputs, (int, float, np.number, np.ndarray, list, tuple))
         try:
             vector = given and np.ndim(inputs) < 2
@@ -55,8 +57,8 @@ class _Known(Initializer):
 def _plain(owner: object, name: str, value: Any) -> Any:
     """A number or nested tuples of numbers, as JSON can hold them. TypeError, ValueError for what is neither."""
     try:
-        array = np.asarray(value, float)
-    except (TypeError, ValueError):
+        array = as_numbers(value, f"{type(owner).__name__}: {name}").astype(float)
+    except TypeError:
         raise TypeError(f"{type(owner).__name__}: {name} must be a number or numbers, got {value!r}") from None
     if not np.isfinite(array).all():
         raise ValueError(f"{type(owner).__name__}: {name} must be finite, got {value!r}")
@@ -104,6 +106,7 @@ class Normalization(_Preparing):
                 self._set(name, _plain(self, name, getattr(self, name)))
             if np.min(self.variance) < 0:
                 raise ValueError(f"Normalization: variance must be at least 0, got {self.variance!r}")
+            _check_variance(np.asarray(self.variance, float))
         if isinstance(self.axis, list):
             self._set("axis", tuple(self.axis))
         own_input_shape(self)
@@ -121,6 +124,7 @@ class Normalization(_Preparing):
         shape, ends = sizes(row, axes), range(-len(axes), 0)
         pages = (np.moveaxis(page.reshape(len(page), *row), [axis + 1 for axis in axes], ends) for page in pages)
         mean, variance = _moments(pages, prod(shape))
+        _check_variance(variance)
         held = [mean.reshape(shape), variance.reshape(shape)]
         with suppress(RuntimeError):  # no model has given it weights yet
             self.set_weights([*held, *self.get_weights()[2:]])
@@ -180,15 +184,23 @@ class Normalization(_Preparing):
         return np.asarray(x * deviation + mean if self.invert else (x - mean) / deviation)
 
 
+def _check_variance(variance: DoubleArray) -> None:
+    """ValueError where float32, in which it is kept, cannot hold one."""
+    if np.max(variance, initial=0) > np.finfo(np.float32).max:
+        raise ValueError(
+            f"Normalization: a feature has the variance {np.max(variance):.3g}, more than float32 holds (3.4e+38); "
+            "divide the features by a number first"
+        )
+
+
 def _pages(data: Any) -> tuple[Shape, Iterator[Array]]:
     """The shape of a row, and pages of rows."""
     from fastnn.data.source import Source
 
     if isinstance(data, Source):
         return data.input_shape, (page.x for page in data.pages(PAGE))
-    rows = np.asarray(data)
-    if rows.ndim == 0 or rows.dtype.kind not in "biuf":
-        raise TypeError(f"adapt takes an array of numbers, (rows, ...), or a source, got {rows.dtype} {rows.shape}")
+    rows = numeric(data, "data")
+    rows = from_objects(rows, "data") if rows.dtype.kind == "O" else rows
     rows = rows if rows.ndim > 1 else rows[:, None]
     if not prod(rows.shape[1:]):
         raise ValueError(f"adapt takes rows of at least one number, got an array of shape {rows.shape}")

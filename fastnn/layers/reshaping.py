@@ -17,6 +17,11 @@ from fastnn.typing import DoubleArray, Shape
 __all__ = ["Identity", "Permute", "Reshape"]
 
 
+def _size(size: Any) -> int:
+    size = check_count("Reshape: target_shape", size, -1)
+    return size if size == -1 else check_count("Reshape: target_shape", size)
+
+
 @LAYERS.add("reshape")
 @dataclass(frozen=True, eq=False)
 class Reshape(Layer):
@@ -28,7 +33,7 @@ class Reshape(Layer):
 
     def __post_init__(self) -> None:
         given = self.target_shape if isinstance(self.target_shape, (tuple, list)) else (self.target_shape,)
-        sizes = tuple(size if size == -1 else check_count("Reshape: target_shape", size) for size in given)
+        sizes = tuple(_size(size) for size in given)
         if not sizes or sizes.count(-1) > 1:
             raise ValueError(
                 f"Reshape: target_shape has at least one axis and at most one -1, got {self.target_shape!r}"

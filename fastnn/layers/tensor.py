@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from fastnn._table import shown
 from fastnn.typing import Shape
 
 MAX_LAYERS = 1000  # calls in a model, those inside of its models included; a file that names more is not believed
@@ -28,6 +29,11 @@ class Node:
     def tensors(self) -> list[Tensor]:
         """What the call gives."""
         return [Tensor(self, place) for place in range(len(self.rows))]
+
+    @property
+    def size(self) -> int:
+        """How many layers it stands for."""
+        return 1 if self.graph is None else int(self.graph.size)
 
     def copy(self, inputs: tuple[Tensor, ...]) -> Node:
         """The same call on other tensors of the same shapes."""
@@ -122,12 +128,12 @@ def flattened(given: Any, what: str) -> tuple[list[Tensor], str, tuple[str, ...]
         kind, tensors = "list", list(given) if isinstance(given, (list, tuple)) else [given]
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{what} must be symbolic tensors, such as Input(...) gives, got {tensor!r:.80}")
+            raise TypeError(f"{what} must be symbolic tensors, such as Input(...) gives, got {shown(tensor)}")
     if not tensors:
         raise ValueError(f"{what} must be at least one symbolic tensor, got none")
     for key in keys:
         if not isinstance(key, str):
-            raise TypeError(f"{what}: the keys of a dict must be texts, got {key!r:.80}")
+            raise TypeError(f"{what}: the keys of a dict must be texts, got {shown(key)}")
     return tensors, kind, keys
 
 
@@ -150,26 +156,29 @@ def set_automatic_name(member: Any, automatic: bool = True) -> None:
 
 def called(layer: Any) -> str:
     """What a layer or model is called in messages."""
-    return str(getattr(layer, "name", None) or layer.table_name)
+    name = getattr(layer, "name", None)
+    return name if isinstance(name, str) and name else str(layer.table_name)
 
 
-def named(member: Any, taken: Container[str]) -> str:
+def named(member: Any, taken: Container[str], numbers: dict[str, int] | None = None) -> str:
     """The name of a layer or model in a model whose other members' names are `taken`.
 
     A name that was given must be free. One that is made up stays with the member; where another member has the same,
-    it goes by the next number in this model.
+    it goes by the next number in this model. numbers: by what a member is, the number up to which all are taken;
+    kept from one member of a model to the next, so that many of a kind are not counted again for each.
     """
     given = getattr(member, "name", None)
     if given is not None and not has_automatic_name(member):
         if not isinstance(given, str) or "/" in given:
-            raise ValueError(f"{type(member).__name__}: name must be a text without '/', got {given!r}")
+            raise ValueError(f"{type(member).__name__}: name must be a text without '/', got {shown(given)}")
         if given in taken:
             raise ValueError(f"the model has a layer called {given!r} already; give this one another name")
         return given
-    number, name = 0, given or member.table_name
+    numbers = {} if numbers is None else numbers
+    kind, name = member.table_name, given or member.table_name
     while name in taken:
-        number += 1
-        name = f"{member.table_name}_{number}"
+        numbers[kind] = number = numbers.get(kind, 0) + 1
+        name = f"{kind}_{number}"
     if given is None:
         object.__setattr__(member, "name", name)
         set_automatic_name(member)
@@ -179,9 +188,12 @@ def named(member: Any, taken: Container[str]) -> str:
 def names_of(members: Sequence[Any]) -> list[str]:
     """The names of layers and models beside each other: those that were given, and others for the rest."""
     names: dict[int, str] = {}
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
     made_up = [has_automatic_name(each) for each in members]
     for place in sorted(range(len(members)), key=made_up.__getitem__):
-        names[place] = named(members[place], names.values())
+        names[place] = named(members[place], taken, numbers)
+        taken.add(names[place])
     return [names[place] for place in range(len(members))]
 
 
@@ -191,7 +203,8 @@ class Connected:
     def _note(self, node: Node) -> Node:
         """Remember a call, for `input` and `output`, as long as what it gave is alive."""
         calls: list[weakref.ref[Node]] = vars(self).setdefault("_calls", [])
-        calls[:] = [call for call in calls if call() is not None]
+        if len(calls) & (len(calls) - 1) == 0:  # each time that they have doubled
+            calls[:] = [call for call in calls if call() is not None]
         calls.append(weakref.ref(node))
         return node
 

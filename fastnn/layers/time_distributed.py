@@ -19,8 +19,6 @@ from fastnn.typing import Shape
 
 __all__ = ["TimeDistributed"]
 
-MOST_STEPS = (MAX_LAYERS - 2) // 3  # each is three calls
-
 
 @LAYERS.add("time_distributed", "TimeDistributed")
 @dataclass(frozen=True, eq=False)
@@ -55,18 +53,22 @@ class TimeDistributed(Composite):
                 f"TimeDistributed expects rows of at least two axes, (steps, ...), got rows of shape {row}"
             )
         step = InputLayer(row[1:]).tensor()
-        graph = Graph((step,), (self.call(step),), slices=row[0])
+        given = self.call(step)
+        graph = Graph((step,), (given,), slices=row[0])
         whole = any(node.layer.whole_batch for node in calls(graph) if node.graph is None)
-        return self._step_by_step(row) if whole and row[0] > 1 else graph
+        return self._step_by_step(row, given, graph.size - 1) if whole and row[0] > 1 else graph
 
-    def _step_by_step(self, row: Shape) -> Graph:
-        if row[0] > MOST_STEPS:
+    def _step_by_step(self, row: Shape, first: Tensor, size: int) -> Graph:
+        """The graph in which each step has a call of its own, the same as that which gave `first`."""
+        most = (MAX_LAYERS - 2) // (size + 2)  # each step is a copy of it, its layers, and a shape for the whole
+        if row[0] > most:
             raise ValueError(
-                f"TimeDistributed of a layer that sees its batch as a whole takes at most {MOST_STEPS} steps, "
+                f"TimeDistributed of a layer that sees its batch as a whole takes at most {most} steps, "
                 f"got {row[0]}; put the layer on the rows (steps, ...) themselves, where it sees all steps together"
             )
         whole = InputLayer(row).tensor()
-        given = [self.call(_Step(number)(whole)) for number in range(row[0])]
+        steps = [_Step(number)(whole) for number in range(row[0])]
+        given = [Tensor(first.node.copy((step,)), first.place) for step in steps]
         return Graph((whole,), (Concatenate(1)([Reshape((1, *tensor.row))(tensor) for tensor in given]),))
 
     def _applied(self, *rows: Shape) -> tuple[Shape, Graph]:

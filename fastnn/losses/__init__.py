@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names
+from fastnn._table import check_family as _check_family
 from fastnn.losses.base import *
 from fastnn.losses.base import function_of as _function_of
 from fastnn.losses.custom import *
@@ -77,7 +78,8 @@ def as_loss(identifier: Any, custom_objects: Mapping[str, Any] | None = None) ->
         return as_loss(own[identifier])
     if isinstance(identifier, dict):
         return _custom(identifier, own) if identifier.get("class") == "custom" else LOSSES.from_config(identifier)
-    if callable(identifier) and not isinstance(identifier, (type, Loss)) and not _other(identifier):
+    _check_family(identifier, LOSSES.family)
+    if callable(identifier) and not isinstance(identifier, (type, Loss)):
         cls = getattr(identifier, "loss", None)
         return cls() if isinstance(cls, type) and issubclass(cls, Loss) else Custom(identifier)
     return LOSSES.get(identifier)

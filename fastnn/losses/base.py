@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
 from fastnn._table import Table, overrides
 from fastnn.engine.objectives import REDUCTIONS
 from fastnn.kernels.bindings import row_values, targets_of
@@ -127,9 +128,11 @@ class Loss:
         sample_weight: a number, or an array that goes with the values (Keras's rules). A weight of 0 makes 0 of any
         value. ValueError where the arrays do not fit each other.
         """
-        values = np.asarray(self.call(self._present(y_true, y_pred, sample_weight), y_pred))
-        weight = None if sample_weight is None else np.asarray(sample_weight, values.dtype)
-        mask = self.mask(np.reshape(y_true, values.shape) if self.labels else np.asarray(y_true))
+        values = as_numbers(self.call(self._present(y_true, y_pred, sample_weight), y_pred), f"loss {self.name!r}")
+        weight = None
+        if sample_weight is not None:
+            weight = as_numbers(sample_weight, "sample_weight").astype(values.dtype)
+        mask = self.mask(np.reshape(y_true, values.shape) if self.labels else as_numbers(y_true, "y_true"))
         if mask is not None:
             weight = masked(weight, mask, values.dtype, averaged=self.reduction in ("sum_over_batch_size", "mean"))
         if weight is not None:
@@ -141,8 +144,8 @@ class Loss:
         """y_true with 0, which any loss takes, in the rows that weigh 0 and are as if they were not there."""
         if sample_weight is None or self.whole or not self.takes.limited:
             return y_true
-        y, lines = np.array(y_true, float), np.shape(y_pred)[:-1]
-        weight = np.asarray(sample_weight)
+        y, lines = np.array(as_numbers(y_true, "y_true"), float), as_numbers(y_pred, "y_pred").shape[:-1]
+        weight = as_numbers(sample_weight, "sample_weight")
         weight = weight[..., 0] if weight.shape == (*lines, 1) else weight
         if (
             weight.all()
@@ -183,7 +186,7 @@ class Loss:
         return float(np.where(counts == 0, 0, counts * values).sum()), d.astype(np.float32)
 
     def _checked(self, y: Array, output: Array) -> Array:
-        values = np.asarray(self.call(y, output), np.float64)
+        values = as_numbers(self.call(y, output), f"loss {self.name!r}").astype(np.float64)
         if values.ndim >= output.ndim or values.shape != output.shape[: values.ndim]:
             each = "row" if output.ndim == 2 else "line"
             raise ValueError(
@@ -196,7 +199,7 @@ class Loss:
     def _slopes(self, y: Array, output: Array, axes: int) -> Array:
         """The slopes of values that have the first so many axes of the output."""
         if self.gradient is not None:
-            slopes = np.asarray(self.gradient(y, output), np.float64)
+            slopes = as_numbers(self.gradient(y, output), f"the gradient of loss {self.name!r}").astype(np.float64)
             if slopes.shape != output.shape:
                 raise ValueError(
                     f"the gradient of loss {self.name!r} has shape {slopes.shape}; it must have that of y_pred, "
@@ -225,9 +228,9 @@ LOSSES: Table[Loss] = Table("loss", Loss)
 
 def paired(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
     """Both as arrays of one type, y (..., targets) and output (..., units). ValueError where they do not fit."""
-    output = np.asarray(y_pred)
+    output = as_numbers(y_pred, "y_pred")
     output = output if output.dtype == np.float32 else output.astype(np.float64)
-    y = np.asarray(y_true).astype(output.dtype)
+    y = as_numbers(y_true, "y_true").astype(output.dtype)
     if output.ndim == 1 and y.shape == (*output.shape, 1):
         output = output[:, None]
     if output.ndim == 0:
@@ -304,6 +307,7 @@ def function_of(cls: type[L]) -> Callable[..., Array]:
     values.__name__ = values.__qualname__ = cls.table_name
     values.__doc__ = f"({', '.join(filter(None, ('y_true, y_pred', own)))}): {cls.__name__}'s value for each row."
     values.loss = cls  # type: ignore[attr-defined]
+    values.table_family = cls.table_family  # type: ignore[attr-defined]
     return values
 
 

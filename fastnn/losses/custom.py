@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from fastnn._numbers import as_numbers
+from fastnn._table import check_family
 from fastnn.losses.base import Loss
 from fastnn.typing import Array, ArrayLike
 
@@ -40,6 +40,7 @@ class Custom(Loss):
     ) -> None:
         if not callable(function) or not (gradient is None or callable(gradient)):
             raise TypeError(f"Custom takes functions of (y_true, y_pred), got {function!r} and gradient {gradient!r}")
+        check_family(function, "loss")
         own = getattr(function, "__name__", type(function).__name__)
         super().__init__(reduction=reduction, name=own if name is None else name)
         object.__setattr__(self, "function", function)
@@ -55,4 +56,5 @@ class Custom(Loss):
 
     def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
         """What the function gives for y_true and y_pred as they are."""
-        return np.asarray(self.function(np.asarray(y_true), np.asarray(y_pred)))
+        y, output = as_numbers(y_true, "y_true"), as_numbers(y_pred, "y_pred")
+        return as_numbers(self.function(y, output), f"loss {self.name!r}")

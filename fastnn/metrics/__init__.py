@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _names
+from fastnn._table import check_family as _check_family
 from fastnn.losses import (
     Loss as _Loss,
     binary_crossentropy as binary_crossentropy,
@@ -49,6 +50,7 @@ def get(identifier: Any) -> Any:
 
     ValueError for an unknown name, TypeError for what is none of these. `compile` takes all but None.
     """
+    _check_family(identifier, METRICS.family, _Loss.table_family)  # type: ignore[attr-defined]
     if identifier is None or (callable(identifier) and not isinstance(identifier, (type, Metric, _Loss))):
         return identifier
     return _NAMED[identifier]() if isinstance(identifier, str) and identifier in _NAMED else as_metric(identifier)
@@ -61,6 +63,7 @@ def as_metric(identifier: Any) -> Metric:
     """
     if isinstance(identifier, dict):
         return METRICS.from_config(identifier)
+    _check_family(identifier, METRICS.family, _Loss.table_family)  # type: ignore[attr-defined]
     if isinstance(identifier, type) and issubclass(identifier, _Loss):
         identifier = identifier()
     if isinstance(identifier, (str, type, Metric)) or not callable(identifier):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fastnn._numbers import tuple_of_numbers
 from fastnn._table import check_count
 from fastnn.metrics.base import METRICS, declared, ratio
-from fastnn.metrics.thresholds import Counts, ThresholdMetric, counts, shares
+from fastnn.metrics.thresholds import MOST_THRESHOLDS, Counts, ThresholdMetric, counts, shares
 from fastnn.typing import DoubleArray
 
 __all__ = ["AUC"]
@@ -45,14 +46,14 @@ class AUC(ThresholdMetric):
         for name, known in (("curve", CURVES), ("summation_method", METHODS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"AUC: {name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        if check_count("AUC: num_thresholds", self.num_thresholds) < 2:
+        if check_count("AUC: num_thresholds", self.num_thresholds, most=MOST_THRESHOLDS) < 2:
             raise ValueError(f"AUC: num_thresholds must be at least 2, got {self.num_thresholds}")
         if self.num_labels is not None and not self.multi_label:
             raise ValueError("AUC: num_labels goes with multi_label=True; leave it out")
         if self.thresholds is not None:
             self.thresholds = shares(self, self.thresholds, 0.5)
         if self.label_weights is not None:
-            self.label_weights = tuple(float(weight) for weight in self.label_weights)
+            self.label_weights = tuple(map(float, tuple_of_numbers(self.label_weights, "AUC: label_weights")))
 
     @property
     def by_column(self) -> bool:  # type: ignore[override]

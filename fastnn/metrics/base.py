@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
 from fastnn._table import Table, overrides
 from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
@@ -117,7 +118,7 @@ class Metric:
 
         y_true (..., targets), or (...,) for one target a line; y_pred (..., units); sample_weight (...,) or fewer axes.
         """
-        output = np.asarray(y_pred)
+        output = as_numbers(y_pred, "y_pred")
         by_row = self.by_row or getattr(self, "top_k", None) is not None
         dtype = output.dtype if output.dtype in (np.float32, np.float64) else np.dtype(float)
         output = output.astype(dtype, copy=False)
@@ -125,7 +126,7 @@ class Metric:
             output = output.reshape((1, -1) if by_row and output.ndim else (-1, 1))
         shape, units = output.shape[:-1], output.shape[-1]
         lines = prod(shape)
-        y = np.asarray(y_true, dtype)
+        y = as_numbers(y_true, "y_true").astype(dtype, copy=False)
         if y.size % max(lines, 1) or (y.ndim > 1 and y.shape[: len(shape)] != shape):
             raise ValueError(
                 f"metric {self.name!r}: y_true of shape {y.shape} has not the {lines} row(s) of y_pred {output.shape}"
@@ -152,7 +153,7 @@ class Metric:
         """A weight for each line of outputs with these leading axes, or None."""
         if sample_weight is None:
             return None
-        weight, lines = np.asarray(sample_weight, dtype), prod(shape)
+        weight, lines = as_numbers(sample_weight, "sample_weight").astype(dtype, copy=False), prod(shape)
         if weight.size == 1:
             return np.broadcast_to(weight.reshape(()), (lines,))
         given = weight[..., 0] if weight.ndim == len(shape) + 1 and weight.shape[-1] == 1 else weight

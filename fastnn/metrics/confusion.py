@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_count, check_number
+from fastnn._table import LONGEST, check_count, check_number, shown
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 
 __all__ = ["BinaryIoU", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
+
+MOST_CLASSES = 2**14  # of a matrix of their counts, 2 GB
 
 NUMBER, LARGEST, ABOVE, AT_LEAST = range(4)  # how the kernel reads a class
 
@@ -88,13 +90,15 @@ class IoUMetric(ConfusionMetric):
     sparse_y_pred: bool
 
     def __post_init__(self) -> None:
-        check_count(f"{type(self).__name__}: num_classes", self.num_classes)
-        self.target_class_ids = tuple(int(number) for number in self.target_class_ids)
-        if not all(0 <= number < self.num_classes for number in self.target_class_ids):
-            raise ValueError(
-                f"{type(self).__name__}: target_class_ids must be from 0 to {self.num_classes - 1}, "
-                f"got {self.target_class_ids}"
-            )
+        owner = type(self).__name__
+        classes = check_count(f"{owner}: num_classes", self.num_classes, most=MOST_CLASSES)
+        ids = self.target_class_ids
+        if isinstance(ids, str) or not isinstance(ids, Iterable) or np.ndim(ids) == 0:
+            raise TypeError(f"{owner}: target_class_ids must be a list of class numbers, got {shown(ids)}")
+        self.target_class_ids = tuple(check_count(f"{owner}: target_class_ids", each, 0, classes - 1) for each in ids)
+        if self.ignore_class is not None:
+            check_count(f"{owner}: ignore_class", self.ignore_class, -LONGEST)
+        check_number(self, "threshold", -1e30)
 
     def columns(self, units: int) -> tuple[int, ...]:
         if self.sparse_y_true:
@@ -160,7 +164,9 @@ class MeanIoUMetric(IoUMetric):
     """IoU of all classes."""
 
     def __post_init__(self) -> None:
-        self.target_class_ids = range(check_count(f"{type(self).__name__}: num_classes", self.num_classes))
+        self.target_class_ids = range(
+            check_count(f"{type(self).__name__}: num_classes", self.num_classes, most=MOST_CLASSES)
+        )
         super().__post_init__()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
 from fastnn.metrics.accuracy import (
     CategoricalAccuracy,
     SparseCategoricalAccuracy,
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
 )
-from fastnn.metrics.base import MeanMetric
+from fastnn.metrics.base import METRICS, MeanMetric
 from fastnn.typing import ArrayLike, DoubleArray
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 
 def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> DoubleArray:
     """1 where (y_pred > threshold) == y_true, else 0, of each element."""
-    return np.asarray(np.equal(np.asarray(y_pred) > threshold, y_true), float)
+    return np.asarray(np.equal(as_numbers(y_pred, "y_pred") > threshold, as_numbers(y_true, "y_true")), float)
 
 
 def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:
@@ -54,6 +55,12 @@ def sparse_top_k_categorical_accuracy(
 
 def _by_line(metric: MeanMetric, y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:
     """A metric's value for each line of classes along y_pred's last axis."""
-    output = np.asarray(y_pred, float)
+    output = as_numbers(y_pred, "y_pred").astype(float)
     lines = output.reshape(-1, output.shape[-1])
-    return metric.reference(np.asarray(y_true, float).reshape(len(lines), -1), lines).reshape(output.shape[:-1])
+    return metric.reference(as_numbers(y_true, "y_true").astype(float).reshape(len(lines), -1), lines).reshape(
+        output.shape[:-1]
+    )
+
+
+for _name in __all__:
+    globals()[_name].table_family = METRICS.family  # so that none passes for a loss or an activation

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._numbers import as_numbers
+from fastnn._table import check_family
 from fastnn.metrics.base import Metric
 from fastnn.typing import ArrayLike, DoubleArray
 
@@ -17,11 +19,11 @@ def _of_each_row(
     values: ArrayLike, weight: ArrayLike | None, reduce: Callable[..., Any]
 ) -> tuple[DoubleArray, DoubleArray]:
     """(weight * value, weight) of each row; what a row has beyond its first axis is reduced."""
-    found = np.asarray(values, float)
+    found = as_numbers(values, "values").astype(float)
     if weight is None:
         w = np.ones(len(found) if found.ndim else ())
     else:
-        w = np.asarray(weight, float)
+        w = as_numbers(weight, "sample_weight").astype(float)
         if w.ndim == found.ndim + 1 and w.shape[-1] == 1:
             w = w[..., 0]
         if found.ndim > w.ndim:
@@ -88,6 +90,7 @@ class MeanMetricWrapper(Metric):
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, **kwargs: Any) -> None:
+        check_family(fn, "metric", "loss")
         super().__init__(name or getattr(fn, "name", None) or getattr(fn, "__name__", None))
         self.fn = fn
         self.kwargs = kwargs

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_count, check_number
+from fastnn._numbers import tuple_of_numbers
+from fastnn._table import MOST, check_count, check_number, shown
 from fastnn.losses.targets import PROBABILITIES
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, one_or_all, ratio, weights_of
 from fastnn.typing import DoubleArray
+
+MOST_THRESHOLDS = 2**18  # of a metric: an area has seven digits then
 
 __all__ = [
     "FalseNegatives",
@@ -74,13 +77,17 @@ def counts(state: DoubleArray, thresholds: Sequence[float]) -> Counts:
     return Counts(above[:, 1], above[:, 0], below[:, 0], below[:, 1])
 
 
+MOST_THRESHOLDS = 2**20  # each is a number in Python too
+
+
 def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...]:
     """Thresholds as a tuple; ValueError unless each is a share, 0 to 1."""
     if given is None:
         return (default,)
-    found = tuple(float(t) for t in (given if isinstance(given, Iterable) else [given]))
+    what = f"{type(owner).__name__}: thresholds"
+    found = tuple(map(float, tuple_of_numbers(given, what)))
     if not found or not all(0 <= t <= 1 for t in found):
-        raise ValueError(f"{type(owner).__name__}: thresholds must be numbers from 0 to 1, got {given!r}")
+        raise ValueError(f"{what} must be numbers from 0 to 1, got {shown(given)}")
     return found
 
 
@@ -130,12 +137,10 @@ class ThresholdMetric(AccumulatedMetric):
 
 def check_choice(owner: Any) -> None:
     """Raise unless class_id is None or a place from 0 and top_k None or a count from 1."""
-    if owner.class_id is not None and not (hasattr(owner.class_id, "__index__") and owner.class_id >= 0):
-        raise ValueError(
-            f"{type(owner).__name__}: class_id must be a whole number of at least 0, got {owner.class_id!r}"
-        )
+    if owner.class_id is not None:
+        check_count(f"{type(owner).__name__}: class_id", owner.class_id, 0, MOST)
     if owner.top_k is not None:
-        check_count(f"{type(owner).__name__}: top_k", owner.top_k)
+        check_count(f"{type(owner).__name__}: top_k", owner.top_k, most=MOST)
 
 
 class CountMetric(ThresholdMetric):
@@ -144,8 +149,9 @@ class CountMetric(ThresholdMetric):
     thresholds: Thresholds
 
     def __post_init__(self) -> None:
-        if isinstance(self.thresholds, Iterable):
-            self.thresholds = tuple(self.thresholds)
+        if self.thresholds is not None:
+            found = shares(self, self.thresholds, 0.5)
+            self.thresholds = found if isinstance(self.thresholds, Iterable) else found[0]
         self.cuts()
 
     def cuts(self) -> tuple[float, ...]:
@@ -254,7 +260,7 @@ class TradeOff(ThresholdMetric):
 
     def __post_init__(self) -> None:
         check_number(self, self.bound, 0, 1)
-        check_count(f"{type(self).__name__}: num_thresholds", self.num_thresholds)
+        check_count(f"{type(self).__name__}: num_thresholds", self.num_thresholds, most=MOST_THRESHOLDS)
         check_choice(self)
 
     def cuts(self) -> tuple[float, ...]:

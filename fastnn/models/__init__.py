@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any
 
 from fastnn import _names
-from fastnn._table import OTHERS, field_values, plain
+from fastnn._table import OTHERS, field_values, plain, shown
 from fastnn.data import ArraySource
 from fastnn.layers import LAYERS, Input, Layer
 from fastnn.layers.base import parts_of
@@ -53,7 +53,9 @@ def load_model(filepath: str | PathLike[str], custom_objects: Mapping[str, Any] 
 
 
 def clone_model(model: Model) -> Model:
-    """A model of the same layers and connections, with weights of its own, new ones."""
+    """A model of the same layers and connections, with weights of its own, new ones. TypeError for what is no model."""
+    if not isinstance(model, Model):
+        raise TypeError(f"clone_model: model must be a fastnn.models.Model, got {shown(model)}")
     copy: Model = model.from_config(model.get_config(), _own_objects(model))
     return copy
 
@@ -78,7 +80,11 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
     """The model that ``to_json`` described, with new weights. ValueError where the text describes none."""
     import json
 
-    model: Model = Model.from_config(json.loads(json_string), custom_objects)
+    try:
+        described = json.loads(json_string)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"model_from_json: expected a text of to_json, got {shown(json_string)}") from error
+    model: Model = Model.from_config(described, custom_objects)
     return model
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from fastnn import _names
 from fastnn._output import say
-from fastnn.layers.base import replace
+from fastnn._table import LONGEST, check_count, shown
+from fastnn.layers.base import replace, switch
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
 from fastnn.models.description import Description
@@ -17,18 +18,29 @@ from fastnn.typing import ArrayLike, FloatArray, Shape
 KINDS: dict[str, type[Built]] = {}  # the classes of models that a file may name
 
 
+class _Name:
+    """A model's name, which is looked at when it is set: it stands in files, and in the paths of weights."""
+
+    def __get__(self, model: Any, owner: Any = None) -> Any:
+        return self if model is None else vars(model)["name"]
+
+    def __set__(self, model: Any, value: str) -> None:
+        if not isinstance(value, str) or not value or "/" in value:
+            raise ValueError(f"{type(model).__name__}: name must be a text without '/', got {shown(value)}")
+        vars(model)["name"] = value
+        set_automatic_name(model, False)
+
+
 class Built(Connected):
     """A graph of layers, and the network that it becomes."""
 
     table_name = "functional"
     table_family = "model"  # as a field of a layer that is made of one
-    name: str
+    name = _Name()
     description: Description
 
     def _begin(self, name: str | None) -> None:
-        if name is not None and (not isinstance(name, str) or "/" in name):
-            raise ValueError(f"{type(self).__name__}: name must be a text without '/', got {name!r}")
-        self.name = name or self.table_name
+        self.name = self.table_name if name is None or (isinstance(name, str) and not name) else name
         set_automatic_name(self, not name)
         self.description = Description(self.table_name)
 
@@ -118,16 +130,18 @@ class Built(Connected):
             raise ValueError("get_layer needs a name or an index, and not both")
         found = dict(zip(self.description.names, self.description.members, strict=True))
         if name is not None:
+            if not isinstance(name, str):
+                raise TypeError(f"get_layer: name must be a text, got {shown(name)}")
             if name not in found:
                 raise ValueError(
                     f"model {self.name!r} has no layer {name!r}{_names.hint(name, found)}; it has "
                     f"{', '.join(map(repr, found))}"
                 )
             return found[name]
-        layers = self.layers
-        if not -len(layers) <= index < len(layers):  # type: ignore[operator]
-            raise ValueError(f"model {self.name!r} has {len(layers)} layers, got index {index}")
-        return layers[index]  # type: ignore[index]
+        layers, number = self.layers, check_count("get_layer: index", index, -LONGEST)
+        if not -len(layers) <= number < len(layers):
+            raise ValueError(f"model {self.name!r} has {len(layers)} layers, got index {number}")
+        return layers[number]
 
     # The network.
 
@@ -154,20 +168,20 @@ class Built(Connected):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         layer: Any
+        value = switch("trainable", value)
         for layer in [*self.description.layers(), *self.description.members]:
-            layer.trainable = bool(value)
-
-    def _views(self) -> list[FloatArray]:
-        self._built("get_weights")
-        return self.description.views()
+            layer.trainable = value
 
     def get_weights(self) -> list[FloatArray]:
         """Copies of all weights, layer by layer: kernel, bias, kernel, bias, ..."""
-        return [array.copy() for array in self._views()]
+        self._built("get_weights")
+        with self.description.locked():
+            return [array.copy() for array in self.description.views()]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace all weights; arrays as ``get_weights`` gives them. ValueError, and no change, where one differs."""
-        replace(self._views(), weights)
+        self._built("set_weights")
+        replace(self.description.locked(), self.description.views, weights)
 
     @property
     def weights(self) -> list[FloatArray]:
@@ -178,22 +192,27 @@ class Built(Connected):
     def trainable_weights(self) -> list[FloatArray]:
         """Copies of the weights that learn."""
         self._built("trainable_weights")
-        return [array for layer in self.description.layers() for array in layer.trainable_weights]
+        with self.description.locked():
+            return [array for layer in self.description.layers() for array in layer.trainable_weights]
 
     @property
     def non_trainable_weights(self) -> list[FloatArray]:
         """Copies of the weights that do not learn."""
         self._built("non_trainable_weights")
-        return [array for layer in self.description.layers() for array in layer.non_trainable_weights]
+        with self.description.locked():
+            return [array for layer in self.description.layers() for array in layer.non_trainable_weights]
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
-        return sum(array.size for array in self._views())
+        self._built("count_params")
+        return sum(array.size for array in self.description.views())
 
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
         """Print the layers, what they give, how many parameters they have and, in a graph, what they read."""
         from fastnn.models.summary import described
 
+        if print_fn is not None and not callable(print_fn):
+            raise TypeError(f"summary: print_fn must be a function of a text, got {shown(print_fn)}")
         (print_fn or say)(described(self.name, self.description))
 
     # Files.
@@ -213,14 +232,16 @@ class Built(Connected):
         from fastnn.store import model_file  # with json, a quarter of what `import fastnn` would cost
 
         self._built("save")
-        model_file.save(self, filepath, overwrite)
+        with self.description.locked():
+            model_file.save(self, filepath, overwrite)
 
     def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone to one file, as ``save`` does it; ``load_weights`` reads them."""
         from fastnn.store import model_file
 
         self._built("save_weights")
-        model_file.save_weights(self.description, filepath, overwrite)
+        with self.description.locked():
+            model_file.save_weights(self.description, filepath, overwrite)
 
     def load_weights(self, filepath: str | PathLike[str]) -> None:
         """Take the weights from a file of ``save_weights`` or ``save``, by the layers' names.

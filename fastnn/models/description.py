@@ -11,17 +11,21 @@ import numpy as np
 
 from fastnn import constraints, random, regularizers
 from fastnn.activations import RowActivation
+from fastnn.data.source import Source, check_names
 from fastnn.engine.description import Variable
+from fastnn.engine.lock import Held
 from fastnn.engine.merging import StridedCopyOp
 from fastnn.engine.network import Network
 from fastnn.layers import Layer, Parameter
-from fastnn.layers.base import Place, leaves_of, parts_of, place_of, placed, set_place
-from fastnn.layers.graph import Graph, leaves
+from fastnn.layers.base import Place, leaves_of, locked, parts_of, place_of, placed, set_place
+from fastnn.layers.graph import Graph, calls, leaves
 from fastnn.layers.tensor import Structure
 from fastnn.models import weights
 from fastnn.models.front import Front
 from fastnn.models.graph import Plan, planned
 from fastnn.typing import FloatArray, Shape
+
+MOST_CHARACTERS = 4096  # of the way to a layer, by names
 
 
 class Description:
@@ -31,6 +35,7 @@ class Description:
     each is called in this model. graph: the calls, None while the input shape is unknown. takes, gives: how inputs and
     outputs are given. store, plan, network: the weights, the ops and what runs them, None before the model is built.
     trainer: what ``compile`` made; frozen: the layers that did not learn then. seed: of dropout and noise.
+    columns: what the columns were called that the model was fitted on, () where nobody gave them names.
     """
 
     def __init__(self, kind: str) -> None:
@@ -46,6 +51,7 @@ class Description:
         self.frozen: frozenset[Layer] = frozenset()
         self.seed: int | None = None
         self.notes: dict[str, Any] = {}  # what a file of the model holds beside it
+        self.columns: tuple[str, ...] = ()
         self.is_plain = False  # one input and one output, of one axis each
         self.only_rows: tuple[Shape, Shape] | None = None  # of what has one input and one output
 
@@ -72,19 +78,33 @@ class Description:
     def parameters(self) -> Mapping[Layer, tuple[Parameter, ...]]:
         """What each layer that has weights needs in this graph, whether or not there are any yet."""
         assert self.graph is not None
-        return planned(self.graph).parameters
+        found: dict[Layer, tuple[Parameter, ...]] = {}
+        for node in calls(self.graph):
+            if node.graph is None and node.layer not in found:
+                found[node.layer] = node.layer.parameters(*(tensor.row for tensor in node.inputs))
+        return found
 
     # The network.
 
     def make(self) -> None:
         """The network, on a store that holds the weights of all layers: those that have none begin here."""
         assert self.graph is not None
-        with weights.lock:
-            plan = planned(self.graph)
-            rng = random.generator()
-            if self.seed is None:
-                self.seed = int(rng.integers(2**63))
-            store, places, models = weights.gathered(plan.parameters, rng)
+        while True:
+            with locked(leaves(self.graph)) as held, weights.lock:
+                if held.is_current():  # another thread may have given layers their places while this one waited
+                    self._make()
+                    return
+
+    def _make(self) -> None:
+        assert self.graph is not None
+        plan = planned(self.graph)
+        rng = random.generator()
+        if self.seed is None:
+            self.seed = int(rng.integers(2**63))
+        store, places, models = weights.gathered(plan.parameters, rng)
+        if models:
+            weights.check_idle(place.store for layer in places if (place := place_of(layer)) is not None)
+        with store.lock:  # nobody else knows a new one yet
             self._run_on(store, plan, places)
             weights.commit(places)
             for layer in leaves(self.graph):
@@ -98,7 +118,7 @@ class Description:
         assert self.graph is not None
         pairs = zip(plan.layers, plan.starts, strict=True)
         starts = [places[layer].start + start if layer in places else 0 for layer, start in pairs]
-        network = Network(plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts)
+        network = Network(plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts, store.lock)
         assert self.seed is not None
         network.seed = self.seed
         if self.store is not None:
@@ -115,14 +135,15 @@ class Description:
         """Another model has brought the layers into a new store: go on there, the optimizer's state included."""
         assert self.graph is not None
         before, trainer = self.network, self.trainer
-        steps, slots = (0, {}) if trainer is None else trainer.state()
+        steps, slots = (0, {}) if trainer is None else trainer.vectors()
+        huge = trainer is not None and trainer.huge_gradient
         self._run_on(store, planned(self.graph), places)
         if steps:
             moved = {name: np.zeros(store.flat.size, old.dtype) for name, old in slots.items()}
             for name, old in slots.items():
                 for a, b in zip(before.ops, self.network.ops, strict=True):
                     moved[name][b.start : b.start + b.size] = old[a.start : a.start + a.size]
-            trainer.go_on(steps, moved)
+            trainer.go_on(steps, moved, huge)
 
     @property
     def front(self) -> Front | None:
@@ -169,6 +190,11 @@ class Description:
 
     # The rows.
 
+    def check_source(self, source: Source, what: str) -> None:
+        """ValueError where a source's rows, which `what` names, are not what the model reads."""
+        check_names(self.columns, source.names, what)
+        self.check_rows(source.input_shape, what)
+
     def check_rows(self, shape: Shape, what: str) -> None:
         """ValueError where rows of that shape, which `what` names, are not what the model reads."""
         assert self.graph is not None
@@ -208,8 +234,12 @@ class Description:
             for op, layer in zip(self.plan.ops, self.plan.layers, strict=True)
         ]
 
+    def locked(self) -> Held:
+        """`with description.locked(): ...` holds the lock that all who run on the weights, read or write them take."""
+        return Held(lambda: () if self.store is None else (self.store.lock,))
+
     def views(self) -> list[FloatArray]:
-        """The weights, layer by layer; views, not copies."""
+        """The weights, layer by layer; views, not copies. The lock is held while they are in use."""
         places = [place for layer in self.layers() if (place := place_of(layer)) is not None]
         return [view for place in places for view in place.views(place.store.flat)]
 
@@ -217,7 +247,7 @@ class Description:
         """What each layer that has ops is called from here: the way to it, by the names of what it is in."""
         found: dict[Layer, str] = {}
         for member, name in zip(self.members, self.names, strict=True):
-            found = _paths(member, name) | found
+            _find_paths(member, name, found)
         return found
 
     def arrays(self, flat: Any = None, prefix: str = "") -> dict[str, Any]:
@@ -233,14 +263,18 @@ class Description:
         }
 
 
-def _paths(member: Any, path: str) -> dict[Layer, str]:
+def _find_paths(member: Any, path: str, found: dict[Layer, str]) -> None:
+    """Enter the way to each layer of a member that is not in `found` yet."""
+    if len(path) > MOST_CHARACTERS:
+        raise ValueError(
+            f"the name of a layer, those of the models around it included, has at most {MOST_CHARACTERS:,} characters, "
+            f"got {path:.80}..."
+        )
     parts = parts_of(member)
     if isinstance(member, Layer) and not parts:
-        return {member: path}
-    found: dict[Layer, str] = {}
+        found.setdefault(member, path)
     for name, part in parts:
-        found = _paths(part, f"{path}/{name}") | found
-    return found
+        _find_paths(part, f"{path}/{name}", found)
 
 
 def _described(shape: Shape) -> str:

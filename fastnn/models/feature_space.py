@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.data.columns import column_of
-from fastnn.data.convert import looks_like_columns
+from fastnn.data.convert import has_columns
 from fastnn.layers import (
     Activation,
     CategoryEncoding,
@@ -266,7 +266,7 @@ class FeatureSpace:
     def __call__(self, data: Any) -> Any:
         """The encoded features of a dict of columns, or of a data frame; of single values those of one row."""
         self._check_adapted()
-        if looks_like_columns(data):
+        if has_columns(data):
             from fastnn.data import frames
 
             data = dict(frames.columns_of(data, "data") or ())

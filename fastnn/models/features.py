@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnn.data import SQLDataset
 from fastnn.data.columns import column_of
-from fastnn.data.convert import looks_like_columns
+from fastnn.data.convert import has_columns
 from fastnn.typing import Array
 
 
@@ -64,7 +64,7 @@ def columns_reader(dataset: Any) -> Any:
     """A function that gives the batches of a column, by its name and kind."""
     if isinstance(dataset, SQLDataset):
         return lambda name, kind: dataset.blocks(kind, [name])
-    if looks_like_columns(dataset):
+    if has_columns(dataset):
         from fastnn.data import frames
 
         dataset = dict(frames.columns_of(dataset, "dataset") or ())

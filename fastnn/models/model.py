@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import check_batch_size
+from fastnn._table import check_batch_size, shown
 from fastnn.data import ArraySource, Source
+from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, validation_of
+from fastnn.layers.base import switch
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Structure, Tensor, flattened, is_symbolic, names_of
 from fastnn.models.built import KINDS, Built
@@ -101,8 +104,10 @@ class Model(Built):
         """
         from fastnn.training import Trainer  # with what it needs: `import fastnn` must stay short
 
-        self.description.trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
-        self.description.frozen = frozenset(layer for layer in self.description.layers() if not layer.trainable)
+        trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
+        with self.description.locked():
+            self.description.trainer = trainer
+            self.description.frozen = frozenset(layer for layer in self.description.layers() if not layer.trainable)
 
     @property
     def optimizer(self) -> Any:
@@ -157,7 +162,7 @@ class Model(Built):
         self._check_weighable(class_weight)
         source = self._source(x, y, sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
-        if validation_split and validation is None:
+        if validation is None and not _is_nothing(validation_split):
             source, validation = source.split(validation_split)
         return trainer.fit(
             source,
@@ -193,7 +198,7 @@ class Model(Built):
         """
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
         logs = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
-        return logs if return_dict else _listed(logs)
+        return logs if switch("return_dict", return_dict) else _listed(logs)
 
     def train_on_batch(
         self,
@@ -206,12 +211,17 @@ class Model(Built):
         """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
         self._check_weighable(class_weight)
         logs = self._compiled("train_on_batch").step(self._batch(x, y, sample_weight), class_weight)
-        return logs if return_dict else _listed(logs)
+        return logs if switch("return_dict", return_dict) else _listed(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, as ``evaluate`` gives them."""
         logs = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
-        return logs if return_dict else _listed(logs)
+        return logs if switch("return_dict", return_dict) else _listed(logs)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the columns that the model was fitted on, in their order; () where they had none."""
+        return self.description.columns
 
     # Predicting.
 
@@ -231,15 +241,16 @@ class Model(Built):
         shape.
         """
         if unknown:
-            raise TypeError(
-                _names.unknown_argument(
-                    "Model.predict", next(iter(unknown)), ("x", "batch_size", "verbose", "steps", "callbacks")
-                )
-            )
+            takes = ("x", "batch_size", "verbose", "steps", "callbacks")
+            raise TypeError(_names.unknown_argument("Model.predict", next(iter(unknown)), takes))
         network = self.description.network or self._built("predict")
         if batch_size is not None:
             batch_size = check_batch_size(batch_size)
-        if not verbose and steps is None and callbacks is None:
+        try:
+            quiet = not verbose and steps is None and callbacks is None
+        except ValueError:  # an array
+            raise TypeError(f"verbose must be 0, 1, 2 or 'auto', got {shown(verbose)}") from None
+        if quiet:
             if self.description.is_plain:
                 plain = network.predict_as_it_lies(x)
                 if plain is not None:
@@ -253,7 +264,7 @@ class Model(Built):
         from fastnn.training.trainer import predict
 
         source = self._source(x, None, None)
-        self.description.check_rows(source.input_shape, "x")
+        self.description.check_source(source, "x")
         return self._split(predict(self, network, source, batch_size or 32, verbose, steps, callbacks))
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
@@ -261,7 +272,7 @@ class Model(Built):
 
         training: False, or left out; ValueError else, as layers do what they do in training when `fit` runs.
         """
-        if training:
+        if switch("training", training):
             raise ValueError(
                 "training=True is not for calls: dropout and batch statistics are at work in fit; freeze layers with "
                 "trainable=False"
@@ -283,12 +294,14 @@ class Model(Built):
         key: str,
         params: Any = None,
         kind: Literal["classes", "binary", "values"] | None = None,
+        mode: Literal["create", "replace"] = "create",
     ) -> int:
-        """Predict the rows of a SQLite query and write them into the new table `into`; gives how many.
+        """Predict the rows of a SQLite query and write them into the table `into`; gives how many.
 
-        The query returns the column `key` and the features. The table has key, prediction and probability; kind is
-        "classes" for several outputs, "binary" for one sigmoid output and "values" otherwise. See
-        ``fastnn.data.write_predictions``.
+        The query returns the column `key` and the features, by the names and in the order of those that the model was
+        fitted on, where these had names. The table has key, prediction and probability; kind is "classes" for several
+        outputs, "binary" for one sigmoid output and "values" otherwise. mode: "replace" where an earlier run has
+        written the table. See ``fastnn.data.write_predictions``.
         """
         from fastnn.data import write_predictions
 
@@ -300,7 +313,10 @@ class Model(Built):
             binary = self.description.last_activation() == "sigmoid"
             kind = "classes" if network.units > 1 else "binary" if binary else "values"
         predict, inputs = (network.predict, self._sides()[0]) if fronted else (self.predict, None)
-        return write_predictions(predict, sql, con, into=into, key=key, params=params, kind=kind, inputs=inputs)
+        names = self.description.columns
+        return write_predictions(
+            predict, sql, con, into=into, key=key, params=params, kind=kind, mode=mode, names=names, inputs=inputs
+        )
 
     # Rows.
 
@@ -314,10 +330,12 @@ class Model(Built):
         """The array that a dict or list of one stands for, where the model has one input; else x as it came."""
         if self.description.takes.kind != "one" or self.description.graph is None or self.description.front is not None:
             return x
-        if isinstance(x, dict) and tuple(x) == self.description.takes.names:
+        if isinstance(x, dict) and not hasattr(x, "tocsr") and tuple(x) == self.description.takes.names:
             return x[self.description.takes.names[0]]
         alone = isinstance(x, (list, tuple)) and len(x) == 1
-        return x[0] if alone and np.ndim(x[0]) == len(self.description.graph.inputs[0].row) + 1 else x
+        if not alone or (isinstance(x[0], tuple) and hasattr(next(iter(x[0]), None), "shape")):  # a tuple is a batch
+            return x
+        return x[0] if axes_of(x[0]) == len(self.description.graph.inputs[0].row) + 1 else x
 
     def _validation(self, data: Any) -> Source:
         return validation_of(data, *self._sides())
@@ -359,6 +377,11 @@ class Model(Built):
         return self.description.gives.pack(
             [part.reshape(len(out), *row) for part, row in zip(parts, rows, strict=True)]
         )
+
+
+def _is_nothing(share: Any) -> bool:
+    """Whether a validation_split asks for none; what is no number is left to `split`, which says so."""
+    return share is None or (isinstance(share, Real) and not share)
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import is_
 from typing import Any
 
 from fastnn import _names
+from fastnn._table import shown
 from fastnn.data import ArraySource, Source
 from fastnn.layers import LAYERS, InputLayer, Layer
-from fastnn.layers.base import check_shape, place_of, set_place
+from fastnn.layers.base import check_shape, locked, place_of, set_place
 from fastnn.layers.front import FrontLayer, row_and_kind
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import MAX_LAYERS, Structure, Tensor, called, named
@@ -31,6 +34,7 @@ class Sequential(Model):
         if isinstance(name, (Layer, Model, Tensor)):
             raise TypeError("Sequential: give the layers as one list: Sequential([Dense(...), Dense(...)])")
         self._begin(name)
+        self._numbers: dict[str, int] = {}  # see `named`
         self._tensors: list[Tensor] = []  # the rows, then what each layer gives, as soon as the input shape is known
         alone = isinstance(layers, (Layer, Model, Tensor, type, str)) or not hasattr(layers, "__iter__")
         for layer in () if layers is None else [layers] if alone else layers:
@@ -42,9 +46,12 @@ class Sequential(Model):
         cls, name: str, members: Iterable[Any], input_shape: Shape | None, input_dtype: str | None = None
     ) -> Sequential:
         # As a file describes it: without weights, which `make` of the description gives it.
-        made = Sequential(name=name)
+        made, size = Sequential(name=name), 0
         for member in members:
             made._append(member)
+            size += made._tensors[-1].node.size if made._tensors else 1
+            if size > MAX_LAYERS:
+                raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
         if input_shape is not None:
             if made._row not in (None, input_shape):
                 raise ValueError(f"expected rows of shape {made._row}, as the first layer has it, got {input_shape}")
@@ -69,6 +76,7 @@ class Sequential(Model):
             raise ValueError(f"model {self.name!r} has no layer to take away")
         layer = self.description.members.pop()
         del self.description.names[-1], self._tensors[1 + len(self.layers) :]
+        self._numbers.clear()
         self.description.forget()
         self._grow()
         return layer
@@ -81,7 +89,7 @@ class Sequential(Model):
         """
         shape = self._row
         if input_shape is not None:
-            sizes = tuple(input_shape)
+            sizes = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (input_shape,)
             if sizes and sizes[0] is None:
                 sizes = sizes[1:]
             shape = check_shape("Input", "shape", sizes)
@@ -96,9 +104,12 @@ class Sequential(Model):
     def _build_for(self, shape: Shape) -> None:
         """Make everything anew, weights included."""
         before, places = self._state(), {layer: place_of(layer) for layer in self.description.layers()}
+        if shape != self._row:
+            self.description.columns = ()
         if self.description.store is not None:
             if set(self.description.store.models) != {self.description}:
                 raise ValueError(f"other models share layers of {self.name!r}, so its input shape cannot change")
+            weights.check_idle([self.description.store])
             for layer in places:
                 set_place(layer, None)
         try:
@@ -121,14 +132,18 @@ class Sequential(Model):
     def _restore(self, state: tuple[Any, list[Tensor]]) -> None:
         """Undo what failed half-way."""
         saved, self._tensors = state
+        self._numbers.clear()
         self.description.restore(saved)
 
     def _chain(self, shape: Shape, dtype: str | None = None) -> list[Tensor]:
         """The tensors for rows of `shape`, through all layers."""
         first = self.layers[0] if self.layers else None
-        tensors = [_rows_for(first, shape) if dtype is None else InputLayer(shape, dtype=dtype).tensor()]
+        tensors, size = [_rows_for(first, shape) if dtype is None else InputLayer(shape, dtype=dtype).tensor()], 0
         for layer in self.layers:
             tensors.append(layer(tensors[-1]))
+            size += tensors[-1].node.size
+            if size > MAX_LAYERS:  # before more of them are drawn
+                raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
         return tensors
 
     def _draw(self) -> None:
@@ -148,14 +163,14 @@ class Sequential(Model):
         if isinstance(layer, Tensor) and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer
         if not isinstance(layer, (Layer, Model)):
-            raise TypeError(f"a layer must be a fastnn.layers.Layer object, got {layer!r:.200}{_instead(layer)}")
+            raise TypeError(f"a layer must be a fastnn.layers.Layer object, got {shown(layer)}{_instead(layer)}")
         if len(self.description.members) == MAX_LAYERS:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers")
-        if any(layer is other for other in self.description.members):
+        if any(map(is_, self.description.members, repeat(layer))):
             raise ValueError(f"this {type(layer).__name__} is in the model already; make a second one")
         if isinstance(layer, InputLayer) and self.description.members:
             raise ValueError("Input must be the first layer")
-        name = named(layer, self.description.names)
+        name = named(layer, self.description.names, self._numbers)
         given = _given_row(layer)
         if self._tensors and given is not None and self._tensors[-1].row != given:
             raise ValueError(
@@ -179,9 +194,12 @@ class Sequential(Model):
         return [layer for layer in self.description.members if not isinstance(layer, InputLayer)]
 
     def _take_rows(self, shape: Shape) -> None:
-        with weights.lock:
-            if self.description.graph is None or shape != self._row:
-                self._build_for(shape)
+        while True:
+            with locked(self.description.layers()) as held, weights.lock:
+                if held.is_current():
+                    if self.description.graph is None or shape != self._row:
+                        self._build_for(shape)
+                    return
 
     def _source(self, x: Any, y: Any, sample_weight: Any) -> Source:
         self._see(x)

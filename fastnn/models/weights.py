@@ -9,19 +9,22 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from fastnn.engine.arena import aligned, starts_of
+from fastnn.engine.lock import Lock
 from fastnn.initializers import Initializer
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import Place, place_of, set_place
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, FloatArray, Shape
 
-lock = threading.RLock()  # of making networks and stores: two threads may begin to use a model at once
+# Of making networks and stores: two threads may begin to use a model at once. Who holds it waits for no other lock: the
+# stores' own come first.
+lock = threading.RLock()
 
 
 def _renew_lock() -> None:
@@ -42,10 +45,11 @@ class Runs(Protocol):
 
 
 class Store:
-    """A flat float32 vector, the layers whose weights lie in it, and the models that run on it."""
+    """A flat float32 vector with its lock, the layers whose weights lie in it, and the models that run on it."""
 
     def __init__(self, size: int) -> None:
         self.flat: FloatArray = aligned(max(1, size))
+        self.lock = Lock()
         self.layers: weakref.WeakSet[Layer] = weakref.WeakSet()
         self.models: weakref.WeakSet[Runs] = weakref.WeakSet()
 
@@ -99,6 +103,14 @@ def first_values(initializer: Any, shape: Shape, rng: np.random.Generator) -> Ar
             f"initializer {name} gave {values.dtype} {values.shape}; it must give numbers of shape {shape}"
         )
     return values
+
+
+def check_idle(stores: Iterable[Store]) -> None:
+    """RuntimeError where one of the stores, whose locks are held, is in use by a run of this thread."""
+    if any(store.lock.runs for store in stores):
+        raise RuntimeError(
+            "a model with these layers is running in this thread; make the other when fit, evaluate or predict is done"
+        )
 
 
 def commit(places: dict[Layer, Place]) -> None:

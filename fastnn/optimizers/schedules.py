@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import Table, check_number, field_values, overrides, plain
+from fastnn._numbers import as_numbers, tuple_of_numbers
+from fastnn._table import Table, as_number, check_number, field_values, overrides, plain
 from fastnn.typing import DoubleArray
 
 
@@ -59,7 +60,7 @@ class _Formula(LearningRateSchedule):
     """A schedule whose `rates` is a formula."""
 
     def __call__(self, step: Any) -> Any:
-        rates = self.rates(np.atleast_1d(np.asarray(step, float)))
+        rates = self.rates(np.atleast_1d(as_numbers(step, "step").astype(float)))
         return float(rates[0]) if np.ndim(step) == 0 else rates
 
     def get_config(self) -> dict[str, Any]:
@@ -105,8 +106,9 @@ class PiecewiseConstantDecay(_Formula):
     name: str = "PiecewiseConstant"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "boundaries", tuple(self.boundaries))
-        object.__setattr__(self, "values", tuple(self.values))
+        for name in ("boundaries", "values"):
+            given = tuple_of_numbers(getattr(self, name), f"PiecewiseConstantDecay: {name}")
+            object.__setattr__(self, name, given)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"PiecewiseConstantDecay: values must be one more than boundaries, got {len(self.values)} values and "
@@ -114,11 +116,13 @@ class PiecewiseConstantDecay(_Formula):
             )
         if any(not low < high for low, high in zip(self.boundaries, self.boundaries[1:], strict=False)):
             raise ValueError(f"PiecewiseConstantDecay: boundaries must rise, got {list(self.boundaries)}")
-        if any(not 0 <= value < float("inf") for value in self.values):
+        if any(not 0 <= as_number("values", value) < float("inf") for value in self.values):
             raise ValueError(f"PiecewiseConstantDecay: values must be numbers of at least 0, got {list(self.values)}")
 
     def rates(self, steps: DoubleArray) -> DoubleArray:
-        return np.asarray(self.values, float)[np.searchsorted(np.asarray(self.boundaries, float), steps)]
+        return np.asarray(self.values, float)[
+            np.searchsorted([as_number("boundaries", each) for each in self.boundaries], steps)
+        ]
 
 
 @SCHEDULES.add("polynomial_decay")

@@ -26,9 +26,20 @@ from fastnn.layers.tensor import (
     set_automatic_name,
 )
 from fastnn.store.tables import put_apart, put_back
+from fastnn.store.text import FormError, check_form
 
 Custom = Mapping[str, Any] | None
 Kinds = Mapping[str, Any]  # the class of models of each kind
+
+# In a description, models that are fields of layers included. A call may stand for several layers and a layer be
+# called several times, but each counts among the MAX_LAYERS of the whole.
+MOST = {"layers": 2 * MAX_LAYERS, "models": 2 * MAX_LAYERS, "members": 4 * MAX_LAYERS, "nodes": 2 * MAX_LAYERS}
+MAX_READS = 20 * MAX_LAYERS  # tensors that all calls together read
+
+_MODEL = {"kind": str, "name": str, "automatic": bool, "members": [(str, int)]}
+_SEQUENTIAL = {"input_shape": list | None}
+_ENDS = (str, [str], [(int, int)])
+_FUNCTIONAL = {"nodes": [(int, [(int, int)])], "inputs": _ENDS, "outputs": _ENDS}
 
 
 def describe(model: Any, arrays: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -43,7 +54,32 @@ def describe(model: Any, arrays: dict[str, Any] | None = None) -> dict[str, Any]
     configs = [{**layer.config(), "automatic": has_automatic_name(layer)} for layer in layers]
     if arrays is not None:
         put_apart(list(layers), configs, arrays)
-    return {"layers": configs, "models": described}
+    whole = {"layers": configs, "models": described}
+    check_counts(whole)
+    return whole
+
+
+def check_counts(described: Any) -> None:
+    """ValueError where a description names more than any model has: before the work that its making would be."""
+    counts, reads = dict.fromkeys(MOST, 0), 0
+    left = [described]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            for name in MOST:
+                found = each.get(name)
+                counts[name] += len(found) if isinstance(found, list) else 0
+            for node in each["nodes"] if isinstance(each.get("nodes"), list) else ():
+                reads += len(node[1]) if isinstance(node, list) and len(node) == 2 and isinstance(node[1], list) else 0
+            each = each.values()
+        left += [part for part in each if isinstance(part, (dict, list))]
+    for name, count in counts.items():
+        if count > MOST[name]:
+            raise ValueError(
+                f"a model has at most {MAX_LAYERS:,} layers, and a file {MOST[name]:,} {name}; got {count:,}"
+            )
+    if reads > MAX_READS:
+        raise ValueError(f"the calls of a model in a file read at most {MAX_READS:,} tensors, got {reads:,}")
 
 
 def _describe(model: Any, layers: dict[Layer, int], models: dict[Any, int], described: list[dict[str, Any]]) -> None:
@@ -97,12 +133,14 @@ def restore(
     kinds: the classes of models by the names that a description has for them. arrays: a file's, which may have tables
     of layers. ValueError, TypeError, KeyError where it is of no model.
     """
+    check_form(described, {"layers": [dict], "models": [_MODEL]})
     configs, entries = described["layers"], described["models"]
-    if len(configs) > MAX_LAYERS or not 0 < len(entries) <= MAX_LAYERS:
-        raise ValueError(f"a model has at most {MAX_LAYERS} layers, got {len(configs)} and {len(entries)} models")
+    if not entries:
+        raise ValueError(f"a model has at most {MAX_LAYERS} layers and at least one, got none")
     layers = [_layer(config, custom, number, arrays) for number, config in enumerate(configs)]
     models: list[Any] = []
     for entry in entries:
+        check_form(entry, _SEQUENTIAL if entry["kind"] == "sequential" else _FUNCTIONAL)
         models.append(_model(entry, kinds, layers, models))
     used = {member for model in models for member in model.description.members}
     if len(used) != len(layers) + len(models) - 1:
@@ -113,8 +151,9 @@ def restore(
 def build(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -> Any:
     """The model that was described, with new weights. ValueError where the description is of no model."""
     try:
+        check_counts(described)
         model = restore(described, kinds, custom)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, FormError) as error:
         raise ValueError(f"this describes no model: {error!r}") from error
     make(model)
     return model
@@ -130,8 +169,6 @@ def make(member: Any) -> None:
 
 
 def _layer(config: Any, custom: Custom, number: int, arrays: Mapping[str, Any] | None) -> Layer:
-    if not isinstance(config, dict):
-        raise ValueError(f"a layer must be an object, got {config!r:.80}")
     fields = {key: value for key, value in config.items() if key not in ("automatic", "tables")}
     layer = LAYERS.from_config(fields, custom)
     if "tables" in config:
@@ -147,7 +184,7 @@ def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any]) -> 
         chosen(layers if kind == "layer" else models if kind == "model" else [], number, "member")
         for kind, number in entry["members"]
     ]
-    kind, name = entry["kind"], _text(entry["name"])
+    kind, name = entry["kind"], entry["name"]
     if kind == "sequential":
         shape = entry["input_shape"]
         row = None if shape is None else () if shape == [] else check_shape("Input", "shape", shape)
@@ -164,6 +201,7 @@ def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any]) -> 
 def _nodes(entry: Any, members: list[Any]) -> list[Node]:
     """The calls of a functional model's members."""
     nodes: list[Node] = []
+    size = 0
     for place, reads in entry["nodes"]:
         member = chosen(members, place, "node")
         tensors = [_tensor(nodes, read) for read in reads]
@@ -174,13 +212,16 @@ def _nodes(entry: Any, members: list[Any]) -> list[Node]:
         else:
             given = member(tensors if len(tensors) != 1 else tensors[0])
             nodes.append(_first(given).node)
+        size += nodes[-1].size
+        if size > MAX_LAYERS:
+            raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
     return nodes
 
 
 def _ends(entry: Any, nodes: list[Node]) -> tuple[Structure, list[Tensor]]:
     kind, names, reads = entry
     tensors = [_tensor(nodes, read) for read in reads]
-    texts = tuple(_text(name) for name in names)
+    texts = tuple(names)
     if kind not in ("one", "list", "dict") or len(set(texts)) != len(tensors) or (kind == "one") > (len(tensors) == 1):
         raise ValueError(f"expected inputs or outputs with a name each, got {entry!r:.200}")
     return Structure(kind, texts), tensors
@@ -203,9 +244,3 @@ def chosen(among: list[Any], number: Any, what: str) -> Any:
     if type(number) is not int or not 0 <= number < len(among):
         raise ValueError(f"expected the number of a {what} below {len(among)}, got {number!r:.80}")
     return among[number]
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"expected a text as a name, got {value!r:.80}")
-    return value

@@ -6,161 +6,233 @@ Python function or class of the user's own is named too, and taken from the ``cu
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from fastnn._table import plain, unplain
+from fastnn._table import check_count, check_path, plain, shown, unplain
+from fastnn.layers.tensor import MAX_LAYERS
 from fastnn.optimizers import OPTIMIZERS
-from fastnn.store import safetensors, tables
-from fastnn.store.architecture import Kinds, chosen, describe, make, restore
-from fastnn.store.versions import MODEL, WEIGHTS, label, refusal, renamed, upgraded, version_of
+from fastnn.store import document, tables
+from fastnn.store.architecture import Kinds, check_counts, chosen, describe, make, restore
+from fastnn.store.document import Document
+from fastnn.store.text import check_form
+from fastnn.store.versions import MODEL, WEIGHTS, renamed, upgraded
 
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
+FORM = {"seed": int, "columns": [str]}
+TRAINING = {
+    "optimizer": dict,
+    "loss": str | list | dict,
+    "loss_weights": float | list | dict | None,
+    "metrics": list | dict | None,
+    "weighted_metrics": list | dict | None,
+    "iterations": int,
+    "slots": list | None,
+    "frozen": [int],
+}
+MAX_THRESHOLDS = 2**18  # of all metrics together
+MAX_GATHERED = 2**28  # numbers that they add up
 
-Tensors = dict[str, Any]
-Path = str | PathLike[str]
+Arrays = dict[str, Any]
+Path = str | bytes | PathLike[Any]
 
 
 def save(model: Any, path: Path, overwrite: bool) -> None:
     """See ``Model.save``; the model is built."""
     built = model.description
     _check_free(path, overwrite)
-    tensors = built.arrays()
-    description = {**describe(model, tensors), "seed": built.network.seed}
+    arrays = built.arrays()
+    description = {**describe(model, arrays), "seed": built.network.seed, "columns": list(built.columns)}
     if built.notes:
         description["notes"] = built.notes
     trainer = built.trainer
     if trainer is not None:
-        steps, slots = trainer.state()
-        description["training"] = {
+        steps, slots = trainer.vectors()
+        description["training"] = training = {
             "optimizer": OPTIMIZERS.config(trainer.optimizer),
             **{name: plain(getattr(trainer, name, None)) for name in COMPILED},
             "iterations": steps,
+            "huge_gradient": trainer.huge_gradient,
             "slots": list(slots),
             "frozen": [number for number, layer in enumerate(built.layers()) if layer in built.frozen],
         }
+        _check_work(training)
         for slot, flat in slots.items():
             for name, array in built.arrays(flat, f"optimizer/{slot}/").items():
-                if name in tensors:
+                if name in arrays:
                     raise ValueError(f"two arrays would be called {name!r} in the file; rename a model or layer")
-                tensors[name] = array
-    safetensors.write(path, tensors, {"format": label(MODEL), "model": json.dumps(description, default=_refuse)})
+                arrays[name] = array
+    document.write(path, MODEL, arrays, description)
 
 
 def save_weights(built: Any, path: Path, overwrite: bool) -> None:
     """See ``Model.save_weights``; built: the description of a built model."""
     _check_free(path, overwrite)
-    safetensors.write(path, built.arrays(), {"format": label(WEIGHTS)})
+    document.write(path, WEIGHTS, built.arrays())
 
 
 def load_weights(built: Any, path: Path) -> None:
     """See ``Model.load_weights``; built: the description of a built model."""
-    tensors, metadata = safetensors.read(path)
-    if version_of(metadata, MODEL, WEIGHTS) is None:
-        raise refusal(os.fspath(path), "no file of weights", metadata, WEIGHTS)
-    wanted = built.arrays()
-    extra = sorted(
-        name for name in tensors.keys() - wanted.keys() if not name.startswith(("optimizer/", tables.PREFIX))
-    )
-    try:
-        if extra:
-            raise ValueError(f"unexpected weights {', '.join(extra)}")
-        _check(wanted, tensors)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} does not fit this model: {error}") from None
-    _fill(wanted, tensors)
+    with document.reading(path, "no file of weights", "does not fit this model", WEIGHTS, MODEL) as file:
+        wanted = built.arrays()
+        _check(wanted, file)
+        extra = sorted(
+            name for name in file.shapes.keys() - wanted.keys() if not name.startswith(("optimizer/", tables.PREFIX))
+        )
+        _check_used(extra)
+        arrays = file.arrays()
+        with built.locked() as held:
+            _fill(built.arrays(), arrays, held)
 
 
 def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
     """See ``fastnn.models.load_model``; kinds: the classes of models by the names that a file has for them."""
-    tensors, metadata = safetensors.read(path)
-    name = os.fspath(path)
-    version = version_of(metadata, MODEL)
-    if version is None:
-        raise refusal(name, "not a fastnn model", metadata, MODEL)
-    try:
-        described = upgraded(json.loads(metadata["model"]), version)
-        return _restored(described, renamed(tensors) if version < 3 else tensors, kinds, custom)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{name} does not describe a model that fastnn can make: {error}") from error
+    wrong = "does not describe a model that fastnn can make"
+    with document.reading(path, "not a fastnn model", wrong, MODEL) as file:
+        described = upgraded(file.described, file.version)
+        described.setdefault("columns", [])  # older files have none
+        check_form(described, FORM)
+        check_counts(described)
+        if file.version < 3:
+            file.shapes = renamed(file.shapes)
+        arrays = None
+        if named := tables.names(described):
+            arrays = file.arrays()  # of the sizes that the file has proved
+            file.shapes = {name: entry for name, entry in file.shapes.items() if name not in named}
+        model = restore(described, kinds, custom, arrays)
+        built = model.description
+        if built.graph is None:
+            raise ValueError("the model has no input shape")
+        weights = _check_weights(built, file)
+        training, slots = described.get("training"), {}
+        if training is None:
+            _check_used(sorted(file.shapes.keys() - weights.keys()))
+        else:
+            optimizer, given = _units(training, custom)
+            model.compile(optimizer, **given)
+            slots = _slots(built.trainer, training, weights, file)
+            layers = built.layers()
+            built.frozen = frozenset(chosen(layers, number, "layer") for number in training["frozen"])
+        check_form(described.get("notes", {}), {})
+        built.notes = described.get("notes", {})
+        built.seed = check_count("seed", described["seed"], 0, 2**64 - 1)
+        built.columns = tuple(described["columns"])
+        # Only now is any memory taken for weights: the file has proved that it holds them.
+        make(model)
+        arrays = file.arrays() if arrays is None else arrays
+        arrays = renamed(arrays) if file.version < 3 else arrays
+        vectors = {slot: np.zeros(built.network.parameters.size, dtype) for slot, dtype in slots.items()}
+        with built.locked() as held:
+            _fill(built.arrays(), arrays, held)
+            for slot, flat in vectors.items():
+                _fill(built.arrays(flat, f"optimizer/{slot}/"), arrays, held)
+        if training is not None:
+            built.trainer.go_on(training["iterations"], vectors, training.get("huge_gradient") is True)
+        return model
 
 
-def _restored(described: dict[str, Any], tensors: Tensors, kinds: Kinds, custom: Mapping[str, Any] | None) -> Any:
-    model = restore(described, kinds, custom, tensors)
-    built = model.description
-    if built.graph is None:
-        raise ValueError("the model has no input shape")
-    # Compare the sizes before any memory is taken: the file has proved that it holds what it names.
-    names = built.paths()
+def _check_weights(built: Any, file: Document) -> dict[str, Any]:
+    """The shapes of the weights by name. ValueError where the file has not all of them."""
+    paths, shapes = built.paths(), {}
     for layer, own in built.parameters().items():
         for parameter in own:
-            name = f"{names[layer]}/{parameter.name}"
-            if name not in tensors or tensors[name].shape != parameter.shape:
-                came = tensors[name].shape if name in tensors else "nothing"
-                raise ValueError(f"weights {name!r} must have shape {parameter.shape}, got {came}")
-    built.seed = int(described["seed"])
-    built.notes = dict(described.get("notes", {}))
-    make(model)
-    used = _fill(built.arrays(), tensors) | tables.names(described)
-    training = described.get("training")
-    if training is not None:
-        used |= _go_on(model, training, tensors, custom)
-    unused = sorted(tensors.keys() - used)
-    if unused:
-        raise ValueError(f"unexpected weights {', '.join(unused)}")
-    return model
+            name = f"{paths[layer]}/{parameter.name}"
+            _check_shape(name, parameter.shape, np.float32, file)
+            shapes[name] = parameter.shape
+    return shapes
 
 
-def _go_on(model: Any, training: Any, tensors: Tensors, custom: Mapping[str, Any] | None) -> set[str]:
-    """Compile as it was, and take up the optimizer's state; gives the names of the tensors that were used."""
-    steps, built = training["iterations"], model.description
-    layers = built.layers()
-    if type(steps) is not int or steps < 0:
-        raise ValueError(f"iterations must be a whole number of at least 0, got {steps!r}")
+def _units(training: Any, custom: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+    """What ``compile`` was given: the optimizer, and the rest by the names of its arguments."""
+    check_form(training, TRAINING)
+    if training["slots"] is not None:
+        check_form(training["slots"], [str])
+    _check_work(training)
     from fastnn.losses import LOSSES  # a model that is not compiled needs neither
     from fastnn.metrics import METRICS
 
     families = (LOSSES.family, METRICS.family)
     given = {name: unplain(training[name], custom, families) for name in COMPILED if training[name] is not None}
-    model.compile(OPTIMIZERS.from_config(training["optimizer"], custom), **given)
-    built.frozen = frozenset(chosen(layers, number, "layer") for number in training["frozen"])
-    trainer = built.trainer
-    used: set[str] = set()
-    dtype = np.float64 if trainer.optimizer.full_batch else np.float32
-    names = training["slots"]
-    if names is None:  # the file is older than the list
-        names = trainer.slot_names() if steps else ()
-    slots = {slot: np.zeros(built.network.parameters.size, dtype) for slot in names}
-    for slot, flat in slots.items():
-        used |= _fill(built.arrays(flat, f"optimizer/{slot}/"), tensors)
-    trainer.go_on(steps, slots)
-    return used
+    return OPTIMIZERS.from_config(training["optimizer"], custom), given
 
 
-def _check(wanted: Tensors, tensors: Tensors) -> None:
+def _slots(trainer: Any, training: Any, weights: dict[str, Any], file: Document) -> dict[str, Any]:
+    """The type of each of the optimizer's vectors, of which the file has a part beside each of the weights."""
+    full_batch = trainer.optimizer.full_batch
+    own = trainer.slot_names() if check_count("iterations", training["iterations"], 0) else ()
+    names = own if training["slots"] is None else training["slots"]  # of an older file, which lists none
+    if not full_batch and {*names} != {*own}:
+        raise ValueError(f"its optimizer keeps {shown(sorted(names))}, not {sorted(own)}")
+    if len(names) * len(weights) + len(weights) != len(file.shapes) or len(names) > MAX_LAYERS:
+        expected = {f"optimizer/{name}/{each}" for name in names[:MAX_LAYERS] for each in weights} | weights.keys()
+        _check_used(sorted(file.shapes.keys() - expected))
+        raise ValueError(f"expected {len(names):,} vectors of the optimizer beside {len(weights):,} arrays of weights")
+    dtype = np.float64 if full_batch else np.float32
+    for name in names:
+        for each, shape in weights.items():
+            _check_shape(f"optimizer/{name}/{each}", shape, dtype, file)
+    return dict.fromkeys(names, dtype)
+
+
+def _check_work(training: Any) -> None:
+    """ValueError where what was compiled has so much to add up that to make it would take long."""
+    count = thresholds = gathered = 0
+    for each in _leaves([training[name] for name in COMPILED]):
+        count += 1
+        if isinstance(each, dict):
+            thresholds += _whole(each.get("num_thresholds"))
+            gathered += _whole(each.get("num_classes")) ** 2
+    for what, number, most in (
+        ("losses and metrics", count, 5 * MAX_LAYERS),
+        ("thresholds of metrics", thresholds, MAX_THRESHOLDS),
+        ("numbers that metrics add up", gathered, MAX_GATHERED),
+    ):
+        if number > most:
+            raise ValueError(f"a file holds at most {most:,} {what}, got {number:,}")
+
+
+def _whole(value: object) -> int:
+    return value if type(value) is int else 0
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The units, and whatever else is neither a list nor an object of named ones."""
+    named = isinstance(value, dict) and not ("class" in value or "function" in value)
+    if not named and not isinstance(value, list):
+        yield value
+        return
+    for each in value.values() if named else value:
+        yield from _leaves(each)
+
+
+def _check(wanted: Arrays, file: Document) -> None:
     for name, view in wanted.items():
-        if name not in tensors or tensors[name].shape != view.shape or tensors[name].dtype != view.dtype:
-            came = f"{tensors[name].dtype} {tensors[name].shape}" if name in tensors else "nothing"
-            raise ValueError(f"{name!r} must be {view.dtype} {view.shape}, got {came}")
+        _check_shape(name, view.shape, view.dtype, file)
 
 
-def _fill(wanted: Tensors, tensors: Tensors) -> set[str]:
-    """Copy named arrays into views; gives their names. ValueError, and no change, where one does not fit."""
-    _check(wanted, tensors)
-    for name, view in wanted.items():
-        view[...] = tensors[name]
-    return set(wanted)
+def _check_shape(name: str, shape: Any, dtype: Any, file: Document) -> None:
+    found = file.shapes.get(name)
+    if found is None or found.shape != shape or found.dtype != dtype:
+        came = f"{found.dtype} {found.shape}" if found else "nothing"
+        raise ValueError(f"weights {name!r:.200} must be {np.dtype(dtype)} {shape}, got {came}")
+
+
+def _check_used(unused: list[str]) -> None:
+    if unused:
+        more = f" and {len(unused) - 5:,} more" if len(unused) > 5 else ""
+        raise ValueError(f"unexpected weights {', '.join(f'{name:.80}' for name in unused[:5])}{more}")
+
+
+def _fill(wanted: Arrays, arrays: Arrays, held: Any) -> None:
+    """Copy named arrays into views, whose locks are held."""
+    held.assign(wanted.values(), [arrays[name] for name in wanted])
 
 
 def _check_free(path: Path, overwrite: bool) -> None:
-    if not overwrite and os.path.exists(path):
-        raise FileExistsError(f"{os.fspath(path)} exists; pass overwrite=True or another name")
-
-
-def _refuse(value: object) -> Any:
-    raise TypeError(f"a model's fields must be numbers, texts, None and arrays to be saved, got {value!r:.80}")
+    name = check_path("filepath", path)
+    if not overwrite and os.path.exists(name):
+        raise FileExistsError(f"{name} exists; pass overwrite=True or another name")

@@ -19,12 +19,15 @@ import struct
 import sys
 from collections.abc import Iterator, Mapping
 from io import BufferedReader
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._table import shown
 from fastnn.store import foreign
+from fastnn.store.replacing import replacing
+from fastnn.store.text import check_size, parsed
 
 DTYPES = {
     "F64": "f8",
@@ -40,10 +43,12 @@ DTYPES = {
     "U8": "u1",
 }
 NAMES = {code: name for name, code in DTYPES.items()}
+TYPES = {name: np.dtype(code) for name, code in DTYPES.items()}
+FIELDS = {"dtype", "shape", "data_offsets"}
 METADATA = "__metadata__"
-# The format allows 100 MB. Parsed JSON can take thirty times its text, so the cap is what bounds
-# the memory that a hostile header costs.
-MAX_HEADER = 16 * 2**20
+MAX_HEADER = 16 * 2**20  # bytes; the format allows 100 MB
+MAX_TENSORS = 3 * 2**12
+MAX_OBJECTS = 2 * MAX_TENSORS  # in the header, texts in it included
 MAX_DIMENSIONS = 64  # NumPy's own limit
 
 Path = str | os.PathLike[str]
@@ -71,38 +76,59 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str
     permissions of any new file, an old one keeps its own.
 
     Arrays may have any shape, memory order and byte order. ValueError: a dtype that the table
-    `DTYPES` lacks, a reserved or unencodable name, a header above 16 MiB, a `path` that is not a
-    regular file. TypeError: names or metadata that are not str. FileNotFoundError: no such folder.
+    `DTYPES` lacks, a reserved or unencodable name, a header that `read` would refuse, a `path` that
+    is not a regular file. TypeError: names or metadata that are not str. FileNotFoundError: no such
+    folder. OSError, with the name: what else the system refuses.
     """
     header = _header(tensors, metadata)
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(struct.pack("<Q", len(header)))
         file.write(header)
         for _, array in _in_file_order(tensors):
             file.write(_little_endian(array).data)
 
 
-def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the arrays and the metadata of `path`, in the order of its header.
+class OpenFile:
+    """A file whose header was read and found good; `arrays` reads the rest."""
 
-    Arrays are fresh, writable, aligned and in native byte order. DamagedFileError (a ValueError):
-    anything in the file that the format does not allow, or a `path` that is not a regular file.
-    OSError: it cannot be opened.
+    def __init__(self, path: Path, file: BufferedReader) -> None:
+        self.path = path
+        self._file = file
+        header, size = _read_header(path, file, os.fstat(file.fileno()).st_size)
+        self.metadata = _metadata(path, header.pop(METADATA, {}))
+        self.entries = {name: _entry(path, name, fields) for name, fields in header.items()}
+        self._in_file_order = sorted(self.entries.values(), key=lambda entry: (entry.begin, entry.end))
+        _check_cover(path, self._in_file_order, size)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays, in the order of the header. MemoryError where they are more than there is room for."""
+        arrays = {entry.name: _read_array(self.path, self._file, entry) for entry in self._in_file_order}
+        return {name: arrays[name] for name in self.entries}
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[OpenFile]:
+    """The file `path`, for as long as the block runs.
+
+    DamagedFileError (a ValueError): anything in the header that the format does not allow, or a `path` that is not a
+    regular file. OSError: it cannot be opened.
     """
     # Before open(), which waits for ever at a pipe that nobody writes to.
     if not stat.S_ISREG(os.stat(path).st_mode):
         _damaged(path, "expected a regular file, got a folder, pipe or device")
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
         if kind := foreign.kind_of(file.peek(512)):
             _damaged(path, f"it is {kind}")
-        header, data_size = _read_header(path, file, size)
-        metadata = _metadata(path, header.pop(METADATA, {}))
-        entries = [_entry(path, name, fields) for name, fields in header.items()]
-        in_file_order = sorted(entries, key=lambda entry: (entry.begin, entry.end))
-        _check_cover(path, in_file_order, data_size)
-        arrays = {entry.name: _read_array(path, file, entry) for entry in in_file_order}
-    return {entry.name: arrays[entry.name] for entry in entries}, metadata
+        yield OpenFile(path, file)
+
+
+def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the arrays and the metadata of `path`, in the order of its header.
+
+    Arrays are fresh, writable, aligned and in native byte order. Errors: see `opened`.
+    """
+    with opened(path) as file:
+        return file.arrays(), file.metadata
 
 
 # Writing
@@ -111,7 +137,7 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 def _header(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"metadata must map str to str, got {key!r:.80}: {value!r:.80}")
+            raise TypeError(f"metadata must map str to str, got {shown(key)}: {shown(value)}")
     for name, array in tensors.items():
         if not isinstance(name, str):
             raise TypeError(f"the name of a tensor must be a str, got {name!r:.80}")
@@ -138,6 +164,9 @@ def _header(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) ->
     text += b" " * (-len(text) % 8)  # so that the data, and a memory map of it, is aligned
     if len(text) > MAX_HEADER:
         raise ValueError(f"names, shapes and metadata take {len(text):,} bytes; the limit is {MAX_HEADER:,}")
+    if len(tensors) > MAX_TENSORS:
+        raise ValueError(f"a file holds at most {MAX_TENSORS:,} arrays, got {len(tensors):,}")
+    check_size(text, MAX_OBJECTS)
     return text
 
 
@@ -148,61 +177,6 @@ def _in_file_order(tensors: Mapping[str, NDArray[Any]]) -> list[tuple[str, NDArr
 
 def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` when the block ends, or vanishes if it fails."""
-    target = os.path.realpath(path)
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"cannot write {target!r}: create the folder {folder!r} first")
-    mode = _mode(target)
-    # A name of fixed length: one built on the target's could pass the file system's limit.
-    temporary = os.path.join(folder, f".fastnn-{os.urandom(8).hex()}.tmp")
-
-    def opener(name: str, flags: int) -> int:
-        # From its first moment no more readable than the old file.
-        return os.open(name, flags, 0o666 if mode is None else mode)
-
-    try:
-        with open(temporary, "xb", opener=opener) as file:
-            if mode is not None:
-                os.chmod(temporary, mode)  # what the umask took away
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
-
-
-def _mode(target: str) -> int | None:
-    """The permissions of the file that `target` names, None when there is none yet."""
-    try:
-        mode = os.stat(target).st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        # os.replace would put a file in the place of a device such as /dev/null.
-        raise ValueError(f"cannot write {target!r}: it is a folder, pipe or device, not a file")
-    return stat.S_IMODE(mode)
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the new name durable; the file is whole and in place whatever happens here."""
-    if os.name != "posix":
-        return
-    # Some network file systems, and folders without read permission, refuse this.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 # Reading
@@ -225,66 +199,54 @@ def _read_header(path: Path, file: BufferedReader, size: int) -> tuple[dict[str,
     if len(raw) != length or not raw.startswith(b"{"):
         _damaged(path, f"expected a JSON object of {length:,} bytes, got {raw[:16]!r}")
     try:
-        header = json.loads(raw.decode(), object_pairs_hook=_without_duplicates)
-    except RecursionError:
-        _damaged(path, "expected a JSON header of three levels, got far deeper nesting")
-    except ValueError as error:  # not UTF-8, not JSON, a duplicate key, an integer without end
+        check_size(raw, MAX_OBJECTS)
+        header = parsed(raw.decode())
+    except ValueError as error:  # too much, not UTF-8, not JSON, a duplicate key, an integer without end
         _damaged(path, f"expected a header in UTF-8 JSON, got one that fails with: {error!s:.200}")
+    if len(header) > MAX_TENSORS + 1:
+        _damaged(path, f"expected at most {MAX_TENSORS:,} tensors, got {len(header):,}")
     return header, size - 8 - length
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("the same key twice in one object")
-    # An escaped lone surrogate parses, but is no text: it could not be written again, or shown.
-    "".join(result).encode()
-    return result
 
 
 def _metadata(path: Path, fields: object) -> dict[str, str]:
     if not isinstance(fields, dict):
-        _damaged(path, f"expected {METADATA} to be an object, got {fields!r:.80}")
+        _damaged(path, f"expected {METADATA} to be an object, got {shown(fields)}")
     for key, value in fields.items():
         if not isinstance(value, str):
-            _damaged(path, f"expected metadata {key!r:.80} to be a string, got {value!r:.80}")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            _damaged(path, f"expected metadata {key!r:.80} to be text, got a lone surrogate")
+            _damaged(path, f"expected metadata {shown(key)} to be a string, got {shown(value)}")
     return fields
 
 
 def _entry(path: Path, name: str, fields: object) -> Entry:
-    where = f"tensor {name!r:.80}"
-    if not isinstance(fields, dict) or fields.keys() != {"dtype", "shape", "data_offsets"}:
-        _damaged(path, f"{where}: expected dtype, shape and data_offsets, got {fields!r:.80}")
-    code = fields["dtype"]
-    if not isinstance(code, str) or code not in DTYPES:
-        _damaged(path, f"{where}: expected a dtype of {', '.join(DTYPES)}, got {code!r:.80}")
-    dtype = np.dtype(DTYPES[code])
-    shape = fields["shape"]
-    if not _are_sizes(shape) or len(shape) > MAX_DIMENSIONS:
-        _damaged(path, f"{where}: expected a shape of at most {MAX_DIMENSIONS} sizes, got {shape!r:.80}")
-    # Without the zeros, because NumPy refuses an empty array by the product of its other sides.
-    if math.prod(side for side in shape if side) * dtype.itemsize > sys.maxsize:
-        _damaged(path, f"{where}: expected a shape that memory can hold, got {shape!r:.80}")
-    offsets = fields["data_offsets"]
-    if not _are_sizes(offsets) or len(offsets) != 2:
-        _damaged(path, f"{where}: expected two data_offsets, got {offsets!r:.80}")
+    if not isinstance(fields, dict) or fields.keys() != FIELDS:
+        _wrong(path, name, f"expected dtype, shape and data_offsets, got {shown(fields)}")
+    code, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
+    dtype = TYPES.get(code) if isinstance(code, str) else None
+    if dtype is None:
+        _wrong(path, name, f"expected a dtype of {', '.join(DTYPES)}, got {shown(code)}")
+    if not _are_sizes(shape, MAX_DIMENSIONS):
+        _wrong(path, name, f"expected a shape of at most {MAX_DIMENSIONS} sizes, got {shown(shape)}")
+    if not _are_sizes(offsets, 2) or len(offsets) != 2:
+        _wrong(path, name, f"expected two data_offsets, got {shown(offsets)}")
     begin, end = offsets
     expected = math.prod(shape) * dtype.itemsize
+    # Without the zeros, because NumPy refuses an empty array by the product of its other sides.
+    if (expected or math.prod(side for side in shape if side) * dtype.itemsize) > sys.maxsize:
+        _wrong(path, name, f"expected a shape that memory can hold, got {shown(shape)}")
     if end - begin != expected:
-        _damaged(
-            path,
-            f"{where}: expected {expected:,} bytes for {code} of shape {shape}, got the offsets {offsets!r:.80}",
-        )
+        _wrong(path, name, f"expected {expected:,} bytes for {code} of shape {shape}, got the offsets {shown(offsets)}")
     return Entry(name, dtype, tuple(shape), begin, end)
 
 
-def _are_sizes(values: object) -> bool:
-    # type(), because True is an int to isinstance.
-    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+def _wrong(path: Path, name: str, problem: str) -> NoReturn:
+    _damaged(path, f"tensor {name!r:.80}: {problem}")
+
+
+def _are_sizes(values: object, most: int) -> bool:
+    if not isinstance(values, list) or len(values) > most:
+        return False
+    # type(), because True is an int to isinstance
+    return all(type(value) is int and value >= 0 for value in values)
 
 
 def _check_cover(path: Path, entries: list[Entry], size: int) -> None:
@@ -293,10 +255,8 @@ def _check_cover(path: Path, entries: list[Entry], size: int) -> None:
     for entry in entries:
         if entry.begin != end:
             problem = "a gap" if entry.begin > end else "an overlap"
-            _damaged(
-                path,
-                f"tensor {entry.name!r:.80}: expected its data at offset {end}, "
-                f"got {problem} with offset {entry.begin!r:.80}",
+            _wrong(
+                path, entry.name, f"expected its data at offset {end}, got {problem} with offset {entry.begin!r:.80}"
             )
         end = entry.end
     if end != size:
@@ -308,7 +268,7 @@ def _read_array(path: Path, file: BufferedReader, entry: Entry) -> NDArray[Any]:
     array = np.empty(entry.shape, entry.dtype)
     got = file.readinto(array.reshape(-1).view(np.uint8).data)
     if got != array.nbytes:
-        _damaged(path, f"tensor {entry.name!r:.80}: expected {array.nbytes:,} bytes, got {got:,}")
+        _wrong(path, entry.name, f"expected {array.nbytes:,} bytes, got {got:,}")
     if sys.byteorder == "big":
         array.byteswap(inplace=True)
     return array

@@ -27,7 +27,7 @@ def names(described: Mapping[str, Any]) -> set[str]:
     return {
         f"{PREFIX}{number}/{name}"
         for number, config in enumerate(described["layers"])
-        for name in config.get("tables", ())
+        for name in (config["tables"] if isinstance(config.get("tables"), list) else ())
     }
 
 

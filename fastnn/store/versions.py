@@ -10,30 +10,36 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-VERSION = 3
+from fastnn.store.text import check_form
+
+MODEL, WEIGHTS, BACKUP = "fastnn", "fastnn weights", "fastnn backup"
+VERSION = 4
 # Since 1: a chain of layers, units by class alone. 2: graphs; units by family and class; weights alone by name.
 # 3: rows of any rank, so layers with axes; the names of the optimizer's vectors are listed.
-MODEL, WEIGHTS = "fastnn", "fastnn weights"
+# 4: the names of the columns that a model was fitted on; whether a gradient was huge.
+# Backups since 1: a checkpoint's files by path. 2: by what its template was filled with.
+VERSIONS = {MODEL: VERSION, WEIGHTS: VERSION, BACKUP: 2}
+TEXTS = {MODEL: "model", BACKUP: "place"}  # under which name the JSON text of a file of that kind stands
 
 
 def label(kind: str) -> str:
-    """What stands in a file of this kind, MODEL or WEIGHTS, as its format."""
-    return f"{kind} {VERSION}"
+    """What stands in a file of this kind as its format."""
+    return f"{kind} {VERSIONS[kind]}"
 
 
-def version_of(metadata: Mapping[str, str], *kinds: str) -> int | None:
-    """The number of the format of a file of one of these kinds; None for other files."""
-    found = re.fullmatch(r"(.+) ([1-9]\d{0,3})", metadata.get("format", ""))
-    if found is None or found[1] not in kinds or int(found[2]) > VERSION:
+def version_of(metadata: Mapping[str, str], *kinds: str) -> tuple[str, int] | None:
+    """The kind and the number of the format of a file of one of these kinds; None for other files."""
+    found = re.fullmatch(r"(.{1,40}) ([1-9]\d{0,3})", metadata.get("format", ""))
+    if found is None or found[1] not in kinds or int(found[2]) > VERSIONS[found[1]]:
         return None
-    return int(found[2])
+    return found[1], int(found[2])
 
 
 def refusal(name: str, what: str, metadata: Mapping[str, str], kind: str) -> ValueError:
     """The error for a file that is none of `kind`, or of a version to come."""
     came = metadata.get("format", "none")
     newer = re.fullmatch(rf"{kind} [1-9]\d{{0,3}}", came)
-    hint = "; a newer version of fastnn wrote it" if newer else ""
+    hint = "; a newer version of fastnn wrote it" if newer and int(came.rpartition(" ")[2]) > VERSIONS[kind] else ""
     return ValueError(f"{name} is {what}: expected format {label(kind)!r} or older, got {came!r:.80}{hint}")
 
 
@@ -47,8 +53,9 @@ def upgraded(described: Any, version: int) -> Any:
     """A model's description as this version writes it, from one of another."""
     if version == 1:
         described = _as_graph(described)
-    training = described.get("training")
-    if training is not None and version < 3:
+    training = described.get("training") if isinstance(described, dict) and version < 3 else None
+    if training is not None:
+        check_form(training, {})
         slots = training.get("slots")  # None: the optimizer's own
         if slots is not None:
             slots = ["sum_of_gradients" if slot == "accumulated_gradient" else slot for slot in slots]
@@ -58,6 +65,9 @@ def upgraded(described: Any, version: int) -> Any:
 
 def _as_graph(described: Any) -> Any:
     """A chain of layers, as version 1 had them, as the only model of a description."""
+    check_form(
+        described, {"layers": [{"class": str, "name": str}], "name": str, "seed": int, "input_shape": list | None}
+    )
     layers = described["layers"]
     automatic = [re.fullmatch(rf"{re.escape(each['class'])}(_\d+)?", each["name"]) is not None for each in layers]
     model = {

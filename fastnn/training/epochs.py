@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn._output import warn
+from fastnn._table import check_count
 from fastnn.data import Page, Source
 
 if TYPE_CHECKING:
@@ -121,11 +122,21 @@ class EpochIterator:
             return {"generator": None if self._rng is None else self._rng.bit_generator.state, "passed": 0}
         return {"generator": self._before, "passed": self._passed}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on where ``state`` was asked for: the same order, and the same batches left in it."""
-        if self._rng is not None and state["generator"] is not None:
-            self._rng.bit_generator.state = state["generator"]
-        if state["passed"]:
+    def restore(self, state: dict[str, Any], epochs: int) -> None:
+        """Go on where ``state`` was asked for: the same order, and the same batches left in it.
+
+        epochs: how many the fit has at most. ValueError, TypeError, and no change, for what is no such state.
+        """
+        passed, generator = check_count("batches passed", state["passed"], 0), state["generator"]
+        most = self.batches if self.steps is None else self.steps * epochs
+        if most is not None and passed > most:
+            raise ValueError(f"{passed} batches of the data were passed, but the fit has at most {most}")
+        if self._rng is not None and generator is not None:
+            # A new one first: what is no state of a generator may leave it half set.
+            trial = type(self._rng.bit_generator)()
+            trial.state = generator
+            self._rng.bit_generator.state = trial.state
+        if passed:
             self._begin()
-            while self._passed < state["passed"] and self._more():
-                self._take(state["passed"] - self._passed)
+            while self._passed < passed and self._more():
+                self._take(passed - self._passed)

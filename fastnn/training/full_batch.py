@@ -9,7 +9,7 @@ import numpy as np
 from fastnn.typing import Array, DoubleArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from fastnn.data import Page
     from fastnn.engine.description import Variable
@@ -89,16 +89,21 @@ class FullBatch:
             found[name][self._places] = value
         return found
 
+    def check_names(self, slots: Collection[str]) -> None:
+        """ValueError where the names of a state's vectors are not those that `slots` gives them."""
+        pairs = range(len(slots) // 2 - 1)
+        if set(slots) != {"w", "gradient", *(f"{name}_{i}" for name in ("step", "change") for i in pairs)}:
+            raise ValueError(f"L-BFGS keeps w, gradient, step_0, change_0, ..., not {', '.join(slots):.200}")
+
     def go_on(self, slots: Mapping[str, Array]) -> None:
         """Take up a state that `slots` gave. ValueError for vectors of other names."""
         self.forget()
         self.state = {}
         if not slots:
             return
+        self.check_names(slots)
         pairs = range(len(slots) // 2 - 1)
         steps, changes = ([f"{name}_{i}" for i in pairs] for name in ("step", "change"))
-        if slots.keys() != {"w", "gradient", *steps, *changes}:
-            raise ValueError(f"L-BFGS keeps w, gradient, step_0, change_0, ..., not {', '.join(slots)}")
         own = {name: np.asarray(flat[self._places], np.float64) for name, flat in slots.items()}
         self.state = {"w": own["w"], "gradient": own["gradient"]}
         for name, rows in (("steps", steps), ("changes", changes)):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.callbacks.base import Callback, CallbackList, is_own
+from fastnn.engine.description import RowError
 from fastnn.layers.tensor import called
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.epochs import BatchRange, EpochIterator
@@ -23,8 +24,14 @@ LOOK = 0.1  # seconds between two looks at the clock, where a callback wants to 
 class BatchLoop(ABC):
     """Runs the batches of an epoch in ranges, between the hooks of callbacks and with a bar of progress.
 
-    phase: "train", "test" or "predict". A range is one batch where a callback has a hook for its batches.
+    phase: "train", "test" or "predict". A range is one batch where a callback has a hook for its batches. by_range:
+    whether the network is given the rows of a range, and not the page. what: how an error's text begins.
     """
+
+    network: Any
+    trainer: Any
+    by_range = True
+    what = ""
 
     def __init__(self, phase: str, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
         self.epochs = epochs
@@ -44,7 +51,16 @@ class BatchLoop(ABC):
                 hook(done, None)
             if progress.level:
                 progress.begin_range(done, batches.start, batches.size)
-            done += self.run(batches)
+            count = None
+            while count is None:
+                try:
+                    with self.network.lock:  # until what the batches have added up is taken from the network
+                        count = self.run(batches)
+                except RowError as error:
+                    raise self._named(error, batches) from None
+                if count is None:
+                    self.make_ready()
+            done += count
             if after:
                 logs = self.logs()
                 for hook in after:
@@ -53,14 +69,26 @@ class BatchLoop(ABC):
                 break
         return done
 
+    def _named(self, error: RowError, batches: BatchRange) -> RowError:
+        """An error in a row of what the network was given, by the name that the user knows the row by."""
+        rows = np.array([error.row + (batches.start if self.by_range else 0)])
+        return error.named(self.epochs.source.row_names(batches.page, rows, batches.first)[0], self.what)
+
     def look(self) -> None:
         """After hooks that come before the first batch: where one asks to stop, that batch runs alone, as in Keras."""
         if self.stopped():
             self.epochs.at_once = 1
 
     @abstractmethod
-    def run(self, batches: BatchRange) -> int:
-        """Run a range of batches; gives how many of them were done."""
+    def run(self, batches: BatchRange) -> int | None:
+        """Run a range of batches; gives how many of them were done. The network's lock is held.
+
+        None, and nothing done, where the network is not ready for them any more, since the model was used otherwise.
+        """
+
+    def make_ready(self) -> None:
+        """Make the network, or the one that has taken its place, ready again."""
+        self.network = self.trainer.ready(self.epochs.source)
 
     @abstractmethod
     def logs(self) -> Mapping[str, Any]:
@@ -78,11 +106,13 @@ class BatchLoop(ABC):
 class FitLoop(BatchLoop):
     """The loop of a fit, and where the fit stands: the epoch that runs or comes next, and what that has added up."""
 
+    by_range = False
+
     def __init__(self, trainer: Any, epochs: EpochIterator, callbacks: CallbackList, progress: Progress) -> None:
         super().__init__("train", epochs, callbacks, progress)
         self.trainer = trainer
         self.model = trainer.model
-        self.network: Any = self.model.description.network
+        self.network = self.model.description.network
         self.epoch = 0
         self.accumulator = MetricAccumulator()
         self.rate = 0.0  # of the last step
@@ -93,7 +123,6 @@ class FitLoop(BatchLoop):
         self._looked = perf_counter()
 
     def run_epoch(self, done: int = 0) -> int:
-        self._make_ready()
         if self.trainer.objectives.gathers and done == 0:
             self.trainer.objectives.begin()
         return super().run_epoch(done)
@@ -116,16 +145,10 @@ class FitLoop(BatchLoop):
         tested = [other for other in others if other.listens("on_test_end")]
         return logs, all(map(is_own, [*before, *tested]))
 
-    def _make_ready(self) -> None:
-        """Make the network ready again where a callback has used the model otherwise."""
-        network = self.network
-        if network.owned_by is not self.trainer or self.model.description.network is not network:
-            self.network = self.trainer.ready(self.epochs.source)
-
-    def run(self, batches: BatchRange) -> int:
-        if self.batchwise:
-            self._make_ready()
+    def run(self, batches: BatchRange) -> int | None:
         trainer, accumulator, network = self.trainer, self.accumulator, self.network
+        if network.owned_by is not trainer or self.model.description.network is not network:
+            return None
         row, loss, went_well = self._steps(network, batches)
         rows = row - batches.start
         done: int = -(-rows // batches.size)
@@ -134,7 +157,9 @@ class FitLoop(BatchLoop):
             op, built = network.op_not_finite, self.model.description
             layer = None if op is None else built.plan.layers[op]
             layer = layer and built.paths().get(layer, called(layer))
-            error = explained(trainer.objectives.outputs, network, self.epochs.source, batches, row, layer)
+            error = explained(
+                trainer.objectives.outputs, network, self.epochs.source, batches, row, built.arrays(), layer
+            )
             if not any(accepts(error, accumulator.batches) for accepts in self.callbacks.trainer_hooks("accepts")):
                 raise error
             accumulator.loss = float("nan")
@@ -203,9 +228,12 @@ class EvaluationLoop(BatchLoop):
         self.trainer = trainer
         self.what = what
         self.accumulator = MetricAccumulator()
-        self.penalty = network.penalty_value()
+        self.penalty = 0.0
 
-    def run(self, batches: BatchRange) -> int:
+    def run(self, batches: BatchRange) -> int | None:
+        if not self.trainer.is_ready(self.network):
+            return None
+        self.penalty = self.network.penalty_value()
         page, rows = batches.page, slice(batches.start, batches.stop)
         y = None if page.y is None else page.y[rows]
         weight = None if page.weight is None else page.weight[rows]
@@ -237,7 +265,7 @@ class PredictionLoop(BatchLoop):
         self.network = network
         self.outputs: list[FloatArray] = []
 
-    def run(self, batches: BatchRange) -> int:
+    def run(self, batches: BatchRange) -> int | None:
         self.outputs.append(self.network.predict(batches.page.x[batches.start : batches.stop], self.progress))
         return batches.batches
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 
 def explained(
-    outputs: Sequence[Output], network: Any, source: Source, batches: BatchRange, start: int, layer: str | None = None
+    outputs: Sequence[Output],
+    network: Any,
+    source: Source,
+    batches: BatchRange,
+    start: int,
+    weights: Mapping[str, Any],
+    layer: str | None = None,
 ) -> Exception:
     """Why the batch that begins at row `start` of a page's order was refused: its loss or gradient is not finite.
 
-    layer: the name of the layer whose gradient is not finite; None where the loss is not.
+    weights: of the model, by name. layer: the name of that whose gradient is not finite; None where the loss is not.
     """
     page, stop = batches.page, min(start + batches.size, batches.stop)
     rows = np.arange(start, stop) if page.order is None else page.order[start:stop]
@@ -29,23 +35,29 @@ def explained(
         return ValueError(problem)
     steps, kept = network.iterations, "The weights are those before this batch"
     after = f"after {steps} steps"
-    if layer is None:
-        return FloatingPointError(
-            f"the loss is not finite {after}, though x and y of its batch are{': training diverged' if steps else ''}; "
-            f"lower learning_rate, or standardise x. {kept}"
-        )
-    found = f"the gradient of layer {layer!r} is not finite {after}, though the loss is, and x and y of its batch are"
-    culprit = slope_of_a_loss(outputs, network, page, np.sort(rows)) or slope_of_a_layer(network)
+    what = "the loss" if layer is None else f"the gradient of layer {layer!r}"
+    spoilt = next((name for name, view in weights.items() if not np.isfinite(view).all()), None)
+    if spoilt is not None:
+        value = weights[spoilt][~np.isfinite(weights[spoilt])][0]
+        advice = ": training diverged, or they were set so; begin with others, and lower learning_rate"
+        advice = advice if steps else "; set them anew"
+        return FloatingPointError(f"{what} is not finite {after}: the weights {spoilt!r} hold {value} already{advice}")
+    # No step has been taken yet where there are none: then it is no learning rate's fault.
+    advice = "lower learning_rate, or standardise x" if steps else "standardise x, or begin with smaller weights"
+    loss = "" if layer is None else "the loss is, and "
+    found = f"{what} is not finite {after}, though {loss}x and y of its batch, and the weights, are"
+    culprit = python_loss(outputs, network, page, np.sort(rows)) or slope_of_a_layer(network)
     if culprit is not None:
         return FloatingPointError(f"{found}: {culprit}. {kept}")
-    return FloatingPointError(f"{found}; lower learning_rate, or standardise x. {kept}")
+    diverged = ": training diverged" if steps and layer is None else ""
+    return FloatingPointError(f"{found}{diverged}; {advice}. {kept}")
 
 
 def problem_of(outputs: Sequence[Output], source: Source, page: Page, rows: Any, before: int) -> str | None:
-    """What is wrong with some rows' numbers, or None; rows are counted from the source's first."""
+    """What is wrong with some rows' numbers, or None."""
     rows = np.sort(rows)
     assert page.y is not None
-    numbers = rows + before if page.numbers is None else page.numbers[rows]
+    numbers = source.row_names(page, rows, before)
     for output, y, weight in _parts(outputs, page, rows):
         problem = _bad_targets(output, y, weight, numbers)
         if problem is not None:
@@ -58,14 +70,14 @@ def problem_of(outputs: Sequence[Output], source: Source, page: Page, rows: Any,
         row, column = (int(i) for i in bad[0])
         name = repr(source.columns[column]) if source.columns else _place(column, source.input_shape)
         return (
-            f"x has {page.x[rows[row], column]} at row {int(numbers[row])}, column {name}; remove that row or fill it "
+            f"x has {page.x[rows[row], column]} at row {numbers[row]}, column {name}; remove that row or fill it "
             "in before training"
         )
     return None
 
 
-def slope_of_a_loss(outputs: Sequence[Output], network: Any, page: Page, rows: Any) -> str | None:
-    """Which Python loss has a slope that is not finite at what the network predicts for some rows, or None."""
+def python_loss(outputs: Sequence[Output], network: Any, page: Page, rows: Any) -> str | None:
+    """Which Python loss has a value or slope that is not finite at what the network predicts for some rows, or None."""
     if all(output.objective.loss.compiled for output in outputs):
         return None
     predicted, first = network.predict(np.ascontiguousarray(page.x[rows])), 0
@@ -78,7 +90,9 @@ def slope_of_a_loss(outputs: Sequence[Output], network: Any, page: Page, rows: A
             y, weight = (
                 part.reshape(len(rows), *output.shape[:-1], *last) for part, last in ((y, (-1,)), (weight, ()))
             )
-            _, slopes = loss.value_and_gradient(y, out, weight, 1.0)
+            value, slopes = loss.value_and_gradient(y, out, weight, 1.0)
+            if np.isfinite(out).all() and not np.isfinite(value):
+                return f"loss {loss.name!r} gives {value} for outputs that are finite; have it give a number there"
             if np.isfinite(out).all() and not np.isfinite(slopes).all():
                 place = tuple(int(i) for i in np.argwhere(~np.isfinite(slopes))[0])
                 return (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastnn import _names, losses
+from fastnn._table import as_number, shown
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
 from fastnn.losses import Loss
@@ -124,6 +125,7 @@ class CompiledObjectives:
         self.names = log_names(objectives, names)
         self.losses = loss_names(objectives)
         self.gathers = bool(self.names or self.losses)  # more than the loss
+        self._compiled = [metric.compiled for metric in self.metrics]
         self._python = [metric for metric in self.metrics if not metric.compiled]
         self._targets = sum(prod(output.target_shape) for output in self.outputs)
         self._target_forms = (None, *target_forms(self.outputs[0].target_shape))
@@ -140,8 +142,8 @@ class CompiledObjectives:
         if not self.gathers:
             return {"loss": epoch.loss / rows + penalty}
         found: Logs = {}
-        for place, (name, metric) in enumerate(zip(self.names, self.metrics, strict=True)):
-            value = metric.reported(epoch.states[place]) if epoch.states and metric.compiled else metric.result()
+        for place, (name, metric, compiled) in enumerate(zip(self.names, self.metrics, self._compiled, strict=True)):
+            value = metric.reported(epoch.states[place]) if epoch.states and compiled else metric.result()
             found[name] = value if type(value) is float else _number(value)
         for name, total in zip(self.losses, epoch.losses, strict=False):
             found[name] = total / rows
@@ -285,10 +287,10 @@ def _each(names: Sequence[str], given: Any, what: str) -> list[Any]:
 
 
 def _metrics_of(names: Sequence[str], given: Any, what: str) -> list[Any]:
-    if isinstance(given, str):
-        raise TypeError(f"{what} must be a list of names or objects, got {given!r}; write [{given!r}]")
     if given is None:
         return [None] * len(names)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"{what} must be a list of names or objects, got {given!r}; write [{given!r}]")
     if len(names) == 1 and not isinstance(given, Mapping):
         return [list(given)]
     return _each(names, given, what)
@@ -308,8 +310,7 @@ def _checked(given: Any) -> tuple[Any, ...]:
 def _weight(value: Any) -> float:
     if value is None:
         return 1.0
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
-        raise TypeError(f"a weight in loss_weights must be a number, got {value!r}")
-    if not isfinite(value):
-        raise ValueError(f"a weight in loss_weights must be finite, got {value!r}")
-    return float(value)
+    number = as_number("a weight in loss_weights", value)
+    if not isfinite(number):
+        raise ValueError(f"a weight in loss_weights must be finite, got {shown(value)}")
+    return number

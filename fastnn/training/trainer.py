@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import optimizers, random
-from fastnn._table import check_batch_size, check_count
+from fastnn._table import check_batch_size, check_count, shown
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source
@@ -59,8 +57,6 @@ class Trainer:
         self._compiled_for: Any = None  # the network that the objectives are for
         self._configured: tuple[Any, ...] = ()
         self._slots: tuple[str, ...] = ()
-        self._lock = threading.RLock()  # of making ready: two threads may begin to fit at once
-        self._process = os.getpid()
 
     def fit(
         self,
@@ -100,6 +96,7 @@ class Trainer:
             self._check(validation, "validation data")
             size = _optional("validation_batch_size", validation_batch_size) or batch_size
             tested = EpochIterator(validation, size, None, _optional("validation_steps", validation_steps))
+        self.model.description.columns = self.model.description.columns or source.names
         if class_weight is not None:
             self.objectives.check_class_weight()
             source = ClassWeighted(source, class_weight)
@@ -123,8 +120,7 @@ class Trainer:
         check_hooks(listeners.callbacks)
         for hook in listeners.trainer_hooks("checks"):
             hook(fit)
-        self.model.stop_training = False
-        self.model.history = history
+        self.model.stop_training, self.model.history = False, history
         try:
             listeners.on_train_begin()
             for hook in listeners.trainer_hooks("fit_begins"):
@@ -186,6 +182,7 @@ class Trainer:
         self.ready(source)
         if self.full_batch is not None:
             self.full_batch.forget()
+        self.model.description.columns = self.model.description.columns or source.names
         rows: Source = source
         if class_weight is not None:
             self.objectives.check_class_weight()
@@ -196,12 +193,12 @@ class Trainer:
 
     def _take_average(self) -> None:
         """Training ends: the weights' moving average, if there has been a step, takes their place."""
-        network = self._network
-        if network.iterations < (self.optimizer.gradient_accumulation_steps or 1):
-            return
-        for variable in self.model.description.variables():
-            part = slice(variable.start, variable.start + variable.rows * variable.columns)
-            network.parameters[part] = network.slots[-1][part]
+        with self.model.description.locked() as held:
+            network = self._network
+            if network.iterations < (self.optimizer.gradient_accumulation_steps or 1):
+                return
+            parts = [slice(v.start, v.start + v.rows * v.columns) for v in self.model.description.variables()]
+            held.assign([network.parameters[part] for part in parts], [network.slots[-1][part] for part in parts])
 
     def evaluate(
         self,
@@ -247,12 +244,10 @@ class Trainer:
 
     def ready(self, source: Source) -> Any:
         """The model's network, built for the source's rows and told what to train for."""
-        if self._process != os.getpid():  # a fork: the thread that held the lock is not in this process
-            self._lock, self._process = threading.RLock(), os.getpid()
-        with self._lock:
-            built = self.model.description
-            if built.network is None:
-                self.model.build(source.input_shape)
+        built = self.model.description
+        if built.network is None:
+            self.model.build(source.input_shape)
+        with built.locked():
             self._check(source, "data")
             network = built.network
             configured = (self.optimizer, vars(self.optimizer).copy())
@@ -260,6 +255,10 @@ class Trainer:
                 self._configure(network)
                 self._configured = configured
             return network
+
+    def is_ready(self, network: Any) -> bool:
+        """Whether the network is the model's still, and trained for this trainer's objectives."""
+        return network.owned_by is self and self.model.description.network is network
 
     def _configure(self, network: Any) -> None:
         optimizer = self.optimizer
@@ -297,34 +296,54 @@ class Trainer:
         return (*optimizer.slots, *sums, *(("average",) if optimizer.use_ema else ()))
 
     def state(self) -> tuple[int, dict[str, Array]]:
-        """(steps done, the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
+        """(steps done, copies of the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
+        with self.model.description.locked():
+            steps, slots = self.vectors()
+            return steps, {name: slot.copy() for name, slot in slots.items()}
+
+    @property
+    def huge_gradient(self) -> bool:
+        """Whether a gradient has been seen since the optimizer began whose square float32 does not hold."""
         network = self.model.description.network
-        ours = network.owned_by is self and self._network is network and self._slots == self.slot_names()
-        if not ours or not network.iterations:
+        return network is not None and self.is_ready(network) and bool(network.huge)
+
+    def vectors(self) -> tuple[int, dict[str, Array]]:
+        """`state`, the vectors themselves; the model's lock is held while they are in use."""
+        network = self.model.description.network
+        if not self.is_ready(network) or self._slots != self.slot_names() or not network.iterations:
             return 0, {}
         if self.full_batch is not None:
             return network.iterations, self.full_batch.slots(network.parameters.size)
         return network.iterations, dict(zip(self._slots, network.slots, strict=True))
 
-    def go_on(self, steps: int, slots: Mapping[str, Array]) -> None:
-        """Take up a state as ``state`` gives it, on the network as it is. ValueError for other vectors."""
+    def check_state(self, steps: int, slots: Mapping[str, Array]) -> None:
+        """ValueError where a state, of which only names, shapes and types are looked at, is none for ``go_on``."""
         network = self.model.description.network
         wanted = set(self.slot_names()) if steps else set()
-        if slots.keys() != wanted and not (steps and self.optimizer.full_batch):
-            raise ValueError(f"its optimizer keeps {sorted(slots)}, the model's {sorted(wanted)} after {steps} steps")
-        if any(flat.shape != network.parameters.shape for flat in slots.values()):
+        if self.full_batch is not None and slots:
+            self.full_batch.check_names(slots)
+        elif slots.keys() != wanted and not (steps and self.optimizer.full_batch):
+            came = shown(sorted(slots))
+            raise ValueError(f"its optimizer keeps {came}, the model's {sorted(wanted)} after {steps} steps")
+        dtype = np.float64 if self.optimizer.full_batch else np.float32
+        if any(flat.shape != network.parameters.shape or flat.dtype != dtype for flat in slots.values()):
             raise ValueError(f"its optimizer's vectors are not of {network.parameters.size} numbers, as the model's")
-        network.owned_by = None  # whatever it did before
-        self._configure(network)
-        if self.full_batch is not None:
-            self.full_batch.go_on(slots)
-        elif steps:
-            for name, slot in zip(self._slots, network.slots, strict=True):
-                slot[...] = slots[name]
-        network.iterations = steps
+
+    def go_on(self, steps: int, slots: Mapping[str, Array], huge_gradient: bool = False) -> None:
+        """Take up a state as ``state`` gives it, on the network as it is. ValueError for other vectors."""
+        with self.model.description.locked() as held:
+            self.check_state(steps, slots)
+            network = self.model.description.network
+            network.owned_by = None  # whatever it did before
+            self._configure(network)
+            if self.full_batch is not None:
+                self.full_batch.go_on(slots)
+            elif steps:
+                held.assign(network.slots, [slots[name] for name in self._slots])
+            network.iterations, network.huge = steps, huge_gradient
 
     def _check(self, source: Source, what: str) -> None:
-        self.model.description.check_rows(source.input_shape, what)
+        self.model.description.check_source(source, what)
         self._compile().check(source, what)
 
     def outputs(self) -> list[Output]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import fastnn
@@ -20,6 +23,7 @@ from fastnn.callbacks import (
 from fastnn.data import ArraySource
 from fastnn.layers import Dense
 from fastnn.models import Sequential
+from fastnn.store import document, safetensors
 from support.scripted import Batches, Pages
 from support.small import bits, model_of, rows
 
@@ -132,7 +136,7 @@ def test_checkpoints_and_budgets_go_on(tmp_path):
     second = others()
     start(8, [backup, *second], "arrays", epochs=8)
     assert sorted(os.listdir(tmp_path)) == ["7", "8"]
-    assert [path for _, path in second[0]._files] == [str(tmp_path / "7"), str(tmp_path / "8")]
+    assert [fields for _, fields in second[0]._files] == [{"epoch": 7}, {"epoch": 8}]
 
 
 SCRIPT = """
@@ -249,5 +253,210 @@ def test_what_is_no_frequency(save_freq):
 
 
 def test_a_folder_without_a_name():
-    with pytest.raises(ValueError, match="backup_dir must be a path, got ''"):
-        BackupAndRestore("")
+    for name, error in (("", ValueError), ("a\0b", ValueError), (3.5, TypeError), (None, TypeError)):
+        with pytest.raises(error, match="backup_dir must be a path"):
+            BackupAndRestore(name)
+
+
+# Files that were damaged, or made to harm
+
+
+def watched():
+    return [*watchers(), ModelCheckpoint("{epoch}-{loss:.1e}", "loss", save_best_only=True, keep=2), TimeBudget(1e6)]
+
+
+def left_behind(folder, save_freq="epoch", **fit):
+    """The folder of a fit that was killed: its arrays and what the file says of the fit."""
+    backup = BackupAndRestore(folder, save_freq)
+    start(7, [backup, Kill(9, "on_train_batch_end"), *watched()], "arrays", epochs=9, **fit)
+    arrays, metadata = safetensors.read(folder / "latest.fastnn")
+    return arrays, json.loads(metadata["place"])
+
+
+def refused(folder, arrays, place, save_freq="epoch", **fit) -> str:
+    """Assert that a fit with such a file is refused and changes nothing; gives the error's text."""
+    if isinstance(place, str):
+        safetensors.write(folder / "latest.fastnn", arrays, {"format": "fastnn backup 2", "place": place})
+    else:
+        document.write(folder / "latest.fastnn", "fastnn backup", arrays, place)
+    model, others = model_of("adam", metrics=["mae"]), watched()
+    fastnn.set_random_seed(8)
+    before, rate, states = bits(model), model.optimizer.learning_rate, [vars(each).copy() for each in others]
+    chance = fastnn.random.generator().bit_generator.state
+    with pytest.raises(ValueError, match=r"latest\.fastnn") as error:
+        model.fit(X, Y, 7, 9, 0, [BackupAndRestore(folder, save_freq), *others], **fit)
+    assert bits(model) == before
+    assert (model.optimizer.learning_rate, model.description.network.iterations) == (rate, 0)
+    assert fastnn.random.generator().bit_generator.state == chance
+    for each, state in zip(others, states, strict=True):  # they have begun, and seen no epoch
+        assert {**vars(each), **state}.keys() == vars(each).keys()
+        assert getattr(each, "best", None) is None
+    assert np.isfinite(model.fit(X, Y, 7, 1, 0).history["loss"]).all()
+    return str(error.value)
+
+
+def places_in(value, path=()):
+    """Where anything stands in a JSON value."""
+    yield path
+    if isinstance(value, (dict, list)):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value[:3]):
+            yield from places_in(part, (*path, key))
+
+
+def edited(place, path, value):
+    """A copy with another value at a place; ... takes what stands there out."""
+    if not path:
+        return [] if value is ... else value
+    copy = json.loads(json.dumps(place))
+    at = copy
+    if value is ... and not isinstance(path[-1], str):
+        value = "\ud7ff"  # a list keeps its length
+    for key in path[:-1]:
+        at = at[key]
+    if value is ...:
+        del at[path[-1]]
+    else:
+        at[path[-1]] = value
+    return copy
+
+
+ODD = [..., None, True, -1, 0.5, 10**18, 2**64, 10**40, float("nan"), -1e308, "x", [], [[]], {}, {"a": 1}, [1, 2, 3]]
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 2])
+def test_damage_anywhere(tmp_path, monkeypatch, save_freq):
+    """Each part of what a file says, changed: it is refused with nothing changed, or another number is gone on from."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "backup"
+    arrays, place = left_behind(folder, save_freq)
+    outcomes = {"refused": 0, "taken": 0}
+    rng = np.random.default_rng(0)
+    for path in list(places_in(place)):
+        for number in rng.permutation(len(ODD))[:4]:
+            value = ODD[number]
+            folder.mkdir(exist_ok=True)  # a fit that ends well removes it
+            document.write(folder / "latest.fastnn", "fastnn backup", arrays, edited(place, path, value))
+            model, backup = model_of("adam", metrics=["mae"]), BackupAndRestore(folder, save_freq)
+            before = bits(model)
+            try:
+                model.fit(X, Y, 7, 3, 0, [backup, *watched()])
+                outcomes["taken"] += 1
+            except FloatingPointError:  # of a learning rate that no net stands
+                outcomes["taken"] += 1
+            except ValueError as error:
+                outcomes["refused"] += 1
+                assert "latest.fastnn" in str(error)  # noqa: PT017
+                assert bits(model) == before
+            model.compile("adam", "mse")  # whatever rate it went on with
+            assert np.isfinite(model.fit(X, Y, 7, 1, 0).history["loss"]).all(), (path, value)
+    assert outcomes["refused"] > 100, outcomes
+    assert outcomes["taken"] > 5, outcomes
+
+
+WRONG = {
+    "no object": lambda place: "[]",
+    "no JSON": lambda place: "{",
+    "deep": lambda place: "[" * 100_000,
+    "no epoch": lambda place: edited(place, ["epoch"], ...),
+    "epoch below 0": lambda place: edited(place, ["epoch"], -1),
+    "rows a text": lambda place: edited(place, ["tally", 0], "7"),
+    "states of other metrics": lambda place: edited(place, ["tally"], [1, 1, 0.5, [0.5], [[1.0, 2.0, 3.0]]]),
+    "rate nan": lambda place: edited(place, ["learning_rate"], float("nan")),
+    "seed too large": lambda place: edited(place, ["seed"], 2**64),
+    "iterations a list": lambda place: edited(place, ["iterations"], [1]),
+    "iterations 0, with slots": lambda place: edited(place, ["iterations"], 0),
+    "half a generator": lambda place: edited(place, ["feed", "generator", "state", "inc"], "x"),
+    "more batches than there are": lambda place: edited(place, ["feed", "passed"], 2**60),
+    "a callback's attribute": lambda place: edited(place, ["callbacks", "EarlyStopping", "on_epoch_end"], 1),
+    "a callback's method": lambda place: edited(place, ["callbacks", "ReduceLROnPlateau", "better"], 1),
+    "a callback's number": lambda place: edited(place, ["callbacks", "EarlyStopping", "wait"], "soon"),
+    "the last callback's number": lambda place: edited(place, ["callbacks", "TimeBudget", "spent"], None),
+    "arrays that are not there": lambda place: edited(
+        place, ["callbacks", "EarlyStopping", "best_weights"], {"\0arrays": 10**12}
+    ),
+    "fewer arrays": lambda place: edited(place, ["callbacks", "EarlyStopping", "best_weights"], {"\0arrays": 1}),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_refused_changes_nothing(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "backup"
+    arrays, place = left_behind(folder)
+    refused(folder, arrays, WRONG[name](place))
+
+
+ARRAYS = {
+    "no weights": lambda arrays: {k: a for k, a in arrays.items() if not k.startswith("weights")},
+    "weights from 1 on": lambda arrays: {k: a for k, a in arrays.items() if k != "weights/0"},
+    "weights of another type": lambda arrays: {**arrays, "weights/0": arrays["weights/0"].astype(float)},
+    "weights of another shape": lambda arrays: {**arrays, "weights/0": arrays["weights/0"].T.copy()},
+    "no vector of the optimizer": lambda arrays: {k: a for k, a in arrays.items() if k != "optimizer/velocity"},
+    "a vector too short": lambda arrays: {**arrays, "optimizer/velocity": arrays["optimizer/velocity"][1:]},
+    "a vector of whole numbers": lambda arrays: {
+        **arrays,
+        "optimizer/velocity": arrays["optimizer/velocity"].astype(int),
+    },
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_that_are_not_those_of_the_fit(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "backup"
+    arrays, place = left_behind(folder)
+    refused(folder, ARRAYS[name](arrays), place)
+
+
+def test_a_changed_byte_anywhere(tmp_path, monkeypatch):
+    """Also one of the weights': a model's file may have any, but a fit goes on only from what was written."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "backup"
+    left_behind(folder)
+    whole = (folder / "latest.fastnn").read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), 60):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.integers(8)
+        (folder / "latest.fastnn").write_bytes(damaged)
+        model = model_of("adam", metrics=["mae"])
+        before = bits(model)
+        with pytest.raises(ValueError, match=r"latest\.fastnn"):
+            model.fit(X, Y, 7, 9, 0, [BackupAndRestore(folder)])
+        assert bits(model) == before
+
+
+@pytest.mark.parametrize("how", ["path", "another name", "absolute", "many"])
+def test_a_backup_names_no_file_to_delete(tmp_path, monkeypatch, how):
+    """Only what the checkpoint's own template can give is deleted, whatever the file says of it."""
+    monkeypatch.chdir(tmp_path)
+    folder, precious = tmp_path / "backup", tmp_path / "precious"
+    arrays, place = left_behind(folder)
+    precious.write_text("mine")
+    files = {
+        "path": [[9e9, "precious"], [9e9, str(precious)]],
+        "another name": [[9e9, {"epoch": "../precious", "loss": 1.0}]],
+        "absolute": [[9e9, {"epoch": str(precious), "loss": 1}], [9e9, {"loss": str(precious)}]],
+        "many": [[9e9, "precious"]] * 5000,
+    }[how]
+    place["callbacks"]["ModelCheckpoint"]["files"] = files
+    document.write(folder / "latest.fastnn", "fastnn backup", arrays, place)
+    with contextlib.suppress(ValueError):
+        model_of("adam", metrics=["mae"]).fit(X, Y, 7, 9, 0, [BackupAndRestore(folder), *watched()])
+    assert precious.read_text() == "mine"
+
+
+def test_a_backup_of_the_version_before(tmp_path, monkeypatch):
+    """It had a checkpoint's files by path, and said where a callback's arrays are."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "backup"
+    arrays, place = left_behind(folder)
+    states = place["callbacks"]
+    for file in states["ModelCheckpoint"]["files"]:
+        file[1] = "{epoch}-{loss:.1e}".format(**file[1])
+    count = states["EarlyStopping"]["best_weights"]["\0arrays"]
+    states["EarlyStopping"]["best_weights"] = {"\0arrays": ["callbacks/EarlyStopping/best_weights", count]}
+    old = {"format": "fastnn backup 1", "place": json.dumps(place)}
+    safetensors.write(folder / "latest.fastnn", arrays, old)
+    resumed = start(99, [BackupAndRestore(folder), *watched()], "arrays", epochs=9)
+    assert bits(resumed) == bits(start(7, watched(), "arrays", epochs=9))

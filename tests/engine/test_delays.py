@@ -5,6 +5,7 @@ What reads a sum, a weight or a row too early is right as long as threads keep s
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -19,19 +20,30 @@ from fastnn import losses, optimizers
 from fastnn.constraints import MaxNorm, UnitNorm
 from fastnn.layers import (
     Add,
+    AlphaDropout,
+    Average,
     BatchNormalization,
+    Concatenate,
     Dense,
+    Dot,
     Dropout,
+    Embedding,
     Flatten,
+    GaussianDropout,
     GaussianNoise,
     Input,
     LayerNormalization,
+    Maximum,
+    Multiply,
     PReLU,
     Reshape,
+    RMSNormalization,
+    Subtract,
     TimeDistributed,
 )
 from fastnn.models import Model, Sequential
 from fastnn.regularizers import L1L2, OrthogonalRegularizer
+from support.cases import LOSSES, data, ident
 from support.small import bits, measured
 
 # engine/learning.pxd
@@ -52,6 +64,7 @@ class Case:
     more: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[int, ...] = (INPUTS,)
+    choices: int = 0  # for rows of whole numbers below it
     epochs: int = 1
     sizes: tuple[int, ...] = SIZES
 
@@ -103,8 +116,33 @@ def steps(x: Any) -> Any:
     return Dense(OUTPUTS, "sigmoid")(Flatten()(TimeDistributed(LayerNormalization())(h)))
 
 
+def other_axes(x: Any) -> Any:
+    """Columns that are no columns: the steps of rows of several axes."""
+    h = BatchNormalization(axis=1)(Dense(24, "tanh")(BatchNormalization(axis=1)(x)))
+    return Dense(OUTPUTS, "sigmoid")(RMSNormalization()(Flatten()(LayerNormalization(axis=[1, 2])(h))))
+
+
+def words(x: Any) -> Any:
+    h = BatchNormalization()(Embedding(40, 24, embeddings_constraint=MaxNorm(0.05))(x))
+    return Dense(OUTPUTS, "sigmoid")(Dense(96, "tanh")(Flatten()(h)))
+
+
+def frozen(x: Any) -> Any:
+    h = BatchNormalization(trainable=False)(Dense(128, "tanh")(x))
+    h = Dense(128, "tanh", trainable=False)(BatchNormalization()(h))
+    return Dense(OUTPUTS, "sigmoid")(BatchNormalization(center=False, scale=False)(h))
+
+
+def merged(x: Any) -> Any:
+    """Ways that meet: each merge reads what a whole-batch op gives."""
+    one, two = BatchNormalization()(Dense(96, "tanh")(x)), Dense(96, "tanh")(x)
+    both = [Multiply()([one, two]), Maximum()([one, two]), Subtract()([two, one]), Average()([one, one, two])]
+    return Dense(OUTPUTS, "sigmoid")(BatchNormalization()(Concatenate()([*both, Dot(1)([one, two])])))
+
+
 def noise(x: Any) -> Any:
     h = GaussianNoise(0.2)(Dropout(0.3)(Dense(128, "tanh")(x)))
+    h = AlphaDropout(0.1)(GaussianDropout(0.1)(h))
     return Dense(OUTPUTS, "sigmoid")(Dropout(0.2)(PReLU()(Dense(128)(Reshape((128,))(h)))))
 
 
@@ -141,6 +179,25 @@ CASES = {
     "noise": Case(noise),
     "lines": Case(lines, inputs=(16, 8)),
     "steps": Case(steps, inputs=(8, 8)),
+    "other axes": Case(other_axes, inputs=(8, 12)),
+    "words": Case(words, inputs=(8,), choices=40, more=("weights",)),
+    "frozen": Case(frozen),
+    "merged": Case(merged),
+    "two divisors": Case(
+        two_outputs,
+        loss=losses.Dice(reduction="mean_with_sample_weight"),
+        more=("sums",),
+        options={"loss_weights": [0.5, 2.0]},
+    ),
+    "a sum": Case(dense(BatchNormalization), loss=losses.MeanSquaredError(reduction="sum")),
+    "lbfgs by weights": Case(
+        dense(kernel_regularizer=OrthogonalRegularizer(0.1), kernel_constraint=MaxNorm(2.0)),
+        optimizers.LBFGS,
+        loss=BY_WEIGHTS,
+        more=("penalties",),
+        epochs=2,
+        sizes=(ROWS,),
+    ),
     "all at once": Case(
         dense(
             BatchNormalization,
@@ -171,6 +228,8 @@ def left_by(name: str, threads: int, *late: Any) -> list[Any]:
     model = case.model()
     rng = np.random.default_rng(1)
     x = rng.standard_normal((ROWS, *case.inputs)).astype(np.float32)
+    if case.choices:
+        x = rng.integers(0, case.choices, x.shape).astype(np.float32)
     y = (rng.random((ROWS, OUTPUTS)) < 0.5).astype(np.float32)
     weight = rng.uniform(0, 5, ROWS)
     weight[::3] = 0
@@ -208,9 +267,41 @@ def test_they_are_finite_and_the_team_meets_the_barriers(name: str) -> None:
     ("name", "barrier"), [(name, barrier) for name, case in CASES.items() for barrier in (*ALWAYS, *case.more)]
 )
 def test_a_late_thread_changes_nothing(name: str, barrier: str) -> None:
-    for threads in (2, 3):
-        for late in range(threads):
+    for threads, each in {2: (0, 1), 3: (0, 1, 2), 4: (0, 3), 8: (0, 5, 7)}.items():
+        for late in each:
             assert left_by(name, threads, barrier, late, DELAY) == alone(name), (threads, late)
+
+
+@pytest.mark.parametrize("pair", LOSSES, ids=ident)
+@pytest.mark.parametrize("lines", [1, 4])
+def test_a_loss_that_divides_by_the_weights_of_the_batch_waits_for_them(pair: Any, lines: int) -> None:
+    """Each loss, by the weight of each row or of each line."""
+    if pair[0].kernel is None:
+        pytest.skip("a network with Python in it runs on one thread")
+    loss = dataclasses.replace(pair[0], reduction="mean_with_sample_weight")
+    x, y = data(loss, ROWS * lines, INPUTS, OUTPUTS + OUTPUTS % 2)
+    x, y = x.reshape(ROWS, lines, INPUTS), y.reshape(ROWS, lines, -1)
+    weight = np.random.default_rng(2).uniform(0, 5, (ROWS, lines))
+    weight[::3] = 0
+    if lines == 1:
+        x, y, weight = x[:, 0], y[:, 0], weight[:, 0]
+
+    def left(threads: int, *late: Any) -> list[Any]:
+        fastnn.set_num_threads(threads)
+        fastnn.set_random_seed(4)
+        layers = [Dense(128, "tanh"), Dense(128, "tanh"), Dense(OUTPUTS + OUTPUTS % 2, pair[1])]
+        model = Sequential([Input(x.shape[1:]), *layers])
+        model.compile(optimizers.SGD(0.01), loss)
+        model.predict(x)
+        if late:
+            model.description.network.delay_for_tests(BARRIERS["rows"], *late)
+        history = model.fit(x, y, 96, 1, 0, sample_weight=weight, shuffle=False).history
+        figures = model.evaluate(x, y, 128, 0, sample_weight=weight)
+        return [measured(history), figures, *bits(model)]
+
+    alone = left(1)
+    for threads, late in ((2, 0), (2, 1), (3, 1), (4, 3), (6, 2)):
+        assert left(threads, late, DELAY) == alone, (threads, late)
 
 
 @pytest.mark.parametrize("threads", [2, 3])

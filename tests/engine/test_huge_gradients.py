@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 
+import fastnn
+from fastnn.callbacks import BackupAndRestore, LambdaCallback
 from fastnn.engine.description import Variable
 from fastnn.engine.network import Network
 from fastnn.engine.ops import DenseOp
 from fastnn.layers import Dense
-from fastnn.models import Sequential
+from fastnn.models import Sequential, load_model
 from fastnn.optimizers import OPTIMIZERS, Optimizer
+from fastnn.store import safetensors
 from support.units import label, units
 
 MOST = float(np.finfo(np.float32).max)
@@ -68,3 +74,74 @@ def test_adam_after_a_gradient_of_1e20() -> None:
     for epoch in (1, 2, 3):
         model.fit([[1e20]], [1.0], epochs=1, verbose=0)
         assert abs(abs(model.get_weights()[0].item() - start) - 0.001 * epoch) < 1e-6
+
+
+def fitted(model: Sequential, epochs: int, *callbacks: Any) -> list[bytes]:
+    """Rows of ordinary size but in the first epoch; gives all that the epochs leave."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 3)).astype(np.float32)
+
+    class Rows:
+        def __call__(self, epoch: int, logs: Any) -> None:
+            model.stop_training = False
+            if epoch == 0:
+                model.train_on_batch(x[:8] * np.float32(1e18), rng.standard_normal(8))
+
+    model.fit(x, x[:, 0], 16, epochs, 0, shuffle=False, callbacks=[LambdaCallback(on_epoch_begin=Rows()), *callbacks])
+    steps, slots = model.description.trainer.state()
+    return [*(w.tobytes() for w in model.get_weights()), *(slot.tobytes() for slot in slots.values()), bytes(steps)]
+
+
+def model_with(optimizer: Any) -> Sequential:
+    fastnn.set_random_seed(1)
+    model = Sequential([Dense(8, input_dim=3), Dense(1)])
+    model.compile(optimizer, "mae")
+    return model
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "adagrad", "nadam"])
+def test_a_fit_that_goes_on_knows_that_a_gradient_was_huge(name: str, tmp_path: Any) -> None:
+    """Else its steps would be those of the other kernel: by a backup, a file, and a new model of its layers."""
+    whole = model_with(name)
+    wanted = fitted(whole, 6)
+    assert whole.description.trainer.huge_gradient
+
+    class Cut(Exception):
+        pass
+
+    def cut(epoch: int, logs: Any) -> None:
+        if epoch == 3:
+            raise Cut
+
+    backup = BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
+    with pytest.raises(Cut):
+        fitted(model_with(name), 6, backup, LambdaCallback(on_epoch_begin=cut))
+    resumed = model_with(name)
+    assert fitted(resumed, 6, BackupAndRestore(tmp_path / "backup")) == wanted
+    assert resumed.description.trainer.huge_gradient
+
+    x = np.random.default_rng(3).standard_normal((64, 3)).astype(np.float32)
+    whole.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    assert again.description.trainer.huge_gradient
+    Sequential([*whole.layers[:1], Dense(2)]).build((3,))  # brings the layer, and so the whole, into a new store
+    for model in (whole, again):
+        model.fit(x, x[:, 0], 16, 3, 0, shuffle=False)
+    for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    whole.compile(name, "mae")
+    assert not whole.description.trainer.huge_gradient
+
+
+def test_a_backup_of_before_says_nothing_of_it(tmp_path: Any) -> None:
+    model = model_with("adam")
+    backup = BackupAndRestore(tmp_path, delete_checkpoint=False)
+    fitted(model, 2, backup)
+    path = tmp_path / "latest.fastnn"
+    tensors, metadata = safetensors.read(path)
+    place = json.loads(metadata["place"])
+    assert place.pop("huge_gradient") is True
+    safetensors.write(path, tensors, {"format": "fastnn backup 1", "place": json.dumps(place)})
+    other = model_with("adam")
+    fitted(other, 3, backup)
+    assert other.description.trainer.state()[0] == model.description.trainer.state()[0] + 4

@@ -238,3 +238,49 @@ def test_a_kernel_of_another_signature_is_refused() -> None:
     ):
         with pytest.raises(TypeError, match=f"a kernel of signature {wanted} is needed here, got <Kernel "):
             make()
+
+
+ROWS = np.full((4, 2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "output", "size", "numbers", "words"),
+    [
+        ("threshold_counts", ROWS, ROWS, 4, (), "takes 4 numbers, how many thresholds there are, and these"),
+        ("threshold_counts", ROWS, ROWS, 4, (0, 0, -1, 0, 1e9), "takes 4 numbers"),
+        ("threshold_counts", ROWS, ROWS, 4, (0, 0, -1, 0, -1), "takes 4 numbers"),
+        ("threshold_counts", ROWS, ROWS, 4, (0, 0, np.nan, 0, 1, 0.5), "takes finite numbers"),
+        ("threshold_counts", ROWS[:, :1], ROWS, 4, (0, 0, -1, 0, 1, 0.5), r"reads 2 target\(s\) of a row"),
+        ("confusion_counts", ROWS, ROWS, 4, (2.0**64, 0, 0, 0.5, -1), "takes from 0 to 1,048,576 classes"),
+        ("confusion_counts", ROWS, ROWS, 4, (-2, 0, 0, 0.5, -1), "takes from 0 to"),
+        ("confusion_counts", ROWS, ROWS, 4, (np.inf, 0, 0, 0.5, -1), "takes finite numbers"),
+        ("confusion_counts", ROWS[:, :1], ROWS, 4, (2, 0, 0, 0.5, -1), "reads 2 target"),
+        ("confusion_counts", ROWS[:, :0], ROWS, 4, (), "reads 1 target"),
+        ("confusion_counts", ROWS, ROWS[:, :0], 4, (2, 0, 1, 0.5, -1), "reads 1 target"),
+        ("class_counts", ROWS[:, :1], ROWS, 6, (0, 0), "reads 2 target"),
+        ("class_counts", ROWS, ROWS[:, :0], 0, (0, 0), "reads 1 target"),
+        ("column_moments", ROWS[:, :1], ROWS, 9, (), "reads 2 target"),
+        ("column_moments", ROWS, ROWS, 8, (), "state must be a float64 array of shape"),
+        ("column_moments", ROWS[:3], ROWS, 9, (), "as many rows"),
+    ],
+)
+def test_an_accumulator_stays_in_its_state(
+    name: str, y: np.ndarray, output: np.ndarray, size: int, numbers: Any, words: str
+) -> None:
+    """Whatever numbers it is given: they say where it reads and writes."""
+    state = np.zeros(size)
+    with pytest.raises(ValueError, match=words):
+        getattr(fastnn.kernels, name)(y, output, state, numbers)
+    assert not state.any()
+
+
+@pytest.mark.parametrize("numbers", [5, ["a"], [10**400], [None], {"a": 1}, [[1]], memoryview(np.ones((2, 2)))])
+@pytest.mark.parametrize(("name", "arguments"), [("leaky_relu", (Z,)), ("huber", (Y, Z)), ("class_counts", (Z, Z, Z))])
+def test_a_kernels_numbers_are_numbers(name: str, arguments: Any, numbers: Any) -> None:
+    with pytest.raises(TypeError, match="a kernel's numbers must be a sequence of numbers, got"):
+        getattr(fastnn.kernels, name)(*arguments, numbers)
+
+
+def test_a_scale_is_a_number() -> None:
+    with pytest.raises(TypeError, match="scale must be a number, got str"):
+        fastnn.kernels.huber(Y, Z, (1,), scale="a")

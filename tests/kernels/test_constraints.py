@@ -147,7 +147,7 @@ def test_the_door_refuses_what_a_kernel_cannot_take() -> None:
     with pytest.raises(ValueError, match="C-contiguous"):
         kernels.non_neg(np.ones((4, 4))[::2])
     for first, last in ((-1, 2), (2, 1), (0, 4)):
-        with pytest.raises(ValueError, match="first and last must be in order and from 0 to 3"):
+        with pytest.raises(ValueError, match=r"non_neg: (first|last) must be at (least|most)"):
             kernels.non_neg(np.ones((2, 3)), (0,), first, last)
 
 

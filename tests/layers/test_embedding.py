@@ -28,7 +28,7 @@ def test_wrong_number_is_named_with_its_place(layer: Any, wrong: float) -> None:
     x = np.ones((12, 3), np.float32)
     x[7, 2] = wrong
     before = [w.tobytes() for w in model.get_weights()]
-    message = rf"{type(made).__name__} expects whole numbers from 0 to 4, got .* in column 2 of row 7 of the batch"
+    message = rf"{type(made).__name__} expects whole numbers from 0 to 4, got .* in column 2 of row 7; check"
     for run in (
         lambda: model.predict(x),
         lambda: model.description.network.predict(x),

@@ -31,7 +31,7 @@ from fastnn.models import Model, load_model, model_from_json
         lambda: Input((2**32,)),
         lambda: Input((2**16, 2**16)),
         lambda: Dense(2**32)(Input((1,))),
-        lambda: Dense(10**30)(Input((1,))),
+        lambda: Dense(2**62)(Input((1,))),
         lambda: Dense(2**21)(Input((2**12, 1))),
         lambda: Embedding(2, 2**32)(Input((1,))),
         lambda: Embedding(2, 2**20)(Input((2**12,))),

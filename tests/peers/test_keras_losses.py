@@ -61,6 +61,8 @@ def arrays(
         y = rng.integers(0, shape[-1], shape[:-1])
     elif name.startswith("Binary") or "inge" in name or name in ("Dice", "Tversky"):
         y = rng.integers(0, 2, shape)
+    elif name == "KLDivergence":
+        y = rng.random(shape)
     else:
         y = np.abs(rng.normal(size=shape))
     return y.astype("f4"), output.astype("f4")

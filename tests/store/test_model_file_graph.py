@@ -330,7 +330,7 @@ EDITS = {
 def test_edited_descriptions(path, saved, name):
     tensors, description = saved
     EDITS[name](description)
-    safetensors.write(path, tensors, {"format": "fastnn 3", "model": json.dumps(description)})
+    safetensors.write(path, tensors, {"format": "fastnn 4", "model": json.dumps(description)})
     with pytest.raises(ValueError, match=r"model\.fastnn"):
         load_model(path)
 

@@ -29,3 +29,13 @@ def test_families_that_are_not_asked_for() -> None:
     loss, layer = {"family": "loss", "class": "huber", "delta": 2.0}, {"family": "layer", "class": "flatten"}
     assert unplain([loss], None, ("loss",))[0].delta == 2.0
     assert unplain(layer, None, ("loss", "metric")) == layer
+
+
+def test_fields_that_are_missing() -> None:
+    for family, config, fields in (
+        ("schedule", {"class": "exponential_decay", "decay_rate": 0.5}, "decay_steps, initial_learning_rate"),
+        ("layer", {"class": "dense"}, "units"),
+        ("metric", {"class": "mean_io_u"}, "num_classes"),
+    ):
+        with pytest.raises(ValueError, match=f"needs the fields {fields}$"):
+            TABLES[family].from_config(config)

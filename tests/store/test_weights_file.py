@@ -50,7 +50,7 @@ def test_files_that_are_none(tmp_path):
     safetensors.write(tmp_path / "names", {"a": np.zeros(3, np.float32)}, {"format": "fastnn weights 2"})
     (tmp_path / "text").write_text("nothing of the kind")
     for name, message in (
-        ("other", "is no file of weights: expected format 'fastnn weights 3' or older, got 'fastnn weights 9'"),
+        ("other", "is no file of weights: expected format 'fastnn weights 4' or older, got 'fastnn weights 9'"),
         ("names", "does not fit this model"),
         ("text", "cannot read"),
     ):

@@ -32,7 +32,7 @@ ARGUMENTS = {
     "sum": (":pnnnp",),
     "vector": ("d:ppnd",),
     "affine": (":ipnnnnpdip",),
-    "batch_normalization": (":pnnnnnppp", ":ppnnnnnpdppp", ":ppnnnnnppp"),
+    "batch_normalization": (":pnnnnnppp", ":ppnnnnnpppp", ":ppnnnnnppp"),
     "prelu": (":pnnnnpp", ":ppnnnnpp", ":ppnnnnnp"),
     "layer_normalization": (":pnnnnppdipp", ":pnnnnpipp", ":pnnnpnnpp"),
     "merge": (":ipinnnp", ":ipinnnpp"),
@@ -285,12 +285,14 @@ def batch_backward(
     x = matrix("x", x)
     d = matrix("d", d, x, x.shape)
     channels = lines(x, repeats)
-    table = addresses([mean, variance, shift, column("gamma", gamma, x, channels), None])
+    inverse = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+    table = addresses([mean, inverse, shift, column("gamma", gamma, x, channels), None])
     d_gamma, d_beta, d_x = np.empty_like(mean), np.empty_like(mean), np.empty_like(x)
     rows, n = rows_of(x), len(x)
     b.c(x, SUMS, rows, d, n, repeats, channels, 0, channels, table, d_beta, d_gamma)
-    b.c(x, BACKWARD, rows, d, n, 0, n, repeats, channels, table, epsilon, d_beta, d_gamma, d_x)
-    return d_x, d_gamma / np.sqrt(variance + x.dtype.type(epsilon)), d_beta
+    d_gamma *= inverse
+    b.c(x, BACKWARD, rows, d, n, 0, n, repeats, channels, table, d_beta, d_gamma, d_x)
+    return d_x, d_gamma, d_beta
 
 
 def prelu_forward(b: Bound, x: Any, alpha: Any, repeats: int = 1, out: Any = None) -> np.ndarray:

@@ -1,0 +1,103 @@
+"""Files of fastnn: arrays by name, and for models and backups a JSON text that says what they are.
+
+The one way in for all of them. Whatever a file says is an answer to a question that the reader asks: it is compared,
+counted and copied, and names no path, no attribute and no code.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fastnn._table import check_path
+from fastnn.store import safetensors
+from fastnn.store.text import check_size, parsed
+from fastnn.store.versions import BACKUP, TEXTS, label, refusal, version_of
+
+MAX_OBJECTS = 2**14  # in the JSON text: a layer has some five
+
+SUM = "crc32"  # of a backup, which nobody looks at before a fit goes on from it
+
+Arrays = dict[str, Any]
+
+
+class Document:
+    """A file that is open: its version, what its text says, None where it has none, and its arrays' shapes by name."""
+
+    def __init__(self, path: str, version: int, described: Any, file: safetensors.OpenFile) -> None:
+        self.path = path
+        self.version = version
+        self.described = described
+        self.shapes = file.entries
+        self._file = file
+
+    def arrays(self) -> Arrays:
+        """The arrays by name. ValueError where the file is not as it was written, as far as its kind says that."""
+        arrays = self._file.arrays()
+        expected = self._file.metadata.get(SUM)
+        if expected is not None and expected != _sum(arrays, self.described):
+            raise ValueError("its checksum is another: the file was damaged")
+        return arrays
+
+
+def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
+    """Write a file of that kind, all or nothing. ValueError, TypeError for what no file holds; OSError by name."""
+    metadata = {"format": label(kind)}
+    if kind in TEXTS:
+        text = json.dumps(described, default=_plain)
+        check_size(text, MAX_OBJECTS)
+        metadata[TEXTS[kind]] = text
+    if kind == BACKUP:  # what a model's file says may be changed by others, and its numbers are its own
+        metadata[SUM] = _sum(arrays, described)
+    safetensors.write(path, arrays, metadata)
+
+
+@contextmanager
+def reading(path: Any, what: str, wrong: str, *kinds: str) -> Iterator[Document]:
+    """The file `path`, which must be of one of `kinds`, for as long as the block runs.
+
+    what: says that it is of none of them. wrong: begins the ValueError that takes the place of any exception of the
+    block. OSError, and MemoryError where a good file is larger than the memory, are not the file's fault and stay.
+    """
+    name = check_path("filepath", path)
+    with safetensors.opened(name) as file:
+        found = version_of(file.metadata, *kinds)
+        if found is None:
+            raise refusal(name, what, file.metadata, kinds[0])
+        kind, version = found
+        try:
+            yield Document(name, version, _described(file.metadata, kind), file)
+        except (OSError, MemoryError, safetensors.DamagedFileError):
+            raise
+        except KeyError as error:
+            raise ValueError(f"{name} {wrong}: there is no {error!s:.80} where one is expected") from error
+        except Exception as error:
+            raise ValueError(f"{name} {wrong}: {error!s:.500}") from error
+
+
+def _described(metadata: Mapping[str, str], kind: str) -> Any:
+    if kind not in TEXTS:
+        return None
+    check_size(metadata[TEXTS[kind]], MAX_OBJECTS)
+    return parsed(metadata[TEXTS[kind]])
+
+
+def _sum(arrays: Arrays, described: Any) -> str:
+    """A checksum of all that a file has."""
+    found = zlib.crc32(json.dumps(described, default=_plain).encode())
+    for name, array in arrays.items():
+        found = zlib.crc32(name.encode(), found)
+        found = zlib.crc32(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data, found)
+    return f"{found:08x}"
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"what is saved must be made of numbers, texts, None, lists and arrays, got {value!r:.80}")

@@ -1,0 +1,13 @@
+"""The kinds of inputs by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fuzzing.api import Api
+from fuzzing.backup import Backup
+from fuzzing.files import Files
+from fuzzing.run import Kind
+from fuzzing.sql import Sql
+
+KINDS: dict[str, Callable[[], Kind]] = {each.name: each for each in (Files, Api, Backup, Sql)}
