@@ -8,6 +8,7 @@ import operator
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import wraps
+from importlib import import_module
 from itertools import islice
 from types import NoneType
 from typing import Any, Generic, TypeVar
@@ -34,6 +35,19 @@ class Table(Generic[T]):
         self.base = base
         self.units: dict[str, type[T]] = {}
         self.aliases: dict[str, type[T]] = {}
+        self._later: dict[str, str] = {}
+        self._late: list[str] = []  # the names that were entered so, which come last whenever they are declared
+
+    def later(self, homes: Mapping[str, str]) -> None:
+        """Enter units that are declared when they are first asked for: the module of each, by its names."""
+        self._later |= homes
+        self._late += homes
+
+    def load(self, name: str | None = None) -> None:
+        """Declare the unit of that name, or all that are left."""
+        for home in dict.fromkeys(self._later.values() if name is None else [self._later[name]]):
+            import_module(home)
+        self._later = {} if name is None else {key: home for key, home in self._later.items() if key != name}
 
     def add(self, name: str, *aliases: str) -> Callable[[C], C]:
         """Class decorator: enter a unit under `name`."""
@@ -50,7 +64,15 @@ class Table(Generic[T]):
         return enter
 
     def __iter__(self) -> Iterator[tuple[str, type[T]]]:
-        return iter(self.units.items())
+        self.load()
+        names = [name for name in self.units if name not in self._late]
+        names += [name for name in self._late if name in self.units]
+        return iter([(name, self.units[name]) for name in names])
+
+    def known(self) -> str:
+        """The names of all units, for a message."""
+        self.load()
+        return ", ".join(sorted(self.units))
 
     def find(self, name: str, custom: Mapping[str, Any] | None = None) -> type[T]:
         """The class called `name`: in `custom`, a scope, the table, or registered. ValueError with the known names.
@@ -59,16 +81,18 @@ class Table(Generic[T]):
         """
         if custom and name in custom and not self._is_unit(custom[name]):
             raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {custom[name]!r}")
+        if name in self._later:
+            self.load(name)
         for cls in (found(name, custom), self.aliases.get(name), registered(name)):
             if self._is_unit(cls):
                 return cls  # type: ignore[return-value]
-        known = ", ".join(sorted(self.units))
-        raise ValueError(f"unknown {self.family} {name!r}{self._hint(name, custom)}; known: {known}")
+        raise ValueError(f"unknown {self.family} {name!r}{self._hint(name, custom)}; known: {self.known()}")
 
     def _is_unit(self, value: Any) -> bool:
         return isinstance(value, type) and issubclass(value, self.base)
 
     def _hint(self, name: str, custom: Mapping[str, Any] | None) -> str:
+        self.load()
         known = [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *(custom or ())]
         families = [table.family for table in TABLES.values() if name in table.aliases]
         return _names.hint(name, known) or (f" (which is of the family {families[0]})" if families else "")
@@ -84,8 +108,7 @@ class Table(Generic[T]):
         check_family(identifier, self.family)
         home = self.base.__module__.removesuffix(".base")
         raise TypeError(
-            f"{self.family} must be a name or a {home} object, got {shown(identifier)}; "
-            f"known names: {', '.join(sorted(self.units))}"
+            f"{self.family} must be a name or a {home} object, got {shown(identifier)}; known names: {self.known()}"
         )
 
     def config(self, unit: Any) -> dict[str, Any]:
@@ -104,10 +127,11 @@ class Table(Generic[T]):
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
             raise ValueError(f"{self.family}: expected an object with a class name, got {config!r:.200}")
         name = config["class"]
-        if name not in self.aliases and found(name, custom) is None and registered(name) is None:
+        here = name in self.aliases or name in self._later
+        if not here and found(name, custom) is None and registered(name) is None:
             raise ValueError(
-                f"unknown {self.family} {name!r:.80}{self._hint(name, custom)}; known: "
-                f"{', '.join(sorted(self.units))}; for one of your own pass custom_objects={{{name!r:.80}: the class}}"
+                f"unknown {self.family} {name!r:.80}{self._hint(name, custom)}; for one of your own pass "
+                f"custom_objects={{{name!r:.80}: the class}}; known: {self.known()}"
             )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}

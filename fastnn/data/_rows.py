@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from itertools import starmap
+from math import prod
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,14 @@ import numpy as np
 from fastnn._numbers import EXACT
 
 from ._sqlite import Text
+from .columns import as_objects, column_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from .several import Several
 
 Row = tuple[Any, ...]
 
@@ -114,6 +118,74 @@ class Converter:
                         "exactly; number the classes from 0, or CAST it AS REAL in the query if "
                         "rounding is meant"
                     )
+
+
+class ColumnConverter:
+    """Rows of columns of several kinds to float32 through a model's front; called as ``Converter`` is.
+
+    features: the columns that are `inputs`, in their order; of a single input all of them. The rest as ``Converter``.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        features: Sequence[str],
+        targets: Sequence[str],
+        null: float | None,
+        inputs: Several,
+    ) -> None:
+        self._front = inputs.front
+        dtypes = inputs.front.dtypes
+        self._joined = len(dtypes) == 1 and len(features) > 1
+        self._shapes = inputs.shapes
+        self._dtypes = list(dtypes) * (len(features) if self._joined else 1)
+        self._features, self._places = features, [columns.index(name) for name in features]
+        numbers = [name for name, dtype in zip(features, self._dtypes, strict=True) if dtype == "float32"]
+        self._targets = len(targets)
+        self._numbers = Converter(columns, numbers, targets, null) if numbers or targets else None
+        self.width = inputs.front.width
+
+    def __call__(self, rows: list[Row], first: int) -> NDArray[np.float32]:
+        """As ``Converter``: (rows, width + targets)."""
+        numbers = np.empty((len(rows), 0), np.float32) if self._numbers is None else self._numbers(rows, first)
+        columns: list[NDArray[Any]] = []
+        at = 0
+        for name, place, dtype in zip(self._features, self._places, self._dtypes, strict=True):
+            if dtype == "float32":
+                columns.append(numbers[:, at])
+                at += 1
+            else:
+                column = as_objects([row[place] for row in rows], (len(rows),))
+                columns.append(column_of(column, dtype, f"column {name!r} of the query", first))
+        if self._joined:
+            columns = [np.stack(columns, axis=1)]
+        shaped = [column.reshape(len(rows), *shape) for column, shape in zip(columns, self._shapes, strict=True)]
+        return np.concatenate([self._front.rows(shaped, first), numbers[:, at:]], axis=1)
+
+
+def features_of(names: Sequence[str], inputs: Several) -> list[str]:
+    """The columns, of these features of a query, that a model's inputs are. ValueError where they are not they."""
+    sizes = [prod(shape) for shape in inputs.shapes]
+    if len(sizes) == 1 and (sizes[0] == len(names) or inputs.names[0] not in names):
+        if sizes[0] != len(names):
+            raise ValueError(
+                f"the model reads {sizes[0]} column(s), and the query has the features {', '.join(map(repr, names))}"
+            )
+        return list(names)
+    for name, size in zip(inputs.names, sizes, strict=True):
+        if size != 1:
+            raise ValueError(f"input {name!r} reads {size} numbers, and a column of a query has one")
+        if name not in names:
+            raise ValueError(
+                f"the query has no column {name!r}, which the model reads; it has {', '.join(map(repr, names))}"
+            )
+    surplus = [name for name in names if name not in inputs.names]
+    if surplus:
+        raise ValueError(
+            f"the query has the column(s) {', '.join(map(repr, surplus))}, which the model does not read; name the "
+            "columns in the query, or pass features to SQLDataset"
+        )
+    return list(inputs.names)
 
 
 def _short(value: str | bytes) -> str:

@@ -55,7 +55,7 @@ def to_float32(value: Any, name: str, exact: bool) -> NDArray[np.float32]:
 
 
 def _converted(value: Any, name: str, exact: bool) -> NDArray[np.float32]:
-    columns = _columns_of(value, name)
+    columns = columns_of(value, name)
     if columns is None:
         label = getattr(value, "name", None)
         name = name if label in (None, "") else f"column {str(label)!r} of {name}"
@@ -86,7 +86,8 @@ def _side_by_side(arrays: list[NDArray[Any]]) -> NDArray[np.float32]:
     return out
 
 
-def _columns_of(value: Any, name: str) -> list[tuple[str, Any]] | None:
+def columns_of(value: Any, name: str) -> list[tuple[str, Any]] | None:
+    """Return the columns of a frame with their names; None for anything else. name: what a message calls the frame."""
     fields = getattr(getattr(value, "dtype", None), "names", None)
     if fields:
         refuse_masked(value, name)

@@ -24,6 +24,10 @@ def source_of(x: Any, y: Any, sample_weight: Any, inputs: Several | None, output
     """As ``given.source_of``."""
     if isinstance(x, Source):
         _check_alone(y, sample_weight, "a source")
+        if inputs is not None and inputs.front is not None:
+            from .fronted import through
+
+            return through(x, inputs)
         return x
     if isinstance(x, Dataset):
         _check_alone(y, sample_weight, "a dataset")
@@ -33,7 +37,7 @@ def source_of(x: Any, y: Any, sample_weight: Any, inputs: Several | None, output
     if gives_batches(x, lists=y is None):
         _check_alone(y, sample_weight, f"the {type(x).__name__}")
         return BatchSource(x, inputs, outputs)
-    if inputs is None or len(inputs.names) == 1:
+    if inputs is None or (len(inputs.names) == 1 and inputs.front is None):
         rows, targets, weight, options = in_order(x, y, sample_weight, inputs, outputs)
         if hasattr(rows, "tocsr"):
             return SparseSource(rows, targets, weight, **options)

@@ -12,7 +12,7 @@ from fastnn import _names
 from fastnn._table import check_batch_size
 
 from ._gathered import Gathered, cannot_be_written, execute
-from ._rows import Converter
+from ._rows import ColumnConverter, Converter, features_of
 from ._sqlite import Query, connected, listed, located, plain_cursor, quoted
 from .source import check_names
 from .sql import checked_null
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ._params import Params
     from ._sqlite import Connection
+    from .several import Several
 
     Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -50,13 +51,15 @@ def write_predictions(
     batch_size: int = 1024,
     mode: Literal["create", "replace"] = "create",
     names: Sequence[str] = (),
+    inputs: Several | None = None,
 ) -> int:
     """Write predict(features) for each row of a query into the table `into`; count the rows.
 
     predict: float32 (rows, features) -> (rows, units); it must not commit on `con`. sql: a SELECT
     of the column `key` and of the features, in the model's order. con, params, null: as in
     SQLDataset; a file must be writable. names: what the features must be called, in their order,
-    where that is known. into: the name of a table. With mode "create" there must be none of that
+    where that is known. inputs: of a model with a front, for which `predict` takes the
+    engine's rows. into: the name of a table. With mode "create" there must be none of that
     name yet; "replace" drops the table that an earlier run has written, with its indexes and
     triggers, in the transaction that writes the new one. Its columns are `key`, declared PRIMARY
     KEY, and, by `kind`:
@@ -105,9 +108,13 @@ def write_predictions(
         if not features:
             raise ValueError(f"the query gives the key {key!r} alone; select the features too")
         check_names(names, features, "the query")
-        return _Job(
-            query, predict, Converter(query.columns, features, null=null), _Target(into, key, kind, mode, query)
-        )
+        convert: Converter | ColumnConverter
+        if inputs is None:
+            convert, width = Converter(query.columns, features, null=null), len(features)
+        else:
+            convert = ColumnConverter(query.columns, features_of(features, inputs), (), null, inputs)
+            width = convert.width
+        return _Job(query, predict, convert, width, _Target(into, key, kind, mode, query))
 
     with connected(con, write=True) as connection, closing(Gathered(len(_COLUMNS[kind]))) as gathered:
         if _in_transaction(connection):
@@ -133,8 +140,10 @@ def write_predictions(
 class _Job:
     """What is predicted, and into which table."""
 
-    def __init__(self, query: Query, predict: Predict, convert: Converter, target: _Target) -> None:
-        self.query, self.predict, self.convert, self.target = query, predict, convert, target
+    def __init__(
+        self, query: Query, predict: Predict, convert: Converter | ColumnConverter, width: int, target: _Target
+    ) -> None:
+        self.query, self.predict, self.convert, self.width, self.target = query, predict, convert, width, target
 
     def read(self, gathered: Gathered, connection: sqlite3.Connection, size: int) -> None:
         """Run the query to its end: while it runs, nobody else may write where the database has no WAL."""
@@ -156,7 +165,7 @@ class _Job:
         """Predict the rows that were read; count them."""
         done = 0
         for block in gathered.blocks():
-            x = np.frombuffer(bytearray(block), np.float32).reshape(-1, len(self.query.columns) - 1)
+            x = np.frombuffer(bytearray(block), np.float32).reshape(-1, self.width)
             gathered.predicted(_columns(self.predict(x), x, self.target.kind, done + 1))
             done += len(x)
         return done

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 class Several(NamedTuple):
     """What a model calls its inputs or outputs, in its order.
 
-    `names`; `shapes`, of one row of each; `exact`, the names of those whose whole numbers must not be rounded.
+    `names`; `shapes`, of one row of each; `exact`, the names of those whose whole numbers must not be rounded; `front`,
+    what makes the engine's rows of inputs that are not all numbers (``columns.Front``).
     """
 
     names: Sequence[str]
     shapes: Sequence[Shape]
     exact: Collection[str] = ()
+    front: Any = None
 
 
 def joined(
@@ -107,7 +109,11 @@ def in_order(
     Several inputs or outputs are joined; the array of a single one is left as it is.
     """
     exact, count = False, 1
-    if inputs is not None and len(inputs.names) == 1:
+    if inputs is not None and inputs.front is not None:
+        from .columns import rows_of  # most models read numbers alone
+
+        x = rows_of(x, inputs)
+    elif inputs is not None and len(inputs.names) == 1:
         x = only(x, inputs.names[0], (inputs.shapes[0],), "x")
         exact = inputs.names[0] in inputs.exact
     elif inputs is not None:
@@ -142,6 +148,10 @@ def only(value: Any, name: str, shapes: Sequence[Shape], what: str) -> Any:
 
 
 def _arrays(values: Any, names: Sequence[str], what: str) -> Sequence[Any]:
+    if len(names) > 1 and has_columns(values):
+        from . import frames  # most programs have none
+
+        values = dict(frames.columns_of(values, what) or ()) or values
     if isinstance(values, Mapping):
         _check_known(values, names, what)
         for name in names:

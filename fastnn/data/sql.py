@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from fastnn import _names
 from fastnn._numbers import tuple_of_numbers
 from fastnn._table import check_batch_size
 
-from ._rows import Converter
+from ._rows import ColumnConverter, Converter, features_of
 from ._sqlite import Query, connected, listed
+from .columns import as_objects, column_of
 from .source import FLOAT32_MAX, Page, Source, row_order
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from ._params import Params
     from ._sqlite import Connection
+    from .several import Several
 
     _Window = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
@@ -94,18 +97,66 @@ class SQLDataset(Source):
         self.columns = self.names = tuple(chosen)
         self.input_shape = (len(chosen),)
         self.targets = len(targets)
-        self._convert = Converter(names, chosen, targets, checked_null(null))
+        self._convert: Converter | ColumnConverter = Converter(names, chosen, targets, checked_null(null))
         self._memory_limit = operator.index(memory_limit)
         if self._memory_limit < 0:
             raise ValueError(f"memory_limit must be 0 bytes or more, got {memory_limit}")
+        self._width, self._null, self._names = len(chosen), checked_null(null), targets
         self._rows: int | None = None
         self._kept: _Window | None = None
         self._too_large = False
+        self._fronted: tuple[Any, tuple[Any, ...], SQLDataset] | None = None
 
     @property
     def rows(self) -> int | None:
         """The number of rows; None until they have been read once."""
         return self._rows
+
+    def through(self, inputs: Several) -> SQLDataset:
+        """The same rows as a model reads that has a front: columns of text too, by the names of its inputs."""
+        front = inputs.front
+        state = front.state()
+        if self._fronted is not None:
+            known, tables, made = self._fronted
+            if known is front and len(tables) == len(state) and all(map(operator.is_, tables, state)):
+                return made
+        made = copy.copy(self)
+        features = features_of(self.columns, inputs)
+        convert = ColumnConverter(self._query.columns, features, self._names, self._null, inputs)
+        vars(made).update(
+            _convert=convert,
+            _width=front.width,
+            input_shape=(front.width,),
+            names=(),  # the model has named them
+            _kept=None,
+            _fronted=None,
+            _too_large=False,
+        )
+        self._fronted = front, state, made
+        return made
+
+    def blocks(self, kind: str, names: Sequence[str] = ()) -> Iterator[NDArray[Any]]:
+        """The features as they are, (rows, features) at a time: what ``adapt`` of a layer reads.
+
+        kind: "string", "int64" or "float32". names: of some of the columns alone. ValueError for an unknown one.
+        """
+        chosen = list(names) or list(self.columns)
+        _check_names("column", chosen, self._query.columns)
+        places = [self._query.columns.index(name) for name in chosen]
+        first = 1
+        with connected(self._query.con) as connection, self._query.rows(connection) as fetch:
+            while rows := fetch(_FETCH_ROWS):
+                columns = [
+                    column_of(
+                        as_objects([row[place] for row in rows], (len(rows),)),
+                        kind,
+                        f"column {name!r} of the query",
+                        first,
+                    )
+                    for name, place in zip(chosen, places, strict=True)
+                ]
+                first += len(rows)
+                yield np.stack(columns, axis=1)
 
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
         """Give one page with all rows, or a page for each window of a result too large to keep."""
@@ -115,7 +166,7 @@ class SQLDataset(Source):
         if self._kept is not None:
             yield _page(self._kept, rng)
             return
-        row_bytes = 4 * (len(self.columns) + self.targets)
+        row_bytes = 4 * (self._width + self.targets)
         batches = self._memory_limit // _WINDOWS // row_bytes // batch_size
         with closing(self._windows(max(1, batches) * batch_size)) as windows:
             held: list[_Window] = []
@@ -141,15 +192,15 @@ class SQLDataset(Source):
         batch = max(1, min(_FETCH_ROWS, _FETCH_VALUES // len(self._query.columns)))
         with connected(self._query.con) as connection, self._query.rows(connection) as fetch:
             while True:
-                x = np.empty((0, len(self.columns)), dtype=np.float32)
+                x = np.empty((0, self._width), dtype=np.float32)
                 y = np.empty((0, self.targets), dtype=np.float32)
                 at = 0
                 while at < size and (rows := fetch(min(batch, size - at))):
                     block = self._convert(rows, total + at + 1)
                     if at + len(rows) > len(x):
                         _resize(x, y, min(size, 2 * len(x) + batch))
-                    x[at : at + len(rows)] = block[:, : len(self.columns)]
-                    y[at : at + len(rows)] = block[:, len(self.columns) :]
+                    x[at : at + len(rows)] = block[:, : self._width]
+                    y[at : at + len(rows)] = block[:, self._width :]
                     at += len(rows)
                 total += at
                 if at:

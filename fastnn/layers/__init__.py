@@ -1,5 +1,8 @@
 """What a network is made of."""
 
+import re
+from typing import TYPE_CHECKING
+
 from fastnn import _names
 from fastnn.layers.activations import *
 from fastnn.layers.base import *
@@ -14,4 +17,27 @@ from fastnn.layers.preprocessing import *
 from fastnn.layers.reshaping import *
 from fastnn.layers.time_distributed import *
 
-__all__ = _names.offer(globals())
+if TYPE_CHECKING:
+    from fastnn.layers.discretization import *
+    from fastnn.layers.hashing import *
+    from fastnn.layers.lookup import *
+    from fastnn.layers.text_vectorization import *
+
+# What few models have: `import fastnn` must stay short.
+_LATER = {
+    "Discretization": "discretization",
+    "HashedCrossing": "hashing",
+    "Hashing": "hashing",
+    "IntegerLookup": "lookup",
+    "StringLookup": "lookup",
+    "TextVectorization": "text_vectorization",
+}
+LAYERS.later(
+    {
+        each: f"{__name__}.{home}"
+        for name, home in _LATER.items()
+        for each in (name, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
+    }
+)
+__all__ = sorted([*_names.offer(globals()), *_LATER])
+__getattr__ = _names.later(__name__, _LATER, __all__)

@@ -108,6 +108,7 @@ class Layer(_Fixed):
     table_name: ClassVar[str]
     made_of_layers: ClassVar[bool] = False  # by its `call`
     whole_batch: ClassVar[bool] = False  # while training, what a row gives depends on the others of its batch
+    output_dtype: ClassVar[str] = "float32"  # of what it gives: the layers of a front give more than that
     # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
     on_arrays: ClassVar[Callable[[Any, Any], Any]]
     trainable: bool = field(default=True, kw_only=True)
@@ -160,9 +161,19 @@ class Layer(_Fixed):
         if not is_symbolic(inputs):
             return self.on_arrays(inputs)
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")
+        self.kinds_read(*(tensor.dtype for tensor in tensors))
         row, graph = self._applied(*(tensor.row for tensor in tensors))
         node = Node(self, tuple(tensors), (row,), Structure("one", (called(self),)), graph)
         return self._note(node).tensors()[0]
+
+    def kinds_read(self, *dtypes: str) -> list[str]:
+        """How it reads tensors of these dtypes. ValueError where it cannot."""
+        if "string" in dtypes:
+            raise ValueError(
+                f"layer {called(self)!r}: {type(self).__name__} reads numbers, got text; put StringLookup, "
+                "TextVectorization or Hashing before it"
+            )
+        return ["float32"] * len(dtypes)
 
     def _applied(self, *rows: Shape) -> tuple[Shape, Any]:
         """The row that the layer gives for these, and the graph that it is; None for one that has ops."""

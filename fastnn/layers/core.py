@@ -21,6 +21,9 @@ from fastnn.typing import DoubleArray, Shape
 
 __all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer"]
 
+NUMBERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+DTYPES = ("float32", "float64", "float16", "bfloat16", *NUMBERS, "string")  # of inputs
+
 
 def _input_shape(layer: Any) -> None:
     """Set `input_shape` from itself or from `input_dim`."""
@@ -40,10 +43,17 @@ class InputLayer(Layer):
 
     shape: Shape
     name: str | None = None
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        self._set("shape", check_shape("Input", "shape", self.shape))
+        self._set("shape", () if self.shape in ((), []) else check_shape("Input", "shape", self.shape))
         check_row(self.shape)
+        self._set("dtype", dtype_of(self.dtype))
+
+    @property
+    def output_dtype(self) -> str:  # type: ignore[override]
+        """As it was given: "float32", "int64", "string", ..."""
+        return self.dtype
 
     @property
     def input_shape(self) -> Shape:
@@ -56,16 +66,27 @@ class InputLayer(Layer):
         return self._note(node).tensors()[0]
 
 
-def Input(shape: Any, name: str | None = None) -> Tensor:
+def dtype_of(value: Any) -> str:
+    """The name of a dtype that an input may have. ValueError for another."""
+    name = getattr(value, "__name__", None) or str(getattr(value, "name", value))
+    name = {"None": "float32", "str": "string", "int": "int64", "float": "float32"}.get(name, name)
+    if name not in DTYPES:
+        raise ValueError(f"Input: dtype must be one of {', '.join(DTYPES)}, got {value!r}")
+    return name
+
+
+def Input(shape: Any, name: str | None = None, dtype: Any = None) -> Tensor:
     """Rows of `shape`, as a tensor to call layers on, or as the first of a Sequential's layers.
 
-    ``Input((784,))``, ``Input(shape=(28, 28), name="image")``. TypeError, ValueError for what is no shape.
+    ``Input((784,))``, ``Input(shape=(28, 28), name="image")``. dtype: how the columns come, "float32", "int64",
+    "string" or another one: text, and whole numbers beyond 2**24, are for layers such as StringLookup, IntegerLookup
+    and Hashing; all others read them as float32. TypeError, ValueError for what is no shape or dtype.
     """
     if name is not None and not isinstance(name, str):
         raise TypeError(
             f"Input: name must be a text, got {name!r:.80}; a shape of several axes is a tuple: Input((3, 4))"
         )
-    return InputLayer(shape, name).tensor()
+    return InputLayer(shape, name, dtype_of(dtype)).tensor()
 
 
 @LAYERS.add("dense")

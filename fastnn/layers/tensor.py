@@ -45,8 +45,6 @@ class Tensor:
 
     __slots__ = ("node", "place")
 
-    dtype = "float32"
-
     def __init__(self, node: Node, place: int = 0) -> None:
         self.node = node
         self.place = place
@@ -55,6 +53,13 @@ class Tensor:
     def row(self) -> Shape:
         """Shape of one row."""
         return self.node.rows[self.place]
+
+    @property
+    def dtype(self) -> str:
+        """What it holds: "float32", or in a model's front "int64" or "string"."""
+        if self.node.graph is not None:
+            return str(self.node.graph.outputs[self.place].dtype)
+        return str(self.node.layer.output_dtype)
 
     @property
     def shape(self) -> tuple[int | None, ...]:

@@ -54,7 +54,12 @@ def load_model(
 
     if not safe_mode:
         raise ValueError("safe_mode=False asks to run code from a file, which fastnn never does; leave it out")
-    return model_file.load(filepath, KINDS, custom_objects, bool(compile))  # type: ignore[no-any-return]
+    model: Model = model_file.load(filepath, KINDS, custom_objects, bool(compile))
+    if "feature_space" in model.description.notes:
+        from fastnn.models.feature_space import FeatureSpace
+
+        return FeatureSpace.from_model(model)  # type: ignore[return-value]
+    return model
 
 
 def save_model(model: Model, filepath: str | PathLike[str], overwrite: bool = True) -> None:

@@ -59,6 +59,11 @@ class Built(Connected):
                 f"model {self.name!r} expects rows of {_listed(expected)}, got {_listed(came)}; "
                 "check what it is called on"
             )
+        for own, tensor in zip(graph.inputs, tensors, strict=True):
+            if (own.dtype == "string") != (tensor.dtype == "string"):
+                raise ValueError(
+                    f"model {self.name!r} reads a tensor of dtype {own.dtype!r} as {own.name!r}, got {tensor.dtype!r}"
+                )
         node = Node(self, tuple(tensors), tuple(tensor.row for tensor in graph.outputs), self.description.gives, graph)
         return self.description.gives.pack(self._note(node).tensors())
 

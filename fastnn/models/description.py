@@ -21,6 +21,7 @@ from fastnn.layers.base import Place, leaves_of, locked, parts_of, place_of, pla
 from fastnn.layers.graph import Graph, calls, leaves
 from fastnn.layers.tensor import Structure
 from fastnn.models import weights
+from fastnn.models.front import Front
 from fastnn.models.graph import Plan, planned
 from fastnn.typing import FloatArray, Shape
 
@@ -49,6 +50,7 @@ class Description:
         self.trainer: Any = None
         self.frozen: frozenset[Layer] = frozenset()
         self.seed: int | None = None
+        self.notes: dict[str, Any] = {}  # what a file of the model holds beside it
         self.columns: tuple[str, ...] = ()
         self.is_plain = False  # one input and one output, of one axis each
         self.only_rows: tuple[Shape, Shape] | None = None  # of what has one input and one output
@@ -124,7 +126,7 @@ class Description:
         self.store, self.plan, self.network = store, plan, network
         tensors = [*self.graph.inputs, *self.graph.outputs]
         self.only_rows = None
-        if len(tensors) == 2 and self.gives.kind == "one":
+        if len(tensors) == 2 and self.gives.kind == "one" and plan.front is None:
             self.only_rows = tensors[0].row, tensors[1].row
         self.is_plain = self.only_rows is not None and all(len(row) == 1 for row in self.only_rows)
         store.models.add(self)
@@ -142,6 +144,11 @@ class Description:
                 for a, b in zip(before.ops, self.network.ops, strict=True):
                     moved[name][b.start : b.start + b.size] = old[a.start : a.start + a.size]
             trainer.go_on(steps, moved, huge)
+
+    @property
+    def front(self) -> Front | None:
+        """What makes the engine's rows of the columns that the model reads, where it is not they."""
+        return None if self.plan is None else self.plan.front
 
     # The outputs.
 
@@ -192,7 +199,9 @@ class Description:
         """ValueError where rows of that shape, which `what` names, are not what the model reads."""
         assert self.graph is not None
         rows = [tensor.row for tensor in self.graph.inputs]
-        expected = rows[0] if len(rows) == 1 else (sum(map(prod, rows)),)
+        expected = (rows[0] or (1,)) if len(rows) == 1 else (sum(map(prod, rows)),)
+        if self.front is not None:
+            expected = (self.front.width,)
         if shape != expected:
             layer, name = self._reader()
             raise ValueError(

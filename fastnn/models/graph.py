@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from fastnn.engine.arena import starts_of
 from fastnn.engine.ops import ActivationOp
 from fastnn.layers import Layer, Parameter
-from fastnn.layers.graph import Graph
+from fastnn.layers.front import FrontLayer
+from fastnn.layers.graph import Graph, leaves
 from fastnn.layers.tensor import Tensor, called
 from fastnn.models import weights
+from fastnn.models.front import ADVICE, Front, Value
 from fastnn.typing import Shape
 
 
@@ -25,18 +27,43 @@ class Plan(NamedTuple):
     inputs: list[int]  # widths
     outputs: list[int]  # places of ops
     parameters: dict[Layer, tuple[Parameter, ...]]  # of each layer that has any
+    front: Front | None = None  # what makes the inputs of the columns that the model reads, where it is not they
 
 
 def planned(graph: Graph) -> Plan:
     """The ops of a graph, those of the graphs inside it included."""
+    if any(isinstance(layer, FrontLayer) for layer in leaves(graph)):
+        front = Front(graph.inputs)
+        plan = Plan([], [], [], [], [], [], {}, front)
+        places = {tensor: Value(k) for k, tensor in enumerate(graph.inputs)}
+        plan = _planned(graph, plan, places)
+        if front.steps:
+            plan.inputs[:] = front.widths()
+            return plan
+    for tensor in graph.inputs:
+        if tensor.dtype == "string":
+            raise ValueError(f"input {tensor.name!r} is text, and a model computes with numbers; {ADVICE}")
     plan = Plan([], [], [], [], [prod(tensor.row) for tensor in graph.inputs], [], {})
-    values = {tensor: -1 - k for k, tensor in enumerate(graph.inputs)}
+    return _planned(graph, plan, {tensor: -1 - k for k, tensor in enumerate(graph.inputs)})
+
+
+def _planned(graph: Graph, plan: Plan, values: dict[Tensor, Any]) -> Plan:
+    """The plan with the ops of a graph. values: of its inputs, places in the engine or values of the front."""
     _expand(graph, values, plan, 1)
-    _keep_what_is_read(plan, [values[tensor] for tensor in graph.outputs])
+    _keep_what_is_read(plan, [_in_engine(plan, values[tensor]) for tensor in graph.outputs])
     return plan
 
 
-def _expand(graph: Graph, values: dict[Tensor, int], plan: Plan, slices: int) -> None:
+def _in_engine(plan: Plan, value: Any) -> int:
+    """The place of a value among ops and inputs, where it was one of the front too."""
+    if isinstance(value, Value):
+        assert plan.front is not None
+        return -1 - plan.front.given(value)
+    place: int = value
+    return place
+
+
+def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int) -> None:
     """Append the ops of a graph; `values` says which op, or input, gives each of its tensors.
 
     slices: how many rows of the graph a row of the network is.
@@ -48,13 +75,19 @@ def _expand(graph: Graph, values: dict[Tensor, int], plan: Plan, slices: int) ->
         if node.graph is not None:
             inner: Graph = node.graph
             if inner.slices > 1:  # the rows of an input lie apart: slices of rows must follow each other
+                reads = [_in_engine(plan, value) for value in reads]
                 pairs = zip(reads, rows, strict=True)
                 reads = [place if place >= 0 else _copied(plan, place, row, slices) for place, row in pairs]
             within = dict(zip(inner.inputs, reads, strict=True))
             _expand(inner, within, plan, slices * inner.slices)
             values.update(zip(given, (within[tensor] for tensor in inner.outputs), strict=True))
-        elif given[0] not in values:
-            values[given[0]] = _add_ops(plan, node.layer, rows, reads, slices)
+        elif given[0] in values:
+            continue
+        elif isinstance(node.layer, FrontLayer) and all(isinstance(value, Value) for value in reads):
+            assert plan.front is not None
+            values[given[0]] = plan.front.add(node, reads)
+        else:
+            values[given[0]] = _add_ops(plan, node.layer, rows, [_in_engine(plan, value) for value in reads], slices)
 
 
 def _add_ops(plan: Plan, layer: Layer, rows: Sequence[Shape], sources: list[int], slices: int) -> int:
@@ -109,7 +142,8 @@ def _keep_what_is_read(plan: Plan, ends: list[int]) -> None:
     """Set the plan's outputs, each an op of its own, and leave out the ops that lead to none of them."""
     for place in ends:
         if place < 0 or place in plan.outputs:
-            units = plan.inputs[-1 - place] if place < 0 else plan.ops[place].units * plan.ops[place].slices
+            widths = plan.inputs if plan.front is None else plan.front.widths()
+            units = widths[-1 - place] if place < 0 else plan.ops[place].units * plan.ops[place].slices
             place = _append(plan, ActivationOp(units), [place], None)
         plan.outputs.append(place)
     read = set(plan.outputs)
@@ -118,8 +152,8 @@ def _keep_what_is_read(plan: Plan, ends: list[int]) -> None:
             read.update(plan.sources[place])
     kept = [place for place in range(len(plan.ops)) if place in read]
     if len(kept) < len(plan.ops):
-        number = {place: new for new, place in enumerate(kept)} | {-1 - k: -1 - k for k in range(len(plan.inputs))}
-        plan.sources[:] = [tuple(number[source] for source in plan.sources[place]) for place in kept]
+        number = {place: new for new, place in enumerate(kept)}
+        plan.sources[:] = [tuple(number.get(source, source) for source in plan.sources[place]) for place in kept]
         lists: tuple[list[Any], ...] = (plan.ops, plan.layers, plan.starts)
         for each in lists:
             each[:] = [each[i] for i in kept]

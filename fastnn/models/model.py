@@ -307,14 +307,16 @@ class Model(Built):
         from fastnn.data import write_predictions
 
         network = self._built("predict_sql")
-        if len(self.description.takes.names) > 1 or len(self.description.gives.names) > 1:
+        fronted = self.description.front is not None  # its inputs are columns, by their names
+        if (len(self.description.takes.names) > 1 and not fronted) or len(self.description.gives.names) > 1:
             raise ValueError("predict_sql takes a model of one input and one output; make a Model of that part")
         if kind is None:
             binary = self.description.last_activation() == "sigmoid"
             kind = "classes" if network.units > 1 else "binary" if binary else "values"
+        predict, inputs = (network.predict, self._sides()[0]) if fronted else (self.predict, None)
         names = self.description.columns
         return write_predictions(
-            self.predict, sql, con, into=into, key=key, params=params, kind=kind, mode=mode, names=names
+            predict, sql, con, into=into, key=key, params=params, kind=kind, mode=mode, names=names, inputs=inputs
         )
 
     # Rows.
@@ -327,7 +329,7 @@ class Model(Built):
 
     def _only(self, x: Any) -> Any:
         """The array that a dict or list of one stands for, where the model has one input; else x as it came."""
-        if self.description.takes.kind != "one" or self.description.graph is None:
+        if self.description.takes.kind != "one" or self.description.graph is None or self.description.front is not None:
             return x
         if isinstance(x, dict) and not hasattr(x, "tocsr") and tuple(x) == self.description.takes.names:
             return x[self.description.takes.names[0]]
@@ -346,7 +348,8 @@ class Model(Built):
 
     def _sides(self) -> tuple[Several | None, Several | None]:
         """What the inputs and the outputs are called, and their shapes; None, None where there is one of each."""
-        if self.description.takes.kind == self.description.gives.kind == "one":
+        front = self.description.front
+        if self.description.takes.kind == self.description.gives.kind == "one" and front is None:
             return None, None
         from fastnn.data.several import Several
 
@@ -354,9 +357,9 @@ class Model(Built):
         shapes = [tensor.row for tensor in outputs]
         if self.description.trainer is not None:
             shapes = [output.target_shape for output in self.description.trainer.outputs()]
-        return Several(self.description.takes.names, [tensor.row for tensor in inputs]), Several(
-            self.description.gives.names, shapes
-        )
+        rows = [tensor.row for tensor in inputs]
+        taken = Several(self.description.takes.names, rows, front=front)
+        return taken, Several(self.description.gives.names, shapes)
 
     def _check_weighable(self, class_weight: Any) -> None:
         if class_weight is not None and len(self.description.gives.names) > 1:

@@ -9,8 +9,10 @@ from typing import Any
 
 from fastnn import _names
 from fastnn._table import shown
+from fastnn.data import ArraySource, Source
 from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape, locked, place_of, set_place
+from fastnn.layers.front import FrontLayer, row_and_kind
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import MAX_LAYERS, Structure, Tensor, called, named
 from fastnn.models import weights
@@ -40,7 +42,9 @@ class Sequential(Model):
         self._grow()
 
     @classmethod
-    def from_members(cls, name: str, members: Iterable[Any], input_shape: Shape | None) -> Sequential:
+    def from_members(
+        cls, name: str, members: Iterable[Any], input_shape: Shape | None, input_dtype: str | None = None
+    ) -> Sequential:
         # As a file describes it: without weights, which `make` of the description gives it.
         made, size = Sequential(name=name), 0
         for member in members:
@@ -52,7 +56,7 @@ class Sequential(Model):
             if made._row not in (None, input_shape):
                 raise ValueError(f"expected rows of shape {made._row}, as the first layer has it, got {input_shape}")
             if made._row is None:
-                made._tensors = made._chain(input_shape)
+                made._tensors = made._chain(input_shape, input_dtype)
             made._draw()
         return made
 
@@ -131,9 +135,10 @@ class Sequential(Model):
         self._numbers.clear()
         self.description.restore(saved)
 
-    def _chain(self, shape: Shape) -> list[Tensor]:
+    def _chain(self, shape: Shape, dtype: str | None = None) -> list[Tensor]:
         """The tensors for rows of `shape`, through all layers."""
-        tensors, size = [InputLayer(shape).tensor()], 0
+        first = self.layers[0] if self.layers else None
+        tensors, size = [_rows_for(first, shape) if dtype is None else InputLayer(shape, dtype=dtype).tensor()], 0
         for layer in self.layers:
             tensors.append(layer(tensors[-1]))
             size += tensors[-1].node.size
@@ -178,7 +183,7 @@ class Sequential(Model):
         elif tensors:
             tensors = [*tensors, layer(tensors[-1])]
         elif given is not None and not self.description.members:
-            tensors = [first := InputLayer(given).tensor(), layer(first)]
+            tensors = [first := _rows_for(layer, given), layer(first)]
         self._tensors = tensors
         self.description.members.append(layer)
         self.description.names.append(name)
@@ -196,6 +201,21 @@ class Sequential(Model):
                         self._build_for(shape)
                     return
 
+    def _source(self, x: Any, y: Any, sample_weight: Any) -> Source:
+        self._see(x)
+        return super()._source(x, y, sample_weight)
+
+    def _batch(self, x: Any, y: Any, sample_weight: Any) -> ArraySource:
+        self._see(x)
+        return super()._batch(x, y, sample_weight)
+
+    def _see(self, x: Any) -> None:
+        """Build for rows like those of `x`, where the first layer reads columns as they come; they say their kind."""
+        if self.description.graph is None and self.layers and isinstance(self.layers[0], FrontLayer):
+            row, kind = row_and_kind(x, self.layers[0].reads)
+            self._tensors = self._chain(row, kind)
+            self._grow()
+
     def _built(self, action: str) -> Any:
         if self.description.network is None:
             if not self._tensors:
@@ -207,6 +227,14 @@ class Sequential(Model):
         return self.description.network
 
 
+def _rows_for(layer: Any, shape: Shape) -> Tensor:
+    """The rows that a model's first layer reads."""
+    if isinstance(layer, FrontLayer):
+        return InputLayer(shape, dtype=layer.reads or "int64").tensor()
+    graph = layer.description.graph if isinstance(layer, Model) else None
+    return InputLayer(shape, dtype="float32" if graph is None else graph.inputs[0].dtype).tensor()
+
+
 def _instead(given: Any) -> str:
     """What to write in place of what is no layer."""
     if isinstance(given, type):
@@ -216,7 +244,7 @@ def _instead(given: Any) -> str:
     if "keras" in type(given).__module__.split("."):
         return ", which is Keras's; fastnn has its own in fastnn.layers"
     if isinstance(given, str):
-        return f"{_names.hint(given, LAYERS.aliases)}; make an object of its class, such as Dense(8)"
+        return f"{_names.hint(given, dict(LAYERS) | LAYERS.aliases)}; make an object of its class, such as Dense(8)"
     return "; for a function write an Activation, or a subclass of Layer" if callable(given) else ""
 
 

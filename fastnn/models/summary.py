@@ -42,7 +42,8 @@ def _cells(row: Row, widths: list[int]) -> list[str]:
 
 
 def _title(member: Any, name: str) -> str:
-    return f"{name} ({type(member).__name__})"
+    note = member.note() if hasattr(member, "note") else ""  # what a layer of the front holds
+    return f"{name} ({type(member).__name__}{', ' if note else ''}{note})"
 
 
 def _size(member: Any) -> str:

@@ -53,7 +53,7 @@ def serialize_keras_object(obj: Any) -> Any:
             "config": None,
             "registered_name": object_registration.get_registered_name(obj),
         }
-    if hasattr(obj, "table_family") or hasattr(obj, "get_config"):
+    if hasattr(type(obj), "table_family") or hasattr(obj, "get_config"):  # a function of fastnn's has a family too
         return _unit(obj)
     if callable(obj) and hasattr(obj, "__name__"):
         return _function(obj)

@@ -25,6 +25,7 @@ from fastnn.layers.tensor import (
     named,
     set_automatic_name,
 )
+from fastnn.store.tables import put_apart, put_back
 from fastnn.store.text import FormError, check_form
 
 Custom = Mapping[str, Any] | None
@@ -41,13 +42,18 @@ _ENDS = (str, [str], [(int, int)])
 _FUNCTIONAL = {"nodes": [(int, [(int, int)])], "inputs": _ENDS, "outputs": _ENDS}
 
 
-def describe(model: Any) -> dict[str, Any]:
-    """A model's description, all JSON. ValueError where a model inside was changed after it was called."""
+def describe(model: Any, arrays: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A model's description, all JSON. ValueError where a model inside was changed after it was called.
+
+    arrays: gets the layers' tables, which the description then names alone.
+    """
     layers: dict[Layer, int] = {}
     models: dict[Any, int] = {}
     described: list[dict[str, Any]] = []
     _describe(model, layers, models, described)
     configs = [{**layer.config(), "automatic": has_automatic_name(layer)} for layer in layers]
+    if arrays is not None:
+        put_apart(list(layers), configs, arrays)
     whole = {"layers": configs, "models": described}
     check_counts(whole)
     return whole
@@ -96,6 +102,8 @@ def _describe(model: Any, layers: dict[Layer, int], models: dict[Any, int], desc
             )
     if description.kind == "sequential":
         entry["input_shape"] = None if graph is None else list(graph.inputs[0].row)
+        if graph is not None and graph.inputs[0].dtype != "float32":
+            entry["input_dtype"] = graph.inputs[0].dtype
     else:
         entry |= _connections(description)
     models[model] = len(described)
@@ -117,17 +125,19 @@ def _connections(description: Any) -> dict[str, Any]:
     }
 
 
-def restore(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -> Any:
+def restore(
+    described: Mapping[str, Any], kinds: Kinds, custom: Custom = None, arrays: Mapping[str, Any] | None = None
+) -> Any:
     """The model that was described. There are no weights yet: `make` makes them.
 
-    kinds: the classes of models by the names that a description has for them. ValueError, TypeError, KeyError where it
-    is of no model.
+    kinds: the classes of models by the names that a description has for them. arrays: a file's, which may have tables
+    of layers. ValueError, TypeError, KeyError where it is of no model.
     """
     check_form(described, {"layers": [dict], "models": [_MODEL]})
     configs, entries = described["layers"], described["models"]
     if not entries:
         raise ValueError(f"a model has at most {MAX_LAYERS} layers and at least one, got none")
-    layers = [_layer(config, custom) for config in configs]
+    layers = [_layer(config, custom, number, arrays) for number, config in enumerate(configs)]
     models: list[Any] = []
     for entry in entries:
         check_form(entry, _SEQUENTIAL if entry["kind"] == "sequential" else _FUNCTIONAL)
@@ -158,8 +168,11 @@ def make(member: Any) -> None:
         make(part)
 
 
-def _layer(config: Any, custom: Custom) -> Layer:
-    layer = LAYERS.from_config({key: value for key, value in config.items() if key != "automatic"}, custom)
+def _layer(config: Any, custom: Custom, number: int, arrays: Mapping[str, Any] | None) -> Layer:
+    fields = {key: value for key, value in config.items() if key not in ("automatic", "tables")}
+    layer = LAYERS.from_config(fields, custom)
+    if "tables" in config:
+        put_back(layer, number, config["tables"], arrays)
     named(layer, ())
     if config.get("automatic") is True:
         set_automatic_name(layer)
@@ -174,7 +187,8 @@ def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any]) -> 
     kind, name = entry["kind"], entry["name"]
     if kind == "sequential":
         shape = entry["input_shape"]
-        model = kinds[kind].from_members(name, members, None if shape is None else check_shape("Input", "shape", shape))
+        row = None if shape is None else () if shape == [] else check_shape("Input", "shape", shape)
+        model = kinds[kind].from_members(name, members, row, entry.get("input_dtype"))
     elif kind == "functional":
         nodes = _nodes(entry, members)
         model = kinds[kind].from_tensors(name, members, _ends(entry["inputs"], nodes), _ends(entry["outputs"], nodes))

@@ -16,7 +16,7 @@ import numpy as np
 from fastnn._table import check_count, check_path, plain, shown, unplain
 from fastnn.layers.tensor import MAX_LAYERS
 from fastnn.optimizers import OPTIMIZERS
-from fastnn.store import document
+from fastnn.store import document, tables
 from fastnn.store.architecture import Kinds, check_counts, chosen, describe, make, restore
 from fastnn.store.document import Document
 from fastnn.store.text import check_form
@@ -46,7 +46,9 @@ def save(model: Any, path: Path, overwrite: bool) -> None:
     built = model.description
     _check_free(path, overwrite)
     arrays = built.arrays()
-    description = {**describe(model), "seed": built.network.seed, "columns": list(built.columns)}
+    description = {**describe(model, arrays), "seed": built.network.seed, "columns": list(built.columns)}
+    if built.notes:
+        description["notes"] = built.notes
     trainer = built.trainer
     if trainer is not None:
         steps, slots = trainer.vectors()
@@ -78,7 +80,9 @@ def load_weights(built: Any, path: Path) -> None:
     with document.reading(path, "no file of weights", "does not fit this model", WEIGHTS, MODEL) as file:
         wanted = built.arrays()
         _check(wanted, file)
-        extra = sorted(name for name in file.shapes.keys() - wanted.keys() if not name.startswith("optimizer/"))
+        extra = sorted(
+            name for name in file.shapes.keys() - wanted.keys() if not name.startswith(("optimizer/", tables.PREFIX))
+        )
         _check_used(extra)
         arrays = file.arrays()
         with built.locked() as held:
@@ -95,7 +99,11 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: b
         check_counts(described)
         if file.version < 3:
             file.shapes = renamed(file.shapes)
-        model = restore(described, kinds, custom)
+        arrays = None
+        if named := tables.names(described):
+            arrays = file.arrays()  # of the sizes that the file has proved
+            file.shapes = {name: entry for name, entry in file.shapes.items() if name not in named}
+        model = restore(described, kinds, custom, arrays)
         built = model.description
         if built.graph is None:
             raise ValueError("the model has no input shape")
@@ -110,11 +118,14 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: b
             slots = _slots(built.trainer, training, weights, file)
             layers = built.layers()
             built.frozen = frozenset(chosen(layers, number, "layer") for number in training["frozen"])
+        check_form(described.get("notes", {}), {})
+        built.notes = described.get("notes", {})
         built.seed = check_count("seed", described["seed"], 0, 2**64 - 1)
         built.columns = tuple(described["columns"])
         # Only now is any memory taken for weights: the file has proved that it holds them.
         make(model)
-        arrays = renamed(file.arrays()) if file.version < 3 else file.arrays()
+        arrays = file.arrays() if arrays is None else arrays
+        arrays = renamed(arrays) if file.version < 3 else arrays
         vectors = {slot: np.zeros(built.network.parameters.size, dtype) for slot, dtype in slots.items()}
         with built.locked() as held:
             _fill(built.arrays(), arrays, held)

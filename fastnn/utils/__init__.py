@@ -9,6 +9,7 @@ from fastnn.backend import (
     is_keras_tensor as is_keras_tensor,
     standardize_dtype as standardize_dtype,
 )
+from fastnn.models.feature_space import *
 from fastnn.object_registration import *
 from fastnn.saving.serialization import *
 from fastnn.utils.arrays import *

@@ -156,3 +156,11 @@ def test_one_sparse_input_stays_sparse() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     source = source_of({"a": sparse.eye_array(2)}, None, None, Several(("a",), ((2,),)))
     assert isinstance(source, SparseSource)
+
+
+def test_a_data_frame_has_its_columns_by_name() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"b": [3, 4], "a": [1.5, 2.5]})
+    np.testing.assert_array_equal(joined(frame, ["a", "b"], [(1,), (1,)], "x"), [[1.5, 3], [2.5, 4]])
+    with pytest.raises(ValueError, match="x has an array for 'c', which is none of 'a', 'b'"):
+        joined(frame.assign(c=1), ["a", "b"], [(1,), (1,)], "x")

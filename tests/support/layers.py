@@ -208,3 +208,89 @@ _on(
     (3, 4),
     (2, 3, 4),
 )
+
+
+WORDS = ["red", "blue", "green", "", "été", "漢字", "a b", "Red!"]
+
+
+def words(shape: tuple[int, ...], rows: int = 40) -> np.ndarray:
+    """Texts, some of which no vocabulary has."""
+    rng = np.random.default_rng(7)
+    return np.array(WORDS, object)[rng.integers(0, len(WORDS), (rows, *shape))]
+
+
+def wholes(shape: tuple[int, ...], rows: int = 40) -> np.ndarray:
+    """Whole numbers, most of which float32 does not hold."""
+    return np.random.default_rng(8).integers(-3, 4, (rows, *shape)) * (2**60 + 1)
+
+
+def reals(shape: tuple[int, ...], rows: int = 40) -> np.ndarray:
+    """Numbers, some of them on the boundaries of bins."""
+    rng = np.random.default_rng(9)
+    return np.where(
+        rng.random((rows, *shape)) < 0.3, rng.integers(-1, 3, (rows, *shape)), rng.normal(size=(rows, *shape))
+    )
+
+
+@dataclass
+class FrontCase:
+    """A layer of a model's front, columns for rows of a shape, and its dtype; of several columns `count`."""
+
+    make: Callable[[], Any]
+    column: Callable[[tuple[int, ...]], np.ndarray]
+    dtype: str
+    shapes: list[tuple[int, ...]]
+    count: int = 1
+
+
+_LINES = [(3,), (2, 3), (2, 1, 2)]  # arrays of rank 2, 3 and 4
+_KNOWN = ["red", "blue", "green"]
+# Layers that stand before the engine, each of which test_front_layers.py meets on arrays and in a model.
+FRONT: dict[str, FrontCase] = {
+    "string lookup": FrontCase(_same(L.StringLookup, vocabulary=_KNOWN), words, "string", _LINES),
+    "string lookup of a mask": FrontCase(
+        _same(L.StringLookup, vocabulary=_KNOWN, mask_token="", num_oov_indices=3), words, "string", _LINES
+    ),
+    "string lookup one hot": FrontCase(
+        _same(L.StringLookup, vocabulary=_KNOWN, output_mode="one_hot", salt=(1, 2)), words, "string", [*_LINES, (1,)]
+    ),
+    "string lookup by idf": FrontCase(
+        _same(L.StringLookup, vocabulary=_KNOWN, output_mode="tf_idf", idf_weights=[0.5, 1.0, 2.0], mask_token=""),
+        words,
+        "string",
+        _LINES,
+    ),
+    "integer lookup": FrontCase(
+        _same(L.IntegerLookup, vocabulary=[2**60 + 1, -(2**60) - 1], mask_token=0, num_oov_indices=2),
+        wholes,
+        "int64",
+        _LINES,
+    ),
+    "integer lookup by count": FrontCase(
+        _same(L.IntegerLookup, vocabulary=[0, 2**60 + 1], output_mode="count", max_tokens=9, pad_to_max_tokens=True),
+        wholes,
+        "int64",
+        _LINES,
+    ),
+    "hashing": FrontCase(_same(L.Hashing, 5), words, "string", _LINES),
+    "hashing of numbers": FrontCase(_same(L.Hashing, 7, mask_value=0, salt=3), wholes, "int64", _LINES),
+    "hashing by presence": FrontCase(_same(L.Hashing, 5, output_mode="multi_hot"), words, "string", _LINES),
+    "crossing": FrontCase(_same(L.HashedCrossing, 11), words, "string", [(1,), ()], 3),
+    "crossing of numbers": FrontCase(_same(L.HashedCrossing, 11, "one_hot"), wholes, "int64", [(1,)], 2),
+    "discretization": FrontCase(_same(L.Discretization, [-1.0, 0.0, 0.5, 2.0]), reals, "float32", _LINES),
+    "discretization by count": FrontCase(
+        _same(L.Discretization, [-1.0, 0.0], output_mode="count"), reals, "float32", _LINES
+    ),
+    "text vectorization": FrontCase(
+        _same(L.TextVectorization, vocabulary=[*_KNOWN, "a", "b"], output_sequence_length=3),
+        words,
+        "string",
+        [(1,), ()],
+    ),
+    "text vectorization by count": FrontCase(
+        _same(L.TextVectorization, vocabulary=[*_KNOWN, "a b"], ngrams=2, output_mode="count"),
+        words,
+        "string",
+        [(1,), ()],
+    ),
+}

@@ -158,7 +158,8 @@ def units(table: Any) -> list[Any]:
 
 def unknown(family: str, name: str) -> str:
     """A pattern of what is said of a name that a table has not: perhaps which is meant, and all those that it has."""
-    return rf"unknown {family} {name!r}( \(did you mean '\w+'\?\))?; known: {', '.join(sorted(TABLES[family].units))}"
+    known = ", ".join(sorted(dict(TABLES[family])))
+    return rf"unknown {family} {name!r}( \(did you mean '\w+'\?\))?(; for one of your own pass .*)?; known: {known}"
 
 
 def label(unit: Any) -> str:
