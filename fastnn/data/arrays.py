@@ -129,7 +129,7 @@ def weights_of(
     weight = to_float32(sample_weight, "sample_weight")
     expected = (rows,) if outputs == 1 else (rows, outputs)
     by_line = outputs == 1 and bool(target_shape)  # only the model knows how many values the loss has
-    if weight.shape != expected and not (by_line and weight.shape[0] == rows):
+    if weight.shape != expected and not (by_line and weight.shape[0] == rows and weight.size):
         more = ", or one for each value of the loss" if by_line else ""
         raise ValueError(
             f"sample_weight must have the shape {expected}, one number for each row of x{more}, got {weight.shape}"
