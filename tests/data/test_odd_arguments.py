@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn.data import BatchSource, ClassWeighted, PagedSource, SparseSource, SQLDataset, write_predictions
+from fastnn.data import (
+    ArraySource,
+    BatchSource,
+    ClassWeighted,
+    PagedSource,
+    SparseSource,
+    SQLDataset,
+    write_predictions,
+)
 from fastnn.data.convert import axes_of
 
 HUGE = 10**5000  # whose digits Python refuses to write
@@ -127,3 +135,15 @@ def test_axes_of_lists_in_lists() -> None:
     assert [axes_of(value) for value in (1.0, [], [1], [[1, 2]], [np.ones((2, 3))], ([],))] == [0, 1, 1, 2, 3, 2]
     for value in (holds_itself(), deep()):
         assert axes_of(value) > 64  # more than any array has
+
+
+@pytest.mark.parametrize("outputs", [None, 1.5, "1", np.ones(2), HUGE, 0], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("source", [ArraySource, PagedSource])
+def test_outputs_are_counted(source: Any, outputs: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="outputs must be"):
+        source(np.ones((2, 3)), np.ones(2), np.ones(2), outputs=outputs)
+
+
+def test_weights_without_a_number() -> None:
+    with pytest.raises(ValueError, match=r"sample_weight must have the shape \(4,\)"):
+        ArraySource(np.ones((4, 2)), np.ones((4, 1)), np.ones((4, 0)))
