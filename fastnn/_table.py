@@ -319,9 +319,32 @@ def check_path(name: str, value: Any) -> str:
         path = os.fsdecode(value)
     except TypeError:
         raise TypeError(f"{name} must be a path, got {shown(value)}") from None
+    try:
+        os.fsencode(path)  # a lone surrogate has no bytes
+    except UnicodeEncodeError:
+        path = ""
     if not path or "\0" in path:
-        raise ValueError(f"{name} must be a path, got {shown(path)}")
+        raise ValueError(f"{name} must be a path, got {shown(value)}")
     return path
+
+
+def check_text(name: str, value: Any, *, null: bool = False) -> str:
+    """`value` as a text that can be written anywhere; TypeError where it is none, ValueError where it is no Unicode.
+
+    null: whether a null character may be in it.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {shown(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} must be Unicode text, got half a character, {value[error.start]!r}, at place {error.start} of "
+            f"{shown(value)}"
+        ) from None
+    if "\0" in value and not null:
+        raise ValueError(f"{name} must be a text without a null character, got {shown(value)}")
+    return str(value)
 
 
 def check_batch_size(value: object) -> int:
@@ -333,4 +356,4 @@ def check_flag(owner: object, name: str) -> None:
     """Raise unless ``owner.name`` is True or False (0 and 1 too, and NumPy's)."""
     value = getattr(owner, name)
     if type(value).__name__ not in ("bool", "bool_", "int") or value not in (False, True):
-        raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {value!r}")
+        raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {shown(value)}")
