@@ -332,34 +332,6 @@ def own_objects(custom: Any) -> Mapping[str, Any]:
     return custom
 
 
-def as_list(name: str, value: Any, what: str) -> list[Any]:
-    """`value` as a list of `what`; TypeError, naming it, where it has no parts."""
-    try:
-        return list(value)
-    except (TypeError, NotImplementedError):  # the second of a memoryview of several axes
-        raise TypeError(f"{name} must be a list of {what}, got {shown(value)}") from None
-
-
-def as_flag(name: str, value: Any) -> bool:
-    """`value` as True or False, as `if` takes it; TypeError for what is neither, such as an array."""
-    try:
-        return bool(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be True or False, got {shown(value)}") from None
-
-
-def check_choice(owner: object, name: str, *known: str | None) -> None:
-    """ValueError unless ``owner.name`` is one of the texts that it may be, or None where that is among them."""
-    value = getattr(owner, name)
-    if not isinstance(value, (str, NoneType)) or value not in known:
-        raise ValueError(f"{type(owner).__name__}: {name} must be one of {listed(known)}, got {shown(value)}")
-
-
-def listed(known: Collection[str | None]) -> str:
-    """What may be chosen, as an error tells it."""
-    return ", ".join(map(str, known))
-
-
 def check_name(owner: object, name: object) -> None:
     """TypeError unless the name of a unit is a text or None."""
     if not isinstance(name, (str, NoneType)):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from fastnn import _names, kernels, random
-from fastnn._table import SEEDS, Table, check_choice, check_count, check_number, refuse_other, shown
+from fastnn._checks import check_choice
+from fastnn._table import SEEDS, Table, check_count, check_number, refuse_other, shown
 from fastnn.typing import Array, DoubleArray, Shape
 
 if TYPE_CHECKING:

@@ -106,6 +106,7 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], Any]]] = [
     ("num_thresholds must be at most 1,048,576", ValueError, lambda: metrics.PrecisionAtRecall(0.5, 2**40)),
     ("weights must be a list of arrays, got None", TypeError, lambda: model().set_weights(None)),  # type: ignore[arg-type]
     ("weights must be a list of arrays", TypeError, lambda: model().set_weights(memoryview(np.ones((2, 2))))),  # type: ignore[arg-type]
+    ("weights must be a list of at most", ValueError, lambda: model().set_weights(np.broadcast_to(1.0, (2**40, 5)))),  # type: ignore[arg-type]
     ("overwrite must be True or False", TypeError, lambda: model().save("x", overwrite=ARRAY)),  # type: ignore[arg-type]
     ("shuffle must be True or False", TypeError, lambda: model().fit(X, Y, shuffle=ARRAY)),  # type: ignore[arg-type]
     ("filepath must be a path", ValueError, lambda: model().save("\ud800")),

@@ -35,7 +35,7 @@ Kinds = Mapping[str, Any]  # the class of models of each kind
 # called several times, but each counts among the MAX_LAYERS of the whole.
 MOST = {"layers": 2 * MAX_LAYERS, "models": 2 * MAX_LAYERS, "members": 4 * MAX_LAYERS, "nodes": 2 * MAX_LAYERS}
 MAX_READS = 20 * MAX_LAYERS  # tensors that all calls together read
-MOST_LEVELS = 500
+MOST_LEVELS = 500  # of lists and objects within each other
 MOST_PARTS = 200 * MAX_READS  # lists and objects: each tensor that is read is a list, and layers hold lists of numbers
 
 _MODEL = {"kind": str, "name": str, "automatic": bool, "members": [(str, int)]}
