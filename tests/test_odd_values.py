@@ -107,6 +107,11 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], Any]]] = [
     ("weights must be a list of arrays, got None", TypeError, lambda: model().set_weights(None)),  # type: ignore[arg-type]
     ("weights must be a list of arrays", TypeError, lambda: model().set_weights(memoryview(np.ones((2, 2))))),  # type: ignore[arg-type]
     ("weights must be a list of at most", ValueError, lambda: model().set_weights(np.broadcast_to(1.0, (2**40, 5)))),  # type: ignore[arg-type]
+    ("sample_weight of shape", ValueError, lambda: losses.MeanSquaredError()(Y, Y, np.ones((1,) * 64))),
+    ("an axis must be a whole number, got array", TypeError, lambda: layers.concatenate([X, X], axis=np.array([1]))),
+    ("beta must be above 0 and at most 1e.100", ValueError, lambda: metrics.FBetaScore(beta=1e308)),
+    ("figures must be names", TypeError, lambda: plot.plot_history(model().fit(X, Y, verbose=0), figures=[ARRAY])),  # type: ignore[list-item]
+    ("targets must be a whole number", TypeError, lambda: metrics.resolve("mse", ARRAY, 1)),  # type: ignore[arg-type]
     ("overwrite must be True or False", TypeError, lambda: model().save("x", overwrite=ARRAY)),  # type: ignore[arg-type]
     ("shuffle must be True or False", TypeError, lambda: model().fit(X, Y, shuffle=ARRAY)),  # type: ignore[arg-type]
     ("filepath must be a path", ValueError, lambda: model().save("\ud800")),

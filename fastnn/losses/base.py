@@ -277,7 +277,7 @@ def weighted(values: Array, weight: Array) -> Array:
     """values * weight, and 0 where the weight is 0. ValueError where they do not fit each other."""
     try:
         found = np.zeros(np.broadcast_shapes(values.shape, weight.shape), values.dtype)
-    except ValueError:
+    except (ValueError, RuntimeError):  # the second of more than 32 axes
         raise ValueError(
             f"sample_weight of shape {weight.shape} does not go with values of shape {values.shape}; give a weight "
             "for each value"

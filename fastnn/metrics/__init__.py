@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _names
-from fastnn._table import check_family as _check_family, check_name as _check_name
+from fastnn._table import check_count as _check_count, check_family as _check_family, check_name as _check_name
 from fastnn.losses import (
     Loss as _Loss,
     binary_crossentropy as binary_crossentropy,
@@ -87,6 +87,7 @@ def resolve(identifier: Any, targets: int, units: int, loss: _Loss | None = None
     cross-entropy takes the output as the loss does. ValueError for an unknown name, and for a metric that does not go
     with the shapes; TypeError for a name that is no text.
     """
+    targets, units = _check_count("targets", targets, 0), _check_count("units", units, 0)
     if isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc", "crossentropy", "ce"):
         kind = "binary" if units == 1 else "sparse_categorical" if targets == 1 else "categorical"
         accuracy = identifier.lower() in ("accuracy", "acc")

@@ -29,7 +29,7 @@ class FScore(AccumulatedMetric):
 
     def __post_init__(self) -> None:
         check_choice(self, "average", *AVERAGES)
-        check_number(self, "beta", 0, open_low=True)
+        check_number(self, "beta", 0, 1e100, open_low=True)  # its square is a number
         if self.threshold is not None:
             check_number(self, "threshold", 0, 1, open_low=True)
 
