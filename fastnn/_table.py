@@ -56,10 +56,11 @@ class Table(Generic[T]):
 
         TypeError where `custom` has something else under that name.
         """
-        if custom and name in custom:
-            cls = custom[name]
+        own = own_objects(custom)
+        if name in own:
+            cls = own[name]
             if not (isinstance(cls, type) and issubclass(cls, self.base)):
-                raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {cls!r}")
+                raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {shown(cls)}")
             return cls
         try:
             return self.aliases[name]
@@ -69,18 +70,23 @@ class Table(Generic[T]):
             raise ValueError(f"unknown {self.family} {name!r}{hint}; known: {known}") from None
 
     def _hint(self, name: str, custom: Mapping[str, Any] | None) -> str:
-        known = [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *(custom or ())]
+        known = [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *own_objects(custom)]
         families = [table.family for table in TABLES.values() if name in table.aliases]
         return _names.hint(name, known) or (f" (which is of the family {families[0]})" if families else "")
 
     def get(self, identifier: Any) -> T:
         """An instance, from a name, a class, or an instance."""
-        if isinstance(identifier, self.base):
-            return identifier
         if isinstance(identifier, str):
             return self.find(identifier)()
-        if isinstance(identifier, type) and issubclass(identifier, self.base):
-            return identifier()
+        cls = identifier if isinstance(identifier, type) else type(identifier)
+        if issubclass(cls, self.base):
+            if vars(cls).get("abstract"):
+                raise TypeError(
+                    f"{cls.__name__} is what {self.family}s are derived from, and does nothing itself; take one of "
+                    f"{', '.join(sorted(self.units))}, or write a subclass"
+                )
+            unit: T = identifier() if isinstance(identifier, type) else identifier
+            return unit
         check_family(identifier, self.family)
         home = self.base.__module__.removesuffix(".base")
         raise TypeError(
@@ -102,9 +108,9 @@ class Table(Generic[T]):
         ValueError where it describes none.
         """
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
-            raise ValueError(f"{self.family}: expected an object with a class name, got {config!r:.200}")
+            raise ValueError(f"{self.family}: expected an object with a class name, got {shown(config)}")
         name = config["class"]
-        if name not in self.aliases and name not in (custom or ()):
+        if name not in self.aliases and name not in own_objects(custom):
             raise ValueError(
                 f"unknown {self.family} {name!r:.80}{self._hint(name, custom)}; known: "
                 f"{', '.join(sorted(self.units))}; for one of your own pass custom_objects={{{name!r:.80}: the class}}"
@@ -151,11 +157,7 @@ def _check_when_made(cls: Any) -> None:
         values = vars(self)
         for name in flags:
             check_flag(self, name)
-        if not isinstance(values.get("name", ""), (str, NoneType)):
-            came = shown(values["name"])
-            raise TypeError(
-                f"{type(self).__name__}: name must be a text, got {came}; pass what else it takes by keyword"
-            )
+        check_name(self, values.get("name"))
         for name in own:
             value = values.get(name)
             for each in value if isinstance(value, tuple) else (value,):
@@ -204,7 +206,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # NumPy's numbers and arrays
-        return value.tolist()
+        held = value.tolist()
+        return float(held) if hasattr(held, "tolist") else held  # a longdouble stays one
     function = getattr(value, "function", getattr(value, "fn", None))
     if callable(function):  # a unit made of a function
         return {"function": getattr(value, "name", None) or function.__name__}
@@ -223,7 +226,7 @@ def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[s
         return value
     if value.keys() == {"function"}:
         name = value["function"]
-        function = (custom or {}).get(name) if isinstance(name, str) else None
+        function = own_objects(custom).get(name) if isinstance(name, str) else None
         if not callable(function):
             raise ValueError(
                 f"it uses the Python function {name!r:.80}, which a file cannot hold; "
@@ -236,7 +239,13 @@ def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[s
 
 
 def field_values(unit: Any) -> dict[str, Any]:
-    """A dataclass's fields by name, in order, without those whose metadata says that they are not saved."""
+    """A dataclass's fields by name, in order, without those whose metadata says that they are not saved.
+
+    TypeError for what is none.
+    """
+    if not dataclasses.is_dataclass(unit):
+        kind = type(unit).__name__
+        raise TypeError(f"a file cannot hold a {kind}: it has no fields to save; make {kind} a dataclass")
     return {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit) if f.metadata.get("saved", True)}
 
 
@@ -277,7 +286,7 @@ def check_number(
 ) -> None:
     """Raise unless ``owner.name`` is a number from `low` to `high` (either end left out where it is open).
 
-    A Decimal or Fraction becomes a float, with which it can be worked.
+    A Decimal, Fraction or longdouble, or an int of more than eight bytes, becomes a float, which all can work with.
     """
     value = getattr(owner, name)
     kind = type(owner).__name__
@@ -289,7 +298,8 @@ def check_number(
         if high != math.inf:
             ends += f" and {'below' if open_high else 'at most'} {high:g}"
         raise ValueError(f"{kind}: {name} must be {ends}, got {shown(value)}")
-    if not isinstance(value, (int, float)) and not hasattr(value, "tolist"):
+    held = value.tolist() if hasattr(value, "tolist") else value  # a longdouble stays one
+    if not isinstance(held, (int, float)) or abs(held) > LONGEST:
         object.__setattr__(owner, name, number)
 
 
@@ -311,6 +321,22 @@ def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST) -> i
     if number > most:
         raise ValueError(f"{name} must be at most {most:,}, got {shown(number)}")
     return number
+
+
+def own_objects(custom: Any) -> Mapping[str, Any]:
+    """custom_objects, what they mean by their names; TypeError where they are neither a dict nor None."""
+    if custom is None:
+        return {}
+    if not isinstance(custom, Mapping):
+        raise TypeError(f"custom_objects must be a dict of names and what they mean, got {shown(custom)}")
+    return custom
+
+
+def check_name(owner: object, name: object) -> None:
+    """TypeError unless the name of a unit is a text or None."""
+    if not isinstance(name, (str, NoneType)):
+        kind = type(owner).__name__
+        raise TypeError(f"{kind}: name must be a text, got {shown(name)}; pass what else it takes by keyword")
 
 
 def check_path(name: str, value: Any) -> str:

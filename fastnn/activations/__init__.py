@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names
-from fastnn._table import refuse_other as _refuse_other
+from fastnn._table import own_objects as _own_objects, refuse_other as _refuse_other, shown as _shown
 from fastnn.activations.base import *
 from fastnn.activations.custom import *
 from fastnn.activations.piecewise import *
@@ -33,20 +33,21 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
     A function becomes a ``Custom``. custom_objects: name -> function or Custom, for names that are not in the table.
     ValueError for an unknown name.
     """
+    own = _own_objects(custom_objects)
     if identifier is None:
         return linear
     if isinstance(identifier, dict):
         if identifier.get("class") != Custom.table_name:
             return ACTIVATIONS.from_config(identifier)
         name = identifier.get("name")
-        if name not in (custom_objects or {}):
+        if not isinstance(name, str) or name not in own:
             raise ValueError(
-                f"activation {name!r} is a Python function, which is not saved with a model; "
-                f"pass custom_objects={{{name!r}: the function}}"
+                f"activation {_shown(name)} is a Python function, which is not saved with a model; "
+                f"pass custom_objects={{{_shown(name)}: the function}}"
             )
         identifier = name
-    if isinstance(identifier, str) and custom_objects and identifier in custom_objects:
-        found = custom_objects[identifier]
+    if isinstance(identifier, str) and identifier in own:
+        found = own[identifier]
         return found if isinstance(found, Activation) else Custom(found, name=identifier)
     if _refuse_other(ACTIVATIONS, identifier):
         return Custom(identifier)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names
-from fastnn._table import check_family as _check_family
+from fastnn._table import check_family as _check_family, own_objects as _own_objects, shown as _shown
 from fastnn.losses.base import *
 from fastnn.losses.base import function_of as _function_of
 from fastnn.losses.custom import *
@@ -52,10 +52,11 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Any
     A class or a configuration gives a loss; a loss, a function and None stay as they are. custom_objects: functions
     and losses by the names under which they are asked for or were saved. ValueError for an unknown name.
     """
+    own = _own_objects(custom_objects)
     if identifier is None or (callable(identifier) and not isinstance(identifier, type) and not _other(identifier)):
         return identifier
-    if isinstance(identifier, str) and identifier in (custom_objects or {}):
-        return get((custom_objects or {})[identifier])
+    if isinstance(identifier, str) and identifier in own:
+        return get(own[identifier])
     loss = as_loss(identifier, custom_objects)
     if not isinstance(identifier, str) or identifier == type(loss).__name__:
         return loss
@@ -73,7 +74,7 @@ def as_loss(identifier: Any, custom_objects: Mapping[str, Any] | None = None) ->
 
     custom_objects as for `get`. ValueError for an unknown name, TypeError for what cannot be one.
     """
-    own = custom_objects or {}
+    own = _own_objects(custom_objects)
     if isinstance(identifier, str) and identifier in own:
         return as_loss(own[identifier])
     if isinstance(identifier, dict):
@@ -89,8 +90,8 @@ def _custom(config: dict[str, Any], own: Mapping[str, Any]) -> Loss:
     name = config.get("name")
     if not isinstance(name, str) or name not in own:
         raise ValueError(
-            f"loss {name!r} is a Python function, which is not saved with a model; pass it as "
-            f"custom_objects={{{name!r}: function}} to load it"
+            f"loss {_shown(name)} is a Python function, which is not saved with a model; pass it as "
+            f"custom_objects={{{_shown(name)}: function}} to load it"
         )
     found = own[name]
     return found if isinstance(found, Loss) else Custom(found, name=name, reduction=config.get("reduction", "mean"))
