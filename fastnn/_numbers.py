@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._table import shown
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 # float32 holds every whole number up to here.
 EXACT = 2**24
+MOST_AXES = 64  # of an array
 
 _HINTS = {
     "c": "give the real and the imaginary part as two features",
@@ -77,8 +80,8 @@ def refuse_masked(value: Any, name: str) -> None:
         )
 
 
-def _first_masked(value: Any, ma: Any) -> str | None:
-    """Where the first masked value is; None where there is none."""
+def _first_masked(value: Any, ma: Any, axes: int = 0) -> str | None:
+    """Where the first masked value is; None where there is none, and of lists too deep for an array."""
     if isinstance(value, ma.MaskedArray):
         if value.mask is ma.nomask:
             return None
@@ -86,11 +89,11 @@ def _first_masked(value: Any, ma: Any) -> str | None:
         if mask.dtype.names:  # a mask for each field
             mask = np.ascontiguousarray(mask).view(bool).reshape(*mask.shape, -1)
         return _at(mask, int(mask.argmax())) if mask.any() else None
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and axes <= MOST_AXES:
         nested = (ma.MaskedArray, list, tuple)
         if any(issubclass(kind, nested) for kind in set(map(type, value))):
             for row, part in enumerate(value):
-                if isinstance(part, nested) and (where := _first_masked(part, ma)) is not None:
+                if isinstance(part, nested) and (where := _first_masked(part, ma, axes + 1)) is not None:
                     return f" at row {row}{where.replace(' at row', ', column', 1)}"
     return None
 
@@ -112,7 +115,12 @@ def _as_array(value: Any, name: str) -> NDArray[Any]:
             return np.from_dlpack(value)
         return np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{name} is no array with rows of one length; NumPy: {error}") from error
+        text = str(error)
+        if "inhomogeneous" in text:
+            text = "its parts are of different lengths"
+        elif "maximum number of dimension" in text:
+            text = f"it is nested deeper than {MOST_AXES} axes, or holds itself"
+        raise ValueError(f"{name} is no array with rows of one length: {text}") from error
     except (BufferError, RuntimeError, TypeError) as error:
         raise TypeError(
             f"{name} cannot be read as an array ({type(value).__name__}: {error}); convert it to a NumPy array first"
@@ -225,5 +233,5 @@ def _at(array: NDArray[Any], i: int, first: int = 0, columns: tuple[str, ...] = 
 
 
 def _short(value: object) -> str:
-    text = repr(value) if not isinstance(value, np.generic) else str(value)
+    text = shown(value) if not isinstance(value, np.generic) else str(value)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -79,32 +79,38 @@ class Table(Generic[T]):
 
         TypeError where `custom` has something else under that name.
         """
-        if custom and name in custom and not self._is_unit(custom[name]):
-            raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {custom[name]!r}")
+        own = own_objects(custom)
+        if name in own and not self._is_unit(own[name]):
+            raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {shown(own[name])}")
         if name in self._later:
             self.load(name)
-        for cls in (found(name, custom), self.aliases.get(name), registered(name)):
+        for cls in (found(name, own), self.aliases.get(name), registered(name)):
             if self._is_unit(cls):
                 return cls  # type: ignore[return-value]
-        raise ValueError(f"unknown {self.family} {name!r}{self._hint(name, custom)}; known: {self.known()}")
+        raise ValueError(f"unknown {self.family} {name!r}{self._hint(name, own)}; known: {self.known()}")
 
     def _is_unit(self, value: Any) -> bool:
         return isinstance(value, type) and issubclass(value, self.base)
 
     def _hint(self, name: str, custom: Mapping[str, Any] | None) -> str:
         self.load()
-        known = [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *(custom or ())]
+        known = [*sorted(self.aliases, key=str.islower), *self.units, *self.also, *own_objects(custom)]
         families = [table.family for table in TABLES.values() if name in table.aliases]
         return _names.hint(name, known) or (f" (which is of the family {families[0]})" if families else "")
 
     def get(self, identifier: Any) -> T:
         """An instance, from a name, a class, or an instance."""
-        if isinstance(identifier, self.base):
-            return identifier
         if isinstance(identifier, str):
             return self.find(identifier)()
-        if isinstance(identifier, type) and issubclass(identifier, self.base):
-            return identifier()
+        cls = identifier if isinstance(identifier, type) else type(identifier)
+        if issubclass(cls, self.base):
+            if vars(cls).get("abstract"):
+                raise TypeError(
+                    f"{cls.__name__} is what {self.family}s are derived from, and does nothing itself; take one of "
+                    f"{', '.join(sorted(self.units))}, or write a subclass"
+                )
+            unit: T = identifier() if isinstance(identifier, type) else identifier
+            return unit
         check_family(identifier, self.family)
         home = self.base.__module__.removesuffix(".base")
         raise TypeError(
@@ -125,10 +131,10 @@ class Table(Generic[T]):
         ValueError where it describes none.
         """
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
-            raise ValueError(f"{self.family}: expected an object with a class name, got {config!r:.200}")
+            raise ValueError(f"{self.family}: expected an object with a class name, got {shown(config)}")
         name = config["class"]
         here = name in self.aliases or name in self._later
-        if not here and found(name, custom) is None and registered(name) is None:
+        if not here and found(name, own_objects(custom)) is None and registered(name) is None:
             raise ValueError(
                 f"unknown {self.family} {name!r:.80}{self._hint(name, custom)}; for one of your own pass "
                 f"custom_objects={{{name!r:.80}: the class}}; known: {self.known()}"
@@ -175,11 +181,7 @@ def _check_when_made(cls: Any) -> None:
         values = vars(self)
         for name in flags:
             check_flag(self, name)
-        if not isinstance(values.get("name", ""), (str, NoneType)):
-            came = shown(values["name"])
-            raise TypeError(
-                f"{type(self).__name__}: name must be a text, got {came}; pass what else it takes by keyword"
-            )
+        check_name(self, values.get("name"))
         for name in own:
             value = values.get(name)
             for each in value if isinstance(value, tuple) else (value,):
@@ -228,7 +230,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # NumPy's numbers and arrays
-        return value.tolist()
+        held = value.tolist()
+        return float(held) if hasattr(held, "tolist") else held  # a longdouble stays one
     function = getattr(value, "function", getattr(value, "fn", None))
     if callable(function):  # a unit made of a function
         return {"function": getattr(value, "name", None) or function.__name__}
@@ -247,7 +250,7 @@ def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[s
         return value
     if value.keys() == {"function"}:
         name = value["function"]
-        function = found(name, custom) or registered(name)
+        function = (found(name, own_objects(custom)) or registered(name)) if isinstance(name, str) else None
         if not callable(function):
             raise ValueError(
                 f"it uses the Python function {name!r:.80}, which a file cannot hold; "
@@ -260,7 +263,13 @@ def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[s
 
 
 def field_values(unit: Any) -> dict[str, Any]:
-    """A dataclass's fields by name, in order, without those whose metadata says that they are not saved."""
+    """A dataclass's fields by name, in order, without those whose metadata says that they are not saved.
+
+    TypeError for what is none.
+    """
+    if not dataclasses.is_dataclass(unit):
+        kind = type(unit).__name__
+        raise TypeError(f"a file cannot hold a {kind}: it has no fields to save; make {kind} a dataclass")
     return {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit) if f.metadata.get("saved", True)}
 
 
@@ -301,7 +310,7 @@ def check_number(
 ) -> None:
     """Raise unless ``owner.name`` is a number from `low` to `high` (either end left out where it is open).
 
-    A Decimal or Fraction becomes a float, with which it can be worked.
+    A Decimal, Fraction or longdouble, or an int of more than eight bytes, becomes a float, which all can work with.
     """
     value = getattr(owner, name)
     kind = type(owner).__name__
@@ -313,7 +322,8 @@ def check_number(
         if high != math.inf:
             ends += f" and {'below' if open_high else 'at most'} {high:g}"
         raise ValueError(f"{kind}: {name} must be {ends}, got {shown(value)}")
-    if not isinstance(value, (int, float)) and not hasattr(value, "tolist"):
+    held = value.tolist() if hasattr(value, "tolist") else value  # a longdouble stays one
+    if not isinstance(held, (int, float)) or abs(held) > LONGEST:
         object.__setattr__(owner, name, number)
 
 
@@ -337,15 +347,54 @@ def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST) -> i
     return number
 
 
+def own_objects(custom: Any) -> Mapping[str, Any]:
+    """custom_objects, what they mean by their names; TypeError where they are neither a dict nor None."""
+    if custom is None:
+        return {}
+    if not isinstance(custom, Mapping):
+        raise TypeError(f"custom_objects must be a dict of names and what they mean, got {shown(custom)}")
+    return custom
+
+
+def check_name(owner: object, name: object) -> None:
+    """TypeError unless the name of a unit is a text or None."""
+    if not isinstance(name, (str, NoneType)):
+        kind = type(owner).__name__
+        raise TypeError(f"{kind}: name must be a text, got {shown(name)}; pass what else it takes by keyword")
+
+
 def check_path(name: str, value: Any) -> str:
     """`value` as the text of a path; TypeError where it is none, ValueError where no file can have it."""
     try:
         path = os.fsdecode(value)
     except TypeError:
         raise TypeError(f"{name} must be a path, got {shown(value)}") from None
+    try:
+        os.fsencode(path)  # a lone surrogate has no bytes
+    except UnicodeEncodeError:
+        path = ""
     if not path or "\0" in path:
-        raise ValueError(f"{name} must be a path, got {shown(path)}")
+        raise ValueError(f"{name} must be a path, got {shown(value)}")
     return path
+
+
+def check_text(name: str, value: Any, *, null: bool = False) -> str:
+    """`value` as a text that can be written anywhere; TypeError where it is none, ValueError where it is no Unicode.
+
+    null: whether a null character may be in it.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {shown(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} must be Unicode text, got half a character, {value[error.start]!r}, at place {error.start} of "
+            f"{shown(value)}"
+        ) from None
+    if "\0" in value and not null:
+        raise ValueError(f"{name} must be a text without a null character, got {shown(value)}")
+    return str(value)
 
 
 def check_batch_size(value: object) -> int:
@@ -357,4 +406,4 @@ def check_flag(owner: object, name: str) -> None:
     """Raise unless ``owner.name`` is True or False (0 and 1 too, and NumPy's)."""
     value = getattr(owner, name)
     if type(value).__name__ not in ("bool", "bool_", "int") or value not in (False, True):
-        raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {value!r}")
+        raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {shown(value)}")

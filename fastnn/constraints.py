@@ -26,6 +26,7 @@ class Constraint:
     A subclass with a ``__call__(w)`` of its own, which gives weights of the same shape, runs in Python.
     """
 
+    abstract: ClassVar[bool] = True
     table_name: ClassVar[str]
     kernel: ClassVar[Any] = None
 
@@ -146,14 +147,16 @@ max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNo
 
 def applied(constraint: Any, w: Array) -> Array:
     """The weights w as a constraint that is Python has them. ValueError where it gives another shape."""
-    found = constraint(w)
+    if not callable(constraint):
+        raise TypeError(f"constraint must be a function of the weights, got {shown(constraint)}")
+    found = constraint(as_numbers(w, "w"))
     refuse_masked(found, "what a constraint gives")
     found = np.asarray(found)
-    if found.shape != w.shape or found.dtype.kind not in "fiub":
+    if found.shape != np.shape(w) or found.dtype.kind not in "fiub":
         name = getattr(constraint, "__name__", type(constraint).__name__)
         raise ValueError(
-            f"constraint {name} gave {found.dtype} {found.shape} for weights of shape {w.shape}; it must give numbers "
-            "of that shape"
+            f"constraint {name} gave {found.dtype} {found.shape} for weights of shape {np.shape(w)}; it must give "
+            "numbers of that shape"
         )
     return found
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from fastnn import _names, kernels, random
+from fastnn._checks import check_choice
 from fastnn._table import SEEDS, Table, check_count, check_number, refuse_other, shown
 from fastnn.typing import Array, DoubleArray, Shape
 
@@ -33,6 +34,7 @@ class Moments(NamedTuple):
 class Initializer:
     """Gives the first values of a parameter. A subclass says `values` and `reference`."""
 
+    abstract: ClassVar[bool] = True
     table_name: ClassVar[str]
 
     def __call__(
@@ -48,7 +50,21 @@ class Initializer:
         seed = getattr(self, "seed", None)
         if seed is not None:
             rng = np.random.default_rng(int(seed))
-        return self.values(shape, rng or random.generator()).astype(np.float32 if dtype is None else dtype, order="C")
+        elif rng is None:
+            rng = random.generator()
+        elif not isinstance(rng, np.random.Generator):
+            raise TypeError(f"{type(self).__name__}: rng must be a np.random.Generator, got {shown(rng)}")
+        return self.values(shape, rng).astype(self._dtype(dtype), order="C")
+
+    def _dtype(self, dtype: Any) -> np.dtype[Any]:
+        """What a call gives; TypeError for a dtype of no numbers."""
+        try:
+            found = np.dtype(np.float32 if dtype is None else dtype)
+        except (TypeError, ValueError):
+            found = None
+        if found is None or found.kind not in "biufc":
+            raise TypeError(f"{type(self).__name__}: dtype must be one of numbers, got {shown(dtype)}")
+        return found
 
     def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
         """The values in float64."""
@@ -262,16 +278,10 @@ class VarianceScaling(_Scaled):
 
     def __post_init__(self) -> None:
         check_number(self, "scale", 0, open_low=True)
-        if self.distribution == "normal":
+        if isinstance(self.distribution, str) and self.distribution == "normal":
             object.__setattr__(self, "distribution", "truncated_normal")
-        for name, known in (
-            ("mode", ("fan_in", "fan_out", "fan_avg")),
-            ("distribution", ("truncated_normal", "untruncated_normal", "uniform")),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"VarianceScaling: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}"
-                )
+        check_choice(self, "mode", "fan_in", "fan_out", "fan_avg")
+        check_choice(self, "distribution", "truncated_normal", "untruncated_normal", "uniform")
         self._check_seed()
 
     @property

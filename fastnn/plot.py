@@ -58,6 +58,8 @@ def _chosen(history: EpochLogs, figures: Iterable[str] | None) -> list[str]:
         raise TypeError(f"plot_history: figures must be names of the history's, got {shown(figures)}")
     names = [figures] if isinstance(figures, str) else list(figures)
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"plot_history: figures must be names of the history's, got {shown(name)}")
         if name not in known:
             raise ValueError(f"the history has no {name!r}{_names.hint(name, known)}; it has {', '.join(known)}")
     return names

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names, kernels
+from fastnn._checks import check_choice
 from fastnn._numbers import as_numbers
-from fastnn._table import Table, check_number, overrides, refuse_other
+from fastnn._table import Table, check_count, check_number, overrides, refuse_other, shown
 from fastnn.typing import Array
 
 STEP = 6e-6  # of central differences in float64
@@ -24,6 +25,7 @@ class Regularizer:
     ``gradient(w)`` gives, of w's shape; without one they are central differences, for at most 1,024 weights.
     """
 
+    abstract: ClassVar[bool] = True
     gradient: ClassVar[Any] = None
     table_name: ClassVar[str]
     kernel: ClassVar[Any] = kernels.l1_l2
@@ -103,8 +105,7 @@ class OrthogonalRegularizer(Regularizer):
 
     def __post_init__(self) -> None:
         check_number(self, "factor", 0)
-        if self.mode not in ("rows", "columns"):
-            raise ValueError(f'OrthogonalRegularizer: mode must be "rows" or "columns", got {self.mode!r}')
+        check_choice(self, "mode", "rows", "columns")
 
     def numbers(self) -> tuple[float, float]:
         """The factor, and the axis that the vectors run along."""
@@ -125,7 +126,7 @@ l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer  # K
 
 def check_slopes(regularizer: Any, size: int, what: str) -> None:
     """ValueError where a regulariser that is Python has no slopes for so many weights."""
-    if getattr(regularizer, "gradient", None) is None and size > MOST:
+    if getattr(regularizer, "gradient", None) is None and check_count("size", size, 0) > MOST:
         name = getattr(regularizer, "__name__", type(regularizer).__name__)
         raise ValueError(
             f"regularizer {name} of {what} has {size} weights, which is too many to find its slopes by differences (at "
@@ -135,7 +136,9 @@ def check_slopes(regularizer: Any, size: int, what: str) -> None:
 
 def value_and_slopes(regularizer: Any, w: Array) -> tuple[float, Array]:
     """What a regulariser that is Python, any function of the weights, has for w: its value, and slopes of w's shape."""
-    name = getattr(regularizer, "__name__", type(regularizer).__name__)
+    if not callable(regularizer):
+        raise TypeError(f"regularizer must be a function of the weights, got {shown(regularizer)}")
+    name, w = getattr(regularizer, "__name__", type(regularizer).__name__), as_numbers(w, "w")
 
     def value_of(weights: Array) -> float:
         found = as_numbers(regularizer(weights), f"regularizer {name}")

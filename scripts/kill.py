@@ -15,7 +15,6 @@ not: no run is like another.
 
 import argparse
 import contextlib
-import inspect
 import os
 import random
 import signal
@@ -194,7 +193,6 @@ class PredictSQL(Kind):
         super().__init__(folder)
         self.database = folder / "data.db"
         self.model = net(0, 4)
-        self.replaces = "mode" in inspect.signature(self.model.predict_sql).parameters
         with contextlib.closing(sqlite3.connect(self.database)) as con:
             con.execute("CREATE TABLE data (id INTEGER PRIMARY KEY, a, b, c, d)")
             con.executemany("INSERT INTO data VALUES (?, 0, 0, 0, 0)", [(i,) for i in range(self.ROWS)])
@@ -206,12 +204,9 @@ class PredictSQL(Kind):
         weights = [np.zeros_like(array) for array in self.model.get_weights()]
         weights[-1][:] = number
         self.model.set_weights(weights)
-        how = {"mode": "replace"} if self.replaces else {}
-        with contextlib.closing(sqlite3.connect(self.database)) as con:
-            if not self.replaces:
-                con.execute("DROP TABLE IF EXISTS predicted")
-                con.commit()
-            self.model.predict_sql("SELECT * FROM data", con, into="predicted", key="id", kind="values", **how)
+        self.model.predict_sql(
+            "SELECT * FROM data", self.database, into="predicted", key="id", kind="values", mode="replace"
+        )
 
     def write(self, done: Callable[[], None]) -> None:
         for number in range(1, 10**6):
@@ -223,8 +218,6 @@ class PredictSQL(Kind):
             if con.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
                 raise Lost("the database is damaged")
             tables = sorted(name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
-            if tables == ["data"] and not self.replaces:
-                return "none"
             if tables != ["data", "predicted"]:
                 raise Lost(f"the tables are {tables}")
             found = con.execute("SELECT prediction, count(*) FROM predicted GROUP BY 1").fetchall()

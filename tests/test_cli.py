@@ -231,7 +231,7 @@ def test_columns_in_another_order(tmp_path: Path, database: Path, capsys: pytest
 )
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["predict"], []])
 def test_a_wrong_variable_is_one_line_and_status_1(variable: str, words: str, arguments: list[str]) -> None:
-    for command in (COMMAND, [sys.executable, "-m", "fastnn"], console_script()):
+    for command in (COMMAND, [sys.executable, "-P", "-m", "fastnn"], console_script()):
         done = subprocess.run(
             [*command, *arguments], capture_output=True, text=True, env=ENVIRONMENT | {variable: "no"}, check=False
         )
@@ -240,7 +240,10 @@ def test_a_wrong_variable_is_one_line_and_status_1(variable: str, words: str, ar
         assert one_line(done.stderr).startswith("fastnn: ")
         assert words in done.stderr
     done = subprocess.run(
-        [sys.executable, "-c", "import fastnn"], capture_output=True, env=ENVIRONMENT | {variable: "no"}, check=False
+        [sys.executable, "-P", "-c", "import fastnn"],
+        capture_output=True,
+        env=ENVIRONMENT | {variable: "no"},
+        check=False,
     )
     assert b"Traceback" in done.stderr  # a program's author wants to see where
 
@@ -248,7 +251,7 @@ def test_a_wrong_variable_is_one_line_and_status_1(variable: str, words: str, ar
 def console_script() -> list[str]:
     """The command as pip writes it, called so whether or not fastnn is installed."""
     code = "import sys; sys.argv[0] = '/usr/bin/fastnn'; from fastnn.cli import main; sys.exit(main())"
-    return [sys.executable, "-c", code]
+    return [sys.executable, "-P", "-c", code]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

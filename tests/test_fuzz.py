@@ -28,6 +28,7 @@ from fuzzing.judge import CLEAR, MEMORY, OK, RAW, VAGUE, OwnError, judge  # noqa
 from fuzzing.kinds import KINDS  # noqa: E402
 from fuzzing.run import CRASH, HANG, Limits, campaign  # noqa: E402
 from fuzzing.trial import Trial  # noqa: E402
+from fuzzing.values import own_mean  # noqa: E402
 
 
 class Planted:
@@ -89,6 +90,8 @@ class Unshown:
         (CLEAR, fastnn.kernels.matmul, ()),
         (CLEAR, fastnn.kernels.relu, (np.zeros((1, 2)), (), np.zeros(3))),  # raised in compiled code
         (CLEAR, own_raises, ()),
+        (CLEAR, layers.Activation(own_mean), (np.zeros((2, 3)),)),  # NumPy, within a function of the caller's own
+        (CLEAR, fastnn.activations.softmax, (0.5,)),  # an AxisError that is said on purpose
         (CLEAR, layers.Dense(1), (own_raises,)),
         (RAW, layers.Dense, (Unshown(),)),  # it comes up through fastnn
         (RAW, np.zeros(2).reshape, (3,)),

@@ -213,7 +213,7 @@ def test_seed_must_be_a_whole_number(seed: Any) -> None:
         (lambda: TruncatedNormal(stddev=-1), "stddev must be at least 0"),
         (lambda: RandomUniform(1, 0), "maxval must be at least 1"),
         (lambda: VarianceScaling(0), "scale must be above 0"),
-        (lambda: VarianceScaling(1, "fan"), "mode must be one of fan_in, fan_out, fan_avg; got 'fan'"),
+        (lambda: VarianceScaling(1, "fan"), "mode must be one of fan_in, fan_out, fan_avg, got 'fan'"),
         (lambda: VarianceScaling(distribution="cauchy"), "distribution must be one of .* got 'cauchy'"),
         (lambda: Constant(float("nan")), "value must be above -inf, got nan"),
         (lambda: Orthogonal(float("inf")), "gain must be above -inf, got inf"),

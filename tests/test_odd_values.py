@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,24 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Input, Model, Sequential, layers, metrics, models, plot
+from fastnn import (
+    Input,
+    Model,
+    Sequential,
+    activations,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    plot,
+    regularizers,
+)
 from fastnn._table import TABLES, shown
+from fastnn.callbacks import History
+from fastnn.optimizers import schedules
 
 ARRAY = np.ones(3)
 HUGE = 10**5000  # Python gives no text of it
@@ -19,6 +36,13 @@ HUGE = 10**5000  # Python gives no text of it
 class Unshown:
     def __repr__(self) -> str:
         raise ValueError("no text")
+
+
+RECURSIVE: list[Any] = []
+RECURSIVE.append(RECURSIVE)
+DEEP: Any = 1.0
+for _ in range(3000):
+    DEEP = [DEEP]
 
 
 def model() -> Sequential:
@@ -80,7 +104,54 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], Any]]] = [
     ("num_classes must be at most 16,384", ValueError, lambda: metrics.MeanIoU(2**17)),
     ("num_thresholds must be at most 1,048,576", ValueError, lambda: metrics.AUC(2**40)),
     ("num_thresholds must be at most 1,048,576", ValueError, lambda: metrics.PrecisionAtRecall(0.5, 2**40)),
+    ("weights must be a list of arrays, got None", TypeError, lambda: model().set_weights(None)),  # type: ignore[arg-type]
+    ("weights must be a list of arrays", TypeError, lambda: model().set_weights(memoryview(np.ones((2, 2))))),  # type: ignore[arg-type]
+    ("weights must be a list of at most", ValueError, lambda: model().set_weights(np.broadcast_to(1.0, (2**40, 5)))),  # type: ignore[arg-type]
+    ("sample_weight of shape", ValueError, lambda: losses.MeanSquaredError()(Y, Y, np.ones((1,) * 64))),
+    ("an axis must be a whole number, got array", TypeError, lambda: layers.concatenate([X, X], axis=np.array([1]))),
+    ("beta must be above 0 and at most 1e.100", ValueError, lambda: metrics.FBetaScore(beta=1e308)),
+    ("figures must be names", TypeError, lambda: plot.plot_history(model().fit(X, Y, verbose=0), figures=[ARRAY])),  # type: ignore[list-item]
+    ("targets must be a whole number", TypeError, lambda: metrics.resolve("mse", ARRAY, 1)),  # type: ignore[arg-type]
+    ("overwrite must be True or False", TypeError, lambda: model().save("x", overwrite=ARRAY)),  # type: ignore[arg-type]
+    ("shuffle must be True or False", TypeError, lambda: model().fit(X, Y, shuffle=ARRAY)),  # type: ignore[arg-type]
+    ("filepath must be a path", ValueError, lambda: model().save("\ud800")),
+    ("expected the dict that get_config gives, got <History", ValueError, lambda: Model.from_config(History())),  # type: ignore[arg-type]
+    ("has more, or holds itself", ValueError, lambda: Model.from_config({"layers": RECURSIVE})),
+    ("has more, or holds itself", ValueError, lambda: Model.from_config({"layers": [RECURSIVE] * 9})),
+    ("expected an object at .layers", ValueError, lambda: Model.from_config({"layers": [1], "models": []})),
+    ("axis must be one of the 0 that x has, got -1", IndexError, lambda: activations.softmax(0.5)),
+    ("rng must be a np.random.Generator, got 'x'", TypeError, lambda: initializers.Zeros()((2,), rng="x")),  # type: ignore[arg-type]
+    ("dtype must be one of numbers, got array", TypeError, lambda: initializers.Zeros()((2,), ARRAY)),  # type: ignore[arg-type]
+    ("dtype must be one of numbers, got 'x'", TypeError, lambda: initializers.Zeros()((2,), "x")),
+    ("y_true of shape .* with y_pred|does not go", ValueError, lambda: metrics.categorical_accuracy(X, Y)),
+    ("does not go with y_pred of shape", ValueError, lambda: metrics.sparse_top_k_categorical_accuracy(X, Y)),
+    ("does not go with y_pred of shape", ValueError, lambda: metrics.binary_accuracy(X, Y)),
+    (r"takes y_pred of shape \(..., classes\), got \(\)", ValueError, lambda: metrics.categorical_accuracy(Y, 0.5)),
+    (
+        r"takes y_pred of shape \(..., classes\), got \(1, 0\)",
+        ValueError,
+        lambda: metrics.categorical_accuracy(Y, [[]]),
+    ),
+    ("sample_weight of shape .* does not go with values", ValueError, lambda: metrics.Mean()(X, Y)),
+    ("a model takes metrics of", TypeError, lambda: model().compile("sgd", "mse", metrics=[metrics.Mean()])),
+    ("fn must be a function", TypeError, lambda: metrics.MeanMetricWrapper(b"")),  # type: ignore[arg-type]
+    ("loss must be a loss object, got 5", TypeError, lambda: metrics.LossMetric(5)),  # type: ignore[arg-type]
+    ("target_class_ids must be a whole number", TypeError, lambda: metrics.BinaryIoU([[1, 2], [3]])),  # type: ignore[list-item]
+    ("x is no array with rows of one length: its parts", ValueError, lambda: activations.relu([[1, 2], [3]])),
+    ("nested deeper than 64 axes, or holds itself", ValueError, lambda: activations.relu(RECURSIVE)),
+    ("x holds a number of 16610 bits", ValueError, lambda: activations.relu(HUGE)),
+    ("the number of threads must be a whole number, got a list", TypeError, lambda: fastnn.set_num_threads(DEEP)),  # type: ignore[arg-type]
+    ("SGD: kernel cannot be set", AttributeError, lambda: setattr(optimizers.SGD(), "kernel", "x")),
+    ("x has no rows", ValueError, lambda: layers.dot([], 1)),
 ]
+
+
+NEEDED = {"num_classes": 2, "target_class_ids": [0], "num_tokens": 3, "max_learning_rate": 0.1, "total_steps": 9}
+NEEDED |= dict.fromkeys(("recall", "precision", "sensitivity", "specificity"), 0.5)
+
+
+def fields_of(cls: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(cls)}
 
 
 @pytest.mark.parametrize(("words", "error", "call"), REFUSED, ids=range(len(REFUSED)))
@@ -138,6 +209,113 @@ def test_a_deep_list_is_shown() -> None:
     for _ in range(100_000):
         deep = [deep]
     assert shown(deep) == "a list"
+
+
+@pytest.mark.parametrize(
+    ("get", "base"),
+    [
+        (activations.get, activations.Activation),
+        (activations.get, activations.RowActivation),
+        (constraints.get, constraints.Constraint),
+        (initializers.get, initializers.Initializer),
+        (losses.as_loss, losses.Loss),
+        (metrics.get, metrics.Metric),
+        (metrics.get, metrics.MeanMetric),
+        (metrics.get, metrics.AccumulatedMetric),
+        (optimizers.get, optimizers.Optimizer),
+        (regularizers.get, regularizers.Regularizer),
+        (schedules.get, schedules.LearningRateSchedule),
+    ],
+)
+def test_what_units_are_derived_from_is_none(get: Callable[[Any], Any], base: type) -> None:
+    for each in (base, base()):
+        with pytest.raises(TypeError, match=f"{base.__name__} is what .*s are derived from"):
+            get(each)
+
+
+@pytest.mark.parametrize("given", [ARRAY, 5, "x", len, layers.Dense, memoryview(np.ones((2, 2)))], ids=range(6))
+def test_custom_objects_are_a_dict(given: Any, tmp_path: Any) -> None:
+    made = model()
+    made.save(tmp_path / "m")
+    for call in (
+        lambda: Model.from_config(made.get_config(), given),
+        lambda: models.load_model(tmp_path / "m", given),
+        lambda: activations.get("relu", given),
+        lambda: losses.get("mse", given),
+        lambda: losses.get(5, given),
+        lambda: losses.as_loss("mse", given),
+    ):
+        with pytest.raises(TypeError, match="custom_objects must be a dict of names"):
+            call()
+
+
+TEXTS = ["reduction", "mode", "distribution", "average", "curve", "summation_method", "class_aggregation"]
+TEXTS += ["anneal_strategy", "line_search", "output_mode"]
+CHOICES = [
+    (field, getattr(cls, field), cls, {name: value for name, value in NEEDED.items() if name in fields_of(cls)})
+    for _, table in sorted(TABLES.items())
+    for _, cls in table
+    for field in TEXTS
+    if field in fields_of(cls)
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "cls", "needed"), CHOICES, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_a_choice_is_one_of_its_texts(field: str, good: Any, cls: Any, needed: dict[str, Any]) -> None:
+    made = cls(**{**needed, field: good})
+    assert str(getattr(made, field)).lower() == str(good).lower()
+    for odd in (ARRAY, np.zeros(2, [("a", float)]), HUGE, DEEP, Unshown(), "nothing", 0, [], ("sum",)):
+        with pytest.raises(ValueError, match=f"{cls.__name__}: {field} must be one of"):
+            cls(**{**needed, field: odd})
+
+
+NAMED = [
+    (cls, {name: value for name, value in NEEDED.items() if name in fields_of(cls)})
+    for family in ("loss", "metric")
+    for _, cls in TABLES[family]
+]
+
+
+@pytest.mark.parametrize(("cls", "needed"), NAMED, ids=lambda value: getattr(value, "__name__", None))
+def test_a_name_is_a_text(cls: Any, needed: dict[str, Any]) -> None:
+    for odd in (ARRAY, HUGE, DEEP, Unshown(), 5, b"x"):
+        with pytest.raises(TypeError, match=f"{cls.__name__}: name must be a text"):
+            cls(**needed, name=odd)
+    assert cls(**needed, name="own").name == "own"
+
+
+def test_a_metric_without_a_name_has_that_of_the_table() -> None:
+    made = model()
+    made.compile("sgd", "mse", metrics=[metrics.MeanAbsoluteError(name=None)])  # type: ignore[arg-type]
+    assert "mean_absolute_error" in made.fit(X, Y, verbose=0).history
+
+
+def test_a_number_of_another_kind_is_saved(tmp_path: Any) -> None:
+    made = Sequential([Input((3,)), layers.Dense(2, kernel_regularizer=regularizers.L2(np.longdouble(0.5)))])
+    made.save(tmp_path / "m")
+    assert models.load_model(tmp_path / "m").layers[0].kernel_regularizer.l2 == 0.5
+    assert isinstance(schedules.CosineDecayRestarts(0.1, 10, t_mul=10**30).t_mul, float)
+
+
+class NoDataclassMetric(metrics.Metric):
+    def update_state(self, *_: Any) -> None: ...
+
+    def result(self) -> float:
+        return 0.0
+
+    reset_state = update_state
+
+
+def test_what_a_file_cannot_hold_is_named(tmp_path: Any) -> None:
+    made = model()
+    made.compile("sgd", "mse", metrics=[NoDataclassMetric()])
+    with pytest.raises(
+        TypeError, match=r"a file cannot hold a NoDataclassMetric: .* make NoDataclassMetric a dataclass"
+    ):
+        made.save(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
 
 
 def test_each_family_has_a_table() -> None:

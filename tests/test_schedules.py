@@ -161,7 +161,7 @@ def test_unknown_schedules() -> None:
         (lambda: CosineDecayRestarts(0.1, 10, t_mul=0.5), "t_mul must be at least 1"),
         (lambda: WarmUp(0.1, 0), "warmup_steps must be above 0"),
         (lambda: OneCycle(0.1, 0), "total_steps must be at least 1"),
-        (lambda: OneCycle(0.1, 10, anneal_strategy="step"), 'anneal_strategy must be "cos" or "linear", got'),
+        (lambda: OneCycle(0.1, 10, anneal_strategy="step"), "anneal_strategy must be one of cos, linear, got 'step'"),
         (lambda: OneCycle(0.1, 10, pct_start=0.6, three_phase=True), "pct_start must be at least 0 and at most 0.5"),
     ],
 )

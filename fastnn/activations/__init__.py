@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names, object_registration
-from fastnn._table import refuse_other as _refuse_other
+from fastnn._table import own_objects as _own_objects, refuse_other as _refuse_other, shown as _shown
 from fastnn.activations.base import *
 from fastnn.activations.custom import *
 from fastnn.activations.piecewise import *
@@ -33,22 +33,23 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
     A function becomes a ``Custom``. custom_objects: name -> function or Custom, for names that are not in the table.
     ValueError for an unknown name.
     """
+    own = _own_objects(custom_objects)
     if identifier is None:
         return linear
     if isinstance(identifier, dict):
         if identifier.get("class") != Custom.table_name:
             return ACTIVATIONS.from_config(identifier)
         name = identifier.get("name")
-        if not callable(object_registration.own_function(name, ACTIVATIONS.aliases, custom_objects)):
+        if not isinstance(name, str) or not callable(object_registration.own_function(name, ACTIVATIONS.aliases, own)):
             raise ValueError(
-                f"activation {name!r} is a Python function, which is not saved with a model; "
-                f"pass custom_objects={{{name!r}: the function}}"
+                f"activation {_shown(name)} is a Python function, which is not saved with a model; "
+                f"pass custom_objects={{{_shown(name)}: the function}}"
             )
         identifier = name
-    own = object_registration.own_function(identifier, ACTIVATIONS.aliases, custom_objects)
-    if _refuse_other(ACTIVATIONS, own):
-        return Custom(own, name=identifier if isinstance(identifier, str) else None)
-    return ACTIVATIONS.get(own)
+    found = object_registration.own_function(identifier, ACTIVATIONS.aliases, own)
+    if _refuse_other(ACTIVATIONS, found):
+        return Custom(found, name=identifier if isinstance(identifier, str) else None)
+    return ACTIVATIONS.get(found)
 
 
 __all__ = _names.offer(globals())

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.exceptions import AxisError
 
 from fastnn._numbers import as_numbers
-from fastnn._table import Table, check_count, field_values, overrides
+from fastnn._table import Table, check_count, field_values, overrides, shown
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
 __all__ = ["ACTIVATIONS", "Activation", "RowActivation"]
@@ -23,6 +24,7 @@ class Activation:
     method `derivative` of x, that gives the slope.
     """
 
+    abstract: ClassVar[bool] = True
     table_name: ClassVar[str]
     kernel: ClassVar[Any] = None
 
@@ -49,9 +51,11 @@ class Activation:
             names = [field.name for field in dataclasses.fields(self)]
             if len(values) > len(names):
                 raise TypeError(
-                    f"{self.table_name} takes x and {', '.join(names) or 'nothing more'}; got {values!r} too"
+                    f"{self.table_name} takes x and {', '.join(names) or 'nothing more'}; got {shown(values)} too"
                 )
             return dataclasses.replace(self, **dict(zip(names, values, strict=False)), **fields)(x)
+        if self.kernel is None:
+            raise TypeError(f"{type(self).__name__} has no __call__(self, x), which gives the values")
         z = as_numbers(x, "x")
         return np.asarray(self.kernel(z, self.numbers())).reshape(z.shape)
 
@@ -59,10 +63,16 @@ class Activation:
 class RowActivation(Activation):
     """An activation along the last axis of what a layer gives; along any axis when it is called."""
 
+    abstract: ClassVar[bool] = True
+
     def __call__(self, x: ArrayLike, axis: int = -1) -> Array:
         """f(x) along `axis`: float32 for float32 in, else float64; shape of x. AxisError where x has no such axis."""
-        axis = check_count(f"{self.table_name}: axis", axis, -64, 63)  # as many as NumPy's arrays have
-        return np.moveaxis(super().__call__(np.moveaxis(as_numbers(x, "x"), axis, -1)), -1, axis)
+        name = getattr(self, "table_name", type(self).__name__)
+        axis = check_count(f"{name}: axis", axis, -64, 63)  # as many as NumPy's arrays have
+        z = as_numbers(x, "x")
+        if not -z.ndim <= axis < z.ndim:
+            raise AxisError(f"{name}: axis must be one of the {z.ndim} that x has, got {axis}")
+        return np.moveaxis(super().__call__(np.moveaxis(z, axis, -1)), -1, axis)
 
 
 ACTIVATIONS: Table[Activation] = Table("activation", Activation)

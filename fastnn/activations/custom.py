@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn._numbers import as_numbers
-from fastnn._table import check_family
+from fastnn._table import check_family, shown
 from fastnn.activations.base import Activation
 from fastnn.typing import Array, ArrayLike, DoubleArray, FloatArray
 
@@ -39,7 +39,7 @@ class Custom(Activation):
         for what in ("function", "derivative"):
             given = getattr(self, what)
             if not callable(given) and not (what == "derivative" and given is None):
-                raise TypeError(f"Custom: {what} must be a function of an array, got {given!r}")
+                raise TypeError(f"Custom: {what} must be a function of an array, got {shown(given)}")
             check_family(given, "activation")
         if self.name is None:
             object.__setattr__(self, "name", getattr(self.function, "__name__", type(self.function).__name__))

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count, shown
+from fastnn._table import check_count, check_flag, shown
 from fastnn.callbacks.base import Callback, Logs, TrainerCallback, folder_for, path_of
+from fastnn.callbacks.state import array_of
 
 __all__ = ["BackupAndRestore"]
 
@@ -56,6 +57,8 @@ class BackupAndRestore(TrainerCallback):
         self.save_freq = checked_freq(self, save_freq)
         self.double_checkpoint = double_checkpoint
         self.delete_checkpoint = delete_checkpoint
+        for name in ("double_checkpoint", "delete_checkpoint"):
+            check_flag(self, name)
         self._path = os.path.join(self.backup_dir, "latest.fastnn")
         self._before = os.path.join(self.backup_dir, "previous.fastnn")
         self._batches = 0
@@ -184,7 +187,7 @@ class BackupAndRestore(TrainerCallback):
         fresh = (rows, loss, losses, states) == (0, 0, [], [])
         if batches > (passed if steps is None else steps) or not (fresh if batches == 0 else rows >= batches):
             raise ValueError(f"{batches} batches of an epoch do not go with {rows} rows and {passed} batches read")
-        shapes = [np.shape(state) for state in states]
+        shapes = [array_of("what its metrics have added up", state).shape for state in states]
         if (losses or states) and shapes != [state.shape for state in network.states]:
             raise ValueError(f"what its metrics have added up is of the shapes {shown(shapes)}, not of this fit's")
         if losses and len(losses) != len(network.losses_of_outputs):

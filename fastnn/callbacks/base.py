@@ -10,7 +10,7 @@ from typing import Any
 
 from fastnn import _names
 from fastnn._output import warn
-from fastnn._table import check_path
+from fastnn._table import check_count, check_path, shown
 from fastnn.typing import TrainedModel
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback"]
@@ -263,16 +263,24 @@ for _name in vars(Callback):
         setattr(CallbackList, _name, _calling_each(_name))
 
 
+def checked_verbose(owner: object, verbose: Any) -> int:
+    """verbose: a flag, or a whole number, 0 for nothing. TypeError, ValueError for anything else."""
+    if type(verbose).__name__ in ("bool", "bool_"):
+        return int(verbose)
+    return check_count(f"{type(owner).__name__}: verbose", verbose, 0)
+
+
 def checked(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     """The callbacks as a list. TypeError for what is none, ValueError for one that is there twice."""
     if callbacks is None:
         return []
     chosen: list[Callback] = []
     several = isinstance(callbacks, Iterable) and not isinstance(callbacks, (Callback, type, str, bytes))
+    several = several and getattr(callbacks, "shape", None) != ()  # such an array of NumPy's has no length
     for callback in callbacks if several else [callbacks]:  # type: ignore[union-attr]
         if not isinstance(callback, Callback):
             raise TypeError(
-                f"callbacks must be fastnn.callbacks.Callback objects, got {callback!r}{_instead(callback)}"
+                f"callbacks must be fastnn.callbacks.Callback objects, got {shown(callback)}{_instead(callback)}"
             )
         chosen += callback.callbacks if isinstance(callback, CallbackList) else [callback]
     return chosen
@@ -318,7 +326,7 @@ def is_own(callback: Callback) -> bool:
 def check_hook(what: str, function: Any, takes: tuple[str, ...]) -> None:
     """TypeError unless a hook can be called with arguments for what it `takes`."""
     if not callable(function):
-        raise TypeError(f"{what} must be a function of ({', '.join(takes)}), got {function!r}")
+        raise TypeError(f"{what} must be a function of ({', '.join(takes)}), got {shown(function)}")
     import inspect
 
     try:

@@ -16,7 +16,7 @@ from fastnn import _names
 from fastnn._output import printable, say
 from fastnn._table import check_count, check_flag, check_number, shown
 from fastnn.callbacks.backup import checked_freq
-from fastnn.callbacks.base import Logs, folder_for, path_of
+from fastnn.callbacks.base import Logs, checked_verbose, folder_for, path_of
 from fastnn.callbacks.monitors import Monitor, number_of
 from fastnn.callbacks.state import checked_state
 
@@ -56,7 +56,7 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode if save_best_only else "min")
         self.filepath = path_of(self, "filepath", filepath)
         self._fields = _fields_of(self.filepath)
-        self.verbose = verbose
+        self.verbose = checked_verbose(self, verbose)
         self.save_freq = checked_freq(self, save_freq)
         self.every_n_epochs = check_count("every_n_epochs", every_n_epochs)
         self.keep = None if keep is None else check_count("keep", keep)

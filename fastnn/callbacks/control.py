@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn._output import say
-from fastnn._table import check_flag, check_number
-from fastnn.callbacks.base import Logs, TrainerCallback, check_hook
+from fastnn._table import check_flag, check_number, shown
+from fastnn.callbacks.base import Logs, TrainerCallback, check_hook, checked_verbose
 from fastnn.callbacks.rate import rate_of, set_rate
 from fastnn.callbacks.state import checked_state
 
@@ -26,10 +26,10 @@ class LearningRateScheduler(TrainerCallback):
         if not callable(schedule):
             raise TypeError(
                 "LearningRateScheduler: schedule must be a function of (epoch) or (epoch, learning_rate), got "
-                f"{schedule!r}"
+                f"{shown(schedule)}"
             )
         self.schedule = schedule
-        self.verbose = verbose
+        self.verbose = checked_verbose(self, verbose)
         self._takes_rate = _takes_two(schedule)
 
     def checks(self, fit: Any) -> None:
@@ -84,7 +84,7 @@ class TimeBudget(TrainerCallback):
 
     def __init__(self, seconds: float, verbose: int = 0) -> None:
         self.seconds = seconds
-        self.verbose = verbose
+        self.verbose = checked_verbose(self, verbose)
         check_number(self, "seconds", 0, open_low=True)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fastnn._output import warn
+from fastnn._table import check_flag, shown
 from fastnn.callbacks.base import Logs, TrainerCallback, folder_for, path_of
 
 __all__ = ["CSVLogger", "JSONLinesLogger"]
@@ -35,6 +36,7 @@ class LineLogger(TrainerCallback):
     def __init__(self, filename: str | PathLike[str], append: bool = False) -> None:
         self.filename = path_of(self, "filename", filename)
         self.append = append
+        check_flag(self, "append")
 
     def checks(self, fit: Any) -> None:
         folder_for(self.filename)
@@ -118,7 +120,7 @@ class CSVLogger(LineLogger):
         super().__init__(filename, append)
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ValueError(
-                f"CSVLogger: separator must be one character, neither a quote nor an end, got {separator!r}"
+                f"CSVLogger: separator must be one character, neither a quote nor an end, got {shown(separator)}"
             )
         self.separator = separator
         self._names: list[str] = []

@@ -8,8 +8,8 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._output import say, warn
-from fastnn._table import check_flag, check_number
-from fastnn.callbacks.base import Logs, TrainerCallback
+from fastnn._table import check_flag, check_number, shown
+from fastnn.callbacks.base import Logs, TrainerCallback, checked_verbose
 from fastnn.callbacks.rate import rate_of, set_rate
 from fastnn.callbacks.state import checked_state
 
@@ -66,9 +66,9 @@ class Monitor(TrainerCallback):
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0) -> None:
         kind = type(self).__name__
         if not isinstance(monitor, str):
-            raise TypeError(f"{kind}: monitor must be a name in the logs, such as 'val_loss', got {monitor!r}")
+            raise TypeError(f"{kind}: monitor must be a name in the logs, such as 'val_loss', got {shown(monitor)}")
         if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
-            raise ValueError(f"{kind}: mode must be 'auto', 'min' or 'max', got {mode!r}")
+            raise ValueError(f"{kind}: mode must be 'auto', 'min' or 'max', got {shown(mode)}")
         if mode == "auto":
             mode = "max" if any(word in monitor for word in _RISING) else "min"
             if mode == "min" and not any(word in monitor for word in _FALLING):
@@ -115,8 +115,8 @@ class Monitor(TrainerCallback):
             value = number_of(logs[self.monitor])
             if value is None:
                 warn(
-                    f"{type(self).__name__}: monitor {self.monitor!r} must be one number, got {logs[self.monitor]!r}; "
-                    "the epoch does not count"
+                    f"{type(self).__name__}: monitor {self.monitor!r} must be one number, got "
+                    f"{shown(logs[self.monitor])}; the epoch does not count"
                 )
             return value
         if not self.monitor.startswith("val_") or self.params.get("validation_freq", 1) == 1:
@@ -154,7 +154,7 @@ class EarlyStopping(Monitor):
     ) -> None:
         super().__init__(monitor, mode, min_delta)
         self.patience = patience
-        self.verbose = verbose
+        self.verbose = checked_verbose(self, verbose)
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
         self.start_from_epoch = start_from_epoch
@@ -227,7 +227,7 @@ class ReduceLROnPlateau(Monitor):
         super().__init__(monitor, mode, min_delta)
         self.factor = factor
         self.patience = patience
-        self.verbose = verbose
+        self.verbose = checked_verbose(self, verbose)
         self.cooldown = cooldown
         self.min_lr = min_lr
         check_number(self, "factor", 0, 1, open_high=True)

@@ -6,6 +6,7 @@ import math
 from numbers import Real
 from typing import Any
 
+from fastnn._table import shown
 from fastnn.typing import TrainedModel
 
 
@@ -14,7 +15,7 @@ def rate_of(model: TrainedModel, owner: str) -> float:
     rate = model.optimizer.learning_rate
     if not isinstance(rate, Real):
         raise ValueError(
-            f"{owner} changes the learning rate, but the optimizer's is a schedule, {rate!r}; "
+            f"{owner} changes the learning rate, but the optimizer's is a schedule, {shown(rate)}; "
             "give the optimizer a number"
         )
     return float(rate)
@@ -23,5 +24,5 @@ def rate_of(model: TrainedModel, owner: str) -> float:
 def set_rate(model: TrainedModel, rate: Any) -> None:
     """Change the optimizer's learning rate. ValueError for what is no number of at least 0."""
     if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) < math.inf:
-        raise ValueError(f"a learning rate must be a finite number of at least 0, got {rate!r}")
+        raise ValueError(f"a learning rate must be a finite number of at least 0, got {shown(rate)}")
     model.optimizer.learning_rate = float(rate)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn._table import check_count, shown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def checked_state(owner: Any, state: Any, **forms: Any) -> dict[str, Any]:
@@ -31,6 +34,14 @@ def checked_state(owner: Any, state: Any, **forms: Any) -> dict[str, Any]:
                 raise ValueError(f"{what}: {error}") from None
         elif value is not None:
             shapes = [weights.shape for weights in owner.model.get_weights()]
-            if [np.shape(array) for array in value] != shapes:
+            if [array_of(what, array).shape for array in value] != shapes:
                 raise ValueError(f"{what} must be arrays of the shapes {shown(shapes)}")
     return dict(state)
+
+
+def array_of(what: str, value: Any) -> NDArray[np.float64]:
+    """An array of a state, which a file may have as lists of numbers. ValueError for anything else."""
+    try:
+        return np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{what}: expected numbers in lists of one length, got {shown(value)}") from None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._table import check_count, check_flag
 from fastnn.callbacks.base import Logs, TrainerCallback, folder_for, path_of
 from fastnn.callbacks.monitors import number_of
 
@@ -40,8 +40,9 @@ class TensorBoard(TrainerCallback):
         self.log_dir = path_of(self, "log_dir", log_dir)
         self.histogram_freq = check_count("histogram_freq", histogram_freq, 0)
         self.write_steps_per_second = write_steps_per_second
-        named = {"epoch": 0, "batch": 1}
-        self._every = named[update_freq] if update_freq in named else check_count("update_freq", update_freq)
+        check_flag(self, "write_steps_per_second")
+        every = {"epoch": 0, "batch": 1}.get(update_freq) if isinstance(update_freq, str) else None
+        self._every = check_count("update_freq", update_freq) if every is None else every
         self._new_writer: Any = tensorboardX.SummaryWriter
         self._writers: dict[str, Any] = {}
         self._fitting = False

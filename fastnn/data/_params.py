@@ -14,6 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastnn._numbers import refuse_masked
+from fastnn._table import check_text, shown
+
+BYTES = (bytes, bytearray, memoryview)  # sequences of numbers, which are one value
 
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 
@@ -27,17 +30,21 @@ def bindable(params: Params) -> tuple[Any, ...] | dict[str, Any]:
     NaN, for a time that is none and for a whole number beyond 64 bits.
     """
     if isinstance(params, Mapping):
-        return {name: _bindable(value, f":{name}") for name, value in params.items()}
+        return {check_text("a name in params", name): _bindable(value, f":{name}") for name, value in params.items()}
     if isinstance(params, np.ndarray) and params.ndim == 1:
         refuse_masked(params, "params")
         params = list(params)
-    if params is not None and (isinstance(params, str | bytes) or not isinstance(params, Sequence)):
-        raise TypeError(f"params must be a sequence or a mapping, got {params!r}; for one value, write [{params!r}]")
+    if params is not None and (isinstance(params, (str, *BYTES)) or not isinstance(params, Sequence)):
+        raise TypeError(
+            f"params must be a sequence or a mapping, got {shown(params)}; for one value, write [{shown(params)}]"
+        )
     return tuple(_bindable(value, str(number)) for number, value in enumerate(params or (), 1))
 
 
 def _bindable(value: Any, name: str) -> Any:
-    if value is None or isinstance(value, str | bytes | bytearray | memoryview):
+    if value is None or isinstance(value, (str, *BYTES)):
+        if isinstance(value, str):
+            return check_text(f"parameter {name}", value, null=True)
         return value.item() if isinstance(value, np.generic) else value
     if _has_adapter(value):
         return value
@@ -48,7 +55,9 @@ def _bindable(value: Any, name: str) -> Any:
         return found.isoformat(*([" "] if isinstance(found, datetime.datetime) else []))
     if isinstance(found, numbers.Number) and not isinstance(found, np.generic):
         return _number(found, value, name)
-    if isinstance(found, str | bytes):
+    if isinstance(found, str):  # of NumPy's array of no axes
+        return check_text(f"parameter {name}", found, null=True)
+    if isinstance(found, bytes):
         return found
     if type(value).__name__ in ("NAType", "NaTType"):
         raise _is_none(value, name)
@@ -56,7 +65,7 @@ def _bindable(value: Any, name: str) -> Any:
         return memoryview(found)  # an array of the standard library's, as a blob
     except TypeError:
         raise TypeError(
-            f"parameter {name} is {_short(value)}, a {type(value).__name__}; SQLite takes None, numbers, text, bytes, "
+            f"parameter {name} is {shown(value)}, a {type(value).__name__}; SQLite takes None, numbers, text, bytes, "
             "dates and times"
         ) from None
 
@@ -91,16 +100,16 @@ def _number(number: Any, given: Any, name: str) -> int | float:
     if isinstance(number, numbers.Integral):
         whole = int(number)
         if not -(2**63) <= whole < 2**63:
-            raise ValueError(f"parameter {name} is {_short(given)}, beyond the 64 bits of SQLite's whole numbers")
+            raise ValueError(f"parameter {name} is {shown(given)}, beyond the 64 bits of SQLite's whole numbers")
         return whole
     if isinstance(number, numbers.Complex) and not isinstance(number, numbers.Real):
-        raise TypeError(f"parameter {name} is {_short(given)}, a complex number, which SQLite does not have")
+        raise TypeError(f"parameter {name} is {shown(given)}, a complex number, which SQLite does not have")
     if number != number:
         raise _is_none(given, name)
     try:
         value = float(number)
     except OverflowError:
-        raise ValueError(f"parameter {name} is {_short(given)}, beyond the range of SQLite's numbers") from None
+        raise ValueError(f"parameter {name} is {shown(given)}, beyond the range of SQLite's numbers") from None
     if isinstance(number, float):
         return value
     # An exact type: 5 is not to become 5.0, which is another text.
@@ -121,10 +130,5 @@ def _has_adapter(value: Any) -> bool:
 
 def _is_none(value: Any, name: str) -> ValueError:
     return ValueError(
-        f"parameter {name} is {_short(value)}, which SQLite would take for NULL; pass None if NULL is meant"
+        f"parameter {name} is {shown(value)}, which SQLite would take for NULL; pass None if NULL is meant"
     )
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."

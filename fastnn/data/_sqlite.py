@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fastnn._table import check_text, shown
+
 from ._params import bindable
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ def located(con: Connection) -> sqlite3.Connection | str:
     if is_url:
         # As SQLAlchemy writes it: sqlite:///relative, sqlite:////absolute.
         if scheme != "sqlite" or not rest.startswith("/") or "?" in rest:
-            raise ValueError(f"con must be an SQLite database, as sqlite:///path without options, got {con!r}")
+            raise ValueError(f"con must be an SQLite database, as sqlite:///path without options, got {shown(con)}")
         path = rest[1:]
     if path in ("", ":memory:"):
         raise ValueError(
@@ -256,10 +258,9 @@ def _must_exist(path: str) -> None:
 
 def _only_select(sql: str) -> str:
     """Return the statement without the semicolon and the comments behind it."""
-    if not isinstance(sql, str):
-        raise TypeError(f"sql must be a string, got {type(sql).__name__}")
+    sql = check_text("sql", sql)
     tokens = [token for token in _TOKEN.finditer(sql) if token["nothing"] is None]
     first = tokens[0].group() if tokens else ""
     if first.upper() not in ("SELECT", "WITH", "VALUES"):
-        raise ValueError(f"sql must be one SELECT, got {sql!r}; to read a table: SELECT * FROM ...")
+        raise ValueError(f"sql must be one SELECT, got {shown(sql)}; to read a table: SELECT * FROM ...")
     return sql[: tokens[-1].end()]

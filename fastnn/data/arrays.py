@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn._table import check_batch_size
+from fastnn._table import check_batch_size, check_count
 
 from .convert import has_columns, to_float32
 from .source import Page, RowSource, row_order
@@ -126,10 +126,11 @@ def weights_of(
 
     target_shape: of a row of y, None where there is none. outputs: lines of all outputs, where there are several.
     """
+    outputs = check_count("outputs", outputs)
     weight = to_float32(sample_weight, "sample_weight")
     expected = (rows,) if outputs == 1 else (rows, outputs)
     by_line = outputs == 1 and bool(target_shape)  # only the model knows how many values the loss has
-    if weight.shape != expected and not (by_line and weight.shape[0] == rows):
+    if weight.shape != expected and not (by_line and weight.shape[0] == rows and weight.size):
         more = ", or one for each value of the loss" if by_line else ""
         raise ValueError(
             f"sample_weight must have the shape {expected}, one number for each row of x{more}, got {weight.shape}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._table import check_batch_size
+from fastnn._table import check_batch_size, shown
 
 from .arrays import ArraySource
 from .several import column_names, dense, in_order
@@ -42,6 +42,9 @@ class BatchSource(Source):
     batches = True
 
     def __init__(self, batches: Any, inputs: Several | None = None, outputs: Several | None = None) -> None:
+        signs = ("__iter__", "__next__", "__getitem__")
+        if not any(hasattr(type(batches), sign) for sign in signs) or getattr(batches, "shape", None) == ():
+            raise TypeError(f"batches must be something that gives batches one after the other, got {shown(batches)}")
         self._given = batches
         self._kind = type(batches).__name__
         self._model = inputs, outputs

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _FLOAT32 = np.dtype(np.float32)
+_MAX_AXES = 64  # of NumPy's arrays
 
 
 def to_float32(value: ArrayLike, name: str, exact: bool = False, first: int = 0) -> NDArray[np.float32]:
@@ -47,9 +48,13 @@ def has_columns(value: object) -> bool:
 
 def axes_of(value: Any) -> int:
     """How many axes `value` has, as an array; of nested lists without a look at all of them."""
-    if isinstance(value, (list, tuple)):
-        return 1 + (axes_of(value[0]) if value else 0)
-    return np.ndim(value)
+    axes = 0
+    while isinstance(value, (list, tuple)):
+        axes += 1
+        if not value or axes > _MAX_AXES:  # a list may hold itself
+            return axes
+        value = value[0]
+    return axes + np.ndim(value)
 
 
 def looks_like_columns(value: object) -> bool:

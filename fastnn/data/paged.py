@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import operator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._table import check_batch_size
+from fastnn._table import check_batch_size, check_count, shown
 
 from .arrays import check_targets_shape, row_shape, targets_of, weights_of
 from .convert import to_float32
@@ -52,14 +51,14 @@ class PagedSource(RowSource):
         exact: bool = False,
         memory_limit: int = MEMORY_LIMIT,
     ) -> None:
+        if not isinstance(getattr(x, "shape", None), tuple) or not hasattr(x, "__getitem__"):
+            raise TypeError(f"x must be an array that lies in a file, got {shown(x)}")
         if not x.shape:
             raise TypeError(f"x must be an array with one entry for each row, got the shape {x.shape}")
         self.input_shape = row_shape(tuple(x.shape))
         self.start, self.stop = 0, int(x.shape[0])
         self._exact = exact
-        self._memory_limit = operator.index(memory_limit)
-        if self._memory_limit < 0:
-            raise ValueError(f"memory_limit must be 0 bytes or more, got {memory_limit}")
+        self._memory_limit = check_count("memory_limit", memory_limit, 0)
         self.x, self.y = x, y
         self.targets, self.weight = 0, None
         if y is not None and is_stored(y):

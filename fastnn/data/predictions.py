@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import check_batch_size
+from fastnn._table import check_batch_size, check_text, shown
 
 from ._gathered import Gathered, cannot_be_written, execute
 from ._rows import ColumnConverter, Converter, features_of
 from ._sqlite import Query, connected, listed, located, plain_cursor, quoted
 from .source import check_names
-from .sql import checked_null
+from .sql import checked_null, names_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -86,12 +86,12 @@ def write_predictions(
     all that SQLDataset refuses; a query without rows makes an empty table.
     """
     for what, given, known in (("kind", kind, _COLUMNS), ("mode", mode, ("create", "replace"))):
-        if given not in known:
+        if not isinstance(given, str) or given not in known:
             raise ValueError(
-                f"unknown {what} {given!r}{_names.hint(given, known)}; known {what}s: {listed(sorted(known))}"
+                f"unknown {what} {shown(given)}{_names.hint(given, known)}; known {what}s: {listed(sorted(known))}"
             )
-    _check_name("into", into)
-    _check_name("key", key)
+    into, key = (_checked_name(what, given) for what, given in (("into", into), ("key", key)))
+    names = names_of("names", names)
     size = check_batch_size(batch_size)
     null = checked_null(null)
     con = located(con)
@@ -312,11 +312,11 @@ def _columns(output: NDArray[np.float32], x: NDArray[np.float32], kind: str, fir
     return [output.argmax(axis=1).tolist(), output.max(axis=1).tolist()]
 
 
-def _check_name(what: str, name: str) -> None:
-    if not isinstance(name, str):
-        raise TypeError(f"{what} must be a string, got {type(name).__name__}")
-    if not name or "\0" in name:
-        raise ValueError(f"{what} must be a name without a null character, got {name!r}")
+def _checked_name(what: str, given: object) -> str:
+    name = check_text(what, given)
+    if not name:
+        raise ValueError(f"{what} must be a name, got an empty text")
+    return name
 
 
 _names.offer(globals())

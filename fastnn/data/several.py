@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastnn import _names
+from fastnn._table import shown
 
 from .arrays import target_forms
 from .convert import axes_of, has_columns, to_float32
@@ -108,6 +109,9 @@ def in_order(
 
     Several inputs or outputs are joined; the array of a single one is left as it is.
     """
+    for name, side in (("inputs", inputs), ("outputs", outputs)):
+        if side is not None and not isinstance(side, Several):
+            raise TypeError(f"{name} must be None or what a model calls them (Several), got {shown(side)}")
     exact, count = False, 1
     if inputs is not None and inputs.front is not None:
         from .columns import rows_of  # most models read numbers alone

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastnn._table import shown
 from fastnn.engine.random import permutation
 
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ class RowSource(Source):
         this source's memory. Raises ValueError where either would be empty.
         """
         if isinstance(fraction, bool) or not isinstance(fraction, numbers.Real):
-            raise TypeError(f"the fraction to split off must be a number, got {fraction!r}")
+            raise TypeError(f"the fraction to split off must be a number, got {shown(fraction)}")
         if not 0 < fraction < 1:
-            raise ValueError(f"the fraction to split off must lie between 0 and 1, got {fraction}")
+            raise ValueError(f"the fraction to split off must lie between 0 and 1, got {shown(fraction)}")
         at = math.floor(self.rows * (1 - float(fraction)))
         if not 0 < at < self.rows:
             raise ValueError(
@@ -135,6 +136,8 @@ class ClassWeighted(Source):
     """
 
     def __init__(self, source: Source, class_weight: Mapping[int, float] | str) -> None:
+        if not isinstance(source, Source):
+            raise TypeError(f"source must be a fastnn.data.Source, got {shown(source)}")
         if source.targets == 0:
             raise ValueError("class_weight needs a label for each row, but the data has no targets")
         self.targets = source.targets
@@ -258,21 +261,22 @@ def _checked_class_weight(class_weight: object) -> dict[int, float]:
     if not isinstance(class_weight, Mapping):
         raise ValueError(
             "class_weight must be a dict of label -> weight such as {0: 1.0, 1: 5.0}, or 'balanced', "
-            f"got {class_weight!r}"
+            f"got {shown(class_weight)}"
         )
     checked: dict[int, float] = {}
     for given, weight in class_weight.items():
         number = _number(given)
         if not number.is_integer():
             raise ValueError(
-                f"class_weight expects whole numbers as labels, got {given!r}; use the numbers that the targets hold"
+                f"class_weight expects whole numbers as labels, got {shown(given)}; use the numbers that the "
+                "targets hold"
             )
         label = int(number)
         if label in checked:
             raise ValueError(f"class_weight has two weights for class {label}; leave one out")
         value = _number(weight)
         if not 0 <= value <= FLOAT32_MAX:
-            raise ValueError(f"class_weight of class {label} must be a finite number, 0 or more, got {weight!r}")
+            raise ValueError(f"class_weight of class {label} must be a finite number, 0 or more, got {shown(weight)}")
         checked[label] = value
     return checked
 

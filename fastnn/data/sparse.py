@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._numbers import check_exact, converted, numeric
-from fastnn._table import check_batch_size
+from fastnn._table import check_batch_size, shown
 
 from .arrays import row_shape, targets_of, weights_of
 from .convert import to_float32
@@ -44,6 +44,8 @@ class SparseSource(RowSource):
         outputs: int = 1,
         exact: bool = False,
     ) -> None:
+        if not hasattr(x, "tocsr"):
+            raise TypeError(f"x must be one of SciPy's sparse matrices, got {shown(x)}")
         if x.ndim != 2:
             raise ValueError(f"a sparse x must have the shape (rows, features), got {x.shape}")
         self.input_shape = row_shape(x.shape)

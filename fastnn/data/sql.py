@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._numbers import tuple_of_numbers
-from fastnn._table import check_batch_size
+from fastnn._table import as_number, check_batch_size, check_count, shown
 
+from ._params import BYTES
 from ._rows import ColumnConverter, Converter, features_of
 from ._sqlite import Query, connected, listed
 from .columns import as_objects, column_of
@@ -77,14 +77,14 @@ class SQLDataset(Source):
     ) -> None:
         self._query = Query(sql, con, params)
         names = self._query.columns
-        targets = [target] if isinstance(target, str) else list(target or ())
+        targets = [target] if isinstance(target, str) else [] if target is None else names_of("target", target)
         _check_names("target", targets, names)
         if isinstance(features, str):
-            raise TypeError(f"features must be a sequence of names; for one, write [{features!r}]")
+            raise TypeError(f"features must be a sequence of names; for one, write [{shown(features)}]")
         if features is None:
             chosen = [name for name in names if name not in targets]
         else:
-            chosen = list(features)
+            chosen = names_of("features", features)
             _check_names("features", chosen, names)
             for name in chosen:
                 if name in targets:
@@ -98,9 +98,7 @@ class SQLDataset(Source):
         self.input_shape = (len(chosen),)
         self.targets = len(targets)
         self._convert: Converter | ColumnConverter = Converter(names, chosen, targets, checked_null(null))
-        self._memory_limit = operator.index(memory_limit)
-        if self._memory_limit < 0:
-            raise ValueError(f"memory_limit must be 0 bytes or more, got {memory_limit}")
+        self._memory_limit = check_count("memory_limit", memory_limit, 0)
         self._width, self._null, self._names = len(chosen), checked_null(null), targets
         self._rows: int | None = None
         self._kept: _Window | None = None
@@ -218,19 +216,33 @@ def checked_null(null: float | None) -> float | None:
     if null is None:
         return None
     try:
-        [number] = map(float, tuple_of_numbers(null, "null"))
-    except (TypeError, ValueError):
-        raise TypeError(f"null must be the number that stands for NULL, got {null!r}") from None
+        if getattr(null, "shape", ()) != ():
+            raise TypeError
+        number = as_number("null", null)
+    except TypeError:
+        raise TypeError(f"null must be the number that stands for NULL, got {shown(null)}") from None
     if abs(number) > FLOAT32_MAX:
-        raise ValueError(f"null must be NaN or within float32's range, got {null!r}")
+        raise ValueError(f"null must be NaN or within float32's range, got {shown(null)}")
     return number
+
+
+def names_of(what: str, given: object) -> list[str]:
+    """The names of columns that are given as a sequence; TypeError for what is none, or holds something else."""
+    if not hasattr(type(given), "__iter__") or isinstance(given, BYTES) or getattr(given, "shape", None) == ():
+        raise TypeError(f"{what} must be a sequence of names of columns, got {shown(given)}")
+    names = []
+    for place, name in enumerate(given):  # type: ignore[arg-type, var-annotated]
+        if not isinstance(name, str):
+            raise TypeError(f"{what} must be a sequence of names of columns, got {shown(name)} at place {place}")
+        names.append(str(name))  # NumPy's texts show themselves otherwise
+    return names
 
 
 def _check_names(what: str, chosen: Sequence[str], names: Sequence[str]) -> None:
     for name in chosen:
         if name not in names:
             raise ValueError(
-                f"unknown {what} {name!r}{_names.hint(name, names)}; the query's columns are {listed(names)}"
+                f"unknown {what} {shown(name)}{_names.hint(name, names)}; the query's columns are {listed(names)}"
             )
         if chosen.count(name) > 1:
             raise ValueError(f"{what} names the column {name!r} twice")

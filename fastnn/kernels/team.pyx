@@ -19,6 +19,7 @@ from cpython.pythread cimport (
 
 import os
 
+from fastnn._table import shown
 from fastnn.kernels import cores
 
 
@@ -225,9 +226,9 @@ def limit_threads(n) -> None:
     """set_num_threads, but a process that is forked off decides for itself again."""
     global limit
     if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"the number of threads must be a whole number, got {n!r}")
+        raise TypeError(f"the number of threads must be a whole number, got {shown(n)}")
     if not 1 <= n.__index__() <= MAX_THREADS:
-        raise ValueError(f"the number of threads must be from 1 to {MAX_THREADS}, got {n}")
+        raise ValueError(f"the number of threads must be from 1 to {MAX_THREADS}, got {shown(n)}")
     limit = n.__index__()
 
 

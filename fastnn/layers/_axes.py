@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from fastnn._table import shown
 from fastnn.engine.merging import StridedCopyOp
 from fastnn.layers.base import Layer
 from fastnn.typing import Shape
@@ -13,14 +15,17 @@ from fastnn.typing import Shape
 
 def row_axis(layer: Layer, axis: Any, row: Shape) -> int:
     """`axis`, which counts the rows as axis 0, as an axis of a row. ValueError where the row has no such axis."""
-    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise TypeError(f"{type(layer).__name__}: an axis must be a whole number, got {axis!r}")
-    found = axis - 1 if axis >= 0 else axis + len(row)
+    try:
+        number: int = operator.index(None if isinstance(axis, bool) else axis)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{type(layer).__name__}: an axis must be a whole number, got {shown(axis)}") from None
+    found = number - 1 if number >= 0 else number + len(row)
     if not 0 <= found < len(row):
         raise ValueError(
-            f"{type(layer).__name__}: rows of shape {row} have axes 1 to {len(row)} (0 is that of the rows), got {axis}"
+            f"{type(layer).__name__}: rows of shape {row} have axes 1 to {len(row)} (0 is that of the rows), got "
+            f"{shown(number)}"
         )
-    return int(found)
+    return found
 
 
 def row_axes(layer: Layer, axis: Any, row: Shape) -> tuple[int, ...]:
@@ -28,7 +33,7 @@ def row_axes(layer: Layer, axis: Any, row: Shape) -> tuple[int, ...]:
     given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     found = sorted({row_axis(layer, each, row) for each in given})
     if not given or len(found) < len(given):
-        raise ValueError(f"{type(layer).__name__}: axis must name at least one axis and each once, got {axis!r}")
+        raise ValueError(f"{type(layer).__name__}: axis must name at least one axis and each once, got {shown(axis)}")
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from fastnn._checks import as_flag, as_list
 from fastnn._numbers import as_numbers, converted
 from fastnn._table import Table, check_count, shown
 from fastnn.engine.lock import Held, Lock
@@ -64,7 +65,7 @@ class _Fixed(Connected):
 
     def __new__(cls, *_: Any, **fields: Any) -> Any:
         if "trainable" in fields:
-            switch(f"{cls.__name__}: trainable", fields["trainable"])
+            as_flag(f"{cls.__name__}: trainable", fields["trainable"])
         for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
             if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
                 del each.__setattr__
@@ -253,7 +254,7 @@ class Layer(_Fixed):
 def _set_attribute(layer: Layer, name: str, value: object) -> None:
     """A layer's fields are fixed once it is made, but for ``trainable``."""
     if name == "trainable":
-        value = switch(f"{type(layer).__name__}: trainable", value)
+        value = as_flag(f"{type(layer).__name__}: trainable", value)
         for _, part in layer.parts():
             part.trainable = value
     elif name in {each.name for each in fields(layer)} or LAYERS.units.get(layer.table_name) is type(layer):
@@ -270,7 +271,7 @@ LAYERS: Table[Layer] = Table("layer", Layer)
 
 def replace(held: Held, views: Callable[[], Sequence[FloatArray]], weights: Sequence[ArrayLike]) -> None:
     """Copy arrays over the views, while their locks are held. ValueError, and no change, where a shape differs."""
-    named = [(f"weights[{number}]", array) for number, array in enumerate(weights)]
+    named = [(f"weights[{number}]", array) for number, array in enumerate(as_list("weights", weights, "arrays"))]
     new = [converted(as_numbers(array, name), name) for name, array in named]
     with held:
         targets = views()
@@ -328,14 +329,6 @@ def check_seed(layer: Any) -> None:
         raise TypeError(str(error).replace("whole number", "whole number or None", 1)) from None
 
 
-def switch(name: str, value: Any) -> bool:
-    """`value` as True or False, as `if` takes it; TypeError for what is neither, such as an array."""
-    try:
-        return bool(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be True or False, got {shown(value)}") from None
-
-
 def check_row(row: Shape) -> None:
     """ValueError where rows of this shape could be on no machine."""
     if len(row) > MOST_AXES:
@@ -350,5 +343,5 @@ def check_shape(owner: object, name: str, shape: object) -> Shape:
     kind = owner if isinstance(owner, str) else type(owner).__name__
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     if not sizes:
-        raise ValueError(f"{kind}: {name} must have at least one axis, got {shape!r}")
+        raise ValueError(f"{kind}: {name} must have at least one axis, got {shown(shape)}")
     return tuple(check_count(f"{kind}: {name}", size) for size in sizes)

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastnn._table import shown
 from fastnn.layers.base import Layer, any_sources
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
@@ -54,7 +55,7 @@ class Composite(Layer):
         inputs = [InputLayer(row).tensor() for row in rows]
         given = self.call(*inputs)
         if not isinstance(given, Tensor):
-            raise TypeError(f"{type(self).__name__}.call must give one symbolic tensor, got {given!r:.80}")
+            raise TypeError(f"{type(self).__name__}.call must give one symbolic tensor, got {shown(given)}")
         return Graph(inputs, (given,))
 
     def _applied(self, *rows: Shape) -> tuple[Shape, Graph]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations
-from fastnn._table import check_count, check_flag, check_number
+from fastnn._table import check_count, check_flag, check_number, shown
 from fastnn.engine.noise import DropoutOp, SharedDropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
@@ -84,7 +84,7 @@ def Input(shape: Any, name: str | None = None, dtype: Any = None) -> Tensor:
     """
     if name is not None and not isinstance(name, str):
         raise TypeError(
-            f"Input: name must be a text, got {name!r:.80}; a shape of several axes is a tuple: Input((3, 4))"
+            f"Input: name must be a text, got {shown(name)}; a shape of several axes is a tuple: Input((3, 4))"
         )
     return InputLayer(shape, name, dtype_of(dtype)).tensor()
 
@@ -196,7 +196,7 @@ class Dropout(Layer):
         if self.noise_shape is not None:
             given = self.noise_shape
             if not isinstance(given, (tuple, list)) or not given:
-                raise ValueError(f"Dropout: noise_shape must be a tuple of whole numbers and None, got {given!r}")
+                raise ValueError(f"Dropout: noise_shape must be a tuple of whole numbers and None, got {shown(given)}")
             each = (size if size is None else check_count("Dropout: noise_shape", size) for size in given)
             self._set("noise_shape", tuple(each))
         check_seed(self)

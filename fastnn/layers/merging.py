@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import kernels
+from fastnn._table import shown
 from fastnn.engine.merging import ConcatenateOp, DotOp, MergeOp
 from fastnn.layers._axes import row_axis, stretch_op
 from fastnn.layers.base import LAYERS, Layer
@@ -206,7 +207,7 @@ class Dot(Layer):
     def __post_init__(self) -> None:
         axes = tuple(self.axes) if isinstance(self.axes, (tuple, list)) else (self.axes, self.axes)
         if len(axes) != 2:
-            raise ValueError(f"Dot: axes must be one axis or two, got {self.axes!r}")
+            raise ValueError(f"Dot: axes must be one axis or two, got {shown(self.axes)}")
 
     def _axes(self, left: Shape, right: Shape) -> tuple[int, int]:
         axes = self.axes if isinstance(self.axes, (tuple, list)) else (self.axes, self.axes)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._checks import check_choice
 from fastnn._numbers import as_numbers, from_objects, numeric, refuse_masked
-from fastnn._table import check_count
+from fastnn._table import check_count, shown
 from fastnn.engine.embedding import EncodeOp
 from fastnn.engine.normalization import AffineOp, StandardizeOp
 from fastnn.initializers import Initializer, Ones, Zeros
@@ -59,9 +60,9 @@ def _plain(owner: object, name: str, value: Any) -> Any:
     try:
         array = as_numbers(value, f"{type(owner).__name__}: {name}").astype(float)
     except TypeError:
-        raise TypeError(f"{type(owner).__name__}: {name} must be a number or numbers, got {value!r}") from None
+        raise TypeError(f"{type(owner).__name__}: {name} must be a number or numbers, got {shown(value)}") from None
     if not np.isfinite(array).all():
-        raise ValueError(f"{type(owner).__name__}: {name} must be finite, got {value!r}")
+        raise ValueError(f"{type(owner).__name__}: {name} must be finite, got {shown(value)}")
 
     def tuples(values: Any) -> Any:
         return tuple(map(tuples, values)) if isinstance(values, list) else values
@@ -105,7 +106,7 @@ class Normalization(_Preparing):
             for name in ("mean", "variance"):
                 self._set(name, _plain(self, name, getattr(self, name)))
             if np.min(self.variance) < 0:
-                raise ValueError(f"Normalization: variance must be at least 0, got {self.variance!r}")
+                raise ValueError(f"Normalization: variance must be at least 0, got {shown(self.variance)}")
             _check_variance(np.asarray(self.variance, float))
         if isinstance(self.axis, list):
             self._set("axis", tuple(self.axis))
@@ -276,9 +277,7 @@ class CategoryEncoding(_Preparing):
 
     def __post_init__(self) -> None:
         self._set("num_tokens", check_count("CategoryEncoding: num_tokens", self.num_tokens))
-        modes = ("multi_hot", "one_hot", "count")
-        if self.output_mode not in modes:
-            raise ValueError(f"CategoryEncoding: output_mode must be {' or '.join(modes)}, got {self.output_mode!r}")
+        check_choice(self, "output_mode", "multi_hot", "one_hot", "count")
         own_input_shape(self)
 
     def _of_vector(self, x: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._table import check_count, shown
 from fastnn.layers._axes import permute_op
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_shape
@@ -36,7 +36,7 @@ class Reshape(Layer):
         sizes = tuple(_size(size) for size in given)
         if not sizes or sizes.count(-1) > 1:
             raise ValueError(
-                f"Reshape: target_shape has at least one axis and at most one -1, got {self.target_shape!r}"
+                f"Reshape: target_shape has at least one axis and at most one -1, got {shown(self.target_shape)}"
             )
         self._set("target_shape", sizes)
         own_input_shape(self)
@@ -87,7 +87,9 @@ class Permute(Layer):
     def __post_init__(self) -> None:
         dims = check_shape(self, "dims", self.dims)
         if sorted(dims) != list(range(1, len(dims) + 1)):
-            raise ValueError(f"Permute: dims must be the axes of a row, 1 to {len(dims)}, each once, got {self.dims!r}")
+            raise ValueError(
+                f"Permute: dims must be the axes of a row, 1 to {len(dims)}, each once, got {shown(self.dims)}"
+            )
         self._set("dims", dims)
         own_input_shape(self)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from fastnn._table import shown
 from fastnn.engine.merging import StridedCopyOp
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_row
@@ -35,7 +36,7 @@ class TimeDistributed(Composite):
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Connected):
-            raise TypeError(f"TimeDistributed: layer must be a layer or a model, got {self.layer!r:.80}")
+            raise TypeError(f"TimeDistributed: layer must be a layer or a model, got {shown(self.layer)}")
         own_input_shape(self)
         self._consists_of([self.layer])
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names, object_registration
-from fastnn._table import check_family as _check_family
+from fastnn._table import check_family as _check_family, own_objects as _own_objects, shown as _shown
 from fastnn.losses.base import *
 from fastnn.losses.base import function_of as _function_of
 from fastnn.losses.custom import *
@@ -52,7 +52,8 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Any
     A class or a configuration gives a loss; a loss, a function and None stay as they are. custom_objects: functions
     and losses by the names under which they are asked for or were saved. ValueError for an unknown name.
     """
-    identifier = object_registration.own_function(identifier, LOSSES.aliases, custom_objects)
+    own = _own_objects(custom_objects)
+    identifier = object_registration.own_function(identifier, LOSSES.aliases, own)
     if identifier is None or (callable(identifier) and not isinstance(identifier, type) and not _other(identifier)):
         return identifier
     loss = as_loss(identifier, custom_objects)
@@ -72,7 +73,7 @@ def as_loss(identifier: Any, custom_objects: Mapping[str, Any] | None = None) ->
 
     custom_objects as for `get`. ValueError for an unknown name, TypeError for what cannot be one.
     """
-    own = custom_objects or {}
+    own = _own_objects(custom_objects)
     identifier = object_registration.own_function(identifier, LOSSES.aliases, own)
     if isinstance(identifier, dict):
         return _custom(identifier, own) if identifier.get("class") == "custom" else LOSSES.from_config(identifier)
@@ -88,8 +89,8 @@ def _custom(config: dict[str, Any], own: Mapping[str, Any]) -> Loss:
     found = object_registration.own_function(name, LOSSES.aliases, own)
     if not callable(found):
         raise ValueError(
-            f"loss {name!r} is a Python function, which is not saved with a model; pass it as "
-            f"custom_objects={{{name!r}: function}} to load it"
+            f"loss {_shown(name)} is a Python function, which is not saved with a model; pass it as "
+            f"custom_objects={{{_shown(name)}: function}} to load it"
         )
     return found if isinstance(found, Loss) else Custom(found, name=name, reduction=config.get("reduction", "mean"))
 

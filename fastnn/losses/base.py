@@ -8,8 +8,9 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from fastnn._checks import check_choice
 from fastnn._numbers import as_numbers
-from fastnn._table import Table, overrides
+from fastnn._table import Table, check_name, overrides, shown
 from fastnn.engine.objectives import REDUCTIONS
 from fastnn.kernels.bindings import row_values, targets_of
 from fastnn.losses.targets import ANY, Targets, problem_of
@@ -41,6 +42,7 @@ class Loss:
     a ``__call__`` of its own, which `fit` has no use for.
     """
 
+    abstract: ClassVar[bool] = True
     table_name: ClassVar[str]
     kernel: ClassVar[Any] = None
     takes: ClassVar[Targets] = ANY  # the targets that it has a meaning for
@@ -57,12 +59,10 @@ class Loss:
             )
 
     def __post_init__(self) -> None:
+        check_name(self, self.name)
         object.__setattr__(self, "name", self.name or getattr(self, "table_name", type(self).__name__))
         object.__setattr__(self, "reduction", "none" if self.reduction is None else self.reduction)
-        if self.reduction not in (*REDUCTIONS, "none"):
-            raise ValueError(
-                f"{type(self).__name__}: reduction must be one of {', '.join(REDUCTIONS)}, none, got {self.reduction!r}"
-            )
+        check_choice(self, "reduction", *REDUCTIONS, "none")
 
     def numbers(self) -> tuple[float, ...]:
         """The loss's own numbers, as its kernels read them."""
@@ -234,7 +234,7 @@ def paired(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Arr
     if output.ndim == 1 and y.shape == (*output.shape, 1):
         output = output[:, None]
     if output.ndim == 0:
-        raise ValueError(f"{type(loss).__name__} takes outputs with at least one axis, got {y_pred!r}")
+        raise ValueError(f"{type(loss).__name__} takes outputs with at least one axis, got {shown(y_pred)}")
     expected = (*output.shape[:-1], loss.targets(output.shape[-1]))
     if expected[-1] == 1 and y.shape == expected[:-1]:
         y = y.reshape(expected)
@@ -277,7 +277,7 @@ def weighted(values: Array, weight: Array) -> Array:
     """values * weight, and 0 where the weight is 0. ValueError where they do not fit each other."""
     try:
         found = np.zeros(np.broadcast_shapes(values.shape, weight.shape), values.dtype)
-    except ValueError:
+    except (ValueError, RuntimeError):  # the second of more than 32 axes
         raise ValueError(
             f"sample_weight of shape {weight.shape} does not go with values of shape {values.shape}; give a weight "
             "for each value"
@@ -316,6 +316,8 @@ def bad_targets(loss: Loss, y: Array, units: int, rows: Array) -> str | None:
 
     rows: the number by which each is known. A loss that is Python says itself what it takes.
     """
+    if not isinstance(loss, Loss):
+        raise TypeError(f"bad_targets: loss must be a loss object, got {shown(loss)}")
     counted = loss.mask(y)
     takes = loss.takes if loss.compiled else ANY
     return problem_of(loss, takes, y, units, rows, None if counted is None else ~counted)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn._numbers import as_numbers
-from fastnn._table import check_family
+from fastnn._table import check_family, shown
 from fastnn.losses.base import Loss
 from fastnn.typing import Array, ArrayLike
 
@@ -39,7 +39,9 @@ class Custom(Loss):
         reduction: str = "sum_over_batch_size",
     ) -> None:
         if not callable(function) or not (gradient is None or callable(gradient)):
-            raise TypeError(f"Custom takes functions of (y_true, y_pred), got {function!r} and gradient {gradient!r}")
+            raise TypeError(
+                f"Custom takes functions of (y_true, y_pred), got {shown(function)} and gradient {shown(gradient)}"
+            )
         check_family(function, "loss")
         own = getattr(function, "__name__", type(function).__name__)
         super().__init__(reduction=reduction, name=own if name is None else name)

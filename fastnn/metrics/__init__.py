@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _names, object_registration
-from fastnn._table import check_family as _check_family
+from fastnn._table import check_count as _check_count, check_family as _check_family, check_name as _check_name
 from fastnn.losses import (
     Loss as _Loss,
     binary_crossentropy as binary_crossentropy,
@@ -68,6 +68,11 @@ def as_metric(identifier: Any) -> Metric:
     _check_family(identifier, METRICS.family, _Loss.table_family)  # type: ignore[attr-defined]
     if isinstance(identifier, type) and issubclass(identifier, _Loss):
         identifier = identifier()
+    if (identifier if isinstance(identifier, type) else type(identifier)) in (Mean, Sum):
+        raise TypeError(
+            "Mean and Sum gather numbers, not targets and outputs; a model takes metrics of (y_true, y_pred), which "
+            "MeanMetricWrapper makes of a function"
+        )
     if isinstance(identifier, (str, type, Metric)) or not callable(identifier):
         return METRICS.get(identifier)
     loss = identifier if isinstance(identifier, _Loss) else getattr(identifier, "loss", None)
@@ -84,6 +89,7 @@ def resolve(identifier: Any, targets: int, units: int, loss: _Loss | None = None
     cross-entropy takes the output as the loss does. ValueError for an unknown name, and for a metric that does not go
     with the shapes; TypeError for a name that is no text.
     """
+    targets, units = _check_count("targets", targets, 0), _check_count("units", units, 0)
     if isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc", "crossentropy", "ce"):
         kind = "binary" if units == 1 else "sparse_categorical" if targets == 1 else "categorical"
         accuracy = identifier.lower() in ("accuracy", "acc")
@@ -96,9 +102,9 @@ def resolve(identifier: Any, targets: int, units: int, loss: _Loss | None = None
     metric = as_metric(identifier)
     if isinstance(identifier, str):
         metric.name = identifier
-    if not isinstance(metric.name, str):
-        kind = type(metric).__name__
-        raise TypeError(f"{kind}: name must be a text, got {metric.name!r}; pass what else it takes by keyword")
+    _check_name(metric, metric.name)
+    if metric.name is None:
+        metric.name = getattr(metric, "table_name", type(metric).__name__)
     metric.check(targets, units, "this loss")
     return metric.name, metric
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fastnn._checks import check_choice
 from fastnn._numbers import tuple_of_numbers
 from fastnn._table import check_count
 from fastnn.metrics.base import METRICS, declared, ratio
@@ -42,10 +43,11 @@ class AUC(ThresholdMetric):
 
     def __post_init__(self) -> None:
         # Keras takes "roc" and "ROC" alike.
-        self.curve, self.summation_method = str(self.curve).upper(), str(self.summation_method).lower()
-        for name, known in (("curve", CURVES), ("summation_method", METHODS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"AUC: {name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        self.curve = self.curve.upper() if isinstance(self.curve, str) else self.curve
+        method = self.summation_method
+        self.summation_method = method.lower() if isinstance(method, str) else method
+        check_choice(self, "curve", *CURVES)
+        check_choice(self, "summation_method", *METHODS)
         if check_count("AUC: num_thresholds", self.num_thresholds, most=MOST_THRESHOLDS) < 2:
             raise ValueError(f"AUC: num_thresholds must be at least 2, got {self.num_thresholds}")
         if self.num_labels is not None and not self.multi_label:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 import numpy as np
 
 from fastnn._numbers import as_numbers
-from fastnn._table import Table, overrides
+from fastnn._table import Table, check_name, overrides, shown
 from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
 from fastnn.losses.targets import ANY, Targets, problem_of
@@ -37,12 +37,14 @@ class Metric:
     and holds the GIL meanwhile. A subclass of another metric that has one of these of its own is such a metric too.
     """
 
+    abstract: ClassVar[bool] = True
     table_name: ClassVar[str]
     name: str
     takes: ClassVar[Targets] = ANY  # the targets that it has a meaning for
     by_row: ClassVar[bool] = False  # whether outputs without a second axis are one row, not rows of one output
 
     def __init__(self, name: str | None = None) -> None:
+        check_name(self, name)
         self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
 
     @property
@@ -172,6 +174,8 @@ METRICS: Table[Metric] = Table("metric", Metric, also=("accuracy", "acc", "cross
 class MeanMetric(Metric):
     """The mean over the rows of a value of each: sum of weight * value / sum of weights; 0 where that is 0 / 0."""
 
+    abstract: ClassVar[bool] = True
+
     _total = 0.0
     _weight = 0.0
 
@@ -183,6 +187,10 @@ class MeanMetric(Metric):
         return self.result_of(*state.tolist())
 
     def columns(self, units: int) -> tuple[int, ...]:
+        if self.kernel is None:
+            raise TypeError(
+                f"{type(self).__name__} has no kernel; write a subclass of Metric with update_state and result"
+            )
         return (1 if self.kernel.labels else units,)
 
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
@@ -204,6 +212,9 @@ class LossMetric(MeanMetric):
     loss: Loss
 
     def __init__(self, loss: Loss, name: str | None = None) -> None:
+        if not isinstance(loss, Loss):
+            raise TypeError(f"LossMetric: loss must be a loss object, got {shown(loss)}")
+        check_name(self, name)
         super().__init__(name or loss.name)
         self.loss = loss
 
@@ -231,6 +242,8 @@ class LossMetric(MeanMetric):
 
 class AccumulatedMetric(Metric):
     """A value of a state of doubles, to which a kernel adds batches."""
+
+    abstract: ClassVar[bool] = True
 
     _state: DoubleArray | None = None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from fastnn import kernels
+from fastnn._checks import as_list
 from fastnn._table import LONGEST, check_count, check_number, shown
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
@@ -93,8 +94,9 @@ class IoUMetric(ConfusionMetric):
         owner = type(self).__name__
         classes = check_count(f"{owner}: num_classes", self.num_classes, most=MOST_CLASSES)
         ids = self.target_class_ids
-        if isinstance(ids, str) or not isinstance(ids, Iterable) or np.ndim(ids) == 0:
+        if isinstance(ids, str):
             raise TypeError(f"{owner}: target_class_ids must be a list of class numbers, got {shown(ids)}")
+        ids = as_list(f"{owner}: target_class_ids", ids, "class numbers")
         self.target_class_ids = tuple(check_count(f"{owner}: target_class_ids", each, 0, classes - 1) for each in ids)
         if self.ignore_class is not None:
             check_count(f"{owner}: ignore_class", self.ignore_class, -LONGEST)

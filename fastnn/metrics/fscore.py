@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels
+from fastnn._checks import check_choice
 from fastnn._table import check_number
 from fastnn.losses.targets import SHARES
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
@@ -27,9 +28,8 @@ class FScore(AccumulatedMetric):
     threshold: float | None
 
     def __post_init__(self) -> None:
-        if self.average not in AVERAGES:
-            raise ValueError(f"{type(self).__name__}: average must be one of {AVERAGES}, got {self.average!r}")
-        check_number(self, "beta", 0, open_low=True)
+        check_choice(self, "average", *AVERAGES)
+        check_number(self, "beta", 0, 1e100, open_low=True)  # its square is a number
         if self.threshold is not None:
             check_number(self, "threshold", 0, 1, open_low=True)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from fastnn._numbers import as_numbers
+from fastnn._table import as_number
 from fastnn.metrics.accuracy import (
     CategoricalAccuracy,
     SparseCategoricalAccuracy,
@@ -12,7 +15,7 @@ from fastnn.metrics.accuracy import (
     TopKCategoricalAccuracy,
 )
 from fastnn.metrics.base import METRICS, MeanMetric
-from fastnn.typing import ArrayLike, DoubleArray
+from fastnn.typing import Array, ArrayLike, DoubleArray
 
 __all__ = [
     "binary_accuracy",
@@ -25,7 +28,11 @@ __all__ = [
 
 def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> DoubleArray:
     """1 where (y_pred > threshold) == y_true, else 0, of each element."""
-    return np.asarray(np.equal(as_numbers(y_pred, "y_pred") > threshold, as_numbers(y_true, "y_true")), float)
+    y, output = as_numbers(y_true, "y_true"), as_numbers(y_pred, "y_pred")
+    try:
+        return np.asarray(np.equal(output > as_number("threshold", threshold), y), float)
+    except ValueError:
+        raise _misfit("binary_accuracy", y, output) from None
 
 
 def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:
@@ -55,11 +62,18 @@ def sparse_top_k_categorical_accuracy(
 
 def _by_line(metric: MeanMetric, y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:
     """A metric's value for each line of classes along y_pred's last axis."""
-    output = as_numbers(y_pred, "y_pred").astype(float)
-    lines = output.reshape(-1, output.shape[-1])
-    return metric.reference(as_numbers(y_true, "y_true").astype(float).reshape(len(lines), -1), lines).reshape(
-        output.shape[:-1]
-    )
+    output, y = as_numbers(y_pred, "y_pred").astype(float), as_numbers(y_true, "y_true").astype(float)
+    if output.ndim == 0 or output.shape[-1] == 0:
+        raise ValueError(f"{metric.table_name} takes y_pred of shape (..., classes), got {output.shape}")
+    shape, units = output.shape[:-1], output.shape[-1]
+    columns = 1 if metric.kernel.labels else units
+    if y.size != prod(shape) * columns:
+        raise _misfit(metric.table_name, y, output)
+    return metric.reference(y.reshape(-1, columns), output.reshape(-1, units)).reshape(shape)
+
+
+def _misfit(name: str, y: Array, output: Array) -> ValueError:
+    return ValueError(f"{name}: y_true of shape {y.shape} does not go with y_pred of shape {output.shape}")
 
 
 for _name in __all__:

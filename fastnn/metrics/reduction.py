@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._numbers import as_numbers
-from fastnn._table import check_family
+from fastnn._table import check_family, check_name, shown
 from fastnn.metrics.base import Metric
 from fastnn.typing import ArrayLike, DoubleArray
 
@@ -28,7 +28,13 @@ def _of_each_row(
             w = w[..., 0]
         if found.ndim > w.ndim:
             found = reduce(found, axis=tuple(range(w.ndim, found.ndim)))
-        w = np.broadcast_to(w, found.shape)
+        try:
+            w = np.broadcast_to(w, found.shape)
+        except ValueError:
+            raise ValueError(
+                f"sample_weight of shape {np.shape(weight)} does not go with values of shape {found.shape}; give a "
+                "weight for each value"
+            ) from None
         found = np.where(w == 0, 0.0, found) * w
         w = reduce(w, axis=tuple(range(1, w.ndim))) if w.ndim > 1 else w
     return reduce(found, axis=tuple(range(1, found.ndim))) if found.ndim > 1 else found, w
@@ -91,6 +97,9 @@ class MeanMetricWrapper(Metric):
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, **kwargs: Any) -> None:
         check_family(fn, "metric", "loss")
+        if not callable(fn):
+            raise TypeError(f"MeanMetricWrapper: fn must be a function of (y_true, y_pred), got {shown(fn)}")
+        check_name(self, name)
         super().__init__(name or getattr(fn, "name", None) or getattr(fn, "__name__", None))
         self.fn = fn
         self.kwargs = kwargs

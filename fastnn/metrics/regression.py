@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels, losses
+from fastnn._checks import check_choice
 from fastnn._table import check_number
 from fastnn.metrics.base import METRICS, AccumulatedMetric, LossMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
@@ -109,9 +110,7 @@ class R2Score(AccumulatedMetric):
     kernel = kernels.column_moments
 
     def __post_init__(self) -> None:
-        known = ("uniform_average", "variance_weighted_average", None)
-        if self.class_aggregation not in known:
-            raise ValueError(f"R2Score: class_aggregation must be one of {known}, got {self.class_aggregation!r}")
+        check_choice(self, "class_aggregation", "uniform_average", "variance_weighted_average", None)
         check_number(self, "num_regressors", 0)
 
     def accumulator_numbers(self) -> tuple[float, ...]:

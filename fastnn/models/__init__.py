@@ -105,7 +105,7 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
 
 def _applied(layer: Any, x: Any) -> Any:
     # What a layer makes of arrays: a model of that layer alone. A list of arrays is one for each source.
-    several = isinstance(x, (list, tuple)) and all(hasattr(each, "ndim") for each in x)
+    several = isinstance(x, (list, tuple)) and len(x) > 0 and all(hasattr(each, "ndim") for each in x)
     sources = [Input(ArraySource(each).input_shape) for each in (x if several else [x])]
     model = Model(sources if several else sources[0], layer(sources if several else sources[0]))
     return model.predict(x)

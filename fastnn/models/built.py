@@ -7,9 +7,10 @@ from os import PathLike
 from typing import Any
 
 from fastnn import _names
+from fastnn._checks import as_flag
 from fastnn._output import say
 from fastnn._table import LONGEST, check_count, shown
-from fastnn.layers.base import replace, switch
+from fastnn.layers.base import replace
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
 from fastnn.models.description import Description
@@ -168,7 +169,7 @@ class Built(Connected):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         layer: Any
-        value = switch("trainable", value)
+        value = as_flag("trainable", value)
         for layer in [*self.description.layers(), *self.description.members]:
             layer.trainable = value
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Never
 import numpy as np
 
 from fastnn import _names
+from fastnn._checks import as_flag
 from fastnn._table import check_batch_size, shown
 from fastnn.data import ArraySource, Source
 from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, validation_of
-from fastnn.layers.base import switch
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Structure, Tensor, flattened, is_symbolic, names_of
 from fastnn.models.built import KINDS, Built
@@ -171,7 +171,7 @@ class Model(Built):
             (source.batch_size or 32) if batch_size is None else batch_size,
             validation,
             verbose=verbose,
-            shuffle=shuffle,
+            shuffle=as_flag("shuffle", shuffle),
             class_weight=class_weight,
             callbacks=callbacks,
             initial_epoch=initial_epoch,
@@ -199,7 +199,7 @@ class Model(Built):
         """
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
         logs = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
-        return logs if switch("return_dict", return_dict) else _listed(logs)
+        return logs if as_flag("return_dict", return_dict) else _listed(logs)
 
     def train_on_batch(
         self,
@@ -212,12 +212,12 @@ class Model(Built):
         """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
         self._check_weighable(class_weight)
         logs = self._compiled("train_on_batch").step(self._batch(x, y, sample_weight), class_weight)
-        return logs if switch("return_dict", return_dict) else _listed(logs)
+        return logs if as_flag("return_dict", return_dict) else _listed(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, as ``evaluate`` gives them."""
         logs = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
-        return logs if switch("return_dict", return_dict) else _listed(logs)
+        return logs if as_flag("return_dict", return_dict) else _listed(logs)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -273,7 +273,7 @@ class Model(Built):
 
         training: False, or left out; ValueError else, as layers do what they do in training when `fit` runs.
         """
-        if switch("training", training):
+        if as_flag("training", training):
             raise ValueError(
                 "training=True is not for calls: dropout and batch statistics are at work in fit; freeze layers with "
                 "trainable=False"

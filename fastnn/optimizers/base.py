@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import MOST, Table, check_count, check_flag, check_number
+from fastnn._table import MOST, Table, check_count, check_flag, check_number, shown
 from fastnn.typing import DoubleArray
 
 __all__ = ["OPTIMIZERS", "Optimizer", "get"]
@@ -30,6 +30,7 @@ class Optimizer:
     ema_overwrite_frequency steps. name: as you like; nothing depends on it.
     """
 
+    abstract: ClassVar[bool] = True
     table_name: ClassVar[str]
     kernel: ClassVar[Any]
     # Whether it asks for loss and gradient at points of its own choice, over all rows: then it has no kernel.
@@ -57,10 +58,17 @@ class Optimizer:
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = {field.name for field in fields(self)}
-        own = OPTIMIZERS.units.get(self.table_name) is type(self)  # a class of the user's own may keep what it likes
+        own = OPTIMIZERS.units.get(getattr(self, "table_name", "")) is type(
+            self
+        )  # a class of the user's own may keep what it likes
         if own and name not in known and not name.startswith("_") and (hint := _names.hint(name, known)):
             raise AttributeError(
                 f"{type(self).__name__} has no field {name!r}{hint}; it has {', '.join(sorted(known))}"
+            )
+        fixed = getattr(type(self), name, None)
+        if own and name not in known and fixed is not None and not isinstance(fixed, property):
+            raise AttributeError(
+                f"{type(self).__name__}: {name} cannot be set; it has the fields {', '.join(sorted(known))}"
             )
         if name in known and known <= vars(self).keys() and "_trial" not in vars(self):
             trial = copy(self)
@@ -95,7 +103,7 @@ class Optimizer:
         for clip in given:
             check_number(self, clip, 0, open_low=True)
         if len(given) > 1:
-            came = ", ".join(f"{clip}={value!r}" for clip, value in given.items())
+            came = ", ".join(f"{clip}={shown(value)}" for clip, value in given.items())
             raise ValueError(
                 f"{type(self).__name__}: give at most one of clipnorm, clipvalue, global_clipnorm; got {came}"
             )

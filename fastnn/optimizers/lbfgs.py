@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from fastnn._checks import check_choice
 from fastnn._table import MOST, check_count, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import Array, DoubleArray
@@ -60,8 +61,7 @@ class LBFGS(Optimizer):
         check_count("LBFGS: max_evaluations", self.max_evaluations, most=MOST)
         check_number(self, "tolerance_grad", 0)
         check_number(self, "tolerance_change", 0)
-        if self.line_search not in (None, "strong_wolfe"):
-            raise ValueError(f'LBFGS: line_search must be "strong_wolfe" or None, got {self.line_search!r}')
+        check_choice(self, "line_search", "strong_wolfe", None)
         for name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps"):
             if getattr(self, name) is not None:
                 raise ValueError(

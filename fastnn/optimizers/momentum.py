@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_flag, check_number
+from fastnn._table import check_flag, check_number, shown
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import DoubleArray
 
@@ -126,5 +126,5 @@ def _pair(values: Any, name: str) -> tuple[float, float]:
     try:
         low, high = (float(value) for value in values)
     except (TypeError, ValueError):
-        raise ValueError(f"Rprop: {name} must be two numbers, got {values!r}") from None
+        raise ValueError(f"Rprop: {name} must be two numbers, got {shown(values)}") from None
     return low, high

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names
+from fastnn._checks import check_choice
 from fastnn._numbers import as_numbers, tuple_of_numbers
 from fastnn._table import Table, as_number, check_number, field_values, overrides, plain
 from fastnn.typing import DoubleArray
@@ -25,6 +26,7 @@ class LearningRateSchedule:
     A subclass of another schedule may do so too, and call ``super().__call__``: it is asked for each step then.
     """
 
+    abstract: ClassVar[bool] = True
     table_name: ClassVar[str]
 
     def __call__(self, step: Any) -> Any:
@@ -315,8 +317,7 @@ class OneCycle(_Formula):
         check_number(self, "pct_start", 0, 0.5 if self.three_phase else 1)
         check_number(self, "div_factor", 0, open_low=True)
         check_number(self, "final_div_factor", 0, open_low=True)
-        if self.anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f'OneCycle: anneal_strategy must be "cos" or "linear", got {self.anneal_strategy!r}')
+        check_choice(self, "anneal_strategy", "cos", "linear")
 
     def rates(self, steps: DoubleArray) -> DoubleArray:
         first = self.max_learning_rate / self.div_factor

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fastnn._table import own_objects, shown
 from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape, parts_of
 from fastnn.layers.tensor import (
@@ -35,6 +36,8 @@ Kinds = Mapping[str, Any]  # the class of models of each kind
 # called several times, but each counts among the MAX_LAYERS of the whole.
 MOST = {"layers": 2 * MAX_LAYERS, "models": 2 * MAX_LAYERS, "members": 4 * MAX_LAYERS, "nodes": 2 * MAX_LAYERS}
 MAX_READS = 20 * MAX_LAYERS  # tensors that all calls together read
+MOST_LEVELS = 500  # of lists and objects within each other
+MOST_PARTS = 200 * MAX_READS  # lists and objects: each tensor that is read is a list, and layers hold lists of numbers
 
 _MODEL = {"kind": str, "name": str, "automatic": bool, "members": [(str, int)]}
 _SEQUENTIAL = {"input_shape": list | None}
@@ -62,9 +65,15 @@ def describe(model: Any, arrays: dict[str, Any] | None = None) -> dict[str, Any]
 def check_counts(described: Any) -> None:
     """ValueError where a description names more than any model has: before the work that its making would be."""
     counts, reads = dict.fromkeys(MOST, 0), 0
-    left = [described]
+    left, seen = [(described, 0)], 0
     while left:
-        each = left.pop()
+        each, level = left.pop()
+        seen += 1
+        if level > MOST_LEVELS or seen > MOST_PARTS:
+            raise ValueError(
+                f"a description has at most {MOST_LEVELS} levels and {MOST_PARTS:,} lists and objects; this one has "
+                "more, or holds itself"
+            )
         if isinstance(each, dict):
             for name in MOST:
                 found = each.get(name)
@@ -72,7 +81,7 @@ def check_counts(described: Any) -> None:
             for node in each["nodes"] if isinstance(each.get("nodes"), list) else ():
                 reads += len(node[1]) if isinstance(node, list) and len(node) == 2 and isinstance(node[1], list) else 0
             each = each.values()
-        left += [part for part in each if isinstance(part, (dict, list))]
+        left += [(part, level + 1) for part in each if isinstance(part, (dict, list))]
     for name, count in counts.items():
         if count > MOST[name]:
             raise ValueError(
@@ -150,11 +159,16 @@ def restore(
 
 def build(described: Mapping[str, Any], kinds: Kinds, custom: Custom = None) -> Any:
     """The model that was described, with new weights. ValueError where the description is of no model."""
+    own_objects(custom)
+    if not isinstance(described, dict):
+        raise ValueError(f"this describes no model: expected the dict that get_config gives, got {shown(described)}")
     try:
         check_counts(described)
         model = restore(described, kinds, custom)
     except (KeyError, TypeError, AttributeError, FormError) as error:
-        raise ValueError(f"this describes no model: {error!r}") from error
+        raise ValueError(f"this describes no model: {error}") from error
+    except RecursionError:
+        raise ValueError("this describes no model: its lists and objects are too deep, or hold themselves") from None
     make(model)
     return model
 
@@ -193,7 +207,7 @@ def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any]) -> 
         nodes = _nodes(entry, members)
         model = kinds[kind].from_tensors(name, members, _ends(entry["inputs"], nodes), _ends(entry["outputs"], nodes))
     else:
-        raise ValueError(f"expected a sequential or functional model, got {kind!r:.80}")
+        raise ValueError(f"expected a sequential or functional model, got {shown(kind)}")
     set_automatic_name(model, entry["automatic"] is True)
     return model
 
@@ -223,7 +237,7 @@ def _ends(entry: Any, nodes: list[Node]) -> tuple[Structure, list[Tensor]]:
     tensors = [_tensor(nodes, read) for read in reads]
     texts = tuple(names)
     if kind not in ("one", "list", "dict") or len(set(texts)) != len(tensors) or (kind == "one") > (len(tensors) == 1):
-        raise ValueError(f"expected inputs or outputs with a name each, got {entry!r:.200}")
+        raise ValueError(f"expected inputs or outputs with a name each, got {shown(entry)}")
     return Structure(kind, texts), tensors
 
 
@@ -242,5 +256,5 @@ def _first(given: Any) -> Tensor:
 def chosen(among: list[Any], number: Any, what: str) -> Any:
     """The one of that number; ValueError where there is none."""
     if type(number) is not int or not 0 <= number < len(among):
-        raise ValueError(f"expected the number of a {what} below {len(among)}, got {number!r:.80}")
+        raise ValueError(f"expected the number of a {what} below {len(among)}, got {shown(number)}")
     return among[number]

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_path
+from fastnn._table import check_path, shown
 from fastnn.store import safetensors
-from fastnn.store.text import check_size, parsed
+from fastnn.store.text import check_form, check_size, parsed
 from fastnn.store.versions import BACKUP, TEXTS, label, refusal, version_of
 
 MAX_OBJECTS = 2**14  # in the JSON text: a layer has some five
@@ -49,8 +49,10 @@ def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
     """Write a file of that kind, all or nothing. ValueError, TypeError for what no file holds; OSError by name."""
     metadata = {"format": label(kind)}
     if kind in TEXTS:
-        text = json.dumps(described, default=_plain)
+        text = _text(described)
         check_size(text, MAX_OBJECTS)
+        if "\\u" in text:
+            parsed(text)  # half a character would be refused on reading
         metadata[TEXTS[kind]] = text
     if kind == BACKUP:  # what a model's file says may be changed by others, and its numbers are its own
         metadata[SUM] = _sum(arrays, described)
@@ -84,20 +86,31 @@ def _described(metadata: Mapping[str, str], kind: str) -> Any:
     if kind not in TEXTS:
         return None
     check_size(metadata[TEXTS[kind]], MAX_OBJECTS)
-    return parsed(metadata[TEXTS[kind]])
+    described = parsed(metadata[TEXTS[kind]])
+    check_form(described, {})
+    return described
 
 
 def _sum(arrays: Arrays, described: Any) -> str:
     """A checksum of all that a file has."""
-    found = zlib.crc32(json.dumps(described, default=_plain).encode())
+    found = zlib.crc32(_text(described).encode())
     for name, array in arrays.items():
         found = zlib.crc32(name.encode(), found)
         found = zlib.crc32(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data, found)
     return f"{found:08x}"
 
 
+def _text(described: Any) -> str:
+    try:
+        return json.dumps(described, default=_plain)
+    except RecursionError:
+        raise ValueError("what is saved must be of a few levels, got far deeper nesting") from None
+    except ValueError as error:  # a list that holds itself, or a whole number of thousands of digits
+        raise ValueError(f"what is saved cannot be written as JSON: {error}") from None
+
+
 def _plain(value: Any) -> Any:
     """NumPy's numbers and arrays as Python's."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"what is saved must be made of numbers, texts, None, lists and arrays, got {value!r:.80}")
+    raise TypeError(f"what is saved must be made of numbers, texts, None, lists and arrays, got {shown(value)}")

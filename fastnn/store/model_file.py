@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count, check_path, plain, shown, unplain
+from fastnn._checks import as_flag
+from fastnn._table import check_count, check_path, own_objects, plain, shown, unplain
 from fastnn.layers.tensor import MAX_LAYERS
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import document, tables
@@ -91,6 +92,7 @@ def load_weights(built: Any, path: Path) -> None:
 
 def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: bool = True) -> Any:
     """See ``fastnn.models.load_model``; kinds: the classes of models by the names that a file has for them."""
+    own_objects(custom)
     wrong = "does not describe a model that fastnn can make"
     with document.reading(path, "not a fastnn model", wrong, MODEL) as file:
         described = upgraded(file.described, file.version)
@@ -235,5 +237,5 @@ def _fill(wanted: Arrays, arrays: Arrays, held: Any) -> None:
 
 def _check_free(path: Path, overwrite: bool) -> None:
     name = check_path("filepath", path)
-    if not overwrite and os.path.exists(name):
+    if not as_flag("overwrite", overwrite) and os.path.exists(name):
         raise FileExistsError(f"{name} exists; pass overwrite=True or another name")

@@ -32,9 +32,15 @@ def parsed(text: str) -> Any:
         value = json.loads(text, object_pairs_hook=_once, parse_int=None if len(text) < SHORT else _whole)
     except RecursionError:
         raise ValueError("expected JSON of a few levels, got far deeper nesting") from None
-    if "\\u" in text:
+    try:
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
         # An escaped lone surrogate parses, but is no text: it could not be written again, or shown.
-        json.dumps(value, ensure_ascii=False).encode()
+        around = error.object[max(0, error.start - 40) : error.end]
+        raise ValueError(
+            f"expected Unicode text, got lone surrogates, half characters, behind {shown(around)}"
+        ) from None
     return value
 
 

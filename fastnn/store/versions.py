@@ -68,6 +68,8 @@ def _as_graph(described: Any) -> Any:
     check_form(
         described, {"layers": [{"class": str, "name": str}], "name": str, "seed": int, "input_shape": list | None}
     )
+    if described.get("training") is not None:
+        check_form(described["training"], {"loss": dict, "metrics": [object]})
     layers = described["layers"]
     automatic = [re.fullmatch(rf"{re.escape(each['class'])}(_\d+)?", each["name"]) is not None for each in layers]
     model = {

@@ -54,14 +54,17 @@ class Output(NamedTuple):
 
 
 def objectives_of(
-    names: Sequence[str], loss: Any, loss_weights: Any = None, metrics: Any = None, weighted_metrics: Any = None
+    model: Any, loss: Any, loss_weights: Any = None, metrics: Any = None, weighted_metrics: Any = None
 ) -> list[Objective]:
-    """The objective of each output, of which `names` gives the names.
+    """The objective of each output of a model.
 
     loss: one for all outputs, or a list or dict of one for each. loss_weights: a number, or a list or dict of them.
     metrics, weighted_metrics: a list; for several outputs a list with a metric, a list of them or None for each, or a
     dict, which may leave outputs out. ValueError, TypeError for what does not go with the outputs.
     """
+    if not hasattr(model, "output_names"):
+        raise TypeError(f"model must be a fastnn.models.Model, got {shown(model)}")
+    names: Sequence[str] = model.output_names
     if loss is None:
         raise ValueError("a loss is needed to train; name one, such as 'mean_squared_error'")
     one = len(names) == 1
@@ -74,7 +77,8 @@ def objectives_of(
     found = [losses.as_loss(each) for each in chosen]
     if loss_weights is not None and not one and not isinstance(loss_weights, (list, tuple, Mapping)):
         raise TypeError(
-            f"loss_weights must be a list or dict with a number for each of {len(names)} outputs, got {loss_weights!r}"
+            f"loss_weights must be a list or dict with a number for each of {len(names)} outputs, got "
+            f"{shown(loss_weights)}"
         )
     importance = [_weight(each) for each in _each(names, loss_weights, "loss_weights")]
     plain, weighted = (
@@ -273,7 +277,7 @@ def _each(names: Sequence[str], given: Any, what: str) -> list[Any]:
         unknown = [name for name in given if name not in names]
         if unknown:
             raise ValueError(
-                f"{what}: there is no output {unknown[0]!r}{_names.hint(unknown[0], names)}; there are "
+                f"{what}: there is no output {shown(unknown[0])}{_names.hint(unknown[0], names)}; there are "
                 f"{', '.join(map(repr, names))}"
             )
         return [given.get(name) for name in names]
@@ -287,10 +291,10 @@ def _each(names: Sequence[str], given: Any, what: str) -> list[Any]:
 
 
 def _metrics_of(names: Sequence[str], given: Any, what: str) -> list[Any]:
-    if given is None:
+    if given is None or (isinstance(given, (list, tuple)) and not given):
         return [None] * len(names)
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise TypeError(f"{what} must be a list of names or objects, got {given!r}; write [{given!r}]")
+    if isinstance(given, (str, type)) or not isinstance(given, Iterable) or getattr(given, "shape", None) == ():
+        raise TypeError(f"{what} must be a list of names or objects, got {shown(given)}; write [{shown(given)}]")
     if len(names) == 1 and not isinstance(given, Mapping):
         return [list(given)]
     return _each(names, given, what)

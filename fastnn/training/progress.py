@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._output import columns_of, encoding_of, is_terminal, padded, printable, say, width_of
+from fastnn._table import shown
 from fastnn.backend import is_interactive_logging_enabled
 
 _WIDTH = 20
@@ -25,7 +26,7 @@ class Progress:
 
     def __init__(self, verbose: int | str, epochs: int | None) -> None:
         if not isinstance(verbose, (int, str, np.integer, np.bool_)) or verbose not in (0, 1, 2, "auto"):
-            raise ValueError(f"verbose must be 0, 1, 2 or 'auto', got {verbose!r}")
+            raise ValueError(f"verbose must be 0, 1, 2 or 'auto', got {shown(verbose)}")
         self._out: Any = getattr(sys, "stdout", None)
         moves = verbose != 2 and is_interactive_logging_enabled() and _moves(self._out)
         self.level = 0 if not verbose or self._out is None else 1 if moves else 2

@@ -47,7 +47,7 @@ class Trainer:
     ) -> None:
         self.model = model
         self.optimizer = optimizers.get(optimizer)
-        self.given = objectives_of(model.output_names, loss, loss_weights, metrics, weighted_metrics)
+        self.given = objectives_of(model, loss, loss_weights, metrics, weighted_metrics)
         self.loss = self.given[0].loss if len(self.given) == 1 else loss
         self.loss_weights, self.metrics, self.weighted_metrics = loss_weights, metrics or [], weighted_metrics
         self.callbacks = checked(callbacks)

@@ -113,9 +113,11 @@ def _public() -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {}
     for home in MODULES:
         module = import_module(f"fastnn.{home}" if home else "fastnn")
+        # What a module without __all__ imports from another is no part of it.
+        whole = "fastnn" if hasattr(module, "__path__") else module.__name__
         for name in getattr(module, "__all__", None) or sorted(vars(module)):
             value = getattr(module, name)
-            own = (getattr(value, "__module__", None) or type(value).__module__).startswith("fastnn")
+            own = (getattr(value, "__module__", None) or type(value).__module__).startswith(whole)
             if callable(value) and not name.startswith("_") and own and name not in ("kernels_of", "Table"):
                 found[f"{home}.{name}".lstrip(".")] = value
     return found

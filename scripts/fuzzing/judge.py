@@ -15,9 +15,12 @@ from pathlib import Path
 from types import CodeType, TracebackType
 from typing import NamedTuple
 
+from numpy.exceptions import AxisError
+
 import fastnn
 
 HERE = str(Path(__file__).parent)
+VALUES = str(Path(__file__).with_name("values.py"))  # the caller's own functions
 ROOT = Path(__file__).parents[2]
 PACKAGE = str(Path(fastnn.__file__).parent)
 RAISE = dis.opmap["RAISE_VARARGS"]
@@ -38,6 +41,8 @@ PYTHONS_WORDS = re.compile(
 # A keyword that is passed on is named all the same; so is what is missing where it is said what there is.
 KEYWORD = re.compile(r"got an unexpected keyword argument|got multiple values for keyword argument|; it takes ")
 # What Cython says of an argument of a compiled function names it, or says how many there may be.
+# What Python says where one of the caller's own functions takes something else.
+OWN_FUNCTION = re.compile(r"(.*\.)?(own_\w+|<lambda>)\(")
 BOUNDARY = re.compile(r"Argument '\w+' has incorrect type|takes .* positional argument|required keyword")
 
 
@@ -62,9 +67,19 @@ def judge(error: BaseException) -> Judgement:
     cause = f"{type(error).__name__} at {where}"
     if isinstance(error, MemoryError):
         return Judgement(MEMORY, cause)
-    if isinstance(error, OwnError):
+    if by_caller(error):
         return Judgement(CLEAR, cause)
     return Judgement(_result(error, frames[-1]), cause)
+
+
+def by_caller(error: BaseException) -> bool:
+    """Whether a function of the caller's own raised it, or NumPy on its account, or it could not be called so."""
+    if isinstance(error, OwnError):
+        return True
+    files = [code.co_filename for code, _, _ in _frames(error.__traceback__)]
+    own = [place for place, name in enumerate(files) if _is_own(name)]
+    inside = own and VALUES in files[own[-1] :]
+    return bool(inside) or (isinstance(error, TypeError) and OWN_FUNCTION.match(str(error)) is not None)
 
 
 def _result(error: BaseException, innermost: tuple[CodeType, int, int]) -> str:
@@ -76,12 +91,12 @@ def _result(error: BaseException, innermost: tuple[CodeType, int, int]) -> str:
     if not _is_own(code.co_filename):
         return CLEAR if named else RAW
     if not _is_raise(code, line, instruction):
-        own_function = isinstance(error, TypeError) and re.match(r"(.*\.)?(own_\w+|<lambda>)\(", text)
         boundary = isinstance(error, TypeError) and (
             KEYWORD.search(text) or (not code.co_filename.endswith(".py") and BOUNDARY.search(text))
         )
-        return CLEAR if named or own_function or boundary else RAW
-    if isinstance(error, SLIPS) or not isinstance(error, Exception) or not text.strip():
+        return CLEAR if named or boundary else RAW
+    slip = isinstance(error, SLIPS) and not isinstance(error, AxisError)  # an IndexError that is said on purpose
+    if slip or not isinstance(error, Exception) or not text.strip():
         return RAW
     return VAGUE if PYTHONS_WORDS.search(text) and not KEYWORD.search(text) else CLEAR
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from fuzzing.judge import CLEAR, OK, RAW, RESULTS, judge
+from fuzzing.judge import CLEAR, OK, RAW, RESULTS, by_caller, judge
 
 FAILED: Any = type("Failed", (), {"__repr__": lambda self: "FAILED"})()  # what a call gives that raised
 
@@ -57,6 +57,9 @@ class Trial:
             self.take(error)
             return FAILED
         except BaseException as error:
+            if by_caller(error):  # a function of the caller's that still raises
+                self.take(error)
+                return FAILED
             where = judge(error).cause
             self.fail(f"{text} no longer works: {where}", traceback.format_exc())
             return FAILED

@@ -365,3 +365,41 @@ def test_paths(make, name, path):
 def test_paths_of_bytes(make, tmp_path):
     model_of().fit(X, Y, verbose=0, callbacks=make(os.fsencode(tmp_path / "точность")))
     assert os.listdir(tmp_path) == ["точность"]
+
+
+VERBOSE = [
+    lambda value: EarlyStopping(verbose=value),
+    lambda value: ReduceLROnPlateau(verbose=value),
+    lambda value: ModelCheckpoint("name", verbose=value),
+    lambda value: LearningRateScheduler(lambda epoch: 0.1, verbose=value),
+    lambda value: TimeBudget(1, verbose=value),
+]
+FLAGS = [
+    lambda value: CSVLogger("name", append=value),
+    lambda value: JSONLinesLogger("name", append=value),
+    lambda value: BackupAndRestore("name", delete_checkpoint=value),
+    lambda value: BackupAndRestore("name", double_checkpoint=value),
+]
+
+
+@pytest.mark.parametrize("make", VERBOSE + FLAGS)
+@pytest.mark.parametrize("value", [np.ones(2), [1], "yes", None, 10**5000], ids=lambda value: type(value).__name__)
+def test_flags_that_are_none(make, value):
+    if make in VERBOSE and isinstance(value, int):
+        with pytest.raises(ValueError, match="must be at most"):
+            make(value)
+    else:
+        with pytest.raises((TypeError, ValueError), match=r"must be (True or False|a whole number)"):
+            make(value)
+
+
+@pytest.mark.parametrize("make", VERBOSE + FLAGS)
+@pytest.mark.parametrize("value", [True, False, 0, 1, np.bool_(True)])
+def test_flags(make, value):
+    make(value)
+
+
+@pytest.mark.parametrize("callbacks", [np.array(1.0), 10**5000, np.float64(1)], ids=["array", "huge", "number"])
+def test_what_has_no_callbacks(callbacks):
+    with pytest.raises(TypeError, match="callbacks must be"):
+        model_of().fit(X, Y, verbose=0, callbacks=callbacks)

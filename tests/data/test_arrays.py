@@ -160,7 +160,7 @@ DEEP[3, 2, 1] = -1e300
         ((np.array([[1, "2"]], object),), TypeError, ["str '2'", "row 0, column 1"]),
         ((np.array([1, 2j], object),), TypeError, ["complex", "row 1"]),
         ((np.array([[1], [np.array([2])]], object)[:, 0],), TypeError, ["ndarray", "row 1"]),
-        (([[1, 2], [3]],), ValueError, ["x is no array", "inhomogeneous"]),
+        (([[1, 2], [3]],), ValueError, ["x is no array", "different lengths"]),
         ((np.ma.masked_equal([[1, 2]], 2),), ValueError, ["masked", "filled"]),
         (([],), ValueError, ["x has no rows", "(0,)"]),
         ((np.zeros((0, 3)),), ValueError, ["x has no rows", "(0, 3)"]),

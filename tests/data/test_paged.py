@@ -165,7 +165,7 @@ def test_ids_stay_exact() -> None:
     assert next(PagedSource(given).pages(8)).x[0, 0] == 2**24
     with pytest.raises(ValueError, match="x holds the whole number 16777217"):
         list(PagedSource(given, exact=True).pages(8))
-    with pytest.raises(ValueError, match="memory_limit must be 0 bytes or more, got -1"):
+    with pytest.raises(ValueError, match="memory_limit must be at least 0, got -1"):
         PagedSource(given, memory_limit=-1)
 
 

@@ -281,7 +281,7 @@ def test_bad_outputs(con: sqlite3.Connection, predict: Any, kind: Any, words: st
         ({"into": "temporary"}, ValueError, "already has 'temporary' .table."),
         ({"into": "other"}, ValueError, "already has 'other' .table."),
         ({"into": ""}, ValueError, "into must be a name"),
-        ({"into": "a\0b"}, ValueError, "into must be a name"),
+        ({"into": "a\0b"}, ValueError, "into must be a text without a null"),
         ({"into": None}, TypeError, "into must be a string"),
         ({"into": "sqlite_mine"}, ValueError, "SQLite says: .*reserved"),
         ({"key": "nope"}, ValueError, "unknown key 'nope'; .* 'id', 'a', 'b'"),

@@ -143,7 +143,9 @@ def test_adapters_of_pythons_own_types() -> None:
         rows = c.execute("SELECT count(*) FROM t JOIN p ON p.k IS t.k AND typeof(p.k) = typeof(t.k) AND prediction = v")
         assert rows.fetchone() == (4,), c.execute("SELECT * FROM p").fetchall()
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -81,7 +81,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (float("nan"), ValueError, "is nan, which SQLite would take for NULL"),
     (np.float32("nan"), ValueError, "would take for NULL"),
     (Decimal("NaN"), ValueError, "would take for NULL"),
-    (np.datetime64("NaT"), ValueError, "would take for NULL"),
+    (np.datetime64("NaT", "s"), ValueError, "would take for NULL"),
     (2**63, ValueError, "is 9223372036854775808, beyond the 64 bits"),
     (np.uint64(2**63), ValueError, "beyond the 64 bits"),
     (Fraction(10**400), ValueError, "beyond the range"),
@@ -178,5 +178,5 @@ sql = "SELECT a FROM s WHERE d = ? AND t = ?"
 rows = SQLDataset(sql, c, params=[decimal.Decimal("1.50"), datetime.date(1970, 1, 1)])
 assert [len(page.x) for page in rows.pages(1)] == [1]
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

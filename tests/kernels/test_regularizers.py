@@ -149,5 +149,5 @@ def test_from_configuration(one: Regularizer) -> None:
 def test_what_it_refuses() -> None:
     with pytest.raises(ValueError, match="factor must be at least 0, got -1"):
         OrthogonalRegularizer(-1)
-    with pytest.raises(ValueError, match='mode must be "rows" or "columns", got'):
+    with pytest.raises(ValueError, match="mode must be one of rows, columns, got"):
         OrthogonalRegularizer(mode="both")

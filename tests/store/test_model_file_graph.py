@@ -369,3 +369,10 @@ def test_the_order_in_which_layers_were_made_changes_no_bit(path):
             history = each.fit(x, y, epochs=9, verbose=0).history
             ends.append((history["loss"], [w.tobytes() for w in each.get_weights()]))
         assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("metrics", [None, [], (), {}, [[], []]])
+def test_several_outputs_without_metrics(path, metrics):
+    model = graph()
+    model.compile("sgd", ["mse", "sparse_categorical_crossentropy"], metrics=metrics)
+    check_round_trip(model, path, X, Y)
