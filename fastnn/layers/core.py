@@ -34,7 +34,7 @@ def _input_shape(layer: Any) -> None:
 
 
 @LAYERS.add("input_layer", "input", "Input")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InputLayer(Layer):
     """Where rows enter a model; ``Input`` makes one and gives its tensor."""
 
@@ -69,7 +69,7 @@ def Input(shape: Any, name: str | None = None) -> Tensor:
 
 
 @LAYERS.add("dense")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dense(Layer):
     """activation(x . kernel + bias), along the last axis. (..., inputs) -> (..., units).
 
@@ -129,7 +129,7 @@ def activation_ops(activation: Any, row: Shape) -> tuple[Any, ...]:
 
 
 @LAYERS.add("activation")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Activation(Layer):
     """activation(x), as a layer of its own. Any shape -> the same; softmax runs along the last axis.
 
@@ -153,7 +153,7 @@ class Activation(Layer):
 
 
 @LAYERS.add("dropout")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dropout(Layer):
     """While training: 0 with probability rate, else x / (1 - rate). Otherwise x. Any shape -> the same.
 
@@ -206,7 +206,7 @@ class Dropout(Layer):
 
 
 @LAYERS.add("flatten")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Flatten(Layer):
     """Rows of any shape -> rows of one axis: (28, 28) -> (784,)."""
 
