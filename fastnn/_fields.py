@@ -21,7 +21,7 @@ class Fields:
         return tuple(getattr(self, field.name) for field in fields(self) if field.compare)  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._compared() == other._compared()  # type: ignore[attr-defined]
+        return type(other) is type(self) and self._compared() == other._compared()
 
     def __hash__(self) -> int:
         return hash(self._compared())
