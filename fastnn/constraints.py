@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names, kernels
+from fastnn._fields import Fields
 from fastnn._numbers import as_numbers, refuse_masked
 from fastnn._table import Table, check_number, overrides, refuse_other, shown
 from fastnn.typing import Array, DoubleArray
@@ -19,8 +20,8 @@ from fastnn.typing import Array, DoubleArray
 EPSILON = 1e-7
 
 
-@dataclass(frozen=True)
-class Constraint:
+@dataclass(frozen=True, eq=False, repr=False)
+class Constraint(Fields):
     """Puts a parameter where it may be. Threads share it by columns; by rows where the first of its numbers is 1.
 
     A subclass with a ``__call__(w)`` of its own, which gives weights of the same shape, runs in Python.
@@ -87,7 +88,7 @@ class _Norm(Constraint):
 
 
 @CONSTRAINTS.add("max_norm")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MaxNorm(_Norm):
     """w * min(length, max_value) / (1e-7 + length), the length of each column (axis 0) or row (axis 1).
 
@@ -106,7 +107,7 @@ class MaxNorm(_Norm):
 
 
 @CONSTRAINTS.add("unit_norm")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class UnitNorm(_Norm):
     """w / (1e-7 + length), the length of each column (axis 0) or row (axis 1)."""
 
@@ -120,7 +121,7 @@ class UnitNorm(_Norm):
 
 
 @CONSTRAINTS.add("min_max_norm")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MinMaxNorm(_Norm):
     """w * wanted / (1e-7 + length), the length of each column (axis 0) or row (axis 1).
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn import _names, kernels, random
 from fastnn._checks import check_choice
+from fastnn._fields import Fields
 from fastnn._table import SEEDS, Table, check_count, check_number, refuse_other, shown
 from fastnn.typing import Array, DoubleArray, Shape
 
@@ -30,8 +31,8 @@ class Moments(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True)
-class Initializer:
+@dataclass(frozen=True, eq=False, repr=False)
+class Initializer(Fields):
     """Gives the first values of a parameter. A subclass says `values` and `reference`."""
 
     abstract: ClassVar[bool] = True
@@ -122,7 +123,7 @@ class Ones(Initializer):
 
 
 @INITIALIZERS.add("constant")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Constant(Initializer):
     """`value` everywhere."""
 
@@ -139,7 +140,7 @@ class Constant(Initializer):
 
 
 @INITIALIZERS.add("identity", "IdentityInitializer")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Identity(Initializer):
     """`gain` on the diagonal of a matrix, 0 elsewhere. ValueError for a shape that is none. Source: Le et al. 2015."""
 
@@ -162,7 +163,7 @@ class Identity(Initializer):
 # Values of a fixed distribution.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Normal(Initializer):
     mean: float = 0.0
     stddev: float = 0.05
@@ -204,7 +205,7 @@ class TruncatedNormal(_Normal):
 
 
 @INITIALIZERS.add("random_uniform", "uniform")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RandomUniform(Initializer):
     """Uniform from minval to maxval. seed: as RandomNormal's."""
 
@@ -262,7 +263,7 @@ def _fans(shape: Shape) -> tuple[float, float]:
 
 
 @INITIALIZERS.add("variance_scaling")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class VarianceScaling(_Scaled):
     """Values of mean 0 and variance scale / fan.
 
@@ -289,7 +290,7 @@ class VarianceScaling(_Scaled):
         return self.scale, self.mode, self.distribution
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Named(_Scaled):
     """VarianceScaling under its author's name. seed: as RandomNormal's."""
 
@@ -342,7 +343,7 @@ class LecunNormal(_Named):
 
 
 @INITIALIZERS.add("orthogonal", "OrthogonalInitializer")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Orthogonal(Initializer):
     """`gain` times a random matrix with orthonormal columns, or rows where there are fewer of them.
 

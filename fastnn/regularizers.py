@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn import _names, kernels
 from fastnn._checks import check_choice
+from fastnn._fields import Fields
 from fastnn._numbers import as_numbers
 from fastnn._table import Table, check_count, check_number, overrides, refuse_other, shown
 from fastnn.typing import Array
@@ -17,8 +18,8 @@ STEP = 6e-6  # of central differences in float64
 MOST = 1024  # weights whose slopes are found one by one
 
 
-@dataclass(frozen=True)
-class Regularizer:
+@dataclass(frozen=True, eq=False, repr=False)
+class Regularizer(Fields):
     """A penalty on a parameter. `numbers` are what `kernel` reads; `whole` says that it takes a whole matrix.
 
     A subclass with a ``__call__(w)`` of its own, which gives the value, runs in Python, with the slopes that its
@@ -55,7 +56,7 @@ REGULARIZERS: Table[Regularizer] = Table("regularizer", Regularizer)
 
 
 @REGULARIZERS.add("l1")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class L1(Regularizer):
     """l1 * sum |w|; its slope at 0 is taken as 0. l1: at least 0. Source: Tibshirani 1996."""
 
@@ -66,7 +67,7 @@ class L1(Regularizer):
 
 
 @REGULARIZERS.add("l2")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class L2(Regularizer):
     """l2 * sum w^2. (No factor 1/2.) l2: at least 0. Source: Hoerl and Kennard 1970."""
 
@@ -77,7 +78,7 @@ class L2(Regularizer):
 
 
 @REGULARIZERS.add("l1_l2", "l1l2")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class L1L2(Regularizer):
     """l1 * sum |w| + l2 * sum w^2. l1, l2: at least 0. Source: Zou and Hastie 2005."""
 
@@ -90,7 +91,7 @@ class L1L2(Regularizer):
 
 
 @REGULARIZERS.add("orthogonal_regularizer")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class OrthogonalRegularizer(Regularizer):
     """factor * the mean of |cos| of the angles between the rows of a matrix, or its columns, two at a time.
 

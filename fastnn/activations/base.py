@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.exceptions import AxisError
 
+from fastnn._fields import Fields
 from fastnn._numbers import as_numbers
 from fastnn._table import Table, check_count, field_values, overrides, shown
 from fastnn.typing import Array, ArrayLike, DoubleArray
@@ -16,8 +17,8 @@ from fastnn.typing import Array, ArrayLike, DoubleArray
 __all__ = ["ACTIVATIONS", "Activation", "RowActivation"]
 
 
-@dataclass(frozen=True)
-class Activation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Activation(Fields):
     """An activation a = f(z), elementwise or along the last axis. (rows, units) -> (rows, units).
 
     A subclass with a ``__call__(x)`` of its own, elementwise, runs in Python, as a function does (see Custom); with a

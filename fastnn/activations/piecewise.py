@@ -39,7 +39,7 @@ class Linear(Activation):
 
 
 @ACTIVATIONS.add("relu")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReLU(Activation):
     """max(z, 0). Source: Nair and Hinton 2010. Its slope at 0 is taken as 0.
 
@@ -74,7 +74,7 @@ class ReLU(Activation):
 
 
 @ACTIVATIONS.add("leaky_relu")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LeakyReLU(Activation):
     """z if z > 0 else negative_slope * z. Source: Maas et al. 2013. negative_slope: finite, 0.2 as in Keras 3."""
 
@@ -164,7 +164,7 @@ class SparsePlus(Activation):
         return np.asarray(np.where(z >= 1, z, np.clip(z + 1.0, 0.0, 2.0) ** 2 / 4))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Shrink(Activation):
     """0 from -threshold to threshold. threshold: at least 0."""
 
@@ -198,7 +198,7 @@ class SoftShrink(_Shrink):
 
 
 @ACTIVATIONS.add("threshold")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Threshold(Activation):
     """z if z > threshold else default_value. Both finite."""
 

@@ -39,7 +39,7 @@ def _softplus(z: DoubleArray) -> DoubleArray:
 
 
 @ACTIVATIONS.add("elu")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ELU(Activation):
     """z if z > 0 else alpha * (e^z - 1). Source: Clevert et al. 2016. alpha: finite."""
 
@@ -65,7 +65,7 @@ class SELU(Activation):
 
 
 @ACTIVATIONS.add("celu")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CELU(Activation):
     """z if z > 0 else alpha * (e^(z / alpha) - 1). Source: Barron 2017. alpha: from 1e-30. float32: at most 3 ulp."""
 
@@ -90,7 +90,7 @@ class Exponential(Activation):
 
 
 @ACTIVATIONS.add("gelu")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class GELU(Activation):
     """z * P(N <= z), N standard normal. Source: Hendrycks and Gimpel 2016.
 
@@ -158,7 +158,7 @@ class LogSigmoid(Activation):
 
 
 @ACTIVATIONS.add("squareplus")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Squareplus(Activation):
     """(z + sqrt(z^2 + b)) / 2. Source: Barron 2021, eq. 1. b: from 1e-28 to 1e28. squareplus(-inf) is its limit, 0.
 

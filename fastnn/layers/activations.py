@@ -40,7 +40,7 @@ class _ActivationLayer(Layer):
 
 
 @LAYERS.add("re_lu")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReLU(_ActivationLayer):
     """min(x, max_value) if x > threshold else negative_slope * (x - threshold). Any shape -> the same.
 
@@ -58,7 +58,7 @@ class ReLU(_ActivationLayer):
 
 
 @LAYERS.add("leaky_re_lu")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LeakyReLU(_ActivationLayer):
     """x if x > 0 else negative_slope * x. Any shape -> the same. The default is Keras's: the activation's is 0.2."""
 
@@ -71,7 +71,7 @@ class LeakyReLU(_ActivationLayer):
 
 
 @LAYERS.add("elu")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ELU(_ActivationLayer):
     """x if x > 0 else alpha * (e^x - 1). Any shape -> the same."""
 
@@ -84,7 +84,7 @@ class ELU(_ActivationLayer):
 
 
 @LAYERS.add("softmax")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Softmax(_ActivationLayer):
     """e^x_j / sum over k of e^x_k along an axis. Any shape -> the same.
 

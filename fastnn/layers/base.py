@@ -8,6 +8,7 @@ from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from fastnn._checks import as_flag, as_list
+from fastnn._fields import called_with
 from fastnn._numbers import as_numbers, converted
 from fastnn._table import Table, check_count, shown
 from fastnn.engine.lock import Held, Lock
@@ -63,6 +64,8 @@ class Place(NamedTuple):
 class _Fixed(Connected):
     """What says itself which of its fields may be set; apart from Layer, whose signature is that of its fields."""
 
+    __repr__ = called_with
+
     def __new__(cls, *_: Any, **fields: Any) -> Any:
         if "trainable" in fields:
             as_flag(f"{cls.__name__}: trainable", fields["trainable"])
@@ -98,7 +101,7 @@ def locked(layers: Iterable[Layer]) -> Held:
     return Held(find)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Layer(_Fixed):
     """A layer: shapes of one row in, the shape of one row out. Called on a symbolic tensor, it gives another.
 

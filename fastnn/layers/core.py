@@ -37,7 +37,7 @@ def _input_shape(layer: Any) -> None:
 
 
 @LAYERS.add("input_layer", "input", "Input")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InputLayer(Layer):
     """Where rows enter a model; ``Input`` makes one and gives its tensor."""
 
@@ -90,7 +90,7 @@ def Input(shape: Any, name: str | None = None, dtype: Any = None) -> Tensor:
 
 
 @LAYERS.add("dense")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dense(Layer):
     """activation(x . kernel + bias), along the last axis. (..., inputs) -> (..., units).
 
@@ -150,7 +150,7 @@ def activation_ops(activation: Any, row: Shape) -> tuple[Any, ...]:
 
 
 @LAYERS.add("activation")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Activation(Layer):
     """activation(x), as a layer of its own. Any shape -> the same; softmax runs along the last axis.
 
@@ -174,7 +174,7 @@ class Activation(Layer):
 
 
 @LAYERS.add("dropout")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dropout(Layer):
     """While training: 0 with probability rate, else x / (1 - rate). Otherwise x. Any shape -> the same.
 
@@ -227,7 +227,7 @@ class Dropout(Layer):
 
 
 @LAYERS.add("flatten")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Flatten(Layer):
     """Rows of any shape -> rows of one axis: (28, 28) -> (784,)."""
 

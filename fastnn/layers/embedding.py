@@ -21,7 +21,7 @@ MOST = 2**24  # a float32 holds every whole number up to this
 
 
 @LAYERS.add("embedding")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Embedding(Layer):
     """A learnt row of `output_dim` numbers for each whole number. (...) -> (..., output_dim).
 

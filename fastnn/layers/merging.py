@@ -75,7 +75,7 @@ class _Merge(Layer):
 
 
 @LAYERS.add("add")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Add(_Merge):
     """Sum of the inputs, element by element. All of one shape -> the same; smaller ones are broadcast."""
 
@@ -87,7 +87,7 @@ class Add(_Merge):
 
 
 @LAYERS.add("subtract")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Subtract(_Merge):
     """First input less the second, element by element. Two of one shape -> the same; a smaller one is broadcast."""
 
@@ -104,7 +104,7 @@ class Subtract(_Merge):
 
 
 @LAYERS.add("multiply")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Multiply(_Merge):
     """Product of the inputs, element by element. All of one shape -> the same; smaller ones are broadcast."""
 
@@ -116,7 +116,7 @@ class Multiply(_Merge):
 
 
 @LAYERS.add("average")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Average(_Merge):
     """Mean of the inputs, element by element. All of one shape -> the same; smaller ones are broadcast."""
 
@@ -128,7 +128,7 @@ class Average(_Merge):
 
 
 @LAYERS.add("maximum")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Maximum(_Merge):
     """Largest of the inputs, by element; of equal ones the first has the slope.
 
@@ -143,7 +143,7 @@ class Maximum(_Merge):
 
 
 @LAYERS.add("minimum")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Minimum(_Merge):
     """Least of the inputs, by element; of equal ones the first has the slope.
 
@@ -158,7 +158,7 @@ class Minimum(_Merge):
 
 
 @LAYERS.add("concatenate")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Concatenate(Layer):
     """The inputs one behind the other along an axis. Shapes that differ in that axis alone -> their sum there.
 
@@ -191,7 +191,7 @@ class Concatenate(Layer):
 
 
 @LAYERS.add("dot")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dot(Layer):
     """Sums of products of two inputs' vectors along an axis of each; a number for each pair of vectors.
 

@@ -34,7 +34,7 @@ class _Noise(Layer):
 
 
 @LAYERS.add("gaussian_noise")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GaussianNoise(_Noise):
     """While training: x + stddev * N, a normal number for each. Otherwise x. Any shape -> the same.
 
@@ -55,7 +55,7 @@ class GaussianNoise(_Noise):
 
 
 @LAYERS.add("gaussian_dropout")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GaussianDropout(_Noise):
     """While training: x * (1 + sqrt(rate / (1 - rate)) * N). Otherwise x. Any shape -> the same.
 
@@ -76,7 +76,7 @@ class GaussianDropout(_Noise):
 
 
 @LAYERS.add("alpha_dropout")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AlphaDropout(_Noise):
     """While training: scale * (x with probability 1 - rate, else SELU's limit) + level. Otherwise x.
 

@@ -33,7 +33,7 @@ def _spread(weights: Any, x: DoubleArray, axes: tuple[int, ...]) -> Any:
 
 
 @LAYERS.add("batch_normalization")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BatchNormalization(Layer):
     """(x - mean) / sqrt(variance + epsilon) * gamma + beta, for each place along an axis. Any shape -> the same.
 
@@ -98,7 +98,7 @@ class BatchNormalization(Layer):
 
 
 @LAYERS.add("layer_normalization")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LayerNormalization(Layer):
     """(x - mean) / sqrt(variance + epsilon) * gamma + beta, the moments taken over some axes of each row.
 
@@ -147,7 +147,7 @@ class LayerNormalization(Layer):
 
 
 @LAYERS.add("rms_normalization", "RMSNormalization")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RMSNormalization(Layer):
     """x / sqrt(mean of x^2 + epsilon) * scale, the mean taken over some axes of each row. Any shape -> the same.
 

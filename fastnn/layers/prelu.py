@@ -18,7 +18,7 @@ __all__ = ["PReLU"]
 
 
 @LAYERS.add("p_re_lu", "prelu")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PReLU(Layer):
     """x where x > 0, else alpha * x. Any shape -> the same. Weights: alpha, of the shape of a row.
 

@@ -82,7 +82,7 @@ def _spread(owner: object, name: str, value: Any, shape: Shape) -> DoubleArray:
 
 
 @LAYERS.add("normalization")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Normalization(_Preparing):
     """(x - mean) / max(sqrt(variance), 1e-7) for each feature; inverted: x * max(...) + mean. Any shape -> the same.
 
@@ -226,7 +226,7 @@ def _moments(pages: Iterator[Array], channels: int) -> tuple[DoubleArray, Double
 
 
 @LAYERS.add("rescaling")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rescaling(_Preparing):
     """x * scale + offset. Any shape -> the same. scale, offset: a number, or one for each place of the last axes."""
 
@@ -261,7 +261,7 @@ class Rescaling(_Preparing):
 
 
 @LAYERS.add("category_encoding")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CategoryEncoding(_Preparing):
     """Whole numbers as places in rows of `num_tokens`.
 

@@ -23,7 +23,7 @@ def _size(size: Any) -> int:
 
 
 @LAYERS.add("reshape")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reshape(Layer):
     """Rows of any shape -> rows of `target_shape`, the same numbers in the same order; one size may be -1, the rest."""
 
@@ -57,7 +57,7 @@ class Reshape(Layer):
 
 
 @LAYERS.add("identity")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Identity(Layer):
     """x. Any shape -> the same."""
 
@@ -73,7 +73,7 @@ class Identity(Layer):
 
 
 @LAYERS.add("permute")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Permute(Layer):
     """A row's axes in another order: axis i of what it gives is axis dims[i] of what it reads, both counted from 1.
 

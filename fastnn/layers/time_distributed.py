@@ -22,7 +22,7 @@ __all__ = ["TimeDistributed"]
 
 
 @LAYERS.add("time_distributed", "TimeDistributed")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TimeDistributed(Composite):
     """A layer, the same for each step. (steps, ...) -> (steps, ...), the steps one by one as the layer's rows.
 
@@ -79,7 +79,7 @@ class TimeDistributed(Composite):
         return row, graph
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Step(Layer):
     """One step of a sequence."""
 
