@@ -49,7 +49,7 @@ class Trainer:
         self.given = objectives_of(model, loss, loss_weights, metrics, weighted_metrics)
         self.loss = self.given[0].loss if len(self.given) == 1 else loss
         self.loss_weights, self.weighted_metrics = loss_weights, weighted_metrics
-        self.metrics = [] if metrics is None or len(metrics) == 0 else metrics
+        self.metrics = [] if metrics is None else metrics
         self.callbacks = checked(callbacks)
         self.objectives: CompiledObjectives  # of the network, once there is one
         self.full_batch: FullBatch | None = None  # for an optimizer that looks at all rows
