@@ -20,6 +20,7 @@ from fastnn import Model, Sequential, losses
 from fastnn.callbacks import BackupAndRestore, Callback, LambdaCallback
 from fastnn.layers import Dense, Input, Layer
 from fastnn.models import load_model
+from support.signals import ctrl_c
 from support.small import measured
 
 HANGS = 120  # seconds after which a test does
@@ -475,15 +476,9 @@ def test_ctrl_c_while_another_thread_has_the_model() -> None:
         over.clear()
         thread.start()
         begun.wait()
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
-        timer.start()
         try:
-            with pytest.raises(KeyboardInterrupt):
-                call()
+            ctrl_c(call)
         finally:
-            timer.join()
-            signal.signal(signal.SIGINT, before)
             over.set()
             thread.join()
     train(model, epochs=1)  # nobody holds it
