@@ -101,7 +101,7 @@ def activation_parts(name: str, rows: int, units: int, calls: float) -> Iterator
 
 def loss_part(case: Fit, calls: float) -> Part:
     """The loss, with the output's activation where they are one kernel. Both calls copy the output first."""
-    loss = losses.get(case.loss)
+    loss = losses.LOSSES.get(case.loss)
     kernel, _ = loss.kernel_for(LOSSES[case.loss][0])
     rows = min(GRAIN, case.batch_size)
     y = np.ascontiguousarray(case.data(rows)[1].reshape(rows, -1), np.float32)

@@ -12,16 +12,18 @@ def called_with(unit: Any) -> str:
     return f"{type(unit).__qualname__}({', '.join(f'{name}={getattr(unit, name)!r}' for name in names)})"
 
 
+def compared(unit: Any) -> tuple[Any, ...]:
+    """The fields of a dataclass by which it is the same as another."""
+    return tuple(getattr(unit, field.name) for field in fields(unit) if field.compare)
+
+
 class Fields:
     """What the fields of a dataclass make of it, said once: compiling it for each class would cost the import."""
 
     __repr__ = called_with
 
-    def _compared(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self) if field.compare)  # type: ignore[arg-type]
-
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._compared() == other._compared()
+        return type(other) is type(self) and compared(self) == compared(other)
 
     def __hash__(self) -> int:
-        return hash(self._compared())
+        return hash(compared(self))

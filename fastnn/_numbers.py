@@ -212,7 +212,7 @@ def check_exact(array: NDArray[Any], name: str, first: int = 0, columns: tuple[s
 
 
 def _is_wide(value: object) -> bool:
-    """Whether an object is a whole number beyond EXACT; a float is not, since whoever gives one means rounding."""
+    """Whether an object is a whole number beyond EXACT; a float is not, since with one rounding is meant."""
     if not _is_number(value) or isinstance(value, float | np.floating):
         return False
     number: Any = value

@@ -254,18 +254,17 @@ def console_script() -> list[str]:
     return [sys.executable, "-P", "-c", code]
 
 
+def run_into_a_full_disk(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, whose output cannot be written."""
+    with open("/dev/full", "w") as full:
+        command = [*COMMAND, *arguments]
+        return subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, check=False)
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_behind_the_table_that_was_written(model_file: Path, database: Path) -> None:
     arguments = [str(model_file), str(database), "SELECT id, a, b FROM t", "--into", "p", "--key", "id"]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [*COMMAND, "predict", *arguments],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=ENVIRONMENT,
-            check=False,
-        )
+    done = run_into_a_full_disk("predict", *arguments)
     assert done.returncode == 1
     assert one_line(done.stderr) == (
         f"fastnn: 50 predictions are in the table p of {database}, but the output cannot be written: No space left on "
@@ -313,14 +312,6 @@ def test_a_reader_that_goes_away_is_no_error_message(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_output_that_cannot_be_written_is_one_line_and_status_1(tmp_path: Path) -> None:
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [*COMMAND, "demo", "--folder", str(tmp_path)],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=ENVIRONMENT,
-            check=False,
-        )
+    done = run_into_a_full_disk("demo", "--folder", str(tmp_path))
     assert done.returncode == 1
     assert one_line(done.stderr) == "fastnn: No space left on device"

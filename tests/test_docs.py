@@ -1,7 +1,6 @@
 """The documents say what the code says: pages made from docstrings and tables, links, and docstrings for all names."""
 
 import importlib
-import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 import fastnn
 from fastnn._table import TABLES
+from support.scripts import loaded
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "scripts" / "api_pages.py"
@@ -20,10 +20,7 @@ DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if "build" not in path.pa
 @pytest.fixture(scope="module")
 def pages() -> Any:
     """The script that writes the pages."""
-    spec = importlib.util.spec_from_file_location("api_pages", SCRIPT)
-    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-    spec.loader.exec_module(module)  # type: ignore[union-attr]
-    return module
+    return loaded(SCRIPT)
 
 
 def test_the_pages_are_what_the_script_writes(pages: Any) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.scripts import loaded
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "kill.py"
 
@@ -19,12 +20,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def kill() -> Any:
-    spec = importlib.util.spec_from_file_location("kill", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(SCRIPT)
 
 
 @pytest.mark.parametrize("kind", ["save", "checkpoint", "backup", "predict_sql"])

@@ -20,6 +20,7 @@ from fastnn import Model, Sequential, losses
 from fastnn.callbacks import BackupAndRestore, Callback, LambdaCallback
 from fastnn.layers import Dense, Input, Layer
 from fastnn.models import load_model
+from support.signals import ctrl_c
 from support.small import measured
 
 HANGS = 120  # seconds after which a test does
@@ -118,9 +119,9 @@ def test_reads_beside_a_fit_are_of_one_moment(name: str) -> None:
     known, history = states_of(read, made()), measured(train(made()).history)
     model, seen = made(), []
     assert measured(beside(lambda: train(model), lambda: seen.append(read(model))).history) == history
-    assert len(seen) > EPOCHS / 2
+    assert len(seen) > EPOCHS / 10  # on a loaded machine; one who does not get its turn has one or two
     assert set(seen) <= known
-    assert len(set(seen)) > EPOCHS / 10
+    assert len(set(seen)) > EPOCHS / 20
 
 
 @pytest.mark.parametrize("how", ["save", "save_weights"])
@@ -192,7 +193,7 @@ def test_threads_have_their_turns() -> None:
 
     train(model, epochs=1)
     beside(lambda: train(model), *map(predict, range(len(counts))))
-    assert min(counts) > EPOCHS / 4
+    assert min(counts) > EPOCHS / 10
 
 
 # Within a run
@@ -287,9 +288,9 @@ def test_a_signal_handler_uses_a_model_that_trains(batch_size: int, tmp_path: Pa
     """In the midst of a batch, too."""
     x, y = np.tile(X, (250, 1)), np.tile(Y, (250, 1))
     model, plain = made(), made()
-    plain.fit(x, y, batch_size, 3, 0, shuffle=False)
+    plain.fit(x, y, batch_size, 12, 0, shuffle=False)
     with on_alarm(lambda: uses(model, tmp_path), 0.06) as calls:
-        model.fit(x, y, batch_size, 3, 0, shuffle=False)
+        model.fit(x, y, batch_size, 12, 0, shuffle=False)
     assert calls
     assert whole_state(model) == whole_state(plain)
 
@@ -371,7 +372,7 @@ def test_a_model_reads_what_another_trains(name: str) -> None:
     whole, part = pair()
     seen: list[Any] = []
     beside(lambda: train(whole), lambda: seen.append(read(part)))
-    assert len(seen) > EPOCHS / 2
+    assert len(seen) > EPOCHS / 10
     assert set(seen) <= known
 
 
@@ -475,15 +476,9 @@ def test_ctrl_c_while_another_thread_has_the_model() -> None:
         over.clear()
         thread.start()
         begun.wait()
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
-        timer.start()
         try:
-            with pytest.raises(KeyboardInterrupt):
-                call()
+            ctrl_c(call)
         finally:
-            timer.join()
-            signal.signal(signal.SIGINT, before)
             over.set()
             thread.join()
     train(model, epochs=1)  # nobody holds it

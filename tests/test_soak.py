@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import mmap
 import subprocess
 import sys
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.scripts import loaded
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "soak.py"
 
@@ -27,12 +28,7 @@ def test_nothing_grows() -> None:
 
 @pytest.fixture
 def soak() -> Any:
-    spec = importlib.util.spec_from_file_location("soak", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(SCRIPT)
 
 
 def pages() -> mmap.mmap:

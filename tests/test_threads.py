@@ -8,10 +8,9 @@ from __future__ import annotations
 import faulthandler
 import hashlib
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from fastnn.layers import Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
 from support.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, data, ident
+from support.signals import ctrl_c
 from support.small import measured
 from support.units import units
 
@@ -267,19 +267,6 @@ class Stop(Exception):
 
 def stop(*_: object) -> None:
     raise Stop
-
-
-def ctrl_c(call: Callable[[], object]) -> None:
-    """Ctrl-C, 0.1 seconds after the call begins."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            call()
-    finally:
-        timer.join()
-        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("batch_size", [BATCH, 20_000])

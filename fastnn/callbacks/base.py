@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastnn import _names
+from fastnn._checks import as_list
 from fastnn._output import warn
 from fastnn._table import check_count, check_path, shown
 from fastnn.typing import TrainedModel
@@ -277,7 +278,7 @@ def checked(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     chosen: list[Callback] = []
     several = isinstance(callbacks, Iterable) and not isinstance(callbacks, (Callback, type, str, bytes))
     several = several and getattr(callbacks, "shape", None) != ()  # such an array of NumPy's has no length
-    for callback in callbacks if several else [callbacks]:  # type: ignore[union-attr]
+    for callback in as_list("callbacks", callbacks, "callbacks") if several else [callbacks]:
         if not isinstance(callback, Callback):
             raise TypeError(
                 f"callbacks must be fastnn.callbacks.Callback objects, got {shown(callback)}{_instead(callback)}"

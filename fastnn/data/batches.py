@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,8 @@ class BatchSource(Source):
 
     def __init__(self, batches: Any, inputs: Several | None = None, outputs: Several | None = None) -> None:
         signs = ("__iter__", "__next__", "__getitem__")
-        if not any(hasattr(type(batches), sign) for sign in signs) or getattr(batches, "shape", None) == ():
+        listed = any(hasattr(type(batches), sign) for sign in signs) and not isinstance(batches, Mapping)
+        if not listed or getattr(batches, "shape", None) == ():
             raise TypeError(f"batches must be something that gives batches one after the other, got {shown(batches)}")
         self._given = batches
         self._kind = type(batches).__name__

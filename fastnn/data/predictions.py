@@ -90,6 +90,8 @@ def write_predictions(
             raise ValueError(
                 f"unknown {what} {shown(given)}{_names.hint(given, known)}; known {what}s: {listed(sorted(known))}"
             )
+    if not callable(predict):
+        raise TypeError(f"predict must be a function of rows, got {shown(predict)}")
     into, key = (_checked_name(what, given) for what, given in (("into", into), ("key", key)))
     names = names_of("names", names)
     size = check_batch_size(batch_size)

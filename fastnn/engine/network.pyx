@@ -161,8 +161,9 @@ cdef class Network(Runner):
             self.check_order(&job.rows)
             if not update:
                 job.batch = self.rows_at_once(job.batch)
-                mean = aligned(self.parameters.size if job.batch < job.rows.stop else 0)
-                job.mean = <float*>address(mean, True) if mean.size else NULL
+                if job.batch < job.rows.stop:
+                    mean = aligned(self.parameters.size)
+                    job.mean = <float*>address(mean, True)
             if isinstance(learning_rate, ndarray):
                 steps = (job.rows.stop - start - 1) // batch_size + 1 if job.rows.stop > start else 0
                 rates = np.require(learning_rate, np.float64, ["C", "A"])

@@ -8,5 +8,6 @@ cdef class PythonUnits(Learning):
     cdef bint has_python_constraints
 
     cdef object weights_of_variable(self, const Variable* variable)
+    cdef int copy_given(self, float* to, given, const Variable* variable, unit, str what) except -1
     cdef int ask_penalties(self) noexcept
     cdef int ask_constraints(self) noexcept

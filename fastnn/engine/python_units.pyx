@@ -41,6 +41,14 @@ cdef class PythonUnits(Learning):
         memcpy(address(weights, True), self.w + variable.start, weights.nbytes)
         return weights
 
+    cdef int copy_given(self, float* to, given, const Variable* variable, unit, str what) except -1:
+        """Copy what a unit gave for a variable; ValueError unless it is a number for each weight."""
+        array = np.require(given, np.float32, ["C", "A"])
+        if array.size != variable.stop - variable.start:
+            raise ValueError(f"{unit} gave {array.size} {what} for {variable.stop - variable.start} weights")
+        memcpy(to, address(array), array.nbytes)
+        return 0
+
     cdef void penalise_matrices(self, int thread, int threads) noexcept nogil:
         Learning.penalise_matrices(self, thread, threads)
         if self.has_python_penalties:
@@ -54,11 +62,7 @@ cdef class PythonUnits(Learning):
             for number, penalty in self.python_penalties:
                 variable = &self.variables[number]
                 variable.value, slopes = penalty(self.weights_of_variable(variable))
-                slopes = np.require(slopes, np.float32, ["C", "A"])
-                if slopes.size != variable.stop - variable.start:
-                    raise ValueError(
-                        f"{penalty} gave {slopes.size} slopes for {variable.stop - variable.start} weights")
-                memcpy(variable.slopes, address(slopes), slopes.nbytes)
+                self.copy_given(variable.slopes, slopes, variable, penalty, "slopes")
         except BaseException as error:
             self.pending, self.error = error, -1
         return 0
@@ -75,11 +79,8 @@ cdef class PythonUnits(Learning):
         try:
             for number, constraint in self.python_constraints:
                 variable = &self.variables[number]
-                weights = np.require(constraint(self.weights_of_variable(variable)), np.float32, ["C", "A"])
-                if weights.size != variable.stop - variable.start:
-                    raise ValueError(
-                        f"{constraint} gave {weights.size} numbers for {variable.stop - variable.start} weights")
-                memcpy(self.w + variable.start, address(weights), weights.nbytes)
+                weights = constraint(self.weights_of_variable(variable))
+                self.copy_given(self.w + variable.start, weights, variable, constraint, "numbers")
         except BaseException as error:
             self.pending, self.error = error, -1
         return 0

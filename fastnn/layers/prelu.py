@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._table import check_count
 from fastnn.engine.normalization import PReLUOp
 from fastnn.layers._axes import along, row_axes, sizes
 from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
@@ -36,7 +37,7 @@ class PReLU(Layer):
     def __post_init__(self) -> None:
         if self.shared_axes is not None:
             axes = self.shared_axes if isinstance(self.shared_axes, (tuple, list)) else (self.shared_axes,)
-            self._set("shared_axes", tuple(sorted(axes)))
+            self._set("shared_axes", tuple(sorted(check_count("PReLU: shared_axes", axis, -64, 63) for axis in axes)))
         resolve_units(self, "alpha")
         own_input_shape(self)
 

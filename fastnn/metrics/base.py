@@ -136,6 +136,8 @@ class Metric:
         if lines:
             y = y.reshape(lines, -1)
         elif y.ndim != 2:
+            if y.size:
+                raise ValueError(f"metric {self.name!r}: y_pred {output.shape} has no rows, y_true {y.shape} has")
             y = y.reshape(0, (self.columns(units) or (units,))[0])
         self.check(y.shape[1], units)
         weight = self._weights(sample_weight, shape, dtype)

@@ -16,7 +16,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import check_choice
 from fastnn._numbers import as_numbers, tuple_of_numbers
-from fastnn._table import Table, as_number, check_number, field_values, overrides, plain
+from fastnn._table import Table, as_number, check_flag, check_number, field_values, overrides, plain, shown
 from fastnn.typing import DoubleArray
 
 
@@ -52,6 +52,8 @@ class LearningRateSchedule:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> LearningRateSchedule:
         """The schedule of these arguments."""
+        if not isinstance(config, dict):
+            raise TypeError(f"{cls.__name__}: the arguments must be a dict, got {shown(config)}")
         return cls(**config)
 
 
@@ -314,6 +316,7 @@ class OneCycle(_Formula):
     def __post_init__(self) -> None:
         check_number(self, "max_learning_rate", 0)
         check_number(self, "total_steps", 1)
+        check_flag(self, "three_phase")
         check_number(self, "pct_start", 0, 0.5 if self.three_phase else 1)
         check_number(self, "div_factor", 0, open_low=True)
         check_number(self, "final_div_factor", 0, open_low=True)

@@ -96,7 +96,6 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: b
     wrong = "does not describe a model that fastnn can make"
     with document.reading(path, "not a fastnn model", wrong, MODEL) as file:
         described = upgraded(file.described, file.version)
-        described.setdefault("columns", [])  # older files have none
         check_form(described, FORM)
         check_counts(described)
         if file.version < 3:

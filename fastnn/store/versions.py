@@ -53,14 +53,14 @@ def upgraded(described: Any, version: int) -> Any:
     """A model's description as this version writes it, from one of another."""
     if version == 1:
         described = _as_graph(described)
-    training = described.get("training") if isinstance(described, dict) and version < 3 else None
+    training = described.get("training") if version < 3 else None
     if training is not None:
         check_form(training, {})
         slots = training.get("slots")  # None: the optimizer's own
         if slots is not None:
             slots = ["sum_of_gradients" if slot == "accumulated_gradient" else slot for slot in slots]
         described = {**described, "training": {**training, "slots": slots}}
-    return described
+    return {"columns": [], **described}
 
 
 def _as_graph(described: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastnn import _names, losses
+from fastnn._checks import as_list
 from fastnn._table import as_number, shown
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
@@ -296,7 +297,7 @@ def _metrics_of(names: Sequence[str], given: Any, what: str) -> list[Any]:
     if isinstance(given, (str, type)) or not isinstance(given, Iterable) or getattr(given, "shape", None) == ():
         raise TypeError(f"{what} must be a list of names or objects, got {shown(given)}; write [{shown(given)}]")
     if len(names) == 1 and not isinstance(given, Mapping):
-        return [list(given)]
+        return [as_list(what, given, "names or objects")]
     return _each(names, given, what)
 
 

@@ -45,11 +45,11 @@ class Trainer:
         loss_weights: Any = None,
         weighted_metrics: Any = None,
     ) -> None:
-        self.model = model
-        self.optimizer = optimizers.get(optimizer)
+        self.model, self.optimizer = model, optimizers.get(optimizer)
         self.given = objectives_of(model, loss, loss_weights, metrics, weighted_metrics)
         self.loss = self.given[0].loss if len(self.given) == 1 else loss
-        self.loss_weights, self.metrics, self.weighted_metrics = loss_weights, metrics or [], weighted_metrics
+        self.loss_weights, self.weighted_metrics = loss_weights, weighted_metrics
+        self.metrics = [] if metrics is None else metrics
         self.callbacks = checked(callbacks)
         self.objectives: CompiledObjectives  # of the network, once there is one
         self.full_batch: FullBatch | None = None  # for an optimizer that looks at all rows

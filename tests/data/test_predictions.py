@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import write_predictions
+from support.database import read
 
 ROWS = 1000
 SQL = "SELECT id, a, b FROM t ORDER BY id"
@@ -59,14 +60,6 @@ def con(request: pytest.FixtureRequest, path: Path) -> Iterator[sqlite3.Connecti
 
 def names(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
-
-
-def read(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
 
 
 KINDS: list[tuple[Any, Callable[[np.ndarray], np.ndarray], Callable[[int], tuple[Any, ...]]]] = [

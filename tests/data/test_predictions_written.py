@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import SQLDataset, write_predictions
+from support.database import read
 
 ROWS = 100
 SQL = "SELECT k, v FROM t"
@@ -39,14 +40,6 @@ def path(tmp_path: Path) -> Path:
 def write(con: Any, into: str = "p", sql: str = SQL, **named: Any) -> int:
     predict = named.pop("predict", first)
     return write_predictions(predict, sql, con, into=into, key=named.pop("key", "k"), kind="values", **named)
-
-
-def read(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
 
 
 # Keys.
