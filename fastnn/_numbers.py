@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._table import shown
+from fastnn._checks import shown
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import operator
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import wraps
 from importlib import import_module
-from itertools import islice
-from types import NoneType
 from typing import Any, Generic, TypeVar
 
 from fastnn import _names
+from fastnn._checks import check_flag, check_name, shown
 from fastnn.object_registration import found, get_registered_name, registered
 
 T = TypeVar("T")
@@ -273,80 +269,6 @@ def field_values(unit: Any) -> dict[str, Any]:
     return {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit) if f.metadata.get("saved", True)}
 
 
-def shown(value: object) -> str:
-    """`value` as an error tells it: short, whatever it is, and in little time."""
-    if isinstance(value, (list, tuple, dict, str, bytes)) and len(value) > 80:
-        cut = (
-            dict(islice(value.items(), 8)) if isinstance(value, dict) else value[: 80 if value[:0] in ("", b"") else 8]
-        )
-        return f"{shown(cut)} and more, {len(value):,} in all"
-    try:
-        text = repr(value)
-    except Exception:  # an int of thousands of digits has no text, and a user's own class may have none either
-        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
-    return text if len(text) <= 200 else f"{text[:180]}..."
-
-
-def as_number(name: str, value: Any) -> float:
-    """`value` as a float, infinite where it is beyond all of them; TypeError, naming it, where it is no number."""
-    if isinstance(value, (str, bytes)) or value is None or type(value).__name__ == "MaskedConstant":
-        raise TypeError(f"{name} must be a number, got {shown(value)}")
-    try:
-        return float(value)
-    except OverflowError:  # an int of hundreds of digits
-        return math.inf if value > 0 else -math.inf
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {shown(value)}") from None
-
-
-def check_number(
-    owner: object,
-    name: str,
-    low: float,
-    high: float = float("inf"),
-    *,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> None:
-    """Raise unless ``owner.name`` is a number from `low` to `high` (either end left out where it is open).
-
-    A Decimal, Fraction or longdouble, or an int of more than eight bytes, becomes a float, which all can work with.
-    """
-    value = getattr(owner, name)
-    kind = type(owner).__name__
-    number = as_number(f"{kind}: {name}", value)
-    above = number > low if open_low else number >= low
-    below = number < high if open_high else number <= high
-    if not (above and below) or number == math.inf:
-        ends = f"{'above' if open_low else 'at least'} {low:g}"
-        if high != math.inf:
-            ends += f" and {'below' if open_high else 'at most'} {high:g}"
-        raise ValueError(f"{kind}: {name} must be {ends}, got {shown(value)}")
-    held = value.tolist() if hasattr(value, "tolist") else value  # a longdouble stays one
-    if not isinstance(held, (int, float)) or abs(held) > LONGEST:
-        object.__setattr__(owner, name, number)
-
-
-SEEDS = 2**128 - 1  # what NumPy's own seeds have at most
-MOST = 2**31 - 1  # of a count that is told to the engine
-LONGEST = 2**63 - 1  # of any other: what a number of eight bytes holds
-
-
-def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST) -> int:
-    """`value` as a whole number of `least` to `most`; TypeError or ValueError, naming it, where it is none."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {shown(value)}") from None
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {shown(number)}")
-    if number > most:
-        raise ValueError(f"{name} must be at most {most:,}, got {shown(number)}")
-    return number
-
-
 def own_objects(custom: Any) -> Mapping[str, Any]:
     """custom_objects, what they mean by their names; TypeError where they are neither a dict nor None."""
     if custom is None:
@@ -354,56 +276,3 @@ def own_objects(custom: Any) -> Mapping[str, Any]:
     if not isinstance(custom, Mapping):
         raise TypeError(f"custom_objects must be a dict of names and what they mean, got {shown(custom)}")
     return custom
-
-
-def check_name(owner: object, name: object) -> None:
-    """TypeError unless the name of a unit is a text or None."""
-    if not isinstance(name, (str, NoneType)):
-        kind = type(owner).__name__
-        raise TypeError(f"{kind}: name must be a text, got {shown(name)}; pass what else it takes by keyword")
-
-
-def check_path(name: str, value: Any) -> str:
-    """`value` as the text of a path; TypeError where it is none, ValueError where no file can have it."""
-    try:
-        path = os.fsdecode(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a path, got {shown(value)}") from None
-    try:
-        os.fsencode(path)  # a lone surrogate has no bytes
-    except UnicodeEncodeError:
-        path = ""
-    if not path or "\0" in path:
-        raise ValueError(f"{name} must be a path, got {shown(value)}")
-    return path
-
-
-def check_text(name: str, value: Any, *, null: bool = False) -> str:
-    """`value` as a text that can be written anywhere; TypeError where it is none, ValueError where it is no Unicode.
-
-    null: whether a null character may be in it.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, got {shown(value)}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{name} must be Unicode text, got half a character, {value[error.start]!r}, at place {error.start} of "
-            f"{shown(value)}"
-        ) from None
-    if "\0" in value and not null:
-        raise ValueError(f"{name} must be a text without a null character, got {shown(value)}")
-    return str(value)
-
-
-def check_batch_size(value: object) -> int:
-    """A batch_size: any whole number from 1, as far as sums of two are numbers in C; all rows where it is more."""
-    return check_count("batch_size", value, most=2**62)
-
-
-def check_flag(owner: object, name: str) -> None:
-    """Raise unless ``owner.name`` is True or False (0 and 1 too, and NumPy's)."""
-    value = getattr(owner, name)
-    if type(value).__name__ not in ("bool", "bool_", "int") or value not in (False, True):
-        raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {shown(value)}")

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names, kernels
+from fastnn._checks import check_number, shown
 from fastnn._fields import Fields
 from fastnn._numbers import as_numbers, refuse_masked
-from fastnn._table import Table, check_number, overrides, refuse_other, shown
+from fastnn._table import Table, overrides, refuse_other
 from fastnn.typing import Array, DoubleArray
 
 EPSILON = 1e-7

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from fastnn import _names, kernels, random
-from fastnn._checks import check_choice
+from fastnn._checks import SEEDS, check_choice, check_count, check_number, shown
 from fastnn._fields import Fields
-from fastnn._table import SEEDS, Table, check_count, check_number, refuse_other, shown
+from fastnn._table import Table, refuse_other
 from fastnn.typing import Array, DoubleArray, Shape
 
 if TYPE_CHECKING:

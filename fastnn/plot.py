@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.typing import EpochLogs
 
 

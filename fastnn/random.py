@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn._table import SEEDS, check_count
+from fastnn._checks import SEEDS, check_count
 
 _generator: np.random.Generator | None = None
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names, kernels
-from fastnn._checks import check_choice
+from fastnn._checks import check_choice, check_count, check_number, shown
 from fastnn._fields import Fields
 from fastnn._numbers import as_numbers
-from fastnn._table import Table, check_count, check_number, overrides, refuse_other, shown
+from fastnn._table import Table, overrides, refuse_other
 from fastnn.typing import Array
 
 STEP = 6e-6  # of central differences in float64

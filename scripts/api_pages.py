@@ -23,6 +23,7 @@ DOCS = ROOT / "docs"
 MODULES = [
     "fastnn",
     "fastnn.models",
+    "fastnn.models.feature_space",
     "fastnn.layers",
     "fastnn.layers.composite",
     "fastnn.layers.python",

@@ -25,7 +25,8 @@ from fastnn import (
     plot,
     regularizers,
 )
-from fastnn._table import TABLES, shown
+from fastnn._checks import shown
+from fastnn._table import TABLES
 from fastnn.callbacks import History
 from fastnn.optimizers import schedules
 
@@ -147,6 +148,7 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], Any]]] = [
 
 
 NEEDED = {"num_classes": 2, "target_class_ids": [0], "num_tokens": 3, "max_learning_rate": 0.1, "total_steps": 9}
+NEEDED["num_bins"] = 3
 NEEDED |= dict.fromkeys(("recall", "precision", "sensitivity", "specificity"), 0.5)
 
 

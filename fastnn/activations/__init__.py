@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names, object_registration
-from fastnn._table import own_objects as _own_objects, refuse_other as _refuse_other, shown as _shown
+from fastnn._checks import shown as _shown
+from fastnn._table import own_objects as _own_objects, refuse_other as _refuse_other
 from fastnn.activations.base import *
 from fastnn.activations.custom import *
 from fastnn.activations.piecewise import *

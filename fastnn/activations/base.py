@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.exceptions import AxisError
 
+from fastnn._checks import check_count, shown
 from fastnn._fields import Fields
 from fastnn._numbers import as_numbers
-from fastnn._table import Table, check_count, field_values, overrides, shown
+from fastnn._table import Table, field_values, overrides
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
 __all__ = ["ACTIVATIONS", "Activation", "RowActivation"]

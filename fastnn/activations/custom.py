@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn._checks import shown
 from fastnn._numbers import as_numbers
-from fastnn._table import check_family, shown
+from fastnn._table import check_family
 from fastnn.activations.base import Activation
 from fastnn.typing import Array, ArrayLike, DoubleArray, FloatArray
 

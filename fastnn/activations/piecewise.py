@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_number
+from fastnn._checks import check_number
 from fastnn.activations.base import ACTIVATIONS, Activation
 from fastnn.typing import DoubleArray
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_number
+from fastnn._checks import check_number
 from fastnn.activations.base import ACTIVATIONS, Activation
 from fastnn.typing import DoubleArray
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count, check_flag, shown
+from fastnn._checks import check_count, check_flag, shown
 from fastnn.callbacks.base import Callback, Logs, TrainerCallback, folder_for, path_of
 from fastnn.callbacks.state import array_of
 

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastnn import _names
-from fastnn._checks import as_list
+from fastnn._checks import as_list, check_count, check_path, shown
 from fastnn._output import warn
-from fastnn._table import check_count, check_path, shown
 from fastnn.typing import TrainedModel
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback"]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
+from fastnn._checks import check_count, check_flag, check_number, shown
 from fastnn._output import printable, say
-from fastnn._table import check_count, check_flag, check_number, shown
 from fastnn.callbacks.backup import checked_freq
 from fastnn.callbacks.base import Logs, checked_verbose, folder_for, path_of
 from fastnn.callbacks.monitors import Monitor, number_of

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from fastnn._checks import check_flag, check_number, shown
 from fastnn._output import say
-from fastnn._table import check_flag, check_number, shown
 from fastnn.callbacks.base import Logs, TrainerCallback, check_hook, checked_verbose
 from fastnn.callbacks.rate import rate_of, set_rate
 from fastnn.callbacks.state import checked_state

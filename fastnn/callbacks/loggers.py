@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from fastnn._checks import check_flag, shown
 from fastnn._output import warn
-from fastnn._table import check_flag, shown
 from fastnn.callbacks.base import Logs, TrainerCallback, folder_for, path_of
 
 __all__ = ["CSVLogger", "JSONLinesLogger"]

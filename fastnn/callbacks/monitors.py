@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
+from fastnn._checks import check_flag, check_number, shown
 from fastnn._output import say, warn
-from fastnn._table import check_flag, check_number, shown
 from fastnn.callbacks.base import Logs, TrainerCallback, checked_verbose
 from fastnn.callbacks.rate import rate_of, set_rate
 from fastnn.callbacks.state import checked_state

@@ -6,7 +6,7 @@ import math
 from numbers import Real
 from typing import Any
 
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.typing import TrainedModel
 
 

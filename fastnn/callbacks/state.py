@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._table import check_count, shown
+from fastnn._checks import check_count, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count, check_flag
+from fastnn._checks import check_count, check_flag
 from fastnn.callbacks.base import Logs, TrainerCallback, folder_for, path_of
 from fastnn.callbacks.monitors import number_of
 

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastnn._checks import check_text, shown
 from fastnn._numbers import refuse_masked
-from fastnn._table import check_text, shown
 
 BYTES = (bytes, bytearray, memoryview)  # sequences of numbers, which are one value
 

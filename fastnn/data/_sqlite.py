@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fastnn._table import check_text, shown
+from fastnn._checks import check_text, shown
 
 from ._params import bindable
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn._table import check_batch_size, check_count
+from fastnn._checks import check_batch_size, check_count
 
 from .convert import has_columns, to_float32
 from .source import Page, RowSource, row_order

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._table import check_batch_size, shown
+from fastnn._checks import check_batch_size, shown
 
 from .arrays import ArraySource
 from .several import column_names, dense, in_order

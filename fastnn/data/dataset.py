@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fastnn._table import check_batch_size, check_count
+from fastnn._checks import check_batch_size, check_count
 
 from .arrays import ArraySource
 from .batches import batch_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._table import check_batch_size, check_count, shown
+from fastnn._checks import check_batch_size, check_count, shown
 
 from .arrays import check_targets_shape, row_shape, targets_of, weights_of
 from .convert import to_float32

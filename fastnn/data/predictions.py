@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import check_batch_size, check_text, shown
+from fastnn._checks import check_batch_size, check_text, shown
 
 from ._gathered import Gathered, cannot_be_written, execute
 from ._rows import ColumnConverter, Converter, features_of

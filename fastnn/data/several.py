@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import shown
+from fastnn._checks import shown
 
 from .arrays import target_forms
 from .convert import axes_of, has_columns, to_float32

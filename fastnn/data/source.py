@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.engine.random import permutation
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._checks import check_batch_size, shown
 from fastnn._numbers import check_exact, converted, numeric
-from fastnn._table import check_batch_size, shown
 
 from .arrays import row_shape, targets_of, weights_of
 from .convert import to_float32

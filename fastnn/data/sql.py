@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import as_number, check_batch_size, check_count, shown
+from fastnn._checks import as_number, check_batch_size, check_count, shown
 
 from ._params import BYTES
 from ._rows import ColumnConverter, Converter, features_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._checks import check_count
 from fastnn.typing import Array
 
 

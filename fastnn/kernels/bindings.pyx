@@ -17,8 +17,8 @@ from fastnn.kernels.team cimport dismiss, recruit, run, share_begin
 from cpython.buffer cimport PyBuffer_Release
 
 import fastnn.kernels as _kernels
+from fastnn._checks import check_count
 from fastnn._numbers import as_numbers, refuse_masked
-from fastnn._table import check_count
 from fastnn.kernels.kernel import bindings as _bindings
 
 

@@ -19,7 +19,7 @@ from cpython.pythread cimport (
 
 import os
 
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.kernels import cores
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.engine.merging import StridedCopyOp
 from fastnn.layers.base import Layer
 from fastnn.typing import Shape

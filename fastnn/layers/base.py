@@ -7,10 +7,10 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from fastnn._checks import as_flag, as_list
+from fastnn._checks import as_flag, as_list, check_count, shown
 from fastnn._fields import called_with
 from fastnn._numbers import as_numbers, converted
-from fastnn._table import Table, check_count, shown
+from fastnn._table import Table
 from fastnn.engine.lock import Held, Lock
 from fastnn.initializers import Initializer
 from fastnn.layers.python import python_ops

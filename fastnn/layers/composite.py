@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.layers.base import Layer, any_sources
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls

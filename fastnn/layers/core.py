@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations
-from fastnn._table import check_count, check_flag, check_number, shown
+from fastnn._checks import check_count, check_flag, check_number, shown
 from fastnn.engine.noise import DropoutOp, SharedDropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp

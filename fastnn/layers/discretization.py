@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import check_count
+from fastnn._checks import check_count
 from fastnn.data.columns import column_of
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._checks import check_count
 from fastnn._output import warn
-from fastnn._table import check_count
 from fastnn.engine.embedding import EmbeddingOp
 from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter

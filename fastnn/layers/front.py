@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn._checks import check_choice
 from fastnn.data.columns import column_of
 from fastnn.data.convert import looks_like_columns
 from fastnn.layers.base import Layer, any_sources, set_field
@@ -23,6 +24,7 @@ from fastnn.typing import Array, FloatArray, Shape
 
 GIVEN = ("int32", "int64", "float16", "float32", "float64")  # on arrays; in a model all is float32
 MODES = ("int", "one_hot", "multi_hot", "count")
+OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 
 
 class RowError(ValueError):
@@ -237,17 +239,12 @@ def check_dtype(layer: Any, dtype: Any) -> str | None:
 def check_mode(layer: Any, modes: Sequence[str] = MODES) -> None:
     """Check `output_mode`, old names included, and `sparse`."""
     name, mode = type(layer).__name__, layer.output_mode
-    mode = {"binary": "multi_hot", "tf-idf": "tf_idf"}.get(mode, mode) if isinstance(mode, str) else mode
-    if mode not in modes:
+    set_field(layer, "output_mode", OLD_MODES.get(mode, mode) if isinstance(mode, str) else mode)
+    check_choice(layer, "output_mode", *modes)
+    if layer.sparse and layer.output_mode == "int":
         raise ValueError(
-            f"{name}: Invalid value for argument `output_mode`. Expected one of {tuple(modes)}. "
-            f"Received: output_mode={mode!r}"
-        )
-    set_field(layer, "output_mode", mode)
-    if layer.sparse and mode == "int":
-        raise ValueError(
-            "`sparse` may only be true if `output_mode` is `'one_hot'`, `'multi_hot'`, `'count'` or `'tf_idf'`. "
-            f"Received: sparse={layer.sparse} and output_mode={mode}"
+            f"{name}: `sparse` may only be true if `output_mode` is `'one_hot'`, `'multi_hot'`, `'count'` or "
+            f"`'tf_idf'`, got {mode!r}"
         )
     if layer.sparse:
         raise ValueError(f"{name}: sparse=True cannot be: the layer gives arrays, and the engine reads dense rows")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import check_count
+from fastnn._checks import check_count
 from fastnn.data.columns import column_of, integers_of
 from fastnn.kernels.text import hashes
 from fastnn.layers._fields import own_input_shape

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.engine.merging import ConcatenateOp, DotOp, MergeOp
 from fastnn.layers._axes import row_axis, stretch_op
 from fastnn.layers.base import LAYERS, Layer

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_number
+from fastnn._checks import check_number
 from fastnn.engine.noise import NoiseOp
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_seed

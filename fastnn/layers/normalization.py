@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_number
+from fastnn._checks import check_number
 from fastnn.engine.normalization import BatchNormalizationOp, LayerNormalizationOp
 from fastnn.initializers import Ones
 from fastnn.layers._axes import along, row_axes, row_axis, sizes

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._checks import check_choice
+from fastnn._checks import check_choice, check_count, shown
 from fastnn._numbers import as_numbers, from_objects, numeric, refuse_masked
-from fastnn._table import check_count, shown
 from fastnn.engine.embedding import EncodeOp
 from fastnn.engine.normalization import AffineOp, StandardizeOp
 from fastnn.initializers import Initializer, Ones, Zeros

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count, shown
+from fastnn._checks import check_count, shown
 from fastnn.layers._axes import permute_op
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_shape

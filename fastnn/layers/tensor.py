@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.typing import Shape
 
 MAX_LAYERS = 1000  # calls in a model, those inside of its models included; a file that names more is not believed

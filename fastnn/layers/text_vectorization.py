@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import check_count
+from fastnn._checks import check_count
 from fastnn.data.columns import as_objects
 from fastnn.kernels.text import Tokens
 from fastnn.layers.base import LAYERS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.engine.merging import StridedCopyOp
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_row

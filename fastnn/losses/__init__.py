@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names, object_registration
-from fastnn._table import check_family as _check_family, own_objects as _own_objects, shown as _shown
+from fastnn._checks import shown as _shown
+from fastnn._table import check_family as _check_family, own_objects as _own_objects
 from fastnn.losses.base import *
 from fastnn.losses.base import function_of as _function_of
 from fastnn.losses.custom import *

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastnn._checks import check_choice
+from fastnn._checks import check_choice, check_name, shown
 from fastnn._numbers import as_numbers
-from fastnn._table import Table, check_name, overrides, shown
+from fastnn._table import Table, overrides
 from fastnn.engine.objectives import REDUCTIONS
 from fastnn.kernels.bindings import row_values, targets_of
 from fastnn.losses.targets import ANY, Targets, problem_of

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fastnn._checks import shown
 from fastnn._numbers import as_numbers
-from fastnn._table import check_family, shown
+from fastnn._table import check_family
 from fastnn.losses.base import Loss
 from fastnn.typing import Array, ArrayLike
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_number
+from fastnn._checks import check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
 from fastnn.losses.targets import PROBABILITIES
 from fastnn.typing import DoubleArray

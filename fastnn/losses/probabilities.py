@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_number
+from fastnn._checks import check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
 from fastnn.losses.targets import CLASSES, PROBABILITIES, SHARES
 from fastnn.typing import Array, DoubleArray

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _names, object_registration
-from fastnn._table import check_count as _check_count, check_family as _check_family, check_name as _check_name
+from fastnn._checks import check_count as _check_count, check_name as _check_name
+from fastnn._table import check_family as _check_family
 from fastnn.losses import (
     Loss as _Loss,
     binary_crossentropy as binary_crossentropy,

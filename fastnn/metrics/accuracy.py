@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_count, check_number
+from fastnn._checks import check_count, check_number
 from fastnn.losses.targets import PROBABILITIES
 from fastnn.metrics.base import METRICS, MeanMetric, declared
 from fastnn.typing import DoubleArray

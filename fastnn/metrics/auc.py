@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastnn._checks import check_choice
+from fastnn._checks import check_choice, check_count
 from fastnn._numbers import tuple_of_numbers
-from fastnn._table import check_count
 from fastnn.metrics.base import METRICS, declared, ratio
 from fastnn.metrics.thresholds import MOST_THRESHOLDS, Counts, ThresholdMetric, counts, shares
 from fastnn.typing import DoubleArray

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
+from fastnn._checks import check_name, shown
 from fastnn._numbers import as_numbers
-from fastnn._table import Table, check_name, overrides, shown
+from fastnn._table import Table, overrides
 from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
 from fastnn.losses.targets import ANY, Targets, problem_of

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastnn import kernels
-from fastnn._checks import as_list
-from fastnn._table import LONGEST, check_count, check_number, shown
+from fastnn._checks import LONGEST, as_list, check_count, check_number, shown
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 

@@ -6,8 +6,8 @@ from math import prod
 
 import numpy as np
 
+from fastnn._checks import as_number
 from fastnn._numbers import as_numbers
-from fastnn._table import as_number
 from fastnn.metrics.accuracy import (
     CategoricalAccuracy,
     SparseCategoricalAccuracy,

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._checks import check_name, shown
 from fastnn._numbers import as_numbers
-from fastnn._table import check_family, check_name, shown
+from fastnn._table import check_family
 from fastnn.metrics.base import Metric
 from fastnn.typing import ArrayLike, DoubleArray
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels, losses
-from fastnn._checks import check_choice
-from fastnn._table import check_number
+from fastnn._checks import check_choice, check_number
 from fastnn.metrics.base import METRICS, AccumulatedMetric, LossMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import kernels
+from fastnn._checks import MOST, check_count, check_number, shown
 from fastnn._numbers import tuple_of_numbers
-from fastnn._table import MOST, check_count, check_number, shown
 from fastnn.losses.targets import PROBABILITIES
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, one_or_all, ratio, weights_of
 from fastnn.typing import DoubleArray

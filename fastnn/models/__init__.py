@@ -7,7 +7,8 @@ from os import PathLike
 from typing import Any
 
 from fastnn import _names
-from fastnn._table import OTHERS, field_values, plain, shown
+from fastnn._checks import shown
+from fastnn._table import OTHERS, field_values, plain
 from fastnn.data import ArraySource
 from fastnn.layers import LAYERS, Input, Layer
 from fastnn.layers.base import parts_of

@@ -7,9 +7,8 @@ from os import PathLike
 from typing import Any
 
 from fastnn import _names
-from fastnn._checks import as_flag
+from fastnn._checks import LONGEST, as_flag, check_count, shown
 from fastnn._output import say
-from fastnn._table import LONGEST, check_count, shown
 from fastnn.layers.base import replace
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name

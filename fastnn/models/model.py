@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never
 import numpy as np
 
 from fastnn import _names
-from fastnn._checks import as_flag
-from fastnn._table import check_batch_size, shown
+from fastnn._checks import as_flag, check_batch_size, shown
 from fastnn.data import ArraySource, Source
 from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, validation_of

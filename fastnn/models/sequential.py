@@ -8,7 +8,7 @@ from operator import is_
 from typing import Any
 
 from fastnn import _names
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.data import ArraySource, Source
 from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape, locked, place_of, set_place

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names
-from fastnn._table import MOST, Table, check_count, check_flag, check_number, shown
+from fastnn._checks import MOST, check_count, check_flag, check_number, shown
+from fastnn._table import Table
 from fastnn.typing import DoubleArray
 
 __all__ = ["OPTIMIZERS", "Optimizer", "get"]

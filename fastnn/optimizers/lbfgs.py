@@ -12,8 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn._checks import check_choice
-from fastnn._table import MOST, check_count, check_number
+from fastnn._checks import MOST, check_choice, check_count, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import Array, DoubleArray
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels
-from fastnn._table import check_flag, check_number
+from fastnn._checks import check_flag, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import DoubleArray
 

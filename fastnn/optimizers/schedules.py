@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names
-from fastnn._checks import check_choice
+from fastnn._checks import as_number, check_choice, check_flag, check_number, shown
 from fastnn._numbers import as_numbers, tuple_of_numbers
-from fastnn._table import Table, as_number, check_flag, check_number, field_values, overrides, plain, shown
+from fastnn._table import Table, field_values, overrides, plain
 from fastnn.typing import DoubleArray
 
 

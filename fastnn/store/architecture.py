@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn._table import own_objects, shown
+from fastnn._checks import shown
+from fastnn._table import own_objects
 from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape, parts_of
 from fastnn.layers.tensor import (

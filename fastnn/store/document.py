@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_path, shown
+from fastnn._checks import check_path, shown
 from fastnn.store import safetensors
 from fastnn.store.text import check_form, check_size, parsed
 from fastnn.store.versions import BACKUP, TEXTS, label, refusal, version_of

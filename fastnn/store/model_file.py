@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._checks import as_flag
-from fastnn._table import check_count, check_path, own_objects, plain, shown, unplain
+from fastnn._checks import as_flag, check_count, check_path, shown
+from fastnn._table import own_objects, plain, unplain
 from fastnn.layers.tensor import MAX_LAYERS
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.store import document, tables

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from fastnn._table import check_path
+from fastnn._checks import check_path
 
 # The writer's process, the machine (and container) whose process that is, and a number of the file's own. A length
 # that is fixed: a name made of the target's could pass the file system's limit.

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._table import shown
+from fastnn._checks import shown
 from fastnn.store import foreign
 from fastnn.store.replacing import replacing
 from fastnn.store.text import check_size, parsed

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import shown
+from fastnn._checks import shown
 
 MAX_VALUES = 2**18  # commas, colons and brackets: about as many as the keys, numbers, texts and lists of a text
 MAX_DIGITS = 50  # of a whole number: reading goes by their square, and a generator's state has 39

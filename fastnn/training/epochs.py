@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastnn._checks import check_count
 from fastnn._output import warn
-from fastnn._table import check_count
 from fastnn.data import Page, Source
 
 if TYPE_CHECKING:

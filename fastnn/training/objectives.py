@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastnn import _names, losses
-from fastnn._checks import as_list
-from fastnn._table import as_number, shown
+from fastnn._checks import as_list, as_number, shown
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
 from fastnn.losses import Loss

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._checks import shown
 from fastnn._output import columns_of, encoding_of, is_terminal, padded, printable, say, width_of
-from fastnn._table import shown
 from fastnn.backend import is_interactive_logging_enabled
 
 _WIDTH = 20

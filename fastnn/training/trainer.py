@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import optimizers, random
-from fastnn._table import check_batch_size, check_count, shown
+from fastnn._checks import check_batch_size, check_count, shown
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source

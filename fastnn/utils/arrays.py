@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._checks import check_count
 from fastnn.typing import Array, ArrayLike
 
 __all__ = ["normalize", "pack_x_y_sample_weight", "pad_sequences", "to_categorical", "unpack_x_y_sample_weight"]

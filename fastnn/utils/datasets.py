@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._table import check_count
+from fastnn._checks import check_count
 from fastnn.data.convert import looks_like_columns
 from fastnn.data.dataset import Dataset, Stored, leaves, mapped
 from fastnn.typing import Array, ArrayLike

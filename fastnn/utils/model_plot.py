@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fastnn._table import check_count
+from fastnn._checks import check_count
 from fastnn.models import Model
 from fastnn.utils import drawing
 from fastnn.utils.boxes import Box, Shown, boxes_of
