@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
-import sqlite3
 import warnings
 from typing import Any
 
@@ -37,6 +36,7 @@ from fastnn._output import warn
 from fastnn._table import TABLES
 from fastnn.layers import Dense
 from fastnn.optimizers import schedules
+from support.database import connect
 
 MODULES = [
     activations, fastnn.backend, callbacks, fastnn.config, constraints, data, fastnn.datasets, fastnn, initializers,
@@ -395,7 +395,7 @@ def test_tensors_one_by_one():
 
 
 def test_columns_of_a_query():
-    con = sqlite3.connect(":memory:")
+    con = connect(":memory:")
     con.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, height REAL, weight REAL, label INT)")
     with pytest.raises(ValueError, match=r"unknown target 'lable' \(did you mean 'label'\?\); the query's columns are"):
         data.SQLDataset("SELECT * FROM t", con, target="lable")
