@@ -340,7 +340,7 @@ class Trainer:
                 self.full_batch.go_on(slots)
             elif steps:
                 held.assign(network.slots, [slots[name] for name in self._slots])
-            network.iterations, network.huge = steps, huge_gradient
+            network.iterations, network.huge = min(steps, 2**62), huge_gradient  # so that any fit may follow
 
     def _check(self, source: Source, what: str) -> None:
         self.model.description.check_source(source, what)
