@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import FrozenInstanceError, dataclass, field, fields
+from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, fields
 from math import prod
 from typing import Any, ClassVar, TypeVar
 
+from fastnn import regularizers
 from fastnn._checks import as_flag, as_list, check_count, shown
 from fastnn._fields import called_with
 from fastnn._numbers import as_numbers, converted
@@ -49,11 +50,22 @@ def set_field(layer: Any, name: str, value: object) -> None:
     object.__setattr__(layer, name, value)
 
 
+class _ActivityRegularizer:
+    """The field of that name: a name becomes the object when it is set."""
+
+    def __get__(self, layer: Any, owner: Any = None) -> Any:
+        return None if layer is None else vars(layer).get("activity_regularizer")
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        vars(layer)["activity_regularizer"] = regularizers.get(value)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Layer(_Fixed):
     """A layer: shapes of one row in, the shape of one row out. Called on a symbolic tensor, it gives another.
 
     trainable: whether the weights learn. It may be set at any time, and counts from a model's next ``compile`` on.
+    activity_regularizer: a penalty on what the layer gives, divided by the rows of the batch; a name or an object.
     The weights lie in the flat vector that the layer's models share.
     """
 
@@ -63,7 +75,9 @@ class Layer(_Fixed):
     output_dtype: ClassVar[str] = "float32"  # of what it gives: the layers of a front give more than that
     # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
     on_arrays: ClassVar[Callable[[Any, Any], Any]]
-    trainable: bool = field(default=True, kw_only=True)
+    _: KW_ONLY
+    trainable: bool = True
+    activity_regularizer: Any = _ActivityRegularizer()
 
     def __init_subclass__(cls) -> None:
         words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
