@@ -75,6 +75,9 @@ class LineLogger(TrainerCallback):
             lines, self._pending = self._pending.count(b"\n"), b""
             warn(f"{type(self).__name__}: the last {lines} line(s) are not in {self.filename!r}")
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_file": None}  # a copy opens the file when its fit begins
+
     def _write(self, line: str) -> None:
         self._pending += line.encode("utf-8", "backslashreplace") + b"\n"
         self._write_pending()
