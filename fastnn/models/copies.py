@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnn._table import gathering
 from fastnn.layers import Layer
-from fastnn.layers.base import locked, place_of
+from fastnn.layers.places import locked, place_of
 from fastnn.layers.tensor import Tensor
 from fastnn.models import weights
 from fastnn.models.built import KINDS, Built
@@ -76,7 +76,7 @@ def _no_numbers(tensor: Tensor, protocol: Any) -> Any:
     raise TypeError(f"{tensor!r} stands for a value in a graph, and is not copied or pickled alone; copy its model")
 
 
-Built.__reduce_ex__ = _reduced  # type: ignore[assignment,method-assign]
+Built.__reduce_ex__ = _reduced  # type: ignore[method-assign]
 Layer.__getstate__ = _state  # type: ignore[assignment,method-assign]
 Layer.__setstate__ = _set_state  # type: ignore[attr-defined]
 Tensor.__reduce_ex__ = _no_numbers  # type: ignore[assignment,method-assign]
