@@ -8,10 +8,13 @@ from dataclasses import fields
 from typing import Any, ClassVar
 
 from fastnn._checks import check_count, shown
+from fastnn._dtypes import dtype_name
 from fastnn._table import own_objects, plain
 from fastnn.layers.tensor import Connected, called, set_automatic_name
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object
 from fastnn.typing import Shape
+
+__all__ = ["deserialize", "serialize"]
 
 # Fields of Keras's layers whose values here ask for nothing: they come with its configurations.
 NOTHING: dict[str, tuple[Any, ...]] = {
@@ -69,11 +72,12 @@ class Surface(Connected):
         for name, value in config.items():
             if name not in known and name in NOTHING and value in NOTHING[name]:
                 continue
-            given[name] = deserialize_keras_object(value, custom_objects) if isinstance(value, (dict, list)) else value
-            if isinstance(value, list) and all(not isinstance(each, (dict, list)) for each in value):
-                given[name] = value
-        if "dtype" in given and given["dtype"] == "float32":
-            del given["dtype"]
+            if name == "dtype":
+                if dtype_name(value) not in (None, "float32"):  # a layer that computes knows no other
+                    given[name] = dtype_name(value)
+            else:
+                parts = isinstance(value, (dict, list))
+                given[name] = deserialize_keras_object(value, custom_objects) if parts else value
         own = given.get("name")
         made = isinstance(own, str) and re.fullmatch(rf"{cls.table_name}(_\d+)?", own)
         layer = cls(**given)
@@ -192,3 +196,17 @@ def check_axes(name: str, sizes: Sequence[Any]) -> Shape:
             f"{name} must say the size of each axis but that of the rows, got {shown(sizes)}; rows have one shape"
         )
     return tuple(check_count(name, size) for size in sizes)
+
+
+def serialize(layer: Any) -> dict[str, Any]:
+    """A layer as JSON, in Keras's form: {"module", "class_name", "config", "registered_name"}."""
+    entry: dict[str, Any] = serialize_keras_object(layer)
+    return entry
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The layer that ``serialize``, or Keras's, described. TypeError, ValueError where it describes none."""
+    layer = deserialize_keras_object(config, custom_objects)
+    if not isinstance(layer, Connected):
+        raise ValueError(f"layers.deserialize: expected what describes a layer, got {shown(config)}")
+    return layer
