@@ -23,9 +23,9 @@ ReversibleEmbedding STFT STFTInitializer STFTSpectrogram ScheduleFreeAdamW Separ
 SeparableConvolution1D SeparableConvolution2D SimpleRNN SimpleRNNCell Solarization SpectralNormalization
 StackedRNNCells StatelessScope SwapEMAWeights SymbolicScope TFSMLayer TorchModuleWrapper UpSampling1D UpSampling2D
 UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D applications array_to_img audio_dataset_from_directory
-bounding_boxes circle concordance_correlation ctc deserialize device distillation distribution dtype_policies export
+bounding_boxes circle concordance_correlation ctc device distillation distribution dtype_policies export
 image_dataset_from_directory img_to_array load_img mixed_precision name_scope ops pearson_correlation quantizers remat
-save_img serialize stft text_dataset_from_directory tree visualization wrappers
+save_img stft text_dataset_from_directory tree visualization wrappers
 """
 NAMES = frozenset(_NAMES.split())
 # Of classes and methods that fastnn has.

@@ -248,7 +248,7 @@ class Trainer:
         """The model's network, built for the source's rows and told what to train for."""
         built = self.model.description
         if built.network is None:
-            self.model.build(source.input_shape)
+            self.model.build((None, *source.input_shape))
         with built.locked():
             self._check(source, "data")
             network = built.network
@@ -264,7 +264,7 @@ class Trainer:
 
     def _configure(self, network: Any) -> None:
         optimizer = self.optimizer
-        network.set_objectives(self._compile().described)
+        network.set_objectives(self.compiled_objectives().described)
         network.set_variables(self.model.description.variables(), self.model.description.frozen_ops())
         slots = self.slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
@@ -346,13 +346,13 @@ class Trainer:
 
     def _check(self, source: Source, what: str) -> None:
         self.model.description.check_source(source, what)
-        self._compile().check(source, what)
+        self.compiled_objectives().check(source, what)
 
     def outputs(self) -> list[Output]:
         """The model's outputs, each with what it is trained for."""
         return outputs_of(self.given, self.model.description.output_shapes())
 
-    def _compile(self) -> CompiledObjectives:
+    def compiled_objectives(self) -> CompiledObjectives:
         """The objectives, compiled for the network as it is."""
         built = self.model.description
         if self._compiled_for is not built.network:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -98,14 +99,14 @@ def _unit(obj: Any) -> dict[str, Any]:
     function = getattr(obj, "function", getattr(obj, "fn", None))
     if _is_tabled(cls) and callable(function):  # a unit made of a function
         return _function(function)
-    if _is_tabled(cls):
+    if _is_tabled(cls) and cls.table_family != "layer":
         config = {key: value for key, value in TABLES[cls.table_family].config(obj).items() if key != "class"}
     else:
         config = serialize_keras_object(obj.get_config())
     own = not _is_of_fastnn(cls)
     return {
         "module": cls.__module__ if own else f"fastnn.{_place_of(cls.table_family)}",
-        "class_name": cls.__name__,
+        "class_name": "Functional" if not own and cls.__name__ == "Model" else cls.__name__,  # as Keras calls it
         "config": config,
         "registered_name": object_registration.get_registered_name(cls) if own else None,
     }
@@ -208,6 +209,9 @@ def _unit_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> A
         raise TypeError(f"Expected 'config' to be a dict of {name}'s arguments, got {inner!r:.200}")
     if getattr(cls, "table_family", None) == "model":
         return cls.from_config(inner, custom)
+    if getattr(cls, "table_family", None) == "layer":
+        with object_registration.custom_object_scope(custom) if custom else nullcontext():
+            return cls.from_config(dict(inner))
     if _is_tabled(cls):
         name = cls.table_name if _is_of_fastnn(cls) else cls.__name__
         return TABLES[cls.table_family].from_config({"class": name, **inner}, {**(custom or {}), name: cls})
