@@ -272,7 +272,7 @@ def unknown_argument(owner: str, name: str, takes: Iterable[str]) -> str:
         from fastnn import _keras, _old
 
         old = _old.ARGUMENTS.get(name)
-        what = f" (write {old})" if old else _keras.told(name, _keras.ARGUMENTS) or what
+        what = f" ({old})" if old else _keras.told(name, _keras.ARGUMENTS) or what
     return f"{owner}() got an unexpected keyword argument {name!r}{what}; it takes {', '.join(takes) or 'nothing'}"
 
 

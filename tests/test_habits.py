@@ -106,7 +106,7 @@ def test_what_copies_ask_for_is_not_told():
         (lambda: classifier().fit(X, Y, val_split=0.3), "'validation_split'"),
         (lambda: classifier().fit(X, Y, show_accuracy=True), r'metrics=\["accuracy"\] in compile'),
         (lambda: classifier().fit(X, Y, early_stopping=True), r"callbacks=\[EarlyStopping"),
-        (lambda: classifier().fit(X, Y, workers=4), "nothing: batches are read"),
+        (lambda: classifier().fit(X, Y, workers=4), "leave it out: batches are read"),
         (lambda: classifier().compile(optimiser="adam"), "'optimizer'"),
         (lambda: classifier().compile("adam", "mse", metric=["mae"]), "'metrics'"),
         (lambda: classifier().compile("adam", "mse", class_mode="binary"), "the loss"),

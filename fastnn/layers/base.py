@@ -7,11 +7,8 @@ from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, fields
 from math import prod
 from typing import Any, ClassVar, TypeVar
 
-<<<<<<< HEAD
 from fastnn import regularizers
-=======
 from fastnn._attributes import missing
->>>>>>> 24b344f (Old habits and other libraries' names are told what to write today; names are completed, labels in a target explained, a notebook shows a model's summary)
 from fastnn._checks import as_flag, as_list, check_count, shown
 from fastnn._fields import called_with
 from fastnn._numbers import as_numbers, converted
