@@ -57,7 +57,7 @@ def test_attributes_of_layers_optimizers_and_histories():
     for owner, name, what in (
         (model.optimizer, "lr", "optimizer.learning_rate"),
         (history, "histroy", "did you mean 'history'"),
-        (LeakyReLU(), "negativ_slope", "did you mean 'negative_slope'"),
+        (Dense(2), "use_bais", "did you mean 'use_bias'"),
     ):
         with pytest.raises(AttributeError, match=what):
             getattr(owner, name)

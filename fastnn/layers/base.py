@@ -36,7 +36,6 @@ class _Fixed(Connected):
     """What says itself which of its fields may be set; apart from Layer, whose signature is that of its fields."""
 
     __repr__ = called_with
-    __getattr__ = missing
 
     def __new__(cls, *_: Any, **fields: Any) -> Any:
         if "trainable" in fields:
@@ -222,9 +221,8 @@ class Layer(_Fixed):
             names = [parameter.name for parameter in place.parameters]
             if name in names:
                 return variable_of(self, names.index(name))
-        kind = type(self).__name__
         if name.startswith("_") or f"{name}_initializer" not in getattr(self, "__dataclass_fields__", ()):
-            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
+            return missing(self, name)
         if place is None:
             raise AttributeError(f"layer {called(self)!r} has no {name} yet: build it first, by build(input_shape)")
         return None
