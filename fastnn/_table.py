@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from fastnn import _names
+from fastnn._attributes import public_names
 from fastnn._checks import check_flag, check_name, shown
 from fastnn.object_registration import found, get_registered_name, registered
 
@@ -29,6 +30,7 @@ class Table(Generic[T]):
         self.family = family
         self.also = also
         base.table_family = family  # type: ignore[attr-defined]
+        base.__dir__ = public_names  # type: ignore[method-assign, assignment]
         TABLES[family] = self
         self.base = base
         self.units: dict[str, type[T]] = {}

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastnn import _names
+from fastnn._attributes import public_names
 from fastnn._checks import as_list, check_count, check_path, shown
 from fastnn._output import warn
 from fastnn.typing import TrainedModel
@@ -30,6 +31,7 @@ class Callback:
 
     model: TrainedModel
     params: dict[str, Any]
+    __dir__ = public_names
 
     def set_model(self, model: TrainedModel) -> None:
         """Called once, before anything else."""

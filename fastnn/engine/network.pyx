@@ -99,8 +99,8 @@ cdef class Network(Runner):
 
         x (rows, inputs), y (rows, targets), weight (rows,), (rows, lines) or None: float32, C-contiguous. order:
         uint32 (rows,) or None. learning_rate: a number, or a float64 array with one for each step. progress(row, loss)
-        is called every 50 ms or so, with the sum of the rows' losses until then. Gives (number of the row after the last
-        one done, sum of the rows' losses with penalties, whether all went well); `states` has what the metrics
+        is called every 50 ms or so, with the sum of the rows' losses until then. Gives (number of the row after the
+        last one done, sum of the rows' losses with penalties, whether all went well); `states` has what the metrics
         gathered. A batch whose loss is not finite ends the pass and changes nothing; the row then says where it starts.
         KeyboardInterrupt, or what progress or an op raises, comes out between two batches.
         """

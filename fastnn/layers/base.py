@@ -8,6 +8,7 @@ from math import prod
 from typing import Any, ClassVar, TypeVar
 
 from fastnn import regularizers
+from fastnn._attributes import missing
 from fastnn._checks import as_flag, as_list, check_count, shown
 from fastnn._dtypes import DType
 from fastnn._fields import called_with
@@ -225,9 +226,8 @@ class Layer(_Fixed):
             names = [parameter.name for parameter in place.parameters]
             if name in names:
                 return variable_of(self, names.index(name))
-        kind = type(self).__name__
         if name.startswith("_") or f"{name}_initializer" not in getattr(self, "__dataclass_fields__", ()):
-            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
+            return missing(self, name)
         if place is None:
             raise AttributeError(f"layer {called(self)!r} has no {name} yet: build it first, by build(input_shape)")
         return None

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any
 
 from fastnn import _names
+from fastnn._attributes import missing, public_names
 from fastnn._checks import LONGEST, as_flag, check_count, shown
 from fastnn._output import say
 from fastnn.layers.base import mode_of, replace
@@ -41,6 +42,19 @@ class Built(Connected):
     table_family = "model"  # as a field of a layer that is made of one
     name = _Name()
     description: Description
+
+    __dir__ = public_names
+    __getattr__ = missing
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        from fastnn.models.summary import described
+
+        return f"<pre>{escape(described(self.name, self.description))}</pre>"
 
     def _begin(self, name: str | None) -> None:
         self.name = self.table_name if name is None or (isinstance(name, str) and not name) else name

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names
+from fastnn._attributes import missing
 from fastnn._checks import MOST, check_count, check_flag, check_number, shown
 from fastnn._table import Table
 from fastnn.typing import DoubleArray
@@ -48,6 +49,8 @@ class Optimizer:
     ema_overwrite_frequency: int | None = None
     gradient_accumulation_steps: int | None = None
     name: str | None = None
+
+    __getattr__ = missing
 
     def __init_subclass__(cls) -> None:
         own = [name for name in ("update_step", "apply", "apply_gradients", "build") if name in vars(cls)]
