@@ -24,9 +24,9 @@ ScheduleFreeAdamW SeparableConv1D SeparableConv2D SeparableConvolution1D Separab
 Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells StatelessScope
 SymbolicScope TFSMLayer TorchModuleWrapper UnitNormalization UpSampling1D UpSampling2D UpSampling3D
 Variable Wrapper ZeroPadding1D ZeroPadding2D ZeroPadding3D applications array_to_img audio_dataset_from_directory
-bounding_boxes circle concordance_correlation ctc deserialize device distillation distribution dtype_policies export
+bounding_boxes circle concordance_correlation ctc device distillation distribution dtype_policies export
 glu image_dataset_from_directory img_to_array load_img mixed_precision name_scope ops pearson_correlation quantizers
-remat save_img serialize stft text_dataset_from_directory tree visualization wrappers
+remat save_img stft text_dataset_from_directory tree visualization wrappers
 """
 NAMES = frozenset(_NAMES.split())
 # Of classes and methods that fastnn has.

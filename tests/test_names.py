@@ -332,8 +332,8 @@ def test_units_and_arguments_of_keras():
     for get, name in (
         (losses.get, "ctc"),
         (activations.get, "glu"),
-        (optimizers.get, "adafactor"),
-        (optimizers.get, "Muon"),
+        (optimizers.get, "ScheduleFreeAdamW"),
+        (optimizers.get, "MultiOptimizer"),
     ):
         with pytest.raises(ValueError, match=rf"'{name}' \({LEFT_OUT}\); known: "):
             get(name)

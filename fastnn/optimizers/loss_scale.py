@@ -81,8 +81,13 @@ class LossScaleOptimizer(Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, rate: Any) -> None:
-        if "inner_optimizer" in vars(self):
-            self.inner_optimizer.learning_rate = rate
+        pass  # of one that is being made
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "learning_rate" and "inner_optimizer" in vars(self):
+            self.inner_optimizer.learning_rate = value
+        else:
+            super().__setattr__(name, value)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LossScaleOptimizer) and self.get_config() == other.get_config()

@@ -149,7 +149,7 @@ class Trainer:
         if history is None:
             history = History()
             chosen.append(history)
-        return CallbackList(chosen, self.model), history
+        return CallbackList(chosen, model=self.model), history
 
     def _epochs(self, fit: FitLoop, epochs: int, tested: EpochIterator | None, due: Callable[[int], bool]) -> None:
         model, progress, listeners = self.model, fit.progress, fit.callbacks
@@ -219,7 +219,7 @@ class Trainer:
         ValueError for labels out of range and for NaN in the data.
         """
         batches = EpochIterator(source, check_batch_size(batch_size), None, _optional("steps", steps))
-        listeners = CallbackList(callbacks, self.model)
+        listeners = CallbackList(callbacks, model=self.model)
         check_hooks(listeners.callbacks)
         listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
         return self._test(batches, listeners, Progress(verbose, None))
@@ -367,7 +367,7 @@ def predict(
 ) -> FloatArray:
     """See ``Model.predict``: the rows of a source, batch by batch where a callback wants to know of them."""
     batches = EpochIterator(source, batch_size, None, _optional("steps", steps))
-    listeners, progress = CallbackList(callbacks, model), Progress(verbose, None)
+    listeners, progress = CallbackList(callbacks, model=model), Progress(verbose, None)
     check_hooks(listeners.callbacks)
     listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
     loop = PredictionLoop(model, network, batches, listeners, progress)
