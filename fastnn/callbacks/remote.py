@@ -40,7 +40,7 @@ class RemoteMonitor(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         try:
-            import requests
+            import requests  # type: ignore[import-untyped]
         except ImportError as error:
             raise ImportError("RemoteMonitor needs requests: pip install requests") from error
         sent = {"epoch": epoch, **{name: _plain(value) for name, value in (logs or {}).items()}}
