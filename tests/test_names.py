@@ -331,13 +331,12 @@ def test_nothing_that_is_there_is_said_to_be_left_out():
 def test_units_and_arguments_of_keras():
     for get, name in (
         (losses.get, "ctc"),
-        (activations.get, "glu"),
         (optimizers.get, "ScheduleFreeAdamW"),
         (optimizers.get, "MultiOptimizer"),
     ):
         with pytest.raises(ValueError, match=rf"'{name}' \({LEFT_OUT}\); known: "):
             get(name)
-    for argument in ("dtype", "activity_regularizer", "lora_rank"):
+    for argument in ("dtype", "lora_alpha", "lora_rank"):
         with pytest.raises(TypeError, match=rf"'{argument}' \({LEFT_OUT}\); it takes "):
             Dense(1, **{argument: None})
     for argument in ("jit_compile", "run_eagerly", "steps_per_execution"):

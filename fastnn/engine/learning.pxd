@@ -1,6 +1,6 @@
 cimport cython
 cimport fastnn.kernels.types as types
-from fastnn.engine.objectives cimport Objectives
+from fastnn.engine.added_losses cimport AddedLosses
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.kernel cimport Kernel, MAX_NUMBERS
 
@@ -59,7 +59,7 @@ cdef struct Block:
 cdef types.vector32 vector_of(Kernel kernel) except NULL
 
 
-cdef class Learning(Objectives):
+cdef class Learning(AddedLosses):
     cdef readonly object gradients
     cdef public long long iterations    # batches that were accepted
     cdef public object owned_by         # the trainer that set the objectives and the optimizer last

@@ -3,12 +3,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.engine.added_losses import AddedLosses
 from fastnn.engine.description import Variable
-from fastnn.engine.objectives import Objectives
 
 _Floats = NDArray[np.float32]
 
-class Learning(Objectives):
+class Learning(AddedLosses):
     huge: int
     iterations: int
     owned_by: object

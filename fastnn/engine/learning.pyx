@@ -10,9 +10,9 @@ from libc.math cimport isfinite
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from fastnn.engine.added_losses cimport AddedLosses
 from fastnn.engine.arena cimport LINE, padded
 from fastnn.engine.arena import aligned
-from fastnn.engine.objectives cimport Objectives
 from fastnn.engine.ops cimport Op, Step, STEP_WORK
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport Kernel, Numbers, PACK_A_ROWS, float32_of, penalty_workspace
@@ -42,7 +42,7 @@ cdef types.vector32 vector_of(Kernel kernel) except NULL:
     return <types.vector32>float32_of(kernel, "vector")
 
 
-cdef class Learning(Objectives):
+cdef class Learning(AddedLosses):
     """A network's memory and objectives, with its gradients, flat and with the offsets of `parameters`."""
 
     def __cinit__(self, *args, **kwargs):

@@ -18,7 +18,7 @@ from fastnn.engine.arena import aligned, starts_of
 from fastnn.engine.lock import Lock
 from fastnn.initializers import Initializer
 from fastnn.layers import Layer, Parameter
-from fastnn.layers.base import Place, place_of, set_place
+from fastnn.layers.places import Place, place_of, set_place
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, FloatArray, Shape
 
@@ -111,6 +111,15 @@ def check_idle(stores: Iterable[Store]) -> None:
         raise RuntimeError(
             "a model with these layers is running in this thread; make the other when fit, evaluate or predict is done"
         )
+
+
+def hold(layer: Layer, parameters: tuple[Parameter, ...], arrays: Iterable[Array]) -> None:
+    """Give a new layer these weights, in a store of its own."""
+    _, size = starts_of([max(each.offset + each.size for each in parameters)])
+    place = Place(Store(size), 0, parameters)
+    for view, array in zip(place.views(place.store.flat), arrays, strict=True):
+        view[...] = array
+    commit({layer: place})
 
 
 def commit(places: dict[Layer, Place]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from fastnn.layers.base import place_of
+from fastnn.layers.places import place_of
 from fastnn.optimizers.steps import Steps
 
 if TYPE_CHECKING:
