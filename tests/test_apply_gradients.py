@@ -20,32 +20,11 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(32, 4)).astype("f4"), RNG.normal(size=(32, 2)).astype("f4")
 
 
-class Weight:
-    """A layer's weight as a variable."""
-
-    def __init__(self, layer: Any, number: int) -> None:
-        self.layer, self.number = layer, number
-        self.name = ("kernel", "bias")[number]
-        self.path = f"{layer.name}/{self.name}"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.numpy().shape
-
-    def numpy(self) -> np.ndarray:
-        return self.layer.get_weights()[self.number]
-
-    def assign(self, value: np.ndarray) -> None:
-        weights = self.layer.get_weights()
-        weights[self.number] = value
-        self.layer.set_weights(weights)
-
-
-def model_of(optimizer: Any, loss: Any = "mse") -> tuple[Sequential, list[Weight]]:
+def model_of(optimizer: Any, loss: Any = "mse") -> tuple[Sequential, list[Any]]:
     fastnn.set_random_seed(3)
     model = Sequential([Dense(5, "tanh", input_shape=(4,), name="a"), Dense(2, name="b")])
     model.compile(optimizer, loss)
-    return model, [Weight(layer, number) for layer in model.layers for number in (0, 1)]
+    return model, model.trainable_variables
 
 
 def gradients_of(model: Sequential, rows: slice) -> list[np.ndarray]:
@@ -136,6 +115,11 @@ def test_what_it_keeps_can_be_read_and_set() -> None:
     with pytest.raises(ValueError, match=r"variable_velocity has the shape \(2, 2\), got \(3,\)"):
         other.set_weights([1, 0.5, np.ones((2, 2)), np.ones(3)])
     assert other.iterations == 7
+    for wrong in (-1, 0.5, np.nan):
+        with pytest.raises(ValueError, match="iteration must be a whole number of at least 0"):
+            other.iterations.assign(wrong)
+    with pytest.raises(ValueError, match="store must be a dict of arrays"):
+        other.load_own_variables({"a": 1})
 
 
 def test_a_learning_rate_answers_as_a_variable() -> None:
@@ -259,7 +243,7 @@ def test_what_is_refused() -> None:
         (lambda: optimizer.apply_gradients([1, 2]), TypeError, "takes pairs of a gradient and a variable"),
         (lambda: optimizer.apply_gradients([([1.0], [1.0])]), TypeError, "steps on variables that have assign"),
         (lambda: optimizer.apply_gradients([([1.0], np.ones(1, int))]), TypeError, "arrays of floats"),
-        (lambda: optimizer.build(3), TypeError, "variables must be a list of variables, got 3"),
+        (lambda: optimizer.build(3), TypeError, "variables must be a list, got 3"),
         (lambda: optimizer.apply_gradients([([1.0], w)]), ValueError, r"the shape \(1,\), its variable \(2,\)"),
         (lambda: optimizer.apply_gradients([(["a", "b"], w)]), TypeError, "gradient"),
         (lambda: optimizer.apply([[1.0, 1.0], [1.0, 1.0]]), ValueError, "a gradient for each of 1 variables, got 2"),

@@ -19,8 +19,8 @@ class LearningRateScheduler(TrainerCallback):
     """Sets the learning rate before each epoch to ``schedule(epoch, learning_rate)``, or to ``schedule(epoch)``.
 
     epoch counts from 0. The logs, and the history, have the learning rate as learning_rate. TypeError for what cannot
-    be called so, and where the optimizer's learning rate is a schedule; ValueError where this one does not give a number
-    of at least 0.
+    be called so, and where the optimizer's learning rate is a schedule; ValueError where this one gives no number of at
+    least 0.
     """
 
     adds = ("learning_rate",)

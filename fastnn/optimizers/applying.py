@@ -55,9 +55,7 @@ class Applying:
 
     @staticmethod
     def _listed(variables: Any) -> list[Any]:
-        if isinstance(variables, (str, bytes, Mapping)) or not isinstance(variables, Iterable):
-            raise TypeError(f"variables must be a list of variables, got {shown(variables)}")
-        given = list(variables)
+        given = _list_of("variables", variables)
         for each in given:
             value_of(each)
         return given
@@ -78,7 +76,7 @@ class Applying:
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> OptimizerVariable:
         """A step on pairs (gradient, variable): ``apply_gradients(zip(gradients, variables))``. See ``apply``."""
-        pairs = list(grads_and_vars)
+        pairs = _list_of("grads_and_vars", grads_and_vars)
         if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
             raise TypeError(f"apply_gradients takes pairs of a gradient and a variable, got {shown(pairs)}")
         self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
@@ -92,11 +90,11 @@ class Applying:
         ValueError for variables that it was not built with, and where there is no gradient at all; FloatingPointError,
         and no change, where a gradient is not finite.
         """
-        grads = list(grads)
+        grads = _list_of("grads", grads)
         if not grads:
             return
         if trainable_variables is not None:
-            given = list(trainable_variables)
+            given = _list_of("trainable_variables", trainable_variables)
             self.build(given)
         steps = self.current_steps()
         if steps is None:
@@ -156,14 +154,14 @@ class Applying:
 
     def scale_loss(self, loss: Any) -> Any:
         """The loss times loss_scale_factor, by which ``apply`` divides the gradients."""
-        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+        return loss if self.loss_scale_factor is None else as_numbers(loss, "loss") * self.loss_scale_factor
 
     def finalize_variable_values(self, var_list: Iterable[Any]) -> None:
         """With use_ema, give the variables the averages of their values."""
         if not self.use_ema:
             return
         averages = self._model_variables_moving_average
-        given = list(var_list)
+        given = self._listed(var_list)
         if len(given) != len(averages):
             raise ValueError(f"there are averages of {len(averages)} variables, got {len(given)}")
         for variable, average in zip(given, averages, strict=True):
@@ -180,14 +178,13 @@ class Applying:
         """
         if self._steps is not None:
             raise ValueError("exclude_from_weight_decay must be called before the optimizer is built")
-        names = [
-            check_text("var_names", each) for each in ([var_names] if isinstance(var_names, str) else var_names or [])
-        ]
+        given = [var_names] if isinstance(var_names, str) else _list_of("var_names", var_names or [])
+        names = [check_text("var_names", each) for each in given]
         try:
             pattern = re.compile("|".join(names)) if names else None
         except re.error as error:
             raise ValueError(f"var_names must be regular expressions, got {shown(names)}: {error}") from None
-        self._excluded = list(var_list or []), pattern
+        self._excluded = _list_of("var_list", () if var_list is None else var_list), pattern
 
     def told(self, variables: Sequence[Variable], given: Sequence[Any] = ()) -> list[Variable]:
         """The variables as a network is told of them: some may not decay. given: they themselves, of no model."""
@@ -303,9 +300,24 @@ class Applying:
 
     def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
         """Enter the values of `variables` in a dict, as "0", "1", ..."""
+        if not isinstance(store, MutableMapping):
+            raise TypeError(f"store must be a dict, got {shown(store)}")
         for number, variable in enumerate(self.variables):
             store[str(number)] = variable.numpy()
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Set `variables` from what ``save_own_variables`` has entered; raises as ``set_weights``."""
+        if not isinstance(store, Mapping) or any(str(number) not in store for number in range(len(store))):
+            raise ValueError(f"store must be a dict of arrays with the names '0', '1', ..., got {shown(store)}")
         self.set_weights([store[str(number)] for number in range(len(store))])
+
+
+def _list_of(name: str, given: Any) -> list[Any]:
+    """Several things as a list. TypeError, naming them, for what is no sequence of anything."""
+    if (
+        isinstance(given, (str, bytes, Mapping))
+        or not isinstance(given, Iterable)
+        or getattr(given, "shape", None) == ()
+    ):
+        raise TypeError(f"{name} must be a list, got {shown(given)}")
+    return list(given)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import MOST, check_count, check_flag, check_number, shown
-from fastnn._table import Table, field_values, plain, unplain
+from fastnn._table import Table, field_values, own_objects, plain, unplain
 from fastnn.object_registration import get_registered_name
 from fastnn.optimizers.applying import Applying
 from fastnn.optimizers.variables import Rate
@@ -238,8 +238,8 @@ class Optimizer(Applying):
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """The optimizer of these arguments. TypeError, ValueError for what is none."""
-        if not isinstance(config, Mapping):
-            raise TypeError(f"{cls.__name__}: the arguments must be a dict, got {shown(config)}")
+        if not isinstance(config, Mapping) or not all(isinstance(name, str) for name in config):
+            raise TypeError(f"{cls.__name__}: the arguments must be a dict of names, got {shown(config)}")
         given = dict(config)
         rate = given.get("learning_rate")
         if isinstance(rate, Mapping) and rate.get("class_name") == "function":
@@ -302,7 +302,7 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
     if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
         raise TypeError(f"expected what serialize gives, a dict with class_name and config, got {shown(config)}")
     name = config["class_name"]
-    custom = custom_objects or {}
+    custom = own_objects(custom_objects)
     if name.lower() in OPTIMIZERS.units and name not in custom:
         name = name.lower()
     if name in WRAPPERS and name not in custom:

@@ -122,7 +122,7 @@ class LossScaleOptimizer(Optimizer):
 
     def scale_loss(self, loss: Any) -> Any:
         """The loss times the scale."""
-        return loss * self._scale
+        return as_numbers(loss, "loss") * self._scale
 
     def finalize_variable_values(self, var_list: Iterable[Any]) -> None:
         """See ``Optimizer.finalize_variable_values``."""
@@ -168,8 +168,8 @@ class LossScaleOptimizer(Optimizer):
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """The optimizer of these arguments. TypeError, ValueError for what is none."""
-        if not isinstance(config, Mapping):
-            raise TypeError(f"{cls.__name__}: the arguments must be a dict, got {shown(config)}")
+        if not isinstance(config, Mapping) or "inner_optimizer" not in config:
+            raise TypeError(f"{cls.__name__}: the arguments must be a dict with inner_optimizer, got {shown(config)}")
         given = dict(config)
         if isinstance(given.get("inner_optimizer"), Mapping):
             given["inner_optimizer"] = deserialize(given["inner_optimizer"], custom_objects)

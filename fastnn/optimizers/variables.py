@@ -50,6 +50,8 @@ class OptimizerVariable(NDArrayOperatorsMixin):
         here, given = self.value, as_numbers(value, self.name)
         if given.shape != here.shape:
             raise ValueError(f"{self.name} has the shape {here.shape}, got {given.shape}")
+        if here.dtype.kind == "i" and not ((given >= 0) & (given < 2**53) & (given == np.trunc(given))).all():
+            raise ValueError(f"{self.name} must be a whole number of at least 0, got {shown(value)}")
         self._write(given.astype(here.dtype))
         return self
 

@@ -184,6 +184,8 @@ class Muon(Optimizer):
     def lr_adjust(self, x: Any) -> DoubleArray:
         """A step of a matrix, made as long as Adam's would be: x * rms_rate * sqrt(max(rows, columns))."""
         x = as_numbers(x, "x").astype(float)
+        if not x.ndim:
+            raise ValueError(f"x must be a matrix, got {shown(x)}")
         return np.asarray(x if self.rms_rate is None else x * np.sqrt(max(x.shape)) * self.rms_rate)
 
     def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> DoubleArray:
