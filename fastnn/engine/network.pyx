@@ -104,7 +104,7 @@ cdef class Network(Runner):
         gathered. A batch whose loss is not finite ends the pass and changes nothing; the row then says where it starts.
         KeyboardInterrupt, or what progress or an op raises, comes out between two batches.
         """
-        if self.optimizer == NULL:
+        if not self.has_optimizer:
             raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
         return self.fit(x, y, weight, order, batch_size, learning_rate, progress, start, stop, True, True)
 
@@ -128,7 +128,7 @@ cdef class Network(Runner):
         """
         cdef double largest
         cdef Step step
-        if self.optimizer == NULL:
+        if not self.has_optimizer:
             raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
         self.enter()
         try:
@@ -138,6 +138,7 @@ cdef class Network(Runner):
                 raise FloatingPointError("a gradient is not finite")
             self.huge |= largest > WIDE_FROM
             memmove(self.g, given, self.parameters.size * sizeof(float))
+            self.reserve_scratch(1)
             step = self.new_step(True, 0)
             step.number += 1
             self.take_steps(&step, learning_rate, 0, self.block_count, 0, 1)

@@ -119,7 +119,7 @@ class Model(Surface):
     @property
     def optimizer(self) -> Any:
         """The optimizer given to ``compile``, None before; its learning_rate may be changed between epochs."""
-        return None if self.description.trainer is None else self.description.trainer.optimizer
+        return None if self.description.trainer is None else self.description.trainer.given_optimizer
 
     @property
     def loss(self) -> Any:

@@ -18,6 +18,7 @@ from support.units import label, units, ways
 
 EVERY_WAY = [way for loss in units(LOSSES) for way in ways(loss)]
 WAYS = [way for way in EVERY_WAY if not way.kernel.whole]
+STEPPING = [optimizer for optimizer in units(OPTIMIZERS) if not optimizer.full_batch]
 FAMILIES = {
     "activation": units(ACTIVATIONS),
     "loss": units(LOSSES),
@@ -29,7 +30,8 @@ FAMILIES = {
     "label_way": [way for way in WAYS if way.kernel.labels],
     "mean_metric": [metric for metric in units(METRICS) if isinstance(metric, MeanMetric)],
     "accumulated": [metric for metric in units(METRICS) if isinstance(metric, AccumulatedMetric)],
-    "optimizer": [optimizer for optimizer in units(OPTIMIZERS) if not optimizer.full_batch],
+    "optimizer": [each for each in STEPPING if each.kernel.signature == "optimizer"],
+    "whole_optimizer": [each for each in STEPPING if each.kernel.signature == "whole_optimizer"],
     "regularizer": [regularizer for regularizer in units(REGULARIZERS) if not regularizer.whole],
     "matrix_regularizer": [regularizer for regularizer in units(REGULARIZERS) if regularizer.whole],
     "constraint": units(CONSTRAINTS),
