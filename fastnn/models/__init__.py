@@ -8,7 +8,8 @@ from typing import Any
 
 from fastnn import _names
 from fastnn._checks import as_flag, shown
-from fastnn._table import OTHERS, gathering
+from fastnn._families import OTHERS
+from fastnn._table import gathering
 from fastnn.data import ArraySource
 from fastnn.layers import Input, Layer
 from fastnn.models import copies as _copies  # noqa: F401 - models and layers are copied as it says
