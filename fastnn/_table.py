@@ -121,6 +121,8 @@ class Table(Generic[T]):
         """What a configuration describes or a name stands for; None stays None."""
         if config is None:
             return None
+        if not isinstance(config, (str, Mapping)):
+            raise TypeError(f"{self.family}: config must be a name or what serialize gives, got {shown(config)}")
         return self.from_config(config, custom) if isinstance(config, Mapping) else self.find(config, custom)()
 
     def config(self, unit: Any) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def test_names_nothing_and_the_unknown(module: Any, table: Any) -> None:
     for bad in ({"class_name": "Nothing", "config": {}}, "nothing"):
         with pytest.raises(ValueError, match=f"unknown {table.family} '[nN]othing'"):
             module.deserialize(bad)
+    with pytest.raises(TypeError):
+        module.deserialize([3])
     with pytest.raises(ValueError, match="must be a dict of its arguments"):
         module.get({"class_name": next(iter(table))[1].__name__, "config": 3})
 
