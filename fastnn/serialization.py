@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import object_registration
-from fastnn._table import TABLES, Table
+from fastnn._families import TABLES
 
 __all__ = ["deserialize_keras_object", "serialize_keras_object"]
 
@@ -28,6 +28,11 @@ PLACES = {
     "schedules": "schedule",
 }
 PLAIN = (str, int, float, bool, type(None))
+
+
+def is_of_keras(config: object) -> bool:
+    """Whether a dict is in Keras's form."""
+    return isinstance(config, Mapping) and isinstance(config.get("class_name"), str) and "config" in config
 
 
 def serialize_keras_object(obj: Any) -> Any:
@@ -99,7 +104,7 @@ def _unit(obj: Any) -> dict[str, Any]:
     function = getattr(obj, "function", getattr(obj, "fn", None))
     if _is_tabled(cls) and callable(function):  # a unit made of a function
         return _function(function)
-    if _is_tabled(cls) and cls.table_family != "layer":
+    if _is_tabled(cls) and not hasattr(obj, "get_config"):
         config = {key: value for key, value in TABLES[cls.table_family].config(obj).items() if key != "class"}
     else:
         config = serialize_keras_object(obj.get_config())
@@ -225,6 +230,6 @@ def _known(name: str, place: str) -> Any:
         import_module(f"fastnn.{_place_of(family)}")
     if place == "models" or name in ("Functional", "Model", "Sequential"):
         return getattr(import_module("fastnn.models"), "Model" if name == "Functional" else name, None)
-    tables: list[Table[Any]] = [TABLES[PLACES[place]]] if place in PLACES else list(TABLES.values())
+    tables: list[Any] = [TABLES[PLACES[place]]] if place in PLACES else list(TABLES.values())
     same = [cls for table in tables for _, cls in table if cls.__name__ == name]
     return same[0] if same else None

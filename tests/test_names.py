@@ -162,7 +162,6 @@ def test_units_by_name(family):
         (losses.get, "mean_square_error", "mean_squared_error"),
         (metrics.get, "acuracy", "accuracy"),
         (metrics.get, "Accuracy2", "accuracy"),
-        (metrics.get, "f1", "f1_score"),
         (optimizers.get, "adm", "adam"),
         (optimizers.get, "rms_prop", "rmsprop"),
         (initializers.get, "henormal", "he_normal"),

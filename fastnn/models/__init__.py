@@ -9,7 +9,8 @@ from typing import Any
 
 from fastnn import _names
 from fastnn._checks import as_flag, shown
-from fastnn._table import OTHERS, gathering
+from fastnn._families import OTHERS
+from fastnn._table import gathering
 from fastnn.data import ArraySource
 from fastnn.layers import LAYERS, Input, Layer
 from fastnn.layers.tensor import flattened, has_automatic_name, set_automatic_name

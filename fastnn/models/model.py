@@ -327,12 +327,12 @@ class Model(Surface):
         from fastnn.data.several import Several
 
         inputs, outputs = self._drawn().inputs, self._drawn().outputs
-        shapes = [tensor.row for tensor in outputs]
+        shapes, unused = [tensor.row for tensor in outputs], ()
         if self.description.trainer is not None:
-            shapes = [output.target_shape for output in self.description.trainer.outputs()]
+            shapes, unused = self.description.trainer.wanted(self.description.gives.names)
         rows = [tensor.row for tensor in inputs]
         taken = Several(self.description.takes.names, rows, front=front)
-        return taken, Several(self.description.gives.names, shapes)
+        return taken, Several(self.description.gives.names, shapes, unused=unused)
 
     def _check_weighable(self, class_weight: Any) -> None:
         if class_weight is not None and len(self.description.gives.names) > 1:
