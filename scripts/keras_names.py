@@ -17,22 +17,15 @@ import keras
 LIST = Path(__file__).resolve().parents[1] / "tests" / "support" / "keras_names.txt"
 INTERNAL = {"src", "_tf_keras"}
 # Of these the members too: what scripts ask of an object.
-CLASSES = [
-    keras.Model,
-    keras.Sequential,
-    keras.Layer,
-    keras.Optimizer,
-    keras.Loss,
-    keras.Metric,
-    keras.callbacks.Callback,
-    keras.callbacks.History,
-    keras.utils.FeatureSpace,
-    keras.utils.Progbar,
-    keras.utils.PyDataset,
-]
-
-
-BASE = keras.callbacks.Callback
+CLASSES = {
+    "Model": keras.Model,
+    "Layer": keras.Layer,
+    "Optimizer": keras.Optimizer,
+    "Loss": keras.Loss,
+    "Metric": keras.Metric,
+    "callbacks.Callback": keras.callbacks.Callback,
+    "callbacks.History": keras.callbacks.History,
+}
 
 
 def modules(package: ModuleType) -> list[ModuleType]:
@@ -54,9 +47,7 @@ def main() -> None:
             if not name.startswith("_") and not (inspect.ismodule(value) and name in INTERNAL)
         )
         lines += [f"{module.__name__}.{name}".removeprefix("keras.") for name in names]
-    for cls in CLASSES:
-        home = "utils." if cls.__name__ in vars(keras.utils) else "callbacks." if issubclass(cls, BASE) else ""
-        lines += [f"{home}{cls.__name__}.{name}" for name in dir(cls) if not name.startswith("_")]
+    lines += [f"{home}.{name}" for home, cls in CLASSES.items() for name in dir(cls) if not name.startswith("_")]
     LIST.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
