@@ -26,7 +26,13 @@ audio_dataset_from_directory bounding_boxes ctc device distillation distribution
 image_dataset_from_directory img_to_array load_img mixed_precision name_scope ops quantizers remat save_img stft
 text_dataset_from_directory tree visualization wrappers
 """
-NAMES = frozenset(_NAMES.split())
+# Of its configuration and of modules that hold others.
+_MODULES = """
+Config Operation disable_flash_attention disable_traceback_filtering enable_flash_attention
+enable_traceback_filtering enable_unsafe_deserialization image is_flash_attention_enabled is_nnx_enabled
+is_traceback_filtering_enabled legacy max_epochs max_steps_per_epoch set_backend set_max_epochs set_max_steps_per_epoch
+"""
+NAMES = frozenset(f"{_NAMES} {_MODULES}".split())
 # Of classes and methods that fastnn has.
 _ARGUMENTS = """
 auto_scale_loss batch_shape data_format dtype embeddings_freq embeddings_metadata expand_nested input_tensor jit_compile layer_range line_length lora_alpha lora_rank mask_zero max_queue_size optional positions profile_batch quantization_config ragged
@@ -36,12 +42,14 @@ synchronized use_multiprocessing workers write_graph write_images zipped
 ARGUMENTS = frozenset(_ARGUMENTS.split())
 # What to write in place of some.
 INSTEAD = {
+    "DTypePolicy": "fastnn.config.DTypePolicy",
     "Lambda": "a subclass of fastnn.layers.Layer or Composite",
     "clear_session": "fastnn.utils.clear_session",
     "keras": "fastnn.layers, fastnn.models, ...: Keras's names are in fastnn itself",
     "load_model": "fastnn.models.load_model",
     "normalize": "fastnn.utils.normalize, or the layer Normalization",
     "save_model": "fastnn.models.save_model",
+    "version": "fastnn.__version__",
     "to_categorical": "fastnn.utils.to_categorical",
     "Progbar": "fastnn.utils.Progbar",
     "pad_sequences": "fastnn.utils.pad_sequences",
