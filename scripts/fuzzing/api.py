@@ -28,6 +28,7 @@ from fastnn.optimizers import Optimizer
 from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.regularizers import Regularizer
 from fuzzing import models
+from fuzzing.database import connect
 from fuzzing.trial import FAILED, Trial
 from fuzzing.values import ARRAYS, GOOD, like, odd
 
@@ -232,7 +233,7 @@ def _known(name: str, model: Model | None) -> tuple[str, Any] | None:
 
 
 def _database() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a REAL, b REAL)")
     connection.executemany("INSERT INTO t VALUES (?, ?, ?)", [(i, i / 2, i % 2) for i in range(8)])
     connection.commit()

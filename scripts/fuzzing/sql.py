@@ -15,6 +15,7 @@ from fastnn import cli
 from fastnn.data import SQLDataset
 from fastnn.models import Model, Sequential
 from fuzzing import models
+from fuzzing.database import connect
 from fuzzing.trial import FAILED, Trial
 from fuzzing.values import NUMBERS, OBJECTS, TEXTS, odd
 
@@ -188,7 +189,7 @@ def _fill(path: str, rng: random.Random, trial: Trial) -> None:
     if rng.random() < 0.15:
         columns[rng.randrange(4)] = rng.choice(NAMES)
     declared = [rng.choice(DECLARED) if rng.random() < 0.3 else "" for _ in columns]
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")
     if rng.random() < 0.2:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -214,7 +215,7 @@ def _fill(path: str, rng: random.Random, trial: Trial) -> None:
 def _connected(path: str, rng: random.Random, trial: Trial) -> sqlite3.Connection:
     types = rng.choice([0, 0, sqlite3.PARSE_DECLTYPES, sqlite3.PARSE_COLNAMES, 3])
     level = rng.choice(["", None, "IMMEDIATE", "EXCLUSIVE"])
-    connection = sqlite3.connect(path, detect_types=types, isolation_level=level, timeout=0)
+    connection = connect(path, detect_types=types, isolation_level=level, timeout=0)
     state = rng.choice(
         ["plain", "plain", "plain", "rows", "bytes", "factory", "function", "open", "closed", "attached", "only"]
     )
@@ -237,7 +238,7 @@ def _connected(path: str, rng: random.Random, trial: Trial) -> sqlite3.Connectio
         connection.execute("PRAGMA query_only = 1")
     elif state == "closed":
         connection.close()
-        return sqlite3.connect(":memory:") if rng.random() < 0.5 else connection
+        return connect(":memory:") if rng.random() < 0.5 else connection
     return connection
 
 
@@ -333,7 +334,7 @@ def _state(con: Any) -> Any:
     """The tables, and whether there is an open transaction."""
     own = isinstance(con, sqlite3.Connection)
     try:
-        connection = con if own else sqlite3.connect("data.db", timeout=0)
+        connection = con if own else connect("data.db", timeout=0)
         names = sorted(
             str(row) for row in sqlite3.Cursor(connection).execute("SELECT name FROM sqlite_master").fetchall()
         )
