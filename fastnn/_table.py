@@ -137,6 +137,10 @@ class Table(Generic[T]):
             )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}
+        if not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in vars(cls):
+            made = getattr(cls, "from_description", None)
+            if made is not None:
+                return made(given)  # type: ignore[no-any-return]
         fields = [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
         known = {field.name for field in fields}
         unknown = [f"{field}{_names.hint(field, known)}" for field in sorted(given.keys() - known)]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from fastnn import _names
 from fastnn.layers.activations import *
+from fastnn.layers.arithmetic import *
 from fastnn.layers.base import *
 from fastnn.layers.composite import *
 from fastnn.layers.core import *
@@ -12,6 +13,7 @@ from fastnn.layers.embedding import *
 from fastnn.layers.merging import *
 from fastnn.layers.noise import *
 from fastnn.layers.normalization import *
+from fastnn.layers.operation import *
 from fastnn.layers.prelu import *
 from fastnn.layers.preprocessing import *
 from fastnn.layers.reshaping import *

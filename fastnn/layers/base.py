@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from fastnn._checks import as_flag, as_list, check_count, shown
+from fastnn._checks import as_flag, as_list, check_count, check_name, shown
 from fastnn._fields import called_with
 from fastnn._numbers import as_numbers, converted
 from fastnn._table import Table
@@ -113,20 +113,40 @@ class Layer(_Fixed):
     made_of_layers: ClassVar[bool] = False  # by its `call`
     whole_batch: ClassVar[bool] = False  # while training, what a row gives depends on the others of its batch
     output_dtype: ClassVar[str] = "float32"  # of what it gives: the layers of a front give more than that
+    composite: ClassVar[type[Layer]]  # what a class with ``call`` is derived from
     # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
     on_arrays: ClassVar[Callable[[Any, Any], Any]]
     trainable: bool = field(default=True, kw_only=True)
 
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        input_shape: Any = None,
+        input_dim: int | None = None,
+        autocast: bool = True,
+        activity_regularizer: Any = None,
+    ) -> None:
+        """What a subclass's own ``__init__`` gives on: ``super().__init__(**kwargs)``."""
+        check_name(self, name)
+        if str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)) not in ("None", "float32"):
+            raise ValueError(f"{type(self).__name__}: dtype must be float32, got {shown(dtype)}")
+        if activity_regularizer is not None:
+            raise ValueError(f"{type(self).__name__}: write self.add_loss(...) in call in place of activity_regularizer")
+        self._set("trainable", as_flag(f"{type(self).__name__}: trainable", trainable))
+        self._set("name", name)
+        if input_dim is not None:
+            input_shape = (input_dim,)
+        if input_shape is not None:
+            self._set("input_shape", check_shape(self, "input_shape", input_shape))
+
     def __init_subclass__(cls) -> None:
         words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
         cls.table_name = "".join(words).lstrip("_")  # until a table gives it another
-        own = [name for name in ("call", "build") if name in vars(cls)]
-        if own and not cls.made_of_layers:
-            raise TypeError(
-                f"{cls.__name__}: a layer's arithmetic is compiled, so fit would not use {own[0]}; derive from "
-                "fastnn.layers.Composite where call puts layers together, else write forward(self, x, weights, "
-                "training), backward(self, x, a, d, weights) and parameters(self, input_shape)"
-            )
+        if "call" in vars(cls) and not cls.made_of_layers and cls.__module__ != f"{__package__}.composite":
+            _trace(cls)
         if "forward" in vars(cls) and "ops" not in vars(cls):
             cls.ops = Layer.ops  # type: ignore[method-assign]  # and not a base's, which knows nothing of it
 
@@ -252,6 +272,15 @@ class Layer(_Fixed):
     def count_params(self) -> int:
         """How many numbers the layer's weights hold."""
         return sum(array.size for _, array in self._held())
+
+
+def _trace(cls: Any) -> None:
+    """Put what traces its ``call`` before Layer, or before a layer of fastnn's, among what a user's class derives from."""
+    own = [each for each in cls.__mro__ if Layer in each.__bases__ and not each.__module__.startswith("fastnn.")]
+    for each in own:
+        each.__bases__ = tuple(cls.composite if base is Layer else base for base in each.__bases__)
+    if not own:
+        cls.__bases__ = (cls.composite, *cls.__bases__)
 
 
 def _set_attribute(layer: Layer, name: str, value: object) -> None:

@@ -11,7 +11,7 @@ from fastnn.engine.ops import ActivationOp
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.front import FrontLayer
 from fastnn.layers.graph import Graph, leaves
-from fastnn.layers.tensor import Tensor, called
+from fastnn.layers.tensor import Node, Tensor, called
 from fastnn.models import weights
 from fastnn.models.front import ADVICE, Front, Value
 from fastnn.typing import Shape
@@ -87,12 +87,13 @@ def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int) ->
             assert plan.front is not None
             values[given[0]] = plan.front.add(node, reads)
         else:
-            values[given[0]] = _add_ops(plan, node.layer, rows, [_in_engine(plan, value) for value in reads], slices)
+            values[given[0]] = _add_ops(plan, node, rows, [_in_engine(plan, value) for value in reads], slices)
 
 
-def _add_ops(plan: Plan, layer: Layer, rows: Sequence[Shape], sources: list[int], slices: int) -> int:
-    """Append the ops of a layer; gives the place of the last."""
-    pairs = [op if isinstance(op, tuple) else (op, None) for op in layer.ops(*rows)]
+def _add_ops(plan: Plan, node: Node, rows: Sequence[Shape], sources: list[int], slices: int) -> int:
+    """Append the ops of a layer's call; gives the place of the last."""
+    layer = node.layer
+    pairs = [op if isinstance(op, tuple) else (op, None) for op in node.ops()]
     ops = [op for op, _ in pairs]
     starts = _take_parameters(plan, layer, layer.parameters(*rows), ops)
     places: list[int] = []
