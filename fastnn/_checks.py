@@ -123,6 +123,15 @@ def check_choice(owner: object, name: str, *known: str | None) -> None:
         raise ValueError(f"{type(owner).__name__}: {name} must be one of {texts}, got {shown(value)}")
 
 
+def named_dtype(value: Any) -> str | None:
+    """The name of a dtype, whether it is given as a text, a type, or a dtype of any library; None for None.
+
+    "" for what is none.
+    """
+    name = None if value is None else getattr(value, "__name__", getattr(value, "name", value))
+    return name if isinstance(name, (str, NoneType)) else ""
+
+
 def check_name(owner: object, name: object) -> None:
     """TypeError unless the name of a unit is a text or None."""
     if not isinstance(name, (str, NoneType)):

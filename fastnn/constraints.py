@@ -149,7 +149,7 @@ max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNo
 
 def applied(constraint: Any, w: Array) -> Array:
     """The weights w as a constraint that is Python has them. ValueError where it gives another shape."""
-    if not callable(constraint):
+    if not callable(constraint) or isinstance(constraint, type):
         raise TypeError(f"constraint must be a function of the weights, got {shown(constraint)}")
     found = constraint(as_numbers(w, "w"))
     refuse_masked(found, "what a constraint gives")

@@ -61,7 +61,7 @@ class Initializer(Fields):
         """What a call gives; TypeError for a dtype of no numbers."""
         try:
             found = np.dtype(np.float32 if dtype is None else dtype)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):  # the last of lists within lists
             found = None
         if found is None or found.kind not in "biufc":
             raise TypeError(f"{type(self).__name__}: dtype must be one of numbers, got {shown(dtype)}")

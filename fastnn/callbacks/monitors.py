@@ -79,7 +79,7 @@ class Monitor(TrainerCallback):
         self.mode = mode
         self.min_delta = min_delta
         check_number(self, "min_delta", float("-inf"))
-        self.min_delta = abs(min_delta)
+        self.min_delta = abs(self.min_delta)
         self._sign = -1.0 if mode == "max" else 1.0
 
     def checks(self, fit: Any) -> None:

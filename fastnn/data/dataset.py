@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fastnn._checks import check_batch_size, check_count
+from fastnn._checks import SEEDS, as_flag, check_batch_size, check_count, shown
 
 from .arrays import ArraySource
 from .batches import batch_of
@@ -65,9 +65,13 @@ class Dataset:
     def __init__(
         self, samples: Samples, batch_size: int | None = None, shuffle: bool = False, seed: int | None = None
     ) -> None:
+        if not (hasattr(samples, "__len__") and hasattr(samples, "take")):
+            raise TypeError(f"samples must have __len__ and take(numbers), got {shown(samples)}")
         self.samples = samples
         self.batch_size = None if batch_size is None else check_batch_size(batch_size)
-        self.shuffled = bool(shuffle)
+        self.shuffled = as_flag("shuffle", shuffle)
+        if seed is not None:
+            seed = check_count("seed", seed, 0, SEEDS)
         self._rng = np.random.default_rng(seed)  # of what is iterated; fit has its own
         self._numbers: NDArray[Any] | None = None  # of the samples that are in it; None for all
         self._begin, self._end = 0, len(samples)  # of the order in which they come

@@ -101,6 +101,7 @@ cdef class Learning(Objectives):
 
     cdef Barrier delayed_barrier        # of a test: a thread that is late after one of the barriers, by so many seconds
     cdef int delayed_thread
+    cdef readonly int delays             # how often it was
     cdef double delay
 
     cdef int find_shared(self) except -1

@@ -276,7 +276,7 @@ cdef class Learning(Objectives):
 
     def delay_for_tests(self, int number, int thread, double seconds):
         """Have a thread begin late, by so many seconds, what comes after a barrier of that number; 0: no more."""
-        self.delayed_barrier, self.delayed_thread, self.delay = <Barrier>number, thread, seconds
+        self.delayed_barrier, self.delayed_thread, self.delay, self.delays = <Barrier>number, thread, seconds, 0
 
     # Without the GIL.
 
@@ -284,6 +284,7 @@ cdef class Learning(Objectives):
         cdef double until
         barrier(thread, threads)
         if self.delay > 0 and self.delayed_barrier == number and self.delayed_thread == thread:
+            self.delays += 1
             until = seconds_now() + self.delay
             while seconds_now() < until:
                 pass

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations
-from fastnn._checks import check_count, check_flag, check_number, shown
+from fastnn._checks import check_count, check_flag, check_number, named_dtype, shown
 from fastnn.engine.noise import DropoutOp, SharedDropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
@@ -46,7 +46,12 @@ class InputLayer(Layer):
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        self._set("shape", () if self.shape in ((), []) else check_shape("Input", "shape", self.shape))
+        self._set(
+            "shape",
+            ()
+            if isinstance(self.shape, (tuple, list)) and not self.shape
+            else check_shape("Input", "shape", self.shape),
+        )
         check_row(self.shape)
         self._set("dtype", dtype_of(self.dtype))
 
@@ -68,10 +73,10 @@ class InputLayer(Layer):
 
 def dtype_of(value: Any) -> str:
     """The name of a dtype that an input may have. ValueError for another."""
-    name = getattr(value, "__name__", None) or str(getattr(value, "name", value))
-    name = {"None": "float32", "str": "string", "int": "int64", "float": "float32"}.get(name, name)
+    name = named_dtype(value) or "float32"
+    name = {"str": "string", "int": "int64", "float": "float32"}.get(name, name)
     if name not in DTYPES:
-        raise ValueError(f"Input: dtype must be one of {', '.join(DTYPES)}, got {value!r}")
+        raise ValueError(f"Input: dtype must be one of {', '.join(DTYPES)}, got {shown(value)}")
     return name
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._checks import check_count
+from fastnn._checks import check_count, check_number, shown
 from fastnn.data.columns import column_of
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
@@ -45,19 +45,18 @@ class Discretization(FrontLayer):
 
     def __post_init__(self) -> None:
         check_mode(self)
-        if self.num_bins is not None and isinstance(self.num_bins, int) and self.num_bins < 0:
-            raise ValueError(f"`num_bins` must be greater than or equal to 0. Received: `num_bins={self.num_bins}`")
+        if isinstance(self.num_bins, int) and self.num_bins < 0:
+            raise ValueError(f"`num_bins` must be greater than or equal to 0, got num_bins={shown(self.num_bins)}")
         if self.num_bins is None and self.bin_boundaries is None:
             raise ValueError("You need to set either `num_bins` or `bin_boundaries`.")
         if self.num_bins is not None and self.bin_boundaries is not None and not self.adapted:
             raise ValueError(
-                "Both `num_bins` and `bin_boundaries` should not be set. Received: "
-                f"`num_bins={self.num_bins}` and `bin_boundaries={self.bin_boundaries}`"
+                "Both `num_bins` and `bin_boundaries` should not be set, got "
+                f"num_bins={shown(self.num_bins)} and bin_boundaries={shown(self.bin_boundaries)}"
             )
         if self.num_bins is not None:
             self._set("num_bins", check_count("Discretization: num_bins", self.num_bins))
-        if not 0 < self.epsilon < 1:
-            raise ValueError(f"Discretization: epsilon must lie between 0 and 1, got {self.epsilon!r}")
+        check_number(self, "epsilon", 0, 1, open_low=True, open_high=True)
         if self.bin_boundaries is not None:
             self._take(self.bin_boundaries)
         own_input_shape(self)
@@ -65,7 +64,7 @@ class Discretization(FrontLayer):
     def _take(self, boundaries: Any) -> None:
         column = column_of(boundaries, "float32", "Discretization: bin_boundaries")
         if column.ndim != 1 or np.isnan(column).any() or (np.diff(column) < 0).any():
-            raise ValueError(f"Discretization: bin_boundaries must be numbers in rising order, got {boundaries!r:.200}")
+            raise ValueError(f"Discretization: bin_boundaries must be numbers in rising order, got {shown(boundaries)}")
         self._set("bin_boundaries", tuple(map(float, np.asarray(boundaries, float).tolist())))
         self._set("_table", column.copy())
 

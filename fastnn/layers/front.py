@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._checks import check_choice
+from fastnn._checks import check_choice, check_flag, named_dtype, shown
 from fastnn.data.columns import column_of
 from fastnn.data.convert import looks_like_columns
 from fastnn.layers.base import Layer, any_sources, set_field
@@ -230,9 +230,9 @@ def check_table(layer: Any, name: str, array: Array, dtype: Any) -> None:
 
 def check_dtype(layer: Any, dtype: Any) -> str | None:
     """The name of the dtype of what a layer gives, None for its own. ValueError where it cannot be one."""
-    name = None if dtype is None else str(getattr(dtype, "name", dtype))
+    name = named_dtype(dtype)
     if name is not None and name not in GIVEN:
-        raise ValueError(f"{type(layer).__name__}: dtype must be one of {', '.join(GIVEN)}, got {dtype!r}")
+        raise ValueError(f"{type(layer).__name__}: dtype must be one of {', '.join(GIVEN)}, got {shown(dtype)}")
     return name
 
 
@@ -241,6 +241,7 @@ def check_mode(layer: Any, modes: Sequence[str] = MODES) -> None:
     name, mode = type(layer).__name__, layer.output_mode
     set_field(layer, "output_mode", OLD_MODES.get(mode, mode) if isinstance(mode, str) else mode)
     check_choice(layer, "output_mode", *modes)
+    check_flag(layer, "sparse")
     if layer.sparse and layer.output_mode == "int":
         raise ValueError(
             f"{name}: `sparse` may only be true if `output_mode` is `'one_hot'`, `'multi_hot'`, `'count'` or "

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn._checks import check_choice, check_count, check_flag
 from fastnn.data.columns import column_of, texts_of
 from fastnn.kernels.text import Tokens, hashes
 from fastnn.layers._fields import own_input_shape
@@ -50,17 +51,13 @@ class IndexLookup(FrontLayer):
 
     def _check(self) -> None:
         name = type(self).__name__
-        if self.max_tokens is not None and self.max_tokens <= 1:
-            raise ValueError(
-                f"{name}: If set, `max_tokens` must be greater than 1. Received: max_tokens={self.max_tokens}"
-            )
+        for flag in ("invert", "pad_to_max_tokens"):
+            check_flag(self, flag)
+        if self.max_tokens is not None:
+            self._set("max_tokens", check_count(f"{name}: max_tokens", self.max_tokens, 2))
         if self.pad_to_max_tokens and self.max_tokens is None:
             raise ValueError(f"{name}: If pad_to_max_tokens is True, must set `max_tokens`. Received: max_tokens=None")
-        if not isinstance(self.num_oov_indices, int) or self.num_oov_indices < 0:
-            raise ValueError(
-                f"{name}: `num_oov_indices` must be greater than or equal to 0. "
-                f"Received: num_oov_indices={self.num_oov_indices!r}"
-            )
+        self._set("num_oov_indices", check_count(f"{name}: num_oov_indices", self.num_oov_indices, 0))
         check_mode(self, (*MODES, "tf_idf"))
         if self.invert and self.output_mode != "int":
             raise ValueError(
@@ -71,8 +68,7 @@ class IndexLookup(FrontLayer):
                 f"{name}: `idf_weights` should only be set if `output_mode` is `'tf_idf'`. "
                 f"Received: output_mode={self.output_mode}"
             )
-        if self.oov_method not in ("floormod", "farmhash"):
-            raise ValueError(f"{name}: oov_method must be 'floormod' or 'farmhash', got {self.oov_method!r}")
+        check_choice(self, "oov_method", "floormod", "farmhash")
         if self.salt is not None and self.vocabulary_kind == "int64" and self.oov_method != "farmhash":
             raise ValueError(
                 f"{name}: `salt` can only be used when `oov_method='farmhash'`. Received: oov_method={self.oov_method}"

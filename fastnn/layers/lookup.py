@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastnn import _names
+from fastnn._checks import check_choice
 from fastnn.layers.base import LAYERS
 from fastnn.layers.index_lookup import IndexLookup
 
@@ -84,11 +85,7 @@ class IntegerLookup(IndexLookup):
     vocabulary_kind = "int64"
 
     def __post_init__(self) -> None:
-        if self.vocabulary_dtype != "int64":
-            raise ValueError(
-                "IntegerLookup: Only `vocabulary_dtype='int64'` is supported at this time. "
-                f"Received: vocabulary_dtype={self.vocabulary_dtype}"
-            )
+        check_choice(self, "vocabulary_dtype", "int64")
         self._check()
 
 

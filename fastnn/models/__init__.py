@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any
 
 from fastnn import _names
-from fastnn._checks import shown
+from fastnn._checks import as_flag, shown
 from fastnn._table import OTHERS, field_values, plain
 from fastnn.data import ArraySource
 from fastnn.layers import LAYERS, Input, Layer
@@ -53,9 +53,9 @@ def load_model(
     """
     from fastnn.store import model_file
 
-    if not safe_mode:
+    if not as_flag("safe_mode", safe_mode):
         raise ValueError("safe_mode=False asks to run code from a file, which fastnn never does; leave it out")
-    model: Model = model_file.load(filepath, KINDS, custom_objects, bool(compile))
+    model: Model = model_file.load(filepath, KINDS, custom_objects, as_flag("compile", compile))
     if "feature_space" in model.description.notes:
         from fastnn.models.feature_space import FeatureSpace
 
@@ -64,14 +64,20 @@ def load_model(
 
 
 def save_model(model: Model, filepath: str | PathLike[str], overwrite: bool = True) -> None:
-    """Write a model to one file, as its method ``save`` does; ``load_model`` reads it."""
+    """Write a model to one file, as its method ``save`` does; ``load_model`` reads it. TypeError for what is none."""
+    check_model("save_model", model)
     model.save(filepath, overwrite)
+
+
+def check_model(call: str, model: object) -> None:
+    """TypeError for what is no model."""
+    if not isinstance(model, Model):
+        raise TypeError(f"{call}: model must be a fastnn.models.Model, got {shown(model)}")
 
 
 def clone_model(model: Model) -> Model:
     """A model of the same layers and connections, with weights of its own, new ones. TypeError for what is no model."""
-    if not isinstance(model, Model):
-        raise TypeError(f"clone_model: model must be a fastnn.models.Model, got {shown(model)}")
+    check_model("clone_model", model)
     copy: Model = model.from_config(model.get_config(), _own_objects(model))
     return copy
 

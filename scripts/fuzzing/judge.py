@@ -33,7 +33,7 @@ SLIPS = (AssertionError, UnboundLocalError, RecursionError, ZeroDivisionError, I
 # How Python and NumPy speak of a value, which says nothing of the argument that it was.
 PYTHONS_WORDS = re.compile(
     r"object (is not|has no|of type|cannot be|does not support)|not subscriptable|unhashable type|unsupported operand"
-    r"|cannot unpack|(not enough|too many) values to unpack|(list|tuple|string) index|indices must be|has no len\(\)"
+    r"|cannot unpack|(not enough|too many) values to unpack|(list|tuple|string) index|\bindices must be|has no len\(\)"
     r"|must be real number|invalid literal for|could not convert|setting an array element|could not be broadcast"
     r"|(Key|Attribute|Index|Type|Value|Overflow)Error\(|too large to convert|Maximum allowed|int too (large|big)"
     r"|takes \d+ positional|missing \d+ required|unexpected keyword argument"

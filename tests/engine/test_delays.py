@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -221,8 +220,11 @@ def _threads() -> Iterator[None]:
     fastnn.set_num_threads(before)
 
 
-def left_by(name: str, threads: int, *late: Any) -> list[Any]:
-    """All that a few fits, an evaluation and a prediction leave. late: a barrier, a thread, for how long."""
+def left_by(name: str, threads: int, *late: Any, met: list[int] | None = None) -> list[Any]:
+    """All that a few fits, an evaluation and a prediction leave.
+
+    late: a barrier, a thread, for how long. met: is given how often the thread was late.
+    """
     case = CASES[name]
     fastnn.set_num_threads(threads)
     model = case.model()
@@ -247,6 +249,8 @@ def left_by(name: str, threads: int, *late: Any) -> list[Any]:
     outputs = model.predict(np.concatenate([x, x]))
     found += [output.tobytes() for output in (outputs if count > 1 else [outputs])]
     steps_done, slots = model.description.trainer.state()
+    if met is not None:
+        met.append(model.description.network.delays)
     return [*found, *bits(model), steps_done, {slot: vector.tobytes() for slot, vector in slots.items()}]
 
 
@@ -255,12 +259,12 @@ alone = functools.lru_cache(None)(functools.partial(left_by, threads=1))
 
 @pytest.mark.parametrize("name", CASES)
 def test_they_are_finite_and_the_team_meets_the_barriers(name: str) -> None:
-    """Else nothing would be late. Every fit takes as long as the thread that is."""
+    """Else nothing would be late."""
     assert all(np.isfinite(list(history.values())).all() for history in alone(name)[: len(CASES[name].sizes)])
     for barrier in (*ALWAYS, *CASES[name].more):
-        start = time.perf_counter()
-        left_by(name, 2, barrier, 1, 0.02)
-        assert time.perf_counter() - start > 0.02 * len(CASES[name].sizes), barrier
+        met: list[int] = []
+        left_by(name, 2, barrier, 1, 0.02, met=met)
+        assert met[0] >= 1, barrier
 
 
 @pytest.mark.parametrize(

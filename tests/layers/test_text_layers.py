@@ -316,9 +316,9 @@ def test_numbers_on_a_boundary_belong_above_it() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: L.StringLookup(max_tokens=1), "`max_tokens` must be greater than 1"),
+        (lambda: L.StringLookup(max_tokens=1), "max_tokens must be at least 2"),
         (lambda: L.StringLookup(pad_to_max_tokens=True), "If pad_to_max_tokens is True, must set `max_tokens`"),
-        (lambda: L.StringLookup(num_oov_indices=-1), "`num_oov_indices` must be greater than or equal to 0"),
+        (lambda: L.StringLookup(num_oov_indices=-1), "num_oov_indices must be at least 0"),
         (
             lambda: L.StringLookup(invert=True, output_mode="count"),
             "`output_mode` must be `'int'` when `invert` is true",
@@ -340,7 +340,7 @@ def test_numbers_on_a_boundary_belong_above_it() -> None:
         (lambda: L.StringLookup(vocabulary=[["a"], ["b"]]), "vocabulary must have one axis"),
         (lambda: L.IntegerLookup(salt=3), "can only be used when `oov_method='farmhash'`"),
         (lambda: L.IntegerLookup(oov_method="md5"), "oov_method must be"),
-        (lambda: L.IntegerLookup(vocabulary_dtype="int32"), "Only `vocabulary_dtype='int64'`"),
+        (lambda: L.IntegerLookup(vocabulary_dtype="int32"), "vocabulary_dtype must be one of int64"),
         (lambda: L.IntegerLookup(vocabulary=[1.5]), "must hold whole numbers"),
         (lambda: L.Hashing(None), "cannot be `None`"),
         (lambda: L.Hashing(0), "non-positive values"),
@@ -358,7 +358,7 @@ def test_numbers_on_a_boundary_belong_above_it() -> None:
         (lambda: L.Discretization(num_bins=-3), "greater than or equal to 0"),
         (lambda: L.Discretization([1.0, 0.0]), "numbers in rising order"),
         (lambda: L.Discretization([float("nan")]), "numbers in rising order"),
-        (lambda: L.Discretization(num_bins=2, epsilon=0), "epsilon must lie between 0 and 1"),
+        (lambda: L.Discretization(num_bins=2, epsilon=0), "epsilon must be above 0 and below 1"),
         (lambda: L.Discretization(num_bins=2)([1.0]), "call `adapt"),
         (lambda: L.Discretization([0.0]).adapt([1.0]), "Cannot adapt a Discretization layer"),
         (lambda: L.Discretization(num_bins=2).adapt([1.0, float("nan")]), "the data has NaN"),
