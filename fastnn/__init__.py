@@ -25,6 +25,7 @@ from fastnn.layers import Input, Layer
 from fastnn.models import Model, Sequential
 from fastnn.random import set_random_seed
 from fastnn.regularizers import Regularizer
+from fastnn.variables import Variable
 
 if TYPE_CHECKING:
     from fastnn import (
@@ -59,6 +60,7 @@ __all__ = [
     "Regularizer",
     "Sequential",
     "Trainer",
+    "Variable",
     "activations",
     "backend",
     "callbacks",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import FrozenInstanceError, dataclass, field, fields
 from math import prod
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from fastnn._checks import as_flag, as_list, check_count, check_name, shown
 from fastnn._fields import called_with
 from fastnn._numbers import as_numbers, converted
 from fastnn._table import Table
-from fastnn.engine.lock import Held, Lock
-from fastnn.initializers import Initializer
+from fastnn.engine.lock import Held
+from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
-from fastnn.regularizers import Regularizer
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 __all__ = ["LAYERS", "Layer", "Parameter"]
@@ -29,36 +28,6 @@ MOST_AXES = 31  # of a row: with that of the rows NumPy's 32
 def any_sources(method: Callable[..., R]) -> Callable[..., R]:
     """Tell type checkers that a subclass's method may name the sources that it reads."""
     return method
-
-
-class Parameter(NamedTuple):
-    """An array of weights that a layer has, in the order in which its op keeps them."""
-
-    name: str
-    shape: Shape
-    initializer: Initializer
-    regularizer: Regularizer | None = None
-    constraint: Any = None
-    trainable: bool = True
-    offset: int = 0  # where it begins in the layer's part of a flat vector; a plan says it
-
-    @property
-    def size(self) -> int:
-        """How many numbers it holds."""
-        return prod(self.shape)
-
-
-class Place(NamedTuple):
-    """Where a layer's weights lie: in a store's flat vector, each parameter at its offset from `start` on."""
-
-    store: Any
-    start: int
-    parameters: tuple[Parameter, ...]
-
-    def views(self, flat: FloatArray) -> list[FloatArray]:
-        """The layer's part of a flat vector, as one array for each parameter; views, not copies."""
-        places = [(self.start + parameter.offset, parameter) for parameter in self.parameters]
-        return [flat[start : start + each.size].reshape(each.shape) for start, each in places]
 
 
 class _Fixed(Connected):
@@ -78,27 +47,6 @@ class _Fixed(Connected):
 def set_field(layer: Any, name: str, value: object) -> None:
     """Set a field while the layer is made."""
     object.__setattr__(layer, name, value)
-
-
-def place_of(layer: Any) -> Place | None:
-    """Where a layer's weights lie, None while it has none."""
-    place: Place | None = vars(layer).get("_place")
-    return place
-
-
-def set_place(layer: Any, place: Place | None) -> None:
-    """Say where a layer's weights lie from now on."""
-    vars(layer)["_place"] = place
-
-
-def locked(layers: Iterable[Layer]) -> Held:
-    """`with locked(layers): ...` holds the locks of the stores that the layers' weights lie in; none of them moves."""
-    own = tuple(layers)
-
-    def find() -> list[Lock]:
-        return [place.store.lock for layer in own if (place := place_of(layer)) is not None]
-
-    return Held(find)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -241,33 +189,49 @@ class Layer(_Fixed):
             found += zip(learns, place.views(place.store.flat), strict=True)
         return found
 
-    def _copies(self, *which: bool) -> list[FloatArray]:
-        """Copies of the weights that learn, of those that do not, or of both; all of one moment."""
-        with locked(leaves_of(self)):
-            return [array.copy() for learns, array in self._held() if learns in which]
-
     def get_weights(self) -> list[FloatArray]:
-        """Copies of the layer's weights (a Dense layer's kernel and bias)."""
-        return self._copies(True, False)
+        """Copies of the layer's weights (a Dense layer's kernel and bias), all of one moment."""
+        with locked(leaves_of(self)):
+            return [array.copy() for _, array in self._held()]
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Replace the layer's weights; as many arrays as ``get_weights`` gives, of the same shapes."""
         replace(locked(leaves_of(self)), lambda: [array for _, array in self._held()], weights)
 
     @property
-    def weights(self) -> list[FloatArray]:
-        """Copies of the layer's weights, as ``get_weights`` gives them."""
-        return self.get_weights()
+    def weights(self) -> list[LayerVariable]:
+        """The layer's weights as variables, each as it is when it is looked at; none before there are any."""
+        return variables_of(leaves_of(self))
+
+    variables = weights
 
     @property
-    def trainable_weights(self) -> list[FloatArray]:
-        """Copies of the weights that learn; none while ``trainable`` is False."""
-        return self._copies(True)
+    def trainable_weights(self) -> list[LayerVariable]:
+        """The weights that learn; none while ``trainable`` is False."""
+        return variables_of(leaves_of(self), True)
+
+    trainable_variables = trainable_weights
 
     @property
-    def non_trainable_weights(self) -> list[FloatArray]:
-        """Copies of the weights that do not learn."""
-        return self._copies(False)
+    def non_trainable_weights(self) -> list[LayerVariable]:
+        """The weights that do not learn."""
+        return variables_of(leaves_of(self), False)
+
+    non_trainable_variables = non_trainable_weights
+
+    def __getattr__(self, name: str) -> Any:
+        """A weight by its name: ``layer.kernel``; None where the layer is built without it."""
+        place = None if name.startswith("_") else place_of(self)
+        if place is not None:
+            names = [parameter.name for parameter in place.parameters]
+            if name in names:
+                return variable_of(self, names.index(name))
+        kind = type(self).__name__
+        if name.startswith("_") or f"{name}_initializer" not in getattr(self, "__dataclass_fields__", ()):
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
+        if place is None:
+            raise AttributeError(f"layer {called(self)!r} has no {name} yet: build it first, by build(input_shape)")
+        return None
 
     def count_params(self) -> int:
         """How many numbers the layer's weights hold."""
@@ -338,17 +302,6 @@ def _gather(member: Any, found: dict[Layer, None], seen: set[Any]) -> None:
         found[member] = None
     for _, part in parts:
         _gather(part, found, seen)
-
-
-def placed(layer: Layer) -> Place:
-    """Where a layer's weights lie. RuntimeError while it has none."""
-    place = place_of(layer)
-    if place is None:
-        raise RuntimeError(
-            f"layer {called(layer)!r} has no weights yet; "
-            "add it to a model, and build that (by input_shape, build() or fit())"
-        )
-    return place
 
 
 def check_seed(layer: Any) -> None:

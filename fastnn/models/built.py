@@ -11,6 +11,7 @@ from fastnn._checks import LONGEST, as_flag, check_count, shown
 from fastnn._output import say
 from fastnn.layers.base import replace
 from fastnn.layers.graph import Graph
+from fastnn.layers.places import LayerVariable, variables_of
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
 from fastnn.models.description import Description
 from fastnn.typing import ArrayLike, FloatArray, Shape
@@ -184,23 +185,25 @@ class Built(Connected):
         replace(self.description.locked(), self.description.views, weights)
 
     @property
-    def weights(self) -> list[FloatArray]:
-        """Copies of all weights, as ``get_weights`` gives them."""
-        return self.get_weights()
+    def weights(self) -> list[LayerVariable]:
+        """All weights as variables, each as it is when it is looked at; none before the model is built."""
+        return variables_of(self.description.layers())
+
+    variables = weights
 
     @property
-    def trainable_weights(self) -> list[FloatArray]:
-        """Copies of the weights that learn."""
-        self._built("trainable_weights")
-        with self.description.locked():
-            return [array for layer in self.description.layers() for array in layer.trainable_weights]
+    def trainable_weights(self) -> list[LayerVariable]:
+        """The weights that learn."""
+        return variables_of(self.description.layers(), True)
+
+    trainable_variables = trainable_weights
 
     @property
-    def non_trainable_weights(self) -> list[FloatArray]:
-        """Copies of the weights that do not learn."""
-        self._built("non_trainable_weights")
-        with self.description.locked():
-            return [array for layer in self.description.layers() for array in layer.non_trainable_weights]
+    def non_trainable_weights(self) -> list[LayerVariable]:
+        """The weights that do not learn."""
+        return variables_of(self.description.layers(), False)
+
+    non_trainable_variables = non_trainable_weights
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""

@@ -17,8 +17,9 @@ from fastnn.engine.lock import Held
 from fastnn.engine.merging import StridedCopyOp
 from fastnn.engine.network import Network
 from fastnn.layers import Layer, Parameter
-from fastnn.layers.base import Place, leaves_of, locked, parts_of, place_of, placed, set_place
+from fastnn.layers.base import leaves_of, parts_of
 from fastnn.layers.graph import Graph, calls, leaves
+from fastnn.layers.places import Place, locked, place_of, placed, set_place
 from fastnn.layers.tensor import Structure
 from fastnn.models import weights
 from fastnn.models.front import Front

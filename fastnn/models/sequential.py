@@ -11,9 +11,10 @@ from fastnn import _names
 from fastnn._checks import shown
 from fastnn.data import ArraySource, Source
 from fastnn.layers import LAYERS, InputLayer, Layer
-from fastnn.layers.base import check_shape, locked, place_of, set_place
+from fastnn.layers.base import check_shape
 from fastnn.layers.front import FrontLayer, row_and_kind
 from fastnn.layers.graph import Graph
+from fastnn.layers.places import locked, place_of, set_place
 from fastnn.layers.tensor import MAX_LAYERS, Structure, Tensor, called, named
 from fastnn.models import weights
 from fastnn.models.built import KINDS

@@ -18,7 +18,7 @@ from fastnn.engine.arena import aligned, starts_of
 from fastnn.engine.lock import Lock
 from fastnn.initializers import Initializer
 from fastnn.layers import Layer, Parameter
-from fastnn.layers.base import Place, place_of, set_place
+from fastnn.layers.places import Place, place_of, set_place
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, FloatArray, Shape
 
