@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import FrozenInstanceError, dataclass, field, fields
+from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, fields
 from math import prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from fastnn import regularizers
 from fastnn._checks import as_flag, as_list, check_count, shown
 from fastnn._fields import called_with
 from fastnn._numbers import as_numbers, converted
@@ -15,7 +16,6 @@ from fastnn.engine.lock import Held, Lock
 from fastnn.initializers import Initializer
 from fastnn.layers.python import python_ops
 from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
-from fastnn.regularizers import Regularizer
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 __all__ = ["LAYERS", "Layer", "Parameter"]
@@ -37,7 +37,7 @@ class Parameter(NamedTuple):
     name: str
     shape: Shape
     initializer: Initializer
-    regularizer: Regularizer | None = None
+    regularizer: regularizers.Regularizer | None = None
     constraint: Any = None
     trainable: bool = True
     offset: int = 0  # where it begins in the layer's part of a flat vector; a plan says it
@@ -101,11 +101,22 @@ def locked(layers: Iterable[Layer]) -> Held:
     return Held(find)
 
 
+class _ActivityRegularizer:
+    """The field of that name: a name becomes the object when it is set."""
+
+    def __get__(self, layer: Any, owner: Any = None) -> Any:
+        return None if layer is None else vars(layer).get("activity_regularizer")
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        vars(layer)["activity_regularizer"] = regularizers.get(value)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Layer(_Fixed):
     """A layer: shapes of one row in, the shape of one row out. Called on a symbolic tensor, it gives another.
 
     trainable: whether the weights learn. It may be set at any time, and counts from a model's next ``compile`` on.
+    activity_regularizer: a penalty on what the layer gives, divided by the rows of the batch; a name or an object.
     The weights lie in the flat vector that the layer's models share.
     """
 
@@ -115,7 +126,9 @@ class Layer(_Fixed):
     output_dtype: ClassVar[str] = "float32"  # of what it gives: the layers of a front give more than that
     # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
     on_arrays: ClassVar[Callable[[Any, Any], Any]]
-    trainable: bool = field(default=True, kw_only=True)
+    _: KW_ONLY
+    trainable: bool = True
+    activity_regularizer: Any = _ActivityRegularizer()
 
     def __init_subclass__(cls) -> None:
         words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
