@@ -77,7 +77,18 @@ else:
 VECTORS = {"hot": ["-O3"], "rest": ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"]}
 # What a step waits for besides kernels stays at -O2. All else is as small as can be; but not by copying rows byte after
 # byte in place, which is what -Os makes of a memcpy whose size it does not know.
-FAST = {"embedding", "learning", "network", "normalization", "objectives", "ops", "running", "team", "text"}
+FAST = {
+    "added_losses",
+    "embedding",
+    "learning",
+    "network",
+    "normalization",
+    "objectives",
+    "ops",
+    "running",
+    "team",
+    "text",
+}
 SMALL = ["-Os", "-fno-builtin-memcpy", "-fno-builtin-memset"]
 
 

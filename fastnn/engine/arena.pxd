@@ -27,6 +27,7 @@ cdef class Arena:
     cdef readonly tuple sources         # of each op: i for op i's output, -1 - k for input k
     cdef readonly tuple input_widths
     cdef readonly tuple outputs         # places of the ops whose outputs the network gives
+    cdef readonly tuple added_places    # of the ops whose outputs add something to the loss
     cdef readonly object parameters
     cdef readonly Py_ssize_t inputs     # numbers in a row of all inputs
     cdef readonly Py_ssize_t units      # numbers in a row of all outputs
@@ -67,14 +68,14 @@ cdef class Arena:
 
     # An op's place among the sources of all ops is an edge.
     cdef list edges                     # (op, place among its sources) in the order of the ops
-    cdef list readers                   # of each op: the edges, or ~output, that take its output
+    cdef list readers                   # of each op: the edges, or ~output, ~(outputs + added), that take its output
     cdef list wants                     # of each op: whether a gradient by its output is needed
     cdef bint* wanted                   # the same
     cdef float** extra_d                # an op with n readers has n - 1 gradients beside d, to be added to it
     cdef Py_ssize_t* extra_starts       # of each op, in extra_d; and the end
     cdef Py_ssize_t* output_places
     cdef Py_ssize_t output_count
-    cdef float** output_d               # where the gradient by each output goes, NULL where nobody asks
+    cdef float** output_d               # where the gradient by each output and added loss goes, NULL where nobody asks
     cdef types.vector32 add
 
     cdef readonly Lock lock             # of the parameters, which other networks may share

@@ -4,6 +4,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.engine.description import AddedLoss
 from fastnn.engine.lock import Lock
 from fastnn.engine.ops import Op
 
@@ -23,6 +24,7 @@ class Arena:
         parameters: _Floats | None = None,
         starts: Sequence[int] | None = None,
         lock: Lock | None = None,
+        added: Iterable[AddedLoss] = (),
     ) -> Self: ...
     @property
     def lock(self) -> Lock: ...
@@ -34,6 +36,8 @@ class Arena:
     def input_widths(self) -> tuple[int, ...]: ...
     @property
     def outputs(self) -> tuple[int, ...]: ...
+    @property
+    def added_places(self) -> tuple[int, ...]: ...
     @property
     def parameters(self) -> _Floats: ...
     @property

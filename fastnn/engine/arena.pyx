@@ -65,7 +65,7 @@ def starts_of(sizes):
     return starts, end
 
 
-cdef int _check_ops(tuple ops, tuple sources, tuple widths, tuple outputs) except -1:
+cdef int _check_ops(tuple ops, tuple sources, tuple widths, tuple outputs, tuple added) except -1:
     """Each op must read what is there before it, of the width that it expects, and belong to no other network."""
     cdef Op op, giver
     if not ops:
@@ -93,7 +93,9 @@ cdef int _check_ops(tuple ops, tuple sources, tuple widths, tuple outputs) excep
                 raise ValueError(f"op {i} reads slices of an input; put an op that copies it in between")
     if not outputs or not all(0 <= place < len(ops) for place in outputs):
         raise ValueError(f"outputs must be places of ops from 0 to {len(ops) - 1}, got {outputs}")
-    unread = set(range(len(ops))) - {source for each in sources for source in each} - set(outputs)
+    if not all(0 <= place < len(ops) for place in added):
+        raise ValueError(f"added losses must be of ops from 0 to {len(ops) - 1}, got {added}")
+    unread = set(range(len(ops))) - {source for each in sources for source in each} - {*outputs, *added}
     if unread:
         raise ValueError(f"nothing reads the output of op {min(unread)}")
     return 0
@@ -102,10 +104,11 @@ cdef int _check_ops(tuple ops, tuple sources, tuple widths, tuple outputs) excep
 cdef class Arena:
     """Ops with their memory; `Network` runs them. An op's parameters begin at `op.start` of `parameters`.
 
-    lock: of the parameters, where other networks have them too.
+    lock: of the parameters, where other networks have them too. added: what outputs of ops add to the loss.
     """
 
-    def __cinit__(self, ops, sources=None, inputs=None, outputs=None, parameters=None, starts=None, Lock lock=None):
+    def __cinit__(self, ops, sources=None, inputs=None, outputs=None, parameters=None, starts=None, Lock lock=None,
+                  added=()):
         cdef Op op
         cdef Py_ssize_t i
         self.ops = tuple(ops)
@@ -114,7 +117,8 @@ cdef class Arena:
         self.input_widths = tuple(inputs) if inputs is not None else ((<Op?>first).inputs,) if first is not None else ()
         self.sources = tuple(map(tuple, sources)) if sources is not None else tuple((i - 1,) for i in range(self.count))
         self.outputs = tuple(outputs) if outputs is not None else (self.count - 1,)
-        _check_ops(self.ops, self.sources, self.input_widths, self.outputs)
+        self.added_places = tuple([each.op for each in added])
+        _check_ops(self.ops, self.sources, self.input_widths, self.outputs, self.added_places)
         self.op_list = <void**>malloc(self.count * sizeof(void*))
         self.lock = Lock() if lock is None else lock
         if self.op_list == NULL:
@@ -179,12 +183,12 @@ cdef class Arena:
         for edge, (i, k) in enumerate(self.edges):
             if self.sources[i][k] >= 0:
                 self.readers[self.sources[i][k]].append(edge)
-        for output, place in enumerate(self.outputs):
+        for output, place in enumerate(self.outputs + self.added_places):
             self.readers[place].append(~output)
         self.input_count, self.output_count = len(self.input_widths), len(self.outputs)
         self.wanted = <bint*>malloc(self.count * sizeof(bint))
         self.extra_starts = <Py_ssize_t*>malloc((self.count + 1) * sizeof(Py_ssize_t))
-        self.output_d = <float**>malloc(self.output_count * sizeof(void*))
+        self.output_d = <float**>malloc((self.output_count + len(self.added_places)) * sizeof(void*))
         self.output_places = <Py_ssize_t*>malloc(self.output_count * sizeof(Py_ssize_t))
         self.input_starts = <Py_ssize_t*>malloc(self.input_count * sizeof(Py_ssize_t))
         for i in range(self.count):
@@ -382,14 +386,14 @@ cdef class Arena:
         return addresses
 
     cdef int place_gradients(self) except -1:
-        """Tell each op where the gradients by what it reads go, and the losses where those by the outputs go."""
+        """Tell each op where the gradients by what it reads go, and the losses where theirs go."""
         cdef Op op, reading
         cdef Py_ssize_t i, reader, k
         cdef float* d
         for op in self.ops:
             for k in range(op.read_count):
                 op.reads[k].d = NULL
-        for i in range(self.output_count):
+        for i in range(self.output_count + len(self.added_places)):
             self.output_d[i] = NULL
         for i in range(self.count):
             op = self.ops[i]

@@ -56,6 +56,21 @@ class Objective(NamedTuple):
     bounds: tuple[float, float, bool] | None = None
 
 
+class AddedLoss(NamedTuple):
+    """What the output of an op adds to the loss: total * sum a + l1 * sum |a| + l2 * sum a^2 over a batch's rows.
+
+    op: its place. mean: the sum is divided by the rows of the batch. python: a function that takes its place; it gives
+    (value, slopes) for the numbers of all rows, float32 (rows, units).
+    """
+
+    op: int
+    total: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    mean: bool = True
+    python: Any = None
+
+
 class Variable(NamedTuple):
     """A parameter that learns: a matrix (rows, columns) from `start` on in the flat vector; a vector is one column.
 

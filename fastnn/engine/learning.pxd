@@ -1,6 +1,6 @@
 cimport cython
 cimport fastnn.kernels.types as types
-from fastnn.engine.objectives cimport Objectives
+from fastnn.engine.added_losses cimport AddedLosses
 from fastnn.engine.ops cimport Op, Step
 from fastnn.kernels.kernel cimport MAX_NUMBERS, Numbers
 
@@ -51,7 +51,7 @@ cdef struct Block:
     Py_ssize_t padding                  # numbers behind it that belong to nobody: a step over them is no harm
 
 
-cdef class Learning(Objectives):
+cdef class Learning(AddedLosses):
     cdef readonly object gradients
     cdef readonly list slots
     cdef public long long iterations    # batches that were accepted

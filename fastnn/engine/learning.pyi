@@ -3,13 +3,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.engine.added_losses import AddedLosses
 from fastnn.engine.description import Variable
-from fastnn.engine.objectives import Objectives
 from fastnn.kernels.kernel import Kernel
 
 _Floats = NDArray[np.float32]
 
-class Learning(Objectives):
+class Learning(AddedLosses):
     huge: int
     iterations: int
     owned_by: object

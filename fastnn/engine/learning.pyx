@@ -11,9 +11,9 @@ from libc.math cimport isfinite, sqrt
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from fastnn.engine.added_losses cimport AddedLosses
 from fastnn.engine.arena cimport LINE, padded
 from fastnn.engine.arena import aligned
-from fastnn.engine.objectives cimport Objectives
 from fastnn.engine.ops cimport Op, Step, STEP_WORK
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport Kernel, Numbers, PACK_A_ROWS, float32_of, float64_of, penalty_workspace
@@ -44,7 +44,7 @@ cdef types.vector32 _vector(Kernel kernel) except NULL:
     return <types.vector32>float32_of(kernel, "vector")
 
 
-cdef class Learning(Objectives):
+cdef class Learning(AddedLosses):
     """A network's memory and objectives, with its gradients and its optimizer.
 
     `gradients` and each of `slots` are flat float32 arrays with the offsets of `parameters`.

@@ -189,10 +189,17 @@ cdef class Network(Runner):
         for i in range(self.segment_count):
             if self.segments[i].whole:
                 return rows
+        if self.hangs_on_batches():
+            return rows
+        return rows if self.takes_gil else min(rows, most // self.block_rows * self.block_rows)
+
+    cdef bint hangs_on_batches(self) noexcept:
+        """Whether the loss hangs on how rows are cut into batches: it is no mean over them."""
+        cdef Py_ssize_t i
         for i in range(self.objective_count):
             if self.objectives[i].whole or self.objectives[i].reduction != OVER_BATCH_SIZE:
-                return rows
-        return rows if self.takes_gil else min(rows, most // self.block_rows * self.block_rows)
+                return True
+        return self.adds_by_batch
 
     cdef int explain_failure(self, Run* job) except -1:
         """Have `leave` raise what an op says of its failure; it knows the row by its place in the batch."""
@@ -213,14 +220,12 @@ cdef class Network(Runner):
         gives them. `states` has what the metrics gathered.
         """
         cdef Run job
-        cdef Py_ssize_t i
         self.begin_run(&job)
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, None)
-            for i in range(self.objective_count):
-                if self.objectives[i].whole or self.objectives[i].reduction != OVER_BATCH_SIZE:
-                    job.batch = batch_size if batch_size > 0 else max(1, job.rows.count)
+            if self.hangs_on_batches():
+                job.batch = batch_size if batch_size > 0 else max(1, job.rows.count)
             self.prepare(&job, False, True, progress)
             with nogil:
                 self.run_in_slices(forward_thread, &job, &self.forward_tuner)

@@ -194,10 +194,10 @@ cdef double softmax_sparse_categorical_crossentropy_rows(
 
 
 cdef double l1_l2_penalty(const real* w, real* g, Py_ssize_t n, double l1, double l2) noexcept nogil:
-    """l1 * sum |w| + l2 * sum w^2; its gradient is added to g."""
+    """l1 * sum |w| + l2 * sum w^2; its gradient is added to g, unless that is NULL."""
     cdef Py_ssize_t i
     cdef real first = <real>l1, second = <real>(2 * l2)
-    for i in range(n):
+    for i in range(n if g != NULL else 0):
         g[i] = g[i] + (second * w[i] + (first if w[i] > 0 else (-first if w[i] < 0 else <real>0)))
     return l1 * sums.sum_of_absolutes(w, n) + l2 * sums.whole_dot(w, w, n)
 

@@ -21,6 +21,7 @@ from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
     from fastnn.layers.discretization import *
+    from fastnn.layers.function import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
     from fastnn.layers.text_vectorization import *
@@ -31,6 +32,7 @@ _LATER = {
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
+    "Lambda": "function",
     "StringLookup": "lookup",
     "TextVectorization": "text_vectorization",
 }

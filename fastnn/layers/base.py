@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import FrozenInstanceError, dataclass, field, fields
+from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, fields
 from math import prod
 from typing import Any, ClassVar, TypeVar
 
+from fastnn import regularizers
 from fastnn._checks import as_flag, as_list, check_count, check_name, shown
 from fastnn._fields import called_with
 from fastnn._numbers import as_numbers, converted
@@ -14,7 +15,7 @@ from fastnn._table import Table
 from fastnn.engine.lock import Held
 from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops
-from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
+from fastnn.layers.tensor import Connected, Node, Structure, called, check_training, flattened, is_symbolic
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 __all__ = ["LAYERS", "Layer", "Parameter"]
@@ -49,11 +50,22 @@ def set_field(layer: Any, name: str, value: object) -> None:
     object.__setattr__(layer, name, value)
 
 
+class _ActivityRegularizer:
+    """The field of that name: a name becomes the object when it is set."""
+
+    def __get__(self, layer: Any, owner: Any = None) -> Any:
+        return None if layer is None else vars(layer).get("activity_regularizer")
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        vars(layer)["activity_regularizer"] = regularizers.get(value)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Layer(_Fixed):
     """A layer: shapes of one row in, the shape of one row out. Called on a symbolic tensor, it gives another.
 
     trainable: whether the weights learn. It may be set at any time, and counts from a model's next ``compile`` on.
+    activity_regularizer: a penalty on what the layer gives, divided by the rows of the batch; a name or an object.
     The weights lie in the flat vector that the layer's models share.
     """
 
@@ -64,7 +76,9 @@ class Layer(_Fixed):
     composite: ClassVar[type[Layer]]  # what a class with ``call`` is derived from
     # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
     on_arrays: ClassVar[Callable[[Any, Any], Any]]
-    trainable: bool = field(default=True, kw_only=True)
+    _: KW_ONLY
+    trainable: bool = True
+    activity_regularizer: Any = _ActivityRegularizer()
 
     def __init__(
         self,
@@ -81,8 +95,7 @@ class Layer(_Fixed):
         check_name(self, name)
         if str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)) not in ("None", "float32"):
             raise ValueError(f"{type(self).__name__}: dtype must be float32, got {shown(dtype)}")
-        if activity_regularizer is not None:
-            raise ValueError(f"{type(self).__name__}: write self.add_loss(...) in call in place of activity_regularizer")
+        self._set("activity_regularizer", activity_regularizer)
         self._set("trainable", as_flag(f"{type(self).__name__}: trainable", trainable))
         self._set("name", name)
         if input_dim is not None:
@@ -128,8 +141,10 @@ class Layer(_Fixed):
 
     get_config = config
 
-    def __call__(self, inputs: Any) -> Any:
+    def __call__(self, inputs: Any, training: Any = None) -> Any:
         """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
+        if check_training(training) is not None:
+            raise ValueError(f"layer {called(self)!r}: training is for fit to say; leave it out of calls")
         if not is_symbolic(inputs):
             return self.on_arrays(inputs)
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")

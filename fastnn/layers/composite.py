@@ -20,36 +20,34 @@ the layer what ``get_config`` gives.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastnn._checks import shown
-from fastnn._names import users_line
 from fastnn._table import field_values, plain
 from fastnn.layers.base import LAYERS, Layer, any_sources
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.operation import Operation
-from fastnn.layers.tensor import Node, Structure, Tensor, called, names_of
-from fastnn.layers.tracing import Training, either, has_weights, layers_in, replaced, shapes_of, tensors_in
-from fastnn.layers.weight import TRACE, Trace, Weight, Weights, homes_of
+from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of
+from fastnn.layers.traced import Traced, made_from
+from fastnn.layers.tracing import ASKED, has_weights, layers_in, replaced, shapes_of, tensors_in
+from fastnn.layers.weight import Weights
 from fastnn.object_registration import get_registered_name
 from fastnn.typing import Shape
 
 __all__ = ["Composite"]
 
-ASKED = ("training", "mask")  # arguments of a call that are no tensors
 
-
-class Composite(Layer):
+class Composite(Traced, Layer):
     """A layer whose ``call`` puts layers, arithmetic and weights together; it is traced once and compiled."""
 
     made_of_layers = True
 
     def __new__(cls, *given: Any, **named: Any) -> Any:
         self = super().__new__(cls, *given, **named)
-        vars(self).update(_given=(given, named), _homes={}, _own=[], _fuses=True, built=False)
+        self._begin_traced(given, named)
+        vars(self)["built"] = False
         return self
 
     # What a subclass writes.
@@ -73,45 +71,6 @@ class Composite(Layer):
     def build(self, input_shape: Any) -> None:
         """Make weights and layers for inputs of this shape, (None, ...); called once, before the first ``call``."""
 
-    def add_weight(
-        self,
-        shape: Any = None,
-        initializer: Any = None,
-        dtype: Any = None,
-        trainable: bool = True,
-        autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        aggregation: Any = "none",
-        overwrite_with_gradient: bool = False,
-        name: str | None = None,
-    ) -> Weight:
-        """A weight of the layer: an array of this shape that begins with the initializer's values.
-
-        shape: () by default, one number. initializer: a name or an object; "glorot_uniform" by default, "zeros" of a
-        single number. trainable: whether it learns. dtype: float32. regularizer, constraint: a name, an object or None.
-        """
-        if isinstance(shape, str):  # as Keras 2 had it: name first
-            shape, name = (), shape
-        if str(getattr(dtype, "name", dtype)) not in ("None", "float32", "<class 'numpy.float32'>"):
-            raise ValueError(f"add_weight: weights are float32, got dtype {shown(dtype)}")
-        taken = {weight.name for weight in self._own}
-        if name is None:
-            name = next(each for number in range(len(taken) + 1) if (each := _numbered(number)) not in taken)
-        if name in taken:
-            raise ValueError(f"add_weight: {called(self)!r} has a weight {name!r} already; give this one another name")
-        shape = () if shape is None else shape
-        weight = Weight(name, shape, initializer, trainable, regularizer, constraint)
-        self._own.append(weight)
-        return weight
-
-    def add_loss(self, loss: Any) -> None:
-        """Add to the model's loss what a tensor of this ``call`` gives, the mean of all rows."""
-        trace = TRACE.get()
-        if trace is None:
-            raise RuntimeError(f"add_loss is for tensors within call{users_line()}")
-        trace.losses.append(loss)
-
     # Calls.
 
     def __call__(self, inputs: Any, *more: Any, **named: Any) -> Any:
@@ -125,7 +84,8 @@ class Composite(Layer):
             if more or named:
                 inputs = [inputs, *more, *named.values()]
             return self.on_arrays(inputs) if training is None else self.on_arrays(inputs, training)
-        named = {key: value for key, value in named.items() if key not in ASKED or not _is_asked(value)}
+        for key in [key for key in ASKED if not isinstance(named.get(key), Tensor)]:
+            check_training(named.pop(key, None))
         given = (inputs, *more)
         if not more and isinstance(inputs, (list, tuple)) and self._takes() > 1:
             given = tuple(inputs)
@@ -136,13 +96,6 @@ class Composite(Layer):
         names = keys or tuple(f"{called(self)}_{place}" if place else called(self) for place in range(len(rows)))
         node = Node(self, tuple(tensors), self._rows_given(graph, rows), Structure(kind, names), graph)
         return node.outputs.pack(self._note(node).tensors())
-
-    def _takes(self) -> int:
-        """How many tensors ``call`` must be given one by one; 0 where it takes any number."""
-        code = type(self).call.__code__
-        names = [name for name in code.co_varnames[1 : code.co_argcount] if name not in ASKED]
-        needed = len(names) - sum(name not in ASKED for name in _defaulted(type(self).call))
-        return 2 if code.co_flags & inspect.CO_VARARGS else needed
 
     def _rows_given(self, graph: Graph, rows: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """The shapes of rows that it gives, where its graph has these."""
@@ -180,7 +133,7 @@ class Composite(Layer):
             known = dict(zip(outer, inputs, strict=True))
             given, named = replaced(given, known), replaced(named, known)
         takes = self._takes()
-        if takes > 1 and not type(self).call.__code__.co_flags & inspect.CO_VARARGS and len(given) < takes:
+        if takes > 1 and not self._takes_any() and len(given) < takes:
             raise ValueError(
                 f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {len(given)}"
             )
@@ -188,22 +141,9 @@ class Composite(Layer):
             if not vars(self)["built"]:
                 shapes = shapes_of(given)
                 self._built_for(shapes[0] if len(shapes) == 1 else list(shapes))
-            graph, kind, keys = self._drawn(inputs, given, named or {})
-            homes = homes_of(list(calls(graph)))
-            if any(len(found) > 1 for found in homes.values()) and self._fuses:
-                self._set("_fuses", False)
-                self._homes.clear()
-                graph, kind, keys = self._drawn(inputs, given, named or {})
-                homes = homes_of(list(calls(graph)))
+            graph, kind, keys = self._trace(inputs, given, named or {})
         except ValueError as error:
             raise ValueError(f"layer {called(self)!r}: {error}") from None
-        for weight, found in homes.items():
-            if len(found) > 1 or weight.home not in (None, *found):
-                raise ValueError(
-                    f"layer {called(self)!r}: {type(self).__name__}.call used its weight {weight.name!r} otherwise "
-                    "than before"
-                )
-            (weight.home,) = found
         weighted = list(dict.fromkeys(node.layer for node in calls(graph) if has_weights(node)))
         if "_known" not in vars(self):
             self._consists_of([member for member in graph.members if not isinstance(member, InputLayer)])
@@ -222,37 +162,6 @@ class Composite(Layer):
         except BaseException:
             self._set("built", False)
             raise
-
-    def _drawn(
-        self, inputs: list[Tensor], given: Sequence[Any], named: Mapping[str, Any]
-    ) -> tuple[Graph, str, tuple[str, ...]]:
-        """The graph that ``call`` draws, the kind of what it gives, and a dict's keys."""
-        trace = Trace(inputs[0], self._homes, self._fuses)
-        before = TRACE.set(trace)
-        try:
-            flag = Training(True)
-            options = {"training": flag} if "training" in _arguments(type(self).call) else {}
-            tensors, kind, keys = self._given_by(self.call(*given, **named, **options))
-            if flag.asked:
-                others, *_ = self._given_by(self.call(*given, **named, training=Training(False)))
-                tensors = [either(one, other) for one, other in zip(tensors, others, strict=True)]
-        finally:
-            TRACE.reset(before)
-        return Graph(inputs, tuple(tensors)), kind, keys
-
-    def _given_by(self, given: Any) -> tuple[list[Tensor], str, tuple[str, ...]]:
-        """The tensors that ``call`` gave, their kind, and a dict's keys."""
-        keys = tuple(given) if isinstance(given, Mapping) else ()
-        several = isinstance(given, (list, tuple, Mapping))
-        parts = list(given.values() if keys else given) if several else [given]
-        tensors = [part.tensor() if isinstance(part, Weight) else part for part in parts]
-        for tensor in tensors or [given]:
-            if not isinstance(tensor, Tensor):
-                raise TypeError(
-                    f"{type(self).__name__}.call must give one symbolic tensor, got {shown(tensor)}; a list or dict of "
-                    "tensors may be given too"
-                )
-        return tensors, "dict" if keys else "list" if several else "one", keys
 
     # Its parts.
 
@@ -275,13 +184,6 @@ class Composite(Layer):
 
     # As JSON.
 
-    def config(self) -> dict[str, Any]:
-        """The layer as JSON: its class, and what ``get_config`` gives."""
-        cls = type(self)
-        if "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config:
-            return LAYERS.config(self)
-        return {"class": get_registered_name(cls), **plain(self.get_config())}
-
     def get_config(self) -> dict[str, Any]:
         """What ``from_config`` makes the layer of again: name, trainable and dtype; a subclass adds its own arguments.
 
@@ -289,24 +191,11 @@ class Composite(Layer):
         them cannot be described.
         """
         cls = type(self)
-        config = {"name": getattr(self, "name", None), "trainable": self.trainable, "dtype": "float32"}
-        if "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config:
+        own = cls.get_config is not Composite.get_config
+        if "__dataclass_fields__" in vars(cls) and not own:
             return LAYERS.config(self)
-        if cls.get_config is not Composite.get_config:
-            return config
-        arguments, named = vars(self)["_given"]
-        bound = inspect.signature(cls.__init__).bind(self, *arguments, **named).arguments
-        bound.pop(next(iter(bound)))
-        for name, parameter in inspect.signature(cls.__init__).parameters.items():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                bound |= bound.pop(name, {})
-        try:
-            return config | {name: plain(value) for name, value in bound.items()}
-        except TypeError as error:
-            raise TypeError(
-                f"{cls.__name__} was made with what cannot be described ({error}); write get_config(self), which gives "
-                "super().get_config() and its arguments"
-            ) from None
+        config = {"name": getattr(self, "name", None), "trainable": self.trainable, "dtype": "float32"}
+        return config if own else config | self.arguments()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
@@ -316,39 +205,19 @@ class Composite(Layer):
     @classmethod
     def from_description(cls, config: dict[str, Any]) -> Any:
         """The layer of a file; what Layer's own ``get_config`` gives may be unknown to the class."""
-        known = _arguments(cls.__init__)
-        apart = {}
-        if "**" not in known:
-            apart = {key: config.pop(key) for key in ("name", "trainable", "dtype") if key in config and key not in known}
-        layer = cls.from_config(config)
+        layer, apart = made_from(cls, config)
         if apart.get("name") is not None:
             layer._set("name", apart["name"])
         if apart.get("trainable") is False:
             layer.trainable = False
         return layer
 
+    def config(self) -> dict[str, Any]:
+        """The layer as JSON: its class, and what ``get_config`` gives."""
+        cls = type(self)
+        if "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config:
+            return LAYERS.config(self)
+        return {"class": get_registered_name(cls), **plain(self.get_config())}
+
 
 Layer.composite = Composite
-
-
-def _numbered(number: int) -> str:
-    return f"weight_{number}" if number else "weight"
-
-
-def _arguments(function: Any) -> list[str]:
-    """The names of what a function takes, "**" where that is any name."""
-    found = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        found.append("**" if parameter.kind is parameter.VAR_KEYWORD else name)
-    return found
-
-
-def _defaulted(function: Any) -> list[str]:
-    parameters = inspect.signature(function).parameters.values()
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [each.name for each in parameters if each.default is not each.empty and each.kind in kinds]
-
-
-def _is_asked(value: Any) -> bool:
-    """Whether a training or mask is a flag or None, and no tensor."""
-    return not isinstance(value, Tensor)

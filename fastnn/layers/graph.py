@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastnn.layers.core import InputLayer
 from fastnn.layers.tensor import MAX_LAYERS, Node, Tensor, called
+
+
+class AddedLoss(NamedTuple):
+    """What a tensor adds to the loss: weight times the sum of its numbers; mean: divided by the rows of the batch."""
+
+    tensor: Tensor
+    weight: float = 1.0
+    mean: bool = True
 
 
 class Graph:
     """From input tensors to output tensors. ValueError where they do not hang together.
 
     nodes: the calls, as Keras orders them: those furthest from the outputs first. members: each layer and model once.
-    slices: how many rows of the graph a row of the call is that it stands for.
+    slices: how many rows of the graph a row of the call is that it stands for. added: what tensors add to the loss,
+    beside what layers' activity regularisers do; they need not lead to an output.
     """
 
-    def __init__(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], slices: int = 1) -> None:
+    def __init__(
+        self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], slices: int = 1, added: Sequence[AddedLoss] = ()
+    ) -> None:
         if len(set(inputs)) < len(inputs):
             raise ValueError("the same tensor stands twice among the inputs; give each once")
         self.inputs, self.outputs, self.slices = tuple(inputs), tuple(outputs), slices
+        self.added = tuple(added)
         if not all(isinstance(tensor.node.layer, InputLayer) for tensor in inputs):
             self._begin_with_inputs()
-        self.nodes = _ordered(self.inputs, self.outputs)
+        self.nodes = _ordered(self.inputs, self._ends())
         self.members: tuple[Any, ...] = tuple(dict.fromkeys(node.layer for node in self.nodes))
         self.size = sum(node.size for node in self.nodes)
         if self.size > MAX_LAYERS:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
+
+    def _ends(self) -> tuple[Tensor, ...]:
+        """What the calls lead to."""
+        return (*self.outputs, *(each.tensor for each in self.added))
 
     def _begin_with_inputs(self) -> None:
         """Where a model begins in the middle of another, its own inputs take the place of the tensors there."""
@@ -36,12 +52,13 @@ class Graph:
             else InputLayer(tensor.row, f"{tensor.name}_input", tensor.dtype).tensor()
             for tensor in self.inputs
         }
-        for node in _ordered(self.inputs, self.outputs):
+        for node in _ordered(self.inputs, self._ends()):
             if node.tensors()[0] not in places:
                 copy = node.copy(tuple(places[tensor] for tensor in node.inputs))
                 places.update(zip(node.tensors(), copy.tensors(), strict=True))
         self.inputs = tuple(places[tensor] for tensor in self.inputs)
         self.outputs = tuple(places[tensor] for tensor in self.outputs)
+        self.added = tuple(each._replace(tensor=places[each.tensor]) for each in self.added)
 
 
 def _ordered(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[Node, ...]:

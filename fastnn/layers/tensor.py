@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple, Never
 
-from fastnn._checks import shown
+from fastnn._checks import as_flag, shown
 from fastnn._names import users_line
 from fastnn.typing import Shape
 
@@ -14,6 +14,10 @@ from fastnn.typing import Shape
 OPERATORS: dict[str, Callable[..., Any]] = {}
 
 MAX_LAYERS = 1000  # calls in a model, those inside of its models included; a file that names more is not believed
+
+
+class SymbolicError(TypeError):
+    """A symbolic tensor was asked for numbers."""
 
 
 class Node:
@@ -133,19 +137,19 @@ class Tensor(Operators):
         return f"<Tensor of {self.name!r}, shape {self.shape}>"
 
     def __array__(self, *_: object, **__: object) -> Any:
-        raise TypeError(f"{self!r} has no numbers; make a Model(inputs, outputs) and call its predict")
+        raise SymbolicError(f"{self!r} has no numbers; make a Model(inputs, outputs) and call its predict")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **_: Any) -> Any:
         name = UFUNCS.get(ufunc.__name__)
         if name is None or method != "__call__":
-            raise TypeError(
+            raise SymbolicError(
                 f"numpy.{ufunc.__name__} cannot take {self!r}, which has no numbers yet; write "
                 f"fastnn.ops.{ufunc.__name__}, where there is one{users_line()}"
             )
         return OPERATORS[name](*inputs)
 
     def _refuse(self, what: str, advice: str) -> Never:
-        raise TypeError(
+        raise SymbolicError(
             f"{self!r} stands for numbers that come later, so it cannot be {what}; {advice}{users_line()}"
         )
 
@@ -187,6 +191,27 @@ class Tensor(Operators):
     def numpy(self) -> Any:
         """TypeError: a symbolic tensor has no numbers."""
         self.__array__()
+
+
+class Training:
+    """`training` while a call is traced: both ways are traced where the call asks which it is."""
+
+    def __init__(self, value: bool) -> None:
+        self.value, self.asked = value, False
+
+    def __bool__(self) -> bool:
+        self.asked = True
+        return self.value
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self) == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def check_training(value: Any) -> bool | None:
+    """`training` of a call on tensors: None where it says nothing, or is that of a call that is traced."""
+    return None if value is None or isinstance(value, Training) else as_flag("training", value)
 
 
 class Structure(NamedTuple):

@@ -48,8 +48,8 @@ class TimeDistributed(Composite):
             raise ValueError(f"TimeDistributed takes a layer or a model of one output, got one of {len(given)}")
         return given
 
-    def _drawn(
-        self, inputs: list[Tensor], given: Sequence[Any], named: Mapping[str, Any]
+    def _draw_call(
+        self, inputs: Sequence[Tensor], given: Sequence[Any], named: Mapping[str, Any]
     ) -> tuple[Graph, str, tuple[str, ...]]:
         (row,) = (tensor.row for tensor in inputs)
         if len(row) < 2:

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastnn._checks import as_flag
+from fastnn.layers.core import InputLayer
 from fastnn.layers.operation import operation
 from fastnn.layers.tensor import Node, Tensor
 
 
-class Training:
-    """`training` while a call is traced: both ways are traced where the call asks which it is."""
-
-    def __init__(self, value: bool) -> None:
-        self.value, self.asked = value, False
-
-    def __bool__(self) -> bool:
-        self.asked = True
-        return self.value
-
-    def __eq__(self, other: object) -> bool:
-        return bool(self) == other
-
-    __hash__ = None  # type: ignore[assignment]
+ASKED = ("training", "mask")  # arguments of a call that are no tensors
 
 
 def tensors_in(given: Any) -> list[Tensor]:
@@ -68,41 +56,70 @@ def layers_in(value: Any) -> Iterator[Any]:
         yield value
 
 
-def either(one: Tensor, other: Tensor) -> Tensor:
-    """A tensor that is the first while training, else the second; the first where they are the same."""
-    return one if _alike(one, other, {}) else operation("phase", one, other)
+def both_ways(training: list[Tensor], otherwise: list[Tensor]) -> list[Tensor]:
+    """Tensors that are those of one trace while training, and those of the other else.
+
+    Calls that both traces have are made once, and where the ways part is as far back as can be.
+    """
+    if len(training) != len(otherwise):
+        raise ValueError(f"call gives {len(training)} tensors in training, and {len(otherwise)} else")
+    same: dict[Any, list[Node]] = {}  # the calls of the first trace, by what they do
+    for node in _nodes_of(training):
+        same.setdefault(_key(node, node.inputs), []).append(node)
+    stands: dict[Node, Node] = {}  # for a call of the second trace
+    for node in _nodes_of(otherwise):
+        inputs = tuple(Tensor(stands[x.node], x.place) for x in node.inputs)
+        alike = same.get(_key(node, inputs))
+        stands[node] = alike.pop(0) if alike else node if inputs == node.inputs else node.copy(inputs)
+    made: dict[tuple[Node, Node], Node] = {}
+    pairs = zip(training, otherwise, strict=True)
+    return [_either(one, Tensor(stands[other.node], other.place), made) for one, other in pairs]
 
 
-def _alike(one: Tensor, other: Tensor, known: dict[tuple[Tensor, Tensor], bool]) -> bool:
-    """Whether two tensors of two traces are made alike."""
-    if one == other:
-        return True
-    pair = (one, other)
-    if pair not in known:
-        a, b = one.node, other.node
-        known[pair] = (
-            one.place == other.place
-            and len(a.inputs) == len(b.inputs) > 0
-            and (a.layer is b.layer or (_is_unweighted(a) and _is_unweighted(b) and _config(a) == _config(b)))
-            and all(_alike(x, y, known) for x, y in zip(a.inputs, b.inputs, strict=True))
-        )
-    return known[pair]
+def _nodes_of(tensors: list[Tensor]) -> list[Node]:
+    """The calls that lead to tensors, each after those that it reads."""
+    found: dict[Node, None] = {}
+    stack = [(tensor.node, False) for tensor in reversed(tensors)]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            found[node] = None
+        elif node not in found:
+            stack.append((node, True))
+            stack += [(tensor.node, False) for tensor in reversed(node.inputs)]
+    return list(found)
 
 
-def _is_unweighted(node: Node) -> bool:
-    return node.graph is None and not has_weights(node)
+def _key(node: Node, inputs: tuple[Tensor, ...]) -> Any:
+    """What a call does: its layer, or what that is made of where it has no weights, and what it reads."""
+    return (_what(node), node.rows, inputs) if inputs else node
 
 
-def _config(node: Node) -> Any:
+def _what(node: Node) -> Any:
+    if node.graph is not None or has_weights(node) or isinstance(node.layer, InputLayer):
+        return node.layer
     config = dict(node.layer.config())
     config.pop("name", None)
-    return config
+    return type(node.layer), repr(config)
+
+
+def _either(one: Tensor, other: Tensor, made: dict[tuple[Node, Node], Node]) -> Tensor:
+    if one == other:
+        return one
+    a, b = one.node, other.node
+    reads = [[x.row for x in node.inputs] for node in (a, b)]
+    if not a.inputs or one.place != other.place or reads[0] != reads[1] or _what(a) != _what(b):
+        return operation("phase", one, other)
+    if (a, b) not in made:
+        made[a, b] = a.copy(tuple(_either(x, y, made) for x, y in zip(a.inputs, b.inputs, strict=True)))
+    return made[a, b].tensors()[one.place]
 
 
 def has_weights(node: Node) -> bool:
     return node.graph is None and bool(node.layer.parameters(*(tensor.row for tensor in node.inputs)))
 
 
-def check_training(value: Any) -> bool | None:
-    """`training` of a call on tensors: None where it says nothing, or is that of a call that is traced."""
-    return None if value is None or isinstance(value, Training) else as_flag("training", value)
+def arguments_of(function: Any) -> list[str]:
+    """The names of what a function takes, "**" where that is any name."""
+    parameters = inspect.signature(function).parameters.items()
+    return ["**" if parameter.kind is parameter.VAR_KEYWORD else name for name, parameter in parameters]

@@ -17,7 +17,8 @@ from fastnn._names import users_line
 from fastnn.engine.merging import ParameterOp
 from fastnn.engine.ops import DenseOp
 from fastnn.initializers import Initializer
-from fastnn.layers.base import Layer, Parameter, place_of
+from fastnn.layers.base import Layer
+from fastnn.layers.places import Parameter, place_of
 from fastnn.layers.tensor import Node, Operators, Structure, Tensor
 from fastnn.typing import Array, FloatArray, Shape
 

@@ -15,6 +15,7 @@ from fastnn.layers.base import parts_of
 from fastnn.models.built import KINDS, Built
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
+from fastnn.models.subclassed import Subclassed
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
@@ -122,5 +123,5 @@ Layer.on_arrays = _applied
 
 _names.offer(globals())
 # Not predict, which says so itself: a prediction of one row takes a microsecond.
-for _cls in (Built, Model, Sequential):
+for _cls in (Built, Model, Sequential, Subclassed):
     _names.explain(_cls, *(name for name in vars(_cls) if not name.startswith("_") and name != "predict"))

@@ -119,7 +119,9 @@ class Description:
         assert self.graph is not None
         pairs = zip(plan.layers, plan.starts, strict=True)
         starts = [places[layer].start + start if layer in places else 0 for layer, start in pairs]
-        network = Network(plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts, store.lock)
+        network = Network(
+            plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts, store.lock, added=plan.added
+        )
         assert self.seed is not None
         network.seed = self.seed
         if self.store is not None:
@@ -178,10 +180,11 @@ class Description:
         return self.last_activation(output) if activation is not None and activation.compiled else None
 
     def fusible(self, output: int) -> str:
-        """The last activation, where the loss may take its place: where nothing else reads the output."""
+        """The last activation, where the loss may take its place: nothing else reads the output."""
         assert self.plan is not None
         place = self.plan.outputs[output]
         read = any(place in sources for sources in self.plan.sources)
+        read |= any(place == each.op for each in self.plan.added)
         return "linear" if read else self.last_activation(output)
 
     def output_shapes(self) -> list[Shape]:

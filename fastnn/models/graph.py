@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
+from fastnn import regularizers
 from fastnn.engine.arena import starts_of
+from fastnn.engine.description import AddedLoss
 from fastnn.engine.ops import ActivationOp
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.front import FrontLayer
@@ -27,6 +29,7 @@ class Plan(NamedTuple):
     inputs: list[int]  # widths
     outputs: list[int]  # places of ops
     parameters: dict[Layer, tuple[Parameter, ...]]  # of each layer that has any
+    added: list[AddedLoss]  # what ops add to the loss
     front: Front | None = None  # what makes the inputs of the columns that the model reads, where it is not they
 
 
@@ -34,7 +37,7 @@ def planned(graph: Graph) -> Plan:
     """The ops of a graph, those of the graphs inside it included."""
     if any(isinstance(layer, FrontLayer) for layer in leaves(graph)):
         front = Front(graph.inputs)
-        plan = Plan([], [], [], [], [], [], {}, front)
+        plan = Plan([], [], [], [], [], [], {}, [], front)
         places = {tensor: Value(k) for k, tensor in enumerate(graph.inputs)}
         plan = _planned(graph, plan, places)
         if front.steps:
@@ -43,7 +46,7 @@ def planned(graph: Graph) -> Plan:
     for tensor in graph.inputs:
         if tensor.dtype == "string":
             raise ValueError(f"input {tensor.name!r} is text, and a model computes with numbers; {ADVICE}")
-    plan = Plan([], [], [], [], [prod(tensor.row) for tensor in graph.inputs], [], {})
+    plan = Plan([], [], [], [], [prod(tensor.row) for tensor in graph.inputs], [], {}, [])
     return _planned(graph, plan, {tensor: -1 - k for k, tensor in enumerate(graph.inputs)})
 
 
@@ -88,6 +91,33 @@ def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int) ->
             values[given[0]] = plan.front.add(node, reads)
         else:
             values[given[0]] = _add_ops(plan, node, rows, [_in_engine(plan, value) for value in reads], slices)
+        penalty = getattr(node.layer, "activity_regularizer", None)
+        if penalty is not None:
+            for tensor in given:
+                values[tensor] = _own_place(plan, values[tensor], tensor.row, slices)
+                plan.added.append(_activity(penalty, values[tensor], tensor.row, called(node.layer)))
+    for tensor, weight, mean in graph.added:
+        values[tensor] = _own_place(plan, values[tensor], tensor.row, slices)
+        plan.added.append(AddedLoss(values[tensor], weight, mean=mean))
+
+
+def _own_place(plan: Plan, value: Any, row: Shape, slices: int) -> int:
+    """The place of a value among ops, to which an input is copied."""
+    place = _in_engine(plan, value)
+    return place if place >= 0 else _copied(plan, place, row, slices)
+
+
+def _activity(penalty: Any, place: int, row: Shape, layer: str) -> AddedLoss:
+    """What the regulariser of a layer's output adds to the loss."""
+    if getattr(penalty, "compiled", False) and not penalty.whole:
+        l1, l2 = penalty.numbers()
+        return AddedLoss(place, 0.0, l1, l2)
+
+    def value_and_slopes(rows: Any) -> Any:
+        regularizers.check_slopes(penalty, rows.size, f"what layer {layer!r} gives for a batch")
+        return regularizers.value_and_slopes(penalty, rows.reshape(-1, *row))
+
+    return AddedLoss(place, python=value_and_slopes)
 
 
 def _add_ops(plan: Plan, node: Node, rows: Sequence[Shape], sources: list[int], slices: int) -> int:
@@ -147,7 +177,7 @@ def _keep_what_is_read(plan: Plan, ends: list[int]) -> None:
             units = widths[-1 - place] if place < 0 else plan.ops[place].units * plan.ops[place].slices
             place = _append(plan, ActivationOp(units), [place], None)
         plan.outputs.append(place)
-    read = set(plan.outputs)
+    read = {*plan.outputs, *(each.op for each in plan.added)}
     for place in range(len(plan.ops) - 1, -1, -1):
         if place in read:
             read.update(plan.sources[place])
@@ -159,3 +189,4 @@ def _keep_what_is_read(plan: Plan, ends: list[int]) -> None:
         for each in lists:
             each[:] = [each[i] for i in kept]
         plan.outputs[:] = [number[place] for place in plan.outputs]
+        plan.added[:] = [each._replace(op=number[each.op]) for each in plan.added]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, Never
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Never
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from fastnn.data import ArraySource, Source
 from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, validation_of
 from fastnn.layers.graph import Graph
-from fastnn.layers.tensor import Structure, Tensor, flattened, is_symbolic, names_of
+from fastnn.layers.tensor import Structure, Tensor, check_training, flattened, is_symbolic, names_of
 from fastnn.models.built import KINDS, Built
 from fastnn.typing import FloatArray
 
@@ -36,12 +36,20 @@ class Model(Built):
     it; called on an array, it predicts. TypeError, ValueError where inputs and outputs do not hang together.
     """
 
+    subclassed: ClassVar[type[Model]]  # what a class with ``call`` is derived from
+
     def __init_subclass__(cls) -> None:
-        if "call" in vars(cls):
-            raise TypeError(
-                f"{cls.__name__}.call would never be called: a model's graph is compiled, so it must be known before "
-                "there are rows; write Model(inputs, outputs) with layers called on Input(...)"
-            )
+        for name in ("train_step", "test_step", "compute_loss"):
+            if name in vars(cls):
+                raise TypeError(
+                    f"{cls.__name__}.{name} would never be called: a step is compiled; write the loss with add_loss or "
+                    "as a Loss, or a loop of your own with model.gradient(x, y) and optimizer.apply_gradients (docs/"
+                    "writing-your-own.md)"
+                )
+        if "call" in vars(cls) and not issubclass(cls, getattr(Model, "subclassed", Model)):
+            cls.__bases__ = tuple(Model.subclassed if base is Model else base for base in cls.__bases__)
+            if not issubclass(cls, Model.subclassed):
+                cls.__bases__ = (Model.subclassed, *cls.__bases__)
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
         self._begin(name)
@@ -55,7 +63,7 @@ class Model(Built):
             kind, keys or tuple(known[tensor.node.layer] for tensor in self.description.graph.inputs)
         )
         names = keys_of_outputs or tuple(known[tensor.node.layer] for tensor in self.description.graph.outputs)
-        self.description.gives = Structure(kind_of_outputs, _distinct(names))
+        self.description.gives = Structure(kind_of_outputs, distinct(names))
         self.description.make()
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
@@ -272,7 +280,7 @@ class Model(Built):
 
         training: False, or left out; ValueError else, as layers do what they do in training when `fit` runs.
         """
-        if as_flag("training", training):
+        if check_training(training):
             raise ValueError(
                 "training=True is not for calls: dropout and batch statistics are at work in fit; freeze layers with "
                 "trainable=False"
@@ -384,7 +392,7 @@ def _is_nothing(share: Any) -> bool:
     return share is None or (isinstance(share, Real) and not share)
 
 
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
     """The names of outputs; the second that a layer gives has a number."""
     return tuple(name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names))
 

@@ -25,6 +25,11 @@ class Rows:
     def __repr__(self) -> str:
         return "None"
 
+    def normal(self, row: Sequence[Any], mean: float, stddev: float, seed: int | None) -> Tensor:
+        """Normal numbers for each row, as ``random.normal`` asks for them."""
+        sizes = [check_count("random.normal: shape", size) for size in row]
+        return operation("normal", self.tensor, shape=sizes, mean=float(mean), stddev=float(stddev), seed=seed)
+
     def __index__(self) -> Never:
         raise TypeError(
             "the number of rows is not known while a model is described: it may stand first in a shape, and nowhere "
