@@ -15,7 +15,7 @@ GlobalAveragePooling2D GlobalAveragePooling3D GlobalAvgPool1D GlobalAvgPool2D Gl
 GlobalMaxPool2D GlobalMaxPool3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization
 GroupQueryAttention InputSpec JaxLayer KerasFileEditor KerasTensor LSTM LSTMCell Lamb LossScaleOptimizer Masking
 MaxNumBoundingBoxes MaxPool1D MaxPool2D MaxPool3D MaxPooling1D MaxPooling2D MaxPooling3D MelSpectrogram MixUp
-MultiHeadAttention MultiOptimizer Muon Operation OptimizerMap OrbaxCheckpoint PearsonCorrelation Pipeline ProgbarLogger
+MultiHeadAttention MultiOptimizer Muon OptimizerMap OrbaxCheckpoint PearsonCorrelation Pipeline ProgbarLogger
 Quantizer RNN RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
 RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
 RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation
@@ -25,7 +25,7 @@ Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D SpectralNormaliz
 SwapEMAWeights SymbolicScope TFSMLayer TorchModuleWrapper UnitNormalization UpSampling1D UpSampling2D UpSampling3D
 Wrapper ZeroPadding1D ZeroPadding2D ZeroPadding3D applications array_to_img audio_dataset_from_directory
 bounding_boxes circle concordance_correlation ctc deserialize device distillation distribution dtype_policies export
-glu image_dataset_from_directory img_to_array load_img mixed_precision name_scope ops pearson_correlation quantizers
+glu image_dataset_from_directory img_to_array load_img mixed_precision name_scope pearson_correlation quantizers
 remat save_img serialize stft text_dataset_from_directory tree visualization wrappers
 """
 NAMES = frozenset(_NAMES.split())
@@ -40,7 +40,6 @@ synchronized use_multiprocessing workers write_graph write_images zipped
 ARGUMENTS = frozenset(_ARGUMENTS.split())
 # What to write in place of some.
 INSTEAD = {
-    "Lambda": "a subclass of fastnn.layers.Layer or Composite",
     "clear_session": "fastnn.utils.clear_session",
     "keras": "fastnn.layers, fastnn.models, ...: Keras's names are in fastnn itself",
     "load_model": "fastnn.models.load_model",

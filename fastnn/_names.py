@@ -80,10 +80,11 @@ SYNONYMS = {
 def users_line() -> str:
     """The line of the program that led into fastnn, for the end of a message; nothing where there is none."""
     import linecache
+    from inspect import currentframe
 
-    frame = sys._getframe(1)
+    frame = currentframe()
     while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "fastnn":
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     if frame is None:
         return ""
     text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()

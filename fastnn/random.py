@@ -50,7 +50,7 @@ class SeedGenerator:
 
 
 def _source(seed: Any) -> np.random.Generator:
-    """The generator that a seed stands for: all of fastnn's for None, that of a SeedGenerator, a new one for a number."""
+    """The generator that a seed stands for: fastnn's for None, that of a SeedGenerator, a new one for a number."""
     if seed is None:
         return generator()
     return seed.own if isinstance(seed, SeedGenerator) else np.random.default_rng(check_count("seed", seed, 0, SEEDS))

@@ -141,8 +141,8 @@ cdef enum:
 cdef class StridedCopyOp(Op):
     """A strided view of a row, copied: a[i, j, ...] = x[first + i * strides[0] + j * strides[1] + ...].
 
-    So axes change places, a stride of 0 repeats, a negative one turns round, and a view of a part cuts. The gradient by a number of x is the sum of
-    those by its copies.
+    So axes change places, a stride of 0 repeats, a negative one turns round, and a view of a part cuts. The gradient by
+    a number of x is the sum of those by its copies.
     """
 
     cdef int axes

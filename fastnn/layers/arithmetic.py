@@ -20,7 +20,7 @@ from fastnn.layers.weight import TRACE, Weight
 __all__: list[str] = []
 
 MERGES: dict[str, Any] = {"add": Add, "sub": Subtract, "mul": Multiply, "maximum": Maximum, "minimum": Minimum}
-NUMPY = {
+NUMPY: dict[str, Any] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
@@ -67,7 +67,7 @@ def _as_number(value: Any) -> float | None:
     """A number, None for what is a tensor, a weight, or several numbers."""
     if isinstance(value, (Tensor, Weight)) or np.ndim(value):
         return None
-    if isinstance(value, str) or not np.isscalar(value) and not isinstance(value, np.ndarray):
+    if isinstance(value, str) or (not np.isscalar(value) and not isinstance(value, np.ndarray)):
         raise TypeError(f"expected a tensor or numbers, got {shown(value)}{users_line()}")
     return float(value)  # type: ignore[arg-type]
 
@@ -95,7 +95,9 @@ def _with_number(kind: str, x: Tensor, number: float, first: bool) -> Tensor | N
             raise ValueError(f"{number} ** t needs a number above 0{users_line()}")
         return exponential(operation("affine", x, a=float(np.log(number)), b=0.0))
     if number in (2.0, 0.5, -1.0):
-        return operation({2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}[number], x, **({"a": 1.0} if number < 0 else {}))
+        return operation(
+            {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}[number], x, **({"a": 1.0} if number < 0 else {})
+        )
     return x if number == 1.0 else operation("power", x, a=number)
 
 
@@ -218,14 +220,16 @@ def part(x: Any, index: Any) -> Any:
             if not -size <= number < size:
                 raise IndexError(f"{x!r}: an axis of {size} has no number {number}{users_line()}")
             parts.append(number % size)
-    if all(isinstance(each, list) for each in parts) and prod(count for _, count, _ in parts) == prod(x.row):
-        if all(step > 0 for _, _, step in parts):
-            return x
+    whole = all(isinstance(each, list) and each[2] > 0 for each in parts)
+    if whole and prod(count for _, count, _ in parts) == prod(x.row):
+        return x
     return operation("slice", x, parts=parts)
 
 
 def _refuse_index(x: Tensor, index: Tensor) -> Never:
-    raise TypeError(f"{x!r} cannot be indexed by {index!r}; layers.Embedding and layers.Dot choose by values{users_line()}")
+    raise TypeError(
+        f"{x!r} cannot be indexed by {index!r}; layers.Embedding and layers.Dot choose by values{users_line()}"
+    )
 
 
 def _unary(kind: str, x: Any) -> Any:

@@ -141,7 +141,7 @@ class Layer(_Fixed):
 
     get_config = config
 
-    def __call__(self, inputs: Any, training: Any = None) -> Any:
+    def __call__(self, inputs: Any, *, training: Any = None) -> Any:
         """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
         if check_training(training) is not None:
             raise ValueError(f"layer {called(self)!r}: training is for fit to say; leave it out of calls")
@@ -254,7 +254,7 @@ class Layer(_Fixed):
 
 
 def _trace(cls: Any) -> None:
-    """Put what traces its ``call`` before Layer, or before a layer of fastnn's, among what a user's class derives from."""
+    """Put what traces its ``call`` before Layer, or a layer of fastnn's, among what a user's class derives from."""
     own = [each for each in cls.__mro__ if Layer in each.__bases__ and not each.__module__.startswith("fastnn.")]
     for each in own:
         each.__bases__ = tuple(cls.composite if base is Layer else base for base in each.__bases__)

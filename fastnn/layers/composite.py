@@ -13,9 +13,9 @@
             return ops.matmul(inputs, self.w) + self.b
 
 ``call`` says how, as a model is described: it is given symbolic tensors, and gives those that layers, arithmetic and
-``fastnn.ops`` make of them. It runs when the layer is called on a tensor, and never on rows. Layers and weights are made
-before it, in ``__init__`` or ``build``, so that all calls have the same. A file has the weights by their names, and of
-the layer what ``get_config`` gives.
+``fastnn.ops`` make of them. It runs when the layer is called on a tensor, and never on rows. Layers and weights are
+made before it, in ``__init__`` or ``build``, so that all calls have the same. A file has the weights by their names,
+and of the layer what ``get_config`` gives.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastnn._checks import shown
 from fastnn._table import field_values, plain
-from fastnn.layers.base import LAYERS, Layer, any_sources
+from fastnn.layers.base import LAYERS, Layer, any_sources, set_field
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.operation import Operation
@@ -62,7 +61,9 @@ class Composite(Traced, Layer):
         base = next((cls for cls in type(self).__mro__ if cls in known), None)
         if base is not None and base is not type(self):
             if "_base" not in vars(self):
-                self._set("_base", base(**{name: value for name, value in field_values(self).items() if name != "name"}))
+                self._set(
+                    "_base", base(**{name: value for name, value in field_values(self).items() if name != "name"})
+                )
             return vars(self)["_base"](inputs[0] if len(inputs) == 1 else list(inputs))
         raise TypeError(
             f"{type(self).__name__} has no call; write call(x), which gives the tensor that its layers make"
@@ -83,7 +84,7 @@ class Composite(Traced, Layer):
             named.pop("mask", None)
             if more or named:
                 inputs = [inputs, *more, *named.values()]
-            return self.on_arrays(inputs) if training is None else self.on_arrays(inputs, training)
+            return self.on_arrays(inputs) if training is None else self.on_arrays(inputs, training)  # type: ignore[call-arg]
         for key in [key for key in ASKED if not isinstance(named.get(key), Tensor)]:
             check_training(named.pop(key, None))
         given = (inputs, *more)
@@ -133,10 +134,8 @@ class Composite(Traced, Layer):
             known = dict(zip(outer, inputs, strict=True))
             given, named = replaced(given, known), replaced(named, known)
         takes = self._takes()
-        if takes > 1 and not self._takes_any() and len(given) < takes:
-            raise ValueError(
-                f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {len(given)}"
-            )
+        if not self._takes_any() and not takes <= len(given) <= self._takes_at_most():
+            raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {len(given)}")
         try:
             if not vars(self)["built"]:
                 shapes = shapes_of(given)
@@ -207,7 +206,7 @@ class Composite(Traced, Layer):
         """The layer of a file; what Layer's own ``get_config`` gives may be unknown to the class."""
         layer, apart = made_from(cls, config)
         if apart.get("name") is not None:
-            layer._set("name", apart["name"])
+            set_field(layer, "name", apart["name"])
         if apart.get("trainable") is False:
             layer.trainable = False
         return layer

@@ -89,7 +89,7 @@ class FrontLayer(Layer):
             found.append(self.reads or kind)
         return found
 
-    def __call__(self, inputs: Any) -> Any:
+    def __call__(self, inputs: Any, *, training: Any = None) -> Any:
         """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
         if is_symbolic(inputs):
             return super().__call__(inputs)

@@ -12,8 +12,8 @@ from fastnn._checks import shown
 from fastnn.layers.base import LAYERS, Layer, check_row
 from fastnn.layers.composite import Composite
 from fastnn.layers.python import python_ops
-from fastnn.layers.tensor import SymbolicError
-from fastnn.typing import Array, Shape
+from fastnn.layers.tensor import SymbolicError, Tensor
+from fastnn.typing import Array, DoubleArray, Shape
 
 __all__ = ["Lambda"]
 
@@ -58,11 +58,19 @@ class Lambda(Composite):
                 return self.function(inputs, **self.arguments_given)
             except SymbolicError:
                 pass
+            except AttributeError as error:
+                if not isinstance(error.obj, Tensor):
+                    raise
         if "_python" not in vars(self):
             self._set("_python", _Function(self))
         return vars(self)["_python"](inputs)
 
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """The function of an array."""
+        return np.asarray(self.function(x, **self.arguments_given))
+
     def get_config(self) -> dict[str, Any]:
+        """What it was made with."""
         config = {"function": self.function, "output_shape": self.given_shape, "arguments": self.arguments_given}
         return {**super().get_config(), **config, "gradient": self.gradient}
 

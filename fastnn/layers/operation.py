@@ -265,9 +265,15 @@ RULES: dict[str, Rule] = {
     "broadcast_to": Rule(
         _stretched_row,
         lambda row, shape: (stretch_op(row, _shape(shape)),),
-        lambda x, shape: np.broadcast_to(x.reshape(len(x), *(1,) * (len(shape) + 1 - x.ndim), *x.shape[1:]), (len(x), *shape)),
+        lambda x, shape: np.broadcast_to(
+            x.reshape(len(x), *(1,) * (len(shape) + 1 - x.ndim), *x.shape[1:]), (len(x), *shape)
+        ),
     ),
-    "constant": Rule(lambda _, value: _array(value).shape, lambda row, value: (ConstantOp(prod(row), _array(value)),), _constant),
-    "normal": Rule(lambda _, shape, **__: _shape(shape), _normal_ops, lambda x, shape, mean, **_: np.full((len(x), *shape), mean)),
+    "constant": Rule(
+        lambda _, value: _array(value).shape, lambda row, value: (ConstantOp(prod(row), _array(value)),), _constant
+    ),
+    "normal": Rule(
+        lambda _, shape, **__: _shape(shape), _normal_ops, lambda x, shape, mean, **_: np.full((len(x), *shape), mean)
+    ),
     "phase": Rule(_one_shape, lambda row, _: (PhaseOp(prod(row)),), lambda x, y: x),
 }

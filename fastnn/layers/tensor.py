@@ -42,7 +42,7 @@ class Node:
         self.graph = graph  # of a model or a layer of layers, as it was when it was called; None for one with ops
         self.makes = makes  # its ops, where the layer is no more than the weights that they have
         # Whether it gives the same for all rows, as weights, constants and what is made of them do.
-        self.same = same or (bool(inputs) and all(tensor.node.same for tensor in inputs))
+        self.same: bool = same or (bool(inputs) and all(tensor.node.same for tensor in inputs))
 
     def ops(self) -> tuple[Any, ...]:
         """The ops that the call becomes."""
@@ -168,7 +168,7 @@ class Tensor(Operators):
     def __float__(self) -> float:
         self._refuse("made a number", "leave it a tensor, or call the model's predict")
 
-    __int__ = __index__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __float__
 
     def __hash__(self) -> int:
         return hash((id(self.node), self.place))
@@ -325,6 +325,11 @@ def names_of(members: Sequence[Any]) -> list[str]:
         names[place] = named(members[place], taken, numbers)
         taken.add(names[place])
     return [names[place] for place in range(len(members))]
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of outputs; the second that a layer gives has a number."""
+    return tuple(name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names))
 
 
 class Connected:

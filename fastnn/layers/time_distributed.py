@@ -51,7 +51,9 @@ class TimeDistributed(Composite):
     def _draw_call(
         self, inputs: Sequence[Tensor], given: Sequence[Any], named: Mapping[str, Any]
     ) -> tuple[Graph, str, tuple[str, ...]]:
-        (row,) = (tensor.row for tensor in inputs)
+        if len(inputs) != 1:
+            raise ValueError(f"TimeDistributed reads 1 tensor(s), got {len(inputs)}")
+        row = inputs[0].row
         if len(row) < 2:
             raise ValueError(
                 f"TimeDistributed expects rows of at least two axes, (steps, ...), got rows of shape {row}"

@@ -72,7 +72,7 @@ class Traced:
             )
         for each in loss if isinstance(loss, (list, tuple)) else [loss]:
             tensor, how = getattr(each, "tensor", each), getattr(each, "how", "sum")
-            if isinstance(each, Weight) or isinstance(tensor, Tensor) and tensor.node.same:
+            if isinstance(each, Weight) or (isinstance(tensor, Tensor) and tensor.node.same):
                 tensor, how = each.tensor() if isinstance(each, Weight) else tensor, "mean"
             if not isinstance(tensor, Tensor):
                 raise TypeError(
@@ -89,6 +89,11 @@ class Traced:
         names = [name for name in code.co_varnames[1 : code.co_argcount] if name not in ASKED]
         needed = sum(parameters[name].default is inspect.Parameter.empty for name in names)
         return 2 if self._takes_any() else needed
+
+    def _takes_at_most(self) -> int:
+        """How many arguments ``call`` may be given one by one."""
+        code = type(self).call.__code__
+        return sum(name not in ASKED for name in code.co_varnames[1 : code.co_argcount])
 
     def _takes_any(self) -> bool:
         return bool(type(self).call.__code__.co_flags & inspect.CO_VARARGS)
@@ -165,13 +170,20 @@ class Traced:
         for name, parameter in inspect.signature(init).parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 bound |= bound.pop(name, {})
-        try:
-            return {name: plain(value) for name, value in bound.items()}
-        except TypeError as error:
-            raise TypeError(
-                f"{type(self).__name__} was made with what cannot be described ({error}); write get_config(self), "
-                "which gives super().get_config() and its arguments"
-            ) from None
+        described = {name: plain(value) for name, value in bound.items()}
+        for name, value in described.items():
+            if not _is_json(value):
+                raise TypeError(
+                    f"{type(self).__name__} was made with what cannot be described, {name}={shown(value)}; write "
+                    "get_config(self), which gives super().get_config() and its arguments"
+                )
+        return described
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, (list, dict)):
+        return all(map(_is_json, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, (str, int, float, bool, type(None)))
 
 
 def _numbered(number: int) -> str:

@@ -10,7 +10,6 @@ from fastnn.layers.core import InputLayer
 from fastnn.layers.operation import operation
 from fastnn.layers.tensor import Node, Tensor
 
-
 ASKED = ("training", "mask")  # arguments of a call that are no tensors
 
 
@@ -116,6 +115,7 @@ def _either(one: Tensor, other: Tensor, made: dict[tuple[Node, Node], Node]) -> 
 
 
 def has_weights(node: Node) -> bool:
+    """Whether a call is one of a layer with weights of its own."""
     return node.graph is None and bool(node.layer.parameters(*(tensor.row for tensor in node.inputs)))
 
 

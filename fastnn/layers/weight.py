@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import constraints, initializers, regularizers, random
+from fastnn import constraints, initializers, random, regularizers
 from fastnn._checks import as_flag, check_count, shown
-from fastnn._numbers import as_numbers, converted
 from fastnn._names import users_line
+from fastnn._numbers import as_numbers, converted
 from fastnn.engine.merging import ParameterOp
 from fastnn.engine.ops import DenseOp
 from fastnn.initializers import Initializer
@@ -42,7 +42,17 @@ class Weight(Operators):
     ``numpy()`` gives a copy of its values, and ``assign(values)`` replaces them.
     """
 
-    __slots__ = ("__weakref__", "_first", "constraint", "home", "initializer", "name", "regularizer", "shape", "trainable")
+    __slots__ = (
+        "__weakref__",
+        "_first",
+        "constraint",
+        "home",
+        "initializer",
+        "name",
+        "regularizer",
+        "shape",
+        "trainable",
+    )
 
     dtype = "float32"
 

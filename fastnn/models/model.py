@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Never
@@ -13,9 +13,9 @@ from fastnn import _names
 from fastnn._checks import as_flag, check_batch_size, shown
 from fastnn.data import ArraySource, Source
 from fastnn.data.convert import axes_of
-from fastnn.data.given import source_of, validation_of
+from fastnn.data.given import source_of, unread_targets, validation_of
 from fastnn.layers.graph import Graph
-from fastnn.layers.tensor import Structure, Tensor, check_training, flattened, is_symbolic, names_of
+from fastnn.layers.tensor import Structure, Tensor, check_training, distinct, flattened, is_symbolic, names_of
 from fastnn.models.built import KINDS, Built
 from fastnn.typing import FloatArray
 
@@ -36,20 +36,11 @@ class Model(Built):
     it; called on an array, it predicts. TypeError, ValueError where inputs and outputs do not hang together.
     """
 
-    subclassed: ClassVar[type[Model]]  # what a class with ``call`` is derived from
+    adopt: ClassVar[Callable[[Any], None] | None] = None  # what is done with a class of the user's own
 
     def __init_subclass__(cls) -> None:
-        for name in ("train_step", "test_step", "compute_loss"):
-            if name in vars(cls):
-                raise TypeError(
-                    f"{cls.__name__}.{name} would never be called: a step is compiled; write the loss with add_loss or "
-                    "as a Loss, or a loop of your own with model.gradient(x, y) and optimizer.apply_gradients (docs/"
-                    "writing-your-own.md)"
-                )
-        if "call" in vars(cls) and not issubclass(cls, getattr(Model, "subclassed", Model)):
-            cls.__bases__ = tuple(Model.subclassed if base is Model else base for base in cls.__bases__)
-            if not issubclass(cls, Model.subclassed):
-                cls.__bases__ = (Model.subclassed, *cls.__bases__)
+        if Model.adopt is not None:
+            Model.adopt(cls)
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
         self._begin(name)
@@ -168,7 +159,7 @@ class Model(Built):
         """
         trainer = self._compiled("fit")
         self._check_weighable(class_weight)
-        source = self._source(x, y, sample_weight)
+        source = self._source(x, self._targets(x, y), sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
         if validation is None and not _is_nothing(validation_split):
             source, validation = source.split(validation_split)
@@ -205,7 +196,9 @@ class Model(Built):
         are no mean over the rows. steps: the first so many batches only.
         """
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
-        logs = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
+        logs = trainer.evaluate(
+            self._source(x, self._targets(x, y), sample_weight), rows, verbose, steps=steps, callbacks=callbacks
+        )
         return logs if as_flag("return_dict", return_dict) else _listed(logs)
 
     def train_on_batch(
@@ -327,7 +320,6 @@ class Model(Built):
         )
 
     # Rows.
-
     def _source(self, x: Any, y: Any, sample_weight: Any) -> Source:
         """What `fit`, `evaluate` and `predict` are given, as one source."""
         if type(x) is not np.ndarray:
@@ -335,7 +327,7 @@ class Model(Built):
         return source_of(x, y, sample_weight, *self._sides())
 
     def _only(self, x: Any) -> Any:
-        """The array that a dict or list of one stands for, where the model has one input; else x as it came."""
+        """The array that a dict or list of one stands for, where the model has one input; else x."""
         if self.description.takes.kind != "one" or self.description.graph is None or self.description.front is not None:
             return x
         if isinstance(x, dict) and not hasattr(x, "tocsr") and tuple(x) == self.description.takes.names:
@@ -351,7 +343,14 @@ class Model(Built):
     def _batch(self, x: Any, y: Any, sample_weight: Any) -> ArraySource:
         from fastnn.data.batches import batch_of
 
-        return batch_of(self._only(x), y, sample_weight, *self._sides())
+        return batch_of(self._only(x), self._targets(x, y), sample_weight, *self._sides())
+
+    def _targets(self, x: Any, y: Any) -> Any:
+        """y; or numbers that nothing looks at, where layers add all that there is of a loss."""
+        trainer = self.description.trainer
+        if y is not None or trainer is None or any(each.importance for each in trainer.given):
+            return y
+        return unread_targets(x, [output.target_shape for output in trainer.outputs()], self.description.gives.pack)
 
     def _sides(self) -> tuple[Several | None, Several | None]:
         """What the inputs and the outputs are called, and their shapes; None, None where there is one of each."""
@@ -390,11 +389,6 @@ class Model(Built):
 def _is_nothing(share: Any) -> bool:
     """Whether a validation_split asks for none; what is no number is left to `split`, which says so."""
     return share is None or (isinstance(share, Real) and not share)
-
-
-def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of outputs; the second that a layer gives has a number."""
-    return tuple(name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names))
 
 
 def _listed(logs: dict[str, Any]) -> Any:

@@ -1,14 +1,14 @@
 """Models of the user's own: a subclass of ``Model`` with a ``call``, which is traced once there are rows.
 
-    class Classifier(Model):
-        def __init__(self):
-            super().__init__()
-            self.hidden = Dense(64, "relu")
-            self.dropout = Dropout(0.5)
-            self.out = Dense(10, "softmax")
+class Classifier(Model):
+    def __init__(self):
+        super().__init__()
+        self.hidden = Dense(64, "relu")
+        self.dropout = Dropout(0.5)
+        self.out = Dense(10, "softmax")
 
-        def call(self, inputs, training=False):
-            return self.out(self.dropout(self.hidden(inputs), training=training))
+    def call(self, inputs, training=False):
+        return self.out(self.dropout(self.hidden(inputs), training=training))
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from fastnn.data import ArraySource, Source
 from fastnn.layers.base import check_shape
 from fastnn.layers.core import InputLayer
 from fastnn.layers.operation import Operation
-from fastnn.layers.tensor import Node, Structure, Tensor, names_of
+from fastnn.layers.tensor import Node, Structure, Tensor, distinct, names_of
 from fastnn.layers.traced import Traced, made_from
 from fastnn.layers.tracing import arguments_of, layers_in, replaced, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
 from fastnn.models.built import KINDS
-from fastnn.models.model import Model, distinct
+from fastnn.models.model import Model
 from fastnn.object_registration import get_registered_name
 from fastnn.typing import Shape
 
@@ -45,7 +45,7 @@ class Subclassed(Traced, Model):
 
     def __init__(self, *given: Any, name: str | None = None, **named: Any) -> None:
         if given or "inputs" in named:
-            Model.__init__(self, *given, name=name, **named)
+            Model.__init__(self, *given, name=name, **named)  # type: ignore[misc]
             return
         self._begin(name)
         trainable, dtype = named.pop("trainable", True), named.pop("dtype", None)
@@ -76,13 +76,29 @@ class Subclassed(Traced, Model):
         """The graph for inputs like these, and the weights. Once; another shape later is refused as rows are."""
         if self.description.graph is not None:
             return
+        before = self.description.saved()
+        try:
+            self.draw(given)
+            self.description.make()
+            if vars(self)["_compile"] is not None:
+                arguments, named = vars(self)["_compile"]
+                if self.optimizer is not None:
+                    arguments = (self.optimizer, *arguments[1:])
+                    named = {name: value for name, value in named.items() if name != "optimizer"}
+                self.compile(*arguments, **named)
+                vars(self)["_compile"] = None
+        except BaseException:
+            self.description.restore(before)
+            raise
+
+    def draw(self, given: Any) -> None:
+        """The graph for inputs like these, without weights."""
         if type(self).build is not Subclassed.build and not vars(self).get("_built_own"):
             vars(self)["_built_own"] = True
             self.build(shapes_of([given])[0])
         tensors = tensors_in(given)
         several = isinstance(given, (list, tuple)) and self._takes() > 1
         graph, kind, keys = self._trace(tensors, tuple(given) if several else (given,), {})
-        before = self.description.saved()
         description = self.description
         own = list(dict.fromkeys(layer for value in vars(self).values() for layer in layers_in(value)))
         members = list(graph.members)
@@ -94,20 +110,8 @@ class Subclassed(Traced, Model):
         taken = tuple(given) if isinstance(given, dict) else tuple(names[tensor.node.layer] for tensor in tensors)
         description.takes = Structure(kind_of_inputs, taken)
         description.gives = Structure(kind, distinct(keys or tuple(names[t.node.layer] for t in graph.outputs)))
-        try:
-            description.make()
-            if not vars(self).get("_trainable", True):
-                self.trainable = False
-            if vars(self)["_compile"] is not None:
-                arguments, named = vars(self)["_compile"]
-                vars(self)["_compile"] = None
-                if self.optimizer is not None:
-                    arguments, named = (self.optimizer, *arguments[1:]), {**named}
-                    named.pop("optimizer", None)
-                self.compile(*arguments, **named)
-        except BaseException:
-            description.restore(before)
-            raise
+        if not vars(self).get("_trainable", True):
+            self.trainable = False
 
     def _see(self, x: Any) -> None:
         """Draw the graph for rows like those of `x`, where that was not done yet."""
@@ -118,7 +122,7 @@ class Subclassed(Traced, Model):
         elif isinstance(x, (list, tuple)) and x and all(hasattr(each, "shape") for each in x):
             self._draw([_input(_row_of(each)) for each in x])
         else:
-            source = x if isinstance(x, Source) else Model._source(self, x, None, None)
+            source = x if isinstance(x, Source) else super()._source(x, None, None)
             self._draw(_input(source.input_shape))
 
     def _take_rows(self, shape: Shape) -> None:
@@ -137,7 +141,7 @@ class Subclassed(Traced, Model):
         if self.description.graph is None:
             copies = {tensor: InputLayer(tensor.row, dtype=tensor.dtype).tensor() for tensor in tensors}
             self._draw(replaced(inputs, copies))
-        graph = Model._drawn(self)  # type: ignore[arg-type]
+        graph = self._drawn()
         if isinstance(inputs, dict):
             tensors = self.description.takes.unpack(inputs, f"model {self.name!r}: inputs")
         came, expected = ([tensor.row for tensor in each] for each in (tensors, graph.inputs))
@@ -149,18 +153,18 @@ class Subclassed(Traced, Model):
     # Training, which begins with a look at the rows.
 
     def compile(self, *arguments: Any, **named: Any) -> None:
-        """As ``Model.compile``; before there is a graph it is what is compiled then."""
+        """As ``Model.compile``; before there is a graph, what is compiled then."""
         if self.description.graph is None:
             vars(self)["_compile"] = (arguments, named)
-            try:
-                Model.compile(self, *arguments, **named)
-            except ValueError:
-                if len(arguments) < 2 and not named.get("loss") or isinstance(named.get("loss", (*arguments, None, None)[1]), (list, tuple, dict)):
-                    return  # what its outputs are is not known yet
-                vars(self)["_compile"] = None
-                raise
-            return
+            loss = arguments[1] if len(arguments) > 1 else named.get("loss")
+            if loss is None or isinstance(loss, (list, tuple, Mapping)):
+                return  # which outputs there are is not known yet
         Model.compile(self, *arguments, **named)
+
+    def _compiled(self, action: str) -> Any:
+        if vars(self)["_compile"] is not None and self.description.trainer is None:
+            raise RuntimeError(f"{action}: the model's outputs are not known before it is built; call build(...) first")
+        return super()._compiled(action)
 
     def fit(self, x: Any = None, *more: Any, **named: Any) -> Any:
         """As ``Model.fit``."""
@@ -229,8 +233,10 @@ class Subclassed(Traced, Model):
         model.name = name
         kind, names, rows = inputs
         if rows:
-            given = [_input(tuple(row), each if kind == "dict" else None) for row, each in zip(rows, names, strict=True)]
-            model._draw(dict(zip(names, given, strict=True)) if kind == "dict" else given[0] if kind == "one" else given)
+            given = [
+                _input(tuple(row), each if kind == "dict" else None) for row, each in zip(rows, names, strict=True)
+            ]
+            model.draw(dict(zip(names, given, strict=True)) if kind == "dict" else given[0] if kind == "one" else given)
         return model
 
 
@@ -260,4 +266,20 @@ def _inputs_for(shape: Any, name: str | None = None) -> Any:
 
 
 KINDS["subclassed"] = Subclassed
-Model.subclassed = Subclassed
+
+
+def adopt(cls: Any) -> None:
+    """Have a class with ``call`` be derived from Subclassed. TypeError for one whose methods would not be called."""
+    for name in ("train_step", "test_step", "predict_step", "compute_loss"):
+        if name in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}.{name} would never be called: steps are compiled; write what is added to the loss "
+                "with add_loss or as a Loss, or a loop of your own with model.gradient(x, y) and "
+                "optimizer.apply_gradients(...): see docs/writing-your-own.md"
+            )
+    if "call" in vars(cls) and not issubclass(cls, Subclassed):
+        bases = tuple(Subclassed if base is Model else base for base in cls.__bases__)
+        cls.__bases__ = bases if bases != cls.__bases__ else (Subclassed, *bases)
+
+
+Model.adopt = staticmethod(adopt)

@@ -11,29 +11,24 @@ from fastnn import _names
 from fastnn.layers.arithmetic import symbolic as _symbolic
 from fastnn.ops import _both, axes, elements, probabilities
 from fastnn.ops.axes import *
-from fastnn.ops.axes import moments
 from fastnn.ops.elements import *
-from fastnn.ops.elements import ACTIVATIONS as _ACTIVATIONS, matmul
+from fastnn.ops.elements import ACTIVATIONS as _ACTIVATIONS
 from fastnn.ops.probabilities import *
 
 globals().update(_ACTIVATIONS)
 
 _CHOICE = "which of two a number is cannot be part of a compiled graph; write it with ops.relu, ops.clip or ops.sign"
 _NO_SLOPE = "it has no slope; take it of what predict gives"
+_NO_OP = "no op of the engine does that"
 # Of arrays alone.
-_REFUSED = {
-    **dict.fromkeys(
-        ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal", "logical_and", "logical_or",
-         "logical_not", "where", "isnan", "isinf", "isfinite", "all", "any"),
-        _CHOICE,
-    ),
-    **dict.fromkeys(("argmax", "argmin", "argsort", "sort"), _NO_SLOPE),
-    **dict.fromkeys(
-        ("arange", "cumsum", "diag", "einsum", "eye", "full", "linspace", "mod", "ones", "outer", "pad", "prod", "roll", "tan", "tensordot",
-         "zeros"),
-        "no op of the engine does that",
-    ),
-}  # fmt: skip
+_REFUSED: dict[str, str] = {}
+for _names_of, _advice in (
+    ("equal not_equal greater greater_equal less less_equal logical_and logical_or logical_not", _CHOICE),
+    ("where isnan isinf isfinite all any", _CHOICE),
+    ("argmax argmin argsort sort", _NO_SLOPE),
+    ("arange cumsum diag einsum eye full linspace mod ones outer pad prod roll tan tensordot zeros", _NO_OP),
+):
+    _REFUSED |= dict.fromkeys(_names_of.split(), _advice)
 globals().update({name: _both.refused(name, advice) for name, advice in _REFUSED.items()})
 
 
@@ -56,7 +51,15 @@ def is_tensor(x: Any) -> bool:
 
 
 __all__ = sorted(
-    [*axes.__all__, *elements.__all__, *probabilities.__all__, *_ACTIVATIONS, *_REFUSED, "convert_to_numpy", "convert_to_tensor", "is_tensor",
-     "matmul", "moments"]
-)  # fmt: skip
+    {
+        *axes.__all__,
+        *elements.__all__,
+        *probabilities.__all__,
+        *_ACTIVATIONS,
+        *_REFUSED,
+        "convert_to_numpy",
+        "convert_to_tensor",
+        "is_tensor",
+    }
+)
 _names.offer(globals())

@@ -58,13 +58,14 @@ class Reduced:
     def __repr__(self) -> str:
         return f"<the {self.how} over all rows of {self.tensor!r}>"
 
-    def _with(self, kind: str, other: Any, turned: bool = False) -> Any:
+    def combined(self, kind: str, other: Any, turned: bool = False) -> Any:
+        """It and a number or its like, by an operator; turned: it stands on the right."""
         if isinstance(other, Reduced):
             fits, value = other.how == self.how and kind in ("add", "sub"), other.tensor
         else:
             fits = np.ndim(other) == 0 and isinstance(other, (int, float, np.number))
-            fits = fits and (kind in ("mul", "truediv") and not (turned and kind == "truediv") or self.how == "mean")
-            fits = fits and kind in ("add", "sub", "mul", "truediv") and not (turned and kind == "truediv")
+            fits = fits and kind in (("add", "sub", "mul", "truediv") if self.how == "mean" else ("mul", "truediv"))
+            fits = fits and not (turned and kind == "truediv")
             value = other
         if not fits:
             raise TypeError(
@@ -75,25 +76,25 @@ class Reduced:
         return Reduced(binary(kind, *pair), self.how)
 
     def __add__(self, other: Any) -> Any:
-        return self._with("add", other)
+        return self.combined("add", other)
 
     def __radd__(self, other: Any) -> Any:
-        return self._with("add", other, True)
+        return self.combined("add", other, True)
 
     def __sub__(self, other: Any) -> Any:
-        return self._with("sub", other)
+        return self.combined("sub", other)
 
     def __rsub__(self, other: Any) -> Any:
-        return self._with("sub", other, True)
+        return self.combined("sub", other, True)
 
     def __mul__(self, other: Any) -> Any:
-        return self._with("mul", other)
+        return self.combined("mul", other)
 
     def __rmul__(self, other: Any) -> Any:
-        return self._with("mul", other, True)
+        return self.combined("mul", other, True)
 
     def __truediv__(self, other: Any) -> Any:
-        return self._with("truediv", other)
+        return self.combined("truediv", other)
 
     def __neg__(self) -> Any:
         return Reduced(binary("mul", self.tensor, -1.0), self.how)
@@ -117,7 +118,9 @@ def array_of(x: Any, what: str = "x") -> Array:
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{what} must be a tensor or an array of numbers, got {shown(x)}{users_line()}")
-    return array.astype(np.float32) if array.dtype == np.float64 and not isinstance(x, (np.ndarray, np.generic)) else array
+    return (
+        array.astype(np.float32) if array.dtype == np.float64 and not isinstance(x, (np.ndarray, np.generic)) else array
+    )
 
 
 def axis_in_row(x: Tensor, axis: Any, what: str = "axis") -> int:

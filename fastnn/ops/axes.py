@@ -109,7 +109,7 @@ def shape(x: Any) -> tuple[Any, ...]:
 
 
 def reshape(x: Any, newshape: Any) -> Any:
-    """The same numbers in rows of another shape. newshape: the number of rows first (-1, None or ``ops.shape(x)[0]``)."""
+    """The same numbers in rows of another shape. newshape: the rows first, -1, None or ``ops.shape(x)[0]``."""
     sizes = tuple(newshape) if isinstance(newshape, (tuple, list)) else (newshape,)
     if not symbolic(x):
         return np.reshape(array_of(x), sizes)
@@ -119,7 +119,8 @@ def reshape(x: Any, newshape: Any) -> Any:
     first, rest = sizes[:1], sizes[1:]
     if not first or not (first[0] is None or isinstance(first[0], Rows) or first[0] == -1):
         raise ValueError(
-            f"ops.reshape: the first size is that of the rows, -1 or ops.shape(x)[0], got {shown(newshape)}{users_line()}"
+            f"ops.reshape: the first size is that of the rows, -1 or ops.shape(x)[0], got {shown(newshape)}"
+            f"{users_line()}"
         )
     count = int(np.prod(tensor.row))
     known = int(np.prod([size for size in rest if size != -1]))
@@ -246,14 +247,18 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
         return _along(tensor, own, int(indices))
     if np.ndim(indices) != 1:
         raise ValueError(f"ops.take: indices must be one number or a list, got {shown(indices)}{users_line()}")
-    parts = [_along(tensor, own, builtins.slice(int(i) % tensor.row[own], int(i) % tensor.row[own] + 1)) for i in indices]
+    parts = [
+        _along(tensor, own, builtins.slice(int(i) % tensor.row[own], int(i) % tensor.row[own] + 1)) for i in indices
+    ]
     return concatenate(parts, own + (not tensor.node.same)) if len(parts) > 1 else parts[0]
 
 
 def slice(inputs: Any, start_indices: Any, shape: Any) -> Any:
     """A part of each axis: from where on, and how many. The axis of the rows is taken whole."""
     index = tuple(
-        builtins.slice(None) if isinstance(size, Rows) or size is None or size == -1 else builtins.slice(start, start + size)
+        builtins.slice(None)
+        if isinstance(size, Rows) or size is None or size == -1
+        else builtins.slice(start, start + size)
         for start, size in zip(start_indices, shape, strict=True)
     )
     return part(inputs, index) if symbolic(inputs) else array_of(inputs)[index]

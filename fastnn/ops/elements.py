@@ -15,9 +15,38 @@ from fastnn.layers.operation import FUNCTIONS, operation
 from fastnn.ops._both import Reduced, array_of, tensor_of
 
 __all__ = [
-    "abs", "absolute", "add", "cast", "ceil", "clip", "cos", "divide", "erf", "exp", "expm1", "floor", "log", "log10",
-    "log1p", "log2", "maximum", "minimum", "multiply", "negative", "power", "reciprocal", "round", "rsqrt", "sign",
-    "sin", "sqrt", "square", "stop_gradient", "subtract", "true_divide",
+    "abs",
+    "absolute",
+    "add",
+    "cast",
+    "ceil",
+    "clip",
+    "cos",
+    "divide",
+    "erf",
+    "exp",
+    "expm1",
+    "floor",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "matmul",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "power",
+    "reciprocal",
+    "round",
+    "rsqrt",
+    "sign",
+    "sin",
+    "sqrt",
+    "square",
+    "stop_gradient",
+    "subtract",
+    "true_divide",
 ]  # fmt: skip
 
 
@@ -35,7 +64,7 @@ def _function(name: str, x: Any, **arguments: float) -> Any:
 def _pair(kind: str, x1: Any, x2: Any) -> Any:
     if isinstance(x1, Reduced) or isinstance(x2, Reduced):
         left = isinstance(x1, Reduced)
-        return (x1 if left else x2)._with(kind, x2 if left else x1, not left)
+        return (x1 if left else x2).combined(kind, x2 if left else x1, not left)
     if symbolic(x1, x2):
         return binary(kind, x1, x2)
     return binary(kind, array_of(x1, "x1"), array_of(x2, "x2"))
@@ -203,7 +232,7 @@ def cast(x: Any, dtype: Any) -> Any:
         return array_of(x).astype("float32" if name == "bfloat16" else name)
     if not name.startswith(("float", "bfloat")):
         raise TypeError(
-            f"a symbolic tensor is float32, got dtype {shown(dtype)}; whole numbers are ops.floor or ops.round{users_line()}"
+            f"a symbolic tensor is float32, got dtype {shown(dtype)}; write ops.floor or ops.round{users_line()}"
         )
     return tensor_of(x)
 
@@ -222,12 +251,9 @@ def _activation(name: str) -> Any:
 
 
 # Keras's names, by the activation's.
-ACTIVATIONS = {
-    name: _activation(name)
-    for name in (
-        "celu elu gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu log_sigmoid log_softmax mish relu "
-        "relu6 selu sigmoid silu softmax softplus softsign soft_shrink sparse_plus sparsemax squareplus swish tanh "
-        "tanh_shrink threshold"
-    ).split()
-    if name in activations.ACTIVATIONS.aliases
-}
+_ACTIVATION_NAMES = """
+celu elu gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu log_sigmoid log_softmax mish relu
+relu6 selu sigmoid silu softmax softplus softsign soft_shrink sparse_plus sparsemax squareplus swish tanh tanh_shrink
+threshold
+"""
+ACTIVATIONS = {name: _activation(name) for name in _ACTIVATION_NAMES.split() if name in activations.ACTIVATIONS.aliases}

@@ -31,7 +31,7 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse:
 
 
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
-    """-(y log p + (1 - y) log(1 - p)), number by number; p is kept 1e-7 from 0 and 1. from_logits: output is no p yet."""
+    """-(y log p + (1 - y) log(1 - p)), by number; p is kept 1e-7 from 0 and 1. from_logits: output is no p yet."""
     if from_logits:
         softplus = ACTIVATIONS["softplus"]
         return subtract(softplus(output), multiply(target, output))
@@ -45,5 +45,3 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
         return negative(sum(multiply(target, subtract(output, logsumexp(output, axis, keepdims=True))), axis))
     p = clip(divide(output, sum(output, axis, keepdims=True)), EPSILON, 1 - EPSILON)
     return negative(sum(multiply(target, log(p)), axis))
-
-

@@ -21,7 +21,7 @@ from fastnn.training.advice import advise
 from fastnn.training.epochs import EpochIterator
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
-from fastnn.training.objectives import CompiledObjectives, Logs, Output, objectives_of, outputs_of
+from fastnn.training.objectives import CompiledObjectives, Logs, Output, objectives_of, outputs_of, with_loss
 from fastnn.training.progress import Progress
 from fastnn.typing import Array, FloatArray, TrainedModel
 
@@ -45,12 +45,12 @@ class Trainer:
         loss_weights: Any = None,
         weighted_metrics: Any = None,
     ) -> None:
-        self.model, self.optimizer = model, optimizers.get(optimizer)
+        self.model, self.optimizer, self.callbacks = model, optimizers.get(optimizer), checked(callbacks)
+        loss, loss_weights = with_loss(model, loss, loss_weights)
         self.given = objectives_of(model, loss, loss_weights, metrics, weighted_metrics)
         self.loss = self.given[0].loss if len(self.given) == 1 else loss
         self.loss_weights, self.weighted_metrics = loss_weights, weighted_metrics
         self.metrics = [] if metrics is None else metrics
-        self.callbacks = checked(callbacks)
         self.objectives: CompiledObjectives  # of the network, once there is one
         self.full_batch: FullBatch | None = None  # for an optimizer that looks at all rows
         self._network: Any = None
