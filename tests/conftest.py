@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 import fastnn
+from support.database import close_all
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """Every test draws the same numbers each time."""
     fastnn.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """No test leaves a connection to another."""
+    yield
+    close_all()

@@ -131,6 +131,8 @@ def hidden(rng: np.random.Generator, width: int) -> Any:
             "kernel_initializer": INITIALIZERS,
         }
         given = {name: one_of(rng, table) for name, table in more.items() if rng.random() < 0.2}
+        if rng.random() < 0.1:
+            given["activity_regularizer"] = one_of(rng, REGULARIZERS)
         return L.Dense(units, one_of(rng, ACTIVATIONS), use_bias=bool(rng.random() < 0.8), **given)
 
     def shared(x: Any) -> Any:
@@ -158,6 +160,10 @@ def hidden(rng: np.random.Generator, width: int) -> Any:
         L.LayerNormalization(),
         L.RMSNormalization(),
         L.PReLU(),
+        L.UnitNormalization(),
+        L.GroupNormalization(-1, epsilon=1.0),
+        L.ActivityRegularization(0.01, 0.01),
+        L.EinsumDense("ab,bc->ac", 6, one_of(rng, ACTIVATIONS), "c", activity_regularizer="l2"),
         L.Dropout(0.3),
         L.GaussianNoise(0.1),
         L.GaussianDropout(0.2),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
 import signal
 import threading
@@ -20,10 +19,10 @@ from fastnn import Model, Sequential, losses
 from fastnn.callbacks import BackupAndRestore, Callback, LambdaCallback
 from fastnn.layers import Dense, Input, Layer
 from fastnn.models import load_model
+from support.hanging import HANGS, watched
 from support.signals import ctrl_c
 from support.small import measured
 
-HANGS = 120  # seconds after which a test does
 INPUTS = 20
 X = np.random.default_rng(0).standard_normal((320, INPUTS)).astype(np.float32)
 Y = X[:, :1] - X[:, 1:2]
@@ -33,15 +32,11 @@ EPOCHS = 150
 @pytest.fixture(autouse=True, params=[1, 2])
 def _ends(capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that hangs ends the run, and says where it was. Each runs with one thread of the engine, and with two."""
-    with capfd.disabled():
-        stderr = os.dup(2)
-    faulthandler.dump_traceback_later(HANGS, exit=True, file=stderr)
     before = fastnn.get_num_threads()
     fastnn.set_num_threads(request.param)
-    yield
+    with watched(capfd):
+        yield
     fastnn.set_num_threads(before)
-    faulthandler.cancel_dump_traceback_later()
-    os.close(stderr)
 
 
 def made(*more: Any, optimizer: str = "adam", loss: Any = "mse") -> Sequential:

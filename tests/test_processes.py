@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import fastnn
+from support.hanging import HANGS
 
-HANGS = 120  # seconds after which a process does
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 WAYS = [pytest.param("fork", marks=needs_fork), pytest.param("forkserver", marks=needs_fork), "spawn"]
 

@@ -20,7 +20,7 @@ import fastnn
 from fastnn import activations, losses
 from fastnn._table import TABLES
 from fastnn.callbacks import Callback, CallbackList
-from fastnn.layers import InputLayer, TimeDistributed
+from fastnn.layers import InputLayer, RepeatVector, TimeDistributed
 from fastnn.losses import LOSSES
 from fastnn.metrics import LossMetric
 from support.units import OTHERS, label, units, ways
@@ -35,13 +35,15 @@ def metrics_met() -> Iterable[type]:
 
 
 def layers_met() -> Iterable[type]:
-    """Those that stand between others on arrays of rank 2, 3 and 4 (TimeDistributed has no rank 2); and the input."""
+    """Those that stand between others on arrays of each rank, 2, 3 and 4, that they take; and the input."""
     layers = importlib.import_module("support.layers")
-    ranks: dict[type, set[int]] = {InputLayer: {1, 2, 3}, TimeDistributed: {1}}
+    ranks: dict[type, set[int]] = {InputLayer: {1, 2, 3}, TimeDistributed: {1}, RepeatVector: {2, 3}}
     for case in layers.CASES.values():
         ranks.setdefault(type(case.make()), set()).add(len(case.shapes[0]))
     for made in layers.RANDOM.values():
         ranks.setdefault(type(made()), set()).update({1, 2, 3})
+    for made, rows in layers.OF_COLUMNS.values():
+        ranks.setdefault(type(made()), {1, 2, 3} - {len(rows)}).add(len(rows))
     for front in layers.FRONT.values():  # of what the layer takes, if not of all ranks
         ranks.setdefault(type(front.make()), set()).update({1, 2, 3})
     return {cls for cls, found in ranks.items() if found >= {1, 2, 3}}

@@ -5,9 +5,7 @@ Every fit here is large enough for the team, and `at_work` sees to it that the t
 
 from __future__ import annotations
 
-import faulthandler
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from fastnn.layers import Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
 from support.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, data, ident
+from support.hanging import watched
 from support.signals import ctrl_c
 from support.small import measured
 from support.units import units
@@ -33,20 +32,15 @@ from support.units import units
 THREADS = (1, 2, 3, 4, 8)
 GRAIN = 16  # rows of a batch that a member works on at least
 TASKS = Path("/proc/self/task")
-HANGS = 120  # seconds after which a test does
 
 
 @pytest.fixture(autouse=True)
 def _ends(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """A test that hangs ends the run, and says where it was. The number of threads is put back."""
-    with capfd.disabled():
-        stderr = os.dup(2)
-    faulthandler.dump_traceback_later(HANGS, exit=True, file=stderr)
     before = fastnn.get_num_threads()
-    yield
+    with watched(capfd):
+        yield
     fastnn.set_num_threads(before)
-    faulthandler.cancel_dump_traceback_later()
-    os.close(stderr)
 
 
 def sleeps() -> dict[str, int]:

@@ -14,6 +14,7 @@ from fastnn._checks import shown as _shown
 from fastnn._table import own_objects as _own_objects, refuse_other as _refuse_other
 from fastnn.activations.base import *
 from fastnn.activations.custom import *
+from fastnn.activations.gated import *
 from fastnn.activations.piecewise import *
 from fastnn.activations.rows import *
 from fastnn.activations.smooth import *
@@ -26,6 +27,7 @@ sigmoid, log_sigmoid, softplus, squareplus, softsign = Sigmoid(), LogSigmoid(), 
 tanh, tanh_shrink = Tanh(), TanhShrink()
 softmax, log_softmax, sparsemax = Softmax(), LogSoftmax(), Sparsemax()
 swish, hard_swish = silu, hard_silu
+glu = GLU()
 
 
 def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Activation:

@@ -13,7 +13,7 @@ from fastnn._checks import check_count, shown
 from fastnn._fields import Fields
 from fastnn._numbers import as_numbers
 from fastnn._table import Table, field_values, overrides
-from fastnn.typing import Array, ArrayLike, DoubleArray
+from fastnn.typing import Array, ArrayLike, DoubleArray, Shape
 
 __all__ = ["ACTIVATIONS", "Activation", "RowActivation"]
 
@@ -38,6 +38,10 @@ class Activation(Fields):
     def numbers(self) -> tuple[float, ...]:
         """The activation's own numbers, as its kernel reads them."""
         return tuple(float(value) for value in field_values(self).values())
+
+    def row_given(self, row: Shape) -> Shape:
+        """The shape of a row of what it gives for rows of this shape."""
+        return row
 
     def reference(self, z: DoubleArray) -> DoubleArray:
         """The formula, in float64."""

@@ -280,6 +280,71 @@ cdef class LayerNormalizationOp(ColumnOp):
             self.sums(self.d, rows, self.lines, n, self.z, max(p0 - end, 0), p1 - end, NULL, self.g + end)
 
 
+cdef class UnitNormalizationOp(LayerNormalizationOp):
+    """a = x / |x| for each line of each row: its root mean square is made 1, then the numbers are shared out."""
+
+    cdef const float* shares            # 1 / sqrt(channels) for each number
+    cdef object array                   # that they are in
+
+    def __init__(self, Py_ssize_t units, Py_ssize_t channels, double epsilon):
+        LayerNormalizationOp.__init__(self, units, channels, epsilon * epsilon / channels, False, False, False)
+        self.array = np.full(channels, 1 / sqrt(channels), np.float32)
+        self.shares = <const float*>address(self.array)
+
+    cdef const float* gamma(self) noexcept nogil:
+        return self.shares
+
+
+cdef class ScaleShiftOp(ColumnOp):
+    """a = x * gamma + beta for each column. Parameters: gamma if scale, beta if center, (channels,) each."""
+
+    cdef readonly bint center
+    cdef readonly bint scale
+    cdef affine32 affine
+    cdef batch_sums32 sums
+
+    def __init__(self, Py_ssize_t units, Py_ssize_t channels, bint center=True, bint scale=True):
+        self.line_by_line(units, channels)
+        self.center, self.scale = center, scale
+        self.size, self.row_size = (center + scale) * channels, 1
+        self.affine = <affine32>float32_of(kernels.affine, "affine")
+        self.sums = <batch_sums32>float32_of(kernels.batch_normalization, "batch_normalization", SUMS)
+
+    cdef Py_ssize_t scratch_size(self) noexcept:
+        """Addresses of lines; or a mean of 0, and the sums that are not asked for."""
+        return max(<Py_ssize_t>ADDRESS_SPACE, 2 * self.width)
+
+    cdef void find(self, const float** numbers) noexcept nogil:
+        memset(numbers, 0, COLUMNS * sizeof(void*))
+        if self.scale:
+            numbers[GAMMA] = self.w
+        if self.center:
+            numbers[BETA] = self.w + self.scale * self.width
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef const float* numbers[COLUMNS]
+        self.find(numbers)
+        self.affine(ADDED, self.reads.rows, r0, r1, self.lines, self.width, numbers, 0, False, self.a)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef const float* numbers[COLUMNS]
+        if self.reads.d != NULL:
+            self.find(numbers)
+            self.slope(step, self.affine, ADDED, numbers, 0, r0, r1)
+
+    cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
+        cdef const float* numbers[COLUMNS]
+        cdef Py_ssize_t n = self.width, end = self.scale * n, rows = step.rows * self.slices
+        memset(step.scratch, 0, n * sizeof(float))
+        memset(numbers, 0, sizeof(numbers))
+        numbers[MEAN] = numbers[SHIFT] = step.scratch
+        if p0 < end:
+            self.sums(self.reads.rows, self.d, rows, self.lines, n, p0, min(p1, end), numbers, step.scratch + n, self.g)
+        if p1 > end:
+            self.sums(self.reads.rows, self.d, rows, self.lines, n, max(p0 - end, 0), p1 - end, numbers, self.g + end,
+                      step.scratch + n)
+
+
 cdef class AffineOp(ColumnOp):
     """a = x * scale + offset for each column, with fixed numbers."""
 

@@ -21,26 +21,39 @@ from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
     from fastnn.layers.discretization import *
+    from fastnn.layers.einsum_dense import *
     from fastnn.layers.function import *
+    from fastnn.layers.group_normalization import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
+    from fastnn.layers.regularization import *
     from fastnn.layers.text_vectorization import *
+    from fastnn.layers.wrapper import *
 
 # What few models have: `import fastnn` must stay short.
 _LATER = {
+    "ActivityRegularization": "regularization",
     "Discretization": "discretization",
+    "EinsumDense": "einsum_dense",
+    "GroupNormalization": "group_normalization",
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
     "Lambda": "function",
+    "Pipeline": "wrapper",
+    "SpatialDropout1D": "regularization",
+    "SpatialDropout2D": "regularization",
+    "SpatialDropout3D": "regularization",
     "StringLookup": "lookup",
     "TextVectorization": "text_vectorization",
+    "UnitNormalization": "group_normalization",
+    "Wrapper": "wrapper",
 }
 LAYERS.later(
     {
         each: f"{__name__}.{home}"
         for name, home in _LATER.items()
-        for each in (name, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
+        for each in (name, re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", name).lower())
     }
 )
 __all__ = sorted([*_names.offer(globals()), *_LATER])

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import activations
+from fastnn import activations, kernels
 from fastnn._checks import check_count, check_flag, check_number, named_dtype, shown
+from fastnn.engine.merging import MergeOp, StridedCopyOp
 from fastnn.engine.noise import DropoutOp, SharedDropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
@@ -127,7 +128,8 @@ class Dense(Layer):
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return (*input_shape[:-1], self.units)
+        given: Shape = self.activation.row_given((*input_shape[:-1], self.units))
+        return given
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
         names = [("kernel", (input_shape[-1], self.units)), ("bias", (self.units,))]
@@ -136,7 +138,7 @@ class Dense(Layer):
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         dense = partial(DenseOp, input_shape[-1], self.units, self.use_bias, lines=prod(input_shape[:-1]))
         if not self.activation.compiled:
-            return dense(), *activation_ops(self.activation, self.output_shape(input_shape))
+            return dense(), *activation_ops(self.activation, (*input_shape[:-1], self.units), 1)
         return (dense(activation=self.activation.kernel, numbers=self.activation.numbers()),)
 
     def reference(self, x: DoubleArray, kernel: DoubleArray, bias: Any = 0.0) -> DoubleArray:
@@ -144,14 +146,33 @@ class Dense(Layer):
         return np.asarray(self.activation.reference(x @ kernel + bias))
 
 
-def activation_ops(activation: Any, row: Shape) -> tuple[Any, ...]:
-    """An activation as an op of its own, for rows of this shape; one of rows works along their last axis."""
+def activation_ops(activation: Any, row: Shape, before: int = 0) -> tuple[Any, ...]:
+    """An activation as an op of its own, for rows of this shape; one of rows works along their last axis.
+
+    before: how many ops of the layer come before it.
+    """
     units = prod(row)
+    if isinstance(activation, activations.GLU):
+        return _glu_ops(activation, row, before)
     if not activation.compiled:
         own = activations.Custom.of(activation)
         return (PythonActivationOp(units, own, f"activation {own.name!r}"),)
     lines = prod(row[:-1]) if isinstance(activation, activations.RowActivation) else 1
     return (ActivationOp(units // lines, activation=activation.kernel, numbers=activation.numbers(), lines=lines),)
+
+
+def _glu_ops(glu: activations.GLU, row: Shape, before: int) -> tuple[Any, ...]:
+    """Its halves, the sigmoid of the second, and the product."""
+    half, axis = glu.row_given(row), glu.row_axis(row)
+    strides = [prod(row[each + 1 :]) for each in range(len(row))]
+    units = prod(half)
+    halves = [StridedCopyOp(prod(row), half, strides, first) for first in (0, half[axis] * strides[axis])]
+    gate = ActivationOp(units, activation=kernels.sigmoid)
+    return (
+        *((op, (before - 1,)) for op in halves),
+        (gate, (before + 1,)),
+        (MergeOp(kernels.multiply_rows, units, 2), (before, before + 2)),
+    )
 
 
 @LAYERS.add("activation")
@@ -169,6 +190,10 @@ class Activation(Layer):
     def __post_init__(self) -> None:
         self._set("activation", activations.get(self.activation))
         _input_shape(self)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        given: Shape = self.activation.row_given(input_shape)
+        return given
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         return activation_ops(self.activation, input_shape)

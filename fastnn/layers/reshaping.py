@@ -1,4 +1,4 @@
-"""Layers that say how a row's numbers are to be seen: Reshape, Identity, Permute."""
+"""Layers that say how a row's numbers are to be seen: Reshape, Identity, Permute, RepeatVector."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import check_count, shown
-from fastnn.layers._axes import permute_op
+from fastnn.layers._axes import permute_op, stretch_op
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_shape
 from fastnn.typing import DoubleArray, Shape
 
-__all__ = ["Identity", "Permute", "Reshape"]
+__all__ = ["Identity", "Permute", "RepeatVector", "Reshape"]
 
 
 def _size(size: Any) -> int:
@@ -104,3 +104,31 @@ class Permute(Layer):
     def reference(self, x: DoubleArray) -> DoubleArray:
         """The formula, in float64."""
         return np.transpose(x, (0, *self.dims))
+
+
+@LAYERS.add("repeat_vector")
+@dataclass(frozen=True, eq=False, repr=False)
+class RepeatVector(Layer):
+    """A row's numbers n times, one line below the other: (features,) -> (n, features). n: at least 1."""
+
+    n: int
+    name: str | None = None
+    input_shape: Any = None
+
+    def __post_init__(self) -> None:
+        self._set("n", check_count("RepeatVector: n", self.n))
+        own_input_shape(self)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 1:
+            raise ValueError(
+                f"RepeatVector expects rows of one axis, got rows of shape {input_shape}; Flatten makes them"
+            )
+        return (self.n, *input_shape)
+
+    def ops(self, input_shape: Shape) -> tuple[Any, ...]:
+        return (stretch_op(input_shape, self.output_shape(input_shape)),)
+
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        return np.repeat(x[:, None], self.n, axis=1)

@@ -54,6 +54,8 @@ class LearningRateSchedule:
         """The schedule of these arguments."""
         if not isinstance(config, dict):
             raise TypeError(f"{cls.__name__}: the arguments must be a dict, got {shown(config)}")
+        if cls is LearningRateSchedule:
+            raise TypeError("LearningRateSchedule is what schedules are derived from; take from_config of one of them")
         return cls(**config)
 
 

@@ -36,6 +36,7 @@ TRAINING = {
     "frozen": [int],
 }
 MAX_THRESHOLDS = 2**18  # of all metrics together
+MAX_STEPS = 2**62  # of an optimizer; half of what eight bytes hold, so that any fit may follow
 MAX_GATHERED = 2**28  # numbers that they add up
 
 Arrays = dict[str, Any]
@@ -165,7 +166,7 @@ def _units(training: Any, custom: Mapping[str, Any] | None) -> tuple[Any, dict[s
 def _slots(trainer: Any, training: Any, weights: dict[str, Any], file: Document) -> dict[str, Any]:
     """The type of each of the optimizer's vectors, of which the file has a part beside each of the weights."""
     full_batch = trainer.optimizer.full_batch
-    own = trainer.slot_names() if check_count("iterations", training["iterations"], 0) else ()
+    own = trainer.slot_names() if check_count("iterations", training["iterations"], 0, MAX_STEPS) else ()
     names = own if training["slots"] is None else training["slots"]  # of an older file, which lists none
     if not full_batch and {*names} != {*own}:
         raise ValueError(f"its optimizer keeps {shown(sorted(names))}, not {sorted(own)}")

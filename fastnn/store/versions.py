@@ -58,6 +58,7 @@ def upgraded(described: Any, version: int) -> Any:
         check_form(training, {})
         slots = training.get("slots")  # None: the optimizer's own
         if slots is not None:
+            check_form(slots, [object])
             slots = ["sum_of_gradients" if slot == "accumulated_gradient" else slot for slot in slots]
         described = {**described, "training": {**training, "slots": slots}}
     return {"columns": [], **described}

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import fastnn
 from fuzzing.judge import CLEAR, MEMORY, OK, RAW, VAGUE
 from fuzzing.trial import Trial
 
@@ -97,7 +98,7 @@ def campaign(
     """Play inputs first .. first + count - 1. keep: a folder for what fails; minutes: begin no more after that time."""
     outcome, limits = Outcome(), limits or Limits()
     with _folder() as folder:
-        kind.prepare(os.path.join(folder, "prepared"))
+        _prepared(kind, folder)
         size = max(1, min(RENEWED, -(-count // jobs)))
         waiting = [(start, min(start + size, first + count)) for start in range(first, first + count, size)][::-1]
         running: dict[int, _Child] = {}
@@ -121,11 +122,17 @@ def campaign(
     return outcome
 
 
+def _prepared(kind: Kind, folder: str) -> None:
+    """Make what all inputs start from; the same models each time."""
+    fastnn.set_random_seed(0)
+    kind.prepare(os.path.join(folder, "prepared"))
+
+
 def replay(kind: Kind, number: int, seed: int, limits: Limits | None = None) -> Outcome:
     """Play one input alone, and tell each call on stdout before it is made."""
     outcome = Outcome()
     with _folder() as folder:
-        kind.prepare(os.path.join(folder, "prepared"))
+        _prepared(kind, folder)
         child = _started(kind, seed, number, number + 1, folder, limits or Limits(), sys.stdout.fileno())
         _, status = os.waitpid(child.process, 0)
         sys.stdout.flush()
@@ -194,6 +201,7 @@ def _plays(kind: Kind, seed: int, first: int, last: int, folder: str, limits: Li
         begun = time.perf_counter()
         note = None if told is None else lambda text: os.write(told, f"{text}\n".encode(errors="replace"))
         trial = Trial(kind.name, seed, number, work, note)
+        fastnn.set_random_seed(number)
         try:
             kind.play(trial)
         except BaseException as error:

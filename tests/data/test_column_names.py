@@ -15,6 +15,7 @@ from fastnn.data import SQLDataset, write_predictions
 from fastnn.layers import Concatenate, Dense, Input
 from fastnn.models import Model, Sequential, clone_model, load_model
 from fastnn.store import safetensors
+from support.database import connect
 
 Y = np.arange(4.0)
 
@@ -173,7 +174,7 @@ def test_several_inputs() -> None:
 
 @pytest.fixture
 def connection() -> Any:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a REAL, b REAL, y REAL)")
     connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", [(i, i / 8, 1 - i / 4, i) for i in range(8)])
     connection.commit()

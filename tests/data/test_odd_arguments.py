@@ -19,6 +19,7 @@ from fastnn.data import (
     write_predictions,
 )
 from fastnn.data.convert import axes_of
+from support.database import connect
 
 HUGE = 10**5000  # whose digits Python refuses to write
 HALF = "a\ud800"
@@ -45,7 +46,7 @@ NOT_COUNTS = [None, True, 1.5, "1", [1], np.ones(2), -1, -HUGE, HUGE]
 
 @pytest.fixture
 def con() -> Iterator[sqlite3.Connection]:
-    con = sqlite3.connect(":memory:")
+    con = connect(":memory:")
     con.execute("CREATE TABLE t (id, a, b, y)")
     con.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", [(i, i / 2, -i, i % 2) for i in range(6)])
     con.commit()

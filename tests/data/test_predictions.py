@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import write_predictions
-from support.database import read
+from support.database import connect, read
 
 ROWS = 1000
 SQL = "SELECT id, a, b FROM t ORDER BY id"
@@ -41,7 +41,7 @@ def fill(connection: sqlite3.Connection) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    connection = sqlite3.connect(tmp_path / "rows.db")
+    connection = connect(tmp_path / "rows.db")
     fill(connection)
     connection.close()
     return tmp_path / "rows.db"
@@ -50,9 +50,9 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(params=["file", "memory"])
 def con(request: pytest.FixtureRequest, path: Path) -> Iterator[sqlite3.Connection]:
     if request.param == "file":
-        connection = sqlite3.connect(path)
+        connection = connect(path)
     else:
-        connection = sqlite3.connect(":memory:")
+        connection = connect(":memory:")
         fill(connection)
     yield connection
     connection.close()
@@ -129,7 +129,7 @@ def test_hostile_names(con: sqlite3.Connection, into: str, key: str) -> None:
 @pytest.mark.parametrize("keys", [[1, 2], ["a", "b"], [b"a", "a"], [1.5, "1.5"], [-(2**63), 2**63 - 1], ["", "λ"]])
 @pytest.mark.parametrize("text_factory", [str, bytes])
 def test_keys_come_back_as_they_were(keys: list[Any], text_factory: Any) -> None:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.row_factory = sqlite3.Row
     connection.text_factory = text_factory
     connection.execute("CREATE TABLE t (k, v)")
@@ -170,7 +170,7 @@ def test_an_open_transaction_stays_open(con: sqlite3.Connection) -> None:
 
 @pytest.mark.parametrize("isolation_level", [None, "DEFERRED", "EXCLUSIVE"])
 def test_every_isolation_level(path: Path, isolation_level: Any) -> None:
-    connection = sqlite3.connect(path, isolation_level=isolation_level)
+    connection = connect(path, isolation_level=isolation_level)
     write_predictions(softmax3, SQL, connection, into="p", key="id")
     assert not connection.in_transaction
     connection.close()
@@ -309,9 +309,9 @@ def test_what_is_refused(con: sqlite3.Connection, change: dict[str, Any], error:
 
 
 def test_a_locked_database(path: Path) -> None:
-    other = sqlite3.connect(path)
+    other = connect(path)
     other.execute("BEGIN IMMEDIATE")
-    connection = sqlite3.connect(path, timeout=0)
+    connection = connect(path, timeout=0)
     with pytest.raises(ValueError, match="SQLite says: database is locked"):
         write_predictions(softmax3, SQL, connection, into="p", key="id")
     other.rollback()
@@ -321,10 +321,10 @@ def test_a_locked_database(path: Path) -> None:
 
 
 def test_a_reader_in_the_way_of_the_commit(path: Path) -> None:
-    other = sqlite3.connect(path)
+    other = connect(path)
     reading = other.execute("SELECT id FROM t")
     reading.fetchone()
-    connection = sqlite3.connect(path, timeout=0)
+    connection = connect(path, timeout=0)
     with pytest.raises(ValueError, match="SQLite says: database is locked"):
         write_predictions(softmax3, SQL, connection, into="p", key="id")
     assert not connection.in_transaction

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import SQLDataset, write_predictions
-from support.database import read
+from support.database import connect, read
 
 ROWS = 100
 SQL = "SELECT k, v FROM t"
@@ -30,7 +30,7 @@ def first(x: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    with sqlite3.connect(tmp_path / "rows.db") as connection:
+    with connect(tmp_path / "rows.db") as connection:
         connection.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, v REAL)")
         connection.executemany("INSERT INTO t VALUES (?, ?)", [(i, i / 4) for i in range(ROWS)])
     connection.close()
@@ -69,7 +69,7 @@ def test_keys_as_they_lie_in_the_database(name: str, encoding: str, form: str, t
     kind, keys = KEYS[name]
     if name == "no UTF-8" and encoding != "UTF-8":
         keys = keys[2:]
-    connection = sqlite3.connect(":memory:", detect_types=TYPES)
+    connection = connect(":memory:", detect_types=TYPES)
     connection.execute(f"PRAGMA encoding = '{encoding}'")
     connection.execute(f"CREATE TABLE t (k {kind} PRIMARY KEY NOT NULL, v REAL) {form}")
     for number, key in enumerate(keys):
@@ -91,7 +91,7 @@ def test_keys_as_they_lie_in_the_database(name: str, encoding: str, form: str, t
 
 def test_features_as_they_lie_in_the_database() -> None:
     sqlite3.register_converter("CENTS", lambda raw: float(raw) / 100)
-    connection = sqlite3.connect(":memory:", detect_types=TYPES)
+    connection = connect(":memory:", detect_types=TYPES)
     connection.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, v CENTS)")
     connection.execute("INSERT INTO t VALUES (1, 250)")
     assert next(SQLDataset("SELECT v FROM t", connection).pages(1)).x.tolist() == [[250]]
@@ -101,7 +101,7 @@ def test_features_as_they_lie_in_the_database() -> None:
 
 
 def test_the_order_of_the_query_stays() -> None:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, v REAL)")
     connection.executemany("INSERT INTO t VALUES (?, ?)", [(i, i * 7 % 50) for i in range(50)])
     for sql in (
@@ -149,7 +149,7 @@ def beside(path: Path, sql: str, timeout: float = 0.0) -> Callable[[], list[Any]
     """Runs a statement on another connection."""
 
     def run() -> list[Any]:
-        other = sqlite3.connect(path, timeout=timeout, isolation_level=None)
+        other = connect(path, timeout=timeout, isolation_level=None)
         try:
             return other.execute(sql).fetchall()
         finally:
@@ -170,7 +170,7 @@ def test_others_read_and_write_while_it_predicts(path: Path, journal: str, batch
         insert()
         return first(x)
 
-    for con in (path, sqlite3.connect(path)):
+    for con in (path, connect(path)):
         calls.clear()
         write(con, f"p{len(read(path, 'SELECT * FROM sqlite_master'))}", predict=predict, batch_size=batch_size)
         assert len(calls) >= ROWS // batch_size
@@ -180,7 +180,7 @@ def test_others_read_and_write_while_it_predicts(path: Path, journal: str, batch
 
 def test_another_writer_is_waited_for(path: Path) -> None:
     """At the beginning, and at the end: as long as the connection's timeout says, not 0.00 seconds."""
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other = connect(path, isolation_level=None, check_same_thread=False)
     waited = []
 
     def hold(seconds: float) -> threading.Thread:
@@ -195,9 +195,7 @@ def test_another_writer_is_waited_for(path: Path) -> None:
             waited.append(hold(0.2))
         return first(x)
 
-    for number, con in enumerate(
-        (path, sqlite3.connect(path, timeout=20), sqlite3.connect(path, isolation_level=None))
-    ):
+    for number, con in enumerate((path, connect(path, timeout=20), connect(path, isolation_level=None))):
         waited.append(hold(0.2))
         assert write(con, f"p{number}", predict=predict, batch_size=30) == ROWS
         for thread in waited:
@@ -210,10 +208,10 @@ def test_another_writer_is_waited_for(path: Path) -> None:
 
 def test_a_transaction_of_the_users_waits_too(path: Path) -> None:
     """BEGIN alone holds no lock: the first statement is one that writes, so that SQLite waits for it."""
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other = connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     timer = threading.Timer(0.3, other.execute, ["COMMIT"])
-    connection = sqlite3.connect(path, timeout=20, isolation_level=None)
+    connection = connect(path, timeout=20, isolation_level=None)
     connection.execute("BEGIN")
     timer.start()
     for mode in ("create", "replace"):
@@ -228,9 +226,9 @@ def test_a_transaction_of_the_users_waits_too(path: Path) -> None:
 
 
 def test_the_lock_is_looked_for_before_the_work(path: Path) -> None:
-    other = sqlite3.connect(path, isolation_level=None)
+    other = connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    connection = sqlite3.connect(path, timeout=0)
+    connection = connect(path, timeout=0)
 
     def predict(x: np.ndarray) -> np.ndarray:
         raise AssertionError("nothing is to be predicted in vain")
@@ -242,7 +240,7 @@ def test_the_lock_is_looked_for_before_the_work(path: Path) -> None:
             write(connection, predict=predict)
     connection.rollback()
     other.execute("ROLLBACK")
-    read_only = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    read_only = connect(f"{path.as_uri()}?mode=ro", uri=True)
     with pytest.raises(ValueError, match="attempt to write a readonly database"):
         write(read_only, predict=predict)
     with pytest.raises(ValueError, match="reserved"):
@@ -252,7 +250,7 @@ def test_the_lock_is_looked_for_before_the_work(path: Path) -> None:
 
 
 def test_half_read_cursors_of_the_user_go_on(path: Path) -> None:
-    connection = sqlite3.connect(path)
+    connection = connect(path)
     reading = connection.execute("SELECT k FROM t ORDER BY k")
     assert reading.fetchone() == (0,)
     write(connection)
@@ -274,7 +272,7 @@ def test_a_table_that_another_has_made_meanwhile(path: Path) -> None:
 
 
 def test_the_wrong_thread(path: Path) -> None:
-    connection = sqlite3.connect(path)
+    connection = connect(path)
     found: list[BaseException] = []
 
     def run() -> None:
@@ -294,7 +292,7 @@ def test_the_wrong_thread(path: Path) -> None:
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the attribute is new in Python 3.12")
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_autocommit(path: Path, autocommit: bool) -> None:
-    connection = sqlite3.connect(path, autocommit=autocommit)  # type: ignore[call-overload]
+    connection = connect(path, autocommit=autocommit)  # type: ignore[call-overload]
     for mode in ("create", "replace"):
         assert write(connection, mode=mode) == ROWS
     assert connection.in_transaction is not autocommit
@@ -312,7 +310,7 @@ def con(request: pytest.FixtureRequest, path: Path) -> Iterator[Any]:
     if request.param == "file":
         yield path
         return
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = connect(path, isolation_level=None)
     if request.param == "transaction":
         connection.execute("BEGIN")
     yield connection
@@ -373,7 +371,7 @@ def test_a_failure_keeps_the_table_that_was_there(con: Any) -> None:
 )
 def test_the_table_that_is_read_is_not_replaced(con: Any, sql: str) -> None:
     write(con)
-    way = con if isinstance(con, sqlite3.Connection) else sqlite3.connect(con)
+    way = con if isinstance(con, sqlite3.Connection) else connect(con)
     way.execute("CREATE VIEW reading_p AS SELECT k, prediction FROM p")
     if not isinstance(con, sqlite3.Connection):
         way.commit()
@@ -395,7 +393,7 @@ def test_the_table_that_is_read_is_not_replaced(con: Any, sql: str) -> None:
     ],
 )
 def test_what_is_not_replaced(path: Path, make: str, words: str) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = connect(path, isolation_level=None)
     connection.execute(make)
     before = connection.execute("SELECT * FROM sqlite_master").fetchall()
     for begin in (False, True):
@@ -409,7 +407,7 @@ def test_what_is_not_replaced(path: Path, make: str, words: str) -> None:
 
 
 def test_attached_databases(path: Path) -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = connect(":memory:", isolation_level=None)
     connection.execute("ATTACH ? AS other", [str(path)])
     assert write(connection, sql="SELECT k, v FROM other.t") == ROWS
     assert write(connection, sql="SELECT k, v FROM other.t", mode="replace") == ROWS
@@ -445,7 +443,7 @@ CAN_MOUNT = (
 @pytest.mark.skipif(not CAN_MOUNT, reason="needs the right to mount")
 @pytest.mark.parametrize("left", [False, True], ids=["clean", "with rows in the log"])
 def test_a_database_in_wal_mode_on_a_read_only_mount(path: Path, left: bool) -> None:
-    writer = sqlite3.connect(path, isolation_level=None)
+    writer = connect(path, isolation_level=None)
     writer.execute("PRAGMA journal_mode = wal")
     writer.execute("INSERT INTO t VALUES (NULL, 0)")
     if left:
@@ -479,7 +477,7 @@ except ValueError as error:
 def test_times_of_the_clock_are_not_converted(path: Path) -> None:
     """The report that this began with: a join on a text of a time lost its rows."""
     sqlite3.register_converter("MOMENT", lambda text: datetime.datetime.fromisoformat(text.decode()))
-    connection = sqlite3.connect(path, detect_types=sqlite3.PARSE_DECLTYPES)
+    connection = connect(path, detect_types=sqlite3.PARSE_DECLTYPES)
     connection.execute("CREATE TABLE s (k MOMENT PRIMARY KEY, v REAL)")
     texts = [f"2026-01-31 12:30:{second:02}" for second in range(30)]
     connection.executemany("INSERT INTO s VALUES (?, 1)", [[text] for text in texts])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,13 +14,14 @@ from fastnn.callbacks import Callback
 from fastnn.data import ArraySource, PagedSource, SQLDataset
 from fastnn.layers import CategoryEncoding, Dense, Embedding, Flatten, Input, TimeDistributed
 from fastnn.models import Sequential
+from support.database import connect
 
 ROWS, BAD = 500, 389
 Make = Callable[[np.ndarray, np.ndarray], tuple[Any, ...]]
 
 
 def sql(x: np.ndarray, y: np.ndarray) -> tuple[Any, ...]:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     names = [f"x{number}" for number in range(x.shape[1])]
     connection.execute(f"CREATE TABLE t ({', '.join(names)}, y)")
     values = np.column_stack([x, y]).astype(object)

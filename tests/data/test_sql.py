@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from fastnn.data import ClassWeighted, Page, SQLDataset
+from support.database import connect
 
 
 @pytest.fixture
 def con() -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a REAL, b REAL, label INTEGER)")
     rows = [(i, i / 2, -i, i % 3) for i in range(1, 101)]
     connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", rows)
@@ -31,7 +32,7 @@ def con() -> Iterator[sqlite3.Connection]:
 @pytest.fixture
 def path(tmp_path: Path, con: sqlite3.Connection) -> Path:
     file = tmp_path / "it's 100% #1?.db"
-    copy = sqlite3.connect(file)
+    copy = connect(file)
     con.backup(copy)
     copy.close()
     return file
@@ -108,7 +109,7 @@ def test_our_connections_are_closed(path: Path) -> None:
     pages.close()  # type: ignore[attr-defined]
     whole(dataset)
     # A connection that was still reading would block this.
-    writer = sqlite3.connect(path, timeout=0)
+    writer = connect(path, timeout=0)
     writer.execute("DELETE FROM t")
     writer.commit()
     writer.close()
@@ -291,7 +292,7 @@ def test_the_users_connection_is_left_as_it_was(con: sqlite3.Connection) -> None
 
 
 def test_uncommitted_rows_are_seen_on_their_connection_only(path: Path) -> None:
-    connection = sqlite3.connect(path)
+    connection = connect(path)
     connection.execute("INSERT INTO t VALUES (101, 0, 0, 0)")
     assert len(whole(SQLDataset("SELECT a FROM t", connection))[0]) == 101
     assert len(whole(SQLDataset("SELECT a FROM t", path))[0]) == 100
@@ -300,14 +301,14 @@ def test_uncommitted_rows_are_seen_on_their_connection_only(path: Path) -> None:
 
 
 def test_a_closed_connection() -> None:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.close()
     with pytest.raises(ValueError, match="closed database"):
         SQLDataset("SELECT 1", connection)
 
 
 def test_a_connection_that_is_closed_or_lent_to_another_thread(path: Path) -> None:
-    connection = sqlite3.connect(path)
+    connection = connect(path)
     dataset = SQLDataset("SELECT a FROM t", connection, memory_limit=0)
     with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match=r"SQLite says: .* thread"):
         pool.submit(whole, dataset).result()

@@ -19,6 +19,7 @@ import pytest
 from fastnn.data import SQLDataset, write_predictions
 from fastnn.layers import Dense, Input
 from fastnn.models import Sequential
+from support.database import connect
 
 UTC = datetime.UTC
 MOMENT = datetime.datetime(2026, 1, 31, 12, 30, 5)
@@ -101,7 +102,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
 
 @pytest.fixture
 def connection() -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a REAL, y INTEGER)")
     connection.executemany("INSERT INTO t VALUES (?, ?, ?)", [(i, i, i % 2) for i in range(100)])
     connection.commit()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import Page, SQLDataset
+from support.database import connect
 
 ROWS = 10_007
 SQL = "SELECT id, v, label FROM t"
@@ -20,7 +21,7 @@ ROW_BYTES = 3 * 4
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("sql") / "rows.db"
-    connection = sqlite3.connect(file)
+    connection = connect(file)
     connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v REAL, label INTEGER)")
     rows = ((i, i / 7, i % 10) for i in range(ROWS))
     connection.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)
@@ -88,7 +89,7 @@ def counted(statements: list[str]) -> int:
 
 @pytest.fixture
 def traced(path: Path) -> Iterator[tuple[sqlite3.Connection, list[str]]]:
-    connection = sqlite3.connect(path)
+    connection = connect(path)
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
     yield connection, statements
@@ -133,7 +134,7 @@ def test_a_pass_cut_short_leaves_nothing_half_read(path: Path, memory_limit: int
 
 @pytest.mark.parametrize("memory_limit", [0, 30_000, 2**28])
 def test_a_pass_that_fails_can_be_repeated(path: Path, memory_limit: int) -> None:
-    connection = sqlite3.connect(path)
+    connection = connect(path)
     connection.execute("UPDATE t SET v = 'x' WHERE id = 9000")
     dataset = SQLDataset(SQL, connection, target="label", memory_limit=memory_limit)
     for _ in range(2):
@@ -153,7 +154,7 @@ def test_two_passes_at_once(path: Path) -> None:
 
 
 def test_an_interrupt_is_passed_on_and_forgotten(path: Path) -> None:
-    connection = sqlite3.connect(path)
+    connection = connect(path)
     calls = 0
 
     def interrupt() -> int:
@@ -177,7 +178,7 @@ GENERATED = """
 
 @pytest.mark.parametrize(("memory_limit", "bound"), [(2**18, 2**20), (2**28, 2 * 2**22)])
 def test_memory_while_200_000_rows_are_read(memory_limit: int, bound: int) -> None:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     dataset = SQLDataset(GENERATED, connection, target="label", memory_limit=memory_limit)
     tracemalloc.start()
     assert sum(len(page.x) for page in dataset.pages(64)) == 200_000

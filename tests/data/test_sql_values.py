@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import SQLDataset
+from support.database import connect
 
 HOSTILE = [
     'a"; DROP TABLE t; --',
@@ -33,7 +34,7 @@ def whole(dataset: SQLDataset, batch_size: int = 8) -> tuple[np.ndarray, np.ndar
 
 def table(rows: list[tuple[Any, ...]], *columns: str) -> sqlite3.Connection:
     """Make a table t without declared types, so that it holds what it is given."""
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.execute(f"CREATE TABLE t ({', '.join(columns)})")
     connection.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(columns))})", rows)
     return connection
@@ -152,7 +153,7 @@ def test_text_in_a_column_that_is_not_used() -> None:
 
 
 def test_text_that_is_no_utf8() -> None:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     with pytest.raises(ValueError, match=r"column 'v' holds text \('.*xff'\) in row 1 of the query"):
         whole(SQLDataset("SELECT CAST(x'ff' AS TEXT) AS v", connection))
     connection.close()

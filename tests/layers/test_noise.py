@@ -20,10 +20,11 @@ from fastnn.layers import (
     Layer,
     PReLU,
     Reshape,
+    SpatialDropout2D,
     TimeDistributed,
 )
 from fastnn.models import Sequential, load_model
-from support.layers import RANDOM as MAKERS
+from support.layers import OF_COLUMNS, RANDOM as MAKERS
 
 EACH = pytest.mark.parametrize("name", MAKERS)
 X = np.random.default_rng(0).normal(size=(1200, 40)).astype(np.float32)
@@ -212,3 +213,23 @@ def test_what_they_refuse() -> None:
         Dropout(0.5, (None, 0))
     with pytest.raises(TypeError, match="noise_shape must be a whole number"):
         Dropout(0.5, (None, 0.5))
+
+
+@pytest.mark.parametrize("name", OF_COLUMNS)
+def test_whole_columns_are_dropped(name: str, tmp_path: Path) -> None:
+    make, row = OF_COLUMNS[name]
+    together = Dropout(0.4, noise_shape=(None, *(1,) * (len(row) - 1), row[-1]), seed=3)
+    assert trained(make(seed=3), row=row) == trained(together, row=row) == trained(make(seed=3), row=row, threads=3)
+    assert trained(make(seed=3), row=row) != trained(make(seed=4), row=row)
+    model = Sequential([Input(row), make(seed=3)])
+    model.save(tmp_path / "model")
+    assert load_model(tmp_path / "model").layers[-1].get_config() == model.layers[-1].get_config()
+    with pytest.raises(ValueError, match=rf"expects rows of {len(row)} axes, got rows of shape \(7,\)"):
+        Sequential([Input((7,)), make()])
+    with pytest.raises(ValueError, match="rate"):
+        type(make())(1.0)
+
+
+def test_columns_of_channels_first() -> None:
+    with pytest.raises(ValueError, match="data_format must be one of channels_last, got 'channels_first'"):
+        SpatialDropout2D(0.3, "channels_first")

@@ -160,7 +160,28 @@ on_ranks("normalization apart", lambda L: L.Normalization((1, -1), mean=[[0.5], 
 on_ranks("reshape", lambda L: L.Reshape((7, -1)))
 on_ranks("permute", lambda L: L.Permute((2, 1)), 3)
 on_ranks("permute", lambda L: L.Permute((3, 1, 2)), 4)
+on_ranks("repeat", lambda L: L.RepeatVector(3), 2)
+on_ranks("unit", lambda L: L.UnitNormalization())
+on_ranks("unit 1", lambda L: L.UnitNormalization(axis=1))
+on_ranks("unit list", lambda L: L.UnitNormalization(axis=[1, -1]), 3, 4)
+on_ranks("group", lambda L: L.GroupNormalization(groups=7))
+on_ranks("group of one", lambda L: L.GroupNormalization(groups=1, epsilon=0.1))
+on_ranks("group 1", lambda L: L.GroupNormalization(groups=1, axis=1), 3, 4)
+on_ranks("group -2", lambda L: L.GroupNormalization(groups=3, axis=-2), 4)
+on_ranks("instance", lambda L: L.GroupNormalization(groups=-1, scale=False), 3, 4)
+on_ranks("einsum", lambda L: L.EinsumDense("...x,xy->...y", 4, activation="tanh", bias_axes="y"))
+on_ranks("einsum two", lambda L: L.EinsumDense("abc,bcd->ad", 4, bias_axes="d"), 3)
+on_ranks("einsum to two", lambda L: L.EinsumDense("abc,cde->adbe", (2, 3, 3), "tanh", "be"), 3)
+on_ranks("einsum behind", lambda L: L.EinsumDense("ab...,bc->ac...", 4, "softmax", bias_axes="c"), 3, 4)
+on_ranks("spatial dropout", lambda L: L.SpatialDropout1D(0.0), 3)
+on_ranks("activity", lambda L: L.ActivityRegularization(0.1, 0.2))
+on_ranks("activity of a layer", lambda L: L.Dense(4, "tanh", activity_regularizer="L1L2"))
+on_ranks("activity of a normalisation", lambda L: L.LayerNormalization(activity_regularizer="l2"))
 CASES |= {
+    "activity twice": chain(
+        A, dense, lambda L: L.ActivityRegularization(0.1), lambda L: L.Flatten(activity_regularizer="l2")
+    ),
+    "pipeline": chain(A, lambda L: L.Pipeline([L.Rescaling(0.5), L.Rescaling(2.0, 1.0)])),
     "embedding rank 3": chain(whole(3, 2, most=10), lambda L: L.Embedding(10, 3), flatten),
     "embedding rank 4": chain(whole(3, 2, 2, most=10), lambda L: L.Embedding(10, 3), flatten),
     "rescaling front": chain(T, lambda L: L.Rescaling([[1.0], [2.0], [3.0]], 0.5), flatten),
@@ -209,11 +230,13 @@ def test_outputs_and_steps(name: str) -> None:
     ours, theirs, xs = both(CASES[name])
     x = xs if len(xs) > 1 else xs[0]
     np.testing.assert_allclose(ours.predict(x), np.asarray(theirs.predict(x, verbose=0)), rtol=2e-5, atol=1e-5)
-    y = numbers(3, seed=9)
+    y, losses = numbers(3, seed=9), []
     for model, lib in ((ours, fastnn), (theirs, keras)):
         model.compile(lib.optimizers.SGD(0.05), "mse", **({"run_eagerly": True} if lib is keras else {}))
         for _ in range(3):
             model.train_on_batch(x, y)
+        losses.append(model.evaluate(x, y, verbose=0))
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4, atol=1e-5)
     for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(mine, other, rtol=3e-5, atol=3e-6)
     np.testing.assert_allclose(ours.predict(x), np.asarray(theirs.predict(x, verbose=0)), rtol=1e-4, atol=2e-5)

@@ -7,7 +7,6 @@ import gzip
 import json
 import lzma
 import pickle
-import sqlite3
 import zipfile
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from fastnn.models import load_model
 from fastnn.store.foreign import kind_of
+from support.database import connect
 from support.scripted import model_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras's
@@ -48,7 +48,7 @@ def torch_file(**how):
 
 
 def database(path: Path) -> None:
-    connection = sqlite3.connect(path)
+    connection = connect(path)
     connection.execute("CREATE TABLE t (a)")
     connection.close()
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import fastnn.layers as L
-from fastnn import ops
+from fastnn import activations, ops
 from fastnn.models import Model, Sequential
 
 INPUTS = 5
@@ -70,6 +70,8 @@ def _one(layer: Any, rows: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
     """What a layer gives for rows with the first of the weights, which it takes away."""
     if isinstance(layer, L.TimeDistributed):
         return step_by_step(layer.layer, rows, weights)
+    if isinstance(layer, L.Wrapper):
+        return _one(layer.layer, rows, weights)
     if hasattr(layer, "layers"):
         for each in layer.layers:
             rows = _one(each, rows, weights)
@@ -124,6 +126,12 @@ RANDOM: dict[str, Callable[..., Any]] = {
     "gaussian dropout": lambda **fields: L.GaussianDropout(0.4, **fields),
     "alpha dropout": lambda **fields: L.AlphaDropout(0.4, **fields),
     "dropout": lambda **fields: L.Dropout(0.4, **fields),
+}
+# Those that drop whole columns, on rows that they take.
+OF_COLUMNS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
+    "spatial dropout 1": (lambda **fields: L.SpatialDropout1D(0.4, **fields), (5, 18)),
+    "spatial dropout 2": (lambda **fields: L.SpatialDropout2D(0.4, **fields), (3, 5, 6)),
+    "spatial dropout 3": (lambda **fields: L.SpatialDropout3D(0.4, **fields), (3, 5, 2, 3)),
 }
 ROWS = [(7,), (3, 4), (2, 3, 4)]  # arrays of rank 2, 3 and 4
 
@@ -194,6 +202,31 @@ _on("permute", _same(L.Permute, (2, 1)), (3, 4), (40, 3), (1, 5))
 _on("permute", _same(L.Permute, (3, 1, 2)), (2, 3, 4), (1, 2, 1))
 _on("permute around", _same(L.Permute, (3, 2, 1)), (2, 3, 4))
 _on("permute in front", _same(L.Permute, (2, 1, 3)), (2, 3, 4))
+_on("repeat", _same(L.RepeatVector, 3), (7,), (1,))
+_on("unit", L.UnitNormalization)
+_on("unit along 1", _same(L.UnitNormalization, 1), (3, 4), (2, 3, 4))
+_on("unit along two", _same(L.UnitNormalization, [1, -1]), (2, 3, 4))
+_on("unit of a wide row", L.UnitNormalization, (33,))
+_on("group", _same(L.GroupNormalization, 2), (8,), (3, 4), (2, 3, 4))
+_on("group along 1", _same(L.GroupNormalization, 2, 1, epsilon=0.1), (4, 3), (2, 3, 4))
+_on("group along 2", _same(L.GroupNormalization, 3, -2, scale=False), (3, 4), (2, 3, 4))
+_on("group of one", _same(L.GroupNormalization, 1, center=False))
+_on("instance", _same(L.GroupNormalization, -1, center=False, scale=False), (3, 4), (2, 3, 4))
+_on("instance along 1", _same(L.GroupNormalization, -1, 1, center=False, scale=False), (3, 4), (2, 3, 4))
+_on("glu", _same(L.Activation, "glu"), (8,), (3, 4), (2, 3, 4))
+_on("glu along 1", _same(L.Activation, activations.GLU(1)), (4, 3), (2, 3, 4))
+_on("dense glu", _same(L.Dense, 6, "glu"))
+_on("einsum", _same(L.EinsumDense, "ab,bc->ac", 5, "tanh", "c"), (7,))
+_on("einsum of steps", _same(L.EinsumDense, "...x,xy->...y", 3, bias_axes="y"))
+_on("einsum of features", _same(L.EinsumDense, "ab...,bc->ac...", 3, "softmax", "c"), (3, 4), (2, 3, 4))
+_on("einsum of two axes", _same(L.EinsumDense, "abc,bcd->ad", 5, "sigmoid"), (3, 4))
+_on("einsum to two axes", _same(L.EinsumDense, "abc,cde->adbe", (2, None, 3), "tanh", "be"), (3, 4))
+_on("einsum with all biases", _same(L.EinsumDense, "abcd,de->abce", (None, None, 2), None, "bce"), (2, 3, 4))
+_on("wrapper", lambda: L.Wrapper(L.Dense(3, "tanh")))
+_on("pipeline", lambda: L.Pipeline([L.Dense(4, "tanh"), L.LayerNormalization()]))
+_on("activity regularization", _same(L.ActivityRegularization))
+_on("time distributed group", lambda: L.TimeDistributed(L.GroupNormalization(2)), (2, 4), (2, 3, 4))
+_on("time distributed glu", lambda: L.TimeDistributed(L.Dense(6, "glu")), (3, 4))
 _on("time distributed", lambda: L.TimeDistributed(L.Dense(5, "tanh")), (3, 4), (2, 3, 4), (1, 2))
 _on("time distributed softmax", lambda: L.TimeDistributed(L.Dense(5, "softmax")), (3, 4), (2, 3, 4))
 _on("time distributed prelu", lambda: L.TimeDistributed(L.PReLU()), (3, 4), (2, 3, 4))
