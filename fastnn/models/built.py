@@ -210,6 +210,42 @@ class Built(Connected):
         self._built("count_params")
         return sum(array.size for array in self.description.views())
 
+    def gradient(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        inputs: bool = False,
+        return_loss: bool = False,
+    ) -> Any:
+        """The gradient of the loss given to ``compile``, of these rows as one batch: an array for each that learns.
+
+        They stand as ``trainable_variables`` does, so ``optimizer.apply_gradients(zip(gradients, variables))`` takes a
+        step. Layers do what they do in training, dropout and moving averages included. inputs: gives (gradients, those
+        by x) too, as x was given. return_loss: gives (loss, ...) in front. RuntimeError before ``compile``;
+        FloatingPointError where the loss or a gradient is not finite.
+        """
+        from fastnn.models import gradient
+
+        trainer = self._compiled("gradient")
+        source = self._batch(x, y, sample_weight)
+        loss, found = gradient.by_weights(self.description, trainer, source)
+        given: tuple[Any, ...] = (loss,) if as_flag("return_loss", return_loss) else ()
+        given = (*given, found)
+        if as_flag("inputs", inputs):
+            slopes = gradient.by_inputs(self.description, trainer, source)
+            rows = [tensor.row for tensor in self._drawn().inputs]
+            slopes = [each.reshape(len(each), *row) for each, row in zip(slopes, rows, strict=True)]
+            given = (*given, self.description.takes.pack(slopes))
+        return given if len(given) > 1 else given[0]
+
+    def _compiled(self, action: str) -> Any:
+        """The trainer, for what `action` names. RuntimeError while there is none."""
+
+    def _batch(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        """Rows as one batch."""
+
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
         """Print the layers, what they give, how many parameters they have and, in a graph, what they read."""
         from fastnn.models.summary import described

@@ -186,6 +186,11 @@ class Subclassed(Traced, Model):
         self._see(x)
         return Model.train_on_batch(self, x, *more, **named)
 
+    def gradient(self, x: Any, *more: Any, **named: Any) -> Any:
+        """As ``Model.gradient``."""
+        self._see(x)
+        return Model.gradient(self, x, *more, **named)
+
     def test_on_batch(self, x: Any, *more: Any, **named: Any) -> Any:
         """As ``Model.test_on_batch``."""
         self._see(x)
