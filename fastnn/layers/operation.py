@@ -74,7 +74,9 @@ class Operation(Layer):
             raise ValueError(f"Operation: unknown operation {shown(self.operation)}; known: {', '.join(RULES)}")
         if not isinstance(self.arguments, (dict, type(None))):
             raise TypeError(f"Operation: arguments must be a dict, got {shown(self.arguments)}")
-        self._set("table_name", "get_item" if self.operation == "slice" else self.operation)
+        reduction = (self.arguments or {}).get("how") if self.operation == "reduce" else None
+        known = {"slice": "get_item", "reduce": reduction if reduction in REDUCTIONS else "reduce"}
+        self._set("table_name", known.get(self.operation, self.operation))
 
     def _rule(self, which: str, *given: Any) -> Any:
         try:
