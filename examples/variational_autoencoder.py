@@ -77,12 +77,13 @@ history = vae.fit(x_train, epochs=60, batch_size=64, verbose=0)
 print(f"loss {history.history['loss'][0]:.2f} -> {history.history['loss'][-1]:.2f}")
 
 rows = vae.predict(x_test)
-print(f"mean error of a pixel {np.abs(rows - x_test).mean():.3f}, of the mean digit "
-      f"{np.abs(x_train.mean(axis=0) - x_test).mean():.3f}")  # fmt: skip
+error, of_the_mean = np.abs(rows - x_test).mean(), np.abs(x_train.mean(axis=0) - x_test).mean()
+print(f"mean error of a pixel {error:.3f}, of the mean digit {of_the_mean:.3f}")
 
 shades = np.array(list(" .:-=+*#%@"))
 for row in range(8):
-    pairs = [np.concatenate([x[8 * row : 8 * row + 8], y[8 * row : 8 * row + 8]]) for x, y in zip(x_test[:3], rows, strict=False)]
+    part = slice(8 * row, 8 * row + 8)
+    pairs = [np.concatenate([x_test[k, part], rows[k, part]]) for k in range(3)]
     print("   ".join("".join(shades[(9 * each).astype(int)]) for each in pairs))
 
 # New digits: normal numbers through the decoder.

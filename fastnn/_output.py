@@ -65,8 +65,18 @@ def is_terminal(out: Any) -> bool:
         return False
 
 
+def is_notebook(out: Any) -> bool:
+    """Whether an output is a notebook's, whose stream is of ipykernel's class."""
+    return type(out).__module__.partition(".")[0] == "ipykernel"
+
+
 def columns_of(out: Any) -> int | None:
-    """How many columns a terminal has now: what COLUMNS says, or the terminal; None where neither does."""
+    """How many columns a terminal has now: what COLUMNS says, or the terminal; None where neither does.
+
+    A notebook has none: its stream leads to the terminal in which Jupyter was started.
+    """
+    if is_notebook(out):
+        return None
     try:
         columns = int(os.environ["COLUMNS"])
         if columns > 0:

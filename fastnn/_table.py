@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from importlib import import_module
 from typing import Any, Generic, TypeVar
@@ -119,6 +121,7 @@ class Table(Generic[T]):
         name = getattr(cls, "table_name", "")
         if self.units.get(name) is not cls and not hasattr(unit, "function"):  # a class of the user's own
             name = get_registered_name(cls)
+            _note(name, cls)
         return {"class": name, **{field: plain(value) for field, value in field_values(unit).items()}}
 
     def from_config(self, config: Any, custom: Mapping[str, Any] | None = None) -> T:
@@ -234,12 +237,37 @@ def plain(value: Any) -> Any:
         return float(held) if hasattr(held, "tolist") else held  # a longdouble stays one
     function = getattr(value, "function", getattr(value, "fn", None))
     if callable(function):  # a unit made of a function
-        return {"function": getattr(value, "name", None) or function.__name__}
+        return _named(getattr(value, "name", None) or function.__name__, function)
     family = getattr(value, "table_family", None)
     if family is not None:
         value = value() if isinstance(value, type) else value
         return {"family": family, **(OTHERS | TABLES)[family].config(value)}
-    return {"function": value.__name__} if callable(value) else value
+    return _named(value.__name__, value) if callable(value) else value
+
+
+_own: ContextVar[dict[str, Any] | None] = ContextVar("own", default=None)
+
+
+@contextmanager
+def gathering() -> Iterator[dict[str, Any]]:
+    """Within it, what is described notes the user's own classes and functions, by the names that it has for them."""
+    found: dict[str, Any] = {}
+    before = _own.set(found)
+    try:
+        yield found
+    finally:
+        _own.reset(before)
+
+
+def _note(name: str, value: Any) -> None:
+    found = _own.get()
+    if found is not None and found.setdefault(name, value) is not value:
+        raise ValueError(f"two classes or functions of your own are called {name!r}; give one of them another name")
+
+
+def _named(name: str, function: Any) -> dict[str, str]:
+    _note(name, function)
+    return {"function": name}
 
 
 def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[str] = ()) -> Any:

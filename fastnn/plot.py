@@ -11,9 +11,11 @@ from fastnn import _names
 from fastnn._checks import shown
 from fastnn.typing import EpochLogs
 
+COLUMNS = 3  # pictures side by side
+
 
 def plot_history(history: EpochLogs, figures: Iterable[str] | None = None) -> Any:
-    """Draw figures over the epochs, one picture for each with its val_ beside it; gives the array of axes.
+    """Draw figures over the epochs, one picture for each with its val_, three in a row; gives the array of axes.
 
     figures: names without val_; all numbers but seconds, and learning_rate only where it changed, unless given; one of
     several numbers has a line for each. ValueError for a name that the history does not have, and for a history
@@ -25,8 +27,14 @@ def plot_history(history: EpochLogs, figures: Iterable[str] | None = None) -> An
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise ImportError('a plot needs matplotlib: pip install "fastnn[plot]"') from error
-    _, grid = pyplot.subplots(1, len(names), figsize=(4.5 * len(names), 3.4), squeeze=False, layout="constrained")
-    for name, axes in zip(names, grid[0], strict=True):
+    columns, rows = min(COLUMNS, len(names)), -(-len(names) // COLUMNS)
+    figure, grid = pyplot.subplots(
+        rows, columns, figsize=(4.5 * columns, 3.4 * rows), squeeze=False, layout="constrained"
+    )
+    drawn = grid.ravel()[: len(names)]
+    for axes in grid.ravel()[len(names) :]:
+        figure.delaxes(axes)
+    for name, axes in zip(names, drawn, strict=True):
         for line, label in ((name, "training"), (f"val_{name}", "validation")):
             epochs, values = history.values(line)
             if epochs:
@@ -38,7 +46,7 @@ def plot_history(history: EpochLogs, figures: Iterable[str] | None = None) -> An
         axes.grid(alpha=0.3)
         if len(axes.lines) > 1:
             axes.legend()
-    return grid[0]
+    return drawn
 
 
 def _chosen(history: EpochLogs, figures: Iterable[str] | None) -> list[str]:
@@ -48,11 +56,9 @@ def _chosen(history: EpochLogs, figures: Iterable[str] | None) -> list[str]:
     if not known:
         raise ValueError("the history has no epochs to plot; fit the model first")
     if figures is None:
-        changed = len(set(known.get("learning_rate", ()))) > 1
-        hidden = {"seconds"} if changed else {"seconds", "learning_rate"}
-        names = [
-            name for name in known if not name.startswith("val_") and name not in hidden and _are_numbers(known[name])
-        ]
+        names = [name for name in known if not name.startswith("val_") and _are_numbers(known[name])]
+        names = [name for name in names if name != "learning_rate"]
+        names += ["learning_rate"] * (len(set(history.values("learning_rate")[1])) > 1)
         return sorted(names, key=lambda name: (name == "learning_rate", name != "loss"))
     if not isinstance(figures, Iterable):
         raise TypeError(f"plot_history: figures must be names of the history's, got {shown(figures)}")
@@ -60,8 +66,9 @@ def _chosen(history: EpochLogs, figures: Iterable[str] | None) -> list[str]:
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"plot_history: figures must be names of the history's, got {shown(name)}")
-        if name not in known:
-            raise ValueError(f"the history has no {name!r}{_names.hint(name, known)}; it has {', '.join(known)}")
+        if name not in known and not history.values(name)[0]:
+            others = dict.fromkeys([*known, "learning_rate", "seconds"])
+            raise ValueError(f"the history has no {name!r}{_names.hint(name, others)}; it has {', '.join(others)}")
     return names
 
 

@@ -75,7 +75,8 @@ def test_example(example: Path, tmp_path: Path) -> None:
         error, of_the_mean = (float(found) for found in re.findall(r"0\.\d+", re.findall(r"mean error (.+)", out)[0]))
         assert error < 0.7 * of_the_mean
     elif example.stem == "generative_adversarial_network":
-        named = {what: [float(n) for n in re.findall(r"\d\.\d+", line)] for what, line in re.findall(r"^(\w+) (.+)", out, re.M)}
+        lines = re.findall(r"^(\w+) (.+)", out, re.MULTILINE)
+        named = {what: [float(number) for number in re.findall(r"\d\.\d+", line)] for what, line in lines}
         assert abs(named["mean"][0] - named["mean"][1]) < 0.05
         assert named["correlation"][0] > 0.9
         assert named["distance"][0] < 2.2

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import inspect
-import pickle
 import weakref
 
 import numpy as np
@@ -330,9 +328,3 @@ def test_a_layer_says_its_configuration(layer):
     config = layer.config()
     assert LAYERS.units[config["class"]] is type(layer)
     assert LAYERS.from_config(config).config() == config
-
-
-@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps], ids=lambda way: way.__name__)
-def test_a_model_is_not_pickled(way):
-    with pytest.raises(TypeError, match="cannot be pickled or copied: call save"):
-        way(Sequential([Dense(1, input_dim=2)]))

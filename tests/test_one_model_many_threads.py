@@ -21,7 +21,6 @@ from fastnn.layers import Dense, Input, Layer
 from fastnn.models import load_model
 from support.hanging import HANGS, watched
 from support.signals import ctrl_c
-from support.small import measured
 
 INPUTS = 20
 X = np.random.default_rng(0).standard_normal((320, INPUTS)).astype(np.float32)
@@ -111,9 +110,9 @@ READS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("name", [name for name in READS if name != "the trainer"])
 def test_reads_beside_a_fit_are_of_one_moment(name: str) -> None:
     read = READS[name]
-    known, history = states_of(read, made()), measured(train(made()).history)
+    known, history = states_of(read, made()), train(made()).history
     model, seen = made(), []
-    assert measured(beside(lambda: train(model), lambda: seen.append(read(model))).history) == history
+    assert beside(lambda: train(model), lambda: seen.append(read(model))).history == history
     assert len(seen) > EPOCHS / 10  # on a loaded machine; one who does not get its turn has one or two
     assert set(seen) <= known
     assert len(set(seen)) > EPOCHS / 20

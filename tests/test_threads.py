@@ -26,7 +26,6 @@ from fastnn.optimizers import Adam
 from support.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, data, ident
 from support.hanging import watched
 from support.signals import ctrl_c
-from support.small import measured
 from support.units import units
 
 THREADS = (1, 2, 3, 4, 8)
@@ -158,7 +157,7 @@ def results(case: Case, threads: int) -> dict[str, Any]:
     fresh.set_weights(model.get_weights())
     with at_work(threads):
         output = fresh.predict(np.nan_to_num(x))
-    return {"history": measured(history), "figures": figures, "output": digest(output), **state(model)}
+    return {"history": history, "figures": figures, "output": digest(output), **state(model)}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
@@ -395,7 +394,7 @@ def test_a_loss_of_the_whole_batch_waits_for_all_rows(loss):
         y = (np.random.default_rng(2).random((960, case.widths[-1])) < 0.5).astype(np.float32)
         with at_work(min(threads, 3)):
             history = model.fit(x, y, 48, 5, 0).history
-        ends.append((measured(history), state(model)))
+        ends.append((history, state(model)))
     assert ends[1:] == ends[:1] * 3
 
 

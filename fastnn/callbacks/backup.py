@@ -166,7 +166,7 @@ class BackupAndRestore(TrainerCallback):
             mine = self.model.get_weights()
             if [(a.shape, a.dtype) for a in weights] != [(a.shape, a.dtype) for a in mine]:
                 raise ValueError(f"it has {len(weights)} arrays of weights, or others than the model's {len(mine)}")
-            self._fit.trainer.check_state(check_count("iterations", place["iterations"], 0, 2**62), slots)
+            self._fit.trainer.check_state(check_count("iterations", place["iterations"], 0), slots)
         except ValueError as error:
             raise ValueError(
                 f"the backup in {self.backup_dir!r} is of another model: {error}; delete it, or name another folder"

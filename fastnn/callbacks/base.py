@@ -54,7 +54,8 @@ class Callback:
         """Before epoch number `epoch`, counted from 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """After an epoch; logs hold its loss and metrics, with val_ the validation's, learning_rate and seconds."""
+        """After an epoch; logs hold its loss and metrics, with val_ the validation's. What is put into them stays in
+        the history."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before batch number `batch` of an epoch, counted from 0."""
@@ -110,6 +111,7 @@ class TrainerCallback(Callback):
     """A callback that knows the trainer, whose loop asks it what no other callback is asked."""
 
     last = False  # whether it is called after all others
+    adds: tuple[str, ...] = ()  # names that its on_epoch_end puts into the logs, for those after it
 
     def checks(self, fit: Any) -> None:
         # Called before any ``on_train_begin``: raises where the callback could not do what it is for.
@@ -117,6 +119,11 @@ class TrainerCallback(Callback):
 
     def fit_begins(self, fit: Any) -> None:
         # Called after every ``on_train_begin``; `fit` is where the fit stands (``fastnn.training.loop.FitLoop``).
+        pass
+
+    def measured(self, rate: float, seconds: float) -> None:
+        # Called before any ``on_epoch_end``: the learning rate of the epoch's last step, and how long training and
+        # validation took, which are not in the logs, as they are not in Keras's.
         pass
 
     def pauses(self) -> None:

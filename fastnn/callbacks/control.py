@@ -9,7 +9,7 @@ from typing import Any
 from fastnn._checks import check_flag, check_number, shown
 from fastnn._output import say
 from fastnn.callbacks.base import Logs, TrainerCallback, check_hook, checked_verbose
-from fastnn.callbacks.rate import rate_of, set_rate
+from fastnn.callbacks.rate import enter_rate, rate_of, set_rate
 from fastnn.callbacks.state import checked_state
 
 __all__ = ["LearningRateScheduler", "TerminateOnNaN", "TimeBudget"]
@@ -18,9 +18,12 @@ __all__ = ["LearningRateScheduler", "TerminateOnNaN", "TimeBudget"]
 class LearningRateScheduler(TrainerCallback):
     """Sets the learning rate before each epoch to ``schedule(epoch, learning_rate)``, or to ``schedule(epoch)``.
 
-    epoch counts from 0. TypeError for what cannot be called so; ValueError where the schedule does not give a number
-    of at least 0, and where the optimizer's learning rate is a schedule.
+    epoch counts from 0. The logs, and the history, have the learning rate as learning_rate. TypeError for what cannot
+    be called so; ValueError where the schedule does not give a number of at least 0, and where the optimizer's learning
+    rate is a schedule.
     """
+
+    adds = ("learning_rate",)
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         if not callable(schedule):
@@ -41,6 +44,9 @@ class LearningRateScheduler(TrainerCallback):
         set_rate(self.model, rate)
         if self.verbose:
             say(f"Epoch {epoch + 1}: LearningRateScheduler sets the learning rate to {float(rate):g}")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        enter_rate(self.model, logs)
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

@@ -5,22 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastnn._output import padded, printable, width_of
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Logs, TrainerCallback
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = ["History"]
 
+Measured = tuple[float, float]  # learning rate, seconds
+
 _SHOWN = 10  # rows of a table at its beginning, and at its end
 
 
-class History(Callback):
-    """What each epoch gave: ``history["loss"]`` is a list with one number for each epoch, ``epoch`` their numbers.
+class History(TrainerCallback):
+    """What each epoch gave: ``history["loss"]`` is a list with one number for each epoch.
 
-    history: loss, metrics, with val_ those of the validation, learning_rate (of the epoch's last step) and seconds
-    (training and validation). With validation_freq the val_ lists are shorter, as in Keras. ``print(history)`` gives a
-    table, ``to_dataframe()`` a pandas.DataFrame and ``plot()`` a picture.
+    history: loss and metrics, with val_ those of the validation, and what callbacks put into the logs, as in Keras.
+    With validation_freq the val_ lists are shorter. epoch: their numbers, from 0. learning_rate: of each epoch's last
+    step; seconds: that its training and validation took. model, params: those of the fit.
+    ``print(history)`` gives a table, ``to_dataframe()`` a pandas.DataFrame and ``plot()`` a picture; these count from
+    1, as what a fit prints does.
     """
 
     def __init__(self) -> None:
@@ -28,38 +32,57 @@ class History(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         # An epoch is entered in one step, so that Ctrl-C leaves no half of one; the lists are made when asked for.
-        self._rows: list[tuple[int, Logs]] = []
+        self._rows: list[tuple[int, Logs, Measured | None]] = []
         self._columns: dict[str, list[Any]] = {}
         self._entered = 0
+        self._measured: Measured | None = None
+
+    def measured(self, rate: float, seconds: float) -> None:
+        self._measured = rate, seconds
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._rows.append((epoch, logs or {}))
+        self._rows.append((epoch, logs or {}, self._measured))
 
     @property
     def epoch(self) -> list[int]:
         """The numbers of the epochs, from 0."""
-        return [epoch for epoch, _ in self._rows]
+        return [epoch for epoch, _, _ in self._rows]
 
     @property
     def history(self) -> dict[str, list[Any]]:
         """Each quantity's list, one number for each epoch that had it."""
-        for _, logs in self._rows[self._entered :]:
+        for _, logs, _ in self._rows[self._entered :]:
             for name, value in logs.items():
                 self._columns.setdefault(name, []).append(value)
         self._entered = len(self._rows)
         return self._columns
 
+    @property
+    def learning_rate(self) -> list[float]:
+        """The learning rate of each epoch's last step."""
+        return [measured[0] for _, _, measured in self._rows if measured is not None]
+
+    @property
+    def seconds(self) -> list[float]:
+        """How long each epoch took, its validation included."""
+        return [measured[1] for _, _, measured in self._rows if measured is not None]
+
     def to_dataframe(self) -> pandas.DataFrame:
-        """One row for each epoch, by its number from 0; NaN where an epoch lacks a value. Needs pandas."""
+        """One row for each epoch, by its number from 1, with learning_rate and seconds.
+
+        NaN where an epoch lacks a value. Needs pandas.
+        """
         try:
             import pandas
         except ImportError as error:
             raise ImportError('to_dataframe needs pandas: pip install "fastnn[pandas]"') from error
-        rows = [logs for _, logs in self._rows]
-        return pandas.DataFrame(rows, index=pandas.Index(self.epoch, name="epoch"), columns=list(self.history))
+        rows = [_with_measures(logs, measured) for _, logs, measured in self._rows]
+        numbers = pandas.Index([epoch + 1 for epoch in self.epoch], name="epoch")
+        return pandas.DataFrame(rows, index=numbers, columns=list(dict.fromkeys(name for row in rows for name in row)))
 
     def plot(self, figures: Any = None) -> Any:
-        """Draw quantities over the epochs, each and its val_ in one picture; gives the matplotlib axes.
+        """Draw quantities over the epochs, each and its val_ in one picture, at most three side by side; gives the
+        matplotlib axes.
 
         figures: names without val_; all but seconds, and learning_rate only where it changed, unless given. Needs
         matplotlib.
@@ -69,19 +92,21 @@ class History(Callback):
         return plot_history(self, figures)
 
     def values(self, name: str) -> tuple[list[int], list[Any]]:
-        """(numbers of the epochs that have a quantity, from 1, its values)."""
-        found = [(epoch + 1, logs[name]) for epoch, logs in self._rows if name in logs]
+        """(numbers of the epochs that have a quantity, from 1, its values); learning_rate and seconds too."""
+        rows = [(epoch + 1, _with_measures(logs, measured)) for epoch, logs, measured in self._rows]
+        found = [(epoch, logs[name]) for epoch, logs in rows if name in logs]
         return [epoch for epoch, _ in found], [value for _, value in found]
 
     def _table(self) -> list[list[str]]:
         """Titles and rows; the middle of a long table is left out."""
-        names = list(self.history)
-        rows = [[str(epoch + 1), *(_text(logs.get(name)) for name in names)] for epoch, logs in self._short()]
+        rows = [(epoch, _with_measures(logs, measured)) for epoch, logs, measured in self._short()]
+        names = list(dict.fromkeys(name for _, logs in rows for name in logs))
+        table = [[str(epoch + 1), *(_text(logs.get(name)) for name in names)] for epoch, logs in rows]
         if len(self._rows) > 2 * _SHOWN:
-            rows.insert(_SHOWN, ["..."] * (1 + len(names)))
-        return [["epoch", *map(printable, names)], *rows]
+            table.insert(_SHOWN, ["..."] * (1 + len(names)))
+        return [["epoch", *map(printable, names)], *table]
 
-    def _short(self) -> list[tuple[int, Logs]]:
+    def _short(self) -> list[tuple[int, Logs, Measured | None]]:
         return self._rows if len(self._rows) <= 2 * _SHOWN else self._rows[:_SHOWN] + self._rows[-_SHOWN:]
 
     def __str__(self) -> str:
@@ -95,7 +120,7 @@ class History(Callback):
         last = "".join(
             f", {printable(name)}={_text(value)}" for name, value in (self._rows[-1][1] if self._rows else {}).items()
         )
-        return f"<History of {len(self._rows)} epochs{last}>"
+        return f"<History of {len(self._rows)} epoch{'' if len(self._rows) == 1 else 's'}{last}>"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -103,6 +128,12 @@ class History(Callback):
         titles, *rows = ([escape(cell) for cell in row] for row in self._table())
         body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
         return f"<table><tr>{''.join(f'<th>{title}</th>' for title in titles)}</tr>{body}</table>"
+
+
+def _with_measures(logs: Logs, measured: Measured | None) -> dict[str, Any]:
+    """An epoch's logs, and behind them what was measured beside them."""
+    beside = {} if measured is None else {"learning_rate": measured[0], "seconds": measured[1]}
+    return {**logs, **{name: value for name, value in beside.items() if name not in logs}}
 
 
 def _text(value: Any) -> str:

@@ -75,6 +75,9 @@ class LineLogger(TrainerCallback):
             lines, self._pending = self._pending.count(b"\n"), b""
             warn(f"{type(self).__name__}: the last {lines} line(s) are not in {self.filename!r}")
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_file": None}  # a copy opens the file when its fit begins
+
     def _write(self, line: str) -> None:
         self._pending += line.encode("utf-8", "backslashreplace") + b"\n"
         self._write_pending()
@@ -174,7 +177,7 @@ class CSVLogger(LineLogger):
             self._names = sorted(figures)
             if self.params.get("do_validation") and not any(name.startswith("val_") for name in figures):
                 # Validation comes in a later epoch.
-                measured = [name for name in self._names if name not in ("learning_rate", "seconds")]
+                measured = [name for name in self._names if name != "learning_rate"]
                 self._names += [f"val_{name}" for name in measured]
         if not self._titled:
             self._titled = True
@@ -193,8 +196,15 @@ class CSVLogger(LineLogger):
 class JSONLinesLogger(LineLogger):
     """A JSON object for each epoch: {"epoch": 0, "loss": 0.5, ...}, epochs from 0. See LineLogger.
 
+    Beside what the logs hold it has learning_rate, of the epoch's last step, and seconds.
+
     NaN and infinity, which JSON lacks, are null; what it has no form for is a text.
     """
+
+    _beside: dict[str, float] | None = None  # the logs
+
+    def measured(self, rate: float, seconds: float) -> None:
+        self._beside = {"learning_rate": rate, "seconds": seconds}
 
     def is_whole(self, line: str) -> bool:
         import json
@@ -207,7 +217,7 @@ class JSONLinesLogger(LineLogger):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         import json
 
-        figures = {str(name): _plain(value) for name, value in (logs or {}).items()}
+        figures = {str(name): _plain(value) for name, value in {**(self._beside or {}), **(logs or {})}.items()}
         self._write(json.dumps({"epoch": epoch, **figures}, default=str))
 
 

@@ -10,7 +10,7 @@ from fastnn import _names
 from fastnn._checks import check_flag, check_number, shown
 from fastnn._output import say, warn
 from fastnn.callbacks.base import Logs, TrainerCallback, checked_verbose
-from fastnn.callbacks.rate import rate_of, set_rate
+from fastnn.callbacks.rate import enter_rate, rate_of, set_rate
 from fastnn.callbacks.state import checked_state
 
 __all__ = ["EarlyStopping", "ReduceLROnPlateau"]
@@ -210,8 +210,11 @@ class ReduceLROnPlateau(Monitor):
     """Multiply the learning rate by `factor` when a quantity has not improved for `patience` epochs.
 
     monitor, mode, min_delta: see Monitor. factor: 0 to below 1. cooldown: epochs after a reduction that do not count.
-    min_lr: the learning rate goes no lower. ValueError where the optimizer's learning rate is a schedule.
+    min_lr: the learning rate goes no lower. The logs, and the history, have the epoch's as learning_rate.
+    ValueError where the optimizer's learning rate is a schedule.
     """
+
+    adds = ("learning_rate",)
 
     def __init__(
         self,
@@ -244,6 +247,7 @@ class ReduceLROnPlateau(Monitor):
         self.wait = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        enter_rate(self.model, logs)
         value = self.value(logs)
         if value is None:
             return

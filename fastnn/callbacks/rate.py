@@ -21,6 +21,12 @@ def rate_of(model: TrainedModel, owner: str) -> float:
     return float(rate)
 
 
+def enter_rate(model: TrainedModel, logs: Any) -> None:
+    """Put the learning rate into an epoch's logs, as the callbacks that change it do in Keras."""
+    if isinstance(logs, dict):
+        logs["learning_rate"] = rate_of(model, "a callback")
+
+
 def set_rate(model: TrainedModel, rate: Any) -> None:
     """Change the optimizer's learning rate. ValueError for what is no number of at least 0."""
     if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) < math.inf:

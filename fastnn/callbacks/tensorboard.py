@@ -19,10 +19,11 @@ __all__ = ["TensorBoard"]
 class TensorBoard(TrainerCallback):
     """Event files for ``tensorboard --logdir``: epoch_loss and the others in train/ and, without val_, in validation/.
 
-    histogram_freq: after every so many epochs, a histogram of each array of weights; 0 for none.
-    write_steps_per_second: also epoch_steps_per_second. update_freq: "epoch"; "batch" or a number of batches for
-    batch_loss and the others too, and each batch is a call of its own then. ``evaluate`` writes
-    evaluation_loss_vs_iterations. Needs tensorboardX; ImportError, with the command, where it is missing.
+    epoch_learning_rate is that of the epoch's last step. histogram_freq: after every so many epochs, a histogram of
+    each array of weights; 0 for none. write_steps_per_second: also epoch_steps_per_second. update_freq: "epoch";
+    "batch" or a number of batches for batch_loss and the others too, and each batch is a call of its own then.
+    ``evaluate`` writes evaluation_loss_vs_iterations. Needs tensorboardX; ImportError, with the command, where it is
+    missing.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class TensorBoard(TrainerCallback):
         self._new_writer: Any = tensorboardX.SummaryWriter
         self._writers: dict[str, Any] = {}
         self._fitting = False
+        self._rate: float | None = None  # of the last step
 
     def listens(self, hook: str) -> bool:
         return super().listens(hook) and (self._every > 0 or hook != "on_train_batch_end")
@@ -80,8 +82,13 @@ class TensorBoard(TrainerCallback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._start, self._steps = perf_counter(), self._iterations()
 
+    def measured(self, rate: float, seconds: float) -> None:
+        self._rate = rate
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         written = dict(logs or {})
+        if self._rate is not None:
+            written.setdefault("learning_rate", self._rate)
         if self.write_steps_per_second:
             written["steps_per_second"] = (self._iterations() - self._steps) / (perf_counter() - self._start)
         for name, value in written.items():

@@ -38,6 +38,7 @@ class Converter:
         targets: Sequence[str] = (),
         null: float | None = None,
     ) -> None:
+        self._given = columns, features, targets, null
         self._names = [*features, *targets]
         self._features = len(features)
         self._null = null
@@ -47,6 +48,9 @@ class Converter:
         # it 0.36 and bare fetching 0.48; and struct takes no NULL, text or blob for a number and
         # no number that overflows. "=" is the form that checks for overflow.
         self._pack = struct.Struct(f"={len(places)}f").pack
+
+    def __reduce__(self) -> Any:
+        return Converter, self._given  # what struct has compiled is made anew
 
     def __call__(self, rows: list[Row], first: int) -> NDArray[np.float32]:
         """Convert `rows`; the first of them is row number `first` of the query's result."""

@@ -56,7 +56,8 @@ class SQLDataset(Source):
     that lies sorted by its target wants another ORDER BY in the query. Such a pass holds
     two windows; the first, until it knows, holds `memory_limit` and one window.
 
-    Attributes: `columns`, the names of the features; `rows`, None until a pass has been whole.
+    Attributes: `columns`, the names of the features; `rows`, None until a pass has been whole. A dataset of a file may
+    be pickled and sent to another process, which reads the file there; TypeError where `con` is an open connection.
 
     Raises FileNotFoundError for a missing file (none is ever created); ValueError, with SQLite's
     own message, for SQL that fails or is not one SELECT; ValueError for unknown or doubled column
@@ -109,6 +110,20 @@ class SQLDataset(Source):
     def rows(self) -> int | None:
         """The number of rows; None until they have been read once."""
         return self._rows
+
+    def __copy__(self) -> SQLDataset:
+        made = object.__new__(type(self))
+        vars(made).update(vars(self))
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The query and where it runs: the copy reads the rows for itself.
+        if not isinstance(self._query.con, str):
+            raise TypeError(
+                "SQLDataset: an open sqlite3.Connection belongs to its process, so this cannot be pickled or "
+                "deep-copied; make the dataset with the path of the database file"
+            )
+        return {**vars(self), "_kept": None, "_fronted": None}
 
     def through(self, inputs: Several) -> SQLDataset:
         """The same rows as a model reads that has a front: columns of text too, by the names of its inputs."""

@@ -107,4 +107,4 @@ cdef class Arena:
     cdef int place_gradients(self) except -1
     cdef int enter(self) except -1
     cdef int leave(self) except -1
-    cdef bint tick(self, Py_ssize_t done) noexcept nogil
+    cdef bint tick(self, Py_ssize_t done, double loss) noexcept nogil

@@ -442,7 +442,7 @@ cdef class Arena:
             raise pending
         return 0
 
-    cdef bint tick(self, Py_ssize_t done) noexcept nogil:
+    cdef bint tick(self, Py_ssize_t done, double loss) noexcept nogil:
         """Now and then: answer Ctrl-C, show progress. True when the run is to stop here.
 
         That is where an exception waits in `pending`, or where a signal's handler has written weights.
@@ -458,7 +458,7 @@ cdef class Arena:
                 PyErr_CheckSignals()
                 self.rewritten = self.lock.writes != writes
                 if self.progress is not None:
-                    self.progress(done)
+                    self.progress(done, loss)
             except BaseException as error:
                 self.pending, self.rewritten = error, False
                 return True

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from fastnn.engine.running import Runner
 
 _Floats = NDArray[np.float32]
-_Progress = Callable[[int], object] | None
+_Progress = Callable[[int, float], object] | None
 
 class Network(Runner):
     def fit_epoch(

@@ -134,7 +134,7 @@ cdef class Runner(PythonUnits):
                     self.gather(first, r0, r1)
                     (<Op>begins).blocks_backward(step, r0 * (<Op>begins).slices, r1 * (<Op>begins).slices)
             r0 = r1
-            if thread == 0 and r0 < stop and self.tick(job.rows.start):
+            if thread == 0 and r0 < stop and self.tick(job.rows.start, job.loss):
                 atomic_swap(&job.outcome, STOPPED)
 
     cdef Step new_step(self, bint training, int thread) noexcept nogil:
@@ -296,7 +296,7 @@ cdef class Runner(PythonUnits):
             return
         job.looked = job.rows.start
         cdef double now = seconds_now()
-        if now >= self.next_tick and self.tick(job.rows.start):
+        if now >= self.next_tick and self.tick(job.rows.start, job.loss if job.trains else self.sum_of_totals()):
             atomic_swap(&job.outcome, STOPPED)
         elif now >= job.slice_end:
             atomic_swap(&job.outcome, PAUSED)

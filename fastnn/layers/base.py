@@ -60,16 +60,6 @@ class _ActivityRegularizer:
         vars(layer)["activity_regularizer"] = regularizers.get(value)
 
 
-class _ActivityRegularizer:
-    """The field of that name: a name becomes the object when it is set."""
-
-    def __get__(self, layer: Any, owner: Any = None) -> Any:
-        return None if layer is None else vars(layer).get("activity_regularizer")
-
-    def __set__(self, layer: Any, value: Any) -> None:
-        vars(layer)["activity_regularizer"] = regularizers.get(value)
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Layer(_Fixed):
     """A layer: shapes of one row in, the shape of one row out. Called on a symbolic tensor, it gives another.

@@ -8,10 +8,10 @@ from typing import Any
 
 from fastnn import _names
 from fastnn._checks import as_flag, shown
-from fastnn._table import OTHERS, field_values, plain
+from fastnn._table import OTHERS, gathering
 from fastnn.data import ArraySource
-from fastnn.layers import LAYERS, Input, Layer
-from fastnn.layers.base import parts_of
+from fastnn.layers import Input, Layer
+from fastnn.models import copies as _copies  # noqa: F401 - models and layers are copied as it says
 from fastnn.models.built import KINDS, Built
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
@@ -79,24 +79,10 @@ def check_model(call: str, model: object) -> None:
 def clone_model(model: Model) -> Model:
     """A model of the same layers and connections, with weights of its own, new ones. TypeError for what is no model."""
     check_model("clone_model", model)
-    copy: Model = model.from_config(model.get_config(), _own_objects(model))
+    with gathering() as own:
+        config = model.get_config()
+    copy: Model = model.from_config(config, own)
     return copy
-
-
-def _own_objects(model: Model) -> dict[str, Any]:
-    """The classes and functions of a model's layers, by the names that its description has for them."""
-    found: dict[str, Any] = {}
-    for layer in _all_layers(model):
-        found.setdefault(LAYERS.config(layer)["class"], type(layer))
-        wrapped = [value for value in field_values(layer).values() if callable(getattr(value, "function", None))]
-        found.update({plain(value)["function"]: value for value in wrapped})
-    return found
-
-
-def _all_layers(member: Any) -> list[Layer]:
-    """The layers that something is made of, it too where it is one."""
-    own = [member] if isinstance(member, Layer) else []
-    return own + [layer for _, part in parts_of(member) for layer in _all_layers(part)]
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:

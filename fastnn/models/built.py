@@ -256,14 +256,10 @@ class Built(Connected):
 
     # Files.
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError(
-            f"model {self.name!r} cannot be pickled or copied: call save() and load_model(), or clone_model() for new "
-            "weights"
-        )
-
     def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write layers, weights, and what ``compile`` was given with the optimizer's state to one file.
+
+        ``pickle``, ``copy`` and joblib take a model too, and put these bytes into what they write.
 
         The layout is safetensors: data only, any name. The file is replaced whole or not at all. FileExistsError
         where it exists and overwrite is False; RuntimeError before the model is built.

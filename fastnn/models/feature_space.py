@@ -332,6 +332,15 @@ class FeatureSpace:
 
     def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write the space to a file, from which ``load_model`` makes it again."""
+        self._as_model().save(filepath, overwrite)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if not self._is_adapted:
+            return type(self).from_config, (self.get_config(),)
+        return type(self).from_model, (self._as_model(),)
+
+    def _as_model(self) -> Model:
+        """A model of the space's layers, which says what else there is to know of it."""
         self._check_adapted()
         values = {name: layer(self.inputs[name]) for name, layer in self.preprocessors.items()}
         model = Model(self.inputs, values, name=self.name)
@@ -339,7 +348,7 @@ class FeatureSpace:
         for name, each in config["features"].items():
             each["preprocessor"] = model.description.names[model.description.members.index(self.preprocessors[name])]
         model.description.notes = {"feature_space": config}
-        model.save(filepath, overwrite)
+        return model
 
     @classmethod
     def from_model(cls, model: Any) -> FeatureSpace:

@@ -113,6 +113,15 @@ def check_idle(stores: Iterable[Store]) -> None:
         )
 
 
+def hold(layer: Layer, parameters: tuple[Parameter, ...], arrays: Iterable[Array]) -> None:
+    """Give a new layer these weights, in a store of its own."""
+    _, size = starts_of([max(each.offset + each.size for each in parameters)])
+    place = Place(Store(size), 0, parameters)
+    for view, array in zip(place.views(place.store.flat), arrays, strict=True):
+        view[...] = array
+    commit({layer: place})
+
+
 def commit(places: dict[Layer, Place]) -> None:
     """Tell the layers their places."""
     for layer, place in places.items():

@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -61,13 +62,14 @@ def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
 
 @contextmanager
 def reading(path: Any, what: str, wrong: str, *kinds: str) -> Iterator[Document]:
-    """The file `path`, which must be of one of `kinds`, for as long as the block runs.
+    """The file `path`, or one in memory, which must be of one of `kinds`, for as long as the block runs.
 
     what: says that it is of none of them. wrong: begins the ValueError that takes the place of any exception of the
     block. OSError, and MemoryError where a good file is larger than the memory, are not the file's fault and stay.
     """
-    name = check_path("filepath", path)
-    with safetensors.opened(name) as file:
+    memory = isinstance(path, BytesIO)
+    name = "a model in memory" if memory else check_path("filepath", path)
+    with safetensors.opened(path if memory else name) as file:
         found = version_of(file.metadata, *kinds)
         if found is None:
             raise refusal(name, what, file.metadata, kinds[0])

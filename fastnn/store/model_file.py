@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from os import PathLike
 from typing import Any
 
@@ -36,7 +37,6 @@ TRAINING = {
     "frozen": [int],
 }
 MAX_THRESHOLDS = 2**18  # of all metrics together
-MAX_STEPS = 2**62  # of an optimizer; half of what eight bytes hold, so that any fit may follow
 MAX_GATHERED = 2**28  # numbers that they add up
 
 Arrays = dict[str, Any]
@@ -45,15 +45,28 @@ Path = str | bytes | PathLike[Any]
 
 def save(model: Any, path: Path, overwrite: bool) -> None:
     """See ``Model.save``; the model is built."""
-    built = model.description
     _check_free(path, overwrite)
-    arrays = built.arrays()
-    description = {**describe(model, arrays), "seed": built.network.seed, "columns": list(built.columns)}
+    _write(model, path)
+
+
+def packed(model: Any) -> bytes:
+    """A model, which need not be built, as the bytes of its file; ``load`` reads them from a BytesIO."""
+    file = BytesIO()
+    _write(model, file)
+    return file.getvalue()
+
+
+def _write(model: Any, path: Path | BytesIO) -> None:
+    built = model.description
+    network = built.network
+    arrays = {} if network is None else built.arrays()
+    seed = (built.seed or 0) if network is None else network.seed
+    description = {**describe(model, arrays), "seed": seed, "columns": list(built.columns)}
     if built.notes:
         description["notes"] = built.notes
     trainer = built.trainer
     if trainer is not None:
-        steps, slots = trainer.vectors()
+        steps, slots = (0, {}) if network is None else trainer.vectors()
         description["training"] = training = {
             "optimizer": OPTIMIZERS.config(trainer.optimizer),
             **{name: plain(getattr(trainer, name, None)) for name in COMPILED},
@@ -91,8 +104,11 @@ def load_weights(built: Any, path: Path) -> None:
             _fill(built.arrays(), arrays, held)
 
 
-def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: bool = True) -> Any:
-    """See ``fastnn.models.load_model``; kinds: the classes of models by the names that a file has for them."""
+def load(path: Path | BytesIO, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: bool = True) -> Any:
+    """See ``fastnn.models.load_model``; kinds: the classes of models by the names that a file has for them.
+
+    A file in memory may be of a model that was not built.
+    """
     own_objects(custom)
     wrong = "does not describe a model that fastnn can make"
     with document.reading(path, "not a fastnn model", wrong, MODEL) as file:
@@ -107,9 +123,9 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: b
             file.shapes = {name: entry for name, entry in file.shapes.items() if name not in named}
         model = restore(described, kinds, custom, arrays)
         built = model.description
-        if built.graph is None:
+        if built.graph is None and not isinstance(path, BytesIO):
             raise ValueError("the model has no input shape")
-        weights = _check_weights(built, file)
+        weights = {} if built.graph is None else _check_weights(built, file)
         training, slots = described.get("training") if compiled else None, {}
         if training is None:
             unused = sorted(file.shapes.keys() - weights.keys())
@@ -126,6 +142,9 @@ def load(path: Path, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: b
         built.columns = tuple(described["columns"])
         # Only now is any memory taken for weights: the file has proved that it holds them.
         make(model)
+        if built.graph is None:
+            built.seed = built.seed or None
+            return model
         arrays = file.arrays() if arrays is None else arrays
         arrays = renamed(arrays) if file.version < 3 else arrays
         vectors = {slot: np.zeros(built.network.parameters.size, dtype) for slot, dtype in slots.items()}
@@ -166,7 +185,7 @@ def _units(training: Any, custom: Mapping[str, Any] | None) -> tuple[Any, dict[s
 def _slots(trainer: Any, training: Any, weights: dict[str, Any], file: Document) -> dict[str, Any]:
     """The type of each of the optimizer's vectors, of which the file has a part beside each of the weights."""
     full_batch = trainer.optimizer.full_batch
-    own = trainer.slot_names() if check_count("iterations", training["iterations"], 0, MAX_STEPS) else ()
+    own = trainer.slot_names() if check_count("iterations", training["iterations"], 0) else ()
     names = own if training["slots"] is None else training["slots"]  # of an older file, which lists none
     if not full_batch and {*names} != {*own}:
         raise ValueError(f"its optimizer keeps {shown(sorted(names))}, not {sorted(own)}")

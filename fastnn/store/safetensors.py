@@ -18,7 +18,7 @@ import stat
 import struct
 import sys
 from collections.abc import Iterator, Mapping
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -68,8 +68,8 @@ class Entry(NamedTuple):
     end: int
 
 
-def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
-    """Write `tensors` and `metadata` to `path`, all or nothing.
+def write(path: Path | BytesIO, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
+    """Write `tensors` and `metadata` to `path`, all or nothing; or to a file in memory.
 
     The new content becomes visible in one step, when it is on the disk; until then, and after any
     failure, `path` holds what it held before. A symbolic link is followed. A new file gets the
@@ -81,7 +81,7 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str
     folder. OSError, with the name: what else the system refuses.
     """
     header = _header(tensors, metadata)
-    with replacing(path) as file:
+    with contextlib.nullcontext(path) if isinstance(path, BytesIO) else replacing(path) as file:
         file.write(struct.pack("<Q", len(header)))
         file.write(header)
         for _, array in _in_file_order(tensors):
@@ -91,10 +91,11 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str
 class OpenFile:
     """A file whose header was read and found good; `arrays` reads the rest."""
 
-    def __init__(self, path: Path, file: BufferedReader) -> None:
+    def __init__(self, path: Path, file: BufferedReader | BytesIO) -> None:
         self.path = path
         self._file = file
-        header, size = _read_header(path, file, os.fstat(file.fileno()).st_size)
+        length = len(file.getbuffer()) if isinstance(file, BytesIO) else os.fstat(file.fileno()).st_size
+        header, size = _read_header(path, file, length)
         self.metadata = _metadata(path, header.pop(METADATA, {}))
         self.entries = {name: _entry(path, name, fields) for name, fields in header.items()}
         self._in_file_order = sorted(self.entries.values(), key=lambda entry: (entry.begin, entry.end))
@@ -107,12 +108,15 @@ class OpenFile:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[OpenFile]:
-    """The file `path`, for as long as the block runs.
+def opened(path: Path | BytesIO) -> Iterator[OpenFile]:
+    """The file `path`, or one in memory, for as long as the block runs.
 
     DamagedFileError (a ValueError): anything in the header that the format does not allow, or a `path` that is not a
     regular file. OSError: it cannot be opened.
     """
+    if isinstance(path, BytesIO):
+        yield OpenFile("a model in memory", path)
+        return
     # Before open(), which waits for ever at a pipe that nobody writes to.
     if not stat.S_ISREG(os.stat(path).st_mode):
         _damaged(path, "expected a regular file, got a folder, pipe or device")
@@ -186,7 +190,7 @@ def _damaged(path: Path, problem: str) -> NoReturn:
     raise DamagedFileError(f"cannot read {os.fspath(path)!r}: {problem}")
 
 
-def _read_header(path: Path, file: BufferedReader, size: int) -> tuple[dict[str, Any], int]:
+def _read_header(path: Path, file: BufferedReader | BytesIO, size: int) -> tuple[dict[str, Any], int]:
     """The header as parsed, and how many bytes of data follow it."""
     prefix = file.read(8)
     if len(prefix) < 8:
@@ -264,7 +268,7 @@ def _check_cover(path: Path, entries: list[Entry], size: int) -> None:
         _damaged(path, f"expected {end:,} bytes of data, got {size:,}: {problem}")
 
 
-def _read_array(path: Path, file: BufferedReader, entry: Entry) -> NDArray[Any]:
+def _read_array(path: Path, file: BufferedReader | BytesIO, entry: Entry) -> NDArray[Any]:
     array = np.empty(entry.shape, entry.dtype)
     got = file.readinto(array.reshape(-1).view(np.uint8).data)
     if got != array.nbytes:

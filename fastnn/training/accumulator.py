@@ -31,3 +31,13 @@ class MetricAccumulator:
         self.losses = [a + b for a, b in zip(self.losses, network.losses_of_outputs, strict=True)]
         for mine, state in zip(self.states, network.states, strict=True):
             mine += state
+
+    def until(self, rows: int, loss: float, network: Any) -> MetricAccumulator:
+        """This, with so many rows more of the range that the network runs; this itself where there are none."""
+        if not rows:
+            return self
+        found = MetricAccumulator()
+        found.rows, found.loss = self.rows, self.loss
+        found.losses, found.states = list(self.losses), [state.copy() for state in self.states]
+        found.add(rows, 0, loss, network)
+        return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn._checks import check_count
@@ -140,3 +140,12 @@ class EpochIterator:
             self._begin()
             while self._passed < passed and self._more():
                 self._take(passed - self._passed)
+
+
+def validation_due(validation_freq: Any) -> Callable[[int], bool]:
+    """Says whether to validate after epoch number n, from 1. TypeError, ValueError for what says no such thing."""
+    if isinstance(validation_freq, (list, tuple, set, range)):
+        epochs = {check_count("validation_freq", epoch) for epoch in validation_freq}
+        return epochs.__contains__
+    every = check_count("validation_freq", validation_freq)
+    return lambda epoch: epoch % every == 0

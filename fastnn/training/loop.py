@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -50,7 +50,7 @@ class BatchLoop(ABC):
             for hook in self.before:
                 hook(done, None)
             if progress.level:
-                progress.begin_range(done, batches.start, batches.size)
+                progress.begin_range(done, 0 if self.by_range else batches.start, batches.size)
             count = None
             while count is None:
                 try:
@@ -61,6 +61,8 @@ class BatchLoop(ABC):
                 if count is None:
                     self.make_ready()
             done += count
+            if progress.level == 1:
+                progress.look(done, self.figures)
             if after:
                 logs = self.logs()
                 for hook in after:
@@ -93,6 +95,16 @@ class BatchLoop(ABC):
     @abstractmethod
     def logs(self) -> Mapping[str, Any]:
         """What the hooks are told after a batch."""
+
+    def watcher(self, start: int = 0) -> Callable[[int, float], None] | None:
+        """What the engine calls now and then in a range whose first row is `start`; None where no bar moves."""
+        if self.progress.level != 1:
+            return None
+        return lambda row, loss: self.progress(row, lambda: self.figures(row - start, loss))
+
+    @abstractmethod
+    def figures(self, rows: int = 0, loss: float = 0.0) -> Mapping[str, Any]:
+        """What the bar shows, within a range after so many of its rows, whose losses have a sum."""
 
     @abstractmethod
     def stopped(self) -> bool:
@@ -137,11 +149,11 @@ class FitLoop(BatchLoop):
             except Exception:  # a metric of the user's own that has no value yet
                 logs[name] = 0.0
         logs |= dict.fromkeys((*objectives.losses, "loss"), 0.0)
-        if hook == "on_epoch_end":
-            if self.callbacks.params["do_validation"]:
-                logs |= {f"val_{name}": value for name, value in logs.items()}
-            logs |= {"learning_rate": 0.0, "seconds": 0.0}
+        if hook == "on_epoch_end" and self.callbacks.params["do_validation"]:
+            logs |= {f"val_{name}": value for name, value in logs.items()}
         before = [other for other in others[: others.index(callback)] if other.listens(hook)]
+        if hook == "on_epoch_end":
+            logs |= dict.fromkeys((name for other in before for name in getattr(other, "adds", ())), 0.0)
         tested = [other for other in others if other.listens("on_test_end")]
         return logs, all(map(is_own, [*before, *tested]))
 
@@ -175,8 +187,8 @@ class FitLoop(BatchLoop):
         self.rate = rates if type(rates) is float else float(rates[-1])
         if optimizer.full_batch:
             return self._full_step(network, batches)
-        progress = self.progress if self.progress.level else None
-        return network.fit_epoch(page.x, page.y, page.weight, page.order, size, rates, progress, start, stop)
+        watch = self.watcher(start)
+        return network.fit_epoch(page.x, page.y, page.weight, page.order, size, rates, watch, start, stop)
 
     def _full_step(self, network: Any, batches: BatchRange) -> tuple[int, float, bool]:
         page, rows, optimizer = batches.page, len(batches.page.x), self.trainer.optimizer
@@ -195,6 +207,10 @@ class FitLoop(BatchLoop):
 
     def logs(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.trainer.objectives.logs(self.accumulator)
+        return found
+
+    def figures(self, rows: int = 0, loss: float = 0.0) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.trainer.objectives.logs(self.accumulator.until(rows, loss, self.network))
         return found
 
     def stopped(self) -> bool:
@@ -237,7 +253,7 @@ class EvaluationLoop(BatchLoop):
         page, rows = batches.page, slice(batches.start, batches.stop)
         y = None if page.y is None else page.y[rows]
         weight = None if page.weight is None else page.weight[rows]
-        loss: float = self.network.evaluate(page.x[rows], y, weight, self.progress, batches.size)
+        loss: float = self.network.evaluate(page.x[rows], y, weight, self.watcher(), batches.size)
         if not np.isfinite(loss):
             places = np.arange(rows.start, rows.stop)
             problem = problem_of(self.trainer.objectives.outputs, self.epochs.source, page, places, batches.first)
@@ -248,6 +264,11 @@ class EvaluationLoop(BatchLoop):
 
     def logs(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.trainer.objectives.logs(self.accumulator, self.penalty)
+        return found
+
+    def figures(self, rows: int = 0, loss: float = 0.0) -> Mapping[str, Any]:
+        seen = self.accumulator.until(rows, loss, self.network)
+        found: Mapping[str, Any] = self.trainer.objectives.logs(seen, self.penalty)
         return found
 
     def stopped(self) -> bool:
@@ -266,11 +287,14 @@ class PredictionLoop(BatchLoop):
         self.outputs: list[FloatArray] = []
 
     def run(self, batches: BatchRange) -> int | None:
-        self.outputs.append(self.network.predict(batches.page.x[batches.start : batches.stop], self.progress))
+        self.outputs.append(self.network.predict(batches.page.x[batches.start : batches.stop], self.watcher()))
         return batches.batches
 
     def logs(self) -> Mapping[str, Any]:
         return {"outputs": self.outputs[-1]}
+
+    def figures(self, rows: int = 0, loss: float = 0.0) -> Mapping[str, Any]:
+        return {}
 
     def stopped(self) -> bool:
         return bool(self.model.stop_predicting)

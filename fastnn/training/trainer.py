@@ -18,7 +18,7 @@ from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.advice import advise
-from fastnn.training.epochs import EpochIterator
+from fastnn.training.epochs import EpochIterator, validation_due
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
 from fastnn.training.objectives import CompiledObjectives, Logs, Output, objectives_of, outputs_of, with_loss
@@ -89,7 +89,7 @@ class Trainer:
         epochs, batch_size = check_count("epochs", epochs), check_batch_size(batch_size)
         initial_epoch = check_count("initial_epoch", initial_epoch, 0)
         steps = _optional("steps_per_epoch", steps_per_epoch)
-        due = _validation_due(validation_freq)
+        due = validation_due(validation_freq)
         self.ready(source)
         tested = None
         if validation is not None:
@@ -149,6 +149,7 @@ class Trainer:
     def _epochs(self, fit: FitLoop, epochs: int, tested: EpochIterator | None, due: Callable[[int], bool]) -> None:
         model, progress, listeners = self.model, fit.progress, fit.callbacks
         begin, end = listeners.hooks("on_epoch_begin"), listeners.hooks("on_epoch_end")
+        measures = listeners.trainer_hooks("measured")
         quiet = Progress(0, None)
         while fit.epoch < epochs and not model.stop_training:
             epoch, accumulator = fit.epoch, fit.accumulator
@@ -168,10 +169,11 @@ class Trainer:
             if tested is not None and due(epoch + 1):
                 measured = self._test(tested, listeners, quiet, "validation data: ")
                 logs |= {f"val_{name}": value for name, value in measured.items()}
-            logs["learning_rate"] = fit.rate
-            logs["seconds"] = perf_counter() - started
+            seconds = perf_counter() - started
             if progress.level:
-                progress.end(accumulator.batches, logs)
+                progress.end(accumulator.batches, logs, fit.rate)
+            for hook in measures:
+                hook(fit.rate, seconds)
             fit.last_logs = logs
             fit.epoch, fit.accumulator = epoch + 1, MetricAccumulator()  # a fit that stops here goes on with the next
             for hook in end:
@@ -340,7 +342,7 @@ class Trainer:
                 self.full_batch.go_on(slots)
             elif steps:
                 held.assign(network.slots, [slots[name] for name in self._slots])
-            network.iterations, network.huge = steps, huge_gradient
+            network.iterations, network.huge = min(steps, 2**62), huge_gradient  # so that any fit may follow
 
     def _check(self, source: Source, what: str) -> None:
         self.model.description.check_source(source, what)
@@ -389,12 +391,3 @@ def predict(
 
 def _optional(name: str, value: object) -> int | None:
     return None if value is None else check_count(name, value)
-
-
-def _validation_due(validation_freq: Any) -> Callable[[int], bool]:
-    """Says whether to validate after epoch number n, from 1. TypeError, ValueError for what says no such thing."""
-    if isinstance(validation_freq, (list, tuple, set, range)):
-        epochs = {check_count("validation_freq", epoch) for epoch in validation_freq}
-        return epochs.__contains__
-    every = check_count("validation_freq", validation_freq)
-    return lambda epoch: epoch % every == 0

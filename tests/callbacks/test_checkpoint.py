@@ -126,9 +126,7 @@ def test_arguments(arguments, message):
 
 
 def test_names_that_are_not_there(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"filepath '.*val_loss.*' names 'val_loss', but there are only epoch, learning"
-    ):
+    with pytest.raises(ValueError, match=r"filepath '.*val_loss.*' names 'val_loss', but there are only epoch, loss"):
         saved(tmp_path, {"loss": [1]}, "{epoch}-{val_loss:.2f}")
     with pytest.warns(UserWarning, match=r"monitor 'val_loss' is not in the logs"):
         saved(tmp_path, {"loss": [1]}, save_best_only=True)

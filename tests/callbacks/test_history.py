@@ -29,11 +29,12 @@ def scripted(**logs: list) -> History:
 
 
 def test_what_it_holds(history):
-    assert list(history.history) == ["mae", "loss", "learning_rate", "seconds", "val_mae", "val_loss"]
     assert {name: len(values) for name, values in history.history.items()} == {
-        "mae": 4, "loss": 4, "learning_rate": 4, "seconds": 4, "val_mae": 2, "val_loss": 2
+        "mae": 4, "loss": 4, "learning_rate": 4, "val_mae": 2, "val_loss": 2
     }  # fmt: skip
-    assert history.history["learning_rate"] == [1.0, 0.5, 0.25, 0.125]
+    assert history.history["learning_rate"] == history.learning_rate == [1.0, 0.5, 0.25, 0.125]
+    assert history.values("seconds") == ([1, 2, 3, 4], history.seconds)
+    assert all(seconds > 0 for seconds in history.seconds)
     assert history.epoch == [0, 1, 2, 3]
     assert history.values("val_loss") == ([2, 4], history.history["val_loss"])
 
@@ -52,7 +53,7 @@ def test_seconds_are_those_of_training_and_validation():
         on_test_begin=lambda logs: time.sleep(0.01),
         on_epoch_end=lambda epoch, logs: time.sleep(0.2),
     )
-    [seconds] = model_of().fit(X, Y, 10, 1, 0, sleep, validation_data=(X, Y)).history["seconds"]
+    [seconds] = model_of().fit(X, Y, 10, 1, 0, sleep, validation_data=(X, Y)).seconds
     assert 0.03 <= seconds < 0.2
 
 
@@ -89,8 +90,9 @@ def test_what_python_shows():
 def test_a_dataframe(history):
     pytest.importorskip("pandas")
     frame = history.to_dataframe()
-    assert list(frame.columns) == list(history.history)
-    assert list(frame.index) == [0, 1, 2, 3]
+    assert set(frame.columns) == {*history.history, "seconds"}
+    assert list(frame.index) == [1, 2, 3, 4]  # as the fit prints them
+    assert frame["seconds"].tolist() == history.seconds
     assert frame.index.name == "epoch"
     assert frame["loss"].tolist() == history.history["loss"]
     assert frame["val_loss"].isna().tolist() == [True, False, True, False]
@@ -138,8 +140,26 @@ def test_names_and_figures_of_any_kind_are_one_row():
     assert "\n" not in repr(history)
 
 
+@pytest.mark.parametrize(("figures", "rows", "columns"), [(1, 1, 1), (3, 1, 3), (4, 2, 3), (7, 3, 3)])
+def test_pictures_are_at_most_three_side_by_side(pyplot, figures, rows, columns):
+    axes = scripted(**{f"figure_{number}": [1.0, 2.0] for number in range(figures)}).plot()
+    assert [a.get_ylabel() for a in axes] == [f"figure {number}" for number in range(figures)]
+    (grid,) = {a.get_gridspec() for a in axes}
+    assert (grid.nrows, grid.ncols) == (rows, columns)
+    assert len(pyplot.gcf().axes) == figures  # no empty ones
+
+
+def test_the_picture_that_pandas_draws(history, pyplot):
+    pandas = pytest.importorskip("pandas")
+    history = model_of(metrics=["mae"]).fit(X, Y, 5, 4, 0, validation_data=(X, Y))
+    drawn = pandas.DataFrame(history.history).plot()
+    assert {line.get_label() for line in drawn.lines} == {"loss", "mae", "val_loss", "val_mae"}
+
+
 def test_a_picture_of_nothing(history, pyplot):
-    with pytest.raises(ValueError, match=r"the history has no 'auc'; it has mae, loss, learning_rate"):
+    with pytest.raises(
+        ValueError, match=r"the history has no 'auc'; it has mae, loss, learning_rate, val_mae, val_loss, seconds"
+    ):
         history.plot(["auc"])
     with pytest.raises(ValueError, match="no epochs to plot"):
         History().plot()

@@ -94,7 +94,7 @@ def test_a_monitor_that_is_not_there():
     model = model_of(metrics=["mae"])
     with pytest.raises(
         ValueError,
-        match=r"'val_loss' is not in the logs, which have learning_rate, loss, mae, seconds; .*validation_data",
+        match=r"'val_loss' is not in the logs, which have loss, mae; .*validation_data",
     ):
         model.fit(X, Y, verbose=0, callbacks=[EarlyStopping()])
     model.fit(X, Y, verbose=0)

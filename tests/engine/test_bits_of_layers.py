@@ -15,7 +15,7 @@ from fastnn.layers import Dense, Flatten, Input, Reshape
 from fastnn.models import Model
 from support import layers
 from support.layers import CASES, RANDOM
-from support.small import bits, measured
+from support.small import bits
 
 THREADS = (1, 2, 3, 4, 8)
 ROWS = 512
@@ -61,7 +61,7 @@ def left_by(make: Any, *args: Any, late: float = 0) -> tuple[list[Any], list[flo
     for each in (model, fresh):
         each.description.network.delay_for_tests(0, 1, late)
     calls = [
-        *(lambda size=size: measured(model.fit(x, y, size, 1, 0, sample_weight=weight).history) for size in SIZES),
+        *(lambda size=size: model.fit(x, y, size, 1, 0, sample_weight=weight).history for size in SIZES),
         lambda: model.evaluate(x, y, verbose=0, sample_weight=weight),
         lambda: (fresh.set_weights(model.get_weights()), fresh.predict(x).tobytes())[1],
     ]

@@ -43,7 +43,7 @@ from fastnn.layers import (
 from fastnn.models import Model, Sequential
 from fastnn.regularizers import L1L2, OrthogonalRegularizer
 from support.cases import LOSSES, data, ident
-from support.small import bits, measured
+from support.small import bits
 
 # engine/learning.pxd
 BARRIERS = {"rows": 0, "sums": 1, "penalties": 2, "gradients": 3, "squares": 4, "weights": 5, "parameters": 6}
@@ -242,7 +242,7 @@ def left_by(name: str, threads: int, *late: Any, met: list[int] | None = None) -
     if late:
         model.description.network.delay_for_tests(BARRIERS[late[0]], *late[1:])
     found: list[Any] = [
-        measured(model.fit(x, **given, batch_size=size, epochs=case.epochs, verbose=0, shuffle=size % 3 == 0).history)
+        model.fit(x, **given, batch_size=size, epochs=case.epochs, verbose=0, shuffle=size % 3 == 0).history
         for size in case.sizes
     ]
     found.append(model.evaluate(x, **given, batch_size=ROWS // 2, verbose=0))
@@ -301,7 +301,7 @@ def test_a_loss_that_divides_by_the_weights_of_the_batch_waits_for_them(pair: An
             model.description.network.delay_for_tests(BARRIERS["rows"], *late)
         history = model.fit(x, y, 96, 1, 0, sample_weight=weight, shuffle=False).history
         figures = model.evaluate(x, y, 128, 0, sample_weight=weight)
-        return [measured(history), figures, *bits(model)]
+        return [history, figures, *bits(model)]
 
     alone = left(1)
     for threads, late in ((2, 0), (2, 1), (3, 1), (4, 3), (6, 2)):

@@ -128,7 +128,7 @@ def test_ctrl_c_while_another_thread_has_the_model():
     model.fit(x[:64], y[:64], verbose=0)
     held, done = threading.Event(), threading.Event()
 
-    def hold(_: int) -> None:
+    def hold(_: int, __: float) -> None:
         held.set()
         done.wait(2 * BOUND)
 
@@ -200,7 +200,7 @@ def test_what_progress_raises_comes_out(action):
     model.fit(x, y, verbose=0)
     seen: list[int] = []
 
-    def progress(done: int) -> None:
+    def progress(done: int, loss: float) -> None:
         seen.append(done)
         if len(seen) == 2:
             raise Stop

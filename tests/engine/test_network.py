@@ -241,7 +241,7 @@ def test_denormal_numbers_are_the_callers_again():
     def kept() -> bool:
         return bool((smallest * 1.5 > 0).all())
 
-    def progress(_: int) -> None:
+    def progress(_: int, __: float) -> None:
         seen.append(kept())
 
     net = network()

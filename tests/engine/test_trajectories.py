@@ -16,7 +16,6 @@ from fastnn.layers import Activation, Dense, Dropout, Flatten
 from fastnn.models import Sequential
 from support.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, data, ident
 from support.numpy_network import NumpyNetwork
-from support.small import measured
 from support.units import label
 
 MSE = losses.MeanSquaredError()
@@ -73,7 +72,7 @@ def compare(
     ).history
     check(model.get_weights(), reference.flat_weights(), before, steps * epochs)
     for number, logs in enumerate(expected):
-        found = {name: values[number] for name, values in measured(history).items()}
+        found = {name: values[number] for name, values in history.items()}
         assert found == pytest.approx(logs, rel=2e-5, abs=1e-6)
     for _ in range(epochs):
         for start in range(0, len(x), batch_size):

@@ -15,7 +15,6 @@ pytest.importorskip("jax", reason="Keras is told to compute in float64 by JAX")
 
 import fastnn  # noqa: E402
 from support.keras_paths import float64  # noqa: E402
-from support.small import measured  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # theirs
@@ -48,7 +47,7 @@ def both(build: Build, compiled: Callable[[Any], dict[str, Any]]) -> tuple[Any, 
 
 
 def assert_same_logs(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    ours = measured(ours)
+    ours = ours
     assert set(ours) == set(theirs)
     for name, values in theirs.items():
         np.testing.assert_allclose(ours[name], values, rtol=1e-5, atol=1e-6, err_msg=name)

@@ -165,7 +165,7 @@ def test_lbfgs(loss: str, line_search: str | None) -> None:
     """Our step is one of theirs with max_iter=1, over all rows."""
     rate = 1.0 if line_search else 0.3
     ours, rows = optimizers.LBFGS(rate, line_search=line_search), len(X)
-    chosen = [pair for pair in LOSSES if pair[0] == losses.get(loss)]
+    chosen = [pair for pair in LOSSES if pair[0] == losses.as_loss(loss)]
     for pair in (pair for pair in ACTIVATIONS if pair[0].table_name in SMOOTH):
         found = paths(
             lambda w: torch.optim.LBFGS(w, rate, 1, 26, 1e-7, 1e-9, 10, line_search),

@@ -79,6 +79,32 @@ def test_other_formats(path, saved):
         load_model(path)
 
 
+@pytest.mark.parametrize("optimizer", ["nadam", "adam", "sgd"])
+@pytest.mark.parametrize("steps", [2**53, 2**62, 2**63 - 1])
+def test_a_fit_follows_any_number_of_steps(path, optimizer, steps):
+    x, y = data(SCCE, 17, 4, 3)
+    model = Sequential([Dense(3, "softmax", input_dim=4)])
+    model.compile(optimizer, SCCE)
+    model.fit(x, y, verbose=0)
+    model.save(path)
+    tensors, metadata = safetensors.read(path)
+    description = json.loads(metadata["model"])
+    description["training"]["iterations"] = steps
+    safetensors.write(path, tensors, {"format": "fastnn 4", "model": json.dumps(description)})
+    for _ in range(3):
+        model = load_model(path)
+        model.fit(x, y, verbose=0)
+        assert np.isfinite(model.predict(x)).all()
+        model.save(path)
+
+
+def test_an_older_file_lists_its_vectors(path, saved):
+    tensors, description = saved
+    for wrong in (False, True, 3, "m", {"m": 1}):
+        description["training"]["slots"] = wrong
+        assert "a list" in refused(path, tensors, description, "fastnn 2")
+
+
 def test_truncated_anywhere(path, saved):
     content = path.read_bytes()
     for end in [*range(0, len(content), 37), len(content) - 1]:

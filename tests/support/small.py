@@ -22,10 +22,5 @@ def model_of(optimizer: object = "adam", loss: object = "mse", metrics: object =
     return model
 
 
-def measured(history: dict[str, list[float]]) -> dict[str, list[float]]:
-    """The logs of a fit that do not depend on the clock, and that Keras always has."""
-    return {name: values for name, values in history.items() if name not in ("learning_rate", "seconds")}
-
-
 def bits(model: Sequential) -> list[bytes]:
     return [w.tobytes() for w in model.get_weights()]

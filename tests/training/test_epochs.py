@@ -11,7 +11,6 @@ from fastnn.data import ArraySource
 from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.training.epochs import EpochIterator
 from support.scripted import Batches, Pages, X, Y, model_of
-from support.small import measured
 
 SOURCES = {"arrays": lambda: ArraySource(X, Y), "pages": lambda: Pages(X, Y), "batches": lambda: Batches(X, Y)}
 
@@ -221,7 +220,7 @@ def test_a_learning_rate_for_each_step():
         part = slice(6 * (step % 4), 6 * (step % 4) + 6)
         by_hand.train_on_batch(X[part], Y[part])
     np.testing.assert_array_equal(model.get_weights()[0], by_hand.get_weights()[0])
-    assert history.history["learning_rate"] == [rates[3], rates[7]]
+    assert history.learning_rate == [rates[3], rates[7]]
     hooked.fit(X, Y, 6, 2, 0, LambdaCallback(on_train_batch_end=lambda batch, logs: None), shuffle=False)
     np.testing.assert_array_equal(model.get_weights()[0], hooked.get_weights()[0])
 
@@ -241,5 +240,5 @@ def test_bad_rows_are_counted_over_the_pages_of_a_pass():
 
 def test_figures_do_not_depend_on_how_it_is_fed():
     results = [model_of(metrics=["mae"]).fit(*data, 6, 3, 0, shuffle=False) for data in ((X, Y), (Pages(X, Y), None))]
-    for name, values in measured(results[0].history).items():
+    for name, values in results[0].history.items():
         assert results[1].history[name] == pytest.approx(values, rel=1e-6)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.callbacks import EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
+from fastnn.callbacks import EarlyStopping, LambdaCallback, LearningRateScheduler, ReduceLROnPlateau
 from fastnn.layers import Dense
 from fastnn.metrics import MeanAbsoluteError
 from fastnn.models import Sequential
@@ -240,7 +240,7 @@ def test_the_learning_rate_is_shown_once_it_has_changed(show):
     bar = Progress(2, None)
     for rate in (0.1, 0.1, 0.05, 0.05, 0.1):
         bar.begin(0, 1)
-        bar.end(1, {"loss": 1.0, "learning_rate": rate, "seconds": 5.0})
+        bar.end(1, {"loss": 1.0}, rate)
     shown = [line.partition("loss: 1.0000")[2] for line in stream.getvalue().splitlines()]
     assert shown == ["", "", *[f" - learning_rate: {rate}" for rate in ("0.0500", "0.0500", "0.1000")]]
 
@@ -311,6 +311,144 @@ def test_a_long_epoch_shows_its_progress(show):
     assert steps == sorted(steps)
     assert steps[-1] == len(x)
     assert all(line.split(" ")[0].endswith(f"/{len(x)}") for line in lines)
+
+
+# Figures so far
+
+
+def test_figures_so_far(show):
+    stream = show(Stream(True))
+    bar = Progress(1, None)
+    bar.begin(0, 10)
+    bar.begin_range(0, 0, 10)
+    bar(50, lambda: {"mae": 0.5, "loss": 0.25})
+    bar(60)
+    bar.end(10, {"loss": 0.125})
+    half, later, last = stream.getvalue().split("\r")[1:]
+    assert half == f"5/10 {'━' * 10}╸{' ' * 9} 0s 0us/step - mae: 0.5000 - loss: 0.2500"
+    assert later == f"6/10 {'━' * 12}╸{' ' * 7} 0s 0us/step - mae: 0.5000 - loss: 0.2500"
+    assert last.rstrip() == f"10/10 {BAR} 0s 0us/step - loss: 0.1250"
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        (80, f"5/10 {'━' * 10}╸{' ' * 9} 0s 0us/step - mae: 0.5000 - loss: 0.2500"),
+        (55, "5/10 ━━━━╸    0s 0us/step - mae: 0.5000 - loss: 0.2500"),
+        (46, "5/10 0s 0us/step - mae: 0.5000 - loss: 0.2500"),
+        (45, "5/10 0s 0us/step - loss: 0.2500"),
+        (32, "5/10 0s 0us/step - loss: 0.2500"),
+        (31, f"5/10 {'━' * 6}╸{' ' * 6} 0s 0us/step"),
+    ],
+)
+def test_figures_in_few_columns(show, monkeypatch, columns, text):
+    stream = show(Stream(True))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    bar = Progress(1, None)
+    bar.begin(0, 10)
+    bar.begin_range(0, 0, 10)
+    bar(50, lambda: {"mae": 0.5, "loss": 0.25})
+    assert stream.getvalue() == f"\r{text}"
+    assert len(text) < columns
+
+
+def test_the_line_of_an_end_in_few_columns(show, monkeypatch):
+    stream = show(Stream(True))
+    monkeypatch.setenv("COLUMNS", "40")
+    zeros(["mae"]).fit(X, Y, 10, 1, validation_data=(X, Y))
+    assert stream.getvalue() == (
+        "Epoch 1/1\n\r10/10 0s 0us/step - mae: 1.0000\n  - loss: 1.0000 - val_mae: 1.0000\n  - val_loss: 1.0000\n"
+    )
+
+
+def test_the_time_that_is_left(show, clock):
+    stream = show(Stream(True))
+    bar = Progress(1, None)
+    bar.begin(0, 10)
+    bar.begin_range(0, 0, 1)
+    for clock.now, row in ((2.0, 2), (9.0, 9)):
+        bar(row)
+    clock.now = 10.0
+    bar.end(10, {})
+    assert [line.rstrip()[-10:] for line in stream.getvalue().split("\r")[1:]] == [
+        "8s 1.0s/step"[-10:],
+        "1s 1.0s/step"[-10:],
+        "10s 1.0s/step"[-10:],
+    ]
+
+
+def test_figures_that_have_no_value_yet_say_nothing(show):
+    stream = show(Stream(True))
+    bar = Progress(1, None)
+    bar.begin(0, 10)
+    bar.begin_range(0, 0, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bar(5, lambda: {"loss": np.float64(0) / np.float64(0)})
+        bar(6, lambda: {}["loss"])
+    first, second = stream.getvalue().split("\r")[1:]
+    assert first.endswith("/step - loss: nan")
+    assert second.rstrip().endswith("/step")
+
+
+def test_figures_that_take_long_are_worked_out_less_often(show, clock):
+    show(Stream(True))
+    asked = []
+
+    def slowly():
+        asked.append(clock.now)
+        clock.now += 2.0
+        return {"loss": 1.0}
+
+    bar = Progress(1, None)
+    bar.begin(0, 1000)
+    bar.begin_range(0, 0, 1)
+    for row in range(100):
+        clock.now += 1.0
+        bar(row, slowly)
+    assert asked == [1.0, 23.0, 45.0, 67.0, 89.0, 111.0][: len(asked)]
+    assert len(asked) == 5
+
+
+def test_between_batches_the_bar_has_what_callbacks_are_told(show, monkeypatch):
+    """A batch is a call of its own where a callback looks at it: the bar moves between them."""
+    monkeypatch.setattr(progress, "LOOK", 0.0)
+    stream, told = show(Stream(True)), []
+    model = Sequential([Dense(1, input_dim=2)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    hear = LambdaCallback(on_train_batch_end=lambda batch, logs: told.append(logs))
+    model.fit(X, Y, 30, callbacks=[hear])
+    lines = stream.getvalue().split("\r")[1:-1]
+    assert [line.split(" ")[0] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
+    for line, logs in zip(lines, told, strict=True):
+        assert line.rstrip().endswith(f" - mae: {logs['mae']:.4f} - loss: {logs['loss']:.4f}")
+    stream.truncate(0)
+    model.fit((X[:10], Y[:10]) for _ in range(3))  # batches from a generator
+    assert stream.getvalue().count("loss: ") == 4
+
+
+def test_what_the_engine_tells_within_an_epoch():
+    """Its losses and metrics are those of the rows that are done, and of no others."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200000, 64)).astype(np.float32)
+    y = np.sin(x[:, :1])
+    layers = [Dense(64, "tanh"), Dense(64, "tanh"), Dense(1, kernel_regularizer="l2")]
+    model = Sequential([Dense(64, "tanh", input_dim=64), *layers])
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.train_on_batch(x[:2], y[:2])
+    network, begun, seen = model.description.network, model.get_weights(), []
+
+    def look(row, loss):
+        seen.append((row, loss, network.states[0].tolist()))
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        network.fit_epoch(x, y, None, None, 32, 0.01, look)
+    ((row, loss, state),) = seen
+    assert 0 < row < len(x)
+    model.set_weights(begun)
+    stop, again, _ = network.fit_epoch(x, y, None, None, 32, 0.01, None, 0, row)
+    assert (stop, again, network.states[0].tolist()) == (row, loss, state)
 
 
 # Narrow terminals
