@@ -121,7 +121,7 @@ class Table(Generic[T]):
         name = getattr(cls, "table_name", "")
         if self.units.get(name) is not cls and not hasattr(unit, "function"):  # a class of the user's own
             name = get_registered_name(cls)
-            _note(name, cls)
+            note_own(name, cls)
         return {"class": name, **{field: plain(value) for field, value in field_values(unit).items()}}
 
     def from_config(self, config: Any, custom: Mapping[str, Any] | None = None) -> T:
@@ -259,14 +259,16 @@ def gathering() -> Iterator[dict[str, Any]]:
         _own.reset(before)
 
 
-def _note(name: str, value: Any) -> None:
+def note_own(name: str, value: Any) -> str:
+    """Note a class or function of the user's own for `gathering`; gives the name."""
     found = _own.get()
     if found is not None and found.setdefault(name, value) is not value:
         raise ValueError(f"two classes or functions of your own are called {name!r}; give one of them another name")
+    return name
 
 
 def _named(name: str, function: Any) -> dict[str, str]:
-    _note(name, function)
+    note_own(name, function)
     return {"function": name}
 
 

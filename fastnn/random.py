@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._checks import SEEDS, check_count, shown
+from fastnn._checks import SEEDS, as_number, check_count, named_dtype, shown
+from fastnn._numbers import as_numbers
 from fastnn.typing import Array
 
 __all__ = ["SeedGenerator", "normal", "randint", "set_random_seed", "shuffle", "truncated_normal", "uniform"]
@@ -63,6 +64,13 @@ def _shape(shape: Any) -> tuple[int, ...]:
     return tuple(check_count("shape", size, 0) for size in sizes)
 
 
+def _kind(dtype: Any) -> np.dtype[Any]:
+    name = named_dtype(dtype) or "float32"
+    if name not in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"):
+        raise ValueError(f"random: dtype must be one of numbers, such as 'float32', got {shown(dtype)}")
+    return np.dtype(name)
+
+
 def normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32", seed: Any = None) -> Any:
     """Normal numbers: an array of this shape, or for a shape that begins with ``ops.shape(x)[0]`` a symbolic tensor.
 
@@ -72,17 +80,26 @@ def normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "flo
     if isinstance(shape, (tuple, list)) and hasattr(next(iter(shape), None), "normal"):
         own = seed.seed if isinstance(seed, SeedGenerator) else seed
         return shape[0].normal(shape[1:], mean, stddev, own)
-    return _source(seed).normal(mean, stddev, _shape(shape)).astype(dtype or "float32")
+    deviation = as_number("random.normal: stddev", stddev)
+    if deviation < 0:
+        raise ValueError(f"random.normal: stddev must be at least 0, got {shown(stddev)}")
+    return _source(seed).normal(as_number("random.normal: mean", mean), deviation, _shape(shape)).astype(_kind(dtype))
 
 
 def uniform(shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = "float32", seed: Any = None) -> Array:
     """An array of numbers from minval up to, and without, maxval."""
-    return _source(seed).uniform(minval, maxval, _shape(shape)).astype(dtype or "float32")
+    low, high = (as_number(f"random.uniform: {name}", n) for name, n in (("minval", minval), ("maxval", maxval)))
+    return (low + (high - low) * _source(seed).random(_shape(shape))).astype(_kind(dtype))
 
 
 def randint(shape: Any, minval: int, maxval: int, dtype: Any = "int32", seed: Any = None) -> Array:
     """An array of whole numbers from minval up to, and without, maxval."""
-    return _source(seed).integers(minval, maxval, _shape(shape)).astype(dtype or "int32")
+    low, high = (
+        check_count(f"random.randint: {name}", n, -(2**62)) for name, n in (("minval", minval), ("maxval", maxval))
+    )
+    if high <= low:
+        raise ValueError(f"random.randint: maxval must be more than minval, got {shown(minval)} and {shown(maxval)}")
+    return _source(seed).integers(low, high, _shape(shape)).astype(_kind(dtype or "int32"))
 
 
 def truncated_normal(
@@ -93,12 +110,17 @@ def truncated_normal(
     found = rng.normal(size=sizes)
     while (far := np.abs(found) > 2).any():
         found = np.where(far, rng.normal(size=sizes), found)
-    return (mean + stddev * found).astype(dtype or "float32")
+    mean, stddev = (as_number(f"random.truncated_normal: {n}", v) for n, v in (("mean", mean), ("stddev", stddev)))
+    return (mean + stddev * found).astype(_kind(dtype))
 
 
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Array:
     """A copy in another order along an axis."""
-    return _source(seed).permutation(np.asarray(x), axis)
+    array = as_numbers(x, "random.shuffle: x")
+    number = check_count("random.shuffle: axis", axis, -array.ndim, max(0, array.ndim - 1))
+    if not array.ndim:
+        raise ValueError(f"random.shuffle: x must have an axis, got {shown(x)}")
+    return _source(seed).permutation(array, number)
 
 
 _names.offer(globals())

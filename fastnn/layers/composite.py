@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastnn._table import field_values, plain
+from fastnn._table import field_values, note_own, plain
 from fastnn.layers.base import LAYERS, Layer, any_sources, set_field
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
@@ -216,7 +216,7 @@ class Composite(Traced, Layer):
         cls = type(self)
         if "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config:
             return LAYERS.config(self)
-        return {"class": get_registered_name(cls), **plain(self.get_config())}
+        return {"class": note_own(get_registered_name(cls), cls), **plain(self.get_config())}
 
 
 Layer.composite = Composite

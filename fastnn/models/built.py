@@ -14,6 +14,7 @@ from fastnn.layers.graph import Graph
 from fastnn.layers.places import LayerVariable, variables_of
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
 from fastnn.models.description import Description
+from fastnn.models.gradient import Gradients
 from fastnn.typing import ArrayLike, FloatArray, Shape
 
 KINDS: dict[str, type[Built]] = {}  # the classes of models that a file may name
@@ -32,7 +33,7 @@ class _Name:
         set_automatic_name(model, False)
 
 
-class Built(Connected):
+class Built(Gradients, Connected):
     """A graph of layers, and the network that it becomes."""
 
     table_name = "functional"
@@ -209,42 +210,6 @@ class Built(Connected):
         """How many numbers the weights hold."""
         self._built("count_params")
         return sum(array.size for array in self.description.views())
-
-    def gradient(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        inputs: bool = False,
-        return_loss: bool = False,
-    ) -> Any:
-        """The gradient of the loss given to ``compile``, of these rows as one batch: an array for each that learns.
-
-        They stand as ``trainable_variables`` does, so ``optimizer.apply_gradients(zip(gradients, variables))`` takes a
-        step. Layers do what they do in training, dropout and moving averages included. inputs: gives (gradients, those
-        by x) too, as x was given. return_loss: gives (loss, ...) in front. RuntimeError before ``compile``;
-        FloatingPointError where the loss or a gradient is not finite.
-        """
-        from fastnn.models import gradient
-
-        trainer = self._compiled("gradient")
-        source = self._batch(x, y, sample_weight)
-        loss, found = gradient.by_weights(self.description, trainer, source)
-        given: tuple[Any, ...] = (loss,) if as_flag("return_loss", return_loss) else ()
-        given = (*given, found)
-        if as_flag("inputs", inputs):
-            slopes = gradient.by_inputs(self.description, trainer, source)
-            rows = [tensor.row for tensor in self._drawn().inputs]
-            slopes = [each.reshape(len(each), *row) for each, row in zip(slopes, rows, strict=True)]
-            given = (*given, self.description.takes.pack(slopes))
-        return given if len(given) > 1 else given[0]
-
-    def _compiled(self, action: str) -> Any:
-        """The trainer, for what `action` names. RuntimeError while there is none."""
-
-    def _batch(self, x: Any, y: Any, sample_weight: Any) -> Any:
-        """Rows as one batch."""
 
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
         """Print the layers, what they give, how many parameters they have and, in a graph, what they read."""

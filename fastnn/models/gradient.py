@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._checks import as_flag
 from fastnn.engine.arena import aligned
 from fastnn.engine.description import Variable
 from fastnn.engine.network import Network
@@ -84,3 +85,40 @@ def by_inputs(description: Any, trainer: Any, source: Any) -> list[FloatArray]:
 def _start(layer: Any) -> int:
     place = place_of(layer) if layer is not None else None
     return 0 if place is None else place.start
+
+
+class Gradients:
+    """The part of a model that gives gradients."""
+
+    description: Any
+    _compiled: Any
+    _batch: Any
+    _drawn: Any
+
+    def gradient(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        inputs: bool = False,
+        return_loss: bool = False,
+    ) -> Any:
+        """The gradient of the loss given to ``compile``, of these rows as one batch: an array for each that learns.
+
+        They stand as ``trainable_variables`` does, so ``optimizer.apply_gradients(zip(gradients, variables))`` takes a
+        step. Layers do what they do in training, dropout and moving averages included. inputs: gives (gradients, those
+        by x) too, as x was given. return_loss: gives (loss, ...) in front. RuntimeError before ``compile``;
+        FloatingPointError where the loss or a gradient is not finite.
+        """
+        trainer = self._compiled("gradient")
+        source = self._batch(x, y, sample_weight)
+        loss, found = by_weights(self.description, trainer, source)
+        given: tuple[Any, ...] = (loss,) if as_flag("return_loss", return_loss) else ()
+        given = (*given, found)
+        if as_flag("inputs", inputs):
+            slopes = by_inputs(self.description, trainer, source)
+            rows = [tensor.row for tensor in self._drawn().inputs]
+            slopes = [each.reshape(len(each), *row) for each, row in zip(slopes, rows, strict=True)]
+            given = (*given, self.description.takes.pack(slopes))
+        return given if len(given) > 1 else given[0]

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn._checks import shown
-from fastnn._table import plain
+from fastnn._table import note_own, plain
 from fastnn.data import ArraySource, Source
 from fastnn.layers.base import check_shape
 from fastnn.layers.core import InputLayer
@@ -226,7 +226,7 @@ class Subclassed(Traced, Model):
         rows = [] if graph is None else [list(tensor.row) for tensor in graph.inputs]
         takes = self.description.takes
         return {
-            "class": get_registered_name(type(self)),
+            "class": note_own(get_registered_name(type(self)), type(self)),
             "config": plain(self.get_config()),
             "inputs": [takes.kind, list(takes.names), rows],
         }

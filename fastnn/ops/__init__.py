@@ -62,4 +62,5 @@ __all__ = sorted(
         "is_tensor",
     }
 )
+globals().update({name: _both.told(name, globals()[name]) for name in __all__})
 _names.offer(globals())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, Never
 
 import numpy as np
@@ -11,7 +12,7 @@ from fastnn._checks import check_count, shown
 from fastnn._names import users_line
 from fastnn.layers.arithmetic import as_tensor, binary, symbolic
 from fastnn.layers.operation import operation
-from fastnn.layers.tensor import Tensor
+from fastnn.layers.tensor import SymbolicError, Tensor
 from fastnn.layers.weight import Weight
 from fastnn.typing import Array
 
@@ -174,6 +175,23 @@ def is_symbolic(*values: Any) -> bool:
     """Whether a tensor is among them, or in a list among them."""
     flat = [each for value in values for each in (value if isinstance(value, (list, tuple)) else (value,))]
     return symbolic(*flat)
+
+
+def told(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function; where it, or NumPy, finds its arguments wrong, the error names it."""
+
+    @wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        try:
+            return function(*given, **named)
+        except SymbolicError as error:
+            raise SymbolicError(f"ops.{name}: {error}") from None
+        except (TypeError, AttributeError) as error:
+            raise TypeError(f"ops.{name}: {error}") from None
+        except (ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
+            raise ValueError(f"ops.{name}: {error}") from None
+
+    return call
 
 
 def refused(name: str, advice: str) -> Any:
