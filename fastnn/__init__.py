@@ -15,6 +15,7 @@ from fastnn import (
     kernels,
     layers,
     models,
+    random,
     regularizers,
 )
 from fastnn._version import __version__ as __version__
@@ -79,6 +80,7 @@ __all__ = [
     "optimizers",
     "plot",
     "preprocessing",
+    "random",
     "regularizers",
     "saving",
     "set_num_threads",
