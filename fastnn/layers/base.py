@@ -21,6 +21,7 @@ from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 __all__ = ["LAYERS", "Layer", "Parameter"]
 
 R = TypeVar("R")
+COMPOSITE: list[Any] = []  # what a class with ``call`` is derived from
 MOST_NUMBERS = 2**31  # in a row: 8 GB
 MOST_PARAMETERS = 2**40  # of a layer: 4 TB
 MOST_AXES = 31  # of a row: with that of the rows NumPy's 32
@@ -73,7 +74,6 @@ class Layer(_Fixed):
     made_of_layers: ClassVar[bool] = False  # by its `call`
     whole_batch: ClassVar[bool] = False  # while training, what a row gives depends on the others of its batch
     output_dtype: ClassVar[str] = "float32"  # of what it gives: the layers of a front give more than that
-    composite: ClassVar[type[Layer]]  # what a class with ``call`` is derived from
     # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
     on_arrays: ClassVar[Callable[[Any, Any], Any]]
     _: KW_ONLY
@@ -257,9 +257,9 @@ def _trace(cls: Any) -> None:
     """Put what traces its ``call`` before Layer, or a layer of fastnn's, among what a user's class derives from."""
     own = [each for each in cls.__mro__ if Layer in each.__bases__ and not each.__module__.startswith("fastnn.")]
     for each in own:
-        each.__bases__ = tuple(cls.composite if base is Layer else base for base in each.__bases__)
+        each.__bases__ = tuple(COMPOSITE[0] if base is Layer else base for base in each.__bases__)
     if not own:
-        cls.__bases__ = (cls.composite, *cls.__bases__)
+        cls.__bases__ = (COMPOSITE[0], *cls.__bases__)
 
 
 def _set_attribute(layer: Layer, name: str, value: object) -> None:

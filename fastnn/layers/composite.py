@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastnn._table import field_values, note_own, plain
-from fastnn.layers.base import LAYERS, Layer, any_sources, set_field
+from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, set_field
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.operation import Operation
@@ -219,4 +219,4 @@ class Composite(Traced, Layer):
         return {"class": note_own(get_registered_name(cls), cls), **plain(self.get_config())}
 
 
-Layer.composite = Composite
+COMPOSITE.append(Composite)

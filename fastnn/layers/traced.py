@@ -12,7 +12,7 @@ from fastnn._table import plain
 from fastnn.layers.graph import AddedLoss, Graph, calls
 from fastnn.layers.tensor import Tensor, Training, called
 from fastnn.layers.tracing import ASKED, arguments_of, both_ways
-from fastnn.layers.weight import TRACE, Trace, Weight, Weights, homes_of
+from fastnn.layers.weight import TRACE, Trace, Weight, homes_of
 
 
 class Traced:
@@ -154,10 +154,6 @@ class Traced:
                     "tensors may be given too"
                 )
         return tensors, "dict" if keys else "list" if several else "one", keys
-
-    def own_weights(self) -> list[Weights]:
-        """What has the weights of ``add_weight`` in models."""
-        return list(dict.fromkeys(weight.home for weight in vars(self)["_own"] if weight.home is not None))
 
     # As JSON.
 

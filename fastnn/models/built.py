@@ -18,6 +18,7 @@ from fastnn.models.gradient import Gradients
 from fastnn.typing import ArrayLike, FloatArray, Shape
 
 KINDS: dict[str, type[Built]] = {}  # the classes of models that a file may name
+ADOPT: list[Callable[[Any], None]] = []  # what is done with each new class of models
 
 
 class _Name:

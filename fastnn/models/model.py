@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Never
+from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, unread_targets, validation_of
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Structure, Tensor, check_training, distinct, flattened, is_symbolic, names_of
-from fastnn.models.built import KINDS, Built
+from fastnn.models.built import ADOPT, KINDS, Built
 from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -36,11 +36,9 @@ class Model(Built):
     it; called on an array, it predicts. TypeError, ValueError where inputs and outputs do not hang together.
     """
 
-    adopt: ClassVar[Callable[[Any], None] | None] = None  # what is done with a class of the user's own
-
     def __init_subclass__(cls) -> None:
-        if Model.adopt is not None:
-            Model.adopt(cls)
+        for adopt in ADOPT:
+            adopt(cls)
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
         self._begin(name)

@@ -26,7 +26,7 @@ from fastnn.layers.tensor import Node, Structure, Tensor, distinct, names_of
 from fastnn.layers.traced import Traced, made_from
 from fastnn.layers.tracing import arguments_of, layers_in, replaced, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
-from fastnn.models.built import KINDS
+from fastnn.models.built import ADOPT, KINDS
 from fastnn.models.model import Model
 from fastnn.object_registration import get_registered_name
 from fastnn.typing import Shape
@@ -287,4 +287,4 @@ def adopt(cls: Any) -> None:
         cls.__bases__ = bases if bases != cls.__bases__ else (Subclassed, *bases)
 
 
-Model.adopt = staticmethod(adopt)
+ADOPT.append(adopt)

@@ -19,7 +19,8 @@ from fastnn.ops.elements import add, divide, exp, log, matmul, maximum, multiply
 
 __all__ = [
     "amax", "amin", "broadcast_to", "concatenate", "dot", "expand_dims", "flip", "full_like", "logsumexp", "max",
-    "mean", "min", "moveaxis", "norm", "normalize", "ones_like", "repeat", "reshape", "shape", "slice", "split",
+    "mean", "min",
+    "moments", "moveaxis", "norm", "normalize", "ones_like", "repeat", "reshape", "shape", "slice", "split",
     "squeeze", "stack", "std", "sum", "swapaxes", "take", "tile", "transpose", "unstack", "var", "zeros_like",
 ]  # fmt: skip
 

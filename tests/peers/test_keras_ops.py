@@ -57,7 +57,7 @@ class Ours:
 
 def test_a_model_of_ones_own_learns_alike() -> None:
     theirs, ours = written(keras), written(Ours)
-    theirs.build((None, 6))
+    theirs(X)
     ours.build((None, 6))
     weights = [np.asarray(each) + 0.1 for each in theirs.get_weights()]
     theirs.set_weights(weights)
