@@ -86,6 +86,7 @@ FAST = {
     "objectives",
     "ops",
     "running",
+    "stepping",
     "team",
     "text",
 }

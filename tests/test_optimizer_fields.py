@@ -19,7 +19,8 @@ from support.units import label, units
 BAD: list[Any] = ["a", math.nan, -math.inf, math.inf, 2**63, -1, [1.0, "b"]]
 
 
-UP_TO_1 = ("beta_1", "beta_2", "rho", "momentum", "ema_momentum")
+UP_TO_1 = ("beta_1", "beta_2", "rho", "momentum", "ema_momentum", "adam_beta_1", "adam_beta_2")
+ANY = ("muon_a", "muon_b", "muon_c")
 
 
 def fields_of(optimizer: Optimizer) -> list[Any]:
@@ -29,8 +30,12 @@ def fields_of(optimizer: Optimizer) -> list[Any]:
 
 def takes(field: Any, value: Any) -> bool:
     """Whether a field may hold such a value: without an upper end any finite one, a power any below 0."""
-    if field.name == "learning_rate_power":
+    if field.name in ("learning_rate_power", "beta_2_decay"):
         return value == -1
+    if field.name in ANY:
+        return type(value) is int and value in (-1, 2**63)
+    if field.name == "exclude_layers":
+        return value is None
     return value == 2**63 and field.type in ("float", "float | None", "Any") and field.name not in UP_TO_1
 
 
@@ -76,7 +81,7 @@ def test_a_field_that_is_right_is_set(optimizer: Optimizer) -> None:
         (Adam(), "ema_overwrite_frequency", 2**63, "ema_overwrite_frequency must be at most 2,147,483,647"),
         (LBFGS(), "history_size", 2**63, "history_size must be at most 2,147,483,647"),
         (LBFGS(), "weight_decay", 0.1, "LBFGS takes no weight_decay"),
-        (Adam(clipnorm=1.0), "clipvalue", 1.0, "at most one of clipnorm, clipvalue, global_clipnorm"),
+        (Adam(clipnorm=1.0), "clipvalue", 1.0, "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set"),
         (Rprop(), "etas", (0.5, 0.9), "etas must be a number between 0 and 1 and one above 1"),
     ],
 )

@@ -39,7 +39,7 @@ def test_unknown_name() -> None:
         ({"clipnorm": 0}, ValueError, "clipnorm must be above 0, got 0"),
         ({"clipvalue": -1}, ValueError, "clipvalue must be above 0, got -1"),
         ({"global_clipnorm": "1"}, TypeError, "global_clipnorm must be a number, got '1'"),
-        ({"clipnorm": 1, "clipvalue": 2}, ValueError, "at most one of clipnorm, .* got clipnorm=1, clipvalue=2"),
+        ({"clipnorm": 1, "clipvalue": 2}, ValueError, "Only one of .* can be set, got clipnorm=1, clipvalue=2"),
         ({"ema_momentum": 1.5}, ValueError, "ema_momentum must be at least 0 and at most 1, got 1.5"),
         ({"ema_overwrite_frequency": 0}, ValueError, "ema_overwrite_frequency must be at least 1, got 0"),
         ({"ema_overwrite_frequency": 1.5}, TypeError, "ema_overwrite_frequency must be a whole number, got 1.5"),

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import check_count, check_flag, shown
-from fastnn.callbacks.base import Callback, Logs, TrainerCallback, folder_for, path_of
+from fastnn.callbacks.base import Callback, Logs, TrainerCallback
+from fastnn.callbacks.paths import folder_for, path_of
 from fastnn.callbacks.state import array_of
 
 __all__ = ["BackupAndRestore"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastnn import _names
-from fastnn._checks import as_list, check_count, check_path, shown
+from fastnn._attributes import public_names
+from fastnn._checks import as_list, check_count, shown
 from fastnn._output import warn
 from fastnn.typing import TrainedModel
 
@@ -28,8 +26,9 @@ class Callback:
     A callback that keeps something between epochs gives it to ``get_state``, so that a backup has it.
     """
 
-    model: TrainedModel
-    params: dict[str, Any]
+    model: TrainedModel = None  # type: ignore[assignment]  # before it is set
+    params: dict[str, Any] = None  # type: ignore[assignment]
+    __dir__ = public_names
 
     def set_model(self, model: TrainedModel) -> None:
         """Called once, before anything else."""
@@ -113,6 +112,10 @@ class TrainerCallback(Callback):
     last = False  # whether it is called after all others
     adds: tuple[str, ...] = ()  # names that its on_epoch_end puts into the logs, for those after it
 
+    def joins(self) -> None:
+        # Called where the loop of a fit, an evaluation or a prediction is to run it, before any hook.
+        pass
+
     def checks(self, fit: Any) -> None:
         # Called before any ``on_train_begin``: raises where the callback could not do what it is for.
         pass
@@ -138,8 +141,8 @@ class TrainerCallback(Callback):
 class LambdaCallback(Callback):
     """A callback from functions: ``LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs["loss"]))``.
 
-    Any hook of Callback may be named, with its arguments. TypeError for what is none, and for what cannot be called
-    with them.
+    Any hook of Callback may be named, with its arguments. TypeError for what is nearly one, and for what cannot be
+    called with them. What else is named becomes an attribute.
     """
 
     def __init__(
@@ -161,25 +164,45 @@ class LambdaCallback(Callback):
             "on_train_batch_end": on_train_batch_end,
         }
         for name, function in hooks.items():
-            if name not in HOOKS:
-                raise TypeError(
-                    f"LambdaCallback has no hook {name!r}{_names.hint(name, HOOKS)}; it has {', '.join(HOOKS)}"
-                )
-            if function is not None:
+            if name not in HOOKS and (hint := _meant(name)) is not None:
+                raise TypeError(f"LambdaCallback has no hook {name!r}{hint}; it has {', '.join(HOOKS)}")
+            if name in HOOKS and function is not None:
                 check_hook(f"LambdaCallback: {name}", function, HOOKS[name])
+            if name not in HOOKS or function is not None:
                 setattr(self, name, function)
+
+
+def _meant(name: str) -> str | None:
+    """What is said of a name that is no hook and was likely meant as one; None of any other."""
+    hint = _names.hint(name, HOOKS)
+    return hint if hint or name.startswith("on_") or hasattr(Callback, name) else None
 
 
 class CallbackList(Callback):
     """Several callbacks as one: each hook calls those that override it, in order.
 
-    callbacks: a callback or several. model, params: given to each with ``set_model`` and ``set_params``.
+    callbacks: a callback or several. add_history, add_progbar: a History, a ProgbarLogger is among them, whether given
+    or not; the History is ``model.history`` then. model, params: given to each with ``set_model`` and ``set_params``.
     """
 
-    def __init__(self, callbacks: Any = None, model: TrainedModel | None = None, **params: Any) -> None:
+    _history: Callback | None = None
+
+    def __init__(
+        self,
+        callbacks: Any = None,
+        add_history: bool = False,
+        add_progbar: bool = False,
+        model: TrainedModel | None = None,
+        **params: Any,
+    ) -> None:
         self.callbacks = sorted(
             checked(callbacks), key=lambda callback: isinstance(callback, TrainerCallback) and callback.last
         )
+        for flag, add in (("add_history", add_history), ("add_progbar", add_progbar)):
+            if not isinstance(add, bool):
+                raise TypeError(f"CallbackList: {flag} must be True or False, got {shown(add)}; write model=...")
+            if add:
+                self._add(flag)
         self.params = params
         self._begun: list[Callback] = []
         self._hooks: dict[str, list[Hook]] = {}
@@ -188,8 +211,26 @@ class CallbackList(Callback):
         if params:
             self.set_params(params)
 
+    def _add(self, flag: str) -> None:
+        """Have a History, or a bar, among the callbacks."""
+        from fastnn.callbacks.bar import ProgbarLogger
+        from fastnn.callbacks.history import History
+
+        kind: type[Callback] = History if flag == "add_history" else ProgbarLogger
+        if not any(isinstance(callback, kind) for callback in self.callbacks):
+            self.callbacks.append(kind())
+        if flag == "add_history":
+            self._history = next(callback for callback in self.callbacks if isinstance(callback, kind))
+
+    def append(self, callback: Callback) -> None:
+        """One more callback, behind the others."""
+        self.callbacks += checked(callback)
+        self._hooks = {}
+
     def set_model(self, model: TrainedModel) -> None:
         self.model = model
+        if self._history is not None:
+            model.history = self._history
         for callback in self.callbacks:
             callback.set_model(model)
 
@@ -314,6 +355,8 @@ def check_hooks(callbacks: Iterable[Callback]) -> None:
         if id(callback) in seen:
             raise ValueError(f"callbacks has the same {cls.__name__} object twice; make a second one")
         seen.add(id(callback))
+        if isinstance(callback, TrainerCallback):
+            callback.joins()
         if is_own(callback):
             continue
         for name, takes in HOOKS.items():
@@ -344,32 +387,6 @@ def check_hook(what: str, function: Any, takes: tuple[str, ...]) -> None:
         signature.bind(*takes)
     except TypeError as error:
         raise TypeError(f"{what} is called with ({', '.join(takes)}), but takes {signature}: {error}") from None
-
-
-def folder_for(path: str) -> None:
-    """Make the folder that a file is to be in. OSError, which names it, where no file can be written there."""
-    folder = os.path.dirname(os.path.abspath(path))
-    os.makedirs(folder, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
-    if os.path.isdir(path):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-
-
-def path_of(owner: Callback, name: str, path: Any) -> str:
-    """A path as a text. TypeError, ValueError for what is none."""
-    return check_path(f"{type(owner).__name__}: {name}", path)
-
-
-@contextmanager
-def naming(path: str) -> Iterator[None]:
-    """An OSError that names no file, as that of a full disk, names `path`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, path) from None
 
 
 def numbered(names: list[str]) -> list[str]:

@@ -16,8 +16,9 @@ from fastnn import _names
 from fastnn._checks import check_count, check_flag, check_number, shown
 from fastnn._output import printable, say
 from fastnn.callbacks.backup import checked_freq
-from fastnn.callbacks.base import Logs, checked_verbose, folder_for, path_of
+from fastnn.callbacks.base import Logs, checked_verbose
 from fastnn.callbacks.monitors import Monitor, number_of
+from fastnn.callbacks.paths import folder_for, path_of
 from fastnn.callbacks.state import checked_state
 
 __all__ = ["ModelCheckpoint"]

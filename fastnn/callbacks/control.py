@@ -19,8 +19,8 @@ class LearningRateScheduler(TrainerCallback):
     """Sets the learning rate before each epoch to ``schedule(epoch, learning_rate)``, or to ``schedule(epoch)``.
 
     epoch counts from 0. The logs, and the history, have the learning rate as learning_rate. TypeError for what cannot
-    be called so; ValueError where the schedule does not give a number of at least 0, and where the optimizer's learning
-    rate is a schedule.
+    be called so, and where the optimizer's learning rate is a schedule; ValueError where this one gives no number of at
+    least 0.
     """
 
     adds = ("learning_rate",)
@@ -76,7 +76,7 @@ class TerminateOnNaN(TrainerCallback):
 
     def accepts(self, error: Exception, batch: int) -> bool:
         if self.raise_error:
-            raise RuntimeError(f"the loss of batch {batch} is NaN or infinite: {error}") from error
+            raise RuntimeError(f"NaN or Inf loss encountered in batch {batch}: {error}") from error
         say(f"Batch {batch}: the loss is NaN or infinite, the fit ends: {error}")
         self.model.stop_training = True
         return True

@@ -12,7 +12,8 @@ import numpy as np
 
 from fastnn._checks import check_flag, shown
 from fastnn._output import warn
-from fastnn.callbacks.base import Logs, TrainerCallback, folder_for, path_of
+from fastnn.callbacks.base import Logs, TrainerCallback
+from fastnn.callbacks.paths import folder_for, path_of
 
 __all__ = ["CSVLogger", "JSONLinesLogger"]
 

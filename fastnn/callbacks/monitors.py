@@ -82,6 +82,11 @@ class Monitor(TrainerCallback):
         self.min_delta = abs(self.min_delta)
         self._sign = -1.0 if mode == "max" else 1.0
 
+    @property
+    def monitor_op(self) -> Any:
+        """NumPy's function that says whether a figure is an improvement: less or greater."""
+        return np.greater if self.mode == "max" else np.less
+
     def checks(self, fit: Any) -> None:
         self.check_monitor(*fit.expected(self, "on_epoch_end"))
 
@@ -211,7 +216,7 @@ class ReduceLROnPlateau(Monitor):
 
     monitor, mode, min_delta: see Monitor. factor: 0 to below 1. cooldown: epochs after a reduction that do not count.
     min_lr: the learning rate goes no lower. The logs, and the history, have the epoch's as learning_rate.
-    ValueError where the optimizer's learning rate is a schedule.
+    TypeError where the optimizer's learning rate is a schedule.
     """
 
     adds = ("learning_rate",)

@@ -11,12 +11,12 @@ from fastnn.typing import TrainedModel
 
 
 def rate_of(model: TrainedModel, owner: str) -> float:
-    """The optimizer's learning rate. ValueError where it is a schedule, which callbacks cannot change."""
+    """The optimizer's learning rate. TypeError where it is a schedule, which callbacks cannot change."""
     rate = model.optimizer.learning_rate
     if not isinstance(rate, Real):
-        raise ValueError(
-            f"{owner} changes the learning rate, but the optimizer's is a schedule, {shown(rate)}; "
-            "give the optimizer a number"
+        raise TypeError(
+            f"{owner} changes the learning rate, but the optimizer's is a schedule, {shown(rate)}. This optimizer was "
+            "created with a `LearningRateSchedule` object as its learning rate, which cannot be set; give it a number"
         )
     return float(rate)
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import check_count, check_flag
-from fastnn.callbacks.base import Logs, TrainerCallback, folder_for, path_of
+from fastnn.callbacks.base import Logs, TrainerCallback
 from fastnn.callbacks.monitors import number_of
+from fastnn.callbacks.paths import folder_for, path_of
 
 __all__ = ["TensorBoard"]
 

@@ -76,7 +76,9 @@ class Variable(NamedTuple):
 
     l1, l2: its penalties. penalty: a kernel with its numbers, constraint: a kernel with its numbers, or None; where
     they are Python, functions of its weights as a flat array, which give (value, slopes) and the weights constrained.
-    decays: whether the optimizer's weight decay shrinks it.
+    decays: whether the optimizer's weight decay shrinks it; decay: one of its own in place of the optimizer's.
+    shape: as an optimizer that takes whole variables reads it, where that is not (rows, columns); matrix: which of its
+    two ways it takes. path: what it is called, "dense/kernel".
     """
 
     start: int
@@ -89,3 +91,7 @@ class Variable(NamedTuple):
     decays: bool = True
     python_penalty: Any = None
     python_constraint: Any = None
+    decay: float | None = None
+    shape: Sequence[int] = ()
+    matrix: bool = True
+    path: str = ""

@@ -2,11 +2,11 @@ cimport cython
 cimport fastnn.kernels.types as types
 from fastnn.engine.added_losses cimport AddedLosses
 from fastnn.engine.ops cimport Op, Step
-from fastnn.kernels.kernel cimport MAX_NUMBERS, Numbers
+from fastnn.kernels.kernel cimport Kernel, MAX_NUMBERS
 
 
 cdef enum:
-    MAX_SLOTS = 6                       # an optimizer's four, the gradients' sum, the weights' average
+    GROUP = 16384                       # parameters whose gradient is made in one go, to stay in cache
 
 
 cdef enum Barrier:
@@ -16,6 +16,7 @@ cdef enum Barrier:
     PENALTIES                           # its penalties of whole matrices
     GRADIENTS                           # the gradients of its parameters, and their check
     SQUARES                             # the squares of these, for clipping by a norm
+    STEPS                               # its gradients clipped, where a step takes whole variables
     WEIGHTS                             # its steps, where constraints follow
     PARAMETERS                          # all that changes its parameters
 
@@ -29,7 +30,11 @@ cdef struct Variable:
     double l1
     double l2
     bint decays
+    double decay                        # of its own, or -1
     Py_ssize_t columns                  # as a matrix
+    Py_ssize_t rows                     # its last two axes, as a step of the whole reads it: a vector is one row
+    Py_ssize_t row_size
+    bint matrix                         # which of its two ways an optimizer takes
     types.matrix_penalty32 penalty      # or NULL
     double penalty_numbers[MAX_NUMBERS]
     float* slopes                       # of that penalty, and its workspace; of one in Python; or NULL
@@ -51,9 +56,11 @@ cdef struct Block:
     Py_ssize_t padding                  # numbers behind it that belong to nobody: a step over them is no harm
 
 
+cdef types.vector32 vector_of(Kernel kernel) except NULL
+
+
 cdef class Learning(AddedLosses):
     cdef readonly object gradients
-    cdef readonly list slots
     cdef public long long iterations    # batches that were accepted
     cdef public object owned_by         # the trainer that set the objectives and the optimizer last
     cdef float* g
@@ -76,27 +83,7 @@ cdef class Learning(AddedLosses):
     cdef types.penalty32 penalty
     cdef int not_finite                 # whether a gradient of the last batch is not
 
-    cdef types.step32 optimizer
-    cdef types.step64 wide_optimizer    # takes its place once a gradient was huge
-    cdef public int huge                # whether one was, since the optimizer was set
-    cdef Numbers optimizer_numbers
-    cdef float* slot_list[MAX_SLOTS]
-    cdef int slot_count                 # the optimizer's own
-    cdef float* sum_of_gradients        # NULL without accumulation
-    cdef float* average                 # of the weights, or NULL
-    cdef long long accumulation         # batches whose gradients make one step
-    cdef double weight_decay
-    cdef double clip_value              # these three: 0 for no clipping
-    cdef double clip_norm
-    cdef double clip_global_norm
-    cdef double average_momentum
-    cdef long long overwrite            # steps after which the average replaces the weights, 0 for never
-    cdef types.vector32 take_mean
-    cdef types.vector32 clip
-    cdef types.vector32 scale
-    cdef types.vector32 decay
-    cdef types.vector32 take_average
-    cdef types.vector32 sum_of_squares
+    cdef public int huge                # whether a gradient was, since the optimizer was set
     cdef types.vector32 largest
 
     cdef Barrier delayed_barrier        # of a test: a thread that is late after one of the barriers, by so many seconds
@@ -128,23 +115,6 @@ cdef class Learning(AddedLosses):
 
     @cython.final
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t block, Py_ssize_t stop) noexcept nogil
-    cdef void take_steps(self, const Step* step, double rate, Py_ssize_t first, Py_ssize_t stop, int thread,
-                         int threads) noexcept nogil
-
-    @cython.final
-    cdef void accumulate(self, Py_ssize_t first, Py_ssize_t stop, bint last) noexcept nogil
-
-    @cython.final
-    cdef double factor(self, const Variable* variable, double of_all) noexcept nogil
-
-    @cython.final
-    cdef void shrink(self, Py_ssize_t block, Py_ssize_t stop, double rate, double of_all) noexcept nogil
-
-    @cython.final
-    cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil
-
-    @cython.final
-    cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil
     cdef double penalise(self, Py_ssize_t block) noexcept nogil
     cdef void penalise_matrices(self, int thread, int threads) noexcept nogil
     cdef void constrain(self, int thread, int threads) noexcept nogil

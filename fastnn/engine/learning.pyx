@@ -3,11 +3,10 @@
 The flat vector's variables are cut into blocks, the same for any number of threads; each thread of the team has a share
 of them, by the work that they are. For its blocks it works out the gradient over all rows, adds the penalties' slopes,
 and looks whether all of it is finite. Only when every thread has found that does the first weight change: a batch is
-accepted, or it changes nothing. Then come accumulation, clipping, weight decay, the optimizer's step and the weights'
-moving average.
+accepted, or it changes nothing. Then come the optimizer's steps (stepping.pyx).
 """
 
-from libc.math cimport isfinite, sqrt
+from libc.math cimport isfinite
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -16,9 +15,9 @@ from fastnn.engine.arena cimport LINE, padded
 from fastnn.engine.arena import aligned
 from fastnn.engine.ops cimport Op, Step, STEP_WORK
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport Kernel, Numbers, PACK_A_ROWS, float32_of, float64_of, penalty_workspace
+from fastnn.kernels.kernel cimport Kernel, Numbers, PACK_A_ROWS, float32_of, penalty_workspace
 from fastnn.kernels.team cimport barrier
-from fastnn.kernels.wide_step cimport FLOAT_MAX, WIDE_FROM, take_step
+from fastnn.kernels.wide_step cimport WIDE_FROM
 
 from fastnn import kernels
 
@@ -36,27 +35,20 @@ cdef enum:
     BLOCKS = 64                         # that the parameters are cut into, about
     BLOCK_ROWS = 12                     # and whole multiples of these rows of W, a tile's
     BLOCK_BATCH = 32                    # rows of the batch for which they are cut
-    GROUP = 16384                       # parameters whose gradient is made in one go, to stay in cache
     LARGE = 262144                      # numbers in the gradient of a layer's output that are more than L2 holds
 
 
-cdef types.vector32 _vector(Kernel kernel) except NULL:
+cdef types.vector32 vector_of(Kernel kernel) except NULL:
     return <types.vector32>float32_of(kernel, "vector")
 
 
 cdef class Learning(AddedLosses):
-    """A network's memory and objectives, with its gradients and its optimizer.
-
-    `gradients` and each of `slots` are flat float32 arrays with the offsets of `parameters`.
-    """
+    """A network's memory and objectives, with its gradients, flat and with the offsets of `parameters`."""
 
     def __cinit__(self, *args, **kwargs):
         self.penalty = <types.penalty32>float32_of(kernels.l1_l2, "penalty")
-        self.take_mean, self.clip = _vector(kernels.take_mean), _vector(kernels.clip)
-        self.scale, self.decay = _vector(kernels.scale), _vector(kernels.decay)
-        self.take_average, self.sum_of_squares = _vector(kernels.average), _vector(kernels.squares)
-        self.largest = _vector(kernels.largest)
-        self.slots, self.shared_gradients, self.kept_matrices = [], [], []
+        self.largest = vector_of(kernels.largest)
+        self.shared_gradients, self.kept_matrices = [], []
         self.next_shared = <void**>calloc(self.count, sizeof(void*))
         if self.next_shared == NULL:
             raise MemoryError("no memory for a network's ops")
@@ -219,53 +211,6 @@ cdef class Learning(AddedLosses):
 
     # How.
 
-    def set_optimizer(self, Kernel kernel, numbers, slot_starts=(), *, accumulation=1, average=False):
-        """The optimizer, with a fresh slot for each of `slot_starts`, full of that number; the count of steps is 0.
-
-        accumulation: batches whose mean gradient makes one step; more than 1 take a slot. average: whether a moving
-        average of the weights is kept, in the last slot.
-        """
-        cdef int i
-        cdef Numbers values = Numbers(numbers)
-        cdef types.step32 step = <types.step32>float32_of(kernel, "optimizer")
-        starts = [*slot_starts, *([0.0] if accumulation > 1 else []), *([0.0] if average else [])]
-        if len(slot_starts) > MAX_SLOTS - 2:
-            raise ValueError(f"an optimizer has at most {MAX_SLOTS - 2} slots, got {len(slot_starts)}")
-        fresh = []
-        for start in starts:
-            slot = aligned(self.parameters.size)
-            if start:
-                slot[...] = start
-            fresh.append(slot)
-        self.enter()
-        try:
-            self.optimizer, self.wide_optimizer = step, <types.step64>float64_of(kernel, "optimizer")
-            self.optimizer_numbers, self.slots, self.huge = values, fresh, False
-            for i in range(MAX_SLOTS):
-                self.slot_list[i] = <float*>address(fresh[i], True) if i < len(fresh) else NULL
-            self.slot_count = len(slot_starts)
-            self.average = self.slot_list[len(fresh) - 1] if average else NULL
-            self.sum_of_gradients = self.slot_list[self.slot_count] if accumulation > 1 else NULL
-            self.accumulation = max(1, accumulation)
-            self.iterations = 0
-        finally:
-            self.leave()
-
-    def set_numbers(self, numbers, *, weight_decay=None, clipvalue=None, clipnorm=None, global_clipnorm=None,
-                    ema_momentum=None, ema_overwrite_frequency=None):
-        """New numbers for the optimizer (its momentum, say) and for what happens around its step; slots stay."""
-        cdef Numbers values = Numbers(numbers)
-        cdef double decay = weight_decay or 0, value = clipvalue or 0, norm = clipnorm or 0
-        cdef double of_all = global_clipnorm or 0, momentum = ema_momentum or 0
-        cdef long long overwrite = ema_overwrite_frequency or 0
-        self.enter()
-        try:
-            self.optimizer_numbers = values
-            self.weight_decay, self.clip_value, self.clip_norm, self.clip_global_norm = decay, value, norm, of_all
-            self.average_momentum, self.overwrite = momentum, overwrite
-        finally:
-            self.leave()
-
     def apply_constraints(self):
         """Bring the weights to where their constraints let them be, as a step does."""
         self.enter()
@@ -405,94 +350,3 @@ cdef class Learning(AddedLosses):
         for i in range(variable.first_block, variable.block_stop):
             total += parts[i]
         return total
-
-    cdef void take_steps(self, const Step* step, double rate, Py_ssize_t first, Py_ssize_t stop, int thread,
-                         int threads) noexcept nogil:
-        """A thread's part of a step: new weights for blocks first:stop, whose gradients are there and finite."""
-        cdef Py_ssize_t i, begin, end = stop, start, n
-        cdef bint by_norm = self.clip_norm > 0 or self.clip_global_norm > 0
-        cdef double of_all = 0
-        if self.accumulation > 1:
-            self.accumulate(first, stop, step.number % self.accumulation == 0)
-            if step.number % self.accumulation:
-                return
-        if by_norm:
-            for i in range(first, stop):
-                self.squares[i] = self.sum_of_squares(
-                    self.g + self.blocks[i].start, NULL, self.blocks[i].p1 - self.blocks[i].p0, 0)
-            self.wait(SQUARES, thread, threads)
-            if self.clip_norm == 0:
-                for i in range(self.variable_count):
-                    of_all += self.over_blocks(self.squares, &self.variables[self.given_order[i]])
-        # In runs of blocks without a gap but padding: whole cache lines leave the optimizer no rest to do one by one.
-        # The last first: its gradient is in cache.
-        while end > first:
-            begin = end - 1
-            while begin > first and self.blocks[begin].joined and \
-                    self.blocks[end - 1].start - self.blocks[begin].start < GROUP:
-                begin -= 1
-            start = self.blocks[begin].start
-            n = self.blocks[end - 1].start + self.blocks[end - 1].p1 - self.blocks[end - 1].p0 - start
-            n += self.blocks[end - 1].padding
-            if by_norm or self.weight_decay > 0:
-                self.shrink(begin, end, rate, of_all)
-            self.update(step, rate, start, n)
-            if self.average != NULL:
-                self.follow(step, start, n)
-            end = begin
-        if self.has_constraints:
-            self.wait(WEIGHTS, thread, threads)
-            self.constrain(thread, threads)
-
-    cdef void accumulate(self, Py_ssize_t first, Py_ssize_t stop, bint last) noexcept nogil:
-        """Add the gradients to those of the batches before; with the last batch of a step, take their mean."""
-        cdef Py_ssize_t i, n, start
-        for i in range(first, stop):
-            start, n = self.blocks[i].start, self.blocks[i].p1 - self.blocks[i].p0
-            if last:
-                self.take_mean(self.sum_of_gradients + start, self.g + start, n, 1.0 / self.accumulation)
-                if self.huge:
-                    self.clip(self.g + start, NULL, n, FLOAT_MAX)
-            else:
-                self.add(self.sum_of_gradients + start, self.g + start, n, 0)
-                if self.huge:
-                    self.clip(self.sum_of_gradients + start, NULL, n, FLOAT_MAX)
-
-    cdef double factor(self, const Variable* variable, double of_all) noexcept nogil:
-        """What a variable's gradient is multiplied by, so that its norm, or that of all, is not too large."""
-        if self.clip_norm > 0:
-            return self.clip_norm / max(self.clip_norm, sqrt(self.over_blocks(self.squares, variable)))
-        return self.clip_global_norm / max(self.clip_global_norm, sqrt(of_all)) if self.clip_global_norm > 0 else 1
-
-    cdef void shrink(self, Py_ssize_t block, Py_ssize_t stop, double rate, double of_all) noexcept nogil:
-        """Gradients by their variables' factors, and weights by the decay."""
-        cdef Py_ssize_t i, n, known = -1
-        cdef Variable* variable
-        cdef double factor = 1
-        for i in range(block, stop):
-            n, variable = self.blocks[i].p1 - self.blocks[i].p0, &self.variables[self.blocks[i].variable]
-            if self.blocks[i].variable != known:
-                known, factor = self.blocks[i].variable, self.factor(variable, of_all)
-            if factor != 1:
-                self.scale(self.g + self.blocks[i].start, NULL, n, factor)
-            if self.weight_decay > 0 and variable.decays:
-                self.decay(self.w + self.blocks[i].start, NULL, n, self.weight_decay * rate)
-
-    cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-        """Take new weights into their average, which is at first the weights themselves."""
-        self.take_average(self.average + start, self.w + start, n,
-                          self.average_momentum if step.number > self.accumulation else 0)
-        if self.overwrite and step.number // self.accumulation % self.overwrite == 0:
-            memcpy(self.w + start, self.average + start, n * sizeof(float))
-
-    cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-        cdef float* slots[MAX_SLOTS]
-        cdef int i
-        cdef double number
-        if self.clip_value > 0:
-            self.clip(self.g + start, NULL, n, self.clip_value)
-        for i in range(self.slot_count):
-            slots[i] = self.slot_list[i] + start
-        number = step.number if self.accumulation == 1 else step.number // self.accumulation
-        take_step(self.optimizer, self.wide_optimizer, self.huge, self.w + start, self.g + start, slots,
-                  self.slot_count, n, rate, number, self.optimizer_numbers.values)

@@ -1,7 +1,8 @@
-from fastnn.engine.learning cimport Learning, Variable
+from fastnn.engine.learning cimport Variable
+from fastnn.engine.stepping cimport Stepping
 
 
-cdef class PythonUnits(Learning):
+cdef class PythonUnits(Stepping):
     cdef list python_penalties          # (number of the variable, function of its weights)
     cdef list python_constraints
     cdef bint has_python_penalties

@@ -8,18 +8,19 @@ from libc.string cimport memcpy
 import numpy as np
 
 from fastnn.engine.arena import aligned
-from fastnn.engine.learning cimport Learning, Variable
+from fastnn.engine.learning cimport Variable
+from fastnn.engine.stepping cimport Stepping
 from fastnn.kernels.buffers cimport address
 
 
-cdef class PythonUnits(Learning):
+cdef class PythonUnits(Stepping):
     """A network that learns, with the penalties and constraints of its variables that are Python."""
 
     def __cinit__(self, *args, **kwargs):
         self.python_penalties, self.python_constraints = [], []
 
     cdef int add_variable(self, Variable* variable, description) except -1:
-        Learning.add_variable(self, variable, description)
+        Stepping.add_variable(self, variable, description)
         if description.python_penalty is not None:
             slopes = aligned(variable.stop - variable.start)
             self.kept_matrices.append(slopes)
@@ -34,7 +35,7 @@ cdef class PythonUnits(Learning):
     cdef int clear_variables(self) except -1:
         self.python_penalties, self.python_constraints = [], []
         self.has_python_penalties = self.has_python_constraints = False
-        return Learning.clear_variables(self)
+        return Stepping.clear_variables(self)
 
     cdef object weights_of_variable(self, const Variable* variable):
         weights = np.empty(variable.stop - variable.start, np.float32)
@@ -50,7 +51,7 @@ cdef class PythonUnits(Learning):
         return 0
 
     cdef void penalise_matrices(self, int thread, int threads) noexcept nogil:
-        Learning.penalise_matrices(self, thread, threads)
+        Stepping.penalise_matrices(self, thread, threads)
         if self.has_python_penalties:
             with gil:
                 self.ask_penalties()
@@ -68,7 +69,7 @@ cdef class PythonUnits(Learning):
         return 0
 
     cdef void constrain(self, int thread, int threads) noexcept nogil:
-        Learning.constrain(self, thread, threads)
+        Stepping.constrain(self, thread, threads)
         if self.has_python_constraints:
             with gil:
                 self.ask_constraints()

@@ -2,4 +2,5 @@
 
 include "gemm.pxi"
 include "optimizers.pxi"
+include "optimizers_whole.pxi"
 include "vectors.pxi"

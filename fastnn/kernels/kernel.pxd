@@ -1,5 +1,5 @@
 cdef enum:
-    MAX_NUMBERS = 8                     # the most numbers that a unit hands to its kernel
+    MAX_NUMBERS = 12                    # the most numbers that a unit hands to its kernel
     FUNCTIONS = 3                       # the most that a kernel has
     # Of the weight gradient, measured on widths of 512 to 4096 with 1 MiB of L2. Steps of k in one go, so that a panel
     # of B stays near; columns of A that are copied together, and from how many columns of B on that pays.

@@ -84,6 +84,21 @@ cdef inline Kernel make_optimizer(str name, step32 step, void* step64, slot_coun
     return kernel
 
 
+# w, g, slots, matrices, rows, columns, whether it is stepped as a matrix, learning rate, t, p, workspace (floats, or
+# doubles of the wide form, whose vectors are float32 too)
+ctypedef void (*whole_step32)(
+    float*, const float*, float* const*, Py_ssize_t, Py_ssize_t, Py_ssize_t, bint, double, double, const double*, void*
+    ) noexcept nogil
+
+# p, rows, columns -> elements of workspace
+ctypedef Py_ssize_t (*workspace_size)(const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
+
+cdef inline Kernel make_whole_optimizer(str name, whole_step32 step, void* step64, workspace_size size):
+    cdef Kernel kernel = make(name, "whole_optimizer", <void*>step, step64)
+    kernel.size = <void*>size
+    return kernel
+
+
 # w, g (added to), n, l1, l2
 ctypedef double (*penalty32)(const float*, float*, Py_ssize_t, double, double) noexcept nogil
 

@@ -24,15 +24,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastnn._table import field_values, note_own, plain
-from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, set_field
+from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, set_field
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.operation import Operation
 from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of
 from fastnn.layers.traced import Traced, made_from
-from fastnn.layers.tracing import ASKED, has_weights, layers_in, replaced, shapes_of, tensors_in
+from fastnn.layers.tracing import has_weights, layers_in, replaced, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
 from fastnn.object_registration import get_registered_name
+from fastnn.serialization import deserialize_keras_object
 from fastnn.typing import Shape
 
 __all__ = ["Composite"]
@@ -84,9 +85,10 @@ class Composite(Traced, Layer):
             named.pop("mask", None)
             if more or named:
                 inputs = [inputs, *more, *named.values()]
-            return self.on_arrays(inputs) if training is None else self.on_arrays(inputs, training)  # type: ignore[call-arg]
-        for key in [key for key in ASKED if not isinstance(named.get(key), Tensor)]:
-            check_training(named.pop(key, None))
+            return self.on_arrays(inputs) if training is None else self.on_arrays(inputs, training)
+        mode = check_training(named.pop("training", None))
+        if not isinstance(named.get("mask"), Tensor):
+            named.pop("mask", None)
         given = (inputs, *more)
         if not more and isinstance(inputs, (list, tuple)) and self._takes() > 1:
             given = tuple(inputs)
@@ -95,7 +97,9 @@ class Composite(Traced, Layer):
         graph, kind, keys = self._traced([tensor.row for tensor in tensors], given, named, tensors)
         rows = tuple(tensor.row for tensor in graph.outputs)
         names = keys or tuple(f"{called(self)}_{place}" if place else called(self) for place in range(len(rows)))
-        node = Node(self, tuple(tensors), self._rows_given(graph, rows), Structure(kind, names), graph)
+        node = Node(
+            self, tuple(tensors), self._rows_given(graph, rows), Structure(kind, names), graph, mode_of(self, mode)
+        )
         return node.outputs.pack(self._note(node).tensors())
 
     def _rows_given(self, graph: Graph, rows: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -197,9 +201,11 @@ class Composite(Traced, Layer):
         return config if own else config | self.arguments()
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None, **_: Any) -> Any:
         """The layer that ``get_config`` described, with new weights."""
-        return cls(**config)
+        if "__dataclass_fields__" in vars(cls):
+            return super().from_config(config, custom_objects)
+        return cls(**deserialize_keras_object(dict(config), custom_objects))
 
     @classmethod
     def from_description(cls, config: dict[str, Any]) -> Any:

@@ -23,7 +23,7 @@ class SymbolicError(TypeError):
 class Node:
     """One call of a layer or a model: what it read, and the shapes of one row of what it gives."""
 
-    __slots__ = ("__weakref__", "graph", "inputs", "layer", "makes", "outputs", "rows", "same")
+    __slots__ = ("__weakref__", "graph", "inputs", "layer", "makes", "outputs", "rows", "same", "training")
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Node:
         rows: tuple[Shape, ...],
         outputs: Structure,
         graph: Any = None,
+        training: bool | None = None,
         makes: Callable[..., tuple[Any, ...]] | None = None,
         same: bool = False,
     ) -> None:
@@ -39,6 +40,7 @@ class Node:
         self.inputs = inputs
         self.rows = rows
         self.outputs = outputs
+        self.training = training  # whether it is as in training in each run, or in none; None: as the run says
         self.graph = graph  # of a model or a layer of layers, as it was when it was called; None for one with ops
         self.makes = makes  # its ops, where the layer is no more than the weights that they have
         # Whether it gives the same for all rows, as weights, constants and what is made of them do.
@@ -61,7 +63,7 @@ class Node:
 
     def copy(self, inputs: tuple[Tensor, ...]) -> Node:
         """The same call on other tensors of the same shapes."""
-        return Node(self.layer, inputs, self.rows, self.outputs, self.graph, self.makes, self.same)
+        return Node(self.layer, inputs, self.rows, self.outputs, self.graph, self.training, self.makes, self.same)
 
 
 UFUNCS = {
@@ -302,7 +304,10 @@ def named(member: Any, taken: Container[str], numbers: dict[str, int] | None = N
         if not isinstance(given, str) or "/" in given:
             raise ValueError(f"{type(member).__name__}: name must be a text without '/', got {shown(given)}")
         if given in taken:
-            raise ValueError(f"the model has a layer called {given!r} already; give this one another name")
+            raise ValueError(
+                f"the model has a layer called {given!r} already; give this one another name: all layers of a model "
+                "should have unique names"
+            )
         return given
     numbers = {} if numbers is None else numbers
     kind, name = member.table_name, given or member.table_name

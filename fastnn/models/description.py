@@ -51,6 +51,8 @@ class Description:
         self.trainer: Any = None
         self.frozen: frozenset[Layer] = frozenset()
         self.seed: int | None = None
+        self.compiled_with: tuple[Any, ...] = ()  # as `compile` was given it
+        self.last_logs: dict[str, Any] = {}  # of the last evaluation, if there was no fit since
         self.notes: dict[str, Any] = {}  # what a file of the model holds beside it
         self.columns: tuple[str, ...] = ()
         self.is_plain = False  # one input and one output, of one axis each
@@ -222,12 +224,13 @@ class Description:
     def variables(self) -> list[Variable]:
         """The parameters that learn."""
         assert self.plan is not None
-        found = []
+        found, paths = [], self.paths()
         for layer in self.plan.parameters:
             place = placed(layer)
             for parameter in place.parameters:
                 if parameter.trainable and layer not in self.frozen:
-                    found.append(_variable(parameter, place.start + parameter.offset))
+                    variable = _variable(parameter, place.start + parameter.offset)
+                    found.append(variable._replace(path=f"{paths[layer]}/{parameter.name}"))
         return found
 
     def frozen_ops(self) -> list[bool]:
@@ -295,7 +298,7 @@ def _variable(parameter: Parameter, start: int) -> Variable:
     """A parameter from `start` on in the flat vector, as the engine is told of it."""
     rows, columns = parameter.shape if len(parameter.shape) == 2 else (parameter.size, 1)
     shape, limit, penalty = parameter.shape, parameter.constraint, parameter.regularizer
-    found = Variable(start, rows, columns)
+    found = Variable(start, rows, columns, shape=shape)
     if getattr(limit, "compiled", False):
         found = found._replace(constraint=(limit.kernel, limit.numbers()))
     elif limit is not None:

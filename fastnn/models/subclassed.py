@@ -19,7 +19,7 @@ from typing import Any
 from fastnn._checks import shown
 from fastnn._table import note_own, plain
 from fastnn.data import ArraySource, Source
-from fastnn.layers.base import check_shape
+from fastnn.layers.base import check_shape, mode_of
 from fastnn.layers.core import InputLayer
 from fastnn.layers.operation import Operation
 from fastnn.layers.tensor import Node, Structure, Tensor, distinct, names_of
@@ -136,7 +136,7 @@ class Subclassed(Traced, Model):
             )
         return self.description.network
 
-    def _symbolic(self, inputs: Any) -> Any:
+    def _symbolic(self, inputs: Any, training: Any = None) -> Any:
         tensors = tensors_in(inputs)
         if self.description.graph is None:
             copies = {tensor: InputLayer(tensor.row, dtype=tensor.dtype).tensor() for tensor in tensors}
@@ -147,7 +147,14 @@ class Subclassed(Traced, Model):
         came, expected = ([tensor.row for tensor in each] for each in (tensors, graph.inputs))
         if came != expected:
             raise ValueError(f"model {self.name!r} expects rows of {shown(expected)}, got {shown(came)}")
-        node = Node(self, tuple(tensors), tuple(tensor.row for tensor in graph.outputs), self.description.gives, graph)
+        node = Node(
+            self,
+            tuple(tensors),
+            tuple(tensor.row for tensor in graph.outputs),
+            self.description.gives,
+            graph,
+            mode_of(self, training),
+        )
         return self.description.gives.pack(self._note(node).tensors())
 
     # Training, which begins with a look at the rows.

@@ -9,7 +9,9 @@ from fastnn.optimizers import schedules as schedules
 from fastnn.optimizers.adam import *
 from fastnn.optimizers.base import *
 from fastnn.optimizers.lbfgs import *
+from fastnn.optimizers.loss_scale import *
 from fastnn.optimizers.momentum import *
 from fastnn.optimizers.scaled import *
+from fastnn.optimizers.whole import *
 
 __all__ = [*_names.offer(globals()), "schedules"]

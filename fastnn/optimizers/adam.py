@@ -16,7 +16,7 @@ __all__ = ["Adam", "AdamW", "Adamax", "Nadam"]
 
 
 @dataclass
-class _Averages(Optimizer):
+class AdamLike(Optimizer):
     learning_rate: Any = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
@@ -34,7 +34,7 @@ class _Averages(Optimizer):
 
 @OPTIMIZERS.add("adam")
 @dataclass
-class Adam(_Averages):
+class Adam(AdamLike):
     """m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g^2; w -= rate m / (sqrt(v) + epsilon).
 
     rate = learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t). beta_1, beta_2: 0 to below 1. epsilon is the paper's
@@ -74,9 +74,14 @@ class AdamW(Adam):
 
     weight_decay: float | None = 0.004  # no longer keyword only: Keras puts it second
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight_decay is None:
+            raise ValueError("AdamW: weight_decay must be a number, got None; without one it is Adam")
+
 
 @OPTIMIZERS.add("adamax")
-class Adamax(_Averages):
+class Adamax(AdamLike):
     """m = beta_1 m + (1 - beta_1) g; u = max(beta_2 u, |g|); w -= learning_rate / (1 - beta_1^t) * m / (u + epsilon).
 
     beta_1, beta_2: 0 to below 1. Source: Kingma and Ba 2015, section 7.1; epsilon is Keras's.
@@ -93,7 +98,7 @@ class Adamax(_Averages):
 
 
 @OPTIMIZERS.add("nadam")
-class Nadam(_Averages):
+class Nadam(AdamLike):
     """Adam with Nesterov's momentum: w -= learning_rate * m_hat / (sqrt(v_hat) + epsilon).
 
     m and v as Adam's; mu_t = beta_1 (1 - 0.96^t / 2); v_hat = v / (1 - beta_2^t);

@@ -7,7 +7,7 @@ SCHEDULES it is saved with the model too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from fastnn import _names
 from fastnn._checks import as_number, check_choice, check_flag, check_number, shown
 from fastnn._numbers import as_numbers, tuple_of_numbers
 from fastnn._table import Table, field_values, overrides, plain
+from fastnn.object_registration import get_registered_name
 from fastnn.typing import DoubleArray
 
 
@@ -341,10 +342,39 @@ class OneCycle(_Formula):
         return np.asarray(low + (high - low) * share)
 
 
+def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
+    """A schedule as JSON, in Keras's form: {"module", "class_name", "config", "registered_name"}."""
+    if not isinstance(learning_rate_schedule, LearningRateSchedule):
+        raise TypeError(f"serialize takes a schedule, got {shown(learning_rate_schedule)}")
+    cls = type(learning_rate_schedule)
+    own = SCHEDULES.units.get(getattr(cls, "table_name", "")) is not cls
+    return {
+        "module": cls.__module__ if own else "fastnn.optimizers.schedules",
+        "class_name": cls.__name__,
+        "config": learning_rate_schedule.get_config(),
+        "registered_name": get_registered_name(cls) if own else None,
+    }
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> LearningRateSchedule:
+    """The schedule that ``serialize`` described, or Keras did; custom_objects: classes of one's own by their names.
+
+    TypeError, ValueError where it describes none.
+    """
+    if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
+        raise TypeError(f"expected what serialize gives, a dict with class_name and config, got {shown(config)}")
+    name, own = config["class_name"], config.get("registered_name")
+    cls = SCHEDULES.find(own if isinstance(own, str) and own not in SCHEDULES.aliases else name, custom_objects)
+    given = config.get("config")
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name}: config must be a dict of its arguments, got {shown(given)}")
+    return cls.from_config(dict(given))
+
+
 def get(identifier: Any) -> LearningRateSchedule:
     """A schedule from its configuration or instance. ValueError for an unknown name."""
     if isinstance(identifier, dict):
-        return SCHEDULES.from_config(identifier)
+        return deserialize(identifier) if "class_name" in identifier else SCHEDULES.from_config(identifier)
     return SCHEDULES.get(identifier)
 
 

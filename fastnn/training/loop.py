@@ -12,6 +12,7 @@ import numpy as np
 from fastnn.callbacks.base import Callback, CallbackList, is_own
 from fastnn.engine.description import RowError
 from fastnn.layers.tensor import called
+from fastnn.optimizers.variables import Rate
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.epochs import BatchRange, EpochIterator
 from fastnn.training.non_finite import explained, problem_of
@@ -181,9 +182,8 @@ class FitLoop(BatchLoop):
         """A step for each batch of a range, in one compiled call; gives what ``Network.fit_epoch`` does."""
         page, start, stop, size, count, _ = batches
         optimizer = self.trainer.optimizer
-        rates = optimizer.learning_rate
-        if type(rates) is not float:
-            rates = optimizer.rates(network.iterations, count)
+        rates: Any = optimizer.learning_rate
+        rates = float(rates) if type(rates) is Rate else optimizer.rates(network.iterations, count)
         self.rate = rates if type(rates) is float else float(rates[-1])
         if optimizer.full_batch:
             return self._full_step(network, batches)

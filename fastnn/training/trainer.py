@@ -16,14 +16,16 @@ from fastnn._checks import check_batch_size, check_count, shown
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source
+from fastnn.optimizers.steps import begin, slot_names, tell_numbers
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.advice import advise
 from fastnn.training.epochs import EpochIterator, validation_due
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
-from fastnn.training.objectives import CompiledObjectives, Logs, Output, objectives_of, outputs_of, with_loss
+from fastnn.training.objectives import CompiledObjectives, Logs, objectives_of, outputs_of, settled, with_loss
 from fastnn.training.progress import Progress
-from fastnn.typing import Array, FloatArray, TrainedModel
+from fastnn.training.steps import ModelSteps
+from fastnn.typing import Array, FloatArray, Shape, TrainedModel
 
 ClassWeight = Mapping[int, float] | str
 
@@ -45,10 +47,12 @@ class Trainer:
         loss_weights: Any = None,
         weighted_metrics: Any = None,
     ) -> None:
-        self.model, self.optimizer, self.callbacks = model, optimizers.get(optimizer), checked(callbacks)
+        self.model, self.given_optimizer = model, optimizers.get(optimizer) or optimizers.OPTIMIZERS.get(None)
+        self.optimizer = self.given_optimizer.rule  # which takes the steps
+        self.callbacks = checked(callbacks)
         loss, loss_weights = with_loss(model, loss, loss_weights)
         self.given = objectives_of(model, loss, loss_weights, metrics, weighted_metrics)
-        self.loss = self.given[0].loss if len(self.given) == 1 else loss
+        self.loss = loss if len(self.given) > 1 or self.given[0].by_shape else self.given[0].loss
         self.loss_weights, self.weighted_metrics = loss_weights, weighted_metrics
         self.metrics = [] if metrics is None else metrics
         self.objectives: CompiledObjectives  # of the network, once there is one
@@ -57,6 +61,8 @@ class Trainer:
         self._compiled_for: Any = None  # the network that the objectives are for
         self._configured: tuple[Any, ...] = ()
         self._slots: tuple[str, ...] = ()
+        self._given_steps = ModelSteps(self)
+        self.optimizer.compiled_by(self)
 
     def fit(
         self,
@@ -144,7 +150,7 @@ class Trainer:
         if history is None:
             history = History()
             chosen.append(history)
-        return CallbackList(chosen, self.model), history
+        return CallbackList(chosen, model=self.model), history
 
     def _epochs(self, fit: FitLoop, epochs: int, tested: EpochIterator | None, due: Callable[[int], bool]) -> None:
         model, progress, listeners = self.model, fit.progress, fit.callbacks
@@ -216,7 +222,7 @@ class Trainer:
         ValueError for labels out of range and for NaN in the data.
         """
         batches = EpochIterator(source, check_batch_size(batch_size), None, _optional("steps", steps))
-        listeners = CallbackList(callbacks, self.model)
+        listeners = CallbackList(callbacks, model=self.model)
         check_hooks(listeners.callbacks)
         listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
         return self._test(batches, listeners, Progress(verbose, None))
@@ -248,15 +254,24 @@ class Trainer:
         """The model's network, built for the source's rows and told what to train for."""
         built = self.model.description
         if built.network is None:
-            self.model.build(source.input_shape)
+            self.model.build((None, *source.input_shape))
         with built.locked():
             self._check(source, "data")
-            network = built.network
-            configured = (self.optimizer, vars(self.optimizer).copy())
+            return self.configured()
+
+    def configured(self) -> Any:
+        """The network, told what to train for and how; the model is built."""
+        with self.model.description.locked():
+            network = self.model.description.network
+            configured = (self.optimizer, self.optimizer.settings())
             if self._network is not network or network.owned_by is not self or self._configured != configured:
                 self._configure(network)
                 self._configured = configured
             return network
+
+    def steps(self) -> ModelSteps | None:
+        """Steps on gradients that are given; None while the model is not built."""
+        return None if self.model.description.network is None else self._given_steps
 
     def is_ready(self, network: Any) -> bool:
         """Whether the network is the model's still, and trained for this trainer's objectives."""
@@ -264,8 +279,9 @@ class Trainer:
 
     def _configure(self, network: Any) -> None:
         optimizer = self.optimizer
-        network.set_objectives(self._compile().described)
-        network.set_variables(self.model.description.variables(), self.model.description.frozen_ops())
+        network.set_objectives(self.compiled_objectives().described)
+        variables = optimizer.told(self.model.description.variables())
+        network.set_variables(variables, self.model.description.frozen_ops())
         slots = self.slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
             self.full_batch = None
@@ -273,29 +289,13 @@ class Trainer:
                 self.full_batch = FullBatch(self.model.description.variables())
             network.iterations = 0
             if not optimizer.full_batch:
-                network.set_optimizer(
-                    optimizer.kernel,
-                    optimizer.numbers(),
-                    optimizer.slot_starts,
-                    accumulation=optimizer.gradient_accumulation_steps or 1,
-                    average=optimizer.use_ema,
-                )
+                begin(optimizer, network)
             network.owned_by = self
-        network.set_numbers(
-            optimizer.numbers(),
-            weight_decay=optimizer.weight_decay,
-            clipvalue=optimizer.clipvalue,
-            clipnorm=optimizer.clipnorm,
-            global_clipnorm=optimizer.global_clipnorm,
-            ema_momentum=optimizer.ema_momentum,
-            ema_overwrite_frequency=optimizer.ema_overwrite_frequency,
-        )
+        tell_numbers(optimizer, network)
         self._network, self._slots = network, slots
 
     def slot_names(self) -> tuple[str, ...]:
-        optimizer = self.optimizer
-        sums = ("sum_of_gradients",) if (optimizer.gradient_accumulation_steps or 1) > 1 else ()
-        return (*optimizer.slots, *sums, *(("average",) if optimizer.use_ema else ()))
+        return slot_names(self.optimizer)
 
     def state(self) -> tuple[int, dict[str, Array]]:
         """(steps done, copies of the optimizer's vectors by slot); (0, {}) where the next step starts afresh."""
@@ -346,13 +346,17 @@ class Trainer:
 
     def _check(self, source: Source, what: str) -> None:
         self.model.description.check_source(source, what)
-        self._compile().check(source, what)
+        given = settled(self.given, source, self.model.description.output_shapes()[0])
+        if given is not self.given:
+            self.given, self.loss, self._compiled_for = given, given[0].loss, None
+        self.compiled_objectives().check(source, what)
 
-    def outputs(self) -> list[Output]:
-        """The model's outputs, each with what it is trained for."""
-        return outputs_of(self.given, self.model.description.output_shapes())
+    def wanted(self, names: Sequence[str]) -> tuple[list[Shape], list[str]]:
+        """(the shapes of a row of y for the model's outputs, the names of outputs that nothing is learnt from)."""
+        shapes = [each.target_shape for each in outputs_of(self.given, self.model.description.output_shapes())]
+        return shapes, [name for name, each in zip(names, self.given, strict=True) if not each.trained]
 
-    def _compile(self) -> CompiledObjectives:
+    def compiled_objectives(self) -> CompiledObjectives:
         """The objectives, compiled for the network as it is."""
         built = self.model.description
         if self._compiled_for is not built.network:
@@ -370,7 +374,7 @@ def predict(
 ) -> FloatArray:
     """See ``Model.predict``: the rows of a source, batch by batch where a callback wants to know of them."""
     batches = EpochIterator(source, batch_size, None, _optional("steps", steps))
-    listeners, progress = CallbackList(callbacks, model), Progress(verbose, None)
+    listeners, progress = CallbackList(callbacks, model=model), Progress(verbose, None)
     check_hooks(listeners.callbacks)
     listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
     loop = PredictionLoop(model, network, batches, listeners, progress)

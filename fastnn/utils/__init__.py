@@ -1,6 +1,7 @@
 """Helpers around models, with Keras's names: arrays and datasets, pictures of a model, a bar, files, own classes."""
 
 from fastnn import _names
+from fastnn._progbar import *
 from fastnn.backend import (
     clear_session as clear_session,
     disable_interactive_logging as disable_interactive_logging,
@@ -11,14 +12,13 @@ from fastnn.backend import (
 )
 from fastnn.models.feature_space import *
 from fastnn.object_registration import *
-from fastnn.saving.serialization import *
+from fastnn.serialization import *
 from fastnn.utils.arrays import *
 from fastnn.utils.batches import *
 from fastnn.utils.datasets import *
 from fastnn.utils.files import *
 from fastnn.utils.graphs import *
 from fastnn.utils.model_plot import *
-from fastnn.utils.progbar import *
 from fastnn.utils.seeds import *
 
 __all__ = _names.offer(globals())

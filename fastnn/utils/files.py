@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnn.utils.progbar import Progbar
+from fastnn._progbar import Progbar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

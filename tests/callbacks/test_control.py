@@ -86,7 +86,7 @@ def test_the_bad_batch_is_named(batch, capsys):
 def test_a_bad_batch_may_be_an_error():
     model, ended = model_of(optimizer=SGD(1e38)), []
     callbacks = [TerminateOnNaN(raise_error=True), LambdaCallback(on_train_end=ended.append)]
-    with pytest.raises(RuntimeError, match="the loss of batch 1 is NaN or infinite: the loss is not finite"):
+    with pytest.raises(RuntimeError, match="NaN or Inf loss encountered in batch 1: the loss is not finite"):
         model.fit(X, Y, 5, 9, 0, callbacks)
     assert len(ended) == 1
 

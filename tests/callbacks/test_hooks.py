@@ -404,7 +404,7 @@ def test_functions_as_hooks():
 
 def test_a_list_is_a_callback():
     log: list = []
-    called = CallbackList([Recorder("a", log), Recorder("b", log)], model_of(), epochs=3)
+    called = CallbackList([Recorder("a", log), Recorder("b", log)], model=model_of(), epochs=3)
     assert [callback.params for callback in called.callbacks] == [{"epochs": 3}] * 2
     assert called.hooks("on_train_batch_end") == []
     called.on_epoch_begin(4)

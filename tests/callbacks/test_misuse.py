@@ -304,7 +304,7 @@ def test_a_schedule_that_takes_something_else():
 @pytest.mark.parametrize("make", [lambda: ReduceLROnPlateau("loss"), lambda: LearningRateScheduler(lambda e: 0.1)])
 def test_an_optimizer_with_a_schedule(make):
     rate = fastnn.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
-    refused([make()], match="the optimizer's is a schedule", model=model_of(optimizer=fastnn.optimizers.SGD(rate)))
+    refused([make()], TypeError, "the optimizer's is a schedule", model=model_of(optimizer=fastnn.optimizers.SGD(rate)))
 
 
 # Arguments of a wrong kind, by callback

@@ -139,5 +139,5 @@ class Schedule(LearningRateSchedule):
 def test_a_learning_rate_that_is_a_schedule(callback):
     model = model_of()
     model.optimizer.learning_rate = Schedule()
-    with pytest.raises(ValueError, match=r"changes the learning rate, but the optimizer's is a schedule, Schedule\(\)"):
+    with pytest.raises(TypeError, match=r"changes the learning rate, but the optimizer's is a schedule, Schedule\(\)"):
         model.fit(X, Y, verbose=0, callbacks=[callback])

@@ -46,7 +46,8 @@ from support.cases import LOSSES, data, ident
 from support.small import bits
 
 # engine/learning.pxd
-BARRIERS = {"rows": 0, "sums": 1, "penalties": 2, "gradients": 3, "squares": 4, "weights": 5, "parameters": 6}
+BARRIERS = {"rows": 0, "sums": 1, "penalties": 2, "gradients": 3, "squares": 4}
+BARRIERS |= {"steps": 5, "weights": 6, "parameters": 7}
 ALWAYS = ("rows", "gradients", "parameters")
 ROWS, INPUTS, OUTPUTS = 256, 64, 3
 SIZES = (96, 80, 256)  # of batches: a team is tried first for each
@@ -173,6 +174,12 @@ CASES = {
         lambda: optimizers.SGD(0.1, 0.9, gradient_accumulation_steps=2, global_clipnorm=0.1),
         **NORMS,
     ),
+    "whole variables": Case(
+        dense(kernel_constraint=MaxNorm(0.5)),
+        lambda: optimizers.Muon(0.01, clipnorm=0.1, use_ema=True, ema_overwrite_frequency=2),
+        more=("squares", "steps", "weights"),
+    ),
+    "means of rows and columns": Case(dense(), lambda: optimizers.Adafactor(0.01), more=("steps",)),
     "average": Case(dense(), lambda: optimizers.Adam(0.01, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2)),
     "lbfgs": Case(dense(BatchNormalization, kernel_regularizer="l2"), optimizers.LBFGS, epochs=2, sizes=(ROWS,)),
     "noise": Case(noise),

@@ -135,8 +135,8 @@ def test_ops_that_do_not_fit_together():
             make()
     with pytest.raises(ValueError, match="at most 4 slots, got 5"):
         network().set_optimizer(kernels.sgd, (), [0.0] * 5)
-    with pytest.raises(ValueError, match="at most 8 numbers, got 9"):
-        network().set_numbers(range(9))
+    with pytest.raises(ValueError, match="at most 12 numbers, got 13"):
+        network().set_numbers(range(13))
 
 
 def test_a_batch_without_a_finite_loss_changes_nothing():

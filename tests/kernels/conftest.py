@@ -18,18 +18,20 @@ from support.units import label, units, ways
 
 EVERY_WAY = [way for loss in units(LOSSES) for way in ways(loss)]
 WAYS = [way for way in EVERY_WAY if not way.kernel.whole]
+STEPPING = [optimizer for optimizer in units(OPTIMIZERS) if not optimizer.full_batch]
 FAMILIES = {
     "activation": units(ACTIVATIONS),
     "loss": units(LOSSES),
     "way": WAYS,
     "every_way": EVERY_WAY,
-    "whole_way": [way for way in EVERY_WAY if way.kernel.whole],
+    "whole_way": [way for way in EVERY_WAY if way.kernel.whole and not way.kernel.labels],  # not of pairs of rows
     "logit_way": [way for way in WAYS if way.logits],
     "probability_way": [way for way in WAYS if not way.logits and way.loss.fused],
     "label_way": [way for way in WAYS if way.kernel.labels],
     "mean_metric": [metric for metric in units(METRICS) if isinstance(metric, MeanMetric)],
     "accumulated": [metric for metric in units(METRICS) if isinstance(metric, AccumulatedMetric)],
-    "optimizer": [optimizer for optimizer in units(OPTIMIZERS) if not optimizer.full_batch],
+    "optimizer": [each for each in STEPPING if each.kernel.signature == "optimizer"],
+    "whole_optimizer": [each for each in STEPPING if each.kernel.signature == "whole_optimizer"],
     "regularizer": [regularizer for regularizer in units(REGULARIZERS) if not regularizer.whole],
     "matrix_regularizer": [regularizer for regularizer in units(REGULARIZERS) if regularizer.whole],
     "constraint": units(CONSTRAINTS),

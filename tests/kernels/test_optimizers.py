@@ -134,7 +134,8 @@ def test_slots_are_as_many_as_the_kernel_asks_for(optimizer: Optimizer) -> None:
 
 
 def test_every_kernel_serves_an_optimizer() -> None:
-    known = {name for name, kernel in vars(kernels).items() if getattr(kernel, "signature", "") == "optimizer"}
+    signatures = ("optimizer", "whole_optimizer")
+    known = {name for name, kernel in vars(kernels).items() if getattr(kernel, "signature", "") in signatures}
     assert known == {optimizer.kernel.name for optimizer in units(OPTIMIZERS) if not optimizer.full_batch}
 
 

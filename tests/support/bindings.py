@@ -24,6 +24,7 @@ ARGUMENTS = {
     "loss": ("d:ppppppnnd",),
     "accumulator": (":pppppnnn",),
     "optimizer": (":pppnddp",),
+    "whole_optimizer": (":pppnnniddpp",),
     "penalty": ("d:ppndd",),
     "matrix_penalty": ("d:ppnnpp",),
     "constraint": (":pnnnnp",),
@@ -67,9 +68,9 @@ def addresses(arrays: Iterable[np.ndarray | None]) -> np.ndarray:
 
 def numbered(numbers: Iterable[float]) -> np.ndarray:
     numbers = tuple(numbers)
-    if len(numbers) > 8:
-        raise ValueError(f"a kernel takes at most 8 numbers, got {len(numbers)}")
-    return np.array([*numbers, *[0.0] * (8 - len(numbers))])
+    if len(numbers) > 12:
+        raise ValueError(f"a kernel takes at most 12 numbers, got {len(numbers)}")
+    return np.array([*numbers, *[0.0] * (12 - len(numbers))])
 
 
 def matrix(name: str, array: Any, like: Any = None, shape: Any = None) -> np.ndarray:
@@ -173,6 +174,33 @@ def step(b: Bound, w: Any, g: Any, slots: Any, learning_rate: float, t: float, n
         raise ValueError(f"{b.name} with these numbers keeps {wanted} slots, got {len(slots)}")
     slots = [in_place(f"slots[{i}]", slot, w.shape, w.dtype) for i, slot in enumerate(slots)]
     b.c(w, FORWARD, w, g, addresses(slots), w.size, learning_rate, t, p)
+
+
+def whole_step(
+    b: Bound,
+    w: Any,
+    g: Any,
+    slots: Any,
+    learning_rate: float,
+    t: float,
+    numbers: Iterable[float] = (),
+    *,
+    matrix: bool = True,
+    wide: bool = False,
+) -> None:
+    """w, g and each of slots of one shape, float32; t counts steps from 1. wide: reckoned in float64."""
+    p = numbered(numbers)
+    w = in_place("w", w, w.shape, np.float32)
+    g = as_input("g", g, w, w.shape)
+    slots = [in_place(f"slots[{i}]", slot, w.shape, w.dtype) for i, slot in enumerate(slots)]
+    matrices, rows, columns = (int(np.prod(w.shape[:-2])), *w.shape[-2:]) if w.ndim > 1 else (1, 1, w.size)
+    size = ctypes.CFUNCTYPE(c_ssize_t, c_void_p, c_ssize_t, c_ssize_t)(b.kernel.size_address)(at(p), rows, columns)
+    dtype = np.dtype(np.float64 if wide else np.float32)
+    space = np.full(size + 64, np.nan, dtype)
+    start = -space.ctypes.data % 64 // dtype.itemsize
+    before = space[start + size :].tobytes()
+    b.c(space, FORWARD, w, g, addresses(slots), matrices, rows, columns, matrix, learning_rate, t, p, space[start:])
+    assert space[start + size :].tobytes() == before, "the kernel wrote beyond its workspace"
 
 
 def penalty(b: Bound, w: Any, g: Any, l1: float, l2: float) -> float:
@@ -418,6 +446,7 @@ METHODS: dict[str, dict[str, Callable[..., Any]]] = {
     "accumulator": {"call": _kernel_call, "size": lambda b, *args: state_size(b.kernel, *args)},
     "constraint": {"call": _kernel_call},
     "optimizer": {"call": step},
+    "whole_optimizer": {"call": whole_step},
     "penalty": {"call": penalty},
     "matrix_penalty": {"call": matrix_penalty},
     "noise": {"call": noise(FORWARD), "forward": noise(FORWARD), "backward": noise(BACKWARD)},

@@ -50,6 +50,7 @@ from fastnn.losses import (
     CategoricalCrossentropy,
     CategoricalFocalCrossentropy,
     CategoricalGeneralizedCrossEntropy,
+    Circle,
     GaussianNLL,
     Huber,
     Loss,
@@ -102,6 +103,8 @@ OTHERS: dict[Any, list[Any]] = {
         Pinball(0.9),
         GaussianNLL(epsilon=0.1),
         Tversky(alpha=0.3, beta=0.9),
+        Circle(gamma=2.0, margin=0.25),
+        Circle(gamma=0.5, remove_diagonal=False),
     ],
     METRICS: metrics.OTHERS,
     OPTIMIZERS: [
@@ -123,11 +126,18 @@ OTHERS: dict[Any, list[Any]] = {
         o.Ftrl(0.05, -0.3, 0.2, 0.1, 0.2, 0.3, 0.5),
         o.Ftrl(0.05, l1_regularization_strength=0.5),
         o.Rprop(0.02, etas=(0.3, 1.5), step_sizes=(1e-3, 0.1)),
+        o.Lamb(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        o.Adafactor(0.3, -0.65, 1e-15, 1e-4, 0.9, False),
+        o.Muon(0.02, 0.8, 0.9, None, 1e-3, weight_decay=None, exclude_embeddings=False, nesterov=False, rms_rate=None),
+        o.Muon(0.03, exclude_layers=["output"], adam_lr_ratio=0.5, momentum=0.5, ns_steps=2),
+        o.Muon(0.04, muon_a=2.0, muon_b=-1.5, muon_c=0.5),
         o.LBFGS(0.5, 3, None, 9, 1e-5, 1e-6),
         # What acts around the step of any of them.
         o.SGD(0.1, weight_decay=0.3, clipnorm=0.5, name="mine"),
         o.RMSprop(0.02, clipvalue=0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2),
         o.Adam(0.02, global_clipnorm=0.5, gradient_accumulation_steps=3),
+        o.Lamb(0.02, clipnorm=0.5, weight_decay=0.1, gradient_accumulation_steps=2),
+        o.SGD(0.3, loss_scale_factor=8.0),
     ],
     INITIALIZERS: [
         *(unit(seed=3) for unit in (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal)),
@@ -138,6 +148,10 @@ OTHERS: dict[Any, list[Any]] = {
         RandomUniform(-1.0, 0.5, seed=3),
         VarianceScaling(0.5, "fan_out", "uniform", seed=3),
         VarianceScaling(2.0, "fan_avg", "untruncated_normal"),
+        *(
+            unit(input_axes=(0,), output_axes=(-1,))
+            for unit in (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal, VarianceScaling)
+        ),
         Orthogonal(0.5, seed=3),
     ],
     CONSTRAINTS: [

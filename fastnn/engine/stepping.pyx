@@ -1,0 +1,234 @@
+"""The steps of an optimizer: accumulation, clipping, weight decay, the step itself and the weights' moving average.
+
+A thread takes the steps of its own blocks of parameters. An optimizer that must see the whole of a variable (its norm,
+the means of its rows and columns) takes the steps of whole variables instead, each on one thread, once all threads have
+made the gradients of their blocks ready; so no bit depends on how many threads there are.
+"""
+
+from libc.math cimport sqrt
+from libc.string cimport memcpy
+
+from fastnn.engine.arena cimport padded
+from fastnn.engine.arena import aligned
+from fastnn.engine.learning cimport GROUP, Learning, SQUARES, STEPS, Variable, WEIGHTS, vector_of
+from fastnn.engine.ops cimport Step
+from fastnn.kernels.buffers cimport address
+from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of, float64_of
+from fastnn.kernels.wide_step cimport FLOAT_MAX, take_step
+
+from fastnn import kernels
+
+
+cdef class Stepping(Learning):
+    """A network's gradients, and its optimizer. Each of `slots` is flat, with the offsets of `parameters`."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.take_mean, self.clip = vector_of(kernels.take_mean), vector_of(kernels.clip)
+        self.scale, self.decay = vector_of(kernels.scale), vector_of(kernels.decay)
+        self.take_average, self.sum_of_squares = vector_of(kernels.average), vector_of(kernels.squares)
+        self.slots = []
+
+    cdef int clear_variables(self) except -1:
+        self.decays_apart = False
+        return Learning.clear_variables(self)
+
+    cdef int add_variable(self, Variable* variable, description) except -1:
+        Learning.add_variable(self, variable, description)
+        shape = [1, 1, *(description.shape or (description.rows, description.columns))]
+        variable.row_size, variable.rows = shape.pop(), shape.pop()
+        variable.matrix = description.matrix
+        variable.decay = -1 if description.decay is None else description.decay
+        self.decays_apart |= variable.decay > 0
+        return 0
+
+    cdef int cut_into_blocks(self, variables) except -1:
+        Learning.cut_into_blocks(self, variables)
+        return self.find_workspace()
+
+    cdef int find_workspace(self) except -1:
+        """Have each thread's scratch be large enough for the step of any variable, of numbers of eight bytes too."""
+        cdef Py_ssize_t i, size
+        if self.whole_step != NULL:
+            for i in range(self.variable_count):
+                size = self.workspace(self.optimizer_numbers.values, self.variables[i].rows, self.variables[i].row_size)
+                if padded(2 * size) > self.scratch_size:
+                    self.scratch_size, self.scratches = padded(2 * size), 0
+        return 0
+
+    # How.
+
+    def set_optimizer(self, Kernel kernel, numbers, slot_starts=(), *, accumulation=1, average=False):
+        """The optimizer, with a fresh slot for each of `slot_starts`, full of that number; the count of steps is 0.
+
+        accumulation: batches whose mean gradient makes one step; more than 1 take a slot. average: whether a moving
+        average of the weights is kept, in the last slot.
+        """
+        cdef int i
+        cdef Numbers values = Numbers(numbers)
+        cdef bint whole = kernel is not None and kernel.signature == "whole_optimizer"
+        cdef void* step = float32_of(kernel, "whole_optimizer" if whole else "optimizer")
+        starts = [*slot_starts, *([0.0] if accumulation > 1 else []), *([0.0] if average else [])]
+        if len(slot_starts) > MAX_SLOTS - 2:
+            raise ValueError(f"an optimizer has at most {MAX_SLOTS - 2} slots, got {len(slot_starts)}")
+        fresh = []
+        for start in starts:
+            slot = aligned(self.parameters.size)
+            if start:
+                slot[...] = start
+            fresh.append(slot)
+        self.enter()
+        try:
+            self.optimizer = NULL if whole else <types.step32>step
+            self.wide_optimizer = NULL if whole else <types.step64>float64_of(kernel, "optimizer")
+            self.whole_step = <types.whole_step32>step if whole else NULL
+            self.wide_whole_step = <types.whole_step32>float64_of(kernel, "whole_optimizer") if whole else NULL
+            self.workspace = <types.workspace_size>kernel.size if whole else NULL
+            self.has_optimizer = True
+            self.optimizer_numbers, self.slots, self.huge = values, fresh, False
+            for i in range(MAX_SLOTS):
+                self.slot_list[i] = <float*>address(fresh[i], True) if i < len(fresh) else NULL
+            self.slot_count = len(slot_starts)
+            self.average = self.slot_list[len(fresh) - 1] if average else NULL
+            self.sum_of_gradients = self.slot_list[self.slot_count] if accumulation > 1 else NULL
+            self.accumulation = max(1, accumulation)
+            self.iterations = 0
+            self.find_workspace()
+        finally:
+            self.leave()
+
+    def set_numbers(self, numbers, *, weight_decay=None, clipvalue=None, clipnorm=None, global_clipnorm=None,
+                    ema_momentum=None, ema_overwrite_frequency=None):
+        """New numbers for the optimizer (its momentum, say) and for what happens around its step; slots stay."""
+        cdef Numbers values = Numbers(numbers)
+        cdef double decay = weight_decay or 0, value = clipvalue or 0, norm = clipnorm or 0
+        cdef double of_all = global_clipnorm or 0, momentum = ema_momentum or 0
+        cdef long long overwrite = ema_overwrite_frequency or 0
+        self.enter()
+        try:
+            self.optimizer_numbers = values
+            self.weight_decay, self.clip_value, self.clip_norm, self.clip_global_norm = decay, value, norm, of_all
+            self.average_momentum, self.overwrite = momentum, overwrite
+        finally:
+            self.leave()
+
+    # Without the GIL.
+
+    cdef void take_steps(self, const Step* step, double rate, Py_ssize_t first, Py_ssize_t stop, int thread,
+                         int threads) noexcept nogil:
+        """A thread's part of a step: new weights for blocks first:stop, whose gradients are there and finite."""
+        cdef Py_ssize_t i, begin, end = stop, start, n
+        cdef bint by_norm = self.clip_norm > 0 or self.clip_global_norm > 0
+        cdef bint shrinks = by_norm or self.weight_decay > 0 or self.decays_apart
+        cdef double of_all = 0
+        if self.accumulation > 1:
+            self.accumulate(first, stop, step.number % self.accumulation == 0)
+            if step.number % self.accumulation:
+                return
+        if by_norm:
+            for i in range(first, stop):
+                self.squares[i] = self.sum_of_squares(
+                    self.g + self.blocks[i].start, NULL, self.blocks[i].p1 - self.blocks[i].p0, 0)
+            self.wait(SQUARES, thread, threads)
+            if self.clip_norm == 0:
+                for i in range(self.variable_count):
+                    of_all += self.over_blocks(self.squares, &self.variables[self.given_order[i]])
+        # In runs of blocks without a gap but padding: whole cache lines leave the optimizer no rest to do one by one.
+        # The last first: its gradient is in cache.
+        while end > first:
+            begin = end - 1
+            while begin > first and self.blocks[begin].joined and \
+                    self.blocks[end - 1].start - self.blocks[begin].start < GROUP:
+                begin -= 1
+            start = self.blocks[begin].start
+            n = self.blocks[end - 1].start + self.blocks[end - 1].p1 - self.blocks[end - 1].p0 - start
+            n += self.blocks[end - 1].padding
+            if shrinks:
+                self.shrink(begin, end, rate, of_all)
+            if self.clip_value > 0:
+                self.clip(self.g + start, NULL, n, self.clip_value)
+            if self.whole_step == NULL:
+                self.update(step, rate, start, n)
+                if self.average != NULL:
+                    self.follow(step, start, n)
+            end = begin
+        if self.whole_step != NULL:
+            self.wait(STEPS, thread, threads)
+            self.update_whole(step, rate, thread, threads)
+        if self.has_constraints:
+            self.wait(WEIGHTS, thread, threads)
+            self.constrain(thread, threads)
+
+    cdef void accumulate(self, Py_ssize_t first, Py_ssize_t stop, bint last) noexcept nogil:
+        """Add the gradients to those of the batches before; with the last batch of a step, take their mean."""
+        cdef Py_ssize_t i, n, start
+        for i in range(first, stop):
+            start, n = self.blocks[i].start, self.blocks[i].p1 - self.blocks[i].p0
+            if last:
+                self.take_mean(self.sum_of_gradients + start, self.g + start, n, 1.0 / self.accumulation)
+                if self.huge:
+                    self.clip(self.g + start, NULL, n, FLOAT_MAX)
+            else:
+                self.add(self.sum_of_gradients + start, self.g + start, n, 0)
+                if self.huge:
+                    self.clip(self.sum_of_gradients + start, NULL, n, FLOAT_MAX)
+
+    cdef double factor(self, const Variable* variable, double of_all) noexcept nogil:
+        """What a variable's gradient is multiplied by, so that its norm, or that of all, is not too large."""
+        if self.clip_norm > 0:
+            return self.clip_norm / max(self.clip_norm, sqrt(self.over_blocks(self.squares, variable)))
+        return self.clip_global_norm / max(self.clip_global_norm, sqrt(of_all)) if self.clip_global_norm > 0 else 1
+
+    cdef void shrink(self, Py_ssize_t block, Py_ssize_t stop, double rate, double of_all) noexcept nogil:
+        """Gradients by their variables' factors, and weights by the decay."""
+        cdef Py_ssize_t i, n, known = -1
+        cdef Variable* variable
+        cdef double factor = 1, decay
+        for i in range(block, stop):
+            n, variable = self.blocks[i].p1 - self.blocks[i].p0, &self.variables[self.blocks[i].variable]
+            if self.blocks[i].variable != known:
+                known, factor = self.blocks[i].variable, self.factor(variable, of_all)
+            if factor != 1:
+                self.scale(self.g + self.blocks[i].start, NULL, n, factor)
+            if variable.decays:
+                decay = self.weight_decay if variable.decay < 0 else variable.decay
+                if decay > 0:
+                    self.decay(self.w + self.blocks[i].start, NULL, n, decay * rate)
+
+    cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+        """Take new weights into their average, which is at first the weights themselves."""
+        self.take_average(self.average + start, self.w + start, n,
+                          self.average_momentum if step.number > self.accumulation else 0)
+        if self.overwrite and step.number // self.accumulation % self.overwrite == 0:
+            memcpy(self.w + start, self.average + start, n * sizeof(float))
+
+    cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+        cdef float* slots[MAX_SLOTS]
+        cdef int i
+        for i in range(self.slot_count):
+            slots[i] = self.slot_list[i] + start
+        take_step(self.optimizer, self.wide_optimizer, self.huge, self.w + start, self.g + start, slots,
+                  self.slot_count, n, rate, self.number_of(step), self.optimizer_numbers.values)
+
+    cdef double number_of(self, const Step* step) noexcept nogil:
+        """The number of the optimizer's step, from 1."""
+        return step.number if self.accumulation == 1 else step.number // self.accumulation
+
+    cdef void update_whole(self, const Step* step, double rate, int thread, int threads) noexcept nogil:
+        """A thread's share of the variables, each whole: its step, and its average's."""
+        cdef float* slots[MAX_SLOTS]
+        cdef Py_ssize_t i, n
+        cdef int slot
+        cdef Variable* variable
+        cdef types.whole_step32 update = self.wide_whole_step if self.huge else self.whole_step
+        for i in range(self.variable_count):
+            if i % threads != thread:
+                continue
+            variable = &self.variables[i]
+            n = variable.stop - variable.start
+            for slot in range(self.slot_count):
+                slots[slot] = self.slot_list[slot] + variable.start
+            update(self.w + variable.start, self.g + variable.start, slots, n // (variable.rows * variable.row_size),
+                   variable.rows, variable.row_size, variable.matrix, rate, self.number_of(step),
+                   self.optimizer_numbers.values, step.scratch)
+            if self.average != NULL:
+                self.follow(step, variable.start, n)

@@ -1,0 +1,52 @@
+"""Steps on gradients that are given, on the weights of a compiled model: those of its fit."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from fastnn.layers.places import place_of
+from fastnn.optimizers.steps import Steps
+
+if TYPE_CHECKING:
+    from fastnn.engine.description import Variable
+
+
+class ModelSteps(Steps):
+    """Steps on a model's weights, by the network and with the vectors that its fit has."""
+
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(trainer.optimizer)
+        self._trainer = trainer
+        self._known: tuple[Any, list[Variable]] = None, []
+
+    @property
+    def network(self) -> Any:
+        return self._trainer.model.description.network
+
+    @property
+    def variables(self) -> list[Variable]:  # type: ignore[override]
+        """The weights that learn, in the order of the model's ``trainable_variables``."""
+        network, found = self._known
+        built = self._trainer.model.description
+        if network is not built.network:
+            places = [place for layer in built.layers() if (place := place_of(layer)) is not None]
+            starts = [place.start + parameter.offset for place in places for parameter in place.parameters]
+            found = sorted(built.variables(), key=lambda variable: starts.index(variable.start))
+            self._known = built.network, found
+        return found
+
+    def place_of(self, variable: Any) -> int | None:
+        """The number of a weight among `variables`; None where it is none of the model's that learn."""
+        place = place_of(variable.layer) if hasattr(variable, "layer") and hasattr(variable, "number") else None
+        if place is None or place.store.flat is not self.network.parameters:
+            return None
+        start = place.start + place.parameters[variable.number].offset
+        return next((number for number, each in enumerate(self.variables) if each.start == start), None)
+
+    def ready(self) -> Any:
+        return self._trainer.configured()
+
+    def locked(self) -> AbstractContextManager[Any]:
+        held: AbstractContextManager[Any] = self._trainer.model.description.locked()
+        return held
