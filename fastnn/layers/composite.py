@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastnn._checks import as_flag
 from fastnn._table import field_values, note_own, plain
 from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, set_field
 from fastnn.layers.core import InputLayer
@@ -47,7 +48,7 @@ class Composite(Traced, Layer):
     def __new__(cls, *given: Any, **named: Any) -> Any:
         self = super().__new__(cls, *given, **named)
         self._begin_traced(given, named)
-        vars(self)["built"] = False
+        vars(self)["_is_built"] = False
         return self
 
     # What a subclass writes.
@@ -72,6 +73,15 @@ class Composite(Traced, Layer):
 
     def build(self, input_shape: Any) -> None:
         """Make weights and layers for inputs of this shape, (None, ...); called once, before the first ``call``."""
+
+    @property
+    def built(self) -> bool:
+        """Whether ``build`` was called."""
+        return bool(vars(self)["_is_built"])
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        vars(self)["_is_built"] = as_flag("built", value)
 
     # Calls.
 
@@ -141,7 +151,7 @@ class Composite(Traced, Layer):
         if not self._takes_any() and not takes <= len(given) <= self._takes_at_most():
             raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {len(given)}")
         try:
-            if not vars(self)["built"]:
+            if not vars(self)["_is_built"]:
                 shapes = shapes_of(given)
                 self._built_for(shapes[0] if len(shapes) == 1 else list(shapes))
             graph, kind, keys = self._trace(inputs, given, named or {})
@@ -159,11 +169,11 @@ class Composite(Traced, Layer):
 
     def _built_for(self, shape: Any) -> None:
         """Call ``build``, once."""
-        self._set("built", True)
+        self.built = True
         try:
             self.build(shape)
         except BaseException:
-            self._set("built", False)
+            self.built = False
             raise
 
     # Its parts.

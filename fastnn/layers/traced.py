@@ -18,7 +18,6 @@ from fastnn.layers.weight import TRACE, Trace, Weight, homes_of
 class Traced:
     """What has a ``call``, which is run on symbolic tensors to draw its graph, and never on rows."""
 
-    built: bool
     trainable: bool
     call: Any
 
