@@ -122,6 +122,20 @@ SYNONYMS = {
 }
 
 
+def users_line() -> str:
+    """The line of the program that led into fastnn, for the end of a message; nothing where there is none."""
+    import linecache
+    from inspect import currentframe
+
+    frame = currentframe()
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "fastnn":
+        frame = frame.f_back
+    if frame is None:
+        return ""
+    text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    return f"\n  {frame.f_code.co_filename}, line {frame.f_lineno}{': ' if text else ''}{text}"
+
+
 def hint(name: Any, known: Iterable[Any]) -> str:
     """What stands in an error behind an unknown name: " (did you mean 'relu'?)"; "" where no known one is near.
 

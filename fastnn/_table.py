@@ -133,7 +133,7 @@ class Table(Generic[T]):
         name = getattr(cls, "table_name", "")
         if self.units.get(name) is not cls and not hasattr(unit, "function"):  # a class of the user's own
             name = get_registered_name(cls)
-            _note(name, cls)
+            note_own(name, cls)
         own = unit.own_config() if hasattr(unit, "own_config") else None
         return {"class": name, **plain(field_values(unit) if own is None else own)}
 
@@ -157,6 +157,10 @@ class Table(Generic[T]):
             )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}
+        if not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in vars(cls):
+            made = getattr(cls, "from_description", None)
+            if made is not None:
+                return made(given)  # type: ignore[no-any-return]
         if getattr(cls, "makes_itself", bool)():
             try:
                 return cls.from_config(given)  # type: ignore[attr-defined,no-any-return]
@@ -287,14 +291,16 @@ def gathering() -> Iterator[dict[str, Any]]:
         _own.reset(before)
 
 
-def _note(name: str, value: Any) -> None:
+def note_own(name: str, value: Any) -> str:
+    """Note a class or function of the user's own for `gathering`; gives the name."""
     found = _own.get()
     if found is not None and found.setdefault(name, value) is not value:
         raise ValueError(f"two classes or functions of your own are called {name!r}; give one of them another name")
+    return name
 
 
 def _named(name: str, function: Any) -> dict[str, str]:
-    _note(name, function)
+    note_own(name, function)
     return {"function": name}
 
 

@@ -39,6 +39,8 @@ MODULES = [
     "fastnn.data",
     "fastnn.data.digits",
     "fastnn.plot",
+    "fastnn.ops",
+    "fastnn.random",
     "fastnn.utils",
     "fastnn.datasets.boston_housing",
     "fastnn.datasets.california_housing",

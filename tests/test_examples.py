@@ -80,6 +80,19 @@ def test_example(example: Path, tmp_path: Path) -> None:
     elif example.stem == "python_layer_and_loss":
         assert float(re.findall(r"against the truth ([0-9.]+)", out)[0]) < 0.1
         assert "loaded: True" in out
+    elif example.stem == "variational_autoencoder":
+        first, last = (float(found) for found in re.findall(r"[0-9.]+", re.findall(r"loss (.+)", out)[0]))
+        assert first > 35
+        assert last < 27
+        error, of_the_mean = (float(found) for found in re.findall(r"0\.\d+", re.findall(r"mean error (.+)", out)[0]))
+        assert error < 0.7 * of_the_mean
+    elif example.stem == "generative_adversarial_network":
+        lines = re.findall(r"^(\w+) (.+)", out, re.MULTILINE)
+        named = {what: [float(number) for number in re.findall(r"\d\.\d+", line)] for what, line in lines}
+        assert abs(named["mean"][0] - named["mean"][1]) < 0.05
+        assert named["correlation"][0] > 0.9
+        assert named["distance"][0] < 2.2
+        assert named["deviation"][0] > 0.12
     else:
         assert all(float(found) > 0.8 for found in re.findall(r"accuracy ([0-9.]+)", out))
         assert "accuracy" in out

@@ -324,8 +324,8 @@ def test_graphs_that_cannot_be():
         Dense(4)([x, z])
     with pytest.raises(ValueError, match=r"layer 'add': Add expects rows of one shape"):
         Add()([x, h])
-    with pytest.raises(TypeError, match=r"call would never be called"):
-        type("Mine", (Model,), {"call": lambda self, x: x})
+    with pytest.raises(TypeError, match=r"Mine.train_step would never be called"):
+        type("Mine", (Model,), {"train_step": lambda self, data: {}})
     with pytest.raises(ValueError, match=r"name must be a text"):
         Model(x, h, name="a/b")
 

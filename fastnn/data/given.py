@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fastnn.typing import Shape
 
 from .arrays import ArraySource
 from .source import Source
@@ -44,3 +47,11 @@ def validation_of(data: Any, inputs: Several | None = None, outputs: Several | N
         return source_of(x, y, sample_weight, inputs, outputs)
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation_data: {error}") from None
+
+
+def unread_targets(x: Any, shapes: Sequence[Shape], pack: Callable[[Sequence[Any]], Any]) -> Any:
+    """Targets for the rows of arrays that no loss looks at, packed as the outputs are; None where x is no arrays."""
+    first: Any = next(iter(x.values() if isinstance(x, dict) else x), None) if isinstance(x, (dict, list, tuple)) else x
+    if not getattr(first, "shape", ()):
+        return None
+    return pack([np.zeros((len(first), *shape), np.float32) for shape in shapes])

@@ -2,6 +2,7 @@ from collections.abc import Iterable
 
 from fastnn.engine.ops import Op
 from fastnn.kernels.kernel import Kernel
+from fastnn.typing import ArrayLike
 
 class MergeOp(Op):
     def __init__(self, kernel: Kernel, units: int, count: int) -> None: ...
@@ -22,3 +23,17 @@ class DotOp(Op):
 
 class StridedCopyOp(Op):
     def __init__(self, inputs: int, shape: Iterable[int], strides: Iterable[int], first: int = 0) -> None: ...
+
+REDUCTIONS: tuple[str, ...]
+
+class ReduceOp(Op):
+    def __init__(self, which: str, outer: int, n: int, inner: int) -> None: ...
+
+class ConstantOp(Op):
+    def __init__(self, inputs: int, numbers: ArrayLike) -> None: ...
+
+class ParameterOp(Op):
+    def __init__(self, inputs: int, units: int) -> None: ...
+
+class PhaseOp(Op):
+    def __init__(self, units: int) -> None: ...

@@ -1,15 +1,18 @@
-"""Ops that make one row of several, or turn, repeat and cut the axes of one."""
+"""Ops that make one row of several; turn, repeat, cut and sum up the axes of one; or give the same for each row."""
 
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from fastnn.engine.ops cimport Op, Step
+from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of
 from fastnn.kernels.types cimport (
-    Axes, dot_backward32, dot_forward32, Merge, merge_backward32, merge_forward32, SUBTRACT,
+    Axes, dot_backward32, dot_forward32, Merge, merge_backward32, merge_forward32, SUBTRACT, sum32,
 )
 
 from math import prod
+
+import numpy as np
 
 from fastnn import kernels
 
@@ -138,8 +141,8 @@ cdef enum:
 cdef class StridedCopyOp(Op):
     """A strided view of a row, copied: a[i, j, ...] = x[first + i * strides[0] + j * strides[1] + ...].
 
-    So axes change places, a stride of 0 repeats, and a view of a part cuts. The gradient by a number of x is the sum of
-    those by its copies.
+    So axes change places, a stride of 0 repeats, a negative one turns round, and a view of a part cuts. The gradient by
+    a number of x is the sum of those by its copies.
     """
 
     cdef int axes
@@ -149,9 +152,9 @@ cdef class StridedCopyOp(Op):
 
     def __init__(self, Py_ssize_t inputs, shape, strides, Py_ssize_t first=0):
         views = [(n, stride) for n, stride in zip(shape, strides, strict=True)]
-        last = first + sum([(n - 1) * stride for n, stride in views])
-        least = min([min(n - 1, stride) for n, stride in views])
-        if min(first, least) < 0 or last >= inputs or len(views) > AXES:
+        last = first + sum([max(0, (n - 1) * stride) for n, stride in views])
+        least = min(min([n - 1 for n, _ in views]), first + sum([min(0, (n - 1) * stride) for n, stride in views]))
+        if least < 0 or last >= inputs or len(views) > AXES:
             raise ValueError(f"rows of {inputs} numbers have no view {shape} by {strides} from {first} on")
         self.shape([(1, inputs)], 1, prod([n for n, _ in views]))
         self.first = first
@@ -218,3 +221,145 @@ cdef class StridedCopyOp(Op):
                 d += n
                 if not self.next_line(at, &place):
                     break
+
+
+cdef enum Reduction:
+    SUM, MEAN, MAX, MIN
+
+REDUCTIONS = ("sum", "mean", "max", "min")
+
+
+cdef class ReduceOp(Op):
+    """Of a row (outer, n, inner) the sum, mean, largest or least along its n: a row (outer, inner).
+
+    Sums are added up in float64. Of equal largest ones each has its share of the slope, as in JAX and PyTorch.
+    """
+
+    cdef Reduction which
+    cdef Py_ssize_t outer
+    cdef Py_ssize_t n
+    cdef Py_ssize_t inner
+
+    def __init__(self, which, Py_ssize_t outer, Py_ssize_t n, Py_ssize_t inner):
+        self.which = <Reduction><int>REDUCTIONS.index(which)
+        self.outer, self.n, self.inner = outer, n, inner
+        self.shape([(outer, n * inner)], outer, inner)
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, o, i, k
+        cdef const float* x
+        cdef float best
+        cdef double total
+        for row in range(r0, r1):
+            for o in range(self.outer):
+                for i in range(self.inner):
+                    x = self.reads.rows[row] + o * self.n * self.inner + i
+                    total, best = 0, x[0]
+                    if self.which <= MEAN:
+                        for k in range(self.n):
+                            total += x[k * self.inner]
+                        best = <float>(total / self.n if self.which == MEAN else total)
+                    else:
+                        for k in range(1, self.n):
+                            if self.before(x[k * self.inner], best):
+                                best = x[k * self.inner]
+                    self.a[row * self.units + o * self.inner + i] = best
+
+    cdef inline bint before(self, float x, float best) noexcept nogil:
+        """Whether x is larger, or less, than the best so far; a NaN stays."""
+        return (x > best if self.which == MAX else x < best) or (x != x and best == best)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, o, i, k, at, same
+        cdef const float* x
+        cdef float* d_x
+        cdef float d, best
+        if self.reads.d == NULL:
+            return
+        for row in range(r0, r1):
+            for o in range(self.outer):
+                for i in range(self.inner):
+                    at = row * self.units + o * self.inner + i
+                    x = self.reads.rows[row] + o * self.n * self.inner + i
+                    d_x = self.reads.d + row * self.inputs + o * self.n * self.inner + i
+                    d, best, same = self.d[at], self.a[at], 0
+                    if self.which <= MEAN:
+                        d = d / self.n if self.which == MEAN else d
+                        for k in range(self.n):
+                            d_x[k * self.inner] = d
+                        continue
+                    for k in range(self.n):
+                        same += x[k * self.inner] == best
+                    for k in range(self.n):
+                        d_x[k * self.inner] = d / same if x[k * self.inner] == best else 0
+
+
+cdef class _SameOp(Op):
+    """The same numbers for each row. What it reads says no more than how many rows there are."""
+
+    cdef const float* given(self) noexcept nogil:
+        return NULL
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row
+        for row in range(r0, r1):
+            memcpy(self.a + row * self.units, self.given(), self.units * sizeof(float))
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        if self.reads.d != NULL:
+            memset(self.reads.d + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))
+
+
+cdef class ConstantOp(_SameOp):
+    """Numbers that are known beforehand."""
+
+    cdef object array
+    cdef const float* numbers
+
+    def __init__(self, Py_ssize_t inputs, numbers):
+        self.array = np.array(numbers, np.float32).ravel()
+        self.numbers = <const float*>address(self.array)
+        self.shape([(1, inputs)], 1, self.array.size)
+
+    cdef const float* given(self) noexcept nogil:
+        return self.numbers
+
+
+cdef class ParameterOp(_SameOp):
+    """Its parameters, `units` of them, as each row's numbers."""
+
+    cdef sum32 column_sums
+
+    def __init__(self, Py_ssize_t inputs, Py_ssize_t units):
+        self.shape([(1, inputs)], 1, units)
+        self.size, self.row_size = units, 1
+        self.column_sums = <sum32>float32_of(kernels.column_sums, "sum")
+
+    cdef const float* given(self) noexcept nogil:
+        return self.w
+
+    cdef double work_of_gradient(self) noexcept:
+        return 1
+
+    cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
+        self.column_sums(self.d + p0, self.units, step.rows * self.slices, p1 - p0, self.g + p0)
+
+
+cdef class PhaseOp(Op):
+    """The first of two rows while training, else the second."""
+
+    def __init__(self, Py_ssize_t units):
+        self.shape([(1, units)] * 2, 1, units)
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row
+        cdef int k = 0 if step.training else 1
+        for row in range(r0, r1):
+            memcpy(self.a + row * self.units, self.reads[k].rows[row], self.units * sizeof(float))
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t start = r0 * self.units, n = (r1 - r0) * self.units * sizeof(float)
+        if self.reads[0].d != NULL:
+            memcpy(self.reads[0].d + start, self.d + start, n)
+        if self.reads[1].d != NULL:
+            memset(self.reads[1].d + start, 0, n)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from fastnn import _names
 from fastnn.layers.activations import *
+from fastnn.layers.arithmetic import *
 from fastnn.layers.base import *
 from fastnn.layers.composite import *
 from fastnn.layers.core import *
@@ -12,6 +13,7 @@ from fastnn.layers.embedding import *
 from fastnn.layers.merging import *
 from fastnn.layers.noise import *
 from fastnn.layers.normalization import *
+from fastnn.layers.operation import *
 from fastnn.layers.prelu import *
 from fastnn.layers.preprocessing import *
 from fastnn.layers.reshaping import *
@@ -21,6 +23,7 @@ from fastnn.layers.time_distributed import *
 if TYPE_CHECKING:
     from fastnn.layers.discretization import *
     from fastnn.layers.einsum_dense import *
+    from fastnn.layers.function import *
     from fastnn.layers.group_normalization import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
@@ -37,6 +40,7 @@ _LATER = {
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
+    "Lambda": "function",
     "Pipeline": "wrapper",
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from fastnn import regularizers
 from fastnn._attributes import missing
-from fastnn._checks import as_flag, as_list, check_count, shown
+from fastnn._checks import as_flag, as_list, check_count, check_name, shown
 from fastnn._dtypes import DType
 from fastnn._fields import called_with
 from fastnn._numbers import as_numbers, converted
@@ -18,12 +18,13 @@ from fastnn.engine.lock import Held
 from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops
 from fastnn.layers.surface import Surface, check_only
-from fastnn.layers.tensor import Node, Structure, called, flattened, is_symbolic
+from fastnn.layers.tensor import Node, Structure, called, check_training, flattened, is_symbolic
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 __all__ = ["LAYERS", "Layer", "Parameter"]
 
 R = TypeVar("R")
+COMPOSITE: list[Any] = []  # what a class with ``call`` is derived from
 MOST_NUMBERS = 2**31  # in a row: 8 GB
 MOST_PARAMETERS = 2**40  # of a layer: 4 TB
 MOST_AXES = 31  # of a row: with that of the rows NumPy's 32
@@ -84,16 +85,33 @@ class Layer(_Fixed):
     dtype: Any = field(default=None, repr=False, metadata={"saved": False})
     activity_regularizer: Any = _ActivityRegularizer()
 
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        input_shape: Any = None,
+        input_dim: int | None = None,
+        autocast: bool = True,
+        activity_regularizer: Any = None,
+    ) -> None:
+        """What a subclass's own ``__init__`` gives on: ``super().__init__(**kwargs)``."""
+        check_name(self, name)
+        self._set("dtype", dtype)
+        self._set("activity_regularizer", activity_regularizer)
+        self._set("trainable", as_flag(f"{type(self).__name__}: trainable", trainable))
+        self._set("name", name)
+        if input_dim is not None:
+            input_shape = (input_dim,)
+        if input_shape is not None:
+            self._set("input_shape", check_shape(self, "input_shape", input_shape))
+
     def __init_subclass__(cls) -> None:
         words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
         cls.table_name = "".join(words).lstrip("_")  # until a table gives it another
-        own = [name for name in ("call", "build") if name in vars(cls)]
-        if own and not cls.made_of_layers:
-            raise TypeError(
-                f"{cls.__name__}: a layer's arithmetic is compiled, so fit would not use {own[0]}; derive from "
-                "fastnn.layers.Composite where call puts layers together, else write forward(self, x, weights, "
-                "training), backward(self, x, a, d, weights) and parameters(self, input_shape)"
-            )
+        if "call" in vars(cls) and not cls.made_of_layers and cls.__module__ != f"{__package__}.composite":
+            _trace(cls)
         if "forward" in vars(cls) and "ops" not in vars(cls):
             cls.ops = Layer.ops  # type: ignore[method-assign]  # and not a base's, which knows nothing of it
 
@@ -129,6 +147,7 @@ class Layer(_Fixed):
         """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
         if mask is not None:
             raise ValueError(f"layer {called(self)!r}: mask must be None, got {shown(mask)}; there are no masks")
+        training = check_training(training)
         if not is_symbolic(inputs):
             return self.on_arrays(inputs, training is not None and as_flag("training", training))
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")
@@ -241,6 +260,15 @@ class Layer(_Fixed):
     def count_params(self) -> int:
         """How many numbers the layer's weights hold."""
         return sum(array.size for _, array in self._held())
+
+
+def _trace(cls: Any) -> None:
+    """Put what traces its ``call`` before Layer, or a layer of fastnn's, among what a user's class derives from."""
+    own = [each for each in cls.__mro__ if Layer in each.__bases__ and not each.__module__.startswith("fastnn.")]
+    for each in own:
+        each.__bases__ = tuple(COMPOSITE[0] if base is Layer else base for base in each.__bases__)
+    if not own:
+        cls.__bases__ = (COMPOSITE[0], *cls.__bases__)
 
 
 def _set_attribute(layer: Layer, name: str, value: object) -> None:

@@ -1,50 +1,124 @@
-"""Layers that are made of layers.
+"""Layers that are made of layers, of arithmetic and of weights of their own: what a user's class with ``call`` is.
 
-A subclass of ``Composite`` is one. Its ``call`` says how, as a model is described: it is given a symbolic tensor for
-each input, and gives the tensor that its layers make of them.
+    class Linear(Layer):
+        def __init__(self, units, **kwargs):
+            super().__init__(**kwargs)
+            self.units = units
 
-    @dataclass(frozen=True, eq=False)
-    class Residual(Composite):
-        units: int
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="he_normal")
+            self.b = self.add_weight(shape=(self.units,), initializer="zeros")
 
-        def __post_init__(self):
-            self.dense = Dense(self.units, "relu")
+        def call(self, inputs):
+            return ops.matmul(inputs, self.w) + self.b
 
-        def call(self, x):
-            return Add()([x, self.dense(x)])
-
-``call`` runs when the layer is called on a tensor, once for each such call, and never on rows. Layers with weights are
-made before it, so that all calls have the same. Weights are those of its layers, and a file has them by their names.
+``call`` says how, as a model is described: it is given symbolic tensors, and gives those that layers, arithmetic and
+``fastnn.ops`` make of them. It runs when the layer is called on a tensor, and never on rows. Layers and weights are
+made before it, in ``__init__`` or ``build``, so that all calls have the same. A file has the weights by their names,
+and of the layer what ``get_config`` gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastnn._checks import shown
-from fastnn.layers.base import Layer, any_sources
+from fastnn._checks import as_flag
+from fastnn._table import field_values, note_own, plain
+from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, set_field
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
-from fastnn.layers.tensor import Node, Tensor, called, names_of
+from fastnn.layers.operation import Operation
+from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of
+from fastnn.layers.traced import Traced, made_from
+from fastnn.layers.tracing import has_weights, layers_in, replaced, shapes_of, tensors_in
+from fastnn.layers.weight import Weights
+from fastnn.object_registration import get_registered_name
+from fastnn.serialization import deserialize_keras_object
 from fastnn.typing import Shape
 
 __all__ = ["Composite"]
 
 
-class Composite(Layer):
-    """A layer that is a small graph of layers; a subclass's ``call`` draws it."""
+class Composite(Traced, Layer):
+    """A layer whose ``call`` puts layers, arithmetic and weights together; it is traced once and compiled."""
 
     made_of_layers = True
 
+    def __new__(cls, *given: Any, **named: Any) -> Any:
+        self = super().__new__(cls, *given, **named)
+        self._begin_traced(given, named)
+        vars(self)["_is_built"] = False
+        return self
+
+    # What a subclass writes.
+
     @any_sources
-    def call(self, *inputs: Tensor) -> Tensor:
-        """The tensor that the layers give for these."""
+    def call(self, *inputs: Any) -> Any:
+        """The tensors that the layers and arithmetic give for these; ``training=`` is asked where it is named.
+
+        ``super().call(x)`` of a class that is derived from a layer of fastnn's is what that layer gives.
+        """
+        known = set(LAYERS.units.values())
+        base = next((cls for cls in type(self).__mro__ if cls in known), None)
+        if base is not None and base is not type(self):
+            if "_base" not in vars(self):
+                self._set(
+                    "_base", base(**{name: value for name, value in field_values(self).items() if name != "name"})
+                )
+            return vars(self)["_base"](inputs[0] if len(inputs) == 1 else list(inputs))
         raise TypeError(
             f"{type(self).__name__} has no call; write call(x), which gives the tensor that its layers make"
         )
 
+    def build(self, input_shape: Any) -> None:
+        """Make weights and layers for inputs of this shape, (None, ...); called once, before the first ``call``."""
+
+    @property
+    def built(self) -> bool:
+        """Whether ``build`` was called."""
+        return bool(vars(self)["_is_built"])
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        vars(self)["_is_built"] = as_flag("built", value)
+
+    # Calls.
+
+    def __call__(self, inputs: Any, *more: Any, **named: Any) -> Any:
+        """The symbolic tensors that the layer gives for one, or for a list or dict; for arrays, what it makes of them.
+
+        training: True, False or None; what else ``call`` takes goes to it.
+        """
+        if not tensors_in((inputs, more, named)):
+            training = named.pop("training", None)
+            named.pop("mask", None)
+            if more or named:
+                inputs = [inputs, *more, *named.values()]
+            return self.on_arrays(inputs) if training is None else self.on_arrays(inputs, training)
+        mode = check_training(named.pop("training", None))
+        if not isinstance(named.get("mask"), Tensor):
+            named.pop("mask", None)
+        given = (inputs, *more)
+        if not more and isinstance(inputs, (list, tuple)) and self._takes() > 1:
+            given = tuple(inputs)
+        tensors = tensors_in((given, named))
+        self.kinds_read(*(tensor.dtype for tensor in tensors))
+        graph, kind, keys = self._traced([tensor.row for tensor in tensors], given, named, tensors)
+        rows = tuple(tensor.row for tensor in graph.outputs)
+        names = keys or tuple(f"{called(self)}_{place}" if place else called(self) for place in range(len(rows)))
+        node = Node(
+            self, tuple(tensors), self._rows_given(graph, rows), Structure(kind, names), graph, mode_of(self, mode)
+        )
+        return node.outputs.pack(self._note(node).tensors())
+
+    def _rows_given(self, graph: Graph, rows: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        """The shapes of rows that it gives, where its graph has these."""
+        return rows
+
     def output_shape(self, *input_shapes: Shape) -> Shape:
+        if not self.made_of_layers or hasattr(self, "forward"):
+            return super().output_shape(*input_shapes)
         return self._applied(*input_shapes)[0]
 
     def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
@@ -52,22 +126,38 @@ class Composite(Layer):
 
     def graph(self, *rows: Shape) -> Graph:
         """The graph that the layer is, for rows of these shapes."""
-        inputs = [InputLayer(row).tensor() for row in rows]
-        given = self.call(*inputs)
-        if not isinstance(given, Tensor):
-            raise TypeError(f"{type(self).__name__}.call must give one symbolic tensor, got {shown(given)}")
-        return Graph(inputs, (given,))
+        return self._traced(rows)[0]
 
     def _applied(self, *rows: Shape) -> tuple[Shape, Graph]:
-        code = type(self).call.__code__
-        takes = code.co_argcount - 1
-        if len(rows) != takes and not code.co_flags & 4:  # it names its inputs
-            raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {len(rows)}")
+        graph = self.graph(*rows)
+        return self._rows_given(graph, (graph.outputs[0].row,))[0], graph
+
+    # Tracing.
+
+    def _traced(
+        self, rows: Sequence[Shape], given: Any = None, named: Any = None, outer: Sequence[Tensor] = ()
+    ) -> tuple[Graph, str, tuple[str, ...]]:
+        """The graph that ``call`` draws for rows of these shapes, the kind of what it gives, and a dict's keys."""
+        kinds = [tensor.dtype for tensor in outer] or ["float32"] * len(rows)
+        inputs = [InputLayer(row, dtype=kind).tensor() for row, kind in zip(rows, kinds, strict=True)]
+        for tensor, other in zip(inputs, outer, strict=False):
+            tensor.node.same = other.node.same
+        if given is None:
+            given = tuple(inputs) if self._takes() != 1 or len(inputs) == 1 else (list(inputs),)
+        else:
+            known = dict(zip(outer, inputs, strict=True))
+            given, named = replaced(given, known), replaced(named, known)
+        takes = self._takes()
+        if not self._takes_any() and not takes <= len(given) <= self._takes_at_most():
+            raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {len(given)}")
         try:
-            graph = self.graph(*rows)
+            if not vars(self)["_is_built"]:
+                shapes = shapes_of(given)
+                self._built_for(shapes[0] if len(shapes) == 1 else list(shapes))
+            graph, kind, keys = self._trace(inputs, given, named or {})
         except ValueError as error:
             raise ValueError(f"layer {called(self)!r}: {error}") from None
-        weighted = list(dict.fromkeys(node.layer for node in calls(graph) if _has_weights(node)))
+        weighted = list(dict.fromkeys(node.layer for node in calls(graph) if has_weights(node)))
         if "_known" not in vars(self):
             self._consists_of([member for member in graph.members if not isinstance(member, InputLayer)])
         if vars(self).setdefault("_weighted", weighted) != weighted:
@@ -75,11 +165,28 @@ class Composite(Layer):
                 f"layer {called(self)!r}: {type(self).__name__}.call used other layers than before; make them once, "
                 "where the layer is made"
             )
-        return graph.outputs[0].row, graph
+        return graph, kind, keys
+
+    def _built_for(self, shape: Any) -> None:
+        """Call ``build``, once."""
+        self.built = True
+        try:
+            self.build(shape)
+        except BaseException:
+            self.built = False
+            raise
+
+    # Its parts.
 
     def _consists_of(self, members: Sequence[Any]) -> None:
-        """Name the layers and models that the layer is made of."""
-        self._set("_known", tuple(zip(names_of(members), members, strict=True)))
+        """Name the layers and models that the layer is made of: its own weights first, then as its attributes are."""
+        own = list(dict.fromkeys(layer for value in vars(self).values() for layer in layers_in(value)))
+        weights = [member for member in members if isinstance(member, Weights)]
+        rest = [member for member in members if not isinstance(member, (Weights, Operation))]
+        rest.sort(key=lambda member: own.index(member) if member in own else len(own))
+        rest += [member for member in members if isinstance(member, Operation)]
+        names = [*("" for _ in weights), *names_of(rest)]
+        self._set("_known", tuple(zip(names, [*weights, *rest], strict=True)))
         if not self.trainable:
             for each in members:
                 each.trainable = False
@@ -88,6 +195,44 @@ class Composite(Layer):
         parts: Sequence[tuple[str, Any]] = vars(self).get("_known", ())
         return parts
 
+    # As JSON.
 
-def _has_weights(node: Node) -> bool:
-    return node.graph is None and bool(node.layer.parameters(*(tensor.row for tensor in node.inputs)))
+    def get_config(self) -> dict[str, Any]:
+        """What ``from_config`` makes the layer of again: name, trainable and dtype; a subclass adds its own arguments.
+
+        Where a subclass has no get_config, the arguments that it was made with are in it too. TypeError where one of
+        them cannot be described.
+        """
+        cls = type(self)
+        own = cls.get_config is not Composite.get_config
+        if "__dataclass_fields__" in vars(cls) and not own:
+            return LAYERS.config(self)
+        config = {"name": getattr(self, "name", None), "trainable": self.trainable, "dtype": "float32"}
+        return config if own else config | self.arguments()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None, **_: Any) -> Any:
+        """The layer that ``get_config`` described, with new weights."""
+        if "__dataclass_fields__" in vars(cls):
+            return super().from_config(config, custom_objects)
+        return cls(**deserialize_keras_object(dict(config), custom_objects))
+
+    @classmethod
+    def from_description(cls, config: dict[str, Any]) -> Any:
+        """The layer of a file; what Layer's own ``get_config`` gives may be unknown to the class."""
+        layer, apart = made_from(cls, config)
+        if apart.get("name") is not None:
+            set_field(layer, "name", apart["name"])
+        if apart.get("trainable") is False:
+            layer.trainable = False
+        return layer
+
+    def config(self) -> dict[str, Any]:
+        """The layer as JSON: its class, and what ``get_config`` gives."""
+        cls = type(self)
+        if "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config:
+            return LAYERS.config(self)
+        return {"class": note_own(get_registered_name(cls), cls), **plain(self.get_config())}
+
+
+COMPOSITE.append(Composite)

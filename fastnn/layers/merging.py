@@ -44,15 +44,14 @@ class _Merge(Layer):
     def output_shape(self, *input_shapes: Shape) -> Shape:
         shapes = ", ".join(map(str, input_shapes)) or "none"
         try:
-            row = np.broadcast_shapes(*input_shapes)
+            if not input_shapes:
+                raise ValueError
+            return np.broadcast_shapes(*input_shapes)
         except ValueError:
-            row = ()
-        if not row:
             raise ValueError(
                 f"{type(self).__name__} expects rows of one shape from all of its inputs, or sizes that are equal or 1 "
                 f"from the last axis on, got {shapes}"
-            )
-        return row
+            ) from None
 
     def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
         row = self.output_shape(*input_shapes)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Container, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, NamedTuple, Never
 
-from fastnn._checks import shown
+from fastnn._checks import as_flag, shown
+from fastnn._names import users_line
 from fastnn.typing import Shape
 
+# What operators on tensors do, by the operator's name; fastnn.layers.arithmetic enters them.
+OPERATORS: dict[str, Callable[..., Any]] = {}
+
 MAX_LAYERS = 1000  # calls in a model, those inside of its models included; a file that names more is not believed
+
+
+class SymbolicError(TypeError):
+    """A symbolic tensor was asked for numbers."""
 
 
 class Node:
     """One call of a layer or a model: what it read, and the shapes of one row of what it gives."""
 
-    __slots__ = ("__weakref__", "graph", "inputs", "layer", "outputs", "rows", "training")
+    __slots__ = ("__weakref__", "graph", "inputs", "layer", "makes", "outputs", "rows", "same", "training")
 
     def __init__(
         self,
@@ -25,6 +33,8 @@ class Node:
         outputs: Structure,
         graph: Any = None,
         training: bool | None = None,
+        makes: Callable[..., tuple[Any, ...]] | None = None,
+        same: bool = False,
     ) -> None:
         self.layer = layer
         self.inputs = inputs
@@ -32,6 +42,15 @@ class Node:
         self.outputs = outputs
         self.training = training  # whether it is as in training in each run, or in none; None: as the run says
         self.graph = graph  # of a model or a layer of layers, as it was when it was called; None for one with ops
+        self.makes = makes  # its ops, where the layer is no more than the weights that they have
+        # Whether it gives the same for all rows, as weights, constants and what is made of them do.
+        self.same: bool = same or (bool(inputs) and all(tensor.node.same for tensor in inputs))
+
+    def ops(self) -> tuple[Any, ...]:
+        """The ops that the call becomes."""
+        rows = [tensor.row for tensor in self.inputs]
+        ops: tuple[Any, ...] = self.layer.ops(*rows) if self.makes is None else self.makes(*rows)
+        return ops
 
     def tensors(self) -> list[Tensor]:
         """What the call gives."""
@@ -44,10 +63,43 @@ class Node:
 
     def copy(self, inputs: tuple[Tensor, ...]) -> Node:
         """The same call on other tensors of the same shapes."""
-        return Node(self.layer, inputs, self.rows, self.outputs, self.graph, self.training)
+        return Node(self.layer, inputs, self.rows, self.outputs, self.graph, self.training, self.makes, self.same)
 
 
-class Tensor:
+UFUNCS = {
+    "absolute": "abs",
+    "add": "add",
+    "divide": "truediv",
+    "matmul": "matmul",
+    "multiply": "mul",
+    "negative": "neg",
+    "power": "pow",
+    "subtract": "sub",
+    "true_divide": "truediv",
+}
+
+
+class Operators:
+    """What has Python's operators: tensors, and weights in a ``call``."""
+
+    __slots__ = ()
+
+
+def _operator(name: str, turned: bool) -> Any:
+    def operator(self: Any, *other: Any) -> Any:
+        return OPERATORS[name](*other, self) if turned else OPERATORS[name](self, *other)
+
+    return operator
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
+    for _turned in (False, True):
+        setattr(Operators, f"__{'r' if _turned else ''}{_name}__", _operator(_name, _turned))
+for _name in ("neg", "pos", "abs", "getitem"):
+    setattr(Operators, f"__{_name}__", _operator(_name, False))
+
+
+class Tensor(Operators):
     """A value in a model that is being described: ``Input((4,))``, ``Dense(8)(x)``. It has a shape and no numbers."""
 
     __slots__ = ("node", "place")
@@ -70,25 +122,98 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """(None, ...): the None stands for any number of rows."""
-        return (None, *self.row)
+        """(None, ...): the None stands for any number of rows. Of what is the same for all rows, one row's."""
+        return self.row if self.node.same else (None, *self.row)
+
+    @property
+    def ndim(self) -> int:
+        """How many axes ``shape`` has."""
+        return len(self.shape)
 
     @property
     def name(self) -> str:
         """The name of the layer that gives it."""
         return called(self.node.layer)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tensor) and self.node is other.node and self.place == other.place
-
-    def __hash__(self) -> int:
-        return hash((id(self.node), self.place))
-
     def __repr__(self) -> str:
         return f"<Tensor of {self.name!r}, shape {self.shape}>"
 
     def __array__(self, *_: object, **__: object) -> Any:
-        raise TypeError(f"{self!r} has no numbers; make a Model(inputs, outputs) and call its predict")
+        raise SymbolicError(f"{self!r} has no numbers; make a Model(inputs, outputs) and call its predict")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **_: Any) -> Any:
+        name = UFUNCS.get(ufunc.__name__)
+        if name is None or method != "__call__":
+            raise SymbolicError(
+                f"numpy.{ufunc.__name__} cannot take {self!r}, which has no numbers yet; write "
+                f"fastnn.ops.{ufunc.__name__}, where there is one{users_line()}"
+            )
+        return OPERATORS[name](*inputs)
+
+    def _refuse(self, what: str, advice: str) -> Never:
+        raise SymbolicError(
+            f"{self!r} stands for numbers that come later, so it cannot be {what}; {advice}{users_line()}"
+        )
+
+    def __bool__(self) -> bool:
+        self._refuse(
+            "asked whether it is true: call runs once, on no rows, and what it makes is compiled",
+            "put both ways into the model, and multiply or take ops.maximum, ops.minimum, ops.relu or ops.clip",
+        )
+
+    def __len__(self) -> int:
+        self._refuse("counted", "the sizes of its axes are in its shape, and the rows are any number")
+
+    def __iter__(self) -> Any:
+        self._refuse("gone through", "take its parts: t[:, 0], t[:, 1:]; a layer of one output gives one tensor")
+
+    def __float__(self) -> float:
+        self._refuse("made a number", "leave it a tensor, or call the model's predict")
+
+    __int__ = __index__ = __float__
+
+    def __hash__(self) -> int:
+        return hash((id(self.node), self.place))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Tensor):
+            return self.node is other.node and self.place == other.place
+        if isinstance(other, (int, float)):
+            self._compared(other)
+        return False
+
+    def _compared(self, other: object) -> Never:
+        self._refuse(
+            "compared with numbers: an engine of float32 has no tensors of True and False",
+            "write it with ops.relu, ops.clip, ops.sign, ops.maximum or ops.minimum",
+        )
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compared
+
+    def numpy(self) -> Any:
+        """TypeError: a symbolic tensor has no numbers."""
+        self.__array__()
+
+
+class Training:
+    """`training` while a call is traced: both ways are traced where the call asks which it is."""
+
+    def __init__(self, value: bool) -> None:
+        self.value, self.asked = value, False
+
+    def __bool__(self) -> bool:
+        self.asked = True
+        return self.value
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self) == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def check_training(value: Any) -> bool | None:
+    """`training` of a call on tensors: None where it says nothing, or is that of a call that is traced."""
+    return None if value is None or isinstance(value, Training) else as_flag("training", value)
 
 
 class Structure(NamedTuple):
@@ -205,6 +330,11 @@ def names_of(members: Sequence[Any]) -> list[str]:
         names[place] = named(members[place], taken, numbers)
         taken.add(names[place])
     return [names[place] for place in range(len(members))]
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of outputs; the second that a layer gives has a number."""
+    return tuple(name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names))
 
 
 class Connected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -47,17 +48,22 @@ class TimeDistributed(Composite):
             raise ValueError(f"TimeDistributed takes a layer or a model of one output, got one of {len(given)}")
         return given
 
-    def graph(self, *rows: Shape) -> Graph:
-        (row,) = rows
+    def _draw_call(
+        self, inputs: Sequence[Tensor], given: Sequence[Any], named: Mapping[str, Any]
+    ) -> tuple[Graph, str, tuple[str, ...]]:
+        if len(inputs) != 1:
+            raise ValueError(f"TimeDistributed reads 1 tensor(s), got {len(inputs)}")
+        row = inputs[0].row
         if len(row) < 2:
             raise ValueError(
                 f"TimeDistributed expects rows of at least two axes, (steps, ...), got rows of shape {row}"
             )
         step = InputLayer(row[1:]).tensor()
-        given = self.call(step)
-        graph = Graph((step,), (given,), slices=row[0])
-        whole = any(node.layer.whole_batch for node in calls(graph) if node.graph is None)
-        return self._step_by_step(row, given, graph.size - 1) if whole and row[0] > 1 else graph
+        made = self.call(step)
+        graph = Graph((step,), (made,), slices=row[0])
+        if row[0] > 1 and any(node.layer.whole_batch for node in calls(graph) if node.graph is None):
+            graph = self._step_by_step(row, made, graph.size - 1)
+        return graph, "one", ()
 
     def _step_by_step(self, row: Shape, first: Tensor, size: int) -> Graph:
         """The graph in which each step has a call of its own, the same as that which gave `first`."""
@@ -72,11 +78,10 @@ class TimeDistributed(Composite):
         given = [Tensor(first.node.copy((step,)), first.place) for step in steps]
         return Graph((whole,), (Concatenate(1)([Reshape((1, *tensor.row))(tensor) for tensor in given]),))
 
-    def _applied(self, *rows: Shape) -> tuple[Shape, Graph]:
-        given, graph = super()._applied(*rows)
-        row = given if graph.inputs[0].row == rows[0] else (rows[0][0], *given)
+    def _rows_given(self, graph: Graph, rows: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        row = rows[0] if graph.slices == 1 else (graph.slices, *rows[0])
         check_row(row)
-        return row, graph
+        return (row,)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -19,6 +19,7 @@ from fastnn.models.built import KINDS, Built
 from fastnn.models.configs import cloned
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
+from fastnn.models.subclassed import Subclassed
 from fastnn.models.surface import Surface
 from fastnn.typing import Shape
 
@@ -180,5 +181,5 @@ Layer.on_arrays, Layer.alone = _applied, _alone
 
 _names.offer(globals())
 # Not predict, which says so itself: a prediction of one row takes a microsecond.
-for _cls in (Built, Surface, Model, Sequential):
+for _cls in (Built, Surface, Model, Sequential, Subclassed):
     _names.explain(_cls, *(name for name in vars(_cls) if not name.startswith("_") and name != "predict"))

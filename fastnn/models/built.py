@@ -16,10 +16,12 @@ from fastnn.layers.places import LayerVariable, variables_of
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
 from fastnn.models import configs
 from fastnn.models.description import Description
+from fastnn.models.gradient import Gradients
 from fastnn.serialization import serialize_keras_object
 from fastnn.typing import ArrayLike, FloatArray, Shape
 
 KINDS: dict[str, type[Built]] = {}  # the classes of models that a file may name
+ADOPT: list[Callable[[Any], None]] = []  # what is done with each new class of models
 
 
 class _Name:
@@ -35,7 +37,7 @@ class _Name:
         set_automatic_name(model, False)
 
 
-class Built(Connected):
+class Built(Gradients, Connected):
     """A graph of layers, and the network that it becomes."""
 
     table_name = "functional"

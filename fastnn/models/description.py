@@ -281,7 +281,7 @@ def _find_paths(member: Any, path: str, found: dict[Layer, str]) -> None:
     if isinstance(member, Layer) and not parts:
         found.setdefault(member, path)
     for name, part in parts:
-        _find_paths(part, f"{path}/{name}", found)
+        _find_paths(part, f"{path}/{name}" if name else path, found)
 
 
 def _described(shape: Shape) -> str:

@@ -13,7 +13,7 @@ from fastnn.engine.ops import ActivationOp
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.front import FrontLayer
 from fastnn.layers.graph import Graph, leaves
-from fastnn.layers.tensor import Tensor, called
+from fastnn.layers.tensor import Node, Tensor, called
 from fastnn.models import weights
 from fastnn.models.front import ADVICE, Front, Value
 from fastnn.typing import Shape
@@ -91,7 +91,7 @@ def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int, tr
             values[given[0]] = plan.front.add(node, reads)
         else:
             first = len(plan.ops)
-            values[given[0]] = _add_ops(plan, node.layer, rows, [_in_engine(plan, value) for value in reads], slices)
+            values[given[0]] = _add_ops(plan, node, rows, [_in_engine(plan, value) for value in reads], slices)
             says = training if node.training is None else node.training
             for op in plan.ops[first:]:
                 op.training = 0 if says is None else 1 if says else -1
@@ -124,9 +124,10 @@ def _activity(penalty: Any, place: int, row: Shape, layer: str) -> AddedLoss:
     return AddedLoss(place, python=value_and_slopes)
 
 
-def _add_ops(plan: Plan, layer: Layer, rows: Sequence[Shape], sources: list[int], slices: int) -> int:
-    """Append the ops of a layer; gives the place of the last."""
-    pairs = [op if isinstance(op, tuple) else (op, None) for op in layer.ops(*rows)]
+def _add_ops(plan: Plan, node: Node, rows: Sequence[Shape], sources: list[int], slices: int) -> int:
+    """Append the ops of a layer's call; gives the place of the last."""
+    layer = node.layer
+    pairs = [op if isinstance(op, tuple) else (op, None) for op in node.ops()]
     ops = [op for op, _ in pairs]
     starts = _take_parameters(plan, layer, layer.parameters(*rows), ops)
     places: list[int] = []

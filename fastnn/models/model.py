@@ -13,10 +13,10 @@ from fastnn import _names
 from fastnn._checks import as_flag, check_batch_size, shown
 from fastnn.data import ArraySource, Source
 from fastnn.data.convert import axes_of
-from fastnn.data.given import source_of, validation_of
+from fastnn.data.given import source_of, unread_targets, validation_of
 from fastnn.layers.graph import Graph
-from fastnn.layers.tensor import Structure, Tensor, flattened, is_symbolic, names_of
-from fastnn.models.built import KINDS
+from fastnn.layers.tensor import Structure, Tensor, check_training, distinct, flattened, is_symbolic, names_of
+from fastnn.models.built import ADOPT, KINDS
 from fastnn.models.surface import Surface, check_compiled
 from fastnn.typing import FloatArray
 
@@ -38,11 +38,8 @@ class Model(Surface):
     """
 
     def __init_subclass__(cls) -> None:
-        if "call" in vars(cls):
-            raise TypeError(
-                f"{cls.__name__}.call would never be called: a model's graph is compiled, so it must be known before "
-                "there are rows; write Model(inputs, outputs) with layers called on Input(...)"
-            )
+        for adopt in ADOPT:
+            adopt(cls)
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
         self._begin(name)
@@ -56,7 +53,7 @@ class Model(Surface):
             kind, keys or tuple(known[tensor.node.layer] for tensor in self.description.graph.inputs)
         )
         names = keys_of_outputs or tuple(known[tensor.node.layer] for tensor in self.description.graph.outputs)
-        self.description.gives = Structure(kind_of_outputs, _distinct(names))
+        self.description.gives = Structure(kind_of_outputs, distinct(names))
         self.description.make()
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
@@ -169,7 +166,7 @@ class Model(Surface):
         trainer = self._compiled("fit")
         self.description.last_logs = {}
         self._check_weighable(class_weight)
-        source = self._source(x, y, sample_weight)
+        source = self._source(x, self._targets(x, y), sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
         if validation is None and not _is_nothing(validation_split):
             source, validation = source.split(validation_split)
@@ -206,7 +203,9 @@ class Model(Surface):
         are no mean over the rows. steps: the first so many batches only.
         """
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
-        logs = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
+        logs = trainer.evaluate(
+            self._source(x, self._targets(x, y), sample_weight), rows, verbose, steps=steps, callbacks=callbacks
+        )
         self.description.last_logs = dict(logs)
         return logs if as_flag("return_dict", return_dict) else _listed(logs)
 
@@ -286,6 +285,7 @@ class Model(Surface):
         """
         if mask is not None:
             raise ValueError(f"model {self.name!r}: mask must be None, got {shown(mask)}; there are no masks")
+        training = check_training(training)
         if isinstance(inputs, np.ndarray) or not is_symbolic(inputs):
             if training is None or not as_flag("training", training):
                 return self.predict(inputs)
@@ -293,7 +293,6 @@ class Model(Surface):
         return self._symbolic(inputs, training)
 
     # Rows.
-
     def _source(self, x: Any, y: Any, sample_weight: Any) -> Source:
         """What `fit`, `evaluate` and `predict` are given, as one source."""
         if type(x) is not np.ndarray:
@@ -301,7 +300,7 @@ class Model(Surface):
         return source_of(x, y, sample_weight, *self._sides())
 
     def _only(self, x: Any) -> Any:
-        """The array that a dict or list of one stands for, where the model has one input; else x as it came."""
+        """The array that a dict or list of one stands for, where the model has one input; else x."""
         if self.description.takes.kind != "one" or self.description.graph is None or self.description.front is not None:
             return x
         if isinstance(x, dict) and not hasattr(x, "tocsr") and tuple(x) == self.description.takes.names:
@@ -317,7 +316,14 @@ class Model(Surface):
     def _batch(self, x: Any, y: Any, sample_weight: Any) -> ArraySource:
         from fastnn.data.batches import batch_of
 
-        return batch_of(self._only(x), y, sample_weight, *self._sides())
+        return batch_of(self._only(x), self._targets(x, y), sample_weight, *self._sides())
+
+    def _targets(self, x: Any, y: Any) -> Any:
+        """y; or numbers that nothing looks at, where layers add all that there is of a loss."""
+        trainer = self.description.trainer
+        if y is not None or trainer is None or any(each.importance for each in trainer.given):
+            return y
+        return unread_targets(x, [output.target_shape for output in trainer.outputs()], self.description.gives.pack)
 
     def _sides(self) -> tuple[Several | None, Several | None]:
         """What the inputs and the outputs are called, and their shapes; None, None where there is one of each."""
@@ -356,11 +362,6 @@ class Model(Surface):
 def _is_nothing(share: Any) -> bool:
     """Whether a validation_split asks for none; what is no number is left to `split`, which says so."""
     return share is None or (isinstance(share, Real) and not share)
-
-
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of outputs; the second that a layer gives has a number."""
-    return tuple(name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names))
 
 
 def _listed(logs: dict[str, Any]) -> Any:

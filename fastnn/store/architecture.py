@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn._checks import shown
-from fastnn._table import own_objects
+from fastnn._table import own_objects, unplain
 from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape, parts_of
 from fastnn.layers.tensor import (
@@ -27,6 +27,7 @@ from fastnn.layers.tensor import (
     named,
     set_automatic_name,
 )
+from fastnn.object_registration import found, registered
 from fastnn.store.tables import put_apart, put_back
 from fastnn.store.text import FormError, check_form
 
@@ -43,6 +44,7 @@ MOST_PARTS = 200 * MAX_READS  # lists and objects: each tensor that is read is a
 _MODEL = {"kind": str, "name": str, "automatic": bool, "members": [(str, int)]}
 _SEQUENTIAL = {"input_shape": list | None}
 _ENDS = (str, [str], [(int, int)])
+_SUBCLASSED = {"class": str, "config": dict, "inputs": (str, [str], [[int]])}
 _FUNCTIONAL = {"nodes": [(int, [(int, int)])], "inputs": _ENDS, "outputs": _ENDS}
 
 
@@ -93,9 +95,10 @@ def check_counts(described: Any) -> None:
 
 
 def _describe(model: Any, layers: dict[Layer, int], models: dict[Any, int], described: list[dict[str, Any]]) -> None:
-    members = []
+    members: list[Any] = []
     description = model.description
-    for member in description.members:
+    own = hasattr(model, "described")  # a class of the user's own, which says what is in it
+    for member in () if own else description.members:
         if isinstance(member, Layer):
             members.append(["layer", layers.setdefault(member, len(layers))])
         else:
@@ -104,13 +107,15 @@ def _describe(model: Any, layers: dict[Layer, int], models: dict[Any, int], desc
             members.append(["model", models[member]])
     entry = {"kind": description.kind, "name": model.name, "automatic": has_automatic_name(model), "members": members}
     graph = description.graph
-    for node in graph.nodes if graph is not None else ():
+    for node in graph.nodes if graph is not None and not own else ():
         inner = node.graph is not None and not isinstance(node.layer, Layer)
         if inner and node.graph is not node.layer.description.graph:
             raise ValueError(
                 f"model {node.layer.name!r} was changed after it was called; call it again and make {model.name!r} anew"
             )
-    if description.kind == "sequential":
+    if own:
+        entry |= {"kind": "subclassed", **model.described()}
+    elif description.kind == "sequential":
         entry["input_shape"] = None if graph is None else list(graph.inputs[0].row)
         if graph is not None and graph.inputs[0].dtype != "float32":
             entry["input_dtype"] = graph.inputs[0].dtype
@@ -152,9 +157,10 @@ def restore(
     layers = [_layer(config, custom, number, arrays) for number, config in enumerate(configs)]
     models: list[Any] = []
     for entry in entries:
-        check_form(entry, _SEQUENTIAL if entry["kind"] == "sequential" else _FUNCTIONAL)
-        models.append(_model(entry, kinds, layers, models))
-    used = {member for model in models for member in model.description.members}
+        check_form(entry, {"sequential": _SEQUENTIAL, "subclassed": _SUBCLASSED}.get(entry["kind"], _FUNCTIONAL))
+        models.append(_model(entry, kinds, layers, models, custom))
+    described_models = [model for model in models if not hasattr(model, "described")]
+    used = {member for model in described_models for member in model.description.members}
     if len(used) != len(layers) + len(models) - 1:
         raise ValueError("expected that each layer and model is a member of a model")
     return models[-1]
@@ -196,13 +202,29 @@ def _layer(config: Any, custom: Custom, number: int, arrays: Mapping[str, Any] |
     return layer
 
 
-def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any]) -> Any:
+def _own_model(entry: Any, kinds: Kinds, custom: Custom) -> Any:
+    """A model of a class of the user's own."""
+    name = entry["class"]
+    cls = found(name, own_objects(custom)) or registered(name)
+    if not isinstance(cls, type) or not issubclass(cls, kinds["functional"]):
+        raise ValueError(
+            f"unknown model {name!r:.80}; for one of your own pass custom_objects={{{name!r:.80}: the class}} to "
+            "load_model, or register it with @register_keras_serializable()"
+        )
+    if not hasattr(cls, "from_file"):
+        raise ValueError(f"custom_objects[{name!r:.80}] must be a class with call")
+    return cls.from_file(entry["name"], unplain(entry["config"], custom), entry["inputs"])
+
+
+def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any], custom: Custom) -> Any:
     members = [
         chosen(layers if kind == "layer" else models if kind == "model" else [], number, "member")
         for kind, number in entry["members"]
     ]
     kind, name = entry["kind"], entry["name"]
-    if kind == "sequential":
+    if kind == "subclassed":
+        model = _own_model(entry, kinds, custom)
+    elif kind == "sequential":
         shape = entry["input_shape"]
         row = None if shape is None else () if shape == [] else check_shape("Input", "shape", shape)
         model = kinds[kind].from_members(name, members, row, entry.get("input_dtype"))

@@ -12,6 +12,7 @@ from fastnn import _names, losses
 from fastnn._checks import as_list, as_number, shown
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
+from fastnn.layers.graph import calls
 from fastnn.losses import Loss
 from fastnn.losses.base import check_axis
 from fastnn.typing import Shape
@@ -120,6 +121,28 @@ def settled(objectives: list[Objective], source: Source, shape: Shape) -> list[O
     by_number = source.targets == prod(shape[:-1])
     kind = "binary" if shape[-1] == 1 else "sparse_categorical" if by_number else "categorical"
     return [objectives[0]._replace(loss=losses.as_loss(f"{kind}_crossentropy"), by_shape=False)]
+
+
+def with_loss(model: Any, loss: Any, loss_weights: Any) -> tuple[Any, Any]:
+    """loss and loss_weights; where there is no loss, as layers add all that there is, one that counts nothing."""
+    if loss is not None or not _adds_losses(model):
+        return loss, loss_weights
+    count = len(model.output_names)
+    return ("mean_squared_error", 0.0) if count == 1 else (["mean_squared_error"] * count, [0.0] * count)
+
+
+def _adds_losses(model: Any) -> bool:
+    """Whether a layer's ``add_loss`` or a penalty on what it gives is part of the model's loss."""
+    if not hasattr(model, "description"):
+        return False
+    graph = model.description.graph
+    if graph is None:
+        return False
+    nodes = list(calls(graph))
+    graphs = [graph, *(node.graph for node in nodes if node.graph is not None)]
+    return any(each.added for each in graphs) or any(
+        getattr(node.layer, "activity_regularizer", None) is not None for node in nodes
+    )
 
 
 def outputs_of(objectives: Sequence[Objective], shapes: Sequence[Shape]) -> list[Output]:

@@ -22,7 +22,7 @@ from fastnn.training.advice import advise
 from fastnn.training.epochs import EpochIterator, validation_due
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
-from fastnn.training.objectives import CompiledObjectives, Logs, objectives_of, outputs_of, settled
+from fastnn.training.objectives import CompiledObjectives, Logs, objectives_of, outputs_of, settled, with_loss
 from fastnn.training.progress import Progress
 from fastnn.training.steps import ModelSteps
 from fastnn.typing import Array, FloatArray, Shape, TrainedModel
@@ -49,11 +49,12 @@ class Trainer:
     ) -> None:
         self.model, self.given_optimizer = model, optimizers.get(optimizer) or optimizers.OPTIMIZERS.get(None)
         self.optimizer = self.given_optimizer.rule  # which takes the steps
+        self.callbacks = checked(callbacks)
+        loss, loss_weights = with_loss(model, loss, loss_weights)
         self.given = objectives_of(model, loss, loss_weights, metrics, weighted_metrics)
         self.loss = loss if len(self.given) > 1 or self.given[0].by_shape else self.given[0].loss
         self.loss_weights, self.weighted_metrics = loss_weights, weighted_metrics
         self.metrics = [] if metrics is None else metrics
-        self.callbacks = checked(callbacks)
         self.objectives: CompiledObjectives  # of the network, once there is one
         self.full_batch: FullBatch | None = None  # for an optimizer that looks at all rows
         self._network: Any = None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import fastnn.layers as L
-from fastnn import activations
+from fastnn import activations, ops
 from fastnn.models import Model, Sequential
 
 INPUTS = 5
@@ -242,6 +242,82 @@ _on(
     (3, 4),
     (2, 3, 4),
 )
+
+
+class Formed(L.Layer):
+    """A layer of the functions of `fastnn.ops`, beside the same formula in NumPy."""
+
+    def __init__(self, function: Callable[[Any], Any], formula: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.function, self.formula = function, formula
+
+    def call(self, x: Any) -> Any:
+        return self.function(x)
+
+    def reference(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.formula(x))
+
+
+FORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "log": (lambda t: ops.log(ops.square(t) + 1), lambda x: np.log(x * x + 1)),
+    "log1p": (lambda t: ops.log1p(t * t), lambda x: np.log1p(x * x)),
+    "expm1": (ops.expm1, np.expm1),
+    "exp": (ops.exp, np.exp),
+    "sqrt": (lambda t: ops.sqrt(t**2 + 1), lambda x: np.sqrt(x * x + 1)),
+    "rsqrt": (lambda t: ops.rsqrt(t**2 + 1), lambda x: 1 / np.sqrt(x * x + 1)),
+    "reciprocal": (lambda t: 3 / (ops.square(t) + 2), lambda x: 3 / (x * x + 2)),
+    "division": (lambda t: t / (ops.square(t) + 2), lambda x: x / (x * x + 2)),
+    "power": (lambda t: (ops.square(t) + 1) ** 1.5, lambda x: (x * x + 1) ** 1.5),
+    "power of two": (lambda t: (ops.square(t) + 1) ** ops.tanh(t), lambda x: (x * x + 1) ** np.tanh(x)),
+    "exponent": (lambda t: 2**t, lambda x: 2**x),
+    "sin and cos": (lambda t: ops.sin(t) - ops.cos(2 * t), lambda x: np.sin(x) - np.cos(2 * x)),
+    "absolute": (lambda t: abs(t) + ops.sign(t), lambda x: np.abs(x) + np.sign(x)),
+    "clip": (lambda t: ops.clip(t, -0.3, 0.4), lambda x: np.clip(x, -0.3, 0.4)),
+    "arithmetic": (lambda t: -(1 - t * 2) / 4 + t, lambda x: -(1 - x * 2) / 4 + x),
+    "largest beside a number": (lambda t: ops.maximum(t, 0.1), lambda x: np.maximum(x, 0.1)),
+    "sum": (lambda t: ops.sum(t, axis=-1), lambda x: x.sum(-1)),
+    "mean": (lambda t: ops.mean(t, axis=1, keepdims=True), lambda x: x.mean(1, keepdims=True)),
+    "largest": (lambda t: ops.max(t, axis=-1), lambda x: x.max(-1)),
+    "least": (lambda t: ops.min(t, axis=1), lambda x: x.min(1)),
+    "variance": (lambda t: ops.var(t, axis=-1), lambda x: x.var(-1)),
+    "logsumexp": (lambda t: ops.logsumexp(t, axis=-1), lambda x: np.log(np.exp(x).sum(-1))),
+    "length": (
+        lambda t: ops.norm(t, axis=-1, keepdims=True) * t,
+        lambda x: np.sqrt((x * x).sum(-1, keepdims=True)) * x,
+    ),
+    "unit": (ops.normalize, lambda x: x / np.sqrt((x * x).sum(-1, keepdims=True))),
+    "part": (lambda t: t[..., 1:3], lambda x: x[..., 1:3]),
+    "turned": (lambda t: t[..., ::-1] * t, lambda x: x[..., ::-1] * x),
+    "every other": (lambda t: t[:, ::2], lambda x: x[:, ::2]),
+    "one": (lambda t: t[:, -1], lambda x: x[:, -1]),
+    "new axis": (lambda t: t[:, None] * ops.expand_dims(t, 1), lambda x: x[:, None] * x[:, None]),
+    "taken": (lambda t: ops.take(t, [2, 0, 0], axis=-1), lambda x: x[..., [2, 0, 0]]),
+    "repeated": (lambda t: ops.repeat(t, 3, axis=-1), lambda x: np.repeat(x, 3, -1)),
+    "stacked": (lambda t: ops.stack([t, t * t], axis=1), lambda x: np.stack([x, x * x], 1)),
+    "constant": (lambda t: t * np.arange(4.0) + [1, 2, 3, 4], lambda x: x * np.arange(4.0) + [1, 2, 3, 4]),
+    "entropy": (
+        lambda t: ops.binary_crossentropy(0.3, ops.sigmoid(t)),
+        lambda x: np.log1p(np.exp(-x)) * 0.3 + 0.7 * np.log1p(np.exp(x)),
+    ),
+}
+for _title, _form in FORMS.items():
+    _on(f"form of {_title}", _same(Formed, *_form), (4,), (3, 4), (2, 3, 4))
+CASES |= {
+    "operation": Case(lambda: L.Operation("affine", {"a": 2.0, "b": 1.0}), [(7,)]),
+    "operation on lines": Case(lambda: L.Operation("square"), [(3, 4)]),
+    "operation on pictures": Case(
+        lambda: L.Operation("reduce", {"how": "sum", "axes": [0, 2], "keepdims": False}), [(2, 3, 4)]
+    ),
+    "phase": Case(lambda: L.Operation("phase"), [(5,), (5,)]),
+    "form of a product": Case(
+        lambda: Formed(lambda t: t @ ops.transpose(t, (0, 2, 1)), lambda x: x @ x.transpose(0, 2, 1)), [(3, 4)]
+    ),
+    "lambda": Case(lambda: L.Lambda(np.sin), [(4,)]),
+    "lambda on lines": Case(lambda: L.Lambda(np.tanh), [(3, 4)]),
+    "lambda on pictures": Case(lambda: L.Lambda(lambda x: np.sin(x).sum(axis=-1)), [(2, 3, 4)]),
+    "lambda with a gradient": Case(lambda: L.Lambda(np.square, gradient=lambda x, d: 2 * x * d), [(4,)]),
+    "lambda of a tensor": Case(lambda: L.Lambda(lambda x: x * x + 1), [(4,)]),
+}
 
 
 WORDS = ["red", "blue", "green", "", "été", "漢字", "a b", "Red!"]

@@ -1,0 +1,125 @@
+"""What tracing a ``call`` works with: the tensors in its arguments, `training`, and whether two traces are alike."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastnn.layers.core import InputLayer
+from fastnn.layers.operation import operation
+from fastnn.layers.tensor import Node, Tensor
+
+ASKED = ("training", "mask")  # arguments of a call that are no tensors
+
+
+def tensors_in(given: Any) -> list[Tensor]:
+    """The tensors in arguments, in their order, each once."""
+    return list(dict.fromkeys(_each(given)))
+
+
+def _each(given: Any) -> Iterator[Tensor]:
+    if isinstance(given, Tensor):
+        yield given
+    elif isinstance(given, (list, tuple, dict)):
+        for each in given.values() if isinstance(given, dict) else given:
+            yield from _each(each)
+
+
+def replaced(given: Any, known: Mapping[Tensor, Tensor]) -> Any:
+    """Arguments with other tensors in the places of theirs."""
+    if isinstance(given, Tensor):
+        return known[given]
+    if isinstance(given, dict):
+        return {key: replaced(value, known) for key, value in given.items()}
+    if isinstance(given, (list, tuple)):
+        return type(given)([replaced(value, known) for value in given])
+    return given
+
+
+def shapes_of(given: Any) -> Any:
+    """The shapes of tensors in arguments, as ``build`` is given them."""
+    if isinstance(given, Tensor):
+        return given.shape
+    if isinstance(given, dict):
+        return {key: shapes_of(value) for key, value in given.items()}
+    return [shapes_of(value) for value in given if isinstance(value, (Tensor, list, tuple, dict))]
+
+
+def layers_in(value: Any) -> Iterator[Any]:
+    """The layers and models in an attribute: it, or those of a list or dict."""
+    if isinstance(value, (list, tuple, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from layers_in(each)
+    elif hasattr(value, "on_arrays") or hasattr(value, "description"):
+        yield value
+
+
+def both_ways(training: list[Tensor], otherwise: list[Tensor]) -> list[Tensor]:
+    """Tensors that are those of one trace while training, and those of the other else.
+
+    Calls that both traces have are made once, and where the ways part is as far back as can be.
+    """
+    if len(training) != len(otherwise):
+        raise ValueError(f"call gives {len(training)} tensors in training, and {len(otherwise)} else")
+    same: dict[Any, list[Node]] = {}  # the calls of the first trace, by what they do
+    for node in _nodes_of(training):
+        same.setdefault(_key(node, node.inputs), []).append(node)
+    stands: dict[Node, Node] = {}  # for a call of the second trace
+    for node in _nodes_of(otherwise):
+        inputs = tuple(Tensor(stands[x.node], x.place) for x in node.inputs)
+        alike = same.get(_key(node, inputs))
+        stands[node] = alike.pop(0) if alike else node if inputs == node.inputs else node.copy(inputs)
+    made: dict[tuple[Node, Node], Node] = {}
+    pairs = zip(training, otherwise, strict=True)
+    return [_either(one, Tensor(stands[other.node], other.place), made) for one, other in pairs]
+
+
+def _nodes_of(tensors: list[Tensor]) -> list[Node]:
+    """The calls that lead to tensors, each after those that it reads."""
+    found: dict[Node, None] = {}
+    stack = [(tensor.node, False) for tensor in reversed(tensors)]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            found[node] = None
+        elif node not in found:
+            stack.append((node, True))
+            stack += [(tensor.node, False) for tensor in reversed(node.inputs)]
+    return list(found)
+
+
+def _key(node: Node, inputs: tuple[Tensor, ...]) -> Any:
+    """What a call does: its layer, or what that is made of where it has no weights, and what it reads."""
+    return (_what(node), node.rows, inputs) if inputs else node
+
+
+def _what(node: Node) -> Any:
+    if node.graph is not None or has_weights(node) or isinstance(node.layer, InputLayer):
+        return node.layer
+    config = dict(node.layer.config())
+    config.pop("name", None)
+    return type(node.layer), repr(config)
+
+
+def _either(one: Tensor, other: Tensor, made: dict[tuple[Node, Node], Node]) -> Tensor:
+    if one == other:
+        return one
+    a, b = one.node, other.node
+    reads = [[x.row for x in node.inputs] for node in (a, b)]
+    if not a.inputs or one.place != other.place or reads[0] != reads[1] or _what(a) != _what(b):
+        return operation("phase", one, other)
+    if (a, b) not in made:
+        made[a, b] = a.copy(tuple(_either(x, y, made) for x, y in zip(a.inputs, b.inputs, strict=True)))
+    return made[a, b].tensors()[one.place]
+
+
+def has_weights(node: Node) -> bool:
+    """Whether a call is one of a layer with weights of its own."""
+    return node.graph is None and bool(node.layer.parameters(*(tensor.row for tensor in node.inputs)))
+
+
+def arguments_of(function: Any) -> list[str]:
+    """The names of what a function takes, "**" where that is any name."""
+    parameters = inspect.signature(function).parameters.items()
+    return ["**" if parameter.kind is parameter.VAR_KEYWORD else name for name, parameter in parameters]

@@ -1,0 +1,124 @@
+"""Gradients of a model's loss, for a training loop of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn._checks import as_flag
+from fastnn.engine.arena import aligned
+from fastnn.engine.description import Variable
+from fastnn.engine.network import Network
+from fastnn.engine.python import PythonOp
+from fastnn.layers.places import Place, place_of
+from fastnn.models.graph import planned
+from fastnn.typing import Array, FloatArray
+
+LINE = 16  # floats of a cache line, on which parameters begin
+
+
+def by_weights(description: Any, trainer: Any, source: Any) -> tuple[float, list[FloatArray]]:
+    """The loss of a source's rows as one batch, and its gradient by each of the weights that learn."""
+    network = trainer.ready(source)
+    with description.locked():
+        loss = network.gradient(source.x, source.y, source.weight, commit=True, noise=network.iterations)
+        found = []
+        for layer in description.layers():
+            place: Place | None = place_of(layer)
+            if place is None or not layer.trainable:
+                continue
+            views = place.views(network.gradients)
+            pairs = zip(place.parameters, views, strict=True)
+            frozen = layer in description.frozen
+            found += [np.zeros_like(v) if frozen else v.copy() for parameter, v in pairs if parameter.trainable]
+        return float(loss), found
+
+
+class _Tap:
+    """Passes rows on, and keeps the gradient that comes back."""
+
+    def __init__(self) -> None:
+        self.slopes: list[Array] = []
+
+    def forward(self, x: Any, weights: Any, training: bool) -> Any:
+        """x."""
+        return x
+
+    def backward(self, x: Any, a: Any, d: Any, weights: Any) -> Any:
+        """The gradient, which is noted."""
+        self.slopes.append(d)
+        return d, [np.zeros(1, np.float32)]
+
+
+def by_inputs(description: Any, trainer: Any, source: Any) -> list[FloatArray]:
+    """The gradient of the loss of a source's rows, as one batch, by the numbers of each input.
+
+    The engine works it out for nobody but this: a network of its own has an op behind each input that keeps it.
+    """
+    trainer.ready(source)
+    with description.locked():
+        store, plan = description.store, planned(description.graph)
+        taps = [_Tap() for _ in plan.inputs]
+        flat = aligned(store.flat.size + LINE * (len(taps) + 1))
+        flat[: store.flat.size] = store.flat
+        first = -(-store.flat.size // LINE) * LINE
+        own = [first + LINE * k for k in range(len(taps))]
+        ops = [PythonOp(tap, ((n,),), (n,), ((1,),)) for tap, n in zip(taps, plan.inputs, strict=True)]
+        shift = len(taps)
+        sources: list[Sequence[int]] = [(-1 - k,) for k in range(shift)]
+        sources += [tuple(-1 - s if s < 0 else s + shift for s in each) for each in plan.sources]
+        pairs = zip(plan.layers, plan.starts, strict=True)
+        starts = own + [_start(layer) + start for layer, start in pairs]
+        added = [each._replace(op=each.op + shift) for each in plan.added]
+        outputs = [place + shift for place in plan.outputs]
+        network = Network([*ops, *plan.ops], sources, plan.inputs, outputs, flat, starts, added=added)
+        network.seed = description.seed
+        network.set_objectives(trainer.objectives.described)
+        variables = [*(Variable(start, 1) for start in own), *description.variables()]
+        network.set_variables(variables, [False] * shift + description.frozen_ops())
+        network.gradient(source.x, source.y, source.weight, noise=description.network.iterations)
+        return [np.concatenate(tap.slopes) for tap in taps]
+
+
+def _start(layer: Any) -> int:
+    place = place_of(layer) if layer is not None else None
+    return 0 if place is None else place.start
+
+
+class Gradients:
+    """The part of a model that gives gradients."""
+
+    description: Any
+    _compiled: Any
+    _batch: Any
+    _drawn: Any
+
+    def gradient(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        inputs: bool = False,
+        return_loss: bool = False,
+    ) -> Any:
+        """The gradient of the loss given to ``compile``, of these rows as one batch: an array for each that learns.
+
+        They stand as ``trainable_variables`` does, so ``optimizer.apply_gradients(zip(gradients, variables))`` takes a
+        step. Layers do what they do in training, dropout and moving averages included. inputs: gives (gradients, those
+        by x) too, as x was given. return_loss: gives (loss, ...) in front. RuntimeError before ``compile``;
+        FloatingPointError where the loss or a gradient is not finite.
+        """
+        trainer = self._compiled("gradient")
+        source = self._batch(x, y, sample_weight)
+        loss, found = by_weights(self.description, trainer, source)
+        given: tuple[Any, ...] = (loss,) if as_flag("return_loss", return_loss) else ()
+        given = (*given, found)
+        if as_flag("inputs", inputs):
+            slopes = by_inputs(self.description, trainer, source)
+            rows = [tensor.row for tensor in self._drawn().inputs]
+            slopes = [each.reshape(len(each), *row) for each, row in zip(slopes, rows, strict=True)]
+            given = (*given, self.description.takes.pack(slopes))
+        return given if len(given) > 1 else given[0]
