@@ -15,3 +15,6 @@ class DropoutOp(NoiseOp):
 
 class SharedDropoutOp(DropoutOp):
     def __init__(self, places: ArrayLike, by_row: bool, rate: float, seed: int | None = None) -> None: ...
+
+class SharedAlphaDropoutOp(SharedDropoutOp):
+    def __init__(self, places: ArrayLike, by_row: bool, rate: float, limit: float, seed: int | None = None) -> None: ...

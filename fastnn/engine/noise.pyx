@@ -116,3 +116,31 @@ cdef class SharedDropoutOp(DropoutOp):
         if self.reads.d != NULL:
             for row in range(r0, r1):
                 self.spread(self.d + row * n, self.z + row * self.draws, self.reads.d + row * n)
+
+
+cdef class SharedAlphaDropoutOp(SharedDropoutOp):
+    """Alpha dropout that keeps or drops several numbers of a row, or of all rows, together."""
+
+    cdef float scale
+    cdef float level                    # added to what is kept
+    cdef float dropped                  # what comes of the rest
+
+    def __init__(self, places, bint by_row, double rate, double limit, seed=None):
+        """limit: what the activation before comes to far below 0."""
+        SharedDropoutOp.__init__(self, places, by_row, rate, seed)
+        scale = ((1 - rate) * (1 + rate * limit * limit)) ** -0.5
+        self.scale, self.level, self.dropped = scale, -scale * limit * rate, scale * limit * (1 - rate)
+
+    cdef void spread(self, const float* x, const float* draws, float* a) noexcept nogil:
+        cdef Py_ssize_t j
+        for j in range(self.units):
+            a[j] = x[j] * self.scale + self.level if draws[self.places[j]] != 0 else self.dropped
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, j, n = self.units
+        cdef const float* draws
+        if self.reads.d != NULL:
+            for row in range(r0, r1):
+                draws = self.z + row * self.draws
+                for j in range(row * n, (row + 1) * n):
+                    self.reads.d[j] = self.d[j] * self.scale if draws[self.places[j - row * n]] != 0 else 0

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
     from fastnn.layers.regularization import *
+    from fastnn.layers.spectral_normalization import *
     from fastnn.layers.text_vectorization import *
     from fastnn.layers.wrapper import *
 
@@ -45,6 +46,7 @@ _LATER = {
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",
     "SpatialDropout3D": "regularization",
+    "SpectralNormalization": "spectral_normalization",
     "StringLookup": "lookup",
     "TextVectorization": "text_vectorization",
     "UnitNormalization": "group_normalization",

@@ -289,6 +289,37 @@ class Activation(Layer):
         return np.asarray(self.activation.reference(x))
 
 
+def check_noise_shape(layer: Any) -> None:
+    """Set `noise_shape` as a tuple, or None. ValueError, TypeError for what is no shape."""
+    given = layer.noise_shape
+    if given is None:
+        return
+    kind = type(layer).__name__
+    if not isinstance(given, (tuple, list)) or not given:
+        raise ValueError(f"{kind}: noise_shape must be a tuple of whole numbers and None, got {shown(given)}")
+    each = (size if size is None else check_count(f"{kind}: noise_shape", size) for size in given)
+    set_field(layer, "noise_shape", tuple(each))
+
+
+def drawn_by(layer: Any, row: Shape) -> tuple[Any, bool]:
+    """(for each number of a row its draw, None for one of its own; whether each row has draws of its own).
+
+    ValueError where the layer's `noise_shape` does not go with the row.
+    """
+    given = (None, *row) if layer.noise_shape is None else layer.noise_shape
+    by_row, *drawn = (1,) * (len(row) + 1 - len(given)) + given
+    drawn = [own if size is None else size for size, own in zip(drawn, row, strict=False)]
+    if len(given) > len(row) + 1 or any(size not in (1, own) for size, own in zip(drawn, row, strict=True)):
+        raise ValueError(
+            f"{type(layer).__name__}: noise_shape {layer.noise_shape} does not go with rows of shape {row}; after the "
+            "entry for the rows (None or 1) it has the size of each axis, None for that, or 1"
+        )
+    if by_row != 1 and tuple(drawn) == row:
+        return None, True
+    places = np.broadcast_to(np.arange(prod(drawn), dtype=np.int32).reshape(drawn), row)
+    return places.ravel(), by_row != 1
+
+
 @LAYERS.add("dropout")
 @dataclass(frozen=True, eq=False, repr=False)
 class Dropout(Layer):
@@ -309,45 +340,19 @@ class Dropout(Layer):
     def __post_init__(self) -> None:
         check_rate(self)
         self._set("rate", float(self.rate))
-        if self.noise_shape is not None:
-            given = self.noise_shape
-            wrong = "Dropout: Invalid value received for argument `noise_shape`. Expected "
-            if not isinstance(given, (tuple, list)) or not given:
-                raise ValueError(f"{wrong}a tuple or list of integers. noise_shape={shown(given)}")
-            for size in given:
-                if size is not None and (isinstance(size, bool) or not hasattr(size, "__index__")):
-                    raise ValueError(f"{wrong}all elements to be integers or None. noise_shape={shown(given)}")
-                if size is not None and size < 1:
-                    raise ValueError(
-                        f"{wrong}all dimensions to be positive integers or None. noise_shape={shown(given)}"
-                    )
-            each = (size if size is None else check_count("Dropout: noise_shape", size) for size in given)
-            self._set("noise_shape", tuple(each))
+        check_noise_shape(self)
         check_seed(self)
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        self._drawn(input_shape)
+        drawn_by(self, input_shape)
         return input_shape
 
-    def _drawn(self, row: Shape) -> Shape:
-        """The shape of what is drawn: for the rows of a batch together 1 and for each of them None, then a row's."""
-        given = (None, *row) if self.noise_shape is None else self.noise_shape
-        by_row, *drawn = (1,) * (len(row) + 1 - len(given)) + given
-        drawn = [own if size is None else size for size, own in zip(drawn, row, strict=False)]
-        if len(given) > len(row) + 1 or any(size not in (1, own) for size, own in zip(drawn, row, strict=True)):
-            raise ValueError(
-                f"Dropout: noise_shape {self.noise_shape} does not go with rows of shape {row}; after the entry for "
-                "the rows (None or 1) it has the size of each axis, None for that, or 1"
-            )
-        return (by_row, *drawn)
-
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        by_row, *drawn = self._drawn(input_shape)
-        if by_row != 1 and tuple(drawn) == input_shape:
+        places, by_row = drawn_by(self, input_shape)
+        if places is None:
             return (DropoutOp(prod(input_shape), self.rate, self.seed),)
-        places = np.broadcast_to(np.arange(prod(drawn), dtype=np.int32).reshape(drawn), input_shape)
-        return (SharedDropoutOp(places.ravel(), by_row != 1, self.rate, self.seed),)
+        return (SharedDropoutOp(places, by_row, self.rate, self.seed),)
 
 
 @LAYERS.add("flatten")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod, sqrt
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._checks import check_number
-from fastnn.engine.noise import NoiseOp
-from fastnn.layers._fields import check_rate, nothing, own_input_shape
+from fastnn.engine.noise import NoiseOp, SharedAlphaDropoutOp
+from fastnn.layers._fields import check_rate, own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_seed
+from fastnn.layers.core import check_noise_shape, drawn_by
 from fastnn.typing import DoubleArray, Shape
 
 __all__ = ["AlphaDropout", "GaussianDropout", "GaussianNoise"]
@@ -84,17 +85,28 @@ class AlphaDropout(_Noise):
     """While training: scale * (x with probability 1 - rate, else SELU's limit) + level. Otherwise x.
 
     scale and level bring the mean and the variance of SELU's outputs back to 0 and 1. Any shape -> the same. rate: at
-    least 0 and below 1. seed: as GaussianNoise's. Source: Klambauer et al. 2017, section 3.
+    least 0 and below 1. noise_shape: as Dropout's. seed: as GaussianNoise's. Source: Klambauer et al. 2017, section 3.
     """
 
     rate: float
-    seed: int | None = field(default=None, kw_only=True)
+    noise_shape: Any = None
+    seed: int | None = None
     name: str | None = None
     input_shape: Any = None
-    noise_shape: None = nothing()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_noise_shape(self)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        drawn_by(self, input_shape)
+        return input_shape
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        return (NoiseOp(prod(input_shape), kernels.alpha_dropout, self.rate, self.seed),)
+        places, by_row = drawn_by(self, input_shape)
+        if places is None:
+            return (NoiseOp(prod(input_shape), kernels.alpha_dropout, self.rate, self.seed),)
+        return (SharedAlphaDropoutOp(places, by_row, self.rate, SELU_LIMIT, self.seed),)
 
     def reference(self, x: DoubleArray, kept: Any) -> DoubleArray:
         """What training makes of x where `kept` says which are kept, in float64."""

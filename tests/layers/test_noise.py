@@ -23,6 +23,7 @@ from fastnn.layers import (
     SpatialDropout2D,
     TimeDistributed,
 )
+from fastnn.layers.noise import SELU_LIMIT
 from fastnn.models import Sequential, load_model
 from support.layers import OF_COLUMNS, RANDOM as MAKERS
 
@@ -233,3 +234,22 @@ def test_whole_columns_are_dropped(name: str, tmp_path: Path) -> None:
 def test_columns_of_channels_first() -> None:
     with pytest.raises(ValueError, match="data_format must be one of channels_last, got 'channels_first'"):
         SpatialDropout2D(0.3, "channels_first")
+
+
+@pytest.mark.parametrize("shape", [(None, 1, 8), (1, None, 1), (5, 8), (None, 5, 8)])
+def test_noise_shape_of_alpha_dropout(shape: Any) -> None:
+    layer = AlphaDropout(0.4, shape, seed=1)
+    x = np.random.default_rng(4).normal(size=(30, 40)).astype(np.float32)
+    model = Sequential([Input((40,)), Dense(40, use_bias=False, kernel_initializer="identity"), Reshape((5, 8)), layer])
+    model.compile(fastnn.optimizers.SGD(1.0), "mse")
+    a = seen(AlphaDropout(0.4, shape, seed=1), (5, 8), rows=30)[0]
+    kept = a == a.max()
+    np.testing.assert_allclose(a, layer.reference(np.ones(a.shape), kept), rtol=1e-6)
+    assert 0.3 < kept.mean() < 0.9
+    given = layer.reference(x.reshape(a.shape).astype(float), kept)
+    loss = model.train_on_batch(x, np.zeros((30, 5, 8), np.float32))
+    np.testing.assert_allclose(loss, (given**2).mean(), rtol=1e-5)
+    scale = ((1 - 0.4) * (1 + 0.4 * SELU_LIMIT**2)) ** -0.5
+    d = (2 / given.size * given * scale * kept).reshape(30, 40)
+    np.testing.assert_allclose(np.eye(40) - model.get_weights()[0], x.T @ d, rtol=1e-4, atol=1e-6)
+    assert (model.predict(x).reshape(30, 40) != 0).all()

@@ -242,6 +242,17 @@ def test_outputs_and_steps(name: str) -> None:
     np.testing.assert_allclose(ours.predict(x), np.asarray(theirs.predict(x, verbose=0)), rtol=1e-4, atol=2e-5)
 
 
+def test_steps_of_spectral_normalization() -> None:
+    """Steps alone: Keras on JAX predicts with the kernel as it is."""
+    ours, theirs, xs = both(chain(T, dense, lambda L: L.SpectralNormalization(L.Dense(4, "tanh"), 2), flatten))
+    for model, lib in ((ours, fastnn), (theirs, keras)):
+        model.compile(lib.optimizers.SGD(0.05), "mse", **({"run_eagerly": True} if lib is keras else {}))
+        for _ in range(3):
+            model.train_on_batch(xs[0], numbers(3, seed=9))
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=3e-5, atol=3e-6)
+
+
 @pytest.mark.parametrize("loss", ["mse", "mae", "categorical_crossentropy", "sparse_categorical_crossentropy"])
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "RMSprop"])
 @pytest.mark.parametrize("distributed", [False, True])
