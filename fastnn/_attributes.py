@@ -36,7 +36,7 @@ class MissingAttribute(AttributeError):
         old = _old.ATTRIBUTES.get(str(self.name))
         known = [name for name in public_names(self.owner) if not name.startswith("_")]
         what = f" (write {old})" if old else _names.hint(self.name, known)
-        return f"{kind!r} object has no attribute {self.name!r}{what}"
+        return f"{kind!r} has no attribute {self.name!r}{what}"
 
     def __reduce__(self) -> Any:
         return AttributeError, (str(self),)

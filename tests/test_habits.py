@@ -43,9 +43,7 @@ def classifier(loss: str = "sparse_categorical_crossentropy", units: int = 3) ->
     ],
 )
 def test_attributes_of_a_model(name, what):
-    with pytest.raises(
-        AttributeError, match=rf"'Sequential' object has no attribute '{name}'.*{what}|{what}"
-    ) as caught:
+    with pytest.raises(AttributeError, match=rf"'Sequential' has no attribute '{name}'.*{what}|{what}") as caught:
         getattr(classifier(), name)
     assert caught.value.name == name
     assert not hasattr(classifier(), name)

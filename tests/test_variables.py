@@ -133,7 +133,7 @@ def test_weights_by_their_names():
     assert fresh.weights == fresh.trainable_variables == []
     with pytest.raises(AttributeError, match="'dense' has no kernel yet: build it first"):
         _ = fresh.kernel
-    with pytest.raises(AttributeError, match="'Dense' object has no attribute 'kernal'"):
+    with pytest.raises(AttributeError, match="'Dense' has no attribute 'kernal'"):
         _ = fresh.kernal
 
 

@@ -270,6 +270,14 @@ def test_a_notebook_has_a_bar_that_moves(show):
     assert stream.getvalue() == TERMINAL
 
 
+def test_a_notebook_is_as_wide_as_it_wants(show, monkeypatch):
+    """Its stream leads to the terminal in which Jupyter was started, whose width says nothing."""
+    stream = show(Notebook(False))
+    monkeypatch.setenv("COLUMNS", "20")
+    zeros(["mae"]).fit(X, Y, 10, 2, validation_data=(X, Y))
+    assert stream.getvalue() == TERMINAL
+
+
 def test_a_figure_that_is_no_number(show):
     stream = show(Stream(False))
     bar = Progress(2, None)
