@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from fastnn.training import Trainer
 
 _threadpoolctl.watch()
+_names.know_old_modules()
 
 __all__ = [
     "Initializer",

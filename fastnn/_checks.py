@@ -68,8 +68,11 @@ def check_number(
     *,
     open_low: bool = False,
     open_high: bool = False,
+    also: str = "",
 ) -> None:
     """Raise unless ``owner.name`` is a number from `low` to `high` (either end left out where it is open).
+
+    also: Keras's words for it, which a search finds.
 
     A Decimal, Fraction or longdouble, or an int of more than eight bytes, becomes a float, which all can work with.
     """
@@ -82,14 +85,21 @@ def check_number(
         ends = f"{'above' if open_low else 'at least'} {low:g}"
         if high != math.inf:
             ends += f" and {'below' if open_high else 'at most'} {high:g}"
-        raise ValueError(f"{kind}: {name} must be {ends}, got {shown(value)}")
+        raise ValueError(f"{kind}: {name} must be {ends}, got {shown(value)}{_also(also)}")
     held = value.tolist() if hasattr(value, "tolist") else value  # a longdouble stays one
     if not isinstance(held, (int, float)) or abs(held) > LONGEST:
         object.__setattr__(owner, name, number)
 
 
-def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST) -> int:
-    """`value` as a whole number of `least` to `most`; TypeError or ValueError, naming it, where it is none."""
+def _also(words: str) -> str:
+    return f" ({words})" if words else ""
+
+
+def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST, also: str = "") -> int:
+    """`value` as a whole number of `least` to `most`; TypeError or ValueError, naming it, where it is none.
+
+    also: as in `check_number`.
+    """
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -97,7 +107,7 @@ def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST) -> i
     except TypeError:
         raise TypeError(f"{name} must be a whole number, got {shown(value)}") from None
     if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {shown(number)}")
+        raise ValueError(f"{name} must be at least {least}, got {shown(number)}{_also(also)}")
     if number > most:
         raise ValueError(f"{name} must be at most {most:,}, got {shown(number)}")
     return number
@@ -115,12 +125,26 @@ def check_flag(owner: object, name: str) -> None:
         raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {shown(value)}")
 
 
-def check_choice(owner: object, name: str, *known: str | None) -> None:
-    """ValueError unless ``owner.name`` is one of the texts that it may be, or None where that is among them."""
+def check_choice(owner: object, name: str, *known: str | None, also: str = "") -> None:
+    """ValueError unless ``owner.name`` is one of the texts that it may be, or None where that is among them.
+
+    also: as in `check_number`.
+    """
     value = getattr(owner, name)
     if not isinstance(value, (str, NoneType)) or value not in known:
         texts = ", ".join(map(str, known))
-        raise ValueError(f"{type(owner).__name__}: {name} must be one of {texts}, got {shown(value)}")
+        raise ValueError(f"{type(owner).__name__}: {name} must be one of {texts}, got {shown(value)}{_also(also)}")
+
+
+def check_dtype(owner: object, value: Any) -> None:
+    """Raise unless a `dtype` is None or float32: a text, a NumPy type, a policy of Keras's, or what describes one."""
+    inner = value.get("config", value) if isinstance(value, dict) else value
+    name = inner.get("name") if isinstance(inner, dict) else getattr(inner, "name", getattr(inner, "__name__", inner))
+    if value is not None and not (isinstance(name, str) and name == "float32"):
+        raise ValueError(
+            f"{type(owner).__name__}: dtype must be 'float32' or None, which means it, got {shown(value)}; fastnn "
+            "trains and measures in float32"
+        )
 
 
 def named_dtype(value: Any) -> str | None:

@@ -4,47 +4,52 @@ from __future__ import annotations
 
 # Of its modules; docs/differences.md says what is not there, and why.
 _NAMES = """
-AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D
-AdaptiveMaxPooling2D AdaptiveMaxPooling3D AdditiveAttention Attention AugMix AutoContrast AveragePooling1D
-AveragePooling2D AveragePooling3D AvgPool1D AvgPool2D AvgPool3D Bidirectional CTC CenterCrop Circle
-ConcordanceCorrelation ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D Conv2DTranspose
-Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution1D Convolution1DTranspose Convolution2D
-Convolution2DTranspose Convolution3D Convolution3DTranspose Cropping1D Cropping2D Cropping3D CutMix DepthwiseConv1D
-DepthwiseConv2D Equalization FlaxLayer FloatDTypePolicy Function GRU GRUCell GlobalAveragePooling1D
-GlobalAveragePooling2D GlobalAveragePooling3D GlobalAvgPool1D GlobalAvgPool2D GlobalAvgPool3D GlobalMaxPool1D
-GlobalMaxPool2D GlobalMaxPool3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupQueryAttention InputSpec
-JaxLayer KerasFileEditor KerasTensor LSTM LSTMCell Masking MaxNumBoundingBoxes MaxPool1D
-MaxPool2D MaxPool3D MaxPooling1D MaxPooling2D MaxPooling3D MelSpectrogram MixUp MultiHeadAttention MultiOptimizer
-Operation OptimizerMap OrbaxCheckpoint PearsonCorrelation Quantizer RNN RandAugment RandomBrightness
-RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip
-RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation
-RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom RematScope Resizing
-ReversibleEmbedding STFT STFTInitializer STFTSpectrogram ScheduleFreeAdamW SeparableConv1D SeparableConv2D
-SeparableConvolution1D SeparableConvolution2D SimpleRNN SimpleRNNCell Solarization SpectralNormalization
-StackedRNNCells StatelessScope SymbolicScope TFSMLayer TorchModuleWrapper UpSampling1D UpSampling2D
-UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D applications array_to_img audio_dataset_from_directory
-bounding_boxes circle concordance_correlation ctc device distillation distribution dtype_policies export
-image_dataset_from_directory img_to_array load_img mixed_precision name_scope ops pearson_correlation quantizers remat
-save_img stft text_dataset_from_directory tree visualization wrappers
+AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D
+AdaptiveMaxPooling3D AdditiveAttention Attention AugMix AutoContrast AveragePooling1D AveragePooling2D
+AveragePooling3D AvgPool1D AvgPool2D AvgPool3D Bidirectional CTC CenterCrop
+ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose
+ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution1D Convolution1DTranspose Convolution2D Convolution2DTranspose
+Convolution3D Convolution3DTranspose Cropping1D Cropping2D Cropping3D CutMix DepthwiseConv1D DepthwiseConv2D
+Equalization FlaxLayer FloatDTypePolicy Function GRU GRUCell GlobalAveragePooling1D GlobalAveragePooling2D
+GlobalAveragePooling3D GlobalAvgPool1D GlobalAvgPool2D GlobalAvgPool3D GlobalMaxPool1D GlobalMaxPool2D GlobalMaxPool3D
+GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupQueryAttention InputSpec JaxLayer KerasFileEditor
+KerasTensor LSTM LSTMCell Masking MaxNumBoundingBoxes MaxPool1D MaxPool2D MaxPool3D MaxPooling1D MaxPooling2D
+MaxPooling3D MelSpectrogram MixUp MultiHeadAttention MultiOptimizer Operation OptimizerMap OrbaxCheckpoint Quantizer
+RNN RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
+RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
+RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation
+RandomZoom RematScope Resizing ReversibleEmbedding STFT STFTInitializer STFTSpectrogram ScheduleFreeAdamW
+SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D SimpleRNN SimpleRNNCell Solarization
+SpectralNormalization StackedRNNCells StatelessScope SymbolicScope TFSMLayer TorchModuleWrapper UpSampling1D
+UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D applications array_to_img
+audio_dataset_from_directory bounding_boxes ctc device distillation distribution dtype_policies export
+image_dataset_from_directory img_to_array load_img mixed_precision name_scope ops quantizers remat save_img stft
+text_dataset_from_directory tree visualization wrappers
 """
-NAMES = frozenset(_NAMES.split())
+# Of its configuration and of modules that hold others.
+_MODULES = """
+Config Operation disable_flash_attention disable_traceback_filtering enable_flash_attention
+enable_traceback_filtering enable_unsafe_deserialization image is_flash_attention_enabled is_nnx_enabled
+is_traceback_filtering_enabled legacy max_epochs max_steps_per_epoch set_backend set_max_epochs set_max_steps_per_epoch
+"""
+NAMES = frozenset(f"{_NAMES} {_MODULES}".split())
 # Of classes and methods that fastnn has.
 _ARGUMENTS = """
-auto_scale_loss axis batch_shape data_format dtype embeddings_freq embeddings_metadata
-expand_nested ignore_class input_axes input_tensor jit_compile layer_range line_length lora_alpha lora_rank
-mask_zero max_queue_size optional output_axes positions profile_batch quantization_config ragged
+auto_scale_loss batch_shape data_format dtype embeddings_freq embeddings_metadata expand_nested input_tensor jit_compile layer_range line_length lora_alpha lora_rank mask_zero max_queue_size optional positions profile_batch quantization_config ragged
 renorm renorm_clipping renorm_momentum run_eagerly show_trainable skip_mismatch sparse steps_per_execution
 synchronized use_multiprocessing workers write_graph write_images zipped
 """
 ARGUMENTS = frozenset(_ARGUMENTS.split())
 # What to write in place of some.
 INSTEAD = {
+    "DTypePolicy": "fastnn.config.DTypePolicy",
     "Lambda": "a subclass of fastnn.layers.Layer or Composite",
     "clear_session": "fastnn.utils.clear_session",
     "keras": "fastnn.layers, fastnn.models, ...: Keras's names are in fastnn itself",
     "load_model": "fastnn.models.load_model",
     "normalize": "fastnn.utils.normalize, or the layer Normalization",
     "save_model": "fastnn.models.save_model",
+    "version": "fastnn.__version__",
     "to_categorical": "fastnn.utils.to_categorical",
     "Progbar": "fastnn.utils.Progbar",
     "pad_sequences": "fastnn.utils.pad_sequences",

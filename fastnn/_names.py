@@ -12,66 +12,111 @@ from typing import Any
 # What others, or Keras's earlier versions, call what Keras calls otherwise; the first that is known is meant.
 SYNONYMS = {
     "alpha": ("negative_slope",),
+    "b_constraint": ("bias_constraint",),
+    "b_regularizer": ("bias_regularizer",),
+    "batch": ("batch_size",),
     "bce": ("binary_crossentropy",),
     "beta": ("beta_1", "momentum"),
+    "beta_init": ("beta_initializer",),
     "bias": ("use_bias",),
+    "bs": ("batch_size",),
+    "callback": ("callbacks",),
     "cce": ("categorical_crossentropy",),
     "classes": ("num_classes", "units"),
     "cost": ("loss",),
     "criterion": ("loss",),
     "data": ("x", "sql"),
-    "decay": ("weight_decay",),
+    "dim": ("units", "output_dim", "axis"),
     "drop": ("rate",),
     "dropout": ("rate",),
+    "dropout_rate": ("rate",),
+    "embedding_dim": ("output_dim",),
+    "epoch": ("epochs",),
+    "eps": ("epsilon",),
+    "epsilon": ("min_delta",),
     "eta": ("learning_rate",),
     "features": ("x", "units"),
     "gamma": ("rho", "decay_rate"),
+    "gamma_init": ("gamma_initializer",),
     "hidden": ("units",),
+    "hidden_size": ("units",),
+    "hidden_units": ("units",),
+    "in_features": ("input_dim",),
     "init": ("kernel_initializer", "initializer"),
+    "input_size": ("input_dim",),
+    "inputs": ("x",),
     "iterations": ("epochs", "steps"),
     "kernel_init": ("kernel_initializer",),
-    "lasso": ("l1",),
-    "ridge": ("l2",),
     "l1": ("mean_absolute_error", "l1"),
     "l2": ("mean_squared_error", "l2"),
     "label": ("target", "y"),
     "labels": ("y", "y_true", "target"),
     "lambda": ("weight_decay", "l2"),
+    "lasso": ("l1",),
+    "learn_rate": ("learning_rate",),
     "logistic": ("sigmoid",),
     "logloss": ("binary_crossentropy",),
+    "loss_fn": ("loss",),
+    "loss_function": ("loss",),
+    "lr": ("learning_rate", "initial_learning_rate", "min_lr"),
     "mae": ("mean_absolute_error",),
     "mape": ("mean_absolute_percentage_error",),
-    "mse": ("mean_squared_error",),
-    "rmse": ("root_mean_squared_error", "mean_squared_error"),
-    "lr": ("learning_rate", "initial_learning_rate", "min_lr"),
+    "max_epochs": ("epochs",),
     "max_iter": ("epochs",),
+    "metric": ("metrics",),
     "momentum": ("beta_1",),
+    "mse": ("mean_squared_error",),
+    "n_classes": ("num_classes", "units"),
     "n_epochs": ("epochs",),
+    "n_hidden": ("units",),
+    "n_iter": ("epochs",),
     "n_units": ("units",),
+    "nb_classes": ("num_classes", "units"),
     "nb_epoch": ("epochs",),
     "nb_epochs": ("epochs",),
     "neurons": ("units",),
     "nll": ("categorical_crossentropy",),
     "nodes": ("units",),
     "nonlinearity": ("activation",),
+    "num_embeddings": ("input_dim",),
     "num_epochs": ("epochs",),
+    "num_features": ("units",),
+    "num_units": ("units",),
     "objective": ("loss",),
+    "optimiser": ("optimizer",),
+    "out_dim": ("units", "output_dim"),
     "out_features": ("units",),
     "output": ("outputs",),
     "output_dim": ("units",),
+    "outputs": ("units", "y"),
     "p": ("rate",),
     "path": ("filepath", "filename", "backup_dir", "log_dir"),
+    "period": ("every_n_epochs",),
     "pred": ("y_pred",),
     "prob": ("rate",),
     "regularizer": ("kernel_regularizer",),
+    "ridge": ("l2",),
+    "rmse": ("root_mean_squared_error", "mean_squared_error"),
     "rows": ("batch_size",),
+    "sample_weights": ("sample_weight",),
     "scheduler": ("schedule",),
+    "shape": ("input_shape", "target_shape"),
     "size": ("units", "batch_size"),
     "slope": ("negative_slope",),
     "steps": ("steps_per_epoch",),
     "target": ("y",),
     "targets": ("y", "y_true", "target"),
+    "test_data": ("validation_data",),
     "true": ("y_true",),
+    "val_data": ("validation_data",),
+    "val_split": ("validation_split",),
+    "validation": ("validation_data",),
+    "validation_set": ("validation_data",),
+    "verbosity": ("verbose",),
+    "vocab_size": ("input_dim", "max_tokens"),
+    "w_constraint": ("kernel_constraint",),
+    "w_regularizer": ("kernel_regularizer",),
+    "weight_regularizer": ("kernel_regularizer",),
     "weights": ("sample_weight", "class_weight"),
     "xent": ("categorical_crossentropy",),
 }
@@ -85,8 +130,10 @@ def hint(name: Any, known: Iterable[Any]) -> str:
     """
     near, sure = _nearest(name, known)
     if isinstance(name, str) and not sure:
-        from fastnn import _keras
+        from fastnn import _keras, _old
 
+        if name in _old.NAMES:
+            return f" (write {_old.NAMES[name]})"
         if text := _keras.told(name, _keras.NAMES):
             return text
     return "" if near is None else f" (did you mean {near!r}?)"
@@ -147,7 +194,15 @@ def offer(names: dict[str, Any]) -> list[str]:
             if home.get(name) is value:
                 home[name] = names[name]
     names.setdefault("__getattr__", later(names["__name__"], {}, offered))
+    names["__dir__"] = lambda: _listed(names, offered)
     return offered
+
+
+def _listed(names: dict[str, Any], offered: list[str]) -> list[str]:
+    """What ``dir`` gives of a module, for the completion of names: what it offers, imported or not, and no table."""
+    public = names.get("__all__", offered)
+    hidden = {name for name in public if type(names.get(name)).__name__ == "Table"}
+    return sorted({name for name in names if name.startswith("__")} | set(public) - hidden)
 
 
 def explain(cls: type, *methods: str) -> None:
@@ -214,9 +269,10 @@ def unknown_argument(owner: str, name: str, takes: Iterable[str]) -> str:
     near, sure = _nearest(name, takes)
     what = "" if near is None else f" (did you mean {near!r}?)"
     if not sure:
-        from fastnn import _keras
+        from fastnn import _keras, _old
 
-        what = _keras.told(name, _keras.ARGUMENTS) or what
+        old = _old.ARGUMENTS.get(name)
+        what = f" ({old})" if old else _keras.told(name, _keras.ARGUMENTS) or what
     return f"{owner}() got an unexpected keyword argument {name!r}{what}; it takes {', '.join(takes) or 'nothing'}"
 
 
@@ -247,3 +303,21 @@ def _is_imported(frame: Any) -> bool:
     from opcode import opname
 
     return bool(opname[frame.f_code.co_code[frame.f_lasti]] == "IMPORT_FROM")
+
+
+class _Finder:
+    """The last of Python's finders of modules: of one below fastnn that Keras once had, it says what to write."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: ModuleType | None = None) -> None:
+        if name.startswith("fastnn."):
+            from fastnn import _old
+
+            if what := _old.MODULES.get(name.removeprefix("fastnn.")):
+                raise ModuleNotFoundError(f"No module named {name!r} (write {what})", name=name)
+
+
+def know_old_modules() -> None:
+    """Have the import of a module of older Keras, such as ``fastnn.layers.core``, say what to write today."""
+    if not any(getattr(each, "__name__", "") == _Finder.__name__ for each in sys.meta_path):
+        sys.meta_path.append(_Finder)

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 EXACT = 2**24
 MOST_AXES = 64  # of an array
 
+_TEXT = "turn each text into a number first, e.g. with np.unique(..., return_inverse=True)"
+# Of a target that holds labels.
+LABELS = (
+    "number the classes first: classes, y = np.unique(y, return_inverse=True), or layers.StringLookup; classes[number] "
+    "is the label again"
+)
 _HINTS = {
     "c": "give the real and the imaginary part as two features",
-    "U": "turn each text into a number first, e.g. with np.unique(..., return_inverse=True)",
-    "S": "turn each text into a number first, e.g. with np.unique(..., return_inverse=True)",
-    "T": "turn each text into a number first, e.g. with np.unique(..., return_inverse=True)",
+    **dict.fromkeys("UST", _TEXT),
     "M": "turn times into numbers first, e.g. the seconds since a date",
     "m": "turn durations into numbers first, e.g. seconds",
 }
@@ -98,9 +102,17 @@ def _first_masked(value: Any, ma: Any, axes: int = 0) -> str | None:
     return None
 
 
+def is_target(name: str) -> bool:
+    """Whether what an error calls so is a target: "y", "column 'a' of y", "validation_data: y_true", "y['a']"."""
+    last = name.replace(":", " ").split()[-1]
+    return last == "y" or last.startswith(("y_true", "y["))
+
+
 def not_numbers(dtype: Any, name: str) -> TypeError:
     """Say that `name` has a dtype (NumPy's, or one with its `kind`) that holds no numbers."""
     hint = _HINTS.get(dtype.kind, f"convert it first, e.g. {name}.astype('float32')")
+    if hint is _TEXT and is_target(name):
+        hint = LABELS
     if getattr(dtype, "names", None):
         hint = "give its fields as the columns of one array"
     return TypeError(f"{name} must hold numbers, got dtype {dtype}; {hint}")
@@ -150,9 +162,9 @@ def from_objects(array: NDArray[Any], name: str, first: int = 0) -> NDArray[np.f
     values = np.empty(array.size)
     for i, value in enumerate(array.flat):
         if not _is_number(value):
+            hint = LABELS if isinstance(value, (str, bytes)) and is_target(name) else "fill or convert it first"
             raise TypeError(
-                f"{name} must hold numbers, got {type(value).__name__} {_short(value)}{_at(array, i, first)}; "
-                "fill or convert it first"
+                f"{name} must hold numbers, got {type(value).__name__} {_short(value)}{_at(array, i, first)}; {hint}"
             )
         try:
             values[i] = float(value)

@@ -11,8 +11,11 @@ from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from fastnn import _names
+from fastnn._attributes import public_names
 from fastnn._checks import check_flag, check_name, shown
+from fastnn._families import OTHERS, TABLES
 from fastnn.object_registration import found, get_registered_name, registered
+from fastnn.serialization import deserialize_keras_object, is_of_keras
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
@@ -29,6 +32,7 @@ class Table(Generic[T]):
         self.family = family
         self.also = also
         base.table_family = family  # type: ignore[attr-defined]
+        base.__dir__ = public_names  # type: ignore[method-assign, assignment]
         TABLES[family] = self
         self.base = base
         self.units: dict[str, type[T]] = {}
@@ -115,6 +119,14 @@ class Table(Generic[T]):
             f"{self.family} must be a name or a {home} object, got {shown(identifier)}; known names: {self.known()}"
         )
 
+    def deserialize(self, config: Any, custom: Mapping[str, Any] | None = None) -> Any:
+        """What a configuration describes or a name stands for; None stays None."""
+        if config is None:
+            return None
+        if not isinstance(config, (str, Mapping)):
+            raise TypeError(f"{self.family}: config must be a name or what serialize gives, got {shown(config)}")
+        return self.from_config(config, custom) if isinstance(config, Mapping) else self.find(config, custom)()
+
     def config(self, unit: Any) -> dict[str, Any]:
         """What ``from_config`` needs to make the same unit again: its name and its fields, all JSON."""
         cls = type(unit)
@@ -122,13 +134,18 @@ class Table(Generic[T]):
         if self.units.get(name) is not cls and not hasattr(unit, "function"):  # a class of the user's own
             name = get_registered_name(cls)
             _note(name, cls)
-        return {"class": name, **{field: plain(value) for field, value in field_values(unit).items()}}
+        own = unit.own_config() if hasattr(unit, "own_config") else None
+        return {"class": name, **plain(field_values(unit) if own is None else own)}
 
     def from_config(self, config: Any, custom: Mapping[str, Any] | None = None) -> T:
-        """The unit that `config` described; `custom` has classes and functions that no table knows.
+        """The unit that `config` described, in this form or Keras's; `custom` has what no table knows.
 
         ValueError where it describes none.
         """
+        if is_of_keras(config):
+            if config["class_name"] == "function":
+                return deserialize_keras_object(config, custom)  # type: ignore[no-any-return]
+            config = _from_keras(config, custom)
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
             raise ValueError(f"{self.family}: expected an object with a class name, got {shown(config)}")
         name = config["class"]
@@ -140,6 +157,11 @@ class Table(Generic[T]):
             )
         cls = self.find(name, custom)
         given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}
+        if getattr(cls, "makes_itself", bool)():
+            try:
+                return cls.from_config(given)  # type: ignore[attr-defined,no-any-return]
+            except TypeError as error:
+                raise ValueError(f"{self.family} {name!r}: {error}") from error
         fields = [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
         known = {field.name for field in fields}
         unknown = [f"{field}{_names.hint(field, known)}" for field in sorted(given.keys() - known)]
@@ -153,6 +175,20 @@ class Table(Generic[T]):
             return cls(**given)
         except TypeError as error:
             raise ValueError(f"{self.family} {name!r}: {error}") from error
+
+
+def _from_keras(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A configuration in Keras's form as one of fastnn's."""
+    registered_name, inner = config.get("registered_name"), config["config"]
+    known = registered_name if found(registered_name, own_objects(custom)) is not None else config["class_name"]
+    if not isinstance(inner, (Mapping, type(None))) or "class" in (inner or {}):
+        raise ValueError(f"config of {config['class_name']!r:.80} must be a dict of its arguments, got {shown(inner)}")
+    return {"class": known, **(inner or {})}
+
+
+def _is_beyond_tables(class_name: str) -> bool:
+    """Whether a name is of a model or an array: of these a file says its own way how large they are."""
+    return class_name.startswith("__") or class_name in ("Functional", "Model", "Sequential")
 
 
 def check_family(given: Any, *families: str) -> None:
@@ -218,10 +254,6 @@ def refuse_other(table: Table[Any], identifier: Any) -> bool:
     return not isinstance(identifier, type)
 
 
-TABLES: dict[str, Table[Any]] = {}  # by the family's name
-OTHERS: dict[str, Any] = {}  # families of what stands in no table, models: they too have `config` and `from_config`
-
-
 def plain(value: Any) -> Any:
     """A field's value as JSON: a unit by its family, name and fields, a function of the user's own by its name."""
     if isinstance(value, (tuple, list)):
@@ -281,6 +313,8 @@ def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[s
                 f"pass custom_objects={{{name!r:.80}: the function}} to load_model"
             )
         return function
+    if is_of_keras(value) and not _is_beyond_tables(value["class_name"]):
+        return deserialize_keras_object(value, custom)
     if isinstance(value.get("family"), str) and value["family"] in (families or OTHERS | TABLES):
         return (OTHERS | TABLES)[value["family"]].from_config(value, custom)
     return {key: unplain(item, custom, families) for key, item in value.items()}

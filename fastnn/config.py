@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn import _names, kernels
+from fastnn._checks import shown
 from fastnn._output import say
 from fastnn._version import __version__
 from fastnn.backend import (
@@ -63,8 +64,13 @@ def set_dtype_policy(policy: str | DTypePolicy) -> None:
         raise ValueError(f"layers compute in float32, got the policy {name!r:.200}; see docs/differences.md")
 
 
-def show_config() -> dict[str, str]:
-    """Print, and give, the version, the instruction set in use and those that the processor runs."""
+def show_config(mode: str = "stdout") -> dict[str, str] | None:
+    """Print the version, the instruction set in use, those that the processor runs, and what it runs on.
+
+    mode: "stdout" prints it; "dicts" gives it as a dict and prints nothing, as ``numpy.show_config`` does.
+    """
+    if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
+        raise ValueError(f"show_config: mode must be 'stdout' or 'dicts', got {shown(mode)}")
     config = {
         "fastnn": __version__,
         "instruction set": kernels.isa,
@@ -75,10 +81,12 @@ def show_config() -> dict[str, str]:
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
     }
+    if mode == "dicts":
+        return config
     width = max(map(len, config))
     for name, value in config.items():
         say(f"{name:<{width}}  {value}")
-    return config
+    return None
 
 
 _names.offer(globals())

@@ -6,6 +6,7 @@ constrained; names, formulas and defaults are Keras 3's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from fastnn import _names, kernels
 from fastnn._checks import check_number, shown
+from fastnn._config import Configured, serialize as serialize
 from fastnn._fields import Fields
 from fastnn._numbers import as_numbers, refuse_masked
 from fastnn._table import Table, overrides, refuse_other
@@ -22,7 +24,7 @@ EPSILON = 1e-7
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Constraint(Fields):
+class Constraint(Fields, Configured):
     """Puts a parameter where it may be. Threads share it by columns; by rows where the first of its numbers is 1.
 
     A subclass with a ``__call__(w)`` of its own, which gives weights of the same shape, runs in Python.
@@ -172,6 +174,11 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, dict):
         return CONSTRAINTS.from_config(identifier)
     return CONSTRAINTS.get(identifier)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The constraint that ``serialize`` wrote down, or that a name stands for; custom_objects has others by name."""
+    return CONSTRAINTS.deserialize(config, custom_objects)
 
 
 _names.offer(globals())

@@ -35,14 +35,22 @@ HIDDEN, BATCH_SIZE, LOSS = 256, 32, "sparse_categorical_crossentropy"
 ACCURACY = f"""\
 SELECT avg(prediction = digit)
   FROM digits JOIN predictions USING (id) WHERE {UNSEEN}"""
-THREE_LINES = """\
-from fastnn import Sequential, Trainer, data, layers
-trainer = Trainer(Sequential([layers.Dense(64, "relu"), layers.Dense(10, "softmax")]), \
-"adam", "sparse_categorical_crossentropy")
-trainer.fit(data.SQLDataset("SELECT a, b, label FROM my_table", "my.db", target="label"), \
-epochs=30, verbose=1)"""
-ONE_MORE = """\
-trainer.model.predict_sql("SELECT id, a, b FROM my_table", "my.db", into="predictions", key="id")"""
+TRAIN = """\
+from fastnn.data import SQLDataset
+from fastnn.layers import Dense
+from fastnn.models import Sequential
+
+query = "SELECT a, b, label FROM my_table"
+model = Sequential([Dense(64, "relu"), Dense(10, "softmax")])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+model.fit(SQLDataset(query, "my.db", target="label"), epochs=30)"""
+PREDICT = """\
+query = "SELECT id, a, b FROM my_table"
+model.predict_sql(query, "my.db", into="predictions", key="id")"""
+NEXT = """\
+next: cd {folder}, and README's "From a SQL query"
+next: the same network from arrays, README's "Keras code"
+next: docs/README.md, a page for each task"""
 
 
 def run(folder: Path, epochs: int, seed: int) -> None:
@@ -103,10 +111,10 @@ def run(folder: Path, epochs: int, seed: int) -> None:
     _check_predictions(database, accuracies[1])
 
     _heading("6. With a table of your own")
-    print("Three lines of Python train on it; here, my_table in my.db has the columns id,")
-    print(f"a, b and label (0 to 9):\n\n{THREE_LINES}\n")
-    print(f"A fourth writes the predictions into a new table beside it:\n\n{ONE_MORE}\n")
-    print(f"The database and the model are in {folder.absolute()}")
+    print("Say that my_table in my.db has the columns id, a, b and label (0 to 9). This")
+    print(f"trains on it:\n\n{TRAIN}\n")
+    print(f"This writes the predictions into a new table beside it:\n\n{PREDICT}\n")
+    print(f"The database and the model are in {folder.absolute()}\n\n{NEXT.format(folder=folder)}")
 
 
 def _heading(text: str) -> None:

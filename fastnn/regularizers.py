@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from fastnn import _names, kernels
 from fastnn._checks import check_choice, check_count, check_number, shown
+from fastnn._config import Configured, serialize as serialize
 from fastnn._fields import Fields
 from fastnn._numbers import as_numbers
 from fastnn._table import Table, overrides, refuse_other
@@ -19,7 +21,7 @@ MOST = 1024  # weights whose slopes are found one by one
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Regularizer(Fields):
+class Regularizer(Fields, Configured):
     """A penalty on a parameter. `numbers` are what `kernel` reads; `whole` says that it takes a whole matrix.
 
     A subclass with a ``__call__(w)`` of its own, which gives the value, runs in Python, with the slopes that its
@@ -173,6 +175,11 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, dict):
         return REGULARIZERS.from_config(identifier)
     return REGULARIZERS.get(identifier)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The regulariser that ``serialize`` wrote down, or that a name stands for; custom_objects has others by name."""
+    return REGULARIZERS.deserialize(config, custom_objects)
 
 
 _names.offer(globals())

@@ -171,9 +171,9 @@ def on_aarch64(report: Report, folder: Path, tests: list[str]) -> None:
     include = Path(must([python, "-c", "import sysconfig; print(sysconfig.get_path('include'))"]).strip()).name
     compiler = f"aarch64-linux-gnu-gcc --sysroot={folder}/root -I=/usr/include/{include}"
     must([python, "setup.py", "--quiet", "build_ext", "--inplace"], source, CC=compiler)
-    module = next((source / "fastnn/kernels/_baseline").glob("gemm.*.so"))
+    module = next((source / "fastnn/kernels/_baseline").glob("hot.*.so"))
     found = re.findall(r"\sfmla\s+v\d+\.4s", must(["aarch64-linux-gnu-objdump", "-d", str(module)]))
-    report.line("neon", "aarch64, compiled", bool(found), f"{len(found)} vector multiply-adds of float32 in gemm")
+    report.line("neon", "aarch64, compiled", bool(found), f"{len(found)} vector multiply-adds of float32")
     report.tests("neon", "aarch64, emulated", [python], tests, source, PYTHONPATH=str(source))
 
 

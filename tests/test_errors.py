@@ -256,7 +256,7 @@ def test_not_compiled():
 def test_not_built():
     model = Sequential([Dense(3)])
     actions = {
-        "predict": lambda: model.predict(X),
+        "predict": lambda: model.predict(iter([X])),
         "get_weights": model.get_weights,
         "save": lambda: model.save("never.fastnn"),
         "output_shape": lambda: model.output_shape,
@@ -269,7 +269,7 @@ def test_not_built():
             action()
     with pytest.raises(ValueError, match=r"input shape is unknown"):
         model.build()
-    with pytest.raises(RuntimeError, match=r"layer 'dense' has no weights yet; add it to a model"):
+    with pytest.raises(RuntimeError, match=r"layer 'dense' has no weights yet; build it, or add it to a model"):
         Dense(3).get_weights()
     for empty in (Sequential(), Sequential([Input((4,))])):
         empty.compile("sgd", "mse")

@@ -27,30 +27,42 @@ def run(*arguments: str, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where `fastnn demo` has run."""
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The folder that the text names for each snippet: any, any, and the one that `fastnn demo` has made."""
     path = tmp_path_factory.mktemp("readme")
-    run("-m", "fastnn", "demo", cwd=path)
-    return path
+    out = run("-m", "fastnn", "demo", cwd=path)
+    assert "\nnext: cd fastnn-demo" in out
+    return [path, path, path / "fastnn-demo"]
 
 
 def test_the_readme_has_the_snippets_it_promises() -> None:
     assert len(SNIPPETS) == 3
-    assert len(SNIPPETS[0].strip().splitlines()) == 11  # ten lines and a blank one
+    assert len(SNIPPETS[0].strip().splitlines()) == 10
+    assert "`cd fastnn-demo`:\n\n```python\n" + SNIPPETS[2] in README
+    assert max(len(line) for snippet in SNIPPETS for line in snippet.splitlines()) <= 79
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
-def test_readme_snippet(number: int, folder: Path) -> None:
-    out = run("-c", SNIPPETS[number], cwd=folder)
+def test_readme_snippet(number: int, folders: list[Path]) -> None:
+    out = run("-c", SNIPPETS[number], cwd=folders[number])
     accuracies = [float(found) for found in re.findall(r"accuracy: ([0-9.]+)", out)]
-    assert accuracies[-1] > 0.85
+    assert accuracies[-1] > 0.93
+
+
+def test_the_first_snippet_is_as_good_as_the_readme_says(folders: list[Path]) -> None:
+    said = int(re.findall(r"right about (\d\d) in 100", README)[0]) / 100
+    accuracies = []
+    for seed in range(4):
+        code = f"import fastnn\nfastnn.set_random_seed({seed})\n{SNIPPETS[0]}"
+        accuracies.append(float(re.findall(r"accuracy: ([0-9.]+)", run("-c", code, cwd=folders[0]))[-1]))
+    assert sum(accuracies) / 4 == pytest.approx(said, abs=0.01)
 
 
 def test_every_readme_command_is_known() -> None:
     """CI runs the first two as they stand, and builds as the last two do; a new command needs a new line here."""
     assert COMMANDS == [
         "pip install . && fastnn demo",
-        'pip install ".[test]" && pytest',
+        'pip install "fastnn[test]" && pytest',
         "pip install build",
         "python -m build",
     ]

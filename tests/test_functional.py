@@ -439,8 +439,11 @@ def test_a_call_may_say_that_it_does_not_train():
     x = np.ones((2, 3), np.float32)
     model = Sequential([Dense(1, input_dim=3)])
     np.testing.assert_array_equal(model(x, training=False), model.predict(x))
-    with pytest.raises(ValueError, match="training=True is not for calls"):
-        model(x, training=True)
+    np.testing.assert_array_equal(model(x, training=True), model.predict(x))  # nothing in it differs
+    with pytest.raises(TypeError, match="training must be True or False"):
+        model(x, training=np.ones(2))
+    with pytest.raises(ValueError, match="mask must be None"):
+        model(x, mask=x)
 
 
 def test_dropout_with_a_seed_of_its_own_is_the_same_in_each_run():

@@ -39,7 +39,7 @@ SIGNATURES = {
     "bias_initializer='zeros', kernel_regularizer=None",
     Dropout: "rate",
     Activation: "activation",
-    Input: "shape",
+    Input: "shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, name=None",
     fastnn.callbacks.EarlyStopping: (
         "monitor='val_loss', min_delta=0, patience=0, verbose=0, mode='auto', baseline=None, "
         "restore_best_weights=False, start_from_epoch=0"
@@ -96,7 +96,9 @@ def test_shape_from_elsewhere(how):
         with pytest.raises(RuntimeError, match="input_shape"):
             action()
     with pytest.raises(RuntimeError, match=r"predict needs .* input_shape"):
-        model.predict(np.zeros((1, 3)))
+        model.predict(iter([np.zeros((1, 3))]))  # which would be begun to see its rows
+    with pytest.raises(RuntimeError, match=r"input_shape needs .* input_shape"):
+        _ = model.input_shape
     model.compile("sgd", "mse")
     x, y = np.ones((5, 3)), np.ones((5, 2))
     if how == "build":

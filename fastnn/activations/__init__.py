@@ -11,6 +11,7 @@ from typing import Any
 
 from fastnn import _names, object_registration
 from fastnn._checks import shown as _shown
+from fastnn._config import serialize as _serialize
 from fastnn._table import own_objects as _own_objects, refuse_other as _refuse_other
 from fastnn.activations.base import *
 from fastnn.activations.custom import *
@@ -40,8 +41,10 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
     if identifier is None:
         return linear
     if isinstance(identifier, dict):
+        if identifier.get("class_name") == "function":
+            return get(identifier.get("config"), custom_objects)
         if identifier.get("class") != Custom.table_name:
-            return ACTIVATIONS.from_config(identifier)
+            return ACTIVATIONS.from_config(identifier, own)
         name = identifier.get("name")
         if not isinstance(name, str) or not callable(object_registration.own_function(name, ACTIVATIONS.aliases, own)):
             raise ValueError(
@@ -53,6 +56,20 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Act
     if _refuse_other(ACTIVATIONS, found):
         return Custom(found, name=identifier if isinstance(identifier, str) else None)
     return ACTIVATIONS.get(found)
+
+
+def serialize(activation: Any) -> Any:
+    """An activation as Keras writes it down: by its name, or with fields other than its own by these too."""
+    made = get(activation)
+    if isinstance(made, Custom):
+        return _serialize(made.function)
+    known = ACTIVATIONS.units.get(made.table_name)
+    return made.table_name if known is type(made) and made == known() else _serialize(made)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Activation:
+    """The activation that ``serialize`` wrote down, or that a name stands for; custom_objects has others by name."""
+    return get(config, custom_objects)
 
 
 __all__ = _names.offer(globals())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from fastnn._checks import check_count, shown
+from fastnn._config import Configured
 from fastnn._fields import Fields
 from fastnn._numbers import as_numbers
 from fastnn._table import Table, field_values, overrides
@@ -19,7 +21,7 @@ __all__ = ["ACTIVATIONS", "Activation", "RowActivation"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Activation(Fields):
+class Activation(Fields, Configured):
     """An activation a = f(z), elementwise or along the last axis. (rows, units) -> (rows, units).
 
     A subclass with a ``__call__(x)`` of its own, elementwise, runs in Python, as a function does (see Custom); with a
@@ -71,14 +73,25 @@ class RowActivation(Activation):
 
     abstract: ClassVar[bool] = True
 
-    def __call__(self, x: ArrayLike, axis: int = -1) -> Array:
-        """f(x) along `axis`: float32 for float32 in, else float64; shape of x. AxisError where x has no such axis."""
+    def __call__(self, x: ArrayLike, axis: int | Sequence[int] = -1) -> Array:
+        """f(x) along `axis`, or several as if they were one: float32 for float32 in, else float64; shape of x.
+
+        AxisError where x has no such axis.
+        """
         name = getattr(self, "table_name", type(self).__name__)
-        axis = check_count(f"{name}: axis", axis, -64, 63)  # as many as NumPy's arrays have
+        given = list(axis) if isinstance(axis, (tuple, list)) else [axis]
+        axes = [check_count(f"{name}: axis", each, -64, 63) for each in given]  # as many as NumPy's arrays have
         z = as_numbers(x, "x")
-        if not -z.ndim <= axis < z.ndim:
-            raise AxisError(f"{name}: axis must be one of the {z.ndim} that x has, got {axis}")
-        return np.moveaxis(super().__call__(np.moveaxis(z, axis, -1)), -1, axis)
+        for each in axes:
+            if not -z.ndim <= each < z.ndim:
+                raise AxisError(f"{name}: axis must be one of the {z.ndim} that x has, got {each}")
+        axes = [each % z.ndim for each in axes]
+        if not axes or len(set(axes)) < len(axes):
+            raise ValueError(f"{name}: axis must name at least one axis, and each once, got {shown(axis)}")
+        last = list(range(-len(axes), 0))
+        moved = np.moveaxis(z, axes, last)
+        rows = moved.reshape(*moved.shape[: -len(axes)], -1) if z.size else moved
+        return np.moveaxis(super().__call__(rows).reshape(moved.shape), last, axes)
 
 
 ACTIVATIONS: Table[Activation] = Table("activation", Activation)

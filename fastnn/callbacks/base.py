@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastnn import _names
+from fastnn._attributes import public_names
 from fastnn._checks import as_list, check_count, shown
 from fastnn._output import warn
 from fastnn.typing import TrainedModel
@@ -27,6 +28,7 @@ class Callback:
 
     model: TrainedModel = None  # type: ignore[assignment]  # before it is set
     params: dict[str, Any] = None  # type: ignore[assignment]
+    __dir__ = public_names
 
     def set_model(self, model: TrainedModel) -> None:
         """Called once, before anything else."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastnn._attributes import missing
 from fastnn._output import padded, printable, width_of
 from fastnn.callbacks.base import ADDED, Logs, TrainerCallback
 
@@ -26,6 +27,8 @@ class History(TrainerCallback):
     ``print(history)`` gives a table, ``to_dataframe()`` a pandas.DataFrame and ``plot()`` a picture; these count from
     1, as what a fit prints does.
     """
+
+    __getattr__ = missing
 
     def __init__(self) -> None:
         self.on_train_begin()

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._numbers import EXACT, advice, check_exact, converted, from_objects, not_numbers, numeric, refuse_masked
+from fastnn._numbers import (
+    EXACT,
+    LABELS,
+    advice,
+    check_exact,
+    converted,
+    from_objects,
+    is_target,
+    not_numbers,
+    numeric,
+    refuse_masked,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,7 +151,9 @@ def _values(column: Any, name: str) -> NDArray[Any]:
     dtype: Any = getattr(column, "dtype", None)
     kind = getattr(dtype, "kind", "")
     if getattr(dtype, "name", "") == "category":
-        raise TypeError(f"{name} is categorical, where numbers are expected; {_CATEGORIES}")
+        codes = "take its codes: y.cat.codes in pandas, y.to_physical() in polars; the categories are then the classes"
+        hint = codes if is_target(name) else _CATEGORIES
+        raise TypeError(f"{name} is categorical, where numbers are expected; {hint}")
     if kind in ("M", "m"):  # with a time zone, to_numpy would give objects
         raise not_numbers(dtype, name)
     if hasattr(dtype, "numpy_dtype") and kind in ("b", "i", "u", "f"):  # pandas's types that know NA
@@ -154,9 +167,8 @@ def _values(column: Any, name: str) -> NDArray[Any]:
         for row, value in enumerate(array):
             if isinstance(value, str):
                 short = value if len(value) <= 32 else value[:32] + "..."
-                raise TypeError(
-                    f"{name} holds text ({short!r} at row {row}), where numbers are expected; {_CATEGORIES}"
-                )
+                hint = LABELS if is_target(name) else _CATEGORIES
+                raise TypeError(f"{name} holds text ({short!r} at row {row}), where numbers are expected; {hint}")
     return array
 
 

@@ -24,30 +24,44 @@ class Several(NamedTuple):
     """What a model calls its inputs or outputs, in its order.
 
     `names`; `shapes`, of one row of each; `exact`, the names of those whose whole numbers must not be rounded; `front`,
-    what makes the engine's rows of inputs that are not all numbers (``columns.Front``).
+    what makes the engine's rows of inputs that are not all numbers (``columns.Front``); `unused`, the names of outputs
+    that nothing is learnt from, whose arrays may be left out.
     """
 
     names: Sequence[str]
     shapes: Sequence[Shape]
     exact: Collection[str] = ()
     front: Any = None
+    unused: Collection[str] = ()
 
 
 def joined(
-    values: Any, names: Sequence[str], shapes: Sequence[Shape], what: str, exact: Collection[str] = ()
+    values: Any,
+    names: Sequence[str],
+    shapes: Sequence[Shape],
+    what: str,
+    exact: Collection[str] = (),
+    unused: Collection[str] = (),
 ) -> NDArray[np.float32]:
     """Return the arrays of several inputs or outputs as one: (rows, sum of the flattened widths), float32.
 
     values: a list or tuple in the order of `names`, or a dict by name, of anything that ``to_float32`` takes, and of
     SciPy's sparse matrices; (rows,) stands for (rows, 1). shapes: of one row of each. what: "x" or "y", for messages.
-    exact: as in ``Several``. With one name its array is returned as ``to_float32`` gives it, whatever its shape.
+    exact, unused: as in ``Several``; zeros stand for what is left out. With one name its array is returned as
+    ``to_float32`` gives it, whatever its shape.
 
     Raises ValueError for a missing, unknown or surplus array, rows of another shape, and numbers of rows that differ;
     else as ``to_float32``.
     """
     if len(names) == 1:
         return to_float32(dense(only(values, names[0], shapes[:1], what)), what, names[0] in exact)
-    arrays = _arrays(values, names, what)
+    arrays = _arrays(_with_unused(values, names, unused), names, what)
+    if unused:
+        rows = max((axes_of(array) and len(array) for array in arrays if array is not None), default=0)
+        arrays = [
+            np.zeros((rows, *shape), np.float32) if array is None and name in unused else array
+            for array, name, shape in zip(arrays, names, shapes, strict=True)
+        ]
     parts = [
         _rows_of(array, f"{what}[{name!r}]", target_forms(shape) if what == "y" else (shape,), name in exact)
         for array, name, shape in zip(arrays, names, shapes, strict=True)
@@ -129,7 +143,7 @@ def in_order(
             y = only(y, names[0], target_forms(shape), "y")
             sample_weight = only(sample_weight, names[0], ((), shape[:-1]), "sample_weight")
         else:
-            y = joined(y, names, outputs.shapes, "y", names)
+            y = joined(y, names, outputs.shapes, "y", names, outputs.unused)
             sample_weight = joined_weights(sample_weight, names, len(y), outputs.shapes)
             count = sum(prod(shape[:-1]) for shape in outputs.shapes)
     return x, y, sample_weight, {"outputs": count, "exact": exact}
@@ -149,6 +163,21 @@ def only(value: Any, name: str, shapes: Sequence[Shape], what: str) -> Any:
         return _arrays(value, [name], what)[0]
     alone = isinstance(value, (list, tuple)) and len(value) == 1
     return value[0] if alone and len(getattr(value[0], "shape", ())) - 1 in map(len, shapes) else value
+
+
+def _with_unused(values: Any, names: Sequence[str], unused: Collection[str]) -> Any:
+    """Values by name with None for those that nothing is learnt from and that are left out."""
+    if not unused:
+        return values
+    if isinstance(values, Mapping):
+        return {**dict.fromkeys(unused), **values}
+    needed = [name for name in names if name not in unused]
+    if isinstance(values, (list, tuple)) and len(values) == len(names):
+        return values
+    alone = [values] if len(needed) == 1 and not isinstance(values, (list, tuple)) else values
+    if isinstance(alone, (list, tuple)) and len(alone) == len(needed):
+        return {**dict.fromkeys(unused), **dict(zip(needed, alone, strict=True))}
+    return values
 
 
 def _arrays(values: Any, names: Sequence[str], what: str) -> Sequence[Any]:

@@ -48,6 +48,8 @@ cdef class Arena:
     cdef Py_ssize_t most_rows           # that a thread takes through all segments in a prediction
     cdef Py_ssize_t glance              # rows between two looks at the clock
     cdef bint random                    # the rows of some op depend on chance
+    cdef bint draws                     # in each run, not in training alone
+    cdef uint64_t drawn                 # how many runs without training have drawn
     cdef bint takes_gil                 # some op, loss or metric runs Python
     cdef int threads                    # of the team, in the run that holds the lock
     cdef ThreadTuner fit_tuner

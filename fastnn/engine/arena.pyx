@@ -133,6 +133,7 @@ cdef class Arena:
             self.scratch_size = max(self.scratch_size, padded(op.scratch_size()))
             self.takes_gil |= op.takes_gil
             self.random |= op.random
+            self.draws |= op.random and op.training > 0
             self.op_list[i] = <void*>op
         self.inputs = sum(self.input_widths)
         self.units = sum([(<Op>self.ops[place]).units * (<Op>self.ops[place]).slices for place in self.outputs])

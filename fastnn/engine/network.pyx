@@ -59,6 +59,9 @@ cdef class Network(Runner):
     cdef int prepare(self, Run* job, bint training, bint loss_follows, progress) except -1:
         """Threads for a run, and room for a batch of its rows."""
         cdef Py_ssize_t rows = max(1, job.rows.stop - job.rows.start)
+        if self.draws and not job.in_training and not job.trains:   # no bit of it depends on threads
+            self.drawn += 1
+            job.noise, job.batch = self.drawn, job.batch or self.most_rows
         job.by_thread = job.batch == 0
         if job.by_thread:
             job.batch = self.most_rows
@@ -68,7 +71,7 @@ cdef class Network(Runner):
             self.reserve(min(rows, self.threads * job.batch), False)
         else:
             job.batch = min(job.batch, rows)
-            self.threads = recruit(self.useful_threads(rows, job.batch, training))
+            self.threads = recruit(1 if job.in_training else self.useful_threads(rows, job.batch, training))
             self.reserve(job.batch, training)
         self.reserve_scratch(self.threads)
         self.begin_objectives(loss_follows)
@@ -96,8 +99,8 @@ cdef class Network(Runner):
 
         x (rows, inputs), y (rows, targets), weight (rows,), (rows, lines) or None: float32, C-contiguous. order:
         uint32 (rows,) or None. learning_rate: a number, or a float64 array with one for each step. progress(row, loss)
-        is called every 50 ms or so, with the sum of the rows' losses until then. Gives (number of the row after the last
-        one done, sum of the rows' losses with penalties, whether all went well); `states` has what the metrics
+        is called every 50 ms or so, with the sum of the rows' losses until then. Gives (number of the row after the
+        last one done, sum of the rows' losses with penalties, whether all went well); `states` has what the metrics
         gathered. A batch whose loss is not finite ends the pass and changes nothing; the row then says where it starts.
         KeyboardInterrupt, or what progress or an op raises, comes out between two batches.
         """
@@ -250,7 +253,17 @@ cdef class Network(Runner):
         PyBuffer_Release(&view)
         return self.predicted(<const float*>view.buf, view.len // (self.inputs * 4), None) if fits else None
 
-    cdef object predicted(self, const float* x, Py_ssize_t rows, progress):
+    def predict_in_training(self, x, uint64_t number=0):
+        """What the network gives in training for the rows of x as one batch: with noise, and by the batch's moments.
+
+        Their moving averages follow. number: which of dropout's and noise's random numbers; 0: others in each call.
+        """
+        if number == 0:
+            self.drawn += 1
+            number = self.drawn
+        return self.predicted(floats_of("x", x, len(x), self.inputs), len(x), None, number)
+
+    cdef object predicted(self, const float* x, Py_ssize_t rows, progress, uint64_t training=0):
         cdef Run job
         self.begin_run(&job)
         out = empty((rows, self.units), float32)
@@ -258,6 +271,8 @@ cdef class Network(Runner):
         job.out = <float*>address(out, True)
         self.enter()
         try:
+            if training:
+                job.noise, job.in_training, job.batch = training, True, max(1, rows)
             self.prepare(&job, False, False, progress)
             if rows <= self.glance:                         # shorter than letting other Python threads run takes
                 self.run_in_slices(forward_thread, &job, &self.forward_tuner)

@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 import numpy as np
 
-from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.ops cimport in_training, Op, Step
 from fastnn.engine.random cimport mix64
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of
@@ -45,7 +45,7 @@ cdef class NoiseOp(Op):
         cdef Py_ssize_t row, n = self.units
         cdef uint64_t key = self.key(step)
         for row in range(r0, r1):
-            if step.training:
+            if in_training(step, self.training):
                 self.noise(self.reads.rows[row], self.a + row * n, n, <uint32_t>(row * n), self.strength, key)
             else:
                 memcpy(self.a + row * n, self.reads.rows[row], n * sizeof(float))
@@ -103,7 +103,7 @@ cdef class SharedDropoutOp(DropoutOp):
         cdef uint64_t key = self.key(step)
         cdef float* draws
         for row in range(r0, r1):
-            if step.training:
+            if in_training(step, self.training):
                 draws = self.z + row * self.draws
                 self.noise(self.ones, draws, self.draws, <uint32_t>(row * self.draws if self.by_row else 0),
                            self.strength, key)

@@ -54,7 +54,8 @@ cdef class ColumnOp(Op):
 cdef class BatchNormalizationOp(ColumnOp):
     """a = (x - mean) / sqrt(variance + epsilon) * gamma + beta, for each column.
 
-    In training the moments are those of the batch; otherwise, and where the op is frozen, the moving averages of them.
+    In training the moments are those of the batch; otherwise, and where the op is frozen or never works as in training,
+    the moving averages of them.
     Parameters: gamma if scale, beta if center, moving mean, moving variance, (channels,) each.
 
     The batch's moments, and the two sums that the way back needs, are first those of each block of rows, found
@@ -120,7 +121,7 @@ cdef class BatchNormalizationOp(ColumnOp):
     cdef void blocks_forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t n = self.width, block = self.block_rows
         cdef float* part = self.block_moments + r0 // block * 3 * n
-        while r0 < r1 and not self.frozen:
+        while r0 < r1 and not self.frozen and self.training >= 0:
             self.moments(self.reads.rows + r0, min(block, r1 - r0), self.lines, n, 0, n, part, part + n, part + 2 * n)
             part += 3 * n
             r0 += block
@@ -131,7 +132,9 @@ cdef class BatchNormalizationOp(ColumnOp):
         cdef Py_ssize_t j
         cdef float spread
         cdef float* state = self.state + step.thread * self.state_stride
-        if not self.frozen:
+        if self.training < 0:
+            self.take_moving(state)
+        elif not self.frozen:
             self.combine(self.block_moments, blocks, block * self.lines, (rows - (blocks - 1) * block) * self.lines, n,
                          state, state + n, state + 2 * n)
             for j in range(n):
@@ -140,6 +143,14 @@ cdef class BatchNormalizationOp(ColumnOp):
                     state[5 * n + j] = 1 / sqrtf(spread)
                 else:
                     self.wide_moments(step, j, state)
+
+    cdef void take_moving(self, float* state) noexcept nogil:
+        """The moving averages, in the place of the batch's moments."""
+        cdef Py_ssize_t n = self.width, j
+        cdef const float* moving = self.w + (self.scale + self.center) * n
+        for j in range(n):
+            state[j], state[n + j], state[2 * n + j] = moving[j], moving[n + j], 0
+            state[5 * n + j] = <float>(1 / sqrt(moving[n + j] + self.epsilon))
 
     cdef void wide_moments(self, const Step* step, Py_ssize_t j, float* state) noexcept nogil:
         """The moments of a column whose squares float32 does not hold, over all rows in double."""
@@ -208,8 +219,8 @@ cdef class BatchNormalizationOp(ColumnOp):
         if self.reads.d == NULL:
             return
         self.find(step, numbers)
-        if self.frozen:
-            self.slope(step, self.affine, ADDED, numbers, self.epsilon, r0, r1)
+        if self.frozen or self.training < 0:
+            self.slope(step, self.affine, ADDED if self.frozen else FOUND, numbers, self.epsilon, r0, r1)
         else:
             self.slopes(self.reads.rows, self.d, step.rows * self.slices, r0, r1, self.lines, n, numbers, sums,
                         sums + n, self.reads.d)
@@ -226,7 +237,7 @@ cdef class BatchNormalizationOp(ColumnOp):
         cdef float* moving = self.w + (self.scale + self.center) * n
         cdef float* state = self.state + step.thread * self.state_stride
         cdef float old = <float>self.momentum, new = <float>(1 - self.momentum)
-        if self.frozen:
+        if self.frozen or self.training < 0:
             return
         for j in range(n):
             moving[j] = moving[j] * old + (state[j] + state[2 * n + j]) * new

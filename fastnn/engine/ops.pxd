@@ -62,6 +62,11 @@ cdef inline Py_ssize_t lines_of_block(const float* block, Py_ssize_t width, Py_s
     return n
 
 
+cdef inline bint in_training(const Step* step, int training) noexcept nogil:
+    """Whether an op with that `training` works as in training, in this step."""
+    return step.training if training == 0 else training > 0
+
+
 cdef class Op:
     cdef readonly Py_ssize_t read_count
     cdef readonly Py_ssize_t inputs     # numbers in a row of all that it reads
@@ -77,6 +82,7 @@ cdef class Op:
     cdef readonly Py_ssize_t start      # where the parameters begin in the flat vector
     cdef readonly bint frozen           # the parameters do not learn
     cdef public Py_ssize_t slices       # rows of the op in a row of the network
+    cdef public int training            # it works as in training: 1 in each run, -1 in none, 0 as the run says
     cdef Py_ssize_t number              # place in the network
     cdef Py_ssize_t block_rows          # rows of the op in a block of the network's
 

@@ -22,6 +22,7 @@ class Op:
     @property
     def width(self) -> int: ...
     slices: int
+    training: int
     @property
     def widths(self) -> tuple[int, ...]: ...
     @property

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._numbers import as_numbers
 
-from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.ops cimport in_training, Op, Step
 from fastnn.kernels.buffers cimport address
 
 
@@ -157,7 +157,7 @@ cdef class PythonOp(Op):
         with gil:
             try:
                 if self.error is None:
-                    self.forward_python(r0, r1, step.training)
+                    self.forward_python(r0, r1, in_training(step, self.training))
             except BaseException as error:
                 self.fail(step, error)
         restore_denormals(state)

@@ -28,6 +28,7 @@ cdef struct Run:
     bint update                         # new weights, not the gradient alone
     bint commit                         # the ops that follow something take note of each batch
     uint64_t noise                      # number of the noise of a run without updates
+    bint in_training                    # it predicts what training would: one batch, on one thread
     float* mean                         # of such a run: its batches' mean gradient, NULL where there is one batch
     Py_ssize_t first                    # row of the first batch
     float* out                          # of a prediction
@@ -81,6 +82,9 @@ cdef class Runner(PythonUnits):
 
     @cython.final
     cdef void forward_segments(self, const Step* step, Py_ssize_t r0, Py_ssize_t stop) noexcept nogil
+
+    @cython.final
+    cdef void blocks_of(self, const Step* step, Py_ssize_t number, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
 
     @cython.final
     cdef void copy_out(self, float* out, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil

@@ -233,7 +233,7 @@ cdef class Runner(PythonUnits):
 
     cdef void forward_rows(self, Run* job, int thread, int threads) noexcept nogil:
         """A thread's part of an evaluation or a prediction, `batch` rows at a time."""
-        cdef Step step = self.new_step(False, thread)
+        cdef Step step = self.new_step(job.in_training, thread)
         cdef Rows rows = job.rows
         cdef Py_ssize_t start = rows.start, r0, r1
         cdef bint weighted = rows.weight != NULL
@@ -242,6 +242,8 @@ cdef class Runner(PythonUnits):
             r0 = share_begin(step.rows, self.block_rows, thread, threads)
             r1 = share_begin(step.rows, self.block_rows, thread + 1, threads)
             self.collect(&rows, start, r0, r1)
+            if job.noise:
+                step.key, step.number = mix64(self.seed ^ mix64(mix64(job.noise))) + start, job.noise
             self.forward_segments(&step, r0, r1)
             if job.out == NULL:
                 self.losses(step.rows, r0, r1, weighted, False)
@@ -256,6 +258,8 @@ cdef class Runner(PythonUnits):
                 if self.error:
                     atomic_swap(&job.outcome, FAILED)
                 else:
+                    if job.in_training:
+                        self.commit(&step)
                     job.rows.start = start + step.rows
                     if job.rows.start < rows.stop:
                         self.look_up(job)
@@ -268,11 +272,25 @@ cdef class Runner(PythonUnits):
     cdef void forward_segments(self, const Step* step, Py_ssize_t r0, Py_ssize_t stop) noexcept nogil:
         """Rows r0:stop through all ops, some at a time."""
         cdef Py_ssize_t i, r, rows
+        if step.training:
+            self.blocks_of(step, 0, r0, stop)
         for i in range(self.segment_count):
             r, rows = r0, self.segments[i].rows
+            if step.training and self.segments[i].whole:
+                (<Op>self.op_list[self.segments[i].first]).whole_forward(step)
             while r < stop:
                 self.forward(step, self.segments[i].first, self.segments[i].last, r, min(stop, r + rows))
                 r += rows
+            if step.training:
+                self.blocks_of(step, i + 1, r0, stop)
+
+    @cython.final
+    cdef void blocks_of(self, const Step* step, Py_ssize_t number, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """What the whole-batch op that a segment begins with, if it does, notes of the rows that it reads."""
+        cdef void* op
+        if number < self.segment_count and self.segments[number].whole:
+            op = self.op_list[self.segments[number].first]
+            (<Op>op).blocks_forward(step, r0 * (<Op>op).slices, r1 * (<Op>op).slices)
 
     @cython.final
     cdef void copy_out(self, float* out, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:

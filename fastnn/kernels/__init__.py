@@ -27,10 +27,14 @@ except ImportError as error:
             "fastnn runs in one interpreter of a process, as NumPy does, and another has it already; use threads, or "
             "processes, in place of subinterpreters"
         ) from error
+    from importlib.util import find_spec
+
+    if find_spec(f"{__name__}.cpu") is not None:  # it is there, and the system says why it cannot be loaded
+        raise
     raise ImportError(
-        f"the compiled modules of fastnn are not in {os.path.dirname(__file__)}: these are its sources, not an "
-        "installed fastnn; run `pip install .` there and start Python in another folder"
-    ) from error
+        f"{os.path.dirname(os.path.dirname(os.path.dirname(__file__)))} has the sources of fastnn, which are not "
+        "compiled: start Python in another folder, after `pip install .` in this one"
+    ) from None
 
 MODULES = ("hot", "rest")  # of each instruction set
 

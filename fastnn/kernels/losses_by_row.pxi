@@ -308,6 +308,90 @@ cdef double overlap_rows(
     return weights * (1 - top / bottom)
 
 
+cdef struct Similar:        # the exponentials of a row's pairs, added up one after the other: total * e^top
+    double top
+    double total
+
+
+cdef inline void add_pair(Similar* pairs, double value) noexcept nogil:
+    if value > pairs.top:
+        pairs.total = pairs.total * libc.exp(pairs.top - value) + 1
+        pairs.top = value
+    else:
+        pairs.total += libc.exp(value - pairs.top)
+
+
+cdef inline double circle_pair(bint same, double distance, const double* p) noexcept nogil:
+    """What a pair adds: p0 (distance^2 - p1^2) of one class, p0 (1 + p1 - distance) (1 - p1 - distance) of two."""
+    if same:
+        return p[0] * (distance * distance - p[1] * p[1])
+    return p[0] * max(1 + p[1] - distance, 0.0) * (1 - p[1] - distance)
+
+
+cdef inline double circle_slope(bint same, double distance, const double* p) noexcept nogil:
+    """The slope of a pair's value by its distance."""
+    if same:
+        return 2 * p[0] * distance
+    return 2 * p[0] * (distance - 1) if distance < 1 + p[1] else 0
+
+
+cdef double circle_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    """All rows of a batch together: of each row log(1 + sums of e^value over the pairs of one class and of two).
+
+    A row has as many pairs as there are rows, whatever they weigh; the distance of one is 1 - a_i.a_j, at least 0.
+    p: gamma, margin, whether a row is no pair with itself. The distances are worked out twice, as nothing holds them.
+    """
+    cdef Py_ssize_t i, j, k
+    cdef double total = 0, w, cosine, distance, both, outer, share
+    cdef real factor
+    cdef bint same
+    cdef Similar positive, negative
+    clear(d, rows * units)
+    for i in range(rows):
+        w = weight_of(weight, i)
+        if w == 0:
+            continue
+        positive.top, positive.total = -libc.INFINITY, 0
+        negative.top, negative.total = -libc.INFINITY, 0
+        for j in range(rows):
+            same = y[i] == y[j]
+            if same and i == j and p[2] != 0:
+                continue
+            cosine = sums.whole_dot(a + i * units, a + j * units, units)
+            distance = 1 - cosine if cosine <= 1 or cosine != cosine else 0
+            if same:
+                add_pair(&positive, circle_pair(same, distance, p))
+            else:
+                add_pair(&negative, circle_pair(same, distance, p))
+        if positive.total == 0 or negative.total == 0:
+            continue
+        both = positive.top + libc.log(positive.total) + negative.top + libc.log(negative.total)
+        total += w * (max(both, 0.0) + libc.log1p(libc.exp(-libc.fabs(both)))) if both == both else both
+        if d == NULL:
+            continue
+        outer = scale * w / (1 + libc.exp(-both))
+        for j in range(rows):
+            same = y[i] == y[j]
+            if same and i == j and p[2] != 0:
+                continue
+            cosine = sums.whole_dot(a + i * units, a + j * units, units)
+            if cosine < 1:
+                distance = 1 - cosine
+                share = circle_pair(same, distance, p)
+                if same:
+                    share = libc.exp(share - positive.top) / positive.total
+                else:
+                    share = libc.exp(share - negative.top) / negative.total
+                factor = <real>(-outer * share * circle_slope(same, distance, p))
+                for k in range(units):
+                    d[i * units + k] += factor * a[j * units + k]
+                for k in range(units):
+                    d[j * units + k] += factor * a[i * units + k]
+    return total
+
+
 categorical_hinge = make_loss("categorical_hinge", categorical_hinge_rows[float], wide(categorical_hinge_rows[double]))
 cosine_similarity = make_loss("cosine_similarity", cosine_similarity_rows[float], wide(cosine_similarity_rows[double]))
 kl_divergence = make_loss("kl_divergence", kl_divergence_rows[float], wide(kl_divergence_rows[double]))
@@ -322,3 +406,4 @@ softmax_categorical_focal_crossentropy = make_loss(
     "softmax_categorical_focal_crossentropy", softmax_categorical_focal_crossentropy_rows[float],
     wide(softmax_categorical_focal_crossentropy_rows[double]))
 overlap = make_loss("overlap", overlap_rows[float], wide(overlap_rows[double]), WHOLE)
+circle = make_loss("circle", circle_rows[float], wide(circle_rows[double]), LABELS | WHOLE)

@@ -10,6 +10,8 @@ state   all zeros before the first batch
 p       the metric's own numbers, as many as it has
 """
 
+cimport libc.math as libc
+
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.targets cimport class_of, weight_of
@@ -141,6 +143,60 @@ cdef double sorted_top_k_accuracy_rows(
             found |= a[j] == y[row]
         total += weight_of(weight, row) * found
     return total
+
+
+cdef inline double mean_of(const real* a, Py_ssize_t n) noexcept nogil:
+    """In float64, so that numbers that are all the same have no more than its rounding between them."""
+    cdef double total = 0
+    cdef Py_ssize_t j
+    for j in range(n):
+        total += a[j]
+    return total / n
+
+
+cdef inline bint is_constant(double squares, double mean, Py_ssize_t n) noexcept nogil:
+    """Whether n numbers of that mean, and that sum of squares about it, differ by rounding alone. False for NaN."""
+    return squares <= n * 1e-28 * mean * mean
+
+
+cdef inline double correlation_rows(
+        bint concordance, const real* a, const real* y, const real* weight, Py_ssize_t rows,
+        Py_ssize_t units) noexcept nogil:
+    """Of each row the covariance of its outputs and targets: by the root of their variances, or by how far the two are
+    from being the same. 0 where that is 0 / 0.
+    """
+    cdef Py_ssize_t row, j
+    cdef double total = 0, w, mean_a, mean_y, of_a, of_y, both, apart_a, apart_y
+    for row in range(rows):
+        w = weight_of(weight, row)
+        if w != 0 and units > 0:
+            mean_a, mean_y = mean_of(a, units), mean_of(y, units)
+            of_a = of_y = both = 0
+            for j in range(units):
+                apart_a, apart_y = a[j] - mean_a, y[j] - mean_y
+                of_a += apart_a * apart_a
+                of_y += apart_y * apart_y
+                both += apart_a * apart_y
+            if concordance:
+                apart_a = mean_a - mean_y
+                total += w * 2 * both / (of_a + of_y + units * (apart_a * apart_a + EPSILON))
+            elif not (is_constant(of_a, mean_a, units) or is_constant(of_y, mean_y, units)):
+                total += w * both / libc.sqrt(of_a) / libc.sqrt(of_y)
+        a = a + units
+        y = y + units
+    return total
+
+
+cdef double pearson_correlation_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return correlation_rows(False, <const real*>a, y, weight, rows, units)
+
+
+cdef double concordance_correlation_rows(
+        const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
+        Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
+    return correlation_rows(True, <const real*>a, y, weight, rows, units)
 
 
 # Accumulators.
@@ -346,6 +402,10 @@ sparse_top_k_categorical_accuracy = make_loss(
     wide(sparse_top_k_categorical_accuracy_rows[double]), LABELS)
 sorted_top_k_accuracy = make_loss(
     "sorted_top_k_accuracy", sorted_top_k_accuracy_rows[float], wide(sorted_top_k_accuracy_rows[double]), LABELS)
+pearson_correlation = make_loss(
+    "pearson_correlation", pearson_correlation_rows[float], wide(pearson_correlation_rows[double]))
+concordance_correlation = make_loss(
+    "concordance_correlation", concordance_correlation_rows[float], wide(concordance_correlation_rows[double]))
 threshold_counts = make_accumulator(
     "threshold_counts", threshold_counts_update[float], wide(threshold_counts_update[double]), threshold_counts_size)
 confusion_counts = make_accumulator(

@@ -15,6 +15,7 @@ from fastnn.layers.normalization import *
 from fastnn.layers.prelu import *
 from fastnn.layers.preprocessing import *
 from fastnn.layers.reshaping import *
+from fastnn.layers.surface import *
 from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:

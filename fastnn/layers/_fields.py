@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any
 
 from fastnn import constraints, initializers, regularizers
+from fastnn._checks import as_flag, check_number, shown
 from fastnn.layers.base import Layer, Parameter, check_shape, set_field
 from fastnn.typing import Shape
+
+
+def nothing(default: Any = None) -> Any:
+    """A field for an argument of Keras's that is taken, and may ask for nothing: only with its default, or None."""
+    return field(default=default, kw_only=True, repr=False, metadata={"saved": False, "only": (default, None)})
+
+
+def check_nothing(owner: str, **given: Any) -> None:
+    """ValueError for an argument of Keras's that is not None or False: it asks for what is not there."""
+    for name, value in given.items():
+        if value is not None and as_flag(f"{owner}: {name}", value):
+            raise ValueError(
+                f"{owner}: {name}=True is not supported: `{name}` must be False, got {shown(value)} (see "
+                "docs/differences.md)"
+            )
 
 
 def own_input_shape(layer: Any) -> None:
     """Check the field `input_shape` and make it a tuple."""
     if layer.input_shape is not None:
         set_field(layer, "input_shape", check_shape(layer, "input_shape", layer.input_shape))
+
+
+def check_rate(layer: Any) -> None:
+    """Raise unless the layer's `rate` is at least 0 and below 1."""
+    try:
+        check_number(layer, "rate", 0, 1, open_high=True)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Invalid value received for argument `rate`. Expected a float value between 0 and 1."
+        ) from None
 
 
 def resolve_units(layer: Any, *names: str) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, fields
+from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, TypeVar
 
 from fastnn import regularizers
+from fastnn._attributes import missing
 from fastnn._checks import as_flag, as_list, check_count, shown
+from fastnn._dtypes import DType
 from fastnn._fields import called_with
 from fastnn._numbers import as_numbers, converted
 from fastnn._table import Table
 from fastnn.engine.lock import Held
 from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops
-from fastnn.layers.tensor import Connected, Node, Structure, called, flattened, is_symbolic
+from fastnn.layers.surface import Surface, check_only
+from fastnn.layers.tensor import Node, Structure, called, flattened, is_symbolic
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 __all__ = ["LAYERS", "Layer", "Parameter"]
@@ -31,7 +34,7 @@ def any_sources(method: Callable[..., R]) -> Callable[..., R]:
     return method
 
 
-class _Fixed(Connected):
+class _Fixed(Surface):
     """What says itself which of its fields may be set; apart from Layer, whose signature is that of its fields."""
 
     __repr__ = called_with
@@ -39,6 +42,7 @@ class _Fixed(Connected):
     def __new__(cls, *_: Any, **fields: Any) -> Any:
         if "trainable" in fields:
             as_flag(f"{cls.__name__}: trainable", fields["trainable"])
+        check_only(cls, fields)
         for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
             if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
                 del each.__setattr__
@@ -73,10 +77,11 @@ class Layer(_Fixed):
     made_of_layers: ClassVar[bool] = False  # by its `call`
     whole_batch: ClassVar[bool] = False  # while training, what a row gives depends on the others of its batch
     output_dtype: ClassVar[str] = "float32"  # of what it gives: the layers of a front give more than that
-    # What a call on arrays does: a model of the layer alone, which only fastnn.models can make.
-    on_arrays: ClassVar[Callable[[Any, Any], Any]]
+    # What a call on arrays does, which only fastnn.models can do.
+    on_arrays: ClassVar[Callable[..., Any]]
     _: KW_ONLY
     trainable: bool = True
+    dtype: Any = field(default=None, repr=False, metadata={"saved": False})
     activity_regularizer: Any = _ActivityRegularizer()
 
     def __init_subclass__(cls) -> None:
@@ -120,16 +125,17 @@ class Layer(_Fixed):
         """The layer as JSON: its class and its fields."""
         return LAYERS.config(self)
 
-    get_config = config
-
-    def __call__(self, inputs: Any) -> Any:
+    def __call__(self, inputs: Any, *, training: bool | None = None, mask: None = None) -> Any:
         """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
+        if mask is not None:
+            raise ValueError(f"layer {called(self)!r}: mask must be None, got {shown(mask)}; there are no masks")
         if not is_symbolic(inputs):
-            return self.on_arrays(inputs)
+            return self.on_arrays(inputs, training is not None and as_flag("training", training))
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")
         self.kinds_read(*(tensor.dtype for tensor in tensors))
         row, graph = self._applied(*(tensor.row for tensor in tensors))
-        node = Node(self, tuple(tensors), (row,), Structure("one", (called(self),)), graph)
+        node = Node(self, tuple(tensors), (row,), Structure("one", (called(self),)), graph, mode_of(self, training))
+        vars(self)["_rows"] = tuple(tensor.row for tensor in tensors)
         return self._note(node).tensors()[0]
 
     def kinds_read(self, *dtypes: str) -> list[str]:
@@ -220,12 +226,17 @@ class Layer(_Fixed):
             names = [parameter.name for parameter in place.parameters]
             if name in names:
                 return variable_of(self, names.index(name))
-        kind = type(self).__name__
         if name.startswith("_") or f"{name}_initializer" not in getattr(self, "__dataclass_fields__", ()):
-            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
+            return missing(self, name)
         if place is None:
             raise AttributeError(f"layer {called(self)!r} has no {name} yet: build it first, by build(input_shape)")
         return None
+
+    @property
+    def built(self) -> bool:
+        """Whether the layer's weights exist; also of one that needs none, once it is in a model."""
+        layers = leaves_of(self)
+        return bool(layers) and all(place_of(layer) is not None for layer in layers)
 
     def count_params(self) -> int:
         """How many numbers the layer's weights hold."""
@@ -246,6 +257,7 @@ def _set_attribute(layer: Layer, name: str, value: object) -> None:
 
 
 Layer.__setattr__ = _set_attribute  # type: ignore[assignment,method-assign]
+Layer.dtype = DType()
 Layer.table_name = "layer"
 LAYERS: Table[Layer] = Table("layer", Layer)
 
@@ -262,6 +274,19 @@ def replace(held: Held, views: Callable[[], Sequence[FloatArray]], weights: Sequ
             if array.shape != target.shape:
                 raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")
         held.assign(targets, new)
+
+
+def mode_of(member: Any, training: Any) -> bool | None:
+    """Whether a call in a model is as in training in each run, or in none; None where it is as the run says."""
+    if training is None:
+        return None
+    mode = as_flag("training", training)
+    if mode and any(layer.whole_batch for layer in leaves_of(member)):
+        raise ValueError(
+            f"{called(member)!r}: training=True would make what a row gives hang on the other rows that are predicted "
+            "with it; leave it out, or call the layer or the model on arrays with training=True"
+        )
+    return mode
 
 
 def parts_of(member: Any) -> Sequence[tuple[str, Any]]:

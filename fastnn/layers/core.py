@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 from typing import Any
@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, kernels
-from fastnn._checks import check_count, check_flag, check_number, named_dtype, shown
+from fastnn._checks import check_count, check_flag, shown
+from fastnn._dtypes import dtype_name
 from fastnn.engine.merging import MergeOp, StridedCopyOp
 from fastnn.engine.noise import DropoutOp, SharedDropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
-from fastnn.layers._fields import parameter_of, resolve_units
+from fastnn.layers._fields import check_nothing, check_rate, nothing, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter, check_row, check_seed, check_shape, set_field
-from fastnn.layers.tensor import Node, Structure, Tensor
+from fastnn.layers.tensor import Node, Structure, Tensor, called
 from fastnn.typing import DoubleArray, Shape
 
 __all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer"]
 
+_NOT_SAVED = {"saved": False}
 NUMBERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES = ("float32", "float64", "float16", "bfloat16", *NUMBERS, "string")  # of inputs
 
@@ -40,31 +42,89 @@ def _input_shape(layer: Any) -> None:
 @LAYERS.add("input_layer", "input", "Input")
 @dataclass(frozen=True, eq=False, repr=False)
 class InputLayer(Layer):
-    """Where rows enter a model; ``Input`` makes one and gives its tensor."""
+    """Where rows enter a model; ``Input`` makes one and gives its tensor.
 
-    shape: Shape
+    shape: of a row; or batch_shape, the rows' axis first. batch_size is taken and not needed: any number of rows will
+    do. dtype: see ``Input``. sparse, ragged, optional: False. input_tensor: a tensor to take shape and dtype from.
+    """
+
+    shape: Any = None
+    batch_size: Any = field(default=None, metadata=_NOT_SAVED)
+    dtype: Any = field(default=None, kw_only=True)
+    sparse: Any = field(default=None, metadata=_NOT_SAVED)
+    ragged: Any = field(default=None, metadata=_NOT_SAVED)
+    batch_shape: Any = field(default=None, metadata=_NOT_SAVED)
+    input_tensor: Any = field(default=None, metadata=_NOT_SAVED)
+    optional: bool = field(default=False, metadata=_NOT_SAVED)
     name: str | None = None
-    dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        self._set(
-            "shape",
-            ()
-            if isinstance(self.shape, (tuple, list)) and not self.shape
-            else check_shape("Input", "shape", self.shape),
-        )
+        if isinstance(self.batch_size, str):
+            raise TypeError(
+                f"Input: batch_size must be a whole number or None, got {shown(self.batch_size)}; write name=..."
+            )
+        check_nothing("Input", sparse=self.sparse, ragged=self.ragged, optional=self.optional)
+        shape, size = self._given()
+        if self.input_tensor is not None:
+            shape = self._like(self.input_tensor, shape, size)
+        if size is not None:
+            size = check_count("Input: batch_size", size)
+        if any(each is None for each in shape):
+            raise ValueError(
+                f"Input: shape must say the size of each axis, got {shown(tuple(shape))}; rows have one shape here"
+            )
+        self._set("shape", () if shape in ((), []) else check_shape("Input", "shape", shape))
         check_row(self.shape)
         self._set("dtype", dtype_of(self.dtype))
+        self._set("batch_shape", (size, *self.shape))
+        self._set("sparse", False)
+        self._set("ragged", False)
+
+    def _given(self) -> tuple[Any, Any]:
+        """The shape of a row and the number of rows, as they were given."""
+        if self.batch_shape is not None:
+            for name in ("shape", "batch_size"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"Input: You cannot pass both `{name}` and `batch_shape` at the same time.")
+            given = self.batch_shape
+            if not isinstance(given, (tuple, list)) or not given:
+                raise TypeError(f"Input: batch_shape must be a shape such as (None, 4), got {shown(given)}")
+            return given[1:], given[0]
+        if self.shape is None and self.input_tensor is None:
+            raise ValueError("Input: You must pass a `shape` argument.")
+        shape = () if self.shape is None else self.shape
+        if isinstance(shape, str) or hasattr(shape, "keys"):
+            raise TypeError(f"Input: shape must be a tuple of whole numbers, got {shown(shape)}")
+        return (shape if isinstance(shape, (tuple, list)) else (shape,)), self.batch_size
+
+    def _like(self, tensor: Any, shape: Any, size: Any) -> Any:
+        """The shape of a tensor's rows. ValueError where what else was given disagrees."""
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"Input: Argument `input_tensor` must be a KerasTensor. Received: {shown(tensor)}")
+        if self.shape is not None and tuple(shape) != tensor.row:
+            raise ValueError("Input: When providing `input_tensor`, you cannot provide an incompatible `shape`.")
+        if self.batch_shape is not None and tuple(shape) != tensor.row:
+            raise ValueError("Input: When providing `input_tensor`, you cannot provide an incompatible `batch_shape`.")
+        if self.dtype is not None and dtype_of(self.dtype) != tensor.dtype:
+            raise ValueError("Input: When providing `input_tensor`, you cannot provide an incompatible `dtype`.")
+        self._set("dtype", tensor.dtype)
+        return tensor.row
 
     @property
     def output_dtype(self) -> str:  # type: ignore[override]
         """As it was given: "float32", "int64", "string", ..."""
-        return self.dtype
+        return str(self.dtype)
 
     @property
     def input_shape(self) -> Shape:
         """Shape of one row."""
-        return self.shape
+        shape: Shape = self.shape
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Its arguments as JSON, as Keras has them."""
+        shape = {"batch_shape": list(self.batch_shape), "dtype": self.dtype, "sparse": False, "ragged": False}
+        return {**shape, "name": called(self), "optional": False}
 
     def tensor(self) -> Tensor:
         """The rows, as a tensor to call layers on."""
@@ -74,25 +134,48 @@ class InputLayer(Layer):
 
 def dtype_of(value: Any) -> str:
     """The name of a dtype that an input may have. ValueError for another."""
-    name = named_dtype(value) or "float32"
-    name = {"str": "string", "int": "int64", "float": "float32"}.get(name, name)
-    if name not in DTYPES:
+    name = dtype_name(value)
+    name = {None: "float32", "str": "string", "int": "int64", "float": "float32"}.get(name, name)
+    if name not in DTYPES or (name == "float32" and value is not None and dtype_name(value) is None):
         raise ValueError(f"Input: dtype must be one of {', '.join(DTYPES)}, got {shown(value)}")
     return name
 
 
-def Input(shape: Any, name: str | None = None, dtype: Any = None) -> Tensor:
+def Input(
+    shape: Any = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
+    batch_shape: Any = None,
+    name: str | None = None,
+    tensor: Any = None,
+    optional: bool = False,
+) -> Tensor:
     """Rows of `shape`, as a tensor to call layers on, or as the first of a Sequential's layers.
 
-    ``Input((784,))``, ``Input(shape=(28, 28), name="image")``. dtype: how the columns come, "float32", "int64",
-    "string" or another one: text, and whole numbers beyond 2**24, are for layers such as StringLookup, IntegerLookup
-    and Hashing; all others read them as float32. TypeError, ValueError for what is no shape or dtype.
+    ``Input((784,))``, ``Input(shape=(28, 28), name="image")``, ``Input(batch_shape=(None, 784))``. dtype: how the
+    columns come, "float32", "int64", "string" or another one: text, and whole numbers beyond 2**24, are for layers such
+    as StringLookup, IntegerLookup and Hashing; all others read them as float32. batch_size is taken and not needed.
+    sparse, ragged, optional: False. tensor: given back as it is. TypeError, ValueError for what is no shape or dtype,
+    and for what asks for what is not there.
     """
     if name is not None and not isinstance(name, str):
         raise TypeError(
             f"Input: name must be a text, got {shown(name)}; a shape of several axes is a tuple: Input((3, 4))"
         )
-    return InputLayer(shape, name, dtype_of(dtype)).tensor()
+    layer = InputLayer(
+        shape,
+        batch_size,
+        dtype=dtype,
+        sparse=sparse,
+        ragged=ragged,
+        batch_shape=batch_shape,
+        input_tensor=tensor,
+        optional=optional,
+        name=name,
+    )
+    return layer.tensor() if tensor is None else tensor
 
 
 @LAYERS.add("dense")
@@ -118,6 +201,9 @@ class Dense(Layer):
     input_dim: int | None = None
     input_shape: Any = None
     name: str | None = None
+    lora_rank: None = nothing()
+    lora_alpha: None = nothing()
+    quantization_config: None = nothing()
 
     def __post_init__(self) -> None:
         self._set("units", check_count(f"{type(self).__name__}: units", self.units))
@@ -221,12 +307,20 @@ class Dropout(Layer):
     input_shape: Any = None
 
     def __post_init__(self) -> None:
-        check_number(self, "rate", 0, 1, open_high=True)
+        check_rate(self)
         self._set("rate", float(self.rate))
         if self.noise_shape is not None:
             given = self.noise_shape
+            wrong = "Dropout: Invalid value received for argument `noise_shape`. Expected "
             if not isinstance(given, (tuple, list)) or not given:
-                raise ValueError(f"Dropout: noise_shape must be a tuple of whole numbers and None, got {shown(given)}")
+                raise ValueError(f"{wrong}a tuple or list of integers. noise_shape={shown(given)}")
+            for size in given:
+                if size is not None and (isinstance(size, bool) or not hasattr(size, "__index__")):
+                    raise ValueError(f"{wrong}all elements to be integers or None. noise_shape={shown(given)}")
+                if size is not None and size < 1:
+                    raise ValueError(
+                        f"{wrong}all dimensions to be positive integers or None. noise_shape={shown(given)}"
+                    )
             each = (size if size is None else check_count("Dropout: noise_shape", size) for size in given)
             self._set("noise_shape", tuple(each))
         check_seed(self)
@@ -263,8 +357,14 @@ class Flatten(Layer):
 
     name: str | None = None
     input_shape: Any = None
+    data_format: str | None = field(default=None, kw_only=True, repr=False, metadata=_NOT_SAVED)
 
     def __post_init__(self) -> None:
+        if self.data_format not in (None, "channels_last"):
+            raise ValueError(
+                f"Flatten: data_format must be None or 'channels_last', got {shown(self.data_format)}; put Permute "
+                "before it"
+            )
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:

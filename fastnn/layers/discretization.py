@@ -37,7 +37,7 @@ class Discretization(FrontLayer):
     epsilon: float = 0.01
     output_mode: str = "int"
     sparse: bool = False
-    dtype: Any = field(default=None, metadata={"saved": False})
+    dtype: Any = field(default=None, kw_only=True, metadata={"saved": False})
     name: str | None = None
     input_shape: Any = field(default=None, kw_only=True)
     adapted: bool = field(default=False, kw_only=True)
@@ -73,8 +73,6 @@ class Discretization(FrontLayer):
             **LAYERS.config(self),
             "bin_boundaries": None if self.bin_boundaries is None else list(self.bin_boundaries),
         }
-
-    get_config = config
 
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Take the boundaries from data: quantiles, so that each bin has about as many numbers.

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn._checks import check_count
 from fastnn._output import warn
 from fastnn.engine.embedding import EmbeddingOp
-from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
+from fastnn.layers._fields import nothing, own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import Array, DoubleArray, Shape
 
@@ -38,6 +38,10 @@ class Embedding(Layer):
     name: str | None = None
     input_shape: Any = None
     input_length: Any = field(default=None, kw_only=True, metadata={"saved": False})
+    mask_zero: bool = nothing(False)
+    lora_rank: None = nothing()
+    lora_alpha: None = nothing()
+    quantization_config: None = nothing()
 
     def __post_init__(self) -> None:
         if self.input_length is not None:

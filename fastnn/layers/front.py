@@ -89,10 +89,10 @@ class FrontLayer(Layer):
             found.append(self.reads or kind)
         return found
 
-    def __call__(self, inputs: Any) -> Any:
+    def __call__(self, inputs: Any, *, training: bool | None = None, mask: None = None) -> Any:
         """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
         if is_symbolic(inputs):
-            return super().__call__(inputs)
+            return super().__call__(inputs, training=training, mask=mask)
         return self.on_values(inputs)
 
     def on_values(self, inputs: Any) -> Array:

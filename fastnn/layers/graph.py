@@ -49,7 +49,7 @@ class Graph:
         places = {
             tensor: tensor
             if isinstance(tensor.node.layer, InputLayer)
-            else InputLayer(tensor.row, f"{tensor.name}_input", tensor.dtype).tensor()
+            else InputLayer(tensor.row, name=f"{tensor.name}_input", dtype=tensor.dtype).tensor()
             for tensor in self.inputs
         }
         for node in _ordered(self.inputs, self._ends()):

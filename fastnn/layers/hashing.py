@@ -111,7 +111,7 @@ class HashedCrossing(FrontLayer):
     output_mode: str = "int"
     sparse: bool = False
     name: str | None = None
-    dtype: str | None = None
+    dtype: str | None = field(default=None, kw_only=True)
     input_shape: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:

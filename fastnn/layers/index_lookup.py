@@ -97,8 +97,6 @@ class IndexLookup(FrontLayer):
                 known["idf_weights"] = table.idf[: table.first + len(table.tokens)].tolist()
         return {**LAYERS.config(self), **known}
 
-    get_config = config
-
     # The vocabulary.
 
     def _oov_start(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import kernels
 from fastnn._checks import check_number
 from fastnn.engine.noise import NoiseOp
-from fastnn.layers._fields import own_input_shape
+from fastnn.layers._fields import check_rate, nothing, own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_seed
 from fastnn.typing import DoubleArray, Shape
 
@@ -27,7 +27,10 @@ class _Noise(Layer):
 
     def __post_init__(self) -> None:
         name = "stddev" if hasattr(self, "stddev") else "rate"
-        check_number(self, name, 0, float("inf") if name == "stddev" else 1, open_high=name == "rate")
+        if name == "rate":
+            check_rate(self)
+        else:
+            check_number(self, name, 0)
         self._set(name, float(getattr(self, name)))
         check_seed(self)
         own_input_shape(self)
@@ -88,6 +91,7 @@ class AlphaDropout(_Noise):
     seed: int | None = field(default=None, kw_only=True)
     name: str | None = None
     input_shape: Any = None
+    noise_shape: None = nothing()
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         return (NoiseOp(prod(input_shape), kernels.alpha_dropout, self.rate, self.seed),)

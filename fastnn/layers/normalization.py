@@ -12,7 +12,7 @@ from fastnn._checks import check_number
 from fastnn.engine.normalization import BatchNormalizationOp, LayerNormalizationOp
 from fastnn.initializers import Ones
 from fastnn.layers._axes import along, row_axes, row_axis, sizes
-from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
+from fastnn.layers._fields import nothing, own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
@@ -62,6 +62,10 @@ class BatchNormalization(Layer):
     gamma_constraint: Any = None
     name: str | None = None
     input_shape: Any = None
+    renorm: bool = nothing(False)
+    renorm_clipping: None = nothing()
+    renorm_momentum: float = nothing(0.99)
+    synchronized: bool = nothing(False)
 
     def __post_init__(self) -> None:
         check_number(self, "momentum", 0, 1)

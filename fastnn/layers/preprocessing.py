@@ -29,7 +29,7 @@ PAGE = 8192  # rows whose moments are taken together, in float64
 class _Preparing(Layer):
     """A layer that is called on arrays more than others are, and on those of fewer axes too, as in Keras."""
 
-    def on_arrays(self, inputs: Any) -> Any:
+    def on_arrays(self, inputs: Any, training: bool = False) -> Any:
         """What the layer makes of rows; of a number or a vector, which is one row, without the axis of rows."""
         refuse_masked(inputs, f"{type(self).__name__}: inputs")
         given = isinstance(inputs, (int, float, np.number, np.ndarray, list, tuple))

@@ -18,6 +18,8 @@ __all__ = ["Identity", "Permute", "RepeatVector", "Reshape"]
 
 
 def _size(size: Any) -> int:
+    if isinstance(size, int) and size < -1:
+        raise ValueError("a size of target_shape must be a non-negative integer, or -1 for what is left")
     size = check_count("Reshape: target_shape", size, -1)
     return size if size == -1 else check_count("Reshape: target_shape", size)
 
@@ -33,7 +35,10 @@ class Reshape(Layer):
 
     def __post_init__(self) -> None:
         given = self.target_shape if isinstance(self.target_shape, (tuple, list)) else (self.target_shape,)
-        sizes = tuple(_size(size) for size in given)
+        try:
+            sizes = tuple(_size(size) for size in given)
+        except ValueError as error:
+            raise ValueError(f"Reshape: {str(error).removeprefix('Reshape: ')}; target_shape={shown(given)}") from None
         if not sizes or sizes.count(-1) > 1:
             raise ValueError(
                 f"Reshape: target_shape has at least one axis and at most one -1, got {shown(self.target_shape)}"
@@ -85,10 +90,14 @@ class Permute(Layer):
     input_shape: Any = None
 
     def __post_init__(self) -> None:
-        dims = check_shape(self, "dims", self.dims)
+        try:
+            dims = check_shape(self, "dims", self.dims)
+        except ValueError as error:
+            raise ValueError(f"{error}. Invalid permutation argument `dims`: {shown(self.dims)}") from None
         if sorted(dims) != list(range(1, len(dims) + 1)):
             raise ValueError(
-                f"Permute: dims must be the axes of a row, 1 to {len(dims)}, each once, got {shown(self.dims)}"
+                f"Permute: dims must be the axes of a row, 1 to {len(dims)}, each once, got {shown(self.dims)}. "
+                "Invalid permutation argument `dims`"
             )
         self._set("dims", dims)
         own_input_shape(self)

@@ -15,15 +15,22 @@ MAX_LAYERS = 1000  # calls in a model, those inside of its models included; a fi
 class Node:
     """One call of a layer or a model: what it read, and the shapes of one row of what it gives."""
 
-    __slots__ = ("__weakref__", "graph", "inputs", "layer", "outputs", "rows")
+    __slots__ = ("__weakref__", "graph", "inputs", "layer", "outputs", "rows", "training")
 
     def __init__(
-        self, layer: Any, inputs: tuple[Tensor, ...], rows: tuple[Shape, ...], outputs: Structure, graph: Any = None
+        self,
+        layer: Any,
+        inputs: tuple[Tensor, ...],
+        rows: tuple[Shape, ...],
+        outputs: Structure,
+        graph: Any = None,
+        training: bool | None = None,
     ) -> None:
         self.layer = layer
         self.inputs = inputs
         self.rows = rows
         self.outputs = outputs
+        self.training = training  # whether it is as in training in each run, or in none; None: as the run says
         self.graph = graph  # of a model or a layer of layers, as it was when it was called; None for one with ops
 
     def tensors(self) -> list[Tensor]:
@@ -37,7 +44,7 @@ class Node:
 
     def copy(self, inputs: tuple[Tensor, ...]) -> Node:
         """The same call on other tensors of the same shapes."""
-        return Node(self.layer, inputs, self.rows, self.outputs, self.graph)
+        return Node(self.layer, inputs, self.rows, self.outputs, self.graph, self.training)
 
 
 class Tensor:
@@ -172,7 +179,10 @@ def named(member: Any, taken: Container[str], numbers: dict[str, int] | None = N
         if not isinstance(given, str) or "/" in given:
             raise ValueError(f"{type(member).__name__}: name must be a text without '/', got {shown(given)}")
         if given in taken:
-            raise ValueError(f"the model has a layer called {given!r} already; give this one another name")
+            raise ValueError(
+                f"the model has a layer called {given!r} already; give this one another name: all layers of a model "
+                "should have unique names"
+            )
         return given
     numbers = {} if numbers is None else numbers
     kind, name = member.table_name, given or member.table_name

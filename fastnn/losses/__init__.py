@@ -12,12 +12,15 @@ from typing import Any
 
 from fastnn import _names, object_registration
 from fastnn._checks import shown as _shown
+from fastnn._config import serialize as serialize
 from fastnn._table import check_family as _check_family, own_objects as _own_objects
 from fastnn.losses.base import *
 from fastnn.losses.base import function_of as _function_of
 from fastnn.losses.custom import *
 from fastnn.losses.hinge import *
 from fastnn.losses.overlap import *
+from fastnn.losses.pairs import *
+from fastnn.losses.pairs import circle as circle
 from fastnn.losses.probabilities import *
 from fastnn.losses.regression import *
 from fastnn.losses.targets import *
@@ -57,11 +60,18 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Any
     identifier = object_registration.own_function(identifier, LOSSES.aliases, own)
     if identifier is None or (callable(identifier) and not isinstance(identifier, type) and not _other(identifier)):
         return identifier
+    if isinstance(identifier, dict) and identifier.get("class_name") == "function":
+        return LOSSES.from_config(identifier, own)
     loss = as_loss(identifier, custom_objects)
     if not isinstance(identifier, str) or identifier == type(loss).__name__:
         return loss
     known = globals().get(loss.table_name)
     return known if getattr(known, "loss", None) is type(loss) else _function_of(type(loss))
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The loss or function that ``serialize`` wrote down, or that a name stands for; custom_objects has others."""
+    return get(config, custom_objects)
 
 
 def _other(identifier: Any) -> bool:
@@ -77,7 +87,10 @@ def as_loss(identifier: Any, custom_objects: Mapping[str, Any] | None = None) ->
     own = _own_objects(custom_objects)
     identifier = object_registration.own_function(identifier, LOSSES.aliases, own)
     if isinstance(identifier, dict):
-        return _custom(identifier, own) if identifier.get("class") == "custom" else LOSSES.from_config(identifier)
+        if identifier.get("class") == "custom":
+            return _custom(identifier, own)
+        found = LOSSES.from_config(identifier, own)
+        return found if isinstance(found, Loss) else as_loss(found)
     _check_family(identifier, LOSSES.family)
     if callable(identifier) and not isinstance(identifier, (type, Loss)):
         cls = getattr(identifier, "loss", None)

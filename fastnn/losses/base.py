@@ -8,8 +8,9 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastnn._checks import check_choice, check_name, shown
-from fastnn._numbers import as_numbers
+from fastnn._checks import check_choice, check_dtype, check_name, shown
+from fastnn._config import Configured
+from fastnn._numbers import as_numbers, converted, numeric
 from fastnn._table import Table, overrides
 from fastnn.engine.objectives import REDUCTIONS
 from fastnn.kernels.bindings import row_values, targets_of
@@ -30,12 +31,12 @@ class TargetError(ValueError):
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(Configured):
     """A loss of y (..., targets) and output (..., units): a value for each line, as the rows of a table are.
 
     reduction: what becomes of the values, each multiplied by its weight. "sum_over_batch_size", also called
     "mean": their sum divided by their number; "sum"; "mean_with_sample_weight": their sum divided by that of the
-    weights; "none" or None: an array of them. ValueError for another.
+    weights; "none" or None: an array of them. dtype: None or "float32". ValueError for another.
 
     A subclass with a ``call`` of its own, which gives the values, runs in Python: see `value_and_gradient`. It may
     call ``super().call``. `gradient`, a method of (y_true, y_pred), may give the slopes. TypeError for a subclass with
@@ -50,6 +51,7 @@ class Loss:
     gradient: ClassVar[Any] = None  # of a subclass with `call`: (y_true, y_pred) -> slopes of the values
     reduction: str = field(default="sum_over_batch_size", kw_only=True)
     name: str = field(default="", kw_only=True, repr=False)
+    dtype: Any = field(default=None, kw_only=True, repr=False, compare=False, metadata={"saved": False})
 
     def __init_subclass__(cls) -> None:
         if "__call__" in vars(cls):
@@ -62,7 +64,9 @@ class Loss:
         check_name(self, self.name)
         object.__setattr__(self, "name", self.name or getattr(self, "table_name", type(self).__name__))
         object.__setattr__(self, "reduction", "none" if self.reduction is None else self.reduction)
-        check_choice(self, "reduction", *REDUCTIONS, "none")
+        check_choice(self, "reduction", *REDUCTIONS, "none", also="Invalid value for argument `reduction`")
+        check_dtype(self, self.dtype)
+        object.__setattr__(self, "dtype", "float32")
 
     def numbers(self) -> tuple[float, ...]:
         """The loss's own numbers, as its kernels read them."""
@@ -108,6 +112,10 @@ class Loss:
         """Which rows of y count, where the loss itself leaves some out."""
         return None
 
+    def counted(self, y: Array) -> Array | None:
+        """Which rows an average over arrays counts, where that is not all."""
+        return self.mask(y)
+
     def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
         """A value for each row: y_pred (..., units) gives (...,), in float32 if it is float32, else in float64.
 
@@ -116,7 +124,7 @@ class Loss:
         """
         if self.kernel is None:
             raise TypeError(f"{type(self).__name__} has no call; write call(self, y_true, y_pred)")
-        y, output = paired(self, y_true, y_pred)
+        y, output = paired(self, *along_last(self, y_true, y_pred))
         kernel, _ = self.kernel_for("")
         if kernel.whole:
             return np.asarray(kernel(y.reshape(1, -1), output.reshape(1, -1), self.numbers())[0], output.dtype)
@@ -128,11 +136,14 @@ class Loss:
         sample_weight: a number, or an array that goes with the values (Keras's rules). A weight of 0 makes 0 of any
         value. ValueError where the arrays do not fit each other.
         """
-        values = as_numbers(self.call(self._present(y_true, y_pred, sample_weight), y_pred), f"loss {self.name!r}")
+        y_true = self._present(y_true, y_pred, sample_weight)
+        if self.kernel is None and not hasattr(self, "function"):  # a call of the user's own works on arrays
+            y_true, y_pred = (converted(numeric(y, what), what) for y, what in ((y_true, "y_true"), (y_pred, "y_pred")))
+        values = as_numbers(self.call(y_true, y_pred), f"loss {self.name!r}")
         weight = None
         if sample_weight is not None:
             weight = as_numbers(sample_weight, "sample_weight").astype(values.dtype)
-        mask = self.mask(np.reshape(y_true, values.shape) if self.labels else as_numbers(y_true, "y_true"))
+        mask = self.counted(np.reshape(y_true, values.shape) if self.labels else as_numbers(y_true, "y_true"))
         if mask is not None:
             weight = masked(weight, mask, values.dtype, averaged=self.reduction in ("sum_over_batch_size", "mean"))
         if weight is not None:
@@ -226,6 +237,29 @@ class Loss:
 LOSSES: Table[Loss] = Table("loss", Loss)
 
 
+def check_axis(owner: Any, axes: int) -> None:
+    """ValueError unless a loss or metric of outputs of so many axes is along the last of them, as models have it."""
+    axis = getattr(owner, "axis", -1)
+    if isinstance(axis, int) and axis not in (-1, axes - 1):
+        raise ValueError(
+            f"{type(owner).__name__}: a model takes axis -1, the last, got {axis}; a Permute layer brings another there"
+        )
+
+
+def along_last(owner: Any, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+    """Both with the axis of a loss or metric, where it has one, as the last; class numbers have none."""
+    axis = getattr(owner, "axis", -1)
+    if axis in (-1, None) or not isinstance(axis, int):
+        return y_true, y_pred
+    y, output = as_numbers(y_true, "y_true"), as_numbers(y_pred, "y_pred")
+    if y.ndim not in (output.ndim, output.ndim - 1) or not -output.ndim <= axis < output.ndim:
+        raise ValueError(
+            f"{type(owner).__name__}: axis {axis} must be one of y_pred, and of y_true where it has as many, got the "
+            f"shapes {y.shape} and {output.shape}"
+        )
+    return np.moveaxis(y, axis, -1) if y.ndim == output.ndim else y, np.moveaxis(output, axis, -1)
+
+
 def paired(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
     """Both as arrays of one type, y (..., targets) and output (..., units). ValueError where they do not fit."""
     output = as_numbers(y_pred, "y_pred")
@@ -241,6 +275,7 @@ def paired(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Arr
     if y.shape != expected:
         raise ValueError(
             f"{type(loss).__name__} takes y_true of shape {expected} with y_pred of shape {output.shape}, got {y.shape}"
+            + ("; they must have the same shape" if expected == output.shape else "")
         )
     if loss.takes.limited:
         rows = y.reshape(-1, expected[-1])
@@ -305,6 +340,7 @@ def function_of(cls: type[L]) -> Callable[..., Array]:
 
     own = ", ".join(f"{f.name}={f.default!r}" for f in fields(cls) if not f.kw_only)
     values.__name__ = values.__qualname__ = cls.table_name
+    values.__module__ = "fastnn.losses"  # where pickle looks for it
     values.__doc__ = f"({', '.join(filter(None, ('y_true, y_pred', own)))}): {cls.__name__}'s value for each row."
     values.loss = cls  # type: ignore[attr-defined]
     values.table_family = cls.table_family  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastnn import kernels
-from fastnn._checks import check_number
+from fastnn._checks import check_count, check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
 from fastnn.losses.targets import CLASSES, PROBABILITIES, SHARES
 from fastnn.typing import Array, DoubleArray
@@ -58,6 +58,7 @@ class BinaryCrossentropy(Loss):
 
     from_logits: bool = False
     label_smoothing: float = 0.0
+    axis: int = -1
     kernel = kernels.binary_crossentropy
     takes = PROBABILITIES
     fused: ClassVar = {"sigmoid": kernels.sigmoid_binary_crossentropy}
@@ -65,6 +66,7 @@ class BinaryCrossentropy(Loss):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "label_smoothing", 0, 1)
+        check_count(f"{type(self).__name__}: axis", self.axis, -64, 63)
 
     def numbers(self) -> tuple[float, ...]:
         return (float(self.label_smoothing),)
@@ -89,6 +91,7 @@ class BinaryFocalCrossentropy(Loss):
     gamma: float = 2.0
     from_logits: bool = False
     label_smoothing: float = 0.0
+    axis: int = -1
     kernel = kernels.binary_focal_crossentropy
     takes = PROBABILITIES
     fused: ClassVar = {"sigmoid": kernels.sigmoid_binary_focal_crossentropy}
@@ -98,6 +101,7 @@ class BinaryFocalCrossentropy(Loss):
         check_number(self, "alpha", 0, 1)
         check_number(self, "gamma", 0)
         check_number(self, "label_smoothing", 0, 1)
+        check_count(f"{type(self).__name__}: axis", self.axis, -64, 63)
 
     def numbers(self) -> tuple[float, ...]:
         ones = float(self.alpha) if self.apply_class_balancing else 1.0
@@ -128,6 +132,7 @@ class CategoricalCrossentropy(Loss):
 
     from_logits: bool = False
     label_smoothing: float = 0.0
+    axis: int = -1
     kernel = kernels.categorical_crossentropy
     takes = SHARES
     fused: ClassVar = {"softmax": kernels.softmax_categorical_crossentropy}
@@ -135,6 +140,7 @@ class CategoricalCrossentropy(Loss):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "label_smoothing", 0, 1)
+        check_count(f"{type(self).__name__}: axis", self.axis, -64, 63)
 
     def numbers(self) -> tuple[float, ...]:
         return (float(self.label_smoothing),)
@@ -157,6 +163,7 @@ class CategoricalFocalCrossentropy(Loss):
     gamma: float = 2.0
     from_logits: bool = False
     label_smoothing: float = 0.0
+    axis: int = -1
     kernel = kernels.categorical_focal_crossentropy
     takes = SHARES
     fused: ClassVar = {"softmax": kernels.softmax_categorical_focal_crossentropy}
@@ -166,6 +173,7 @@ class CategoricalFocalCrossentropy(Loss):
         check_number(self, "alpha", 0)
         check_number(self, "gamma", 0)
         check_number(self, "label_smoothing", 0, 1)
+        check_count(f"{type(self).__name__}: axis", self.axis, -64, 63)
 
     def numbers(self) -> tuple[float, ...]:
         return (float(self.label_smoothing), float(self.alpha), float(self.gamma))

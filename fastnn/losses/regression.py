@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnn import kernels
-from fastnn._checks import check_number
+from fastnn._checks import check_count, check_number
 from fastnn.losses.base import EPSILON, LOSSES, Loss
 from fastnn.losses.targets import COUNTS
 from fastnn.typing import DoubleArray
@@ -173,10 +173,19 @@ class GaussianNLL(Loss):
 
 
 @LOSSES.add("cosine_similarity")
+@dataclass(frozen=True)
 class CosineSimilarity(Loss):
-    """-y.output / (|y| |output|), from -1 (the same direction) to 1; a norm below 1e-7 counts as 1e-7."""
+    """-y.output / (|y| |output|), from -1 (the same direction) to 1; a norm below 1e-7 counts as 1e-7.
 
+    axis: that of the vectors; in training the last.
+    """
+
+    axis: int = -1
     kernel = kernels.cosine_similarity
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count(f"{type(self).__name__}: axis", self.axis, -64, 63)
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         norms = [np.maximum(np.sqrt((x**2).sum(axis=-1)), EPSILON) for x in (y, output)]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn._numbers import EXACT
 from fastnn.typing import Array
 
 __all__ = ["Targets"]
@@ -54,6 +55,8 @@ class Targets(NamedTuple):
             return "any numbers"
         if self.high == float("inf"):
             return f"numbers of at least {self.low:g}"
+        if self.whole and self.high - self.low > 9:
+            return f"whole numbers from {self.low:,.0f} to {self.high:,.0f}"
         if self.whole:
             *first, last = range(int(self.low), int(self.high) + 1)
             return f"{', '.join(map(str, first))} or {last}"
@@ -66,6 +69,7 @@ BITS = "write the labels as 0 and 1: (y + 1) / 2 makes them of -1 and 1, y - 1 o
 PROBABILITIES = Targets(0, 1, hint=BITS)
 SHARES = Targets(0, 1, hint="make y one-hot, or for class numbers choose sparse_categorical_crossentropy")
 SIGNS = Targets(-1, 1, whole=True, hint="write the labels as -1 and 1, or as 0 and 1")
+LABELS = Targets(-EXACT, EXACT, whole=True, hint="number the classes")  # which need not be as many as the outputs
 COUNTS = Targets(0, hint="shift y, or choose another loss, such as mean_squared_error")
 
 

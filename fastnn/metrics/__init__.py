@@ -8,10 +8,12 @@ weighs 0 counts for nothing, and what would be 0 / 0 is 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _names, object_registration
 from fastnn._checks import check_count as _check_count, check_name as _check_name
+from fastnn._config import serialize as serialize
 from fastnn._table import check_family as _check_family
 from fastnn.losses import (
     Loss as _Loss,
@@ -36,6 +38,7 @@ from fastnn.metrics.accuracy import *
 from fastnn.metrics.auc import *
 from fastnn.metrics.base import *
 from fastnn.metrics.confusion import *
+from fastnn.metrics.correlation import *
 from fastnn.metrics.fscore import *
 from fastnn.metrics.functions import *
 from fastnn.metrics.probabilistic import *
@@ -56,6 +59,11 @@ def get(identifier: Any) -> Any:
     if identifier is None or (callable(identifier) and not isinstance(identifier, (type, Metric, _Loss))):
         return identifier
     return _NAMED[identifier]() if isinstance(identifier, str) and identifier in _NAMED else as_metric(identifier)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The metric that ``serialize`` wrote down, or that a name stands for; custom_objects has others by name."""
+    return get(config) if isinstance(config, str) else METRICS.deserialize(config, custom_objects)
 
 
 def as_metric(identifier: Any) -> Metric:

@@ -29,6 +29,7 @@ class Accuracy(MeanMetric):
 
     name: str = "accuracy"
     kernel = kernels.accuracy
+    by_element = True
 
     def reference(self, y: DoubleArray, output: DoubleArray) -> DoubleArray:
         return np.asarray((output == y).mean(axis=-1))
@@ -43,8 +44,10 @@ class BinaryAccuracy(MeanMetric):
     threshold: float = 0.5
     kernel = kernels.binary_accuracy
     takes = PROBABILITIES
+    by_element = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_number(self, "threshold", -1e30)
 
     def numbers(self) -> tuple[float, ...]:
@@ -101,6 +104,7 @@ class TopKCategoricalAccuracy(MeanMetric):
     by_row = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_count(f"{type(self).__name__}: k", self.k)
 
     def numbers(self) -> tuple[float, ...]:
@@ -124,6 +128,7 @@ class SparseTopKCategoricalAccuracy(MeanMetric):
     by_row = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_count(f"{type(self).__name__}: k", self.k)
 
     @property

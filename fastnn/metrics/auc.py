@@ -10,7 +10,8 @@ from fastnn._checks import check_choice, check_count
 from fastnn._numbers import tuple_of_numbers
 from fastnn.metrics.base import METRICS, declared, ratio
 from fastnn.metrics.thresholds import MOST_THRESHOLDS, Counts, ThresholdMetric, counts, shares
-from fastnn.typing import DoubleArray
+from fastnn.metrics.weights import held
+from fastnn.typing import Array, DoubleArray
 
 __all__ = ["AUC"]
 
@@ -39,20 +40,25 @@ class AUC(ThresholdMetric):
     num_labels: int | None = None
     label_weights: Sequence[float] | None = None
     from_logits: bool = False
+    true_positives, false_positives = held("true_positives"), held("false_positives")
+    true_negatives, false_negatives = held("true_negatives"), held("false_negatives")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         # Keras takes "roc" and "ROC" alike.
+        also = f'Invalid AUC curve value: "{self.curve!s:.80}".'
         self.curve = self.curve.upper() if isinstance(self.curve, str) else self.curve
         method = self.summation_method
         self.summation_method = method.lower() if isinstance(method, str) else method
-        check_choice(self, "curve", *CURVES)
-        check_choice(self, "summation_method", *METHODS)
-        if check_count("AUC: num_thresholds", self.num_thresholds, most=MOST_THRESHOLDS) < 2:
-            raise ValueError(f"AUC: num_thresholds must be at least 2, got {self.num_thresholds}")
+        check_choice(self, "curve", *CURVES, also=also)
+        check_choice(self, "summation_method", *METHODS, also=f'Invalid AUC summation method value: "{method!s:.80}".')
+        if self.thresholds is not None:
+            self.thresholds = list(shares(self, self.thresholds, 0.5))
+            self.num_thresholds = len(self.thresholds) + 2  # one that all outputs are above, and one that none is
+        also = "Argument `num_thresholds` must be an integer > 1"
+        check_count("AUC: num_thresholds", self.num_thresholds, 2, MOST_THRESHOLDS, also)
         if self.num_labels is not None and not self.multi_label:
             raise ValueError("AUC: num_labels goes with multi_label=True; leave it out")
-        if self.thresholds is not None:
-            self.thresholds = shares(self, self.thresholds, 0.5)
         if self.label_weights is not None:
             self.label_weights = tuple(map(float, tuple_of_numbers(self.label_weights, "AUC: label_weights")))
 
@@ -77,7 +83,7 @@ class AUC(ThresholdMetric):
             raise ValueError(f"metric {self.name!r} is for {self.width} output(s), but there are {units}")
 
     def result_of(self, state: DoubleArray) -> float:
-        passed = state.reshape(-1, 2, len(self.cuts()) + 1)
+        passed = self.by_class(state)
         weights = np.ones(len(passed)) if self.label_weights is None else np.array(self.label_weights)
         if not self.multi_label:
             passed = np.tensordot(weights, passed, 1)[None]
@@ -85,6 +91,18 @@ class AUC(ThresholdMetric):
         if not self.multi_label:
             return float(areas[0])
         return float(ratio((areas * weights).sum(), weights.sum()))
+
+    def by_class(self, state: DoubleArray) -> DoubleArray:
+        """The state as (columns, kinds of target, thresholds passed)."""
+        return state.reshape(-1, 2, len(self.cuts()) + 1)
+
+    def counted(self, state: DoubleArray) -> Counts:
+        return self.curve_counts(self.by_class(state))
+
+    def state_of(self, parts: dict[str, Array]) -> DoubleArray:
+        found = {name: np.atleast_2d(part.T if self.by_column else part) for name, part in parts.items()}
+        # All outputs are above the first threshold and none is above the last.
+        return self.passed(found)[:, :, 1:-1].ravel()
 
     def curve_counts(self, passed: DoubleArray) -> Counts:
         """The counts from the threshold that all outputs are above to the one that none is."""

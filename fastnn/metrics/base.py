@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
-from fastnn._checks import check_name, shown
+from fastnn._checks import check_dtype, check_name, shown
+from fastnn._config import Configured, takes
 from fastnn._numbers import as_numbers
 from fastnn._table import Table, overrides
 from fastnn.kernels.bindings import state_size
 from fastnn.losses import Loss
+from fastnn.losses.base import along_last
 from fastnn.losses.targets import ANY, Targets, problem_of
+from fastnn.metrics.weights import Gathering, held
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
 __all__ = ["METRICS", "AccumulatedMetric", "LossMetric", "MeanMetric", "Metric"]
@@ -28,25 +31,58 @@ def declared(cls: type[C]) -> type[C]:
     return dataclass(cls, eq=False, repr=False)
 
 
-class Metric:
+def _is_declared(cls: Any) -> bool:
+    """Whether a metric's name is one of its fields, as those of fastnn have it."""
+    return any(field.name == "name" for field in fields(cls))
+
+
+@dataclass(init=False, eq=False, repr=False)
+class Metric(Gathering, Configured):
     """A value of y (..., targets) and output (..., units), gathered over batches; name: what logs call it.
 
     Each line of numbers along the last axis counts for itself, whatever the axes before it.
 
     `update_state` adds a batch, `result` gives the value so far, `reset_state` begins anew; called, a metric does the
     first two. Derive from this class, with these three, for a metric in Python: a model hands it each batch as arrays
-    and holds the GIL meanwhile. A subclass of another metric that has one of these of its own is such a metric too.
+    and holds the GIL meanwhile. What it gathers may be made by ``add_weight``, and then `reset_state` is there already.
+    A subclass of another metric that has one of these of its own is such a metric too.
+
+    dtype: None or "float32". TypeError for a name that is no text, ValueError for another dtype.
     """
 
     abstract: ClassVar[bool] = True
     table_name: ClassVar[str]
-    name: str
+    dtype: Any = field(default=None, kw_only=True, metadata={"saved": False})
+    _dtype: ClassVar[str] = "float32"  # by which metrics of one's own in older scripts call it
     takes: ClassVar[Targets] = ANY  # the targets that it has a meaning for
+    leaves_out = False  # whether rows of some targets count for nothing, whatever these are
+    by_element = False  # whether weights may be those of elements, each of which counts for itself
     by_row: ClassVar[bool] = False  # whether outputs without a second axis are one row, not rows of one output
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         check_name(self, name)
-        self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        self.name: str = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        self.dtype = dtype
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        check_dtype(self, self.dtype)
+        self.dtype = "float32"
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same metric again, by name, as JSON."""
+        named = {"name": self.name, "dtype": self.dtype}
+        return {**named, **{name: value for name, value in super().get_config().items() if name not in named}}
+
+    def own_config(self) -> dict[str, Any] | None:
+        own = super().own_config()
+        if own is not None or _is_declared(type(self)) or not takes(type(self), "name"):
+            return own
+        return {"name": self.name}
+
+    @classmethod
+    def makes_itself(cls) -> bool:
+        return super().makes_itself() or not _is_declared(cls)
 
     @property
     def kernel(self) -> Any:
@@ -102,10 +138,6 @@ class Metric:
         """The value of what the engine has gathered in `state`; that of a metric in Python is its own result."""
         return self.result()
 
-    def reset_state(self) -> None:
-        """Forget all that was added."""
-        raise NotImplementedError(f"{type(self).__name__} has no reset_state")
-
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """Add a batch; gives the value over all batches so far."""
         self.update_state(y_true, y_pred, sample_weight)
@@ -119,17 +151,24 @@ class Metric:
     ) -> tuple[Array, Array, Array | None]:
         """y (lines, targets), output (lines, units) and weight (lines,) or None, of one type: the output's, if a float.
 
-        y_true (..., targets), or (...,) for one target a line; y_pred (..., units); sample_weight (...,) or fewer axes.
+        y_true (..., targets), or (...,) for one target a line; y_pred (..., units); sample_weight (...,) or fewer axes,
+        or where elements count each for itself (..., units): the lines are elements then.
         """
+        y_true, y_pred = along_last(self, y_true, y_pred)
         output = as_numbers(y_pred, "y_pred")
         by_row = self.by_row or getattr(self, "top_k", None) is not None
         dtype = output.dtype if output.dtype in (np.float32, np.float64) else np.dtype(float)
         output = output.astype(dtype, copy=False)
         if output.ndim < 2:
             output = output.reshape((1, -1) if by_row and output.ndim else (-1, 1))
+        y = as_numbers(y_true, "y_true").astype(dtype, copy=False)
+        if sample_weight is not None and self.by_element:
+            given = as_numbers(sample_weight, "sample_weight")
+            if given.ndim == output.ndim and given.shape[-1] == output.shape[-1] > 1 and y.size == output.size:
+                sample_weight = _broadcast(given, output.shape, self.name).reshape(-1)
+                y, output = y.reshape(-1, 1), output.reshape(-1, 1)
         shape, units = output.shape[:-1], output.shape[-1]
         lines = prod(shape)
-        y = as_numbers(y_true, "y_true").astype(dtype, copy=False)
         if y.size % max(lines, 1) or (y.ndim > 1 and y.shape[: len(shape)] != shape):
             raise ValueError(
                 f"metric {self.name!r}: y_true of shape {y.shape} has not the {lines} row(s) of y_pred {output.shape}"
@@ -171,6 +210,15 @@ class Metric:
         return np.broadcast_to(given, shape).reshape(-1)
 
 
+def _broadcast(weight: Array, shape: tuple[int, ...], name: str) -> Array:
+    try:
+        return np.broadcast_to(weight, shape)
+    except ValueError:
+        raise ValueError(
+            f"metric {name!r}: sample_weight of shape {weight.shape} does not go with y_pred of shape {shape}"
+        ) from None
+
+
 METRICS: Table[Metric] = Table("metric", Metric, also=("accuracy", "acc", "crossentropy", "ce"))
 
 
@@ -181,6 +229,7 @@ class MeanMetric(Metric):
 
     _total = 0.0
     _weight = 0.0
+    total, count = held("total"), held("count")
 
     def result_of(self, total: float, weight: float) -> float:
         """The value, of the sum of weight * value and the sum of weights."""
@@ -208,17 +257,23 @@ class MeanMetric(Metric):
     def reset_state(self) -> None:
         self._total = self._weight = 0.0
 
+    def parts(self) -> dict[str, Array]:
+        return {"total": np.asarray(self._total), "count": np.asarray(self._weight)}
+
+    def take_parts(self, parts: dict[str, Array]) -> None:
+        self._total, self._weight = float(parts["total"]), float(parts["count"])
+
 
 class LossMetric(MeanMetric):
     """The mean over the rows of a loss's value. Those in the table name their loss, or make it of their fields."""
 
     loss: Loss
 
-    def __init__(self, loss: Loss, name: str | None = None) -> None:
+    def __init__(self, loss: Loss, name: str | None = None, dtype: Any = None) -> None:
         if not isinstance(loss, Loss):
             raise TypeError(f"LossMetric: loss must be a loss object, got {shown(loss)}")
         check_name(self, name)
-        super().__init__(name or loss.name)
+        super().__init__(name or loss.name, dtype)
         self.loss = loss
 
     @property
@@ -232,6 +287,16 @@ class LossMetric(MeanMetric):
     @property
     def takes(self) -> Targets:  # type: ignore[override]
         return self.loss.takes
+
+    @property
+    def leaves_out(self) -> bool:  # type: ignore[override]
+        return self.loss.mask(np.zeros((1, 1))) is not None
+
+    def bad_targets(self, y: Array, units: int, rows: Array, left_out: Array | None = None) -> str | None:
+        counted = self.loss.mask(y)
+        if counted is not None:
+            left_out = ~counted if left_out is None else left_out | ~counted
+        return super().bad_targets(y, units, rows, left_out)
 
     def numbers(self) -> tuple[float, ...]:
         return self.loss.numbers()
@@ -288,11 +353,31 @@ class AccumulatedMetric(Metric):
             )
         self.kernel(y, output, self._state, self.accumulator_numbers(), weight=weight)
 
+    @property
+    def state(self) -> DoubleArray:
+        """What was gathered; zeros where nothing was."""
+        return np.zeros(self.state_size(self.width, 1)) if self._state is None else self._state
+
     def result(self) -> Any:
-        return self.result_of(np.zeros(self.state_size(self.width, 1)) if self._state is None else self._state)
+        return self.result_of(self.state)
 
     def reset_state(self) -> None:
         self._state = None
+
+    def parts(self) -> dict[str, Array]:
+        return self.parts_of(self.state)
+
+    def take_parts(self, parts: dict[str, Array]) -> None:
+        # Before the first batch the state may have another width than batches will have.
+        self._state = self.state_of(parts) if any(np.any(part) for part in parts.values()) else None
+
+    def parts_of(self, state: DoubleArray) -> dict[str, Array]:
+        """The state by the names that Keras has for its parts."""
+        return {"state": state}
+
+    def state_of(self, parts: dict[str, Array]) -> DoubleArray:
+        """The state with these parts."""
+        return np.array(parts["state"], float)
 
 
 def ratio(part: DoubleArray, whole: DoubleArray) -> DoubleArray:

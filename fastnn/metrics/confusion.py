@@ -9,7 +9,8 @@ import numpy as np
 from fastnn import kernels
 from fastnn._checks import LONGEST, as_list, check_count, check_number, shown
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
-from fastnn.typing import DoubleArray
+from fastnn.metrics.weights import held
+from fastnn.typing import Array, DoubleArray
 
 __all__ = ["BinaryIoU", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
 
@@ -35,6 +36,14 @@ class ConfusionMetric(AccumulatedMetric):
     kernel = kernels.confusion_counts
     threshold = 0.0
     ignore_class: int | None = None
+    total_cm = held("total_confusion_matrix")
+
+    def parts_of(self, state: DoubleArray) -> dict[str, Array]:
+        classes = int(np.sqrt(len(state)))
+        return {"total_confusion_matrix": state.reshape(classes, classes)}
+
+    def state_of(self, parts: dict[str, Array]) -> DoubleArray:
+        return np.array(parts["total_confusion_matrix"], float).ravel()
 
     def readings(self, units: int, targets: int) -> tuple[int, int, int]:
         """(classes, how y is read, how outputs are read)."""
@@ -64,6 +73,7 @@ class ConfusionMatrix(ConfusionMetric):
     name: str = "confusion_matrix"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_number(self, "threshold", -1e30)
 
     def columns(self, units: int) -> tuple[int, ...]:
@@ -88,18 +98,25 @@ class IoUMetric(ConfusionMetric):
     target_class_ids: Sequence[int]
     sparse_y_true: bool
     sparse_y_pred: bool
+    axis = -1
+
+    @property
+    def by_element(self) -> bool:  # type: ignore[override]
+        return self.sparse_y_true and self.sparse_y_pred
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         owner = type(self).__name__
         classes = check_count(f"{owner}: num_classes", self.num_classes, most=MOST_CLASSES)
         ids = self.target_class_ids
         if isinstance(ids, str):
             raise TypeError(f"{owner}: target_class_ids must be a list of class numbers, got {shown(ids)}")
         ids = as_list(f"{owner}: target_class_ids", ids, "class numbers")
-        self.target_class_ids = tuple(check_count(f"{owner}: target_class_ids", each, 0, classes - 1) for each in ids)
+        self.target_class_ids = [check_count(f"{owner}: target_class_ids", each, 0, classes - 1) for each in ids]
         if self.ignore_class is not None:
             check_count(f"{owner}: ignore_class", self.ignore_class, -LONGEST)
         check_number(self, "threshold", -1e30)
+        check_count(f"{owner}: axis", self.axis, -64, 63)
 
     def columns(self, units: int) -> tuple[int, ...]:
         if self.sparse_y_true:
@@ -122,7 +139,7 @@ class IoUMetric(ConfusionMetric):
 
     def result_of(self, state: DoubleArray) -> float:
         matrix = state.reshape(self.num_classes, self.num_classes)
-        chosen = list(self.target_class_ids)
+        chosen = self.target_class_ids
         both = matrix.diagonal()[chosen]
         union = (matrix.sum(axis=0) + matrix.sum(axis=1))[chosen] - both
         occurs = union > 1e-9
@@ -144,6 +161,7 @@ class IoU(IoUMetric):
     ignore_class: int | None = None
     sparse_y_true: bool = True
     sparse_y_pred: bool = True
+    axis: int = -1
 
 
 @METRICS.add("binary_io_u", "binary_iou")
@@ -181,6 +199,7 @@ class MeanIoU(MeanIoUMetric):
     ignore_class: int | None = None
     sparse_y_true: bool = True
     sparse_y_pred: bool = True
+    axis: int = -1
 
 
 @METRICS.add("one_hot_io_u", "one_hot_iou")
@@ -193,6 +212,7 @@ class OneHotIoU(IoUMetric):
     name: str = "one_hot_io_u"
     ignore_class: int | None = None
     sparse_y_pred: bool = False
+    axis: int = -1
     sparse_y_true = False
 
 
@@ -205,4 +225,5 @@ class OneHotMeanIoU(MeanIoUMetric):
     name: str = "one_hot_mean_io_u"
     ignore_class: int | None = None
     sparse_y_pred: bool = False
+    axis: int = -1
     sparse_y_true = False

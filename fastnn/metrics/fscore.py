@@ -10,10 +10,12 @@ from fastnn import kernels
 from fastnn._checks import check_choice, check_number
 from fastnn.losses.targets import SHARES
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
-from fastnn.typing import DoubleArray
+from fastnn.metrics.weights import held
+from fastnn.typing import Array, DoubleArray
 
 __all__ = ["F1Score", "FBetaScore"]
 
+PARTS = ("true_positives", "false_positives", "false_negatives", "intermediate_weights")
 AVERAGES = (None, "micro", "macro", "weighted")
 
 
@@ -25,12 +27,30 @@ class FScore(AccumulatedMetric):
     average: str | None
     beta: float
     threshold: float | None
+    true_positives, false_positives = held(PARTS[0]), held(PARTS[1])
+    false_negatives, intermediate_weights = held(PARTS[2]), held(PARTS[3])
 
     def __post_init__(self) -> None:
-        check_choice(self, "average", *AVERAGES)
-        check_number(self, "beta", 0, 1e100, open_low=True)  # its square is a number
+        super().__post_init__()
+        values = "{None, 'micro', 'macro', 'weighted'}"
+        check_choice(
+            self,
+            "average",
+            *AVERAGES,
+            also=f"Invalid `average` argument value. Expected one of: {values}. Received: average={self.average!s:.80}",
+        )
+        also = f"Invalid `beta` argument value. It should be > 0. Received: beta={self.beta!s:.80}"
+        check_number(self, "beta", 0, 1e100, open_low=True, also=also)  # its square is a number
         if self.threshold is not None:
-            check_number(self, "threshold", 0, 1, open_low=True)
+            check_number(
+                self,
+                "threshold",
+                0,
+                1,
+                open_low=True,
+                also="Invalid `threshold` argument value. It should verify 0 < threshold <= 1. Received: "
+                f"threshold={self.threshold!s:.80}",
+            )
 
     def accumulator_numbers(self) -> tuple[float, ...]:
         return (0.0, 0.0) if self.threshold is None else (1.0, float(self.threshold))
@@ -43,6 +63,14 @@ class FScore(AccumulatedMetric):
         else:
             taken = output > self.threshold
         return np.concatenate([(w * y * taken).sum(axis=0), (w * taken).sum(axis=0), (w * y).sum(axis=0)])
+
+    def parts_of(self, state: DoubleArray) -> dict[str, Array]:
+        right, taken, true = state.reshape(3, -1)
+        return dict(zip(PARTS, (right, taken - right, true - right, true), strict=True))
+
+    def state_of(self, parts: dict[str, Array]) -> DoubleArray:
+        right, wrong, missed, _ = (np.atleast_1d(parts[name]) for name in PARTS)
+        return np.concatenate([right, right + wrong, right + missed])
 
     def result_of(self, state: DoubleArray) -> Any:
         right, taken, true = state.reshape(3, -1)
@@ -74,7 +102,7 @@ class FBetaScore(FScore):
     name: str = "fbeta_score"
 
 
-@METRICS.add("f1_score")
+@METRICS.add("f1_score", "f1")
 @declared
 class F1Score(FScore):
     """2 precision recall / (precision + recall) of each class; average and threshold as FBetaScore's."""

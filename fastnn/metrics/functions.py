@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from fastnn._checks import as_number
+from fastnn._checks import as_number, check_count
 from fastnn._numbers import as_numbers
 from fastnn.metrics.accuracy import (
     CategoricalAccuracy,
@@ -15,11 +15,14 @@ from fastnn.metrics.accuracy import (
     TopKCategoricalAccuracy,
 )
 from fastnn.metrics.base import METRICS, MeanMetric
+from fastnn.metrics.correlation import ConcordanceCorrelation, PearsonCorrelation
 from fastnn.typing import Array, ArrayLike, DoubleArray
 
 __all__ = [
     "binary_accuracy",
     "categorical_accuracy",
+    "concordance_correlation",
+    "pearson_correlation",
     "sparse_categorical_accuracy",
     "sparse_top_k_categorical_accuracy",
     "top_k_categorical_accuracy",
@@ -58,6 +61,26 @@ def sparse_top_k_categorical_accuracy(
     from_sorted_ids: y_pred are class numbers, the best first, and y_true must be one of the first k.
     """
     return _by_line(SparseTopKCategoricalAccuracy(k, from_sorted_ids=from_sorted_ids), y_true, y_pred)
+
+
+def pearson_correlation(y_true: ArrayLike, y_pred: ArrayLike, axis: int = -1) -> DoubleArray:
+    """PearsonCorrelation's coefficient along an axis of both, (..., n) gives (...,)."""
+    return _along(PearsonCorrelation(), y_true, y_pred, axis)
+
+
+def concordance_correlation(y_true: ArrayLike, y_pred: ArrayLike, axis: int = -1) -> DoubleArray:
+    """ConcordanceCorrelation's coefficient along an axis of both, (..., n) gives (...,)."""
+    return _along(ConcordanceCorrelation(), y_true, y_pred, axis)
+
+
+def _along(metric: MeanMetric, y_true: ArrayLike, y_pred: ArrayLike, axis: int) -> DoubleArray:
+    output, y = as_numbers(y_pred, "y_pred").astype(float), as_numbers(y_true, "y_true").astype(float)
+    if y.shape != output.shape:
+        raise _misfit(metric.table_name, y, output)
+    axis = check_count(f"{metric.table_name}: axis", axis, -64, 63)
+    if not -output.ndim <= axis < output.ndim or output.shape[axis] == 0:
+        raise ValueError(f"{metric.table_name}: axis {axis} must be one with numbers of y_pred, {output.shape}")
+    return metric.reference(np.moveaxis(y, axis, -1), np.moveaxis(output, axis, -1))
 
 
 def _by_line(metric: MeanMetric, y_true: ArrayLike, y_pred: ArrayLike) -> DoubleArray:

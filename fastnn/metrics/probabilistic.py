@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnn import losses
+from fastnn._checks import check_count
 from fastnn.metrics.base import METRICS, LossMetric, declared
 
 __all__ = [
@@ -30,6 +31,7 @@ class BinaryCrossentropy(LossMetric):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.loss = losses.BinaryCrossentropy(from_logits=self.from_logits, label_smoothing=self.label_smoothing)
 
 
@@ -38,29 +40,39 @@ class BinaryCrossentropy(LossMetric):
 class CategoricalCrossentropy(LossMetric):
     """-sum over classes of t log q, t and q as in the loss.
 
-    from_logits: the output is before its softmax. label_smoothing: 0 to 1.
+    from_logits: the output is before its softmax. label_smoothing: 0 to 1. axis: that of the classes.
     """
 
     name: str = "categorical_crossentropy"
     from_logits: bool = False
     label_smoothing: float = 0.0
+    axis: int = -1
     by_row = True
 
     def __post_init__(self) -> None:
+        check_count(f"{type(self).__name__}: axis", self.axis, -64, 63)
+        super().__post_init__()
         self.loss = losses.CategoricalCrossentropy(from_logits=self.from_logits, label_smoothing=self.label_smoothing)
 
 
 @METRICS.add("sparse_categorical_crossentropy")
 @declared
 class SparseCategoricalCrossentropy(LossMetric):
-    """-log q[y], y (rows, 1) class numbers. from_logits: the output is before its softmax."""
+    """-log q[y], y (rows, 1) class numbers. from_logits: the output is before its softmax.
+
+    ignore_class: rows whose y is this number have the value 0. axis: that of the classes.
+    """
 
     name: str = "sparse_categorical_crossentropy"
     from_logits: bool = False
+    ignore_class: int | None = None
+    axis: int = -1
     by_row = True
 
     def __post_init__(self) -> None:
-        self.loss = losses.SparseCategoricalCrossentropy(from_logits=self.from_logits)
+        super().__post_init__()
+        check_count(f"{type(self).__name__}: axis", self.axis, -64, 63)
+        self.loss = losses.SparseCategoricalCrossentropy(from_logits=self.from_logits, ignore_class=self.ignore_class)
 
 
 @METRICS.add("kl_divergence")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from fastnn._checks import check_name, shown
+from fastnn._config import serialize
 from fastnn._numbers import as_numbers
 from fastnn._table import check_family
 from fastnn.metrics.base import Metric
+from fastnn.serialization import deserialize_keras_object
 from fastnn.typing import ArrayLike, DoubleArray
 
 __all__ = ["Mean", "MeanMetricWrapper", "Sum"]
@@ -44,20 +46,17 @@ def _of_each_row(
 class Sum(Metric):
     """Sum of weight * value. update_state(values, sample_weight): a weight for each row, or for each value."""
 
-    def __init__(self, name: str = "sum") -> None:
-        super().__init__(name)
-        self.total = 0.0
+    def __init__(self, name: str = "sum", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+        self.total = self.add_variable((), "zeros", float, name="total")
 
     def update_state(  # type: ignore[override]
         self, values: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
-        self.total += float(_of_each_row(values, sample_weight, np.sum)[0].sum())
+        self.total.assign_add(_of_each_row(values, sample_weight, np.sum)[0].sum())
 
     def result(self) -> float:
-        return self.total
-
-    def reset_state(self) -> None:
-        self.total = 0.0
+        return float(self.total)
 
     def __call__(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> float:  # type: ignore[override]
         self.update_state(values, sample_weight)
@@ -67,22 +66,20 @@ class Sum(Metric):
 class Mean(Metric):
     """Sum of weight * value / sum of weights, 0 where that is 0 / 0; arguments as Sum's."""
 
-    def __init__(self, name: str = "mean") -> None:
-        super().__init__(name)
-        self.reset_state()
+    def __init__(self, name: str = "mean", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+        self.total = self.add_variable((), "zeros", float, name="total")
+        self.count = self.add_variable((), "zeros", float, name="count")
 
     def update_state(  # type: ignore[override]
         self, values: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
         found, weight = _of_each_row(values, sample_weight, np.mean)
-        self.total += float(found.sum())
-        self.count += float(weight.sum())
+        self.total.assign_add(found.sum())
+        self.count.assign_add(weight.sum())
 
     def result(self) -> float:
-        return self.total / self.count if self.count else 0.0
-
-    def reset_state(self) -> None:
-        self.total = self.count = 0.0
+        return float(self.total / self.count) if self.count else 0.0
 
     def __call__(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> float:  # type: ignore[override]
         self.update_state(values, sample_weight)
@@ -96,12 +93,12 @@ class MeanMetricWrapper(Metric):
     and calls it for each batch with the GIL held.
     """
 
-    def __init__(self, fn: Callable[..., Any], name: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
         check_family(fn, "metric", "loss")
         if not callable(fn):
             raise TypeError(f"MeanMetricWrapper: fn must be a function of (y_true, y_pred), got {shown(fn)}")
         check_name(self, name)
-        super().__init__(name or getattr(fn, "name", None) or getattr(fn, "__name__", None))
+        super().__init__(name or getattr(fn, "name", None) or getattr(fn, "__name__", None), dtype)
         self.fn = fn
         self.kwargs = kwargs
         self.mean = Mean()
@@ -112,5 +109,11 @@ class MeanMetricWrapper(Metric):
     def result(self) -> float:
         return self.mean.result()
 
-    def reset_state(self) -> None:
-        self.mean.reset_state()
+    def get_config(self) -> dict[str, Any]:
+        """Its arguments, by name, as JSON: the function by its name."""
+        return {**super().get_config(), "fn": serialize(self.fn), **serialize(self.kwargs)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """The metric whose arguments ``get_config`` gave."""
+        return super().from_config(deserialize_keras_object(config) if "fn" in config else config)

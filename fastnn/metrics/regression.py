@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from fastnn import kernels, losses
-from fastnn._checks import check_choice, check_number
+from fastnn._checks import as_list, check_choice, check_count, check_number, shown
 from fastnn.metrics.base import METRICS, AccumulatedMetric, LossMetric, declared, ratio, weights_of
 from fastnn.typing import DoubleArray
 
@@ -83,17 +84,25 @@ class LogCoshError(LossMetric):
 @METRICS.add("cosine_similarity")
 @declared
 class CosineSimilarity(LossMetric):
-    """y.output / (|y| |output|), from -1 to 1 (the same direction); the loss of this name with the other sign."""
+    """y.output / (|y| |output|), from -1 to 1 (the same direction); the loss of this name with the other sign.
+
+    axis: that of the vectors.
+    """
 
     name: str = "cosine_similarity"
+    axis: int = -1
     loss = losses.CosineSimilarity()
     by_row = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count(f"{type(self).__name__}: axis", self.axis, -64, 63)
 
     def result_of(self, total: float, weight: float) -> float:
         return -super().result_of(total, weight)
 
 
-@METRICS.add("r2_score")
+@METRICS.add("r2_score", "r2")
 @declared
 class R2Score(AccumulatedMetric):
     """1 - sum of (y - output)^2 / sum of (y - mean of y)^2, of each unit; a constant y gives 1 if met exactly, else 0.
@@ -109,7 +118,15 @@ class R2Score(AccumulatedMetric):
     kernel = kernels.column_moments
 
     def __post_init__(self) -> None:
-        check_choice(self, "class_aggregation", "uniform_average", "variance_weighted_average", None)
+        super().__post_init__()
+        check_choice(
+            self,
+            "class_aggregation",
+            "uniform_average",
+            "variance_weighted_average",
+            None,
+            also="Invalid value for argument `class_aggregation`",
+        )
         check_number(self, "num_regressors", 0)
 
     def accumulator_numbers(self) -> tuple[float, ...]:
@@ -121,6 +138,21 @@ class R2Score(AccumulatedMetric):
         mean = ratio((w * y).sum(axis=0), total)
         moments = [total, mean, (w * (y - mean) ** 2).sum(axis=0), (w * (y - output) ** 2).sum(axis=0)]
         return np.concatenate([*moments, [len(y)]])
+
+    def merge_state(self, metrics: Iterable[Any]) -> None:
+        for other in as_list("metrics", metrics, "metrics"):
+            if type(other) is not type(self):
+                raise TypeError(f"merge_state takes metrics of the class R2Score, got {shown(other)}")
+            if not self.state.any():
+                self.take_parts(other.parts())
+                continue
+            (n, mean, spread, residual), (m, of_other, its, more) = (
+                metric.state[:-1].reshape(4, -1) for metric in (self, other)
+            )
+            total = n + m
+            apart = (of_other - mean) * ratio(m, total)
+            moments = [total, mean + apart, spread + its + n * (of_other - mean) * apart, residual + more]
+            self.take_parts({"state": np.concatenate([*moments, self.state[-1:] + other.state[-1:]])})
 
     def result_of(self, state: DoubleArray) -> Any:
         weight, _, spread, residual = state[:-1].reshape(4, -1)

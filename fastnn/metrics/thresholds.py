@@ -16,7 +16,8 @@ from fastnn._checks import MOST, check_count, check_number, shown
 from fastnn._numbers import tuple_of_numbers
 from fastnn.losses.targets import PROBABILITIES
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, one_or_all, ratio, weights_of
-from fastnn.typing import DoubleArray
+from fastnn.metrics.weights import held
+from fastnn.typing import Array, DoubleArray
 
 MOST_THRESHOLDS = 2**18  # of a metric: an area has seven digits then
 
@@ -77,6 +78,16 @@ def counts(state: DoubleArray, thresholds: Sequence[float]) -> Counts:
     return Counts(above[:, 1], above[:, 0], below[:, 0], below[:, 1])
 
 
+def passed_of(above: DoubleArray | None, below: DoubleArray | None) -> DoubleArray | float:
+    """The state of one kind of target, (columns, thresholds + 1), that has these counts at rising thresholds."""
+    if above is not None:
+        first = np.zeros_like(above[:, :1]) if below is None else below[:, :1]
+        return np.concatenate([first, -np.diff(above, append=0.0)], axis=1)
+    if below is None:
+        return 0.0
+    return np.concatenate([np.diff(below, prepend=0.0), np.zeros_like(below[:, :1])], axis=1)
+
+
 MOST_THRESHOLDS = 2**20  # each is a number in Python too
 
 
@@ -85,9 +96,15 @@ def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...
     if given is None:
         return (default,)
     what = f"{type(owner).__name__}: thresholds"
+    if isinstance(given, (list, tuple)) and any(each is None for each in given):
+        raise ValueError(f"{what}: Threshold values must be in [0, 1]. Received: [None]")
     found = tuple(map(float, tuple_of_numbers(given, what)))
     if not found or not all(0 <= t <= 1 for t in found):
-        raise ValueError(f"{what} must be numbers from 0 to 1, got {shown(given)}")
+        bad = [t for t in found if not 0 <= t <= 1]
+        raise ValueError(
+            f"{what} must be numbers from 0 to 1, got {shown(given)} (Threshold values must be in [0, 1]. Received: "
+            f"{shown([int(t) if t == int(t) else t for t in bad[:8]])})"
+        )
     return found
 
 
@@ -100,6 +117,30 @@ class ThresholdMetric(AccumulatedMetric):
     top_k: int | None = None
     by_column = False
     from_logits = False
+    gathered: tuple[str, ...] = Counts._fields  # what Keras's metric has variables of
+
+    @property
+    def by_element(self) -> bool:  # type: ignore[override]
+        return not self.by_column and self.class_id is None and self.top_k is None
+
+    def counted(self, state: DoubleArray) -> Counts:
+        """The counts at all thresholds, (columns, thresholds)."""
+        return counts(state, self.cuts())
+
+    def parts_of(self, state: DoubleArray) -> dict[str, Array]:
+        found = {name: np.asarray(getattr(self.counted(state), name)) for name in self.gathered}
+        return {name: part.T if self.by_column else part[0] for name, part in found.items()}
+
+    def state_of(self, parts: dict[str, Array]) -> DoubleArray:
+        order = np.argsort(self.cuts(), kind="stable")
+        found = {name: np.atleast_2d(part.T if self.by_column else part)[:, order] for name, part in parts.items()}
+        return self.passed(found).ravel()
+
+    def passed(self, found: dict[str, DoubleArray]) -> DoubleArray:
+        """The state, (columns, 2, thresholds + 1), with these counts, (columns, thresholds), at rising thresholds."""
+        negatives = passed_of(found.get("false_positives"), found.get("true_negatives"))
+        positives = passed_of(found.get("true_positives"), found.get("false_negatives"))
+        return np.stack(np.broadcast_arrays(negatives, positives), axis=1)
 
     def cuts(self) -> tuple[float, ...]:
         """The thresholds."""
@@ -113,7 +154,11 @@ class ThresholdMetric(AccumulatedMetric):
     def check(self, targets: int, units: int, whose: str = "y") -> None:
         super().check(targets, units, whose)
         if self.class_id is not None and self.class_id >= units:
-            raise ValueError(f"metric {self.name!r} has class_id {self.class_id}, but there are {units} output(s)")
+            raise ValueError(
+                f"metric {self.name!r} has class_id {self.class_id}, but there are {units} output(s) (When class_id is "
+                "provided, y_pred must be a 2D array with shape (num_samples, num_classes), found shape: "
+                f"(rows, {units}))"
+            )
 
     def result_of(self, state: DoubleArray) -> Any:
         return one_or_all(self.figure(counts(state, self.cuts()))[0])
@@ -148,10 +193,16 @@ class CountMetric(ThresholdMetric):
 
     thresholds: Thresholds
 
+    @property
+    def accumulator(self) -> Any:
+        """The count, as a variable."""
+        return self.part(self.gathered[0])
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.thresholds is not None:
             found = shares(self, self.thresholds, 0.5)
-            self.thresholds = found if isinstance(self.thresholds, Iterable) else found[0]
+            self.thresholds = list(found) if isinstance(self.thresholds, Iterable) else found[0]
         self.cuts()
 
     def cuts(self) -> tuple[float, ...]:
@@ -165,6 +216,7 @@ class TruePositives(CountMetric):
 
     thresholds: Thresholds = None
     name: str = "true_positives"
+    gathered = ("true_positives",)
 
     def figure(self, counts: Counts) -> DoubleArray:
         return counts.true_positives
@@ -177,6 +229,7 @@ class FalsePositives(CountMetric):
 
     thresholds: Thresholds = None
     name: str = "false_positives"
+    gathered = ("false_positives",)
 
     def figure(self, counts: Counts) -> DoubleArray:
         return counts.false_positives
@@ -189,6 +242,7 @@ class TrueNegatives(CountMetric):
 
     thresholds: Thresholds = None
     name: str = "true_negatives"
+    gathered = ("true_negatives",)
 
     def figure(self, counts: Counts) -> DoubleArray:
         return counts.true_negatives
@@ -201,6 +255,7 @@ class FalseNegatives(CountMetric):
 
     thresholds: Thresholds = None
     name: str = "false_negatives"
+    gathered = ("false_negatives",)
 
     def figure(self, counts: Counts) -> DoubleArray:
         return counts.false_negatives
@@ -230,6 +285,8 @@ class Precision(ChoiceMetric):
     top_k: int | None = None
     class_id: int | None = None
     name: str = "precision"
+    gathered = ("true_positives", "false_positives")
+    true_positives, false_positives = held("true_positives"), held("false_positives")
 
     def figure(self, counts: Counts) -> DoubleArray:
         return counts.precision
@@ -247,6 +304,8 @@ class Recall(ChoiceMetric):
     top_k: int | None = None
     class_id: int | None = None
     name: str = "recall"
+    gathered = ("true_positives", "false_negatives")
+    true_positives, false_negatives = held("true_positives"), held("false_negatives")
 
     def figure(self, counts: Counts) -> DoubleArray:
         return counts.recall
@@ -257,10 +316,14 @@ class TradeOff(ThresholdMetric):
 
     num_thresholds: int
     bound: str
+    true_positives, false_positives = held("true_positives"), held("false_positives")
+    true_negatives, false_negatives = held("true_negatives"), held("false_negatives")
 
     def __post_init__(self) -> None:
-        check_number(self, self.bound, 0, 1)
-        check_count(f"{type(self).__name__}: num_thresholds", self.num_thresholds, most=MOST_THRESHOLDS)
+        super().__post_init__()
+        check_number(self, self.bound, 0, 1, also=f"`{self.bound}` must be in the range [0, 1].")
+        what, also = f"{type(self).__name__}: num_thresholds", "Argument `num_thresholds` must be an integer > 0"
+        check_count(what, self.num_thresholds, most=MOST_THRESHOLDS, also=also)
         check_choice(self)
 
     def cuts(self) -> tuple[float, ...]:
@@ -269,8 +332,8 @@ class TradeOff(ThresholdMetric):
         return tuple(i / (self.num_thresholds - 1) for i in range(self.num_thresholds))
 
     def figure(self, counts: Counts) -> DoubleArray:
-        held, wanted = self.pair(counts)
-        return np.asarray(np.where(held >= getattr(self, self.bound), wanted, 0.0).max(axis=-1, keepdims=True))
+        kept, wanted = self.pair(counts)
+        return np.asarray(np.where(kept >= getattr(self, self.bound), wanted, 0.0).max(axis=-1, keepdims=True))
 
     def pair(self, counts: Counts) -> tuple[DoubleArray, DoubleArray]:
         """(the share that is held, the share that is wanted)."""

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from os import PathLike
 from typing import Any
 
 from fastnn import _names
 from fastnn._checks import as_flag, shown
-from fastnn._table import OTHERS, gathering
+from fastnn._families import OTHERS
+from fastnn._table import gathering
 from fastnn.data import ArraySource
-from fastnn.layers import Input, Layer
+from fastnn.layers import LAYERS, Input, Layer
+from fastnn.layers.tensor import flattened, has_automatic_name, set_automatic_name
 from fastnn.models import copies as _copies  # noqa: F401 - models and layers are copied as it says
 from fastnn.models.built import KINDS, Built
+from fastnn.models.configs import cloned
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
+from fastnn.models.surface import Surface
+from fastnn.typing import Shape
 
-__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+__all__ = ["Functional", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+
+
+Functional = Model  # what Keras calls a model of inputs and outputs
 
 
 class _Models:
@@ -24,7 +33,9 @@ class _Models:
 
     @staticmethod
     def config(model: Model) -> dict[str, Any]:
-        return model.get_config()
+        from fastnn.store import architecture
+
+        return architecture.describe(model)
 
     @staticmethod
     def from_config(config: Mapping[str, Any], custom: Mapping[str, Any] | None = None) -> Any:
@@ -75,12 +86,60 @@ def check_model(call: str, model: object) -> None:
         raise TypeError(f"{call}: model must be a fastnn.models.Model, got {shown(model)}")
 
 
-def clone_model(model: Model) -> Model:
-    """A model of the same layers and connections, with weights of its own, new ones. TypeError for what is no model."""
+def clone_model(
+    model: Model,
+    input_tensors: Any = None,
+    clone_function: Callable[[Any], Any] | None = None,
+    call_function: Callable[..., Any] | None = None,
+    recursive: bool = False,
+) -> Model:
+    """A model of the same layers and connections, with weights of its own, new ones; compiled as the model is.
+
+    clone_function: gives, for each layer, the one that takes its place; without it copies do. recursive: also for the
+    layers of models inside, which are copied whole otherwise. input_tensors: what the clone reads, in place of new
+    inputs. call_function(layer, inputs): what a call of a layer gives. TypeError for what is no model.
+    """
     check_model("clone_model", model)
+    for name, function in (("clone_function", clone_function), ("call_function", call_function)):
+        if function is not None and not callable(function):
+            raise TypeError(f"clone_model: {name} must be a function of a layer, got {shown(function)}")
+    within = as_flag("clone_model: recursive", recursive)
+    inputs = None if input_tensors is None else flattened(input_tensors, "clone_model: input_tensors")[0]
+    if inputs is None and clone_function is None and call_function is None:
+        copy: Model = _copied(model)
+    else:
+        copy = _cloned(model, inputs, clone_function, call_function, within)
+    if model.compiled:
+        optimizer, *others = model.description.compiled_with
+        copy.compile(deepcopy(optimizer), *others)
+    return copy
+
+
+def _copied(member: Any) -> Any:
+    """A copy of a layer or a model, with new weights."""
+    from fastnn.store import architecture
+
+    if isinstance(member, Model):
+        with gathering() as own:
+            described = architecture.describe(member)
+        return architecture.build(described, KINDS, own)
     with gathering() as own:
-        config = model.get_config()
-    copy: Model = model.from_config(config, own)
+        config = LAYERS.config(member) | member.config()
+    copy = LAYERS.from_config(config, own)
+    set_automatic_name(copy, has_automatic_name(member))
+    return copy
+
+
+def _cloned(model: Model, inputs: Any, clone: Any, call: Any, recursive: bool) -> Model:
+    def of(member: Any) -> Any:
+        if isinstance(member, Model):
+            return _cloned(member, None, clone, call, True) if recursive and clone else _copied(member)
+        made = _copied(member) if clone is None else clone(member)
+        if not isinstance(made, (Layer, Model)):
+            raise TypeError(f"clone_model: clone_function must give a layer for each layer, got {shown(made)}")
+        return made
+
+    copy: Model = cloned(model, Model, Sequential, of, inputs, call)
     return copy
 
 
@@ -92,21 +151,34 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
         described = json.loads(json_string)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"model_from_json: expected a text of to_json, got {shown(json_string)}") from error
-    model: Model = Model.from_config(described, custom_objects)
+    own = isinstance(described, dict) and "models" in described  # as fastnn wrote it before
+    if own or not isinstance(described, dict) or "class_name" not in described:
+        from fastnn.store import architecture
+
+        return architecture.build(described, KINDS, custom_objects)  # type: ignore[no-any-return]
+    model: Model = Model.from_config(described.get("config"), custom_objects)  # type: ignore[arg-type]
     return model
 
 
-def _applied(layer: Any, x: Any) -> Any:
-    # What a layer makes of arrays: a model of that layer alone. A list of arrays is one for each source.
+def _alone(layer: Any, rows: Sequence[Shape]) -> Model:
+    # A model of one layer, which has its weights afterwards.
+    inputs = [Input(row) for row in rows]
+    return Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
+
+
+def _applied(layer: Any, x: Any, training: bool = False) -> Any:
+    # What a layer makes of arrays. A list of arrays is one for each source.
     several = isinstance(x, (list, tuple)) and len(x) > 0 and all(hasattr(each, "ndim") for each in x)
-    sources = [Input(ArraySource(each).input_shape) for each in (x if several else [x])]
-    model = Model(sources if several else sources[0], layer(sources if several else sources[0]))
-    return model.predict(x)
+    model = _alone(layer, [ArraySource(each).input_shape for each in (x if several else [x])])
+    if not training:
+        return model.predict(x)
+    vars(layer)["_draws"] = number = vars(layer).get("_draws", 0) + 1  # of a layer with a seed of its own
+    return model.predict_in_training(x, number)
 
 
-Layer.on_arrays = _applied
+Layer.on_arrays, Layer.alone = _applied, _alone
 
 _names.offer(globals())
 # Not predict, which says so itself: a prediction of one row takes a microsecond.
-for _cls in (Built, Model, Sequential):
+for _cls in (Built, Surface, Model, Sequential):
     _names.explain(_cls, *(name for name in vars(_cls) if not name.startswith("_") and name != "predict"))

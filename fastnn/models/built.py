@@ -7,13 +7,16 @@ from os import PathLike
 from typing import Any
 
 from fastnn import _names
+from fastnn._attributes import missing, public_names
 from fastnn._checks import LONGEST, as_flag, check_count, shown
 from fastnn._output import say
-from fastnn.layers.base import replace
+from fastnn.layers.base import mode_of, replace
 from fastnn.layers.graph import Graph
 from fastnn.layers.places import LayerVariable, variables_of
 from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
+from fastnn.models import configs
 from fastnn.models.description import Description
+from fastnn.serialization import serialize_keras_object
 from fastnn.typing import ArrayLike, FloatArray, Shape
 
 KINDS: dict[str, type[Built]] = {}  # the classes of models that a file may name
@@ -40,6 +43,19 @@ class Built(Connected):
     name = _Name()
     description: Description
 
+    __dir__ = public_names
+    __getattr__ = missing
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        from fastnn.models.summary import described
+
+        return f"<pre>{escape(described(self.name, self.description))}</pre>"
+
     def _begin(self, name: str | None) -> None:
         self.name = self.table_name if name is None or (isinstance(name, str) and not name) else name
         set_automatic_name(self, not name)
@@ -47,7 +63,7 @@ class Built(Connected):
 
     # The graph.
 
-    def _symbolic(self, inputs: Any) -> Any:
+    def _symbolic(self, inputs: Any, training: Any = None) -> Any:
         """What the model gives for symbolic tensors: its layers, applied to them."""
         tensors, _, keys = flattened(inputs, f"model {self.name!r}: inputs")
         if keys:
@@ -65,7 +81,9 @@ class Built(Connected):
                 raise ValueError(
                     f"model {self.name!r} reads a tensor of dtype {own.dtype!r} as {own.name!r}, got {tensor.dtype!r}"
                 )
-        node = Node(self, tuple(tensors), tuple(tensor.row for tensor in graph.outputs), self.description.gives, graph)
+        rows = tuple(tensor.row for tensor in graph.outputs)
+        mode = mode_of(self, training)
+        node = Node(self, tuple(tensors), rows, self.description.gives, graph, mode)
         return self.description.gives.pack(self._note(node).tensors())
 
     def _drawn(self) -> Graph:
@@ -158,6 +176,10 @@ class Built(Connected):
         """The network, for what `action` names. RuntimeError while there is none."""
         return self.description.network
 
+    def _built_by(self, action: str, x: Any) -> Any:
+        """The network, made for rows like those of `x` where only they were missing."""
+        return self._built(action)
+
     # Weights.
 
     @property
@@ -210,13 +232,28 @@ class Built(Connected):
         self._built("count_params")
         return sum(array.size for array in self.description.views())
 
-    def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
-        """Print the layers, what they give, how many parameters they have and, in a graph, what they read."""
-        from fastnn.models.summary import described
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Sequence[float] | None = None,
+        print_fn: Callable[[str], object] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
+        """Print the layers, what they give, how many parameters they have and, in a graph, what they read.
+
+        expand_nested: the layers of models and layers inside, too. show_trainable: whether each learns. layer_range:
+        the names, or patterns of them, of the first and the last layer. line_length, positions: of old programs; the
+        columns are as wide as what is in them. print_fn: takes the text.
+        """
+        from fastnn.models.summary import check_table, described
 
         if print_fn is not None and not callable(print_fn):
             raise TypeError(f"summary: print_fn must be a function of a text, got {shown(print_fn)}")
-        (print_fn or say)(described(self.name, self.description))
+        check_table(line_length, positions, layer_range)
+        flags = as_flag("summary: expand_nested", expand_nested), as_flag("summary: show_trainable", show_trainable)
+        (print_fn or say)(described(self.name, self.description, *flags, layer_range))
 
     # Files.
 
@@ -242,34 +279,37 @@ class Built(Connected):
         with self.description.locked():
             model_file.save_weights(self.description, filepath, overwrite)
 
-    def load_weights(self, filepath: str | PathLike[str]) -> None:
+    def load_weights(self, filepath: str | PathLike[str], skip_mismatch: bool = False) -> None:
         """Take the weights from a file of ``save_weights`` or ``save``, by the layers' names.
 
-        ValueError, and no change, where a name or shape differs or the file is damaged.
+        ValueError, and no change, where a name or shape differs or the file is damaged. skip_mismatch: leave out the
+        arrays whose name or shape differs, instead.
         """
         from fastnn.store import model_file
 
         self._built("load_weights")
-        model_file.load_weights(self.description, filepath)
+        model_file.load_weights(self.description, filepath, as_flag("load_weights: skip_mismatch", skip_mismatch))
 
     def get_config(self) -> dict[str, Any]:
-        """Layers and connections as JSON, without weights; ``from_config`` makes the model again."""
-        from fastnn.store import architecture
+        """Layers and connections as Keras has them, without weights; ``from_config`` makes the model again.
 
-        return architecture.describe(self)
+        ValueError for a lambda in a layer, which has no name.
+        """
+        return configs.config_of(self)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
-        """The model that ``get_config`` described, with new weights. ValueError where it describes none."""
-        from fastnn.store import architecture
+        """The model that ``get_config`` described, fastnn's or Keras's, with new weights.
 
-        return architecture.build(config, KINDS, custom_objects)
+        ValueError where it describes none.
+        """
+        return configs.model_of(config, KINDS["functional"], KINDS["sequential"], custom_objects)
 
-    def to_json(self) -> str:
-        """``get_config`` as a text."""
+    def to_json(self, **kwargs: Any) -> str:
+        """The model without weights as a text, in Keras's form; ``model_from_json`` reads it. kwargs: of json.dumps."""
         import json
 
-        return json.dumps(self.get_config())
+        return json.dumps(serialize_keras_object(self), **kwargs)
 
 
 def _listed(shapes: Sequence[Shape]) -> str:

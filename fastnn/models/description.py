@@ -51,6 +51,8 @@ class Description:
         self.trainer: Any = None
         self.frozen: frozenset[Layer] = frozenset()
         self.seed: int | None = None
+        self.compiled_with: tuple[Any, ...] = ()  # as `compile` was given it
+        self.last_logs: dict[str, Any] = {}  # of the last evaluation, if there was no fit since
         self.notes: dict[str, Any] = {}  # what a file of the model holds beside it
         self.columns: tuple[str, ...] = ()
         self.is_plain = False  # one input and one output, of one axis each

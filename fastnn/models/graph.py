@@ -66,10 +66,10 @@ def _in_engine(plan: Plan, value: Any) -> int:
     return place
 
 
-def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int) -> None:
+def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int, training: bool | None = None) -> None:
     """Append the ops of a graph; `values` says which op, or input, gives each of its tensors.
 
-    slices: how many rows of the graph a row of the network is.
+    slices: how many rows of the graph a row of the network is. training: what a call around it says of it.
     """
     for node in graph.nodes:
         reads = [values[tensor] for tensor in node.inputs]
@@ -82,7 +82,7 @@ def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int) ->
                 pairs = zip(reads, rows, strict=True)
                 reads = [place if place >= 0 else _copied(plan, place, row, slices) for place, row in pairs]
             within = dict(zip(inner.inputs, reads, strict=True))
-            _expand(inner, within, plan, slices * inner.slices)
+            _expand(inner, within, plan, slices * inner.slices, training if node.training is None else node.training)
             values.update(zip(given, (within[tensor] for tensor in inner.outputs), strict=True))
         elif given[0] in values:
             continue
@@ -90,7 +90,11 @@ def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int) ->
             assert plan.front is not None
             values[given[0]] = plan.front.add(node, reads)
         else:
+            first = len(plan.ops)
             values[given[0]] = _add_ops(plan, node.layer, rows, [_in_engine(plan, value) for value in reads], slices)
+            says = training if node.training is None else node.training
+            for op in plan.ops[first:]:
+                op.training = 0 if says is None else 1 if says else -1
         penalty = getattr(node.layer, "activity_regularizer", None)
         if penalty is not None:
             for tensor in given:

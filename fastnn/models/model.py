@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, Never
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, validation_of
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Structure, Tensor, flattened, is_symbolic, names_of
-from fastnn.models.built import KINDS, Built
+from fastnn.models.built import KINDS
+from fastnn.models.surface import Surface, check_compiled
 from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fastnn.training.trainer import ClassWeight, Trainer
 
 
-class Model(Built):
+class Model(Surface):
     """A model from symbolic inputs to outputs; either is one tensor, a list or a dict of them.
 
         x = Input((4,))
@@ -93,19 +94,26 @@ class Model(Built):
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str | None = "auto",
+        auto_scale_loss: bool = True,
     ) -> None:
         """Say how to train: an optimizer, a loss and metrics, each by name or as an object.
 
         With several outputs, loss, loss_weights and metrics may be lists, or dicts by the outputs' names; the loss is
         the weighted sum of the outputs' losses. weighted_metrics: those that the sample weights count in.
-        The optimizer starts afresh, and the layers that have ``trainable`` False now do not learn. ValueError for an
-        unknown name or a missing loss.
+        The optimizer starts afresh, and the layers that have ``trainable`` False now do not learn. steps_per_execution,
+        jit_compile, auto_scale_loss: of Keras's programs; an epoch is one compiled call as it is. ValueError for an
+        unknown name, a missing loss, and run_eagerly=True.
         """
+        check_compiled(run_eagerly, steps_per_execution, jit_compile, auto_scale_loss)
         from fastnn.training import Trainer  # with what it needs: `import fastnn` must stay short
 
         trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
         with self.description.locked():
             self.description.trainer = trainer
+            self.description.compiled_with = (optimizer, loss, loss_weights, metrics, weighted_metrics)
             self.description.frozen = frozenset(layer for layer in self.description.layers() if not layer.trainable)
 
     @property
@@ -159,6 +167,7 @@ class Model(Built):
         ``Trainer.fit``; RuntimeError before ``compile``.
         """
         trainer = self._compiled("fit")
+        self.description.last_logs = {}
         self._check_weighable(class_weight)
         source = self._source(x, y, sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
@@ -198,6 +207,7 @@ class Model(Built):
         """
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
         logs = trainer.evaluate(self._source(x, y, sample_weight), rows, verbose, steps=steps, callbacks=callbacks)
+        self.description.last_logs = dict(logs)
         return logs if as_flag("return_dict", return_dict) else _listed(logs)
 
     def train_on_batch(
@@ -243,7 +253,7 @@ class Model(Built):
         if unknown:
             takes = ("x", "batch_size", "verbose", "steps", "callbacks")
             raise TypeError(_names.unknown_argument("Model.predict", next(iter(unknown)), takes))
-        network = self.description.network or self._built("predict")
+        network = self.description.network or self._built_by("predict", x)
         if batch_size is not None:
             batch_size = check_batch_size(batch_size)
         try:
@@ -267,56 +277,20 @@ class Model(Built):
         self.description.check_source(source, "x")
         return self._split(predict(self, network, source, batch_size or 32, verbose, steps, callbacks))
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+    def __call__(self, inputs: Any, training: bool | None = None, mask: None = None) -> Any:
         """What `predict` gives for arrays; for symbolic tensors, the tensors that the model's layers give.
 
-        training: False, or left out; ValueError else, as layers do what they do in training when `fit` runs.
+        training: True for what the layers give in training, all rows as one batch: dropout and noise are at work, and
+        BatchNormalization goes by the batch, which its moving averages follow. In a model of symbolic tensors True and
+        False hold for each run of it, None as the run says. mask: None; there are no masks.
         """
-        if as_flag("training", training):
-            raise ValueError(
-                "training=True is not for calls: dropout and batch statistics are at work in fit; freeze layers with "
-                "trainable=False"
-            )
+        if mask is not None:
+            raise ValueError(f"model {self.name!r}: mask must be None, got {shown(mask)}; there are no masks")
         if isinstance(inputs, np.ndarray) or not is_symbolic(inputs):
-            return self.predict(inputs)
-        return self._symbolic(inputs)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """The output for each row of a batch, as ``predict`` gives it."""
-        return self.predict(x)
-
-    def predict_sql(
-        self,
-        sql: str,
-        con: Any,
-        *,
-        into: str,
-        key: str,
-        params: Any = None,
-        kind: Literal["classes", "binary", "values"] | None = None,
-        mode: Literal["create", "replace"] = "create",
-    ) -> int:
-        """Predict the rows of a SQLite query and write them into the table `into`; gives how many.
-
-        The query returns the column `key` and the features, by the names and in the order of those that the model was
-        fitted on, where these had names. The table has key, prediction and probability; kind is "classes" for several
-        outputs, "binary" for one sigmoid output and "values" otherwise. mode: "replace" where an earlier run has
-        written the table. See ``fastnn.data.write_predictions``.
-        """
-        from fastnn.data import write_predictions
-
-        network = self._built("predict_sql")
-        fronted = self.description.front is not None  # its inputs are columns, by their names
-        if (len(self.description.takes.names) > 1 and not fronted) or len(self.description.gives.names) > 1:
-            raise ValueError("predict_sql takes a model of one input and one output; make a Model of that part")
-        if kind is None:
-            binary = self.description.last_activation() == "sigmoid"
-            kind = "classes" if network.units > 1 else "binary" if binary else "values"
-        predict, inputs = (network.predict, self._sides()[0]) if fronted else (self.predict, None)
-        names = self.description.columns
-        return write_predictions(
-            predict, sql, con, into=into, key=key, params=params, kind=kind, mode=mode, names=names, inputs=inputs
-        )
+            if training is None or not as_flag("training", training):
+                return self.predict(inputs)
+            return self.predict_in_training(inputs)
+        return self._symbolic(inputs, training)
 
     # Rows.
 
@@ -353,12 +327,12 @@ class Model(Built):
         from fastnn.data.several import Several
 
         inputs, outputs = self._drawn().inputs, self._drawn().outputs
-        shapes = [tensor.row for tensor in outputs]
+        shapes, unused = [tensor.row for tensor in outputs], ()
         if self.description.trainer is not None:
-            shapes = [output.target_shape for output in self.description.trainer.outputs()]
+            shapes, unused = self.description.trainer.wanted(self.description.gives.names)
         rows = [tensor.row for tensor in inputs]
         taken = Several(self.description.takes.names, rows, front=front)
-        return taken, Several(self.description.gives.names, shapes)
+        return taken, Several(self.description.gives.names, shapes, unused=unused)
 
     def _check_weighable(self, class_weight: Any) -> None:
         if class_weight is not None and len(self.description.gives.names) > 1:

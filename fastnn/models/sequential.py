@@ -8,7 +8,7 @@ from operator import is_
 from typing import Any
 
 from fastnn import _names
-from fastnn._checks import shown
+from fastnn._checks import check_count, shown
 from fastnn.data import ArraySource, Source
 from fastnn.layers import LAYERS, InputLayer, Layer
 from fastnn.layers.base import check_shape
@@ -85,13 +85,14 @@ class Sequential(Model):
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Make the weights, if there are none yet for this shape.
 
-        input_shape: of one row, or with the leading None that Keras writes for the rows. ValueError where a layer
-        cannot take what the one before gives.
+        input_shape: as in Keras with the axis of the rows first, (None, 4) or (32, 4); a single number, or a shape of
+        one axis, is that of a row. ValueError where a layer cannot take what the one before gives.
         """
         shape = self._row
         if input_shape is not None:
             sizes = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (input_shape,)
-            if sizes and sizes[0] is None:
+            if len(sizes) > 1 or sizes == (None,):
+                check_count("build: input_shape", 1 if sizes[0] is None else sizes[0])
                 sizes = sizes[1:]
             shape = check_shape("Input", "shape", sizes)
         if shape is None:
@@ -170,7 +171,10 @@ class Sequential(Model):
         if any(map(is_, self.description.members, repeat(layer))):
             raise ValueError(f"this {type(layer).__name__} is in the model already; make a second one")
         if isinstance(layer, InputLayer) and self.description.members:
-            raise ValueError("Input must be the first layer")
+            raise ValueError(
+                f"Input must be the first layer: model {self.name!r} has already been configured to begin with "
+                f"{self.description.names[0]!r}"
+            )
         name = named(layer, self.description.names, self._numbers)
         given = _given_row(layer)
         if self._tensors and given is not None and self._tensors[-1].row != given:
@@ -217,6 +221,11 @@ class Sequential(Model):
             self._tensors = self._chain(row, kind)
             self._grow()
 
+    def _built_by(self, action: str, x: Any) -> Any:
+        if not self._tensors and self.layers and iter_of(x) is not x:  # a generator is not begun for that
+            self._take_rows(self._source(x, None, None).input_shape)
+        return self._built(action)
+
     def _built(self, action: str) -> Any:
         if self.description.network is None:
             if not self._tensors:
@@ -226,6 +235,14 @@ class Sequential(Model):
                 )
             self.build()
         return self.description.network
+
+
+def iter_of(x: Any) -> Any:
+    """What a loop over `x` would ask, None where there can be none."""
+    try:
+        return iter(x)
+    except TypeError:
+        return None
 
 
 def _rows_for(layer: Any, shape: Shape) -> Tensor:

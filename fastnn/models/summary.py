@@ -2,27 +2,100 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
+from fastnn._checks import as_list, check_count, shown
 from fastnn._output import padded, printable, width_of
-from fastnn.layers import InputLayer
+from fastnn.layers import InputLayer, Layer
 from fastnn.layers.tensor import Node
 from fastnn.models.description import Description
 
 Row = tuple[str, ...]
 
 
-def described(name: str, model: Description) -> str:
-    """The layers, what they give, how many parameters they have and, where it is no chain, what they read."""
+def described(
+    name: str, model: Description, nested: bool = False, trainable: bool = False, layers: Sequence[str] | None = None
+) -> str:
+    """The layers, what they give, how many parameters they have and, where it is no chain, what they read.
+
+    nested: with the layers inside of layers and models. trainable: whether each learns. layers: the first and the last.
+    """
     sequential = model.kind == "sequential"
     head: Row = ("Layer (type)", "Output shape", "Parameters")
-    rows = [_chain_row(model, member, name) for member, name in _pairs(model)] if sequential else _graph_rows(model)
-    table = [head if sequential else (*head, "Reads"), *rows]
+    head = head if sequential else (*head, "Reads")
+    rows = _rows(model, nested, trainable)
+    if layers is not None:
+        rows = _between(rows, layers)
+    table = [(*head, "Learns") if trainable else head, *(row for _, row in rows)]
     table = [tuple(map(printable, row)) for row in table]
     widths = [max(width_of(row[column]) for row in table) for column in range(len(table[0]))]
     lines = ["   ".join(_cells(row, widths)).rstrip() for row in table]
     lines.insert(1, "-" * max(width_of(lines[0]), sum(widths) + 3 * (len(widths) - 1)))
     return "\n".join([f"Model: {name!r}", "", *lines, "", *_totals(model)])
+
+
+def check_table(line_length: Any, positions: Any, layer_range: Any) -> None:
+    """Raise where an argument of Keras's summary is not what it can be."""
+    if line_length is not None:
+        check_count("summary: line_length", line_length)
+    if positions is not None:
+        as_list("summary: positions", positions, "numbers")
+    if layer_range is not None:
+        ends = as_list("summary: layer_range", layer_range, "two names")
+        if len(ends) != 2 or not all(isinstance(end, str) for end in ends):
+            raise ValueError(f"summary: layer_range must be the names of two layers, got {shown(layer_range)}")
+
+
+def _rows(model: Description, nested: bool, trainable: bool, reads: bool = True) -> list[tuple[str, Row]]:
+    """A row for each layer of a chain, or each call of a graph, with the layer's name."""
+    found: list[tuple[str, Row]] = []
+    named = dict(zip(model.members, model.names, strict=True))
+    sequential = model.kind == "sequential"
+    rows = [(member, _chain_row(model, member, name)) for member, name in _pairs(model)]
+    shown_before: set[Any] = set()
+    for member, row in rows if sequential else _graph_rows(model):
+        if not reads:
+            row = row[:3]
+        learns = ("yes" if member.trainable else "no",) if trainable else ()
+        found.append((named[member], (*row, *learns)))
+        if nested and member not in shown_before:
+            found += _inside(member, len(row), trainable)
+        shown_before.add(member)
+    return found
+
+
+def _inside(member: Any, columns: int, trainable: bool) -> list[tuple[str, Row]]:
+    """The rows of what a member is made of, further to the right."""
+    if isinstance(member, Layer):
+        rows = [
+            (name, (_title(part, name), "", _size(part), *[""] * (columns - 3), *_learns(part, trainable)))
+            for name, part in member.parts()
+        ]
+    else:
+        inner = _rows(member.description, True, False, reads=False)
+        parts = dict(zip(member.description.names, member.description.members, strict=True))
+        rows = [(name, (*row, *[""] * (columns - 3), *_learns(parts.get(name), trainable))) for name, row in inner]
+    return [(name, (f"  {row[0]}", *row[1:])) for name, row in rows]
+
+
+def _learns(member: Any, trainable: bool) -> Row:
+    return (("yes" if getattr(member, "trainable", True) else "no"),) if trainable else ()
+
+
+def _between(rows: list[tuple[str, Row]], layers: Sequence[str]) -> list[tuple[str, Row]]:
+    """The rows from the first to the last layer, which are named by patterns. ValueError where there is none."""
+    names = [name for name, _ in rows]
+    first, last = layers
+    try:
+        start = next(place for place, name in enumerate(names) if re.search(first, name))
+        end = next(place for place in range(len(names) - 1, -1, -1) if re.search(last, names[place]))
+    except (StopIteration, re.error):
+        raise ValueError(
+            f"summary: layer_range must name two layers of {', '.join(map(repr, names))}, got {shown(layers)}"
+        ) from None
+    return rows[min(start, end) : max(start, end) + 1]
 
 
 def _pairs(model: Description) -> list[tuple[Any, str]]:
@@ -57,17 +130,17 @@ def _chain_row(model: Description, member: Any, name: str) -> Row:
     return _title(member, name), str(shapes[0]), _size(member)
 
 
-def _graph_rows(model: Description) -> list[Row]:
+def _graph_rows(model: Description) -> list[tuple[Any, Row]]:
     """One row for each call; a layer's parameters stand with its first."""
     names = dict(zip(model.members, model.names, strict=True))
     seen: set[Any] = set()
-    rows: list[Row] = []
+    rows: list[tuple[Any, Row]] = []
     for node in _nodes(model):
         shapes = ", ".join(str(tensor.shape) for tensor in node.tensors())
         size = "(shared)" if node.layer in seen else _size(node.layer)
         seen.add(node.layer)
         reads = ", ".join(names[tensor.node.layer] for tensor in node.inputs)
-        rows.append((_title(node.layer, names[node.layer]), shapes, size, reads))
+        rows.append((node.layer, (_title(node.layer, names[node.layer]), shapes, size, reads)))
     return rows
 
 

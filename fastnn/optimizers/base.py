@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastnn import _names
+from fastnn._attributes import missing
 from fastnn._checks import MOST, check_count, check_flag, check_number, shown
 from fastnn._table import Table, field_values, own_objects, plain, unplain
 from fastnn.object_registration import get_registered_name
@@ -74,6 +75,8 @@ class Optimizer(Applying):
     loss_scale_factor: float | None = None
     gradient_accumulation_steps: int | None = None
     name: str | None = field(default=None, compare=False)
+
+    __getattr__ = missing
 
     def __init_subclass__(cls) -> None:
         own = [name for name in ("update_step", "apply", "apply_gradients", "build") if name in vars(cls)]

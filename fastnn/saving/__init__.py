@@ -8,7 +8,7 @@ from typing import Any
 from fastnn import _names
 from fastnn.models import Model, load_model, save_model
 from fastnn.object_registration import *
-from fastnn.saving.serialization import *
+from fastnn.serialization import *
 
 __all__ = [
     "CustomObjectScope",

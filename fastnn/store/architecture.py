@@ -128,7 +128,9 @@ def _connections(description: Any) -> dict[str, Any]:
     def refer(tensors: tuple[Tensor, ...]) -> list[list[int]]:
         return [[places[tensor.node], tensor.place] for tensor in tensors]
 
+    modes = [[place, node.training] for node, place in places.items() if node.training is not None]
     return {
+        **({"training": modes} if modes else {}),  # whether a call is as in training in each run, or in none
         "nodes": [[numbers[node.layer], refer(node.inputs)] for node in graph.nodes],
         "inputs": [description.takes.kind, list(description.takes.names), refer(graph.inputs)],
         "outputs": [description.gives.kind, list(description.gives.names), refer(graph.outputs)],
@@ -217,6 +219,8 @@ def _nodes(entry: Any, members: list[Any]) -> list[Node]:
     """The calls of a functional model's members."""
     nodes: list[Node] = []
     size = 0
+    check_form(entry.get("training", []), [(int, bool)])
+    modes = dict(entry.get("training", []))
     for place, reads in entry["nodes"]:
         member = chosen(members, place, "node")
         tensors = [_tensor(nodes, read) for read in reads]
@@ -225,7 +229,7 @@ def _nodes(entry: Any, members: list[Any]) -> list[Node]:
                 raise ValueError("an input reads nothing")
             nodes.append(member.tensor().node)
         else:
-            given = member(tensors if len(tensors) != 1 else tensors[0])
+            given = member(tensors if len(tensors) != 1 else tensors[0], training=modes.get(len(nodes)))
             nodes.append(_first(given).node)
         size += nodes[-1].size
         if size > MAX_LAYERS:

@@ -90,18 +90,21 @@ def save_weights(built: Any, path: Path, overwrite: bool) -> None:
     document.write(path, WEIGHTS, built.arrays())
 
 
-def load_weights(built: Any, path: Path) -> None:
+def load_weights(built: Any, path: Path, skip_mismatch: bool = False) -> None:
     """See ``Model.load_weights``; built: the description of a built model."""
     with document.reading(path, "no file of weights", "does not fit this model", WEIGHTS, MODEL) as file:
         wanted = built.arrays()
+        if skip_mismatch:
+            wanted = {name: view for name, view in wanted.items() if _fits(name, view, file)}
         _check(wanted, file)
         extra = sorted(
             name for name in file.shapes.keys() - wanted.keys() if not name.startswith(("optimizer/", tables.PREFIX))
         )
-        _check_used(extra)
+        if not skip_mismatch:
+            _check_used(extra)
         arrays = file.arrays()
         with built.locked() as held:
-            _fill(built.arrays(), arrays, held)
+            _fill({name: view for name, view in built.arrays().items() if name in wanted}, arrays, held)
 
 
 def load(path: Path | BytesIO, kinds: Kinds, custom: Mapping[str, Any] | None, compiled: bool = True) -> Any:
@@ -234,6 +237,11 @@ def _leaves(value: Any) -> Iterator[Any]:
 def _check(wanted: Arrays, file: Document) -> None:
     for name, view in wanted.items():
         _check_shape(name, view.shape, view.dtype, file)
+
+
+def _fits(name: str, view: Any, file: Document) -> bool:
+    found = file.shapes.get(name)
+    return found is not None and found.shape == view.shape and found.dtype == view.dtype
 
 
 def _check_shape(name: str, shape: Any, dtype: Any, file: Document) -> None:

@@ -44,6 +44,7 @@ def advise(outputs: Sequence[Output], activations: Sequence[str | None]) -> None
     found = [
         f"output {output.objective.output!r}: {text}" if output.objective.output else text
         for output, activation in zip(outputs, activations, strict=True)
+        if output.objective.trained and not output.objective.by_shape
         for text in _doubts(output, activation)
     ]
     if found:

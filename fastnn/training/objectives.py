@@ -13,6 +13,7 @@ from fastnn._checks import as_list, as_number, shown
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
 from fastnn.losses import Loss
+from fastnn.losses.base import check_axis
 from fastnn.typing import Shape
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Objective(NamedTuple):
     importance: float  # what its loss counts in the sum
     metrics: tuple[Any, ...]  # names or objects
     weighted_metrics: tuple[Any, ...]  # the same, by the sample weights
+    trained: bool = True  # whether there is a loss; one that counts nothing stands for none
+    by_shape: bool = False  # whether the loss is to be chosen by the shape of y
 
 
 class Output(NamedTuple):
@@ -58,7 +61,8 @@ def objectives_of(
 ) -> list[Objective]:
     """The objective of each output of a model.
 
-    loss: one for all outputs, or a list or dict of one for each. loss_weights: a number, or a list or dict of them.
+    loss: one for all outputs, or a list or dict of one for each; None for an output that nothing is learnt from; of one
+    output "crossentropy", which is chosen by the shape of y. loss_weights: a number, or a list or dict of them.
     metrics, weighted_metrics: a list; for several outputs a list with a metric, a list of them or None for each, or a
     dict, which may leave outputs out. ValueError, TypeError for what does not go with the outputs.
     """
@@ -69,28 +73,59 @@ def objectives_of(
         raise ValueError("a loss is needed to train; name one, such as 'mean_squared_error'")
     one = len(names) == 1
     chosen = _each(names, loss, "loss")
-    missing = [name for name, each in zip(names, chosen, strict=True) if each is None]
-    if missing:
-        raise ValueError(
-            f"output {missing[0]!r} has no loss; name one, with the weight 0 in loss_weights if it is not to count"
-        )
-    found = [losses.as_loss(each) for each in chosen]
+    trained = [each is not None for each in chosen]
+    if not any(trained):
+        raise ValueError("a loss is needed to train, and no output has one; name one, such as 'mean_squared_error'")
+    found = [_loss_of(each, one) for each in chosen]
     if loss_weights is not None and not one and not isinstance(loss_weights, (list, tuple, Mapping)):
         raise TypeError(
             f"loss_weights must be a list or dict with a number for each of {len(names)} outputs, got "
             f"{shown(loss_weights)}"
         )
-    importance = [_weight(each) for each in _each(names, loss_weights, "loss_weights")]
+    importance = [
+        _weight(each) if learnt else 0.0
+        for each, learnt in zip(_each(names, loss_weights, "loss_weights"), trained, strict=True)
+    ]
     plain, weighted = (
         [_checked(each) for each in _metrics_of(names, given, what)]
         for given, what in ((metrics, "metrics"), (weighted_metrics, "weighted_metrics"))
     )
     outputs = [""] if one else list(names)
-    return [Objective(*parts) for parts in zip(outputs, found, importance, plain, weighted, strict=True)]
+    by_shape = [_goes_by_shape(each) for each in chosen]
+    each = zip(outputs, found, importance, plain, weighted, trained, by_shape, strict=True)
+    return [Objective(*parts) for parts in each]
+
+
+def _goes_by_shape(loss: Any) -> bool:
+    return isinstance(loss, str) and loss.lower() in ("crossentropy", "ce")
+
+
+def _loss_of(given: Any, one: bool) -> Loss:
+    if given is None:
+        return losses.MeanSquaredError()
+    if not _goes_by_shape(given):
+        return losses.as_loss(given)
+    if not one:
+        raise ValueError(
+            f"loss {given!r} is chosen by the shape of y, and this model has several outputs; name the loss of each: "
+            "binary_crossentropy, categorical_crossentropy or, for class numbers, sparse_categorical_crossentropy"
+        )
+    return losses.CategoricalCrossentropy()  # until there is a y
+
+
+def settled(objectives: list[Objective], source: Source, shape: Shape) -> list[Objective]:
+    """The objectives, with the cross-entropy that goes with a source's y and an output whose rows have this shape."""
+    if not objectives[0].by_shape or not source.targets:
+        return objectives
+    by_number = source.targets == prod(shape[:-1])
+    kind = "binary" if shape[-1] == 1 else "sparse_categorical" if by_number else "categorical"
+    return [objectives[0]._replace(loss=losses.as_loss(f"{kind}_crossentropy"), by_shape=False)]
 
 
 def outputs_of(objectives: Sequence[Objective], shapes: Sequence[Shape]) -> list[Output]:
     """The outputs, by the shapes of their rows. ValueError where a loss takes no such output."""
+    for objective, shape in zip(objectives, shapes, strict=True):
+        check_axis(objective.loss, len(shape) + 1)
     return [
         Output(objective, shape, objective.loss.targets(shape[-1]))
         for objective, shape in zip(objectives, shapes, strict=True)
@@ -128,6 +163,7 @@ class CompiledObjectives:
             names.append(([name for name, _ in plain], [name for name, _ in weighted]))
         self.names = log_names(objectives, names)
         self.losses = loss_names(objectives)
+        self._learnt = [place for place, objective in enumerate(objectives) if objective.trained]
         self.gathers = bool(self.names or self.losses)  # more than the loss
         self._compiled = [metric.compiled for metric in self.metrics]
         self._python = [metric for metric in self.metrics if not metric.compiled]
@@ -149,8 +185,8 @@ class CompiledObjectives:
         for place, (name, metric, compiled) in enumerate(zip(self.names, self.metrics, self._compiled, strict=True)):
             value = metric.reported(epoch.states[place]) if epoch.states and compiled else metric.result()
             found[name] = value if type(value) is float else _number(value)
-        for name, total in zip(self.losses, epoch.losses, strict=False):
-            found[name] = total / rows
+        for place, name in zip(self._learnt, self.losses, strict=False):
+            found[name] = epoch.losses[place] / rows
         found["loss"] = epoch.loss / rows + penalty
         return found
 
@@ -228,13 +264,14 @@ def _is_taken(name: str, taken: Collection[str], wanted: Sequence[str]) -> bool:
 
 
 def _number(value: Any) -> Any:
-    """An array of one number as that number."""
-    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+    """An array of one number, and a variable, as that number."""
+    value = value.numpy() if hasattr(value, "assign") else value
+    return value.item() if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 else value
 
 
 def loss_names(objectives: Sequence[Objective]) -> list[str]:
     """What the outputs' own losses are called in logs; none where there is one output."""
-    return [f"{objective.output}_loss" for objective in objectives if objective.output]
+    return [f"{objective.output}_loss" for objective in objectives if objective.output and objective.trained]
 
 
 def _metric(metric: Metric, weighted: bool) -> description.Metric:
@@ -247,14 +284,20 @@ def _metric(metric: Metric, weighted: bool) -> description.Metric:
 def _resolved(metric: Any, output: Output) -> tuple[str, Metric]:
     from fastnn.metrics import resolve  # with them, `import fastnn` would take half as long again
 
-    return resolve(metric, output.targets, output.shape[-1], output.objective.loss)
+    name, found = resolve(metric, output.targets, output.shape[-1], output.objective.loss)
+    check_axis(found, len(output.shape) + 1)
+    return name, found
 
 
 def _bounds(output: Output) -> tuple[float, float, bool] | None:
     """(low, high, whole) of the targets that the loss and the metrics have a meaning for; None for any."""
     loss, units, takes = output.objective.loss, output.shape[-1], losses.Targets()
     for each in (loss, *output.measured):
-        if each.reads_targets if each is not loss else loss.compiled and loss.mask(np.zeros((1, 1))) is None:
+        if (
+            each.reads_targets and not each.leaves_out
+            if each is not loss
+            else loss.compiled and loss.mask(np.zeros((1, 1))) is None
+        ):
             takes = takes.within(each.takes, units)
     return (*takes.bounds(units), takes.whole) if takes.limited else None
 

@@ -22,10 +22,10 @@ from fastnn.training.advice import advise
 from fastnn.training.epochs import EpochIterator, validation_due
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
-from fastnn.training.objectives import CompiledObjectives, Logs, Output, objectives_of, outputs_of
+from fastnn.training.objectives import CompiledObjectives, Logs, objectives_of, outputs_of, settled
 from fastnn.training.progress import Progress
 from fastnn.training.steps import ModelSteps
-from fastnn.typing import Array, FloatArray, TrainedModel
+from fastnn.typing import Array, FloatArray, Shape, TrainedModel
 
 ClassWeight = Mapping[int, float] | str
 
@@ -50,7 +50,7 @@ class Trainer:
         self.model, self.given_optimizer = model, optimizers.get(optimizer) or optimizers.OPTIMIZERS.get(None)
         self.optimizer = self.given_optimizer.rule  # which takes the steps
         self.given = objectives_of(model, loss, loss_weights, metrics, weighted_metrics)
-        self.loss = self.given[0].loss if len(self.given) == 1 else loss
+        self.loss = loss if len(self.given) > 1 or self.given[0].by_shape else self.given[0].loss
         self.loss_weights, self.weighted_metrics = loss_weights, weighted_metrics
         self.metrics = [] if metrics is None else metrics
         self.callbacks = checked(callbacks)
@@ -253,7 +253,7 @@ class Trainer:
         """The model's network, built for the source's rows and told what to train for."""
         built = self.model.description
         if built.network is None:
-            self.model.build(source.input_shape)
+            self.model.build((None, *source.input_shape))
         with built.locked():
             self._check(source, "data")
             return self.configured()
@@ -278,7 +278,7 @@ class Trainer:
 
     def _configure(self, network: Any) -> None:
         optimizer = self.optimizer
-        network.set_objectives(self._compile().described)
+        network.set_objectives(self.compiled_objectives().described)
         variables = optimizer.told(self.model.description.variables())
         network.set_variables(variables, self.model.description.frozen_ops())
         slots = self.slot_names()
@@ -345,13 +345,17 @@ class Trainer:
 
     def _check(self, source: Source, what: str) -> None:
         self.model.description.check_source(source, what)
-        self._compile().check(source, what)
+        given = settled(self.given, source, self.model.description.output_shapes()[0])
+        if given is not self.given:
+            self.given, self.loss, self._compiled_for = given, given[0].loss, None
+        self.compiled_objectives().check(source, what)
 
-    def outputs(self) -> list[Output]:
-        """The model's outputs, each with what it is trained for."""
-        return outputs_of(self.given, self.model.description.output_shapes())
+    def wanted(self, names: Sequence[str]) -> tuple[list[Shape], list[str]]:
+        """(the shapes of a row of y for the model's outputs, the names of outputs that nothing is learnt from)."""
+        shapes = [each.target_shape for each in outputs_of(self.given, self.model.description.output_shapes())]
+        return shapes, [name for name, each in zip(names, self.given, strict=True) if not each.trained]
 
-    def _compile(self) -> CompiledObjectives:
+    def compiled_objectives(self) -> CompiledObjectives:
         """The objectives, compiled for the network as it is."""
         built = self.model.description
         if self._compiled_for is not built.network:

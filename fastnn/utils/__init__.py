@@ -12,7 +12,7 @@ from fastnn.backend import (
 )
 from fastnn.models.feature_space import *
 from fastnn.object_registration import *
-from fastnn.saving.serialization import *
+from fastnn.serialization import *
 from fastnn.utils.arrays import *
 from fastnn.utils.batches import *
 from fastnn.utils.datasets import *

@@ -24,7 +24,7 @@ FAMILIES = {
     "loss": units(LOSSES),
     "way": WAYS,
     "every_way": EVERY_WAY,
-    "whole_way": [way for way in EVERY_WAY if way.kernel.whole],
+    "whole_way": [way for way in EVERY_WAY if way.kernel.whole and not way.kernel.labels],  # not of pairs of rows
     "logit_way": [way for way in WAYS if way.logits],
     "probability_way": [way for way in WAYS if not way.logits and way.loss.fused],
     "label_way": [way for way in WAYS if way.kernel.labels],

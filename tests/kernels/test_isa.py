@@ -194,7 +194,7 @@ def test_named_set_is_used_and_shown(isa: str) -> None:
 
 
 def test_best_set_is_chosen_where_none_is_named() -> None:
-    run = python("import fastnn; print(fastnn.show_config()['chosen by'], fastnn.kernels.isa)", "")
+    run = python("import fastnn; print(fastnn.show_config('dicts')['chosen by'], fastnn.kernels.isa)", "")
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines()[-1] == f"the processor {SETS[0]}"
 
@@ -222,9 +222,13 @@ def test_set_that_the_processor_lacks_is_refused() -> None:
 
 
 def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
-    config = fastnn.show_config()
+    assert fastnn.show_config() is None
+    printed = capsys.readouterr().out
+    config = fastnn.show_config("dicts")
     assert config["instruction set"] == kernels.isa
     assert kernels.isa in config["supported here"].split(", ")
-    printed = capsys.readouterr().out
+    assert capsys.readouterr().out == ""
     for name, value in config.items():
         assert any(line.startswith(name) and line.endswith(value) for line in printed.splitlines())
+    with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts', got 5"):
+        fastnn.show_config(5)

@@ -247,10 +247,10 @@ def test_a_vocabulary_is_set_anew() -> None:
     assert layer(["b", "x"]).tolist() == [0, 1]
     layer.adapt(["q"])
     assert layer.get_vocabulary() == ["[UNK]", "q"]
-    again = L.LAYERS.from_config(layer.get_config())
+    again = L.StringLookup.from_config(layer.get_config())
     assert again.get_vocabulary() == layer.get_vocabulary()
     again.adapt(["r"])  # what was adapted may be adapted anew
-    assert L.LAYERS.from_config(L.StringLookup(vocabulary=["a"]).get_config()).has_input_vocabulary
+    assert L.StringLookup.from_config(L.StringLookup(vocabulary=["a"]).get_config()).has_input_vocabulary
 
 
 def test_bytes_of_another_encoding() -> None:
@@ -417,7 +417,7 @@ def test_dtype_of_bins() -> None:
         assert L.Hashing(3, dtype=dtype)(["a"]).dtype == dtype
         assert L.HashedCrossing(3, dtype=dtype)([["a"], [1]]).dtype == dtype
     assert L.Hashing(3, output_mode="count", dtype="float64")(["a"]).dtype == np.float64
-    assert L.LAYERS.from_config(L.Hashing(3, dtype="int32").get_config()).dtype == "int32"
+    assert L.Hashing.from_config(L.Hashing(3, dtype="int32").get_config()).dtype == "int32"
     with pytest.raises(ValueError, match="dtype must be one of int32"):
         L.HashedCrossing(3, dtype="string")
 

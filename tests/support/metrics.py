@@ -40,6 +40,7 @@ OTHERS: list[m.Metric] = [
     m.CategoricalCrossentropy(label_smoothing=0.2),
     m.CategoricalCrossentropy(from_logits=True),
     m.SparseCategoricalCrossentropy(from_logits=True),
+    m.SparseCategoricalCrossentropy(ignore_class=1),
     m.R2Score(None, 2),
     m.R2Score("variance_weighted_average"),
     *(

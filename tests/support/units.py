@@ -50,6 +50,7 @@ from fastnn.losses import (
     CategoricalCrossentropy,
     CategoricalFocalCrossentropy,
     CategoricalGeneralizedCrossEntropy,
+    Circle,
     GaussianNLL,
     Huber,
     Loss,
@@ -102,6 +103,8 @@ OTHERS: dict[Any, list[Any]] = {
         Pinball(0.9),
         GaussianNLL(epsilon=0.1),
         Tversky(alpha=0.3, beta=0.9),
+        Circle(gamma=2.0, margin=0.25),
+        Circle(gamma=0.5, remove_diagonal=False),
     ],
     METRICS: metrics.OTHERS,
     OPTIMIZERS: [
@@ -145,6 +148,10 @@ OTHERS: dict[Any, list[Any]] = {
         RandomUniform(-1.0, 0.5, seed=3),
         VarianceScaling(0.5, "fan_out", "uniform", seed=3),
         VarianceScaling(2.0, "fan_avg", "untruncated_normal"),
+        *(
+            unit(input_axes=(0,), output_axes=(-1,))
+            for unit in (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal, VarianceScaling)
+        ),
         Orthogonal(0.5, seed=3),
     ],
     CONSTRAINTS: [

@@ -1,87 +1,31 @@
-"""Initialisers: the weights that training starts from.
-
-An initialiser is called with a shape, ``HeNormal()((784, 32))``; unless it has a seed of its own or is given a
-generator, it draws from the one that ``fastnn.set_random_seed`` sets.
-"""
+"""Initialisers whose values are drawn: of a fixed distribution, or of one that depends on the shape."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn import _names, kernels, random
-from fastnn._checks import SEEDS, check_choice, check_count, check_number, shown
-from fastnn._fields import Fields
-from fastnn._table import Table, refuse_other
-from fastnn.typing import Array, DoubleArray, Shape
+from fastnn import kernels
+from fastnn._checks import as_list, check_choice, check_count, check_number
+from fastnn.initializers.base import INITIALIZERS, Initializer, Moments
+from fastnn.typing import DoubleArray, Shape
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-
-class Moments(NamedTuple):
-    """What the values of an initialiser are like: mean, standard deviation, and where they lie."""
-
-    mean: float
-    deviation: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Initializer(Fields):
-    """Gives the first values of a parameter. A subclass says `values` and `reference`."""
-
-    abstract: ClassVar[bool] = True
-    table_name: ClassVar[str]
-
-    def __call__(
-        self, shape: Shape, dtype: npt.DTypeLike | None = None, rng: np.random.Generator | None = None
-    ) -> Array:
-        """Array of `shape`, float32 unless dtype says otherwise."""
-        if isinstance(dtype, np.random.Generator):
-            raise TypeError(f"{type(self).__name__}: dtype comes before the generator; write rng=...")
-        sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
-        shape = tuple(check_count(f"{type(self).__name__}: a size of the shape", size, 0) for size in sizes)
-        if prod(shape) > 2**40:
-            raise ValueError(f"{type(self).__name__}: no machine has room for the shape {shown(shape)}")
-        seed = getattr(self, "seed", None)
-        if seed is not None:
-            rng = np.random.default_rng(int(seed))
-        elif rng is None:
-            rng = random.generator()
-        elif not isinstance(rng, np.random.Generator):
-            raise TypeError(f"{type(self).__name__}: rng must be a np.random.Generator, got {shown(rng)}")
-        return self.values(shape, rng).astype(self._dtype(dtype), order="C")
-
-    def _dtype(self, dtype: Any) -> np.dtype[Any]:
-        """What a call gives; TypeError for a dtype of no numbers."""
-        try:
-            found = np.dtype(np.float32 if dtype is None else dtype)
-        except (TypeError, ValueError, RecursionError):  # the last of lists within lists
-            found = None
-        if found is None or found.kind not in "biufc":
-            raise TypeError(f"{type(self).__name__}: dtype must be one of numbers, got {shown(dtype)}")
-        return found
-
-    def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
-        """The values in float64."""
-        raise TypeError(f"{type(self).__name__} has no values")
-
-    def reference(self, shape: Shape) -> Moments:
-        """What the values' distribution is, in float64."""
-        raise TypeError(f"{type(self).__name__} has no reference")
-
-    def _check_seed(self) -> None:
-        seed = getattr(self, "seed", None)
-        if seed is not None:
-            check_count(f"{type(self).__name__}: seed", seed, 0, SEEDS)
-
-
-INITIALIZERS: Table[Initializer] = Table("initializer", Initializer)
+__all__ = [
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "LecunNormal",
+    "LecunUniform",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+]
 
 # A normal cut off at two standard deviations has this standard deviation.
 _CUT_NORMAL = 0.87962566103423978
@@ -95,69 +39,6 @@ def _cut_normal(shape: Shape, rng: np.random.Generator) -> DoubleArray:
         values[outside] = rng.standard_normal(int(outside.sum()))
         outside = np.abs(values) > 2
     return values
-
-
-# Values that are known.
-
-
-@INITIALIZERS.add("zeros", "zero")
-class Zeros(Initializer):
-    """0 everywhere."""
-
-    def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
-        return np.zeros(shape)
-
-    def reference(self, shape: Shape) -> Moments:
-        return Moments(0.0, 0.0, 0.0, 0.0)
-
-
-@INITIALIZERS.add("ones", "one")
-class Ones(Initializer):
-    """1 everywhere."""
-
-    def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
-        return np.ones(shape)
-
-    def reference(self, shape: Shape) -> Moments:
-        return Moments(1.0, 0.0, 1.0, 1.0)
-
-
-@INITIALIZERS.add("constant")
-@dataclass(frozen=True, eq=False, repr=False)
-class Constant(Initializer):
-    """`value` everywhere."""
-
-    value: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_number(self, "value", float("-inf"), open_low=True)
-
-    def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
-        return np.full(shape, float(self.value))
-
-    def reference(self, shape: Shape) -> Moments:
-        return Moments(float(self.value), 0.0, float(self.value), float(self.value))
-
-
-@INITIALIZERS.add("identity", "IdentityInitializer")
-@dataclass(frozen=True, eq=False, repr=False)
-class Identity(Initializer):
-    """`gain` on the diagonal of a matrix, 0 elsewhere. ValueError for a shape that is none. Source: Le et al. 2015."""
-
-    gain: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_number(self, "gain", float("-inf"), open_low=True)
-
-    def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
-        if len(shape) != 2:
-            raise ValueError(f"Identity makes matrices, got shape {shape}; take another initializer")
-        return np.asarray(self.gain * np.eye(*shape))
-
-    def reference(self, shape: Shape) -> Moments:
-        share = min(shape) / max(1, prod(shape))
-        deviation = abs(self.gain) * np.sqrt(share * (1 - share))
-        return Moments(self.gain * share, float(deviation), min(0.0, self.gain), max(0.0, self.gain))
 
 
 # Values of a fixed distribution.
@@ -232,6 +113,19 @@ class RandomUniform(Initializer):
 class _Scaled(Initializer):
     """Values of mean 0 and variance scale / fan. `rule`: scale, mode and distribution, as VarianceScaling has them."""
 
+    input_axes: Sequence[int] | None
+    output_axes: Sequence[int] | None
+
+    def _check_axes(self) -> None:
+        for name in ("input_axes", "output_axes"):
+            axes = getattr(self, name)
+            if axes is not None:
+                what = f"{type(self).__name__}: {name}"
+                axes = [check_count(what, axis, -64, 63) for axis in as_list(what, axes, "axes")]
+                object.__setattr__(self, name, tuple(axes))
+        if (self.input_axes is None) != (self.output_axes is None):
+            raise ValueError(f"{type(self).__name__}: input_axes and output_axes go together, got one of them")
+
     @property
     def rule(self) -> tuple[float, str, str]:
         raise TypeError(f"{type(self).__name__} has no rule")
@@ -247,19 +141,28 @@ class _Scaled(Initializer):
 
     def reference(self, shape: Shape) -> Moments:
         scale, mode, distribution = self.rule
-        fan_in, fan_out = _fans(shape)
+        fan_in, fan_out = self._fans(shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
         deviation = float(np.sqrt(scale / max(1.0, fan)))
         reach = {"uniform": np.sqrt(3), "untruncated_normal": np.inf, "truncated_normal": 2 / _CUT_NORMAL}[distribution]
         return Moments(0.0, deviation, float(-deviation * reach), float(deviation * reach))
 
-
-def _fans(shape: Shape) -> tuple[float, float]:
-    """Inputs and outputs of one unit: the last two axes, times all before them (the places of a convolution)."""
-    if not shape:
-        return 1, 1
-    places = prod(shape[:-2])
-    return (places * shape[-2] if len(shape) > 1 else shape[0]), places * shape[-1]
+    def _fans(self, shape: Shape) -> tuple[float, float]:
+        """Inputs and outputs of one unit: the axes that are named; else the last two, times all before them (the places
+        of a convolution).
+        """
+        if self.input_axes is not None and self.output_axes is not None:
+            try:
+                return prod(shape[axis] for axis in self.input_axes), prod(shape[axis] for axis in self.output_axes)
+            except IndexError:
+                raise ValueError(
+                    f"{type(self).__name__}: the shape {shape} has not all of the axes {self.input_axes} and "
+                    f"{self.output_axes}"
+                ) from None
+        if not shape:
+            return 1, 1
+        places = prod(shape[:-2])
+        return (places * shape[-2] if len(shape) > 1 else shape[0]), places * shape[-1]
 
 
 @INITIALIZERS.add("variance_scaling")
@@ -269,21 +172,27 @@ class VarianceScaling(_Scaled):
 
     scale: above 0. mode: the fan is the number of inputs ("fan_in"), of outputs ("fan_out"), or their mean ("fan_avg").
     distribution: "truncated_normal" (or "normal": cut off at two standard deviations of the uncut one),
-    "untruncated_normal" or "uniform". seed: as RandomNormal's.
+    "untruncated_normal" or "uniform". seed: as RandomNormal's. input_axes, output_axes: the axes whose sizes multiply
+    to the number of inputs and of outputs; without them the last two, and those before count for both.
     """
 
     scale: float = 1.0
     mode: str = "fan_in"
     distribution: str = "truncated_normal"
     seed: int | None = None
+    input_axes: Sequence[int] | None = field(default=None, repr=False)
+    output_axes: Sequence[int] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        check_number(self, "scale", 0, open_low=True)
+        check_number(self, "scale", 0, open_low=True, also="Argument `scale` must be positive float.")
         if isinstance(self.distribution, str) and self.distribution == "normal":
             object.__setattr__(self, "distribution", "truncated_normal")
-        check_choice(self, "mode", "fan_in", "fan_out", "fan_avg")
-        check_choice(self, "distribution", "truncated_normal", "untruncated_normal", "uniform")
+        also = f"Invalid `mode` argument: {self.mode!s:.80}"
+        check_choice(self, "mode", "fan_in", "fan_out", "fan_avg", also=also)
+        also = f"Invalid `distribution` argument: {self.distribution!s:.80}"
+        check_choice(self, "distribution", "truncated_normal", "untruncated_normal", "uniform", also=also)
         self._check_seed()
+        self._check_axes()
 
     @property
     def rule(self) -> tuple[float, str, str]:
@@ -292,12 +201,15 @@ class VarianceScaling(_Scaled):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Named(_Scaled):
-    """VarianceScaling under its author's name. seed: as RandomNormal's."""
+    """VarianceScaling under its author's name. seed: as RandomNormal's; input_axes, output_axes: VarianceScaling's."""
 
     seed: int | None = None
+    input_axes: Sequence[int] | None = field(default=None, repr=False)
+    output_axes: Sequence[int] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._check_seed()
+        self._check_axes()
 
 
 @INITIALIZERS.add("glorot_uniform")
@@ -384,17 +296,3 @@ def _make_orthonormal(vectors: DoubleArray) -> None:
             for i, vector in enumerate(block):
                 vector -= ((block[:i] * vector).sum(axis=1)[:, None] * block[:i]).sum(axis=0)
                 vector /= np.sqrt((vector * vector).sum())
-
-
-def get(identifier: Any) -> Any:
-    """An initialiser from its name, class, instance or configuration; a function of (shape, dtype), and None, stay as
-    they are. ValueError for an unknown name.
-    """
-    if identifier is None or refuse_other(INITIALIZERS, identifier):
-        return identifier
-    if isinstance(identifier, dict):
-        return INITIALIZERS.from_config(identifier)
-    return INITIALIZERS.get(identifier)
-
-
-_names.offer(globals())

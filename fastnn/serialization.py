@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from fastnn import object_registration
-from fastnn._table import TABLES, Table
+from fastnn._families import TABLES
 
 __all__ = ["deserialize_keras_object", "serialize_keras_object"]
 
@@ -27,6 +28,11 @@ PLACES = {
     "schedules": "schedule",
 }
 PLAIN = (str, int, float, bool, type(None))
+
+
+def is_of_keras(config: object) -> bool:
+    """Whether a dict is in Keras's form."""
+    return isinstance(config, Mapping) and isinstance(config.get("class_name"), str) and "config" in config
 
 
 def serialize_keras_object(obj: Any) -> Any:
@@ -98,14 +104,14 @@ def _unit(obj: Any) -> dict[str, Any]:
     function = getattr(obj, "function", getattr(obj, "fn", None))
     if _is_tabled(cls) and callable(function):  # a unit made of a function
         return _function(function)
-    if _is_tabled(cls):
+    if _is_tabled(cls) and not hasattr(obj, "get_config"):
         config = {key: value for key, value in TABLES[cls.table_family].config(obj).items() if key != "class"}
     else:
         config = serialize_keras_object(obj.get_config())
     own = not _is_of_fastnn(cls)
     return {
         "module": cls.__module__ if own else f"fastnn.{_place_of(cls.table_family)}",
-        "class_name": cls.__name__,
+        "class_name": "Functional" if not own and cls.__name__ == "Model" else cls.__name__,  # as Keras calls it
         "config": config,
         "registered_name": object_registration.get_registered_name(cls) if own else None,
     }
@@ -208,6 +214,9 @@ def _unit_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> A
         raise TypeError(f"Expected 'config' to be a dict of {name}'s arguments, got {inner!r:.200}")
     if getattr(cls, "table_family", None) == "model":
         return cls.from_config(inner, custom)
+    if getattr(cls, "table_family", None) == "layer":
+        with object_registration.custom_object_scope(custom) if custom else nullcontext():
+            return cls.from_config(dict(inner))
     if _is_tabled(cls):
         name = cls.table_name if _is_of_fastnn(cls) else cls.__name__
         return TABLES[cls.table_family].from_config({"class": name, **inner}, {**(custom or {}), name: cls})
@@ -221,6 +230,6 @@ def _known(name: str, place: str) -> Any:
         import_module(f"fastnn.{_place_of(family)}")
     if place == "models" or name in ("Functional", "Model", "Sequential"):
         return getattr(import_module("fastnn.models"), "Model" if name == "Functional" else name, None)
-    tables: list[Table[Any]] = [TABLES[PLACES[place]]] if place in PLACES else list(TABLES.values())
+    tables: list[Any] = [TABLES[PLACES[place]]] if place in PLACES else list(TABLES.values())
     same = [cls for table in tables for _, cls in table if cls.__name__ == name]
     return same[0] if same else None

@@ -1,0 +1,164 @@
+"""What Keras's programs ask of a model beside fit, evaluate and predict, and what comes of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from fastnn._checks import as_flag, check_count, shown
+from fastnn.models.built import Built
+from fastnn.serialization import deserialize_keras_object, serialize_keras_object
+
+COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
+IGNORED = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
+
+
+class Surface(Built):
+    """A model's attributes and methods of Keras that other methods of it make."""
+
+    predict: Any
+    compile: Any
+    history: Any
+
+    @property
+    def compiled(self) -> bool:
+        """Whether ``compile`` was called."""
+        return self.description.trainer is not None
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics that ``compile`` was given, as objects, once the model is built; none before."""
+        trainer = self.description.trainer
+        return [] if trainer is None or not self.built else list(trainer.compiled_objectives().metrics)
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """What ``evaluate`` gives, by its names: "loss", then those of the metrics; none before ``compile``."""
+        trainer = self.description.trainer
+        if trainer is None:
+            return []
+        objectives = trainer.compiled_objectives() if self.built else None
+        return ["loss"] if objectives is None else ["loss", *objectives.names, *objectives.losses]
+
+    @property
+    def losses(self) -> list[Any]:
+        """The penalties on the weights, as numbers, as they are now."""
+        return [value for layer in self.description.layers() for value in layer.losses]
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The last logs of loss and metrics: those of ``fit``'s last epoch, or of an ``evaluate`` since."""
+        if self.description.last_logs or self.history is None:
+            return dict(self.description.last_logs)
+        return {
+            name: values[-1]
+            for name, values in self.history.history.items()
+            if values and not name.startswith("val_") and name not in ("learning_rate", "seconds")
+        }
+
+    def reset_metrics(self) -> None:
+        """Forget what ``get_metrics_result`` gives; each epoch and each evaluation begins anew as it is."""
+        self.description.last_logs, self.history = {}, None
+
+    # What compile was given.
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """What ``compile`` was given, as JSON; None before. ``compile_from_config`` takes it."""
+        if not self.compiled:
+            return None
+        given = dict(zip(COMPILED, self.description.compiled_with, strict=True))
+        described: dict[str, Any] = {name: serialize_keras_object(value) for name, value in given.items()}
+        return {**described, "run_eagerly": False, "steps_per_execution": 1, "jit_compile": True}
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compile as ``get_compile_config`` says. TypeError, ValueError where it says no such thing."""
+        if not isinstance(config, Mapping):
+            raise TypeError(f"compile_from_config: expected what get_compile_config gives, got {shown(config)}")
+        known = {name: value for name, value in config.items() if name in (*COMPILED, *IGNORED)}
+        self.compile(**{name: deserialize_keras_object(value) for name, value in known.items()})
+
+    # Predicting.
+
+    def compute_output_shape(self, input_shape: Any = None) -> Any:
+        """The shape of what the model gives for inputs of this shape, the rows' axis first."""
+        if self.description.graph is None and input_shape is not None:
+            self._take_rows(tuple(input_shape)[1:])
+        return self.output_shape
+
+    def predict_in_training(self, x: Any, number: int = 0) -> Any:
+        """What the layers give in training for these rows as one batch: see ``__call__``.
+
+        number: which of the random numbers, others in each call where it is 0.
+        """
+        network = self.description.network or self._built_by("the call", x)
+        source = self._batch(x, None, None)
+        self.description.check_source(source, "x")
+        return self._split(network.predict_in_training(source.x, number))
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The output for each row of a batch, as ``predict`` gives it."""
+        return self.predict(x)
+
+    def predict_sql(
+        self,
+        sql: str,
+        con: Any,
+        *,
+        into: str,
+        key: str,
+        params: Any = None,
+        kind: Literal["classes", "binary", "values"] | None = None,
+        mode: Literal["create", "replace"] = "create",
+    ) -> int:
+        """Predict the rows of a SQLite query and write them into the table `into`; gives how many.
+
+        The query returns the column `key` and the features, by the names and in the order of those that the model was
+        fitted on, where these had names. The table has key, prediction and probability; kind is "classes" for several
+        outputs, "binary" for one sigmoid output and "values" otherwise. mode: "replace" where an earlier run has
+        written the table. See ``fastnn.data.write_predictions``.
+        """
+        from fastnn.data import write_predictions
+
+        network = self._built("predict_sql")
+        fronted = self.description.front is not None  # its inputs are columns, by their names
+        if (len(self.description.takes.names) > 1 and not fronted) or len(self.description.gives.names) > 1:
+            raise ValueError("predict_sql takes a model of one input and one output; make a Model of that part")
+        if kind is None:
+            binary = self.description.last_activation() == "sigmoid"
+            kind = "classes" if network.units > 1 else "binary" if binary else "values"
+        predict, inputs = (network.predict, self._sides()[0]) if fronted else (self.predict, None)
+        names = self.description.columns
+        return write_predictions(
+            predict, sql, con, into=into, key=key, params=params, kind=kind, mode=mode, names=names, inputs=inputs
+        )
+
+    def export(self, filepath: Any, format: str = "onnx", **_: Any) -> None:
+        """Not there: ValueError, which says what is."""
+        raise ValueError(
+            f"export: fastnn writes no {shown(format)} files; model.save(filepath) writes one that fastnn itself loads "
+            "with NumPy alone, and model.get_weights() gives the arrays"
+        )
+
+    # What a model knows of its rows.
+
+    def _batch(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        raise NotImplementedError
+
+    def _split(self, out: Any) -> Any:
+        raise NotImplementedError
+
+    def _sides(self) -> Any:
+        raise NotImplementedError
+
+
+def check_compiled(run_eagerly: Any, steps_per_execution: Any, jit_compile: Any, auto_scale_loss: Any) -> None:
+    """The arguments of Keras's compile that ask for nothing here. ValueError where one asks for what is not there."""
+    if as_flag("run_eagerly", run_eagerly):
+        raise ValueError(
+            "run_eagerly=True asks for each batch in Python, and an epoch is one compiled call here; to look into "
+            "batches use a callback with on_train_batch_end, or train_on_batch"
+        )
+    if steps_per_execution is not None and not (isinstance(steps_per_execution, str) and steps_per_execution == "auto"):
+        check_count("steps_per_execution", steps_per_execution)
+    if not isinstance(jit_compile, str) or jit_compile != "auto":
+        as_flag("jit_compile", jit_compile)
+    as_flag("auto_scale_loss", auto_scale_loss)
