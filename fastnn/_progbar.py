@@ -23,6 +23,8 @@ class Progbar:
     that are means. unit_name: what a step is called. ValueError where both lists are given.
     """
 
+    __module__ = "fastnn.utils"  # which offers it; callbacks, which utils stands on, show it too
+
     def __init__(
         self,
         target: int | None,

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastnn._output import say
 from fastnn._progbar import Progbar
-from fastnn.callbacks.base import Logs, TrainerCallback
+from fastnn.callbacks.base import ADDED, Logs, TrainerCallback
 
 __all__ = ["ProgbarLogger"]
 
@@ -93,3 +93,6 @@ class ProgbarLogger(TrainerCallback):
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
         self._end(None)
+
+
+ADDED["add_progbar"] = ProgbarLogger

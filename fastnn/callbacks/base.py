@@ -178,6 +178,9 @@ def _meant(name: str) -> str | None:
     return hint if hint or name.startswith("on_") or hasattr(Callback, name) else None
 
 
+ADDED: dict[str, type[Callback]] = {}  # what a list adds by its flags: a History, a bar; they enter themselves
+
+
 class CallbackList(Callback):
     """Several callbacks as one: each hook calls those that override it, in order.
 
@@ -213,10 +216,7 @@ class CallbackList(Callback):
 
     def _add(self, flag: str) -> None:
         """Have a History, or a bar, among the callbacks."""
-        from fastnn.callbacks.bar import ProgbarLogger
-        from fastnn.callbacks.history import History
-
-        kind: type[Callback] = History if flag == "add_history" else ProgbarLogger
+        kind = ADDED[flag]
         if not any(isinstance(callback, kind) for callback in self.callbacks):
             self.callbacks.append(kind())
         if flag == "add_history":

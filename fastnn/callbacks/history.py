@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn._attributes import missing
 from fastnn._output import padded, printable, width_of
-from fastnn.callbacks.base import Logs, TrainerCallback
+from fastnn.callbacks.base import ADDED, Logs, TrainerCallback
 
 if TYPE_CHECKING:
     import pandas
@@ -137,6 +137,9 @@ def _with_measures(logs: Logs, measured: Measured | None) -> dict[str, Any]:
     """An epoch's logs, and behind them what was measured beside them."""
     beside = {} if measured is None else {"learning_rate": measured[0], "seconds": measured[1]}
     return {**logs, **{name: value for name, value in beside.items() if name not in logs}}
+
+
+ADDED["add_history"] = History
 
 
 def _text(value: Any) -> str:
