@@ -28,7 +28,7 @@ text_dataset_from_directory tree visualization wrappers
 """
 # Of its configuration and of modules that hold others.
 _MODULES = """
-Config Operation disable_flash_attention disable_traceback_filtering enable_flash_attention
+Config disable_flash_attention disable_traceback_filtering enable_flash_attention
 enable_traceback_filtering enable_unsafe_deserialization image is_flash_attention_enabled is_nnx_enabled
 is_traceback_filtering_enabled legacy max_epochs max_steps_per_epoch set_backend set_max_epochs set_max_steps_per_epoch
 """
@@ -43,6 +43,7 @@ ARGUMENTS = frozenset(_ARGUMENTS.split())
 # What to write in place of some.
 INSTEAD = {
     "DTypePolicy": "fastnn.config.DTypePolicy",
+    "Operation": "a subclass of fastnn.layers.Layer",
     "Lambda": "a subclass of fastnn.layers.Layer or Composite",
     "clear_session": "fastnn.utils.clear_session",
     "keras": "fastnn.layers, fastnn.models, ...: Keras's names are in fastnn itself",
