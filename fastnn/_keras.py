@@ -43,6 +43,7 @@ ARGUMENTS = frozenset(_ARGUMENTS.split())
 # What to write in place of some.
 INSTEAD = {
     "DTypePolicy": "fastnn.config.DTypePolicy",
+    "Operation": "a subclass of fastnn.layers.Layer",
     "clear_session": "fastnn.utils.clear_session",
     "keras": "fastnn.layers, fastnn.models, ...: Keras's names are in fastnn itself",
     "load_model": "fastnn.models.load_model",
