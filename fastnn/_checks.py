@@ -91,6 +91,11 @@ def check_number(
         object.__setattr__(owner, name, number)
 
 
+def written(value: object) -> str:
+    """`value` as Keras's errors tell it: a text without its quotes, short."""
+    return value[:80] if isinstance(value, str) else shown(value)
+
+
 def _also(words: str) -> str:
     return f" ({words})" if words else ""
 

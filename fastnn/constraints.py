@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn import _names, kernels
 from fastnn._checks import check_number, shown
-from fastnn._config import Configured, serialize as serialize
+from fastnn._config import Configured, serialize as _serialize
 from fastnn._fields import Fields
 from fastnn._numbers import as_numbers, refuse_masked
 from fastnn._table import Table, overrides, refuse_other
@@ -174,6 +174,11 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, dict):
         return CONSTRAINTS.from_config(identifier)
     return CONSTRAINTS.get(identifier)
+
+
+def serialize(constraint: Any) -> Any:
+    """A constraint as Keras writes it down: its class, its configuration; a function by its name."""
+    return _serialize(constraint)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _names, kernels
 from fastnn._checks import check_choice, check_count, check_number, shown
-from fastnn._config import Configured, serialize as serialize
+from fastnn._config import Configured, serialize as _serialize
 from fastnn._fields import Fields
 from fastnn._numbers import as_numbers
 from fastnn._table import Table, overrides, refuse_other
@@ -175,6 +175,11 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, dict):
         return REGULARIZERS.from_config(identifier)
     return REGULARIZERS.get(identifier)
+
+
+def serialize(regularizer: Any) -> Any:
+    """A regulariser as Keras writes it down: its class, its configuration; a function by its name."""
+    return _serialize(regularizer)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:

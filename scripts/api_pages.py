@@ -55,6 +55,7 @@ MODULES = [
     "fastnn.datasets.reuters",
     "fastnn.saving",
     "fastnn.object_registration",
+    "fastnn.serialization",
     "fastnn.config",
     "fastnn.backend",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 from numpy import ndarray as _Array
 
 from fastnn import _names
-from fastnn._config import serialize as serialize
+from fastnn._config import serialize as _serialize
 from fastnn._table import refuse_other as _refuse_other
 from fastnn.initializers.base import *
 from fastnn.initializers.drawn import *
@@ -36,6 +36,11 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, dict):
         return INITIALIZERS.from_config(identifier)
     return Constant(identifier) if isinstance(identifier, _Array) else INITIALIZERS.get(identifier)
+
+
+def serialize(initializer: Any) -> Any:
+    """A initialiser as Keras writes it down: its class, its configuration; a function by its name."""
+    return _serialize(initializer)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from fastnn import kernels
-from fastnn._checks import as_list, check_choice, check_count, check_number
+from fastnn._checks import as_list, check_choice, check_count, check_number, written
 from fastnn.initializers.base import INITIALIZERS, Initializer, Moments
 from fastnn.typing import DoubleArray, Shape
 
@@ -187,9 +187,9 @@ class VarianceScaling(_Scaled):
         check_number(self, "scale", 0, open_low=True, also="Argument `scale` must be positive float.")
         if isinstance(self.distribution, str) and self.distribution == "normal":
             object.__setattr__(self, "distribution", "truncated_normal")
-        also = f"Invalid `mode` argument: {self.mode!s:.80}"
+        also = f"Invalid `mode` argument: {written(self.mode)}"
         check_choice(self, "mode", "fan_in", "fan_out", "fan_avg", also=also)
-        also = f"Invalid `distribution` argument: {self.distribution!s:.80}"
+        also = f"Invalid `distribution` argument: {written(self.distribution)}"
         check_choice(self, "distribution", "truncated_normal", "untruncated_normal", "uniform", also=also)
         self._check_seed()
         self._check_axes()

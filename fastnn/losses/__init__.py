@@ -12,7 +12,7 @@ from typing import Any
 
 from fastnn import _names, object_registration
 from fastnn._checks import shown as _shown
-from fastnn._config import serialize as serialize
+from fastnn._config import serialize as _serialize
 from fastnn._table import check_family as _check_family, own_objects as _own_objects
 from fastnn.losses.base import *
 from fastnn.losses.base import function_of as _function_of
@@ -67,6 +67,11 @@ def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Any
         return loss
     known = globals().get(loss.table_name)
     return known if getattr(known, "loss", None) is type(loss) else _function_of(type(loss))
+
+
+def serialize(loss: Any) -> Any:
+    """A loss as Keras writes it down: its class, its configuration; a function by its name."""
+    return _serialize(loss)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:

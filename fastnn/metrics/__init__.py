@@ -13,7 +13,7 @@ from typing import Any
 
 from fastnn import _names, object_registration
 from fastnn._checks import check_count as _check_count, check_name as _check_name
-from fastnn._config import serialize as serialize
+from fastnn._config import serialize as _serialize
 from fastnn._table import check_family as _check_family
 from fastnn.losses import (
     Loss as _Loss,
@@ -59,6 +59,11 @@ def get(identifier: Any) -> Any:
     if identifier is None or (callable(identifier) and not isinstance(identifier, (type, Metric, _Loss))):
         return identifier
     return _NAMED[identifier]() if isinstance(identifier, str) and identifier in _NAMED else as_metric(identifier)
+
+
+def serialize(metric: Any) -> Any:
+    """A metric as Keras writes it down: its class, its configuration; a function by its name."""
+    return _serialize(metric)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastnn._checks import check_choice, check_count
+from fastnn._checks import check_choice, check_count, written
 from fastnn._numbers import tuple_of_numbers
 from fastnn.metrics.base import METRICS, declared, ratio
 from fastnn.metrics.thresholds import MOST_THRESHOLDS, Counts, ThresholdMetric, counts, shares
@@ -46,12 +46,14 @@ class AUC(ThresholdMetric):
     def __post_init__(self) -> None:
         super().__post_init__()
         # Keras takes "roc" and "ROC" alike.
-        also = f'Invalid AUC curve value: "{self.curve!s:.80}".'
+        also = f'Invalid AUC curve value: "{written(self.curve)}".'
         self.curve = self.curve.upper() if isinstance(self.curve, str) else self.curve
         method = self.summation_method
         self.summation_method = method.lower() if isinstance(method, str) else method
         check_choice(self, "curve", *CURVES, also=also)
-        check_choice(self, "summation_method", *METHODS, also=f'Invalid AUC summation method value: "{method!s:.80}".')
+        check_choice(
+            self, "summation_method", *METHODS, also=f'Invalid AUC summation method value: "{written(method)}".'
+        )
         if self.thresholds is not None:
             self.thresholds = list(shares(self, self.thresholds, 0.5))
             self.num_thresholds = len(self.thresholds) + 2  # one that all outputs are above, and one that none is

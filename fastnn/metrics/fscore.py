@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels
-from fastnn._checks import check_choice, check_number
+from fastnn._checks import check_choice, check_number, written
 from fastnn.losses.targets import SHARES
 from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, ratio, weights_of
 from fastnn.metrics.weights import held
@@ -37,9 +37,10 @@ class FScore(AccumulatedMetric):
             self,
             "average",
             *AVERAGES,
-            also=f"Invalid `average` argument value. Expected one of: {values}. Received: average={self.average!s:.80}",
+            also=f"Invalid `average` argument value. Expected one of: {values}. "
+            f"Received: average={written(self.average)}",
         )
-        also = f"Invalid `beta` argument value. It should be > 0. Received: beta={self.beta!s:.80}"
+        also = f"Invalid `beta` argument value. It should be > 0. Received: beta={written(self.beta)}"
         check_number(self, "beta", 0, 1e100, open_low=True, also=also)  # its square is a number
         if self.threshold is not None:
             check_number(
@@ -49,7 +50,7 @@ class FScore(AccumulatedMetric):
                 1,
                 open_low=True,
                 also="Invalid `threshold` argument value. It should verify 0 < threshold <= 1. Received: "
-                f"threshold={self.threshold!s:.80}",
+                f"threshold={written(self.threshold)}",
             )
 
     def accumulator_numbers(self) -> tuple[float, ...]:
