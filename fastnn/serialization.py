@@ -232,4 +232,5 @@ def _known(name: str, place: str) -> Any:
         return getattr(import_module("fastnn.models"), "Model" if name == "Functional" else name, None)
     tables: list[Any] = [TABLES[PLACES[place]]] if place in PLACES else list(TABLES.values())
     same = [cls for table in tables for _, cls in table if cls.__name__ == name]
+    same += [table.aliases[name] for table in tables if name in table.aliases]  # such as stand in no list of a table
     return same[0] if same else None

@@ -75,6 +75,8 @@ def model_of(config: Any, functional: Callable[..., Any], sequential: Callable[.
     own = own_objects(custom)
     if not isinstance(config, Mapping) or not isinstance(config.get("layers"), (list, tuple)):
         raise ValueError(f"this describes no model: expected the dict that get_config gives, got {shown(config)}")
+    if "models" in config:  # the form of fastnn's files
+        raise ValueError("this describes no model in get_config's form; json.dumps it and call model_from_json")
     try:
         with CustomObjectScope(own) if own else CustomObjectScope(None):
             made = _graph(config, functional) if "input_layers" in config else _line(config, sequential)
