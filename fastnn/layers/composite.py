@@ -169,11 +169,11 @@ class Composite(Traced, Layer):
 
     def _built_for(self, shape: Any) -> None:
         """Call ``build``, once."""
-        self.built = True
+        vars(self)["_is_built"] = True
         try:
             self.build(shape)
         except BaseException:
-            self.built = False
+            vars(self)["_is_built"] = False
             raise
 
     # Its parts.
