@@ -169,11 +169,11 @@ class Composite(Traced, Layer):
 
     def _built_for(self, shape: Any) -> None:
         """Call ``build``, once."""
-        self.built = True
+        vars(self)["_is_built"] = True
         try:
             self.build(shape)
         except BaseException:
-            self.built = False
+            vars(self)["_is_built"] = False
             raise
 
     # Its parts.
@@ -206,7 +206,7 @@ class Composite(Traced, Layer):
         cls = type(self)
         own = cls.get_config is not Composite.get_config
         if "__dataclass_fields__" in vars(cls) and not own:
-            return LAYERS.config(self)
+            return super().get_config()
         config = {"name": getattr(self, "name", None), "trainable": self.trainable, "dtype": "float32"}
         return config if own else config | self.arguments()
 
@@ -215,7 +215,12 @@ class Composite(Traced, Layer):
         """The layer that ``get_config`` described, with new weights."""
         if "__dataclass_fields__" in vars(cls):
             return super().from_config(config, custom_objects)
-        return cls(**deserialize_keras_object(dict(config), custom_objects))
+        parts = {name for name, value in config.items() if isinstance(value, (dict, list))}
+        given = {
+            name: deserialize_keras_object(value, custom_objects) if name in parts else value
+            for name, value in config.items()
+        }
+        return cls(**given)
 
     @classmethod
     def from_description(cls, config: dict[str, Any]) -> Any:

@@ -323,7 +323,8 @@ class Model(Surface):
         trainer = self.description.trainer
         if y is not None or trainer is None or any(each.importance for each in trainer.given):
             return y
-        return unread_targets(x, [output.target_shape for output in trainer.outputs()], self.description.gives.pack)
+        shapes, _ = trainer.wanted(self.description.gives.names)
+        return unread_targets(x, shapes, self.description.gives.pack)
 
     def _sides(self) -> tuple[Several | None, Several | None]:
         """What the inputs and the outputs are called, and their shapes; None, None where there is one of each."""

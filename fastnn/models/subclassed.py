@@ -257,7 +257,7 @@ def _takes_name(cls: Any) -> bool:
 
 
 def _input(row: Shape, name: str | None = None) -> Tensor:
-    return InputLayer(row, name).tensor()
+    return InputLayer(row, name=name).tensor()
 
 
 def _row_of(x: Any) -> Shape:

@@ -127,7 +127,7 @@ def test_weights_names_and_counts() -> None:
         "residual/dense_1/kernel",
     ]
     lines: list[str] = []
-    model.summary(lines.append)
+    model.summary(print_fn=lines.append)
     assert "residual (Residual)" in lines[0]
     assert "Total parameters: 37" in lines[0]
     layer.set_weights([np.zeros((4, 3)), np.zeros(3), np.zeros((3, 4))])
