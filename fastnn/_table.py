@@ -187,7 +187,14 @@ def _from_keras(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> 
     known = registered_name if found(registered_name, own_objects(custom)) is not None else config["class_name"]
     if not isinstance(inner, (Mapping, type(None))) or "class" in (inner or {}):
         raise ValueError(f"config of {config['class_name']!r:.80} must be a dict of its arguments, got {shown(inner)}")
-    return {"class": known, **(inner or {})}
+    return {"class": known, **{key: _listed(value) for key, value in (inner or {}).items()}}
+
+
+def _listed(value: Any) -> Any:
+    """An array that Keras wrote down as a list of its numbers."""
+    if is_of_keras(value) and value["class_name"] in ("__numpy__", "__tensor__") and isinstance(value["config"], dict):
+        return value["config"].get("value")
+    return value
 
 
 def _is_beyond_tables(class_name: str) -> bool:

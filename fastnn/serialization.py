@@ -219,6 +219,8 @@ def _unit_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> A
             return cls.from_config(dict(inner))
     if _is_tabled(cls):
         name = cls.table_name if _is_of_fastnn(cls) else cls.__name__
+        arrays = {key for key, each in inner.items() if is_of_keras(each) and each["class_name"] in READERS}
+        inner = {key: deserialize_keras_object(each) if key in arrays else each for key, each in inner.items()}
         return TABLES[cls.table_family].from_config({"class": name, **inner}, {**(custom or {}), name: cls})
     arguments = deserialize_keras_object(dict(inner), custom)
     return cls.from_config(arguments) if hasattr(cls, "from_config") else cls(**arguments)
