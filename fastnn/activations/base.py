@@ -71,14 +71,24 @@ class RowActivation(Activation):
 
     abstract: ClassVar[bool] = True
 
-    def __call__(self, x: ArrayLike, axis: int = -1) -> Array:
-        """f(x) along `axis`: float32 for float32 in, else float64; shape of x. AxisError where x has no such axis."""
+    def __call__(self, x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
+        """f(x) along `axis`, or along several together: float32 for float32 in, else float64; shape of x.
+
+        AxisError where x has no such axis.
+        """
         name = getattr(self, "table_name", type(self).__name__)
-        axis = check_count(f"{name}: axis", axis, -64, 63)  # as many as NumPy's arrays have
         z = as_numbers(x, "x")
-        if not -z.ndim <= axis < z.ndim:
-            raise AxisError(f"{name}: axis must be one of the {z.ndim} that x has, got {axis}")
-        return np.moveaxis(super().__call__(np.moveaxis(z, axis, -1)), -1, axis)
+        given = axis if isinstance(axis, (tuple, list)) and axis else (axis,)
+        axes = [check_count(f"{name}: axis", each, -64, 63) for each in given]  # as many as NumPy's arrays have
+        for each in axes:
+            if not -z.ndim <= each < z.ndim:
+                raise AxisError(f"{name}: axis must be one of the {z.ndim} that x has, got {each}")
+        if len({each % z.ndim for each in axes}) < len(axes):
+            raise ValueError(f"{name}: axis must name each axis once, got {shown(axis)}")
+        last = tuple(range(-len(axes), 0))
+        moved = np.moveaxis(z, axes, last)
+        lines = moved.reshape(*moved.shape[: z.ndim - len(axes)], int(np.prod(moved.shape[z.ndim - len(axes) :])))
+        return np.moveaxis(super().__call__(lines).reshape(moved.shape), last, axes)
 
 
 ACTIVATIONS: Table[Activation] = Table("activation", Activation)
