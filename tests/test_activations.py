@@ -237,3 +237,14 @@ def test_layers_take_rows_of_any_shape() -> None:
 def test_layers_are_known_by_keras_class_names() -> None:
     for name in ("ReLU", "LeakyReLU", "ELU", "Softmax"):
         assert LAYERS.find(name) is getattr(layers, name)
+
+
+def test_softmax_along_several_axes() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    for axes in ((1, 2), (0, -1), [3, 1], (0, 1, 2, 3)):
+        e = np.exp(x)
+        want = e / e.sum(axis=tuple(axes), keepdims=True)
+        np.testing.assert_allclose(activations.softmax(x, axes), want, rtol=1e-12)
+        np.testing.assert_allclose(activations.log_softmax(x, axes), np.log(want), rtol=1e-9, atol=1e-12)
+    with pytest.raises(ValueError, match="each axis once"):
+        activations.softmax(x, (1, -3))

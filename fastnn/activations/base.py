@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -73,25 +72,24 @@ class RowActivation(Activation):
 
     abstract: ClassVar[bool] = True
 
-    def __call__(self, x: ArrayLike, axis: int | Sequence[int] = -1) -> Array:
-        """f(x) along `axis`, or several as if they were one: float32 for float32 in, else float64; shape of x.
+    def __call__(self, x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
+        """f(x) along `axis`, or along several together: float32 for float32 in, else float64; shape of x.
 
         AxisError where x has no such axis.
         """
         name = getattr(self, "table_name", type(self).__name__)
-        given = list(axis) if isinstance(axis, (tuple, list)) else [axis]
-        axes = [check_count(f"{name}: axis", each, -64, 63) for each in given]  # as many as NumPy's arrays have
         z = as_numbers(x, "x")
+        given = axis if isinstance(axis, (tuple, list)) and axis else (axis,)
+        axes = [check_count(f"{name}: axis", each, -64, 63) for each in given]  # as many as NumPy's arrays have
         for each in axes:
             if not -z.ndim <= each < z.ndim:
                 raise AxisError(f"{name}: axis must be one of the {z.ndim} that x has, got {each}")
-        axes = [each % z.ndim for each in axes]
-        if not axes or len(set(axes)) < len(axes):
-            raise ValueError(f"{name}: axis must name at least one axis, and each once, got {shown(axis)}")
-        last = list(range(-len(axes), 0))
+        if len({each % z.ndim for each in axes}) < len(axes):
+            raise ValueError(f"{name}: axis must name each axis once, got {shown(axis)}")
+        last = tuple(range(-len(axes), 0))
         moved = np.moveaxis(z, axes, last)
-        rows = moved.reshape(*moved.shape[: -len(axes)], -1) if z.size else moved
-        return np.moveaxis(super().__call__(rows).reshape(moved.shape), last, axes)
+        lines = moved.reshape(*moved.shape[: z.ndim - len(axes)], int(np.prod(moved.shape[z.ndim - len(axes) :])))
+        return np.moveaxis(super().__call__(lines).reshape(moved.shape), last, axes)
 
 
 ACTIVATIONS: Table[Activation] = Table("activation", Activation)
