@@ -131,7 +131,8 @@ def hidden(rng: np.random.Generator, width: int) -> Any:
         }
         given = {name: one_of(rng, table) for name, table in more.items() if rng.random() < 0.2}
         if rng.random() < 0.1:
-            given["activity_regularizer"] = one_of(rng, REGULARIZERS)
+            penalty = one_of(rng, REGULARIZERS)  # one of a whole batch finds its slopes by differences, of few numbers
+            given["activity_regularizer"] = None if penalty.whole else penalty
         return L.Dense(units, one_of(rng, ACTIVATIONS), use_bias=bool(rng.random() < 0.8), **given)
 
     def shared(x: Any) -> Any:

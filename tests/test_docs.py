@@ -81,7 +81,7 @@ def test_formulas_stay_formulas(pages: Any) -> None:
 
 def test_layers_show_what_they_take() -> None:
     assert list(inspect.signature(fastnn.layers.Dense).parameters)[:2] == ["units", "activation"]
-    assert list(inspect.signature(fastnn.layers.Dense(3)).parameters) == ["inputs", "training"]
+    assert list(inspect.signature(fastnn.layers.Dense(3)).parameters) == ["inputs", "training", "mask"]
 
 
 def slugs(text: str) -> set[str]:

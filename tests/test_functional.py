@@ -371,8 +371,6 @@ COMPILE = [
         ValueError,
         r"there is no output 'men' .did you mean 'mean'.*; there are 'mean', 'kind'",
     ),
-    ({"loss": {"mean": "mse"}}, ValueError, r"output 'kind' has no loss; name one"),
-    ({"loss": ["mse", None]}, ValueError, r"output 'kind' has no loss"),
     ({"loss_weights": 0.5}, TypeError, r"loss_weights must be a list or dict with a number for each of 2 outputs"),
     ({"loss_weights": ["a", "b"]}, TypeError, r"loss_weights must be a number, got 'a'"),
     ({"loss_weights": [1, 2, 3]}, ValueError, r"loss_weights must have one entry"),

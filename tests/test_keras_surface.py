@@ -52,7 +52,6 @@ def test_another_dtype_is_refused(dtype):
         (BatchNormalization, {"synchronized": False, "renorm": False, "renorm_momentum": 0.99}, {"synchronized": True}),
         (BatchNormalization, {"renorm": False}, {"renorm": X}),
         (Flatten, {"data_format": "channels_last"}, {"data_format": "channels_first"}),
-        (lambda **given: layers.AlphaDropout(0.1, **given), {"noise_shape": None}, {"noise_shape": (None, 1)}),
         (lambda **given: Input((3,), **given), {"sparse": False, "ragged": False, "optional": False}, {"sparse": True}),
         (
             Sequential([Dense(1, input_dim=2)]).compile,

@@ -335,9 +335,6 @@ def test_units_and_arguments_of_keras():
     ):
         with pytest.raises(ValueError, match=rf"'{name}' \({LEFT_OUT}\); known: "):
             get(name)
-    for argument in ("lora_alpha", "lora_rank"):
-        with pytest.raises(TypeError, match=rf"'{argument}' \({LEFT_OUT}\); it takes "):
-            Dense(1, **{argument: None})
     for argument in ("workers", "use_multiprocessing", "max_queue_size"):
         with pytest.raises(TypeError, match=rf"'{argument}' \(leave it out: batches are read in .*\); it takes "):
             METHODS["fit"](**{argument: 1})

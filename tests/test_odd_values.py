@@ -68,7 +68,7 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], Any]]] = [
     ("Dense: name must be a text", TypeError, lambda: Sequential([layers.Dense(1, name=ARRAY)])),  # type: ignore[arg-type]
     ("Dense: name must be a text", TypeError, lambda: Model(x := Input((2,)), layers.Dense(1, name=ARRAY)(x))),  # type: ignore[arg-type]
     ("Reshape: target_shape must be a whole number", TypeError, lambda: layers.Reshape(ARRAY)),
-    ("Reshape: target_shape must be at least -1", ValueError, lambda: layers.Reshape((-2, 3))),
+    ("Reshape: a size of target_shape must be a non-negative integer", ValueError, lambda: layers.Reshape((-2, 3))),
     ("Reshape: target_shape must be at least 1", ValueError, lambda: layers.Reshape((0, 3))),
     ("inputs must be symbolic tensors", TypeError, lambda: Model(Unshown(), ARRAY)),
     ("a layer must be a fastnn.layers.Layer object, got 5", TypeError, lambda: Sequential(5)),  # type: ignore[arg-type]
@@ -117,9 +117,9 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], Any]]] = [
     ("shuffle must be True or False", TypeError, lambda: model().fit(X, Y, shuffle=ARRAY)),  # type: ignore[arg-type]
     ("filepath must be a path", ValueError, lambda: model().save("\ud800")),
     ("expected the dict that get_config gives, got <History", ValueError, lambda: Model.from_config(History())),  # type: ignore[arg-type]
-    ("has more, or holds itself", ValueError, lambda: Model.from_config({"layers": RECURSIVE})),
-    ("has more, or holds itself", ValueError, lambda: Model.from_config({"layers": [RECURSIVE] * 9})),
-    ("expected an object at .layers", ValueError, lambda: Model.from_config({"layers": [1], "models": []})),
+    ("too deep, or hold themselves", ValueError, lambda: Model.from_config({"layers": RECURSIVE})),
+    ("too deep, or hold themselves", ValueError, lambda: Model.from_config({"layers": [RECURSIVE] * 9})),
+    ("describes no model in get_config's form", ValueError, lambda: Model.from_config({"layers": [1], "models": []})),
     ("axis must be one of the 0 that x has, got -1", IndexError, lambda: activations.softmax(0.5)),
     ("rng must be a np.random.Generator, got 'x'", TypeError, lambda: initializers.Zeros()((2,), rng="x")),  # type: ignore[arg-type]
     ("dtype must be one of numbers, got array", TypeError, lambda: initializers.Zeros()((2,), ARRAY)),  # type: ignore[arg-type]

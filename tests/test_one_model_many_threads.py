@@ -94,10 +94,8 @@ def beside(work: Callable[[], Any], *others: Callable[[], Any]) -> Any:
 
 READS: dict[str, Callable[[Any], Any]] = {
     "get_weights": lambda model: key(model.get_weights()),
-    "weights": lambda model: key(model.weights),
-    "trainable_weights": lambda model: key(model.trainable_weights),
     "a layer": lambda model: key(model.layers[1].get_weights()),
-    "its weights": lambda model: key(model.layers[1].trainable_weights),
+    "a variable": lambda model: key([model.layers[1].kernel]),  # several, as in Keras, each when it is read
     "the trainer": lambda model: (
         key([np.array(model.description.trainer.state()[0])]) + key(model.description.trainer.state()[1].values())
     ),

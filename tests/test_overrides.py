@@ -63,6 +63,10 @@ Y = np.random.default_rng(1).normal(size=(ROWS, UNITS)).astype("f4")
 @pytest.mark.parametrize("cls", LOSSES.units.values(), ids=lambda cls: cls.__name__)
 def test_losses(cls: Any) -> None:
     """Twice the loss is learnt as at twice the rate."""
+    if cls is losses.Circle:
+        with pytest.raises(TypeError, match=r"a row's value hangs on the others .* write gradient"):
+            derived(cls, call=twice("call"))
+        return
     own = derived(cls, call=twice("call"))()
     assert not own.compiled
     assert cls().compiled

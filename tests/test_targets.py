@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,13 @@ def beyond(takes: losses.Targets, count: int) -> list[float]:
     low, high = takes.low, count - 1.0 if takes.classes else takes.high
     found = [low - 1, low - 1e-4]
     found += [high + 1, high + 1e-4] if high < float("inf") else []
-    return found + ([low + 0.5, high - 1e-3] if takes.whole else [])
+    found += [low + 0.5, high - 1e-3] if takes.whole else []
+    held = {value: float(np.float32(value)) for value in [*found, 2 * low, 2 * high] if abs(value) < float("inf")}
+    return [
+        value
+        for value, is_ in held.items()
+        if (value in found or abs(value) > 2**24) and not (low <= is_ <= high and (not takes.whole or is_.is_integer()))
+    ]
 
 
 def ends(takes: losses.Targets, count: int) -> list[float]:
@@ -56,7 +63,7 @@ def test_a_target_without_meaning(loss: Any) -> None:
     for value in beyond(loss.takes, UNITS):
         y, net = good.copy(), model(loss, activation)
         y[BAD, column] = value
-        where = rf"y has {value:g} at row {BAD}(, column {column})?, but {type(loss).__name__}.* takes "
+        where = rf"y has {re.escape(f'{value:g}')} at row {BAD}(, column {column})?, but {type(loss).__name__}.* takes "
         for fails in (
             lambda y=y, net=net: net.fit(X, y, batch_size=8, verbose=0, shuffle=True),
             lambda y=y, net=net: net.evaluate(X, y, verbose=0),

@@ -91,7 +91,7 @@ class Sequential(Model):
         shape = self._row
         if input_shape is not None:
             sizes = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (input_shape,)
-            if len(sizes) > 1 or sizes == (None,):
+            if len(sizes) > 1 or (sizes and sizes[0] is None):
                 check_count("build: input_shape", 1 if sizes[0] is None else sizes[0])
                 sizes = sizes[1:]
             shape = check_shape("Input", "shape", sizes)

@@ -90,15 +90,18 @@ def test_value_and_gradient(way: Way, reduction: str, which: str) -> None:
     value = network.gradient(X, y.astype("f4").reshape(ROWS, -1), given)
     found = network.gradients[: z.size].reshape(z.shape)
     if way.kernel.whole:
-        share = weight.sum() / divisor(weight, reduction)
-        wanted = way.reference(y, z) * share
+
+        def total(z: np.ndarray) -> float:
+            values = np.asarray(way.reference(y, z))  # one of the batch, or one of each row beside the others
+            return float((values * weight).sum() if values.ndim else values * weight.sum()) / divisor(weight, reduction)
+
+        wanted = total(z)
         slopes = np.array(
             [
-                gradient(lambda row: np.array([way.reference(y, np.vstack([z[:i], row, z[i + 1 :]]))]), z[i : i + 1])[0]  # noqa: B023
+                gradient(lambda row: np.array([total(np.vstack([z[:i], row, z[i + 1 :]]))]), z[i : i + 1])[0]  # noqa: B023
                 for i in range(len(z))
             ]
         )
-        slopes *= share
     else:
         wanted = (way.reference(y, z) * weight).sum() / divisor(weight, reduction)
         slopes = gradient(lambda z: way.reference(y, z), z) * weight[:, None] / divisor(weight, reduction)

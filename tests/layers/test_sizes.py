@@ -23,6 +23,7 @@ from fastnn.layers import (
     TimeDistributed,
 )
 from fastnn.models import Model, load_model, model_from_json
+from fastnn.store.architecture import describe
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_doublings_when_made() -> None:
 
 def described(times: int) -> dict[str, Any]:
     """What a file would say of so many doublings."""
-    config = doubled(1).get_config()
+    config = describe(doubled(1))
     layers, (model,) = config["layers"], config["models"]
     places = {layer["class"]: place for place, layer in enumerate(layers)}
     double = layers[places["concatenate"]]

@@ -38,7 +38,7 @@ def test_weights_are_those_of_the_layer_by_its_name() -> None:
 
 def test_summary_counts_the_layers_weights() -> None:
     lines: list[str] = []
-    model_of(Dense(5)).summary(lines.append)
+    model_of(Dense(5)).summary(print_fn=lines.append)
     assert "time_distributed (TimeDistributed)   (None, 3, 5)           25" in lines[0]
 
 
