@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import object_registration
+from fastnn._checks import shown
 from fastnn._families import TABLES
 
 __all__ = ["deserialize_keras_object", "serialize_keras_object"]
@@ -41,14 +42,21 @@ def serialize_keras_object(obj: Any) -> Any:
     A class of the user's own has ``get_config``. ValueError for a lambda, which has no name; TypeError for what cannot
     be described.
     """
+    try:
+        return _serialized(obj)
+    except RecursionError:
+        raise ValueError(f"lists and dicts are too deep, or hold themselves: {shown(obj)}") from None
+
+
+def _serialized(obj: Any) -> Any:
     if isinstance(obj, PLAIN):
         return obj
     if isinstance(obj, np.generic):
         return obj.item()
     if isinstance(obj, list):
-        return [serialize_keras_object(each) for each in obj]
+        return [_serialized(each) for each in obj]
     if isinstance(obj, dict):
-        return {key: serialize_keras_object(value) for key, value in obj.items()}
+        return {key: _serialized(value) for key, value in obj.items()}
     for kind, (name, parts) in SPECIAL.items():
         if isinstance(obj, kind):
             return {"class_name": name, "config": parts(obj)}
@@ -70,7 +78,7 @@ def serialize_keras_object(obj: Any) -> Any:
 
 
 def _slice(value: slice) -> list[Any]:
-    return [serialize_keras_object(each) for each in (value.start, value.stop, value.step)]
+    return [_serialized(each) for each in (value.start, value.stop, value.step)]
 
 
 def _type_of(value: np.ndarray) -> str:
@@ -78,7 +86,7 @@ def _type_of(value: np.ndarray) -> str:
 
 
 SPECIAL: dict[type, tuple[str, Any]] = {
-    tuple: ("__tuple__", lambda value: [serialize_keras_object(each) for each in value]),
+    tuple: ("__tuple__", lambda value: [_serialized(each) for each in value]),
     bytes: ("__bytes__", lambda value: {"value": value.decode("latin-1")}),
     slice: ("__slice__", _slice),
     type(...): ("__ellipsis__", lambda _: {}),
@@ -102,12 +110,12 @@ def _unit(obj: Any) -> dict[str, Any]:
     """A unit or a model of fastnn, or an object of the user's own with ``get_config``."""
     cls = type(obj)
     function = getattr(obj, "function", getattr(obj, "fn", None))
-    if _is_tabled(cls) and callable(function):  # a unit made of a function
+    if _is_tabled(cls) and callable(function) and cls.table_family != "layer":  # a unit made of a function
         return _function(function)
     if _is_tabled(cls) and not hasattr(obj, "get_config"):
         config = {key: value for key, value in TABLES[cls.table_family].config(obj).items() if key != "class"}
     else:
-        config = serialize_keras_object(obj.get_config())
+        config = _serialized(obj.get_config())
     own = not _is_of_fastnn(cls)
     return {
         "module": cls.__module__ if own else f"fastnn.{_place_of(cls.table_family)}",
@@ -143,14 +151,21 @@ def deserialize_keras_object(
     known without it. safe_mode: True; no code is ever read. TypeError, ValueError where `config` describes nothing
     that is known.
     """
+    try:
+        return _deserialized(config, custom_objects)
+    except RecursionError:
+        raise ValueError(f"lists and dicts are too deep, or hold themselves: {shown(config)}") from None
+
+
+def _deserialized(config: Any, custom_objects: Mapping[str, Any] | None) -> Any:
     if isinstance(config, PLAIN):
         return config
     if isinstance(config, (list, tuple)):
-        return [deserialize_keras_object(each, custom_objects) for each in config]
+        return [_deserialized(each, custom_objects) for each in config]
     if not isinstance(config, Mapping):
         raise TypeError(f"expected what serialize_keras_object gives, got {config!r:.200}")
     if "class_name" not in config or "config" not in config:
-        return {key: deserialize_keras_object(value, custom_objects) for key, value in config.items()}
+        return {key: _deserialized(value, custom_objects) for key, value in config.items()}
     name, inner = config["class_name"], config["config"]
     if not isinstance(name, str):
         raise TypeError(f"class_name must be a text, got {name!r:.200}")

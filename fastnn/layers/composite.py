@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastnn._checks import as_flag
+from fastnn._checks import as_flag, shown
 from fastnn._table import field_values, note_own, plain
 from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, set_field
 from fastnn.layers.core import InputLayer
@@ -215,6 +215,8 @@ class Composite(Traced, Layer):
         """The layer that ``get_config`` described, with new weights."""
         if "__dataclass_fields__" in vars(cls):
             return super().from_config(config, custom_objects)
+        if not isinstance(config, Mapping):
+            raise TypeError(f"{cls.__name__}: config must be the dict that get_config gives, got {shown(config)}")
         parts = {name for name, value in config.items() if isinstance(value, (dict, list))}
         given = {
             name: deserialize_keras_object(value, custom_objects) if name in parts else value

@@ -311,7 +311,11 @@ class Built(Gradients, Connected):
         """The model without weights as a text, in Keras's form; ``model_from_json`` reads it. kwargs: of json.dumps."""
         import json
 
-        return json.dumps(serialize_keras_object(self), **kwargs)
+        described = serialize_keras_object(self)
+        try:
+            return json.dumps(described, **kwargs)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"to_json takes what json.dumps takes: {error}") from None
 
 
 def _listed(shapes: Sequence[Shape]) -> str:

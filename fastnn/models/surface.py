@@ -47,11 +47,12 @@ class Surface(Built):
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The last logs of loss and metrics: those of ``fit``'s last epoch, or of an ``evaluate`` since."""
-        if self.description.last_logs or self.history is None:
+        history = getattr(self.history, "history", None)
+        if self.description.last_logs or history is None:
             return dict(self.description.last_logs)
         return {
             name: values[-1]
-            for name, values in self.history.history.items()
+            for name, values in history.items()
             if values and not name.startswith("val_") and name not in ("learning_rate", "seconds")
         }
 
@@ -89,6 +90,7 @@ class Surface(Built):
 
         number: which of the random numbers, others in each call where it is 0.
         """
+        check_count("number", number, 0, 2**64 - 1)
         network = self.description.network or self._built_by("the call", x)
         source = self._batch(x, None, None)
         self.description.check_source(source, "x")

@@ -102,7 +102,7 @@ def targets(model: Model, count: int = ROWS, seed: int = 1) -> Any:
     rng = np.random.default_rng(seed)
     shapes = [tensor.row for tensor in model.outputs]
     if model.description.trainer is not None:
-        shapes = [output.target_shape for output in model.description.trainer.outputs()]
+        shapes, _ = model.description.trainer.wanted(model.output_names)
     if sum(map(prod, shapes)) > 10**6:
         return None
     return model.description.gives.pack([rng.integers(0, 2, (count, *shape)).astype(np.float32) for shape in shapes])
