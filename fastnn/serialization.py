@@ -40,14 +40,21 @@ def serialize_keras_object(obj: Any) -> Any:
     A class of the user's own has ``get_config``. ValueError for a lambda, which has no name; TypeError for what cannot
     be described.
     """
+    try:
+        return _described(obj)
+    except RecursionError:
+        raise ValueError("this is nested too deep to be described, or holds itself") from None
+
+
+def _described(obj: Any) -> Any:
     if isinstance(obj, PLAIN):
         return obj
     if isinstance(obj, np.generic):
         return obj.item()
     if isinstance(obj, list):
-        return [serialize_keras_object(each) for each in obj]
+        return [_described(each) for each in obj]
     if isinstance(obj, dict):
-        return {key: serialize_keras_object(value) for key, value in obj.items()}
+        return {key: _described(value) for key, value in obj.items()}
     for kind, (name, parts) in SPECIAL.items():
         if isinstance(obj, kind):
             return {"class_name": name, "config": parts(obj)}
@@ -69,7 +76,7 @@ def serialize_keras_object(obj: Any) -> Any:
 
 
 def _slice(value: slice) -> list[Any]:
-    return [serialize_keras_object(each) for each in (value.start, value.stop, value.step)]
+    return [_described(each) for each in (value.start, value.stop, value.step)]
 
 
 def _type_of(value: np.ndarray) -> str:
@@ -77,7 +84,7 @@ def _type_of(value: np.ndarray) -> str:
 
 
 SPECIAL: dict[type, tuple[str, Any]] = {
-    tuple: ("__tuple__", lambda value: [serialize_keras_object(each) for each in value]),
+    tuple: ("__tuple__", lambda value: [_described(each) for each in value]),
     bytes: ("__bytes__", lambda value: {"value": value.decode("latin-1")}),
     slice: ("__slice__", _slice),
     type(...): ("__ellipsis__", lambda _: {}),
@@ -106,7 +113,7 @@ def _unit(obj: Any) -> dict[str, Any]:
     if _is_tabled(cls) and not hasattr(obj, "get_config"):
         config = {key: value for key, value in TABLES[cls.table_family].config(obj).items() if key != "class"}
     else:
-        config = serialize_keras_object(obj.get_config())
+        config = _described(obj.get_config())
     own = not _is_of_fastnn(cls)
     return {
         "module": cls.__module__ if own else f"fastnn.{_place_of(cls.table_family)}",
