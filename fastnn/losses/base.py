@@ -136,10 +136,9 @@ class Loss(Configured):
         sample_weight: a number, or an array that goes with the values (Keras's rules). A weight of 0 makes 0 of any
         value. ValueError where the arrays do not fit each other.
         """
-        y_true = self._present(y_true, y_pred, sample_weight)
         if self.kernel is None and not hasattr(self, "function"):  # a call of the user's own works on arrays
             y_true, y_pred = (converted(numeric(y, what), what) for y, what in ((y_true, "y_true"), (y_pred, "y_pred")))
-        values = as_numbers(self.call(y_true, y_pred), f"loss {self.name!r}")
+        values = as_numbers(self.call(self._present(y_true, y_pred, sample_weight), y_pred), f"loss {self.name!r}")
         weight = None
         if sample_weight is not None:
             weight = as_numbers(sample_weight, "sample_weight").astype(values.dtype)

@@ -48,6 +48,14 @@ class Circle(Loss):
         check_number(self, "gamma", 0, open_low=True)
         check_number(self, "margin", 0, 1)
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "call" in vars(cls) and "gradient" not in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}: a row's value hangs on the other rows, so differences of call give no slopes; write "
+                "gradient(self, y_true, y_pred) too, or another loss"
+            )
+
     def numbers(self) -> tuple[float, ...]:
         return (float(self.gamma), float(self.margin), float(self.remove_diagonal))
 

@@ -306,13 +306,16 @@ def test_functions(name: str, given: dict[str, Any], kind: Any) -> None:
 
 
 def test_names_aliases_arguments_and_defaults() -> None:
-    """A class of Keras's name takes Keras's arguments in Keras's order, but for the type and the axis."""
+    """A class of Keras's name takes Keras's arguments in Keras's order, but for the type, a keyword, and some axes."""
     for _, cls in METRICS:
         if cls is metrics.ConfusionMatrix:
             continue
         theirs = inspect.signature(getattr(keras.metrics, cls.__name__)).parameters.values()
-        ours = inspect.signature(cls).parameters.values()
-        wanted = [p for p in theirs if p.name not in ("dtype", "axis", "ignore_class") or hasattr(cls, p.name)]
+        given = inspect.signature(cls).parameters
+        assert given["dtype"].kind is inspect.Parameter.KEYWORD_ONLY
+        ours = [p for p in given.values() if p.name != "dtype"]
+        wanted = [p for p in theirs if p.name not in ("dtype", "axis", "ignore_class") or p.name in given]
+        wanted = [p for p in wanted if p.name != "dtype"]
         assert [p.name for p in ours] == [p.name for p in wanted], cls.__name__
         for own, other in zip(ours, wanted, strict=True):
             assert own.name == "name" or own.default == other.default, f"{cls.__name__}: {own.name}"
