@@ -281,7 +281,7 @@ def plain(value: Any) -> Any:
     if family is not None:
         value = value() if isinstance(value, type) else value
         return {"family": family, **(OTHERS | TABLES)[family].config(value)}
-    return _named(value.__name__, value) if callable(value) else value
+    return _named(getattr(value, "__name__", type(value).__name__), value) if callable(value) else value
 
 
 _own: ContextVar[dict[str, Any] | None] = ContextVar("own", default=None)

@@ -41,7 +41,8 @@ class Variable(NDArrayOperatorsMixin):
     ) -> None:
         kind = "Variable"
         as_flag(f"{kind}: autocast", autocast)
-        self.aggregation, self.synchronization = aggregation or "none", synchronization or "auto"
+        self.aggregation = "none" if aggregation is None else aggregation
+        self.synchronization = "auto" if synchronization is None else synchronization
         check_choice(self, "aggregation", "none", "mean", "sum", "only_first_replica")
         check_choice(self, "synchronization", "none", "auto", "on_write", "on_read")
         self._name = "variable" if name is None else check_text(f"{kind}: name", name)

@@ -92,6 +92,8 @@ def write_predictions(
             )
     if not callable(predict):
         raise TypeError(f"predict must be a function of rows, got {shown(predict)}")
+    if inputs is not None and not hasattr(inputs, "shapes"):
+        raise TypeError(f"inputs must be those of a model, got {shown(inputs)}")
     into, key = (_checked_name(what, given) for what, given in (("into", into), ("key", key)))
     names = names_of("names", names)
     size = check_batch_size(batch_size)

@@ -52,7 +52,7 @@ class Constant(Initializer):
     value: Any = 0.0
 
     def __post_init__(self) -> None:
-        if np.ndim(self.value) == 0 or not isinstance(self.value, (np.ndarray, list, tuple)):
+        if not isinstance(self.value, (np.ndarray, list, tuple)) or getattr(self.value, "ndim", 1) == 0:
             check_number(self, "value", float("-inf"), open_low=True)
             return
         values = np.array(as_numbers(self.value, "Constant: value"), float)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, kernels
-from fastnn._checks import check_count, check_flag, shown
+from fastnn._checks import check_choice, check_count, check_flag, shown
 from fastnn._dtypes import dtype_name
 from fastnn.engine.merging import MergeOp, StridedCopyOp
 from fastnn.engine.noise import DropoutOp, SharedDropoutOp
@@ -365,11 +365,7 @@ class Flatten(Layer):
     data_format: str | None = field(default=None, kw_only=True, repr=False, metadata=_NOT_SAVED)
 
     def __post_init__(self) -> None:
-        if self.data_format not in (None, "channels_last"):
-            raise ValueError(
-                f"Flatten: data_format must be None or 'channels_last', got {shown(self.data_format)}; put Permute "
-                "before it"
-            )
+        check_choice(self, "data_format", None, "channels_last")  # for another put Permute before it
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:

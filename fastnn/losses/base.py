@@ -158,10 +158,10 @@ class Loss(Configured):
         weight = as_numbers(sample_weight, "sample_weight")
         weight = weight[..., 0] if weight.shape == (*lines, 1) else weight
         if (
-            weight.all()
-            or weight.ndim > len(lines)
+            weight.ndim > len(lines)
             or weight.shape not in ((), lines)
             or y.shape[: len(lines)] != lines
+            or weight.all()
         ):
             return y_true
         y[np.broadcast_to(weight == 0, lines)] = 0

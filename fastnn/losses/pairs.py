@@ -35,14 +35,6 @@ class Circle(Loss):
     kernel = kernels.circle
     takes = LABELS
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "call" in vars(cls) and getattr(cls, "gradient", None) is None:
-            raise TypeError(
-                f"{cls.__name__}.call: a row's value hangs on the others of its batch, so its slopes are not found by "
-                "differences; write gradient(self, y_true, y_pred) too, or give one value for the batch"
-            )
-
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "gamma", 0, open_low=True)

@@ -105,7 +105,7 @@ def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...
         bad = [t for t in found if not 0 <= t <= 1]
         raise ValueError(
             f"{what} must be numbers from 0 to 1, got {shown(given)} (Threshold values must be in [0, 1]. Received: "
-            f"{shown([int(t) if t == int(t) else t for t in bad[:8]])})"
+            f"{shown([int(t) if t.is_integer() else t for t in bad[:8]])})"
         )
     return found
 

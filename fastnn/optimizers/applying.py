@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._checks import check_text, shown
+from fastnn._checks import as_list, check_text, shown
 from fastnn._numbers import as_numbers
 from fastnn._output import warn
 from fastnn.engine.description import Variable
@@ -289,7 +289,7 @@ class Applying:
                 f"You are calling `set_weights()` of {type(self).__name__}, which has no variables yet; call "
                 "build(variables) first"
             )
-        own, values = self.variables, list(weights)
+        own, values = self.variables, as_list("weights", weights, "arrays")
         if len(values) != len(own):
             raise ValueError(f"{type(self).__name__} has {len(own)} variables, got {len(values)} values")
         for variable, value in zip(own, values, strict=True):
