@@ -47,12 +47,16 @@ def shapes_of(given: Any) -> Any:
 
 
 def layers_in(value: Any) -> Iterator[Any]:
-    """The layers and models in an attribute: it, or those of a list or dict."""
-    if isinstance(value, (list, tuple, dict)):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from layers_in(each)
-    elif hasattr(value, "on_arrays") or hasattr(value, "description"):
-        yield value
+    """The layers and models in an attribute: it, or those of lists and dicts, however deep."""
+    ahead, seen = [value], set()
+    while ahead:
+        each = ahead.pop()
+        if isinstance(each, (list, tuple, dict)):
+            if id(each) not in seen:
+                seen.add(id(each))
+                ahead.extend(reversed(list(each.values() if isinstance(each, dict) else each)))
+        elif hasattr(each, "on_arrays") or hasattr(each, "description"):
+            yield each
 
 
 def both_ways(training: list[Tensor], otherwise: list[Tensor]) -> list[Tensor]:

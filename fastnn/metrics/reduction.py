@@ -116,4 +116,6 @@ class MeanMetricWrapper(Metric):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """The metric whose arguments ``get_config`` gave."""
-        return super().from_config(deserialize_keras_object(config) if "fn" in config else config)
+        return super().from_config(
+            deserialize_keras_object(config) if isinstance(config, Mapping) and "fn" in config else config
+        )

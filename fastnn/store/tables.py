@@ -27,7 +27,8 @@ def names(described: Mapping[str, Any]) -> set[str]:
     return {
         f"{PREFIX}{number}/{name}"
         for number, config in enumerate(described["layers"])
-        for name in (config["tables"] if isinstance(config.get("tables"), list) else ())
+        if isinstance(config, dict) and isinstance(config.get("tables"), list)
+        for name in config["tables"]
     }
 
 
