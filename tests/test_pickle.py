@@ -9,6 +9,7 @@ import io
 import multiprocessing
 import pickle
 import sqlite3
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from support.small import bits
 from support.units import OTHERS, units
 
 RNG = np.random.default_rng(0)
+ROOT = str(Path(__file__).parent.parent)
 X, Y = RNG.standard_normal((60, 5)).astype(np.float32), RNG.standard_normal((60, 2)).astype(np.float32)
 
 
@@ -162,7 +164,7 @@ def test_own_functions_go_by_reference():
     model = compiled(chain, loss=steep)
     model.fit(X, Y, verbose=0)
     twin = by_pickle(model)
-    assert twin.loss.function is steep
+    assert twin.loss is steep
     goes_on_alike(model, twin)
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
         pickle.dumps(compiled(chain, loss=lambda y_true, y_pred: y_true - y_pred))
@@ -375,9 +377,10 @@ def fitted(model: Any, seed: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_a_pool_of_processes(method):
+def test_a_pool_of_processes(method, monkeypatch):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")
+    monkeypatch.setattr(sys, "path", [*sys.path, ROOT])  # where the other process finds this module
     model = compiled(own)
     model.fit(X, Y, verbose=0)
     context = multiprocessing.get_context(method)
@@ -397,11 +400,12 @@ def test_threads_have_copies_of_their_own():
         np.testing.assert_array_equal(output, model.predict(X))
 
 
-def test_scikit_learns_parallel_loop():
+def test_scikit_learns_parallel_loop(monkeypatch):
     if importlib.util.find_spec("joblib") is None:
         pytest.skip("needs joblib")
     from joblib import Parallel, delayed
 
+    monkeypatch.setattr(sys, "path", [*sys.path, ROOT])
     model = compiled(chain)
     model.fit(X, Y, verbose=0)
     for output in Parallel(n_jobs=2)(delayed(predicted)(model, X) for _ in range(2)):

@@ -54,6 +54,10 @@ class Embedding(Layer):
         resolve_units(self, "embeddings")
         own_input_shape(self)
 
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights, which are the same for inputs of any shape."""
+        super().build((None, 1) if input_shape is None else input_shape)
+
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, self.output_dim)
 

@@ -97,9 +97,7 @@ def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...
         return (default,)
     what = f"{type(owner).__name__}: thresholds"
     if isinstance(given, (list, tuple)) and any(each is None for each in given):
-        raise ValueError(
-            f"{what} must be numbers from 0 to 1, got a None (Threshold values must be in [0, 1]. Received: [None])"
-        )
+        raise ValueError(f"{what} must be numbers from 0 to 1, got a None (Threshold values must be in [0, 1])")
     found = tuple(map(float, tuple_of_numbers(given, what)))
     if not found or not all(0 <= t <= 1 for t in found):
         bad = [t for t in found if not 0 <= t <= 1]

@@ -120,8 +120,8 @@ class Model(Surface):
 
     @property
     def loss(self) -> Any:
-        """The loss given to ``compile``, None before."""
-        return None if self.description.trainer is None else self.description.trainer.loss
+        """The loss as it was given to ``compile``, None before."""
+        return self.description.compiled_with[1] if self.description.compiled_with else None
 
     def _compiled(self, action: str) -> Trainer:
         if self.description.trainer is None:

@@ -27,9 +27,16 @@ class Surface(Built):
 
     @property
     def metrics(self) -> list[Any]:
-        """The metrics that ``compile`` was given, as objects, once the model is built; none before."""
+        """The mean of the loss, then the metrics that ``compile`` was given, once the model is built; none before."""
         trainer = self.description.trainer
-        return [] if trainer is None or not self.built else list(trainer.compiled_objectives().metrics)
+        if trainer is None or not self.built:
+            return []
+        from fastnn.metrics import Mean  # metrics are imported when they are asked for
+
+        loss, logs = Mean("loss"), self.get_metrics_result()
+        if "loss" in logs:
+            loss.update_state(logs["loss"])
+        return [loss, *trainer.compiled_objectives().metrics]
 
     @property
     def metrics_names(self) -> list[str]:

@@ -171,7 +171,7 @@ NAMES = [getattr(make, "__name__", "") for make in MODELS]
 def check_slopes(model: Model, x: np.ndarray, y: np.ndarray) -> None:
     """What one step of SGD takes away is the slope of what evaluate gives."""
     start = model.get_weights()
-    model.compile(fastnn.optimizers.SGD(1.0), model.loss)
+    model.compile(fastnn.optimizers.SGD(1.0), model.description.trainer.loss)
     model.fit(x, y, batch_size=len(x), verbose=0)
     found = [before.astype(float) - after for before, after in zip(start, model.get_weights(), strict=True)]
     step = 2e-3

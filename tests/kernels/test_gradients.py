@@ -126,8 +126,10 @@ def network(activations: Layers, loss: Loss, sizes: list[int], weighted: bool, d
 def assert_gradient(net: Net, p: Parameters) -> None:
     """Central differences along two random directions of each parameter: an error in any one element shows in both.
 
-    The differences' own error is near 1e-10 (tests/units.py).
+    The differences' own error is near 1e-10 (tests/units.py), and grows with the third derivative: that of e^(80 d^2)
+    in Circle is some thousands.
     """
+    relative = 5e-5 if net.loss.table_name == "circle" else 1e-6
     net.forward(p)
     found = net.backward(p)
     assert found.keys() == p.keys()
@@ -136,7 +138,7 @@ def assert_gradient(net: Net, p: Parameters) -> None:
         for direction in rng.normal(size=(2, *values.shape)):
             ends = [net.forward({**p, name: values + sign * STEP * direction}) for sign in (1, -1)]
             numeric = (ends[0] - ends[1]) / (2 * STEP)
-            close((found[name] * direction).sum(), numeric, 1e-6, 1e-7)
+            close((found[name] * direction).sum(), numeric, relative, 1e-7)
 
 
 def assert_float32_follows(net: Net, p: Parameters) -> None:

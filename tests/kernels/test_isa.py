@@ -108,7 +108,8 @@ def test_metrics_agree(mean_metric: MeanMetric, other: Any, dtype: str, rng: np.
     output, y = rng.integers(0, 9, (7, 53)).astype(dtype) / 8, targets_for(mean_metric, 7, 53, rng).astype(dtype)
     both = (mean_metric.kernel, other[mean_metric.kernel.name])
     here, there = (kernel(y, output, mean_metric.numbers())[0] for kernel in both)
-    assert here == there
+    # Two doubles that are divided; one instruction set multiplies and adds in one rounding, another in two.
+    assert here == (pytest.approx(there, rel=4e-16) if "correlation" in mean_metric.table_name else there)
 
 
 def test_accumulators_agree(accumulated: AccumulatedMetric, other: Any, dtype: str, rng: np.random.Generator) -> None:

@@ -90,7 +90,7 @@ class NumpyNetwork:
     def __init__(self, model: Any) -> None:
         self.layers = [layer for layer in model.layers if not isinstance(layer, Flatten)]
         self.weights = [[w.astype(float) for w in layer.get_weights()] for layer in self.layers]
-        self.loss, self.seed = model.loss, model.description.network.seed
+        self.loss, self.seed = model.description.trainer.loss, model.description.network.seed
         self.metrics = list(model.description.trainer.metrics)
         self.begin(model.optimizer)
 

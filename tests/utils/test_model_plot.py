@@ -177,4 +177,4 @@ def test_graphviz_is_not_asked_for() -> None:
         "utils.model_to_dot(fastnn.Sequential([fastnn.Input((1,)), layers.Dense(1)])).svg()\n"
         "assert not {'pydot', 'graphviz', 'matplotlib', 'subprocess'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
