@@ -23,7 +23,7 @@ from fastnn.config import show_config
 from fastnn.initializers import Initializer
 from fastnn.kernels.team import get_num_threads, set_num_threads
 from fastnn.layers import Input, Layer
-from fastnn.layers.tensor import Tensor as KerasTensor
+from fastnn.layers.tensor import Tensor as KerasTensor  # noqa: F401 - for isinstance; Input makes one
 from fastnn.models import Model, Sequential
 from fastnn.random import set_random_seed
 from fastnn.regularizers import Regularizer
@@ -55,7 +55,6 @@ _names.know_old_modules()
 __all__ = [
     "Initializer",
     "Input",
-    "KerasTensor",
     "Layer",
     "Loss",
     "Metric",

@@ -183,11 +183,14 @@ class FitLoop(BatchLoop):
         page, start, stop, size, count, _ = batches
         optimizer = self.trainer.optimizer
         rates: Any = optimizer.learning_rate
-        rates = float(rates) if type(rates) is Rate else optimizer.rates(network.iterations, count)
-        self.rate = rates if type(rates) is float else float(rates[-1])
+        if type(rates) is Rate:
+            rates = self.rate = float(rates)
+        else:
+            rates = optimizer.rates(network.iterations, count)
+            self.rate = rates if type(rates) is float else float(rates[-1])
         if optimizer.full_batch:
             return self._full_step(network, batches)
-        watch = self.watcher(start)
+        watch = self.watcher(start) if self.progress.level == 1 else None  # a call less for most epochs
         return network.fit_epoch(page.x, page.y, page.weight, page.order, size, rates, watch, start, stop)
 
     def _full_step(self, network: Any, batches: BatchRange) -> tuple[int, float, bool]:
