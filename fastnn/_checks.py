@@ -141,26 +141,6 @@ def check_choice(owner: object, name: str, *known: str | None, also: str = "") -
         raise ValueError(f"{type(owner).__name__}: {name} must be one of {texts}, got {shown(value)}{_also(also)}")
 
 
-def check_dtype(owner: object, value: Any) -> None:
-    """Raise unless a `dtype` is None or float32: a text, a NumPy type, a policy of Keras's, or what describes one."""
-    inner = value.get("config", value) if isinstance(value, dict) else value
-    name = inner.get("name") if isinstance(inner, dict) else getattr(inner, "name", getattr(inner, "__name__", inner))
-    if value is not None and not (isinstance(name, str) and name == "float32"):
-        raise ValueError(
-            f"{type(owner).__name__}: dtype must be 'float32' or None, which means it, got {shown(value)}; fastnn "
-            "trains and measures in float32"
-        )
-
-
-def named_dtype(value: Any) -> str | None:
-    """The name of a dtype, whether it is given as a text, a type, or a dtype of any library; None for None.
-
-    "" for what is none.
-    """
-    name = None if value is None else getattr(value, "__name__", getattr(value, "name", value))
-    return name if isinstance(name, (str, NoneType)) else ""
-
-
 def check_name(owner: object, name: object) -> None:
     """TypeError unless the name of a unit is a text or None."""
     if not isinstance(name, (str, NoneType)):

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._checks import SEEDS, as_number, check_count, named_dtype, shown
+from fastnn._checks import SEEDS, as_number, check_count, shown
+from fastnn._dtypes import dtype_name
 from fastnn._numbers import as_numbers
 from fastnn.typing import Array
 
@@ -65,7 +66,7 @@ def _shape(shape: Any) -> tuple[int, ...]:
 
 
 def _kind(dtype: Any) -> np.dtype[Any]:
-    name = named_dtype(dtype) or "float32"
+    name = "float32" if dtype is None else dtype_name(dtype)
     if name not in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"):
         raise ValueError(f"random: dtype must be one of numbers, such as 'float32', got {shown(dtype)}")
     return np.dtype(name)

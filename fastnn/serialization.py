@@ -184,7 +184,7 @@ def _deserialized(config: Any, custom_objects: Mapping[str, Any] | None) -> Any:
 def _parts(inner: Any, custom: Mapping[str, Any] | None) -> list[Any]:
     if not isinstance(inner, (list, tuple)):
         raise TypeError(f"Expected 'config' to be a list or a tuple, got {inner!r:.200}")
-    return [deserialize_keras_object(each, custom) for each in inner]
+    return [_deserialized(each, custom) for each in inner]
 
 
 READERS: dict[str, Any] = {
@@ -235,9 +235,9 @@ def _unit_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> A
     if _is_tabled(cls):
         name = cls.table_name if _is_of_fastnn(cls) else cls.__name__
         arrays = {key for key, each in inner.items() if is_of_keras(each) and each["class_name"] in READERS}
-        inner = {key: deserialize_keras_object(each) if key in arrays else each for key, each in inner.items()}
+        inner = {key: _deserialized(each, None) if key in arrays else each for key, each in inner.items()}
         return TABLES[cls.table_family].from_config({"class": name, **inner}, {**(custom or {}), name: cls})
-    arguments = deserialize_keras_object(dict(inner), custom)
+    arguments = _deserialized(dict(inner), custom)
     return cls.from_config(arguments) if hasattr(cls, "from_config") else cls(**arguments)
 
 

@@ -48,6 +48,8 @@ class Variable(NDArrayOperatorsMixin):
         self._name = "variable" if name is None else check_text(f"{kind}: name", name)
         self._trainable = as_flag(f"{kind}: trainable", trainable)
         wanted = None if dtype is None else _dtype_of(dtype)
+        if isinstance(initializer, type):
+            raise TypeError(f"{kind}: initializer must be values or a function of a shape, got {shown(initializer)}")
         if callable(initializer) and not isinstance(initializer, Variable):
             if shape is None:
                 raise ValueError(f"{kind}: a shape goes with an initializer that is a function")

@@ -16,6 +16,7 @@ from fastnn import (
     Sequential,
     activations,
     constraints,
+    data,
     initializers,
     layers,
     losses,
@@ -28,6 +29,7 @@ from fastnn import (
 from fastnn._checks import shown
 from fastnn._table import TABLES
 from fastnn.callbacks import History
+from fastnn.data.dataset import Stored
 from fastnn.optimizers import schedules
 
 ARRAY = np.ones(3)
@@ -144,6 +146,15 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], Any]]] = [
     ("the number of threads must be a whole number, got (a list|\\[)", TypeError, lambda: fastnn.set_num_threads(DEEP)),  # type: ignore[arg-type]
     ("SGD: kernel cannot be set", AttributeError, lambda: setattr(optimizers.SGD(), "kernel", "x")),
     ("x has no rows", ValueError, lambda: layers.dot([], 1)),
+    ("samples must have __len__ and take", TypeError, lambda: data.Dataset(np.array(2))),  # type: ignore[arg-type]
+    ("seed must be a whole number", TypeError, lambda: data.Dataset(Stored((X,))).shuffle(seed=ARRAY)),  # type: ignore[arg-type]
+    ("initializer must be values or a function", TypeError, lambda: fastnn.Variable(int, (2, 3))),
+    ("random: dtype must be one of numbers", ValueError, lambda: fastnn.random.normal((2,), dtype=[])),
+    (
+        "y must hold numbers|y must be",
+        TypeError,
+        lambda: losses.bad_targets(losses.MeanSquaredError(), Unshown(), 1, X),
+    ),  # type: ignore[arg-type]
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -50,6 +51,18 @@ class Stored:
         return mapped(lambda array: array[numbers], self.arrays)
 
 
+def _count(samples: Any) -> int:
+    """How many there are. TypeError for what has no samples by number."""
+    if hasattr(samples, "take"):
+        with contextlib.suppress(TypeError):  # such as an array of no axes
+            return len(samples)
+    raise TypeError(f"samples must have __len__ and take(numbers), got {shown(samples)}")
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    return np.random.default_rng(None if seed is None else check_count("seed", seed, 0, SEEDS))
+
+
 class Dataset:
     """Samples x, (x, y) or (x, y, sample_weight), one by one or in batches, as NumPy arrays of the type they have.
 
@@ -65,16 +78,13 @@ class Dataset:
     def __init__(
         self, samples: Samples, batch_size: int | None = None, shuffle: bool = False, seed: int | None = None
     ) -> None:
-        if not (hasattr(samples, "__len__") and hasattr(samples, "take")):
-            raise TypeError(f"samples must have __len__ and take(numbers), got {shown(samples)}")
+        count = _count(samples)
         self.samples = samples
         self.batch_size = None if batch_size is None else check_batch_size(batch_size)
         self.shuffled = as_flag("shuffle", shuffle)
-        if seed is not None:
-            seed = check_count("seed", seed, 0, SEEDS)
-        self._rng = np.random.default_rng(seed)  # of what is iterated; fit has its own
+        self._rng = _generator(seed)  # of what is iterated; fit has its own
         self._numbers: NDArray[Any] | None = None  # of the samples that are in it; None for all
-        self._begin, self._end = 0, len(samples)  # of the order in which they come
+        self._begin, self._end = 0, count  # of the order in which they come
 
     @property
     def rows(self) -> int:
@@ -133,9 +143,7 @@ class Dataset:
 
     def shuffle(self, buffer_size: int | None = None, seed: int | None = None, **_: Any) -> Dataset:
         """Samples in a full permutation, drawn anew in each pass; buffer_size is not needed for it."""
-        other = self.select(np.arange(self.rows))
-        other.shuffled, other._rng = True, np.random.default_rng(seed)  # noqa: SLF001
-        return other
+        return self._with(**self._chosen(np.arange(self.rows)), shuffled=True, _rng=_generator(seed))
 
     def take(self, count: int) -> Dataset:
         """The first so many batches, or samples; all where there are no more, and for -1."""
@@ -148,9 +156,13 @@ class Dataset:
 
     def select(self, places: NDArray[Any]) -> Dataset:
         """The samples at these places, in that order; places count in the order before any shuffling."""
+        return self._with(**self._chosen(places))
+
+    def _chosen(self, places: NDArray[Any]) -> dict[str, Any]:
+        """What a dataset of the samples at these places has otherwise than this one."""
         kept = places + self._begin
         numbers = kept if self._numbers is None else self._numbers[kept]
-        return self._with(_numbers=numbers, _begin=0, _end=len(numbers))
+        return {"_numbers": numbers, "_begin": 0, "_end": len(numbers)}
 
     def cache(self, *_: Any) -> Dataset:
         """This dataset: its arrays are in memory."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from fastnn._checks import check_count
+from fastnn.datasets._files import DataFile, found
 from fastnn.typing import Array
 
 
@@ -52,3 +55,9 @@ def ragged(texts: list[list[int]]) -> Array:
     array = np.empty(len(texts), object)
     array[:] = texts
     return array
+
+
+def word_index(file: DataFile, path: str | os.PathLike[str], download: bool) -> dict[str, Any]:
+    """The number of each word, from a file of JSON."""
+    with open(found(file, path, download), encoding="utf-8") as index:
+        return json.load(index)  # type: ignore[no-any-return]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
 from fastnn.datasets._files import KERAS, DataFile, found
 from fastnn.datasets._ragged import load_npz
 from fastnn.datasets._split import check_split, drawn
-from fastnn.datasets._words import Words, ragged
+from fastnn.datasets._words import Words, ragged, word_index
 from fastnn.typing import Array
 
 FILE = DataFile(
@@ -95,8 +94,7 @@ def load_data(
 
 def get_word_index(path: str | os.PathLike[str] = INDEX.name, *, download: bool = False) -> dict[str, Any]:
     """The number of each word, 1 for the most frequent; `load_data` adds index_from to it. path, download: as there."""
-    with open(found(INDEX, path, download), encoding="utf-8") as file:
-        return json.load(file)  # type: ignore[no-any-return]
+    return word_index(INDEX, path, download)
 
 
 def get_label_names() -> tuple[str, ...]:

@@ -58,6 +58,12 @@ def resolve_units(layer: Any, *names: str) -> None:
                 set_field(layer, field, get(given))
 
 
+def affine_parameters(layer: Any, shape: Shape) -> tuple[Parameter, ...]:
+    """A normalisation's gamma, where it has `scale`, and beta, where it has `center`."""
+    names = ["gamma"] * bool(layer.scale) + ["beta"] * bool(layer.center)
+    return tuple(parameter_of(layer, name, shape) for name in names)
+
+
 def parameter_of(layer: Layer, name: str, shape: Shape, trainable: bool = True) -> Parameter:
     """The parameter `name` with the units of the layer's fields."""
     initializer, regularizer, constraint = (

@@ -18,7 +18,7 @@ from fastnn.engine.lock import Held
 from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops
 from fastnn.layers.surface import Surface, check_only
-from fastnn.layers.tensor import Node, Structure, called, check_training, flattened, is_symbolic
+from fastnn.layers.tensor import Node, Structure, called, check_training, flattened, is_symbolic, snake_case
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 __all__ = ["LAYERS", "Layer", "Parameter"]
@@ -108,8 +108,7 @@ class Layer(_Fixed):
             self._set("input_shape", check_shape(self, "input_shape", input_shape))
 
     def __init_subclass__(cls) -> None:
-        words = (f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
-        cls.table_name = "".join(words).lstrip("_")  # until a table gives it another
+        cls.table_name = snake_case(cls.__name__)  # until a table gives it another
         if "call" in vars(cls) and not cls.made_of_layers and cls.__module__ != f"{__package__}.composite":
             _trace(cls)
         if "forward" in vars(cls) and "ops" not in vars(cls):

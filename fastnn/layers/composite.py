@@ -31,7 +31,7 @@ from fastnn.layers.graph import Graph, calls
 from fastnn.layers.operation import Operation
 from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of
 from fastnn.layers.traced import Traced, made_from
-from fastnn.layers.tracing import has_weights, layers_in, replaced, shapes_of, tensors_in
+from fastnn.layers.tracing import has_weights, layers_of, replaced, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
 from fastnn.object_registration import get_registered_name
 from fastnn.serialization import deserialize_keras_object
@@ -180,7 +180,7 @@ class Composite(Traced, Layer):
 
     def _consists_of(self, members: Sequence[Any]) -> None:
         """Name the layers and models that the layer is made of: its own weights first, then as its attributes are."""
-        own = list(dict.fromkeys(layer for value in vars(self).values() for layer in layers_in(value)))
+        own = layers_of(self)
         weights = [member for member in members if isinstance(member, Weights)]
         rest = [member for member in members if not isinstance(member, (Weights, Operation))]
         rest.sort(key=lambda member: own.index(member) if member in own else len(own))

@@ -136,7 +136,7 @@ def dtype_of(value: Any) -> str:
     """The name of a dtype that an input may have. ValueError for another."""
     name = dtype_name(value)
     name = {None: "float32", "str": "string", "int": "int64", "float": "float32"}.get(name, name)
-    if name not in DTYPES or (name == "float32" and value is not None and dtype_name(value) is None):
+    if name not in DTYPES:
         raise ValueError(f"Input: dtype must be one of {', '.join(DTYPES)}, got {shown(value)}")
     return name
 

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn._checks import check_choice, check_flag, named_dtype, shown
+from fastnn._checks import check_choice, check_flag, shown
+from fastnn._dtypes import dtype_name
 from fastnn.data.columns import column_of
 from fastnn.data.convert import looks_like_columns
 from fastnn.layers.base import Layer, any_sources, set_field
@@ -230,7 +231,7 @@ def check_table(layer: Any, name: str, array: Array, dtype: Any) -> None:
 
 def check_dtype(layer: Any, dtype: Any) -> str | None:
     """The name of the dtype of what a layer gives, None for its own. ValueError where it cannot be one."""
-    name = named_dtype(dtype)
+    name = dtype_name(dtype)
     if name is not None and name not in GIVEN:
         raise ValueError(f"{type(layer).__name__}: dtype must be one of {', '.join(GIVEN)}, got {shown(dtype)}")
     return name

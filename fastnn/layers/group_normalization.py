@@ -12,7 +12,7 @@ from fastnn import _names
 from fastnn._checks import check_count, check_number
 from fastnn.engine.normalization import LayerNormalizationOp, ScaleShiftOp, UnitNormalizationOp
 from fastnn.layers._axes import along, permute_op, row_axes, row_axis, sizes
-from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
+from fastnn.layers._fields import affine_parameters, own_input_shape, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
@@ -104,8 +104,7 @@ class GroupNormalization(Layer):
         return input_shape
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        names = ["gamma"] * bool(self.scale) + ["beta"] * bool(self.center)
-        return tuple(parameter_of(self, name, (self._group(input_shape)[1],)) for name in names)
+        return affine_parameters(self, (self._group(input_shape)[1],))
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         axis, channels, groups = self._group(input_shape)

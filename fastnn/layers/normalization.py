@@ -12,7 +12,7 @@ from fastnn._checks import check_number
 from fastnn.engine.normalization import BatchNormalizationOp, LayerNormalizationOp
 from fastnn.initializers import Ones
 from fastnn.layers._axes import along, row_axes, row_axis, sizes
-from fastnn.layers._fields import nothing, own_input_shape, parameter_of, resolve_units
+from fastnn.layers._fields import affine_parameters, nothing, own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
@@ -78,10 +78,9 @@ class BatchNormalization(Layer):
         return input_shape
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        names = ["gamma"] * bool(self.scale) + ["beta"] * bool(self.center)
         shape = (input_shape[row_axis(self, self.axis, input_shape)],)
         return (
-            *(parameter_of(self, name, shape) for name in names),
+            *affine_parameters(self, shape),
             *(parameter_of(self, name, shape, trainable=False) for name in ("moving_mean", "moving_variance")),
         )
 
@@ -133,9 +132,7 @@ class LayerNormalization(Layer):
         return input_shape
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        names = ["gamma"] * bool(self.scale) + ["beta"] * bool(self.center)
-        shape = sizes(input_shape, row_axes(self, self.axis, input_shape))
-        return tuple(parameter_of(self, name, shape) for name in names)
+        return affine_parameters(self, sizes(input_shape, row_axes(self, self.axis, input_shape)))
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         axes = row_axes(self, self.axis, input_shape)

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import check_choice, check_number
 from fastnn.engine.noise import SharedDropoutOp
-from fastnn.layers._fields import own_input_shape
+from fastnn.layers._fields import check_rate, own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_seed
 from fastnn.regularizers import L1L2
 from fastnn.typing import DoubleArray, Shape
@@ -54,7 +54,7 @@ class _SpatialDropout(Layer):
     data_format: str | None
 
     def __post_init__(self) -> None:
-        check_number(self, "rate", 0, 1, open_high=True)
+        check_rate(self)
         self._set("rate", float(self.rate))
         check_seed(self)
         if getattr(self, "data_format", None) is not None:

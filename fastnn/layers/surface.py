@@ -73,7 +73,7 @@ class Surface(Connected):
             if name not in known and name in NOTHING and value in NOTHING[name]:
                 continue
             if name == "dtype":
-                if dtype_name(value) not in (None, "float32"):  # a layer that computes knows no other
+                if dtype_name(value) not in (None, "", "float32"):  # a layer that computes knows no other
                     given[name] = dtype_name(value)
             else:
                 parts = isinstance(value, (dict, list))

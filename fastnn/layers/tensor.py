@@ -286,6 +286,11 @@ def set_automatic_name(member: Any, automatic: bool = True) -> None:
     vars(member)["_automatic"] = automatic
 
 
+def snake_case(name: str) -> str:
+    """A class's name as that of a layer: "PReLU" gives "p_re_l_u"."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
 def called(layer: Any) -> str:
     """What a layer or model is called in messages."""
     name = getattr(layer, "name", None)

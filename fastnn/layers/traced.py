@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastnn._checks import shown
+from fastnn._dtypes import dtype_name
 from fastnn._names import users_line
 from fastnn._table import plain
 from fastnn.layers.graph import AddedLoss, Graph, calls
@@ -48,7 +49,7 @@ class Traced:
         own: list[Weight] = vars(self)["_own"]
         if isinstance(shape, str):  # as Keras 2 had it: name first
             shape, name = (), shape
-        if str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)) not in ("None", "float32"):
+        if dtype_name(dtype) not in (None, "float32"):
             raise ValueError(f"add_weight: weights are float32, got dtype {shown(dtype)}")
         taken = {weight.name for weight in own}
         if name is None:

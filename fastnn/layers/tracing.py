@@ -46,9 +46,11 @@ def shapes_of(given: Any) -> Any:
     return [shapes_of(value) for value in given if isinstance(value, (Tensor, list, tuple, dict))]
 
 
-def layers_in(value: Any) -> Iterator[Any]:
-    """The layers and models in an attribute: it, or those of lists and dicts, however deep."""
-    ahead, seen = [value], set()
+def layers_of(owner: Any) -> list[Any]:
+    """The layers and models that are an object's attributes, or in lists and dicts of them however deep; each once."""
+    found: dict[Any, None] = {}
+    ahead: list[Any] = [vars(owner)]
+    seen = set()
     while ahead:
         each = ahead.pop()
         if isinstance(each, (list, tuple, dict)):
@@ -56,7 +58,8 @@ def layers_in(value: Any) -> Iterator[Any]:
                 seen.add(id(each))
                 ahead.extend(reversed(list(each.values() if isinstance(each, dict) else each)))
         elif hasattr(each, "on_arrays") or hasattr(each, "description"):
-            yield each
+            found[each] = None
+    return list(found)
 
 
 def both_ways(training: list[Tensor], otherwise: list[Tensor]) -> list[Tensor]:

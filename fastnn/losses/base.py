@@ -8,8 +8,9 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastnn._checks import check_choice, check_dtype, check_name, shown
+from fastnn._checks import check_choice, check_name, shown
 from fastnn._config import Configured
+from fastnn._dtypes import check_unit_dtype
 from fastnn._numbers import as_numbers, converted, numeric
 from fastnn._table import Table, overrides
 from fastnn.engine.objectives import REDUCTIONS
@@ -65,7 +66,7 @@ class Loss(Configured):
         object.__setattr__(self, "name", self.name or getattr(self, "table_name", type(self).__name__))
         object.__setattr__(self, "reduction", "none" if self.reduction is None else self.reduction)
         check_choice(self, "reduction", *REDUCTIONS, "none", also="Invalid value for argument `reduction`")
-        check_dtype(self, self.dtype)
+        check_unit_dtype(self, self.dtype)
         object.__setattr__(self, "dtype", "float32")
 
     def numbers(self) -> tuple[float, ...]:
@@ -353,6 +354,7 @@ def bad_targets(loss: Loss, y: Array, units: int, rows: Array) -> str | None:
     """
     if not isinstance(loss, Loss):
         raise TypeError(f"bad_targets: loss must be a loss object, got {shown(loss)}")
+    y = as_numbers(y, "y")
     counted = loss.mask(y)
     takes = loss.takes if loss.compiled else ANY
     return problem_of(loss, takes, y, units, rows, None if counted is None else ~counted)

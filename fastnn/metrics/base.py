@@ -9,8 +9,9 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
-from fastnn._checks import check_dtype, check_name, shown
+from fastnn._checks import check_name, shown
 from fastnn._config import Configured, takes
+from fastnn._dtypes import check_unit_dtype
 from fastnn._numbers import as_numbers
 from fastnn._table import Table, overrides
 from fastnn.kernels.bindings import state_size
@@ -66,7 +67,7 @@ class Metric(Gathering, Configured):
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        check_dtype(self, self.dtype)
+        check_unit_dtype(self, self.dtype)
         self.dtype = "float32"
 
     def get_config(self) -> dict[str, Any]:

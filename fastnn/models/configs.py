@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,12 +24,14 @@ def config_of(model: Any) -> dict[str, Any]:
     graph = model.description.graph
     places: dict[Any, list[Any]] = {}  # of each node: [name, its number among the layer's]
     entries: dict[Any, dict[str, Any]] = {}
+    calls: Counter[Any] = Counter()  # of each layer so far
     for node in graph.nodes:
         entry = entries.get(node.layer)
         if entry is None:
             entry = entries[node.layer] = _entry(node.layer, names[node.layer])
             entry |= {"name": names[node.layer], "inbound_nodes": []}
-        places[node] = [names[node.layer], sum(each.layer is node.layer for each in places)]
+        places[node] = [names[node.layer], calls[node.layer]]
+        calls[node.layer] += 1
         if not isinstance(node.layer, InputLayer):
             reads = [_tensor(tensor, places) for tensor in node.inputs]
             kwargs = {} if node.training is None else {"training": node.training}

@@ -17,14 +17,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn._checks import shown
+from fastnn._dtypes import dtype_name
 from fastnn._table import note_own, plain
 from fastnn.data import ArraySource, Source
 from fastnn.layers.base import check_shape, mode_of
 from fastnn.layers.core import InputLayer
 from fastnn.layers.operation import Operation
-from fastnn.layers.tensor import Node, Structure, Tensor, distinct, names_of
+from fastnn.layers.tensor import Node, Structure, Tensor, distinct, names_of, snake_case
 from fastnn.layers.traced import Traced, made_from
-from fastnn.layers.tracing import arguments_of, layers_in, replaced, shapes_of, tensors_in
+from fastnn.layers.tracing import arguments_of, layers_of, replaced, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
 from fastnn.models.built import ADOPT, KINDS
 from fastnn.models.model import Model
@@ -49,15 +50,14 @@ class Subclassed(Traced, Model):
             return
         self._begin(name)
         trainable, dtype = named.pop("trainable", True), named.pop("dtype", None)
-        if named or str(getattr(dtype, "name", dtype)) not in ("None", "float32"):
+        if named or dtype_name(dtype) not in (None, "float32"):
             wrong = next(iter(named), "dtype")
             raise TypeError(f"{type(self).__name__}: Model.__init__ takes name and trainable, got {wrong!r}")
         vars(self)["_trainable"] = bool(trainable)
 
     def _begin(self, name: str | None) -> None:
-        words = (f"_{c.lower()}" if c.isupper() else c for c in type(self).__name__)
         if type(self).table_name == "subclassed":
-            type(self).table_name = "".join(words).lstrip("_")
+            type(self).table_name = snake_case(type(self).__name__)
         super()._begin(name)
         self.description.kind = "subclassed"
 
@@ -100,7 +100,7 @@ class Subclassed(Traced, Model):
         several = isinstance(given, (list, tuple)) and self._takes() > 1
         graph, kind, keys = self._trace(tensors, tuple(given) if several else (given,), {})
         description = self.description
-        own = list(dict.fromkeys(layer for value in vars(self).values() for layer in layers_in(value)))
+        own = layers_of(self)
         members = list(graph.members)
         order = sorted(members, key=lambda member: own.index(member) if member in own else len(own))
         names = dict(zip(order, names_of(order), strict=True))
@@ -206,7 +206,7 @@ class Subclassed(Traced, Model):
     @property
     def layers(self) -> list[Any]:
         """The layers and models that are its attributes, in their order, then others that its ``call`` has made."""
-        own = list(dict.fromkeys(layer for value in vars(self).values() for layer in layers_in(value)))
+        own = layers_of(self)
         rest = [each for each in self.description.members if not isinstance(each, (InputLayer, Operation, Weights))]
         return list(dict.fromkeys([*own, *rest]))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastnn._checks import as_flag, check_count, shown
 from fastnn.models.built import Built
@@ -19,6 +19,13 @@ class Surface(Built):
     predict: Any
     compile: Any
     history: Any
+    if TYPE_CHECKING:  # what a model knows of its rows
+
+        def _batch(self, x: Any, y: Any, sample_weight: Any) -> Any: ...
+
+        def _split(self, out: Any) -> Any: ...
+
+        def _sides(self) -> Any: ...
 
     @property
     def compiled(self) -> bool:
@@ -146,17 +153,6 @@ class Surface(Built):
             f"export: fastnn writes no {shown(format)} files; model.save(filepath) writes one that fastnn itself loads "
             "with NumPy alone, and model.get_weights() gives the arrays"
         )
-
-    # What a model knows of its rows.
-
-    def _batch(self, x: Any, y: Any, sample_weight: Any) -> Any:
-        raise NotImplementedError
-
-    def _split(self, out: Any) -> Any:
-        raise NotImplementedError
-
-    def _sides(self) -> Any:
-        raise NotImplementedError
 
 
 def check_compiled(run_eagerly: Any, steps_per_execution: Any, jit_compile: Any, auto_scale_loss: Any) -> None:
