@@ -34,7 +34,8 @@ is_traceback_filtering_enabled legacy max_epochs max_steps_per_epoch set_backend
 NAMES = frozenset(f"{_NAMES} {_MODULES}".split())
 # Of classes and methods that fastnn has.
 _ARGUMENTS = """
-auto_scale_loss batch_shape data_format dtype embeddings_freq embeddings_metadata expand_nested input_tensor
+auto_scale_loss batch_shape data_format dtype embeddings_freq embeddings_metadata expand_nested
+gptq_unpacked_column_size input_tensor
 jit_compile layer_range line_length lora_alpha lora_rank mask_zero max_queue_size optional positions profile_batch
 quantization_config ragged renorm renorm_clipping renorm_momentum run_eagerly show_trainable skip_mismatch sparse
 steps_per_execution synchronized use_multiprocessing workers write_graph write_images zipped

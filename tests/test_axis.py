@@ -52,6 +52,10 @@ def test_metrics(make: Any, axis: int) -> None:
 def test_class_numbers_have_no_such_axis(axis: int) -> None:
     metric = metrics.SparseCategoricalCrossentropy(axis=axis)
     assert metric(LABELS, np.moveaxis(OUT, -1, axis)) == metrics.SparseCategoricalCrossentropy()(LABELS, OUT)
+    loss = losses.SparseCategoricalCrossentropy(axis=axis, reduction=None)
+    np.testing.assert_array_equal(
+        loss(LABELS, np.moveaxis(OUT, -1, axis)), losses.SparseCategoricalCrossentropy(reduction=None)(LABELS, OUT)
+    )
     metric = metrics.MeanIoU(3, sparse_y_pred=False, axis=axis)  # type: ignore[assignment]
     assert metric(LABELS, np.moveaxis(OUT, -1, axis)) == metrics.MeanIoU(3, sparse_y_pred=False)(LABELS, OUT)
 

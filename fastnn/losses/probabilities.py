@@ -6,7 +6,7 @@ before the activation, so that no probability is ever rounded to 0 or 1: the val
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -195,6 +195,7 @@ class SparseCategoricalCrossentropy(Loss):
 
     from_logits: bool = False
     ignore_class: int | None = None
+    axis: int = field(default=-1, kw_only=True)
     kernel = kernels.sparse_categorical_crossentropy
     takes = CLASSES
     fused: ClassVar = {"softmax": kernels.softmax_sparse_categorical_crossentropy}
@@ -203,6 +204,7 @@ class SparseCategoricalCrossentropy(Loss):
         super().__post_init__()
         if self.ignore_class is not None:
             check_number(self, "ignore_class", -(2**24), 2**24)
+        check_count(f"{type(self).__name__}: axis", self.axis, -64, 63)
 
     def numbers(self) -> tuple[float, ...]:
         return () if self.ignore_class is None else (1.0, float(self.ignore_class))

@@ -227,12 +227,13 @@ class Applying:
 
     @property
     def variables(self) -> list[OptimizerVariable]:
-        """What it keeps: its count of steps, its learning rate (but for a schedule), and its vectors, by variable."""
+        """What it keeps: its count of steps, its learning rate (but for a schedule), and its vectors, as Keras orders them."""
         found = [self._iterations]
         if isinstance(self.learning_rate, float):
             found.append(OptimizerVariable("learning_rate", lambda: np.float32(self.learning_rate), self._set_rate))
         sums = ["sum_of_gradients"] if self.gradient_accumulation_steps else []
-        for names in (["average"] if self.use_ema else [], sums, self.slots):
+        together, apart = self.slots[: self.slots_together], self.slots[self.slots_together :]
+        for names in (["average"] if self.use_ema else [], sums, together, *([each] for each in apart)):
             found += self._slots(*names)
         return found
 
@@ -240,7 +241,7 @@ class Applying:
         self.learning_rate = float(value)
 
     def _slots(self, *names: str) -> list[OptimizerVariable]:
-        """Vectors by variable, as Keras orders them."""
+        """Vectors of each variable in turn."""
         steps = self.current_steps()
         if steps is None or not names:
             return []

@@ -62,6 +62,8 @@ class Optimizer(Applying):
     kernel: ClassVar[Any]
     # Whether it asks for loss and gradient at points of its own choice, over all rows: then it has no kernel.
     full_batch: ClassVar[bool] = False
+    # How many of the first slots stand side by side in `variables`, variable after variable; all others by slot.
+    slots_together: ClassVar[int] = 2
 
     learning_rate: Any = 0.001
     _: KW_ONLY

@@ -30,6 +30,7 @@ class RMSprop(Optimizer):
     epsilon: float = 1e-7
     centered: bool = False
     kernel = kernels.rmsprop
+    slots_together = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,6 +14,7 @@ from fastnn import losses
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
+from support.keras_paths import float64
 from support.units import OUTPUT_OF, targets_for
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -195,3 +196,21 @@ def test_twenty_steps(name: str) -> None:
         model.fit(x, y, batch_size=10, epochs=5, shuffle=False, verbose=0, sample_weight=weight)
     for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"gamma": 2.0, "margin": 0.25}, {"gamma": 0.5, "remove_diagonal": False}])
+def test_circle_in_training(arguments: dict[str, Any]) -> None:
+    """Value and gradient, where each row has pairs of both kinds: Keras's average leaves out those that have not."""
+    jax = pytest.importorskip("jax")
+    rng = np.random.default_rng(4)
+    y, output = np.repeat([3, 0, 1, 0, 1, 3], 2).astype("f4"), rng.normal(size=(12, 5)).astype("f4")
+    output /= np.linalg.norm(output, axis=1, keepdims=True)
+    model = Sequential([Dense(5, use_bias=False, input_dim=12)])
+    model.compile("sgd", losses.Circle(**arguments))
+    model.set_weights([output])
+    value, gradients = model.gradient(np.eye(12, dtype="f4"), y, return_loss=True)
+    with float64():
+        theirs = keras.losses.Circle(**arguments)
+        wanted, slopes = jax.value_and_grad(lambda a: theirs(y.astype(float), a))(output.astype(float))
+    assert value == pytest.approx(float(wanted), rel=2e-5)
+    np.testing.assert_allclose(gradients[0], slopes, rtol=2e-4, atol=1e-5 * np.abs(slopes).max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 import fastnn
 from fastnn import layers, models, ops
 
+os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras")
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 X = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
 
 

@@ -25,11 +25,13 @@ SHAPES = [(7, 5), (5,)]
 
 def theirs(optimizer: Optimizer) -> Any:
     """Keras's optimizer of the same arguments."""
-    given = {name: value for name, value in vars(optimizer).items() if value is not None}
+    cls = getattr(keras.optimizers, type(optimizer).__name__)
+    arguments = inspect.signature(cls).parameters
+    given = {name: value for name, value in vars(optimizer).items() if value != arguments[name].default}
     if isinstance(optimizer.learning_rate, schedules.LearningRateSchedule):
         rate = optimizer.learning_rate
         given["learning_rate"] = getattr(keras.optimizers.schedules, type(rate).__name__)(**rate.get_config())
-    return getattr(keras.optimizers, type(optimizer).__name__)(**given)
+    return cls(**given)
 
 
 def paths(optimizer: Optimizer, steps: int = 20) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -45,7 +47,8 @@ def paths(optimizer: Optimizer, steps: int = 20) -> tuple[list[np.ndarray], list
     found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for _ in range(steps):
         g = [rng.normal(size=shape).astype(np.float32) for shape in SHAPES]
-        other.apply([keras.ops.convert_to_tensor(one) for one in g], variables)
+        scale = optimizer.loss_scale_factor or 1
+        other.apply([keras.ops.convert_to_tensor(one * np.float32(scale)) for one in g], variables)
         plain.take([[one.astype(float) for one in g]])
         for path, weights in zip(found, (plain.weights[0], variables), strict=True):
             path.append(np.concatenate([np.asarray(w).ravel() for w in weights]))
@@ -109,10 +112,12 @@ def test_twenty_steps_on_gradients_that_are_given(optimizer: Optimizer) -> None:
     if isinstance(optimizer, optimizers.Adafactor | optimizers.Muon):  # which keep other vectors
         return
     mine = {each.name.rpartition("_")[2]: each for each in optimizer.variables}
-    assert len(optimizer.variables) == len(other.variables)
+    # Keras's Nadam keeps the product of its momenta too, which the number of steps gives.
+    held = other.variables[:-1] if isinstance(optimizer, optimizers.Nadam) else other.variables
+    assert len(optimizer.variables) == len(held)
     assert mine["iteration"] == 20
-    for kept, held in zip(optimizer.variables[2:], other.variables[2:], strict=True):
-        np.testing.assert_allclose(kept, np.asarray(held), rtol=1e-3, atol=1e-4)
+    for kept, other_kept in zip(optimizer.variables[2:], held[2:], strict=True):
+        np.testing.assert_allclose(kept, np.asarray(other_kept), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("optimizer", SHARED, ids=label)
@@ -121,11 +126,13 @@ def test_configurations_go_both_ways(optimizer: Optimizer) -> None:
     ours, given = optimizer.get_config(), other.get_config()
     assert list(ours)[:11] == list(given)[:11]
     assert ours.keys() == given.keys()
-    assert {name: value for name, value in ours.items() if name != "name"} == pytest.approx(
-        {name: value for name, value in given.items() if name != "name"}, rel=1e-7
-    ) or isinstance(optimizer, optimizers.Muon)
+    for name in ours.keys() - {"name"}:
+        numbers = isinstance(ours[name], float)
+        assert ours[name] == (pytest.approx(given[name], rel=1e-6) if numbers else given[name]), name
     assert optimizers.deserialize(keras.optimizers.serialize(other)).get_config().keys() == ours.keys()
-    assert type(keras.optimizers.deserialize(optimizers.serialize(optimizer))) is type(other)
+    # By its module: what `keras.optimizers.deserialize` knows by name lacks Keras's own Lamb.
+    serialized = {**optimizers.serialize(optimizer), "module": "keras.optimizers"}
+    assert type(keras.saving.deserialize_keras_object(serialized)) is type(other)
 
 
 def test_loss_scaling() -> None:
@@ -144,7 +151,7 @@ def test_loss_scaling() -> None:
             g[0, 0] = np.inf
         ours.apply_gradients([(g, w)])
         values, held = other.stateless_apply(held, [keras.ops.convert_to_tensor(g)], values)
-        np.testing.assert_allclose(w, np.asarray(values[0]), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(w, np.asarray(values[0]), rtol=1e-4, atol=2e-5)
     for kept, theirs_kept in zip(other.variables, held, strict=True):
         kept.assign(theirs_kept)
     assert float(ours.scale_loss(1.0)) == float(other.scale_loss(1.0))
