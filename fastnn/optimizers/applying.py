@@ -227,7 +227,7 @@ class Applying:
 
     @property
     def variables(self) -> list[OptimizerVariable]:
-        """What it keeps: its count of steps, its learning rate (but for a schedule), and its vectors, as Keras orders them."""
+        """Its count of steps, its learning rate (unless that is a schedule), and its vectors, as Keras orders them."""
         found = [self._iterations]
         if isinstance(self.learning_rate, float):
             found.append(OptimizerVariable("learning_rate", lambda: np.float32(self.learning_rate), self._set_rate))

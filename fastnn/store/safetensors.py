@@ -198,6 +198,9 @@ def _read_header(path: Path, file: BufferedReader | BytesIO, size: int) -> tuple
     (length,) = struct.unpack("<Q", prefix)
     limit = min(MAX_HEADER, size - 8)
     if length > limit:
+        begins = prefix + file.read(8)
+        if begins[8:9] != b"{":
+            _damaged(path, f"it begins with {begins!r}, as no safetensors file does; model.save writes those")
         _damaged(path, f"expected a header of at most {limit:,} bytes, got the length {length:,}")
     raw = file.read(length)
     if len(raw) != length or not raw.startswith(b"{"):

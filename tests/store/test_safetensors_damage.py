@@ -94,6 +94,7 @@ DAMAGE = {
         raw({"a": tensor(), "b": tensor(shape=[0], data_offsets=[4, 4])}, bytes(8)),
         "overlap",
     ),
+    "a script": (b"import numpy as np\n", "it begins with b'import numpy as ', as no safetensors file does"),
     "missing bytes": (raw({"a": tensor()}, bytes(7)), "expected 8 bytes of data, got 7"),
     "trailing bytes": (raw({"a": tensor()}, bytes(9)), "expected 8 bytes of data, got 9"),
     "data without tensors": (raw({}, b"x"), "expected 0 bytes of data, got 1"),
