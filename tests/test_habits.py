@@ -226,7 +226,7 @@ def test_a_model_shows_its_summary(capsys):
     model.summary()
     text = capsys.readouterr().out.strip()
     html = model._repr_html_()
-    assert html.startswith("<pre>")
+    assert html.startswith('<pre style="font-family: monospace">')
     assert text.replace("'", "&#x27;") in html
     assert repr(model) == "<Sequential name=sequential, built=True>"
     assert repr(Sequential(name="<b>")) == "<Sequential name=<b>, built=False>"

@@ -56,7 +56,8 @@ class Built(Gradients, Connected):
 
         from fastnn.models.summary import described
 
-        return f"<pre>{escape(described(self.name, self.description))}</pre>"
+        text = escape(described(self.name, self.description))
+        return f'<pre style="font-family: monospace">{text}</pre>'  # notebooks show a bare pre in other letters
 
     def _begin(self, name: str | None) -> None:
         self.name = self.table_name if name is None or (isinstance(name, str) and not name) else name
