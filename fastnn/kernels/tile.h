@@ -16,7 +16,11 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define FASTNN_INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)                  /* which says that it is gcc too, and does not know gcc's pragma */
+#define FASTNN_UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define FASTNN_UNROLL _Pragma("GCC unroll 16")
+#endif
 #define FASTNN_FETCH(address) __builtin_prefetch(address, 1)
 /* Keeps gcc from holding address + 4, address + 8, ... in registers of their own. */
 #define FASTNN_OPAQUE(address) __asm__("" : "+r"(address))

@@ -91,7 +91,8 @@ def compiled(isa: str) -> dict[str, Callable[..., np.ndarray]]:
                     include_path=[str(ROOT)],
                     compiler_directives=build["DIRECTIVES"],
                     quiet=True,
-                )
+                ),
+                "cmdclass": {"build_ext": build["FittedBuild"]},
             }
         )
         command: Any = distribution.get_command_obj("build_ext")
