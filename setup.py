@@ -54,6 +54,7 @@ DIRECTIVES = {
     "boundscheck": DEBUG,
     "wraparound": False,
     "cdivision": True,
+    "cpow": True,  # a power of numbers is a number: without complex ones, for which zig brings a library along
     "initializedcheck": DEBUG,
     "embedsignature": True,
     "embedsignature.format": "clinic",

@@ -121,11 +121,8 @@ def from_parts(isa: str, parts: list[str]) -> Counts:
 
 
 def tools() -> str:
-    """What counts depend on beside the sources: the compiler of fastnn's modules, as they name it, and the Python."""
-    found = re.search(rb"(?:GCC: \([^)]*\)|clang version) (\d+)", Path(kernels.cpu.__file__).read_bytes())
-    compiler = "unknown compiler"
-    if found:
-        compiler = f"{'gcc' if found[0].startswith(b'GCC') else 'clang'} {found[1].decode()}"
+    """What counts depend on beside the sources: the compiler of fastnn's modules and the Python."""
+    compiler = re.sub(r"^(\w+ \d+).*", r"\1", kernels.cpu.compiler())
     return f"{platform.machine()}, {compiler}, Python {platform.python_version()}"
 
 

@@ -65,7 +65,7 @@ def set_dtype_policy(policy: str | DTypePolicy) -> None:
 
 
 def show_config(mode: str = "stdout") -> dict[str, str] | None:
-    """Print the version, the instruction set in use, those that the processor runs, and what it runs on.
+    """Print the version, the instruction set in use, those that the processor runs, the compiler, and what it runs on.
 
     mode: "stdout" prints it; "dicts" gives it as a dict and prints nothing, as ``numpy.show_config`` does.
     """
@@ -76,6 +76,7 @@ def show_config(mode: str = "stdout") -> dict[str, str] | None:
         "instruction set": kernels.isa,
         "supported here": ", ".join(kernels.cpu.supported()),
         "chosen by": "FASTNN_ISA" if kernels.named else "the processor",
+        "compiled by": kernels.cpu.compiler(),
         "threads": str(get_num_threads()),
         "python": sys.version.split()[0],
         "numpy": np.__version__,

@@ -3,31 +3,55 @@
 #ifndef FASTNN_CPU_H
 #define FASTNN_CPU_H
 
+#if defined(__clang__)                  /* which says that it is gcc too */
+#define FASTNN_COMPILER "clang " __clang_version__
+#elif defined(__GNUC__)
+#define FASTNN_COMPILER "gcc " __VERSION__
+#elif defined(_MSC_VER)
+#define FASTNN_TEXT_OF(x) #x
+#define FASTNN_TEXT(x) FASTNN_TEXT_OF(x)
+#define FASTNN_COMPILER "MSVC " FASTNN_TEXT(_MSC_VER)
+#else
+#define FASTNN_COMPILER "another compiler"
+#endif
+
 #if defined(FASTNN_BASELINE_ONLY) || !(defined(__x86_64__) || defined(_M_X64))
 static int cpu_has_avx2(void) { return 0; }
 static int cpu_has_avx512(void) { return 0; }
-#elif defined(__GNUC__) || defined(__clang__)
-/* The compiler's support library asks XGETBV whether the system saves the registers. */
-static int cpu_has_avx2(void) {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-static int cpu_has_avx512(void) {
-    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-}
 #else
+#if defined(_MSC_VER)
 #include <intrin.h>
-static int leaf7_has(unsigned int bits, unsigned long long registers) {
-    int leaf1[4], leaf7[4];
-    __cpuidex(leaf1, 1, 0);
-    __cpuidex(leaf7, 7, 0);
-    /* FMA, OSXSAVE and AVX; the system saves the registers: XMM and YMM, and for AVX-512 the masks and ZMM too */
-    return (leaf1[2] & 0x18001000) == 0x18001000 && (_xgetbv(0) & registers) == registers &&
-           ((unsigned int)leaf7[1] & bits) == bits;
+#define FASTNN_CPUID(leaf, of) __cpuidex((int *)(of), leaf, 0)
+#define FASTNN_XGETBV() ((unsigned int)_xgetbv(0))
+#else
+#include <cpuid.h>
+#define FASTNN_CPUID(leaf, of) __cpuid_count(leaf, 0, (of)[0], (of)[1], (of)[2], (of)[3])
+static unsigned int xgetbv0(void) {
+    unsigned int low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
 }
-static int cpu_has_avx2(void) { return leaf7_has(0x20, 0x6); }
-static int cpu_has_avx512(void) { return leaf7_has(0xC0030020, 0xE6); }          /* AVX2, F, DQ, BW, VL */
+#define FASTNN_XGETBV() xgetbv0()
+#endif
+/* Asked of the processor itself: clang's support library would bring a hundred kilobytes along. */
+static int cpu_has(unsigned int bits, unsigned int registers) {
+    unsigned int leaf[4];
+    FASTNN_CPUID(0, leaf);
+    if (leaf[0] < 7) return 0;
+    FASTNN_CPUID(1, leaf);
+    if ((leaf[2] & 0x18001000) != 0x18001000) return 0;           /* FMA, OSXSAVE, AVX */
+    if ((FASTNN_XGETBV() & registers) != registers) return 0;     /* those that the system saves */
+    FASTNN_CPUID(7, leaf);
+    return (leaf[1] & bits) == bits;
+}
+static int cpu_has_avx2(void) { return cpu_has(0x20, 0x6); }                      /* AVX2; XMM and YMM */
+static int cpu_has_avx512(void) {
+#if defined(__APPLE__)                  /* saves the rest from its first use on, and does not say so before */
+    return cpu_has(0xC0030020, 0x6);
+#else
+    return cpu_has(0xC0030020, 0xE6);                             /* AVX2, F, DQ, BW, VL; the masks and ZMM too */
+#endif
+}
 #endif
 
 #endif

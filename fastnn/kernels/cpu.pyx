@@ -3,6 +3,7 @@
 cdef extern from "cpu.h":
     bint cpu_has_avx2()
     bint cpu_has_avx512()
+    const char* FASTNN_COMPILER
 
 
 def supported():
@@ -13,3 +14,8 @@ def supported():
     if cpu_has_avx512():
         names.insert(0, "avx512")
     return tuple(names)
+
+
+def compiler():
+    """What compiled this: "gcc 12.2.0", "clang 14.0.6"."""
+    return " ".join(FASTNN_COMPILER.decode().split()[:2])
