@@ -68,8 +68,9 @@ if WINDOWS:
     LINK: list[str] = []
 else:
     # Neither of the two -fno flags changes a value: they let the compiler vectorise a comparison and a square root.
-    # A product and a sum are one multiply-add where the processor has that, which clang does of itself within a line.
-    COMPILE = ["-O2", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"]
+    # -ffp-contract stays as it is: gcc makes multiply-adds of all products that it can, clang of those within a line;
+    # told to do as gcc does, it would fuse a row's products otherwise alone than beside others.
+    COMPILE = ["-O2", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
     COMPILE += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # for exceptions that C does not have
     COMPILE += ["-fno-plt"]  # a call of Python's by its address, without a stub of code
     COMPILE += ["-Wno-unused-function"]  # Cython writes some
