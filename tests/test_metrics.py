@@ -208,6 +208,10 @@ def test_shapes() -> None:
     assert metrics.SparseCategoricalAccuracy()(1, [0.2, 0.5, 0.3]) == 1
     assert metrics.SparseCategoricalAccuracy()([1], [[0.2, 0.5, 0.3]]) == 1
     assert metrics.Accuracy()(1, 1) == 1
+    steps = [[[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]]]
+    assert metrics.SparseCategoricalAccuracy()([[1], [2]], steps) == 0.5  # as Keras: one label for each line
+    with pytest.raises(ValueError, match=r"y_true of shape \(1, 2, 2\) has not the 4 row"):
+        metrics.SparseCategoricalAccuracy()([[[1, 2], [1, 2]]], [steps, steps])
 
 
 ERRORS: list[tuple[Any, type[Exception], str]] = [

@@ -170,7 +170,8 @@ class Metric(Gathering, Configured):
                 y, output = y.reshape(-1, 1), output.reshape(-1, 1)
         shape, units = output.shape[:-1], output.shape[-1]
         lines = prod(shape)
-        if y.size % max(lines, 1) or (y.ndim > 1 and y.shape[: len(shape)] != shape):
+        by_line = y.ndim == 2 and len(y) == lines  # without the axes that the output has before its last
+        if y.size % max(lines, 1) or (y.ndim > 1 and y.shape[: len(shape)] != shape and not by_line):
             raise ValueError(
                 f"metric {self.name!r}: y_true of shape {y.shape} has not the {lines} row(s) of y_pred {output.shape}"
             )
