@@ -45,7 +45,7 @@ class Constraint(Fields, Configured):
         Of ``Constraint()`` itself a copy as it is; TypeError of a subclass that does not say what it does.
         """
         if type(self) is Constraint:
-            return np.array(w)
+            return np.array(as_numbers(w, "w"))
         if self.kernel is None:
             raise TypeError(f"{type(self).__name__} has no __call__(self, w), which gives the weights constrained")
         w = as_numbers(w, "w")
