@@ -187,7 +187,16 @@ def _parts(inner: Any, custom: Mapping[str, Any] | None) -> list[Any]:
     return [_deserialized(each, custom) for each in inner]
 
 
+def _seed_generator(inner: Any) -> Any:
+    from fastnn.random import SeedGenerator
+
+    if not isinstance(inner, Mapping):
+        raise TypeError(f"SeedGenerator: config must be a dict with a seed, got {inner!r:.200}")
+    return SeedGenerator(inner.get("seed"))
+
+
 READERS: dict[str, Any] = {
+    "SeedGenerator": lambda inner, _: _seed_generator(inner),
     "__tuple__": lambda inner, custom: tuple(_parts(inner, custom)),
     "__bytes__": lambda inner, _: inner["value"].encode("latin-1"),
     "__slice__": lambda inner, custom: slice(*_parts(inner, custom)),

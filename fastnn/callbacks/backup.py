@@ -230,7 +230,8 @@ def checked_freq(owner: Callback, save_freq: Any) -> str | int:
     named = isinstance(save_freq, str) and save_freq == "epoch"
     if not named and (type(save_freq) is not int or save_freq < 1):
         raise ValueError(
-            f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {shown(save_freq)}"
+            f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {shown(save_freq)} "
+            "(Invalid value for argument `save_freq`)"
         )
     return save_freq  # type: ignore[no-any-return]
 

@@ -129,12 +129,21 @@ class Weight(Operators):
         return self
 
     def assign_add(self, value: Any) -> Weight:
-        """Add to its values."""
+        """Add to its values; TypeError within a ``call``, which is run once and not for each batch."""
+        self._refuse_counting("assign_add")
         return self.assign(self.numpy() + np.asarray(value))
 
     def assign_sub(self, value: Any) -> Weight:
-        """Take from its values."""
+        """Take from its values; TypeError within a ``call``, as for `assign_add`."""
+        self._refuse_counting("assign_sub")
         return self.assign(self.numpy() - np.asarray(value))
+
+    def _refuse_counting(self, method: str) -> None:
+        if TRACE.get() is not None:
+            raise TypeError(
+                f"{self.name}.{method} in a call would act once, not for each batch: call is run on symbolic tensors, "
+                "and then compiled; count batches with a callback that has on_train_batch_end"
+            )
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
         return self.numpy() if dtype is None else self.numpy().astype(dtype)

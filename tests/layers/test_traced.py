@@ -210,6 +210,25 @@ def test_weights_in_arithmetic() -> None:
         layer.w.assign([1, 2, 3])
 
 
+@pytest.mark.parametrize("method", ["assign_add", "assign_sub"])
+def test_a_call_that_counts_is_refused(method: str) -> None:
+    """It is run once, so the count would be 1 whatever there is to count."""
+
+    class Counting(Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.counter = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x: Any) -> Any:
+            getattr(self.counter, method)(1)
+            return x
+
+    layer = Counting()
+    with pytest.raises(TypeError, match=rf"{method} in a call would act once, not for each batch"):
+        Sequential([Input((4,)), layer, Dense(1)])
+    assert layer.counter.numpy() == 0
+
+
 def test_values_before_there_is_a_model_stay() -> None:
     layer = Linear(2)
     layer.build((None, 4))
