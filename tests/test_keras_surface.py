@@ -56,7 +56,7 @@ def test_another_dtype_is_refused(dtype):
         (
             Sequential([Dense(1, input_dim=2)]).compile,
             {"loss": "mse", "run_eagerly": False, "steps_per_execution": 8, "jit_compile": "auto"},
-            {"run_eagerly": True},
+            {"steps_per_execution": 0},
         ),
     ],
 )
@@ -65,6 +65,15 @@ def test_arguments_that_ask_for_nothing(make, taken, refused):
     (name,) = refused
     with pytest.raises(ValueError, match=name):
         make(**refused)
+
+
+def test_run_eagerly_is_answered():
+    model = Sequential([Dense(1, input_dim=2)])
+    with pytest.warns(UserWarning, match="run_eagerly=True changes nothing"):
+        model.compile("sgd", "mse", run_eagerly=True)
+    assert model.compiled
+    model.compile("sgd", "mse", steps_per_execution=4)
+    assert model.get_compile_config()["steps_per_execution"] == 4
 
 
 def test_inputs_as_keras_takes_them():

@@ -11,9 +11,9 @@ from fastnn._dtypes import dtype_name
 from fastnn._names import users_line
 from fastnn._table import plain
 from fastnn.layers.graph import AddedLoss, Graph, calls
-from fastnn.layers.tensor import Tensor, Training, called
+from fastnn.layers.tensor import TRACE, Tensor, Training, called
 from fastnn.layers.tracing import ASKED, arguments_of, both_ways
-from fastnn.layers.weight import TRACE, Trace, Weight, homes_of
+from fastnn.layers.weight import Trace, Weight, homes_of
 
 
 class Traced:
@@ -67,8 +67,9 @@ class Traced:
         """
         trace = TRACE.get()
         if trace is None:
-            raise RuntimeError(
-                f"add_loss takes the tensors of a call that is traced: call it within call(self, ...){users_line()}"
+            raise ValueError(
+                "add_loss() can only be called from inside call(self, ...) of a layer or model of your own, on what "
+                f"tensors give there{users_line()}"
             )
         for each in loss if isinstance(loss, (list, tuple)) else [loss]:
             tensor, how = getattr(each, "tensor", each), getattr(each, "how", "sum")

@@ -13,7 +13,8 @@ from fastnn._families import OTHERS
 from fastnn._table import gathering
 from fastnn.data import ArraySource
 from fastnn.layers import LAYERS, Input, Layer
-from fastnn.layers.tensor import flattened, has_automatic_name, set_automatic_name
+from fastnn.layers.composite import Composite
+from fastnn.layers.tensor import flattened, has_automatic_name, mapped, set_automatic_name
 from fastnn.models import copies as _copies  # noqa: F401 - models and layers are copied as it says
 from fastnn.models.built import KINDS, Built
 from fastnn.models.configs import cloned
@@ -167,6 +168,27 @@ def _alone(layer: Any, rows: Sequence[Shape]) -> Model:
     return Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
 
 
+def _applied_to(layer: Any, given: Any, named: dict[str, Any], training: bool) -> Any:
+    # What a layer makes of all that its call is given, arrays among it.
+    arrays: list[Any] = []
+    inputs: list[Any] = []
+
+    def drawn(each: Any) -> Any:
+        if not getattr(each, "ndim", 0):
+            return each
+        arrays.append(each)
+        inputs.append(Input(ArraySource(each).input_shape))
+        return inputs[-1]
+
+    args, kwargs = mapped((given, named), drawn)
+    if not arrays:
+        raise TypeError(
+            f"layer {layer.name!r}: expected arrays or symbolic tensors, got {shown((*given, *named.values()))}"
+        )
+    model = Model(inputs, layer(*args, **kwargs))
+    return model.predict_in_training(arrays) if training else model.predict(arrays)
+
+
 def _applied(layer: Any, x: Any, training: bool = False) -> Any:
     # What a layer makes of arrays. A list of arrays is one for each source.
     several = isinstance(x, (list, tuple)) and len(x) > 0 and all(hasattr(each, "ndim") for each in x)
@@ -178,6 +200,7 @@ def _applied(layer: Any, x: Any, training: bool = False) -> Any:
 
 
 Layer.on_arrays, Layer.alone = _applied, _alone
+Composite.on_arguments = _applied_to
 
 _names.offer(globals())
 # Not predict, which says so itself: a prediction of one row takes a microsecond.

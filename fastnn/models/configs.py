@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from fastnn._checks import shown
@@ -33,9 +34,8 @@ def config_of(model: Any) -> dict[str, Any]:
         places[node] = [names[node.layer], calls[node.layer]]
         calls[node.layer] += 1
         if not isinstance(node.layer, InputLayer):
-            reads = [_tensor(tensor, places) for tensor in node.inputs]
-            kwargs = {} if node.training is None else {"training": node.training}
-            entry["inbound_nodes"].append({"args": [reads if len(reads) > 1 else reads[0]], "kwargs": kwargs})
+            args, kwargs = node.arguments([_tensor(tensor, places) for tensor in node.inputs])
+            entry["inbound_nodes"].append({"args": list(args), "kwargs": kwargs})
     ends = [[[*places[tensor.node], tensor.place] for tensor in each] for each in (graph.inputs, graph.outputs)]
     return {
         "name": model.name,
@@ -81,7 +81,7 @@ def model_of(config: Any, functional: Callable[..., Any], sequential: Callable[.
     if "models" in config:  # the form of fastnn's files
         raise ValueError("this describes no model in get_config's form; json.dumps it and call model_from_json")
     try:
-        with CustomObjectScope(own) if own else CustomObjectScope(None):
+        with CustomObjectScope(own) if own else nullcontext():
             made = _graph(config, functional) if "input_layers" in config else _line(config, sequential)
     except (KeyError, IndexError, AttributeError, TypeError) as error:
         raise ValueError(f"this describes no model: {error}") from error
@@ -108,7 +108,9 @@ def _graph(config: Mapping[str, Any], functional: Callable[..., Any]) -> Any:
         later = []
         for name, place, node in left:
             try:
-                arguments = [_read(each, given) for each in (node or {"args": []})["args"]]
+                arguments, kwargs = (
+                    _read((node or {"args": [], "kwargs": {}})[key], given) for key in ("args", "kwargs")
+                )
             except KeyError:
                 later.append((name, place, node))
                 continue
@@ -116,7 +118,7 @@ def _graph(config: Mapping[str, Any], functional: Callable[..., Any]) -> Any:
             if isinstance(layer, InputLayer):
                 given[name, place] = [layer.tensor()]
             else:
-                kwargs = {key: value for key, value in node["kwargs"].items() if value is not None}
+                kwargs = {key: value for key, value in kwargs.items() if value is not None}
                 given[name, place] = _flat(layer(*arguments, **kwargs))
         if len(later) == len(left):
             raise ValueError(f"this describes no model: what layer {later[0][0]!r:.80} reads is given by none")
@@ -185,11 +187,9 @@ def cloned(
             continue
         if node.layer not in members_of:
             members_of[node.layer] = of(node.layer)
-        reads = [new[tensor] for tensor in node.inputs]
-        kwargs = {} if node.training is None else {"training": node.training}
-        taken = reads if len(reads) > 1 else reads[0]
+        args, kwargs = node.arguments([new[tensor] for tensor in node.inputs])
         layer = members_of[node.layer]
-        made = layer(taken, **kwargs) if call is None else call(layer, taken, **kwargs)
+        made = layer(*args, **kwargs) if call is None else call(layer, *args, **kwargs)
         new.update(zip(node.tensors(), _flat(made), strict=True))
     takes, gives = model.description.takes, model.description.gives
     return functional(takes.pack(ends), gives.pack([new[tensor] for tensor in graph.outputs]), name=model.name)

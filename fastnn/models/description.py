@@ -52,6 +52,7 @@ class Description:
         self.frozen: frozenset[Layer] = frozenset()
         self.seed: int | None = None
         self.compiled_with: tuple[Any, ...] = ()  # as `compile` was given it
+        self.steps_per_execution = 1  # batches between two hooks of batches
         self.last_logs: dict[str, Any] = {}  # of the last evaluation, if there was no fit since
         self.notes: dict[str, Any] = {}  # what a file of the model holds beside it
         self.columns: tuple[str, ...] = ()

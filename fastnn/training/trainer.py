@@ -160,7 +160,7 @@ class Trainer:
         while fit.epoch < epochs and not model.stop_training:
             epoch, accumulator = fit.epoch, fit.accumulator
             for hook in begin:
-                hook(epoch, None)
+                hook(epoch, {})
                 fit.look()
             if progress.level:
                 progress.begin(epoch, fit.epochs.batches)
@@ -232,7 +232,7 @@ class Trainer:
         loop = EvaluationLoop(self.ready(batches.source), self, batches, listeners, progress, what)
         self.model.stop_evaluating = False
         for hook in listeners.hooks("on_test_begin"):
-            hook(None)
+            hook({})
             loop.look()
         progress.begin(0, batches.batches)
         self.objectives.begin()
@@ -363,6 +363,7 @@ class Trainer:
             shapes = built.output_shapes()
             activations = [built.fusible(output) for output in range(len(shapes))]
             self.objectives = CompiledObjectives(self.given, shapes, activations)
+            self.objectives.check_loss(built.graph)
             if self._compiled_for is None:
                 advise(self.objectives.outputs, [built.ending(output) for output in range(len(shapes))])
             self._compiled_for = built.network
@@ -379,7 +380,7 @@ def predict(
     listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
     loop = PredictionLoop(model, network, batches, listeners, progress)
     model.stop_predicting = False
-    listeners.on_predict_begin(None)
+    listeners.on_predict_begin()
     loop.look()
     progress.begin(0, batches.batches)
     try:
@@ -389,7 +390,7 @@ def predict(
     if not loop.outputs:
         raise ValueError("the data gave no rows")
     progress.end(done, {})
-    listeners.on_predict_end(None)
+    listeners.on_predict_end()
     return np.concatenate(loop.outputs)
 
 

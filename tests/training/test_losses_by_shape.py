@@ -96,8 +96,18 @@ def test_metrics_of_an_output_without_a_loss() -> None:
 def test_outputs_without_any_loss() -> None:
     with pytest.raises(ValueError, match="no output has one"):
         two(loss={"left": None})
-    with pytest.raises(ValueError, match="a loss is needed"):
-        two(loss=None)
+    net = two(loss=None)
+    for use in (net.fit, net.evaluate, net.train_on_batch):
+        with pytest.raises(ValueError, match="a loss is needed"):
+            use(X, {"left": X[:, :2], "right": X[:, :3]})
+    assert net.predict(X)["left"].shape == (len(X), 2)
+
+
+def test_a_list_of_one_loss_is_that_loss() -> None:
+    y = {"left": X[:, :2], "right": X[:, :3]}
+    one, other = two(loss={"left": "mse", "right": "mae"}), two(loss={"left": ["mse"], "right": ["mae"]})
+    other.set_weights(one.get_weights())
+    assert one.evaluate(X, y, verbose=0) == other.evaluate(X, y, verbose=0)
 
 
 def test_arrays_that_are_missing_are_told() -> None:
