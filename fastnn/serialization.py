@@ -162,6 +162,8 @@ def _deserialized(config: Any, custom_objects: Mapping[str, Any] | None) -> Any:
         return config
     if isinstance(config, (list, tuple)):
         return [_deserialized(each, custom_objects) for each in config]
+    if hasattr(config, "get_config"):  # an object of it already, where a class does this in its own way
+        return config
     if not isinstance(config, Mapping):
         raise TypeError(f"expected what serialize_keras_object gives, got {config!r:.200}")
     if "class_name" not in config or "config" not in config:

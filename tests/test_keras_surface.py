@@ -77,14 +77,16 @@ def test_run_eagerly_is_answered():
 
 
 def test_inputs_as_keras_takes_them():
-    for tensor in (
-        Input((3,)),
-        Input(shape=[3]),
-        Input(batch_shape=(None, 3)),
-        Input((3,), 32, "float32"),
-        Input(shape=(np.int64(3),), batch_size=2, dtype=None, name="x"),
+    for tensor, rows in (
+        (Input((3,)), None),
+        (Input(shape=[3]), None),
+        (Input(batch_shape=(None, 3)), None),
+        (Input((3,), 32, "float32"), 32),
+        (Input(shape=(np.int64(3),), batch_size=2, dtype=None, name="x"), 2),
     ):
-        assert tensor.shape == (None, 3)
+        assert tensor.shape == (rows, 3)
+        assert (Dense(4)(tensor) * 2.0).shape == (rows, 4)
+        assert Model(tensor, Dense(4)(tensor)).predict(np.ones((5, 3))).shape == (5, 4)  # any number will do
         assert tensor.dtype == "float32"
     assert Input((3,), name="x").name == "x"
     assert InputLayer(batch_shape=(8, 3)).batch_shape == (8, 3)

@@ -152,7 +152,7 @@ class Composite(Traced, Layer):
         kinds = [tensor.dtype for tensor in outer] or ["float32"] * len(rows)
         inputs = [InputLayer(row, dtype=kind).tensor() for row, kind in zip(rows, kinds, strict=True)]
         for tensor, other in zip(inputs, outer, strict=False):
-            tensor.node.same = other.node.same
+            tensor.node.same, tensor.node.batch = other.node.same, other.node.batch
         if given is None:
             given = tuple(inputs) if self._takes() != 1 or len(inputs) == 1 else (list(inputs),)
         else:

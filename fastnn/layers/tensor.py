@@ -25,7 +25,19 @@ class SymbolicError(TypeError):
 class Node:
     """One call of a layer or a model: what it read, and the shapes of one row of what it gives."""
 
-    __slots__ = ("__weakref__", "given", "graph", "inputs", "layer", "makes", "outputs", "rows", "same", "training")
+    __slots__ = (
+        "__weakref__",
+        "batch",
+        "given",
+        "graph",
+        "inputs",
+        "layer",
+        "makes",
+        "outputs",
+        "rows",
+        "same",
+        "training",
+    )
 
     def __init__(
         self,
@@ -42,6 +54,8 @@ class Node:
         self.layer = layer
         self.inputs = inputs
         self.rows = rows
+        # How many rows its Input was said to have, for `shape`; any number will do.
+        self.batch: int | None = next((x.node.batch for x in inputs if x.node.batch is not None), None)
         self.outputs = outputs
         self.training = training  # whether it is as in training in each run, or in none; None: as the run says
         self.graph = graph  # of a model or a layer of layers, as it was when it was called; None for one with ops
@@ -135,8 +149,11 @@ class Tensor(Operators):
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """(None, ...): the None stands for any number of rows. Of what is the same for all rows, one row's."""
-        return self.row if self.node.same else (None, *self.row)
+        """(None, ...): the None stands for any number of rows. Of what is the same for all rows, one row's.
+
+        Where Input was given a batch_size, that stands in the place of None.
+        """
+        return self.row if self.node.same else (self.node.batch, *self.row)
 
     @property
     def ndim(self) -> int:
@@ -245,16 +262,16 @@ def check_training(value: Any) -> bool | None:
 
 
 class Structure(NamedTuple):
-    """How several values are given: one alone, a list of them, or a dict."""
+    """How several values are given: one alone, a list or tuple of them, or a dict."""
 
-    kind: str  # "one", "list" or "dict"
+    kind: str  # "one", "list", "tuple" or "dict"
     names: tuple[str, ...]
 
     def pack(self, values: Sequence[Any]) -> Any:
         """The values, in their order, as the structure has them."""
         if self.kind == "dict":
             return dict(zip(self.names, values, strict=True))
-        return values[0] if self.kind == "one" else list(values)
+        return values[0] if self.kind == "one" else tuple(values) if self.kind == "tuple" else list(values)
 
     def unpack(self, given: Any, what: str) -> list[Any]:
         """The values in their order; a dict goes by name. ValueError where another number of them comes."""
@@ -278,14 +295,15 @@ class Structure(NamedTuple):
 
 
 def flattened(given: Any, what: str) -> tuple[list[Tensor], str, tuple[str, ...]]:
-    """Tensors given alone, as a list or as a dict: (they, the kind of structure, a dict's keys)."""
+    """Tensors given alone, as a list, a tuple or a dict: (they, the kind of structure, a dict's keys)."""
     if isinstance(given, Tensor):
         return [given], "one", ()
     keys: tuple[str, ...] = ()
     if isinstance(given, Mapping):
         keys, kind, tensors = tuple(given), "dict", list(given.values())
     else:
-        kind, tensors = "list", list(given) if isinstance(given, (list, tuple)) else [given]
+        kind = "tuple" if isinstance(given, tuple) else "list"
+        tensors = list(given) if isinstance(given, (list, tuple)) else [given]
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{what} must be symbolic tensors, such as Input(...) gives, got {shown(tensor)}")

@@ -154,7 +154,8 @@ class Traced:
                     f"{type(self).__name__}.call must give one symbolic tensor, got {shown(tensor)}; a list or dict of "
                     "tensors may be given too"
                 )
-        return tensors, "dict" if keys else "list" if several else "one", keys
+        kind = "tuple" if isinstance(given, tuple) else "list"
+        return tensors, "dict" if keys else kind if several else "one", keys
 
     # As JSON.
 

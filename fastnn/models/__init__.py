@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from io import BytesIO
 from os import PathLike
 from typing import Any
 
@@ -57,6 +58,7 @@ def load_model(
 ) -> Model:
     """The model that ``save`` wrote, compiled as it was. Runs no code from the file.
 
+    filepath: a path, or a file that is open for bytes, which is read to its end.
     custom_objects: name -> the Python function or class that the file names, where the model uses any of the user's
     own; those of a ``custom_object_scope``, and what is registered, are known without it. compile: False leaves out
     loss, metrics and the optimizer's state. safe_mode: True; nothing but data is ever loaded.
@@ -68,7 +70,8 @@ def load_model(
 
     if not as_flag("safe_mode", safe_mode):
         raise ValueError("safe_mode=False asks to run code from a file, which fastnn never does; leave it out")
-    model: Model = model_file.load(filepath, KINDS, custom_objects, as_flag("compile", compile))
+    given = BytesIO(filepath.read()) if hasattr(filepath, "read") else filepath
+    model: Model = model_file.load(given, KINDS, custom_objects, as_flag("compile", compile))
     if "feature_space" in model.description.notes:
         from fastnn.models.feature_space import FeatureSpace
 
@@ -106,7 +109,15 @@ def clone_model(
         if function is not None and not callable(function):
             raise TypeError(f"clone_model: {name} must be a function of a layer, got {shown(function)}")
     within = as_flag("clone_model: recursive", recursive)
-    inputs = None if input_tensors is None else flattened(input_tensors, "clone_model: input_tensors")[0]
+    inputs = None
+    if input_tensors is not None:
+        inputs, _, keys = flattened(input_tensors, "clone_model: input_tensors")
+        takes = model.description.takes
+        if (takes.kind == "dict" or keys) and tuple(keys) != takes.names:
+            raise ValueError(
+                "clone_model: `input_tensors` must have the same structure as model.input, "
+                f"{shown(list(takes.names))}, got {shown(input_tensors)}"
+            )
     if inputs is None and clone_function is None and call_function is None:
         copy: Model = _copied(model)
     else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from fastnn._checks import shown
@@ -71,6 +73,24 @@ def _tensor(tensor: Tensor, places: Mapping[Any, list[Any]]) -> dict[str, Any]:
         "class_name": TENSOR,
         "config": {"shape": list(tensor.shape), "dtype": tensor.dtype, "keras_history": history},
     }
+
+
+# What describes a model; what else a subclass has put beside it are arguments of its own.
+GRAPH = {"name", "trainable", "layers", "input_layers", "output_layers", "dtype", "build_input_shape"}
+
+
+def maker(cls: Any, kind: Any, takes: str, config: Any) -> Callable[..., Any]:
+    """What makes a model of a class: a subclass that can be made of what the kind `takes`, else the kind itself."""
+    if cls is kind or not issubclass(cls, kind):
+        own = False
+    else:
+        parameters = inspect.signature(cls.__init__).parameters
+        kinds = {each.kind for each in parameters.values()}
+        own = takes in parameters or kinds >= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    if not own:
+        made: Callable[..., Any] = kind
+        return made
+    return partial(cls, **{key: value for key, value in config.items() if key not in GRAPH})
 
 
 def model_of(config: Any, functional: Callable[..., Any], sequential: Callable[..., Any], custom: Any = None) -> Any:
@@ -150,7 +170,8 @@ def _ends(value: Any, given: Mapping[tuple[str, int], list[Tensor]]) -> Any:
         return {key: _ends(each, given) for key, each in value.items()}
     if len(value) == 3 and isinstance(value[0], str):
         return given[value[0], value[1]][value[2]]
-    return [_ends(each, given) for each in value]
+    ends = [_ends(each, given) for each in value]
+    return tuple(ends) if isinstance(value, tuple) else ends
 
 
 def _flat(value: Any) -> list[Tensor]:
@@ -196,4 +217,4 @@ def cloned(
 
 
 def _new_input(tensor: Tensor) -> Tensor:
-    return InputLayer(tensor.row, dtype=tensor.dtype, name=tensor.node.layer.name).tensor()
+    return InputLayer(tensor.row, tensor.node.batch, dtype=tensor.dtype, name=tensor.node.layer.name).tensor()

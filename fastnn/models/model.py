@@ -41,7 +41,9 @@ class Model(Surface):
         for adopt in ADOPT:
             adopt(cls)
 
-    def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None) -> None:
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True
+    ) -> None:
         if inputs is None and outputs is None:
             self._begin_alone(name)
             return
@@ -58,6 +60,8 @@ class Model(Surface):
         names = keys_of_outputs or tuple(known[tensor.node.layer] for tensor in self.description.graph.outputs)
         self.description.gives = Structure(kind_of_outputs, distinct(names))
         self.description.make()
+        if not as_flag(f"{type(self).__name__}: trainable", trainable):
+            self.trainable = False
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Make the weights where only the rows say what the model reads, as in a Sequential; here they are there."""

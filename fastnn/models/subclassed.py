@@ -27,7 +27,7 @@ from fastnn.layers.tensor import Node, Structure, Tensor, distinct, names_of, re
 from fastnn.layers.traced import Traced, made_from
 from fastnn.layers.tracing import arguments_of, layers_of, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
-from fastnn.models.built import ADOPT, KINDS
+from fastnn.models.built import ADOPT, KINDS, NotBuiltError
 from fastnn.models.model import Model
 from fastnn.object_registration import get_registered_name
 from fastnn.typing import Shape
@@ -144,7 +144,7 @@ class Subclassed(Traced, Model):
 
     def _built(self, action: str) -> Any:
         if self.description.network is None:
-            raise RuntimeError(
+            raise NotBuiltError(
                 f"{action} needs the model's weights, and there are none yet; call build(input_shape), such as "
                 "model.build((None, 4)), or fit() first"
             )
@@ -223,6 +223,10 @@ class Subclassed(Traced, Model):
         own = layers_of(self)
         rest = [each for each in self.description.members if not isinstance(each, (InputLayer, Operation, Weights))]
         return list(dict.fromkeys([*own, *rest]))
+
+    @layers.setter
+    def layers(self, given: Any) -> None:
+        Model.layers.fset(self, given)  # type: ignore[attr-defined]
 
     # As JSON.
 

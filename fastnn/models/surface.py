@@ -99,7 +99,10 @@ class Surface(Built):
         """The shape of what the model gives for inputs of this shape, the rows' axis first."""
         if self.description.graph is None and input_shape is not None:
             self._take_rows(tuple(input_shape)[1:])
-        return self.output_shape
+        self._built("compute_output_shape")
+        first = next(iter(input_shape), None) if isinstance(input_shape, (tuple, list)) else None
+        batch = first if first is None or isinstance(first, int) else None
+        return self.description.gives.pack([(batch, *tensor.row) for tensor in self._drawn().outputs])
 
     def predict_in_training(self, x: Any, number: int = 0) -> Any:
         """What the layers give in training for these rows as one batch: see ``__call__``.

@@ -269,7 +269,8 @@ def _ends(entry: Any, nodes: list[Node]) -> tuple[Structure, list[Tensor]]:
     kind, names, reads = entry
     tensors = [_tensor(nodes, read) for read in reads]
     texts = tuple(names)
-    if kind not in ("one", "list", "dict") or len(set(texts)) != len(tensors) or (kind == "one") > (len(tensors) == 1):
+    known = kind in ("list", "tuple", "dict") or (kind == "one" and len(tensors) == 1)
+    if not known or len(set(texts)) != len(tensors):
         raise ValueError(f"expected inputs or outputs with a name each, got {shown(entry)}")
     return Structure(kind, texts), tensors
 
