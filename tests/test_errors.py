@@ -149,7 +149,7 @@ PREDICT = [
     ({"x": X.astype(np.float64)[:, :3]}, ValueError, r"expects 4 features, got 3 features in x"),
     ({"x": X[0]}, ValueError, r"expects 4 features, got 1 feature"),
     ({"x": X[:0]}, ValueError, r"x has no rows"),
-    ({"x": X.reshape(20, 4, 1)}, ValueError, r"expects 4 features, got rows of shape \(4, 1\)"),
+    ({"x": X.reshape(20, 4, 1, 1)}, ValueError, r"expects 4 features, got rows of shape \(4, 1, 1\)"),
     ({"x": [["a"] * 4]}, TypeError, r"x must hold numbers"),
     ({"x": None}, ValueError, r"x is missing; pass arrays"),
     ({"x": data.ArraySource(X[:, :2])}, ValueError, r"expects 4 features, got 2 features"),

@@ -297,8 +297,9 @@ def _number(value: Any) -> Any:
 
 
 def loss_names(objectives: Sequence[Objective]) -> list[str]:
-    """What the outputs' own losses are called in logs; none where there is one output."""
-    return [f"{objective.output}_loss" for objective in objectives if objective.output and objective.trained]
+    """What the outputs' own losses are called in logs; none where there is one, which is the loss."""
+    names = [f"{objective.output}_loss" for objective in objectives if objective.trained]
+    return names if len(names) > 1 else []
 
 
 def _metric(metric: Metric, weighted: bool) -> description.Metric:

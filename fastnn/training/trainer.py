@@ -349,7 +349,9 @@ class Trainer:
         given = settled(self.given, source, self.model.description.output_shapes()[0])
         if given is not self.given:
             self.given, self.loss, self._compiled_for = given, given[0].loss, None
-        self.compiled_objectives().check(source, what)
+        objectives = self.compiled_objectives()
+        objectives.check_loss(self.model.description.graph)
+        objectives.check(source, what)
 
     def wanted(self, names: Sequence[str]) -> tuple[list[Shape], list[str]]:
         """(the shapes of a row of y for the model's outputs, the names of outputs that nothing is learnt from)."""
@@ -363,7 +365,6 @@ class Trainer:
             shapes = built.output_shapes()
             activations = [built.fusible(output) for output in range(len(shapes))]
             self.objectives = CompiledObjectives(self.given, shapes, activations)
-            self.objectives.check_loss(built.graph)
             if self._compiled_for is None:
                 advise(self.objectives.outputs, [built.ending(output) for output in range(len(shapes))])
             self._compiled_for = built.network
