@@ -301,8 +301,26 @@ def test_summary(capsys):
         "dropout (Dropout)   (None, 128)             0\n"
         "dense_1 (Dense)     (None, 10)          1,290\n"
         "\n"
-        "Total parameters: 101,770 (407,080 bytes)\n"
+        "Total params: 101,770 (407,080 bytes)\n"
+        "Trainable params: 101,770 (407,080 bytes)\n"
+        "Non-trainable params: 0 (0 bytes)\n"
     )
+
+
+def test_summary_counts_an_optimizer_that_has_stepped():
+    model, lines = Sequential([Input((2,)), Dense(3)]), []
+    model.compile("adam", "mse")
+    model.summary(print_fn=lines.append)
+    assert "Total params: 9 (" in lines[0]
+    assert "Optimizer" not in lines[0]
+    model.fit(np.zeros((4, 2)), np.zeros((4, 3)), verbose=0)
+    model.summary(print_fn=lines.append)
+    assert lines[1].splitlines()[-4:] == [  # two moments for each of 9, the step and the learning rate
+        "Total params: 29 (116 bytes)",
+        "Trainable params: 9 (36 bytes)",
+        "Non-trainable params: 0 (0 bytes)",
+        "Optimizer params: 20 (80 bytes)",
+    ]
 
 
 def test_summary_before_building():
@@ -316,11 +334,13 @@ def test_summary_before_building():
         "dense (Dense)     ?              0 (not built)\n"
         "dense_1 (Dense)   ?              0 (not built)\n"
         "\n"
-        "Total parameters: 0 (0 bytes)"
+        "Total params: 0 (0 bytes)\n"
+        "Trainable params: 0 (0 bytes)\n"
+        "Non-trainable params: 0 (0 bytes)"
     ]
     Sequential().summary(print_fn=lines.append)
     Sequential([Input((3,))]).summary(print_fn=lines.append)
-    assert "Total parameters: 0" in lines[-1]
+    assert "Total params: 0" in lines[-1]
 
 
 # Life

@@ -155,8 +155,8 @@ class Surface(Built):
     def export(self, filepath: Any, format: str = "onnx", **_: Any) -> None:
         """Not there: ValueError, which says what is."""
         raise ValueError(
-            f"export: fastnn writes no {shown(format)} files; model.save(filepath) writes one that fastnn itself loads "
-            "with NumPy alone, and model.get_weights() gives the arrays"
+            f"export: Unrecognized format={shown(format)}: fastnn exports to no other framework; model.save(filepath) "
+            "writes a file that fastnn itself loads with NumPy alone, and model.get_weights() gives the arrays"
         )
 
 

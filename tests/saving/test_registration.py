@@ -215,3 +215,12 @@ def test_a_scope_holds_while_a_model_is_made_of_its_config() -> None:
 def test_what_is_made_already_is_given_back() -> None:
     layer = layers.Dense(3)
     assert saving.deserialize_keras_object(layer) is layer
+
+
+def test_functions_of_keras_configs_are_found_by_their_names() -> None:
+    for name, function in (("kl_divergence", losses.kl_divergence), ("hard_sigmoid", activations.hard_sigmoid)):
+        config = {"class_name": "function", "module": "builtins", "registered_name": name, "config": name}
+        assert saving.deserialize_keras_object(config) is function
+    for name in ("eval", "__import__", "_names"):
+        with pytest.raises(TypeError, match="Could not locate function"):
+            saving.deserialize_keras_object({**config, "config": name})
