@@ -245,12 +245,21 @@ class Composite(Traced, Layer):
             layer.trainable = False
         return layer
 
+    def own_config(self) -> dict[str, Any]:
+        """What a file has of the layer beside its class: what ``get_config`` gives, or its fields."""
+        return field_values(self) if self._is_declared() else self.get_config()
+
     def config(self) -> dict[str, Any]:
-        """The layer as JSON: its class, and what ``get_config`` gives."""
+        """The layer as JSON: its class, and what it is made of."""
         cls = type(self)
-        if "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config:
+        if self._is_declared():
             return LAYERS.config(self)
-        return {"class": note_own(get_registered_name(cls), cls), **plain(self.get_config())}
+        return {"class": note_own(get_registered_name(cls), cls), **plain(self.own_config())}
+
+    def _is_declared(self) -> bool:
+        """Whether its fields say what it is made of."""
+        cls = type(self)
+        return "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config
 
 
 COMPOSITE.append(Composite)

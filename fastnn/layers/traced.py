@@ -11,9 +11,10 @@ from fastnn._dtypes import dtype_name
 from fastnn._names import users_line
 from fastnn._table import plain
 from fastnn.layers.graph import AddedLoss, Graph, calls
-from fastnn.layers.tensor import TRACE, Tensor, Training, called
+from fastnn.layers.tensor import TRACE, Tensor, Training, called, mapped
 from fastnn.layers.tracing import ASKED, arguments_of, both_ways
 from fastnn.layers.weight import Trace, Weight, homes_of
+from fastnn.serialization import serialize_keras_object
 
 
 class Traced:
@@ -168,7 +169,7 @@ class Traced:
         for name, parameter in inspect.signature(init).parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 bound |= bound.pop(name, {})
-        described = {name: plain(value) for name, value in bound.items()}
+        described = {name: plain(mapped(value, _made)) for name, value in bound.items()}
         for name, value in described.items():
             if not _is_json(value):
                 raise TypeError(
@@ -176,6 +177,12 @@ class Traced:
                     "get_config(self), which gives super().get_config() and its arguments"
                 )
         return described
+
+
+def _made(value: Any) -> Any:
+    """A layer or a model as Keras describes it, by which ``from_config`` makes it again."""
+    known = getattr(value, "table_family", None) in ("layer", "model") and not isinstance(value, type)
+    return serialize_keras_object(value) if known else value
 
 
 def _is_json(value: Any) -> bool:

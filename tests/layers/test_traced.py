@@ -474,3 +474,50 @@ def test_a_model_of_tensors_has_no_add_loss():
     x = Input((4,))
     with pytest.raises(AttributeError, match=r"write self\.add_loss\(\.\.\.\) in call"):
         Model(x, Dense(1)(x)).add_loss(1.0)
+
+
+class Factor(Layer):
+    def __init__(self, factor: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, x: Any) -> Any:
+        return x * self.factor
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "factor": self.factor}
+
+
+class Around(Layer):
+    """A layer that is made of others, which it is given, and says nothing of them."""
+
+    def __init__(self, first: Any, others: Any = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.first, self.others = first, list(others)
+
+    def call(self, x: Any) -> Any:
+        x = self.first(x)
+        for layer in self.others:
+            x = layer(x)
+        return x
+
+
+class Told(Around):
+    """The same, with the layers themselves in its configuration."""
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "first": self.first, "others": self.others}
+
+
+@pytest.mark.parametrize("kind", [Around, Told])
+@pytest.mark.parametrize("first", [lambda: Dense(4), lambda: Factor(0.5), lambda: Sequential([Dense(4), Factor(2.0)])])
+def test_layers_that_a_layer_is_made_with(kind: Any, first: Any, tmp_path: Path) -> None:
+    x = Input((4,))
+    model = Model(x, kind(first(), [Factor(3.0), Dense(2)])(x))
+    with custom_object_scope({"Around": Around, "Told": Told, "Factor": Factor}):
+        model.save(tmp_path / "model")
+        np.testing.assert_array_equal(load_model(tmp_path / "model").predict(X), model.predict(X))
+        again = Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(again.layers[1].others[0].factor, 3.0)
