@@ -185,6 +185,7 @@ class CompiledObjectives:
             names.append(([name for name, _ in plain], [name for name, _ in weighted]))
         self.names = log_names(objectives, names)
         self.losses = loss_names(objectives)
+        self._counts = any(objective.importance for objective in objectives)
         self._learnt = [place for place, objective in enumerate(objectives) if objective.trained]
         self.gathers = bool(self.names or self.losses)  # more than the loss
         self._compiled = [metric.compiled for metric in self.metrics]
@@ -228,7 +229,7 @@ class CompiledObjectives:
 
     def check_loss(self, graph: Graph) -> None:
         """ValueError where no output has a loss that counts, and no layer of the model adds one."""
-        if not any(output.objective.importance for output in self.outputs) and not _adds_losses(graph):
+        if not self._counts and not _adds_losses(graph):
             raise ValueError(f"{NO_LOSS}; name one in compile, such as 'mean_squared_error'")
 
     def check_class_weight(self) -> None:
