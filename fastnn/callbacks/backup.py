@@ -88,7 +88,7 @@ class BackupAndRestore(TrainerCallback):
         self._save()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._batches += 1
+        self._batches += self.model.description.steps_per_execution
         if self._batches >= int(self.save_freq):
             self._batches = 0
             self._save()

@@ -93,8 +93,8 @@ class TensorBoard(TrainerCallback):
         self._batch = 0
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._batch += 1
-        if self._batch % self._every == 0:
+        before, self._batch = self._batch, self._batch + self.model.description.steps_per_execution
+        if before // self._every < self._batch // self._every:
             for name, value in (logs or {}).items():
                 self._write("train", f"batch_{name}", value, self._batch)
 

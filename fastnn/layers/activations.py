@@ -31,6 +31,10 @@ class _ActivationLayer(Layer):
         """The activation. ValueError for fields that it cannot have."""
         raise TypeError(f"{type(self).__name__} has no activation")
 
+    def as_activation(self) -> activations.Activation | None:
+        """The layer as the activation of another; None where it works along other axes than the last."""
+        return self.activation
+
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         return activation_ops(self.activation, input_shape)
 
@@ -99,6 +103,9 @@ class Softmax(_ActivationLayer):
         if isinstance(self.axis, list):
             self._set("axis", tuple(self.axis))
         return activations.softmax
+
+    def as_activation(self) -> activations.Activation | None:
+        return self.activation if self.axis == -1 else None
 
     def output_shape(self, input_shape: Shape) -> Shape:
         row_axes(self, self.axis, input_shape)

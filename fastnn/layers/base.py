@@ -12,13 +12,14 @@ from fastnn._attributes import missing
 from fastnn._checks import as_flag, as_list, check_count, check_name, shown
 from fastnn._dtypes import DType
 from fastnn._fields import called_with
+from fastnn._names import users_line
 from fastnn._numbers import as_numbers, converted
 from fastnn._table import Table
 from fastnn.engine.lock import Held
 from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops
 from fastnn.layers.surface import Surface, check_only
-from fastnn.layers.tensor import Node, Structure, called, check_training, flattened, is_symbolic, snake_case
+from fastnn.layers.tensor import TRACE, Node, Structure, called, check_training, flattened, is_symbolic, snake_case
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 __all__ = ["LAYERS", "Layer", "Parameter"]
@@ -247,7 +248,14 @@ class Layer(_Fixed):
         if name.startswith("_") or f"{name}_initializer" not in getattr(self, "__dataclass_fields__", ()):
             return missing(self, name)
         if place is None:
-            raise AttributeError(f"layer {called(self)!r} has no {name} yet: build it first, by build(input_shape)")
+            advice = "build it first, by build(input_shape)"
+            if TRACE.get() is not None:
+                advice = (
+                    "call runs once, before there are weights; a kernel that two places use is a weight of your own: "
+                    "self.w = self.add_weight(...), ops.matmul(x, self.w) and ops.matmul(h, ops.transpose(self.w))"
+                    f"{users_line()}"
+                )
+            raise AttributeError(f"layer {called(self)!r} has no {name} yet: {advice}")
         return None
 
     @property

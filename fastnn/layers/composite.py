@@ -20,8 +20,8 @@ and of the layer what ``get_config`` gives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from fastnn._checks import as_flag, shown
 from fastnn._table import field_values, note_own, plain
@@ -29,9 +29,9 @@ from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, s
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.operation import Operation
-from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of
+from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of, replaced
 from fastnn.layers.traced import Traced, made_from
-from fastnn.layers.tracing import has_weights, layers_of, replaced, shapes_of, tensors_in
+from fastnn.layers.tracing import has_weights, layers_of, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
 from fastnn.object_registration import get_registered_name
 from fastnn.serialization import deserialize_keras_object
@@ -44,6 +44,7 @@ class Composite(Traced, Layer):
     """A layer whose ``call`` puts layers, arithmetic and weights together; it is traced once and compiled."""
 
     made_of_layers = True
+    on_arguments: ClassVar[Callable[..., Any]]
 
     def __new__(cls, *given: Any, **named: Any) -> Any:
         self = super().__new__(cls, *given, **named)
@@ -85,32 +86,42 @@ class Composite(Traced, Layer):
 
     # Calls.
 
-    def __call__(self, inputs: Any, *more: Any, **named: Any) -> Any:
+    def __call__(self, *given: Any, **named: Any) -> Any:
         """The symbolic tensors that the layer gives for one, or for a list or dict; for arrays, what it makes of them.
 
         training: True, False or None; what else ``call`` takes goes to it.
         """
-        if not tensors_in((inputs, more, named)):
-            training = named.pop("training", None)
-            named.pop("mask", None)
-            if more or named:
-                inputs = [inputs, *more, *named.values()]
-            return self.on_arrays(inputs) if training is None else self.on_arrays(inputs, training)
-        mode = check_training(named.pop("training", None))
         if not isinstance(named.get("mask"), Tensor):
             named.pop("mask", None)
-        given = (inputs, *more)
-        if not more and isinstance(inputs, (list, tuple)) and self._takes() > 1:
-            given = tuple(inputs)
+        if not tensors_in((given, named)):
+            return self._on_arrays(given, named)
+        mode = check_training(named.pop("training", None))
+        if len(given) == 1 and isinstance(given[0], (list, tuple)) and self._takes() > 1:
+            given = tuple(given[0])
         tensors = tensors_in((given, named))
         self.kinds_read(*(tensor.dtype for tensor in tensors))
         graph, kind, keys = self._traced([tensor.row for tensor in tensors], given, named, tensors)
         rows = tuple(tensor.row for tensor in graph.outputs)
         names = keys or tuple(f"{called(self)}_{place}" if place else called(self) for place in range(len(rows)))
+        given_rows, outputs = self._rows_given(graph, rows), Structure(kind, names)
+        plain = not named and given in (tuple(tensors), (tensors,))
         node = Node(
-            self, tuple(tensors), self._rows_given(graph, rows), Structure(kind, names), graph, mode_of(self, mode)
+            self,
+            tuple(tensors),
+            given_rows,
+            outputs,
+            graph,
+            mode_of(self, mode),
+            given=None if plain else (given, named),
         )
         return node.outputs.pack(self._note(node).tensors())
+
+    def _on_arrays(self, given: Any, named: dict[str, Any]) -> Any:
+        """What the layer makes of arrays, which stand where `call` reads tensors."""
+        training = named.pop("training", None)
+        if len(given) != 1 or named or isinstance(given[0], dict):
+            return self.on_arguments(given, named, training is not None and as_flag("training", training))
+        return self.on_arrays(given[0]) if training is None else self.on_arrays(given[0], training)
 
     def _rows_given(self, graph: Graph, rows: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """The shapes of rows that it gives, where its graph has these."""
@@ -141,18 +152,18 @@ class Composite(Traced, Layer):
         kinds = [tensor.dtype for tensor in outer] or ["float32"] * len(rows)
         inputs = [InputLayer(row, dtype=kind).tensor() for row, kind in zip(rows, kinds, strict=True)]
         for tensor, other in zip(inputs, outer, strict=False):
-            tensor.node.same = other.node.same
+            tensor.node.same, tensor.node.batch = other.node.same, other.node.batch
         if given is None:
             given = tuple(inputs) if self._takes() != 1 or len(inputs) == 1 else (list(inputs),)
         else:
             known = dict(zip(outer, inputs, strict=True))
             given, named = replaced(given, known), replaced(named, known)
-        takes = self._takes()
-        if not self._takes_any() and not takes <= len(given) <= self._takes_at_most():
-            raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {len(given)}")
+        takes, came = self._takes(), len(given) + len(named or ())
+        if not self._takes_any() and not (takes <= came and len(given) <= self._takes_at_most()):
+            raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {came}")
         try:
             if not vars(self)["_is_built"]:
-                shapes = shapes_of(given)
+                shapes = shapes_of(given or tuple(named.values()))
                 self._built_for(shapes[0] if len(shapes) == 1 else list(shapes))
             graph, kind, keys = self._trace(inputs, given, named or {})
         except ValueError as error:
@@ -234,12 +245,21 @@ class Composite(Traced, Layer):
             layer.trainable = False
         return layer
 
+    def own_config(self) -> dict[str, Any]:
+        """What a file has of the layer beside its class: what ``get_config`` gives, or its fields."""
+        return field_values(self) if self._is_declared() else self.get_config()
+
     def config(self) -> dict[str, Any]:
-        """The layer as JSON: its class, and what ``get_config`` gives."""
+        """The layer as JSON: its class, and what it is made of."""
         cls = type(self)
-        if "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config:
+        if self._is_declared():
             return LAYERS.config(self)
-        return {"class": note_own(get_registered_name(cls), cls), **plain(self.get_config())}
+        return {"class": note_own(get_registered_name(cls), cls), **plain(self.own_config())}
+
+    def _is_declared(self) -> bool:
+        """Whether its fields say what it is made of."""
+        cls = type(self)
+        return "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config
 
 
 COMPOSITE.append(Composite)

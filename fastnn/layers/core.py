@@ -129,6 +129,7 @@ class InputLayer(Layer):
     def tensor(self) -> Tensor:
         """The rows, as a tensor to call layers on."""
         node = Node(self, (), (self.shape,), Structure("one", ("",)))
+        node.batch = self.batch_shape[0]
         return self._note(node).tensors()[0]
 
 
@@ -276,6 +277,11 @@ class Activation(Layer):
     def __post_init__(self) -> None:
         self._set("activation", activations.get(self.activation))
         _input_shape(self)
+
+    def as_activation(self) -> activations.Activation:
+        """The layer as the activation of another."""
+        given: activations.Activation = self.activation
+        return given
 
     def output_shape(self, input_shape: Shape) -> Shape:
         given: Shape = self.activation.row_given(input_shape)

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from fastnn._checks import check_count, shown
 from fastnn._dtypes import dtype_name
 from fastnn._table import own_objects, plain
-from fastnn.layers.tensor import Connected, called, set_automatic_name
+from fastnn.layers.connected import Connected
+from fastnn.layers.tensor import called, set_automatic_name
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object
 from fastnn.typing import Shape
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextvars import ContextVar
 from functools import partial
 from math import prod
 from typing import Any
@@ -19,7 +18,7 @@ from fastnn.engine.ops import DenseOp
 from fastnn.initializers import Initializer
 from fastnn.layers.base import Layer
 from fastnn.layers.places import Parameter, place_of
-from fastnn.layers.tensor import Node, Operators, Structure, Tensor
+from fastnn.layers.tensor import TRACE, Node, Operators, Structure, Tensor
 from fastnn.typing import Array, FloatArray, Shape
 
 __all__ = ["Weight"]
@@ -160,7 +159,7 @@ class Weight(Operators):
 
     def tensor(self) -> Tensor:
         """It as a tensor of the call that is being traced. RuntimeError outside of one."""
-        trace = TRACE.get()
+        trace: Trace | None = TRACE.get()
         if trace is None:
             raise RuntimeError(
                 f"{self!r} can be part of a model within call alone; its values are in numpy(){users_line()}"
@@ -237,9 +236,6 @@ class Trace:
         if not self.fuses or kernel is None or not isinstance(bias, Weight) or bias.shape != kernel.shape[1:]:
             return None
         return self.product(product.node.inputs[0], kernel, bias)
-
-
-TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 def homes_of(nodes: Sequence[Node]) -> dict[Weight, set[Weights]]:

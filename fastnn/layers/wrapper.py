@@ -10,7 +10,8 @@ from fastnn._checks import as_list, shown
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
 from fastnn.layers.composite import Composite
-from fastnn.layers.tensor import Connected, Tensor
+from fastnn.layers.connected import Connected
+from fastnn.layers.tensor import Tensor
 
 __all__ = ["Pipeline", "Wrapper"]
 

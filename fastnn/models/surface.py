@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastnn._checks import as_flag, check_count, shown
+from fastnn._output import warn
 from fastnn.models.built import Built
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object
 
@@ -80,9 +81,10 @@ class Surface(Built):
         """What ``compile`` was given, as JSON; None before. ``compile_from_config`` takes it."""
         if not self.compiled:
             return None
+        steps = self.description.steps_per_execution
         given = dict(zip(COMPILED, self.description.compiled_with, strict=True))
         described: dict[str, Any] = {name: serialize_keras_object(value) for name, value in given.items()}
-        return {**described, "run_eagerly": False, "steps_per_execution": 1, "jit_compile": True}
+        return {**described, "run_eagerly": False, "steps_per_execution": steps, "jit_compile": True}
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compile as ``get_compile_config`` says. TypeError, ValueError where it says no such thing."""
@@ -97,7 +99,10 @@ class Surface(Built):
         """The shape of what the model gives for inputs of this shape, the rows' axis first."""
         if self.description.graph is None and input_shape is not None:
             self._take_rows(tuple(input_shape)[1:])
-        return self.output_shape
+        self._built("compute_output_shape")
+        first = next(iter(input_shape), None) if isinstance(input_shape, (tuple, list)) else None
+        batch = first if first is None or isinstance(first, int) else None
+        return self.description.gives.pack([(batch, *tensor.row) for tensor in self._drawn().outputs])
 
     def predict_in_training(self, x: Any, number: int = 0) -> Any:
         """What the layers give in training for these rows as one batch: see ``__call__``.
@@ -150,20 +155,23 @@ class Surface(Built):
     def export(self, filepath: Any, format: str = "onnx", **_: Any) -> None:
         """Not there: ValueError, which says what is."""
         raise ValueError(
-            f"export: fastnn writes no {shown(format)} files; model.save(filepath) writes one that fastnn itself loads "
-            "with NumPy alone, and model.get_weights() gives the arrays"
+            f"export: Unrecognized format={shown(format)}: fastnn exports to no other framework; model.save(filepath) "
+            "writes a file that fastnn itself loads with NumPy alone, and model.get_weights() gives the arrays"
         )
 
 
-def check_compiled(run_eagerly: Any, steps_per_execution: Any, jit_compile: Any, auto_scale_loss: Any) -> None:
-    """The arguments of Keras's compile that ask for nothing here. ValueError where one asks for what is not there."""
+def checked_steps(run_eagerly: Any, steps_per_execution: Any, jit_compile: Any, auto_scale_loss: Any) -> int:
+    """How many batches lie between two hooks of batches; the arguments beside it ask for nothing, and are checked."""
     if as_flag("run_eagerly", run_eagerly):
-        raise ValueError(
-            "run_eagerly=True asks for each batch in Python, and an epoch is one compiled call here; to look into "
-            "batches use a callback with on_train_batch_end, or train_on_batch"
+        warn(
+            "run_eagerly=True changes nothing: the numbers are the same, but each epoch is one compiled call, and call "
+            "is run once, on symbolic tensors; to look into batches use a callback with on_train_batch_end, or "
+            "train_on_batch"
         )
+    steps = 1
     if steps_per_execution is not None and not (isinstance(steps_per_execution, str) and steps_per_execution == "auto"):
-        check_count("steps_per_execution", steps_per_execution)
+        steps = check_count("steps_per_execution", steps_per_execution)
     if not isinstance(jit_compile, str) or jit_compile != "auto":
         as_flag("jit_compile", jit_compile)
     as_flag("auto_scale_loss", auto_scale_loss)
+    return steps
