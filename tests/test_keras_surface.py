@@ -75,9 +75,17 @@ def test_inputs_as_keras_takes_them():
         Input((3,), 32, "float32"),
         Input(shape=(np.int64(3),), batch_size=2, dtype=None, name="x"),
     ):
-        assert tensor.shape == (None, 3)
+        assert tensor.shape[1:] == (3,)
         assert tensor.dtype == "float32"
     assert Input((3,), name="x").name == "x"
+    begin = Input((3,), 32)
+    sized = Dense(2)(Dense(5)(begin))
+    assert (begin.shape, sized.shape, Input((3,)).shape) == ((32, 3), (32, 2), (None, 3))
+    assert Model(begin, sized).predict(np.ones((7, 3))).shape == (7, 2)  # any number of rows will do all the same
+    layer = InputLayer((3,), 32)
+    assert (layer.output.shape, layer.output) == ((32, 3), layer.output)
+    with pytest.warns(UserWarning, match="Use `shape` instead"):
+        assert InputLayer(input_shape=(3,)).shape == (3,)
     assert InputLayer(batch_shape=(8, 3)).batch_shape == (8, 3)
     assert Input((), dtype="string").dtype == "string"
     given = Input((5,), dtype="int64")

@@ -12,12 +12,13 @@ from fastnn import _names
 from fastnn._checks import check_count, check_number
 from fastnn.engine.normalization import LayerNormalizationOp, ScaleShiftOp, UnitNormalizationOp
 from fastnn.layers._axes import along, permute_op, row_axes, row_axis, sizes
-from fastnn.layers._fields import affine_parameters, own_input_shape, resolve_units
+from fastnn.layers._fields import affine_parameters, own_input_shape, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
 __all__ = ["GroupNormalization", "UnitNormalization"]
 
+INVALID = "Invalid value for `axis` argument: expected an int or a list/tuple of ints."  # Keras's words
 SHORTEST = 1e-12  # vector that is brought to length 1; a shorter one is divided by this
 
 
@@ -36,7 +37,7 @@ class UnitNormalization(Layer):
 
     def __post_init__(self) -> None:
         for axis in self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,):
-            check_count("UnitNormalization: axis", axis, -64, 63)
+            check_count("UnitNormalization: axis", axis, -64, 63, also=INVALID)
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -80,10 +81,11 @@ class GroupNormalization(Layer):
     input_shape: Any = None
 
     def __post_init__(self) -> None:
-        groups = check_count("GroupNormalization: groups", self.groups, -1)
-        if groups == 0:
-            raise ValueError("GroupNormalization: groups must be at least 1, or -1 for one channel each, got 0")
-        self._set("groups", groups)
+        if self.groups == 0:
+            raise ValueError(
+                "GroupNormalization: groups must be at least 1, or -1 for one channel each, got 0 (argument `groups`)"
+            )
+        self._set("groups", size_of(self, "groups", -1, also="argument `groups`"))
         check_number(self, "epsilon", 0)
         resolve_units(self, "beta", "gamma")
         own_input_shape(self)
@@ -94,8 +96,10 @@ class GroupNormalization(Layer):
         channels = row[axis]
         groups = channels if self.groups == -1 else self.groups
         if channels % groups:
+            also = "cannot be more than" if groups > channels else "must be a multiple of"
             raise ValueError(
-                f"GroupNormalization: {channels} channels along axis {self.axis} are no {groups} groups of one size"
+                f"GroupNormalization: {channels} channels along axis {self.axis} are no {groups} groups of one size "
+                f"(the number of groups {also} the number of channels)"
             )
         return axis, channels, groups
 

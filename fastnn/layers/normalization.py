@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._checks import check_number
+from fastnn._checks import check_count, check_number
 from fastnn.engine.normalization import BatchNormalizationOp, LayerNormalizationOp
 from fastnn.initializers import Ones
 from fastnn.layers._axes import along, row_axes, row_axis, sizes
@@ -121,8 +121,12 @@ class LayerNormalization(Layer):
     gamma_constraint: Any = None
     name: str | None = None
     input_shape: Any = None
+    rms_scaling: bool = nothing(False)
 
     def __post_init__(self) -> None:
+        for axis in self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,):
+            also = "Expected an int or a list/tuple of ints for the argument 'axis'"
+            check_count("LayerNormalization: axis", axis, -64, 63, also=also)
         check_number(self, "epsilon", 0)
         resolve_units(self, "beta", "gamma")
         own_input_shape(self)

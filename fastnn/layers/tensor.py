@@ -23,7 +23,7 @@ class SymbolicError(TypeError):
 class Node:
     """One call of a layer or a model: what it read, and the shapes of one row of what it gives."""
 
-    __slots__ = ("__weakref__", "graph", "inputs", "layer", "makes", "outputs", "rows", "same", "training")
+    __slots__ = ("__weakref__", "batch", "graph", "inputs", "layer", "makes", "outputs", "rows", "same", "training")
 
     def __init__(
         self,
@@ -45,6 +45,9 @@ class Node:
         self.makes = makes  # its ops, where the layer is no more than the weights that they have
         # Whether it gives the same for all rows, as weights, constants and what is made of them do.
         self.same: bool = same or (bool(inputs) and all(tensor.node.same for tensor in inputs))
+        # The size of batches, where an Input was given one: shapes tell it, and nothing holds to it.
+        batches = (tensor.node.batch for tensor in inputs) if inputs else (getattr(layer, "batch_size", None),)
+        self.batch: int | None = next((size for size in batches if size is not None), None)
 
     def ops(self) -> tuple[Any, ...]:
         """The ops that the call becomes."""
@@ -103,6 +106,7 @@ class Tensor(Operators):
     """A value in a model that is being described: ``Input((4,))``, ``Dense(8)(x)``. It has a shape and no numbers."""
 
     __slots__ = ("node", "place")
+    sparse = ragged = False
 
     def __init__(self, node: Node, place: int = 0) -> None:
         self.node = node
@@ -122,8 +126,11 @@ class Tensor(Operators):
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """(None, ...): the None stands for any number of rows. Of what is the same for all rows, one row's."""
-        return self.row if self.node.same else (None, *self.row)
+        """(None, ...): the None stands for any number of rows, and so does a batch_size that an Input was given.
+
+        Of what is the same for all rows, one row's.
+        """
+        return self.row if self.node.same else (self.node.batch, *self.row)
 
     @property
     def ndim(self) -> int:
