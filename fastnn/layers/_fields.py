@@ -35,6 +35,12 @@ def size_of(layer: Any, name: str, least: int = 1, also: str = "") -> int:
         raise ValueError(str(error)) from None
 
 
+def check_axis(layer: Any, also: str = "") -> None:
+    """TypeError, ValueError unless the layer's `axis` is a whole number or a list of them. also: Keras's words."""
+    for axis in layer.axis if isinstance(layer.axis, (list, tuple)) else (layer.axis,):
+        check_count(f"{type(layer).__name__}: axis", axis, -64, 63, also=also)
+
+
 def own_input_shape(layer: Any) -> None:
     """Check the field `input_shape` and make it a tuple."""
     if layer.input_shape is not None:

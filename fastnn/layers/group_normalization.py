@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._checks import check_count, check_number
+from fastnn._checks import check_number
 from fastnn.engine.normalization import LayerNormalizationOp, ScaleShiftOp, UnitNormalizationOp
 from fastnn.layers._axes import along, permute_op, row_axes, row_axis, sizes
-from fastnn.layers._fields import affine_parameters, own_input_shape, resolve_units, size_of
+from fastnn.layers._fields import affine_parameters, check_axis, own_input_shape, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
 __all__ = ["GroupNormalization", "UnitNormalization"]
 
-INVALID = "Invalid value for `axis` argument: expected an int or a list/tuple of ints."  # Keras's words
 SHORTEST = 1e-12  # vector that is brought to length 1; a shorter one is divided by this
 
 
@@ -36,8 +35,7 @@ class UnitNormalization(Layer):
     input_shape: Any = None
 
     def __post_init__(self) -> None:
-        for axis in self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,):
-            check_count("UnitNormalization: axis", axis, -64, 63, also=INVALID)
+        check_axis(self, "Invalid value for `axis` argument: expected an int or a list/tuple of ints.")
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._checks import check_count, check_number
+from fastnn._checks import check_number
 from fastnn.engine.normalization import BatchNormalizationOp, LayerNormalizationOp
 from fastnn.initializers import Ones
 from fastnn.layers._axes import along, row_axes, row_axis, sizes
-from fastnn.layers._fields import affine_parameters, nothing, own_input_shape, parameter_of, resolve_units
+from fastnn.layers._fields import affine_parameters, check_axis, nothing, own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
@@ -124,9 +124,7 @@ class LayerNormalization(Layer):
     rms_scaling: bool = nothing(False)
 
     def __post_init__(self) -> None:
-        for axis in self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,):
-            also = "Expected an int or a list/tuple of ints for the argument 'axis'"
-            check_count("LayerNormalization: axis", axis, -64, 63, also=also)
+        check_axis(self, "Expected an int or a list/tuple of ints for the argument 'axis'")
         check_number(self, "epsilon", 0)
         resolve_units(self, "beta", "gamma")
         own_input_shape(self)

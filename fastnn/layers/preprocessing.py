@@ -17,7 +17,7 @@ from fastnn.data.convert import has_columns
 from fastnn.engine.normalization import AffineOp, StandardizeOp
 from fastnn.initializers import Initializer, Ones, Zeros
 from fastnn.layers._axes import along, row_axes, sizes
-from fastnn.layers._fields import own_input_shape
+from fastnn.layers._fields import check_axis, own_input_shape
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.layers.places import place_of
 from fastnn.typing import Array, DoubleArray, Shape
@@ -127,6 +127,8 @@ class Normalization(Preparing):
             _check_variance(np.asarray(self.variance, float))
         if isinstance(self.axis, list):
             self._set("axis", tuple(self.axis))
+        if self.axis is not None:
+            check_axis(self)
         own_input_shape(self)
 
     def adapt(self, data: Any) -> None:

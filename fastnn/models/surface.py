@@ -132,9 +132,10 @@ class Surface(Built):
 
     def _called(self, x: Any) -> Any:
         """What the model gives for arrays."""
-        if self.description.network is None or not self._adds_losses():
-            found = self.predict(x)  # which builds what is not built yet
-            if not self._adds_losses():
+        plan = self.description.plan
+        if plan is None or not plan.added:
+            found = self.predict(x)
+            if plan is not None or not self._adds_losses():  # of a model that was not built before
                 return found
         source = self._batch(x, None, None)
         self.description.check_source(source, "x")

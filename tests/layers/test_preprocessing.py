@@ -214,3 +214,11 @@ def test_given_moments_go_with_the_rows() -> None:
     np.testing.assert_array_equal(layer.mean, np.broadcast_to(given[:, None], (1, 7, 5, 1)))
     assert layer.get_config()["mean"] == given.tolist()
     assert Normalization.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+def test_axes_that_are_none() -> None:
+    for axis in (np.zeros((4, 5)), 1.5, {"axis": -1}):
+        with pytest.raises(TypeError, match="Normalization: axis must be a whole number"):
+            Normalization(axis)
+    with pytest.raises(ValueError, match="All `axis` values must be in the range"):
+        Normalization(axis=-4).build((2, 3, 4))
