@@ -132,7 +132,7 @@ class Normalization(Preparing):
         own_input_shape(self)
 
     def adapt(self, data: Any) -> None:
-        """Take mean and variance from rows, in float64, page by page, and build the layer for them.
+        """Take mean and variance from rows, in float64, page by page.
 
         data: an array, a source, or batches: a generator, a list of arrays of at least two axes, a PyDataset; of (x, y)
         x counts. Each call starts afresh. ValueError for no rows, or rows that do not fit; RuntimeError where mean and
@@ -151,8 +151,12 @@ class Normalization(Preparing):
         if place_of(self) is not None:
             self.set_weights([*held, *self.get_weights()[2:]])
         self._set("_adapted", held)
-        if place_of(self) is None:
-            self.build((None, *row))
+        self._set("_rows", (row,))
+
+    @property
+    def built(self) -> bool:
+        """Whether mean and variance are known, or have their weights."""
+        return "_adapted" in vars(self) or super().built
 
     def _fits(self, row: Shape, axes: tuple[int, ...]) -> None:
         """ValueError where the layer was built for other places than rows of this shape have."""
@@ -180,7 +184,8 @@ class Normalization(Preparing):
         axes = self._axes(rows[0])
         shape = (1, *(size if axis in axes else 1 for axis, size in enumerate(rows[0])))
         place = ("mean", "variance").index(name)
-        values = self.get_weights()[place] if self.given is None else np.asarray(self.given[place], np.float32)
+        known = self.given or (vars(self).get("_adapted") if place_of(self) is None else None)
+        values = self.get_weights()[place] if known is None else np.asarray(known[place], np.float32)
         return np.broadcast_to(values, sizes(rows[0], axes)).reshape(shape)
 
     def config(self) -> dict[str, Any]:
@@ -286,7 +291,8 @@ def _are_batches(data: Any) -> bool:
         first: Any = data[0] if len(data) else None
         first = first[0] if isinstance(first, tuple) and first else first
         return not len(data) or (hasattr(first, "shape") and len(first.shape) > 1)
-    return hasattr(data, "__iter__") and not (hasattr(data, "__array__") or has_columns(data))
+    array = isinstance(data, (str, bytes, bytearray)) or any(hasattr(data, sign) for sign in ("__array__", "shape"))
+    return hasattr(data, "__iter__") and not (array or has_columns(data))
 
 
 def _rows_of_batches(batches: Any) -> Iterator[Array]:
