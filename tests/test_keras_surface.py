@@ -89,6 +89,14 @@ def test_inputs_as_keras_takes_them():
         assert Model(tensor, Dense(4)(tensor)).predict(np.ones((5, 3))).shape == (5, 4)  # any number will do
         assert tensor.dtype == "float32"
     assert Input((3,), name="x").name == "x"
+    begin = Input((3,), 32)
+    sized = Dense(2)(Dense(5)(begin))
+    assert (begin.shape, sized.shape, Input((3,)).shape) == ((32, 3), (32, 2), (None, 3))
+    assert Model(begin, sized).predict(np.ones((7, 3))).shape == (7, 2)  # any number of rows will do all the same
+    layer = InputLayer((3,), 32)
+    assert (layer.output.shape, layer.output) == ((32, 3), layer.output)
+    with pytest.warns(UserWarning, match="Use `shape` instead"):
+        assert InputLayer(input_shape=(3,)).shape == (3,)
     assert InputLayer(batch_shape=(8, 3)).batch_shape == (8, 3)
     assert Input((), dtype="string").dtype == "string"
     given = Input((5,), dtype="int64")

@@ -7,6 +7,8 @@ from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
+
 from fastnn import regularizers
 from fastnn._attributes import missing
 from fastnn._checks import as_flag, as_list, check_count, check_name, shown
@@ -42,8 +44,11 @@ class _Fixed(Surface):
     __repr__ = called_with
 
     def __new__(cls, *_: Any, **fields: Any) -> Any:
-        if "trainable" in fields:
-            as_flag(f"{cls.__name__}: trainable", fields["trainable"])
+        if not isinstance(fields.get("trainable", True), (bool, np.bool_)):
+            raise ValueError(
+                f"{cls.__name__}: trainable must be True or False, got {shown(fields['trainable'])} (Expected "
+                "`trainable` to be a boolean)"
+            )
         check_only(cls, fields)
         for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
             if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
@@ -112,6 +117,8 @@ class Layer(_Fixed):
         cls.table_name = snake_case(cls.__name__)  # until a table gives it another
         if "call" in vars(cls) and not cls.made_of_layers and cls.__module__ != f"{__package__}.composite":
             _trace(cls)
+        if "build" in vars(cls) and COMPOSITE and COMPOSITE[0] in cls.__mro__:
+            cls.build = COMPOSITE[0].built_once(cls.build)  # type: ignore[method-assign]
         if "forward" in vars(cls) and "ops" not in vars(cls):
             cls.ops = Layer.ops  # type: ignore[method-assign]  # and not a base's, which knows nothing of it
 

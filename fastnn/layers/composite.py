@@ -21,17 +21,19 @@ and of the layer what ``get_config`` gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any, ClassVar
 
 from fastnn._checks import as_flag, shown
-from fastnn._table import field_values, note_own, plain
+from fastnn._table import field_values, note_own, plain, unplain
 from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, set_field
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.operation import Operation
+from fastnn.layers.surface import rows_of
 from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of, replaced
 from fastnn.layers.traced import Traced, made_from
-from fastnn.layers.tracing import has_weights, layers_of, shapes_of, tensors_in
+from fastnn.layers.tracing import ASKED, arguments_of, has_weights, layers_of, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
 from fastnn.object_registration import get_registered_name
 from fastnn.serialization import deserialize_keras_object
@@ -74,6 +76,27 @@ class Composite(Traced, Layer):
 
     def build(self, input_shape: Any) -> None:
         """Make weights and layers for inputs of this shape, (None, ...); called once, before the first ``call``."""
+
+    @staticmethod
+    def built_once(build: Any) -> Any:
+        """A subclass's ``build``, which is for who calls it themselves as that of a layer of fastnn's.
+
+        It makes weights that can be looked at and set, and calls of the layer do not build it again.
+        """
+
+        @wraps(build)
+        def built(self: Any, *shapes: Any, **named: Any) -> Any:
+            if vars(self)["_is_built"]:  # the layer is just being built
+                return build(self, *shapes, **named)
+            try:
+                rows = [row for shape in shapes for row in rows_of("input_shape", shape)]
+            except (TypeError, ValueError):  # such as None: what is made does not hang on shapes
+                rows = []
+            if named or len(rows) != self._takes():
+                return self._built_for(*shapes, **named)
+            return self.alone(rows)
+
+        return built
 
     @property
     def built(self) -> bool:
@@ -163,8 +186,7 @@ class Composite(Traced, Layer):
             raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {came}")
         try:
             if not vars(self)["_is_built"]:
-                shapes = shapes_of(given or tuple(named.values()))
-                self._built_for(shapes[0] if len(shapes) == 1 else list(shapes))
+                self._built_for(*self._shapes(given, named or {}))
             graph, kind, keys = self._trace(inputs, given, named or {})
         except ValueError as error:
             raise ValueError(f"layer {called(self)!r}: {error}") from None
@@ -178,11 +200,37 @@ class Composite(Traced, Layer):
             )
         return graph, kind, keys
 
-    def _built_for(self, shape: Any) -> None:
+    def _shapes(self, given: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+        """What ``build`` is given: the shapes of what ``call`` is given, or those of the arguments that it names.
+
+        build(self, x_shape, y_shape) names two of call(self, x, y).
+        """
+        shapes = shapes_of(given)
+        names = arguments_of(type(self).build)[1:]
+        if len(names) < 2 or any(name.startswith("*") for name in names):
+            return [shapes[0] if len(shapes) == 1 else list(shapes)]
+        takes = [name for name in arguments_of(type(self).call)[1:] if name not in ASKED]
+        known = dict(zip(takes, shapes, strict=False)) | dict(zip(named, shapes_of(list(named.values())), strict=True))
+        found = []
+        for name in names:
+            of = name.removesuffix("_shape")
+            if of == name:
+                raise ValueError(
+                    f"{type(self).__name__}.build has an argument `{name}`, which does not end in `_shape`; build "
+                    "takes the shape of each argument of call by its name and `_shape`, or one shape"
+                )
+            if of not in takes:
+                raise ValueError(
+                    f"{type(self).__name__}.build has an argument `{name}`, but `call()` does not have argument `{of}`"
+                )
+            found.append(known.get(of))
+        return found
+
+    def _built_for(self, *shapes: Any, **named: Any) -> None:
         """Call ``build``, once."""
         vars(self)["_is_built"] = True
         try:
-            self.build(shape)
+            self.build(*shapes, **named)
         except BaseException:
             vars(self)["_is_built"] = False
             raise
@@ -228,12 +276,7 @@ class Composite(Traced, Layer):
             return super().from_config(config, custom_objects)
         if not isinstance(config, Mapping):
             raise TypeError(f"{cls.__name__}: config must be the dict that get_config gives, got {shown(config)}")
-        parts = {name for name, value in config.items() if isinstance(value, (dict, list))}
-        given = {
-            name: deserialize_keras_object(value, custom_objects) if name in parts else value
-            for name, value in config.items()
-        }
-        return cls(**given)
+        return cls(**{name: _made(value, custom_objects) for name, value in config.items()})
 
     @classmethod
     def from_description(cls, config: dict[str, Any]) -> Any:
@@ -260,6 +303,15 @@ class Composite(Traced, Layer):
         """Whether its fields say what it is made of."""
         cls = type(self)
         return "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config
+
+
+def _made(value: Any, custom: Any) -> Any:
+    """An argument from a configuration, fastnn's or Keras's."""
+    if isinstance(value, list):
+        return [_made(each, custom) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return unplain(value, custom) if "family" in value else deserialize_keras_object(value, custom)
 
 
 COMPOSITE.append(Composite)

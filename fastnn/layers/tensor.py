@@ -54,8 +54,6 @@ class Node:
         self.layer = layer
         self.inputs = inputs
         self.rows = rows
-        # How many rows its Input was said to have, for `shape`; any number will do.
-        self.batch: int | None = next((x.node.batch for x in inputs if x.node.batch is not None), None)
         self.outputs = outputs
         self.training = training  # whether it is as in training in each run, or in none; None: as the run says
         self.graph = graph  # of a model or a layer of layers, as it was when it was called; None for one with ops
@@ -63,6 +61,8 @@ class Node:
         self.given = given  # all that a call of the user's own was given; None where that is `inputs`
         # Whether it gives the same for all rows, as weights, constants and what is made of them do.
         self.same: bool = same or (bool(inputs) and all(tensor.node.same for tensor in inputs))
+        # The size of batches, where an Input was given one: shapes tell it, and nothing holds to it.
+        self.batch: int | None = next((x.node.batch for x in inputs if x.node.batch is not None), None)
 
     def ops(self) -> tuple[Any, ...]:
         """The ops that the call becomes."""
@@ -130,6 +130,7 @@ class Tensor(Operators):
     """A value in a model that is being described: ``Input((4,))``, ``Dense(8)(x)``. It has a shape and no numbers."""
 
     __slots__ = ("node", "place")
+    sparse = ragged = False
 
     def __init__(self, node: Node, place: int = 0) -> None:
         self.node = node
@@ -149,9 +150,9 @@ class Tensor(Operators):
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """(None, ...): the None stands for any number of rows. Of what is the same for all rows, one row's.
+        """(None, ...): the None stands for any number of rows, and so does a batch_size that an Input was given.
 
-        Where Input was given a batch_size, that stands in the place of None.
+        Of what is the same for all rows, one row's.
         """
         return self.row if self.node.same else (self.node.batch, *self.row)
 

@@ -196,18 +196,38 @@ def _applied_to(layer: Any, given: Any, named: dict[str, Any], training: bool) -
         raise TypeError(
             f"layer {layer.name!r}: expected arrays or symbolic tensors, got {shown((*given, *named.values()))}"
         )
-    model = Model(inputs, layer(*args, **kwargs))
-    return model.predict_in_training(arrays) if training else model.predict(arrays)
+    return _run(layer, Model(inputs, layer(*args, **kwargs)), arrays, training)
 
 
 def _applied(layer: Any, x: Any, training: bool = False) -> Any:
     # What a layer makes of arrays. A list of arrays is one for each source.
     several = isinstance(x, (list, tuple)) and len(x) > 0 and all(hasattr(each, "ndim") for each in x)
-    model = _alone(layer, [ArraySource(each).input_shape for each in (x if several else [x])])
-    if not training:
-        return model.predict(x)
-    vars(layer)["_draws"] = number = vars(layer).get("_draws", 0) + 1  # of a layer with a seed of its own
-    return model.predict_in_training(x, number)
+    return _run(layer, _alone(layer, _rows_read(layer, x if several else [x])), x, training)
+
+
+def _run(layer: Any, model: Model, x: Any, training: bool) -> Any:
+    # What a model that calls the layer makes of arrays.
+    if training and (layer.trainable or not layer.whole_batch):  # such a layer goes by its averages where it is frozen
+        vars(layer)["_draws"] = number = vars(layer).get("_draws", 0) + 1  # of a layer with a seed of its own
+        found = model.predict_in_training(x, number)
+    else:
+        found = model(x)
+    vars(layer)["_added"] = vars(model).get("_added", ())
+    return found
+
+
+def _rows_read(layer: Any, arrays: Sequence[Any]) -> list[Shape]:
+    """The shape of a row of each array. Of a vector it is (), where the layer takes such, else (1,)."""
+    rows = [ArraySource(each).input_shape for each in arrays]
+    numbers = [() if getattr(each, "ndim", 0) == 1 else row for each, row in zip(arrays, rows, strict=True)]
+    if numbers == rows or layer.made_of_layers or hasattr(layer, "forward"):
+        return rows
+    try:
+        layer.output_shape(*numbers)
+        sizes = [[weight.shape for weight in layer.parameters(*each)] for each in (numbers, rows)]
+    except (IndexError, ValueError):  # it needs an axis
+        return rows
+    return numbers if sizes[0] == sizes[1] else rows
 
 
 Layer.on_arrays, Layer.alone = _applied, _alone

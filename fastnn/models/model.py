@@ -301,7 +301,7 @@ class Model(Surface):
         training = check_training(training)
         if isinstance(inputs, np.ndarray) or not is_symbolic(inputs):
             if training is None or not as_flag("training", training):
-                return self.predict(inputs)
+                return self._called(inputs)
             return self.predict_in_training(inputs)
         return self._symbolic(inputs, training)
 

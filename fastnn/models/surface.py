@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastnn._checks import as_flag, check_count, shown
 from fastnn._output import warn
+from fastnn.layers.surface import penalties_of
 from fastnn.models.built import Built
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object
 
@@ -57,8 +58,12 @@ class Surface(Built):
 
     @property
     def losses(self) -> list[Any]:
-        """The penalties on the weights, as numbers, as they are now."""
-        return [value for layer in self.description.layers() for value in layer.losses]
+        """What layers added to the loss when the model was last called on rows, then the penalties on the weights now.
+
+        Each is a number; the latter are as they are now.
+        """
+        penalties = [value for layer in self.description.layers() for value in penalties_of(layer)]
+        return [*vars(self).get("_added", ()), *penalties]
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The last logs of loss and metrics: those of ``fit``'s last epoch, or of an ``evaluate`` since."""
@@ -113,7 +118,33 @@ class Surface(Built):
         network = self.description.network or self._built_by("the call", x)
         source = self._batch(x, None, None)
         self.description.check_source(source, "x")
-        return self._split(network.predict_in_training(source.x, number))
+        if not self._adds_losses():
+            return self._split(network.predict_in_training(source.x, number))
+        if not number:
+            vars(self)["_draws"] = number = vars(self).get("_draws", 0) + 1
+        return self._split(self._noting_losses(source, number))
+
+    def _adds_losses(self) -> bool:
+        """Whether a layer's ``add_loss``, or a penalty on what it gives, is part of the loss."""
+        return self.description.plan is not None and bool(self.description.plan.added)
+
+    def _noting_losses(self, source: Any, number: int | None) -> Any:
+        """The outputs for rows, side by side; what layers add to the loss is noted, for `losses`."""
+        from fastnn.models.added import with_losses
+
+        outputs, vars(self)["_added"] = with_losses(self.description, source.x, number)
+        return outputs
+
+    def _called(self, x: Any) -> Any:
+        """What the model gives for arrays."""
+        plan = self.description.plan
+        if plan is None or not plan.added:
+            found = self.predict(x)
+            if plan is not None or not self._adds_losses():  # of a model that was not built before
+                return found
+        source = self._batch(x, None, None)
+        self.description.check_source(source, "x")
+        return self._split(self._noting_losses(source, None))
 
     def predict_on_batch(self, x: Any) -> Any:
         """The output for each row of a batch, as ``predict`` gives it."""
