@@ -8,11 +8,11 @@ from fastnn import _names
 
 # What objects have for fastnn's own use, beside what one asks of them: `dir` leaves it out.
 _HOUSE = """
-    abstract accepts accumulator_numbers adds areas arrays bad_targets by_column by_row checks compiled curve_counts
-    cuts description figure fit_begins from_members from_tensors full_batch fused kernel_for kinds_read label_weights
-    last listens logits made_of_layers measured numbers on_arrays output_dtype parts pauses rates reads_targets reported
-    result_of rule slot_starts state_size table_family table_name takes trainer_hooks value_and_gradient whole
-    whole_batch width
+    abstract accepts accumulator_numbers adds areas arrays as_activation bad_targets by_column by_row checks
+    compiled curve_counts cuts description figure fit_begins from_members from_tensors full_batch fused kernel_for
+    kinds_read label_weights last listens logits made_of_layers measured numbers on_arguments on_arrays output_dtype
+    own_config parts pauses rates reads_targets reported result_of rule slot_starts state_size table_family
+    table_name takes trainer_hooks value_and_gradient whole whole_batch width
     """
 HOUSE = frozenset(_HOUSE.split())
 

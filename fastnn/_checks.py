@@ -110,7 +110,7 @@ def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST, also
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {shown(value)}") from None
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}{_also(also)}") from None
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {shown(number)}{_also(also)}")
     if number > most:

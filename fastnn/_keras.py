@@ -18,7 +18,7 @@ MaxPooling3D MelSpectrogram MixUp MultiHeadAttention MultiOptimizer OptimizerMap
 RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
 RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
 RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation
-RandomZoom RematScope Resizing ReversibleEmbedding STFT STFTInitializer STFTSpectrogram ScheduleFreeAdamW
+RandomZoom RematScope Resizing ReversibleEmbedding STFT STFTInitializer STFTSpectrogram
 SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D SimpleRNN SimpleRNNCell Solarization
 StackedRNNCells StatelessScope SymbolicScope TFSMLayer TorchModuleWrapper UpSampling1D UpSampling2D UpSampling3D
 ZeroPadding1D ZeroPadding2D ZeroPadding3D applications array_to_img audio_dataset_from_directory bounding_boxes ctc
@@ -34,11 +34,10 @@ is_traceback_filtering_enabled legacy max_epochs max_steps_per_epoch set_backend
 NAMES = frozenset(f"{_NAMES} {_MODULES}".split())
 # Of classes and methods that fastnn has.
 _ARGUMENTS = """
-auto_scale_loss batch_shape data_format dtype embeddings_freq embeddings_metadata expand_nested
-gptq_unpacked_column_size input_tensor
-jit_compile layer_range line_length lora_alpha lora_rank mask_zero max_queue_size optional positions profile_batch
+auto_scale_loss batch_shape data_format dtype expand_nested gptq_unpacked_column_size input_tensor
+jit_compile layer_range line_length lora_alpha lora_rank mask_zero max_queue_size optional positions
 quantization_config ragged renorm renorm_clipping renorm_momentum run_eagerly show_trainable skip_mismatch sparse
-steps_per_execution synchronized use_multiprocessing workers write_graph write_images zipped
+steps_per_execution synchronized use_multiprocessing workers zipped
 """
 ARGUMENTS = frozenset(_ARGUMENTS.split())
 # What to write in place of some.

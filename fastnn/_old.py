@@ -28,6 +28,7 @@ ATTRIBUTES = {
     "zero_grad": "model.fit or model.train_on_batch, which need no step by hand",
     "eval": "model.predict(x), where dropout and noise are at rest",
     "train": "model.fit(x, y)",
+    "add_loss": "self.add_loss(...) in call(self, inputs) of a layer of your own, which the tensors go through",
     "reset_states": "nothing: no layer keeps a state between batches",
     "get_input_at": "layer.input",
     "get_output_at": "layer.output",

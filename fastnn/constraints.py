@@ -40,7 +40,12 @@ class Constraint(Fields, Configured):
         return self.kernel is not None and not overrides(self, "kernel", "__call__")
 
     def __call__(self, w: Array) -> Array:
-        """A constrained copy of w, (rows, columns) or (rows,): float64 if w is, else float32. ValueError for others."""
+        """A constrained copy of w, (rows, columns) or (rows,): float64 if w is, else float32. ValueError for others.
+
+        Of ``Constraint()`` itself a copy as it is; TypeError of a subclass that does not say what it does.
+        """
+        if type(self) is Constraint:
+            return np.array(as_numbers(w, "w"))
         if self.kernel is None:
             raise TypeError(f"{type(self).__name__} has no __call__(self, w), which gives the weights constrained")
         w = as_numbers(w, "w")

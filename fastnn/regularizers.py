@@ -117,7 +117,7 @@ class OrthogonalRegularizer(Regularizer):
     def reference(self, w: Array) -> float:
         w = as_numbers(w, "w").astype(float)
         if w.ndim != 2:
-            raise ValueError(f"OrthogonalRegularizer takes a matrix, got shape {w.shape}")
+            raise ValueError(f"Inputs to OrthogonalRegularizer must have rank 2. Received: inputs.shape={w.shape}")
         vectors = w if self.mode == "rows" else w.T
         units = vectors / np.maximum(np.sqrt((vectors**2).sum(axis=1, keepdims=True)), 1e-7)
         pairs = np.abs(units @ units.T)[np.tril_indices(len(units), -1)]

@@ -162,6 +162,8 @@ def _deserialized(config: Any, custom_objects: Mapping[str, Any] | None) -> Any:
         return config
     if isinstance(config, (list, tuple)):
         return [_deserialized(each, custom_objects) for each in config]
+    if hasattr(config, "get_config"):  # an object of it already, where a class does this in its own way
+        return config
     if not isinstance(config, Mapping):
         raise TypeError(f"expected what serialize_keras_object gives, got {config!r:.200}")
     if "class_name" not in config or "config" not in config:
@@ -187,7 +189,16 @@ def _parts(inner: Any, custom: Mapping[str, Any] | None) -> list[Any]:
     return [_deserialized(each, custom) for each in inner]
 
 
+def _seed_generator(inner: Any) -> Any:
+    from fastnn.random import SeedGenerator
+
+    if not isinstance(inner, Mapping):
+        raise TypeError(f"SeedGenerator: config must be a dict with a seed, got {inner!r:.200}")
+    return SeedGenerator(inner.get("seed"))
+
+
 READERS: dict[str, Any] = {
+    "SeedGenerator": lambda inner, _: _seed_generator(inner),
     "__tuple__": lambda inner, custom: tuple(_parts(inner, custom)),
     "__bytes__": lambda inner, _: inner["value"].encode("latin-1"),
     "__slice__": lambda inner, custom: slice(*_parts(inner, custom)),
@@ -197,6 +208,9 @@ READERS: dict[str, Any] = {
 }
 
 
+HOMES = ["activations", "losses", "metrics"]  # of functions that Keras's configurations name
+
+
 def _function_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> Any:
     name = config["config"]
     if not isinstance(name, str):
@@ -204,8 +218,9 @@ def _function_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) 
     value = object_registration.found(name, custom) or object_registration.registered(name)
     if value is None:
         place = str(config.get("module")).rpartition(".")[2]
-        home = import_module(f"fastnn.{place}") if place in ("activations", "losses", "metrics") else None
-        value = None if name.startswith("_") else getattr(home, name, None)
+        homes = [place] if place in HOMES else HOMES if place == "builtins" and name.isidentifier() else []
+        found = () if name.startswith("_") else (getattr(import_module(f"fastnn.{each}"), name, None) for each in homes)
+        value = next((each for each in found if each is not None), None)
     if not callable(value):
         raise TypeError(
             f"Could not locate function {name!r}; pass custom_objects={{{name!r}: the function}}, or register it with "

@@ -230,8 +230,9 @@ def test_summary_shows_who_reads_whom(capsys):
         "mean (Dense)                (None, 2)              16   concatenate\n"
         "kind (Dense)                (None, 3)               9   mean\n"
         "\n"
-        "Total parameters: 70 (280 bytes)\n"
-        "Trainable: 54; not trainable: 16\n"
+        "Total params: 70 (280 bytes)\n"
+        "Trainable params: 54 (216 bytes)\n"
+        "Non-trainable params: 16 (64 bytes)\n"
     )
 
 

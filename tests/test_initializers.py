@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -199,7 +200,26 @@ def test_from_name_and_from_configuration(initializer: Initializer) -> None:
     assert get(initializer) is initializer
 
 
-@pytest.mark.parametrize("seed", [1.5, "1", [1]])
+@pytest.mark.parametrize("unit", [HeNormal, VarianceScaling, Orthogonal, RandomNormal, RandomUniform, TruncatedNormal])
+def test_a_seed_generator_gives_other_values_at_each_call(unit: Any, tmp_path: Any) -> None:
+    """The same ones in their order for the same seed, from a configuration and from a file too."""
+    made = unit(seed=fastnn.random.SeedGenerator(7))
+    config = json.loads(json.dumps(made.get_config()))
+    assert config["seed"] == {"class_name": "SeedGenerator", "config": {"seed": 7}}
+    model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(4, kernel_initializer=made)])
+    model.save(tmp_path / "model.fastnn")
+    again = fastnn.models.load_model(tmp_path / "model.fastnn").layers[0].kernel_initializer
+    first = unit(seed=fastnn.random.SeedGenerator(7))((3, 4))
+    np.testing.assert_array_equal(model.get_weights()[0], first)
+    second = made((3, 4))
+    assert (first != second).all()
+    assert again.get_config() == config  # it drew the weights, which those of the file replaced
+    for other in (unit.from_config(config), get(INITIALIZERS.config(made))):
+        np.testing.assert_array_equal(other((3, 4)), first)
+        np.testing.assert_array_equal(other((3, 4)), second)
+
+
+@pytest.mark.parametrize("seed", [1.5, "1", [1], {"class_name": "Seed"}])
 def test_seed_must_be_a_whole_number(seed: Any) -> None:
     for unit in (HeNormal, VarianceScaling, Orthogonal, RandomNormal, RandomUniform, TruncatedNormal):
         with pytest.raises(TypeError, match="seed must be a whole number, got"):

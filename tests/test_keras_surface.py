@@ -56,7 +56,7 @@ def test_another_dtype_is_refused(dtype):
         (
             Sequential([Dense(1, input_dim=2)]).compile,
             {"loss": "mse", "run_eagerly": False, "steps_per_execution": 8, "jit_compile": "auto"},
-            {"run_eagerly": True},
+            {"steps_per_execution": 0},
         ),
     ],
 )
@@ -67,17 +67,36 @@ def test_arguments_that_ask_for_nothing(make, taken, refused):
         make(**refused)
 
 
+def test_run_eagerly_is_answered():
+    model = Sequential([Dense(1, input_dim=2)])
+    with pytest.warns(UserWarning, match="run_eagerly=True changes nothing"):
+        model.compile("sgd", "mse", run_eagerly=True)
+    assert model.compiled
+    model.compile("sgd", "mse", steps_per_execution=4)
+    assert model.get_compile_config()["steps_per_execution"] == 4
+
+
 def test_inputs_as_keras_takes_them():
-    for tensor in (
-        Input((3,)),
-        Input(shape=[3]),
-        Input(batch_shape=(None, 3)),
-        Input((3,), 32, "float32"),
-        Input(shape=(np.int64(3),), batch_size=2, dtype=None, name="x"),
+    for tensor, rows in (
+        (Input((3,)), None),
+        (Input(shape=[3]), None),
+        (Input(batch_shape=(None, 3)), None),
+        (Input((3,), 32, "float32"), 32),
+        (Input(shape=(np.int64(3),), batch_size=2, dtype=None, name="x"), 2),
     ):
-        assert tensor.shape == (None, 3)
+        assert tensor.shape == (rows, 3)
+        assert (Dense(4)(tensor) * 2.0).shape == (rows, 4)
+        assert Model(tensor, Dense(4)(tensor)).predict(np.ones((5, 3))).shape == (5, 4)  # any number will do
         assert tensor.dtype == "float32"
     assert Input((3,), name="x").name == "x"
+    begin = Input((3,), 32)
+    sized = Dense(2)(Dense(5)(begin))
+    assert (begin.shape, sized.shape, Input((3,)).shape) == ((32, 3), (32, 2), (None, 3))
+    assert Model(begin, sized).predict(np.ones((7, 3))).shape == (7, 2)  # any number of rows will do all the same
+    layer = InputLayer((3,), 32)
+    assert (layer.output.shape, layer.output) == ((32, 3), layer.output)
+    with pytest.warns(UserWarning, match="Use `shape` instead"):
+        assert InputLayer(input_shape=(3,)).shape == (3,)
     assert InputLayer(batch_shape=(8, 3)).batch_shape == (8, 3)
     assert Input((), dtype="string").dtype == "string"
     given = Input((5,), dtype="int64")

@@ -174,6 +174,30 @@ def test_float32_thresholds_are_of_the_output_s_type() -> None:
     assert metrics.TruePositives(0.1)([1], np.nextafter(np.array([0.1], np.float32), np.float32(1))) == 1
 
 
+def test_the_thresholds_of_an_area_have_both_ends() -> None:
+    """As an attribute; a configuration and a file have what was given."""
+    ends = [-1e-7, 0.3, 0.5, 1 + 1e-7]
+    given = metrics.AUC(thresholds=[0.5, 0.3])
+    for metric in (given, metrics.AUC.from_config(given.get_config()), METRICS.from_config(METRICS.config(given))):
+        assert metric.thresholds == ends
+        assert metric.get_config()["thresholds"] == METRICS.config(metric)["thresholds"] == [0.3, 0.5]
+        assert metric([0, 0, 1, 1], [0, 0.5, 0.3, 0.9]) == 0.625
+    even = metrics.AUC(num_thresholds=5)
+    np.testing.assert_allclose(even.thresholds, [0, 0.25, 0.5, 0.75, 1], atol=1e-6)
+    assert even.get_config()["thresholds"] is None
+
+
+def test_what_a_reset_metric_gathered_keeps_its_shape_until_a_batch_has_another() -> None:
+    metric = metrics.AUC(num_thresholds=4, multi_label=True)
+    metric(HOT, OUT)
+    metric.reset_state()
+    np.testing.assert_array_equal(metric.true_positives, np.zeros((4, 3)))
+    fewer = np.array(HOT)[:, :2], np.array(OUT)[:, :2]
+    assert metric(*fewer) == metrics.AUC(num_thresholds=4, multi_label=True)(*fewer)
+    with pytest.raises(ValueError, match="has seen batches of another width than 3"):
+        metric(HOT, OUT)
+
+
 def test_shapes() -> None:
     """Rows without a second axis are rows of one output; or one row, where a row's value is of many outputs."""
     assert metrics.MeanSquaredError()([1, 2], [1, 4]) == 2
@@ -184,10 +208,15 @@ def test_shapes() -> None:
     assert metrics.SparseCategoricalAccuracy()(1, [0.2, 0.5, 0.3]) == 1
     assert metrics.SparseCategoricalAccuracy()([1], [[0.2, 0.5, 0.3]]) == 1
     assert metrics.Accuracy()(1, 1) == 1
+    steps = [[[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]]]
+    assert metrics.SparseCategoricalAccuracy()([[1], [2]], steps) == 0.5  # as Keras: one label for each line
+    with pytest.raises(ValueError, match=r"y_true of shape \(1, 2, 2\) has not the 4 row"):
+        metrics.SparseCategoricalAccuracy()([[[1, 2], [1, 2]]], [steps, steps])
 
 
 ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda: metrics.Precision(1.5), ValueError, "Precision: thresholds must be numbers from 0 to 1, got 1.5"),
+    (lambda: metrics.Recall([0.5, None]), ValueError, r"Threshold values must be in \[0, 1\]. Received: \[None\]"),
     (lambda: metrics.Recall([]), ValueError, r"Recall: thresholds must be numbers from 0 to 1, got \[\]"),
     (lambda: metrics.Precision(top_k=0), ValueError, "Precision: top_k must be at least 1, got 0"),
     (

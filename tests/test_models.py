@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import io
 import weakref
 
 import numpy as np
@@ -11,8 +12,21 @@ import pytest
 
 import fastnn
 from fastnn.initializers import Initializer
-from fastnn.layers import LAYERS, Activation, Dense, Dropout, Flatten, Input, InputLayer, Reshape
-from fastnn.models import Model, Sequential
+from fastnn.layers import (
+    LAYERS,
+    Activation,
+    Concatenate,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    InputLayer,
+    LeakyReLU,
+    ReLU,
+    Reshape,
+    Softmax,
+)
+from fastnn.models import Model, Sequential, clone_model, load_model
 
 
 def small() -> Sequential:
@@ -287,8 +301,26 @@ def test_summary(capsys):
         "dropout (Dropout)   (None, 128)             0\n"
         "dense_1 (Dense)     (None, 10)          1,290\n"
         "\n"
-        "Total parameters: 101,770 (407,080 bytes)\n"
+        "Total params: 101,770 (407,080 bytes)\n"
+        "Trainable params: 101,770 (407,080 bytes)\n"
+        "Non-trainable params: 0 (0 bytes)\n"
     )
+
+
+def test_summary_counts_an_optimizer_that_has_stepped():
+    model, lines = Sequential([Input((2,)), Dense(3)]), []
+    model.compile("adam", "mse")
+    model.summary(print_fn=lines.append)
+    assert "Total params: 9 (" in lines[0]
+    assert "Optimizer" not in lines[0]
+    model.fit(np.zeros((4, 2)), np.zeros((4, 3)), verbose=0)
+    model.summary(print_fn=lines.append)
+    assert lines[1].splitlines()[-4:] == [  # two moments for each of 9, the step and the learning rate
+        "Total params: 29 (116 bytes)",
+        "Trainable params: 9 (36 bytes)",
+        "Non-trainable params: 0 (0 bytes)",
+        "Optimizer params: 20 (80 bytes)",
+    ]
 
 
 def test_summary_before_building():
@@ -302,11 +334,13 @@ def test_summary_before_building():
         "dense (Dense)     ?              0 (not built)\n"
         "dense_1 (Dense)   ?              0 (not built)\n"
         "\n"
-        "Total parameters: 0 (0 bytes)"
+        "Total params: 0 (0 bytes)\n"
+        "Trainable params: 0 (0 bytes)\n"
+        "Non-trainable params: 0 (0 bytes)"
     ]
     Sequential().summary(print_fn=lines.append)
     Sequential([Input((3,))]).summary(print_fn=lines.append)
-    assert "Total parameters: 0" in lines[-1]
+    assert "Total params: 0" in lines[-1]
 
 
 # Life
@@ -330,3 +364,140 @@ def test_a_layer_says_its_configuration(layer):
     config = layer.config()
     assert LAYERS.units[config["class"]] is type(layer)
     assert LAYERS.from_config(config).config() == config
+
+
+# What is taken as Keras takes it
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional", "list", "dict"])
+@pytest.mark.parametrize(
+    ("shape", "came"),
+    [((4, 3, 1), (4, 3)), ((4, 3), (4, 3, 1)), ((12,), (12, 1)), ((1,), ()), ((), (1,)), ((1, 12), (1, 12, 1))],
+)
+def test_a_last_axis_of_one_may_be_there_or_not(kind, shape, came):
+    x = np.random.default_rng(0).normal(size=(10, *shape)).astype(np.float32)
+    y = np.random.default_rng(1).normal(size=(10, 2)).astype(np.float32)
+    rows, other = Input(shape, name="rows"), Input((2,), name="other")
+    if kind == "sequential":
+        model = Sequential([Input(shape), Flatten(), Dense(2)])
+    elif kind == "list":
+        model = Model([rows, other], Dense(2)(Concatenate()([Flatten()(rows), other])))
+    else:
+        model = Model({"rows": rows} if kind == "dict" else rows, Dense(2)(Flatten()(rows)))
+    model.compile("sgd", "mse")
+
+    def given(array):
+        return [array, y] if kind == "list" else {"rows": array} if kind == "dict" else array
+
+    less = x.reshape(10, *came)
+    np.testing.assert_array_equal(model.predict(given(less)), model.predict(given(x)))
+    assert model.evaluate(given(less), y, verbose=0) == model.evaluate(given(x), y, verbose=0)
+    model.fit(given(less), y, verbose=0)
+    with pytest.raises(ValueError, match=r"shape|features"):
+        model.predict(given(x.reshape(10, *came, 1, 1, 1)))
+
+
+def test_outputs_of_a_tuple_are_a_tuple(tmp_path):
+    rows = Input((3,))
+    for structure, kind in (((Dense(2)(rows), Dense(1)(rows)), tuple), ([Dense(2)(rows), Dense(1)(rows)], list)):
+        model = Model(rows, structure)
+        model.save(tmp_path / "model")
+        for each in (model, Model.from_config(model.get_config()), load_model(tmp_path / "model")):
+            assert type(each.predict(np.ones((2, 3)))) is kind
+            assert type(each(Input((3,)))) is kind
+
+
+def test_attributes_of_what_is_not_built_are_not_there():
+    names = ("input", "output", "inputs", "outputs", "input_shape", "output_shape")
+    assert not any(hasattr(Sequential([Dense(2)]), name) for name in names)
+    assert all(hasattr(Sequential([Input((3,)), Dense(2)]), name) for name in names)
+    with pytest.raises(ValueError, match="has no layers; add one"):
+        Sequential().predict(np.ones((2, 3)))
+    for model in (Sequential(), Model(rows := Input((3,)), Dense(1)(rows))):
+        with pytest.raises(AttributeError, match="layers` attribute is reserved"):
+            model.layers = []
+
+
+def test_an_input_says_what_a_sequential_reads():
+    rows = Input((3,))
+    model = Sequential([rows, Dense(2)])
+    assert model.inputs == [rows]
+    assert model.outputs == [model.layers[-1].output]
+    assert model.compute_output_shape((7, 3)) == (7, 2)
+    model.build((5, 3))
+    with pytest.raises(ValueError, match="already been configured by its Input"):
+        model.build((None, 4))
+
+
+def test_a_model_that_does_not_learn():
+    rows = Input((3,))
+    model = Model(rows, Dense(2)(rows), trainable=False)
+    assert not model.trainable_weights
+    assert len(Model.from_config(model.get_config()).non_trainable_weights) == 2
+
+
+class WithMore(Model):
+    """A functional model with an argument of its own, as Keras has it."""
+
+    def __init__(self, *args, param=1, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.param = param
+
+    def get_config(self):
+        return super().get_config() | {"param": self.param}
+
+
+class OfUnits(Model):
+    def __init__(self, units=2):
+        rows = Input((3,))
+        super().__init__(rows, Dense(units)(rows))
+        self.units = units
+
+    def get_config(self):
+        return {"units": self.units}
+
+
+class Chain(Sequential):
+    pass
+
+
+def test_a_subclass_comes_back_from_its_config():
+    rows = Input((3,))
+    for model in (WithMore(rows, Dense(2)(rows), param=3), OfUnits(5), Chain([Input((3,)), Dense(2)])):
+        again = type(model).from_config(model.get_config())
+        assert type(again) is type(model)
+        assert vars(again).get("param") == vars(model).get("param")
+        again.set_weights(model.get_weights())
+        np.testing.assert_array_equal(again.predict(np.eye(3)), model.predict(np.eye(3)))
+
+
+def test_a_file_that_is_open_takes_a_model():
+    model, file = Sequential([Input((3,)), Dense(2)]), io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    np.testing.assert_array_equal(load_model(file).predict(np.eye(3)), model.predict(np.eye(3)))
+
+
+def test_a_layer_that_is_an_activation_may_be_one():
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    for layer, formula in (
+        (LeakyReLU(negative_slope=0.2), lambda z: np.where(z > 0, z, 0.2 * z)),
+        (ReLU(max_value=0.5), lambda z: np.clip(z, 0, 0.5)),
+        (Activation("tanh"), np.tanh),
+        (Softmax(), lambda z: np.exp(z) / np.exp(z).sum(-1, keepdims=True)),
+    ):
+        model = Sequential([Input((3,)), Dense(4, activation=layer)])
+        kernel, bias = (array.astype(np.float64) for array in model.get_weights())
+        np.testing.assert_allclose(model.predict(x), formula(x @ kernel + bias), rtol=1e-5, atol=1e-6)
+    for layer in (Dense(3), Softmax(axis=1)):
+        with pytest.raises(TypeError, match="got a layer"):
+            Dense(3, activation=layer)
+
+
+def test_input_tensors_of_a_clone_have_the_names_of_the_model():
+    a, b = Input((3,), name="a"), Input((3,), name="b")
+    model = Model({"a": a, "b": b}, Concatenate()([a, b]))
+    assert clone_model(model, input_tensors={"a": a, "b": b}).input_names == ["a", "b"]
+    for wrong in ((a, b), {"a": a, "c": b}):
+        with pytest.raises(ValueError, match=r"must have the same structure as model.input"):
+            clone_model(model, input_tensors=wrong)

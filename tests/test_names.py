@@ -330,7 +330,6 @@ def test_nothing_that_is_there_is_said_to_be_left_out():
 def test_units_and_arguments_of_keras():
     for get, name in (
         (losses.get, "ctc"),
-        (optimizers.get, "ScheduleFreeAdamW"),
         (optimizers.get, "MultiOptimizer"),
     ):
         with pytest.raises(ValueError, match=rf"'{name}' \({LEFT_OUT}\); known: "):

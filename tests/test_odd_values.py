@@ -63,7 +63,7 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], Any]]] = [
     ("seed must be at least 0, got -1", ValueError, lambda: fastnn.set_random_seed(-1)),
     ("Dropout: seed must be a whole number or None, got array", TypeError, lambda: layers.Dropout(0.1, seed=ARRAY)),
     ("Dropout: seed must be at most", ValueError, lambda: layers.Dropout(0.1, seed=2**64)),
-    ("Dense: trainable must be True or False, got array", TypeError, lambda: layers.Dense(1, trainable=ARRAY)),
+    ("Dense: trainable must be True or False, got array", ValueError, lambda: layers.Dense(1, trainable=ARRAY)),
     ("Dense: trainable must be", TypeError, lambda: setattr(layers.Dense(1), "trainable", ARRAY)),
     ("trainable must be True or False", TypeError, lambda: setattr(model(), "trainable", ARRAY)),
     ("Dense: use_bias must be True or False", TypeError, lambda: layers.Dense(1, use_bias=ARRAY)),  # type: ignore[arg-type]

@@ -244,3 +244,57 @@ def test_what_is_told() -> None:
         model.predict(X[:, :3])
     with pytest.raises(ValueError, match="unknown loss"):
         Plain().compile("sgd", "nothing")
+
+
+class Old(Model):
+    """Begun by the name of its base, as scripts of Keras 2 have it."""
+
+    def __init__(self) -> None:
+        Model.__init__(self, name="old")
+        self.dense = Dense(3)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+def test_init_by_the_name_of_the_base() -> None:
+    model = Old()
+    assert model.name == "old"
+    assert model.predict(X).shape == (80, 3)
+    with pytest.raises(TypeError, match=r"Model\(\) needs inputs and outputs.*call\(self, inputs\)"):
+        Model()
+
+
+def test_trainable_is_known_before_the_graph_is() -> None:
+    model = Plain()
+    model.trainable = False
+    assert not model.trainable
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.build((None, 4))
+    before = model.get_weights()
+    model.fit(X, Y, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert model.non_trainable_weights
+    assert not model.trainable_weights
+    model.trainable = True
+    assert model.trainable
+    assert len(model.trainable_weights) == 4
+
+
+class Penalised(Layer):
+    def call(self, x: Any) -> Any:
+        self.add_loss(ops.mean(ops.square(x)))
+        return x
+
+
+def test_compiled_without_a_loss_before_it_is_built() -> None:
+    model = Sequential([Penalised(), Dense(3)])
+    model.compile("sgd")
+    history = model.fit(X, verbose=0, batch_size=80).history
+    np.testing.assert_allclose(history["loss"], np.square(X.astype(float)).mean(), rtol=1e-6)
+    plain = Sequential([Dense(3)])
+    plain.compile("sgd")
+    assert plain.predict(X).shape == (80, 3)
+    with pytest.raises(ValueError, match="a loss is needed to train; name one in compile"):
+        plain.fit(X, X[:, :3], verbose=0)

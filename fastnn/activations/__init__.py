@@ -34,12 +34,16 @@ glu = GLU()
 def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Activation:
     """An activation from its name, class, instance, configuration, or from a Python function; None is linear.
 
-    A function becomes a ``Custom``. custom_objects: name -> function or Custom, for names that are not in the table.
+    A function becomes a ``Custom``; of a layer that is no more than an activation, such as LeakyReLU(), it is that one.
+    custom_objects: name -> function or Custom, for names that are not in the table.
     ValueError for an unknown name.
     """
     own = _own_objects(custom_objects)
     if identifier is None:
         return linear
+    of_layer = getattr(identifier, "as_activation", None)
+    if of_layer is not None and not isinstance(identifier, type):
+        identifier = of_layer() or identifier
     if isinstance(identifier, dict):
         if identifier.get("class_name") == "function":
             return get(identifier.get("config"), custom_objects)

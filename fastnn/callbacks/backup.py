@@ -88,7 +88,7 @@ class BackupAndRestore(TrainerCallback):
         self._save()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._batches += 1
+        self._batches += self.model.description.steps_per_execution
         if self._batches >= int(self.save_freq):
             self._batches = 0
             self._save()
@@ -230,7 +230,8 @@ def checked_freq(owner: Callback, save_freq: Any) -> str | int:
     named = isinstance(save_freq, str) and save_freq == "epoch"
     if not named and (type(save_freq) is not int or save_freq < 1):
         raise ValueError(
-            f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {shown(save_freq)}"
+            f"{type(owner).__name__}: save_freq must be 'epoch' or a whole number of batches, got {shown(save_freq)} "
+            "(Invalid value for argument `save_freq`)"
         )
     return save_freq  # type: ignore[no-any-return]
 

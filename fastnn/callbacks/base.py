@@ -264,7 +264,7 @@ class CallbackList(Callback):
         self._begun = []
         for callback in self.callbacks:
             self._begun.append(callback)
-            callback.on_train_begin(logs)
+            callback.on_train_begin(logs or {})
 
     def on_train_interrupt(self, error: BaseException, logs: Logs | None = None) -> None:
         """End those that have begun; what they raise is added to `error` as a note."""
@@ -291,9 +291,12 @@ class CallbackList(Callback):
 
 
 def _calling_each(name: str) -> Hook:
+    numbered = int("epoch" in name or "batch" in name)
+
     def hook(self: CallbackList, *arguments: Any, **named: Any) -> None:
+        given = [*arguments, *named.values(), None]
         for each in self.hooks(name):
-            each(*arguments, **named)
+            each(*given[:numbered], given[numbered] or {})
 
     hook.__name__ = name
     hook.__doc__ = getattr(Callback, name).__doc__

@@ -101,7 +101,7 @@ class ModelCheckpoint(Monitor):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._batches += 1
+        self._batches += self.model.description.steps_per_execution
         if self._batches >= int(self.save_freq):
             self._batches = 0
             self._save(self._epoch, {"batch": batch + 1, **(logs or {})})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from os import PathLike
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from fastnn._checks import check_count, check_flag
+from fastnn._checks import as_flag, check_count, check_flag, shown
 from fastnn.callbacks.base import Logs, TrainerCallback
 from fastnn.callbacks.monitors import number_of
 from fastnn.callbacks.paths import folder_for, path_of
@@ -23,18 +24,35 @@ class TensorBoard(TrainerCallback):
     epoch_learning_rate is that of the epoch's last step. histogram_freq: after every so many epochs, a histogram of
     each array of weights; 0 for none. write_steps_per_second: also epoch_steps_per_second. update_freq: "epoch";
     "batch" or a number of batches for batch_loss and the others too, and each batch is a call of its own then.
-    ``evaluate`` writes evaluation_loss_vs_iterations. Needs tensorboardX; ImportError, with the command, where it is
-    missing.
+    ``evaluate`` writes evaluation_loss_vs_iterations. There is no graph, whatever write_graph says; ValueError where
+    the others of Keras's arguments ask for pictures, a profile or embeddings. Needs tensorboardX; ImportError, with the
+    command, where it is missing.
     """
 
     def __init__(
         self,
         log_dir: str | PathLike[str] = "logs",
         histogram_freq: int = 0,
-        *,
+        write_graph: bool = True,
+        write_images: bool = False,
         write_steps_per_second: bool = False,
         update_freq: str | int = "epoch",
+        profile_batch: int | Sequence[int] = 0,
+        embeddings_freq: int = 0,
+        embeddings_metadata: Any = None,
     ) -> None:
+        as_flag("TensorBoard: write_graph", write_graph)
+        for name, value in (
+            ("write_images", as_flag("TensorBoard: write_images", write_images)),
+            ("profile_batch", profile_batch),
+            ("embeddings_freq", embeddings_freq),
+            ("embeddings_metadata", embeddings_metadata),
+        ):
+            if value is not None and value is not False and not (isinstance(value, int) and value == 0):
+                raise ValueError(
+                    f"TensorBoard: {name}={shown(value)} asks for what is not there: fastnn writes scalars and "
+                    "histograms; leave it out"
+                )
         try:
             import tensorboardX
         except ImportError as error:
@@ -75,8 +93,8 @@ class TensorBoard(TrainerCallback):
         self._batch = 0
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._batch += 1
-        if self._batch % self._every == 0:
+        before, self._batch = self._batch, self._batch + self.model.description.steps_per_execution
+        if before // self._every < self._batch // self._every:
             for name, value in (logs or {}).items():
                 self._write("train", f"batch_{name}", value, self._batch)
 

@@ -99,6 +99,12 @@ def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[1:] or (1,)
 
 
+def input_forms(shape: Shape) -> tuple[Shape, ...]:
+    """The shapes of a row that may be given for an input of `shape`: a last axis of one may be there or not."""
+    others = [shape[:-1]] if shape[-1:] == (1,) else []
+    return (shape, *others, (*shape, 1))
+
+
 def target_forms(shape: Shape) -> tuple[Shape, ...]:
     """The shapes that a row of y may have where `shape` is expected: that, without a last axis of one number, flat."""
     return (shape, shape[:-1], (prod(shape),)) if shape[-1:] == (1,) else (shape, (prod(shape),))

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn._numbers import refuse_masked
 
+from .arrays import input_forms
 from .convert import has_columns, looks_like_columns, to_float32
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def _shaped(value: Any, dtype: str, name: str, shape: Shape) -> NDArray[Any]:
     known_as = f"x[{name!r}]"
     array = to_float32(value, known_as) if dtype == "float32" else _as_array(value, known_as)
     row = array.shape[1:]
-    if array.ndim == 0 or (row or (1,)) != (tuple(shape) or (1,)):
+    if array.ndim == 0 or (row or (1,)) not in input_forms(tuple(shape) or (1,)):
         raise ValueError(
             f"x[{name!r}] has rows of shape {row}, but the model's {tuple(shape)}; check the columns of the data"
         )

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import shown
 
-from .arrays import target_forms
+from .arrays import input_forms, target_forms
 from .convert import axes_of, has_columns, to_float32
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def joined(
             for array, name, shape in zip(arrays, names, shapes, strict=True)
         ]
     parts = [
-        _rows_of(array, f"{what}[{name!r}]", target_forms(shape) if what == "y" else (shape,), name in exact)
+        _rows_of(array, f"{what}[{name!r}]", target_forms(shape) if what == "y" else input_forms(shape), name in exact)
         for array, name, shape in zip(arrays, names, shapes, strict=True)
     ]
     for name, part in zip(names, parts, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -13,6 +14,7 @@ from fastnn._checks import SEEDS, check_count, shown
 from fastnn._config import Configured
 from fastnn._fields import Fields
 from fastnn._table import Table
+from fastnn.serialization import deserialize_keras_object
 from fastnn.typing import Array, DoubleArray, Shape
 
 __all__ = ["INITIALIZERS", "Initializer", "Moments"]
@@ -48,7 +50,9 @@ class Initializer(Fields, Configured):
         if prod(shape) > 2**40:
             raise ValueError(f"{type(self).__name__}: no machine has room for the shape {shown(shape)}")
         seed = getattr(self, "seed", None)
-        if seed is not None:
+        if isinstance(seed, random.SeedGenerator):
+            rng = seed.own
+        elif seed is not None:
             rng = np.random.default_rng(int(seed))
         elif rng is None:
             rng = random.generator()
@@ -74,9 +78,24 @@ class Initializer(Fields, Configured):
         """What the values' distribution is, in float64."""
         raise TypeError(f"{type(self).__name__} has no reference")
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same initialiser again, by name, as JSON."""
+        seed = getattr(self, "seed", None)
+        if isinstance(seed, random.SeedGenerator):
+            return super().get_config() | {"seed": {"class_name": "SeedGenerator", "config": seed.get_config()}}
+        return super().get_config()
+
+    def own_config(self) -> dict[str, Any] | None:
+        """What a file holds in place of the fields; None where these do."""
+        drawn = isinstance(getattr(self, "seed", None), random.SeedGenerator)
+        return self.get_config() if drawn else super().own_config()
+
     def _check_seed(self) -> None:
         seed = getattr(self, "seed", None)
-        if seed is not None:
+        if isinstance(seed, Mapping):
+            seed = deserialize_keras_object(seed)
+            object.__setattr__(self, "seed", seed)
+        if seed is not None and not isinstance(seed, random.SeedGenerator):
             check_count(f"{type(self).__name__}: seed", seed, 0, SEEDS)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fastnn import kernels
 from fastnn._checks import as_list, check_choice, check_count, check_number, written
 from fastnn.initializers.base import INITIALIZERS, Initializer, Moments
+from fastnn.random import SeedGenerator
 from fastnn.typing import DoubleArray, Shape
 
 __all__ = [
@@ -48,7 +49,7 @@ def _cut_normal(shape: Shape, rng: np.random.Generator) -> DoubleArray:
 class _Normal(Initializer):
     mean: float = 0.0
     stddev: float = 0.05
-    seed: int | None = None
+    seed: int | SeedGenerator | None = None
 
     def __post_init__(self) -> None:
         check_number(self, "mean", float("-inf"), open_low=True)
@@ -60,7 +61,8 @@ class _Normal(Initializer):
 class RandomNormal(_Normal):
     """Normal of mean `mean` and standard deviation `stddev`, at least 0.
 
-    seed: values of this initialiser's own, the same at each call; None takes them from the common generator.
+    seed: a number for values of this initialiser's own, the same at each call; a ``random.SeedGenerator`` for others at
+    each call; None takes them from the common generator.
     """
 
     def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
@@ -92,7 +94,7 @@ class RandomUniform(Initializer):
 
     minval: float = -0.05
     maxval: float = 0.05
-    seed: int | None = None
+    seed: int | SeedGenerator | None = None
 
     def __post_init__(self) -> None:
         check_number(self, "minval", float("-inf"), open_low=True)
@@ -179,7 +181,7 @@ class VarianceScaling(_Scaled):
     scale: float = 1.0
     mode: str = "fan_in"
     distribution: str = "truncated_normal"
-    seed: int | None = None
+    seed: int | SeedGenerator | None = None
     input_axes: Sequence[int] | None = field(default=None, repr=False)
     output_axes: Sequence[int] | None = field(default=None, repr=False)
 
@@ -203,7 +205,7 @@ class VarianceScaling(_Scaled):
 class _Named(_Scaled):
     """VarianceScaling under its author's name. seed: as RandomNormal's; input_axes, output_axes: VarianceScaling's."""
 
-    seed: int | None = None
+    seed: int | SeedGenerator | None = None
     input_axes: Sequence[int] | None = field(default=None, repr=False)
     output_axes: Sequence[int] | None = field(default=None, repr=False)
 
@@ -264,7 +266,7 @@ class Orthogonal(Initializer):
     """
 
     gain: float = 1.0
-    seed: int | None = None
+    seed: int | SeedGenerator | None = None
 
     def __post_init__(self) -> None:
         check_number(self, "gain", float("-inf"), open_low=True)

@@ -73,7 +73,8 @@ class Constant(Initializer):
             return np.array(np.broadcast_to(np.asarray(self.value, float), shape))
         except ValueError:
             raise ValueError(
-                f"Constant: values of shape {np.shape(self.value)} do not go with a parameter of shape {shape}"
+                f"Constant: Expected `shape` to be {np.shape(self.value)}, that of the values, or one that they can be "
+                f"spread over, got {shape}"
             ) from None
 
     def reference(self, shape: Shape) -> Moments:

@@ -189,6 +189,31 @@ cdef void nadam_step(
         w[i] = w[i] - maths.multiply_add(lr_m, m[i], lr_g * g[i]) / (maths.square_root(correction * v[i]) + epsilon)
 
 
+cdef void schedule_free_adamw_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
+    """p: beta_1, beta_2, epsilon, warmup_steps. slots: z, which the gradients move, and v. Defazio et al. 2024.
+
+    w is (1 - beta_1) z + beta_1 x, where x is the mean of all z so far; it is written here without x, which would have
+    to be worked out of w and z by a division. z begins where the weights are.
+    """
+    cdef Py_ssize_t i
+    cdef real lr = <real>(rate * min(t / p[3], 1.0) if p[3] > 0 else rate)
+    cdef real fresh = <real>(1 - p[1]), epsilon = <real>p[2], correction = <real>(1 / (1 - libc.pow(p[1], t)))
+    cdef real share = <real>(1 / t), weight = <real>(1 - p[0] + p[0] / t)
+    cdef real* z = slots[0]
+    cdef real* v = slots[1]
+    cdef real move
+    if t == 1:
+        for i in range(n):
+            z[i] = w[i]
+    for i in range(n):
+        v[i] = v[i] + fresh * (g[i] * g[i] - v[i])
+        move = -lr * g[i] / (maths.square_root(correction * v[i]) + epsilon)
+        w[i] = w[i] + maths.multiply_add(weight, move, share * (z[i] - w[i]))
+        z[i] = z[i] + move
+
+
 cdef void adagrad_step(
         real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
         const double* p) noexcept nogil:
@@ -301,6 +326,8 @@ rmsprop = make_optimizer("rmsprop", rmsprop_step[float], wide(rmsprop_step[doubl
 adam = make_optimizer("adam", adam_step[float], wide(adam_step[double]), adam_slots)
 adamax = make_optimizer("adamax", adamax_step[float], wide(adamax_step[double]), two_slots)
 nadam = make_optimizer("nadam", nadam_step[float], wide(nadam_step[double]), two_slots)
+schedule_free_adamw = make_optimizer(
+    "schedule_free_adamw", schedule_free_adamw_step[float], wide(schedule_free_adamw_step[double]), two_slots)
 adagrad = make_optimizer("adagrad", adagrad_step[float], wide(adagrad_step[double]), one_slot)
 adadelta = make_optimizer("adadelta", adadelta_step[float], wide(adadelta_step[double]), two_slots)
 lion = make_optimizer("lion", lion_step[float], wide(lion_step[double]), one_slot)

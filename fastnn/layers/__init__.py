@@ -7,6 +7,7 @@ from fastnn import _names
 from fastnn.layers.activations import *
 from fastnn.layers.arithmetic import *
 from fastnn.layers.base import *
+from fastnn.layers.category_encoding import *
 from fastnn.layers.composite import *
 from fastnn.layers.core import *
 from fastnn.layers.embedding import *

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Any
 
 from fastnn import constraints, initializers, regularizers
-from fastnn._checks import as_flag, check_number, shown
+from fastnn._checks import as_flag, check_count, check_number, shown
 from fastnn.layers.base import Layer, Parameter, check_shape, set_field
 from fastnn.typing import Shape
 
@@ -21,9 +21,24 @@ def check_nothing(owner: str, **given: Any) -> None:
     for name, value in given.items():
         if value is not None and as_flag(f"{owner}: {name}", value):
             raise ValueError(
-                f"{owner}: {name}=True is not supported: `{name}` must be False, got {shown(value)} (see "
+                f"{owner}: `{name}=True` is not supported: `{name}` must be False, got {shown(value)} (see "
                 "docs/differences.md)"
             )
+
+
+def size_of(layer: Any, name: str, least: int = 1, also: str = "") -> int:
+    """The layer's field as a whole number of at least `least`; a ValueError for what is none, as in Keras."""
+    also = also or f"`{name}` must be a positive integer"
+    try:
+        return check_count(f"{type(layer).__name__}: {name}", getattr(layer, name), least, also=also)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def check_axis(layer: Any, also: str = "") -> None:
+    """TypeError, ValueError unless the layer's `axis` is a whole number or a list of them. also: Keras's words."""
+    for axis in layer.axis if isinstance(layer.axis, (list, tuple)) else (layer.axis,):
+        check_count(f"{type(layer).__name__}: axis", axis, -64, 63, also=also)
 
 
 def own_input_shape(layer: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations
+from fastnn._checks import check_number
 from fastnn.layers._axes import along, row_axes, sizes
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer
@@ -31,6 +32,10 @@ class _ActivationLayer(Layer):
         """The activation. ValueError for fields that it cannot have."""
         raise TypeError(f"{type(self).__name__} has no activation")
 
+    def as_activation(self) -> activations.Activation | None:
+        """The layer as the activation of another; None where it works along other axes than the last."""
+        return self.activation
+
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         return activation_ops(self.activation, input_shape)
 
@@ -39,12 +44,19 @@ class _ActivationLayer(Layer):
         return self.activation.reference(x)
 
 
+def _check(layer: Layer, name: str, also: str) -> None:
+    """ValueError, in Keras's words too, unless the field is a number of at least 0."""
+    if getattr(layer, name) is None:
+        raise ValueError(f"{type(layer).__name__}: {name} must be a number, got None ({also})")
+    check_number(layer, name, 0, also=also)
+
+
 @LAYERS.add("re_lu")
 @dataclass(frozen=True, eq=False, repr=False)
 class ReLU(_ActivationLayer):
     """min(x, max_value) if x > threshold else negative_slope * (x - threshold). Any shape -> the same.
 
-    max_value: at least 0, None for no limit; negative_slope: finite; threshold: at least 0.
+    max_value: at least 0, None for no limit; negative_slope, threshold: at least 0.
     """
 
     max_value: float | None = None
@@ -54,19 +66,27 @@ class ReLU(_ActivationLayer):
     input_shape: Any = None
 
     def _made(self) -> activations.Activation:
+        if self.max_value is not None:
+            _check(self, "max_value", "max_value of a ReLU layer cannot be a negative value")
+        for name in ("negative_slope", "threshold"):
+            _check(self, name, f"{name} of a ReLU layer cannot be None or a negative value")
         return activations.ReLU(self.negative_slope, self.max_value, self.threshold)
 
 
 @LAYERS.add("leaky_re_lu")
 @dataclass(frozen=True, eq=False, repr=False)
 class LeakyReLU(_ActivationLayer):
-    """x if x > 0 else negative_slope * x. Any shape -> the same. The default is Keras's: the activation's is 0.2."""
+    """x if x > 0 else negative_slope * x. Any shape -> the same. The default is Keras's: the activation's is 0.2.
+
+    negative_slope: at least 0.
+    """
 
     negative_slope: float = 0.3
     name: str | None = None
     input_shape: Any = None
 
     def _made(self) -> activations.Activation:
+        _check(self, "negative_slope", "The negative_slope value of a Leaky ReLU layer cannot be None or negative")
         return activations.LeakyReLU(self.negative_slope)
 
 
@@ -99,6 +119,9 @@ class Softmax(_ActivationLayer):
         if isinstance(self.axis, list):
             self._set("axis", tuple(self.axis))
         return activations.softmax
+
+    def as_activation(self) -> activations.Activation | None:
+        return self.activation if self.axis == -1 else None
 
     def output_shape(self, input_shape: Shape) -> Shape:
         row_axes(self, self.axis, input_shape)

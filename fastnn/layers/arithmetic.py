@@ -14,8 +14,8 @@ from fastnn.layers.core import Activation
 from fastnn.layers.merging import Add, Dot, Maximum, Minimum, Multiply, Subtract
 from fastnn.layers.operation import operation
 from fastnn.layers.reshaping import Reshape
-from fastnn.layers.tensor import OPERATORS, Tensor
-from fastnn.layers.weight import TRACE, Weight
+from fastnn.layers.tensor import OPERATORS, TRACE, Tensor
+from fastnn.layers.weight import Trace, Weight
 
 __all__: list[str] = []
 
@@ -137,7 +137,7 @@ def binary(kind: str, left: Any, right: Any) -> Any:
 def matmul(left: Any, right: Any) -> Tensor:
     """left @ right: a weight or constants on the right, or two tensors whose rows are matrices."""
     if isinstance(left, Tensor) and isinstance(right, Weight) and 1 <= right.ndim <= 2:
-        trace = TRACE.get()
+        trace: Trace | None = TRACE.get()
         if trace is not None and right.ndim == 2:
             return trace.product(left, right)
     if not isinstance(left, (Tensor, Weight)) and not isinstance(right, (Tensor, Weight)):

@@ -7,18 +7,21 @@ from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, field, fields
 from math import prod
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
+
 from fastnn import regularizers
 from fastnn._attributes import missing
 from fastnn._checks import as_flag, as_list, check_count, check_name, shown
 from fastnn._dtypes import DType
 from fastnn._fields import called_with
+from fastnn._names import users_line
 from fastnn._numbers import as_numbers, converted
 from fastnn._table import Table
 from fastnn.engine.lock import Held
 from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops
 from fastnn.layers.surface import Surface, check_only
-from fastnn.layers.tensor import Node, Structure, called, check_training, flattened, is_symbolic, snake_case
+from fastnn.layers.tensor import TRACE, Node, Structure, called, check_training, flattened, is_symbolic, snake_case
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 __all__ = ["LAYERS", "Layer", "Parameter"]
@@ -41,8 +44,11 @@ class _Fixed(Surface):
     __repr__ = called_with
 
     def __new__(cls, *_: Any, **fields: Any) -> Any:
-        if "trainable" in fields:
-            as_flag(f"{cls.__name__}: trainable", fields["trainable"])
+        if not isinstance(fields.get("trainable", True), (bool, np.bool_)):
+            raise ValueError(
+                f"{cls.__name__}: trainable must be True or False, got {shown(fields['trainable'])} (Expected "
+                "`trainable` to be a boolean)"
+            )
         check_only(cls, fields)
         for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
             if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
@@ -111,6 +117,8 @@ class Layer(_Fixed):
         cls.table_name = snake_case(cls.__name__)  # until a table gives it another
         if "call" in vars(cls) and not cls.made_of_layers and cls.__module__ != f"{__package__}.composite":
             _trace(cls)
+        if "build" in vars(cls) and COMPOSITE and COMPOSITE[0] in cls.__mro__:
+            cls.build = COMPOSITE[0].built_once(cls.build)  # type: ignore[method-assign]
         if "forward" in vars(cls) and "ops" not in vars(cls):
             cls.ops = Layer.ops  # type: ignore[method-assign]  # and not a base's, which knows nothing of it
 
@@ -247,7 +255,14 @@ class Layer(_Fixed):
         if name.startswith("_") or f"{name}_initializer" not in getattr(self, "__dataclass_fields__", ()):
             return missing(self, name)
         if place is None:
-            raise AttributeError(f"layer {called(self)!r} has no {name} yet: build it first, by build(input_shape)")
+            advice = "build it first, by build(input_shape)"
+            if TRACE.get() is not None:
+                advice = (
+                    "call runs once, before there are weights; a kernel that two places use is a weight of your own: "
+                    "self.w = self.add_weight(...), ops.matmul(x, self.w) and ops.matmul(h, ops.transpose(self.w))"
+                    f"{users_line()}"
+                )
+            raise AttributeError(f"layer {called(self)!r} has no {name} yet: {advice}")
         return None
 
     @property

@@ -20,18 +20,20 @@ and of the layer what ``get_config`` gives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ClassVar
 
 from fastnn._checks import as_flag, shown
-from fastnn._table import field_values, note_own, plain
+from fastnn._table import field_values, note_own, plain, unplain
 from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, set_field
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.operation import Operation
-from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of
+from fastnn.layers.surface import rows_of
+from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of, replaced
 from fastnn.layers.traced import Traced, made_from
-from fastnn.layers.tracing import has_weights, layers_of, replaced, shapes_of, tensors_in
+from fastnn.layers.tracing import ASKED, arguments_of, has_weights, layers_of, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
 from fastnn.object_registration import get_registered_name
 from fastnn.serialization import deserialize_keras_object
@@ -44,6 +46,7 @@ class Composite(Traced, Layer):
     """A layer whose ``call`` puts layers, arithmetic and weights together; it is traced once and compiled."""
 
     made_of_layers = True
+    on_arguments: ClassVar[Callable[..., Any]]
 
     def __new__(cls, *given: Any, **named: Any) -> Any:
         self = super().__new__(cls, *given, **named)
@@ -74,6 +77,27 @@ class Composite(Traced, Layer):
     def build(self, input_shape: Any) -> None:
         """Make weights and layers for inputs of this shape, (None, ...); called once, before the first ``call``."""
 
+    @staticmethod
+    def built_once(build: Any) -> Any:
+        """A subclass's ``build``, which is for who calls it themselves as that of a layer of fastnn's.
+
+        It makes weights that can be looked at and set, and calls of the layer do not build it again.
+        """
+
+        @wraps(build)
+        def built(self: Any, *shapes: Any, **named: Any) -> Any:
+            if vars(self)["_is_built"]:  # the layer is just being built
+                return build(self, *shapes, **named)
+            try:
+                rows = [row for shape in shapes for row in rows_of("input_shape", shape)]
+            except (TypeError, ValueError):  # such as None: what is made does not hang on shapes
+                rows = []
+            if named or len(rows) != self._takes():
+                return self._built_for(*shapes, **named)
+            return self.alone(rows)
+
+        return built
+
     @property
     def built(self) -> bool:
         """Whether ``build`` was called."""
@@ -85,32 +109,42 @@ class Composite(Traced, Layer):
 
     # Calls.
 
-    def __call__(self, inputs: Any, *more: Any, **named: Any) -> Any:
+    def __call__(self, *given: Any, **named: Any) -> Any:
         """The symbolic tensors that the layer gives for one, or for a list or dict; for arrays, what it makes of them.
 
         training: True, False or None; what else ``call`` takes goes to it.
         """
-        if not tensors_in((inputs, more, named)):
-            training = named.pop("training", None)
-            named.pop("mask", None)
-            if more or named:
-                inputs = [inputs, *more, *named.values()]
-            return self.on_arrays(inputs) if training is None else self.on_arrays(inputs, training)
-        mode = check_training(named.pop("training", None))
         if not isinstance(named.get("mask"), Tensor):
             named.pop("mask", None)
-        given = (inputs, *more)
-        if not more and isinstance(inputs, (list, tuple)) and self._takes() > 1:
-            given = tuple(inputs)
+        if not tensors_in((given, named)):
+            return self._on_arrays(given, named)
+        mode = check_training(named.pop("training", None))
+        if len(given) == 1 and isinstance(given[0], (list, tuple)) and self._takes() > 1:
+            given = tuple(given[0])
         tensors = tensors_in((given, named))
         self.kinds_read(*(tensor.dtype for tensor in tensors))
         graph, kind, keys = self._traced([tensor.row for tensor in tensors], given, named, tensors)
         rows = tuple(tensor.row for tensor in graph.outputs)
         names = keys or tuple(f"{called(self)}_{place}" if place else called(self) for place in range(len(rows)))
+        given_rows, outputs = self._rows_given(graph, rows), Structure(kind, names)
+        plain = not named and given in (tuple(tensors), (tensors,))
         node = Node(
-            self, tuple(tensors), self._rows_given(graph, rows), Structure(kind, names), graph, mode_of(self, mode)
+            self,
+            tuple(tensors),
+            given_rows,
+            outputs,
+            graph,
+            mode_of(self, mode),
+            given=None if plain else (given, named),
         )
         return node.outputs.pack(self._note(node).tensors())
+
+    def _on_arrays(self, given: Any, named: dict[str, Any]) -> Any:
+        """What the layer makes of arrays, which stand where `call` reads tensors."""
+        training = named.pop("training", None)
+        if len(given) != 1 or named or isinstance(given[0], dict):
+            return self.on_arguments(given, named, training is not None and as_flag("training", training))
+        return self.on_arrays(given[0]) if training is None else self.on_arrays(given[0], training)
 
     def _rows_given(self, graph: Graph, rows: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """The shapes of rows that it gives, where its graph has these."""
@@ -141,19 +175,18 @@ class Composite(Traced, Layer):
         kinds = [tensor.dtype for tensor in outer] or ["float32"] * len(rows)
         inputs = [InputLayer(row, dtype=kind).tensor() for row, kind in zip(rows, kinds, strict=True)]
         for tensor, other in zip(inputs, outer, strict=False):
-            tensor.node.same = other.node.same
+            tensor.node.same, tensor.node.batch = other.node.same, other.node.batch
         if given is None:
             given = tuple(inputs) if self._takes() != 1 or len(inputs) == 1 else (list(inputs),)
         else:
             known = dict(zip(outer, inputs, strict=True))
             given, named = replaced(given, known), replaced(named, known)
-        takes = self._takes()
-        if not self._takes_any() and not takes <= len(given) <= self._takes_at_most():
-            raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {len(given)}")
+        takes, came = self._takes(), len(given) + len(named or ())
+        if not self._takes_any() and not (takes <= came and len(given) <= self._takes_at_most()):
+            raise ValueError(f"layer {called(self)!r}: {type(self).__name__} reads {takes} tensor(s), got {came}")
         try:
             if not vars(self)["_is_built"]:
-                shapes = shapes_of(given)
-                self._built_for(shapes[0] if len(shapes) == 1 else list(shapes))
+                self._built_for(*self._shapes(given, named or {}))
             graph, kind, keys = self._trace(inputs, given, named or {})
         except ValueError as error:
             raise ValueError(f"layer {called(self)!r}: {error}") from None
@@ -167,11 +200,37 @@ class Composite(Traced, Layer):
             )
         return graph, kind, keys
 
-    def _built_for(self, shape: Any) -> None:
+    def _shapes(self, given: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+        """What ``build`` is given: the shapes of what ``call`` is given, or those of the arguments that it names.
+
+        build(self, x_shape, y_shape) names two of call(self, x, y).
+        """
+        shapes = shapes_of(given)
+        names = arguments_of(type(self).build)[1:]
+        if len(names) < 2 or any(name.startswith("*") for name in names):
+            return [shapes[0] if len(shapes) == 1 else list(shapes)]
+        takes = [name for name in arguments_of(type(self).call)[1:] if name not in ASKED]
+        known = dict(zip(takes, shapes, strict=False)) | dict(zip(named, shapes_of(list(named.values())), strict=True))
+        found = []
+        for name in names:
+            of = name.removesuffix("_shape")
+            if of == name:
+                raise ValueError(
+                    f"{type(self).__name__}.build has an argument `{name}`, which does not end in `_shape`; build "
+                    "takes the shape of each argument of call by its name and `_shape`, or one shape"
+                )
+            if of not in takes:
+                raise ValueError(
+                    f"{type(self).__name__}.build has an argument `{name}`, but `call()` does not have argument `{of}`"
+                )
+            found.append(known.get(of))
+        return found
+
+    def _built_for(self, *shapes: Any, **named: Any) -> None:
         """Call ``build``, once."""
         vars(self)["_is_built"] = True
         try:
-            self.build(shape)
+            self.build(*shapes, **named)
         except BaseException:
             vars(self)["_is_built"] = False
             raise
@@ -217,12 +276,7 @@ class Composite(Traced, Layer):
             return super().from_config(config, custom_objects)
         if not isinstance(config, Mapping):
             raise TypeError(f"{cls.__name__}: config must be the dict that get_config gives, got {shown(config)}")
-        parts = {name for name, value in config.items() if isinstance(value, (dict, list))}
-        given = {
-            name: deserialize_keras_object(value, custom_objects) if name in parts else value
-            for name, value in config.items()
-        }
-        return cls(**given)
+        return cls(**{name: _made(value, custom_objects) for name, value in config.items()})
 
     @classmethod
     def from_description(cls, config: dict[str, Any]) -> Any:
@@ -234,12 +288,30 @@ class Composite(Traced, Layer):
             layer.trainable = False
         return layer
 
+    def own_config(self) -> dict[str, Any]:
+        """What a file has of the layer beside its class: what ``get_config`` gives, or its fields."""
+        return field_values(self) if self._is_declared() else self.get_config()
+
     def config(self) -> dict[str, Any]:
-        """The layer as JSON: its class, and what ``get_config`` gives."""
+        """The layer as JSON: its class, and what it is made of."""
         cls = type(self)
-        if "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config:
+        if self._is_declared():
             return LAYERS.config(self)
-        return {"class": note_own(get_registered_name(cls), cls), **plain(self.get_config())}
+        return {"class": note_own(get_registered_name(cls), cls), **plain(self.own_config())}
+
+    def _is_declared(self) -> bool:
+        """Whether its fields say what it is made of."""
+        cls = type(self)
+        return "__dataclass_fields__" in vars(cls) and cls.get_config is Composite.get_config
+
+
+def _made(value: Any, custom: Any) -> Any:
+    """An argument from a configuration, fastnn's or Keras's."""
+    if isinstance(value, list):
+        return [_made(each, custom) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return unplain(value, custom) if "family" in value else deserialize_keras_object(value, custom)
 
 
 COMPOSITE.append(Composite)

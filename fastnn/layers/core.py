@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import partial
 from math import prod
 from typing import Any
@@ -12,11 +12,13 @@ import numpy as np
 from fastnn import activations, kernels
 from fastnn._checks import check_choice, check_count, check_flag, shown
 from fastnn._dtypes import dtype_name
+from fastnn._output import warn
 from fastnn.engine.merging import MergeOp, StridedCopyOp
 from fastnn.engine.noise import DropoutOp, SharedDropoutOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
-from fastnn.layers._fields import check_nothing, check_rate, nothing, parameter_of, resolve_units
+from fastnn.layers._draws import check_noise_shape, drawn_by
+from fastnn.layers._fields import check_nothing, check_rate, nothing, parameter_of, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter, check_row, check_seed, check_shape, set_field
 from fastnn.layers.tensor import Node, Structure, Tensor, called
 from fastnn.typing import DoubleArray, Shape
@@ -46,6 +48,7 @@ class InputLayer(Layer):
 
     shape: of a row; or batch_shape, the rows' axis first. batch_size is taken and not needed: any number of rows will
     do. dtype: see ``Input``. sparse, ragged, optional: False. input_tensor: a tensor to take shape and dtype from.
+    input_shape: of old scripts, which is shape.
     """
 
     shape: Any = None
@@ -57,8 +60,12 @@ class InputLayer(Layer):
     input_tensor: Any = field(default=None, metadata=_NOT_SAVED)
     optional: bool = field(default=False, metadata=_NOT_SAVED)
     name: str | None = None
+    input_shape: InitVar[Any] = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, input_shape: Any) -> None:
+        if input_shape is not None:
+            warn("Argument `input_shape` is deprecated. Use `shape` instead.")
+            self._set("shape", input_shape)
         if isinstance(self.batch_size, str):
             raise TypeError(
                 f"Input: batch_size must be a whole number or None, got {shown(self.batch_size)}; write name=..."
@@ -67,6 +74,7 @@ class InputLayer(Layer):
         shape, size = self._given()
         if self.input_tensor is not None:
             shape = self._like(self.input_tensor, shape, size)
+            size = self.input_tensor.node.batch
         if size is not None:
             size = check_count("Input: batch_size", size)
         if any(each is None for each in shape):
@@ -76,6 +84,7 @@ class InputLayer(Layer):
         self._set("shape", () if shape in ((), []) else check_shape("Input", "shape", shape))
         check_row(self.shape)
         self._set("dtype", dtype_of(self.dtype))
+        self._set("batch_size", size)
         self._set("batch_shape", (size, *self.shape))
         self._set("sparse", False)
         self._set("ragged", False)
@@ -105,6 +114,8 @@ class InputLayer(Layer):
             raise ValueError("Input: When providing `input_tensor`, you cannot provide an incompatible `shape`.")
         if self.batch_shape is not None and tuple(shape) != tensor.row:
             raise ValueError("Input: When providing `input_tensor`, you cannot provide an incompatible `batch_shape`.")
+        if size is not None and tensor.node.batch is not None and size != tensor.node.batch:
+            raise ValueError("Input: When providing `input_tensor`, you cannot provide an incompatible `batch_size`.")
         if self.dtype is not None and dtype_of(self.dtype) != tensor.dtype:
             raise ValueError("Input: When providing `input_tensor`, you cannot provide an incompatible `dtype`.")
         self._set("dtype", tensor.dtype)
@@ -115,21 +126,32 @@ class InputLayer(Layer):
         """As it was given: "float32", "int64", "string", ..."""
         return str(self.dtype)
 
-    @property
-    def input_shape(self) -> Shape:
-        """Shape of one row."""
-        shape: Shape = self.shape
-        return shape
-
     def get_config(self) -> dict[str, Any]:
         """Its arguments as JSON, as Keras has them."""
         shape = {"batch_shape": list(self.batch_shape), "dtype": self.dtype, "sparse": False, "ragged": False}
         return {**shape, "name": called(self), "optional": False}
 
+    @property
+    def output(self) -> Tensor:
+        """The rows, as a tensor: the one that ``Input`` gave, else one of its own."""
+        if self.input_tensor is not None:
+            return self.input_tensor  # type: ignore[no-any-return]
+        if "_own" not in vars(self):
+            try:
+                return super().output  # type: ignore[no-any-return]
+            except RuntimeError:  # nobody holds one
+                self._set("_own", self.tensor())
+        return vars(self)["_own"]  # type: ignore[no-any-return]
+
     def tensor(self) -> Tensor:
         """The rows, as a tensor to call layers on."""
         node = Node(self, (), (self.shape,), Structure("one", ("",)))
+        node.batch = self.batch_shape[0]
         return self._note(node).tensors()[0]
+
+
+# An argument of that name, and what all layers have.
+InputLayer.input_shape = property(lambda layer: layer.shape)  # type: ignore[attr-defined]
 
 
 def dtype_of(value: Any) -> str:
@@ -206,7 +228,7 @@ class Dense(Layer):
     quantization_config: None = nothing()
 
     def __post_init__(self) -> None:
-        self._set("units", check_count(f"{type(self).__name__}: units", self.units))
+        self._set("units", size_of(self, "units"))
         self._set("activation", activations.get(self.activation))
         check_flag(self, "use_bias")
         self._set("use_bias", bool(self.use_bias))
@@ -277,6 +299,11 @@ class Activation(Layer):
         self._set("activation", activations.get(self.activation))
         _input_shape(self)
 
+    def as_activation(self) -> activations.Activation:
+        """The layer as the activation of another."""
+        given: activations.Activation = self.activation
+        return given
+
     def output_shape(self, input_shape: Shape) -> Shape:
         given: Shape = self.activation.row_given(input_shape)
         return given
@@ -287,37 +314,6 @@ class Activation(Layer):
     def reference(self, x: DoubleArray) -> DoubleArray:
         """The formula, in float64."""
         return np.asarray(self.activation.reference(x))
-
-
-def check_noise_shape(layer: Any) -> None:
-    """Set `noise_shape` as a tuple, or None. ValueError, TypeError for what is no shape."""
-    given = layer.noise_shape
-    if given is None:
-        return
-    kind = type(layer).__name__
-    if not isinstance(given, (tuple, list)) or not given:
-        raise ValueError(f"{kind}: noise_shape must be a tuple of whole numbers and None, got {shown(given)}")
-    each = (size if size is None else check_count(f"{kind}: noise_shape", size) for size in given)
-    set_field(layer, "noise_shape", tuple(each))
-
-
-def drawn_by(layer: Any, row: Shape) -> tuple[Any, bool]:
-    """(for each number of a row its draw, None for one of its own; whether each row has draws of its own).
-
-    ValueError where the layer's `noise_shape` does not go with the row.
-    """
-    given = (None, *row) if layer.noise_shape is None else layer.noise_shape
-    by_row, *drawn = (1,) * (len(row) + 1 - len(given)) + given
-    drawn = [own if size is None else size for size, own in zip(drawn, row, strict=False)]
-    if len(given) > len(row) + 1 or any(size not in (1, own) for size, own in zip(drawn, row, strict=True)):
-        raise ValueError(
-            f"{type(layer).__name__}: noise_shape {layer.noise_shape} does not go with rows of shape {row}; after the "
-            "entry for the rows (None or 1) it has the size of each axis, None for that, or 1"
-        )
-    if by_row != 1 and tuple(drawn) == row:
-        return None, True
-    places = np.broadcast_to(np.arange(prod(drawn), dtype=np.int32).reshape(drawn), row)
-    return places.ravel(), by_row != 1
 
 
 @LAYERS.add("dropout")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from fastnn._checks import check_count
+from fastnn._numbers import as_numbers
 from fastnn._output import warn
 from fastnn.engine.embedding import EmbeddingOp
-from fastnn.layers._fields import nothing, own_input_shape, parameter_of, resolve_units
+from fastnn.layers._fields import nothing, own_input_shape, parameter_of, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter
+from fastnn.layers.preprocessing import Known
 from fastnn.typing import Array, DoubleArray, Shape
 
 __all__ = ["Embedding"]
@@ -27,7 +28,8 @@ class Embedding(Layer):
 
     input_dim: how many numbers there are, 0 to input_dim - 1; at most 2^24. The others: a name or an object. Weights:
     embeddings, (input_dim, output_dim). Another number in the data is a ValueError that names its row and column.
-    input_length: of old scripts; it does nothing, as in Keras 3.
+    weights: the array to begin with, or a list of it, in place of the initializer's values. input_length: of old
+    scripts; it does nothing, as in Keras 3.
     """
 
     input_dim: int
@@ -37,22 +39,35 @@ class Embedding(Layer):
     embeddings_constraint: Any = None
     name: str | None = None
     input_shape: Any = None
+    weights: InitVar[Any] = None
     input_length: Any = field(default=None, kw_only=True, metadata={"saved": False})
     mask_zero: bool = nothing(False)
     lora_rank: None = nothing()
     lora_alpha: None = nothing()
     quantization_config: None = nothing()
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, weights: Any) -> None:
         if self.input_length is not None:
             warn("Embedding: input_length is not needed any more; leave it out")
             self._set("input_length", None)
         for size in ("input_dim", "output_dim"):
-            self._set(size, check_count(f"Embedding: {size}", getattr(self, size)))
+            self._set(size, size_of(self, size))
         if self.input_dim > MOST:
             raise ValueError(f"Embedding: input_dim must be at most 2**24, got {self.input_dim}")
         resolve_units(self, "embeddings")
         own_input_shape(self)
+        if weights is not None:
+            given = weights[0] if isinstance(weights, (list, tuple)) and len(weights) == 1 else weights
+            self._set("_first", self._check_weights(as_numbers(given, "Embedding: weights")))
+            self.build()
+
+    def _check_weights(self, given: Array) -> Array:
+        if given.shape != (self.input_dim, self.output_dim):
+            raise ValueError(
+                f"Embedding: weights must be an array of shape {(self.input_dim, self.output_dim)}, or a list of one, "
+                f"got shape {given.shape}"
+            )
+        return given
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights, which are the same for inputs of any shape."""
@@ -62,7 +77,9 @@ class Embedding(Layer):
         return (*input_shape, self.output_dim)
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        return (parameter_of(self, "embeddings", (self.input_dim, self.output_dim)),)
+        parameter = parameter_of(self, "embeddings", (self.input_dim, self.output_dim))
+        first = vars(self).get("_first")
+        return (parameter if first is None else parameter._replace(initializer=Known(first)),)
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         return (EmbeddingOp(prod(input_shape), self.input_dim, self.output_dim),)
@@ -70,3 +87,6 @@ class Embedding(Layer):
     def reference(self, x: Array, embeddings: DoubleArray) -> DoubleArray:
         """The formula, in float64."""
         return np.asarray(embeddings[np.asarray(x, int)])
+
+
+Embedding.weights = Layer.weights  # type: ignore[method-assign]  # an argument of that name, and what all layers have

@@ -241,7 +241,8 @@ def check_mode(layer: Any, modes: Sequence[str] = MODES) -> None:
     """Check `output_mode`, old names included, and `sparse`."""
     name, mode = type(layer).__name__, layer.output_mode
     set_field(layer, "output_mode", OLD_MODES.get(mode, mode) if isinstance(mode, str) else mode)
-    check_choice(layer, "output_mode", *modes)
+    also = f"Invalid value for argument `output_mode`. Expected one of {', '.join(modes)}"
+    check_choice(layer, "output_mode", *modes, also=also)
     check_flag(layer, "sparse")
     if layer.sparse and layer.output_mode == "int":
         raise ValueError(

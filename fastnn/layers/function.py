@@ -92,6 +92,8 @@ class _Function(Layer):
     def output_shape(self, *rows: Shape) -> Shape:
         given = self.owner.given_shape
         if given is not None:
+            if callable(given):  # of shapes with the rows' axis first
+                given = given(*((None, *each) for each in rows))[1:]
             sizes = tuple(given) if isinstance(given, (tuple, list)) else (given,)
             row: Shape = tuple(size for size in sizes if size is not None)
         else:

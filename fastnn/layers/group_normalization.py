@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._checks import check_count, check_number
+from fastnn._checks import check_number
 from fastnn.engine.normalization import LayerNormalizationOp, ScaleShiftOp, UnitNormalizationOp
 from fastnn.layers._axes import along, permute_op, row_axes, row_axis, sizes
-from fastnn.layers._fields import affine_parameters, own_input_shape, resolve_units
+from fastnn.layers._fields import affine_parameters, check_axis, own_input_shape, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
@@ -35,8 +35,7 @@ class UnitNormalization(Layer):
     input_shape: Any = None
 
     def __post_init__(self) -> None:
-        for axis in self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,):
-            check_count("UnitNormalization: axis", axis, -64, 63)
+        check_axis(self, "Invalid value for `axis` argument: expected an int or a list/tuple of ints.")
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -80,10 +79,11 @@ class GroupNormalization(Layer):
     input_shape: Any = None
 
     def __post_init__(self) -> None:
-        groups = check_count("GroupNormalization: groups", self.groups, -1)
-        if groups == 0:
-            raise ValueError("GroupNormalization: groups must be at least 1, or -1 for one channel each, got 0")
-        self._set("groups", groups)
+        if self.groups == 0:
+            raise ValueError(
+                "GroupNormalization: groups must be at least 1, or -1 for one channel each, got 0 (argument `groups`)"
+            )
+        self._set("groups", size_of(self, "groups", -1, also="argument `groups`"))
         check_number(self, "epsilon", 0)
         resolve_units(self, "beta", "gamma")
         own_input_shape(self)
@@ -94,8 +94,10 @@ class GroupNormalization(Layer):
         channels = row[axis]
         groups = channels if self.groups == -1 else self.groups
         if channels % groups:
+            also = "cannot be more than" if groups > channels else "must be a multiple of"
             raise ValueError(
-                f"GroupNormalization: {channels} channels along axis {self.axis} are no {groups} groups of one size"
+                f"GroupNormalization: {channels} channels along axis {self.axis} are no {groups} groups of one size "
+                f"(the number of groups {also} the number of channels)"
             )
         return axis, channels, groups
 

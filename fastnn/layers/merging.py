@@ -36,7 +36,33 @@ __all__ = [
 ]
 
 
-class _Merge(Layer):
+class _Several(Layer):
+    """A layer of several inputs."""
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The mask of what the layer gives, for one of each input, an array or None; None where there is none.
+
+        There are no masks in a model yet: this is for who keeps them apart. ValueError for other than two lists.
+        """
+        if previous_mask is None:
+            return None
+        for name, given in (("mask", previous_mask), ("inputs", inputs)):
+            if not isinstance(given, (list, tuple)):
+                raise ValueError(f"{type(self).__name__}: `{name}` should be a list, got {shown(given)}")
+        if len(inputs) != len(previous_mask):
+            raise ValueError(
+                f"{type(self).__name__}: `inputs` and `mask` should have the same length, got {len(inputs)} and "
+                f"{len(previous_mask)}"
+            )
+        masks = [mask if mask is None else np.asarray(mask) != 0 for mask in previous_mask]
+        return self._mask([tuple(x.shape) for x in inputs], masks)
+
+    def _mask(self, shapes: list[Any], masks: list[Any]) -> Any:
+        """The mask for inputs of these shapes."""
+        return None if any(mask is None for mask in masks) else np.logical_or.reduce(masks)
+
+
+class _Merge(_Several):
     """Element by element, of tensors whose rows have one shape, or are broadcast to it as NumPy does it."""
 
     kernel: ClassVar[Any]
@@ -95,7 +121,9 @@ class Subtract(_Merge):
 
     def output_shape(self, *input_shapes: Shape) -> Shape:
         if len(input_shapes) != 2:
-            raise ValueError(f"Subtract takes two inputs, got {len(input_shapes)}")
+            raise ValueError(
+                f"Subtract takes two inputs, got {len(input_shapes)} (the layer should be called on exactly 2 inputs)"
+            )
         return super().output_shape(*input_shapes)
 
     def formula(self, *xs: DoubleArray) -> DoubleArray:
@@ -158,7 +186,7 @@ class Minimum(_Merge):
 
 @LAYERS.add("concatenate")
 @dataclass(frozen=True, eq=False, repr=False)
-class Concatenate(Layer):
+class Concatenate(_Several):
     """The inputs one behind the other along an axis. Shapes that differ in that axis alone -> their sum there.
 
     axis: -1, the last; axis 0 is that of the rows and cannot be.
@@ -176,7 +204,8 @@ class Concatenate(Layer):
             if len(shape) != len(first) or (*shape[:axis], *shape[axis + 1 :]) != (*first[:axis], *first[axis + 1 :]):
                 raise ValueError(
                     f"Concatenate expects rows whose shapes differ along axis {self.axis} alone, got "
-                    f"{', '.join(map(str, input_shapes))}"
+                    f"{', '.join(map(str, input_shapes))} (it requires inputs with matching shapes except for the "
+                    "concatenation axis)"
                 )
         return (*first[:axis], sum(shape[axis] for shape in input_shapes), *first[axis + 1 :])
 
@@ -188,10 +217,22 @@ class Concatenate(Layer):
         """The formula, in float64."""
         return np.concatenate(xs, axis=self.axis)
 
+    def _mask(self, shapes: list[Any], masks: list[Any]) -> Any:
+        if all(mask is None for mask in masks):
+            return None
+        rows = next(len(mask) for mask in masks if mask is not None)  # a symbolic shape does not say it
+        full = [(rows, *shape[1:]) for shape in shapes]
+        known = [np.ones(shape, bool) if mask is None else mask for shape, mask in zip(full, masks, strict=True)]
+        whole = [
+            np.broadcast_to(mask[..., None] if mask.ndim < len(shape) else mask, shape)
+            for shape, mask in zip(full, known, strict=True)
+        ]
+        return np.concatenate(whole, axis=self.axis).any(axis=-1)
+
 
 @LAYERS.add("dot")
 @dataclass(frozen=True, eq=False, repr=False)
-class Dot(Layer):
+class Dot(_Several):
     """Sums of products of two inputs' vectors along an axis of each; a number for each pair of vectors.
 
     Shapes (.., n, ..) and (.., n, ..) -> what is left of both, (1,) where nothing is. axes: an axis of both, or one of
@@ -235,6 +276,9 @@ class Dot(Layer):
             x, y = (v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12) for v in (x, y))
         products = [np.tensordot(u, v, (-1, -1)) for u, v in zip(x, y, strict=True)]
         return np.asarray(products).reshape(len(x), *self.output_shape(*_shapes(x, y, i, j)))
+
+    def _mask(self, shapes: list[Any], masks: list[Any]) -> None:
+        return None
 
 
 def _shapes(x: Any, y: Any, i: int, j: int) -> tuple[Shape, Shape]:

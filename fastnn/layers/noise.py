@@ -11,9 +11,9 @@ import numpy as np
 from fastnn import kernels
 from fastnn._checks import check_number
 from fastnn.engine.noise import NoiseOp, SharedAlphaDropoutOp
+from fastnn.layers._draws import check_noise_shape, drawn_by
 from fastnn.layers._fields import check_rate, own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_seed
-from fastnn.layers.core import check_noise_shape, drawn_by
 from fastnn.typing import DoubleArray, Shape
 
 __all__ = ["AlphaDropout", "GaussianDropout", "GaussianNoise"]

@@ -12,7 +12,7 @@ from fastnn._checks import check_number
 from fastnn.engine.normalization import BatchNormalizationOp, LayerNormalizationOp
 from fastnn.initializers import Ones
 from fastnn.layers._axes import along, row_axes, row_axis, sizes
-from fastnn.layers._fields import affine_parameters, nothing, own_input_shape, parameter_of, resolve_units
+from fastnn.layers._fields import affine_parameters, check_axis, nothing, own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.typing import DoubleArray, Shape
 
@@ -121,8 +121,10 @@ class LayerNormalization(Layer):
     gamma_constraint: Any = None
     name: str | None = None
     input_shape: Any = None
+    rms_scaling: bool = nothing(False)
 
     def __post_init__(self) -> None:
+        check_axis(self, "Expected an int or a list/tuple of ints for the argument 'axis'")
         check_number(self, "epsilon", 0)
         resolve_units(self, "beta", "gamma")
         own_input_shape(self)

@@ -8,10 +8,11 @@ from math import prod
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from fastnn._names import users_line
 from fastnn._numbers import converted
 from fastnn.engine.lock import Held, Lock
 from fastnn.initializers import Initializer
-from fastnn.layers.tensor import called
+from fastnn.layers.tensor import TRACE, SymbolicError, called
 from fastnn.regularizers import Regularizer
 from fastnn.typing import Array, FloatArray, Shape
 from fastnn.variables import Variable
@@ -90,6 +91,16 @@ class LayerVariable(Variable):
     def parameter(self) -> Parameter:
         """What the layer says of it."""
         return placed(self.layer).parameters[self.number]
+
+    def numpy(self) -> Array:
+        """A copy of its values. TypeError in a `call` that is traced, where they would stay as they are for good."""
+        if TRACE.get() is not None:
+            raise SymbolicError(
+                f"call runs once, on no rows, so {self.path!r} would be taken as it is now, and never learn with its "
+                "layer; a kernel that two places use is a weight of your own: self.w = self.add_weight(...), "
+                f"ops.matmul(x, self.w) and ops.matmul(h, ops.transpose(self.w)){users_line()}"
+            )
+        return super().numpy()
 
     def _locked(self) -> AbstractContextManager[Any]:
         return locked([self.layer])

@@ -1,32 +1,34 @@
-"""Layers that prepare features: Normalization, Rescaling, CategoryEncoding."""
+"""Layers that prepare features: Normalization, Rescaling."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from fastnn._checks import check_choice, check_count, shown
+from fastnn._checks import shown
 from fastnn._numbers import as_numbers, from_objects, numeric, refuse_masked
-from fastnn.engine.embedding import EncodeOp
+from fastnn._table import plain
+from fastnn.data.convert import has_columns
 from fastnn.engine.normalization import AffineOp, StandardizeOp
 from fastnn.initializers import Initializer, Ones, Zeros
 from fastnn.layers._axes import along, row_axes, sizes
-from fastnn.layers._fields import own_input_shape
+from fastnn.layers._fields import check_axis, own_input_shape
 from fastnn.layers.base import LAYERS, Layer, Parameter
+from fastnn.layers.places import place_of
 from fastnn.typing import Array, DoubleArray, Shape
 
-__all__ = ["CategoryEncoding", "Normalization", "Rescaling"]
+__all__ = ["Normalization", "Rescaling"]
 
 EPSILON = 1e-7  # the smallest deviation that is divided by, Keras's
 PAGE = 8192  # rows whose moments are taken together, in float64
 
 
-class _Preparing(Layer):
+class Preparing(Layer):
     """A layer that is called on arrays more than others are, and on those of fewer axes too, as in Keras."""
 
     def on_arrays(self, inputs: Any, training: bool = False) -> Any:
@@ -45,7 +47,7 @@ class _Preparing(Layer):
 
 
 @dataclass(frozen=True)
-class _Known(Initializer):
+class Known(Initializer):
     """Values that are known beforehand."""
 
     known: Any
@@ -80,27 +82,43 @@ def _spread(owner: object, name: str, value: Any, shape: Shape) -> DoubleArray:
         ) from None
 
 
+class _Moment:
+    """The field `mean` or `variance`: what was given, and once rows are known an array that goes with them."""
+
+    def __set_name__(self, owner: Any, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: Any, owner: Any = None) -> Any:
+        return None if layer is None else layer.moment(self.name)
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        vars(layer)[self.name] = value
+
+
 @LAYERS.add("normalization")
 @dataclass(frozen=True, eq=False, repr=False)
-class Normalization(_Preparing):
+class Normalization(Preparing):
     """(x - mean) / max(sqrt(variance), 1e-7) for each feature; inverted: x * max(...) + mean. Any shape -> the same.
 
     axis: -1, the last one, or a list of several, along which each place has its own mean and variance; None: one of
     each for all numbers. mean, variance: both or neither, a number or one for each place. Without them ``adapt`` takes
     them from data; the layer then has weights that do not learn: mean, variance (0 and 1 before), and count, which
-    Keras has too and nobody reads.
+    Keras has too and nobody reads. The attributes mean and variance are arrays that go with rows, once these are known.
     """
 
     axis: Any = -1
-    mean: Any = None
-    variance: Any = None
+    mean: Any = _Moment()
+    variance: Any = _Moment()
     invert: bool = False
     name: str | None = None
     input_shape: Any = None
 
     def __post_init__(self) -> None:
         if (self.mean is None) != (self.variance is None):
-            raise ValueError("Normalization: give both mean and variance, or neither and call adapt")
+            raise ValueError(
+                "Normalization: give both mean and variance, or neither and call adapt (When setting values directly, "
+                "both `mean` and `variance` must be set)"
+            )
         if self.mean is not None:
             for name in ("mean", "variance"):
                 self._set(name, _plain(self, name, getattr(self, name)))
@@ -109,44 +127,97 @@ class Normalization(_Preparing):
             _check_variance(np.asarray(self.variance, float))
         if isinstance(self.axis, list):
             self._set("axis", tuple(self.axis))
+        if self.axis is not None:
+            check_axis(self)
         own_input_shape(self)
 
     def adapt(self, data: Any) -> None:
-        """Take mean and variance from the rows of an array or a source, in float64, page by page.
+        """Take mean and variance from rows, in float64, page by page.
 
-        It may be called before or after a model is built; each call starts afresh. ValueError for no rows, or rows
-        that do not fit; RuntimeError where mean and variance were given.
+        data: an array, a source, or batches: a generator, a list of arrays of at least two axes, a PyDataset; of (x, y)
+        x counts. Each call starts afresh. ValueError for no rows, or rows that do not fit; RuntimeError where mean and
+        variance were given.
         """
-        if self.mean is not None:
+        if self.given is not None:
             raise RuntimeError("Normalization has mean and variance already; leave them out to adapt to data")
         row, pages = _pages(data)
         axes = self._axes(row)
+        self._fits(row, axes)
         shape, ends = sizes(row, axes), range(-len(axes), 0)
         pages = (np.moveaxis(page.reshape(len(page), *row), [axis + 1 for axis in axes], ends) for page in pages)
         mean, variance = _moments(pages, prod(shape))
         _check_variance(variance)
         held = [mean.reshape(shape), variance.reshape(shape)]
-        with suppress(RuntimeError):  # no model has given it weights yet
+        if place_of(self) is not None:
             self.set_weights([*held, *self.get_weights()[2:]])
         self._set("_adapted", held)
+        self._set("_rows", (row,))
+
+    @property
+    def built(self) -> bool:
+        """Whether mean and variance are known, or have their weights."""
+        return "_adapted" in vars(self) or super().built
+
+    def _fits(self, row: Shape, axes: tuple[int, ...]) -> None:
+        """ValueError where the layer was built for other places than rows of this shape have."""
+        place = place_of(self)
+        if place is not None and place.parameters[0].shape != sizes(row, axes):
+            raise ValueError(
+                f"Normalization was built for features of shape {place.parameters[0].shape}, and adapt got an "
+                f"incompatible shape: rows of shape {row} have {sizes(row, axes)}; make another layer for them"
+            )
+
+    @property
+    def given(self) -> Any:
+        """mean and variance as they were given; None where ``adapt`` takes them."""
+        mean = vars(self).get("mean")
+        return None if mean is None else (mean, vars(self)["variance"])
+
+    def moment(self, name: str) -> Any:
+        """mean or variance with an axis for each of the rows' axes, 1 where it is the same along that, rows first.
+
+        As it was given where no rows are known yet.
+        """
+        rows = vars(self).get("_rows")
+        if rows is None:
+            return vars(self).get(name)
+        axes = self._axes(rows[0])
+        shape = (1, *(size if axis in axes else 1 for axis, size in enumerate(rows[0])))
+        place = ("mean", "variance").index(name)
+        known = self.given or (vars(self).get("_adapted") if place_of(self) is None else None)
+        values = self.get_weights()[place] if known is None else np.asarray(known[place], np.float32)
+        return np.broadcast_to(values, sizes(rows[0], axes)).reshape(shape)
+
+    def config(self) -> dict[str, Any]:
+        """The layer as JSON: its class and its fields, mean and variance as they were given."""
+        mean, variance = self.given or (None, None)
+        return {**super().config(), **plain({"mean": mean, "variance": variance})}
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same layer, as JSON."""
+        mean, variance = self.given or (None, None)
+        return {**super().get_config(), **plain({"mean": mean, "variance": variance})}
 
     def _of_vector(self, x: Array) -> Array:
         """Numbers that have one mean keep their shape; others are the features of a row."""
         adapted = getattr(self, "_adapted", None)
-        mean = self.mean if self.mean is not None else 0.0 if adapted is None else adapted[0]
+        mean = self.given[0] if self.given is not None else 0.0 if adapted is None else adapted[0]
         if np.size(mean) == 1:
             return np.asarray(Layer.on_arrays(self, x.reshape(-1, 1)).reshape(x.shape))
         return super()._of_vector(x)
 
     def _axes(self, row: Shape) -> tuple[int, ...]:
-        return () if self.axis is None or self.axis == () else row_axes(self, self.axis, row)
+        try:
+            return () if self.axis is None or self.axis == () else row_axes(self, self.axis, row)
+        except ValueError as error:
+            raise ValueError(f"{error} (All `axis` values must be in the range of the rows' axes)") from None
 
     def output_shape(self, input_shape: Shape) -> Shape:
         shape = sizes(input_shape, self._axes(input_shape))
         adapted = getattr(self, "_adapted", None)
-        if self.mean is not None:
-            _spread(self, "mean", self.mean, shape)
-            _spread(self, "variance", self.variance, shape)
+        if self.given is not None:
+            for name, value in zip(("mean", "variance"), self.given, strict=True):
+                _spread(self, name, value, shape)
         elif adapted is not None and adapted[0].shape != shape:
             raise ValueError(
                 f"Normalization was adapted to features of shape {adapted[0].shape}, got {shape}; call adapt again"
@@ -154,11 +225,11 @@ class Normalization(_Preparing):
         return input_shape
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        if self.mean is not None:
+        if self.given is not None:
             return ()
         shape = sizes(input_shape, self._axes(input_shape))
         adapted = getattr(self, "_adapted", None)
-        first = (Zeros(), Ones()) if adapted is None else tuple(map(_Known, adapted))
+        first = (Zeros(), Ones()) if adapted is None else tuple(map(Known, adapted))
         return (
             Parameter("mean", shape, first[0], trainable=False),
             Parameter("variance", shape, first[1], trainable=False),
@@ -169,15 +240,16 @@ class Normalization(_Preparing):
         axes = self._axes(input_shape)
         shape = sizes(input_shape, axes)
         known: dict[str, Any] = {"more": 1}
-        if self.mean is not None:
-            known = {name: _spread(self, name, getattr(self, name), shape).ravel() for name in ("mean", "variance")}
+        if self.given is not None:
+            pairs = zip(("mean", "variance"), self.given, strict=True)
+            known = {name: _spread(self, name, value, shape).ravel() for name, value in pairs}
         op = StandardizeOp(prod(input_shape), prod(shape), EPSILON, bool(self.invert), **known)
         return along(input_shape, axes, op) if axes else (op,)
 
     def reference(self, x: DoubleArray, mean: Any = None, variance: Any = None) -> DoubleArray:
         """The formula, in float64."""
         axes, row = self._axes(x.shape[1:]), x.shape[1:]
-        given = (self.mean, self.variance) if mean is None else (mean, variance)
+        given = self.given if mean is None else (mean, variance)
         mean, variance = (np.broadcast_to(np.asarray(each, float), sizes(row, axes)) for each in given)
         own = [size if axis in axes else 1 for axis, size in enumerate(row)]
         mean, deviation = mean.reshape(own), np.maximum(np.sqrt(variance), EPSILON).reshape(own)
@@ -199,12 +271,45 @@ def _pages(data: Any) -> tuple[Shape, Iterator[Array]]:
 
     if isinstance(data, Source):
         return data.input_shape, (page.x for page in data.pages(PAGE))
+    if _are_batches(data):
+        batches = _rows_of_batches(data)
+        first = next(batches, None)
+        if first is None:
+            raise ValueError(f"adapt got an empty iterable: {shown(data)} gives no batches")
+        return first.shape[1:], chain([first], batches)
     rows = numeric(data, "data")
     rows = from_objects(rows, "data") if rows.dtype.kind == "O" else rows
     rows = rows if rows.ndim > 1 else rows[:, None]
     if not prod(rows.shape[1:]):
         raise ValueError(f"adapt takes rows of at least one number, got an array of shape {rows.shape}")
     return rows.shape[1:], (rows[start : start + PAGE] for start in range(0, len(rows), PAGE))
+
+
+def _are_batches(data: Any) -> bool:
+    """Whether data gives batches one after the other; a list does where its entries are arrays of several rows."""
+    if isinstance(data, (list, tuple)):
+        first: Any = data[0] if len(data) else None
+        first = first[0] if isinstance(first, tuple) and first else first
+        return not len(data) or (hasattr(first, "shape") and len(first.shape) > 1)
+    array = isinstance(data, (str, bytes, bytearray)) or any(hasattr(data, sign) for sign in ("__array__", "shape"))
+    return hasattr(data, "__iter__") and not (array or has_columns(data))
+
+
+def _rows_of_batches(batches: Any) -> Iterator[Array]:
+    """The features of each batch, as rows of numbers; all have one shape."""
+    row = None
+    for number, batch in enumerate(batches):
+        x = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+        if not hasattr(x, "shape"):
+            raise TypeError(f"batch {number} must be an array, which has a `.shape`, or (array, y), got {shown(batch)}")
+        rows = numeric(x, f"batch {number}")
+        rows = rows if rows.ndim > 1 else rows[:, None]
+        if row is not None and rows.shape[1:] != row:
+            raise ValueError(
+                f"batch {number} has an incompatible shape: rows of shape {rows.shape[1:]}, the first had {row}"
+            )
+        row = rows.shape[1:]
+        yield rows
 
 
 def _moments(pages: Iterator[Array], channels: int) -> tuple[DoubleArray, DoubleArray]:
@@ -226,7 +331,7 @@ def _moments(pages: Iterator[Array], channels: int) -> tuple[DoubleArray, Double
 
 @LAYERS.add("rescaling")
 @dataclass(frozen=True, eq=False, repr=False)
-class Rescaling(_Preparing):
+class Rescaling(Preparing):
     """x * scale + offset. Any shape -> the same. scale, offset: a number, or one for each place of the last axes."""
 
     scale: Any
@@ -257,43 +362,3 @@ class Rescaling(_Preparing):
     def reference(self, x: DoubleArray) -> DoubleArray:
         """The formula, in float64."""
         return np.asarray(x * np.asarray(self.scale) + np.asarray(self.offset))
-
-
-@LAYERS.add("category_encoding")
-@dataclass(frozen=True, eq=False, repr=False)
-class CategoryEncoding(_Preparing):
-    """Whole numbers as places in rows of `num_tokens`.
-
-    output_mode: "multi_hot" a 1 at each number's place, "count" how often each occurs, (..., n) -> (..., num_tokens);
-    "one_hot" a row for each number, (..., n) -> (..., n, num_tokens), or where n is 1 (..., num_tokens). Another number
-    than 0 to num_tokens - 1 in the data is a ValueError that names its row and column.
-    """
-
-    num_tokens: int
-    output_mode: str = "multi_hot"
-    name: str | None = None
-    input_shape: Any = None
-
-    def __post_init__(self) -> None:
-        self._set("num_tokens", check_count("CategoryEncoding: num_tokens", self.num_tokens))
-        check_choice(self, "output_mode", "multi_hot", "one_hot", "count")
-        own_input_shape(self)
-
-    def _of_vector(self, x: Array) -> Array:
-        found = super()._of_vector(x)
-        return found.reshape(-1, self.num_tokens) if self.output_mode == "one_hot" else found
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        apart = self.output_mode == "one_hot" and input_shape[-1] > 1
-        return (*(input_shape if apart else input_shape[:-1]), self.num_tokens)
-
-    def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        line = 1 if self.output_mode == "one_hot" else input_shape[-1]
-        return (EncodeOp(prod(input_shape), self.num_tokens, line, self.output_mode == "count"),)
-
-    def reference(self, x: Array) -> DoubleArray:
-        """The formula, in float64."""
-        rows = np.eye(self.num_tokens)[np.asarray(x, int)]
-        if self.output_mode != "one_hot":
-            rows = rows.sum(axis=-2) if self.output_mode == "count" else rows.max(axis=-2)
-        return np.asarray(rows.reshape(len(rows), *self.output_shape(np.shape(x)[1:])))

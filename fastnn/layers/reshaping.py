@@ -41,7 +41,8 @@ class Reshape(Layer):
             raise ValueError(f"Reshape: {str(error).removeprefix('Reshape: ')}; target_shape={shown(given)}") from None
         if not sizes or sizes.count(-1) > 1:
             raise ValueError(
-                f"Reshape: target_shape has at least one axis and at most one -1, got {shown(self.target_shape)}"
+                f"Reshape: target_shape has at least one axis and at most one -1, got {shown(self.target_shape)} ("
+                f"There must be at most one unknown dimension (-1); target_shape={shown(self.target_shape)})"
             )
         self._set("target_shape", sizes)
         own_input_shape(self)
@@ -115,6 +116,13 @@ class Permute(Layer):
         return np.transpose(x, (0, *self.dims))
 
 
+def _count(n: Any) -> int:
+    whole = isinstance(n, int)
+    return check_count(
+        "RepeatVector: n", n, also="n should be a positive integer" if whole else "Expected an integer value for `n`"
+    )
+
+
 @LAYERS.add("repeat_vector")
 @dataclass(frozen=True, eq=False, repr=False)
 class RepeatVector(Layer):
@@ -125,7 +133,7 @@ class RepeatVector(Layer):
     input_shape: Any = None
 
     def __post_init__(self) -> None:
-        self._set("n", check_count("RepeatVector: n", self.n))
+        self._set("n", _count(self.n))
         own_input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -40,7 +40,8 @@ class SpectralNormalization(Layer):
         if not isinstance(self.layer, Layer):
             raise TypeError(f"SpectralNormalization: layer must be a layer, got {shown(self.layer)}")
         named = "SpectralNormalization: power_iterations"
-        self._set("power_iterations", check_count(named, self.power_iterations))
+        also = "`power_iterations` should be greater than zero."
+        self._set("power_iterations", check_count(named, self.power_iterations, also=also))
         if self.activity_regularizer is None:
             self._set("activity_regularizer", self.layer.activity_regularizer)
         if self.input_shape is None:
@@ -50,7 +51,8 @@ class SpectralNormalization(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         if type(self.layer) is not Dense:
             kind = type(self.layer).__name__
-            raise ValueError(f"SpectralNormalization takes a Dense layer, whose kernel it divides, got a {kind}")
+            also = "" if self.layer.parameters(input_shape) else " (object has no attribute 'kernel' nor 'embeddings')"
+            raise ValueError(f"SpectralNormalization takes a Dense layer, whose kernel it divides, got a {kind}{also}")
         return self.layer.output_shape(input_shape)
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from fastnn._checks import check_count, shown
 from fastnn._dtypes import dtype_name
 from fastnn._table import own_objects, plain
-from fastnn.layers.tensor import Connected, called, set_automatic_name
+from fastnn.layers.connected import Connected
+from fastnn.layers.tensor import called, set_automatic_name
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object
 from fastnn.typing import Shape
 
@@ -51,6 +52,7 @@ class Surface(Connected):
         described: dict[str, Any] = self.config()  # type: ignore[attr-defined]
         for name, value in described.items():
             first = name in ("input_dim", "input_shape") and own[name].default is None  # an Input says it
+            first |= name == "activity_regularizer" and value is None
             if name == "class" or name in config or first:
                 continue
             given = getattr(self, name) if name in own else value
@@ -109,6 +111,8 @@ class Surface(Connected):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of what the layer gives for inputs of this shape, the axis of the rows first."""
+        if input_shape == ():  # of one number, in no row
+            return self._applied(())[0]  # type: ignore[attr-defined]
         name = f"{called(self)}.compute_output_shape: input_shape"
         rows = rows_of(name, input_shape)
         first = input_shape if _is_shape(input_shape) else _parts(input_shape)[0]
@@ -139,14 +143,22 @@ class Surface(Connected):
 
     @property
     def losses(self) -> list[Any]:
-        """The penalties on the layer's weights, as numbers, as they are now."""
-        found = [v for v in self.trainable_variables if v.regularizer is not None]  # type: ignore[attr-defined]
-        return [float(v.regularizer(v.numpy())) for v in found]
+        """What the layer added to the loss when it was last called on arrays, then the penalties on its weights now.
+
+        Each is a number.
+        """
+        return [*vars(self).get("_added", ()), *penalties_of(self)]
 
     @property
     def metrics(self) -> list[Any]:
         """The layer's own metrics: none."""
         return []
+
+
+def penalties_of(layer: Any) -> list[float]:
+    """The penalties on a layer's weights, as they are now."""
+    found = [v for v in layer.trainable_variables if v.regularizer is not None]
+    return [float(v.regularizer(v.numpy())) for v in found]
 
 
 def check_only(cls: Any, given: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple, Never
 
 from fastnn._checks import as_flag, shown
@@ -12,6 +12,8 @@ from fastnn.typing import Shape
 
 # What operators on tensors do, by the operator's name; fastnn.layers.arithmetic enters them.
 OPERATORS: dict[str, Callable[..., Any]] = {}
+
+TRACE: ContextVar[Any] = ContextVar("trace", default=None)  # what a `call` that is being traced notes
 
 MAX_LAYERS = 1000  # calls in a model, those inside of its models included; a file that names more is not believed
 
@@ -23,7 +25,19 @@ class SymbolicError(TypeError):
 class Node:
     """One call of a layer or a model: what it read, and the shapes of one row of what it gives."""
 
-    __slots__ = ("__weakref__", "graph", "inputs", "layer", "makes", "outputs", "rows", "same", "training")
+    __slots__ = (
+        "__weakref__",
+        "batch",
+        "given",
+        "graph",
+        "inputs",
+        "layer",
+        "makes",
+        "outputs",
+        "rows",
+        "same",
+        "training",
+    )
 
     def __init__(
         self,
@@ -35,6 +49,7 @@ class Node:
         training: bool | None = None,
         makes: Callable[..., tuple[Any, ...]] | None = None,
         same: bool = False,
+        given: tuple[tuple[Any, ...], dict[str, Any]] | None = None,
     ) -> None:
         self.layer = layer
         self.inputs = inputs
@@ -43,8 +58,11 @@ class Node:
         self.training = training  # whether it is as in training in each run, or in none; None: as the run says
         self.graph = graph  # of a model or a layer of layers, as it was when it was called; None for one with ops
         self.makes = makes  # its ops, where the layer is no more than the weights that they have
+        self.given = given  # all that a call of the user's own was given; None where that is `inputs`
         # Whether it gives the same for all rows, as weights, constants and what is made of them do.
         self.same: bool = same or (bool(inputs) and all(tensor.node.same for tensor in inputs))
+        # The size of batches, where an Input was given one: shapes tell it, and nothing holds to it.
+        self.batch: int | None = next((x.node.batch for x in inputs if x.node.batch is not None), None)
 
     def ops(self) -> tuple[Any, ...]:
         """The ops that the call becomes."""
@@ -63,7 +81,16 @@ class Node:
 
     def copy(self, inputs: tuple[Tensor, ...]) -> Node:
         """The same call on other tensors of the same shapes."""
-        return Node(self.layer, inputs, self.rows, self.outputs, self.graph, self.training, self.makes, self.same)
+        given = None if self.given is None else replaced(self.given, dict(zip(self.inputs, inputs, strict=True)))
+        return Node(
+            self.layer, inputs, self.rows, self.outputs, self.graph, self.training, self.makes, self.same, given
+        )
+
+    def arguments(self, tensors: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the layer is called with to do the same with other tensors in the place of `inputs`."""
+        args, kwargs = self.given or ((self.inputs[0] if len(self.inputs) == 1 else list(self.inputs),), {})
+        args, kwargs = replaced((args, kwargs), dict(zip(self.inputs, tensors, strict=True)))
+        return args, kwargs if self.training is None else {**kwargs, "training": self.training}
 
 
 UFUNCS = {
@@ -103,6 +130,7 @@ class Tensor(Operators):
     """A value in a model that is being described: ``Input((4,))``, ``Dense(8)(x)``. It has a shape and no numbers."""
 
     __slots__ = ("node", "place")
+    sparse = ragged = False
 
     def __init__(self, node: Node, place: int = 0) -> None:
         self.node = node
@@ -122,8 +150,11 @@ class Tensor(Operators):
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """(None, ...): the None stands for any number of rows. Of what is the same for all rows, one row's."""
-        return self.row if self.node.same else (None, *self.row)
+        """(None, ...): the None stands for any number of rows, and so does a batch_size that an Input was given.
+
+        Of what is the same for all rows, one row's.
+        """
+        return self.row if self.node.same else (self.node.batch, *self.row)
 
     @property
     def ndim(self) -> int:
@@ -195,6 +226,21 @@ class Tensor(Operators):
         self.__array__()
 
 
+def mapped(given: Any, change: Callable[[Any], Any]) -> Any:
+    """Arguments, each changed, in lists, tuples and dicts however deep."""
+    if isinstance(given, dict):
+        return {key: mapped(value, change) for key, value in given.items()}
+    if isinstance(given, (list, tuple)):
+        parts = [mapped(value, change) for value in given]
+        return type(given)(*parts) if hasattr(given, "_fields") else type(given)(parts)
+    return change(given)
+
+
+def replaced(given: Any, known: Mapping[Tensor, Any]) -> Any:
+    """Arguments with others in the places of their tensors."""
+    return mapped(given, lambda each: known[each] if isinstance(each, Tensor) else each)
+
+
 class Training:
     """`training` while a call is traced: both ways are traced where the call asks which it is."""
 
@@ -217,16 +263,16 @@ def check_training(value: Any) -> bool | None:
 
 
 class Structure(NamedTuple):
-    """How several values are given: one alone, a list of them, or a dict."""
+    """How several values are given: one alone, a list or tuple of them, or a dict."""
 
-    kind: str  # "one", "list" or "dict"
+    kind: str  # "one", "list", "tuple" or "dict"
     names: tuple[str, ...]
 
     def pack(self, values: Sequence[Any]) -> Any:
         """The values, in their order, as the structure has them."""
         if self.kind == "dict":
             return dict(zip(self.names, values, strict=True))
-        return values[0] if self.kind == "one" else list(values)
+        return values[0] if self.kind == "one" else tuple(values) if self.kind == "tuple" else list(values)
 
     def unpack(self, given: Any, what: str) -> list[Any]:
         """The values in their order; a dict goes by name. ValueError where another number of them comes."""
@@ -250,14 +296,15 @@ class Structure(NamedTuple):
 
 
 def flattened(given: Any, what: str) -> tuple[list[Tensor], str, tuple[str, ...]]:
-    """Tensors given alone, as a list or as a dict: (they, the kind of structure, a dict's keys)."""
+    """Tensors given alone, as a list, a tuple or a dict: (they, the kind of structure, a dict's keys)."""
     if isinstance(given, Tensor):
         return [given], "one", ()
     keys: tuple[str, ...] = ()
     if isinstance(given, Mapping):
         keys, kind, tensors = tuple(given), "dict", list(given.values())
     else:
-        kind, tensors = "list", list(given) if isinstance(given, (list, tuple)) else [given]
+        kind = "tuple" if isinstance(given, tuple) else "list"
+        tensors = list(given) if isinstance(given, (list, tuple)) else [given]
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{what} must be symbolic tensors, such as Input(...) gives, got {shown(tensor)}")
@@ -340,39 +387,3 @@ def names_of(members: Sequence[Any]) -> list[str]:
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
     """The names of outputs; the second that a layer gives has a number."""
     return tuple(name + (f"_{i}" if (i := names[:place].count(name)) else "") for place, name in enumerate(names))
-
-
-class Connected:
-    """What can be called on tensors: layers and models."""
-
-    def _note(self, node: Node) -> Node:
-        """Remember a call, for `input` and `output`, as long as what it gave is alive."""
-        calls: list[weakref.ref[Node]] = vars(self).setdefault("_calls", [])
-        if len(calls) & (len(calls) - 1) == 0:  # each time that they have doubled
-            calls[:] = [call for call in calls if call() is not None]
-        calls.append(weakref.ref(node))
-        return node
-
-    def _only_call(self, asked: str) -> Node:
-        calls: list[weakref.ref[Node]] = vars(self).get("_calls", [])
-        nodes = [node for call in calls if (node := call()) is not None]
-        if not nodes:
-            raise RuntimeError(f"{called(self)!r} has no {asked} yet; call it on a tensor, or build its model")
-        if len(nodes) > 1:
-            raise ValueError(
-                f"{called(self)!r} was called {len(nodes)} times, so {asked} is ambiguous; keep the tensors that the "
-                "calls gave"
-            )
-        return nodes[0]
-
-    @property
-    def input(self) -> Any:
-        """The tensor, or list of tensors, that the layer was called on. ValueError where it was called twice."""
-        tensors = self._only_call("input").inputs
-        return tensors[0] if len(tensors) == 1 else list(tensors)
-
-    @property
-    def output(self) -> Any:
-        """The tensor that the layer gave. ValueError where it was called twice."""
-        node = self._only_call("output")
-        return node.outputs.pack(node.tensors())

@@ -12,11 +12,12 @@ from fastnn.engine.merging import StridedCopyOp
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_row
 from fastnn.layers.composite import Composite
+from fastnn.layers.connected import Connected
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.merging import Concatenate
 from fastnn.layers.reshaping import Reshape
-from fastnn.layers.tensor import MAX_LAYERS, Connected, Tensor
+from fastnn.layers.tensor import MAX_LAYERS, Tensor
 from fastnn.typing import Shape
 
 __all__ = ["TimeDistributed"]

@@ -11,9 +11,10 @@ from fastnn._dtypes import dtype_name
 from fastnn._names import users_line
 from fastnn._table import plain
 from fastnn.layers.graph import AddedLoss, Graph, calls
-from fastnn.layers.tensor import Tensor, Training, called
+from fastnn.layers.tensor import TRACE, Tensor, Training, called, mapped
 from fastnn.layers.tracing import ASKED, arguments_of, both_ways
-from fastnn.layers.weight import TRACE, Trace, Weight, homes_of
+from fastnn.layers.weight import Trace, Weight, homes_of
+from fastnn.serialization import serialize_keras_object
 
 
 class Traced:
@@ -67,8 +68,9 @@ class Traced:
         """
         trace = TRACE.get()
         if trace is None:
-            raise RuntimeError(
-                f"add_loss takes the tensors of a call that is traced: call it within call(self, ...){users_line()}"
+            raise ValueError(
+                "add_loss() can only be called from inside call(self, ...) of a layer or model of your own, on what "
+                f"tensors give there{users_line()}"
             )
         for each in loss if isinstance(loss, (list, tuple)) else [loss]:
             tensor, how = getattr(each, "tensor", each), getattr(each, "how", "sum")
@@ -153,7 +155,8 @@ class Traced:
                     f"{type(self).__name__}.call must give one symbolic tensor, got {shown(tensor)}; a list or dict of "
                     "tensors may be given too"
                 )
-        return tensors, "dict" if keys else "list" if several else "one", keys
+        kind = "tuple" if isinstance(given, tuple) else "list"
+        return tensors, "dict" if keys else kind if several else "one", keys
 
     # As JSON.
 
@@ -166,7 +169,7 @@ class Traced:
         for name, parameter in inspect.signature(init).parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 bound |= bound.pop(name, {})
-        described = {name: plain(value) for name, value in bound.items()}
+        described = {name: plain(mapped(value, _made)) for name, value in bound.items()}
         for name, value in described.items():
             if not _is_json(value):
                 raise TypeError(
@@ -174,6 +177,12 @@ class Traced:
                     "get_config(self), which gives super().get_config() and its arguments"
                 )
         return described
+
+
+def _made(value: Any) -> Any:
+    """A layer or a model as Keras describes it, by which ``from_config`` makes it again."""
+    known = getattr(value, "table_family", None) in ("layer", "model") and not isinstance(value, type)
+    return serialize_keras_object(value) if known else value
 
 
 def _is_json(value: Any) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from fastnn.layers.core import InputLayer
 from fastnn.layers.operation import operation
-from fastnn.layers.tensor import Node, Tensor
+from fastnn.layers.tensor import Node, Tensor, replaced
 
+_SHAPED = (Tensor, list, tuple, dict)
 ASKED = ("training", "mask")  # arguments of a call that are no tensors
 
 
@@ -26,24 +27,13 @@ def _each(given: Any) -> Iterator[Tensor]:
             yield from _each(each)
 
 
-def replaced(given: Any, known: Mapping[Tensor, Tensor]) -> Any:
-    """Arguments with other tensors in the places of theirs."""
-    if isinstance(given, Tensor):
-        return known[given]
-    if isinstance(given, dict):
-        return {key: replaced(value, known) for key, value in given.items()}
-    if isinstance(given, (list, tuple)):
-        return type(given)([replaced(value, known) for value in given])
-    return given
-
-
 def shapes_of(given: Any) -> Any:
     """The shapes of tensors in arguments, as ``build`` is given them."""
     if isinstance(given, Tensor):
         return given.shape
     if isinstance(given, dict):
-        return {key: shapes_of(value) for key, value in given.items()}
-    return [shapes_of(value) for value in given if isinstance(value, (Tensor, list, tuple, dict))]
+        return {key: shapes_of(value) for key, value in given.items() if isinstance(value, _SHAPED)}
+    return [shapes_of(value) for value in given if isinstance(value, _SHAPED)]
 
 
 def layers_of(owner: Any) -> list[Any]:
@@ -103,7 +93,8 @@ def _key(node: Node, inputs: tuple[Tensor, ...]) -> Any:
 
 def _what(node: Node) -> Any:
     if node.graph is not None or has_weights(node) or isinstance(node.layer, InputLayer):
-        return node.layer
+        places = {tensor: f"tensor {place}" for place, tensor in enumerate(node.inputs)}
+        return node.layer, repr(replaced(node.given, places))
     config = dict(node.layer.config())
     config.pop("name", None)
     return type(node.layer), repr(config)

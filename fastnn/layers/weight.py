@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextvars import ContextVar
 from functools import partial
 from math import prod
 from typing import Any
@@ -19,7 +18,7 @@ from fastnn.engine.ops import DenseOp
 from fastnn.initializers import Initializer
 from fastnn.layers.base import Layer
 from fastnn.layers.places import Parameter, place_of
-from fastnn.layers.tensor import Node, Operators, Structure, Tensor
+from fastnn.layers.tensor import TRACE, Node, Operators, Structure, Tensor
 from fastnn.typing import Array, FloatArray, Shape
 
 __all__ = ["Weight"]
@@ -129,12 +128,21 @@ class Weight(Operators):
         return self
 
     def assign_add(self, value: Any) -> Weight:
-        """Add to its values."""
+        """Add to its values; TypeError within a ``call``, which is run once and not for each batch."""
+        self._refuse_counting("assign_add")
         return self.assign(self.numpy() + np.asarray(value))
 
     def assign_sub(self, value: Any) -> Weight:
-        """Take from its values."""
+        """Take from its values; TypeError within a ``call``, as for `assign_add`."""
+        self._refuse_counting("assign_sub")
         return self.assign(self.numpy() - np.asarray(value))
+
+    def _refuse_counting(self, method: str) -> None:
+        if TRACE.get() is not None:
+            raise TypeError(
+                f"{self.name}.{method} in a call would act once, not for each batch: call is run on symbolic tensors, "
+                "and then compiled; count batches with a callback that has on_train_batch_end"
+            )
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
@@ -151,7 +159,7 @@ class Weight(Operators):
 
     def tensor(self) -> Tensor:
         """It as a tensor of the call that is being traced. RuntimeError outside of one."""
-        trace = TRACE.get()
+        trace: Trace | None = TRACE.get()
         if trace is None:
             raise RuntimeError(
                 f"{self!r} can be part of a model within call alone; its values are in numpy(){users_line()}"
@@ -228,9 +236,6 @@ class Trace:
         if not self.fuses or kernel is None or not isinstance(bias, Weight) or bias.shape != kernel.shape[1:]:
             return None
         return self.product(product.node.inputs[0], kernel, bias)
-
-
-TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 def homes_of(nodes: Sequence[Node]) -> dict[Weight, set[Weights]]:

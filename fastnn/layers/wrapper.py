@@ -10,7 +10,8 @@ from fastnn._checks import as_list, shown
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
 from fastnn.layers.composite import Composite
-from fastnn.layers.tensor import Connected, Tensor
+from fastnn.layers.connected import Connected
+from fastnn.layers.tensor import Tensor
 
 __all__ = ["Pipeline", "Wrapper"]
 
@@ -26,7 +27,11 @@ class Wrapper(Composite):
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Connected):
-            raise TypeError(f"{type(self).__name__}: layer must be a layer or a model, got {shown(self.layer)}")
+            raise ValueError(
+                f"{type(self).__name__}: layer must be a layer or a model, got {shown(self.layer)} (Layer "
+                f"{shown(self.layer)} supplied to Wrapper isn't a supported layer type. Please ensure wrapped layer is "
+                "a valid Keras layer.)"
+            )
         own_input_shape(self)
         self._consists_of([self.layer])
 

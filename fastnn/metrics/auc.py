@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fastnn._checks import check_choice, check_count, written
 from fastnn._numbers import tuple_of_numbers
+from fastnn._table import field_values
 from fastnn.metrics.base import METRICS, declared, ratio
 from fastnn.metrics.thresholds import MOST_THRESHOLDS, Counts, ThresholdMetric, counts, shares
 from fastnn.metrics.weights import held
@@ -17,6 +19,7 @@ __all__ = ["AUC"]
 
 CURVES = ("ROC", "PR", "PRGAIN")
 METHODS = ("interpolation", "minoring", "majoring")
+END = 1e-7  # how far the first threshold is below 0, and the last above 1
 
 
 @METRICS.add("auc", "AUC")
@@ -26,7 +29,8 @@ class AUC(ThresholdMetric):
 
     curve: "ROC", "PR", or "PRGAIN" (precision-recall gain, Flach & Kull 2015). summation_method: "interpolation"
     (trapezes; for PR Davis & Goadrich 2006), "minoring" or "majoring". num_thresholds: at least 2, evenly spaced from
-    below 0 to above 1; the area is as exact as they are dense. thresholds: those between 0 and 1, instead.
+    below 0 to above 1; the area is as exact as they are dense. thresholds: those between 0 and 1, instead; as an
+    attribute it has all of them, both ends too.
     multi_label: an area for each column, and the mean of these, weighted by label_weights; else all elements make one
     curve, and label_weights weigh those of a column. from_logits: the output is before its sigmoid.
     """
@@ -54,15 +58,25 @@ class AUC(ThresholdMetric):
         check_choice(
             self, "summation_method", *METHODS, also=f'Invalid AUC summation method value: "{written(method)}".'
         )
-        if self.thresholds is not None:
-            self.thresholds = list(shares(self, self.thresholds, 0.5))
-            self.num_thresholds = len(self.thresholds) + 2  # one that all outputs are above, and one that none is
+        self._given = None if self.thresholds is None else sorted(shares(self, self.thresholds, 0.5))
+        if self._given is not None:
+            self.num_thresholds = len(self._given) + 2  # one that all outputs are above, and one that none is
         also = "Argument `num_thresholds` must be an integer > 1"
         check_count("AUC: num_thresholds", self.num_thresholds, 2, MOST_THRESHOLDS, also)
         if self.num_labels is not None and not self.multi_label:
             raise ValueError("AUC: num_labels goes with multi_label=True; leave it out")
         if self.label_weights is not None:
             self.label_weights = tuple(map(float, tuple_of_numbers(self.label_weights, "AUC: label_weights")))
+        self.thresholds = [-END, *self.cuts(), 1 + END]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same metric again, by name, as JSON."""
+        return super().get_config() | {"thresholds": self._given}
+
+    def own_config(self) -> dict[str, Any] | None:
+        """What a file holds: thresholds as they were given."""
+        own = super().own_config()
+        return {**field_values(self), "thresholds": self._given} if own is None else own
 
     @property
     def by_column(self) -> bool:  # type: ignore[override]
@@ -75,8 +89,8 @@ class AUC(ThresholdMetric):
 
     def cuts(self) -> tuple[float, ...]:
         """The thresholds between the first, that all outputs are above, and the last, that none is."""
-        if self.thresholds is not None:
-            return tuple(sorted(self.thresholds))
+        if self._given is not None:
+            return tuple(self._given)
         return tuple((i + 1) / (self.num_thresholds - 1) for i in range(self.num_thresholds - 2))
 
     def check(self, targets: int, units: int, whose: str = "y") -> None:

@@ -170,7 +170,8 @@ class Metric(Gathering, Configured):
                 y, output = y.reshape(-1, 1), output.reshape(-1, 1)
         shape, units = output.shape[:-1], output.shape[-1]
         lines = prod(shape)
-        if y.size % max(lines, 1) or (y.ndim > 1 and y.shape[: len(shape)] != shape):
+        by_line = y.ndim == 2 and len(y) == lines  # without the axes that the output has before its last
+        if y.size % max(lines, 1) or (y.ndim > 1 and y.shape[: len(shape)] != shape and not by_line):
             raise ValueError(
                 f"metric {self.name!r}: y_true of shape {y.shape} has not the {lines} row(s) of y_pred {output.shape}"
             )
@@ -345,7 +346,7 @@ class AccumulatedMetric(Metric):
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         y, output, weight = self.arrays(y_true, y_pred, sample_weight)
         size = self.state_size(output.shape[1], y.shape[1])
-        if self._state is None:
+        if self._state is None or (len(self._state) != size and not self._state.any()):
             self._state = np.zeros(size)
         if len(self._state) != size:
             raise ValueError(
@@ -363,7 +364,7 @@ class AccumulatedMetric(Metric):
         return self.result_of(self.state)
 
     def reset_state(self) -> None:
-        self._state = None
+        self._state = None if self._state is None else np.zeros_like(self._state)
 
     def parts(self) -> dict[str, Array]:
         return self.parts_of(self.state)

@@ -127,7 +127,7 @@ class R2Score(AccumulatedMetric):
             None,
             also="Invalid value for argument `class_aggregation`",
         )
-        check_number(self, "num_regressors", 0)
+        check_number(self, "num_regressors", 0, also="Invalid value for argument `num_regressors`")
 
     def accumulator_numbers(self) -> tuple[float, ...]:
         return ()

@@ -19,8 +19,6 @@ from fastnn.metrics.base import METRICS, AccumulatedMetric, declared, one_or_all
 from fastnn.metrics.weights import held
 from fastnn.typing import Array, DoubleArray
 
-MOST_THRESHOLDS = 2**18  # of a metric: an area has seven digits then
-
 __all__ = [
     "FalseNegatives",
     "FalsePositives",
@@ -97,7 +95,8 @@ def shares(owner: object, given: Thresholds, default: float) -> tuple[float, ...
         return (default,)
     what = f"{type(owner).__name__}: thresholds"
     if isinstance(given, (list, tuple)) and any(each is None for each in given):
-        raise ValueError(f"{what} must be numbers from 0 to 1, got a None (Threshold values must be in [0, 1])")
+        came = "got a None (Threshold values must be in [0, 1]. Received: [None])"
+        raise ValueError(f"{what} must be numbers from 0 to 1, {came}")
     found = tuple(map(float, tuple_of_numbers(given, what)))
     if not found or not all(0 <= t <= 1 for t in found):
         bad = [t for t in found if not 0 <= t <= 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from io import BytesIO
 from os import PathLike
 from typing import Any
 
@@ -13,7 +14,8 @@ from fastnn._families import OTHERS
 from fastnn._table import gathering
 from fastnn.data import ArraySource
 from fastnn.layers import LAYERS, Input, Layer
-from fastnn.layers.tensor import flattened, has_automatic_name, set_automatic_name
+from fastnn.layers.composite import Composite
+from fastnn.layers.tensor import flattened, has_automatic_name, mapped, set_automatic_name
 from fastnn.models import copies as _copies  # noqa: F401 - models and layers are copied as it says
 from fastnn.models.built import KINDS, Built
 from fastnn.models.configs import cloned
@@ -56,6 +58,7 @@ def load_model(
 ) -> Model:
     """The model that ``save`` wrote, compiled as it was. Runs no code from the file.
 
+    filepath: a path, or a file that is open for bytes, which is read to its end.
     custom_objects: name -> the Python function or class that the file names, where the model uses any of the user's
     own; those of a ``custom_object_scope``, and what is registered, are known without it. compile: False leaves out
     loss, metrics and the optimizer's state. safe_mode: True; nothing but data is ever loaded.
@@ -67,7 +70,8 @@ def load_model(
 
     if not as_flag("safe_mode", safe_mode):
         raise ValueError("safe_mode=False asks to run code from a file, which fastnn never does; leave it out")
-    model: Model = model_file.load(filepath, KINDS, custom_objects, as_flag("compile", compile))
+    given = BytesIO(filepath.read()) if hasattr(filepath, "read") else filepath
+    model: Model = model_file.load(given, KINDS, custom_objects, as_flag("compile", compile))
     if "feature_space" in model.description.notes:
         from fastnn.models.feature_space import FeatureSpace
 
@@ -105,7 +109,15 @@ def clone_model(
         if function is not None and not callable(function):
             raise TypeError(f"clone_model: {name} must be a function of a layer, got {shown(function)}")
     within = as_flag("clone_model: recursive", recursive)
-    inputs = None if input_tensors is None else flattened(input_tensors, "clone_model: input_tensors")[0]
+    inputs = None
+    if input_tensors is not None:
+        inputs, _, keys = flattened(input_tensors, "clone_model: input_tensors")
+        takes = model.description.takes
+        if (takes.kind == "dict" or keys) and tuple(keys) != takes.names:
+            raise ValueError(
+                "clone_model: `input_tensors` must have the same structure as model.input, "
+                f"{shown(list(takes.names))}, got {shown(input_tensors)}"
+            )
     if inputs is None and clone_function is None and call_function is None:
         copy: Model = _copied(model)
     else:
@@ -167,17 +179,59 @@ def _alone(layer: Any, rows: Sequence[Shape]) -> Model:
     return Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
 
 
+def _applied_to(layer: Any, given: Any, named: dict[str, Any], training: bool) -> Any:
+    # What a layer makes of all that its call is given, arrays among it.
+    arrays: list[Any] = []
+    inputs: list[Any] = []
+
+    def drawn(each: Any) -> Any:
+        if not getattr(each, "ndim", 0):
+            return each
+        arrays.append(each)
+        inputs.append(Input(ArraySource(each).input_shape))
+        return inputs[-1]
+
+    args, kwargs = mapped((given, named), drawn)
+    if not arrays:
+        raise TypeError(
+            f"layer {layer.name!r}: expected arrays or symbolic tensors, got {shown((*given, *named.values()))}"
+        )
+    return _run(layer, Model(inputs, layer(*args, **kwargs)), arrays, training)
+
+
 def _applied(layer: Any, x: Any, training: bool = False) -> Any:
     # What a layer makes of arrays. A list of arrays is one for each source.
     several = isinstance(x, (list, tuple)) and len(x) > 0 and all(hasattr(each, "ndim") for each in x)
-    model = _alone(layer, [ArraySource(each).input_shape for each in (x if several else [x])])
-    if not training:
-        return model.predict(x)
-    vars(layer)["_draws"] = number = vars(layer).get("_draws", 0) + 1  # of a layer with a seed of its own
-    return model.predict_in_training(x, number)
+    return _run(layer, _alone(layer, _rows_read(layer, x if several else [x])), x, training)
+
+
+def _run(layer: Any, model: Model, x: Any, training: bool) -> Any:
+    # What a model that calls the layer makes of arrays.
+    if training and (layer.trainable or not layer.whole_batch):  # such a layer goes by its averages where it is frozen
+        vars(layer)["_draws"] = number = vars(layer).get("_draws", 0) + 1  # of a layer with a seed of its own
+        found = model.predict_in_training(x, number)
+    else:
+        found = model(x)
+    vars(layer)["_added"] = vars(model).get("_added", ())
+    return found
+
+
+def _rows_read(layer: Any, arrays: Sequence[Any]) -> list[Shape]:
+    """The shape of a row of each array. Of a vector it is (), where the layer takes such, else (1,)."""
+    rows = [ArraySource(each).input_shape for each in arrays]
+    numbers = [() if getattr(each, "ndim", 0) == 1 else row for each, row in zip(arrays, rows, strict=True)]
+    if numbers == rows or layer.made_of_layers or hasattr(layer, "forward"):
+        return rows
+    try:
+        layer.output_shape(*numbers)
+        sizes = [[weight.shape for weight in layer.parameters(*each)] for each in (numbers, rows)]
+    except (IndexError, ValueError):  # it needs an axis
+        return rows
+    return numbers if sizes[0] == sizes[1] else rows
 
 
 Layer.on_arrays, Layer.alone = _applied, _alone
+Composite.on_arguments = _applied_to
 
 _names.offer(globals())
 # Not predict, which says so itself: a prediction of one row takes a microsecond.

@@ -11,9 +11,10 @@ from fastnn._attributes import missing, public_names
 from fastnn._checks import LONGEST, as_flag, check_count, shown
 from fastnn._output import say
 from fastnn.layers.base import mode_of, replace
+from fastnn.layers.connected import Connected
 from fastnn.layers.graph import Graph
 from fastnn.layers.places import LayerVariable, variables_of
-from fastnn.layers.tensor import Connected, Node, Tensor, flattened, set_automatic_name
+from fastnn.layers.tensor import Node, Tensor, flattened, set_automatic_name
 from fastnn.models import configs
 from fastnn.models.description import Description
 from fastnn.models.gradient import Gradients
@@ -22,6 +23,10 @@ from fastnn.typing import ArrayLike, FloatArray, Shape
 
 KINDS: dict[str, type[Built]] = {}  # the classes of models that a file may name
 ADOPT: list[Callable[[Any], None]] = []  # what is done with each new class of models
+
+
+class NotBuiltError(AttributeError, RuntimeError, ValueError):
+    """What is asked of a model is there once it is built; so ``hasattr`` says that it is not."""
 
 
 class _Name:
@@ -92,7 +97,7 @@ class Built(Gradients, Connected):
     def _drawn(self) -> Graph:
         graph = self.description.graph
         if graph is None:
-            raise RuntimeError(f"model {self.name!r} has no layers that are connected yet; build it first")
+            raise NotBuiltError(f"model {self.name!r} has no layers that are connected yet; build it first")
         return graph
 
     @property
@@ -145,6 +150,13 @@ class Built(Gradients, Connected):
     def layers(self) -> list[Any]:
         """The layers, and the models among them, inputs included."""
         return list(self.description.members)
+
+    @layers.setter
+    def layers(self, _: Any) -> None:
+        raise AttributeError(
+            "`Model.layers` attribute is reserved and should not be used: call your list of layers otherwise, such as "
+            "self.blocks"
+        )
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of this name, or at this place in ``layers``. ValueError where there is none."""
@@ -263,6 +275,7 @@ class Built(Gradients, Connected):
     def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write layers, weights, and what ``compile`` was given with the optimizer's state to one file.
 
+        filepath: a path, or a file that is open for bytes, such as a BytesIO.
         ``pickle``, ``copy`` and joblib take a model too, and put these bytes into what they write.
 
         The layout is safetensors: data only, any name. The file is replaced whole or not at all. FileExistsError
@@ -272,7 +285,10 @@ class Built(Gradients, Connected):
 
         self._built("save")
         with self.description.locked():
-            model_file.save(self, filepath, overwrite)
+            if hasattr(filepath, "write"):
+                filepath.write(model_file.packed(self))
+            else:
+                model_file.save(self, filepath, overwrite)
 
     def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone to one file, as ``save`` does it; ``load_weights`` reads them."""
@@ -304,9 +320,16 @@ class Built(Gradients, Connected):
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
         """The model that ``get_config`` described, fastnn's or Keras's, with new weights.
 
-        ValueError where it describes none.
+        A subclass is given inputs and outputs, or layers, and what its own ``get_config`` has put beside them; or that
+        alone. ValueError where it describes none.
         """
-        return configs.model_of(config, KINDS["functional"], KINDS["sequential"], custom_objects)
+        functional, sequential = KINDS["functional"], KINDS["sequential"]
+        if cls not in (functional, sequential) and isinstance(config, Mapping):
+            if "layers" not in config:
+                return cls(**config)
+            functional = configs.maker(cls, functional, "inputs", config)  # type: ignore[assignment]
+            sequential = configs.maker(cls, sequential, "layers", config)  # type: ignore[assignment]
+        return configs.model_of(config, functional, sequential, custom_objects)
 
     def to_json(self, **kwargs: Any) -> str:
         """The model without weights as a text, in Keras's form; ``model_from_json`` reads it. kwargs: of json.dumps."""

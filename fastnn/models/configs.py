@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from fastnn._checks import shown
@@ -33,9 +36,8 @@ def config_of(model: Any) -> dict[str, Any]:
         places[node] = [names[node.layer], calls[node.layer]]
         calls[node.layer] += 1
         if not isinstance(node.layer, InputLayer):
-            reads = [_tensor(tensor, places) for tensor in node.inputs]
-            kwargs = {} if node.training is None else {"training": node.training}
-            entry["inbound_nodes"].append({"args": [reads if len(reads) > 1 else reads[0]], "kwargs": kwargs})
+            args, kwargs = node.arguments([_tensor(tensor, places) for tensor in node.inputs])
+            entry["inbound_nodes"].append({"args": list(args), "kwargs": kwargs})
     ends = [[[*places[tensor.node], tensor.place] for tensor in each] for each in (graph.inputs, graph.outputs)]
     return {
         "name": model.name,
@@ -73,6 +75,24 @@ def _tensor(tensor: Tensor, places: Mapping[Any, list[Any]]) -> dict[str, Any]:
     }
 
 
+# What describes a model; what else a subclass has put beside it are arguments of its own.
+GRAPH = {"name", "trainable", "layers", "input_layers", "output_layers", "dtype", "build_input_shape"}
+
+
+def maker(cls: Any, kind: Any, takes: str, config: Any) -> Callable[..., Any]:
+    """What makes a model of a class: a subclass that can be made of what the kind `takes`, else the kind itself."""
+    if cls is kind or not issubclass(cls, kind):
+        own = False
+    else:
+        parameters = inspect.signature(cls.__init__).parameters
+        kinds = {each.kind for each in parameters.values()}
+        own = takes in parameters or kinds >= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    if not own:
+        made: Callable[..., Any] = kind
+        return made
+    return partial(cls, **{key: value for key, value in config.items() if key not in GRAPH})
+
+
 def model_of(config: Any, functional: Callable[..., Any], sequential: Callable[..., Any], custom: Any = None) -> Any:
     """The model that was described, with new weights; the classes make it. ValueError where it describes none."""
     own = own_objects(custom)
@@ -81,7 +101,7 @@ def model_of(config: Any, functional: Callable[..., Any], sequential: Callable[.
     if "models" in config:  # the form of fastnn's files
         raise ValueError("this describes no model in get_config's form; json.dumps it and call model_from_json")
     try:
-        with CustomObjectScope(own) if own else CustomObjectScope(None):
+        with CustomObjectScope(own) if own else nullcontext():
             made = _graph(config, functional) if "input_layers" in config else _line(config, sequential)
     except (KeyError, IndexError, AttributeError, TypeError) as error:
         raise ValueError(f"this describes no model: {error}") from error
@@ -108,7 +128,9 @@ def _graph(config: Mapping[str, Any], functional: Callable[..., Any]) -> Any:
         later = []
         for name, place, node in left:
             try:
-                arguments = [_read(each, given) for each in (node or {"args": []})["args"]]
+                arguments, kwargs = (
+                    _read((node or {"args": [], "kwargs": {}})[key], given) for key in ("args", "kwargs")
+                )
             except KeyError:
                 later.append((name, place, node))
                 continue
@@ -116,7 +138,7 @@ def _graph(config: Mapping[str, Any], functional: Callable[..., Any]) -> Any:
             if isinstance(layer, InputLayer):
                 given[name, place] = [layer.tensor()]
             else:
-                kwargs = {key: value for key, value in node["kwargs"].items() if value is not None}
+                kwargs = {key: value for key, value in kwargs.items() if value is not None}
                 given[name, place] = _flat(layer(*arguments, **kwargs))
         if len(later) == len(left):
             raise ValueError(f"this describes no model: what layer {later[0][0]!r:.80} reads is given by none")
@@ -148,7 +170,8 @@ def _ends(value: Any, given: Mapping[tuple[str, int], list[Tensor]]) -> Any:
         return {key: _ends(each, given) for key, each in value.items()}
     if len(value) == 3 and isinstance(value[0], str):
         return given[value[0], value[1]][value[2]]
-    return [_ends(each, given) for each in value]
+    ends = [_ends(each, given) for each in value]
+    return tuple(ends) if isinstance(value, tuple) else ends
 
 
 def _flat(value: Any) -> list[Tensor]:
@@ -185,15 +208,13 @@ def cloned(
             continue
         if node.layer not in members_of:
             members_of[node.layer] = of(node.layer)
-        reads = [new[tensor] for tensor in node.inputs]
-        kwargs = {} if node.training is None else {"training": node.training}
-        taken = reads if len(reads) > 1 else reads[0]
+        args, kwargs = node.arguments([new[tensor] for tensor in node.inputs])
         layer = members_of[node.layer]
-        made = layer(taken, **kwargs) if call is None else call(layer, taken, **kwargs)
+        made = layer(*args, **kwargs) if call is None else call(layer, *args, **kwargs)
         new.update(zip(node.tensors(), _flat(made), strict=True))
     takes, gives = model.description.takes, model.description.gives
     return functional(takes.pack(ends), gives.pack([new[tensor] for tensor in graph.outputs]), name=model.name)
 
 
 def _new_input(tensor: Tensor) -> Tensor:
-    return InputLayer(tensor.row, dtype=tensor.dtype, name=tensor.node.layer.name).tensor()
+    return InputLayer(tensor.row, tensor.node.batch, dtype=tensor.dtype, name=tensor.node.layer.name).tensor()

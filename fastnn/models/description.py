@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn import constraints, random, regularizers
 from fastnn.activations import RowActivation
+from fastnn.data.arrays import input_forms
 from fastnn.data.source import Source, check_names
 from fastnn.engine.description import Variable
 from fastnn.engine.lock import Held
@@ -52,6 +53,7 @@ class Description:
         self.frozen: frozenset[Layer] = frozenset()
         self.seed: int | None = None
         self.compiled_with: tuple[Any, ...] = ()  # as `compile` was given it
+        self.steps_per_execution = 1  # batches between two hooks of batches
         self.last_logs: dict[str, Any] = {}  # of the last evaluation, if there was no fit since
         self.notes: dict[str, Any] = {}  # what a file of the model holds beside it
         self.columns: tuple[str, ...] = ()
@@ -208,7 +210,7 @@ class Description:
         expected = (rows[0] or (1,)) if len(rows) == 1 else (sum(map(prod, rows)),)
         if self.front is not None:
             expected = (self.front.width,)
-        if shape != expected:
+        if shape != expected and (len(rows) > 1 or self.front is not None or shape not in input_forms(expected)):
             layer, name = self._reader()
             raise ValueError(
                 f"{type(layer).__name__} {name!r} expects {_described(expected)}, got {_described(shape)} in {what}; "

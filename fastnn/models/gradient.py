@@ -70,7 +70,7 @@ def by_inputs(description: Any, trainer: Any, source: Any) -> list[FloatArray]:
         sources: list[Sequence[int]] = [(-1 - k,) for k in range(shift)]
         sources += [tuple(-1 - s if s < 0 else s + shift for s in each) for each in plan.sources]
         pairs = zip(plan.layers, plan.starts, strict=True)
-        starts = own + [_start(layer) + start for layer, start in pairs]
+        starts = own + [start_of(layer) + start for layer, start in pairs]
         added = [each._replace(op=each.op + shift) for each in plan.added]
         outputs = [place + shift for place in plan.outputs]
         network = Network([*ops, *plan.ops], sources, plan.inputs, outputs, flat, starts, added=added)
@@ -82,7 +82,8 @@ def by_inputs(description: Any, trainer: Any, source: Any) -> list[FloatArray]:
         return [np.concatenate(tap.slopes) for tap in taps]
 
 
-def _start(layer: Any) -> int:
+def start_of(layer: Any) -> int:
+    """Where a layer's weights begin in the vector that the model's layers share; 0 for one that has none."""
     place = place_of(layer) if layer is not None else None
     return 0 if place is None else place.start
 

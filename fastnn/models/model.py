@@ -17,7 +17,7 @@ from fastnn.data.given import source_of, unread_targets, validation_of
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Structure, Tensor, check_training, distinct, flattened, is_symbolic, names_of
 from fastnn.models.built import ADOPT, KINDS
-from fastnn.models.surface import Surface, check_compiled
+from fastnn.models.surface import Surface, checked_steps
 from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -41,7 +41,12 @@ class Model(Surface):
         for adopt in ADOPT:
             adopt(cls)
 
-    def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True
+    ) -> None:
+        if inputs is None and outputs is None:
+            self._begin_alone(name)
+            return
         self._begin(name)
         reads, kind, keys = flattened(inputs, "inputs")
         gives, kind_of_outputs, keys_of_outputs = flattened(outputs, "outputs")
@@ -55,6 +60,8 @@ class Model(Surface):
         names = keys_of_outputs or tuple(known[tensor.node.layer] for tensor in self.description.graph.outputs)
         self.description.gives = Structure(kind_of_outputs, distinct(names))
         self.description.make()
+        if not as_flag(f"{type(self).__name__}: trainable", trainable):
+            self.trainable = False
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Make the weights where only the rows say what the model reads, as in a Sequential; here they are there."""
@@ -76,6 +83,12 @@ class Model(Surface):
 
     def _name_members(self) -> None:
         self.description.names = names_of(self.description.members)
+
+    def _begin_alone(self, name: str | None) -> None:
+        raise TypeError(
+            f"{type(self).__name__}() needs inputs and outputs, symbolic tensors such as Input(...) gives; a subclass "
+            "without them has a method call(self, inputs)"
+        )
 
     def _begin(self, name: str | None) -> None:
         super()._begin(name)
@@ -100,16 +113,16 @@ class Model(Surface):
 
         With several outputs, loss, loss_weights and metrics may be lists, or dicts by the outputs' names; the loss is
         the weighted sum of the outputs' losses. weighted_metrics: those that the sample weights count in.
-        The optimizer starts afresh, and the layers that have ``trainable`` False now do not learn. steps_per_execution,
-        jit_compile, auto_scale_loss: of Keras's programs; an epoch is one compiled call as it is. ValueError for an
-        unknown name, a missing loss, and run_eagerly=True.
+        The optimizer starts afresh, and the layers that have ``trainable`` False now do not learn. steps_per_execution:
+        callbacks hear of batches after every so many. run_eagerly, jit_compile, auto_scale_loss: of Keras's programs;
+        an epoch is one compiled call as it is. ValueError for an unknown name.
         """
-        check_compiled(run_eagerly, steps_per_execution, jit_compile, auto_scale_loss)
+        steps = checked_steps(run_eagerly, steps_per_execution, jit_compile, auto_scale_loss)
         from fastnn.training import Trainer  # with what it needs: `import fastnn` must stay short
 
         trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
         with self.description.locked():
-            self.description.trainer = trainer
+            self.description.trainer, self.description.steps_per_execution = trainer, steps
             self.description.compiled_with = (optimizer, loss, loss_weights, metrics, weighted_metrics)
             self.description.frozen = frozenset(layer for layer in self.description.layers() if not layer.trainable)
 
@@ -288,7 +301,7 @@ class Model(Surface):
         training = check_training(training)
         if isinstance(inputs, np.ndarray) or not is_symbolic(inputs):
             if training is None or not as_flag("training", training):
-                return self.predict(inputs)
+                return self._called(inputs)
             return self.predict_in_training(inputs)
         return self._symbolic(inputs, training)
 
@@ -323,6 +336,8 @@ class Model(Surface):
         trainer = self.description.trainer
         if y is not None or trainer is None or any(each.importance for each in trainer.given):
             return y
+        if self.description.graph is None:
+            self._built_by("fit", x)
         shapes, _ = trainer.wanted(self.description.gives.names)
         return unread_targets(x, shapes, self.description.gives.pack)
 

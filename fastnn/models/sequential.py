@@ -17,7 +17,7 @@ from fastnn.layers.graph import Graph
 from fastnn.layers.places import locked, place_of, set_place
 from fastnn.layers.tensor import MAX_LAYERS, Structure, Tensor, called, named
 from fastnn.models import weights
-from fastnn.models.built import KINDS
+from fastnn.models.built import KINDS, NotBuiltError
 from fastnn.models.model import Model
 from fastnn.typing import Shape
 
@@ -105,6 +105,11 @@ class Sequential(Model):
 
     def _build_for(self, shape: Shape) -> None:
         """Make everything anew, weights included."""
+        if self.description.members and isinstance(self.description.members[0], InputLayer):
+            raise ValueError(
+                f"model {self.name!r} has already been configured by its Input for rows of shape {self._row}, got "
+                f"{shape}"
+            )
         before, places = self._state(), {layer: place_of(layer) for layer in self.description.layers()}
         if shape != self._row:
             self.description.columns = ()
@@ -162,6 +167,7 @@ class Sequential(Model):
             self.description.make()
 
     def _append(self, layer: Any) -> None:
+        rows = layer
         if isinstance(layer, Tensor) and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer
         if not isinstance(layer, (Layer, Model)):
@@ -184,7 +190,7 @@ class Sequential(Model):
             )
         tensors = self._tensors
         if isinstance(layer, InputLayer):
-            tensors = [layer.tensor()]
+            tensors = [rows if isinstance(rows, Tensor) else layer.tensor()]
         elif tensors:
             tensors = [*tensors, layer(tensors[-1])]
         elif given is not None and not self.description.members:
@@ -197,6 +203,10 @@ class Sequential(Model):
     def layers(self) -> list[Any]:
         """The layers, without Input."""
         return [layer for layer in self.description.members if not isinstance(layer, InputLayer)]
+
+    @layers.setter
+    def layers(self, _: Any) -> None:
+        raise AttributeError("`Sequential.layers` attribute is reserved: Use `add()` and `pop()` to change the layers")
 
     def _take_rows(self, shape: Shape) -> None:
         while True:
@@ -228,8 +238,10 @@ class Sequential(Model):
 
     def _built(self, action: str) -> Any:
         if self.description.network is None:
+            if not self.layers:
+                raise NotBuiltError(f"{action}: Sequential model {self.name!r} has no layers; add one: model.add(...)")
             if not self._tensors:
-                raise RuntimeError(
+                raise NotBuiltError(
                     f"{action} needs the model's weights, and there are none yet; give the first layer an input_shape, "
                     "or call build() or fit() first"
                 )

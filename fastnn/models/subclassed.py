@@ -16,18 +16,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn._checks import shown
+from fastnn._checks import as_flag, shown
 from fastnn._dtypes import dtype_name
 from fastnn._table import note_own, plain
 from fastnn.data import ArraySource, Source
 from fastnn.layers.base import check_shape, mode_of
 from fastnn.layers.core import InputLayer
 from fastnn.layers.operation import Operation
-from fastnn.layers.tensor import Node, Structure, Tensor, distinct, names_of, snake_case
+from fastnn.layers.tensor import Node, Structure, Tensor, distinct, names_of, replaced, snake_case
 from fastnn.layers.traced import Traced, made_from
-from fastnn.layers.tracing import arguments_of, layers_of, replaced, shapes_of, tensors_in
+from fastnn.layers.tracing import arguments_of, layers_of, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
-from fastnn.models.built import ADOPT, KINDS
+from fastnn.models.built import ADOPT, KINDS, NotBuiltError
 from fastnn.models.model import Model
 from fastnn.object_registration import get_registered_name
 from fastnn.typing import Shape
@@ -41,25 +41,39 @@ class Subclassed(Traced, Model):
     def __new__(cls, *given: Any, **named: Any) -> Any:
         self = super().__new__(cls)
         self._begin_traced(given, named)
-        vars(self)["_compile"] = None
+        vars(self).update(_compile=None, _trainable=True)
         return self
 
     def __init__(self, *given: Any, name: str | None = None, **named: Any) -> None:
         if given or "inputs" in named:
             Model.__init__(self, *given, name=name, **named)  # type: ignore[misc]
             return
-        self._begin(name)
+        self._begin_alone(name)
         trainable, dtype = named.pop("trainable", True), named.pop("dtype", None)
         if named or dtype_name(dtype) not in (None, "float32"):
             wrong = next(iter(named), "dtype")
             raise TypeError(f"{type(self).__name__}: Model.__init__ takes name and trainable, got {wrong!r}")
         vars(self)["_trainable"] = bool(trainable)
 
+    def _begin_alone(self, name: str | None) -> None:
+        self._begin(name)
+
     def _begin(self, name: str | None) -> None:
         if type(self).table_name == "subclassed":
             type(self).table_name = snake_case(type(self).__name__)
         super()._begin(name)
         self.description.kind = "subclassed"
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer learns; to set it sets it for all of them, those too that are made later."""
+        return bool(Model.trainable.fget(self)) if self.built else vars(self)["_trainable"]  # type: ignore[attr-defined]
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        vars(self)["_trainable"] = as_flag("trainable", value)
+        for member in [*self.description.layers(), *self.description.members, *layers_of(self)]:
+            member.trainable = value
 
     # Building.
 
@@ -110,7 +124,7 @@ class Subclassed(Traced, Model):
         taken = tuple(given) if isinstance(given, dict) else tuple(names[tensor.node.layer] for tensor in tensors)
         description.takes = Structure(kind_of_inputs, taken)
         description.gives = Structure(kind, distinct(keys or tuple(names[t.node.layer] for t in graph.outputs)))
-        if not vars(self).get("_trainable", True):
+        if not vars(self)["_trainable"]:
             self.trainable = False
 
     def _see(self, x: Any) -> None:
@@ -130,7 +144,7 @@ class Subclassed(Traced, Model):
 
     def _built(self, action: str) -> Any:
         if self.description.network is None:
-            raise RuntimeError(
+            raise NotBuiltError(
                 f"{action} needs the model's weights, and there are none yet; call build(input_shape), such as "
                 "model.build((None, 4)), or fit() first"
             )
@@ -209,6 +223,10 @@ class Subclassed(Traced, Model):
         own = layers_of(self)
         rest = [each for each in self.description.members if not isinstance(each, (InputLayer, Operation, Weights))]
         return list(dict.fromkeys([*own, *rest]))
+
+    @layers.setter
+    def layers(self, given: Any) -> None:
+        Model.layers.fset(self, given)  # type: ignore[attr-defined]
 
     # As JSON.
 

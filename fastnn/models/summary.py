@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from fastnn._checks import as_list, check_count, shown
@@ -145,9 +146,12 @@ def _graph_rows(model: Description) -> list[tuple[Any, Row]]:
 
 
 def _totals(model: Description) -> list[str]:
+    """How many numbers there are, in Keras's words, by which scripts find them; the optimizer's once it has stepped."""
     total = sum(view.size for view in model.views()) if model.network is not None else 0
-    lines = [f"Total parameters: {total:,} ({total * 4:,} bytes)"]
     fixed = sum(array.size for layer in model.layers() for array in layer.non_trainable_weights) if total else 0
-    if fixed:
-        lines.append(f"Trainable: {total - fixed:,}; not trainable: {fixed:,}")
-    return lines
+    counts = {"Total": total, "Trainable": total - fixed, "Non-trainable": fixed}
+    trainer = model.trainer
+    if trainer is not None and total and trainer.is_ready(model.network) and model.network.iterations:
+        counts["Optimizer"] = sum(prod(variable.shape) for variable in trainer.given_optimizer.variables)
+        counts["Total"] += counts["Optimizer"]
+    return [f"{what} params: {count:,} ({count * 4:,} bytes)" for what, count in counts.items()]

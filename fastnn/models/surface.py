@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastnn._checks import as_flag, check_count, shown
+from fastnn._output import warn
+from fastnn.layers.surface import penalties_of
 from fastnn.models.built import Built
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object
 
@@ -56,8 +58,12 @@ class Surface(Built):
 
     @property
     def losses(self) -> list[Any]:
-        """The penalties on the weights, as numbers, as they are now."""
-        return [value for layer in self.description.layers() for value in layer.losses]
+        """What layers added to the loss when the model was last called on rows, then the penalties on the weights now.
+
+        Each is a number; the latter are as they are now.
+        """
+        penalties = [value for layer in self.description.layers() for value in penalties_of(layer)]
+        return [*vars(self).get("_added", ()), *penalties]
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The last logs of loss and metrics: those of ``fit``'s last epoch, or of an ``evaluate`` since."""
@@ -80,9 +86,10 @@ class Surface(Built):
         """What ``compile`` was given, as JSON; None before. ``compile_from_config`` takes it."""
         if not self.compiled:
             return None
+        steps = self.description.steps_per_execution
         given = dict(zip(COMPILED, self.description.compiled_with, strict=True))
         described: dict[str, Any] = {name: serialize_keras_object(value) for name, value in given.items()}
-        return {**described, "run_eagerly": False, "steps_per_execution": 1, "jit_compile": True}
+        return {**described, "run_eagerly": False, "steps_per_execution": steps, "jit_compile": True}
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compile as ``get_compile_config`` says. TypeError, ValueError where it says no such thing."""
@@ -97,7 +104,10 @@ class Surface(Built):
         """The shape of what the model gives for inputs of this shape, the rows' axis first."""
         if self.description.graph is None and input_shape is not None:
             self._take_rows(tuple(input_shape)[1:])
-        return self.output_shape
+        self._built("compute_output_shape")
+        first = next(iter(input_shape), None) if isinstance(input_shape, (tuple, list)) else None
+        batch = first if first is None or isinstance(first, int) else None
+        return self.description.gives.pack([(batch, *tensor.row) for tensor in self._drawn().outputs])
 
     def predict_in_training(self, x: Any, number: int = 0) -> Any:
         """What the layers give in training for these rows as one batch: see ``__call__``.
@@ -108,7 +118,33 @@ class Surface(Built):
         network = self.description.network or self._built_by("the call", x)
         source = self._batch(x, None, None)
         self.description.check_source(source, "x")
-        return self._split(network.predict_in_training(source.x, number))
+        if not self._adds_losses():
+            return self._split(network.predict_in_training(source.x, number))
+        if not number:
+            vars(self)["_draws"] = number = vars(self).get("_draws", 0) + 1
+        return self._split(self._noting_losses(source, number))
+
+    def _adds_losses(self) -> bool:
+        """Whether a layer's ``add_loss``, or a penalty on what it gives, is part of the loss."""
+        return self.description.plan is not None and bool(self.description.plan.added)
+
+    def _noting_losses(self, source: Any, number: int | None) -> Any:
+        """The outputs for rows, side by side; what layers add to the loss is noted, for `losses`."""
+        from fastnn.models.added import with_losses
+
+        outputs, vars(self)["_added"] = with_losses(self.description, source.x, number)
+        return outputs
+
+    def _called(self, x: Any) -> Any:
+        """What the model gives for arrays."""
+        plan = self.description.plan
+        if plan is None or not plan.added:
+            found = self.predict(x)
+            if plan is not None or not self._adds_losses():  # of a model that was not built before
+                return found
+        source = self._batch(x, None, None)
+        self.description.check_source(source, "x")
+        return self._split(self._noting_losses(source, None))
 
     def predict_on_batch(self, x: Any) -> Any:
         """The output for each row of a batch, as ``predict`` gives it."""
@@ -150,20 +186,23 @@ class Surface(Built):
     def export(self, filepath: Any, format: str = "onnx", **_: Any) -> None:
         """Not there: ValueError, which says what is."""
         raise ValueError(
-            f"export: fastnn writes no {shown(format)} files; model.save(filepath) writes one that fastnn itself loads "
-            "with NumPy alone, and model.get_weights() gives the arrays"
+            f"export: Unrecognized format={shown(format)}: fastnn exports to no other framework; model.save(filepath) "
+            "writes a file that fastnn itself loads with NumPy alone, and model.get_weights() gives the arrays"
         )
 
 
-def check_compiled(run_eagerly: Any, steps_per_execution: Any, jit_compile: Any, auto_scale_loss: Any) -> None:
-    """The arguments of Keras's compile that ask for nothing here. ValueError where one asks for what is not there."""
+def checked_steps(run_eagerly: Any, steps_per_execution: Any, jit_compile: Any, auto_scale_loss: Any) -> int:
+    """How many batches lie between two hooks of batches; the arguments beside it ask for nothing, and are checked."""
     if as_flag("run_eagerly", run_eagerly):
-        raise ValueError(
-            "run_eagerly=True asks for each batch in Python, and an epoch is one compiled call here; to look into "
-            "batches use a callback with on_train_batch_end, or train_on_batch"
+        warn(
+            "run_eagerly=True changes nothing: the numbers are the same, but each epoch is one compiled call, and call "
+            "is run once, on symbolic tensors; to look into batches use a callback with on_train_batch_end, or "
+            "train_on_batch"
         )
+    steps = 1
     if steps_per_execution is not None and not (isinstance(steps_per_execution, str) and steps_per_execution == "auto"):
-        check_count("steps_per_execution", steps_per_execution)
+        steps = check_count("steps_per_execution", steps_per_execution)
     if not isinstance(jit_compile, str) or jit_compile != "auto":
         as_flag("jit_compile", jit_compile)
     as_flag("auto_scale_loss", auto_scale_loss)
+    return steps

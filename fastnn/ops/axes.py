@@ -118,7 +118,7 @@ def reshape(x: Any, newshape: Any) -> Any:
     if tensor.node.same:
         return _reshape(tensor, tuple(np.empty(tensor.row).reshape(sizes).shape))
     first, rest = sizes[:1], sizes[1:]
-    if not first or not (first[0] is None or isinstance(first[0], Rows) or first[0] == -1):
+    if not first or not (isinstance(first[0], Rows) or first[0] in (None, -1, tensor.shape[0])):
         raise ValueError(
             f"ops.reshape: the first size is that of the rows, -1 or ops.shape(x)[0], got {shown(newshape)}"
             f"{users_line()}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn._checks import check_count
 from fastnn.layers.arithmetic import symbolic
-from fastnn.layers.preprocessing import CategoryEncoding
+from fastnn.layers.category_encoding import CategoryEncoding
 from fastnn.ops._both import array_of, tensor_of
 from fastnn.ops.axes import logsumexp, reshape, sum
 from fastnn.ops.elements import ACTIVATIONS, add, clip, divide, log, multiply, negative, subtract

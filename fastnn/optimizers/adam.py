@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from fastnn import kernels
-from fastnn._checks import check_flag, check_number
+from fastnn._checks import MOST, check_count, check_flag, check_number
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.typing import DoubleArray
 
-__all__ = ["Adam", "AdamW", "Adamax", "Nadam"]
+__all__ = ["Adam", "AdamW", "Adamax", "Nadam", "ScheduleFreeAdamW"]
 
 
 @dataclass
@@ -77,7 +77,9 @@ class AdamW(Adam):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.weight_decay is None:
-            raise ValueError("AdamW: weight_decay must be a number, got None; without one it is Adam")
+            raise ValueError(
+                "AdamW: Argument `weight_decay` must be a float. Received: weight_decay=None; without one it is Adam"
+            )
 
 
 @OPTIMIZERS.add("adamax")
@@ -116,3 +118,37 @@ class Nadam(AdamLike):
         mu = self.beta_1 * (1 - 0.5 * 0.96 ** np.arange(1.0, t + 2))
         ahead = mu[-1] * m / (1 - mu.prod()) + (1 - mu[-2]) * g / (1 - mu[:-1].prod())
         return np.asarray(w - self.learning_rate * ahead / (np.sqrt(v / (1 - self.beta_2**t)) + self.epsilon))
+
+
+@OPTIMIZERS.add("schedulefreeadamw")
+@dataclass
+class ScheduleFreeAdamW(AdamLike):
+    """Adam whose weights lie between z, which the gradients move, and x, the mean of all z: no schedule is needed.
+
+    z -= learning_rate * g / (sqrt(v / (1 - beta_2^t)) + epsilon), with Adam's v; x += (z - x) / t;
+    w = (1 - beta_1) z + beta_1 x. beta_1, beta_2: 0 to below 1. warmup_steps: over so many steps the learning rate
+    rises from 0. z is at first the weights. Source: Defazio et al. 2024.
+    """
+
+    learning_rate: Any = 0.0025
+    epsilon: float = 1e-8
+    warmup_steps: int = 0
+    kernel = kernels.schedule_free_adamw
+    slots = ("momentum", "velocity")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("ScheduleFreeAdamW: warmup_steps", self.warmup_steps, 0, MOST)
+
+    def numbers(self) -> tuple[float, ...]:
+        return (*super().numbers(), self.warmup_steps)
+
+    def reference(self, w: DoubleArray, g: DoubleArray, slots: list[DoubleArray], t: int) -> DoubleArray:
+        z, v = slots
+        if t == 1:
+            z[...] = w
+        v[...] = self.beta_2 * v + (1 - self.beta_2) * g**2
+        pulled = w - (1 - self.beta_1) * z  # beta_1 x
+        rate = self.learning_rate * (min(t / self.warmup_steps, 1.0) if self.warmup_steps else 1.0)
+        z[...] = z - rate * g / (np.sqrt(v / (1 - self.beta_2**t)) + self.epsilon)
+        return np.asarray((1 - self.beta_1) * z + (1 - 1 / t) * pulled + self.beta_1 / t * z)

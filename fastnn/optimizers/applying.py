@@ -33,6 +33,7 @@ class Applying:
     gradient_accumulation_steps: int | None
     full_batch: ClassVar[bool]
     slots: Any
+    slots_together: ClassVar[int]
 
     _steps: Steps | None = None  # on variables of its own
     _trainer: Any = None  # gives the trainer of the model that was last compiled with it

@@ -31,7 +31,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number(self, "momentum", 0, 1)
+        check_number(self, "momentum", 0, 1, also="`momentum` must be a float between [0, 1].")
         check_flag(self, "nesterov")
 
     @property
@@ -66,7 +66,8 @@ class Lion(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number(self, "beta_1", 0, 1, open_low=True)
+        also = "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates to SignSGD. "
+        check_number(self, "beta_1", 0, 1, open_low=True, also=f"{also}Received: beta_1={shown(self.beta_1)}.")
         check_number(self, "beta_2", 0, 1)
 
     def numbers(self) -> tuple[float, ...]:

@@ -28,6 +28,7 @@ from fastnn.layers.tensor import (
     set_automatic_name,
 )
 from fastnn.object_registration import found, registered
+from fastnn.store import calls
 from fastnn.store.tables import put_apart, put_back
 from fastnn.store.text import FormError, check_form
 
@@ -133,9 +134,11 @@ def _connections(description: Any) -> dict[str, Any]:
     def refer(tensors: tuple[Tensor, ...]) -> list[list[int]]:
         return [[places[tensor.node], tensor.place] for tensor in tensors]
 
+    given = calls.described(graph.nodes)
     modes = [[place, node.training] for node, place in places.items() if node.training is not None]
     return {
         **({"training": modes} if modes else {}),  # whether a call is as in training in each run, or in none
+        **({"calls": given} if given else {}),  # of those that are given more than the tensors that they read
         "nodes": [[numbers[node.layer], refer(node.inputs)] for node in graph.nodes],
         "inputs": [description.takes.kind, list(description.takes.names), refer(graph.inputs)],
         "outputs": [description.gives.kind, list(description.gives.names), refer(graph.outputs)],
@@ -229,7 +232,7 @@ def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any], cus
         row = None if shape is None else () if shape == [] else check_shape("Input", "shape", shape)
         model = kinds[kind].from_members(name, members, row, entry.get("input_dtype"))
     elif kind == "functional":
-        nodes = _nodes(entry, members)
+        nodes = _nodes(entry, members, custom)
         model = kinds[kind].from_tensors(name, members, _ends(entry["inputs"], nodes), _ends(entry["outputs"], nodes))
     else:
         raise ValueError(f"expected a sequential or functional model, got {shown(kind)}")
@@ -237,12 +240,12 @@ def _model(entry: Any, kinds: Kinds, layers: list[Layer], models: list[Any], cus
     return model
 
 
-def _nodes(entry: Any, members: list[Any]) -> list[Node]:
+def _nodes(entry: Any, members: list[Any], custom: Custom) -> list[Node]:
     """The calls of a functional model's members."""
     nodes: list[Node] = []
     size = 0
     check_form(entry.get("training", []), [(int, bool)])
-    modes = dict(entry.get("training", []))
+    modes, given_by = dict(entry.get("training", [])), calls.read(entry.get("calls", []))
     for place, reads in entry["nodes"]:
         member = chosen(members, place, "node")
         tensors = [_tensor(nodes, read) for read in reads]
@@ -251,7 +254,10 @@ def _nodes(entry: Any, members: list[Any]) -> list[Node]:
                 raise ValueError("an input reads nothing")
             nodes.append(member.tensor().node)
         else:
-            given = member(tensors if len(tensors) != 1 else tensors[0], training=modes.get(len(nodes)))
+            args, kwargs = [tensors if len(tensors) != 1 else tensors[0]], {}
+            if len(nodes) in given_by:
+                args, kwargs = calls.filled(given_by[len(nodes)], tensors, custom)
+            given = member(*args, training=modes.get(len(nodes)), **kwargs)
             nodes.append(_first(given).node)
         size += nodes[-1].size
         if size > MAX_LAYERS:
@@ -263,7 +269,8 @@ def _ends(entry: Any, nodes: list[Node]) -> tuple[Structure, list[Tensor]]:
     kind, names, reads = entry
     tensors = [_tensor(nodes, read) for read in reads]
     texts = tuple(names)
-    if kind not in ("one", "list", "dict") or len(set(texts)) != len(tensors) or (kind == "one") > (len(tensors) == 1):
+    known = kind in ("list", "tuple", "dict") or (kind == "one" and len(tensors) == 1)
+    if not known or len(set(texts)) != len(tensors):
         raise ValueError(f"expected inputs or outputs with a name each, got {shown(entry)}")
     return Structure(kind, texts), tensors
 

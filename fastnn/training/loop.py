@@ -25,8 +25,9 @@ LOOK = 0.1  # seconds between two looks at the clock, where a callback wants to 
 class BatchLoop(ABC):
     """Runs the batches of an epoch in ranges, between the hooks of callbacks and with a bar of progress.
 
-    phase: "train", "test" or "predict". A range is one batch where a callback has a hook for its batches. by_range:
-    whether the network is given the rows of a range, and not the page. what: how an error's text begins.
+    phase: "train", "test" or "predict". Where a callback has hooks of batches, they are called around every so many
+    as ``compile`` was told, and no range is longer. by_range: whether the network is given the rows of a range, and not
+    the page. what: how an error's text begins.
     """
 
     network: Any
@@ -41,15 +42,17 @@ class BatchLoop(ABC):
         self.before = callbacks.hooks(f"on_{phase}_batch_begin")
         self.after = callbacks.hooks(f"on_{phase}_batch_end")
         self.batchwise = bool(self.before or self.after)
+        self.every = 1
         if self.batchwise:
-            epochs.at_once = 1
+            self.every = epochs.at_once = callbacks.model.description.steps_per_execution
 
     def run_epoch(self, done: int = 0) -> int:
         """Run the batches of an epoch, of which `done` were done before; gives how many are done then."""
-        progress, after = self.progress, self.after
+        progress, before, every = self.progress, self.before, self.every
         for batches in self.epochs.epoch(done):
-            for hook in self.before:
-                hook(done, None)
+            if before and done % every == 0:
+                for hook in before:
+                    hook(done, {})
             if progress.level:
                 progress.begin_range(done, 0 if self.by_range else batches.start, batches.size)
             count = None
@@ -64,13 +67,20 @@ class BatchLoop(ABC):
             done += count
             if progress.level == 1:
                 progress.look(done, self.figures)
-            if after:
-                logs = self.logs()
-                for hook in after:
-                    hook(done - 1, logs)
+            if self.batchwise:
+                if self.after and done % every == 0:
+                    self._tell(done)
+                self.epochs.at_once = every - done % every
             if self.ends():
                 break
+        if self.after and done % every:
+            self._tell(done)
         return done
+
+    def _tell(self, done: int) -> None:
+        logs, last = self.logs(), -(-done // self.every) * self.every - 1  # which, as in Keras, may not be there
+        for hook in self.after:
+            hook(last, logs)
 
     def _named(self, error: RowError, batches: BatchRange) -> RowError:
         """An error in a row of what the network was given, by the name that the user knows the row by."""
@@ -131,7 +141,7 @@ class FitLoop(BatchLoop):
         self.rate = 0.0  # of the last step
         self.last_logs: dict[str, Any] = {}
         self._pauses = callbacks.trainer_hooks("pauses")
-        if self._pauses:
+        if self._pauses and not self.batchwise:
             epochs.at_once = 1
         self._looked = perf_counter()
 
@@ -229,10 +239,11 @@ class FitLoop(BatchLoop):
         for hook in self._pauses:
             hook()
         now = perf_counter()
-        if not self.batchwise and now - self._looked < LOOK / 2:
-            self.epochs.at_once *= 2
-        elif now - self._looked > LOOK:
-            self.epochs.at_once = max(1, self.epochs.at_once // 2)
+        if not self.batchwise:
+            if now - self._looked < LOOK / 2:
+                self.epochs.at_once *= 2
+            elif now - self._looked > LOOK:
+                self.epochs.at_once = max(1, self.epochs.at_once // 2)
         self._looked = now
 
 

@@ -12,7 +12,7 @@ from fastnn import _names, losses
 from fastnn._checks import as_list, as_number, shown
 from fastnn.data.arrays import target_forms
 from fastnn.engine import description
-from fastnn.layers.graph import calls
+from fastnn.layers.graph import Graph, calls
 from fastnn.losses import Loss
 from fastnn.losses.base import check_axis
 from fastnn.typing import Shape
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastnn.training.accumulator import MetricAccumulator
 
 Logs = dict[str, Any]
+NO_LOSS = "a loss is needed to train"
 OWN = ("loss", "learning_rate", "seconds", "epoch")  # what logs and their readers call by these names
 
 
@@ -70,13 +71,11 @@ def objectives_of(
     if not hasattr(model, "output_names"):
         raise TypeError(f"model must be a fastnn.models.Model, got {shown(model)}")
     names: Sequence[str] = model.output_names
-    if loss is None:
-        raise ValueError("a loss is needed to train; name one, such as 'mean_squared_error'")
     one = len(names) == 1
-    chosen = _each(names, loss, "loss")
+    chosen = [_alone(each) for each in _each(names, loss, "loss")]
     trained = [each is not None for each in chosen]
     if not any(trained):
-        raise ValueError("a loss is needed to train, and no output has one; name one, such as 'mean_squared_error'")
+        raise ValueError(f"{NO_LOSS}, and no output has one; name one, such as 'mean_squared_error'")
     found = [_loss_of(each, one) for each in chosen]
     if loss_weights is not None and not one and not isinstance(loss_weights, (list, tuple, Mapping)):
         raise TypeError(
@@ -95,6 +94,11 @@ def objectives_of(
     by_shape = [_goes_by_shape(each) for each in chosen]
     each = zip(outputs, found, importance, plain, weighted, trained, by_shape, strict=True)
     return [Objective(*parts) for parts in each]
+
+
+def _alone(loss: Any) -> Any:
+    """The loss of a list of one."""
+    return loss[0] if isinstance(loss, (list, tuple)) and len(loss) == 1 else loss
 
 
 def _goes_by_shape(loss: Any) -> bool:
@@ -124,20 +128,15 @@ def settled(objectives: list[Objective], source: Source, shape: Shape) -> list[O
 
 
 def with_loss(model: Any, loss: Any, loss_weights: Any) -> tuple[Any, Any]:
-    """loss and loss_weights; where there is no loss, as layers add all that there is, one that counts nothing."""
-    if loss is not None or not _adds_losses(model):
+    """loss and loss_weights; where there is no loss, as layers may add all that there is, one that counts nothing."""
+    if loss is not None:
         return loss, loss_weights
     count = len(model.output_names)
     return ("mean_squared_error", 0.0) if count == 1 else (["mean_squared_error"] * count, [0.0] * count)
 
 
-def _adds_losses(model: Any) -> bool:
-    """Whether a layer's ``add_loss`` or a penalty on what it gives is part of the model's loss."""
-    if not hasattr(model, "description"):
-        return False
-    graph = model.description.graph
-    if graph is None:
-        return False
+def _adds_losses(graph: Graph) -> bool:
+    """Whether a layer's ``add_loss`` or a penalty on what it gives is part of the loss."""
     nodes = list(calls(graph))
     graphs = [graph, *(node.graph for node in nodes if node.graph is not None)]
     return any(each.added for each in graphs) or any(
@@ -186,6 +185,7 @@ class CompiledObjectives:
             names.append(([name for name, _ in plain], [name for name, _ in weighted]))
         self.names = log_names(objectives, names)
         self.losses = loss_names(objectives)
+        self._counts = any(objective.importance for objective in objectives)
         self._learnt = [place for place, objective in enumerate(objectives) if objective.trained]
         self.gathers = bool(self.names or self.losses)  # more than the loss
         self._compiled = [metric.compiled for metric in self.metrics]
@@ -226,6 +226,11 @@ class CompiledObjectives:
                 f"{what}: sample_weight has rows of shape {source.weight_shape}, but {self._name()} with outputs of "
                 f"shape {shape} takes one number for each row, or rows of shape {shape[:-1] or (1,)}"
             )
+
+    def check_loss(self, graph: Graph) -> None:
+        """ValueError where no output has a loss that counts, and no layer of the model adds one."""
+        if not self._counts and not _adds_losses(graph):
+            raise ValueError(f"{NO_LOSS}; name one in compile, such as 'mean_squared_error'")
 
     def check_class_weight(self) -> None:
         """ValueError where a row of y has more than one class."""
@@ -293,8 +298,9 @@ def _number(value: Any) -> Any:
 
 
 def loss_names(objectives: Sequence[Objective]) -> list[str]:
-    """What the outputs' own losses are called in logs; none where there is one output."""
-    return [f"{objective.output}_loss" for objective in objectives if objective.output and objective.trained]
+    """What the outputs' own losses are called in logs; none where there is one, which is the loss."""
+    names = [f"{objective.output}_loss" for objective in objectives if objective.trained]
+    return names if len(names) > 1 else []
 
 
 def _metric(metric: Metric, weighted: bool) -> description.Metric:

@@ -160,7 +160,7 @@ class Trainer:
         while fit.epoch < epochs and not model.stop_training:
             epoch, accumulator = fit.epoch, fit.accumulator
             for hook in begin:
-                hook(epoch, None)
+                hook(epoch, {})
                 fit.look()
             if progress.level:
                 progress.begin(epoch, fit.epochs.batches)
@@ -232,7 +232,7 @@ class Trainer:
         loop = EvaluationLoop(self.ready(batches.source), self, batches, listeners, progress, what)
         self.model.stop_evaluating = False
         for hook in listeners.hooks("on_test_begin"):
-            hook(None)
+            hook({})
             loop.look()
         progress.begin(0, batches.batches)
         self.objectives.begin()
@@ -349,7 +349,9 @@ class Trainer:
         given = settled(self.given, source, self.model.description.output_shapes()[0])
         if given is not self.given:
             self.given, self.loss, self._compiled_for = given, given[0].loss, None
-        self.compiled_objectives().check(source, what)
+        objectives = self.compiled_objectives()
+        objectives.check_loss(self.model.description.graph)
+        objectives.check(source, what)
 
     def wanted(self, names: Sequence[str]) -> tuple[list[Shape], list[str]]:
         """(the shapes of a row of y for the model's outputs, the names of outputs that nothing is learnt from)."""
@@ -379,7 +381,7 @@ def predict(
     listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
     loop = PredictionLoop(model, network, batches, listeners, progress)
     model.stop_predicting = False
-    listeners.on_predict_begin(None)
+    listeners.on_predict_begin()
     loop.look()
     progress.begin(0, batches.batches)
     try:
@@ -389,7 +391,7 @@ def predict(
     if not loop.outputs:
         raise ValueError("the data gave no rows")
     progress.end(done, {})
-    listeners.on_predict_end(None)
+    listeners.on_predict_end()
     return np.concatenate(loop.outputs)
 
 

@@ -19,7 +19,7 @@ def test_order():
     model = model_of()
     model.fit(X, Y, epochs=2, verbose=0, callbacks=[Recorder("a", log), Recorder("b", log)])
     both = [(name, what, argument) for what, argument in [
-        ("train begin", None),
+        ("train begin", {}),
         ("epoch begin", 0),
         ("epoch end", 0),
         ("epoch begin", 1),
@@ -396,7 +396,7 @@ def test_functions_as_hooks():
     model.fit(X, Y, epochs=2, verbose=0, callbacks=[hooks])
     model.predict(X, callbacks=[hooks])
     model.evaluate(X, Y, verbose=0, callbacks=[hooks])
-    assert seen == [0, 1, None]
+    assert seen == [0, 1, {}]
     for wrong in ("on_epoch", "get_state", "epoch_end"):
         with pytest.raises(TypeError, match=f"no hook '{wrong}'"):
             LambdaCallback(**{wrong: print})
@@ -412,3 +412,57 @@ def test_a_list_is_a_callback():
     assert log == [("a", "epoch begin", 4), ("b", "epoch begin", 4)]
     model_of().fit(X, Y, verbose=0, callbacks=called)
     assert [name for name, what, _ in log if what == "train end"] == ["a", "b"]
+
+
+class Asked(Callback):
+    """Which hooks of batches were called, with which numbers and logs."""
+
+    def __init__(self):
+        self.calls, self.empty = [], []
+
+    def on_train_begin(self, logs=None):
+        self.empty.append(logs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.empty.append(logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.empty.append(logs)
+        self.calls.append(("begin", batch))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls.append(("end", batch, "loss" in logs))
+
+    def on_predict_batch_end(self, batch, logs=None):
+        self.calls.append(("predicted", batch, True))
+
+
+@pytest.mark.parametrize("given", ["rows", "batches"])
+def test_hooks_are_called_around_so_many_batches(given):
+    """Five or six batches with steps_per_execution 2 are three calls, numbered as in Keras: (0, 1), (2, 3), (4, 5)."""
+    model, asked = model_of(), Asked()
+    model.compile("sgd", "mse", steps_per_execution=2)
+    rows = (X, Y) if given == "rows" else (Batches(X, Y),)
+    model.fit(*rows, batch_size=4, verbose=0, callbacks=[asked])
+    expected = [("begin", 0), ("end", 1, True), ("begin", 2), ("end", 3, True), ("begin", 4), ("end", 5, True)]
+    assert asked.calls == expected
+    assert asked.empty == [{}] * 5
+    asked.calls.clear()
+    model.predict(X, batch_size=4, callbacks=[asked])
+    assert asked.calls == [("predicted", number, True) for number in (1, 3, 5)]
+
+
+def test_hooks_around_several_batches_change_no_number(tmp_path):
+    weights = []
+    for steps in (1, 3, 100):
+        fastnn.set_random_seed(1)
+        model = model_of()
+        model.compile("sgd", "mse", steps_per_execution=steps)
+        saved = fastnn.callbacks.ModelCheckpoint(str(tmp_path / f"{steps}-{{batch}}"), save_freq=6)
+        model.fit(X[:12], Y[:12], 2, 2, 0, [Asked(), saved], shuffle=False)
+        weights.append(model.get_weights())
+    for other in weights[1:]:
+        for a, b in zip(weights[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["1-6", "100-100", "3-6"]

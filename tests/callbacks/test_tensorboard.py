@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,21 @@ def test_a_missing_library(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ImportError, match=r'TensorBoard needs tensorboardX: pip install "fastnn\[tensorboard\]"'):
         TensorBoard()
+
+
+def test_what_is_asked_of_it_though_missing(monkeypatch):
+    """Keras's other arguments are taken where they ask for nothing, and told where they ask for what is not there."""
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)  # what comes behind the arguments
+    nothing = {"write_images": False, "profile_batch": 0, "embeddings_freq": 0, "embeddings_metadata": None}
+    for write_graph in (True, False):
+        with pytest.raises(ImportError, match="needs tensorboardX"):
+            TensorBoard("logs", 1, write_graph, **nothing)
+    for asked in (
+        {"write_images": True},
+        {"profile_batch": 2},
+        {"profile_batch": (10, 20)},
+        {"embeddings_freq": 1},
+        {"embeddings_metadata": "labels.tsv"},
+    ):
+        with pytest.raises(ValueError, match=rf"TensorBoard: {next(iter(asked))}=.* asks for what is not there"):
+            TensorBoard("logs", **asked)

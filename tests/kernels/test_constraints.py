@@ -159,3 +159,15 @@ def test_kernels_are_not_made_from_python() -> None:
 def test_every_kernel_serves_a_constraint() -> None:
     known = {name for name, kernel in vars(kernels).items() if getattr(kernel, "signature", "") == "constraint"}
     assert known == {constraint.kernel.name for constraint in units(CONSTRAINTS)}
+
+
+def test_the_base_class_alone_changes_nothing() -> None:
+    """As Keras's; a subclass that does not say what it does is a mistake."""
+    w = np.array([[1.0, -2.0]])
+    np.testing.assert_array_equal(Constraint()(w), w)
+
+    class Forgotten(Constraint):
+        pass
+
+    with pytest.raises(TypeError, match="Forgotten has no __call__"):
+        Forgotten()(w)

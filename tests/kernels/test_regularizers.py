@@ -129,7 +129,7 @@ def test_matrix_of_other_axes(matrix_regularizer: Any) -> None:
     for shape in ((3,), (2, 3, 4)):
         with pytest.raises(ValueError, match="orthogonal takes a matrix, got shape"):
             bound(matrix_regularizer.kernel)(np.ones(shape), np.ones(shape), matrix_regularizer.numbers())
-        with pytest.raises(ValueError, match="OrthogonalRegularizer takes a matrix, got shape"):
+        with pytest.raises(ValueError, match="Inputs to OrthogonalRegularizer must have rank 2"):
             matrix_regularizer(np.ones(shape))
 
 

@@ -129,7 +129,7 @@ def test_weights_names_and_counts() -> None:
     lines: list[str] = []
     model.summary(print_fn=lines.append)
     assert "residual (Residual)" in lines[0]
-    assert "Total parameters: 37" in lines[0]
+    assert "Total params: 37" in lines[0]
     layer.set_weights([np.zeros((4, 3)), np.zeros(3), np.zeros((3, 4))])
     np.testing.assert_array_equal(layer(X), X)
 

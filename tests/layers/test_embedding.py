@@ -86,7 +86,7 @@ def test_what_they_refuse() -> None:
         Embedding(0, 3)
     with pytest.raises(ValueError, match=r"input_dim must be at most 2\*\*24"):
         Embedding(2**24 + 1, 3)
-    with pytest.raises(TypeError, match="output_dim must be a whole number"):
+    with pytest.raises(ValueError, match="output_dim must be a whole number"):
         Embedding(3, 2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="output_mode must be one of multi_hot, one_hot, count, got 'int'"):
         CategoryEncoding(3, "int")

@@ -10,8 +10,10 @@ import pytest
 import fastnn.layers as L
 from fastnn.models import Model
 
+ELEMENTWISE = (L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum)
 
-@pytest.mark.parametrize("layer", [L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum])
+
+@pytest.mark.parametrize("layer", ELEMENTWISE)
 def test_rows_of_other_shapes(layer: Any) -> None:
     for shapes in ([(3,), (2,)], [(2, 3, 4), (5, 1, 1)], [(3, 4), (3,)]):
         with pytest.raises(ValueError, match=r"expects rows of one shape from all of its inputs, or .*, got \("):
@@ -66,3 +68,25 @@ def test_one_tensor_may_come_twice() -> None:
     slope = x.T @ (4 * h**3 / h.size)
     found = model.layers[1]._placed().views(model.description.network.gradients)[0]
     np.testing.assert_allclose(found, slope, rtol=1e-4)
+
+
+def test_masks_of_layers_of_several_inputs() -> None:
+    inputs = [np.zeros((1, 4, 2)), np.zeros((1, 4, 2))]
+    left, right = np.array([[0, 1, 0, 1]]), np.array([[0, 0, 1, 1]], bool)
+    for layer in (*(made() for made in ELEMENTWISE), L.Concatenate(), L.Concatenate(2)):
+        assert layer.compute_mask(inputs) is None
+        assert layer.compute_mask(inputs, [None, None]) is None
+        np.testing.assert_array_equal(layer.compute_mask(inputs, [left, right]), [[False, True, True, True]])
+        with pytest.raises(ValueError, match="`mask` should be a list"):
+            layer.compute_mask(inputs, left)
+        with pytest.raises(ValueError, match="`inputs` should be a list"):
+            layer.compute_mask(inputs[0], [left])
+        with pytest.raises(ValueError, match="should have the same length"):
+            layer.compute_mask(inputs, [left])
+    assert L.Add().compute_mask(inputs, [left, None]) is None
+    behind = [[False, True, False, True, True, True, True, True]]
+    np.testing.assert_array_equal(L.Concatenate(1).compute_mask(inputs, [left, None]), behind)
+    np.testing.assert_array_equal(
+        L.Concatenate(1).compute_mask([L.Input((4, 2)), L.Input((4, 2))], [left, None]), behind
+    )
+    assert L.Dot(1).compute_mask(inputs, [left, right]) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from fastnn.data import ArraySource
 from fastnn.layers import CategoryEncoding, Dense, Identity, Input, Normalization, Rescaling, Reshape
 from fastnn.models import Sequential, load_model
+from fastnn.utils import PyDataset
 
 
 def data(n: int = 20_000) -> np.ndarray:
@@ -151,3 +153,72 @@ def test_rows_without_numbers() -> None:
     for empty in (np.zeros((4, 0)), np.zeros((4, 3, 0))):
         with pytest.raises(ValueError, match=r"adapt takes rows of at least one number, got an array of shape"):
             Normalization().adapt(empty)
+
+
+def _batches() -> list[tuple[str, Any]]:
+    class Batches(PyDataset):
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> Any:
+            return ROWS[8 * index : 8 * index + 8], np.zeros(1)
+
+    parts = [ROWS[start : start + 8] for start in range(0, 32, 8)]
+    return [
+        ("list", parts),
+        ("generator", (part for part in parts)),
+        ("iterator", iter(parts)),
+        ("pairs", [(part, np.zeros(8)) for part in parts]),
+        ("PyDataset", Batches()),
+        ("one batch", [ROWS]),
+    ]
+
+
+ROWS = np.random.default_rng(8).normal(3, 2, (32, 2, 4))
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in _batches()])
+@pytest.mark.parametrize("axis", [-1, 1, (1, 2), None])
+def test_adapting_to_batches(kind: str, axis: Any) -> None:
+    layer = Normalization(axis)
+    layer.adapt(dict(_batches())[kind])
+    over = {-1: (0, 1), 1: (0, 2), (1, 2): 0, None: None}[axis]
+    mean, variance = (of(ROWS, axis=over, keepdims=True) for of in (np.mean, np.var))
+    assert layer.built
+    for got, expected in ((layer.mean, mean), (layer.variance, variance)):
+        assert got.shape == np.shape(expected)
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+    np.testing.assert_allclose(layer(ROWS), (ROWS - mean) / np.sqrt(variance), rtol=1e-4, atol=1e-5)
+
+
+def test_batches_that_cannot_be_adapted_to() -> None:
+    for empty in ([], iter(())):
+        with pytest.raises(ValueError, match="empty iterable"):
+            Normalization().adapt(empty)
+    with pytest.raises(ValueError, match="batch 1 has an incompatible shape"):
+        Normalization().adapt(np.ones((8, size)) for size in (4, 6))
+    with pytest.raises(TypeError, match=r"batch 0 must be an array, which has a `\.shape`"):
+        Normalization().adapt(number for number in (42,))
+    layer = Normalization()
+    layer.build((None, 5))
+    with pytest.raises(ValueError, match="incompatible shape"):
+        layer.adapt(np.ones((10, 3)))
+
+
+def test_given_moments_go_with_the_rows() -> None:
+    given = np.arange(1.0, 6.0)
+    layer = Normalization(axis=(1, 2), mean=given, variance=np.ones(5))
+    assert layer.mean == tuple(given)
+    layer.build((2, 7, 5, 3))
+    assert layer.mean.shape == (1, 7, 5, 1)
+    np.testing.assert_array_equal(layer.mean, np.broadcast_to(given[:, None], (1, 7, 5, 1)))
+    assert layer.get_config()["mean"] == given.tolist()
+    assert Normalization.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+def test_axes_that_are_none() -> None:
+    for axis in (np.zeros((4, 5)), 1.5, {"axis": -1}):
+        with pytest.raises(TypeError, match="Normalization: axis must be a whole number"):
+            Normalization(axis)
+    with pytest.raises(ValueError, match="All `axis` values must be in the range"):
+        Normalization(axis=-4).build((2, 3, 4))

@@ -22,6 +22,7 @@ from fastnn.layers import (
 )
 from fastnn.models import Model, Sequential, clone_model, load_model
 from fastnn.object_registration import custom_object_scope
+from fastnn.optimizers import SGD
 from support.guarded import close
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
@@ -210,6 +211,25 @@ def test_weights_in_arithmetic() -> None:
         layer.w.assign([1, 2, 3])
 
 
+@pytest.mark.parametrize("method", ["assign_add", "assign_sub"])
+def test_a_call_that_counts_is_refused(method: str) -> None:
+    """It is run once, so the count would be 1 whatever there is to count."""
+
+    class Counting(Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.counter = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x: Any) -> Any:
+            getattr(self.counter, method)(1)
+            return x
+
+    layer = Counting()
+    with pytest.raises(TypeError, match=rf"{method} in a call would act once, not for each batch"):
+        Sequential([Input((4,)), layer, Dense(1)])
+    assert layer.counter.numpy() == 0
+
+
 def test_values_before_there_is_a_model_stay() -> None:
     layer = Linear(2)
     layer.build((None, 4))
@@ -372,7 +392,7 @@ def test_what_hangs_on_values_shows_the_line() -> None:
             Sequential([Input((4,)), cls()])
     with pytest.raises(TypeError, match=r"numpy.exp cannot take[\s\S]*write fastnn.ops.exp"):
         np.exp(Input((4,)))
-    with pytest.raises(RuntimeError, match="add_loss takes the tensors of a call"):
+    with pytest.raises(ValueError, match=r"add_loss\(\) can only be called from inside call"):
         Linear(2).add_loss(3)
 
 
@@ -438,3 +458,85 @@ def test_a_kernel_and_its_bias_used_apart() -> None:
     close(layer(X), (x64 @ w + b) * b + x64 @ w, 1e-5, 1e-5)
     norm = LayerNormalization()
     assert norm(layer(X)).shape == X.shape
+
+
+class Tied(Model):
+    """A decoder that takes the encoder's kernel: of a Dense layer, or a weight of its own."""
+
+    def __init__(self, own: bool, built: bool) -> None:
+        super().__init__()
+        self.own, self.encoder = own, Dense(3, use_bias=False)
+        if built:
+            self.encoder.build((None, 4))
+
+    def build(self, input_shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(4, 3))
+
+    def call(self, x: Any) -> Any:
+        if self.own:
+            return ops.matmul(ops.tanh(ops.matmul(x, self.kernel)), ops.transpose(self.kernel))
+        return ops.matmul(self.encoder(x), ops.transpose(self.encoder.kernel))
+
+
+def test_a_kernel_that_two_places_use_is_a_weight():
+    model, x = Tied(own=True, built=False), np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    model.compile(SGD(0.1), "mse")
+    model.fit(x, x, epochs=3, verbose=0)
+    kernel = model.kernel.numpy().astype(np.float64)
+    np.testing.assert_allclose(model.predict(x), np.tanh(x @ kernel) @ kernel.T, rtol=1e-5, atol=1e-6)
+    for built in (False, True):  # that of a layer would be a constant, and not learn
+        with pytest.raises((AttributeError, TypeError), match="a kernel that two places use is a weight of your own"):
+            Tied(own=False, built=built).predict(x)
+
+
+def test_a_model_of_tensors_has_no_add_loss():
+    x = Input((4,))
+    with pytest.raises(AttributeError, match=r"write self\.add_loss\(\.\.\.\) in call"):
+        Model(x, Dense(1)(x)).add_loss(1.0)
+
+
+class Factor(Layer):
+    def __init__(self, factor: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, x: Any) -> Any:
+        return x * self.factor
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "factor": self.factor}
+
+
+class Around(Layer):
+    """A layer that is made of others, which it is given, and says nothing of them."""
+
+    def __init__(self, first: Any, others: Any = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.first, self.others = first, list(others)
+
+    def call(self, x: Any) -> Any:
+        x = self.first(x)
+        for layer in self.others:
+            x = layer(x)
+        return x
+
+
+class Told(Around):
+    """The same, with the layers themselves in its configuration."""
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "first": self.first, "others": self.others}
+
+
+@pytest.mark.parametrize("kind", [Around, Told])
+@pytest.mark.parametrize("first", [lambda: Dense(4), lambda: Factor(0.5), lambda: Sequential([Dense(4), Factor(2.0)])])
+def test_layers_that_a_layer_is_made_with(kind: Any, first: Any, tmp_path: Path) -> None:
+    x = Input((4,))
+    model = Model(x, kind(first(), [Factor(3.0), Dense(2)])(x))
+    with custom_object_scope({"Around": Around, "Told": Told, "Factor": Factor}):
+        model.save(tmp_path / "model")
+        np.testing.assert_array_equal(load_model(tmp_path / "model").predict(X), model.predict(X))
+        again = Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(again.layers[1].others[0].factor, 3.0)

@@ -199,3 +199,28 @@ def test_weights_through_the_functions(tmp_path: Path) -> None:
     saving.save_weights(nets[0], tmp_path / "w")
     saving.load_weights(nets[1], tmp_path / "w")
     assert np.array_equal(nets[0].predict(np.eye(2)), nets[1].predict(np.eye(2)))
+
+
+def test_a_scope_holds_while_a_model_is_made_of_its_config() -> None:
+    class Own(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x * 2.0
+
+    rows = layers.Input((3,))
+    described = models.Model(rows, Own()(rows)).get_config()
+    with saving.custom_object_scope({"Own": Own}):
+        assert np.array_equal(models.Model.from_config(described).predict(np.ones((2, 3))), np.full((2, 3), 2.0))
+
+
+def test_what_is_made_already_is_given_back() -> None:
+    layer = layers.Dense(3)
+    assert saving.deserialize_keras_object(layer) is layer
+
+
+def test_functions_of_keras_configs_are_found_by_their_names() -> None:
+    for name, function in (("kl_divergence", losses.kl_divergence), ("hard_sigmoid", activations.hard_sigmoid)):
+        config = {"class_name": "function", "module": "builtins", "registered_name": name, "config": name}
+        assert saving.deserialize_keras_object(config) is function
+    for name in ("eval", "__import__", "_names"):
+        with pytest.raises(TypeError, match="Could not locate function"):
+            saving.deserialize_keras_object({**config, "config": name})

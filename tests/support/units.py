@@ -120,6 +120,8 @@ OTHERS: dict[Any, list[Any]] = {
         o.AdamW(0.02, weight_decay=0.0, amsgrad=True),
         o.Adamax(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
         o.Nadam(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+        o.ScheduleFreeAdamW(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3, warmup_steps=4),
+        o.ScheduleFreeAdamW(0.02),
         o.Adagrad(0.02, initial_accumulator_value=0.5, epsilon=1e-3),
         o.Adadelta(0.5, rho=0.8, epsilon=1e-3),
         o.Lion(0.02, beta_1=0.8, beta_2=0.9),
