@@ -1,6 +1,6 @@
 """Test every instruction set for its values: those that this processor runs on it, the others under an emulator.
 
-    python scripts/test_instruction_sets.py [--quick] [FOLDER]
+    python scripts/test_instruction_sets.py [--quick] [--wheel FILE] [FOLDER]
 
 1. This processor: the kernels' and the engine's tests, once for each set that it runs.
 2. Emulated x86-64 processors (qemu-x86_64): each chooses the set that it should, and refuses a better one with an error
@@ -11,6 +11,8 @@ Wanted: Debian on x86-64; a Python in which fastnn is installed with its `test` 
 Nothing on the machine is changed. FOLDER (default: a temporary one) gets a Python for aarch64 with what it needs,
 about 250 MB, which a second run with the same FOLDER uses again.
 
+--wheel: a wheel for aarch64 and Debian's Python, which is tested in place of what step 3 compiles
+(scripts/build_wheels.py makes one; then let the fastnn that is installed be its wheel for x86-64).
 --quick leaves out the first step, which pytest does by itself (tests/kernels/test_isa.py), and the longer tests of the
 others. The exit status is 0 if all that ran passed. What no emulator runs is listed as not run.
 """
@@ -24,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from zipfile import ZipFile
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user-static"]
@@ -158,23 +161,32 @@ def foreign_python(folder: Path) -> str:
     return str(python)
 
 
-def on_aarch64(report: Report, folder: Path, tests: list[str]) -> None:
-    """Compile fastnn for aarch64, and run tests there. Its baseline is NEON."""
+def on_aarch64(report: Report, folder: Path, tests: list[str], wheel: Path | None) -> None:
+    """Compile fastnn for aarch64, or take the wheel, and run tests there. Its baseline is NEON."""
     python = foreign_python(folder)
     source = folder / "source"
     shutil.rmtree(source, ignore_errors=True)
-    for name in ("fastnn", "tests"):
+    for name in ("tests",) if wheel else ("fastnn", "tests"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    # setup.py runs under the emulator and believes that it is at home; the compiler is a cross compiler.
-    include = Path(must([python, "-c", "import sysconfig; print(sysconfig.get_path('include'))"]).strip()).name
-    compiler = f"aarch64-linux-gnu-gcc --sysroot={folder}/root -I=/usr/include/{include}"
-    must([python, "setup.py", "--quiet", "build_ext", "--inplace"], source, CC=compiler)
+    if wheel:
+        with ZipFile(wheel) as content:
+            content.extractall(source)
+    else:
+        compile_for(python, folder, source)
     module = next((source / "fastnn/kernels/_baseline").glob("hot.*.so"))
     found = re.findall(r"\sfmla\s+v\d+\.4s", must(["aarch64-linux-gnu-objdump", "-d", str(module)]))
     report.line("neon", "aarch64, compiled", bool(found), f"{len(found)} vector multiply-adds of float32")
     report.tests("neon", "aarch64, emulated", [python], tests, source, PYTHONPATH=str(source))
+
+
+def compile_for(python: str, folder: Path, source: Path) -> None:
+    """Compile fastnn's modules beside their sources."""
+    # setup.py runs under the emulator and believes that it is at home; the compiler is a cross compiler.
+    include = Path(must([python, "-c", "import sysconfig; print(sysconfig.get_path('include'))"]).strip()).name
+    compiler = f"aarch64-linux-gnu-gcc --sysroot={folder}/root -I=/usr/include/{include}"
+    must([python, "setup.py", "--quiet", "build_ext", "--inplace"], source, CC=compiler)
 
 
 def main() -> None:
@@ -182,6 +194,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="kept, and used again by a second run")
     parser.add_argument("--quick", action="store_true", help="emulators only, and their shorter tests")
+    parser.add_argument("--wheel", type=Path, metavar="FILE", help="for aarch64, tested in place of what is compiled")
     args = parser.parse_args()
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if platform.machine() != "x86_64" or missing:
@@ -196,7 +209,7 @@ def main() -> None:
     on_emulated_x86(report)
     tests = QUICK_AARCH64 if args.quick else KERNELS + ENGINE + NOT_EMULATED
     with tempfile.TemporaryDirectory() as temporary:
-        on_aarch64(report, (args.folder or Path(temporary)).resolve(), tests)
+        on_aarch64(report, (args.folder or Path(temporary)).resolve(), tests, args.wheel)
     print(f"{'avx512':9} {'emulated':22} not run: Debian's emulator does not have it", flush=True)
     sys.exit(f"{report.failed} of these failed" if report.failed else 0)
 
