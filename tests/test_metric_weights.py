@@ -161,3 +161,13 @@ def test_weights_of_elements() -> None:
         metrics.BinaryAccuracy()(y, out, weights[:2])
     with pytest.raises(ValueError, match="takes one sample_weight for each"):
         metrics.MeanSquaredError()(y, out, weights)
+
+
+def test_what_was_reset_takes_values_of_another_width() -> None:
+    metric, other = metrics.F1Score(), metrics.F1Score()
+    metric.update_state(np.eye(3), np.eye(3)[[0, 1, 1]])
+    metric.reset_state()
+    other.update_state(np.eye(4), np.eye(4)[[0, 1, 1, 3]])
+    for mine, value in zip(metric.variables, other.variables, strict=True):
+        mine.assign(value.numpy())
+    np.testing.assert_array_equal(metric.result(), other.result())

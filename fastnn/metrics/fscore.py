@@ -70,7 +70,10 @@ class FScore(AccumulatedMetric):
         return dict(zip(PARTS, (right, taken - right, true - right, true), strict=True))
 
     def state_of(self, parts: dict[str, Array]) -> DoubleArray:
-        right, wrong, missed, _ = (np.atleast_1d(parts[name]) for name in PARTS)
+        given = [np.atleast_1d(parts[name]) for name in PARTS[:3]]
+        # Zeros may be those of a metric that was reset after outputs of another width.
+        width = next((len(part) for part in given if part.any()), len(given[0]))
+        right, wrong, missed = (part if part.any() else np.zeros(width) for part in given)
         return np.concatenate([right, right + wrong, right + missed])
 
     def result_of(self, state: DoubleArray) -> Any:
