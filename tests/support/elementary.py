@@ -95,6 +95,7 @@ def compiled(isa: str) -> dict[str, Callable[..., np.ndarray]]:
                 "cmdclass": {"build_ext": build["FittedBuild"]},
             }
         )
+        distribution.commands = []  # or fastnn's own modules would be built
         command: Any = distribution.get_command_obj("build_ext")
         command.build_lib = command.build_temp = folder
         command.ensure_finalized()
