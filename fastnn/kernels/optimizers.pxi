@@ -63,23 +63,13 @@ cdef int rmsprop_slots(const double* p) noexcept nogil:
     return 1 + (p[1] != 0) + (p[3] != 0)
 
 
-cdef void rmsprop_step(
-        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
-        const double* p) noexcept nogil:
-    """p: rho, momentum, epsilon, centered. slots: velocity, then momentum's and the average gradient where used."""
+cdef inline void rmsprop_slices(
+        bint moving, bint centered, real* w, const real* g, real* velocity, real* heap, real* average, Py_ssize_t n,
+        real lr, real rho, real fresh, real momentum, real epsilon) noexcept nogil:
+    """moving, centered: constants where this is called. Asked in the loop, they would become masks, and a masked access
+    to an array that is not there is slower than all else."""
     cdef Py_ssize_t i
-    cdef real lr = <real>rate, rho = <real>p[0], momentum = <real>p[1], epsilon = <real>p[2]
-    cdef real fresh = <real>(1 - p[0])
-    cdef bint centered = p[3] != 0
-    cdef real* velocity = slots[0]
-    cdef real* heap = slots[1] if momentum != 0 else NULL
-    cdef real* average = slots[2 if momentum != 0 else 1] if centered else NULL
     cdef real spread, step
-    if not centered and momentum == 0:
-        for i in range(n):
-            velocity[i] = maths.multiply_add(fresh * g[i], g[i], rho * velocity[i])
-            w[i] = w[i] - lr * g[i] / maths.square_root(velocity[i] + epsilon)
-        return
     for i in range(n):
         velocity[i] = maths.multiply_add(fresh * g[i], g[i], rho * velocity[i])
         spread = velocity[i]
@@ -89,10 +79,26 @@ cdef void rmsprop_step(
             # A variance; where the gradient stays the same, rounding alone would take it below 0.
             spread = 0 if spread < 0 else spread
         step = lr * g[i] / maths.square_root(spread + epsilon)
-        if momentum != 0:
+        if moving:
             step = momentum * heap[i] + step
             heap[i] = step
         w[i] = w[i] - step
+
+
+cdef void rmsprop_step(
+        real* w, const real* g, real* const* slots, Py_ssize_t n, double rate, double t,
+        const double* p) noexcept nogil:
+    """p: rho, momentum, epsilon, centered. slots: velocity, then momentum's and the average gradient where used."""
+    cdef real lr = <real>rate, rho = <real>p[0], momentum = <real>p[1], epsilon = <real>p[2]
+    cdef real fresh = <real>(1 - p[0])
+    if p[1] == 0 and p[3] == 0:
+        rmsprop_slices(False, False, w, g, slots[0], NULL, NULL, n, lr, rho, fresh, momentum, epsilon)
+    elif p[1] == 0:
+        rmsprop_slices(False, True, w, g, slots[0], NULL, slots[1], n, lr, rho, fresh, momentum, epsilon)
+    elif p[3] == 0:
+        rmsprop_slices(True, False, w, g, slots[0], slots[1], NULL, n, lr, rho, fresh, momentum, epsilon)
+    else:
+        rmsprop_slices(True, True, w, g, slots[0], slots[1], slots[2], n, lr, rho, fresh, momentum, epsilon)
 
 
 cdef int adam_slots(const double* p) noexcept nogil:
