@@ -8,8 +8,9 @@ manylinux_2_17 asks for no newer glibc. zig comes from PyPI, with all else that 
 
 Then of each wheel: its tag, what its modules are linked against and which versions of that they need (auditwheel and
 the headers of the files), its size beside what gcc makes for this machine, check-wheel-contents, twine check, and that
-pip on the target would choose it. --test also installs those for this machine in new environments and runs the tests
-of what they hold. What was built and could not be run here is listed. The exit status is 0 if all is well.
+pip on the target would choose it. All modules are compiled for Windows too, without a wheel. --test also installs those
+for this machine in new environments and runs the tests of what they hold. What was built and could not be run here is
+listed. The exit status is 0 if all is well.
 """
 
 from __future__ import annotations
@@ -56,8 +57,19 @@ MACOS = {
     for cpu, zig in (("arm64", "aarch64"), ("x86_64", "x86_64"))
 }
 TARGETS = LINUX | MACOS
-# Of what Python's pyconfig.h says of this machine, what is not so there. Python's headers ask for nothing else of it.
-LACKING = {"linux-gnu": ["HAVE_CRYPT_H"], "linux-musl": ["HAVE_CRYPT_H"], "macos": ["HAVE_CRYPT_H", "HAVE_CRYPT_R"]}
+# What Python's pyconfig.h, which is this machine's, says of Windows.
+WINDOWS = """
+#undef SIZEOF_LONG
+#define SIZEOF_LONG 4
+#undef SIZEOF_WCHAR_T
+#define SIZEOF_WCHAR_T 2
+#undef HAVE_SYS_SELECT_H
+#undef HAVE_SYS_TIME_H
+#undef HAVE_CRYPT_H
+#define MS_WINDOWS 1
+#define MS_WIN64 1
+#define HAVE_DECLSPEC_DLL 1
+"""
 
 
 def run(command: list[str], folder: Path = ROOT, **more: str) -> str:
@@ -94,11 +106,6 @@ def built(name: str, version: str, python: str, zig: str, source: Path, out: Pat
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         shutil.copytree(source, folder / "source")
-        headers = folder / "headers"
-        headers.mkdir()
-        lacking = next(names for of, names in LACKING.items() if of in target.zig)
-        text = "#include_next <pyconfig.h>\n" + "".join(f"#undef {each}\n" for each in lacking)
-        (headers / "pyconfig.h").write_text(text, encoding="utf-8")
         compiler = f"{zig} cc -target {target.zig}"
         shared = "-dynamiclib -Wl,-undefined,dynamic_lookup" if name in MACOS else "-shared"
         number = version.replace(".", "")
@@ -107,7 +114,7 @@ def built(name: str, version: str, python: str, zig: str, source: Path, out: Pat
         run(
             [*pip, str(folder / "source")],
             folder,
-            CC=f"{compiler} -I{headers}",
+            CC=compiler,
             LDSHARED=f"{compiler} {shared}",
             SETUPTOOLS_EXT_SUFFIX=f".cpython-{number}-{target.suffix}.so",
             SOURCE_DATE_EPOCH=os.environ.get("SOURCE_DATE_EPOCH", EPOCH),
@@ -178,6 +185,25 @@ def of_musl(module: Path, name: str, tools: str) -> Iterator[str]:
         yield f"{module.name} loads {', '.join(loads)}"
 
 
+def compiled_for_windows(python: str, zig: str, source: Path, folder: Path) -> int:
+    """Compile all modules for Windows, with nothing linked and nothing run; how many there are."""
+    asked = "import sysconfig; print(sysconfig.get_path('include'))"
+    headers = folder / "windows"
+    shutil.copytree(run([python, "-c", asked]).strip(), headers)
+    with (headers / "pyconfig.h").open("a", encoding="utf-8") as file:
+        file.write(WINDOWS)
+    asked = "import json, runpy; print(json.dumps(runpy.run_path('setup.py', run_name='build')['INSTRUCTION_SETS']))"
+    sets = json.loads(run([python, "-c", asked], source, _PYTHON_HOST_PLATFORM="linux-x86_64"))
+    flags = ["-O2", f"-I{headers}", "-Ifastnn/engine", "-Ifastnn/kernels", "-Werror=implicit-function-declaration"]
+    modules = sorted((source / "build").glob("c*/**/*.c"))
+    for module in modules:
+        isa = module.parent.name.removeprefix("c_")
+        own = sets.get(isa, []) + (["-DFASTNN_FLOAT64"] if isa == "baseline" else [])
+        command = [zig, "cc", "-target", "x86_64-windows-gnu", *flags, *own, "-c", str(module)]
+        run([*command, "-o", str(folder / "compiled.obj")], source)
+    return len(modules)
+
+
 def made_by_gcc(python: str, source: Path) -> int:
     """Bytes of the wheel that this machine's own compiler makes."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -230,6 +256,8 @@ def main() -> int:
             for name in given.targets:
                 made[built(name, version, python, zig, source, out)] = name, version
         print(f"{len(made)} wheels in {time.monotonic() - began:.0f} s", flush=True)
+        compiled = compiled_for_windows(builders[wanted[0]], zig, source, folder)
+        print(f"windows: {compiled} modules compile; not linked, not run", flush=True)
         by_gcc = {version: made_by_gcc(python, source) for version, python in builders.items()}
         for wheel, (name, version) in made.items():
             more = wheel.stat().st_size - by_gcc[version]
