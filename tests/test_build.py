@@ -30,3 +30,41 @@ def test_every_kernel_source_is_in_one_module(build: dict[str, Any]) -> None:
     text = "".join((folder / f"{name}.pyx").read_text(encoding="utf-8") for name in build["KERNELS"])
     for source in folder.glob("*.pxi"):
         assert text.count(f'include "{source.name}"') == 1, f"include {source.name} in hot.pyx or rest.pyx"
+
+
+class Refusing:
+    """A compiler that takes no flag with "loops" in it, nor a warning."""
+
+    compiler_type = "unix"
+    compiler_so = (
+        "python3",
+        "-c",
+        "import sys; sys.exit(any('loops' in flag for flag in sys.argv) or '-Werror' not in sys.argv)",
+    )
+
+
+def test_a_flag_is_left_out_where_the_compiler_does_not_take_it(build: dict[str, Any]) -> None:
+    assert build["takes"](Refusing, "-O2")
+    assert not build["takes"](Refusing, "-funswitch-loops")
+
+
+@pytest.mark.skipif("__import__('shutil').which('cc') is None", reason="no C compiler here")
+def test_a_real_compiler_is_asked(build: dict[str, Any]) -> None:
+    compiler = build["new_compiler"]()
+    build["customize_compiler"](compiler)
+    if compiler.compiler_type == "unix":
+        assert build["takes"](compiler, "-O2")
+        assert not build["takes"](compiler, "-fno-such-flag")
+
+
+def test_clang_cl_is_found_beside_visual_studio(
+    build: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("VCINSTALLDIR", str(tmp_path / "VC"))
+    monkeypatch.setenv("PROGRAMFILES", str(tmp_path / "programs"))
+    assert build["clang_cl"]() is None
+    for place in (tmp_path / "programs/LLVM/bin/clang-cl.exe", tmp_path / "VC/Tools/Llvm/x64/bin/clang-cl.exe"):
+        place.parent.mkdir(parents=True)
+        place.touch()
+        assert build["clang_cl"]() == str(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -228,6 +229,7 @@ def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
     config = fastnn.show_config("dicts")
     assert config["instruction set"] == kernels.isa
     assert kernels.isa in config["supported here"].split(", ")
+    assert re.fullmatch(r"(gcc|clang|MSVC) \d\S*", config["compiled by"])
     assert capsys.readouterr().out == ""
     for name, value in config.items():
         assert any(line.startswith(name) and line.endswith(value) for line in printed.splitlines())
