@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -16,6 +15,7 @@ import pytest
 import fastnn
 from fastnn.cli import main
 from fastnn.layers import Dense
+from support.database import connect
 
 COMMAND = [sys.executable, "-P", "-W", "error", "-m", "fastnn"]
 HOME = str(Path(fastnn.__file__).parents[1])
@@ -38,7 +38,7 @@ def one_line(text: str) -> str:
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "rows.db"
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with closing(connect(path)) as connection, connection:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a REAL, b REAL)")
         rows = [(i, i / ROWS, (-1) ** i) for i in range(1, ROWS + 1)]
         connection.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)
@@ -120,7 +120,7 @@ def predict(model: Path | str, database: Path | str, sql: str, into: str = "p") 
 def test_predict_writes_the_table(model_file: Path, database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict(model_file, database, "SELECT id, a, b FROM t ORDER BY id") == 0
     assert capsys.readouterr() == (f"50 predictions are in the table p of {database}\n", "")
-    with closing(sqlite3.connect(database)) as connection:
+    with closing(connect(database)) as connection:
         x = np.array(connection.execute("SELECT a, b FROM t ORDER BY id").fetchall())
         written = connection.execute("SELECT * FROM p ORDER BY id").fetchall()
     expected = fastnn.models.load_model(model_file).predict(x)
@@ -163,7 +163,7 @@ def test_what_a_user_can_get_wrong_is_one_line_and_status_1(
 
 
 def numbers_of(database: Path, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(database)) as connection:
+    with closing(connect(database)) as connection:
         return connection.execute(sql).fetchall()
 
 

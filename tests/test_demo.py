@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -19,6 +18,7 @@ from fastnn.cli import main
 from fastnn.data.digits import load_digits
 from fastnn.demo import PIXELS, SCALED, UNSEEN
 from fastnn.models import load_model
+from support.database import connect
 
 HOME = str(Path(fastnn.__file__).parents[1])
 
@@ -46,7 +46,7 @@ def run(cwd: Path, *arguments: str, **environment: str) -> str:
 
 
 def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with closing(connect(database)) as connection, connection:
         return connection.execute(sql).fetchall()
 
 
@@ -149,7 +149,7 @@ def test_the_printed_lines_work(demo: Demo, tmp_path: Path, monkeypatch: pytest.
     rng = np.random.default_rng(0)
     points = rng.normal(size=(300, 2))
     labels = (points[:, 0] > 0) + 2 * (points[:, 1] > 0)
-    with closing(sqlite3.connect("my.db")) as connection, connection:
+    with closing(connect("my.db")) as connection, connection:
         connection.execute("CREATE TABLE my_table (id INTEGER PRIMARY KEY, a, b, label)")
         rows = zip(range(300), *points.T.tolist(), labels.tolist(), strict=True)
         connection.executemany("INSERT INTO my_table VALUES (?, ?, ?, ?)", rows)

@@ -12,6 +12,7 @@ from fastnn.layers import Activation, Dense, Dropout, Input, Reshape, Softmax
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
 from fastnn.training import Trainer
+from support.database import connect
 from support.units import unknown
 
 RNG = np.random.default_rng(0)
@@ -198,13 +199,12 @@ def test_bad_rows_in_the_middle_are_named_and_the_steps_before_stand(shuffle):
 
 
 def test_bad_rows_of_a_database_are_counted_over_its_pages(tmp_path):
-    import sqlite3
     from contextlib import closing
 
     path = tmp_path / "rows.db"
     y = np.arange(4000) % 3
     y[3210] = 9
-    with closing(sqlite3.connect(path)) as con, con:
+    with closing(connect(path)) as con, con:
         con.execute("CREATE TABLE rows (a REAL, b REAL, c REAL, d REAL, y INT)")
         values = [(*row, int(label)) for row, label in zip(np.tile(X, (200, 1)).tolist(), y, strict=True)]
         con.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", values)

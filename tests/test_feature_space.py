@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import fastnn.layers as L
 from fastnn.data import SQLDataset
 from fastnn.models import Model, load_model
 from fastnn.models.feature_space import FeatureSpace
+from support.database import connect
 
 ROWS = 70
 KINDS = {
@@ -135,7 +135,7 @@ def test_what_it_adapts_to(tmp_path: Path) -> None:
     expected = space_of()
     expected.adapt(x)
     encoded = expected(x)
-    con = sqlite3.connect(":memory:")
+    con = connect(":memory:")
     con.execute(f"CREATE TABLE t ({', '.join(x)})")
     rows = zip(*(column.tolist() for column in x.values()), strict=True)
     con.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(x))})", rows)

@@ -13,6 +13,7 @@ import fastnn.layers as L
 from fastnn.data import ArraySource, SQLDataset
 from fastnn.data.columns import BLOCK
 from fastnn.models import Model, Sequential, clone_model, load_model, model_from_json
+from support.database import connect
 
 CITIES = ["Rome", "Paris", "Oslo", "Bonn"]
 ROWS = 90
@@ -51,7 +52,7 @@ def by_hand(model: Model, x: dict[str, Any]) -> np.ndarray:
 
 
 def database(x: dict[str, np.ndarray], y: np.ndarray) -> sqlite3.Connection:
-    con = sqlite3.connect(":memory:")
+    con = connect(":memory:")
     con.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, city TEXT, code INTEGER, price REAL, y REAL)")
     rows = zip(range(len(y)), x["city"], x["code"].tolist(), x["price"].tolist(), y.tolist(), strict=True)
     con.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?)", rows)

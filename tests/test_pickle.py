@@ -8,7 +8,6 @@ import importlib.util
 import io
 import multiprocessing
 import pickle
-import sqlite3
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from fastnn.data import ArraySource, Dataset, SQLDataset
 from fastnn.layers import Concatenate, Dense, Dropout, Embedding, Flatten, Input, Layer, StringLookup
 from fastnn.models import Model, Sequential
 from fastnn.utils import FeatureSpace
+from support.database import connect
 from support.small import bits
 from support.units import OTHERS, units
 
@@ -311,7 +311,7 @@ def test_sources(tmp_path):
         (page,) = way(source).pages(10)
         np.testing.assert_array_equal(page.x, X)
     path = tmp_path / "rows.db"
-    with sqlite3.connect(path) as con:
+    with connect(path) as con:
         con.executescript("CREATE TABLE t (a, b, y); INSERT INTO t VALUES (1, 2, 3), (4, 5, 6);")
     con.close()
     data = SQLDataset("SELECT a, b, y FROM t", path, target="y")
@@ -324,7 +324,7 @@ def test_sources(tmp_path):
 
 
 def test_an_open_connection_stays_where_it_is():
-    con = sqlite3.connect(":memory:")
+    con = connect(":memory:")
     con.executescript("CREATE TABLE t (a, y); INSERT INTO t VALUES (1, 3)")
     data = SQLDataset("SELECT a, y FROM t", con, target="y")
     for way in (by_pickle, copy.deepcopy):

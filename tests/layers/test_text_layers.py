@@ -5,7 +5,6 @@ The numbers are those of Keras 3.15's documentation and of its own unit tests.
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 import fastnn.layers as L
 from fastnn.data import ArraySource, SQLDataset
+from support.database import connect
 
 ABCD = ["a", "b", "c", "d"]
 DATA = [["a", "c", "d"], ["d", "z", "b"]]
@@ -185,7 +185,7 @@ def test_weights_of_data() -> None:
 
 
 def test_sources_of_data(tmp_path: Path) -> None:
-    con = sqlite3.connect(":memory:")
+    con = connect(":memory:")
     con.execute("CREATE TABLE t (city TEXT, code INTEGER, price REAL)")
     rows = [("Rome", 2**60, 0.5), ("Oslo", 7, 1.5), ("Rome", 7, 2.5), ("Bonn", 7, 3.5)]
     con.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)

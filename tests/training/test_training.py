@@ -12,6 +12,7 @@ from fastnn.data.digits import load_digits
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adam
+from support.database import connect
 from support.small import bits, model_of, rows
 
 
@@ -286,12 +287,11 @@ def test_test_on_batch_is_an_evaluation():
 
 
 def test_a_database_trains_as_its_rows_do(tmp_path):
-    import sqlite3
     from contextlib import closing
 
     x, y = rows(30, 5, 1)
     path = tmp_path / "rows.db"
-    with closing(sqlite3.connect(path)) as con, con:
+    with closing(connect(path)) as con, con:
         con.execute("CREATE TABLE rows (a REAL, b REAL, c REAL, d REAL, e REAL, y REAL)")
         con.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", np.hstack([x, y]).tolist())
     source = SQLDataset("SELECT * FROM rows", path, target="y")
