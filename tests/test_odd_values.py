@@ -149,6 +149,8 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], Any]]] = [
     ("samples must have __len__ and take", TypeError, lambda: data.Dataset(np.array(2))),  # type: ignore[arg-type]
     ("seed must be a whole number", TypeError, lambda: data.Dataset(Stored((X,))).shuffle(seed=ARRAY)),  # type: ignore[arg-type]
     ("initializer must be values or a function", TypeError, lambda: fastnn.Variable(int, (2, 3))),
+    ("model must be a fastnn.models.Model, got 'mse'", TypeError, lambda: fastnn.Trainer("mse")),  # type: ignore[arg-type]
+    (r"Dot reads 2 tensor\(s\), got 1", ValueError, lambda: layers.dot(np.ones(3), axes=1)),  # type: ignore[arg-type]
     ("random: dtype must be one of numbers", ValueError, lambda: fastnn.random.normal((2,), dtype=[])),
     (
         "y must hold numbers|y must be",

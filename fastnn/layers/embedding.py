@@ -39,7 +39,7 @@ class Embedding(Layer):
     embeddings_constraint: Any = None
     name: str | None = None
     input_shape: Any = None
-    weights: InitVar[Any] = None
+    weights: InitVar[Any] = field(default=None, kw_only=True)
     input_length: Any = field(default=None, kw_only=True, metadata={"saved": False})
     mask_zero: bool = nothing(False)
     lora_rank: None = nothing()

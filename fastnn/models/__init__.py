@@ -225,7 +225,7 @@ def _rows_read(layer: Any, arrays: Sequence[Any]) -> list[Shape]:
     try:
         layer.output_shape(*numbers)
         sizes = [[weight.shape for weight in layer.parameters(*each)] for each in (numbers, rows)]
-    except (IndexError, ValueError):  # it needs an axis
+    except (IndexError, TypeError, ValueError):  # it needs an axis, or another number of arrays
         return rows
     return numbers if sizes[0] == sizes[1] else rows
 

@@ -129,7 +129,7 @@ def settled(objectives: list[Objective], source: Source, shape: Shape) -> list[O
 
 def with_loss(model: Any, loss: Any, loss_weights: Any) -> tuple[Any, Any]:
     """loss and loss_weights; where there is no loss, as layers may add all that there is, one that counts nothing."""
-    if loss is not None:
+    if loss is not None or not hasattr(model, "output_names"):  # which `objectives_of` says
         return loss, loss_weights
     count = len(model.output_names)
     return ("mean_squared_error", 0.0) if count == 1 else (["mean_squared_error"] * count, [0.0] * count)

@@ -149,9 +149,11 @@ def assert_float32_follows(net: Net, p: Parameters) -> None:
     net.weight = None if net.weight is None else net.weight.astype(np.float32)
     single = {name: values.astype(np.float32) for name, values in p.items()}
     close(net.forward(single), value, 1e-5, 1e-5)
+    # Circle's slopes are powers of e of gamma times a distance, so that gamma multiplies what that is rounded by.
+    steep = max(1.0, getattr(net.loss, "gamma", 0.0) / 20)
     for name, found in net.backward(single).items():
         assert found.dtype == np.float32
-        close(found, truth[name], 0, 2e-5 * max(1.0, np.abs(truth[name]).max()))
+        close(found, truth[name], 0, 2e-5 * steep * max(1.0, np.abs(truth[name]).max()))
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
