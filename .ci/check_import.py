@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-LIMIT = 0.040
+LIMIT = 0.040  # where NumPy takes so long:
+NUMPY = 0.042
 OPTIONAL = {"sqlite3", "argparse", "subprocess", "matplotlib", "pandas", "sklearn", "scipy", "torch", "onnx"}
 CODE = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
 
@@ -19,7 +20,8 @@ def main() -> None:
     pairs = [(seconds("numpy"), seconds("numpy, fastnn")) for _ in range(15)]
     numpy, both = (min(times) for times in zip(*pairs, strict=True))
     print(f"import numpy {numpy * 1e3:.1f} ms, fastnn {(both - numpy) * 1e3:.1f} ms on top")
-    assert both - numpy <= LIMIT, f"import fastnn must cost at most {LIMIT * 1e3:.0f} ms above numpy"
+    limit = LIMIT * max(1, numpy / NUMPY)  # a machine that is slower today is so for both
+    assert both - numpy <= limit, f"import fastnn must cost at most {limit * 1e3:.0f} ms above numpy"
     code = "import sys, numpy; before = set(sys.modules); import fastnn; print(*(set(sys.modules) - before))"
     run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     brought = OPTIONAL & set(run.stdout.split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any
 
-from fastnn import constraints, initializers, regularizers
+from fastnn import initializers, regularizers
 from fastnn._checks import as_flag, check_count, check_number, shown
 from fastnn.layers.base import Layer, Parameter, check_shape, set_field
 from fastnn.typing import Shape
@@ -57,13 +57,22 @@ def check_rate(layer: Any) -> None:
         ) from None
 
 
+def constraint_of(given: Any) -> Any:
+    """What ``constraints.get`` gives; few ask for one, and the module is imported for those."""
+    if given is None:
+        return None
+    from fastnn import constraints
+
+    return constraints.get(given)
+
+
 def resolve_units(layer: Any, *names: str) -> None:
     """Turn what stands in `<name>_initializer`, `_regularizer` and `_constraint` into objects."""
     for name in names:
         for kind, get in (
             ("initializer", initializers.get),
             ("regularizer", regularizers.get),
-            ("constraint", constraints.get),
+            ("constraint", constraint_of),
         ):
             field = f"{name}_{kind}"
             if hasattr(layer, field):

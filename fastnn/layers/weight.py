@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import constraints, initializers, random, regularizers
+from fastnn import initializers, random, regularizers
 from fastnn._checks import as_flag, check_count, shown
 from fastnn._names import users_line
 from fastnn._numbers import as_numbers, converted
 from fastnn.engine.merging import ParameterOp
 from fastnn.engine.ops import DenseOp
 from fastnn.initializers import Initializer
+from fastnn.layers._fields import constraint_of
 from fastnn.layers.base import Layer
 from fastnn.layers.places import Parameter, place_of
 from fastnn.layers.tensor import TRACE, Node, Operators, Structure, Tensor
@@ -73,7 +74,7 @@ class Weight(Operators):
         self.initializer = initializers.get(given)
         self.trainable = as_flag("add_weight: trainable", trainable)
         self.regularizer = regularizers.get(regularizer)
-        self.constraint = constraints.get(constraint)
+        self.constraint = constraint_of(constraint)
         self.home: Weights | None = None  # what has it in models, since a call was traced
         self._first: FloatArray | None = None
 

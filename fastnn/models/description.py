@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import constraints, random, regularizers
+from fastnn import random, regularizers
 from fastnn.activations import RowActivation
 from fastnn.data.arrays import input_forms
 from fastnn.data.source import Source, check_names
@@ -304,6 +304,8 @@ def _variable(parameter: Parameter, start: int) -> Variable:
     if getattr(limit, "compiled", False):
         found = found._replace(constraint=(limit.kernel, limit.numbers()))
     elif limit is not None:
+        from fastnn import constraints
+
         found = found._replace(python_constraint=lambda w: constraints.applied(limit, w.reshape(shape)))
     if penalty is None:
         return found
