@@ -19,4 +19,18 @@ static inline float multiply_add_float(float a, float b, float c) { return a * b
 static inline double multiply_add_double(double a, double b, double c) { return a * b + c; }
 #endif
 
+/* For before numbers that a loop worked out side by side are added up: clang would look at the first few sums, and work
+   out all of it two by two. It keeps whole vectors where they go through memory once. gcc needs no telling. */
+#if defined(__clang__)
+#define FASTNN_TOGETHER(numbers, count)            \
+    do {                                           \
+        __typeof__((numbers)[0]) held[count];      \
+        memcpy(held, numbers, sizeof held);        \
+        __asm__("" : "+m"(held));                  \
+        memcpy(numbers, held, sizeof held);        \
+    } while (0)
+#else
+#define FASTNN_TOGETHER(numbers, count) (void)0
+#endif
+
 #endif

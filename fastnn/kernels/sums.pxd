@@ -8,17 +8,21 @@ from libc.stdint cimport int32_t
 cimport fastnn.kernels.maths as maths
 from fastnn.kernels.types cimport real
 
+cdef extern from "bits.h" nogil:
+    void together "FASTNN_TOGETHER"(...)
+
 cdef enum:
     LANES = 16
     BLOCK = 16                          # lines that are summed up together
     CHUNK = 256                         # elements whose values a loss holds before it adds them up
 
 
-cdef inline real folded(const real* lanes) noexcept nogil:
+cdef inline real folded(real* lanes) noexcept nogil:
     """Sum of LANES numbers, in halves: of eight additions only three wait for each other."""
     cdef real half[8]
     cdef real quarter[4]
     cdef int lane
+    together(lanes, LANES)
     for lane in range(8):
         half[lane] = lanes[lane] + lanes[lane + 8]
     for lane in range(4):
@@ -119,12 +123,11 @@ cdef inline int32_t ordered(int32_t i) noexcept nogil:
 cdef inline real largest(const real* a, Py_ssize_t n) noexcept nogil:
     """Largest a[i], n >= 1. Where there are NaNs it is any a[i]."""
     cdef Py_ssize_t i
-    cdef int32_t most
+    cdef int32_t most = -2147483648
     cdef real top
     if real is float:
         # The largest whole number may be looked for in any order, so the compiler makes it vectors.
         if n >= LANES:
-            most = ordered(maths.bits_of(a[0]))
             for i in range(n):
                 most = max(most, ordered(maths.bits_of(a[i])))
             return maths.float_of(ordered(most))
