@@ -10,10 +10,12 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import check_batch_size, check_text, shown
+from fastnn.databases.gathered import Gathered, cannot_be_written, execute
+from fastnn.databases.reader import listed
+from fastnn.databases.rows import RowConverter
+from fastnn.databases.sqlite import Query, connected, located, plain_cursor, quoted
 
-from ._gathered import Gathered, cannot_be_written, execute
-from ._rows import ColumnConverter, Converter, features_of
-from ._sqlite import Query, connected, listed, located, plain_cursor, quoted
+from ._front import Fronted, Picked, features_of
 from .source import check_names
 from .sql import checked_null, names_of
 
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ._params import Params
-    from ._sqlite import Connection
+    from fastnn.databases.params import Params
+    from fastnn.databases.sqlite import Connection
+
     from .several import Several
 
     Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -112,13 +115,12 @@ def write_predictions(
         if not features:
             raise ValueError(f"the query gives the key {key!r} alone; select the features too")
         check_names(names, features, "the query")
-        convert: Converter | ColumnConverter
+        take: Picked | Fronted
         if inputs is None:
-            convert, width = Converter(query.columns, features, null=null), len(features)
+            take = Picked(features, (), null)
         else:
-            convert = ColumnConverter(query.columns, features_of(features, inputs), (), null, inputs)
-            width = convert.width
-        return _Job(query, predict, convert, width, _Target(into, key, kind, mode, query))
+            take = Fronted(features_of(features, inputs), (), null, inputs)
+        return _Job(query, predict, take, _Target(into, key, kind, mode, query))
 
     with connected(con, write=True) as connection, closing(Gathered(len(_COLUMNS[kind]))) as gathered:
         if _in_transaction(connection):
@@ -144,16 +146,14 @@ def write_predictions(
 class _Job:
     """What is predicted, and into which table."""
 
-    def __init__(
-        self, query: Query, predict: Predict, convert: Converter | ColumnConverter, width: int, target: _Target
-    ) -> None:
-        self.query, self.predict, self.convert, self.width, self.target = query, predict, convert, width, target
+    def __init__(self, query: Query, predict: Predict, take: Picked | Fronted, target: _Target) -> None:
+        self.query, self.predict, self.take, self.target = query, predict, take, target
 
     def read(self, gathered: Gathered, connection: sqlite3.Connection, size: int) -> None:
         """Run the query to its end: while it runs, nobody else may write where the database has no WAL."""
         target = self.target
         key_of = operator.itemgetter(self.query.columns.index(target.key))
-        done = 0
+        done, convert = 0, RowConverter(self.query.columns, self.take.wanted)
         with self.query.rows(connection) as fetch:
             while rows := fetch(size):
                 keys = [key_of(row) for row in rows]
@@ -162,14 +162,14 @@ class _Job:
                         f"the key {target.key!r} is NULL in row {done + keys.index(None) + 1} of the query; leave such "
                         "rows out with WHERE"
                     )
-                gathered.add(keys, self.convert(rows, done + 1))
+                gathered.add(keys, self.take(convert(rows, done + 1), done + 1))
                 done += len(rows)
 
     def predict_all(self, gathered: Gathered) -> int:
         """Predict the rows that were read; count them."""
         done = 0
         for block in gathered.blocks():
-            x = np.frombuffer(bytearray(block), np.float32).reshape(-1, self.width)
+            x = np.frombuffer(bytearray(block), np.float32).reshape(-1, self.take.width)
             gathered.predicted(_columns(self.predict(x), x, self.target.kind, done + 1))
             done += len(x)
         return done

@@ -12,11 +12,12 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import as_number, check_batch_size, check_count, shown
+from fastnn.databases.params import BYTES
+from fastnn.databases.reader import Wanted, listed
+from fastnn.databases.sqlite import SQLiteReader
 
-from ._params import BYTES
-from ._rows import ColumnConverter, Converter, features_of
-from ._sqlite import Query, connected, listed
-from .columns import as_objects, column_of
+from ._front import Fronted, Picked, features_of
+from .columns import column_of
 from .source import FLOAT32_MAX, Page, Source, row_order
 
 if TYPE_CHECKING:
@@ -24,16 +25,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ._params import Params
-    from ._sqlite import Connection
+    from fastnn.databases.params import Params
+    from fastnn.databases.sqlite import Connection
+
     from .several import Several
 
     _Window = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
 __all__ = ["SQLDataset"]
 
-# Rows and values of one fetch: few enough that their Python objects stay in cache.
-_FETCH_ROWS, _FETCH_VALUES = 512, 2**14
 # A result too large to keep passes through windows of this part of memory_limit.
 _WINDOWS = 4
 
@@ -76,8 +76,8 @@ class SQLDataset(Source):
         null: float | None = None,
         memory_limit: int = 256 * 2**20,
     ) -> None:
-        self._query = Query(sql, con, params)
-        names = self._query.columns
+        self._reader = SQLiteReader(sql, con, params)
+        names = self._reader.columns
         targets = [target] if isinstance(target, str) else [] if target is None else names_of("target", target)
         _check_names("target", targets, names)
         if isinstance(features, str):
@@ -98,9 +98,9 @@ class SQLDataset(Source):
         self.columns = self.names = tuple(chosen)
         self.input_shape = (len(chosen),)
         self.targets = len(targets)
-        self._convert: Converter | ColumnConverter = Converter(names, chosen, targets, checked_null(null))
+        self._take: Picked | Fronted = Picked(chosen, targets, checked_null(null))
         self._memory_limit = check_count("memory_limit", memory_limit, 0)
-        self._width, self._null, self._names = len(chosen), checked_null(null), targets
+        self._null, self._names = checked_null(null), targets
         self._rows: int | None = None
         self._kept: _Window | None = None
         self._too_large = False
@@ -118,7 +118,7 @@ class SQLDataset(Source):
 
     def __getstate__(self) -> dict[str, Any]:
         # The query and where it runs: the copy reads the rows for itself.
-        if not isinstance(self._query.con, str):
+        if not self._reader.shared:
             raise TypeError(
                 "SQLDataset: an open sqlite3.Connection belongs to its process, so this cannot be pickled or "
                 "deep-copied; make the dataset with the path of the database file"
@@ -134,11 +134,8 @@ class SQLDataset(Source):
             if known is front and len(tables) == len(state) and all(map(operator.is_, tables, state)):
                 return made
         made = copy.copy(self)
-        features = features_of(self.columns, inputs)
-        convert = ColumnConverter(self._query.columns, features, self._names, self._null, inputs)
         vars(made).update(
-            _convert=convert,
-            _width=front.width,
+            _take=Fronted(features_of(self.columns, inputs), self._names, self._null, inputs),
             input_shape=(front.width,),
             names=(),  # the model has named them
             _kept=None,
@@ -154,22 +151,15 @@ class SQLDataset(Source):
         kind: "string", "int64" or "float32". names: of some of the columns alone. ValueError for an unknown one.
         """
         chosen = list(names) or list(self.columns)
-        _check_names("column", chosen, self._query.columns)
-        places = [self._query.columns.index(name) for name in chosen]
+        _check_names("column", chosen, self._reader.columns)
         first = 1
-        with connected(self._query.con) as connection, self._query.rows(connection) as fetch:
-            while rows := fetch(_FETCH_ROWS):
-                columns = [
-                    column_of(
-                        as_objects([row[place] for row in rows], (len(rows),)),
-                        kind,
-                        f"column {name!r} of the query",
-                        first,
-                    )
-                    for name, place in zip(chosen, places, strict=True)
-                ]
-                first += len(rows)
-                yield np.stack(columns, axis=1)
+        for block in self._reader.blocks(Wanted((), (), chosen)):
+            columns = [
+                column_of(column, kind, f"column {name!r} of the query", first)
+                for name, column in zip(chosen, block.others, strict=True)
+            ]
+            first += len(block.numbers)
+            yield np.stack(columns, axis=1)
 
     def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
         """Give one page with all rows, or a page for each window of a result too large to keep."""
@@ -179,7 +169,7 @@ class SQLDataset(Source):
         if self._kept is not None:
             yield _page(self._kept, rng)
             return
-        row_bytes = 4 * (self._width + self.targets)
+        row_bytes = 4 * (self._take.width + self.targets)
         batches = self._memory_limit // _WINDOWS // row_bytes // batch_size
         with closing(self._windows(max(1, batches) * batch_size)) as windows:
             held: list[_Window] = []
@@ -201,29 +191,31 @@ class SQLDataset(Source):
 
     def _windows(self, size: int) -> Generator[_Window, None, None]:
         """Run the query; `size` rows at a time, fewer at the end."""
-        total = 0
-        batch = max(1, min(_FETCH_ROWS, _FETCH_VALUES // len(self._query.columns)))
-        with connected(self._query.con) as connection, self._query.rows(connection) as fetch:
-            while True:
-                x = np.empty((0, self._width), dtype=np.float32)
-                y = np.empty((0, self.targets), dtype=np.float32)
-                at = 0
-                while at < size and (rows := fetch(min(batch, size - at))):
-                    block = self._convert(rows, total + at + 1)
-                    if at + len(rows) > len(x):
-                        _resize(x, y, min(size, 2 * len(x) + batch))
-                    x[at : at + len(rows)] = block[:, : self._width]
-                    y[at : at + len(rows)] = block[:, self._width :]
-                    at += len(rows)
-                total += at
-                if at:
-                    _resize(x, y, at)
-                    yield x, y if self.targets else None
-                if at < size:
-                    break
+        total, width, take = 0, self._take.width, self._take
+        (x, y), at = self._room(), 0
+        with closing(self._reader.blocks(take.wanted)) as blocks:
+            for block in blocks:
+                rows = take(block, total + 1)
+                total += len(rows)
+                while len(rows):
+                    part, rows = rows[: size - at], rows[size - at :]
+                    if at + len(part) > len(x):
+                        _resize(x, y, min(size, max(2 * len(x), at + len(part))))
+                    x[at : at + len(part)] = part[:, :width]
+                    y[at : at + len(part)] = part[:, width:]
+                    at += len(part)
+                    if at == size:
+                        yield x, y if self.targets else None
+                        (x, y), at = self._room(), 0
+        if at:
+            _resize(x, y, at)
+            yield x, y if self.targets else None
         if total == 0:
-            raise ValueError(f"the query gives no rows: {self._query.sql}; check its WHERE")
+            raise ValueError(f"the query gives no rows: {self._reader.query.sql}; check its WHERE")
         self._rows = total
+
+    def _room(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.empty((0, self._take.width), np.float32), np.empty((0, self.targets), np.float32)
 
 
 def checked_null(null: float | None) -> float | None:

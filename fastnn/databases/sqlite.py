@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastnn._checks import check_text, shown
 
-from ._params import bindable
+from .params import bindable
+from .reader import Reader, check_names, listed
+from .rows import RowConverter
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterator
 
-    from ._params import Params
+    from .params import Params
+    from .reader import Block, Wanted
 
     Connection: TypeAlias = sqlite3.Connection | str | bytes | os.PathLike[str]
     Fetch: TypeAlias = Callable[[int], list[tuple[Any, ...]]]
@@ -36,6 +38,8 @@ _TOKEN = re.compile(
 
 class Text(bytes):
     """A text as it lies in the database, which need not be UTF-8."""
+
+    is_text = True
 
     def __repr__(self) -> str:
         return repr(self.decode(errors="backslashreplace"))
@@ -56,12 +60,7 @@ class Query:
         self.con = located(con)
         with connected(self.con) as connection:
             self.columns = self._read_columns(connection)
-        twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
-        if twice:
-            raise ValueError(
-                f"the query gives more than one column the name {twice[0]!r}; its columns are "
-                f"{listed(self.columns)}; rename one with AS"
-            )
+        check_names(self.columns)
 
     @contextmanager
     def rows(self, connection: sqlite3.Connection) -> Iterator[Fetch]:
@@ -130,6 +129,23 @@ class Query:
             yield
         except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
             raise ValueError(f"{what}; SQLite says: {error}; the query is: {self.sql}") from error
+
+
+class SQLiteReader(Reader):
+    """A query on an SQLite database: con and errors as ``Query``."""
+
+    def __init__(self, sql: str, con: Connection, params: Params = None) -> None:
+        self.query = Query(sql, con, params)
+        self.columns = self.query.columns
+        self.shared = isinstance(self.query.con, str)
+        self.address = ("sqlite", self.query.con if self.shared else id(self.query.con), self.query.sql)
+
+    def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
+        convert, first = RowConverter(self.columns, wanted), 1
+        with connected(self.query.con) as connection, self.query.rows(connection) as fetch:
+            while rows := fetch(convert.rows_at_once):
+                yield convert(rows, first)
+                first += len(rows)
 
 
 def located(con: Connection) -> sqlite3.Connection | str:
@@ -241,11 +257,6 @@ def plain_text(connection: sqlite3.Connection, factory: type[str | Text] = str) 
 def quoted(name: str) -> str:
     """Return `name` as an SQL identifier, whatever it holds."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names for a message."""
-    return ", ".join(map(repr, names))
 
 
 def _must_exist(path: str) -> None:

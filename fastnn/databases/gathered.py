@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._sqlite import Text, plain_cursor, plain_text
+from .sqlite import Text, plain_cursor, plain_text
 
 if TYPE_CHECKING:
     import sqlite3

@@ -1,0 +1,92 @@
+"""The columns that a model with a front reads, of a database's."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.databases.reader import Wanted
+
+from .columns import column_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fastnn.databases.reader import Block
+
+    from .several import Several
+
+
+class Picked:
+    """What a model without a front reads: the features as they are."""
+
+    def __init__(self, features: Sequence[str], targets: Sequence[str], null: float | None) -> None:
+        self.wanted = Wanted(features, targets, (), null)
+        self.width = len(features)
+
+    def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
+        """Rows of features and targets, (rows, width + targets), of a block whose first row has this number."""
+        return block.numbers
+
+
+class Fronted:
+    """What a model with a front reads: columns of several kinds. `features` are its inputs, in their order; of a single
+    input all of them.
+    """
+
+    def __init__(self, features: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several) -> None:
+        self._front = inputs.front
+        dtypes = inputs.front.dtypes
+        self._joined = len(dtypes) == 1 and len(features) > 1
+        self._shapes = inputs.shapes
+        self._dtypes = list(dtypes) * (len(features) if self._joined else 1)
+        self._features = features
+        kinds = list(zip(features, self._dtypes, strict=True))
+        numbers = [name for name, dtype in kinds if dtype == "float32"]
+        self.wanted = Wanted(numbers, targets, [name for name, dtype in kinds if dtype != "float32"], null)
+        self.width = inputs.front.width
+
+    def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
+        """As ``Picked``."""
+        columns: list[NDArray[Any]] = []
+        at, others = 0, iter(block.others)
+        for name, dtype in zip(self._features, self._dtypes, strict=True):
+            if dtype == "float32":
+                columns.append(block.numbers[:, at])
+                at += 1
+            else:
+                columns.append(column_of(next(others), dtype, f"column {name!r} of the query", first))
+        if self._joined:
+            columns = [np.stack(columns, axis=1)]
+        rows = len(block.numbers)
+        shaped = [column.reshape(rows, *shape) for column, shape in zip(columns, self._shapes, strict=True)]
+        return np.concatenate([self._front.rows(shaped, first), block.numbers[:, at:]], axis=1)
+
+
+def features_of(names: Sequence[str], inputs: Several) -> list[str]:
+    """The columns, of these features of a query, that a model's inputs are. ValueError where they are not they."""
+    sizes = [prod(shape) for shape in inputs.shapes]
+    if len(sizes) == 1 and (sizes[0] == len(names) or inputs.names[0] not in names):
+        if sizes[0] != len(names):
+            raise ValueError(
+                f"the model reads {sizes[0]} column(s), and the query has the features {', '.join(map(repr, names))}"
+            )
+        return list(names)
+    for name, size in zip(inputs.names, sizes, strict=True):
+        if size != 1:
+            raise ValueError(f"input {name!r} reads {size} numbers, and a column of a query has one")
+        if name not in names:
+            raise ValueError(
+                f"the query has no column {name!r}, which the model reads; it has {', '.join(map(repr, names))}"
+            )
+    surplus = [name for name in names if name not in inputs.names]
+    if surplus:
+        raise ValueError(
+            f"the query has the column(s) {', '.join(map(repr, surplus))}, which the model does not read; name the "
+            "columns in the query, or pass features to SQLDataset"
+        )
+    return list(inputs.names)

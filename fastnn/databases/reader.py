@@ -1,0 +1,140 @@
+"""What every reader gives: blocks of rows, numbers as float32 and strictly, all else as it is."""
+
+from __future__ import annotations
+
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Hashable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastnn._numbers import EXACT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["Block", "Reader", "Wanted", "check_exact", "listed", "refused"]
+
+
+class Wanted(NamedTuple):
+    """What is read of each row.
+
+    numbers, targets: columns whose values become float32. others: columns whose values stay Python's, None for NULL.
+    null: the number that stands for NULL in `numbers`; None refuses it. A target that is NULL is always refused.
+    """
+
+    numbers: Sequence[str]
+    targets: Sequence[str] = ()
+    others: Sequence[str] = ()
+    null: float | None = None
+
+
+class Block(NamedTuple):
+    """Rows that follow one another.
+
+    `numbers` is (rows, numbers + targets), float32, in the order of ``Wanted``, C-contiguous; `others` has an array of
+    objects, (rows,), for each of the others.
+    """
+
+    numbers: NDArray[np.float32]
+    others: Sequence[NDArray[np.object_]]
+
+
+class Reader(ABC):
+    """A query on a database. `columns` are the names of its result, known without running it, no two the same.
+
+    `address` says which database, and which query on it, without a password: for messages and for the key of a cache.
+    `shared` says that another process can read the same by a copy of the reader.
+    """
+
+    columns: tuple[str, ...]
+    address: tuple[Hashable, ...]
+    shared: bool = False
+
+    @abstractmethod
+    def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
+        """Run the query and give its rows in order, each time the same where the data are. Closing it ends the query.
+
+        Raises ValueError with column, row (counted from 1) and value for what cannot be a float32 number: NULL without
+        `null`, text, bytes, a number beyond float32's range, a whole number in a target that float32 would round; and
+        with the database's own words where the query fails.
+        """
+
+    def state(self) -> Hashable | None:
+        """What differs where the rows may differ: of a file its times and size. None where that cannot be known."""
+        return None
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message."""
+    return ", ".join(map(repr, names))
+
+
+def refused(name: str, row: int, value: object, is_target: bool) -> ValueError | None:
+    """The error for a value, in a row counted from 1, that does not become a float32 number; None for one that does."""
+    reason = _reason(value, is_target)
+    if reason is None:
+        return None
+    return ValueError(f"column {name!r} {reason[0]} in row {row} of the query, where a number is expected; {reason[1]}")
+
+
+def _reason(value: object, is_target: bool) -> tuple[str, str] | None:
+    if value is None:
+        if is_target:
+            return "is NULL", "leave rows without a target out, with WHERE ... IS NOT NULL"
+        return "is NULL", "pass null=<number> to replace it, or leave the row out with WHERE"
+    if isinstance(value, str | bytes):
+        kind = "text" if isinstance(value, str) or getattr(value, "is_text", False) else "a blob"
+        return (
+            f"holds {kind} ({_short(value)})",
+            "leave the column out of the query, or make it a number there with CASE or CAST",
+        )
+    try:
+        struct.pack("=f", value)
+    except OverflowError:
+        return f"holds {value!r}, beyond float32's range of ±3.4e38", "scale it in the query"
+    except struct.error:
+        return f"holds a {type(value).__name__}", "make it a number in the query"
+    return None
+
+
+def _short(value: str | bytes) -> str:
+    kept = type(value)(value[:32])  # type: ignore[arg-type]
+    return repr(kept) if len(value) <= 32 else repr(kept) + "..."
+
+
+def check_exact(name: str, column: NDArray[np.float32], values: Sequence[object], first: int) -> None:
+    """ValueError where a target's whole numbers are not what float32 holds of them. first: the first row's number."""
+    if not len(column) or not np.abs(column).max() >= EXACT:
+        return
+    for row, (kept, value) in enumerate(zip(column.tolist(), values, strict=True), first):
+        if isinstance(value, int) and kept != value:
+            raise ValueError(
+                f"target {name!r} holds the whole number {value} in row {row} of the query, which float32 cannot hold "
+                "exactly; number the classes from 0, or CAST it AS REAL in the query if rounding is meant"
+            )
+
+
+@contextmanager
+def explained(what: str, server: str, sql: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Turn a driver's errors into a ValueError that says what was done, and on which query. server: its name."""
+    try:
+        yield
+    except errors as error:
+        raise ValueError(f"{what}; {server} says: {' '.join(str(error).split())}; the query is: {sql}") from error
+
+
+def check_names(columns: Sequence[Any]) -> tuple[str, ...]:
+    """The names of a result's columns; ValueError where two are the same or there is none."""
+    names = tuple(map(str, columns))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"the query gives more than one column the name {twice[0]!r}; its columns are {listed(names)}; rename one "
+            "with AS"
+        )
+    return names
