@@ -312,11 +312,9 @@ def test_a_connection_that_is_closed_or_lent_to_another_thread(path: Path) -> No
     dataset = SQLDataset("SELECT a FROM t", connection, memory_limit=0)
     with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match=r"SQLite says: .* thread"):
         pool.submit(whole, dataset).result()
-    pages = dataset.pages(8)
-    next(pages)
     connection.close()
-    with pytest.raises(ValueError, match=r"failed after 8 rows; SQLite says: .*closed database"):
-        next(pages)
+    with pytest.raises(ValueError, match=r"SQLite says: .*closed database"):
+        next(dataset.pages(8))
     with ThreadPoolExecutor(1) as pool:
         x, _ = pool.submit(whole, SQLDataset("SELECT a FROM t", path)).result()
     assert len(x) == 100
