@@ -46,12 +46,13 @@ class Reader(ABC):
     """A query on a database. `columns` are the names of its result, known without running it, no two the same.
 
     `address` says which database, and which query on it, without a password: for messages and for the key of a cache.
-    `shared` says that another process can read the same by a copy of the reader.
+    `shared` says that another process can read the same by a copy of the reader, `threaded` that another thread can.
     """
 
     columns: tuple[str, ...]
     address: tuple[Hashable, ...]
     shared: bool = False
+    threaded: bool = False
 
     @abstractmethod
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:

@@ -18,7 +18,7 @@ from .rows import RowConverter
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Collection, Generator, Iterator
+    from collections.abc import Callable, Collection, Generator, Hashable, Iterator
 
     from .params import Params
     from .reader import Block, Wanted
@@ -158,8 +158,8 @@ class SQLiteReader(Reader):
     def __init__(self, sql: str, con: Connection, params: Params = None) -> None:
         self.query = Query(sql, con, params)
         self.columns = self.query.columns
-        self.shared = isinstance(self.query.con, str)
-        self.address = ("sqlite", self.query.con if self.shared else id(self.query.con), self.query.sql)
+        self.shared = self.threaded = isinstance(self.query.con, str)
+        self.address = ("sqlite", self.query.con if self.shared else "", repr(self.query.params), self.query.sql)
 
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
         path = self.query.file()
@@ -177,6 +177,17 @@ class SQLiteReader(Reader):
                 failed = f"the query failed after {done} rows"
         except SQLiteError as error:
             raise self.query.failed(failed, error) from error
+
+    def state(self) -> Hashable | None:
+        """Times and sizes of the file, and of the one beside it that has the latest rows in WAL mode."""
+        if not isinstance(self.query.con, str):
+            return None
+        found = []
+        for path in (self.query.con, f"{self.query.con}-wal"):
+            with suppress(FileNotFoundError):
+                about = os.stat(path)
+                found.append((about.st_ino, about.st_size, about.st_mtime_ns))
+        return tuple(found)
 
     def _by_cursor(self, wanted: Wanted) -> Generator[Block, None, None]:
         convert, first = RowConverter(self.columns, wanted), 1

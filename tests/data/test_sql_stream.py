@@ -119,7 +119,7 @@ def test_a_result_that_does_not_fit_is_read_in_each_pass(
     traced: tuple[sqlite3.Connection, list[str]],
 ) -> None:
     connection, statements = traced
-    dataset = SQLDataset(SQL, connection, target="label", memory_limit=30_000)
+    dataset = SQLDataset(SQL, connection, target="label", memory_limit=30_000, cache=False)
     for passes in (1, 2, 3):
         assert len(drawn(dataset.pages(32))) == ROWS
         assert counted(statements) == passes
