@@ -1,4 +1,4 @@
-"""The pages in docs/tasks/, docs/databases.md and the index: each block runs after those before it, and prints what the page shows."""
+"""Pages of worked examples and the index: each block runs after those before it, and prints what the page shows."""
 
 from __future__ import annotations
 
