@@ -17,7 +17,7 @@ from fastnn.databases.sqlite import Query, connected, located, plain_cursor, quo
 
 from ._front import Fronted, Picked, features_of
 from .source import check_names
-from .sql import checked_null, names_of
+from .stored import checked_null, names_of
 
 if TYPE_CHECKING:
     import sqlite3

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .sqlite import Text, plain_cursor, plain_text
+from .reader import Text
+from .sqlite import plain_cursor, plain_text
 
 if TYPE_CHECKING:
     import sqlite3
