@@ -89,6 +89,7 @@ POSTGRES = Kind(
     lambda error: error.sqlstate,
     _psycopg_cursor,
     lambda con: con.info.transaction_status != 0,
+    # The number keeps it apart from the locks of other programs.
     lock="SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(?, 4077))",
 )
 ADBC = POSTGRES._replace(mark="$", cursor=lambda con: con.cursor(), in_transaction=lambda con: False)

@@ -67,6 +67,32 @@ def test_no_password_of_mariadb_is_told(mariadb_server: Any) -> None:
     assert "s3cr" not in told(caught.value)
 
 
+def test_no_password_is_told_whatever_the_driver_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    pymysql = pytest.importorskip("pymysql", reason="MariaDB's driver: pip install PyMySQL")
+
+    def refuses(**options: Any) -> Any:
+        raise pymysql.OperationalError(1045, f"no {options['password']} (sent as {SECRET})")
+
+    monkeypatch.setattr(pymysql, "connect", refuses)
+    with pytest.raises(ValueError, match=r"the server says: \(1045, 'no \*\*\* \(sent as \*\*\*\)'\)$") as caught:
+        fastnn.registry.open(f"mysql://me:{SECRET}@host/d")
+    assert "s3cr" not in told(caught.value)
+
+
+def test_a_server_of_small_packets(mariadb_server: Any) -> None:
+    with servers.mariadb_database(mariadb_server) as options:
+        place = mariadb_place(options)
+        [(before,)] = place.run("SELECT @@max_allowed_packet")
+        place.run("SET GLOBAL max_allowed_packet = 16384")
+        try:
+            made, registry = model(1, units=5000), fastnn.registry.open(place.url)
+            assert registry.save(made, "m") == 1
+            assert file_of(registry.load("m")) == file_of(made)
+            assert place.run("SELECT max(length(bytes)) FROM fastnn_model_parts")[0][0] == (16384 - 1024) // 2
+        finally:
+            place.run(f"SET GLOBAL max_allowed_packet = {before}")
+
+
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
 @pytest.mark.parametrize("secret", ["s3cr/et", "s3cr@et", "s3cr?et", "s3cr#et", "s3cr%et", "s3cr et", "/s3cr"])
 def test_a_password_that_is_not_quoted(scheme: str, secret: str) -> None:
