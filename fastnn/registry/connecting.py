@@ -50,7 +50,7 @@ def postgres(url: str) -> tuple[Kind, Callable[[], Any]]:
         except ImportError as error:
             raise ImportError('PostgreSQL needs psycopg: pip install "fastnn[postgres]"') from error
         return ADBC, lambda: dbapi.connect(url, autocommit=True)
-    return POSTGRES, lambda: psycopg.connect(url, autocommit=True)
+    return POSTGRES, lambda: psycopg.connect(url, autocommit=True, prepare_threshold=None)
 
 
 def mysql(url: str) -> Callable[[], Any]:

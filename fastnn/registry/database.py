@@ -28,8 +28,8 @@ URLS = "sqlite:///path, postgresql://user@host/database, or mysql://user@host/da
 class Session:
     """A connection, while something is done on it."""
 
-    def __init__(self, kind: Kind, con: Any) -> None:
-        self.kind, self._con = kind, con
+    def __init__(self, kind: Kind, con: Any, ms: int) -> None:
+        self.kind, self._con, self._ms = kind, con, ms
         self.nested = kind.in_transaction(con)
 
     def run(self, sql: str, *values: Any) -> list[Row]:
@@ -88,7 +88,7 @@ class Session:
             if getattr(self._con, "autocommit", True) is False:  # psycopg then begins by itself
                 begin = begin[1:]
         for statement in begin:
-            self.run(statement)
+            self.run(statement.format(ms=self._ms))
         try:
             yield
             self.run(end)
@@ -146,7 +146,7 @@ class Database:
         for each in type(con).__mro__:
             module = each.__module__.partition(".")[0]
             kind = {"sqlite3": SQLITE, "psycopg": POSTGRES, "pymysql": MYSQL}.get(module)
-            if kind is not None and each.__name__ in ("Connection",):
+            if kind is not None and each.__name__ == "Connection":
                 break
         else:
             raise TypeError(
@@ -174,9 +174,11 @@ class Database:
                 nested = False
                 try:
                     self._check_open(con)
-                    if self._con is None:
-                        self._be_patient(con)
-                    session = Session(self.kind, con)
+                    # Of SQLite a short while, as it does not hear of Ctrl-C meanwhile.
+                    ms = max(1, min(int(1000 * self.timeout), 1000 if self.kind is SQLITE else 10**8))
+                    session = Session(self.kind, con, ms)
+                    if self._con is None and self.kind.patience:
+                        session.run(self.kind.patience.format(ms=ms, s=max(1, ms // 1000)))
                     nested = session.nested
                     with session.transaction(write):
                         return work(session)
@@ -222,12 +224,6 @@ class Database:
             ) from None
         with closing(con):
             yield con
-
-    def _be_patient(self, con: Any) -> None:
-        # In SQLite for a short while: it does not hear of Ctrl-C meanwhile.
-        ms = max(1, min(int(1000 * self.timeout), 1000 if self._path else 10**8))
-        with closing(con.cursor()) as cursor:
-            cursor.execute(self.kind.patience.format(ms=ms, s=max(1, ms // 1000)))
 
     def _check_open(self, con: Any) -> None:
         """ValueError for a connection that is closed, or whose transaction has failed."""

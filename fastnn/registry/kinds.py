@@ -23,8 +23,8 @@ class Kind(NamedTuple):
     data: str  # and bytes
     table: str  # ends CREATE TABLE
     there: str  # gives a row where something has the name of a table
-    begin: tuple[str, ...]  # of a transaction that writes
-    patience: str  # has a connection wait for others: s seconds, ms milliseconds
+    begin: tuple[str, ...]  # of a transaction that writes, and waits for others: ms milliseconds
+    patience: str  # has a connection of the registry's wait for others: s seconds, ms milliseconds
     busy: frozenset[Any]  # errors of a transaction that would succeed when it is done again
     code: Callable[[Any], Any]  # the error's code
     cursor: Callable[[Any], Any]  # a cursor that gives tuples, whatever the connection gives else
@@ -82,8 +82,9 @@ POSTGRES = Kind(
     "BYTEA",
     "",
     "SELECT 1 WHERE to_regclass(?) IS NOT NULL",
-    ("BEGIN", "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"),  # after a lock, what others wrote is seen
-    "SET lock_timeout = {ms}",
+    # After a lock, what others wrote is seen. Nothing is set for longer: a pool may give the connection to others.
+    ("BEGIN", "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCAL lock_timeout = {ms}"),
+    "",
     # Serialization, deadlock, unique, lock; and what two that make one table may say.
     frozenset(("40001", "40P01", "23505", "55P03", "42P07", "42710")),
     lambda error: error.sqlstate,

@@ -157,6 +157,8 @@ class Registry:
             while data.tell() <= size and (rows := session.run(next_part, name, found, part)):
                 data.write(rows[0][0])
                 part += 1
+            if data.tell() != size:
+                self._find(session, name, found)  # unless it was deleted meanwhile
             return found, size, digest, data
 
         found, size, expected, data = self._do(f"the model {name!r} cannot be loaded", work, name)

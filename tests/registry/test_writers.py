@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import fastnn
+from fastnn.registry import database
 from support.registries import Place, file_of, model
 
 SAVES = """
@@ -151,3 +152,26 @@ def test_a_reader_beside_a_writer(place: Place) -> None:
     assert process.returncode == 0
     assert counts == sorted(counts)
     assert len(check_all(place)) == 15
+
+
+def test_a_version_that_is_deleted_while_it_is_loaded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is loaded whole, or said to be deleted; not to be damaged."""
+    if place.kind == "sqlite":
+        pytest.skip("who deletes waits for who reads")
+    monkeypatch.setattr(database, "PART", 1000)
+    registry, other = fastnn.registry.open(place.url), fastnn.registry.open(place.url)
+    for _ in range(2):
+        registry.save(model(), "m")
+    run = database.Session.run
+
+    def with_another(self: Any, sql: str, *values: Any) -> Any:
+        rows = run(self, sql, *values)
+        if sql.startswith("SELECT bytes") and other.list("m")[0].version == 1:
+            other.delete("m", 1)
+        return rows
+
+    monkeypatch.setattr(database.Session, "run", with_another)
+    if place.kind == "mariadb":  # what it reads is as it was when it began
+        assert file_of(registry.load("m", 1)) == file_of(model())
+    with pytest.raises(ValueError, match=r"version 1 of 'm' was deleted at .*; there are 2"):
+        registry.load("m", 1)
