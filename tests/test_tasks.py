@@ -16,7 +16,7 @@ import fastnn
 
 DOCS = Path(__file__).parent.parent / "docs"
 HOME = str(Path(fastnn.__file__).parents[1])
-PAGES = [*sorted((DOCS / "tasks").glob("*.md")), DOCS / "databases.md"]
+PAGES = [*sorted((DOCS / "tasks").glob("*.md")), DOCS / "databases.md", DOCS / "registry.md"]
 BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"-?\d+\.\d+|-?\d+")
 # One block after the other; commands with the Python that runs them.
