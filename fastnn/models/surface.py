@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastnn._checks import as_flag, check_count, shown
 from fastnn._output import warn
+from fastnn._table import gathering
 from fastnn.layers.surface import penalties_of
 from fastnn.models.built import Built
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object
@@ -28,6 +30,8 @@ class Surface(Built):
         def _split(self, out: Any) -> Any: ...
 
         def _sides(self) -> Any: ...
+
+        def _drawn(self) -> Any: ...
 
     @property
     def compiled(self) -> bool:
@@ -159,29 +163,85 @@ class Surface(Built):
         key: str,
         params: Any = None,
         kind: Literal["classes", "binary", "values"] | None = None,
-        mode: Literal["create", "replace"] = "create",
+        mode: Literal["create", "replace", "upsert"] = "create",
+        to: Any = None,
+        version: str | int | None = None,
     ) -> int:
         """Predict the rows of a SQLite query and write them into the table `into`; gives how many.
 
         The query returns the column `key` and the features, by the names and in the order of those that the model was
         fitted on, where these had names. The table has key, prediction and probability; kind is "classes" for several
-        outputs, "binary" for one sigmoid output and "values" otherwise. mode: "replace" where an earlier run has
-        written the table. See ``fastnn.data.write_predictions``.
-        """
-        from fastnn.data import write_predictions
+        outputs, "binary" for one sigmoid output and "values" otherwise. With "values", several units are
+        prediction_0, prediction_1 and so on, those of a model of several outputs prediction_<output>. Each row says
+        which model it is from, in model and model_version (`version`), and when, in predicted_at.
 
-        network = self._built("predict_sql")
-        fronted = self.description.front is not None  # its inputs are columns, by their names
-        if (len(self.description.takes.names) > 1 and not fronted) or len(self.description.gives.names) > 1:
-            raise ValueError("predict_sql takes a model of one input and one output; make a Model of that part")
-        if kind is None:
-            binary = self.description.last_activation() == "sigmoid"
-            kind = "classes" if network.units > 1 else "binary" if binary else "values"
-        predict, inputs = (network.predict, self._sides()[0]) if fronted else (self.predict, None)
-        names = self.description.columns
+        mode: "replace" where an earlier run has written the table, "upsert" to add to it. to: another database to
+        write to. A run that is ended is gone on with by the next one of the same model. See
+        ``fastnn.data.write_predictions``.
+        """
+        from fastnn.data.predictions import write_predictions
+
+        predict, rows, kind, outputs = self._by_rows("predict_sql", kind)
         return write_predictions(
-            predict, sql, con, into=into, key=key, params=params, kind=kind, mode=mode, names=names, inputs=inputs
+            predict,
+            sql,
+            con,
+            into=into,
+            key=key,
+            params=params,
+            kind=kind,
+            mode=mode,
+            to=to,
+            model=self.name,
+            version=version,
+            outputs=outputs,
+            identity=self._identity(),
+            **rows,
         )
+
+    def predict_iter(
+        self, sql: str, con: Any, *, key: str | None = None, params: Any = None, batch_size: int = 8192
+    ) -> Iterator[Any]:
+        """The outputs for the rows of a SQLite query, (rows, units), batch by batch.
+
+        key: a column that is no feature; then (keys, outputs), with keys as a list. The other columns, con and params
+        are as in `predict_sql`. The query runs until the last batch, or until the iterator is closed.
+        """
+        from fastnn.data.predictions import predict_rows
+
+        predict, rows, *_ = self._by_rows("predict_iter", "values")
+        return predict_rows(predict, sql, con, key, params, batch_size, **rows)
+
+    def _by_rows(self, what: str, kind: Any) -> tuple[Any, dict[str, Any], Any, list[str]]:
+        """What predicts rows of columns, which columns these are, the kind of prediction and what values are called."""
+        network = self._built(what)
+        description = self.description
+        fronted = description.front is not None  # its inputs are columns, by their names
+        if len(description.takes.names) > 1 and not fronted:
+            raise ValueError(f"{what} takes a model of one input; make a Model of that part")
+        several = len(description.gives.names) > 1
+        if kind is None:
+            binary = description.last_activation() == "sigmoid"
+            kind = "values" if several else "classes" if network.units > 1 else "binary" if binary else "values"
+        if several and kind != "values":
+            raise ValueError(f'{what}: kind={shown(kind)} is of one output; say "values", or make a Model of that part')
+        outputs = []
+        for name, tensor in zip(description.gives.names, self._drawn().outputs, strict=True):
+            start, units = f"prediction_{name}" if several else "prediction", prod(tensor.row)
+            outputs += [f"{start}_{unit}" for unit in range(units)] if units > 1 else [start]
+        predict = network.predict if fronted or several else self.predict
+        rows = {"names": description.columns, "inputs": self._sides()[0] if fronted else None}
+        return predict, rows, kind, outputs
+
+    def _identity(self) -> bytes | None:
+        """What tells this model from others; None where it has code of the user's own, which may change."""
+        from hashlib import blake2b
+
+        from fastnn.store.model_file import packed
+
+        with gathering() as own, self.description.locked():
+            data = packed(self)
+        return None if own else blake2b(data, digest_size=16).digest()
 
     def export(self, filepath: Any, format: str = "onnx", **_: Any) -> None:
         """Not there: ValueError, which says what is."""
