@@ -16,6 +16,14 @@ def _seeded() -> None:
     fastnn.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Rows that a test keeps on disk are its own, and not among the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTNN_CACHE", str(tmp_path_factory.mktemp("rows")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _closed() -> Iterator[None]:
     """No test leaves a connection to another."""

@@ -202,6 +202,7 @@ class BackupAndRestore(TrainerCallback):
         epochs, feed = int(self.params["epochs"]), place["feed"]
         if place["epoch"] >= epochs:
             feed = {**feed, "passed": 0}  # no batch is to come
+        fit.epochs.number = place["epoch"]
         fit.epochs.restore(feed, epochs)
         fit.callbacks.set_state(callbacks)
         model.set_weights(weights)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _LATER = {
     "digits": "digits",
     "SQLDataset": "sql",
+    "clear_cache": "stored",
     "write_predictions": "predictions",
 }
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.databases.reader import Wanted
+from fastnn.kernels.text import hashes
 
 from .columns import column_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,6 +28,10 @@ class Picked:
     def __init__(self, features: Sequence[str], targets: Sequence[str], null: float | None) -> None:
         self.wanted = Wanted(features, targets, (), null)
         self.width = len(features)
+
+    def address(self) -> Hashable | None:
+        """What it takes, for the key of a cache; None where that cannot be said."""
+        return self.wanted
 
     def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
         """Rows of features and targets, (rows, width + targets), of a block whose first row has this number."""
@@ -50,6 +55,9 @@ class Fronted:
         self.wanted = Wanted(numbers, targets, [name for name, dtype in kinds if dtype != "float32"], null)
         self.width = inputs.front.width
 
+    def address(self) -> Hashable | None:
+        return None
+
     def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
         """As ``Picked``."""
         columns: list[NDArray[Any]] = []
@@ -65,6 +73,41 @@ class Fronted:
         rows = len(block.numbers)
         shaped = [column.reshape(rows, *shape) for column, shape in zip(columns, self._shapes, strict=True)]
         return np.concatenate([self._front.rows(shaped, first), block.numbers[:, at:]], axis=1)
+
+
+class Part:
+    """Of what another takes, the rows whose key falls into a share, or (taken=False) into the rest."""
+
+    wanted: Wanted
+    width: int
+
+    def __init__(self, take: Picked | Fronted | Part, key: str, share: float, taken: bool) -> None:
+        wanted = take.wanted
+        self._take, self._key, self._share, self._taken = take, key, share, taken
+        self.wanted = wanted._replace(others=(*wanted.others, key))
+        self.width = take.width
+
+    def around(self, take: Picked | Fronted | Part) -> Part:
+        """The same part of what another takes."""
+        inner = self._take.around(take) if isinstance(self._take, Part) else take
+        return Part(inner, self._key, self._share, self._taken)
+
+    def address(self) -> Hashable | None:
+        inner = self._take.address()
+        return None if inner is None else (inner, self._key, self._share, self._taken)
+
+    def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
+        """As ``Picked``. ValueError for a key that is NULL."""
+        *others, keys = block.others
+        for row, key in enumerate(keys.tolist(), first):
+            if key is None:
+                raise ValueError(
+                    f"the key {self._key!r} is NULL in row {row} of the query; leave such rows out with WHERE"
+                )
+        inside = hashes([str(key) for key in keys.tolist()]) < np.uint64(self._share * 2**64)
+        rows: NDArray[np.float32] = self._take(block._replace(others=others), first)
+        chosen: NDArray[np.float32] = rows[inside == self._taken]
+        return chosen
 
 
 def features_of(names: Sequence[str], inputs: Several) -> list[str]:

@@ -20,7 +20,7 @@ from fastnn.databases.sqlite_writing import transaction
 from fastnn.databases.staged import Staged
 
 from .queried import Queried
-from .sql import checked_null, names_of
+from .stored import checked_null, names_of
 
 if TYPE_CHECKING:
     import sqlite3

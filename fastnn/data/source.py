@@ -29,10 +29,10 @@ class Page(NamedTuple):
     """Rows that lie in memory together; one epoch runs over one page after the other.
 
     Shapes: `x` (rows, features), float32, C-contiguous; `y` (rows, targets), float32, or None;
-    `weight` (rows,) or (rows, lines), float32, or None for a weight of 1 each; `order` (rows,), a permutation of
-    0 .. rows - 1 as np.uint32, or None for the rows as they lie; `numbers` (rows,), the rows'
-    numbers in the source, or None where they follow those of the page before; `batch`, the number of
-    the batch that the page is, where the source has batches.
+    `weight` (rows,) or (rows, lines), float32, or None for a weight of 1 each; `order`, the numbers of those rows that
+    are drawn, in their order, as np.uint32: a permutation of 0 .. rows - 1 or, where the rows lie in a file, of some of
+    them; None for the rows as they lie; `numbers` (rows,), the rows' numbers in the source, or None where they follow
+    those of the page before; `batch`, the number of the batch that the page is, where the source has batches.
     """
 
     x: NDArray[np.float32]
@@ -41,6 +41,11 @@ class Page(NamedTuple):
     order: NDArray[np.uint32] | None
     numbers: NDArray[np.integer[Any]] | None = None
     batch: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """The number of rows that are drawn."""
+        return len(self.x) if self.order is None else len(self.order)
 
 
 class Source(ABC):
@@ -52,8 +57,9 @@ class Source(ABC):
     `weight_shape` that of a row of sample_weight. `columns` are the names of the features where they
     have names, for messages; `names` are the same where somebody gave them (the columns of a frame, a
     record array or a query), so that a model may know them again. `batches` says that each page is one
-    step, whatever its size; `batch_size` is the rows of a step, where the source says it. `first` is
-    the number of the first row in what the user gave.
+    step, whatever its size; `by_epoch` that ``pages`` takes the number of the epoch too, from 0, on which
+    its order hangs as on the generator; `batch_size` is the rows of a step, where the source says it.
+    `first` is the number of the first row in what the user gave.
     """
 
     input_shape: tuple[int, ...]
@@ -63,6 +69,7 @@ class Source(ABC):
     columns: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     batches: bool = False
+    by_epoch: bool = False
     first: int = 0
     batch_size: int | None = None
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Block", "Reader", "Wanted", "check_exact", "listed", "refused"]
-
 
 class Wanted(NamedTuple):
     """What is read of each row.
@@ -48,12 +46,13 @@ class Reader(ABC):
     """A query on a database. `columns` are the names of its result, known without running it, no two the same.
 
     `address` says which database, and which query on it, without a password: for messages and for the key of a cache.
-    `shared` says that another process can read the same by a copy of the reader.
+    `shared` says that another process can read the same by a copy of the reader, `threaded` that another thread can.
     """
 
     columns: tuple[str, ...]
     address: tuple[Hashable, ...]
     shared: bool = False
+    threaded: bool = False
 
     @abstractmethod
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
@@ -67,6 +66,13 @@ class Reader(ABC):
     def state(self) -> Hashable | None:
         """What differs where the rows may differ: of a file its times and size. None where that cannot be known."""
         return None
+
+
+class Text(bytes):
+    """A text as it lies in the database, which need not be UTF-8."""
+
+    def __repr__(self) -> str:
+        return repr(self.decode(errors="backslashreplace"))
 
 
 def listed(names: Sequence[str]) -> str:
@@ -88,7 +94,7 @@ def _reason(value: object, is_target: bool) -> tuple[str, str] | None:
             return "is NULL", "leave rows without a target out, with WHERE ... IS NOT NULL"
         return "is NULL", "pass null=<number> to replace it, or leave the row out with WHERE"
     if isinstance(value, str | bytes):
-        kind = "text" if isinstance(value, str) or getattr(value, "is_text", False) else "a blob"
+        kind = "text" if isinstance(value, str | Text) else "a blob"
         return (
             f"holds {kind} ({_short(value)})",
             "leave the column out of the query, or make it a number there with CASE or CAST",
@@ -113,10 +119,15 @@ def check_exact(name: str, column: NDArray[np.float32], values: Sequence[object]
         return
     for row, (kept, value) in enumerate(zip(column.tolist(), values, strict=True), first):
         if isinstance(value, int) and kept != value:
-            raise ValueError(
-                f"target {name!r} holds the whole number {value} in row {row} of the query, which float32 cannot hold "
-                "exactly; number the classes from 0, or CAST it AS REAL in the query if rounding is meant"
-            )
+            raise inexact(name, row, value)
+
+
+def inexact(name: str, row: int, value: int) -> ValueError:
+    """The error for a whole number in a target, in a row counted from 1, that float32 would round."""
+    return ValueError(
+        f"target {name!r} holds the whole number {value} in row {row} of the query, which float32 cannot hold exactly; "
+        "number the classes from 0, or CAST it AS REAL in the query if rounding is meant"
+    )
 
 
 @contextmanager
@@ -138,3 +149,12 @@ def check_names(columns: Sequence[Any]) -> tuple[str, ...]:
             "with AS"
         )
     return names
+
+
+def check_unchanged(expected: Sequence[str], names: Sequence[str]) -> None:
+    """ValueError where a query's columns are others than they were."""
+    if tuple(names) != tuple(expected):
+        raise ValueError(
+            f"the query's columns have changed: they were {listed(expected)} and are now {listed(names)}; start again, "
+            "or name the columns in the query"
+        )

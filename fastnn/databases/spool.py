@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .sqlite import Text
+from .reader import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fastnn._checks import check_text, shown
 
 from .params import bindable
-from .reader import Reader, check_names, listed
+from .reader import Reader, Text, check_names, check_unchanged
 from .rows import RowConverter
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Collection, Generator, Iterator
+    from collections.abc import Callable, Collection, Generator, Hashable, Iterator
 
     from .params import Params
     from .reader import Block, Wanted
@@ -35,14 +35,11 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-
-class Text(bytes):
-    """A text as it lies in the database, which need not be UTF-8."""
-
-    is_text = True
-
-    def __repr__(self) -> str:
-        return repr(self.decode(errors="backslashreplace"))
+# What a program may have added to a connection of its own: functions, and orders of texts.
+_OWN = (
+    "SELECT * FROM pragma_function_list ORDER BY 1, 2, 3, 4, 5, 6",
+    "SELECT name FROM pragma_collation_list ORDER BY 1",
+)
 
 
 class Query:
@@ -56,7 +53,7 @@ class Query:
 
     def __init__(self, sql: str, con: Connection, params: Params = None) -> None:
         self.sql = _only_select(sql)
-        self._params = bindable(params)
+        self.params = bindable(params)
         self.con = located(con)
         with connected(self.con) as connection:
             self.columns = self._read_columns(connection)
@@ -72,13 +69,9 @@ class Query:
             with self._explained("the query failed"):
                 cursor = stack.enter_context(plain_cursor(connection))
                 names = self._as_subquery(cursor)
-            if names != self._subquery_columns:
-                raise ValueError(
-                    f"the query's columns have changed: they were {listed(self._subquery_columns)} and are "
-                    f"now {listed(names)}; start again, or name the columns in the query"
-                )
+            check_unchanged(self._subquery_columns, names)
             with self._explained("the query failed"):
-                cursor.execute(self._undeclared() if connection is self.con else self.sql, self._params)
+                cursor.execute(self._undeclared() if connection is self.con else self.sql, self.params)
             fetched = 0
 
             def fetch(n: int) -> list[tuple[Any, ...]]:
@@ -93,7 +86,7 @@ class Query:
 
     def _as_subquery(self, cursor: sqlite3.Cursor) -> tuple[str, ...]:
         """Compile the query without running it; gives what its columns are called from outside."""
-        cursor.execute(f"SELECT * FROM ({self.sql}\n) LIMIT 0", self._params)
+        cursor.execute(f"SELECT * FROM ({self.sql}\n) LIMIT 0", self.params)
         return tuple(column[0] for column in cursor.description)
 
     def _undeclared(self) -> str:
@@ -105,7 +98,7 @@ class Query:
     def reads(self, connection: sqlite3.Connection, pages: Collection[int]) -> bool:
         """Whether the query opens a table or an index of the main database that begins at one of these pages."""
         with self._explained("the query failed"), plain_cursor(connection) as cursor, plain_text(connection):
-            steps = cursor.execute(f"EXPLAIN {self.sql}", self._params).fetchall()
+            steps = cursor.execute(f"EXPLAIN {self.sql}", self.params).fetchall()
         return any(step[1] in ("OpenRead", "ReopenIdx") and step[3] in pages and step[4] == 0 for step in steps)
 
     def _read_columns(self, connection: sqlite3.Connection) -> tuple[str, ...]:
@@ -115,10 +108,10 @@ class Query:
             # As a subquery, only a SELECT compiles; but its columns may be named differently.
             self._subquery_columns = self._as_subquery(cursor)
             try:
-                cursor.execute(f"{self.sql}\nLIMIT 0", self._params)
+                cursor.execute(f"{self.sql}\nLIMIT 0", self.params)
             except sqlite3.OperationalError:
                 # It has a LIMIT of its own: SQLite must run it up to its first row.
-                cursor.execute(self.sql, self._params)
+                cursor.execute(self.sql, self.params)
             return tuple(column[0] for column in cursor.description)
 
     @contextmanager
@@ -128,7 +121,35 @@ class Query:
         try:
             yield
         except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
-            raise ValueError(f"{what}; SQLite says: {error}; the query is: {self.sql}") from error
+            raise self.failed(what, error) from error
+
+    def failed(self, what: str, error: Exception) -> ValueError:
+        """The error for what SQLite refuses."""
+        return ValueError(f"{what}; SQLite says: {error}; the query is: {self.sql}")
+
+    def file(self) -> str | None:
+        """The file in which a connection of its own finds the same rows; None where only `con` or a cursor does."""
+        import sqlite3
+
+        from .sqlite_native import is_loaded
+
+        values = self.params.values() if isinstance(self.params, dict) else self.params
+        if not all(value is None or type(value) in (int, float, str, bytes) for value in values) or not is_loaded():
+            return None
+        if isinstance(self.con, str):
+            _must_exist(self.con)
+            return None if _lies_on_a_read_only_mount(self.con) else self.con
+        try:
+            with plain_cursor(self.con) as cursor, plain_text(self.con):
+                [[_, _, path]] = cursor.execute("PRAGMA database_list").fetchall()  # and nothing attached or temporary
+                [[locking]] = cursor.execute("PRAGMA locking_mode").fetchall()
+                if self.con.in_transaction or locking != "normal" or not os.path.exists(path):
+                    return None
+                own = [cursor.execute(each).fetchall() for each in _OWN]
+            with connected(path) as other, plain_cursor(other) as cursor:
+                return path if own == [cursor.execute(each).fetchall() for each in _OWN] else None
+        except (sqlite3.Error, ValueError):
+            return None
 
 
 class SQLiteReader(Reader):
@@ -137,10 +158,38 @@ class SQLiteReader(Reader):
     def __init__(self, sql: str, con: Connection, params: Params = None) -> None:
         self.query = Query(sql, con, params)
         self.columns = self.query.columns
-        self.shared = isinstance(self.query.con, str)
-        self.address = ("sqlite", self.query.con if self.shared else id(self.query.con), self.query.sql)
+        self.shared = self.threaded = isinstance(self.query.con, str)
+        self.address = ("sqlite", self.query.con if self.shared else "", repr(self.query.params), self.query.sql)
 
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
+        path = self.query.file()
+        if path is None:
+            yield from self._by_cursor(wanted)
+            return
+        from .sqlite_c import SQLiteError
+        from .sqlite_native import blocks
+
+        done, failed = 0, "the query failed"
+        try:
+            for block in blocks(path, self.query.sql, self.query.params, self.columns, wanted):
+                yield block
+                done += len(block.numbers)
+                failed = f"the query failed after {done} rows"
+        except SQLiteError as error:
+            raise self.query.failed(failed, error) from error
+
+    def state(self) -> Hashable | None:
+        """Times and sizes of the file, and of the one beside it that has the latest rows in WAL mode."""
+        if not isinstance(self.query.con, str):
+            return None
+        found = []
+        for path in (self.query.con, f"{self.query.con}-wal"):
+            with suppress(FileNotFoundError):
+                about = os.stat(path)
+                found.append((about.st_ino, about.st_size, about.st_mtime_ns))
+        return tuple(found)
+
+    def _by_cursor(self, wanted: Wanted) -> Generator[Block, None, None]:
         convert, first = RowConverter(self.columns, wanted), 1
         with connected(self.query.con) as connection, self.query.rows(connection) as fetch:
             while rows := fetch(convert.rows_at_once):

@@ -62,10 +62,7 @@ class SQLiteTable:
                     execute(self._connection, table_of(self._table, staged.layout))
                 then = self._upsert(staged.layout) if found and self._mode == "upsert" else ""
                 if attached:
-                    # Into a table that is new and the same, SQLite copies rows as they lie, an index too.
-                    names = ", ".join(map(quoted, staged.layout.names))
-                    sql = f"INSERT INTO {self._table} ({names}) SELECT * FROM {_STAGED}.predicted"
-                    execute(self._connection, f"{sql} WHERE true ORDER BY rowid{then}" if then else sql)
+                    self._copy(staged.layout, then)
                     return
                 insert = Inserter(self._connection, self._table, staged.layout, staged.run, then)
                 for keys, columns in staged.batches():
@@ -76,6 +73,16 @@ class SQLiteTable:
         finally:
             if attached:
                 execute(self._connection, f"DETACH {_STAGED}")
+
+    def _copy(self, layout: Layout, then: str) -> None:
+        """Write what is attached."""
+        sql = f"SELECT * FROM {_STAGED}.predicted"
+        if then:
+            names = ", ".join(map(quoted, layout.names))
+            execute(self._connection, f"INSERT INTO {self._table} ({names}) {sql} WHERE true ORDER BY rowid{then}")
+        else:
+            # Into a table that is new and the same, and without names, SQLite copies rows as they lie, an index too.
+            execute(self._connection, f"INSERT INTO {self._table} {sql}")
 
     def _attached(self, staged: Staged) -> bool:
         """Whether what is staged is a database of the same connection now."""

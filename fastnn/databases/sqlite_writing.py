@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from .sqlite import Text, plain_cursor, plain_text, quoted
+from .reader import Text
+from .sqlite import plain_cursor, plain_text, quoted
 
 if TYPE_CHECKING:
     import sqlite3

@@ -9,8 +9,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from .layout import Run
+from .reader import Text
 from .spool import decoded
-from .sqlite import Text, plain_cursor, quoted
+from .sqlite import plain_cursor, quoted
 from .sqlite_writing import Inserter, cannot_be_written, execute, table_of
 
 if TYPE_CHECKING:

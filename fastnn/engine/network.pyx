@@ -98,7 +98,7 @@ cdef class Network(Runner):
         """One pass over the rows of x in `order`, from number `start` to `stop`, a step for each batch.
 
         x (rows, inputs), y (rows, targets), weight (rows,), (rows, lines) or None: float32, C-contiguous. order:
-        uint32 (rows,) or None. learning_rate: a number, or a float64 array with one for each step. progress(row, loss)
+        uint32, of any of the rows, or None. learning_rate: a number, or a float64 array with one for each step. progress(row, loss)
         is called every 50 ms or so, with the sum of the rows' losses until then. Gives (number of the row after the
         last one done, sum of the rows' losses with penalties, whether all went well); `states` has what the metrics
         gathered. A batch whose loss is not finite ends the pass and changes nothing; the row then says where it starts.
@@ -149,19 +149,20 @@ cdef class Network(Runner):
     cdef object fit(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress, Py_ssize_t start, stop,
                     bint update, bint commit, uint64_t noise=0):
         cdef Run job
+        cdef Py_ssize_t last
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.begin_run(&job)
         self.enter()
         try:
             self.page(&job.rows, x, y, weight, order)
+            last = job.rows.stop
             job.batch, job.first, job.rows.start, job.update, job.commit = batch_size, start, start, update, commit
             job.noise, job.trains = noise, True
             if stop is not None:
                 job.rows.stop = stop
-            if not 0 <= start <= job.rows.stop <= job.rows.count:
-                raise ValueError(
-                    f"start and stop must be row numbers from 0 to {job.rows.count}, got {start} and {stop}")
+            if not 0 <= start <= job.rows.stop <= last:
+                raise ValueError(f"start and stop must be row numbers from 0 to {last}, got {start} and {stop}")
             self.check_order(&job.rows)
             if not update:
                 job.batch = self.rows_at_once(job.batch)

@@ -214,10 +214,10 @@ cdef class Objectives(Arena):
             self.objectives[i].divides_late = rows.weight != NULL and self.objectives[i].reduction == OVER_WEIGHTS
             self.loss_waits |= self.objectives[i].divides_late
         if order is not None:
-            if not isinstance(order, np.ndarray) or order.dtype != np.uint32 or order.shape != (rows.count,) \
+            if not isinstance(order, np.ndarray) or order.dtype != np.uint32 or order.ndim != 1 \
                     or not (order.flags.c_contiguous and order.flags.aligned):
-                raise ValueError(f"order must be a C-contiguous uint32 array of {rows.count} row numbers")
-            rows.order = <const uint32_t*>address(order)
+                raise ValueError("order must be a C-contiguous uint32 array of row numbers")
+            rows.order, rows.stop = <const uint32_t*>address(order), len(order)
         return 0
 
     cdef int check_order(self, const Rows* rows) except -1:

@@ -46,6 +46,8 @@ class EpochIterator:
         self.remembers = False  # the generator's state before a pass, which takes longer than a small epoch
         self._rng = rng
         self._paged = getattr(source, "batches", False)
+        self._by_epoch = getattr(source, "by_epoch", False)
+        self.number = 0  # of the epoch, from 0, for such a source
         self._pages: Iterator[Page] = iter(())
         self._page: Page | None = None
         self._start = 0
@@ -65,8 +67,8 @@ class EpochIterator:
         """The ranges of an epoch, of which `done` batches were done before a resumption."""
         if self.steps is None and self.at_once == ALL and done == 0:  # the same as below, in half a microsecond
             first, size = 0, self.batch_size
-            for page in self.source.pages(size, self._rng):
-                rows = len(page.x)
+            for page in self._pass():
+                rows = page.rows
                 if self._paged:
                     size = rows
                 yield BatchRange(page, 0, rows, size, -(-rows // size), first)
@@ -94,12 +96,19 @@ class EpochIterator:
         if self.remembers and self._rng is not None:
             self._before = self._rng.bit_generator.state
         self._passed = self._first = 0
-        self._pages = self.source.pages(self.batch_size, self._rng)
+        self._pages = self._pass()
+
+    def _pass(self) -> Iterator[Page]:
+        if not self._by_epoch:
+            return self.source.pages(self.batch_size, self._rng)
+        # A pass in steps goes on from one epoch to the next, and a file of where it stands has no number for it.
+        number = self.number if self.steps is None else 0
+        return self.source.pages(self.batch_size, self._rng, number)  # type: ignore[call-arg]
 
     def _more(self) -> bool:
         """Whether the pass has rows left; finds the page that they are in."""
-        while self._page is None or self._start >= len(self._page.x):
-            self._first += 0 if self._page is None else len(self._page.x)
+        while self._page is None or self._start >= self._page.rows:
+            self._first += 0 if self._page is None else self._page.rows
             self._page, self._start = next(self._pages, None), 0
             if self._page is None:
                 return False
@@ -108,7 +117,7 @@ class EpochIterator:
     def _take(self, most: int) -> BatchRange:
         page, start = self._page, self._start
         assert page is not None
-        rows = len(page.x)
+        rows = page.rows
         size = rows if self._paged else self.batch_size
         stop = min(rows, start + most * size)
         batches = -(-(stop - start) // size)

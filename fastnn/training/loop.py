@@ -146,6 +146,7 @@ class FitLoop(BatchLoop):
         self._looked = perf_counter()
 
     def run_epoch(self, done: int = 0) -> int:
+        self.epochs.number = self.epoch
         if self.trainer.objectives.gathers and done == 0:
             self.trainer.objectives.begin()
         return super().run_epoch(done)
@@ -204,7 +205,7 @@ class FitLoop(BatchLoop):
         return network.fit_epoch(page.x, page.y, page.weight, page.order, size, rates, watch, start, stop)
 
     def _full_step(self, network: Any, batches: BatchRange) -> tuple[int, float, bool]:
-        page, rows, optimizer = batches.page, len(batches.page.x), self.trainer.optimizer
+        page, rows, optimizer = batches.page, batches.page.rows, self.trainer.optimizer
         if batches.batches > 1 or rows != self.epochs.source.rows:
             raise ValueError(
                 f"{type(optimizer).__name__} looks at all rows in each step, here at {self.epochs.source.rows}; give "

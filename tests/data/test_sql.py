@@ -312,18 +312,16 @@ def test_a_connection_that_is_closed_or_lent_to_another_thread(path: Path) -> No
     dataset = SQLDataset("SELECT a FROM t", connection, memory_limit=0)
     with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match=r"SQLite says: .* thread"):
         pool.submit(whole, dataset).result()
-    pages = dataset.pages(8)
-    next(pages)
     connection.close()
-    with pytest.raises(ValueError, match=r"failed after 8 rows; SQLite says: .*closed database"):
-        next(pages)
+    with pytest.raises(ValueError, match=r"SQLite says: .*closed database"):
+        next(dataset.pages(8))
     with ThreadPoolExecutor(1) as pool:
         x, _ = pool.submit(whole, SQLDataset("SELECT a FROM t", path)).result()
     assert len(x) == 100
 
 
 def test_columns_that_change_between_passes(con: sqlite3.Connection) -> None:
-    dataset = SQLDataset("SELECT * FROM t", con, memory_limit=0)
+    dataset = SQLDataset("SELECT * FROM t", con, memory_limit=0, cache=False)
     whole(dataset)
     con.execute("ALTER TABLE t ADD COLUMN extra REAL")
     with pytest.raises(ValueError, match=r"columns have changed.*'extra'"):

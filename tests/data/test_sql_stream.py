@@ -87,9 +87,16 @@ def counted(statements: list[str]) -> int:
     return sum(SQL in statement and "LIMIT 0" not in statement for statement in statements)
 
 
+def in_memory(path: Path) -> sqlite3.Connection:
+    """The same database where only its own connection can read it."""
+    connection = connect(":memory:")
+    connect(path).backup(connection)
+    return connection
+
+
 @pytest.fixture
 def traced(path: Path) -> Iterator[tuple[sqlite3.Connection, list[str]]]:
-    connection = connect(path)
+    connection = in_memory(path)
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
     yield connection, statements
@@ -112,7 +119,7 @@ def test_a_result_that_does_not_fit_is_read_in_each_pass(
     traced: tuple[sqlite3.Connection, list[str]],
 ) -> None:
     connection, statements = traced
-    dataset = SQLDataset(SQL, connection, target="label", memory_limit=30_000)
+    dataset = SQLDataset(SQL, connection, target="label", memory_limit=30_000, cache=False)
     for passes in (1, 2, 3):
         assert len(drawn(dataset.pages(32))) == ROWS
         assert counted(statements) == passes
@@ -154,7 +161,7 @@ def test_two_passes_at_once(path: Path) -> None:
 
 
 def test_an_interrupt_is_passed_on_and_forgotten(path: Path) -> None:
-    connection = connect(path)
+    connection = in_memory(path)
     calls = 0
 
     def interrupt() -> int:

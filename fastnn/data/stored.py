@@ -1,0 +1,385 @@
+"""Rows that a reader gives, as a source: read once, then kept in memory or on disk."""
+
+from __future__ import annotations
+
+import operator
+import weakref
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from uuid import uuid4
+
+import numpy as np
+
+from fastnn import _names
+from fastnn._checks import as_number, check_batch_size, check_count, shown
+from fastnn.databases.ahead import Ahead
+from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cache, discard, key_of, open_cached
+from fastnn.databases.params import BYTES
+from fastnn.databases.reader import Wanted, listed
+from fastnn.engine.random import permutation
+
+from ._front import Fronted, Part, Picked, features_of
+from .columns import column_of
+from .source import FLOAT32_MAX, Page, Source, row_order
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from numpy.typing import NDArray
+
+    from fastnn.databases.reader import Reader
+
+    from .several import Several
+
+    Rows: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+Cache: TypeAlias = Literal["auto"] | bool | float
+
+# A window is this part of memory_limit, since three of them are there at once; and no more bytes than this, so that
+# training begins before all is read.
+_WINDOWS, _WINDOW = 4, 2**23
+# Rows of a file that are drawn together: from as many places as there are such blocks in a window.
+_BLOCK = 2**16
+
+
+class StoredSource(Source):
+    """The rows of a reader. Arguments and errors as ``SQLDataset``, whose rows these are.
+
+    The order of an epoch is a function of the generator, the epoch's number, the batch size and memory_limit: not of
+    where the rows come from. In epoch 0 it is that of the query, shuffled within windows of memory_limit / 4, at most
+    8 MiB, so that training goes on while the query runs. Later it is a permutation of all rows; of rows on disk, of
+    windows that are made of blocks of 64 KiB from all over the file.
+    """
+
+    by_epoch = True
+
+    def __init__(
+        self,
+        reader: Reader,
+        target: str | Sequence[str] | None,
+        features: Sequence[str] | None,
+        key: str | None,
+        null: float | None,
+        memory_limit: int,
+        cache: Cache,
+    ) -> None:
+        self._reader = reader
+        names = reader.columns
+        targets = [target] if isinstance(target, str) else [] if target is None else names_of("target", target)
+        check_known("target", targets, names)
+        if key is not None:
+            check_known("key", [key], names)
+        if isinstance(features, str):
+            raise TypeError(f"features must be a sequence of names; for one, write [{shown(features)}]")
+        if features is None:
+            chosen = [name for name in names if name not in targets and name != key]
+        else:
+            chosen = names_of("features", features)
+            check_known("features", chosen, names)
+            for name in chosen:
+                if name in targets:
+                    raise ValueError(f"column {name!r} is both a feature and a target")
+        if not chosen:
+            raise ValueError(
+                f"no feature is left: the query's columns are {listed(names)} and the targets "
+                f"{listed(targets)}; select more columns"
+            )
+        if not (isinstance(cache, bool) or cache == "auto"):
+            cache = as_number("cache", cache)
+            if not cache >= 0:
+                raise ValueError(f'cache must be "auto", True, False or seconds of at least 0, got {cache:g}')
+        self.columns = self.names = tuple(chosen)
+        self.input_shape = (len(chosen),)
+        self.targets, self._targets = len(targets), targets
+        self._null, self._key, self._cache = checked_null(null), key, cache
+        self._take: Picked | Fronted | Part = Picked(chosen, targets, self._null)
+        self._memory_limit = check_count("memory_limit", memory_limit, 0)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of the rows yet."""
+        self._rows: int | None = None
+        self._kept: Rows | None = None
+        self._cached: Cached | None = None
+        self._too_large = False
+        self._fronted: tuple[Any, tuple[Any, ...], StoredSource] | None = None
+
+    def _changed(self, **changes: Any) -> Any:
+        """The same with some attributes changed, and nothing known of its rows."""
+        made = object.__new__(type(self))
+        vars(made).update(vars(self))
+        made._forget()
+        vars(made).update(changes)
+        return made
+
+    @property
+    def rows(self) -> int | None:
+        """The number of rows; None until they have been read once."""
+        return self._rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The query and where it runs: the copy reads the rows for itself.
+        if not self._reader.shared:
+            raise TypeError(
+                f"{type(self).__name__}: an open connection belongs to its process, so this cannot be pickled or "
+                "deep-copied; make the dataset with a path or a URL"
+            )
+        return {**vars(self), "_kept": None, "_cached": None, "_fronted": None}
+
+    def __copy__(self) -> StoredSource:
+        made = object.__new__(type(self))
+        vars(made).update(vars(self))
+        return made
+
+    def split(self, fraction: float) -> tuple[Source, Source]:
+        """Split into (train, validation) by a hash of the key: about `fraction` of the rows are for validation.
+
+        A row's part hangs on its key alone, so rows that come later move no other; parts of different fractions lie
+        within one another. fraction: above 0 and below 1. ValueError without a key.
+        """
+        share = as_number("fraction", fraction)
+        if not 0 < share < 1:
+            raise ValueError(f"the fraction to split off must lie between 0 and 1, got {shown(fraction)}")
+        if self._key is None:
+            raise ValueError(
+                f"{type(self).__name__}.split needs the column that names a row, so that rows which come later move no "
+                "others: pass key=; or pass validation_data"
+            )
+        train, validation = (self._changed(_take=Part(self._take, self._key, share, taken)) for taken in (False, True))
+        return train, validation
+
+    def through(self, inputs: Several) -> StoredSource:
+        """The same rows as a model reads that has a front: columns of text too, by the names of its inputs."""
+        front = inputs.front
+        state = front.state()
+        if self._fronted is not None:
+            known, tables, before = self._fronted
+            if known is front and len(tables) == len(state) and all(map(operator.is_, tables, state)):
+                return before
+        take: Fronted | Part = Fronted(features_of(self.columns, inputs), self._targets, self._null, inputs)
+        if isinstance(self._take, Part):
+            take = self._take.around(take)
+        made: StoredSource = self._changed(_take=take, input_shape=(front.width,), names=())  # the model has named them
+        self._fronted = front, state, made
+        return made
+
+    def blocks(self, kind: str, names: Sequence[str] = ()) -> Iterator[NDArray[Any]]:
+        """The features as they are, (rows, features) at a time: what ``adapt`` of a layer reads.
+
+        kind: "string", "int64" or "float32". names: of some of the columns alone. ValueError for an unknown one.
+        """
+        chosen = list(names) or list(self.columns)
+        check_known("column", chosen, self._reader.columns)
+        first = 1
+        for block in self._reader.blocks(Wanted((), (), chosen)):
+            columns = [
+                column_of(column, kind, f"column {name!r} of the query", first)
+                for name, column in zip(chosen, block.others, strict=True)
+            ]
+            first += len(block.numbers)
+            yield np.stack(columns, axis=1)
+
+    def row_names(self, page: Page, rows: Any, before: int) -> Any:
+        of_all = page.order is not None and len(page.order) < len(page.x)
+        return rows if of_all else super().row_names(page, rows, before)
+
+    def pages(self, batch_size: int, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[Page]:
+        """Give the rows in windows, or as one page where all are there."""
+        return self._pages(check_batch_size(batch_size), rng, epoch)
+
+    def _pages(self, batch_size: int, rng: np.random.Generator | None, epoch: int) -> Iterator[Page]:
+        row_bytes = 4 * (self._take.width + self.targets)
+        window = max(1, min(self._memory_limit // _WINDOWS, _WINDOW) // row_bytes // batch_size) * batch_size
+        found = self._found()
+        if found is None:
+            yield from self._first_pass(window, row_bytes, rng)
+            return
+        x, y = found
+        self._rows = len(x)
+        if rng is None or (epoch > 0 and self._kept is not None):
+            yield self._page(x, y, rng)
+        elif epoch == 0:
+            for start in range(0, len(x), window):
+                yield self._page(x[start : start + window], y[start : start + window], rng)
+        else:
+            assert self._cached is not None
+            for runs, order in drawn(len(x), window, max(1, _BLOCK // row_bytes), rng):
+                self._cached.fetch(runs)
+                yield Page(x, y if self.targets else None, None, order)
+
+    def _page(self, x: NDArray[np.float32], y: NDArray[np.float32], rng: np.random.Generator | None) -> Page:
+        return Page(x, y if self.targets else None, None, row_order(len(x), rng))
+
+    def _found(self) -> Rows | None:
+        """All rows, where they need not be read."""
+        if self._kept is None and self._cached is None and self._cache is not False:
+            entry, state = self._entry()
+            if entry is not None:
+                self._cached = open_cached(entry, state, None if isinstance(self._cache, (bool, str)) else self._cache)
+        if self._kept is not None:
+            return self._kept
+        return None if self._cached is None else (self._cached.x, self._cached.y)
+
+    def _entry(self) -> tuple[str | None, Any]:
+        """The name of these rows' entry in the cache, for all who read the same, and the state of the database.
+
+        None where another process, or this one later, could not know that they are the same.
+        """
+        state, what = self._reader.state(), self._take.address()
+        if not self._reader.shared or what is None or (state is None and isinstance(self._cache, (bool, str))):
+            return None, state
+        return key_of(self._reader.address, what), state
+
+    def _first_pass(self, window: int, row_bytes: int, rng: np.random.Generator | None) -> Iterator[Page]:
+        """The rows as they are read, which are kept when all have come."""
+        entry, state = self._entry() if self._cache is not False else (None, None)
+        held: list[Rows] | None = None if self._too_large and self._cache is False else []
+        writer: CacheWriter | None = None
+        rows = 0
+        windows: Any = self._windows(window)
+        if self._reader.threaded:
+            windows = Ahead(lambda: self._windows(window), 1)
+        try:
+            with closing(windows):
+                for x, y in windows:
+                    rows += len(x)
+                    self._too_large |= rows * row_bytes > self._memory_limit
+                    if writer is None and self._cache is not False and (self._too_large or self._cache is True):
+                        writer = CacheWriter(entry or key_of(uuid4().hex))
+                        for part in held or ():
+                            writer.add(*part)
+                    if self._too_large:
+                        held = None
+                    if held is not None:
+                        held.append((x, y))
+                    if writer is not None:
+                        writer.add(x, y)
+                    yield self._page(x, y, rng)
+                    del x, y
+            if rows == 0:
+                raise ValueError(f"the query gives no rows: {self._reader.address[-1]}; check its WHERE")
+            self._rows = rows
+            if writer is not None:
+                fresh = entry is not None and self._reader.state() == state
+                self._cached = writer.finish(state)
+                if self._cached is not None and not fresh:  # nobody else may take them for the database's
+                    weakref.finalize(self._cached, discard, writer.key)
+            if held is not None and self._cached is None:
+                self._kept = _joined(held)
+        finally:
+            if writer is not None:
+                writer.close()
+
+    def _windows(self, size: int) -> Generator[Rows, None, None]:
+        """Run the query; `size` rows at a time, fewer at the end."""
+        total, width, take = 0, self._take.width, self._take
+        (x, y), at = self._room(), 0
+        with closing(self._reader.blocks(take.wanted)) as blocks:
+            for block in blocks:
+                rows = take(block, total + 1)
+                total += len(block.numbers)
+                while len(rows):
+                    part, rows = rows[: size - at], rows[size - at :]
+                    if at + len(part) > len(x):
+                        _resize(x, y, min(size, max(2 * len(x), at + len(part))))
+                    x[at : at + len(part)] = part[:, :width]
+                    y[at : at + len(part)] = part[:, width:]
+                    at += len(part)
+                    if at == size:
+                        yield x, y
+                        (x, y), at = self._room(), 0
+        if at:
+            _resize(x, y, at)
+            yield x, y
+
+    def _room(self) -> Rows:
+        return np.empty((0, self._take.width), np.float32), np.empty((0, self.targets), np.float32)
+
+
+def drawn(
+    rows: int, window: int, block: int, rng: np.random.Generator
+) -> Iterator[tuple[list[tuple[int, int]], NDArray[np.uint32]]]:
+    """Windows of rows, each of the next blocks in a random order of all blocks: (its runs of rows, their order).
+
+    window, block: rows of one. Source: CorgiPile (Xu et al., SIGMOD 2022), with every window of the same size.
+    """
+    starts = np.arange(0, rows, block)
+    runs: list[tuple[int, int]] = []
+    room = window
+    for start in starts[permutation(len(starts), rng.bit_generator.random_raw())].tolist():
+        stop = min(start + block, rows)
+        while start < stop:
+            end = min(stop, start + room)
+            runs.append((start, end))
+            room, start = room - (end - start), end
+            if not room:
+                yield runs, _shuffled(runs, rng)
+                runs, room = [], window
+    if runs:
+        yield runs, _shuffled(runs, rng)
+
+
+def _shuffled(runs: list[tuple[int, int]], rng: np.random.Generator) -> NDArray[np.uint32]:
+    numbers = np.concatenate([np.arange(start, stop, dtype=np.uint32) for start, stop in runs])
+    return numbers[permutation(len(numbers), rng.bit_generator.random_raw())]
+
+
+def checked_null(null: float | None) -> float | None:
+    """Return `null` as a float that float32 can hold; TypeError or ValueError otherwise."""
+    if null is None:
+        return None
+    try:
+        if getattr(null, "shape", ()) != ():
+            raise TypeError
+        number = as_number("null", null)
+    except TypeError:
+        raise TypeError(f"null must be the number that stands for NULL, got {shown(null)}") from None
+    if abs(number) > FLOAT32_MAX:
+        raise ValueError(f"null must be NaN or within float32's range, got {shown(null)}")
+    return number
+
+
+def names_of(what: str, given: object) -> list[str]:
+    """The names of columns that are given as a sequence; TypeError for what is none, or holds something else."""
+    if not hasattr(type(given), "__iter__") or isinstance(given, BYTES) or getattr(given, "shape", None) == ():
+        raise TypeError(f"{what} must be a sequence of names of columns, got {shown(given)}")
+    names = []
+    for place, name in enumerate(given):  # type: ignore[arg-type, var-annotated]
+        if not isinstance(name, str):
+            raise TypeError(f"{what} must be a sequence of names of columns, got {shown(name)} at place {place}")
+        names.append(str(name))  # NumPy's texts show themselves otherwise
+    return names
+
+
+def check_known(what: str, chosen: Sequence[str], names: Sequence[str]) -> None:
+    """ValueError for a name that no column of the query has, and for one that comes twice."""
+    for name in chosen:
+        if name not in names:
+            raise ValueError(
+                f"unknown {what} {shown(name)}{_names.hint(name, names)}; the query's columns are {listed(names)}"
+            )
+        if chosen.count(name) > 1:
+            raise ValueError(f"{what} names the column {name!r} twice")
+
+
+def _resize(x: NDArray[np.float32], y: NDArray[np.float32], rows: int) -> None:
+    # In place, through realloc: a copy would hold the rows twice. No view of them exists yet.
+    for array in (x, y):
+        array.resize((rows, array.shape[1]), refcheck=False)
+
+
+def _joined(held: list[Rows]) -> Rows:
+    """One window of them all; each part is let go as soon as it has been copied."""
+    if len(held) == 1:
+        return held[0]
+    rows = sum(len(x) for x, _ in held)
+    whole = tuple(np.empty((rows, array.shape[1]), np.float32) for array in held[0])
+    at = 0
+    while held:
+        part = held.pop(0)
+        for array, of_part in zip(whole, part, strict=True):
+            array[at : at + len(part[0])] = of_part
+        at += len(part[0])
+    x, y = whole
+    return x, y
