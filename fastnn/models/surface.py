@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastnn._checks import as_flag, check_count, shown
@@ -30,8 +29,6 @@ class Surface(Built):
         def _split(self, out: Any) -> Any: ...
 
         def _sides(self) -> Any: ...
-
-        def _drawn(self) -> Any: ...
 
     @property
     def compiled(self) -> bool:
@@ -180,23 +177,26 @@ class Surface(Built):
         ``fastnn.data.write_predictions``.
         """
         from fastnn.data.predictions import write_predictions
+        from fastnn.models.by_rows import by_rows
 
-        predict, rows, kind, outputs = self._by_rows("predict_sql", kind)
+        self._built("predict_sql")
+        rows = by_rows(self, "predict_sql", kind)
         return write_predictions(
-            predict,
+            rows.predict,
             sql,
             con,
             into=into,
             key=key,
             params=params,
-            kind=kind,
+            kind=rows.kind,  # type: ignore[arg-type]
             mode=mode,
             to=to,
             model=self.name,
             version=version,
-            outputs=outputs,
+            names=rows.names,
+            inputs=rows.inputs,
+            outputs=rows.outputs,
             identity=self._identity(),
-            **rows,
         )
 
     def predict_iter(
@@ -208,30 +208,41 @@ class Surface(Built):
         are as in `predict_sql`. The query runs until the last batch, or until the iterator is closed.
         """
         from fastnn.data.predictions import predict_rows
+        from fastnn.models.by_rows import by_rows
 
-        predict, rows, *_ = self._by_rows("predict_iter", "values")
-        return predict_rows(predict, sql, con, key, params, batch_size, **rows)
+        self._built("predict_iter")
+        rows = by_rows(self, "predict_iter", "values")
+        return predict_rows(rows.predict, sql, con, key, params, batch_size, names=rows.names, inputs=rows.inputs)
 
-    def _by_rows(self, what: str, kind: Any) -> tuple[Any, dict[str, Any], Any, list[str]]:
-        """What predicts rows of columns, which columns these are, the kind of prediction and what values are called."""
-        network = self._built(what)
-        description = self.description
-        fronted = description.front is not None  # its inputs are columns, by their names
-        if len(description.takes.names) > 1 and not fronted:
-            raise ValueError(f"{what} takes a model of one input; make a Model of that part")
-        several = len(description.gives.names) > 1
-        if kind is None:
-            binary = description.last_activation() == "sigmoid"
-            kind = "values" if several else "classes" if network.units > 1 else "binary" if binary else "values"
-        if several and kind != "values":
-            raise ValueError(f'{what}: kind={shown(kind)} is of one output; say "values", or make a Model of that part')
-        outputs = []
-        for name, tensor in zip(description.gives.names, self._drawn().outputs, strict=True):
-            start, units = f"prediction_{name}" if several else "prediction", prod(tensor.row)
-            outputs += [f"{start}_{unit}" for unit in range(units)] if units > 1 else [start]
-        predict = network.predict if fronted or several else self.predict
-        rows = {"names": description.columns, "inputs": self._sides()[0] if fronted else None}
-        return predict, rows, kind, outputs
+    def register_sqlite(
+        self,
+        con: Any,
+        name: str = "predict",
+        *,
+        kind: Literal["classes", "binary", "values"] | None = None,
+        output: Literal["prediction", "probability"] = "prediction",
+    ) -> None:
+        """Make the model a function of SQL on an open connection: SELECT id, predict(a, b, c) FROM t.
+
+        name: of the function; one of the same name and number of arguments is replaced. The arguments are the model's
+        inputs in their order, numbers, or of a model with a front what its inputs take, texts too. What it gives is
+        what `predict_sql` writes: `output`, with `kind` as there; values of one unit alone. NULL where an argument is
+        NULL. Another number of arguments is SQLite's own error, and so is a text where a number is expected, a number
+        beyond float32's range and an output that is not finite, or for a probability outside 0 .. 1.
+
+        Where Python's sqlite3 can load extensions, SQLite calls it without Python's objects, and its errors say what
+        is wrong; elsewhere, and for a model with a front, by create_function, whose errors say only that there was
+        one. What the model learns later counts. Many rows are faster by `predict_sql` and `predict_iter`.
+
+        Raises TypeError where `con` is no open sqlite3.Connection, ValueError for a model of several outputs, and for
+        what SQLite refuses: more arguments than it takes, 127 as a rule.
+        """
+        from fastnn.data.sql_function import register
+        from fastnn.models.by_rows import by_rows
+
+        network = self._built("register_sqlite")
+        rows = by_rows(self, "register_sqlite", kind)
+        register(con, name, network, rows.kind, output, rows.inputs)
 
     def _identity(self) -> bytes | None:
         """What tells this model from others; None where it has code of the user's own, which may change."""
