@@ -95,6 +95,7 @@ class StoredSource(Source):
         self._null, self._key, self._cache = checked_null(null), key, cache
         self._take: Picked | Fronted | Part = Picked(chosen, targets, self._null)
         self._memory_limit = check_count("memory_limit", memory_limit, 0)
+        self.last: Any = None  # see `since`
         self._forget()
 
     def _forget(self) -> None:
@@ -148,6 +149,19 @@ class StoredSource(Source):
             )
         train, validation = (self._changed(_take=Part(self._take, self._key, share, taken)) for taken in (False, True))
         return train, validation
+
+    def since(self, value: Any) -> Any:
+        """The rows whose key is greater than `value`, None for all: those that a table that grows has since then.
+
+        `last` of what this gives is the largest key in it, to be passed here the next time; rows that come later are
+        not in it, so that none is lost between two times. ValueError without a key.
+        """
+        if self._key is None:
+            raise ValueError(f"{type(self).__name__}.since needs the column by which rows come in order: pass key=")
+        reader, last = self._reader.since(self._key, value)
+        made = self._changed(_reader=reader)
+        made.last = last
+        return made
 
     def through(self, inputs: Several) -> StoredSource:
         """The same rows as a model reads that has a front: columns of text too, by the names of its inputs."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from fastnn import _names
 from fastnn._checks import as_number
 from fastnn._output import warn
 
@@ -267,3 +268,6 @@ def clear_cache(older_than: float | None = None) -> int:
             shutil.rmtree(folder, ignore_errors=True)
             freed += size
     return freed
+
+
+_names.offer(globals())

@@ -63,6 +63,14 @@ class Reader(ABC):
         with the database's own words where the query fails.
         """
 
+    def since(self, key: str, value: Any) -> tuple[Reader, Any]:
+        """(the rows whose key is greater than `value`, and at most the largest that there is now; that one).
+
+        value: None for all rows. The largest key is `value` where no row has a greater one. ValueError where the
+        database cannot be asked.
+        """
+        raise ValueError(f"{type(self).__name__} cannot ask for the rows after a key; select them in the query")
+
     def state(self) -> Hashable | None:
         """What differs where the rows may differ: of a file its times and size. None where that cannot be known."""
         return None

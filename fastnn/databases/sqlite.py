@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fastnn._checks import check_text, shown
 
 from .params import bindable
-from .reader import Reader, Text, check_names, check_unchanged
+from .reader import Reader, Text, Wanted, check_names, check_unchanged
 from .rows import RowConverter
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Hashable, Iterator
 
     from .params import Params
-    from .reader import Block, Wanted
+    from .reader import Block
 
     Connection: TypeAlias = sqlite3.Connection | str | bytes | os.PathLike[str]
     Fetch: TypeAlias = Callable[[int], list[tuple[Any, ...]]]
@@ -177,6 +177,28 @@ class SQLiteReader(Reader):
                 failed = f"the query failed after {done} rows"
         except SQLiteError as error:
             raise self.query.failed(failed, error) from error
+
+    def since(self, key: str, value: Any) -> tuple[SQLiteReader, Any]:
+        rows, name, con = f"SELECT * FROM (\n{self.query.sql}\n)", quoted(key), self.query.con
+        params = self.query.params
+        named = isinstance(params, dict)
+
+        def reader(sql: str, **more: Any) -> SQLiteReader:
+            # Question marks are counted, and these come last.
+            marks = {each: f":{each}" if named else "?" for each in more}
+            given: Any = params | more if isinstance(params, dict) else (*params, *more.values())
+            return SQLiteReader(sql.format(**marks), con, given)
+
+        rows, name = (each.replace("{", "{{").replace("}", "}}") for each in (rows, name))
+        above, more = ("", {}) if value is None else (f" WHERE {name} > {{fastnn_since}}", {"fastnn_since": value})
+        [(last,)] = reader(f"SELECT max({name}) AS last FROM ({rows}){above}", **more).values()
+        last = value if last is None else last
+        upto = f"{above} AND" if above else " WHERE"
+        return reader(f"{rows}{upto} {name} <= {{fastnn_last}}", **more, fastnn_last=last), last
+
+    def values(self) -> list[tuple[Any, ...]]:
+        """The rows as Python's values; for few of them."""
+        return [row for block in self.blocks(Wanted((), (), self.columns)) for row in zip(*block.others, strict=True)]
 
     def state(self) -> Hashable | None:
         """Times and sizes of the file, and of the one beside it that has the latest rows in WAL mode."""

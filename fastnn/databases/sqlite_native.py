@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _NUMBERS, _AHEAD = 2**16, 8
 # Rowids that a thread reads before the next thread's come; and the threads and ranges of one query at most.
 _RANGE, _THREADS, _RANGES = 2**15, 4, 2**14
-_LAST, _TRIES = 2**63 - 1, 20
+_LAST, _TRIES, _PATIENCE = 2**63 - 1, 5, 0.02
 
 _NAME = r'(?:"(?:[^"]|"")+"|`(?:[^`]|``)+`|\[[^\]]+\]|[^\W\d]\w*)'
 _COLUMN = rf"(?:{_NAME}\s*\.\s*)?(?:{_NAME}|\*)(?:\s+AS\s+{_NAME})?"
@@ -166,21 +166,33 @@ def _ranges(uri: str, table: str) -> _Ranges | None:
     if first is None or last is None:
         return None
     size = max(_RANGE, (last - first) // _RANGES)
-    connections = [
-        connection,
-        *(Connection(uri) for _ in range(min(_THREADS, cores.default(), (last - first) // size + 1) - 1)),
-    ]
-    for _ in range(_TRIES):
-        # A connection's data_version stays as long as no other commits: so the rows are those that the first one sees.
-        versions = [each.value("PRAGMA data_version") for each in connections]
-        for each in connections:
-            each.value("BEGIN")
-            each.value(ends[0])
-        if [each.value("PRAGMA data_version") for each in connections] == versions:
-            break
-        for each in connections:
-            each.value("ROLLBACK")
-    else:
+    threads = min(_THREADS, cores.default(), (last - first) // size + 1)
+    # A writer that waits for the first of them lets no other in, so these do not wait long, but give way.
+    connections = [connection, *(Connection(uri, _PATIENCE) for _ in range(threads - 1))]
+    if not any(_agree(connections, ends[0]) for _ in range(_TRIES)):
         return None
     first, last = (connection.value(end) for end in ends)
     return _Ranges(rowid, connections, range(first or 0, (last or 0) + 1, size), size)
+
+
+def _agree(connections: list[Connection], look: str) -> bool:
+    """Whether all see the rows that the first one sees, from now on; if not, none sees any.
+
+    A connection's data_version stays as long as no other commits.
+    """
+    from .sqlite_c import SQLiteError
+
+    begun = []
+    try:
+        versions = [each.value("PRAGMA data_version") for each in connections]
+        for each in connections:
+            each.value("BEGIN")
+            begun.append(each)
+            each.value(look)
+        if [each.value("PRAGMA data_version") for each in connections] == versions:
+            return True
+    except SQLiteError:
+        pass
+    for each in begun:
+        each.value("ROLLBACK")
+    return False

@@ -442,3 +442,31 @@ def test_a_connection_that_is_lost_in_the_middle(path: Path) -> None:
     memory.close()
     with pytest.raises(ValueError, match=r"the query failed after \d+ rows; SQLite says: .*closed"):
         list(pages)
+
+
+@pytest.mark.parametrize("params", [[7], {"n": 7}])
+def test_a_table_that_grows(tmp_path: Path, params: Any) -> None:
+    file = tmp_path / "grows.db"
+    connection = connect(file)
+    connection.execute('CREATE TABLE "t{0}" ("k{}" INTEGER PRIMARY KEY, v)')
+
+    def add(*keys: int) -> None:
+        connection.executemany('INSERT INTO "t{0}" VALUES (?, ?)', ((key, key * 2) for key in keys))
+        connection.commit()
+
+    mark = "?" if isinstance(params, list) else ":n"
+    data = SQLDataset(f'SELECT * FROM "t{{0}}" WHERE v <> {mark} * 2', file, key="k{}", params=params)
+    add(*range(1, 11))
+    first = data.since(None)
+    add(11)  # after the first look: it is for the next
+    assert first.last == 10
+    assert [float(v) for page in first.pages(4) for v in page.x[:, 0]] == [2.0 * k for k in range(1, 11) if k != 7]
+    second = data.since(first.last)
+    assert second.last == 11
+    assert [float(v) for page in second.pages(4) for v in page.x[:, 0]] == [22]
+    third = data.since(second.last)
+    assert third.last == 11
+    with pytest.raises(ValueError, match="the query gives no rows"):
+        list(third.pages(4))
+    with pytest.raises(ValueError, match="pass key="):
+        SQLDataset('SELECT * FROM "t{0}"', file).since(3)

@@ -50,7 +50,7 @@ WRONG = {
     "weight too long": {"weight": np.ones(5, np.float32)},
     "weight of two axes": {"weight": np.ones((4, 1), np.float32)},
     "weight of float64": {"weight": W.astype(float)},
-    "order too short": {"order": ORDER[:3]},
+    "order of two axes": {"order": ORDER[:, None]},
     "order of int64": {"order": ORDER.astype(np.int64)},
     "order with gaps": {"order": np.arange(8, dtype=np.uint32)[::2]},
     "order a list": {"order": [0, 1, 2, 3]},
