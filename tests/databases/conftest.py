@@ -1,0 +1,36 @@
+"""Servers that run as long as the tests, and a database of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support import servers
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    with servers.postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: Any) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    with servers.postgres_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[dict[str, Any]]:
+    with servers.mariadb_server() as options:
+        yield options
+
+
+@pytest.fixture
+def mariadb(mariadb_server: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What `pymysql.connect` takes for an empty MariaDB database."""
+    with servers.mariadb_database(mariadb_server) as options:
+        yield options
