@@ -13,6 +13,7 @@ from fastnn import _names
 from fastnn._checks import check_batch_size, check_text, shown
 from fastnn.databases.layout import RUN, Layout, Run, columns_of
 from fastnn.databases.reader import listed
+from fastnn.databases.server_tables import ServerTable, server_table
 from fastnn.databases.spool import Spool, decoded
 from fastnn.databases.sqlite import connected, located
 from fastnn.databases.sqlite_table import SQLiteTable
@@ -53,7 +54,7 @@ def write_predictions(
     null: float | None = None,
     batch_size: int = 8192,
     mode: Literal["create", "replace", "upsert"] = "create",
-    to: Connection | None = None,
+    to: Any = None,
     model: str | None = None,
     version: str | int | None = None,
     names: Sequence[str] = (),
@@ -66,8 +67,9 @@ def write_predictions(
     predict: float32 (rows, features) -> (rows, units); it must not commit on `con`. sql: a SELECT
     of the column `key` and of the features, in the model's order. con, params, null: as in
     SQLDataset. to: the database that is written, by default that of the query; a file must be
-    writable. names: what the features must be called, in their order, where that is known.
-    inputs: of a model with a front, for which `predict` takes the engine's rows.
+    writable. It may be another one's open connection: psycopg's (3), PyMySQL's or DuckDB's. names: what
+    the features must be called, in their order, where that is known. inputs: of a model with a
+    front, for which `predict` takes the engine's rows.
 
     into: the name of a table. With mode "create" there must be none of that name yet; "replace"
     drops the table that an earlier run has written, with its indexes and triggers, in the
@@ -120,11 +122,11 @@ def write_predictions(
         datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     con = located(con)
-    target = con if to is None else located(to)
+    target = con if to is None else to if server_table(to) else located(to)
 
-    def work(connection: sqlite3.Connection) -> int:
+    def work(table_of: Callable[..., SQLiteTable | ServerTable]) -> int:
         rows = Queried(sql, con, params, key, null, names, inputs)
-        table = SQLiteTable(connection, into, mode, rows.reader.query if _are_one(con, target) else None)
+        table = table_of(rows.reader.query if _are_one(con, target) else None)
         known = kind != "values" or bool(outputs)
         table.look(Layout(key, columns if known or mode != "upsert" else ()))
         with closing(Spool(rows.width)) as spool:
@@ -142,11 +144,13 @@ def write_predictions(
             staged.close(keep=False)
         return spool.rows
 
+    if server := server_table(target):
+        return work(lambda _: server(target, into, mode))
     with connected(target, write=True) as connection:
         if not _in_transaction(connection):
-            return work(connection)
+            return work(lambda query: SQLiteTable(connection, into, mode, query))
         with transaction(connection):  # before any look at the database, which would be a reader's lock
-            return work(connection)
+            return work(lambda query: SQLiteTable(connection, into, mode, query))
 
 
 class _Job:
@@ -198,7 +202,7 @@ def predict_rows(
     return batches()
 
 
-def _are_one(con: sqlite3.Connection | str, target: sqlite3.Connection | str) -> bool:
+def _are_one(con: sqlite3.Connection | str, target: object) -> bool:
     """Whether a query and a table are of one database, as far as can be told."""
     import os
 

@@ -41,6 +41,7 @@ class Staged:
         self.layout, self.run, self.path = layout, run, path
         self._known: list[tuple[str, int]] = []  # of each batch from before: its digest, the number of its last row
         self._batches = self.rows = 0
+        self._lent = False
         self._left = False  # whether the file has what is worth keeping
         make = table_of("predicted", layout)
         self._identity = blake2b(repr((identity, make, *run[:2], encoding)).encode(), digest_size=16).hexdigest()
@@ -167,17 +168,23 @@ class Staged:
         found = execute(self._connection, f"SELECT {key} FROM predicted WHERE typeof({key}) <> 'integer' LIMIT 1")
         return [value for (value,) in found]
 
+    def key_types(self) -> list[str]:
+        """SQLite's names of the types that the keys have."""
+        key = quoted(self.layout.key)
+        return [kind for (kind,) in execute(self._connection, f"SELECT DISTINCT typeof({key}) FROM predicted")]
+
     def lend(self) -> str | None:
         """The path of the file, for another connection to read from, where there is one; its table is `predicted`."""
         if self.path is not None:
             self._connection.close()
+            self._lent = True
         return self.path
 
     def batches(self) -> Iterator[tuple[list[Any], list[tuple[float, ...]]]]:
         """All keys, and columns of what is predicted, some rows at a time; texts as ``Spool.batches``."""
         import sqlite3
 
-        connection = self._connection if self.path is None else sqlite3.connect(self.path)
+        connection = sqlite3.connect(self.path) if self._lent and self.path else self._connection
         try:
             connection.text_factory = Text
             with plain_cursor(connection) as cursor:
@@ -186,7 +193,7 @@ class Staged:
                     keys, *columns = zip(*rows, strict=True)
                     yield list(map(decoded, keys)), columns[: len(self.layout.predicted)]
         finally:
-            if self.path is not None:
+            if self._lent:
                 connection.close()
 
     def close(self, *, keep: bool) -> None:
