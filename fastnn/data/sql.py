@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastnn import _names
-from fastnn.databases.sqlite import SQLiteReader
+from fastnn.databases.addresses import reader_of
 
 from .stored import StoredSource
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastnn.databases.params import Params
-    from fastnn.databases.sqlite import Connection
 
     from .stored import Cache
 
@@ -23,10 +22,16 @@ __all__ = ["SQLDataset"]
 class SQLDataset(StoredSource):
     """Rows of a query on a database, as float32.
 
-    sql: one SELECT; values are bound to it through `params`, a sequence or a mapping. con: an open
-    sqlite3.Connection (left as it was), the path of a database file, or a sqlite:///path URL (opened
-    read-only, and closed after each pass). target: the name of the target column, or a sequence of
-    names. features: a sequence of names, by default all other columns, in the order of the query.
+    sql: one SELECT; values are bound to it through `params`, a sequence or a mapping, written as the
+    database's driver has them: ? or :name for SQLite, ? or $name for DuckDB, $1 for PostgreSQL by its
+    URL, %s or %(name)s for MySQL. con: the path of an SQLite file; a URL, of sqlite:///path,
+    duckdb:///path, postgresql://user@host/database, mysql:// and mariadb://, or of what else
+    SQLAlchemy knows (opened to read, and closed after each pass); an open connection of any of their
+    drivers, an Engine or a Connection of SQLAlchemy's (left as it was); or, with None for sql,
+    anything with ``__arrow_c_stream__``, such as a DuckDB relation or a table of polars or pyarrow, or
+    a function that makes one for each pass. DuckDB reads Parquet and CSV files. target: the
+    name of the target column, or a sequence of names. features: a sequence of names, by default all
+    other columns, in the order of the query.
     key: the column that names a row, by which ``split`` splits; it is no feature unless it is named
     there. null: the number that stands for NULL in a feature, by default an error; a target that is
     NULL is always an error. memory_limit: the bytes of float32 rows that may be kept in memory, 0 or
@@ -49,7 +54,8 @@ class SQLDataset(StoredSource):
     dataset of a file may be pickled and sent to another process, which reads the file there;
     TypeError where `con` is an open connection.
 
-    Raises FileNotFoundError for a missing file (none is ever created); ValueError, with SQLite's
+    Raises FileNotFoundError for a missing file (none is ever created), ConnectionError without a
+    server, ImportError, which says what to install, without a driver; ValueError, with the database's
     own message, for SQL that fails or is not one SELECT; ValueError for unknown or doubled column
     names, for an empty result, and, with column and row (counted from 1), for NULL, text, blobs,
     numbers beyond float32's range, and whole numbers in a target that float32 would round.
@@ -57,8 +63,8 @@ class SQLDataset(StoredSource):
 
     def __init__(
         self,
-        sql: str,
-        con: Connection,
+        sql: str | None,
+        con: Any,
         *,
         target: str | Sequence[str] | None = None,
         features: Sequence[str] | None = None,
@@ -68,7 +74,7 @@ class SQLDataset(StoredSource):
         memory_limit: int = 256 * 2**20,
         cache: Cache = "auto",
     ) -> None:
-        reader = SQLiteReader(sql, con, params)
+        reader = reader_of(sql, con, params)
         super().__init__(reader, target, features, key, null, memory_limit, cache)
 
 

@@ -121,16 +121,16 @@ def _short(value: str | bytes) -> str:
     return repr(kept) if len(value) <= 32 else repr(kept) + "..."
 
 
-def check_exact(name: str, column: NDArray[np.float32], values: Sequence[object], first: int) -> None:
+def check_exact(name: str, column: NDArray[np.float32], values: Sequence[Any], first: int) -> None:
     """ValueError where a target's whole numbers are not what float32 holds of them. first: the first row's number."""
     if not len(column) or not np.abs(column).max() >= EXACT:
         return
     for row, (kept, value) in enumerate(zip(column.tolist(), values, strict=True), first):
-        if isinstance(value, int) and kept != value:
+        if not isinstance(value, float) and kept != value == value // 1:  # a Decimal may be whole too
             raise inexact(name, row, value)
 
 
-def inexact(name: str, row: int, value: int) -> ValueError:
+def inexact(name: str, row: int, value: object) -> ValueError:
     """The error for a whole number in a target, in a row counted from 1, that float32 would round."""
     return ValueError(
         f"target {name!r} holds the whole number {value} in row {row} of the query, which float32 cannot hold exactly; "
@@ -144,7 +144,8 @@ def explained(what: str, server: str, sql: str, errors: tuple[type[Exception], .
     try:
         yield
     except errors as error:
-        raise ValueError(f"{what}; {server} says: {' '.join(str(error).split())}; the query is: {sql}") from error
+        query = f"; the query is: {sql}" if sql else ""
+        raise ValueError(f"{what}; {server} says: {' '.join(str(error).split())}{query}") from error
 
 
 def check_names(columns: Sequence[Any]) -> tuple[str, ...]:

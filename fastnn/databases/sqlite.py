@@ -6,15 +6,15 @@ sqlite3 is imported where it is used, because importing fastnn must not pay for 
 from __future__ import annotations
 
 import os
-import re
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fastnn._checks import check_text, shown
+from fastnn._checks import shown
 
 from .params import bindable
 from .reader import Reader, Text, Wanted, check_names, check_unchanged
 from .rows import RowConverter
+from .statement import only_select
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 
     Connection: TypeAlias = sqlite3.Connection | str | bytes | os.PathLike[str]
     Fetch: TypeAlias = Callable[[int], list[tuple[Any, ...]]]
-
-# What SQL is made of, as far as one must know it to see where a statement ends. An unclosed
-# string falls to the last line, one character at a time; SQLite then says what is wrong.
-_TOKEN = re.compile(
-    r"""(?P<nothing> \s+ | --[^\n]* | /\*.*?(?:\*/|\Z) | ; )
-      | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
-      | \w+ | .""",
-    re.VERBOSE | re.DOTALL,
-)
 
 # What a program may have added to a connection of its own: functions, and orders of texts.
 _OWN = (
@@ -52,7 +43,7 @@ class Query:
     """
 
     def __init__(self, sql: str, con: Connection, params: Params = None) -> None:
-        self.sql = _only_select(sql)
+        self.sql = only_select(sql, "sqlite")
         self.params = bindable(params)
         self.con = located(con)
         with connected(self.con) as connection:
@@ -347,13 +338,3 @@ def _must_exist(path: str) -> None:
             f"there is no database file {os.path.abspath(path)!r}; check the path "
             "(fastnn reads databases and never creates one)"
         )
-
-
-def _only_select(sql: str) -> str:
-    """Return the statement without the semicolon and the comments behind it."""
-    sql = check_text("sql", sql)
-    tokens = [token for token in _TOKEN.finditer(sql) if token["nothing"] is None]
-    first = tokens[0].group() if tokens else ""
-    if first.upper() not in ("SELECT", "WITH", "VALUES"):
-        raise ValueError(f"sql must be one SELECT, got {shown(sql)}; to read a table: SELECT * FROM ...")
-    return sql[: tokens[-1].end()]

@@ -1,0 +1,91 @@
+"""What a user calls a database, to a reader of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from .sqlite import SQLiteReader
+from .urls import ServerURL
+
+if TYPE_CHECKING:
+    from .reader import Reader
+
+
+def reader_of(sql: str | None, con: Any, params: Any = None) -> Reader:
+    """A reader of a query, or of an Arrow stream.
+
+    con: an open sqlite3.Connection, the path of an SQLite file or sqlite:///path; an open DuckDB connection or
+    duckdb:///path; postgresql://user@host/database or an open ADBC connection; mysql:// or mariadb://user@host/database;
+    an open connection of any DB-API driver; SQLAlchemy's Engine, Connection or URL, or a URL that it knows; or, with
+    sql None, what has ``__arrow_c_stream__``, or a function that makes such an object for each pass.
+
+    Raises TypeError for anything else, ValueError for what is not one SELECT and for what the database refuses,
+    ConnectionError where there is no server, FileNotFoundError for a missing file, and ImportError, which says what to
+    install, for a missing driver. No message has a password.
+    """
+    import sqlite3
+
+    if hasattr(con, "render_as_string"):  # SQLAlchemy's URL
+        con = con.render_as_string(hide_password=False)
+    if isinstance(con, str) and "://" in con:
+        return _by_url(sql, con, params)
+    if isinstance(con, sqlite3.Connection | str | bytes | os.PathLike):
+        return SQLiteReader(_query(sql), con, params)
+    kind, name = type(con).__module__.partition(".")[0], type(con).__name__
+    if kind == "sqlalchemy":
+        from .dbapi import alchemy_reader
+
+        return alchemy_reader(_query(sql), con, params)
+    if name == "DuckDBPyConnection":
+        from .duckdb import DuckDBReader
+
+        return DuckDBReader(_query(sql), con, params)
+    if kind == "adbc_driver_manager" and hasattr(con, "cursor"):
+        from .adbc import ADBCReader
+
+        return ADBCReader(_query(sql), con, params)
+    if hasattr(con, "__arrow_c_stream__") or (callable(con) and not hasattr(con, "cursor")):
+        from .arrow_reader import ArrowReader
+
+        if sql is not None or params is not None:
+            raise TypeError(f"con is a {name}, which is read as it is; pass None for sql, and no params")
+        return ArrowReader(con)
+    if hasattr(con, "cursor"):
+        from .dbapi import connection_reader
+
+        return connection_reader(_query(sql), con, params)
+    raise TypeError(
+        "con must be a path, a URL, an open connection, or what has __arrow_c_stream__ or makes such an object, got "
+        f"{name}"
+    )
+
+
+def _by_url(sql: str | None, con: str, params: Any) -> Reader:
+    url = ServerURL(con)
+    if url.dialect in ("postgresql", "postgres"):
+        from .adbc import ADBCReader
+
+        return ADBCReader(_query(sql), con, params)
+    if url.dialect in ("mysql", "mariadb") and url.driver in ("", "pymysql"):
+        from .dbapi import mysql_reader
+
+        return mysql_reader(_query(sql), con, params)
+    if url.dialect == "duckdb":
+        from .duckdb import DuckDBReader
+
+        path = con.partition("://")[2]
+        if not path.startswith("/") or "?" in path or path in ("/", "/:memory:"):
+            raise ValueError(f"con must be duckdb:///path without options, of a file that exists, got {url}")
+        return DuckDBReader(_query(sql), path[1:], params)
+    if (url.dialect, url.driver) == ("sqlite", ""):
+        return SQLiteReader(_query(sql), con, params)
+    from .dbapi import alchemy_reader
+
+    return alchemy_reader(_query(sql), con, params)
+
+
+def _query(sql: str | None) -> str:
+    if sql is None:
+        raise TypeError("sql must be one SELECT, got None, which goes with an Arrow stream alone")
+    return sql

@@ -1,0 +1,78 @@
+"""One SELECT, as each database writes its texts and comments; and the values that are bound to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn._checks import check_text, shown
+from fastnn._numbers import refuse_masked
+
+_QUOTED = r""" '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` """
+# What SQL is made of, as far as one must know it to see where a statement ends. An unclosed
+# string falls to the last line, one character at a time; the database then says what is wrong.
+_TOKENS = {
+    name: re.compile(rf"(?P<nothing> \s+ | {nothing} ) | {quoted} | \w+ | .", re.VERBOSE | re.DOTALL)
+    for name, nothing, quoted in (
+        ("sqlite", r"--[^\n]* | /\*.*?(?:\*/|\Z) | ;", _QUOTED + r"| \[[^\]]*\]"),
+        ("other", r"--[^\n]* | /\*.*?(?:\*/|\Z)", _QUOTED + r"| \[[^\]]*\]"),
+        # Comments lie in comments, and texts between $$ or $tag$, or after E with backslashes.
+        (
+            "postgresql",
+            r"--[^\n]* | /\*(?:[^*/]|\*(?!/)|/(?!\*)|/\*.*?\*/)*\*/",
+            r"[eE]'(?:[^'\\]|\\.|'')*' | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$ |" + _QUOTED,
+        ),
+        # 5--1 is 6; what stands in /*! is run.
+        (
+            "mysql",
+            r"--(?:\s[^\n]*|\Z) | \#[^\n]* | /\*(?!M?!).*?(?:\*/|\Z)",
+            r"""'(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" | `(?:[^`]|``)*`""",
+        ),
+    )
+}
+
+
+def only_select(sql: object, dialect: str = "other") -> str:
+    """Return the statement without the semicolon and the comments behind it; ValueError for what is not one SELECT.
+
+    dialect: "sqlite", which refuses a second statement itself, "postgresql", "mysql" or "other".
+    """
+    text = check_text("sql", sql)
+    tokens = [token for token in _TOKENS[dialect].finditer(text) if token["nothing"] is None]
+    while tokens and tokens[-1].group() == ";":
+        tokens.pop()
+    words = [token.group() for token in tokens]
+    if not words or words[0].upper() not in ("SELECT", "WITH", "VALUES") or ";" in words:
+        raise ValueError(f"sql must be one SELECT, got {shown(text)}; to read a table: SELECT * FROM ...")
+    return text[: tokens[-1].end()]
+
+
+def no_rows(sql: str) -> str:
+    """A query whose result has the same columns and no row: it is not run, and only a SELECT compiles in it."""
+    return f"SELECT * FROM ({sql}\n) fastnn_query WHERE 1 = 0"
+
+
+def driver_values(params: object) -> list[Any] | dict[str, Any] | None:
+    """Return a copy of `params` for a driver that knows Python's types: NumPy's scalars become these. TypeError."""
+    if params is None:
+        return None
+    if isinstance(params, Mapping):
+        return {check_text("a name in params", name): _plain(value, name) for name, value in params.items()}
+    if isinstance(params, str | bytes | bytearray | memoryview) or not isinstance(params, Sequence | np.ndarray):
+        raise TypeError(
+            f"params must be a sequence or a mapping, got {shown(params)}; for one value, write [{shown(params)}]"
+        )
+    return [_plain(value, str(number)) for number, value in enumerate(params, 1)]
+
+
+def _plain(value: Any, name: str) -> Any:
+    refuse_masked(value, f"parameter {name}")
+    if not isinstance(value, np.generic | np.ndarray):
+        return value
+    if value.ndim:
+        raise TypeError(f"parameter {name} is an array of shape {value.shape}, where one value is expected")
+    found = value.item()
+    return value.astype("M8[us]").item() if value.dtype.kind == "M" and isinstance(found, int) else found
