@@ -34,10 +34,13 @@ def add_to(commands: Any) -> None:
     )
     predict.add_argument("--data", metavar="URL", help="the database")
     predict.add_argument("--query", metavar="SQL", help="a SELECT of the key column and the model's inputs")
-    predict.add_argument("--into", metavar="TABLE", help="the table; without --replace, a new one")
+    predict.add_argument("--into", metavar="TABLE", help="the table; by default a new one")
     predict.add_argument("--key", metavar="COLUMN", help="the column of the query that names a row")
     predict.add_argument(
         "--replace", action="store_true", help="put it in place of the table that an earlier run has written"
+    )
+    predict.add_argument(
+        "--upsert", action="store_true", help="add it to that table: rows whose key is there are written anew"
     )
     predict.add_argument(
         "--param",
@@ -60,13 +63,16 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         setattr(options, positional, getattr(options, positional) or getattr(options, named))
     parser.need(options, database="DATABASE", sql="SQL", into="--into", key="--key")
     model = load_model(options.model)
-    mode: Any = "replace" if options.replace else "create"
+    if options.replace and options.upsert:
+        parser.error("--replace and --upsert are two ways; leave one out")
+    mode: Any = "replace" if options.replace else "upsert" if options.upsert else "create"
     try:
         count = model.predict_sql(
             options.sql, options.database, into=options.into, key=options.key, params=options.param, mode=mode
         )
     except ValueError as error:
-        raise ValueError(str(error).replace('mode="replace"', "--replace")) from error
+        words = str(error).replace('mode="replace" or "upsert"', "--replace or --upsert")
+        raise ValueError(words.replace('mode="replace"', "--replace")) from error
     said = f"{count:,} predictions are in the table {options.into} of {options.database}"
     try:
         print(said, flush=True)
