@@ -297,18 +297,19 @@ cdef class Statement:
         return self.objects[value.integer]
 
     cdef int meet(self) except -1:
-        """Make Python's objects of the texts and blobs that were met anew; a text that is no UTF-8 stays bytes."""
+        """Make Python's objects of the texts and blobs that were met anew; a text that is no UTF-8 is a Text."""
         cdef Py_ssize_t i, start
         for i in range(len(self.objects), self.count):
             start = self.ends[i - 1] >> 1 if i else 0
             size = (self.ends[i] >> 1) - start
             if self.ends[i] & 1:
                 try:
-                    self.objects.append(PyUnicode_DecodeUTF8(self.bytes_ + start, size, NULL))
-                    continue
+                    content = PyUnicode_DecodeUTF8(self.bytes_ + start, size, NULL)
                 except UnicodeDecodeError:
-                    pass
-            self.objects.append(PyBytes_FromStringAndSize(self.bytes_ + start, size))
+                    content = Text(PyBytes_FromStringAndSize(self.bytes_ + start, size))
+            else:
+                content = PyBytes_FromStringAndSize(self.bytes_ + start, size)
+            self.objects.append(content)
         return 0
 
     cdef Py_ssize_t fill(self, float* out, Py_ssize_t rows) noexcept nogil:

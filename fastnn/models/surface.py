@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastnn._checks import as_flag, check_count, shown
 from fastnn._output import warn
+from fastnn._table import gathering
 from fastnn.layers.surface import penalties_of
 from fastnn.models.built import Built
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object
@@ -159,29 +160,99 @@ class Surface(Built):
         key: str,
         params: Any = None,
         kind: Literal["classes", "binary", "values"] | None = None,
-        mode: Literal["create", "replace"] = "create",
+        mode: Literal["create", "replace", "upsert"] = "create",
+        to: Any = None,
+        version: str | int | None = None,
     ) -> int:
         """Predict the rows of a SQLite query and write them into the table `into`; gives how many.
 
         The query returns the column `key` and the features, by the names and in the order of those that the model was
         fitted on, where these had names. The table has key, prediction and probability; kind is "classes" for several
-        outputs, "binary" for one sigmoid output and "values" otherwise. mode: "replace" where an earlier run has
-        written the table. See ``fastnn.data.write_predictions``.
-        """
-        from fastnn.data import write_predictions
+        outputs, "binary" for one sigmoid output and "values" otherwise. With "values", several units are
+        prediction_0, prediction_1 and so on, those of a model of several outputs prediction_<output>. Each row says
+        which model it is from, in model and model_version (`version`), and when, in predicted_at.
 
-        network = self._built("predict_sql")
-        fronted = self.description.front is not None  # its inputs are columns, by their names
-        if (len(self.description.takes.names) > 1 and not fronted) or len(self.description.gives.names) > 1:
-            raise ValueError("predict_sql takes a model of one input and one output; make a Model of that part")
-        if kind is None:
-            binary = self.description.last_activation() == "sigmoid"
-            kind = "classes" if network.units > 1 else "binary" if binary else "values"
-        predict, inputs = (network.predict, self._sides()[0]) if fronted else (self.predict, None)
-        names = self.description.columns
+        mode: "replace" where an earlier run has written the table, "upsert" to add to it. to: another database to
+        write to. A run that is ended is gone on with by the next one of the same model. See
+        ``fastnn.data.write_predictions``.
+        """
+        from fastnn.data.predictions import write_predictions
+        from fastnn.models.by_rows import by_rows
+
+        self._built("predict_sql")
+        rows = by_rows(self, "predict_sql", kind)
         return write_predictions(
-            predict, sql, con, into=into, key=key, params=params, kind=kind, mode=mode, names=names, inputs=inputs
+            rows.predict,
+            sql,
+            con,
+            into=into,
+            key=key,
+            params=params,
+            kind=rows.kind,  # type: ignore[arg-type]
+            mode=mode,
+            to=to,
+            model=self.name,
+            version=version,
+            names=rows.names,
+            inputs=rows.inputs,
+            outputs=rows.outputs,
+            identity=self._identity(),
         )
+
+    def predict_iter(
+        self, sql: str, con: Any, *, key: str | None = None, params: Any = None, batch_size: int = 8192
+    ) -> Iterator[Any]:
+        """The outputs for the rows of a SQLite query, (rows, units), batch by batch.
+
+        key: a column that is no feature; then (keys, outputs), with keys as a list. The other columns, con and params
+        are as in `predict_sql`. The query runs until the last batch, or until the iterator is closed.
+        """
+        from fastnn.data.predictions import predict_rows
+        from fastnn.models.by_rows import by_rows
+
+        self._built("predict_iter")
+        rows = by_rows(self, "predict_iter", "values")
+        return predict_rows(rows.predict, sql, con, key, params, batch_size, names=rows.names, inputs=rows.inputs)
+
+    def register_sqlite(
+        self,
+        con: Any,
+        name: str = "predict",
+        *,
+        kind: Literal["classes", "binary", "values"] | None = None,
+        output: Literal["prediction", "probability"] = "prediction",
+    ) -> None:
+        """Make the model a function of SQL on an open connection: SELECT id, predict(a, b, c) FROM t.
+
+        name: of the function; one of the same name and number of arguments is replaced. The arguments are the model's
+        inputs in their order, numbers, or of a model with a front what its inputs take, texts too. What it gives is
+        what `predict_sql` writes: `output`, with `kind` as there; values of one unit alone. NULL where an argument is
+        NULL. Another number of arguments is SQLite's own error, and so is a text where a number is expected, a number
+        beyond float32's range and an output that is not finite, or for a probability outside 0 .. 1.
+
+        Where Python's sqlite3 can load extensions, SQLite calls it without Python's objects, and its errors say what
+        is wrong; elsewhere, and for a model with a front, by create_function, whose errors say only that there was
+        one. What the model learns later counts. Many rows are faster by `predict_sql` and `predict_iter`.
+
+        Raises TypeError where `con` is no open sqlite3.Connection, ValueError for a model of several outputs, and for
+        what SQLite refuses: more arguments than it takes, 127 as a rule.
+        """
+        from fastnn.data.sql_function import register
+        from fastnn.models.by_rows import by_rows
+
+        network = self._built("register_sqlite")
+        rows = by_rows(self, "register_sqlite", kind)
+        register(con, name, network, rows.kind, output, rows.inputs)
+
+    def _identity(self) -> bytes | None:
+        """What tells this model from others; None where it has code of the user's own, which may change."""
+        from hashlib import blake2b
+
+        from fastnn.store.model_file import packed
+
+        with gathering() as own, self.description.locked():
+            data = packed(self)
+        return None if own else blake2b(data, digest_size=16).digest()
 
     def export(self, filepath: Any, format: str = "onnx", **_: Any) -> None:
         """Not there: ValueError, which says what is."""

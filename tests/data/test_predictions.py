@@ -15,6 +15,7 @@ from support.database import connect, read
 
 ROWS = 1000
 SQL = "SELECT id, a, b FROM t ORDER BY id"
+RUN = ["model", "model_version", "predicted_at"]
 
 
 def softmax3(x: np.ndarray) -> np.ndarray:
@@ -87,12 +88,13 @@ def test_what_is_written(con: sqlite3.Connection, kind: Any, predict: Any, expec
     assert sum(count for count, _ in shapes) == ROWS
     assert all(count <= batch_size and features == 2 for count, features in shapes)
     assert not con.in_transaction
+    columns = ["id", "prediction", "probability"][: len(expected(1))]
     cursor = con.execute("SELECT * FROM scores ORDER BY id")
-    columns = ["id", "prediction", "probability"]
-    assert [column[0] for column in cursor.description] == columns[: len(expected(1))]
+    assert [column[0] for column in cursor.description] == columns + RUN
+    cursor = con.execute(f"SELECT {', '.join(columns)} FROM scores ORDER BY id")
     assert cursor.fetchall() == [expected(i) for i in range(1, ROWS + 1)]
     types = {"classes": ("integer", "real"), "binary": ("integer", "real"), "values": ("real",)}
-    typeof = ", ".join(f"typeof({name})" for name in columns[1 : len(expected(1))])
+    typeof = ", ".join(f"typeof({name})" for name in columns[1:])
     assert con.execute(f"SELECT DISTINCT {typeof} FROM scores").fetchall() == [types[kind]]
     key = con.execute("SELECT name, pk FROM pragma_table_info('scores') WHERE pk").fetchall()
     assert key == [("id", 1)]
@@ -120,10 +122,10 @@ def test_hostile_names(con: sqlite3.Connection, into: str, key: str) -> None:
     alias = '"' + key.replace('"', '""') + '"'
     sql = f"SELECT a, id AS {alias} FROM t WHERE id <= ?"
     assert write_predictions(total, sql, con, into=into, key=key, kind="values", params=[3]) == 3
-    assert names(con) == sorted(["t", into, f"sqlite_autoindex_{into}_1"])
+    assert names(con) == sorted(["t", into])
     cursor = con.execute('SELECT * FROM "' + into.replace('"', '""') + '"')
-    assert [column[0] for column in cursor.description] == [key, "prediction"]
-    assert cursor.fetchall() == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    assert [column[0] for column in cursor.description] == [key, "prediction", *RUN]
+    assert [row[:2] for row in cursor] == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
 
 @pytest.mark.parametrize("keys", [[1, 2], ["a", "b"], [b"a", "a"], [1.5, "1.5"], [-(2**63), 2**63 - 1], ["", "λ"]])
@@ -246,7 +248,6 @@ def outputs(values: Any) -> Callable[[np.ndarray], np.ndarray]:
     [
         (outputs([0.5]), "classes", 'one unit; say kind="binary" or kind="values"'),
         (outputs([0.5, 0.5]), "binary", "2 units; kind='binary' has one"),
-        (outputs([0.5, 0.5]), "values", "2 units; kind='values' has one"),
         (outputs([0.5, np.nan]), "classes", "expects probabilities, .* nan for row 1 "),
         (outputs([3.0, -1.0]), "classes", "expects probabilities, .* returned 3 for row 1 "),
         (outputs([-0.25]), "binary", "returned -0.25 for row 1 .*last activation"),

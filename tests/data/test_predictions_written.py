@@ -115,7 +115,9 @@ def test_the_order_of_the_query_stays() -> None:
         expected = connection.execute(sql).fetchall()
         count = write_predictions(first, sql, connection, into="p", key=names[0], kind="values", batch_size=7)
         assert count == len(expected)
-        assert connection.execute("SELECT * FROM p").fetchall() == [(k, float(v)) for k, v in expected]
+        assert connection.execute(f"SELECT {names[0]}, prediction FROM p").fetchall() == [
+            (k, float(v)) for k, v in expected
+        ]
         dataset = SQLDataset(sql, connection, features=[names[1]])
         assert [row[0] for page in dataset.pages(4) for row in page.x.tolist()] == [float(v) for _, v in expected]
         connection.execute("DROP TABLE p")
@@ -327,14 +329,17 @@ def test_a_cell_that_is_run_twice(con: Any) -> None:
     for shift in (0, 1, 2):
         assert write(con, mode="replace", predict=lambda x, by=shift: first(x) + by) == ROWS
         assert all_of(con, "SELECT min(prediction), count(*) FROM p") == [(shift, ROWS)]
-    with pytest.raises(ValueError, match=r"already has 'p' \(table\).*or say mode=\"replace\" where it has earlier"):
+    with pytest.raises(
+        ValueError, match=r"already has 'p' \(table\).*or say mode=\"replace\" or \"upsert\" where it has"
+    ):
         write(con)
     probabilities = lambda x: np.full((len(x), 2), 0.5, np.float32)  # noqa: E731
     count = write_predictions(
         probabilities, "SELECT k AS other, v FROM t WHERE k < 5", con, into="P", key="other", mode="replace"
     )
     assert count == 5
-    assert all_of(con, "SELECT name FROM pragma_table_info('p')") == [("other",), ("prediction",), ("probability",)]
+    columns = all_of(con, "SELECT name FROM pragma_table_info('p')")
+    assert columns[:3] == [("other",), ("prediction",), ("probability",)]
     assert all_of(con, "SELECT count(*) FROM sqlite_master WHERE type = 'table'") == [(2,)]
 
 
@@ -418,9 +423,9 @@ def test_attached_databases(path: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("mode", ["upsert", "", None, "Replace"])
+@pytest.mark.parametrize("mode", ["update", "", None, "Replace"])
 def test_no_other_mode(path: Path, mode: Any) -> None:
-    with pytest.raises(ValueError, match=r"unknown mode .*; known modes: 'create', 'replace'"):
+    with pytest.raises(ValueError, match=r"unknown mode .*; known modes: 'create', 'replace', 'upsert'"):
         write(path, mode=mode)
 
 

@@ -1,0 +1,97 @@
+"""The rows of a query as a model reads them, with the key of each: for predictions."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import _names
+from fastnn._checks import shown
+from fastnn.databases.reader import listed
+from fastnn.databases.sqlite import SQLiteReader
+
+from ._front import Fronted, Picked, features_of
+from .source import check_names
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from numpy.typing import NDArray
+
+    from fastnn.databases.params import Params
+    from fastnn.databases.sqlite import Connection
+
+    from .several import Several
+
+
+class Queried:
+    """A query of the features that a model reads, and of a key, where one is named.
+
+    names: what the features must be called, in their order, where that is known. inputs: of a model with a front.
+    """
+
+    def __init__(
+        self,
+        sql: str,
+        con: Connection,
+        params: Params,
+        key: str | None,
+        null: float | None,
+        names: Sequence[str],
+        inputs: Several | None,
+    ) -> None:
+        if inputs is not None and not hasattr(inputs, "shapes"):
+            raise TypeError(f"inputs must be those of a model, got {shown(inputs)}")
+        self.reader = SQLiteReader(sql, con, params)
+        columns = self.reader.columns
+        if key is not None and key not in columns:
+            raise ValueError(
+                f"unknown key {key!r}{_names.hint(key, columns)}; the query's columns are {listed(columns)}"
+            )
+        features = tuple(name for name in columns if name != key)
+        if not features:
+            raise ValueError(f"the query gives the key {key!r} alone; select the features too")
+        check_names(names, features, "the query")
+        self._take: Picked | Fronted
+        if inputs is None:
+            self._take = Picked(features, (), null)
+        else:
+            self._take = Fronted(features_of(features, inputs), (), null, inputs)
+        self._key = key
+        self.width = self._take.width
+
+    def batches(self, size: int) -> Generator[tuple[list[Any], NDArray[np.float32]], None, None]:
+        """Run the query: (keys, features), `size` rows at a time and fewer at the end; without a key no keys."""
+        wanted = self._take.wanted
+        if self._key is not None:
+            wanted = wanted._replace(others=[*wanted.others, self._key])
+        keys: list[Any] = []
+        x, at, done = np.empty((size, self.width), np.float32), 0, 0
+        with closing(self.reader.blocks(wanted)) as blocks:
+            for block in blocks:
+                if self._key is not None:
+                    *others, these = block.others
+                    keys += self._checked(these.tolist(), done)
+                    block = block._replace(others=others)
+                rows = self._take(block, done + 1)
+                done += len(rows)
+                while len(rows):
+                    part, rows = rows[: size - at], rows[size - at :]
+                    x[at : at + len(part)] = part
+                    at += len(part)
+                    if at == size:
+                        yield keys[:size], x
+                        keys = keys[size:]
+                        x, at = np.empty((size, self.width), np.float32), 0
+        if at:
+            yield keys, x[:at]
+
+    def _checked(self, keys: list[Any], done: int) -> list[Any]:
+        for row, key in enumerate(keys, done + 1) if None in keys else ():
+            if key is None:
+                raise ValueError(
+                    f"the key {self._key!r} is NULL in row {row} of the query; leave such rows out with WHERE"
+                )
+        return keys

@@ -1,0 +1,51 @@
+"""How a model predicts the rows of a query: from columns, side by side, into columns."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastnn._checks import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fastnn.data.several import Several
+
+
+class ByRows(NamedTuple):
+    """predict: float32 rows -> float32 (rows, units). names: of its columns, in their order, where they are known.
+
+    inputs: of a model with a front. kind, outputs: as in ``write_predictions``.
+    """
+
+    predict: Callable[[Any], Any]
+    names: Sequence[str]
+    inputs: Several | None
+    kind: str
+    outputs: list[str]
+
+
+def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
+    """See ``ByRows``, of a model that is built. kind: None for that of the last activation."""
+    description, tensors = model.description, model.outputs
+    network, takes, gives = description.network, description.takes, description.gives
+    fronted = description.front is not None  # its inputs are columns, by their names
+    if len(takes.names) > 1 and not fronted:
+        raise ValueError(f"{what} takes a model of one input; make a Model of that part")
+    several = len(gives.names) > 1
+    if kind is None:
+        binary = description.last_activation() == "sigmoid"
+        kind = "values" if several else "classes" if network.units > 1 else "binary" if binary else "values"
+    if several and kind != "values":
+        raise ValueError(f'{what}: kind={shown(kind)} is of one output; say "values", or make a Model of that part')
+    outputs = []
+    for name, tensor in zip(gives.names, tensors, strict=True):
+        start, units = f"prediction_{name}" if several else "prediction", prod(tensor.row)
+        outputs += [f"{start}_{unit}" for unit in range(units)] if units > 1 else [start]
+    inputs = None
+    if fronted:
+        from fastnn.data.several import Several
+
+        inputs = Several(takes.names, [tensor.row for tensor in model.inputs], front=description.front)
+    return ByRows(network.predict if fronted or several else model.predict, description.columns, inputs, kind, outputs)
