@@ -103,7 +103,7 @@ def test_created_replaced_and_added_to(path: Path, server: Server) -> None:
     assert (model, version) == ("it's 100%", "3")
     at = at if at.tzinfo else at.replace(tzinfo=datetime.UTC)
     assert abs(datetime.datetime.now(datetime.UTC) - at) < datetime.timedelta(seconds=60)
-    with pytest.raises(ValueError, match=r"already has 'p'; .*or \"upsert\""):
+    with pytest.raises(ValueError, match=r"already has 'p'; .*mode=\"upsert\""):
         write(path, server, predict=lambda x: 1 / 0)
     assert write(path, server, sql=f"{SQL} WHERE k < 50", mode="replace", predict=lambda x: first(x) + 1) == 50
     assert server.all("SELECT count(*), min(prediction) FROM p", own=False) == [(50, 1.0)]
@@ -221,6 +221,35 @@ def test_a_connection_that_is_closed(path: Path, server: Server) -> None:
     server.con.close()
     with pytest.raises(ValueError, match=r"cannot be written; .* says"):
         write(path, server)
+
+
+def test_a_connection_that_is_lost_costs_no_prediction(path: Path, server: Server) -> None:
+    if server.name == "duckdb":
+        pytest.skip("it is no server")
+    kill, number = {
+        "postgres": ("SELECT pg_terminate_backend({})", "SELECT pg_backend_pid()"),
+        "mariadb": ("KILL {}", "SELECT connection_id()"),
+    }[server.name]
+    [(process,)] = server.all(number)
+    write(path, server)
+
+    def killing(x: np.ndarray) -> np.ndarray:
+        if len(seen) == 3:
+            with contextlib.closing(server.again()) as other, other.cursor() as cursor:
+                cursor.execute(kill.format(process))
+        seen.append(len(x))
+        return first(x) + 1
+
+    seen: list[int] = []
+    with pytest.raises(ValueError, match=r"cannot be written; .* says"):
+        write(path, server, predict=killing, mode="replace", identity=b"other")
+    assert sum(seen) == ROWS
+    server.con = server.again()
+    server.con.autocommit(True) if server.name == "mariadb" else setattr(server.con, "autocommit", True)
+    assert server.all("SELECT k, prediction FROM p ORDER BY k") == EXPECTED
+    assert write(path, server, predict=lambda x: 1 / 0, mode="replace", identity=b"other") == ROWS
+    assert server.all("SELECT k, prediction - 1 FROM p ORDER BY k") == EXPECTED
+    assert server.tables() == ["p"]
 
 
 # Rows that are there too.
