@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -13,7 +14,8 @@ from fastnn import _names
 from fastnn._checks import check_batch_size, check_text, shown
 from fastnn.databases.layout import RUN, Layout, Run, columns_of
 from fastnn.databases.reader import listed
-from fastnn.databases.server_tables import ServerTable, server_table
+from fastnn.databases.server_table import ServerTable
+from fastnn.databases.server_tables import server_connected, server_table
 from fastnn.databases.spool import Spool, decoded
 from fastnn.databases.sqlite import connected, located
 from fastnn.databases.sqlite_table import SQLiteTable
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastnn.databases.params import Params
-    from fastnn.databases.sqlite import Connection
 
     from .several import Several
 
@@ -44,8 +45,8 @@ _MODES = ("create", "replace", "upsert")
 
 def write_predictions(
     predict: Predict,
-    sql: str,
-    con: Connection,
+    sql: str | None,
+    con: Any,
     *,
     into: str,
     key: str,
@@ -66,10 +67,10 @@ def write_predictions(
 
     predict: float32 (rows, features) -> (rows, units); it must not commit on `con`. sql: a SELECT
     of the column `key` and of the features, in the model's order. con, params, null: as in
-    SQLDataset. to: the database that is written, by default that of the query; a file must be
-    writable. It may be another one's open connection: psycopg's (3), PyMySQL's or DuckDB's. names: what
-    the features must be called, in their order, where that is known. inputs: of a model with a
-    front, for which `predict` takes the engine's rows.
+    SQLDataset. to: the database that is written, by default that of the query: an SQLite file that
+    is there, or an open connection or URL of SQLite, PostgreSQL (by psycopg 3), MariaDB or MySQL
+    (by PyMySQL) or DuckDB. names: what the features must be called, in their order, where that is
+    known. inputs: of a model with a front, for which `predict` takes the engine's rows.
 
     into: the name of a table. With mode "create" there must be none of that name yet; "replace"
     drops the table that an earlier run has written, with its indexes and triggers, in the
@@ -91,12 +92,13 @@ def write_predictions(
     can be. Both wait for other writers as long as the connection's timeout says. Others can read
     all the while, and write but for that transaction and, in a database without WAL, while the
     query runs. On a connection with an open transaction the table becomes part of that, which then
-    holds the lock from the beginning on, and its commit is the caller's.
+    holds the lock from the beginning on, and its commit is the caller's. In other databases the new table is filled
+    under another name, and takes its place at the end; MariaDB and MySQL refuse an open transaction.
 
-    identity: bytes that differ where `predict` does. With it, a run that is ended after more than a second of
-    predicting is gone on with by the next one into the same table: what it has predicted is in a file beside the
-    database, "<database>-fastnn-<number>", until then. Batches whose keys and features are the same are not predicted
-    again.
+    identity: bytes that differ where `predict` does. With it, a run that is ended after more than a
+    second of predicting is gone on with by the next one into the same table: what it has predicted
+    is in a file beside the database, "<database>-fastnn-<number>", until then; of a server, in the
+    folder where rows are kept. Batches whose keys and features are the same are not predicted again.
 
     Raises ValueError where `into` exists (with "replace" and "upsert": where it is no table of
     predictions, or the query reads it), for a key that is NULL or comes twice, for outputs that
@@ -121,12 +123,16 @@ def write_predictions(
         None if version is None else check_text("version", str(version)),
         datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
-    con = located(con)
-    target = con if to is None else to if server_table(to) else located(to)
+    is_sqlite = isinstance(con, str | bytes | os.PathLike) or type(con).__module__ == "sqlite3"
+    if isinstance(con, str) and "://" in con:
+        is_sqlite = con.startswith("sqlite://")
+    if is_sqlite:
+        con = located(con)
+    target = _target(con, to)
 
-    def work(table_of: Callable[..., SQLiteTable | ServerTable]) -> int:
+    def work(con: Any, table_of: Callable[[Any], SQLiteTable | ServerTable]) -> int:
         rows = Queried(sql, con, params, key, null, names, inputs)
-        table = table_of(rows.reader.query if _are_one(con, target) else None)
+        table = table_of(rows.reader)
         known = kind != "values" or bool(outputs)
         table.look(Layout(key, columns if known or mode != "upsert" else ()))
         with closing(Spool(rows.width)) as spool:
@@ -145,12 +151,34 @@ def write_predictions(
         return spool.rows
 
     if server := server_table(target):
-        return work(lambda _: server(target, into, mode))
+        with server_connected(target) as connection:
+            # A process has a file of DuckDB's open once.
+            source = connection if target is con and str(con).startswith("duckdb:") else con
+            return work(source, lambda _: server(connection, into, mode, sql if target is con else None))
     with connected(target, write=True) as connection:
+
+        def sqlite_table(reader: Any) -> SQLiteTable:
+            return SQLiteTable(connection, into, mode, reader.query if _are_one(con, target) else None)
+
         if not _in_transaction(connection):
-            return work(lambda query: SQLiteTable(connection, into, mode, query))
+            return work(con, sqlite_table)
         with transaction(connection):  # before any look at the database, which would be a reader's lock
-            return work(lambda query: SQLiteTable(connection, into, mode, query))
+            return work(con, sqlite_table)
+
+
+def _target(con: Any, to: Any) -> Any:
+    """What is written to: a path or connection of SQLite, or what ``server_table`` knows."""
+    import sqlite3
+
+    found = con if to is None else to
+    if server_table(found):
+        return found
+    if isinstance(found, sqlite3.Connection | str | bytes | os.PathLike):
+        return located(found)
+    raise TypeError(
+        f"{'con' if to is None else 'to'} must be a path, a URL or an open connection of sqlite3, psycopg, PyMySQL or "
+        f"DuckDB, to be written to, got {type(found).__name__}{'; or pass such a one as to' if to is None else ''}"
+    )
 
 
 class _Job:
@@ -185,13 +213,13 @@ class _Job:
 
 
 def predict_rows(
-    predict: Predict, sql: str, con: Connection, key: str | None, params: Params, batch_size: int, **rows: Any
+    predict: Predict, sql: str | None, con: Any, key: str | None, params: Params, batch_size: int, **rows: Any
 ) -> Iterator[Any]:
     """See ``Model.predict_iter``."""
     if key is not None:
         key = _checked_name("key", key)
     size = check_batch_size(batch_size)
-    queried = Queried(sql, located(con), params, key, None, **rows)
+    queried = Queried(sql, con, params, key, None, **rows)
 
     def batches() -> Iterator[Any]:
         with closing(queried.batches(size)) as found:
@@ -202,10 +230,8 @@ def predict_rows(
     return batches()
 
 
-def _are_one(con: sqlite3.Connection | str, target: object) -> bool:
+def _are_one(con: object, target: object) -> bool:
     """Whether a query and a table are of one database, as far as can be told."""
-    import os
-
     return con is target or (isinstance(con, str) and isinstance(target, str) and os.path.samefile(con, target))
 
 

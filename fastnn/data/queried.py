@@ -9,8 +9,8 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import shown
-from fastnn.databases.reader import listed
-from fastnn.databases.sqlite import SQLiteReader
+from fastnn.databases.addresses import reader_of
+from fastnn.databases.reader import Text, listed
 
 from ._front import Fronted, Picked, features_of
 from .source import check_names
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastnn.databases.params import Params
-    from fastnn.databases.sqlite import Connection
 
     from .several import Several
+
+_KEYS = {int, float, str, bytes, Text}
 
 
 class Queried:
@@ -34,8 +35,8 @@ class Queried:
 
     def __init__(
         self,
-        sql: str,
-        con: Connection,
+        sql: str | None,
+        con: Any,
         params: Params,
         key: str | None,
         null: float | None,
@@ -44,7 +45,7 @@ class Queried:
     ) -> None:
         if inputs is not None and not hasattr(inputs, "shapes"):
             raise TypeError(f"inputs must be those of a model, got {shown(inputs)}")
-        self.reader = SQLiteReader(sql, con, params)
+        self.reader = reader_of(sql, con, params)
         columns = self.reader.columns
         if key is not None and key not in columns:
             raise ValueError(
@@ -89,9 +90,16 @@ class Queried:
             yield keys, x[:at]
 
     def _checked(self, keys: list[Any], done: int) -> list[Any]:
-        for row, key in enumerate(keys, done + 1) if None in keys else ():
+        if set(map(type, keys)) <= _KEYS:
+            return keys
+        for row, key in enumerate(keys, done + 1):
             if key is None:
                 raise ValueError(
                     f"the key {self._key!r} is NULL in row {row} of the query; leave such rows out with WHERE"
                 )
-        return keys
+            if type(key) not in _KEYS:
+                raise ValueError(
+                    f"the key {self._key!r} is {shown(key)} in row {row} of the query, a {type(key).__name__}, where a "
+                    "whole number, a number, a text or bytes is expected; CAST it to one in the query"
+                )
+        raise AssertionError("each key is of a type that is known")

@@ -1,18 +1,18 @@
-"""Tables of predictions in PostgreSQL, MariaDB or MySQL, and DuckDB."""
+"""Tables of predictions in PostgreSQL, MariaDB or MySQL, and DuckDB, and what connects to these."""
 
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
-from contextlib import contextmanager, suppress
-from hashlib import blake2b
+import re
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .cache import cache_folder
-from .layout import are_predictions
-from .reader import Text, listed
+from .reader import Text
+from .server_table import ServerTable, whole_rows
+from .urls import ServerURL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,154 +21,7 @@ if TYPE_CHECKING:
     from .layout import Layout
     from .staged import Staged
 
-__all__ = ["ServerTable", "server_table"]
-
-
-class ServerTable(ABC):
-    """The table `into` of the schema or database that an open connection is in: as ``SQLiteTable``.
-
-    The new table is filled under another name, which nobody sees or waits for, and takes its place at the end.
-    """
-
-    encoding = "UTF-8"  # of what is staged
-    server: str
-    mark: str  # for a value
-    types: ClassVar[dict[str, str]]  # of columns, by SQLite's names
-    at = "TIMESTAMPTZ"
-    quote = '"'
-
-    def __init__(self, connection: Any, into: str, mode: str) -> None:
-        self._connection, self._into, self._mode = connection, into, mode
-        self._table, self._new = self.quoted(into), self.quoted(f"fastnn {self._digest(into)}")
-
-    def quoted(self, name: str) -> str:
-        return self.quote + name.replace(self.quote, 2 * self.quote) + self.quote
-
-    @staticmethod
-    def _digest(*parts: str) -> str:
-        return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
-
-    # What differs.
-
-    @abstractmethod
-    def execute(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run a statement and give its rows; the driver's errors."""
-
-    @abstractmethod
-    def transaction(self) -> AbstractContextManager[Any]:
-        """All or nothing, within a transaction of the user's too where the database has that."""
-
-    @abstractmethod
-    def insert(self, table: str, staged: Staged) -> None:
-        """Write all that is staged."""
-
-    @abstractmethod
-    def place(self) -> tuple[str, ...]:
-        """Which database this is, without a password."""
-
-    columns = (
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = {} "
-        "ORDER BY ordinal_position"
-    )
-    temporary = "CREATE TEMPORARY TABLE {} AS SELECT {} FROM {} WHERE 1 = 0"
-
-    def upsert(self, names: Sequence[str], key: str) -> str:
-        """What ends an INSERT, for rows whose keys are there."""
-        values = ", ".join(f"{name} = excluded.{name}" for name in names if name != key)
-        return f"ON CONFLICT ({key}) DO UPDATE SET {values}"
-
-    def take_place(self, found: bool) -> None:
-        """Give the new table its name."""
-        if found:
-            self.execute(f"DROP TABLE {self._table}")
-        self.execute(f"ALTER TABLE {self._new} RENAME TO {self._table}")
-
-    # What is the same.
-
-    def look(self, layout: Layout) -> None:
-        """See that it can be written, before there is anything to write: ValueError otherwise."""
-        with self._explained():
-            self._check(layout)
-
-    def beside(self) -> str | None:
-        """The path of a file for what is staged, in the folder of what is kept; None where there can be none."""
-        folder = cache_folder()
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            return os.fspath(folder / f"predictions-{self._digest(self.server, *self.place(), self._into)}")
-        return None
-
-    def write(self, staged: Staged) -> None:
-        """Write all that is staged, all or nothing."""
-        layout = staged.layout
-        names = [self.quoted(name) for name in layout.names]
-        with self._explained(), self.transaction():
-            found = self._check(layout)
-            adds = found and self._mode == "upsert"
-            self.execute(f"DROP TABLE IF EXISTS {self._new}")
-            if adds:
-                self.execute(self.temporary.format(self._new, ", ".join(names), self._table))
-            else:
-                self.execute(self._create(staged))
-            self.insert(self._new, staged)
-            if adds:
-                rows = f"({', '.join(names)}) SELECT {', '.join(names)} FROM {self._new} WHERE true"
-                self.execute(f"INSERT INTO {self._table} {rows} {self.upsert(names, names[0])}")
-                self.execute(f"DROP TABLE {self._new}")
-            else:
-                self.take_place(found)
-
-    def _create(self, staged: Staged) -> str:
-        kinds = staged.key_types()
-        if {"integer", "real"} == set(kinds):
-            kinds = ["real"]
-        if len(kinds) > 1:
-            raise ValueError(
-                f"the keys {staged.layout.key!r} are of the types {listed(kinds)}, and a column of {self.server} has "
-                "one; CAST them in the query"
-            )
-        key = self.types["key " + (kinds[0] if kinds else "integer")]
-        predicted = [f"{self.quoted(name)} {self.types[kind]} NOT NULL" for name, kind in staged.layout.predicted]
-        model, version, at = map(self.quoted, staged.layout.names[-3:])
-        text = self.types["TEXT"]
-        columns = [f"{self.quoted(staged.layout.key)} {key} NOT NULL PRIMARY KEY", *predicted, f"{model} {text}"]
-        return f"CREATE TABLE {self._new} ({', '.join(columns)}, {version} {text}, {at} {self.at} NOT NULL)"
-
-    def _check(self, layout: Layout) -> bool:
-        """Whether there is a table that is replaced or added to; ValueError where the new one cannot be written."""
-        columns = [name for (name,) in self.execute(self.columns.format(self.mark), self._into)]
-        if columns and self._mode == "create":
-            raise ValueError(
-                f"the database already has {self._into!r}; predictions go into a new table only: give another name, or "
-                'drop that one first, or say mode="replace" or "upsert" where it has earlier predictions'
-            )
-        missing = [name for name in layout.names if name not in columns]
-        if columns and (missing if self._mode == "upsert" else not are_predictions(columns)):
-            raise ValueError(
-                f"the table {self._into!r} has the columns {listed(columns)}, not those of these predictions, "
-                "so it is not written: give another name, or drop it first"
-            )
-        return bool(columns)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except self._connection_errors() as error:
-            words = " ".join(str(error).split())
-            raise ValueError(f"the predictions cannot be written; {self.server} says: {words}") from error
-
-    @abstractmethod
-    def _connection_errors(self) -> type[Exception]: ...
-
-
-def _whole(staged: Staged) -> Iterator[tuple[Any, ...]]:
-    """Rows of all columns."""
-    for keys, columns in staged.batches():
-        for key, *predicted in zip(keys, *columns, strict=True):
-            if type(key) is Text:
-                raise ValueError(f"the key {key!r} is no UTF-8, which the database's texts are; leave the row out")
-            yield (key, *predicted, *staged.run)
+__all__ = ["server_connected", "server_table"]
 
 
 class PostgresTable(ServerTable):
@@ -215,7 +68,7 @@ class PostgresTable(ServerTable):
 
     def insert(self, table: str, staged: Staged) -> None:
         with self._cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy:
-            for row in _whole(staged):
+            for row in whole_rows(staged):
                 copy.write_row(row)
 
 
@@ -290,7 +143,7 @@ class MySQLTable(ServerTable):
         rows, at = [], staged.run.at.rstrip("Z").replace("T", " ")
         self.execute("START TRANSACTION")
         with self._connection.cursor(Cursor) as cursor:
-            for row in _whole(staged):
+            for row in whole_rows(staged):
                 rows.append((*row[:-1], at))
                 if len(rows) == 5000:
                     cursor.executemany(sql, rows)
@@ -373,12 +226,59 @@ class DuckDBTable(ServerTable):
 
 
 _BY_MODULE = {"psycopg": PostgresTable, "pymysql": MySQLTable, "duckdb": DuckDBTable, "_duckdb": DuckDBTable}
+_BY_DIALECT = {
+    "postgresql": PostgresTable,
+    "postgres": PostgresTable,
+    "mysql": MySQLTable,
+    "mariadb": MySQLTable,
+    "duckdb": DuckDBTable,
+}
 
 
-def server_table(connection: object) -> type[ServerTable] | None:
-    """What writes to this connection; None where it is none of a driver that is known."""
-    for each in type(connection).__mro__:
+def server_table(to: object) -> type[ServerTable] | None:
+    """What writes to this URL or open connection; None where it is none of a server that is known."""
+    if isinstance(to, str):
+        return _BY_DIALECT.get(re.split(r"\+|://", to)[0]) if "://" in to else None
+    for each in type(to).__mro__:
         found = _BY_MODULE.get(each.__module__.partition(".")[0])
         if found is not None:
             return found
     return None
+
+
+@contextmanager
+def server_connected(to: Any) -> Iterator[Any]:
+    """Open a URL, and close it afterwards; a connection is lent as it is, and kept.
+
+    ConnectionError, without a password, where there is no server; ImportError for a driver that is missing.
+    """
+    if not isinstance(to, str):
+        yield to
+        return
+    url, kind = ServerURL(to), server_table(to)
+    try:
+        if kind is PostgresTable:
+            import psycopg
+
+            connect: Any = partial(psycopg.connect, url.of("postgresql"), autocommit=True)
+        elif kind is MySQLTable:
+            import pymysql
+
+            connect = partial(pymysql.connect, charset="utf8mb4", autocommit=True, **url.parts())
+        else:
+            import duckdb
+
+            path = to.partition("://")[2][1:]
+            if not os.path.exists(path):
+                raise FileNotFoundError(f"there is no database file {os.path.abspath(path)!r}; check the path")
+            connect = partial(duckdb.connect, path)
+    except ImportError as error:
+        extra = {PostgresTable: "postgres", MySQLTable: "mysql"}.get(kind, "duckdb")  # type: ignore[arg-type]
+        raise ImportError(f'{url} is written by {error.name}: pip install "fastnn[{extra}]"') from error
+    try:
+        connection = connect()
+    except Exception as error:
+        # Without the error itself, whose words may have the password.
+        raise ConnectionError(f"cannot connect to {url}; the driver says: {url.hidden(str(error))}") from None
+    with closing(connection):
+        yield connection

@@ -153,7 +153,7 @@ class Surface(Built):
 
     def predict_sql(
         self,
-        sql: str,
+        sql: str | None,
         con: Any,
         *,
         into: str,
@@ -164,7 +164,7 @@ class Surface(Built):
         to: Any = None,
         version: str | int | None = None,
     ) -> int:
-        """Predict the rows of a SQLite query and write them into the table `into`; gives how many.
+        """Predict the rows of a query and write them into the table `into`; gives how many.
 
         The query returns the column `key` and the features, by the names and in the order of those that the model was
         fitted on, where these had names. The table has key, prediction and probability; kind is "classes" for several
@@ -172,8 +172,8 @@ class Surface(Built):
         prediction_0, prediction_1 and so on, those of a model of several outputs prediction_<output>. Each row says
         which model it is from, in model and model_version (`version`), and when, in predicted_at.
 
-        mode: "replace" where an earlier run has written the table, "upsert" to add to it. to: another database to
-        write to. A run that is ended is gone on with by the next one of the same model. See
+        con: as in SQLDataset. mode: "replace" where an earlier run has written the table, "upsert" to add to it. to:
+        another database to write to. A run that is ended is gone on with by the next one of the same model. See
         ``fastnn.data.write_predictions``.
         """
         from fastnn.data.predictions import write_predictions
@@ -200,9 +200,9 @@ class Surface(Built):
         )
 
     def predict_iter(
-        self, sql: str, con: Any, *, key: str | None = None, params: Any = None, batch_size: int = 8192
+        self, sql: str | None, con: Any, *, key: str | None = None, params: Any = None, batch_size: int = 8192
     ) -> Iterator[Any]:
-        """The outputs for the rows of a SQLite query, (rows, units), batch by batch.
+        """The outputs for the rows of a query, (rows, units), batch by batch.
 
         key: a column that is no feature; then (keys, outputs), with keys as a list. The other columns, con and params
         are as in `predict_sql`. The query runs until the last batch, or until the iterator is closed.

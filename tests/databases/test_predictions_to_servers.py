@@ -14,6 +14,7 @@ import pytest
 
 from fastnn.data import write_predictions
 from fastnn.databases import staged
+from support import servers
 from support.database import connect
 
 ROWS = 100
@@ -37,8 +38,8 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Server:
     """An open connection, and what differs in looking at it."""
 
-    def __init__(self, name: str, con: Any, quote: str, again: Callable[[], Any]) -> None:
-        self.name, self.con, self.quote, self.again = name, con, quote, again
+    def __init__(self, name: str, con: Any, quote: str, again: Callable[[], Any], url: str) -> None:
+        self.name, self.con, self.quote, self.again, self.url = name, con, quote, again, url
 
     def quoted(self, name: str) -> str:
         return self.quote + name.replace(self.quote, 2 * self.quote) + self.quote
@@ -74,14 +75,16 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         pymysql = pytest.importorskip("pymysql", reason="MariaDB's driver: pip install PyMySQL")
         options = request.getfixturevalue("mariadb")
         con, quote, again = pymysql.connect(**options, autocommit=True), "`", lambda: pymysql.connect(**options)
+        url = servers.mysql_url(options)
     else:
         duckdb = pytest.importorskip("duckdb", reason="DuckDB: pip install duckdb")
         file = str(tmp_path / "scores.duckdb")
         con, quote = duckdb.connect(file), '"'
-        again = con.cursor
-    yield Server(request.param, con, quote, again)
+        again, url = lambda: server.con.cursor(), f"duckdb:///{file}"
+    server = Server(request.param, con, quote, again, url)
+    yield server
     with contextlib.suppress(Exception):  # it is closed
-        con.close()
+        server.con.close()
 
 
 def write(path: Path, server: Server, into: str = "p", sql: str = SQL, **named: Any) -> int:
@@ -100,7 +103,7 @@ def test_created_replaced_and_added_to(path: Path, server: Server) -> None:
     assert (model, version) == ("it's 100%", "3")
     at = at if at.tzinfo else at.replace(tzinfo=datetime.UTC)
     assert abs(datetime.datetime.now(datetime.UTC) - at) < datetime.timedelta(seconds=60)
-    with pytest.raises(ValueError, match=r"already has 'p'; .*or \"upsert\""):
+    with pytest.raises(ValueError, match=r"already has 'p'; .*mode=\"upsert\""):
         write(path, server, predict=lambda x: 1 / 0)
     assert write(path, server, sql=f"{SQL} WHERE k < 50", mode="replace", predict=lambda x: first(x) + 1) == 50
     assert server.all("SELECT count(*), min(prediction) FROM p", own=False) == [(50, 1.0)]
@@ -218,3 +221,103 @@ def test_a_connection_that_is_closed(path: Path, server: Server) -> None:
     server.con.close()
     with pytest.raises(ValueError, match=r"cannot be written; .* says"):
         write(path, server)
+
+
+def test_a_connection_that_is_lost_costs_no_prediction(path: Path, server: Server) -> None:
+    if server.name == "duckdb":
+        pytest.skip("it is no server")
+    kill, number = {
+        "postgres": ("SELECT pg_terminate_backend({})", "SELECT pg_backend_pid()"),
+        "mariadb": ("KILL {}", "SELECT connection_id()"),
+    }[server.name]
+    [(process,)] = server.all(number)
+    write(path, server)
+
+    def killing(x: np.ndarray) -> np.ndarray:
+        if len(seen) == 3:
+            with contextlib.closing(server.again()) as other, other.cursor() as cursor:
+                cursor.execute(kill.format(process))
+        seen.append(len(x))
+        return first(x) + 1
+
+    seen: list[int] = []
+    with pytest.raises(ValueError, match=r"cannot be written; .* says"):
+        write(path, server, predict=killing, mode="replace", identity=b"other")
+    assert sum(seen) == ROWS
+    server.con = server.again()
+    server.con.autocommit(True) if server.name == "mariadb" else setattr(server.con, "autocommit", True)
+    assert server.all("SELECT k, prediction FROM p ORDER BY k") == EXPECTED
+    assert write(path, server, predict=lambda x: 1 / 0, mode="replace", identity=b"other") == ROWS
+    assert server.all("SELECT k, prediction - 1 FROM p ORDER BY k") == EXPECTED
+    assert server.tables() == ["p"]
+
+
+# Rows that are there too.
+
+
+@pytest.fixture
+def source(server: Server) -> Server:
+    server.do("CREATE TABLE t (k INTEGER PRIMARY KEY, v DOUBLE PRECISION)")
+    server.do("INSERT INTO t VALUES " + ", ".join(f"({i}, {i / 4})" for i in range(ROWS)))
+    return server
+
+
+@pytest.mark.parametrize("way", ["connection", "url"])
+def test_a_table_beside_the_one_that_is_read(path: Path, source: Server, way: str) -> None:
+    if (source.name, way) == ("postgres", "url"):
+        pytest.importorskip("adbc_driver_postgresql", reason="pip install adbc-driver-manager adbc-driver-postgresql")
+    if (source.name, way) == ("duckdb", "url"):
+        source.con.close()  # one process may have one instance, of one configuration
+    con = source.con if way == "connection" else source.url
+    for mode in ("create", "replace", "upsert"):
+        count = write_predictions(
+            first, "SELECT k, v FROM t ORDER BY k", con, into="p", key="k", kind="values", mode=mode, batch_size=30
+        )
+        assert count == ROWS
+    for mode in ("replace", "upsert"):
+        with pytest.raises(ValueError, match="the query names the table 'p'"):
+            write_predictions(
+                first, "SELECT k, prediction AS v FROM p", con, into="p", key="k", kind="values", mode=mode
+            )
+    for mode in ("create", "replace", "upsert"):
+        with pytest.raises(ValueError, match=r"already has 't'|not those of these predictions"):
+            write_predictions(first, "SELECT k, v FROM t", con, into="t", key="k", kind="values", mode=mode)
+    if (source.name, way) == ("duckdb", "url"):
+        import duckdb
+
+        source.con = duckdb.connect(con.removeprefix("duckdb:///"))
+    assert source.all("SELECT k, prediction FROM p ORDER BY k", own=False) == EXPECTED
+    assert source.all("SELECT k, v FROM t ORDER BY k", own=False) == EXPECTED
+
+
+def test_from_a_server_into_sqlite(path: Path, source: Server) -> None:
+    write_predictions(first, "SELECT k, v FROM t ORDER BY k", source.con, into="p", key="k", kind="values", to=path)
+    with closing(connect(path)) as connection:
+        assert connection.execute("SELECT k, prediction FROM p").fetchall() == EXPECTED
+
+
+def test_keys_that_are_staged_nowhere(path: Path, source: Server) -> None:
+    sql = "SELECT CAST('2026-01-31' AS DATE) AS k, v FROM t"
+    with pytest.raises(ValueError, match=r"the key 'k' is .* in row 1 of the query, a date, where .* CAST it"):
+        write_predictions(first, sql, source.con, into="p", key="k", kind="values")
+
+
+def test_no_server_and_no_password_in_the_message(path: Path) -> None:
+    pytest.importorskip("psycopg")
+    pytest.importorskip("pymysql")
+    for url in ("postgresql://me:s3cret@127.0.0.1:9/shop", "mysql://me:s3cret@127.0.0.1:9/shop"):
+        with pytest.raises(ConnectionError) as refused:
+            write_predictions(first, SQL, path, into="p", key="k", kind="values", to=url)
+        assert "s3cret" not in str(refused.value)
+        assert "me:***@127.0.0.1:9" in str(refused.value)
+        assert refused.value.__cause__ is None
+
+
+def test_what_is_no_database(path: Path) -> None:
+    for named, words in (
+        ({"to": 5}, "to must be a path, a URL or"),
+        ({"con": 5}, "con must be .*; or pass such a one"),
+    ):
+        arguments = {"con": path, "into": "p", "key": "k", "kind": "values", **named}
+        with pytest.raises(TypeError, match=words):
+            write_predictions(first, SQL, arguments.pop("con"), **arguments)
