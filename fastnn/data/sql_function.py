@@ -31,7 +31,7 @@ def register(con: sqlite3.Connection, name: str, network: Any, kind: str, output
     if not check_text("name", name):
         raise ValueError("name must be a name, got an empty text")
     for what, given, known in (("kind", kind, _KINDS), ("output", output, _OUTPUTS)):
-        if given not in known:
+        if not isinstance(given, str) or given not in known:
             raise ValueError(
                 f"unknown {what} {shown(given)}{_names.hint(given, known)}; known {what}s: {listed(known)}"
             )
