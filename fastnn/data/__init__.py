@@ -1,4 +1,4 @@
-"""Rows in: from arrays, frames, files, batches and SQLite, as pages of float32; and predictions back out."""
+"""Rows in: from arrays, frames, files, batches and databases, as pages of float32; and predictions back out."""
 
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,20 @@ from fastnn.data.sparse import *
 
 if TYPE_CHECKING:
     from fastnn.data import digits as digits
+    from fastnn.data.mongo import *
     from fastnn.data.predictions import *
+    from fastnn.data.redis import *
     from fastnn.data.sql import *
 
 _LATER = {
     "digits": "digits",
+    "MongoDataset": "mongo",
+    "RedisDataset": "redis",
+    "RedisStream": "redis",
     "SQLDataset": "sql",
     "clear_cache": "stored",
     "write_predictions": "predictions",
+    "write_redis": "redis",
 }
 
 # Databases and files: `import fastnn` must stay short.

@@ -13,6 +13,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import check_batch_size, check_text, shown
 from fastnn.databases.layout import RUN, Layout, Run, columns_of
+from fastnn.databases.mongo import is_mongo
 from fastnn.databases.reader import listed
 from fastnn.databases.server_table import ServerTable
 from fastnn.databases.server_tables import server_connected, server_table
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastnn.databases.mongo_table import MongoTable
     from fastnn.databases.params import Params
 
     from .several import Several
@@ -45,7 +47,7 @@ _MODES = ("create", "replace", "upsert")
 
 def write_predictions(
     predict: Predict,
-    sql: str | None,
+    sql: Any,
     con: Any,
     *,
     into: str,
@@ -67,10 +69,12 @@ def write_predictions(
 
     predict: float32 (rows, features) -> (rows, units); it must not commit on `con`. sql: a SELECT
     of the column `key` and of the features, in the model's order. con, params, null: as in
-    SQLDataset. to: the database that is written, by default that of the query: an SQLite file that
-    is there, or an open connection or URL of SQLite, PostgreSQL (by psycopg 3), MariaDB or MySQL
-    (by PyMySQL) or DuckDB. names: what the features must be called, in their order, where that is
-    known. inputs: of a model with a front, for which `predict` takes the engine's rows.
+    SQLDataset; or sql and con are filter and collection of MongoDB as MongoDataset has them, with
+    `names` for its fields. to: the database that is written, by default that of the query: an SQLite
+    file that is there, or an open connection or URL of SQLite, PostgreSQL (by psycopg 3), MariaDB or
+    MySQL (by PyMySQL) or DuckDB, or pymongo's Database. names: what the features must be called, in
+    their order, where that is known. inputs: of a model with a front, for which `predict` takes the
+    engine's rows.
 
     into: the name of a table. With mode "create" there must be none of that name yet; "replace"
     drops the table that an earlier run has written, with its indexes and triggers, in the
@@ -86,6 +90,7 @@ def write_predictions(
 
     and model, model_version and predicted_at: `model`, `version` (texts, or NULL) and when the run began, in
     ISO 8601 and UTC. Keys are written as they lie in the database, whatever the connection makes of them otherwise.
+    In MongoDB the key is _id, and predicted_at a date; an ObjectId that goes elsewhere becomes its text.
 
     All or nothing: after a failure the database is as it was. Rows and predictions are gathered
     apart, and written in one short transaction at the end; before the work, a look at whether that
@@ -93,7 +98,8 @@ def write_predictions(
     all the while, and write but for that transaction and, in a database without WAL, while the
     query runs. On a connection with an open transaction the table becomes part of that, which then
     holds the lock from the beginning on, and its commit is the caller's. In other databases the new table is filled
-    under another name, and takes its place at the end; MariaDB and MySQL refuse an open transaction.
+    under another name, and takes its place at the end; MariaDB and MySQL refuse an open transaction. MongoDB alone adds
+    each document of an "upsert" at once: of a run that fails meanwhile some are there, and the next one writes all.
 
     identity: bytes that differ where `predict` does. With it, a run that is ended after more than a
     second of predicting is gone on with by the next one into the same table: what it has predicted
@@ -130,9 +136,11 @@ def write_predictions(
         con = located(con)
     target = _target(con, to)
 
-    def work(con: Any, table_of: Callable[[Any], SQLiteTable | ServerTable]) -> int:
+    def work(con: Any, table_of: Callable[[Any], SQLiteTable | ServerTable | MongoTable]) -> int:
         rows = Queried(sql, con, params, key, null, names, inputs)
         table = table_of(rows.reader)
+        if is_mongo(con) and is_mongo(target):  # whose keys may be of types that no other has
+            rows.reader.packed = table.packed = True  # type: ignore[union-attr]
         known = kind != "values" or bool(outputs)
         table.look(Layout(key, columns if known or mode != "upsert" else ()))
         with closing(Spool(rows.width)) as spool:
@@ -213,7 +221,7 @@ class _Job:
 
 
 def predict_rows(
-    predict: Predict, sql: str | None, con: Any, key: str | None, params: Params, batch_size: int, **rows: Any
+    predict: Predict, sql: Any, con: Any, key: str | None, params: Params, batch_size: int, **rows: Any
 ) -> Iterator[Any]:
     """See ``Model.predict_iter``."""
     if key is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import shown
 from fastnn.databases.addresses import reader_of
+from fastnn.databases.mongo import MongoReader, Place, is_mongo
 from fastnn.databases.reader import Text, listed
 
 from ._front import Fronted, Picked, features_of
@@ -35,7 +36,7 @@ class Queried:
 
     def __init__(
         self,
-        sql: str | None,
+        sql: Any,
         con: Any,
         params: Params,
         key: str | None,
@@ -45,7 +46,7 @@ class Queried:
     ) -> None:
         if inputs is not None and not hasattr(inputs, "shapes"):
             raise TypeError(f"inputs must be those of a model, got {shown(inputs)}")
-        self.reader = reader_of(sql, con, params)
+        self.reader: Any = _mongo(sql, con, params, key, names) if is_mongo(con) else reader_of(sql, con, params)
         columns = self.reader.columns
         if key is not None and key not in columns:
             raise ValueError(
@@ -103,3 +104,12 @@ class Queried:
                     "whole number, a number, a text or bytes is expected; CAST it to one in the query"
                 )
         raise AssertionError("each key is of a type that is known")
+
+
+def _mongo(filter: Any, collection: Any, params: Any, key: str | None, names: Sequence[str]) -> MongoReader:
+    """A reader of MongoDB's documents, of the fields that the model knows, or of all."""
+    if params is not None:
+        raise TypeError("MongoDB's filter has its values in it; leave params out")
+    reader = MongoReader(Place(collection), filter, list(names) or None, [], key or "_id", None)
+    reader.packed = False
+    return reader

@@ -272,7 +272,7 @@ class StoredSource(Source):
                     yield self._page(x, y, rng)
                     del x, y
             if rows == 0:
-                raise ValueError(f"the query gives no rows: {self._reader.address[-1]}; check its WHERE")
+                raise ValueError(f"the query gives no rows: {self._reader.address[-1]}; {self._reader.empty}")
             self._rows = rows
             if writer is not None:
                 fresh = entry is not None and self._reader.state() == state

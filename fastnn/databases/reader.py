@@ -47,12 +47,14 @@ class Reader(ABC):
 
     `address` says which database, and which query on it, without a password: for messages and for the key of a cache.
     `shared` says that another process can read the same by a copy of the reader, `threaded` that another thread can.
+    `empty` is what to do where it gives no rows.
     """
 
     columns: tuple[str, ...]
     address: tuple[Hashable, ...]
     shared: bool = False
     threaded: bool = False
+    empty: str = "check its WHERE"
 
     @abstractmethod
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:

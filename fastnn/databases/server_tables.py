@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .mongo import is_mongo
 from .reader import Text
 from .server_table import ServerTable, whole_rows
 from .urls import ServerURL
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from .layout import Layout
+    from .mongo_table import MongoTable
     from .staged import Staged
 
 __all__ = ["server_connected", "server_table"]
@@ -235,8 +237,12 @@ _BY_DIALECT = {
 }
 
 
-def server_table(to: object) -> type[ServerTable] | None:
+def server_table(to: object) -> type[ServerTable | MongoTable] | None:
     """What writes to this URL or open connection; None where it is none of a server that is known."""
+    if is_mongo(to):
+        from .mongo_table import MongoTable
+
+        return MongoTable
     if isinstance(to, str):
         return _BY_DIALECT.get(re.split(r"\+|://", to)[0]) if "://" in to else None
     for each in type(to).__mro__:
@@ -252,7 +258,7 @@ def server_connected(to: Any) -> Iterator[Any]:
 
     ConnectionError, without a password, where there is no server; ImportError for a driver that is missing.
     """
-    if not isinstance(to, str):
+    if not isinstance(to, str) or is_mongo(to):
         yield to
         return
     url, kind = ServerURL(to), server_table(to)

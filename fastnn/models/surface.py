@@ -153,7 +153,7 @@ class Surface(Built):
 
     def predict_sql(
         self,
-        sql: str | None,
+        sql: Any,
         con: Any,
         *,
         into: str,
@@ -172,9 +172,9 @@ class Surface(Built):
         prediction_0, prediction_1 and so on, those of a model of several outputs prediction_<output>. Each row says
         which model it is from, in model and model_version (`version`), and when, in predicted_at.
 
-        con: as in SQLDataset. mode: "replace" where an earlier run has written the table, "upsert" to add to it. to:
-        another database to write to. A run that is ended is gone on with by the next one of the same model. See
-        ``fastnn.data.write_predictions``.
+        con: as in SQLDataset; or sql and con are filter and collection of MongoDB. mode: "replace" where an earlier
+        run has written the table, "upsert" to add to it. to: another database to write to. A run that is ended is gone
+        on with by the next one of the same model. See ``fastnn.data.write_predictions``.
         """
         from fastnn.data.predictions import write_predictions
         from fastnn.models.by_rows import by_rows
@@ -200,7 +200,7 @@ class Surface(Built):
         )
 
     def predict_iter(
-        self, sql: str | None, con: Any, *, key: str | None = None, params: Any = None, batch_size: int = 8192
+        self, sql: Any, con: Any, *, key: str | None = None, params: Any = None, batch_size: int = 8192
     ) -> Iterator[Any]:
         """The outputs for the rows of a query, (rows, units), batch by batch.
 

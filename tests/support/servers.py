@@ -117,6 +117,59 @@ def mysql_url(options: dict[str, Any], scheme: str = "mysql") -> str:
     return f"{scheme}://{options['user']}:{password}@{options['host']}:{options['port']}/{options['database']}"
 
 
+@contextlib.contextmanager
+def mongodb_server() -> Iterator[str]:
+    """The URL of a MongoDB: MONGODB_URL's, or else of a server in this process that speaks its protocol."""
+    pytest.importorskip("pymongo", reason="MongoDB's driver: pip install pymongo")
+    if url := os.environ.get("MONGODB_URL"):
+        yield url
+        return
+    secantus = pytest.importorskip(
+        "secantus", reason="a MongoDB: pip install SecantusDB, or MONGODB_URL=mongodb://host of one that runs"
+    )
+    with folder() as path, secantus.SecantusDBServer(storage_path=str(path / "data")) as server:
+        yield server.uri
+
+
+@contextlib.contextmanager
+def mongodb_database(url: str) -> Iterator[Any]:
+    """A new and empty database, pymongo's, which is dropped at the end."""
+    import pymongo
+
+    name = f"fastnn_test_{os.getpid()}_{next(_number)}"
+    with pymongo.MongoClient(url, serverSelectionTimeoutMS=5000) as client:
+        yield client[name]
+        client.drop_database(name)
+
+
+@contextlib.contextmanager
+def redis_server(*options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The URL of a Redis, and its process."""
+    redis = pytest.importorskip("redis", reason="Redis's driver: pip install redis")
+    server = shutil.which("redis-server", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"]))
+    if server is None:
+        pytest.skip("a Redis: apt-get install redis-server")
+    with folder() as home:
+        port = free_port()
+        where = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(home)]
+        with open(home / "log", "wb") as log:
+            command = [server, *where, "--save", "", "--appendonly", "no", *options]
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        url = f"redis://127.0.0.1:{port}/0"
+
+        def answers() -> None:
+            wants_a_password = redis.exceptions.AuthenticationError
+            with redis.Redis.from_url(url) as client, contextlib.suppress(wants_a_password):
+                client.ping()
+
+        try:
+            _wait_for(answers, process, home / "log")
+            yield url, process
+        finally:
+            process.kill()
+            process.wait()
+
+
 def _wait_for(ready: Any, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
     """Until `ready` no longer raises; an error with the server's own words where it has ended or takes too long."""
     end = time.monotonic() + seconds
