@@ -244,6 +244,25 @@ class Surface(Built):
         rows = by_rows(self, "register_sqlite", kind)
         register(con, name, network, rows.kind, output, rows.inputs)
 
+    def register_duckdb(
+        self,
+        con: Any,
+        name: str = "predict",
+        *,
+        kind: Literal["classes", "binary", "values"] | None = None,
+        output: Literal["prediction", "probability"] = "prediction",
+    ) -> None:
+        """Make the model a function of SQL on an open connection to DuckDB, as `register_sqlite` does.
+
+        With pyarrow, and without a front, by vectors of some thousand rows; else row by row. TypeError, ValueError.
+        """
+        from fastnn.data.sql_function import register_duckdb
+        from fastnn.models.by_rows import by_rows
+
+        network = self._built("register_duckdb")
+        rows = by_rows(self, "register_duckdb", kind)
+        register_duckdb(con, name, network, rows.kind, output, rows.inputs)
+
     def _identity(self) -> bytes | None:
         """What tells this model from others; None where it has code of the user's own, which may change."""
         from hashlib import blake2b
