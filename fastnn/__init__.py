@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         optimizers,
         plot,
         preprocessing,
+        registry,
         saving,
         utils,
     )
@@ -83,6 +84,7 @@ __all__ = [
     "plot",
     "preprocessing",
     "random",
+    "registry",
     "regularizers",
     "saving",
     "set_num_threads",
@@ -110,6 +112,7 @@ __getattr__ = _names.later(
         "optimizers": "optimizers",
         "plot": "plot",
         "preprocessing": "preprocessing",
+        "registry": "registry",
         "saving": "saving",
         "utils": "utils",
     },

@@ -38,6 +38,7 @@ MODULES = [
     "fastnn.constraints",
     "fastnn.data",
     "fastnn.data.digits",
+    "fastnn.registry",
     "fastnn.plot",
     "fastnn.ops",
     "fastnn.random",
@@ -146,7 +147,8 @@ def typed(annotation: Any) -> str:
 
 def home_of(value: Any) -> str:
     """The module on whose page a class or function stands."""
-    return max((m for m in MODULES if f"{value.__module__}.".startswith(f"{m}.")), key=len)
+    module = value.__module__.replace("fastnn.databases", "fastnn.data")  # which offers what users need of it
+    return max((m for m in MODULES if f"{module}.".startswith(f"{m}.")), key=len)
 
 
 def is_object(value: Any) -> bool:

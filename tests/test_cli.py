@@ -139,7 +139,7 @@ def test_predict_writes_the_table(model_file: Path, database: Path, capsys: pyte
         ({"sql": "SELECT id, a, c\nFROM t"}, ["no such column: c"]),
         ({"sql": "SELECT a, b FROM t"}, ["unknown key 'id'"]),
         ({"sql": "DROP TABLE t"}, ["must be one SELECT"]),
-        ({"into": "t"}, ["already has 't'", "or say --replace where"]),
+        ({"into": "t"}, ["already has 't'", "or say --replace or --upsert where"]),
     ],
 )
 def test_what_a_user_can_get_wrong_is_one_line_and_status_1(

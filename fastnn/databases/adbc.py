@@ -11,7 +11,7 @@ from .arrow import StreamError
 from .arrow_reader import blocks_of
 from .arrow_values import Batches
 from .reader import Reader, check_names, explained
-from .statement import driver_values, no_rows, only_select
+from .statement import driver_values, no_rows, only_select, quoted, rows_since
 from .urls import ServerURL
 
 if TYPE_CHECKING:
@@ -57,6 +57,17 @@ class ADBCReader(Reader):
             finally:
                 with suppress(*errors):  # of a connection that is lost
                     cursor.close()
+
+    def since(self, key: str, value: Any) -> tuple[Reader, Any]:
+        con = self._con if self._url is None else self._url.given
+        return rows_since(
+            self.sql,
+            quoted(key),
+            value,
+            self._params,
+            lambda _, place: f"${place}",
+            lambda sql, params: ADBCReader(sql, con, params),
+        )
 
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
         with self._cursor("the query failed") as cursor:

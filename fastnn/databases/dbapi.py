@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .reader import Reader, check_names, check_unchanged, explained
 from .rows import RowConverter
 from .sqlite import SQLiteReader
-from .statement import driver_values, no_rows, only_select
+from .statement import driver_values, no_rows, only_select, quoted, rows_since
 from .urls import ServerURL
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BLOCKS = 16
 
 _SERVERS = {"psycopg": "PostgreSQL", "psycopg2": "PostgreSQL", "pymysql": "MySQL", "MySQLdb": "MySQL", "mysql": "MySQL"}
+_MARKS = {"qmark": "?", "numeric": ":{place}", "named": ":{name}", "format": "%s", "pyformat": "%s"}
 _UNBUFFERED = ("pymysql", "MySQLdb")
 _number = itertools.count(1)
 
@@ -53,6 +54,7 @@ class CursorReader(Reader):
             self._server = _SERVERS.get(self._driver, "the database")
             self.sql = only_select(sql, self._server.lower() if self._driver in _SERVERS else "other")
             self.address = ("dbapi", con, repr(self._params), self.sql)
+            self._style = _of_driver(connection, "paramstyle")
             with (
                 self._explained("the query cannot be used", connection),
                 _kept(connection, self._driver),
@@ -63,11 +65,37 @@ class CursorReader(Reader):
                 cursor.fetchmany(1)  # mysql.connector wants all rows to be taken, be there none
 
     def _explained(self, what: str, connection: Any) -> Any:
-        return explained(what, self._server, self.sql, (_error_of(connection), OSError))
+        return explained(what, self._server, self.sql, (_of_driver(connection, "Error") or Exception, OSError))
 
     def _execute(self, cursor: Any, sql: str) -> None:
         # Without values a driver leaves the percent signs of the query alone.
         cursor.execute(sql, self._params) if self._params else cursor.execute(sql)
+
+    def since(self, key: str, value: Any) -> tuple[Reader, Any]:
+        sql, name = self.sql, quoted(key, "`" if self._server == "MySQL" else '"')
+        if self._style not in _MARKS:
+            return super().since(key, value)
+        named = isinstance(self._params, dict) and "format" in self._style
+        form = "%({name})s" if named else _MARKS[self._style]
+        # Where values are bound a percent sign is written twice; mysql.connector looks for its marks alone.
+        twice = "format" in self._style and self._driver != "mysql"
+        if twice:
+            sql, name = sql if self._params else sql.replace("%", "%%"), name.replace("%", "%%")
+
+        def like(sql: str, params: Any) -> CursorReader:
+            if twice and not params:
+                sql = sql.replace("%%", "%")
+            return CursorReader(
+                sql,
+                self._lend,
+                params,
+                self.address[1],
+                threaded=self.threaded,
+                shared=self.shared,
+                owned=self._owned,
+            )
+
+        return rows_since(sql, name, value, self._params, lambda name, place: form.format(name=name, place=place), like)
 
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
         convert, rows = RowConverter(self.columns, wanted), 0
@@ -108,14 +136,11 @@ class CursorReader(Reader):
         cursor.close()
 
 
-def _error_of(connection: Any) -> type[Exception]:
-    """What a driver's errors are: an attribute of the connection or of its package."""
+def _of_driver(connection: Any, attribute: str) -> Any:
+    """What the DB-API asks of a driver: an attribute of the connection, or of a package that it is of."""
     name = type(connection).__module__
-    for home in (connection, *(sys.modules.get(name.rsplit(".", n)[0]) for n in range(name.count(".") + 1))):
-        found = getattr(home, "Error", None)
-        if isinstance(found, type) and issubclass(found, Exception):
-            return found
-    return Exception
+    homes = [sys.modules.get(name.rsplit(".", n)[0]) for n in range(name.count(".") + 1)]
+    return next((found for home in (connection, *homes) if (found := getattr(home, attribute, None)) is not None), None)
 
 
 def _kept(connection: Any, driver: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from .arrow import StreamError
 from .arrow_reader import blocks_of
 from .arrow_values import Batches
 from .reader import Reader, check_names, explained
-from .statement import driver_values, no_rows, only_select
+from .statement import driver_values, no_rows, only_select, quoted, rows_since
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -52,6 +53,16 @@ class DuckDBReader(Reader):
 
     def _relation(self, connection: Any, sql: str) -> Any:
         return connection.sql(sql, params=self._params or None)
+
+    def since(self, key: str, value: Any) -> tuple[Reader, Any]:
+        numbered = re.search(r"\$\d", self.sql) is not None
+
+        def mark(name: str, place: int) -> str:
+            return f"${name}" if isinstance(self._params, dict) else f"${place}" if numbered else "?"
+
+        return rows_since(
+            self.sql, quoted(key), value, self._params, mark, lambda sql, params: DuckDBReader(sql, self._con, params)
+        )
 
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
         with self._connected("the query failed") as connection:

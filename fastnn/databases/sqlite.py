@@ -6,7 +6,7 @@ sqlite3 is imported where it is used, because importing fastnn must not pay for 
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastnn._checks import shown
@@ -129,6 +129,7 @@ class Query:
             return None
         if isinstance(self.con, str):
             _must_exist(self.con)
+            recover(self.con)
             return None if _lies_on_a_read_only_mount(self.con) else self.con
         try:
             with plain_cursor(self.con) as cursor, plain_text(self.con):
@@ -245,6 +246,7 @@ def connected(con: sqlite3.Connection | str, *, write: bool = False) -> Iterator
         yield con
         return
     _must_exist(con)
+    recover(con)
     # mode: a plain connect would create a missing file.
     connection = _opened(con, "mode=rw" if write else "mode=ro")
     try:
@@ -253,6 +255,15 @@ def connected(con: sqlite3.Connection | str, *, write: bool = False) -> Iterator
         yield connection
     finally:
         connection.close()
+
+
+def recover(path: str) -> None:
+    """Let SQLite undo what a writer has left half done that was killed: for that it must be able to write."""
+    import sqlite3
+
+    if os.path.exists(f"{path}-journal"):
+        with suppress(sqlite3.Error, ValueError), closing(_opened(path, "mode=rw")) as connection:
+            connection.execute("PRAGMA schema_version").fetchall()
 
 
 def _opened(path: str, options: str) -> sqlite3.Connection:

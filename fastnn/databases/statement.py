@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn._checks import check_text, shown
 from fastnn._numbers import refuse_masked
+
+from .reader import Reader, Wanted
 
 _QUOTED = r""" '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` """
 # What SQL is made of, as far as one must know it to see where a statement ends. An unclosed
@@ -50,9 +52,46 @@ def only_select(sql: object, dialect: str = "other") -> str:
     return text[: tokens[-1].end()]
 
 
+def quoted(name: str, mark: str = '"') -> str:
+    """Return `name` as an SQL identifier, whatever it holds."""
+    return mark + name.replace(mark, 2 * mark) + mark
+
+
 def no_rows(sql: str) -> str:
     """A query whose result has the same columns and no row: it is not run, and only a SELECT compiles in it."""
     return f"SELECT * FROM ({sql}\n) fastnn_query WHERE 1 = 0"
+
+
+def rows_since(
+    sql: str,
+    name: str,
+    value: Any,
+    params: list[Any] | dict[str, Any] | None,
+    mark: Callable[[str, int], str],
+    make: Callable[[str, Any], Reader],
+) -> tuple[Reader, Any]:
+    """``Reader.since`` of a query.
+
+    name: the key's, quoted. mark: what stands in the query for a value of a dict, by its name, or of a list, by its
+    place from 1 on. make: a reader like this one of another query.
+    """
+
+    def reader(start: str, **more: Any) -> Reader:
+        given = params or []
+        marks = {each: mark(f"fastnn_{each}", len(given) + place) for place, each in enumerate(more, 1)}
+        above = [f"{name} {'>' if each == 'above' else '<='} {found}" for each, found in marks.items()]
+        where = f" WHERE {' AND '.join(above)}" if above else ""
+        values = {f"fastnn_{each}": bound for each, bound in more.items()}
+        return make(start + where, {**given, **values} if isinstance(given, dict) else [*given, *values.values()])
+
+    rows = f"FROM ({sql}\n) fastnn_query"
+    least = {} if value is None else {"above": value}
+    wanted = Wanted((), (), ("last",))
+    [block] = reader(f"SELECT MAX({name}) AS last {rows}", **least).blocks(wanted)
+    [last] = block.others[0]
+    if last is None:
+        return make(f"SELECT * {rows} WHERE 1 = 0", params), value
+    return reader(f"SELECT * {rows}", **least, last=last), last
 
 
 def driver_values(params: object) -> list[Any] | dict[str, Any] | None:

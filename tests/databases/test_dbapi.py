@@ -321,3 +321,28 @@ def test_drivers_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(ImportError, match=rf'pip install "fastnn\[{extra}\]"') as caught:
             reader_of("SELECT 1", url)
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mark", "like", "params"), [("0", "%", None), ("%s", "%%", [0]), ("%(zero)s", "%%", {"zero": 0})], ids=str
+)
+def test_a_table_that_grows(con: Any, way: Any, mark: str, like: str, params: Any) -> None:
+    execute(con, "CREATE TABLE t (`k%``;` BIGINT, a DOUBLE)")
+    dataset = SQLDataset(f"SELECT * FROM t WHERE a >= {mark} AND 'x' LIKE '{like}'", way, params=params, key="k%`;")
+    assert dataset.since(None).last is None
+    seen: list[float] = []
+    last = None
+    for first in (1, 4, 9):
+        execute(con, f"INSERT INTO t SELECT seq, seq FROM seq_{first}_to_{first + 2}")
+        if not isinstance(way, str):
+            way.commit()  # a lent connection sees what there was when its transaction began
+        part = dataset.since(last)
+        last = part.last
+        seen += [value for page in part.pages(10) for value in page.x[:, 0]]
+    assert seen == [1, 2, 3, 4, 5, 6, 9, 10, 11]
+    assert last == 11
+
+
+def test_a_driver_that_does_not_say_how_values_are_written() -> None:
+    with pytest.raises(ValueError, match="CursorReader cannot ask for the rows after a key"):
+        reader_of("SELECT a, t FROM x", Connection([])).since("a", 3)

@@ -159,3 +159,20 @@ def test_a_relation_is_read_as_it_is(con: Any) -> None:
 def test_a_dataset_of_an_open_connection_is_not_pickled(con: Any) -> None:
     with pytest.raises(TypeError, match="an open connection belongs to its process"):
         pickle.dumps(SQLDataset("SELECT 1 AS a", con))
+
+
+@pytest.mark.parametrize(("mark", "params"), [("0", None), ("?", [0]), ("$1", [0]), ("$zero", {"zero": 0})], ids=str)
+def test_a_table_that_grows(con: Any, mark: str, params: Any) -> None:
+    con.execute('CREATE TABLE t ("k%"";" BIGINT, a DOUBLE)')
+    dataset = SQLDataset(f"SELECT * FROM t WHERE a >= {mark}", con, params=params, key='k%";')
+    assert dataset.since(None).last is None
+    seen: list[float] = []
+    last = None
+    for first in (1, 4, 9):
+        con.execute("INSERT INTO t SELECT range, range FROM range(?, ?)", [first, first + 3])
+        part = dataset.since(last)
+        con.execute("INSERT INTO t VALUES (?, -1)", [first + 100])  # which the query leaves out
+        last = part.last
+        seen += [value for page in part.pages(10) for value in page.x[:, 0]]
+    assert seen == [1, 2, 3, 4, 5, 6, 9, 10, 11]
+    assert last == 11

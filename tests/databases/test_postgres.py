@@ -300,3 +300,27 @@ def test_a_dataset_by_a_url_without_a_password_reads_in_another_process(postgres
     copied = pickle.loads(pickle.dumps(SQLDataset("SELECT 1 AS a, 2 AS y", url, target="y")))
     [page] = copied.pages(1)
     assert page.x.tolist() == [[1]]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_table_that_grows(con: Any, way: Any, given: bool) -> None:
+    con.execute('CREATE TABLE t ("k%"";" timestamp, a float8)')
+    mark = "0" if not given else "%s" if isinstance(way, psycopg.Connection) else "$1"
+    like = "%" if not given or mark == "$1" else "%%"
+    sql = f"SELECT * FROM t WHERE a > {mark} AND 'x' LIKE '{like}'"
+    dataset = SQLDataset(sql, way, params=[0.0] if given else None, key='k%";')
+    assert dataset.since(None).last is None
+    seen: list[float] = []
+    last = None
+    for first in (1, 4, 9):
+        con.execute(
+            f"INSERT INTO t SELECT '2020-01-01'::timestamp + i * interval '1 d', i FROM generate_series({first}, "
+            f"{first + 2}) AS i"
+        )
+        part = dataset.since(last)
+        con.execute("INSERT INTO t VALUES ('2021-01-01', 7)")
+        last = part.last
+        seen += [value for page in part.pages(10) for value in page.x[:, 0]]
+        con.execute("DELETE FROM t WHERE a = 7")
+    assert seen == [1, 2, 3, 4, 5, 6, 9, 10, 11]
+    assert last == datetime.datetime(2020, 1, 12)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -242,3 +245,33 @@ def test_many_texts_are_forgotten_now_and_then(tmp_path: Path, monkeypatch: pyte
     file = made(tmp_path / "a.db", [(i, i, text) for i, text in enumerate(texts)])
     _, others = read(SQLiteReader("SELECT c FROM t", file), Wanted((), (), ("c",)), True, monkeypatch)
     assert others[0] == texts
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_what_a_killed_writer_has_left_half_done_is_undone(tmp_path: Path) -> None:
+    file = made(tmp_path / "a.db", [(i, i, i) for i in range(5000)])
+    script = f"""
+import os, signal, sqlite3
+con = sqlite3.connect({str(file)!r})
+con.execute("PRAGMA cache_size = 10")
+con.execute("UPDATE t SET a = -1")  # more than the cache holds, so some of it is in the file
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert Path(f"{file}-journal").stat().st_size > 0
+    [block] = list(SQLiteReader("SELECT a FROM t WHERE a < 9 OR a > 4990", file).blocks(Wanted(("a",))))
+    assert block.numbers[:, 0].tolist() == [*range(9), *range(4991, 5000)]
+
+
+def test_a_locked_database_and_a_dropped_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = made(tmp_path / "a.db", [(i, i, i) for i in range(10)])
+    reader = SQLiteReader("SELECT a FROM t", file)
+    with closing(connect(file, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ValueError, match="SQLite says: database is locked"):
+            list(reader.blocks(Wanted(("a",))))
+        connection.execute("ROLLBACK")
+        assert len(next(reader.blocks(Wanted(("a",)))).numbers) == 10
+        connection.execute("DROP TABLE t")
+    with pytest.raises(ValueError, match="SQLite says: no such table: t"):
+        list(reader.blocks(Wanted(("a",))))

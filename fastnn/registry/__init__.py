@@ -1,0 +1,35 @@
+"""Models by name and version, with their metrics, in a database: SQLite, PostgreSQL, MariaDB or MySQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import _names
+from fastnn.registry.entries import Entry
+from fastnn.registry.models import Registry
+
+__all__ = ["Entry", "Registry", "open"]
+
+
+def open(where: Any, *, timeout: float = 30.0) -> Registry:
+    """The registry at a place, which is made by the first ``save``.
+
+    where: a path or a sqlite:///path URL of an SQLite database, whose file need not exist; a URL as
+    postgresql://user@host/database (by psycopg, or ADBC where that is missing) or mysql://user@host/database
+    (mariadb:// too, by PyMySQL), a password being quoted as in any URL, or left to PGPASSWORD, to ~/.pgpass, or to
+    ?read_default_file=~/.my.cnf; or an open connection of sqlite3, psycopg or PyMySQL.
+
+    A URL or path is connected to anew for each thing that is done, so that any number of threads may share the
+    registry. On an open connection with an open transaction, what is done becomes part of that, and its commit is the
+    caller's; else it is committed at once. timeout: seconds to wait for others who write.
+
+    The tables are fastnn_models, fastnn_model_parts, which has the files' bytes, and fastnn_model_aliases.
+
+    Raises ValueError where there is no such database, where it cannot be connected to, or where it has other tables of
+    these names; FileNotFoundError where the folder of a path is missing; ImportError where the driver is; TypeError for
+    any other object.
+    """
+    return Registry(where, timeout)
+
+
+_names.offer(globals())
