@@ -133,8 +133,8 @@ class _Converter:
                 break
             [value] = self._stream.objects(self._places[column], at + row, 1)
             error = refused(self._names[column], number + row, value, column >= self._features)
-            if error is not None:
-                raise error
+            if error is not None or column in self._indirect:
+                raise error or AssertionError("no value explains why the rows were refused")
             self._indirect.add(column)  # a decimal of more digits than a double has
         for column in range(self._features, len(self._names)):
             place, kept = self._places[column], numbers[:, column]

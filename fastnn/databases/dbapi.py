@@ -116,6 +116,10 @@ class CursorReader(Reader):
                     for at in range(0, len(fetched), convert.rows_at_once):
                         block = convert(fetched[at : at + convert.rows_at_once], rows + 1)
                         rows += len(block.numbers)
+                        for column in block.others:
+                            for place, value in enumerate(column):
+                                if isinstance(value, bytearray | memoryview):
+                                    column[place] = bytes(value)
                         yield block
             except GeneratorExit:
                 pass  # so that no transaction is rolled back

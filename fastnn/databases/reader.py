@@ -101,6 +101,8 @@ def _reason(value: object, is_target: bool) -> tuple[str, str] | None:
         if is_target:
             return "is NULL", "leave rows without a target out, with WHERE ... IS NOT NULL"
         return "is NULL", "pass null=<number> to replace it, or leave the row out with WHERE"
+    if isinstance(value, bytearray | memoryview):
+        value = bytes(value)
     if isinstance(value, str | bytes):
         kind = "text" if isinstance(value, str | Text) else "a blob"
         return (

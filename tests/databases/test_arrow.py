@@ -104,6 +104,19 @@ def test_decimals_as_doubles_would_be(kind: str, scale: int) -> None:
     array = pa.array([*values, None], getattr(pa, kind)(digits, scale))
     np.testing.assert_array_equal(column(chunked(array), null=-1), [*np.array(values, float).astype("f4"), -1])
     assert objects(chunked(array)) == [*values, None]
+    beside = pa.table({"b": np.arange(len(array)), "a": array})
+    numbers, _ = read(ArrowReader(beside), Wanted(["b", "a"], null=-1))
+    np.testing.assert_array_equal(numbers[:, 1], column(array, null=-1))
+    with pytest.raises(ValueError, match=f"column 'a' is NULL in row {len(array)}"):
+        column(array)
+
+
+@pytest.mark.parametrize("value", [5, -(2**53), 2**53 + 1, 2**64 + 5, -(2**64) - 5, 2**120])
+def test_a_decimal_alone_in_what_it_is_read_from(value: int) -> None:
+    array = pa.array([Decimal(value) / 4, None], pa.decimal128(38, 2))
+    np.testing.assert_array_equal(column(array, null=-1), np.array([value / 4, -1], "f4"))
+    with pytest.raises(ValueError, match="column 'a' is NULL in row 2"):
+        column(array)
 
 
 @pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "binary", "large_binary", "binary_view"])
@@ -129,6 +142,8 @@ def test_blobs_of_one_size_and_columns_of_nothing() -> None:
 def test_a_dictionary_of_numbers() -> None:
     array = pa.array([1.5, None, 2.5, 1.5]).dictionary_encode()
     np.testing.assert_array_equal(column(array, null=0), [1.5, 0, 2.5, 1.5])
+    changing = pa.chunked_array([pa.array(each).dictionary_encode() for each in ([1, 2], [7, 1], [2])])
+    np.testing.assert_array_equal(column(changing), [1, 2, 7, 1, 2])
     hollow = pa.DictionaryArray.from_arrays(pa.array([0, 1, None], "int8"), pa.array([None, 4], "int64"))
     np.testing.assert_array_equal(column(hollow, null=-1), [-1, 4, -1])
 
@@ -167,6 +182,11 @@ def test_times_are_python_s_and_no_numbers(kind: Any, values: list[Any]) -> None
     name = "datetime" if "timestamp" in str(kind) else "timedelta" if "duration" in str(kind) else str(kind)[:4]
     with pytest.raises(ValueError, match=f"column 'a' holds a {name} in row 2 of the query, where a number"):
         column(array, null=0)
+
+
+def test_a_time_that_is_not_there_may_be_anything() -> None:
+    buffers = [pa.py_buffer(b"\x02"), pa.py_buffer(np.array([2**62, 1], "i8"))]
+    assert objects(pa.Array.from_buffers(pa.time64("us"), 2, buffers)) == [None, datetime.time(0, 0, 0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -212,6 +232,9 @@ def test_the_first_row_is_named_and_in_it_the_first_column() -> None:
     table = pa.table({"a": [1.0, 1, None, None], "b": [1.0, None, 1, 1], "t": ["x", "x", "x", "x"]})
     with pytest.raises(ValueError, match="column 'b' is NULL in row 2"):
         list(ArrowReader(table).blocks(Wanted(["a", "b"])))
+    for other in (pa.table({"a": [1, None, 1], "b": [1, 1, None]}), pa.table({"a": [1, None], "b": [1, None]})):
+        with pytest.raises(ValueError, match="column 'a' is NULL in row 2"):
+            list(ArrowReader(other).blocks(Wanted(["a", "b"])))
     with pytest.raises(ValueError, match=r"column 't' holds text .* in row 1"):
         list(ArrowReader(table).blocks(Wanted(["a", "b", "t"])))
     with pytest.raises(ValueError, match="column 'a' is NULL in row 1"):
@@ -260,6 +283,11 @@ def test_a_row_that_is_null_as_a_whole() -> None:
         numbers, [texts] = read(ArrowReader(Stream(each)), Wanted(["a"], others=["b"], null=-1))
         assert numbers.T.tolist() == [kept]
         assert texts == ["x", None, "z"][-len(kept) :]
+    own = [pa.array([1.0, 2.0, None]), pa.array(["x", "y", None])]
+    hollow = pa.StructArray.from_arrays(own, ["a", "b"], mask=pa.array([False, True, False]))
+    numbers, [texts] = read(ArrowReader(Stream(hollow)), Wanted(["a"], others=["b"], null=-1))
+    assert numbers.T.tolist() == [[1, -1, -1]]
+    assert texts == ["x", None, None]
 
 
 def test_an_array_is_no_table() -> None:

@@ -89,8 +89,9 @@ def test_numbers_of_each_type(con: Any, way: Any) -> None:
     ],
 )
 def test_what_is_no_number(way: Any, value: str, expected: Any) -> None:
-    found = read(f"SELECT {value} AS a", way, Wanted([], others=["a"]))[1][0]
-    assert [bytes(each) if isinstance(each, bytearray) else each for each in found] == [expected]
+    [[found]] = read(f"SELECT {value} AS a", way, Wanted([], others=["a"]))[1]
+    assert found == expected
+    assert type(found) is type(expected)
     with pytest.raises(ValueError, match=r"column 'a' holds .* in row 1 of the query, where a number is expected"):
         read(f"SELECT {value} AS a", way, Wanted(["a"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import pickle
 import traceback
@@ -35,15 +36,24 @@ def lent(postgres: str) -> Iterator[Any]:
         yield connection
 
 
-@pytest.fixture(params=["url", "adbc", "psycopg", "psycopg with autocommit"])
+@pytest.fixture(params=["url", "adbc", "psycopg", "psycopg with autocommit", "psycopg2"])
 def way(request: pytest.FixtureRequest, postgres: str) -> Iterator[Any]:
     """What a user may call the database."""
     if request.param == "url":
         yield postgres
-        return
-    connect = adbc.connect if request.param == "adbc" else psycopg.connect
-    with connect(postgres, autocommit="autocommit" in request.param) as connection:
-        yield connection
+    elif request.param == "psycopg2":
+        psycopg2 = pytest.importorskip("psycopg2", reason="pip install psycopg2-binary")
+        with contextlib.closing(psycopg2.connect(postgres)) as connection:
+            yield connection
+    else:
+        connect = adbc.connect if request.param == "adbc" else psycopg.connect
+        with connect(postgres, autocommit="autocommit" in request.param) as connection:
+            yield connection
+
+
+def mark_of(way: Any) -> str:
+    """How a value is written in a query."""
+    return "%s" if "psycopg" in type(way).__module__ else "$1"
 
 
 TYPES = {
@@ -121,7 +131,7 @@ def test_values_are_bound(con: Any, way: Any, postgres: str) -> None:
     con.execute(
         "CREATE TABLE t AS SELECT i, 'x' || i AS t, '2020-01-01'::date + i AS d FROM generate_series(1, 100000) i"
     )
-    place = "%s" if isinstance(way, psycopg.Connection) else "$1"
+    place = mark_of(way)
     for condition, value, rows in (
         ("i > {}", np.int64(99_990), 10),
         ("i >= {}", np.float64(2.5), 99_998),
@@ -305,7 +315,7 @@ def test_a_dataset_by_a_url_without_a_password_reads_in_another_process(postgres
 @pytest.mark.parametrize("given", [False, True])
 def test_a_table_that_grows(con: Any, way: Any, given: bool) -> None:
     con.execute('CREATE TABLE t ("k%"";" timestamp, a float8)')
-    mark = "0" if not given else "%s" if isinstance(way, psycopg.Connection) else "$1"
+    mark = mark_of(way) if given else "0"
     like = "%" if not given or mark == "$1" else "%%"
     sql = f"SELECT * FROM t WHERE a > {mark} AND 'x' LIKE '{like}'"
     dataset = SQLDataset(sql, way, params=[0.0] if given else None, key='k%";')
