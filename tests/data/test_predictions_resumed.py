@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import pickle
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 import fastnn.layers as L
 from fastnn.data import write_predictions
 from fastnn.databases import staged
@@ -593,3 +595,28 @@ def test_predict_iter_is_closed_and_says_at_once_what_is_wrong(path: Path) -> No
         list(model.predict_iter(SQL, con))
     with pytest.raises(ValueError, match="the key 'k' is NULL in row 51 "):
         list(model.predict_iter("SELECT nullif(k, 50) AS k, v FROM t", con, key="k", batch_size=7))
+
+
+def test_the_version_of_a_registry(path: Path, tmp_path: Path) -> None:
+    """As long as the model is that version."""
+    model = model_of(1, None, "own")
+    with fastnn.registry.open(tmp_path / "registry.db") as registry:
+        registry.save(model, "churn")
+        registry.save(model, "churn")
+        loaded = registry.load("churn")
+        bare = registry.load("churn", 1, compile=False)
+    wanted = {
+        "p": ("churn", "2"),
+        "q": ("churn", "candidate"),
+        "r": ("own", None),
+        "s": ("own", None),
+        "t2": ("own", None),
+    }
+    loaded.predict_sql(SQL, path, into="p", key="k")
+    loaded.predict_sql(SQL, path, into="q", key="k", version="candidate")
+    pickle.loads(pickle.dumps(loaded)).predict_sql(SQL, path, into="s", key="k")
+    bare.predict_sql(SQL, path, into="t2", key="k")  # which is not the bytes that were saved
+    loaded.fit(np.ones((4, 1)), np.ones((4, 1)), verbose=0)
+    loaded.predict_sql(SQL, path, into="r", key="k")
+    for table, expected in wanted.items():
+        assert read(path, f"SELECT DISTINCT model, model_version FROM {table}") == [expected]
