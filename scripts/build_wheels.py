@@ -8,9 +8,9 @@ manylinux_2_17 asks for no newer glibc. zig comes from PyPI, with all else that 
 
 Then of each wheel: its tag, what its modules are linked against and which versions of that they need (auditwheel and
 the headers of the files), its size beside what gcc makes for this machine, check-wheel-contents, twine check, and that
-pip on the target would choose it. All modules are compiled for Windows too, without a wheel. --test also installs those
-for this machine in new environments and runs the tests of what they hold. What was built and could not be run here is
-listed. The exit status is 0 if all is well.
+pip on the target would choose it. Then it is compressed anew, as well as can be (shrink_wheel.py). All modules are
+compiled for Windows too, without a wheel. --test also installs those for this machine in new environments and runs the
+tests of what they hold. What was built and could not be run here is listed. The exit status is 0 if all is well.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
@@ -33,7 +34,7 @@ from pythons import pythons
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ["setuptools>=77", "Cython>=3.3", "pip"]
-CHECK = ["ziglang", "auditwheel", "check-wheel-contents", "twine", "macholib", "pyelftools"]
+CHECK = ["ziglang", "auditwheel", "check-wheel-contents", "twine", "macholib", "pyelftools", "zopfli"]
 MORE_THAN_GCC = 60_000  # bytes
 # Seconds since 1970 in a wheel's files: the same sources give the same bytes.
 EPOCH = "1577836800"
@@ -265,6 +266,9 @@ def main() -> int:
             said += [f"{more:,} bytes above gcc's"] if more > MORE_THAN_GCC else []
             wrong += said
             print(f"{wheel.name}  {wheel.stat().st_size:,} bytes, {more:+,}  {'; '.join(said) or 'well'}", flush=True)
+        shrink = [tools, str(ROOT / "scripts" / "shrink_wheel.py")]  # behind the comparison with gcc's, which is not
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            print(*(said.strip() for said in pool.map(lambda wheel: run([*shrink, str(wheel)]), made)), sep="\n")
         runs_here = f"manylinux_2_17_{platform.machine()}"
         for version in wanted if given.test is not None and runs_here in given.targets else []:
             wrong += [] if tested(version, here[version], folder, out, given.test) else [f"tests of {version}"]

@@ -23,6 +23,7 @@ from fastnn.databases.sqlite_table import SQLiteTable
 from fastnn.databases.sqlite_writing import transaction
 from fastnn.databases.staged import Staged
 
+from .answers import answers
 from .queried import Queried
 from .stored import checked_null, names_of
 
@@ -216,7 +217,7 @@ class _Job:
                 continue
             output = self._predict(x) if output is None else output
             width = len(staged.layout.predicted)
-            staged.add(digest.hexdigest(), keys, _columns(output, x, self._kind, width, staged.rows + 1))
+            staged.add(digest.hexdigest(), keys, answers(output, x, self._kind, width, staged.rows + 1))
         staged.finish()
 
 
@@ -250,37 +251,6 @@ def _in_transaction(connection: sqlite3.Connection) -> bool:
         return connection.in_transaction
     except sqlite3.ProgrammingError:  # it is closed, as the query will say
         return False
-
-
-def _columns(output: Any, x: NDArray[np.float32], kind: str, width: int, first: int) -> list[list[float]]:
-    """Turn the outputs of a batch into the columns behind the key."""
-    output = np.asarray(output, dtype=np.float64)
-    if output.ndim != 2 or len(output) != len(x) or output.shape[1] == 0:
-        raise ValueError(f"predict must return ({len(x)}, units) for x of shape {x.shape}, got {output.shape}")
-    units = output.shape[1]
-    if kind == "classes" and units == 1:
-        raise ValueError('predict returned one unit; say kind="binary" or kind="values"')
-    if kind == "binary" and units > 1:
-        raise ValueError(f'predict returned {units} units; kind=\'binary\' has one: say "classes" or "values"')
-    if kind == "values" and units != width:
-        raise ValueError(f"predict returned {units} units, where {width} are expected")
-    if kind == "values":
-        bad, expected = ~np.isfinite(output), "finite numbers"
-    else:
-        # Written so that NaN is bad too.
-        bad, expected = ~((output >= 0) & (output <= 1)), "probabilities, from 0 to 1"
-    if bad.any():
-        row, unit = np.argwhere(bad)[0].tolist()
-        raise ValueError(
-            f"kind={kind!r} expects {expected}, but predict returned {output[row, unit]:g} for "
-            f"row {first + row} of the query; check the features and the last activation"
-        )
-    if kind == "values":
-        return output.T.tolist()  # type: ignore[no-any-return]
-    if kind == "binary":
-        ones = output[:, 0] > 0.5
-        return [ones.astype(int).tolist(), np.where(ones, output[:, 0], 1 - output[:, 0]).tolist()]
-    return [output.argmax(axis=1).tolist(), output.max(axis=1).tolist()]
 
 
 def _checked_name(what: str, given: object) -> str:

@@ -1,9 +1,13 @@
-"""A model as a function of SQL."""
+"""A model as a function of SQL, in SQLite and DuckDB."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from inspect import Parameter, Signature
 from math import prod
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fastnn import _names
 from fastnn._checks import check_text, shown
@@ -11,10 +15,13 @@ from fastnn.databases.reader import listed
 from fastnn.databases.rows import RowConverter
 
 from ._front import Fronted, features_of
+from .answers import answers
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+    from fastnn.databases.sqlite_function import Function
 
     from .several import Several
 
@@ -23,37 +30,94 @@ _OUTPUTS = ("prediction", "probability")
 
 
 def register(con: sqlite3.Connection, name: str, network: Any, kind: str, output: str, inputs: Several | None) -> None:
-    """Make a network a function of SQL: see ``Model.register_sqlite``. inputs: of a model with a front."""
+    """Make a network a function of SQLite's: see ``Model.register_sqlite``. inputs: of a model with a front."""
     import sqlite3
 
     if not isinstance(con, sqlite3.Connection):
         raise TypeError(f"con must be an open sqlite3.Connection, got {shown(con)}")
-    if not check_text("name", name):
-        raise ValueError("name must be a name, got an empty text")
-    for what, given, known in (("kind", kind, _KINDS), ("output", output, _OUTPUTS)):
-        if given not in known:
-            raise ValueError(
-                f"unknown {what} {shown(given)}{_names.hint(given, known)}; known {what}s: {listed(known)}"
-            )
-    if (kind == "classes") != (network.units > 1):
-        raise ValueError(
-            f"register_sqlite: the model has {network.units} unit(s), and kind={kind!r} makes no number of that; "
-            'say kind="classes" where they are several, "values" or "binary" for one, or make a Model of a part'
-        )
-    if output == "probability" and kind == "values":
-        raise ValueError("register_sqlite: values have no probability")
-    from fastnn.databases.sqlite_function import Function
-
-    function = Function(name, network.predict_as_it_lies, network.inputs, kind, output == "probability")
+    function = _function("register_sqlite", name, network, kind, output)
     try:
         if inputs is not None:
-            _create(con, name, *_fronted(function, inputs))
+            kinds, of_values = _fronted(function, inputs)
+            _create(con, name, len(kinds), of_values)
         elif not _loaded(con, function):
             _create(con, name, network.inputs, function)
     except sqlite3.Error as error:
         raise ValueError(
             f"SQLite does not take a function {name!r} of {network.inputs} arguments, it says: {error}"
         ) from error
+
+
+def register_duckdb(con: Any, name: str, network: Any, kind: str, output: str, inputs: Several | None) -> None:
+    """Make a network a function of DuckDB's: see ``Model.register_duckdb``."""
+    if type(con).__name__ != "DuckDBPyConnection":
+        raise TypeError(f"con must be an open connection of DuckDB, got {shown(con)}")
+    import duckdb
+
+    function, how = _function("register_duckdb", name, network, kind, output), "native"
+    kinds = ["float32"] * network.inputs
+    called: Callable[..., Any]
+    if inputs is not None:
+        kinds, called = _fronted(function, inputs)
+    else:
+        try:
+            called, how = _by_vectors(network, kind, output), "arrow"
+        except ImportError:
+
+            def called(*values: Any) -> Any:
+                return function(*values)
+
+    # Its signature says how many arguments it has.
+    names = [Parameter(f"a{place}", Parameter.POSITIONAL_ONLY) for place in range(len(kinds))]
+    called.__signature__ = Signature(names)  # type: ignore[attr-defined]
+    types = [{"string": "VARCHAR", "int64": "BIGINT"}.get(each, "DOUBLE") for each in kinds]
+    gives = "BIGINT" if kind != "values" and output == "prediction" else "DOUBLE"
+    try:
+        with suppress(duckdb.InvalidInputException):  # there is none
+            con.remove_function(name)
+        con.create_function(name, called, types, gives, type=how)
+    except duckdb.Error as error:
+        raise ValueError(
+            f"DuckDB does not take a function {name!r}, it says: {' '.join(str(error).split())}"
+        ) from error
+
+
+def _by_vectors(network: Any, kind: str, output: str) -> Callable[..., Any]:
+    """What takes arrays of pyarrow's, some thousand rows at once, and gives one; NULLs are left out."""
+    import pyarrow
+
+    def called(*columns: Any) -> Any:
+        x = np.empty((len(columns[0]), len(columns)), np.float32)
+        for place, column in enumerate(columns):
+            values = column.to_numpy()
+            with np.errstate(over="ignore"):
+                x[:, place] = values
+            beyond = np.isinf(x[:, place]) & np.isfinite(values)
+            if beyond.any():
+                raise ValueError(f"argument {place + 1} is {values[beyond][0]:g}, beyond float32's range of ±3.4e38")
+        return pyarrow.array(answers(network.predict(x), x, kind, 1, None)[output == "probability"])
+
+    return called
+
+
+def _function(what: str, name: str, network: Any, kind: str, output: str) -> Function:
+    if not check_text("name", name):
+        raise ValueError("name must be a name, got an empty text")
+    for word, given, known in (("kind", kind, _KINDS), ("output", output, _OUTPUTS)):
+        if not isinstance(given, str) or given not in known:
+            raise ValueError(
+                f"unknown {word} {shown(given)}{_names.hint(given, known)}; known {word}s: {listed(known)}"
+            )
+    if (kind == "classes") != (network.units > 1):
+        raise ValueError(
+            f"{what}: the model has {network.units} unit(s), and kind={kind!r} makes no number of that; "
+            'say kind="classes" where they are several, "values" or "binary" for one, or make a Model of a part'
+        )
+    if output == "probability" and kind == "values":
+        raise ValueError(f"{what}: values have no probability")
+    from fastnn.databases.sqlite_function import Function
+
+    return Function(name, network.predict_as_it_lies, network.inputs, kind, output == "probability")
 
 
 def _loaded(con: sqlite3.Connection, function: Any) -> bool:
@@ -80,15 +144,11 @@ def _create(con: sqlite3.Connection, name: str, arguments: int, function: Callab
     con.create_function(name, arguments, function, deterministic=True)
 
 
-def _fronted(function: Any, inputs: Several) -> tuple[int, Callable[..., Any]]:
-    """Of a model with a front: how many arguments it has, and what takes them as Python's values."""
-    names: Sequence[str] = inputs.names
-    if len(names) == 1:
-        names = (
-            [f"{names[0]} {number}" for number in range(prod(inputs.shapes[0]))]
-            if prod(inputs.shapes[0]) > 1
-            else names
-        )
+def _fronted(function: Function, inputs: Several) -> tuple[list[str], Callable[..., Any]]:
+    """Of a model with a front: the dtypes of its arguments, and what takes them as Python's values."""
+    names, dtypes, size = list(inputs.names), list(inputs.front.dtypes), prod(inputs.shapes[0])
+    if len(names) == 1 and size > 1:
+        names, dtypes = [f"{names[0]} {number}" for number in range(size)], dtypes * size
     take = Fronted(features_of(names, inputs), (), None, inputs)
     convert = RowConverter(names, take.wanted)
 
@@ -97,4 +157,4 @@ def _fronted(function: Any, inputs: Several) -> tuple[int, Callable[..., Any]]:
             return None
         return function.of(take(convert([values], 1), 1))
 
-    return len(names), predict
+    return dtypes, predict

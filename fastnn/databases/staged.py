@@ -48,9 +48,13 @@ class Staged:
         if path is None or identity is None or not self._opened(path):
             self.path = None
             self._connection = sqlite3.connect("", isolation_level=None)
-        if not self._left:
-            self._make(make, encoding)
-        execute(self._connection, "BEGIN")
+        try:
+            if not self._left:
+                self._make(make, encoding)
+            execute(self._connection, "BEGIN")
+        except BaseException:
+            self.close(keep=False)
+            raise
         self._insert = Inserter(self._connection, "predicted", layout, self.run)
         self._committed = time.monotonic()
 

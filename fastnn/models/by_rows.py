@@ -37,7 +37,7 @@ def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
     if kind is None:
         binary = description.last_activation() == "sigmoid"
         kind = "values" if several else "classes" if network.units > 1 else "binary" if binary else "values"
-    if several and kind != "values":
+    if several and not (isinstance(kind, str) and kind == "values"):
         raise ValueError(f'{what}: kind={shown(kind)} is of one output; say "values", or make a Model of that part')
     outputs = []
     for name, tensor in zip(gives.names, tensors, strict=True):

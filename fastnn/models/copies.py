@@ -17,7 +17,7 @@ from fastnn.models import weights
 from fastnn.models.built import KINDS, Built
 
 MODELS_OWN = {"name", "description", "history", "stop_training", "stop_evaluating", "stop_predicting"}
-MODELS_OWN |= {"_automatic", "_calls", "_numbers", "_tensors"}
+MODELS_OWN |= {"_automatic", "_calls", "_numbers", "_registered", "_tensors"}
 NOTES = {"_place", "_calls", "_variables", "_weighted"}  # what a layer knows of the models and graphs that it is in
 
 

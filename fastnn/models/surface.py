@@ -170,7 +170,8 @@ class Surface(Built):
         fitted on, where these had names. The table has key, prediction and probability; kind is "classes" for several
         outputs, "binary" for one sigmoid output and "values" otherwise. With "values", several units are
         prediction_0, prediction_1 and so on, those of a model of several outputs prediction_<output>. Each row says
-        which model it is from, in model and model_version (`version`), and when, in predicted_at.
+        which model it is from, in model and model_version, and when, in predicted_at. version: by default that of a
+        registry that the model was loaded from and has not changed since, under its name there.
 
         con: as in SQLDataset; or sql and con are filter and collection of MongoDB. mode: "replace" where an earlier
         run has written the table, "upsert" to add to it. to: another database to write to. A run that is ended is gone
@@ -180,7 +181,10 @@ class Surface(Built):
         from fastnn.models.by_rows import by_rows
 
         self._built("predict_sql")
-        rows = by_rows(self, "predict_sql", kind)
+        rows, digest = by_rows(self, "predict_sql", kind), self._digest()
+        name, known, registered = vars(self).get("_registered", (self.name, None, None))
+        if digest != registered:  # it has learnt since, or is of no registry
+            name, known = self.name, None
         return write_predictions(
             rows.predict,
             sql,
@@ -191,12 +195,12 @@ class Surface(Built):
             kind=rows.kind,  # type: ignore[arg-type]
             mode=mode,
             to=to,
-            model=self.name,
-            version=version,
+            model=name,
+            version=known if version is None else version,
             names=rows.names,
             inputs=rows.inputs,
             outputs=rows.outputs,
-            identity=self._identity(),
+            identity=None if digest is None else digest.encode(),
         )
 
     def predict_iter(
@@ -244,15 +248,34 @@ class Surface(Built):
         rows = by_rows(self, "register_sqlite", kind)
         register(con, name, network, rows.kind, output, rows.inputs)
 
-    def _identity(self) -> bytes | None:
+    def register_duckdb(
+        self,
+        con: Any,
+        name: str = "predict",
+        *,
+        kind: Literal["classes", "binary", "values"] | None = None,
+        output: Literal["prediction", "probability"] = "prediction",
+    ) -> None:
+        """Make the model a function of SQL on an open connection to DuckDB, as `register_sqlite` does.
+
+        With pyarrow, and without a front, by vectors of some thousand rows; else row by row. TypeError, ValueError.
+        """
+        from fastnn.data.sql_function import register_duckdb
+        from fastnn.models.by_rows import by_rows
+
+        network = self._built("register_duckdb")
+        rows = by_rows(self, "register_duckdb", kind)
+        register_duckdb(con, name, network, rows.kind, output, rows.inputs)
+
+    def _digest(self) -> str | None:
         """What tells this model from others; None where it has code of the user's own, which may change."""
-        from hashlib import blake2b
+        from hashlib import sha256
 
         from fastnn.store.model_file import packed
 
         with gathering() as own, self.description.locked():
             data = packed(self)
-        return None if own else blake2b(data, digest_size=16).digest()
+        return None if own else sha256(data).hexdigest()
 
     def export(self, filepath: Any, format: str = "onnx", **_: Any) -> None:
         """Not there: ValueError, which says what is."""

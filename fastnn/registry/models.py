@@ -170,9 +170,11 @@ class Registry:
             )
         data.seek(0)
         try:
-            return load_model(data, custom_objects, compile)
+            model = load_model(data, custom_objects, compile)
         except ValueError as error:
             raise ValueError(f"{what} cannot be loaded: {error}") from error
+        vars(model)["_registered"] = name, found, expected  # what predictions say, as long as it is this one
+        return model
 
     def list(self, name: str | None = None) -> Sequence[Entry]:
         """A list of what there is, by name and version: all of it, or the versions of a name, which may be unknown."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import pickle
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 import fastnn.layers as L
 from fastnn.data import write_predictions
 from fastnn.databases import staged
@@ -287,6 +289,60 @@ def test_kill_9(path: Path, mode: str) -> None:
     assert files(path) == ["rows.db"]
 
 
+CAN_MOUNT = (
+    sys.platform == "linux"
+    and subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+)
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="needs the right to mount")
+@pytest.mark.parametrize("size", [6000, 10200])  # kB: too little for what is staged, and for the table beside it
+def test_a_disk_that_is_full(tmp_path: Path, size: int) -> None:
+    code = """
+        import sqlite3, subprocess, sys
+        from fastnn.data import write_predictions
+        from fastnn.databases import staged
+        staged.SECONDS = 0.0
+        path = sys.argv[1] + "/rows.db"
+        con = sqlite3.connect(path)
+        con.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, v REAL)")
+        con.executemany("INSERT INTO t VALUES (?, 1)", ((i,) for i in range(150000)))
+        con.commit()
+        seen = []
+        def predict(x):
+            seen.append(len(x))
+            return x[:, :1]
+        def write():
+            return write_predictions(predict, "SELECT k, v FROM t", path, into="p", key="k", kind="values",
+                                     identity=b"1", outputs=["prediction"])
+        try:
+            write()
+        except ValueError as error:
+            print(error)
+        tables = con.execute("SELECT name FROM sqlite_master").fetchall()
+        print(tables, con.execute("PRAGMA integrity_check").fetchall())
+        first, seen[:] = sum(seen), []
+        print(first)
+        subprocess.run(["mount", "-o", "remount,size=64000k", sys.argv[1]], check=True)
+        print(write(), first + sum(seen) < 300000, con.execute("SELECT count(*), sum(prediction) FROM p").fetchone())
+        import os
+        print(os.listdir(sys.argv[1]))
+    """
+    script = tmp_path / "fill.py"
+    script.write_text(textwrap.dedent(code))
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = f"mount -t tmpfs -o size={size}k none '{folder}' && exec '{sys.executable}' '{script}' '{folder}'"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", mounted], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    refused, state, predicted, again, left = done.stdout.splitlines()
+    assert "cannot be written; SQLite says: database or disk is full" in refused
+    assert state == "[('t',)] [('ok',)]"
+    assert (predicted == "150000") == (size == 10200)  # it is the last step that failed
+    assert again == "150000 True (150000, 150000.0)"
+    assert left == "['rows.db']"
+
+
 # Rows that are added.
 
 
@@ -539,3 +595,28 @@ def test_predict_iter_is_closed_and_says_at_once_what_is_wrong(path: Path) -> No
         list(model.predict_iter(SQL, con))
     with pytest.raises(ValueError, match="the key 'k' is NULL in row 51 "):
         list(model.predict_iter("SELECT nullif(k, 50) AS k, v FROM t", con, key="k", batch_size=7))
+
+
+def test_the_version_of_a_registry(path: Path, tmp_path: Path) -> None:
+    """As long as the model is that version."""
+    model = model_of(1, None, "own")
+    with fastnn.registry.open(tmp_path / "registry.db") as registry:
+        registry.save(model, "churn")
+        registry.save(model, "churn")
+        loaded = registry.load("churn")
+        bare = registry.load("churn", 1, compile=False)
+    wanted = {
+        "p": ("churn", "2"),
+        "q": ("churn", "candidate"),
+        "r": ("own", None),
+        "s": ("own", None),
+        "t2": ("own", None),
+    }
+    loaded.predict_sql(SQL, path, into="p", key="k")
+    loaded.predict_sql(SQL, path, into="q", key="k", version="candidate")
+    pickle.loads(pickle.dumps(loaded)).predict_sql(SQL, path, into="s", key="k")
+    bare.predict_sql(SQL, path, into="t2", key="k")  # which is not the bytes that were saved
+    loaded.fit(np.ones((4, 1)), np.ones((4, 1)), verbose=0)
+    loaded.predict_sql(SQL, path, into="r", key="k")
+    for table, expected in wanted.items():
+        assert read(path, f"SELECT DISTINCT model, model_version FROM {table}") == [expected]

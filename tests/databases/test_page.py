@@ -1,4 +1,4 @@
-"""docs/databases_mongo_redis.md, with servers that are here."""
+"""docs/mongodb-and-redis.md, with servers that are here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from support.pages import check
 
-PAGE = Path(__file__).parents[2] / "docs" / "databases_mongo_redis.md"
+PAGE = Path(__file__).parents[2] / "docs" / "mongodb-and-redis.md"
 
 
 def test_the_page_of_mongodb_and_redis(mongodb_url: str, redis: Any, redis_url: str, tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""What a network gives for rows, as what is written of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def answers(output: Any, x: NDArray[np.float32], kind: str, width: int, first: int | None) -> list[list[float]]:
+    """Turn the outputs of a batch into columns: prediction and probability, or values.
+
+    width: how many values there are. first: the number of the first row, None where rows have none. ValueError.
+    """
+    output = np.asarray(output, dtype=np.float64)
+    if output.ndim != 2 or len(output) != len(x) or output.shape[1] == 0:
+        raise ValueError(f"predict must return ({len(x)}, units) for x of shape {x.shape}, got {output.shape}")
+    units = output.shape[1]
+    if kind == "classes" and units == 1:
+        raise ValueError('predict returned one unit; say kind="binary" or kind="values"')
+    if kind == "binary" and units > 1:
+        raise ValueError(f'predict returned {units} units; kind=\'binary\' has one: say "classes" or "values"')
+    if kind == "values" and units != width:
+        raise ValueError(f"predict returned {units} units, where {width} are expected")
+    if kind == "values":
+        bad, expected = ~np.isfinite(output), "finite numbers"
+    else:
+        # Written so that NaN is bad too.
+        bad, expected = ~((output >= 0) & (output <= 1)), "probabilities, from 0 to 1"
+    if bad.any():
+        row, unit = np.argwhere(bad)[0].tolist()
+        which = "a row" if first is None else f"row {first + row} of the query"
+        raise ValueError(
+            f"kind={kind!r} expects {expected}, but predict returned {output[row, unit]:g} for {which}; check the "
+            "features and the last activation"
+        )
+    if kind == "values":
+        return output.T.tolist()  # type: ignore[no-any-return]
+    if kind == "binary":
+        ones = output[:, 0] > 0.5
+        return [ones.astype(int).tolist(), np.where(ones, output[:, 0], 1 - output[:, 0]).tolist()]
+    return [output.argmax(axis=1).tolist(), output.max(axis=1).tolist()]
