@@ -253,7 +253,7 @@ class StoredSource(Source):
         rows = 0
         windows: Any = self._windows(window)
         if self._reader.threaded:
-            windows = Ahead(lambda: self._windows(window), 1)
+            windows = Ahead(lambda: self._windows(window), 1, self._reader.interrupt)
         try:
             with closing(windows):
                 for x, y in windows:

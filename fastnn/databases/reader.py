@@ -65,6 +65,9 @@ class Reader(ABC):
         with the database's own words where the query fails.
         """
 
+    def interrupt(self) -> None:  # noqa: B027 - most cannot
+        """Have what runs end with an error soon, from another thread. Nothing where that cannot be."""
+
     def since(self, key: str, value: Any) -> tuple[Reader, Any]:
         """(the rows whose key is greater than `value`, and at most the largest that there is now; that one).
 

@@ -149,6 +149,7 @@ class SQLiteReader(Reader):
 
     def __init__(self, sql: str, con: Connection, params: Params = None) -> None:
         self.query = Query(sql, con, params)
+        self._running: list[Any] = []
         self.columns = self.query.columns
         self.shared = self.threaded = isinstance(self.query.con, str)
         self.address = ("sqlite", self.query.con if self.shared else "", repr(self.query.params), self.query.sql)
@@ -163,7 +164,7 @@ class SQLiteReader(Reader):
 
         done, failed = 0, "the query failed"
         try:
-            for block in blocks(path, self.query.sql, self.query.params, self.columns, wanted):
+            for block in blocks(path, self.query.sql, self.query.params, self.columns, wanted, self._running):
                 yield block
                 done += len(block.numbers)
                 failed = f"the query failed after {done} rows"
@@ -191,6 +192,13 @@ class SQLiteReader(Reader):
     def values(self) -> list[tuple[Any, ...]]:
         """The rows as Python's values; for few of them."""
         return [row for block in self.blocks(Wanted((), (), self.columns)) for row in zip(*block.others, strict=True)]
+
+    def interrupt(self) -> None:
+        for connection in list(self._running):
+            connection.interrupt()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_running": []}
 
     def state(self) -> Hashable | None:
         """Times and sizes of the file, and of the one beside it that has the latest rows in WAL mode."""

@@ -62,9 +62,17 @@ class _Stopped(NamedTuple):
 
 
 def blocks(
-    path: str, sql: str, params: Sequence[Any] | Mapping[str, Any], columns: Sequence[str], wanted: Wanted
+    path: str,
+    sql: str,
+    params: Sequence[Any] | Mapping[str, Any],
+    columns: Sequence[str],
+    wanted: Wanted,
+    running: list[Connection],
 ) -> Generator[Block, None, None]:
-    """As ``Reader.blocks``; SQLiteError where SQLite fails. columns: of the result, in its order."""
+    """As ``Reader.blocks``; SQLiteError where SQLite fails.
+
+    columns: of the result, in its order. running: has the connections while they read, for who interrupts them.
+    """
     from .sqlite_c import Connection, Statement
 
     uri = f"{Path(path).as_uri()}?mode=ro"
@@ -84,6 +92,8 @@ def blocks(
     with ExitStack() as stack:
         for statement in statements:
             stack.callback(statement.close)  # behind the end of the thread that reads it
+            running.append(statement.connection)
+            stack.callback(running.remove, statement.connection)
         parts = []
         for at, statement in enumerate(statements):
             make = partial(_read, statement, rows, starts[at :: len(statements)], size)

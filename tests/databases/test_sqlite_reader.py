@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastnn.data import SQLDataset
 from fastnn.databases import sqlite_native
 from fastnn.databases.reader import Wanted
 from fastnn.databases.sqlite import SQLiteReader
 from fastnn.kernels import cores
 from support.database import connect
+from support.signals import ctrl_c
 
 pytestmark = pytest.mark.skipif(not sqlite_native.is_loaded(), reason="Python keeps SQLite's functions for itself")
 
@@ -275,3 +277,11 @@ def test_a_locked_database_and_a_dropped_table(tmp_path: Path, monkeypatch: pyte
         connection.execute("DROP TABLE t")
     with pytest.raises(ValueError, match="SQLite says: no such table: t"):
         list(reader.blocks(Wanted(("a",))))
+
+
+def test_ctrl_c_ends_a_query_that_has_no_row_yet(tmp_path: Path) -> None:
+    file = made(tmp_path / "a.db", [(1, 1, 1)])
+    sql = "WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n) SELECT k FROM n WHERE k < 0"
+    before, data = threading.active_count(), SQLDataset(sql, file)
+    ctrl_c(lambda: list(data.pages(8)))
+    assert threading.active_count() == before
