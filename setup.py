@@ -84,7 +84,10 @@ else:
 
 
 # The last -O counts. For an instruction set's modules; the rest would have twice the size with -O3.
-VECTORS = {"hot": ["-O3"], "rest": ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops"]}
+VECTORIZED = ["-ftree-vectorize", "-fvect-cost-model=dynamic"]
+VECTORS = {"hot": ["-O3"], "rest": [*VECTORIZED, "-funswitch-loops"]}
+# Beside AVX2 and AVX-512 the baseline is for old processors and for float64: 38 kB of a wheel less, for as fast a fit.
+OLDEST = "fastnn.kernels._baseline."
 # What a step waits for besides kernels stays at -O2. All else is as small as can be; but not by copying rows byte after
 # byte in place, which is what -Os makes of a memcpy whose size it does not know.
 FAST = {
@@ -107,6 +110,9 @@ def optimisation(name: str) -> list[str]:
     """The compiler's flags for a module's speed or size."""
     if WINDOWS or DEBUG or SANITIZE:
         return []
+    if SEVERAL_SETS and name.startswith(OLDEST):
+        return VECTORIZED
+    name = name.rpartition(".")[2]
     return VECTORS.get(name, [] if name in FAST else SMALL)
 
 
@@ -117,7 +123,7 @@ def extension(name: str, source: str, flags: list[str], macros: list[str]) -> Ex
         [source],
         include_dirs=["fastnn/engine", "fastnn/kernels"],
         define_macros=[(macro, None) for macro in macros + ([] if SEVERAL_SETS else ["FASTNN_BASELINE_ONLY"])],
-        extra_compile_args=COMPILE + flags + optimisation(name.rpartition(".")[2]),
+        extra_compile_args=COMPILE + flags + optimisation(name),
         extra_link_args=LINK,
         depends=glob("fastnn/*/*.h"),
     )

@@ -284,6 +284,10 @@ class MongoReader(Reader):
                 )
             if came is None and inside is not None and inside is not MISSING:
                 name, expected = vector, f"a vector of {length} numbers"
+        if value_at(found, name) is MISSING:  # where the first document has a document, this one may have an array
+            parts = name.split(".")
+            outer = (".".join(parts[:depth]) for depth in range(1, len(parts)) if not parts[depth].isdecimal())
+            name = next((each for each in outer if isinstance(value_at(found, each), list)), name)
         holds, advice = reason(value_at(found, name), name, is_target, expected == "a number")
         return ValueError(f"field {name!r} {holds} {where}, where {expected} is expected; {advice}")
 

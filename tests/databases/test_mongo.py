@@ -204,9 +204,22 @@ def test_a_target_is_what_it_was(mongodb: Any, value: Any) -> None:
 )
 def test_a_vector_of_another_length_or_none(mongodb: Any, value: Any, told: str) -> None:
     mongodb.t.insert_many([{"_id": 1, "v": [1, 2, 3]}, {"_id": "k"} if value is ... else {"_id": "k", "v": value}])
-    with pytest.raises(ValueError, match="document 2 \\(_id 'k'\\)") as error:
-        rows(MongoDataset(mongodb.t, fields=["v"]))
-    assert told in str(error.value)
+    for null in (None, 0):
+        if null is not None and ("missing" in told or "null" in told):
+            assert 0 in rows(MongoDataset(mongodb.t, fields=["v"], null=null))[0][1]
+            continue
+        with pytest.raises(ValueError, match=r"document 2 \(_id 'k'\)") as error:
+            rows(MongoDataset(mongodb.t, fields=["v"], null=null))
+        assert told in str(error.value)
+
+
+def test_an_array_of_documents_is_no_document(mongodb: Any) -> None:
+    mongodb.t.insert_many([{"_id": 1, "in": {"a": 1}}, {"_id": 2, "in": 5}, {"_id": 3, "in": [{"a": 1}]}])
+    assert rows(MongoDataset(mongodb.t, {"_id": {"$lt": 3}}, ["in.a"], null=-1))[0].tolist() == [[1], [-1]]
+    with pytest.raises(ValueError, match=r"field 'in' holds an array in document 3 \(_id 3\)"):
+        rows(MongoDataset(mongodb.t, fields=["in.a"], null=-1))
+    with pytest.raises(ValueError, match=r"field 'in\.1' is missing in document 1 \(_id 3\)"):
+        rows(MongoDataset(mongodb.t, {"_id": 3}, ["in.0.a", "in.1"]))
 
 
 def test_hostile_names(mongodb: Any) -> None:

@@ -132,6 +132,41 @@ def test_of_documents_into_sql_and_back(mongodb: Any, tmp_path: Path) -> None:
         write_predictions(double, None, mongodb.t, key="_id", params=[1], **how)
 
 
+def test_a_blob_is_a_key_as_it_is(mongodb: Any, tmp_path: Path) -> None:
+    keys = [bson.encode({"": 5}), b"", b"\xff"]
+    with closing(connect(tmp_path / "a.db")) as connection:
+        connection.execute("CREATE TABLE t (id BLOB, a REAL)")
+        connection.executemany("INSERT INTO t VALUES (?, 1)", [(key,) for key in keys])
+        connection.commit()
+    write_predictions(double, "SELECT * FROM t", tmp_path / "a.db", into="p", key="id", kind="values", to=mongodb)
+    assert sorted(each["_id"] for each in mongodb.p.find()) == sorted(keys)
+
+
+def test_what_others_write_meanwhile_is_not_overwritten(mongodb: Any) -> None:
+    mongodb.t.insert_one({"_id": 1, "a": 1})
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        mongodb.p.insert_one({"_id": "theirs"})
+        return double(x)
+
+    rename, raced = pymongo.collection.Collection.rename, []
+
+    def late(self: Any, *given: Any, **more: Any) -> Any:
+        mongodb.q.insert_one({"_id": "theirs"})
+        raced.append(1)
+        return rename(self, *given, **more)
+
+    how: dict[str, Any] = {"key": "_id", "kind": "values"}
+    with pytest.raises(ValueError, match="the database already has 'p'"):
+        write_predictions(predict, None, mongodb.t, into="p", **how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pymongo.collection.Collection, "rename", late)
+        with pytest.raises(ValueError, match="the predictions cannot be written; MongoDB says: "):
+            write_predictions(double, None, mongodb.t, into="q", **how)
+    assert raced
+    assert [list(each.find()) for each in (mongodb.p, mongodb.q)] == [[{"_id": "theirs"}]] * 2
+
+
 def test_a_connection_that_is_lost_while_documents_are_added(
     mongodb: Any, mongodb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
