@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
+from _thread import start_new_thread
 from collections.abc import Callable, Generator, Iterator
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,57 +17,56 @@ class Ahead(Generic[T]):
     place. interrupt: called where nobody asks any more, to cut a long wait in ``make`` short.
     """
 
+    # The one who asks may be the main thread, in which Ctrl-C may be raised at any step. Queues of C are whole then; a
+    # Condition, which a Thread's start waits on too, may find its lock let go: "release unlocked lock".
+
     def __init__(
         self, make: Callable[[], Generator[T, None, None]], most: int, interrupt: Callable[[], None] | None = None
     ) -> None:
-        self._make, self._most, self._interrupt = make, most, interrupt
-        self._ready: deque[T] = deque()
-        self._changed = threading.Condition()
-        self._ended = self._closed = False
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="fastnn reads ahead", daemon=True)
-        self._thread.start()
+        self._make, self._interrupt = make, interrupt
+        self._ready: SimpleQueue[tuple[T] | BaseException] = SimpleQueue()  # at last StopIteration, or what was raised
+        self._room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(most):
+            self._room.put(None)
+        self._closed = False
+        self._end: BaseException | None = None
+        start_new_thread(self._run, ())
 
     def _run(self) -> None:
+        end: BaseException = StopIteration()
         try:
             things = self._make()
             try:
                 for thing in things:
-                    if not self._put(thing):
+                    self._room.get()
+                    if self._closed:
                         break
+                    self._ready.put((thing,))
             finally:
                 things.close()
         except BaseException as error:  # raised where the thing is asked for
-            self._error = error
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def _put(self, thing: T) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._ready) < self._most or self._closed)
-            self._ready.append(thing)
-            self._changed.notify_all()
-            return not self._closed
+            end = error
+        self._ready.put(end)
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._ended)
-            if self._ready:
-                self._changed.notify_all()
-                return self._ready.popleft()
-        if self._error is not None:
-            raise self._error
-        raise StopIteration
+        if self._end is None:
+            found = self._ready.get()
+            if isinstance(found, tuple):
+                self._room.put(None)
+                return found[0]
+            self._end = found
+        raise self._end
 
     def close(self) -> None:
         """End the thread, and wait for its end."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        if self._interrupt is not None and self._thread.is_alive():
+        self._closed = True
+        self._room.put(None)
+        if self._interrupt is not None and self._end is None:
             self._interrupt()
-        self._thread.join()
+        while self._end is None:
+            found = self._ready.get()
+            if not isinstance(found, tuple):
+                self._end = found
