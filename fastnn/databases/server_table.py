@@ -140,8 +140,7 @@ class ServerTable(ABC):
         if columns and self._mode == "create":
             raise ValueError(
                 f"the database already has {self._into!r}; predictions go into a new table only: give another name, or "
-                'drop that one first, or add to it with mode="upsert", or say mode="replace" where it has earlier '
-                "predictions"
+                'drop that one first, or say mode="replace" or "upsert" where it has earlier predictions'
             )
         missing = [name for name in layout.names if name not in columns]
         if columns and (missing if self._mode == "upsert" else not are_predictions(columns)):

@@ -161,7 +161,7 @@ cdef class Statement:
     cdef sqlite3_stmt* statement
     cdef Take* takes
     cdef int taken, width, others
-    cdef bint fills
+    cdef bint fills, reading
     cdef double null
     # The row at which reading stopped, since a value there is no number: its take, and what came.
     cdef readonly object stopped
@@ -200,7 +200,10 @@ cdef class Statement:
                 self.bind(i, value)
 
     def close(self):
-        """End the query, and its connection."""
+        """End the query, and its connection; where a thread reads at that moment, once it has ended too."""
+        if self.reading:
+            self.connection.interrupt()
+            return
         if self.statement != NULL:
             sqlite.finalize(self.statement)
             self.statement = NULL
@@ -273,8 +276,10 @@ cdef class Statement:
             self.objects = []
             self.slots >>= 1                # of which `grow` makes as many again, empty
             self.grow()
+        self.reading = True
         with nogil:
             done = self.fill(out, rows)
+        self.reading = False
         if done == -1:
             raise MemoryError
         if done == -2:

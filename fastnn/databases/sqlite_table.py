@@ -128,8 +128,8 @@ class SQLiteTable:
             elif of_that_name:
                 raise ValueError(
                     f"the database already has {self._into!r} ({of_that_name[0][0]}); predictions go into "
-                    'a new table only: give another name, or drop that one first, or add to it with mode="upsert", '
-                    'or say mode="replace" where it has earlier predictions'
+                    "a new table only: give another name, or drop that one first, or say "
+                    'mode="replace" or "upsert" where it has earlier predictions'
                 )
         if not found:
             execute(connection, f"EXPLAIN {table_of(self._table, layout)}")

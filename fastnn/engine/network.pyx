@@ -98,11 +98,11 @@ cdef class Network(Runner):
         """One pass over the rows of x in `order`, from number `start` to `stop`, a step for each batch.
 
         x (rows, inputs), y (rows, targets), weight (rows,), (rows, lines) or None: float32, C-contiguous. order:
-        uint32, of any of the rows, or None. learning_rate: a number, or a float64 array with one for each step. progress(row, loss)
-        is called every 50 ms or so, with the sum of the rows' losses until then. Gives (number of the row after the
-        last one done, sum of the rows' losses with penalties, whether all went well); `states` has what the metrics
-        gathered. A batch whose loss is not finite ends the pass and changes nothing; the row then says where it starts.
-        KeyboardInterrupt, or what progress or an op raises, comes out between two batches.
+        uint32, of any of the rows, or None. learning_rate: a number, or a float64 array with one for each step.
+        progress(row, loss) is called every 50 ms or so, with the sum of the rows' losses until then. Gives (number of
+        the row after the last one done, sum of the rows' losses with penalties, whether all went well); `states` has
+        what the metrics gathered. A batch whose loss is not finite ends the pass and changes nothing; the row then
+        says where it starts. KeyboardInterrupt, or what progress or an op raises, comes out between two batches.
         """
         if not self.has_optimizer:
             raise RuntimeError("this network has no optimizer yet; call set_optimizer first")

@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from fastnn import _names
 from fastnn.databases.sqlite import located
+from fastnn.databases.urls import ServerURL
 
 from .kinds import ADBC, POSTGRES, Kind
 
@@ -59,18 +59,9 @@ def mysql(url: str) -> Callable[[], Any]:
         import pymysql
     except ImportError as error:
         raise ImportError('MariaDB and MySQL need PyMySQL: pip install "fastnn[mysql]"') from error
-    parts = urlsplit(url)
-    options = {
-        "host": parts.hostname,
-        "port": parts.port,
-        "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-        "database": unquote(parts.path[1:]),
-    }
+    given = ServerURL(url).parts()  # all else is as the driver's own files say
     known = ("unix_socket", "read_default_file", "ssl_ca", "ssl_cert", "ssl_key", "connect_timeout")
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in known:
+    for name in given:
+        if name not in ("host", "port", "user", "password", "database", *known):
             raise ValueError(f"unknown option {name!r} in the URL{_names.hint(name, known)}; known: {', '.join(known)}")
-        options[name] = int(value) if name == "connect_timeout" else value
-    given = {name: value for name, value in options.items() if value}  # all else as the driver's own files say
     return lambda: pymysql.connect(**given, charset="utf8mb4", autocommit=True)

@@ -329,7 +329,9 @@ def test_a_cell_that_is_run_twice(con: Any) -> None:
     for shift in (0, 1, 2):
         assert write(con, mode="replace", predict=lambda x, by=shift: first(x) + by) == ROWS
         assert all_of(con, "SELECT min(prediction), count(*) FROM p") == [(shift, ROWS)]
-    with pytest.raises(ValueError, match=r"already has 'p' \(table\).*or say mode=\"replace\" where it has earlier"):
+    with pytest.raises(
+        ValueError, match=r"already has 'p' \(table\).*or say mode=\"replace\" or \"upsert\" where it has"
+    ):
         write(con)
     probabilities = lambda x: np.full((len(x), 2), 0.5, np.float32)  # noqa: E731
     count = write_predictions(

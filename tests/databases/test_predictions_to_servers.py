@@ -103,7 +103,7 @@ def test_created_replaced_and_added_to(path: Path, server: Server) -> None:
     assert (model, version) == ("it's 100%", "3")
     at = at if at.tzinfo else at.replace(tzinfo=datetime.UTC)
     assert abs(datetime.datetime.now(datetime.UTC) - at) < datetime.timedelta(seconds=60)
-    with pytest.raises(ValueError, match=r"already has 'p'; .*mode=\"upsert\""):
+    with pytest.raises(ValueError, match=r"already has 'p'; .*or \"upsert\""):
         write(path, server, predict=lambda x: 1 / 0)
     assert write(path, server, sql=f"{SQL} WHERE k < 50", mode="replace", predict=lambda x: first(x) + 1) == 50
     assert server.all("SELECT count(*), min(prediction) FROM p", own=False) == [(50, 1.0)]
