@@ -46,7 +46,12 @@ class Queried:
     ) -> None:
         if inputs is not None and not hasattr(inputs, "shapes"):
             raise TypeError(f"inputs must be those of a model, got {shown(inputs)}")
-        self.reader: Any = _mongo(sql, con, params, key, names) if is_mongo(con) else reader_of(sql, con, params)
+        self.reader: Any
+        if is_mongo(con):
+            fields = inputs.names if inputs is not None and len(inputs.names) > 1 else names
+            self.reader = _mongo(sql, con, params, key, fields)
+        else:
+            self.reader = reader_of(sql, con, params)
         columns = self.reader.columns
         if key is not None and key not in columns:
             raise ValueError(

@@ -160,7 +160,11 @@ class RedisStream:
                 wait = _WAIT if self._wait is None else max(1, min(_WAIT, int(self._wait * 1000)))
                 more = self._size - len(entries)
                 found = call(client, "XREAD", "COUNT", more, "BLOCK", wait, "STREAMS", self._key, last)
-                for _, new in found.items() if isinstance(found, dict) else found or ():
+                # RESP3 has a dict, with a list more around the entries.
+                streams = (
+                    [each for [each] in found.values()] if isinstance(found, dict) else [each for _, each in found]
+                )
+                for new in streams:
                     entries += new
                     last, seen = new[-1][0], time.monotonic()
         return entries

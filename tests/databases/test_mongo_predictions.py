@@ -14,8 +14,9 @@ pymongo = pytest.importorskip("pymongo", reason="MongoDB's driver: pip install p
 import bson  # noqa: E402
 
 from fastnn.data import MongoDataset, write_predictions  # noqa: E402
-from fastnn.layers import Dense  # noqa: E402
-from fastnn.models import Sequential  # noqa: E402
+from fastnn.databases import staged  # noqa: E402
+from fastnn.layers import Concatenate, Dense, Input, StringLookup  # noqa: E402
+from fastnn.models import Model, Sequential  # noqa: E402
 from support.database import connect  # noqa: E402
 
 IDS: list[Any] = [
@@ -132,6 +133,22 @@ def test_of_documents_into_sql_and_back(mongodb: Any, tmp_path: Path) -> None:
         write_predictions(double, None, mongodb.t, key="_id", params=[1], **how)
 
 
+def test_a_model_that_reads_texts(mongodb: Any) -> None:
+    mongodb.t.insert_many([{"_id": i, "s": "xyz"[i % 3], "a": i / 10, "y": float(i)} for i in range(50)])
+    s, a = Input((1,), dtype="string", name="s"), Input((1,), name="a")
+    known = StringLookup(vocabulary=["x", "y"], output_mode="one_hot")
+    model = Model({"s": s, "a": a}, Dense(1)(Concatenate()([known(s), a])))
+    model.compile("sgd", "mse")
+    data = MongoDataset(mongodb.t, target="y")
+    model.fit(data, epochs=1, verbose=0)
+    assert model.predict_sql(None, mongodb.t, into="p", key="_id") == 50
+    found = [each["prediction"] for each in mongodb.p.find(sort=[("_id", 1)])]
+    np.testing.assert_allclose(found, model.predict(data)[:, 0], rtol=1e-6)
+    mongodb.t.update_one({"_id": 7}, {"$set": {"s": 5}})
+    with pytest.raises(TypeError, match="column 's' of the query must hold text, got 5 at row 8"):
+        model.predict(MongoDataset(mongodb.t, target="y"))
+
+
 def test_a_blob_is_a_key_as_it_is(mongodb: Any, tmp_path: Path) -> None:
     keys = [bson.encode({"": 5}), b"", b"\xff"]
     with closing(connect(tmp_path / "a.db")) as connection:
@@ -170,9 +187,17 @@ def test_what_others_write_meanwhile_is_not_overwritten(mongodb: Any) -> None:
 def test_a_connection_that_is_lost_while_documents_are_added(
     mongodb: Any, mongodb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = 8500
+    rows = 450
+    monkeypatch.setattr(staged, "_AT_ONCE", 100)
     mongodb.t.insert_many([{"_id": number, "a": number} for number in range(rows)])
-    how: dict[str, Any] = {"into": "p", "key": "_id", "kind": "values", "mode": "upsert", "outputs": ["prediction"]}
+    how: dict[str, Any] = {
+        "into": "p",
+        "key": "_id",
+        "kind": "values",
+        "mode": "upsert",
+        "outputs": ["prediction"],
+        "batch_size": 70,
+    }
     assert write_predictions(lambda x: 0 * x, {"a": {"$lt": 5}}, mongodb.t, **how) == 5
     bulk_write, calls = pymongo.collection.Collection.bulk_write, []
 

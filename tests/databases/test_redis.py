@@ -230,6 +230,20 @@ def test_a_model_learns_from_a_stream_by_steps_and_goes_on(client: Any) -> None:
     assert [len(each) for each in rest] == [400, 400, 200]
 
 
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_both_protocols(client: Any, protocol: int) -> None:
+    with redis.Redis.from_url(_url(client), protocol=protocol) as speaking:
+        write_redis(speaking, "s", X, Y, layout="stream", columns=ABC)
+        write_redis(
+            speaking, "h:", X, Y, layout="hashes", columns=ABC, names=[f"{number:04d}" for number in range(1000)]
+        )
+        write_redis(speaking, "b:", X, Y)
+        for keys, how in (("s", {}), ("h:*", {}), ("b:*", {"columns": ABC})):
+            np.testing.assert_array_equal(rows(RedisDataset(speaking, keys, "y", **how))[0], X)
+        batches = list(RedisStream(speaking, "s", "y", batch_size=300, wait=0.01))
+        np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), X)
+
+
 def test_a_stream_waits_for_what_comes(client: Any) -> None:
     client.xadd("s", {"a": 0})
     stream = RedisStream(client, "s", batch_size=3, last="$", columns=["a"])
