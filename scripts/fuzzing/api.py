@@ -211,6 +211,8 @@ def _of_kernel(rng: random.Random, kernel: Any) -> list[tuple[str, Any]]:
 
 def _known(name: str, model: Model | None) -> tuple[str, Any] | None:
     """What is good for a parameter of a model's methods."""
+    if model is not None and not model.layers:  # what came before has taken them all away
+        model = None
     if name in ("x", "inputs"):
         return "rows", np.ones((4, 5), np.float32) if model is None else models.rows(model)
     if name in ("y", "y_true", "outputs"):

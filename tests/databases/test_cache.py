@@ -244,7 +244,7 @@ print("done", flush=True)
 
 def other_process(path: Path) -> subprocess.Popen[str]:
     script = SCRIPT.format(sql=SQL, path=str(path), small=SMALL, rows=ROWS)
-    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-P", "-c", script], stdout=subprocess.PIPE, text=True)
 
 
 def test_two_processes_that_make_one_entry(path: Path, folder: Path, queries: list[int]) -> None:

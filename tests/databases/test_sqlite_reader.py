@@ -264,7 +264,7 @@ con.execute("PRAGMA cache_size = 10")
 con.execute("UPDATE t SET a = -1")  # more than the cache holds, so some of it is in the file
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    subprocess.run([sys.executable, "-c", script], check=False)
+    subprocess.run([sys.executable, "-P", "-c", script], check=False)
     assert Path(f"{file}-journal").stat().st_size > 0
     [block] = list(SQLiteReader("SELECT a FROM t WHERE a < 9 OR a > 4990", file).blocks(Wanted(("a",))))
     assert block.numbers[:, 0].tolist() == [*range(9), *range(4991, 5000)]

@@ -421,4 +421,4 @@ def test_import_fastnn_does_not_pay_for_it() -> None:
     code = "import sys, fastnn; assert 'fastnn.registry' not in sys.modules; assert fastnn.registry.open; " + (
         "assert not {'sqlite3', 'psycopg', 'pymysql'} & sys.modules.keys()"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

@@ -40,7 +40,7 @@ def started(place: Place, seed: int, part: int = 1000, saves: int = 20) -> Any:
     """A process that saves over and over, once it is told to."""
     code = SAVES.format(tests=str(Path(__file__).parents[1]))
     process = subprocess.Popen(
-        [sys.executable, "-c", code, place.url, str(seed), str(part), str(saves)],
+        [sys.executable, "-P", "-c", code, place.url, str(seed), str(part), str(saves)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
