@@ -79,7 +79,7 @@ class GroupNormalization(Layer):
     input_shape: Any = None
 
     def __post_init__(self) -> None:
-        if self.groups == 0:
+        if not hasattr(self.groups, "__len__") and self.groups == 0:  # an array has its own idea of ==
             raise ValueError(
                 "GroupNormalization: groups must be at least 1, or -1 for one channel each, got 0 (argument `groups`)"
             )

@@ -37,7 +37,7 @@ class Sequential(Model):
         self._begin(name)
         self._numbers: dict[str, int] = {}  # see `named`
         self._tensors: list[Tensor] = []  # the rows, then what each layer gives, as soon as the input shape is known
-        alone = isinstance(layers, (Layer, Model, Tensor, type, str)) or not hasattr(layers, "__iter__")
+        alone = isinstance(layers, (Layer, Model, Tensor, type, str, memoryview)) or not hasattr(layers, "__iter__")
         for layer in () if layers is None else [layers] if alone else layers:
             self._append(layer)
         self._grow()
