@@ -339,3 +339,12 @@ def test_importing_does_not_import_sqlite3() -> None:
     code = "import fastnn.data, sys; print('sqlite3' in sys.modules)"
     run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "other"), [("mongodb://me:secret@h/d.c", "MongoDataset"), ("redis://h", "RedisDataset")]
+)
+def test_a_database_without_sql_is_told_its_dataset(url: str, other: str) -> None:
+    with pytest.raises(ValueError, match=f"take fastnn.data.{other}") as error:
+        SQLDataset("SELECT 1", url)
+    assert "secret" not in str(error.value)
