@@ -222,8 +222,7 @@ def tested(version: str, python: str, folder: Path, out: Path, tests: list[str])
     run([*pip, "--no-index", "--no-deps", "--find-links", str(out), "fastnn"])
     run([*pip, "--find-links", str(out), "fastnn[test]"])
     command = [made, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
-    own = os.environ | {"PATH": os.pathsep.join([str(Path(made).parent), os.environ["PATH"]])}  # pages call `fastnn`
-    done = subprocess.run(command, cwd=folder / "source", env=own, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder / "source", capture_output=True, text=True, check=False)
     print(f"Python {version}: {done.stdout.rstrip().rpartition(chr(10))[2]}", flush=True)
     if done.returncode:
         print(done.stdout[-4000:] + done.stderr[-2000:], flush=True)

@@ -18,7 +18,7 @@ BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"-?\d+\.\d+|-?\d+")
 # One block after the other; commands with the Python that runs them.
 RUN = """
-import io, json, subprocess, sys
+import io, json, shlex, subprocess, sys
 from contextlib import redirect_stdout
 outs, names = [], {"__name__": "page"}
 for kind, code in json.load(sys.stdin):
@@ -27,7 +27,7 @@ for kind, code in json.load(sys.stdin):
         with redirect_stdout(out):
             exec(compile(code, "<block>", "exec"), names)
     else:
-        command = code.replace("fastnn ", sys.executable + " -P -m fastnn ", 1)
+        command = code.replace("fastnn ", shlex.quote(sys.executable) + " -P -m fastnn ", 1)
         out.write(subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout)
     outs.append(out.getvalue())
 print(json.dumps(outs))
