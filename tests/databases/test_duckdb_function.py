@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import fastnn.layers as L
-from fastnn.models import Model, Sequential
+from fastnn.models import Model
+from support.small import random_model
 
 duckdb = pytest.importorskip("duckdb", reason="DuckDB: pip install duckdb")
 
@@ -40,13 +41,6 @@ def con(way: str) -> Iterator[Any]:
     connection.close()
 
 
-def model_of(units: int = 1, last: str | None = None, seed: int = 1) -> Model:
-    model = Sequential([L.Input((2,)), L.Dense(5, "tanh"), L.Dense(units, last)])
-    rng = np.random.default_rng(seed)
-    model.set_weights([rng.normal(size=array.shape) for array in model.get_weights()])
-    return model
-
-
 def found(con: Any, sql: str = "SELECT predict(a, b) FROM t ORDER BY id") -> list[Any]:
     return [value for (value,) in con.execute(sql).fetchall()]
 
@@ -54,7 +48,7 @@ def found(con: Any, sql: str = "SELECT predict(a, b) FROM t ORDER BY id") -> lis
 @pytest.mark.parametrize(("units", "last", "kind"), [(1, None, "values"), (1, "sigmoid", "binary"), (3, "softmax", "")])
 @pytest.mark.parametrize("output", ["prediction", "probability"])
 def test_it_gives_what_predict_sql_writes(con: Any, units: int, last: str | None, kind: str, output: Any) -> None:
-    model = model_of(units, last)
+    model = random_model(units, last)
     if (kind, output) == ("values", "probability"):
         with pytest.raises(ValueError, match=r"values have no probability"):
             model.register_duckdb(con, output=output)
@@ -67,7 +61,7 @@ def test_it_gives_what_predict_sql_writes(con: Any, units: int, last: str | None
 
 
 def test_null_and_what_is_no_number(con: Any) -> None:
-    model = model_of()
+    model = random_model()
     model.register_duckdb(con)
     expected = found(con)
     con.execute("UPDATE t SET a = NULL WHERE id % 3 = 0")
@@ -84,14 +78,14 @@ def test_null_and_what_is_no_number(con: Any) -> None:
 
 
 def test_outputs_that_are_none(con: Any) -> None:
-    model_of(1).register_duckdb(con, kind="binary")
+    random_model(1).register_duckdb(con, kind="binary")
     with pytest.raises(duckdb.Error, match=r"probabilities, from 0 to 1"):
         con.execute("SELECT max(predict(a * 1e6, b)) FROM t").fetchall()
 
 
 def test_replaced_and_several(con: Any) -> None:
     for seed in (1, 2):
-        model = model_of(seed=seed)
+        model = random_model(seed=seed)
         model.register_duckdb(con)
         x = np.array(con.execute("SELECT a, b FROM t ORDER BY id").fetchall(), np.float32)
         np.testing.assert_array_equal(np.array(found(con), np.float32), model.predict(x)[:, 0])
@@ -111,9 +105,9 @@ def test_a_model_with_a_front(con: Any) -> None:
 
 def test_what_is_refused(con: Any) -> None:
     with pytest.raises(TypeError, match=r"con must be an open connection of DuckDB"):
-        model_of().register_duckdb("shop.duckdb")
+        random_model().register_duckdb("shop.duckdb")
     with pytest.raises(ValueError, match=r"has 3 unit.*makes no number of that"):
-        model_of(3).register_duckdb(con, kind="values")
+        random_model(3).register_duckdb(con, kind="values")
     con.close()
     with pytest.raises(ValueError, match=r"DuckDB does not take a function 'predict', it says: .*closed"):
-        model_of().register_duckdb(con)
+        random_model().register_duckdb(con)

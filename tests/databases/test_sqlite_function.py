@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
 import sqlite3
@@ -21,6 +22,7 @@ import fastnn.layers as L
 from fastnn.databases import sqlite_function
 from fastnn.models import Model, Sequential, load_model
 from support.database import connect
+from support.small import random_model
 
 ROWS = 500
 HEADER = Path("/usr/include/sqlite3ext.h")
@@ -48,13 +50,6 @@ def con(way: str) -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def model_of(units: int = 1, last: str | None = None, seed: int = 1) -> Model:
-    model = Sequential([L.Input((2,)), L.Dense(5, "tanh"), L.Dense(units, last)])
-    rng = np.random.default_rng(seed)
-    model.set_weights([rng.normal(size=array.shape) for array in model.get_weights()])
-    return model
-
-
 def rows_of(con: sqlite3.Connection) -> np.ndarray:
     return np.array(con.execute("SELECT a, b FROM t ORDER BY id").fetchall(), np.float32)
 
@@ -77,7 +72,7 @@ KINDS = [(1, None, "values"), (1, "sigmoid", "binary"), (3, "softmax", "classes"
 def test_it_gives_what_predict_sql_writes(
     con: sqlite3.Connection, tmp_path: Path, units: int, last: str | None, kind: str, output: Any
 ) -> None:
-    model = model_of(units, last)
+    model = random_model(units, last)
     model.predict_sql("SELECT id, a, b FROM t", con, into="p", key="id")
     if (kind, output) == ("values", "probability"):
         with pytest.raises(ValueError, match="values have no probability"):
@@ -92,13 +87,13 @@ def test_it_gives_what_predict_sql_writes(
 
 
 def test_the_raw_output(con: sqlite3.Connection) -> None:
-    model = model_of(1, "sigmoid")
+    model = random_model(1, "sigmoid")
     model.register_sqlite(con, kind="values")
     np.testing.assert_array_equal(np.array(found(con), np.float32), model.predict(rows_of(con))[:, 0])
 
 
 def test_null_and_what_is_no_number(con: sqlite3.Connection, way: str) -> None:
-    model = model_of()
+    model = random_model()
     model.register_sqlite(con)
     assert found(con, "SELECT predict(NULL, 1)") == found(con, "SELECT predict(1, NULL)") == [None]
     assert found(con, "SELECT predict(NULL, 'a')") == [None]
@@ -119,18 +114,18 @@ def test_null_and_what_is_no_number(con: sqlite3.Connection, way: str) -> None:
 
 
 def test_outputs_that_are_none(con: sqlite3.Connection, way: str) -> None:
-    model = model_of(2, "softmax")
+    model = random_model(2, "softmax")
     model.set_weights([np.full_like(array, np.nan) for array in model.get_weights()])
     model.register_sqlite(con)
     refusal(con, way, "SELECT predict(1, 2)", "the model gives nan, where probabilities, from 0 to 1, are expected")
-    model_of(1).register_sqlite(con, "linear", kind="binary")
+    random_model(1).register_sqlite(con, "linear", kind="binary")
     refusal(con, way, "SELECT max(linear(a * 1e6, b)) FROM t", "where probabilities")
 
 
 def test_several_under_several_names(con: sqlite3.Connection) -> None:
-    models = {f"m {seed}": model_of(1, None, seed) for seed in range(5)} | {
-        'a"b': model_of(seed=7),
-        "é": model_of(seed=8),
+    models = {f"m {seed}": random_model(1, None, seed) for seed in range(5)} | {
+        'a"b': random_model(seed=7),
+        "é": random_model(seed=8),
     }
     for name, model in models.items():
         model.register_sqlite(con, name)
@@ -146,7 +141,7 @@ def test_several_under_several_names(con: sqlite3.Connection) -> None:
 
 def test_two_connections(con: sqlite3.Connection) -> None:
     other = connect(":memory:")
-    first, second = model_of(seed=1), model_of(seed=2)
+    first, second = random_model(seed=1), random_model(seed=2)
     first.register_sqlite(con)
     second.register_sqlite(other)
     one, two = found(con, "SELECT predict(1, 2)"), found(other, "SELECT predict(1, 2)")
@@ -158,7 +153,7 @@ def test_two_connections(con: sqlite3.Connection) -> None:
 def test_replaced_and_let_go(con: sqlite3.Connection) -> None:
     gone = []
     for seed in range(3):
-        model = model_of(seed=seed)
+        model = random_model(seed=seed)
         gone.append(weakref.ref(model))
         model.register_sqlite(con)
         expected = float(model.predict(np.array([[1.0, 2.0]]))[0, 0])
@@ -173,7 +168,7 @@ def test_replaced_and_let_go(con: sqlite3.Connection) -> None:
 def test_what_is_let_go_is_let_go(con: sqlite3.Connection) -> None:
     """The references that SQLite holds: none stays after the connection, or after another takes the name."""
     for seed in range(20):
-        model_of(seed=seed).register_sqlite(con)
+        random_model(seed=seed).register_sqlite(con)
     gc.collect()
     assert sum(type(each) is sqlite_function.Function for each in gc.get_objects()) == 1
     con.close()
@@ -182,7 +177,7 @@ def test_what_is_let_go_is_let_go(con: sqlite3.Connection) -> None:
 
 
 def test_what_it_learns_later_counts(con: sqlite3.Connection) -> None:
-    model = model_of()
+    model = random_model()
     model.compile("sgd", "mse")
     model.register_sqlite(con)
     before = found(con)
@@ -192,7 +187,7 @@ def test_what_it_learns_later_counts(con: sqlite3.Connection) -> None:
 
 
 def test_in_where_order_index_and_trigger(con: sqlite3.Connection) -> None:
-    model_of().register_sqlite(con)
+    random_model().register_sqlite(con)
     con.execute("CREATE INDEX by_prediction ON t (predict(a, b))")  # only what is deterministic may be there
     top = found(con, "SELECT predict(a, b) FROM t ORDER BY predict(a, b) DESC LIMIT 3")
     assert top == sorted(found(con), reverse=True)[:3]
@@ -205,19 +200,27 @@ def test_in_where_order_index_and_trigger(con: sqlite3.Connection) -> None:
 
 
 def test_threads(way: str) -> None:
-    """One function on a connection that threads share, and one on each thread's own."""
-    model, failures = model_of(), []
+    """One function on a connection that threads share, and one on each thread's own.
+
+    On one that is shared they take turns: Python's sqlite3 itself waits for ever where two threads call any function of
+    Python's at once, one with the GIL and the other with the connection.
+    """
+    model, failures = random_model(), []
     shared = connect(":memory:", check_same_thread=False)
     model.register_sqlite(shared)
     x = np.random.default_rng(3).normal(size=(300, 2)).astype(np.float32)
     expected = model.predict(x)[:, 0]
+
+    turn = threading.Lock()
 
     def work(connection: sqlite3.Connection | None) -> None:
         own = connection or sqlite3.connect(":memory:")  # noqa: TID251 (closed here, in its thread)
         if connection is None:
             model.register_sqlite(own)
         for (a, b), value in zip(x.tolist(), expected.tolist(), strict=True):
-            if own.execute("SELECT predict(?, ?)", (a, b)).fetchone() != (value,):
+            with turn if connection is not None else contextlib.nullcontext():
+                found = own.execute("SELECT predict(?, ?)", (a, b)).fetchone()
+            if found != (value,):
                 failures.append((a, b))
         if connection is None:
             own.close()
@@ -246,7 +249,7 @@ def test_the_user_s_own_setting_stays(way: str) -> None:
             connection.enable_load_extension(setting)
         before = may_load(connection)
         assert setting in (None, before)
-        model_of().register_sqlite(connection)
+        random_model().register_sqlite(connection)
         assert may_load(connection) == before
 
 
@@ -301,8 +304,8 @@ def test_a_model_with_a_front(con: sqlite3.Connection) -> None:
         ({"name": "n" * 300}, ValueError, "SQLite does not take a function"),
         ({"kind": "class"}, ValueError, "unknown kind 'class'.*known kinds: 'binary', 'classes', 'values'"),
         ({"output": "prob"}, ValueError, "unknown output 'prob'.*'prediction', 'probability'"),
-        ({"model": model_of(3), "kind": "values"}, ValueError, "has 3 unit.*makes no number of that"),
-        ({"model": model_of(1), "kind": "classes"}, ValueError, "has 1 unit"),
+        ({"model": random_model(3), "kind": "values"}, ValueError, "has 3 unit.*makes no number of that"),
+        ({"model": random_model(1), "kind": "classes"}, ValueError, "has 1 unit"),
         ({"model": Sequential([L.Dense(1)])}, RuntimeError, "needs the model's weights"),
         (
             {"model": Sequential([L.Input((1200,)), L.Dense(1)])},
@@ -312,7 +315,7 @@ def test_a_model_with_a_front(con: sqlite3.Connection) -> None:
     ],
 )
 def test_what_is_refused(con: sqlite3.Connection, named: dict[str, Any], error: type[Exception], words: str) -> None:
-    arguments = {"con": con, "model": model_of(), **named}
+    arguments = {"con": con, "model": random_model(), **named}
     with pytest.raises(error, match=words):
         arguments.pop("model").register_sqlite(arguments.pop("con"), **arguments)
 
@@ -321,7 +324,7 @@ def test_a_closed_connection(way: str) -> None:
     connection = connect(":memory:")
     connection.close()
     with pytest.raises(ValueError, match="closed database"):
-        model_of().register_sqlite(connection)
+        random_model().register_sqlite(connection)
 
 
 @pytest.mark.skipif(
