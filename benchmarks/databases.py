@@ -160,8 +160,8 @@ def own(path: str, turns: int) -> dict[str, float]:
         return time.perf_counter() - begin
 
     sql = SQL.replace(" FROM", ", y FROM")
-    page = next(iter([list(SQLDataset(sql, path, target="y", memory_limit=2**32).pages(1))]))
-    x, y = (np.concatenate(parts) for parts in zip(*((each.x, each.y) for each in page), strict=True))
+    pages = list(SQLDataset(sql, path, target="y", memory_limit=2**32).pages(1))
+    x, y = (np.concatenate(parts) for parts in zip(*((page.x, page.y) for page in pages), strict=True))
     found: dict[str, list[float]] = {}
 
     def note(name: str, seconds: float) -> None:

@@ -75,6 +75,20 @@ class Parser(argparse.ArgumentParser):
             self.error(f"argument --config: {action.dest}: {error}")
 
 
+def add_rows(parser: Parser) -> None:
+    """Let the command take a query and its database."""
+    parser.add_argument("--data", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
+    parser.add_argument("--query", metavar="SQL", help="a SELECT of the columns")
+    parser.add_argument(
+        "--param",
+        metavar="VALUE",
+        action="append",
+        type=value,
+        default=[],
+        help="for a question mark of the query, in their order: a number, or a text; a number in quotes is a text",
+    )
+
+
 def add_config(parser: Parser) -> None:
     """Let the command take a file of options."""
     parser.add_argument("--config", metavar="FILE", type=Path, help="a TOML file of options; those given here win")

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from fastnn.cli.output import described, forget_output
-from fastnn.cli.parser import Parser, add_config, value
+from fastnn.cli.parser import Parser, add_config, add_rows
 
 PREDICT = """\
 Loads a saved model and writes its prediction for each row of a query into a table of
@@ -32,8 +32,7 @@ def add_to(commands: Any) -> None:
     predict.add_argument(
         "sql", metavar="SQL", nargs="?", help="a SELECT of the key column and the model's inputs; or --query"
     )
-    predict.add_argument("--data", metavar="URL", help="the database")
-    predict.add_argument("--query", metavar="SQL", help="a SELECT of the key column and the model's inputs")
+    add_rows(predict)
     predict.add_argument("--into", metavar="TABLE", help="the table; by default a new one")
     predict.add_argument("--key", metavar="COLUMN", help="the column of the query that names a row")
     predict.add_argument(
@@ -41,14 +40,6 @@ def add_to(commands: Any) -> None:
     )
     predict.add_argument(
         "--upsert", action="store_true", help="add it to that table: rows whose key is there are written anew"
-    )
-    predict.add_argument(
-        "--param",
-        metavar="VALUE",
-        action="append",
-        type=value,
-        default=[],
-        help="for a question mark of the query, in their order: a number, or a text; a number in quotes is a text",
     )
     add_config(predict)
 

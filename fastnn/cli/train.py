@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastnn.cli.output import result
-from fastnn.cli.parser import Parser, add_config, names, sizes, value, whole
+from fastnn.cli.parser import Parser, add_config, add_rows, names, sizes, whole
 
 if TYPE_CHECKING:
     from fastnn.data import Source, SQLDataset
@@ -56,7 +56,7 @@ def add_to(commands: Any) -> None:
     """Add the commands to the others."""
     train = commands.add_parser("train", description=TRAIN, epilog=TRAIN_EXAMPLE)
     train.set_defaults(run=run_train)
-    _add_rows(train)
+    add_rows(train)
     train.add_argument("--target", metavar="COLUMN", help="the column to predict")
     train.add_argument("--features", metavar="COLUMNS", type=names, help="to predict it from; by default all others")
     train.add_argument("--key", metavar="COLUMN", help="the column that names a row; it is no feature")
@@ -74,16 +74,10 @@ def add_to(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", description=EVALUATE)
     evaluate.set_defaults(run=run_evaluate)
     evaluate.add_argument("model", metavar="MODEL", help="the file that train or model.save wrote")
-    _add_rows(evaluate)
+    add_rows(evaluate)
     evaluate.add_argument("--target", metavar="COLUMN", help="the column with the answers, by default that of training")
     evaluate.add_argument("--json", action="store_true", help="the result as a line of JSON")
     add_config(evaluate)
-
-
-def _add_rows(parser: Parser) -> None:
-    parser.add_argument("--data", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
-    parser.add_argument("--query", metavar="SQL", help="a SELECT of the columns")
-    parser.add_argument("--param", metavar="VALUE", action="append", type=value, default=[], help="for a ? in it")
 
 
 def run_train(options: argparse.Namespace, parser: Parser) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.databases.reader import Wanted
+from fastnn.databases.reader import Wanted, null_key
 from fastnn.kernels.text import hashes
 
 from .columns import column_of
@@ -101,9 +101,7 @@ class Part:
         *others, keys = block.others
         for row, key in enumerate(keys.tolist(), first):
             if key is None:
-                raise ValueError(
-                    f"the key {self._key!r} is NULL in row {row} of the query; leave such rows out with WHERE"
-                )
+                raise null_key(self._key, row)
         inside = hashes([str(key) for key in keys.tolist()]) < np.uint64(self._share * 2**64)
         rows: NDArray[np.float32] = self._take(block._replace(others=others), first)
         chosen: NDArray[np.float32] = rows[inside == self._taken]

@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn import _names
+from fastnn._checks import shown
+from fastnn.databases.reader import listed
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+
+def check_choice(what: str, given: object, known: Sequence[str]) -> None:
+    """ValueError for what is none of the known words."""
+    if not isinstance(given, str) or given not in known:
+        raise ValueError(f"unknown {what} {shown(given)}{_names.hint(given, known)}; known {what}s: {listed(known)}")
 
 
 def answers(output: Any, x: NDArray[np.float32], kind: str, width: int, first: int | None) -> list[list[float]]:

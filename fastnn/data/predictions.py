@@ -14,7 +14,6 @@ from fastnn import _names
 from fastnn._checks import check_batch_size, check_text, shown
 from fastnn.databases.layout import RUN, Layout, Run, columns_of
 from fastnn.databases.mongo import is_mongo
-from fastnn.databases.reader import listed
 from fastnn.databases.server_table import ServerTable
 from fastnn.databases.server_tables import server_connected, server_table
 from fastnn.databases.spool import Spool, decoded
@@ -23,7 +22,7 @@ from fastnn.databases.sqlite_table import SQLiteTable
 from fastnn.databases.sqlite_writing import transaction
 from fastnn.databases.staged import Staged
 
-from .answers import answers
+from .answers import answers, check_choice
 from .queried import Queried
 from .stored import checked_null, names_of
 
@@ -113,10 +112,7 @@ def write_predictions(
     other names, and for all that SQLDataset refuses; a query without rows makes an empty table.
     """
     for what, given, known in (("kind", kind, _KINDS), ("mode", mode, _MODES)):
-        if not isinstance(given, str) or given not in known:
-            raise ValueError(
-                f"unknown {what} {shown(given)}{_names.hint(given, known)}; known {what}s: {listed(known)}"
-            )
+        check_choice(what, given, known)
     if not callable(predict):
         raise TypeError(f"predict must be a function of rows, got {shown(predict)}")
     into, key = (_checked_name(what, given) for what, given in (("into", into), ("key", key)))

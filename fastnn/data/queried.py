@@ -11,7 +11,7 @@ from fastnn import _names
 from fastnn._checks import shown
 from fastnn.databases.addresses import reader_of
 from fastnn.databases.mongo import MongoReader, Place, is_mongo
-from fastnn.databases.reader import Text, listed
+from fastnn.databases.reader import Text, listed, null_key
 
 from ._front import Fronted, Picked, features_of
 from .source import check_names
@@ -100,9 +100,7 @@ class Queried:
             return keys
         for row, key in enumerate(keys, done + 1):
             if key is None:
-                raise ValueError(
-                    f"the key {self._key!r} is NULL in row {row} of the query; leave such rows out with WHERE"
-                )
+                raise null_key(self._key, row)
             if type(key) not in _KEYS:
                 raise ValueError(
                     f"the key {self._key!r} is {shown(key)} in row {row} of the query, a {type(key).__name__}, where a "

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import _names
 from fastnn._checks import check_text, shown
-from fastnn.databases.reader import listed
 from fastnn.databases.rows import RowConverter
 
 from ._front import Fronted, features_of
-from .answers import answers
+from .answers import answers, check_choice
 
 if TYPE_CHECKING:
     import sqlite3
@@ -104,10 +102,7 @@ def _function(what: str, name: str, network: Any, kind: str, output: str) -> Fun
     if not check_text("name", name):
         raise ValueError("name must be a name, got an empty text")
     for word, given, known in (("kind", kind, _KINDS), ("output", output, _OUTPUTS)):
-        if not isinstance(given, str) or given not in known:
-            raise ValueError(
-                f"unknown {word} {shown(given)}{_names.hint(given, known)}; known {word}s: {listed(known)}"
-            )
+        check_choice(word, given, known)
     if (kind == "classes") != (network.units > 1):
         raise ValueError(
             f"{what}: the model has {network.units} unit(s), and kind={kind!r} makes no number of that; "

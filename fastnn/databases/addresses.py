@@ -62,12 +62,12 @@ def reader_of(sql: str | None, con: Any, params: Any = None) -> Reader:
 
 
 # What is asked otherwise than by SQL, and by which dataset.
-_OTHERS = {"mongodb": "MongoDataset", "mongodb+srv": "MongoDataset", "redis": "RedisDataset", "rediss": "RedisDataset"}
+_OTHERS = {"mongodb": "MongoDataset", "redis": "RedisDataset", "rediss": "RedisDataset"}
 
 
 def _by_url(sql: str | None, con: str, params: Any) -> Reader:
     url = ServerURL(con)
-    if other := _OTHERS.get(con.partition("://")[0]):
+    if other := _OTHERS.get(url.dialect):
         raise ValueError(f"{url} is asked for without SQL; take fastnn.data.{other}")
     if url.dialect in ("postgresql", "postgres"):
         from .adbc import ADBCReader

@@ -128,6 +128,11 @@ def _short(value: str | bytes) -> str:
     return repr(kept) if len(value) <= 32 else repr(kept) + "..."
 
 
+def null_key(name: object, row: int) -> ValueError:
+    """The error for a row, counted from 1, that has no key."""
+    return ValueError(f"the key {name!r} is NULL in row {row} of the query; leave such rows out with WHERE")
+
+
 def check_exact(name: str, column: NDArray[np.float32], values: Sequence[Any], first: int) -> None:
     """ValueError where a target's whole numbers are not what float32 holds of them. first: the first row's number."""
     if not len(column) or not np.abs(column).max() >= EXACT:

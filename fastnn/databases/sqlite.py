@@ -14,7 +14,7 @@ from fastnn._checks import shown
 from .params import bindable
 from .reader import Reader, Text, Wanted, check_names, check_unchanged
 from .rows import RowConverter
-from .statement import only_select
+from .statement import only_select, rows_since
 
 if TYPE_CHECKING:
     import sqlite3
@@ -171,27 +171,17 @@ class SQLiteReader(Reader):
         except SQLiteError as error:
             raise self.query.failed(failed, error) from error
 
-    def since(self, key: str, value: Any) -> tuple[SQLiteReader, Any]:
-        rows, name, con = f"SELECT * FROM (\n{self.query.sql}\n)", quoted(key), self.query.con
-        params = self.query.params
+    def since(self, key: str, value: Any) -> tuple[Reader, Any]:
+        con, params = self.query.con, self.query.params
         named = isinstance(params, dict)
-
-        def reader(sql: str, **more: Any) -> SQLiteReader:
-            # Question marks are counted, and these come last.
-            marks = {each: f":{each}" if named else "?" for each in more}
-            given: Any = params | more if isinstance(params, dict) else (*params, *more.values())
-            return SQLiteReader(sql.format(**marks), con, given)
-
-        rows, name = (each.replace("{", "{{").replace("}", "}}") for each in (rows, name))
-        above, more = ("", {}) if value is None else (f" WHERE {name} > {{fastnn_since}}", {"fastnn_since": value})
-        [(last,)] = reader(f"SELECT max({name}) AS last FROM ({rows}){above}", **more).values()
-        last = value if last is None else last
-        upto = f"{above} AND" if above else " WHERE"
-        return reader(f"{rows}{upto} {name} <= {{fastnn_last}}", **more, fastnn_last=last), last
-
-    def values(self) -> list[tuple[Any, ...]]:
-        """The rows as Python's values; for few of them."""
-        return [row for block in self.blocks(Wanted((), (), self.columns)) for row in zip(*block.others, strict=True)]
+        return rows_since(
+            self.query.sql,
+            quoted(key),
+            value,
+            params if isinstance(params, dict) else list(params),
+            lambda name, _: f":{name}" if named else "?",
+            lambda sql, params: SQLiteReader(sql, con, params),
+        )
 
     def interrupt(self) -> None:
         for connection in list(self._running):

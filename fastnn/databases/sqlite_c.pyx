@@ -1,7 +1,7 @@
 """SQLite's C interface, of the copy that Python's sqlite3 has loaded: a query's rows as numbers, without the GIL.
 
 There is no other copy in the process: two of them drop each other's locks (https://sqlite.org/howtocorrupt.html, 2.2).
-`use` takes the addresses of the functions below from whoever found them; before, nothing here may be called.
+`use` is given the addresses of the functions below (by sqlite_native.py); before, nothing here may be called.
 Source of all meanings: https://sqlite.org/c3ref/intro.html.
 """
 

@@ -79,11 +79,11 @@ class GroupNormalization(Layer):
     input_shape: Any = None
 
     def __post_init__(self) -> None:
-        if not hasattr(self.groups, "__len__") and self.groups == 0:  # an array has its own idea of ==
+        self._set("groups", size_of(self, "groups", -1, also="argument `groups`"))
+        if self.groups == 0:
             raise ValueError(
                 "GroupNormalization: groups must be at least 1, or -1 for one channel each, got 0 (argument `groups`)"
             )
-        self._set("groups", size_of(self, "groups", -1, also="argument `groups`"))
         check_number(self, "epsilon", 0)
         resolve_units(self, "beta", "gamma")
         own_input_shape(self)

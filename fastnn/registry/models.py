@@ -100,7 +100,7 @@ class Registry:
         metrics, statistics: names and what JSON has for them (numbers, also NumPy's, texts, lists, dicts). query: the
         SQL that it was trained with. notes: any text. aliases: names that point to this version from now on.
 
-        A version is never written over, and no number is given twice, whoever else saves at the same time, and not
+        A version is never written over, and no number is given twice, though others save at the same time, and not
         after a deletion either.
         """
         name = checked_name("name", name)
