@@ -13,7 +13,7 @@ from fastnn.kernels.text import hashes
 from .columns import column_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,29 @@ class Picked:
         return block.numbers
 
 
+class Typed:
+    """Columns each as its kind, "string", "int64" or "float32", by name."""
+
+    def __init__(self, kinds: Mapping[str, str], targets: Sequence[str], null: float | None) -> None:
+        numbers = [name for name, kind in kinds.items() if kind == "float32"]
+        self._kinds = kinds
+        self.wanted = Wanted(numbers, targets, [name for name in kinds if name not in numbers], null)
+        self.width = len(kinds)
+
+    def address(self) -> Hashable | None:
+        return None
+
+    def __call__(self, block: Block, first: int) -> dict[str, NDArray[Any]]:
+        """The columns, each (rows,), of a block whose first row has this number."""
+        numbers, others = iter(block.numbers.T), iter(block.others)
+        return {
+            name: next(numbers)
+            if kind == "float32"
+            else column_of(next(others), kind, f"column {name!r} of the query", first)
+            for name, kind in self._kinds.items()
+        }
+
+
 class Fronted:
     """What a model with a front reads: columns of several kinds. `features` are its inputs, in their order; of a single
     input all of them.
@@ -48,11 +71,9 @@ class Fronted:
         dtypes = inputs.front.dtypes
         self._joined = len(dtypes) == 1 and len(features) > 1
         self._shapes = inputs.shapes
-        self._dtypes = list(dtypes) * (len(features) if self._joined else 1)
-        self._features = features
-        kinds = list(zip(features, self._dtypes, strict=True))
-        numbers = [name for name, dtype in kinds if dtype == "float32"]
-        self.wanted = Wanted(numbers, targets, [name for name, dtype in kinds if dtype != "float32"], null)
+        kinds = list(dtypes) * (len(features) if self._joined else 1)
+        self._typed = Typed(dict(zip(features, kinds, strict=True)), targets, null)
+        self.wanted = self._typed.wanted
         self.width = inputs.front.width
 
     def address(self) -> Hashable | None:
@@ -60,19 +81,12 @@ class Fronted:
 
     def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
         """As ``Picked``."""
-        columns: list[NDArray[Any]] = []
-        at, others = 0, iter(block.others)
-        for name, dtype in zip(self._features, self._dtypes, strict=True):
-            if dtype == "float32":
-                columns.append(block.numbers[:, at])
-                at += 1
-            else:
-                columns.append(column_of(next(others), dtype, f"column {name!r} of the query", first))
+        columns = list(self._typed(block, first).values())
         if self._joined:
             columns = [np.stack(columns, axis=1)]
         rows = len(block.numbers)
         shaped = [column.reshape(rows, *shape) for column, shape in zip(columns, self._shapes, strict=True)]
-        return np.concatenate([self._front.rows(shaped, first), block.numbers[:, at:]], axis=1)
+        return np.concatenate([self._front.rows(shaped, first), block.numbers[:, len(self.wanted.numbers) :]], axis=1)
 
 
 class Part:
@@ -81,13 +95,13 @@ class Part:
     wanted: Wanted
     width: int
 
-    def __init__(self, take: Picked | Fronted | Part, key: str, share: float, taken: bool) -> None:
+    def __init__(self, take: Picked | Fronted | Typed | Part, key: str, share: float, taken: bool) -> None:
         wanted = take.wanted
         self._take, self._key, self._share, self._taken = take, key, share, taken
         self.wanted = wanted._replace(others=(*wanted.others, key))
         self.width = take.width
 
-    def around(self, take: Picked | Fronted | Part) -> Part:
+    def around(self, take: Picked | Fronted | Typed | Part) -> Part:
         """The same part of what another takes."""
         inner = self._take.around(take) if isinstance(self._take, Part) else take
         return Part(inner, self._key, self._share, self._taken)
@@ -96,16 +110,16 @@ class Part:
         inner = self._take.address()
         return None if inner is None else (inner, self._key, self._share, self._taken)
 
-    def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
-        """As ``Picked``. ValueError for a key that is NULL."""
+    def __call__(self, block: Block, first: int) -> Any:
+        """As what it takes a part of. ValueError for a key that is NULL."""
         *others, keys = block.others
         for row, key in enumerate(keys.tolist(), first):
             if key is None:
                 raise null_key(self._key, row)
         inside = hashes([str(key) for key in keys.tolist()]) < np.uint64(self._share * 2**64)
-        rows: NDArray[np.float32] = self._take(block._replace(others=others), first)
-        chosen: NDArray[np.float32] = rows[inside == self._taken]
-        return chosen
+        chosen = inside == self._taken
+        rows = self._take(block._replace(others=others), first)
+        return {name: rows[name][chosen] for name in rows} if isinstance(rows, dict) else rows[chosen]
 
 
 def features_of(names: Sequence[str], inputs: Several) -> list[str]:

@@ -16,15 +16,13 @@ from fastnn._checks import as_number, check_batch_size, check_count, shown
 from fastnn.databases.ahead import Ahead
 from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cache, discard, key_of, open_cached
 from fastnn.databases.params import BYTES
-from fastnn.databases.reader import Wanted, listed
-from fastnn.engine.random import permutation
+from fastnn.databases.reader import listed
 
-from ._front import Fronted, Part, Picked, features_of
-from .columns import column_of
-from .source import FLOAT32_MAX, Page, Source, row_order
+from ._front import Fronted, Part, Picked, Typed, features_of
+from .source import FLOAT32_MAX, Page, Source, drawn, row_order
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -178,21 +176,25 @@ class StoredSource(Source):
         self._fronted = front, state, made
         return made
 
-    def blocks(self, kind: str, names: Sequence[str] = ()) -> Iterator[NDArray[Any]]:
-        """The features as they are, (rows, features) at a time: what ``adapt`` of a layer reads.
+    def typed(self, kinds: Mapping[str, str]) -> Iterator[dict[str, NDArray[Any]]]:
+        """Columns by name, each (rows,), some rows at a time: one pass over the query, of which nothing is kept.
 
-        kind: "string", "int64" or "float32". names: of some of the columns alone. ValueError for an unknown one.
+        kinds: "string", "int64" or "float32" for each column that is read. ValueError for an unknown one.
         """
-        chosen = list(names) or list(self.columns)
-        check_known("column", chosen, self._reader.columns)
+        check_known("column", list(kinds), self._reader.columns)
+        take: Typed | Part = Typed(kinds, (), self._null)
+        if isinstance(self._take, Part):
+            take = self._take.around(take)
         first = 1
-        for block in self._reader.blocks(Wanted((), (), chosen)):
-            columns = [
-                column_of(column, kind, f"column {name!r} of the query", first)
-                for name, column in zip(chosen, block.others, strict=True)
-            ]
-            first += len(block.numbers)
-            yield np.stack(columns, axis=1)
+        with closing(self._reader.blocks(take.wanted)) as blocks:
+            for block in blocks:
+                yield take(block, first)
+                first += len(block.numbers)
+
+    def blocks(self, kind: str) -> Iterator[NDArray[Any]]:
+        """The features as columns of one kind, (rows, features) at a time: what ``adapt`` of a layer reads."""
+        for columns in self.typed(dict.fromkeys(self.columns, kind)):
+            yield np.stack(list(columns.values()), axis=1)
 
     def row_names(self, page: Page, rows: Any, before: int) -> Any:
         of_all = page.order is not None and len(page.order) < len(page.x)
@@ -309,34 +311,6 @@ class StoredSource(Source):
 
     def _room(self) -> Rows:
         return np.empty((0, self._take.width), np.float32), np.empty((0, self.targets), np.float32)
-
-
-def drawn(
-    rows: int, window: int, block: int, rng: np.random.Generator
-) -> Iterator[tuple[list[tuple[int, int]], NDArray[np.uint32]]]:
-    """Windows of rows, each of the next blocks in a random order of all blocks: (its runs of rows, their order).
-
-    window, block: rows of one. Source: CorgiPile (Xu et al., SIGMOD 2022), with every window of the same size.
-    """
-    starts = np.arange(0, rows, block)
-    runs: list[tuple[int, int]] = []
-    room = window
-    for start in starts[permutation(len(starts), rng.bit_generator.random_raw())].tolist():
-        stop = min(start + block, rows)
-        while start < stop:
-            end = min(stop, start + room)
-            runs.append((start, end))
-            room, start = room - (end - start), end
-            if not room:
-                yield runs, _shuffled(runs, rng)
-                runs, room = [], window
-    if runs:
-        yield runs, _shuffled(runs, rng)
-
-
-def _shuffled(runs: list[tuple[int, int]], rng: np.random.Generator) -> NDArray[np.uint32]:
-    numbers = np.concatenate([np.arange(start, stop, dtype=np.uint32) for start, stop in runs])
-    return numbers[permutation(len(numbers), rng.bit_generator.random_raw())]
 
 
 def checked_null(null: float | None) -> float | None:
