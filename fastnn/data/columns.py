@@ -6,6 +6,7 @@ rows from such columns: ``Several.front`` has it, a block of rows at a time, whi
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
@@ -53,12 +54,17 @@ class Front(Protocol):
 def texts_of(value: Any, name: str, first: int = 0, encoding: str = "utf-8") -> NDArray[np.object_]:
     """Return `value`, texts in any container, as an array of Python's texts.
 
-    Bytes are decoded by `encoding`. TypeError for what is no text, ValueError for a missing one and for bytes of
-    another encoding; the message calls the column `name`, and its first row `first`.
+    Bytes are decoded by `encoding`; dates and times are written by ``iso_text``. TypeError for what is no text,
+    ValueError for a missing one and for bytes of another encoding; the message calls the column `name`, and its first
+    row `first`.
     """
     array = _as_array(value, name)
     if array.dtype.kind == "U" or not array.size:
         return array.astype(object)
+    if array.dtype.kind == "M":
+        if np.datetime_data(array.dtype)[0] in ("ns", "ps", "fs", "as"):  # which Python has no dates of
+            array = array.astype("M8[us]")
+        array = array.astype(object)
     if array.dtype.kind not in "OST":
         raise TypeError(
             f"{name} must hold text, got dtype {array.dtype}; for numbers take IntegerLookup or Hashing on an Input of "
@@ -70,6 +76,16 @@ def texts_of(value: Any, name: str, first: int = 0, encoding: str = "utf-8") -> 
         flat = [_text(each, name, first, place, texts, encoding) for place, each in enumerate(flat)]
         texts = as_objects(flat, texts.shape)
     return texts
+
+
+def iso_text(value: datetime.date | datetime.time) -> str:
+    """Return a date, a time or both as ISO 8601 has them: "2013-01-05", "2013-01-05T14:00:00", "14:00:00".
+
+    Of a point in time with a time zone it is that of UTC, "2013-01-05T13:00:00+00:00".
+    """
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC)
+    return value.isoformat()
 
 
 def as_objects(values: list[Any], shape: Shape) -> NDArray[np.object_]:
@@ -93,6 +109,8 @@ def _text(value: Any, name: str, first: int, place: int, array: NDArray[Any], en
             f"{name} has no text at row {row}, but a missing value; fill it first, e.g. with .fillna('') in pandas, "
             "fill_null('') in polars, or COALESCE in SQL"
         )
+    if isinstance(value, datetime.date | datetime.time):
+        return iso_text(value)
     raise TypeError(f"{name} must hold text, got {value!r:.80} at row {row}; turn it into text first, e.g. with str")
 
 
