@@ -12,7 +12,7 @@ import numpy as np
 from fastnn._checks import check_text, shown
 from fastnn.databases.rows import RowConverter
 
-from ._front import Fronted, features_of
+from ._front import Fronted
 from .answers import answers, check_choice
 
 if TYPE_CHECKING:
@@ -144,11 +144,12 @@ def _fronted(function: Function, inputs: Several) -> tuple[list[str], Callable[.
     names, dtypes, size = list(inputs.names), list(inputs.front.dtypes), prod(inputs.shapes[0])
     if len(names) == 1 and size > 1:
         names, dtypes = [f"{names[0]} {number}" for number in range(size)], dtypes * size
-    take = Fronted(features_of(names, inputs), (), None, inputs)
+    take = Fronted(names, (), None, inputs)
     convert = RowConverter(names, take.wanted)
+    needed = [missing is None for missing in inputs.front.missing] * (len(names) // len(inputs.names))
 
     def predict(*values: Any) -> Any:
-        if None in values:
+        if any(value is None for value, must in zip(values, needed, strict=True) if must):
             return None
         return function.of(take(convert([values], 1), 1))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -91,6 +91,12 @@ class Quantiles:
             self._put(level + 1, held[self._halved[level] % 2 :: 2])
         else:
             self._buffers[level] = held
+
+    def mapped(self, function: Callable[[Any], Any]) -> Quantiles:
+        """The same of what a rising function makes of the numbers."""
+        other = Quantiles(self._room // 2)
+        other._buffers, other._halved = [function(each) for each in self._buffers], list(self._halved)
+        return other
 
     def at(self, shares: Sequence[float]) -> NDArray[np.float64]:
         """The numbers below which these shares lie, from 0 to 1; between two numbers in proportion. NaN of none."""

@@ -13,7 +13,7 @@ from fastnn import _names
 from fastnn._checks import check_flag, shown
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import FrontLayer, RowError, batches_of, check_table
+from fastnn.layers.front import AdaptedLayer, RowError, check_table
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, DoubleArray, FloatArray, Shape
 
@@ -27,17 +27,17 @@ CYCLES = {"time": None, "month": 12, "day": 31, "day_of_year": 366, "weekday": 7
 
 @LAYERS.add("date_parts")
 @dataclass(frozen=True, eq=False)
-class DateParts(FrontLayer):
+class DateParts(AdaptedLayer):
     """Dates and times, as texts in ISO 8601, as numbers. (1,) -> (numbers,).
 
-    parts: "time", in years since the middle of what ``adapt`` has seen, or since 2000 without it; and of "month", "day"
+    components: "time", in years since the middle of what ``adapt`` has seen, or since 2000 without it; and of "month", "day"
     (of the month), "day_of_year", "weekday" (Monday first), "hour" and "minute" each the place on its circle, as sine and
     cosine of 2 pi * place / length, so that December lies beside January. An hour has its minutes as a fraction, a
     minute its seconds. missing: whether a date may be missing, an empty text or NULL; all its numbers are 0 then, and a
     last one is 1. A time with an offset is that of UTC; without one it is taken as it stands.
     """
 
-    parts: Any = ("time", "month", "weekday", "hour")
+    components: Any = ("time", "month", "weekday", "hour")
     missing: bool = False
     name: str | None = None
     input_shape: Any = field(default=None, kw_only=True)
@@ -45,32 +45,18 @@ class DateParts(FrontLayer):
     output_dtype = "float32"
 
     def __post_init__(self) -> None:
-        parts = self.parts if isinstance(self.parts, (list, tuple)) else [self.parts]
-        unknown = next((each for each in parts if each not in CYCLES), None)
-        if unknown is not None or not parts or len(set(parts)) < len(parts):
-            what = f"got {shown(unknown)}{_names.hint(unknown, CYCLES)}" if unknown is not None else f"got {shown(parts)}"
-            raise ValueError(f"DateParts: parts must be some of {', '.join(CYCLES)}, each once; {what}")
-        self._set("parts", tuple(parts))
+        given = self.components if isinstance(self.components, (list, tuple)) else [self.components]
+        wrong = [each for each in given if not isinstance(each, str) or each not in CYCLES or given.count(each) > 1]
+        if wrong or not given:
+            raise ValueError(
+                f"DateParts: components must be some of {', '.join(CYCLES)}, each once, got "
+                f"{shown(wrong[0] if wrong else given)}{_names.hint(wrong[0], CYCLES) if wrong else ''}"
+            )
+        self._set("components", tuple(given))
         check_flag(self, "missing")
         own_input_shape(self)
 
-    def adapt(self, data: Any, steps: int | None = None) -> None:
-        """Take the earliest and the latest date from data, between which years are counted from the middle.
-
-        data: an array, list, data frame or series, a source of fastnn.data, or an iterable of batches, of which `steps`
-        are read. ValueError for what is no date.
-        """
-        self.reset_state()
-        for batch in batches_of(data, "string", steps):
-            self.update_state(batch)
-        self.finalize_state()
-
-    def reset_state(self) -> None:
-        """Forget what was seen."""
-        self._set("_seen", None)
-
     def update_state(self, data: Any) -> None:
-        """Take more dates into account."""
         seconds = self._seconds(np.asarray(data, object))
         seconds = seconds[~np.isnan(seconds)]
         if seconds.size:
@@ -78,7 +64,6 @@ class DateParts(FrontLayer):
             self._set("_seen", (min(known[0], seconds.min()), max(known[1], seconds.max())))
 
     def finalize_state(self) -> None:
-        """Make the middle of what was seen."""
         if self._seen is None:
             raise ValueError(f"layer {called(self)!r}: adapt got no dates")
         self._set("_table", np.array([sum(self._seen) / 2]))
@@ -100,7 +85,7 @@ class DateParts(FrontLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         if input_shape not in ((), (1,)):
             raise ValueError(f"layer {called(self)!r} reads one date a row, got rows of shape {input_shape}")
-        return (sum(1 if CYCLES[part] is None else 2 for part in self.parts) + self.missing,)
+        return (sum(1 if CYCLES[part] is None else 2 for part in self.components) + self.missing,)
 
     def on_rows(self, column: Array) -> Array:
         seconds = self._seconds(column).reshape(-1)
@@ -121,7 +106,7 @@ class DateParts(FrontLayer):
             "minute": lambda: of_day % 3600 / 60,
         }
         numbers: list[FloatArray] = []
-        for part in self.parts:
+        for part in self.components:
             place, length = places[part](), CYCLES[part]
             if length is None:
                 numbers.append(place)
@@ -137,7 +122,7 @@ class DateParts(FrontLayer):
         return "" if self.missing else None
 
     def note(self) -> str:
-        return ", ".join(self.parts)
+        return ", ".join(self.components)
 
     def arrays(self) -> dict[str, Array]:
         return {} if self._table is None else {"middle": self._table}

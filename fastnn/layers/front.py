@@ -65,6 +65,9 @@ class FrontLayer(Layer):
         """What `adapt` or `set_vocabulary` replaces by another object."""
         return self._table
 
+    def missing_value(self, kind: str) -> Any:
+        """What stands for a missing value in a column of that kind which it reads; None where there must be none."""
+
     def note(self) -> str:
         """What the table holds, for a summary: "12 tokens"."""
         return ""

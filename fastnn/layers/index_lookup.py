@@ -353,6 +353,9 @@ class IndexLookup(AdaptedLayer):
                 bins = (hashes(texts, self.salt) % np.uint64(self.num_oov_indices)).astype(np.int64)
             numbers[unknown] = bins + self._oov_start()
 
+    def missing_value(self, kind: str) -> Any:
+        return None if self.invert else self.mask_token
+
     # Files.
 
     def note(self) -> str:

@@ -14,7 +14,7 @@ from fastnn.data.columns import as_objects
 from fastnn.data.statistics import Moments, Quantiles
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import FrontLayer, RowError, batches_of, check_table, kind_of
+from fastnn.layers.front import AdaptedLayer, RowError, check_table
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, DoubleArray, Shape
 
@@ -25,7 +25,7 @@ _NOTHING = {"", "na", "n/a", "nan", "null", "none"}
 
 @LAYERS.add("scaler")
 @dataclass(frozen=True, eq=False)
-class Scaler(FrontLayer):
+class Scaler(AdaptedLayer):
     """(x - center) / scale for each number along the last axis, what is missing filled. (..., n) -> (..., n) or, with
     `indicator`, (..., 2n).
 
@@ -46,7 +46,6 @@ class Scaler(FrontLayer):
     indicator: bool = False
     name: str | None = None
     input_shape: Any = field(default=None, kw_only=True)
-    reads = None
     output_dtype = "float32"
 
     def __post_init__(self) -> None:
@@ -66,23 +65,7 @@ class Scaler(FrontLayer):
             raise ValueError('Scaler: indicator=True needs missing=: "mean", "median" or a number')
         own_input_shape(self)
 
-    def adapt(self, data: Any, steps: int | None = None) -> None:
-        """Take what the layer needs from data; NaN does not count.
-
-        data: an array, list, data frame or series, a source of fastnn.data, or an iterable of batches, of which `steps`
-        are read. ValueError for no numbers at all, and where something is missing and `missing` is None.
-        """
-        self.reset_state()
-        for batch in batches_of(data, kind_of(data) if hasattr(data, "__len__") else "float32", steps):
-            self.update_state(batch)
-        self.finalize_state()
-
-    def reset_state(self) -> None:
-        """Forget what was seen."""
-        self._set("_seen", None)
-
     def update_state(self, data: Any) -> None:
-        """Take more numbers into account."""
         rows = self._numbers(np.asarray(data))
         rows = rows.reshape(-1, rows.shape[-1] if rows.ndim > 1 else 1)
         if self._seen is None:
@@ -94,7 +77,6 @@ class Scaler(FrontLayer):
                 each.add(rows[:, place])
 
     def finalize_state(self) -> None:
-        """Make center and scale of what was seen."""
         if self._seen is None or not (self._seen[0].count > 0).all():
             raise ValueError(f"layer {called(self)!r}: adapt got no numbers{' in some column' if self._seen else ''}")
         self.take(*self._seen)
