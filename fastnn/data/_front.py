@@ -92,8 +92,8 @@ class Typed:
 
 
 class Fronted:
-    """What a model with a front reads: columns of several kinds, those of a query by the names of its inputs; of a single
-    input all of them.
+    """What a model with a front reads: columns of several kinds, those of a query by the names of its inputs; of a
+    single input all of them.
     """
 
     def __init__(self, names: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several) -> None:

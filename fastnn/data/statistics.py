@@ -50,13 +50,15 @@ class Moments:
     @property
     def variance(self) -> NDArray[np.float64]:
         """The mean square of what a number is away from the mean; 0 of none."""
-        return np.asarray(self._squares / np.maximum(self.count, 1))
+        variance: NDArray[np.float64] = self._squares / np.maximum(self.count, 1)
+        return variance
 
     @property
     def skewness(self) -> NDArray[np.float64]:
         """The mean cube of that, over variance**1.5; 0 where all numbers are the same."""
         spread = np.sqrt(self.variance) ** 3 * np.maximum(self.count, 1)
-        return np.divide(self._cubes, spread, out=np.zeros_like(spread), where=spread > 0)
+        skewness: NDArray[np.float64] = np.divide(self._cubes, spread, out=np.zeros_like(spread), where=spread > 0)
+        return skewness
 
 
 class Quantiles:
@@ -108,4 +110,5 @@ class Quantiles:
         ends = np.cumsum(weights[order])
         # The ranks of a buffer's number are those between what is before and behind it: its middle stands for them.
         middles = ends - (weights[order] + 1) / 2
-        return np.interp(np.asarray(shares) * (ends[-1] - 1), middles, numbers[order])
+        found: NDArray[np.float64] = np.interp(np.asarray(shares) * (ends[-1] - 1), middles, numbers[order])
+        return found

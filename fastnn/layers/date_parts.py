@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn._checks import check_flag, shown
+from fastnn._checks import check_flag, check_number, shown
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import AdaptedLayer, RowError, check_table
+from fastnn.layers.front import AdaptedLayer, RowError
 from fastnn.layers.tensor import called
-from fastnn.typing import Array, DoubleArray, FloatArray, Shape
+from fastnn.typing import Array, DoubleArray, Shape
 
 __all__ = ["DateParts"]
 
 _DAY = 86400.0
+_FAR = 1e12  # seconds: more than any date of Python's is away from 1970
+_2000 = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 _YEAR = 365.2425 * _DAY
 # How long each part's circle is, in its own units; None of what goes on for ever.
 CYCLES = {"time": None, "month": 12, "day": 31, "day_of_year": 366, "weekday": 7, "hour": 24, "minute": 60}
@@ -30,17 +33,18 @@ CYCLES = {"time": None, "month": 12, "day": 31, "day_of_year": 366, "weekday": 7
 class DateParts(AdaptedLayer):
     """Dates and times, as texts in ISO 8601, as numbers. (1,) -> (numbers,).
 
-    components: "time", in years since the middle of what ``adapt`` has seen, or since 2000 without it; and of "month", "day"
-    (of the month), "day_of_year", "weekday" (Monday first), "hour" and "minute" each the place on its circle, as sine and
-    cosine of 2 pi * place / length, so that December lies beside January. An hour has its minutes as a fraction, a
-    minute its seconds. missing: whether a date may be missing, an empty text or NULL; all its numbers are 0 then, and a
-    last one is 1. A time with an offset is that of UTC; without one it is taken as it stands.
+    components: "time", in years since `middle`, in seconds from 1970 on, which ``adapt`` sets, or since 2000; and of
+    "month", "day" (of the month), "day_of_year", "weekday" (Monday first), "hour" and "minute" each the place on its circle, as
+    sine and cosine of 2 pi * place / length, so that December lies beside January. An hour has its minutes as a
+    fraction, a minute its seconds. missing: whether a date may be missing, an empty text or NULL; all its
+    numbers are 0 then, and a last one is 1. A time with an offset is that of UTC; without one it is taken as it stands.
     """
 
     components: Any = ("time", "month", "weekday", "hour")
     missing: bool = False
     name: str | None = None
     input_shape: Any = field(default=None, kw_only=True)
+    middle: float | None = field(default=None, kw_only=True)
     reads = "string"
     output_dtype = "float32"
 
@@ -55,6 +59,9 @@ class DateParts(AdaptedLayer):
         self._set("components", tuple(given))
         check_flag(self, "missing")
         own_input_shape(self)
+        if self.middle is not None:
+            check_number(self, "middle", -_FAR, _FAR)
+            self._set("_table", float(self.middle))  # another object, by which a source knows that it has changed
 
     def update_state(self, data: Any) -> None:
         seconds = self._seconds(np.asarray(data, object))
@@ -66,7 +73,8 @@ class DateParts(AdaptedLayer):
     def finalize_state(self) -> None:
         if self._seen is None:
             raise ValueError(f"layer {called(self)!r}: adapt got no dates")
-        self._set("_table", np.array([sum(self._seen) / 2]))
+        self._set("middle", float(sum(self._seen) / 2))
+        self._set("_table", self.middle)
 
     def _seconds(self, column: Array) -> DoubleArray:
         """Seconds since 1970, NaN where a date is missing."""
@@ -95,8 +103,8 @@ class DateParts(AdaptedLayer):
         dates = days.astype(np.int64).astype("M8[D]")
         months = dates.astype("M8[M]")
         of_day = seconds - days * _DAY
-        middle = datetime(2000, 1, 1, tzinfo=UTC).timestamp() if self._table is None else self._table[0]
-        places = {
+        middle = _2000 if self.middle is None else self.middle
+        places: dict[str, Callable[[], Array]] = {
             "time": lambda: (seconds - middle) / _YEAR,
             "month": lambda: months.astype(np.int64) % 12,
             "day": lambda: (dates - months).astype(np.int64),
@@ -105,7 +113,7 @@ class DateParts(AdaptedLayer):
             "hour": lambda: of_day / 3600,
             "minute": lambda: of_day % 3600 / 60,
         }
-        numbers: list[FloatArray] = []
+        numbers: list[Array] = []
         for part in self.components:
             place, length = places[part](), CYCLES[part]
             if length is None:
@@ -123,15 +131,6 @@ class DateParts(AdaptedLayer):
 
     def note(self) -> str:
         return ", ".join(self.components)
-
-    def arrays(self) -> dict[str, Array]:
-        return {} if self._table is None else {"middle": self._table}
-
-    def take_arrays(self, arrays: dict[str, Array]) -> None:
-        check_table(self, "middle", arrays["middle"], np.float64)
-        if len(arrays["middle"]) != 1:
-            raise ValueError(f"layer {called(self)!r}: middle must be one number, got {len(arrays['middle'])}")
-        self._set("_table", arrays["middle"])
 
 
 def seconds_of(text: str) -> float | None:

@@ -50,8 +50,6 @@ class IndexLookup(AdaptedLayer):
     salt: Any
     has_input_vocabulary: Any
 
-    # Making.
-
     def _check(self) -> None:
         name = type(self).__name__
         for flag in ("invert", "pad_to_max_tokens"):

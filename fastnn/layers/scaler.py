@@ -10,13 +10,12 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import as_number, check_choice, check_flag, shown
-from fastnn.data.columns import as_objects
 from fastnn.data.statistics import Moments, Quantiles
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import AdaptedLayer, RowError, check_table
+from fastnn.layers.front import AdaptedLayer, RowError
 from fastnn.layers.tensor import called
-from fastnn.typing import Array, DoubleArray, Shape
+from fastnn.typing import Array, DoubleArray, FloatArray, Shape
 
 __all__ = ["Scaler"]
 
@@ -31,13 +30,13 @@ class Scaler(AdaptedLayer):
 
     method: "standard", by mean and standard deviation; "min_max", to 0 ... 1; "robust", by the median and the range
     between the quartiles; "none", as it is. log: of log(1 + x), for numbers above -1. missing: what stands for NaN,
-    NULL in a query: "mean", "median" or a number; None makes it a ValueError. indicator: put a 1 beside each number that
-    was missing, and a 0 beside the others.
+    NULL in a query: "mean", "median" or a number; None makes it a ValueError. indicator: put a 1 beside each number
+    that was missing, and a 0 beside the others.
 
     Numbers that lie in a table as text are read too, where the Input's dtype is "string"; an empty one and NA, NULL
-    and the like are missing. ``adapt`` takes center and scale from data in one pass, in float64; medians and quartiles
-    as exactly as ``fastnn.data.statistics.Quantiles`` says. A column of one number alone becomes 0. Source: scikit-learn's
-    StandardScaler, MinMaxScaler, RobustScaler and SimpleImputer.
+    and the like are missing. ``adapt`` takes `center`, `scale` and `fill`, of logarithms where these are scaled, from
+    data in one pass, in float64; medians and quartiles off by at most 0.5 % of the ranks of a billion numbers. A column
+    of one number alone becomes 0. Source: scikit-learn's StandardScaler, MinMaxScaler, RobustScaler and SimpleImputer.
     """
 
     method: str = "standard"
@@ -46,6 +45,9 @@ class Scaler(AdaptedLayer):
     indicator: bool = False
     name: str | None = None
     input_shape: Any = field(default=None, kw_only=True)
+    center: Any = field(default=None, kw_only=True)
+    scale: Any = field(default=None, kw_only=True)
+    fill: Any = field(default=None, kw_only=True)
     output_dtype = "float32"
 
     def __post_init__(self) -> None:
@@ -64,6 +66,8 @@ class Scaler(AdaptedLayer):
         if self.indicator and self.missing is None:
             raise ValueError('Scaler: indicator=True needs missing=: "mean", "median" or a number')
         own_input_shape(self)
+        if self.center is not None:
+            self._take(self.center, self.scale, self.fill)
 
     def update_state(self, data: Any) -> None:
         rows = self._numbers(np.asarray(data))
@@ -96,7 +100,19 @@ class Scaler(AdaptedLayer):
         if isinstance(self.missing, float):
             fill = np.full_like(center, math.log1p(self.missing) if self.log else self.missing)
         scale = np.where(scale > 1e-7 * np.maximum(np.abs(center), 1e-30), scale, 1.0)
-        self._set("_table", np.stack([center, scale, fill]))
+        self._take(center, scale, fill)
+
+    def _take(self, *known: Any) -> None:
+        """Set center, scale and fill. ValueError for what they cannot be."""
+        try:
+            table = np.array([np.asarray(each, float).ravel() for each in known])
+        except (TypeError, ValueError):
+            table = np.full((3, 1), np.nan)
+        if not np.isfinite(table).all() or not (table[1] > 0).all():
+            raise ValueError("Scaler: center, scale and fill must be finite numbers, as many of each, scale above 0")
+        self._set("_table", table)
+        for name, values in zip(("center", "scale", "fill"), table.tolist(), strict=True):
+            self._set(name, tuple(values))
 
     def _numbers(self, column: Array) -> DoubleArray:
         """The numbers of a column of any kind, or their logarithms; NaN where one is missing."""
@@ -142,7 +158,7 @@ class Scaler(AdaptedLayer):
                 f"layer {called(self)!r} was adapted to {len(center)} numbers a row, got {numbers.shape[-1]}"
             )
         missing = np.isnan(numbers)
-        scaled = ((np.where(missing, fill, numbers) - center) / scale).astype(np.float32)
+        scaled: FloatArray = ((np.where(missing, fill, numbers) - center) / scale).astype(np.float32)
         if not self.indicator:
             return scaled
         return np.concatenate([np.atleast_1d(scaled), np.atleast_1d(missing).astype(np.float32)], axis=-1)
@@ -152,16 +168,6 @@ class Scaler(AdaptedLayer):
 
     def note(self) -> str:
         return self.method + (" of log(1 + x)" if self.log else "")
-
-    def arrays(self) -> dict[str, Array]:
-        return {} if self._table is None else dict(zip(("center", "scale", "fill"), self._table, strict=True))
-
-    def take_arrays(self, arrays: dict[str, Array]) -> None:
-        for name in ("center", "scale", "fill"):
-            check_table(self, name, arrays[name], np.float64)
-        if len({len(arrays[name]) for name in ("center", "scale", "fill")}) > 1 or not (arrays["scale"] > 0).all():
-            raise ValueError(f"layer {called(self)!r}: center, scale and fill do not go together")
-        self._set("_table", np.stack([arrays[name] for name in ("center", "scale", "fill")]))
 
 
 def number_of(text: Any) -> float | None:

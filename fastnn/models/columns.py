@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -48,8 +48,8 @@ class Column:
         infinite = np.isinf(numbers)
         if infinite.any():
             raise ValueError(
-                f"column {self.name!r} holds an infinity in row {self.rows + int(infinite.argmax()) + 1} that was read; "
-                "leave such rows out, or replace it in the query"
+                f"column {self.name!r} holds an infinity in row {self.rows + int(infinite.argmax()) + 1} of those "
+                "that were read; leave such rows out, or replace it in the query"
             )
         self.rows += len(numbers)
         self.nulls += int(np.isnan(numbers).sum())
@@ -71,8 +71,8 @@ class Column:
             if not isinstance(value, int if self.kind == INTEGERS else str):
                 raise ValueError(
                     f"column {self.name!r} holds {shown(value)}, where "
-                    f"{'whole numbers' if self.kind == INTEGERS else 'texts'} are expected; CAST it in the query, or leave "
-                    "it out"
+                    f"{'whole numbers' if self.kind == INTEGERS else 'texts'} are expected; CAST it in the "
+                    "query, or leave it out"
                 )
         if self.many:
             counts = Counter({value: times for value, times in counts.items() if value in self.values})
@@ -111,12 +111,12 @@ class Column:
     @property
     def first(self) -> Any:
         """The least of the values that were counted."""
-        return min(self.values, key=seconds_of)
+        return min(self.values, key=seconds_of)  # type: ignore[arg-type]
 
     @property
     def last(self) -> Any:
         """The greatest of them."""
-        return max(self.values, key=seconds_of)
+        return max(self.values, key=seconds_of)  # type: ignore[arg-type]
 
     def is_constant(self) -> bool:
         """Whether it says nothing: one value, and no NULL."""
@@ -143,8 +143,9 @@ class Column:
 
     def date_parts(self) -> tuple[str, ...]:
         """Those parts of its dates that differ."""
-        days = (seconds_of(self.last) - seconds_of(self.first)) / 86400
-        timed = any(seconds_of(value) % 86400 for value in self.values)
+        times = [float(seconds_of(value) or 0) for value in self.values]
+        days = (max(times) - min(times)) / 86400
+        timed = any(time % 86400 for time in times)
         parts = {"time": True, "month": days > 60, "day": 7 < days <= 400, "weekday": days > 2, "hour": timed}
         return tuple(part for part, differs in parts.items() if differs)
 
@@ -174,7 +175,8 @@ class Column:
 
 
 def read(source: StoredSource, rules: Mapping[str, Any], target: str | None) -> tuple[list[Column], Column | None]:
-    """The columns of a source's features, and its target. rules: of each feature, the preparation that was asked for.
+    """The columns of a source's features, and its target where that is a text. rules: of each feature, the preparation
+    that was asked for.
 
     ValueError for what is no number, text or date.
     """
@@ -184,38 +186,41 @@ def read(source: StoredSource, rules: Mapping[str, Any], target: str | None) -> 
     counted = [name for name, kind in kinds.items() if kind in (NUMBERS, NOTHING)]
     numbers = [name for name in counted if name != target]
     typed = {name: "float32" if name in counted else "any" for name in found}
-    if target in counted:  # which is no feature, and checked when it is read
+    label = found[target] if target and kinds[target] == TEXTS else None
+    if target and label is None:  # a number, or what is refused when it is read
         typed.pop(target)
     for columns in source.typed(typed, dict.fromkeys(numbers, np.nan)):
         for name, column in columns.items():
-            (
-                found[name].add_numbers
-                if name in counted
-                else lambda each, name=name: found[name].add_values(each.tolist())
-            )(column)
+            if name in counted:
+                found[name].add_numbers(column)
+            else:
+                found[name].add_values(column.tolist())
     skipped = [Column(name, NOTHING) for name in source.columns if name not in names]
     columns_of = {**{each.name: each for each in skipped}, **found}
-    return [columns_of[name] for name in source.columns], found[target] if target else None
+    return [columns_of[name] for name in source.columns], label
 
 
 def _kinds(source: StoredSource, names: list[str], rules: Mapping[str, Any]) -> dict[str, str]:
     """The kind of each column, by its first rows; by all where some are all NULL so far."""
     seen: dict[str, list[Any]] = {name: [] for name in names}
+    known: set[str] = set()
     rows = 0
-    blocks = source.typed(dict.fromkeys(names, "any"))
-    for columns in blocks:
+    for columns in source.typed(dict.fromkeys(names, "any")):
         for name, column in columns.items():
-            if len(seen[name]) < SAMPLE:
-                seen[name] += [each for each in column.tolist() if each is not None]
+            if name not in known or rows < SAMPLE:
+                values = column[: max(SAMPLE - rows, 1)].tolist()
+                values = values if rows < SAMPLE else [each for each in column.tolist() if each is not None][:1]
+                seen[name] += values
+                if any(each is not None for each in values):
+                    known.add(name)
         rows += len(next(iter(columns.values())))
-        if rows >= SAMPLE and all(seen.values()):
+        if rows >= SAMPLE and len(known) == len(names):
             break
-    blocks.close()
     return {name: _kind(name, values, rules.get(name)) for name, values in seen.items()}
 
 
 def _kind(name: str, values: list[Any], asked: Any) -> str:
-    kinds = set(map(type, values))
+    kinds = set(map(type, values)) - {type(None)}
     if not kinds:
         return NOTHING
     if all(issubclass(kind, (int, float, Decimal, np.number)) for kind in kinds):
@@ -230,8 +235,11 @@ def _kind(name: str, values: list[Any], asked: Any) -> str:
         if all(_DATE.match(value) and seconds_of(value) is not None for value in texts):
             return DATES
         return NUMERALS if all(number_of(value) is not None for value in texts) else TEXTS
-    wrong = next(value for value in values if not isinstance(value, (int, float, str)))
+    first = next(value for value in values if value is not None)
+    odd = (value is not None and type(value) is not type(first) for value in values)
+    row = next((place for place, differs in enumerate(odd) if differs), values.index(first))
+    among = f" among values such as {shown(first)}" if values[row] is not first else ""
     raise ValueError(
-        f"column {name!r} holds {shown(wrong)}, and values of {', '.join(sorted(kind.__name__ for kind in kinds))}, of "
-        "which no numbers can be made as they are; CAST it in the query, leave it out, or say what it is with columns="
+        f"column {name!r} holds {shown(values[row])} in row {row + 1}{among}, of which no numbers can be made as they "
+        "are; CAST it in the query, or leave it out"
     )

@@ -36,8 +36,8 @@ class Step(NamedTuple):
 class Front:
     """The steps of a front in their order, and which of its values the engine reads.
 
-    dtypes: of the model's inputs, as they come: "string", "int64" or "float32". missing: what stands for a missing value
-    in each; None where there must be none. width: numbers in a row of the engine.
+    dtypes: of the model's inputs, as they come: "string", "int64" or "float32". missing: what stands for a missing
+    value in each; None where there must be none. width: numbers in a row of the engine.
     """
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:

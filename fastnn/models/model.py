@@ -183,9 +183,9 @@ class Model(Surface):
         unknown = self.description.graph is None
         source = self._source(x, self._targets(x, y), sample_weight)
         if unknown and verbose and "preparation" in self.description.notes:
-            from fastnn.models.preparation import described
+            from fastnn.models.summary import choices
 
-            say(described(self.description.notes["preparation"]))
+            say(choices(self.description.notes["preparation"]))
         validation = None if validation_data is None else self._validation(validation_data)
         if validation is None and not _is_nothing(validation_split):
             source, validation = source.split(validation_split)
@@ -318,8 +318,8 @@ class Model(Surface):
             x = self._only(x)
             if getattr(x, "prepare", None) is not None and self.description.front is None:
                 raise ValueError(
-                    f"model {self.name!r} has its inputs already, so the dataset's prepare= comes too late; leave Input and "
-                    "input_shape out of a Sequential, whose first layers it makes"
+                    f"model {self.name!r} has its inputs already, so the dataset's prepare= comes too late; leave "
+                    "Input and input_shape out of a Sequential, whose first layers it makes"
                 )
         return source_of(x, y, sample_weight, *self._sides())
 

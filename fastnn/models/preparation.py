@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from fastnn import _names
 from fastnn._checks import shown
@@ -47,13 +44,10 @@ _OPTIONS = {
     "components": ("date",),
     "optional": (*_SCALED, *_CATEGORIES, "date"),
 }
-TABLE = ("column", "holds", "becomes", "NULL", "unknown value")
 
 
 class Prepared(NamedTuple):
-    """A model of the columns, which gives a row of numbers; what is to be noted beside it; and the choices, each as
-    `TABLE` names them.
-    """
+    """A model of the columns, which gives a row of numbers; what is to be noted beside it, its choices among that."""
 
     model: Model
     notes: dict[str, Any]
@@ -103,19 +97,9 @@ def prepared(source: StoredSource) -> Prepared:
         "ignored": ignored + ([] if source.key is None or source.key in inputs else [source.key]),
         "optional": optional,
     }
-    if label is not None and label.kind != NUMBERS:
+    if label is not None:
         notes["classes"] = label.classes()
     return Prepared(model, notes)
-
-
-def described(table: Sequence[Sequence[str]]) -> str:
-    """The choices as lines of text."""
-    rows = [TABLE, *table]
-    shown_rows = [[cell if len(cell) <= 60 else f"{cell[:57]}..." for cell in row] for row in rows]
-    widths = [max(map(len, cells)) for cells in zip(*shown_rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown_rows
-    )
 
 
 # Rules.
@@ -246,13 +230,13 @@ def _category(column: Column, kind: str, rule: Mapping[str, Any]) -> _Choice:
     missing = rule.get("missing", column.nulls > 0 or bool(rule.get("optional"))) not in ("error", False)
     if column.nulls and not missing:
         raise ValueError(
-            f'column {column.name!r} is NULL in {column.nulls:,} rows; prepare={{{column.name!r}: {{"missing": True}}}} '
-            "makes that a category of its own"
+            f"column {column.name!r} is NULL in {column.nulls:,} rows; "
+            f'prepare={{{column.name!r}: {{"missing": True}}}} makes that a category of its own'
         )
     is_text = column.kind != INTEGERS
     dtype = "string" if is_text else "int64"
     null = "a category of its own" if missing else "error"
-    mask = (column.spare() if not is_text else "") if missing else None
+    mask: Any = None if not missing else "" if is_text else column.spare()
     if kind == "hashing":
         bins = rule.get("bins", BINS)
         lookup: Any = Hashing(bins, mask, name=_name(column, "hashing"))
@@ -265,9 +249,9 @@ def _category(column: Column, kind: str, rule: Mapping[str, Any]) -> _Choice:
             )
         known, rare = column.ranked(RARE)
         other = {"error": False, "other": True}.get(rule.get("unknown", ""), rare)
-        if not rare or "unknown" in rule and not other:
+        if not rare or ("unknown" in rule and not other):
             known, _ = column.ranked(1)
-        of = StringLookup if is_text else IntegerLookup
+        of: Any = StringLookup if is_text else IntegerLookup
         mode = "one_hot" if kind == "one_hot" else "int"
         lookup = of(
             num_oov_indices=int(other),

@@ -60,7 +60,8 @@ class Sequential(Model):
                 raise ValueError(f"expected rows of shape {made._row}, as the first layer has it, got {input_shape}")
             if made._row is None:
                 made._tensors = made._chain(input_shape, input_dtype)
-        made._draw()
+        if input_shape is not None or made._row is None:
+            made._draw()
         return made
 
     def add(self, layer: Any) -> None:
@@ -213,6 +214,10 @@ class Sequential(Model):
             tensors = [inputs, layer(layer.description.takes.pack(inputs))]
         elif given is not None and not self.description.members:
             tensors = [first := _rows_for(layer, given), layer(first)]
+        if tensors and not isinstance(tensors[-1], Tensor):
+            raise ValueError(
+                f"{type(layer).__name__} {name!r} gives {len(tensors[-1])} tensors, so it cannot stand in a Sequential"
+            )
         self._tensors = tensors
         self.description.members.append(layer)
         self.description.names.append(name)
@@ -300,9 +305,9 @@ def _rows_for(layer: Any, shape: Shape) -> Tensor:
 
 def _several_inputs(layer: Any) -> list[Tensor]:
     """The inputs of a model that reads several tensors, or one by a name; none of what reads rows."""
-    description = layer.description if isinstance(layer, Model) else None
-    several = description is not None and description.graph is not None and description.takes.kind != "one"
-    return list(description.graph.inputs) if several else []
+    if not isinstance(layer, Model) or layer.description.graph is None or layer.description.takes.kind == "one":
+        return []
+    return list(layer.description.graph.inputs)
 
 
 def _instead(given: Any) -> str:
