@@ -34,10 +34,10 @@ class DateParts(AdaptedLayer):
     """Dates and times, as texts in ISO 8601, as numbers. (1,) -> (numbers,).
 
     components: "time", in years since `middle`, in seconds from 1970 on, which ``adapt`` sets, or since 2000; and of
-    "month", "day" (of the month), "day_of_year", "weekday" (Monday first), "hour" and "minute" each the place on its circle, as
-    sine and cosine of 2 pi * place / length, so that December lies beside January. An hour has its minutes as a
-    fraction, a minute its seconds. missing: whether a date may be missing, an empty text or NULL; all its
-    numbers are 0 then, and a last one is 1. A time with an offset is that of UTC; without one it is taken as it stands.
+    "month", "day" (of the month), "day_of_year", "weekday" (Monday first), "hour" and "minute" each the place on its
+    circle, as sine and cosine of 2 pi * place / length, so that December lies beside January. An hour has its minutes
+    as a fraction, a minute its seconds. missing: whether a date may be missing, an empty text or NULL; all its numbers
+    are 0 then, and a last one is 1. A time with an offset is that of UTC; without one it is taken as it stands.
     """
 
     components: Any = ("time", "month", "weekday", "hour")
