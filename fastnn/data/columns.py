@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fastnn._numbers import refuse_masked
+from fastnn.kernels.text import only_texts
 
 from .arrays import input_forms
 from .convert import has_columns, looks_like_columns, to_float32
@@ -76,10 +77,10 @@ def texts_of(value: Any, name: str, first: int = 0, encoding: str = "utf-8") -> 
             "dtype 'int64', or turn them into text first, e.g. with .astype(str)"
         )
     texts = array.astype(object) if array.dtype.kind != "O" else array
-    flat = texts.ravel().tolist()
-    if set(map(type, flat)) - {str}:
-        flat = [_text(each, name, first, place, texts, encoding) for place, each in enumerate(flat)]
-        texts = as_objects(flat, texts.shape)
+    flat = texts.ravel()
+    if not only_texts(flat):
+        made = [_text(each, name, first, place, texts, encoding) for place, each in enumerate(flat.tolist())]
+        texts = as_objects(made, texts.shape)
     return texts
 
 
