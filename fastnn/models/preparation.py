@@ -30,6 +30,7 @@ RARE = 3  # rows, below which a category is put together with those that are not
 WIDEST = 32  # numbers of an embedding
 LIKE_KEYS = 100  # rows, from which on a column in which no value comes twice is taken for a key
 SKEWED = 2.0
+OFTEN = 20  # rows, from which on that a number is missing is a number of its own
 
 _SCALED = ("standard", "min_max", "robust", "none", "log")
 _CATEGORIES = ("one_hot", "embedding", "hashing")
@@ -187,7 +188,7 @@ def _scaled(column: Column, kind: str, rule: Mapping[str, Any]) -> _Choice:
     nulls = column.nulls > 0 or bool(rule.get("optional"))
     missing = rule.get("missing", "mean" if nulls else "error")
     missing = None if missing in ("error", False) else missing
-    indicator = rule.get("indicator", missing is not None and "missing" not in rule)
+    indicator = rule.get("indicator", column.nulls >= OFTEN and missing is not None and "missing" not in rule)
     method = "standard" if kind == "log" else kind
     layer = Scaler(method, kind == "log", missing, bool(indicator), name=_name(column, "scaler"))
     try:
