@@ -189,7 +189,7 @@ def test_a_wrong_file_is_one_line_and_status_2(
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["train"], 2, ["required: --data, --query, --target, --out"]),
+        (["train"], 2, ["required: --data, --table or --query, --target, --out"]),
         (["evaluate", "m"], 1, ["No such file", "m"]),
         (["info", "m"], 1, ["No such file", "m"]),
         (["train", "--hidden", "3,x"], 2, ["--hidden", "at least 1", "'x'"]),

@@ -16,7 +16,7 @@ from fastnn._checks import as_number, check_batch_size, check_count, shown
 from fastnn.databases.ahead import Ahead
 from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cache, discard, key_of, open_cached
 from fastnn.databases.params import BYTES
-from fastnn.databases.reader import Wanted, listed
+from fastnn.databases.reader import NoRowsError, Wanted, listed
 from fastnn.engine.random import permutation
 
 from ._front import Fronted, Part, Picked, features_of
@@ -272,7 +272,7 @@ class StoredSource(Source):
                     yield self._page(x, y, rng)
                     del x, y
             if rows == 0:
-                raise ValueError(f"the query gives no rows: {self._reader.address[-1]}; {self._reader.empty}")
+                raise NoRowsError(f"the query gives no rows: {self._reader.address[-1]}; {self._reader.empty}")
             self._rows = rows
             if writer is not None:
                 fresh = entry is not None and self._reader.state() == state

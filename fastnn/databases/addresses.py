@@ -6,9 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .sqlite import SQLiteReader
+from .statement import quoted
 from .urls import ServerURL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .reader import Reader
 
 
@@ -89,6 +92,14 @@ def _by_url(sql: str | None, con: str, params: Any) -> Reader:
     from .dbapi import alchemy_reader
 
     return alchemy_reader(_query(sql), con, params)
+
+
+def select_from(table: str, con: str, columns: Iterable[str] = ()) -> str:
+    """A SELECT of a table's columns, by default of all, for the database at a path or URL; any names will do."""
+    dialect = ServerURL(con).dialect if "://" in con else "sqlite"
+    # To SQLite a name in double quotes that no column has is a text.
+    mark = "`" if dialect in ("sqlite", "mysql", "mariadb") else '"'
+    return f"SELECT {', '.join(quoted(each, mark) for each in columns) or '*'} FROM {quoted(table, mark)}"
 
 
 def _query(sql: str | None) -> str:
