@@ -48,10 +48,13 @@ _OPTIONS = {
 
 
 class Prepared(NamedTuple):
-    """A model of the columns, which gives a row of numbers; what is to be noted beside it, its choices among that."""
+    """A model of the columns, which gives a row of numbers; what is to be noted beside it; and how many rows
+    there are.
+    """
 
     model: Model
     notes: dict[str, Any]
+    rows: int
 
 
 class _Choice(NamedTuple):
@@ -74,6 +77,8 @@ def prepared(source: StoredSource) -> Prepared:
     rules = checked_rules(source.prepare, source.columns)
     target = source.targets_named[0] if len(source.targets_named) == 1 else None
     columns, label = read(source, {name: rule.get("as") for name, rule in rules.items()}, target)
+    if not columns[0].rows:
+        raise source.no_rows()
     inputs: dict[str, Any] = {}
     parts: list[Any] = []
     table: list[list[str]] = []
@@ -100,7 +105,7 @@ def prepared(source: StoredSource) -> Prepared:
     }
     if label is not None:
         notes["classes"] = label.classes()
-    return Prepared(model, notes)
+    return Prepared(model, notes, columns[0].rows)
 
 
 # Rules.
