@@ -155,7 +155,7 @@ def _differs(options: argparse.Namespace, parser: Parser, name: str, before: str
     )
 
 
-def _source(query: str, options: argparse.Namespace, prepare: str | None = None) -> SQLDataset:
+def _source(query: str, options: argparse.Namespace, prepare: Any = None) -> SQLDataset:
     from fastnn.data import SQLDataset
 
     return SQLDataset(
