@@ -41,14 +41,12 @@ def ran(connection: Any, sql: str) -> list[tuple[Any, ...]]:
         return rows
 
 
-@pytest.fixture(params=["sqlite", "path", "duckdb", "postgres", "mysql", "mysql+pymysql", "mysql+mysqlconnector"])
+@pytest.fixture(params=["sqlite", "duckdb", "postgres", "mysql", "mysql+mysqlconnector"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    if request.param in ("sqlite", "path"):
+    if request.param == "sqlite":
         path = tmp_path / "shop.db"
         connect(path).execute("CREATE TABLE other (a)").connection.commit()
-        yield Place(
-            str(path) if request.param == "path" else f"sqlite:///{path}", lambda sql: ran(connect(path), sql), '"'
-        )
+        yield Place(f"sqlite:///{path}", lambda sql: ran(connect(path), sql), '"')
     elif request.param == "duckdb":
         duckdb = pytest.importorskip("duckdb", reason="pip install duckdb")
         path = tmp_path / "shop.duckdb"
