@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.databases.reader import Wanted, null_key
+from fastnn._checks import shown
+from fastnn.databases.reader import Wanted, listed, null_key, refused
 from fastnn.kernels.text import hashes
 
-from .columns import column_of
+from .columns import column_of, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Collection, Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,21 +40,76 @@ class Picked:
         return block.numbers
 
 
-class Fronted:
-    """What a model with a front reads: columns of several kinds. `features` are its inputs, in their order; of a single
-    input all of them.
+class Typed:
+    """Columns each as its kind, "string", "int64", "float32", or as objects, None for NULL, where it is "any"; by name.
+
+    missing: what stands for NULL in a column, where it may be. absent: columns that the query has not; all their values
+    are missing.
     """
 
-    def __init__(self, features: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several) -> None:
+    def __init__(
+        self,
+        kinds: Mapping[str, str],
+        targets: Sequence[str],
+        null: float | None,
+        missing: Mapping[str, Any] | None = None,
+        absent: Collection[str] = (),
+    ) -> None:
+        self._missing = {name: value for name, value in (missing or {}).items() if value is not None}
+        numbers = [name for name, kind in kinds.items() if kind == "float32" and name not in absent]
+        self._strict: list[str] = []
+        if null is None and any(name in self._missing for name in numbers):
+            null, self._strict = math.nan, [name for name in numbers if name not in self._missing]
+        self._kinds, self._absent = kinds, absent
+        others = [name for name in kinds if name not in numbers and name not in absent]
+        self.wanted = Wanted(numbers, targets, others, null)
+        self.width = len(kinds)
+
+    def address(self) -> Hashable | None:
+        return None
+
+    def __call__(self, block: Block, first: int) -> dict[str, NDArray[Any]]:
+        """The columns, each (rows,), of a block whose first row has this number."""
+        numbers, others = iter(block.numbers.T), iter(block.others)
+        found: dict[str, NDArray[Any]] = {}
+        for name, kind in self._kinds.items():
+            if name in self._absent:
+                column = np.full(len(block.numbers), None, object)
+            elif kind == "float32":
+                found[name] = next(numbers)
+                continue
+            else:
+                column = next(others)
+            if name in self._missing:
+                column = filled(column, self._missing[name])
+            called = f"column {name!r} of the query"
+            found[name] = column if kind == "any" else column_of(column, kind, called, first)
+        for name in self._strict:
+            absent = np.isnan(found[name])
+            if absent.any() and (error := refused(name, first + int(absent.argmax()), None, False)):
+                raise error
+        return found
+
+
+class Fronted:
+    """What a model with a front reads: columns of several kinds, those of a query by the names of its inputs; of a
+    single input all of them.
+    """
+
+    def __init__(self, names: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several) -> None:
         self._front = inputs.front
-        dtypes = inputs.front.dtypes
+        features, dtypes = features_of(names, inputs), inputs.front.dtypes
         self._joined = len(dtypes) == 1 and len(features) > 1
         self._shapes = inputs.shapes
-        self._dtypes = list(dtypes) * (len(features) if self._joined else 1)
-        self._features = features
-        kinds = list(zip(features, self._dtypes, strict=True))
-        numbers = [name for name, dtype in kinds if dtype == "float32"]
-        self.wanted = Wanted(numbers, targets, [name for name, dtype in kinds if dtype != "float32"], null)
+        each = len(features) if self._joined else 1
+        kinds = dict(zip(features, list(dtypes) * each, strict=True))
+        missing = dict(zip(features, list(inputs.front.missing) * each, strict=True))
+        self._classes = {label: code for code, label in enumerate(inputs.classes)} if targets else {}
+        if self._classes:
+            self._target = targets[0]
+            kinds, targets = {**kinds, self._target: "any"}, ()
+        self._typed = Typed(kinds, targets, null, missing, [name for name in features if name not in names])
+        self.wanted = self._typed.wanted
         self.width = inputs.front.width
 
     def address(self) -> Hashable | None:
@@ -60,19 +117,29 @@ class Fronted:
 
     def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
         """As ``Picked``."""
-        columns: list[NDArray[Any]] = []
-        at, others = 0, iter(block.others)
-        for name, dtype in zip(self._features, self._dtypes, strict=True):
-            if dtype == "float32":
-                columns.append(block.numbers[:, at])
-                at += 1
-            else:
-                columns.append(column_of(next(others), dtype, f"column {name!r} of the query", first))
+        found = self._typed(block, first)
+        targets: NDArray[Any] = block.numbers[:, len(self.wanted.numbers) :]
+        if self._classes:
+            targets = self._codes(found.pop(self._target), first)
+        columns = list(found.values())
         if self._joined:
             columns = [np.stack(columns, axis=1)]
         rows = len(block.numbers)
         shaped = [column.reshape(rows, *shape) for column, shape in zip(columns, self._shapes, strict=True)]
-        return np.concatenate([self._front.rows(shaped, first), block.numbers[:, at:]], axis=1)
+        return np.concatenate([self._front.rows(shaped, first), targets], axis=1)
+
+    def _codes(self, labels: NDArray[Any], first: int) -> NDArray[np.float32]:
+        codes = [self._classes.get(label) for label in labels.tolist()]
+        if None in codes:
+            place = codes.index(None)
+            error = refused(self._target, first + place, labels[place], True)
+            if labels[place] is None and error:
+                raise error
+            raise ValueError(
+                f"target {self._target!r} is {shown(labels[place])} in row {first + place} of the query, which is none "
+                f"of the classes that the model knows: {listed(list(self._classes))}"
+            )
+        return np.array(codes, np.float32)[:, None]
 
 
 class Part:
@@ -81,13 +148,13 @@ class Part:
     wanted: Wanted
     width: int
 
-    def __init__(self, take: Picked | Fronted | Part, key: str, share: float, taken: bool) -> None:
+    def __init__(self, take: Picked | Fronted | Typed | Part, key: str, share: float, taken: bool) -> None:
         wanted = take.wanted
         self._take, self._key, self._share, self._taken = take, key, share, taken
         self.wanted = wanted._replace(others=(*wanted.others, key))
         self.width = take.width
 
-    def around(self, take: Picked | Fronted | Part) -> Part:
+    def around(self, take: Picked | Fronted | Typed | Part) -> Part:
         """The same part of what another takes."""
         inner = self._take.around(take) if isinstance(self._take, Part) else take
         return Part(inner, self._key, self._share, self._taken)
@@ -96,22 +163,26 @@ class Part:
         inner = self._take.address()
         return None if inner is None else (inner, self._key, self._share, self._taken)
 
-    def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
-        """As ``Picked``. ValueError for a key that is NULL."""
+    def __call__(self, block: Block, first: int) -> Any:
+        """As what it takes a part of. ValueError for a key that is NULL."""
         *others, keys = block.others
         for row, key in enumerate(keys.tolist(), first):
             if key is None:
                 raise null_key(self._key, row)
         inside = hashes([str(key) for key in keys.tolist()]) < np.uint64(self._share * 2**64)
-        rows: NDArray[np.float32] = self._take(block._replace(others=others), first)
-        chosen: NDArray[np.float32] = rows[inside == self._taken]
-        return chosen
+        chosen = inside == self._taken
+        rows = self._take(block._replace(others=others), first)
+        return {name: rows[name][chosen] for name in rows} if isinstance(rows, dict) else rows[chosen]
 
 
 def features_of(names: Sequence[str], inputs: Several) -> list[str]:
-    """The columns, of these features of a query, that a model's inputs are. ValueError where they are not they."""
+    """The columns, of these features of a query, that a model's inputs are. ValueError where they are not they.
+
+    One that may be left out is among them, whether or not the query has it.
+    """
     sizes = [prod(shape) for shape in inputs.shapes]
-    if len(sizes) == 1 and (sizes[0] == len(names) or inputs.names[0] not in names):
+    by_name = inputs.names[0] in names or inputs.names[0] in inputs.optional
+    if len(sizes) == 1 and not (by_name and sizes[0] < len(names)):
         if sizes[0] != len(names):
             raise ValueError(
                 f"the model reads {sizes[0]} column(s), and the query has the features {', '.join(map(repr, names))}"
@@ -120,11 +191,11 @@ def features_of(names: Sequence[str], inputs: Several) -> list[str]:
     for name, size in zip(inputs.names, sizes, strict=True):
         if size != 1:
             raise ValueError(f"input {name!r} reads {size} numbers, and a column of a query has one")
-        if name not in names:
+        if name not in names and name not in inputs.optional:
             raise ValueError(
                 f"the query has no column {name!r}, which the model reads; it has {', '.join(map(repr, names))}"
             )
-    surplus = [name for name in names if name not in inputs.names]
+    surplus = [name for name in names if name not in inputs.names and name not in inputs.ignored]
     if surplus:
         raise ValueError(
             f"the query has the column(s) {', '.join(map(repr, surplus))}, which the model does not read; name the "

@@ -6,7 +6,8 @@ rows from such columns: ``Several.front`` has it, a block of rows at a time, whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,12 +36,17 @@ class Inputs(Protocol):
     def shapes(self) -> Sequence[Shape]: ...
     @property
     def front(self) -> Any: ...
+    @property
+    def ignored(self) -> Collection[str]: ...
+    @property
+    def optional(self) -> Collection[str]: ...
 
 
 class Front(Protocol):
     """What makes float32 rows of columns."""
 
     dtypes: Sequence[str]  # of the columns: "string", "int64" or "float32"
+    missing: Sequence[Any]  # what stands for a missing value in each; None where there must be none
     width: int  # numbers in a row of the engine
 
     def state(self) -> tuple[Any, ...]:
@@ -53,12 +59,17 @@ class Front(Protocol):
 def texts_of(value: Any, name: str, first: int = 0, encoding: str = "utf-8") -> NDArray[np.object_]:
     """Return `value`, texts in any container, as an array of Python's texts.
 
-    Bytes are decoded by `encoding`. TypeError for what is no text, ValueError for a missing one and for bytes of
-    another encoding; the message calls the column `name`, and its first row `first`.
+    Bytes are decoded by `encoding`; dates and times are written by ``iso_text``. TypeError for what is no text,
+    ValueError for a missing one and for bytes of another encoding; the message calls the column `name`, and its first
+    row `first`.
     """
     array = _as_array(value, name)
     if array.dtype.kind == "U" or not array.size:
         return array.astype(object)
+    if array.dtype.kind == "M":
+        if np.datetime_data(array.dtype)[0] in ("ns", "ps", "fs", "as"):  # which Python has no dates of
+            array = array.astype("M8[us]")
+        array = array.astype(object)
     if array.dtype.kind not in "OST":
         raise TypeError(
             f"{name} must hold text, got dtype {array.dtype}; for numbers take IntegerLookup or Hashing on an Input of "
@@ -70,6 +81,30 @@ def texts_of(value: Any, name: str, first: int = 0, encoding: str = "utf-8") -> 
         flat = [_text(each, name, first, place, texts, encoding) for place, each in enumerate(flat)]
         texts = as_objects(flat, texts.shape)
     return texts
+
+
+def iso_text(value: datetime.date | datetime.time) -> str:
+    """Return a date, a time or both as ISO 8601 has them: "2013-01-05", "2013-01-05T14:00:00", "14:00:00".
+
+    Of a point in time with a time zone it is that of UTC, "2013-01-05T13:00:00+00:00".
+    """
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC)
+    return value.isoformat()
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, or what pandas has for nothing."""
+    return value is None or value != value or str(value) in ("<NA>", "NaT")
+
+
+def filled(array: NDArray[Any], value: Any) -> NDArray[Any]:
+    """Return an array of any kind with `value` for what is missing."""
+    if array.dtype.kind == "f":
+        return np.where(np.isnan(array), value, array)
+    if array.dtype.kind != "O":
+        return array
+    return as_objects([value if is_missing(each) else each for each in array.ravel().tolist()], array.shape)
 
 
 def as_objects(values: list[Any], shape: Shape) -> NDArray[np.object_]:
@@ -88,11 +123,13 @@ def _text(value: Any, name: str, first: int, place: int, array: NDArray[Any], en
             return value.decode(encoding)
         except UnicodeDecodeError as error:
             raise ValueError(f"{name} at row {row} is no text in {encoding}: {error}; say its encoding") from None
-    if value is None or value != value or str(value) in ("<NA>", "NaT"):
+    if is_missing(value):
         raise ValueError(
             f"{name} has no text at row {row}, but a missing value; fill it first, e.g. with .fillna('') in pandas, "
             "fill_null('') in polars, or COALESCE in SQL"
         )
+    if isinstance(value, datetime.date | datetime.time):
+        return iso_text(value)
     raise TypeError(f"{name} must hold text, got {value!r:.80} at row {row}; turn it into text first, e.g. with str")
 
 
@@ -190,10 +227,11 @@ def rows_of(values: Any, inputs: Inputs) -> NDArray[np.float32]:
     input its array. Raises TypeError, ValueError as ``texts_of``, and ValueError for a missing or surplus column, rows
     of another shape, and numbers of rows that differ.
     """
+    front = inputs.front
     columns = [
-        _shaped(array, dtype, name, shape)
-        for array, dtype, name, shape in zip(
-            _columns(values, inputs), inputs.front.dtypes, inputs.names, inputs.shapes, strict=True
+        _shaped(array, dtype, name, shape, missing)
+        for array, dtype, name, shape, missing in zip(
+            _columns(values, inputs), front.dtypes, inputs.names, inputs.shapes, front.missing, strict=True
         )
     ]
     names = [f"x[{name!r}]" for name in inputs.names]
@@ -203,7 +241,6 @@ def rows_of(values: Any, inputs: Inputs) -> NDArray[np.float32]:
             raise ValueError(f"{names[0]} has {rows} rows but {name} has {len(column)}; they need one row each")
     if rows == 0:
         raise ValueError("x has no rows; give at least one")
-    front = inputs.front
     out = np.empty((rows, front.width), np.float32)
     for start in range(0, rows, BLOCK):
         parts = [
@@ -226,14 +263,15 @@ def _columns(values: Any, inputs: Inputs) -> Sequence[Any]:
         if parts is not None and not (len(names) == 1 and prod(inputs.shapes[0]) == len(parts)):
             by_name = dict(parts)
     if by_name is not None:
-        missing = [name for name in names if name not in by_name]
-        surplus = [name for name in by_name if name not in names]
+        missing = [name for name in names if name not in by_name and name not in inputs.optional]
+        surplus = [name for name in by_name if name not in names and name not in inputs.ignored]
         if missing or surplus:
             raise ValueError(
                 f"x must have the columns {_listed(names)}; "
                 + (f"it lacks {_listed(missing)}" if missing else f"leave {_listed(surplus)} out")
             )
-        return [by_name[name] for name in names]
+        rows = next((len(by_name[name]) for name in names if name in by_name), 0)
+        return [by_name[name] if name in by_name else np.full(rows, None, object) for name in names]
     if len(names) == 1:
         return values if isinstance(values, (list, tuple)) and _is_alone(values, inputs.shapes[0]) else [values]
     if not isinstance(values, (list, tuple)) or len(values) != len(names):
@@ -249,8 +287,10 @@ def _is_alone(values: Sequence[Any], shape: Shape) -> bool:
     return len(values) == 1 and len(getattr(values[0], "shape", ())) == len(shape) + 1
 
 
-def _shaped(value: Any, dtype: str, name: str, shape: Shape) -> NDArray[Any]:
+def _shaped(value: Any, dtype: str, name: str, shape: Shape, missing: Any) -> NDArray[Any]:
     known_as = f"x[{name!r}]"
+    if missing is not None:
+        value = filled(_as_array(value, known_as), missing)
     array = to_float32(value, known_as) if dtype == "float32" else _as_array(value, known_as)
     row = array.shape[1:]
     if array.ndim == 0 or (row or (1,)) not in input_forms(tuple(shape) or (1,)):

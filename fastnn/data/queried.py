@@ -13,7 +13,7 @@ from fastnn.databases.addresses import reader_of
 from fastnn.databases.mongo import MongoReader, Place, is_mongo
 from fastnn.databases.reader import Text, listed, null_key
 
-from ._front import Fronted, Picked, features_of
+from ._front import Fronted, Picked
 from .source import check_names
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Queried:
         if inputs is None:
             self._take = Picked(features, (), null)
         else:
-            self._take = Fronted(features_of(features, inputs), (), null, inputs)
+            self._take = Fronted(features, (), null, inputs)
         self._key = key
         self.width = self._take.width
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fastnn.databases.params import Params
 
-    from .stored import Cache
+    from .stored import Cache, Prepare
 
 __all__ = ["SQLDataset"]
 
@@ -72,10 +72,11 @@ class SQLDataset(StoredSource):
         key: str | None = None,
         null: float | None = None,
         memory_limit: int = 256 * 2**20,
+        prepare: Prepare = None,
         cache: Cache = "auto",
     ) -> None:
         reader = reader_of(sql, con, params)
-        super().__init__(reader, target, features, key, null, memory_limit, cache)
+        super().__init__(reader, target, features, key, null, memory_limit, cache, prepare)
 
 
 _names.offer(globals())

@@ -43,9 +43,5 @@ def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
     for name, tensor in zip(gives.names, tensors, strict=True):
         start, units = f"prediction_{name}" if several else "prediction", prod(tensor.row)
         outputs += [f"{start}_{unit}" for unit in range(units)] if units > 1 else [start]
-    inputs = None
-    if fronted:
-        from fastnn.data.several import Several
-
-        inputs = Several(takes.names, [tensor.row for tensor in model.inputs], front=description.front)
+    inputs = description.reads() if fronted else None
     return ByRows(network.predict if fronted or several else model.predict, description.columns, inputs, kind, outputs)
