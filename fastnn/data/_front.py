@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.databases.reader import Wanted, null_key
+from fastnn.databases.reader import Wanted, listed, null_key
 from fastnn.kernels.text import hashes
 
 from .columns import column_of
@@ -39,20 +39,18 @@ class Picked:
 
 
 class Fronted:
-    """What a model with a front reads: columns of several kinds. `features` are its inputs, in their order; of a single
-    input all of them.
-    """
+    """What a model with a front reads: columns of several kinds. `features` are those of each input, in their order."""
 
-    def __init__(self, features: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several) -> None:
+    def __init__(
+        self, features: Sequence[Sequence[str]], targets: Sequence[str], null: float | None, inputs: Several
+    ) -> None:
         self._front = inputs.front
-        dtypes = inputs.front.dtypes
-        self._joined = len(dtypes) == 1 and len(features) > 1
-        self._shapes = inputs.shapes
-        self._dtypes = list(dtypes) * (len(features) if self._joined else 1)
-        self._features = features
-        kinds = list(zip(features, self._dtypes, strict=True))
-        numbers = [name for name, dtype in kinds if dtype == "float32"]
-        self.wanted = Wanted(numbers, targets, [name for name, dtype in kinds if dtype != "float32"], null)
+        self._inputs = list(zip(features, inputs.front.dtypes, inputs.shapes, strict=True))
+        numbers, others = (
+            [name for names, dtype, _ in self._inputs for name in names if (dtype == "float32") is are_numbers]
+            for are_numbers in (True, False)
+        )
+        self.wanted = Wanted(numbers, targets, others, null)
         self.width = inputs.front.width
 
     def address(self) -> Hashable | None:
@@ -61,18 +59,16 @@ class Fronted:
     def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
         """As ``Picked``."""
         columns: list[NDArray[Any]] = []
-        at, others = 0, iter(block.others)
-        for name, dtype in zip(self._features, self._dtypes, strict=True):
+        at, rows, others = 0, len(block.numbers), iter(block.others)
+        for names, dtype, shape in self._inputs:
             if dtype == "float32":
-                columns.append(block.numbers[:, at])
-                at += 1
+                column = block.numbers[:, at : at + len(names)]
+                at += len(names)
             else:
-                columns.append(column_of(next(others), dtype, f"column {name!r} of the query", first))
-        if self._joined:
-            columns = [np.stack(columns, axis=1)]
-        rows = len(block.numbers)
-        shaped = [column.reshape(rows, *shape) for column, shape in zip(columns, self._shapes, strict=True)]
-        return np.concatenate([self._front.rows(shaped, first), block.numbers[:, at:]], axis=1)
+                each = [column_of(next(others), dtype, f"column {name!r} of the query", first) for name in names]
+                column = np.stack(each, axis=1)
+            columns.append(column.reshape(rows, *shape))
+        return np.concatenate([self._front.rows(columns, first), block.numbers[:, at:]], axis=1)
 
 
 class Part:
@@ -108,26 +104,41 @@ class Part:
         return chosen
 
 
-def features_of(names: Sequence[str], inputs: Several) -> list[str]:
-    """The columns, of these features of a query, that a model's inputs are. ValueError where they are not they."""
+def taken(features: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several | None) -> Any:
+    """What a model with these inputs reads of a query's features: ``Picked`` or ``Fronted``. inputs: None for one."""
+    if inputs is None:
+        return Picked(features, targets, null)
+    found = features_of(features, inputs)
+    if inputs.front is not None:
+        return Fronted(found, targets, null, inputs)
+    return Picked([name for names in found for name in names], targets, null)
+
+
+def features_of(names: Sequence[str], inputs: Several) -> list[list[str]]:
+    """The columns, of these features of a query, that each of a model's inputs is. ValueError where they are not they.
+
+    An input of several numbers is the columns name.0, name.1 and so on, which a column of vectors has.
+    """
     sizes = [prod(shape) for shape in inputs.shapes]
     if len(sizes) == 1 and (sizes[0] == len(names) or inputs.names[0] not in names):
         if sizes[0] != len(names):
-            raise ValueError(
-                f"the model reads {sizes[0]} column(s), and the query has the features {', '.join(map(repr, names))}"
-            )
-        return list(names)
+            raise ValueError(f"the model reads {sizes[0]} column(s), and the query has the features {listed(names)}")
+        return [list(names)]
+    found = []
     for name, size in zip(inputs.names, sizes, strict=True):
-        if size != 1:
-            raise ValueError(f"input {name!r} reads {size} numbers, and a column of a query has one")
-        if name not in names:
-            raise ValueError(
-                f"the query has no column {name!r}, which the model reads; it has {', '.join(map(repr, names))}"
-            )
-    surplus = [name for name in names if name not in inputs.names]
-    if surplus:
+        parts = [f"{name}.{place}" for place in range(size)] if size > 1 or name not in names else [name]
+        if not set(parts) <= set(names):
+            if name in names:
+                raise ValueError(
+                    f"input {name!r} reads {size} numbers, and a column of a query has one; a vector is declared by "
+                    f'columns={{{name!r}: "float32[{size}]"}}'
+                )
+            raise ValueError(f"the query has no column {name!r}, which the model reads; it has {listed(names)}")
+        found.append(parts)
+    read = {part for parts in found for part in parts}
+    if surplus := [name for name in names if name not in read]:
         raise ValueError(
-            f"the query has the column(s) {', '.join(map(repr, surplus))}, which the model does not read; name the "
-            "columns in the query, or pass features to SQLDataset"
+            f"the query has the column(s) {listed(surplus)}, which the model does not read; name the columns in the "
+            "query, or pass features to SQLDataset"
         )
-    return list(inputs.names)
+    return found
