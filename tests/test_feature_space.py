@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,102 @@ def test_what_it_adapts_to(tmp_path: Path) -> None:
     space = space_of()
     space.adapt(rows)
     assert space.preprocessors["city"].get_vocabulary() == expected.preprocessors["city"].get_vocabulary()
+
+
+def table_of(x: dict[str, np.ndarray], path: Any) -> Any:
+    con = connect(path)
+    con.execute(f"CREATE TABLE t (number INTEGER PRIMARY KEY, {', '.join(x)})")
+    rows = zip(*(column.tolist() for column in x.values()), strict=True)
+    con.executemany(f"INSERT INTO t ({', '.join(x)}) VALUES ({', '.join('?' * len(x))})", rows)
+    con.commit()
+    return con
+
+
+def assert_adapted_to(space: FeatureSpace, x: dict[str, np.ndarray]) -> None:
+    """That the layers have what NumPy finds in these columns."""
+    of = space.preprocessors
+    for name in ("city", "code"):
+        assert sorted(of[name].get_vocabulary()[1:]) == np.unique(x[name]).tolist()
+        times = [np.count_nonzero(x[name] == each) for each in of[name].get_vocabulary()[1:]]
+        assert times == sorted(times, reverse=True)
+    numbers = x["normal"].astype("f4").astype(float)  # as a dataset gives them
+    np.testing.assert_array_equal(np.ravel(of["normal"].mean), np.float32(numbers.mean()))
+    np.testing.assert_array_equal(np.ravel(of["normal"].variance), np.float32(numbers.var()))
+
+
+def test_a_query_runs_once_for_all_columns() -> None:
+    x = raw(20_000)
+    con = table_of(x, ":memory:")
+    seen: list[int] = []
+    con.create_function("seen", 1, lambda row: seen.append(row) or 1)
+    space = space_of()
+    space.adapt(SQLDataset("SELECT * FROM t WHERE seen(number)", con))
+    assert seen == list(range(1, 20_001))
+    assert_adapted_to(space, x)
+    seen.clear()
+    FeatureSpace({"plain": "float"}).adapt(SQLDataset("SELECT * FROM t WHERE seen(number)", con))  # nothing to adapt
+    assert not seen
+
+
+def test_a_part_of_a_query_adapts_to_its_rows_alone(tmp_path: Path) -> None:
+    x = raw(5_000)
+    table_of(x, tmp_path / "rows.db")
+    sql = "SELECT * FROM t"
+    data = SQLDataset(sql, tmp_path / "rows.db", key="number", features=["plain", "normal"])
+    for part in data.split(0.3):
+        normal = next(part.pages(5_000)).x[:, 1]
+        kept = np.isin(x["normal"].astype("f4"), normal)
+        assert 0 < kept.sum() < 5_000
+        space = space_of()
+        space.adapt(part)
+        assert_adapted_to(space, {name: column[kept] for name, column in x.items()})
+
+
+def test_null_is_what_it_is_in_training(tmp_path: Path) -> None:
+    con = table_of(
+        {"a": np.array([1.0, None, 5.0], object), "b": np.array(["x", "y", None], object)}, tmp_path / "n.db"
+    )
+    space = FeatureSpace({"a": "float_normalized"})
+    space.adapt(SQLDataset("SELECT a FROM t", con, null=3))
+    assert np.ravel(space.preprocessors["a"].mean) == 3
+    with pytest.raises(ValueError, match="column 'a' is NULL in row 2 of the query"):
+        space.adapt(SQLDataset("SELECT a FROM t", con))
+    with pytest.raises(ValueError, match="column 'b' of the query has no text at row 3"):
+        FeatureSpace({"b": "string_categorical"}).adapt(SQLDataset("SELECT b FROM t", con))
+    with pytest.raises(ValueError, match="unknown column 'c'"):
+        FeatureSpace({"c": "string_categorical"}).adapt(SQLDataset("SELECT b FROM t", con))
+
+
+def test_batches_are_not_kept() -> None:
+    alive: list[Any] = []
+
+    def batches() -> Any:
+        for _ in range(6):
+            batch = raw(100)
+            alive.append(weakref.ref(batch["normal"]))
+            yield batch
+            del batch
+            assert sum(each() is not None for each in alive) <= 1  # the one that is in hand
+
+    space = space_of()
+    space.adapt(batches())
+    assert len(alive) == 6
+    assert_adapted_to(space, raw(100))
+
+
+def test_layers_that_adapt_at_once_have_all_rows() -> None:
+    class Scaled(L.Layer):
+        largest = 1.0
+
+        def adapt(self, data: Any) -> None:
+            self.largest = float(np.max(data))
+
+        def call(self, x: Any) -> Any:
+            return x / self.largest
+
+    space = FeatureSpace({"a": FeatureSpace.feature("float32", Scaled(), "float")})
+    space.adapt({"a": [i, 7 - i]} for i in range(3))
+    assert space.preprocessors["a"].largest == 7
 
 
 def test_frames() -> None:

@@ -341,7 +341,7 @@ def test_a_model_is_called_on_what_it_reads():
         model([b, a])
     with pytest.raises(ValueError, match=r"model 'two' expects"):
         model(a)
-    with pytest.raises(ValueError, match=r"reads 2 tensors, so it cannot stand in a Sequential"):
+    with pytest.raises(ValueError, match=r"gives 2 tensors, so it cannot stand in a Sequential"):
         Sequential([model])
 
 

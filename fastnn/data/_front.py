@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.databases.reader import Wanted, listed, null_key
+from fastnn._checks import shown
+from fastnn.databases.reader import Wanted, listed, null_key, refused
 from fastnn.kernels.text import hashes
 
-from .columns import column_of
+from .columns import column_of, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Collection, Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,19 +40,75 @@ class Picked:
         return block.numbers
 
 
-class Fronted:
-    """What a model with a front reads: columns of several kinds. `features` are those of each input, in their order."""
+class Typed:
+    """Columns each as its kind, "string", "int64", "float32", or as objects, None for NULL, where it is "any"; by name.
+
+    missing: what stands for NULL in a column, where it may be. absent: columns that the query has not; all their values
+    are missing.
+    """
 
     def __init__(
-        self, features: Sequence[Sequence[str]], targets: Sequence[str], null: float | None, inputs: Several
+        self,
+        kinds: Mapping[str, str],
+        targets: Sequence[str],
+        null: float | None,
+        missing: Mapping[str, Any] | None = None,
+        absent: Collection[str] = (),
     ) -> None:
-        self._front = inputs.front
-        self._inputs = list(zip(features, inputs.front.dtypes, inputs.shapes, strict=True))
-        numbers, others = (
-            [name for names, dtype, _ in self._inputs for name in names if (dtype == "float32") is are_numbers]
-            for are_numbers in (True, False)
-        )
+        self._missing = {name: value for name, value in (missing or {}).items() if value is not None}
+        numbers = [name for name, kind in kinds.items() if kind == "float32" and name not in absent]
+        self._strict: list[str] = []
+        if null is None and any(name in self._missing for name in numbers):
+            null, self._strict = math.nan, [name for name in numbers if name not in self._missing]
+        self._kinds, self._absent = kinds, absent
+        others = [name for name in kinds if name not in numbers and name not in absent]
         self.wanted = Wanted(numbers, targets, others, null)
+        self.width = len(kinds)
+
+    def address(self) -> Hashable | None:
+        return None
+
+    def __call__(self, block: Block, first: int) -> dict[str, NDArray[Any]]:
+        """The columns, each (rows,), of a block whose first row has this number."""
+        numbers, others = iter(block.numbers.T), iter(block.others)
+        found: dict[str, NDArray[Any]] = {}
+        for name, kind in self._kinds.items():
+            if name in self._absent:
+                column = np.full(len(block.numbers), None, object)
+            elif kind == "float32":
+                found[name] = next(numbers)
+                continue
+            else:
+                column = next(others)
+            if name in self._missing:
+                column = filled(column, self._missing[name])
+            called = f"column {name!r} of the query"
+            found[name] = column if kind == "any" else column_of(column, kind, called, first)
+        for name in self._strict:
+            absent = np.isnan(found[name])
+            if absent.any() and (error := refused(name, first + int(absent.argmax()), None, False)):
+                raise error
+        return found
+
+
+class Fronted:
+    """What a model with a front reads: columns of several kinds, those of a query by the names of its inputs; of a
+    single input all of them.
+    """
+
+    def __init__(self, names: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several) -> None:
+        self._front = inputs.front
+        features, front = features_of(names, inputs), inputs.front
+        self._inputs = list(zip(features, inputs.shapes, strict=True))
+        kinds = {name: dtype for each, dtype in zip(features, front.dtypes, strict=True) for name in each}
+        missing = {name: value for each, value in zip(features, front.missing, strict=True) for name in each}
+        absent = [name for name in kinds if name not in names]
+        self._classes = {label: code for code, label in enumerate(inputs.classes)} if targets else {}
+        if self._classes:
+            self._target = targets[0]
+            kinds, targets = {**kinds, self._target: "any"}, ()
+        self._typed = Typed(kinds, targets, null, missing, absent)
+        self.wanted = self._typed.wanted
         self.width = inputs.front.width
 
     def address(self) -> Hashable | None:
@@ -58,17 +116,28 @@ class Fronted:
 
     def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
         """As ``Picked``."""
-        columns: list[NDArray[Any]] = []
-        at, rows, others = 0, len(block.numbers), iter(block.others)
-        for names, dtype, shape in self._inputs:
-            if dtype == "float32":
-                column = block.numbers[:, at : at + len(names)]
-                at += len(names)
-            else:
-                each = [column_of(next(others), dtype, f"column {name!r} of the query", first) for name in names]
-                column = np.stack(each, axis=1)
+        found = self._typed(block, first)
+        targets: NDArray[Any] = block.numbers[:, len(self.wanted.numbers) :]
+        if self._classes:
+            targets = self._codes(found.pop(self._target), first)
+        rows, columns = len(block.numbers), []
+        for names, shape in self._inputs:
+            column = found[names[0]] if len(names) == 1 else np.stack([found[name] for name in names], axis=1)
             columns.append(column.reshape(rows, *shape))
-        return np.concatenate([self._front.rows(columns, first), block.numbers[:, at:]], axis=1)
+        return np.concatenate([self._front.rows(columns, first), targets], axis=1)
+
+    def _codes(self, labels: NDArray[Any], first: int) -> NDArray[np.float32]:
+        codes = [self._classes.get(label) for label in labels.tolist()]
+        if None in codes:
+            place = codes.index(None)
+            error = refused(self._target, first + place, labels[place], True)
+            if labels[place] is None and error:
+                raise error
+            raise ValueError(
+                f"target {self._target!r} is {shown(labels[place])} in row {first + place} of the query, which is none "
+                f"of the classes that the model knows: {listed(list(self._classes))}"
+            )
+        return np.array(codes, np.float32)[:, None]
 
 
 class Part:
@@ -77,13 +146,13 @@ class Part:
     wanted: Wanted
     width: int
 
-    def __init__(self, take: Picked | Fronted | Part, key: str, share: float, taken: bool) -> None:
+    def __init__(self, take: Picked | Fronted | Typed | Part, key: str, share: float, taken: bool) -> None:
         wanted = take.wanted
         self._take, self._key, self._share, self._taken = take, key, share, taken
         self.wanted = wanted._replace(others=(*wanted.others, key))
         self.width = take.width
 
-    def around(self, take: Picked | Fronted | Part) -> Part:
+    def around(self, take: Picked | Fronted | Typed | Part) -> Part:
         """The same part of what another takes."""
         inner = self._take.around(take) if isinstance(self._take, Part) else take
         return Part(inner, self._key, self._share, self._taken)
@@ -92,42 +161,45 @@ class Part:
         inner = self._take.address()
         return None if inner is None else (inner, self._key, self._share, self._taken)
 
-    def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
-        """As ``Picked``. ValueError for a key that is NULL."""
+    def __call__(self, block: Block, first: int) -> Any:
+        """As what it takes a part of. ValueError for a key that is NULL."""
         *others, keys = block.others
         for row, key in enumerate(keys.tolist(), first):
             if key is None:
                 raise null_key(self._key, row)
         inside = hashes([str(key) for key in keys.tolist()]) < np.uint64(self._share * 2**64)
-        rows: NDArray[np.float32] = self._take(block._replace(others=others), first)
-        chosen: NDArray[np.float32] = rows[inside == self._taken]
-        return chosen
+        chosen = inside == self._taken
+        rows = self._take(block._replace(others=others), first)
+        return {name: rows[name][chosen] for name in rows} if isinstance(rows, dict) else rows[chosen]
 
 
 def taken(features: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several | None) -> Any:
     """What a model with these inputs reads of a query's features: ``Picked`` or ``Fronted``. inputs: None for one."""
     if inputs is None:
         return Picked(features, targets, null)
-    found = features_of(features, inputs)
     if inputs.front is not None:
-        return Fronted(found, targets, null, inputs)
-    return Picked([name for names in found for name in names], targets, null)
+        return Fronted(features, targets, null, inputs)
+    return Picked([name for names in features_of(features, inputs) for name in names], targets, null)
 
 
 def features_of(names: Sequence[str], inputs: Several) -> list[list[str]]:
     """The columns, of these features of a query, that each of a model's inputs is. ValueError where they are not they.
 
-    An input of several numbers is the columns name.0, name.1 and so on, which a column of vectors has.
+    An input of several numbers is the columns name.0, name.1 and so on, which a column of vectors has. One that may be
+    left out is among them, whether or not the query has it.
     """
     sizes = [prod(shape) for shape in inputs.shapes]
-    if len(sizes) == 1 and (sizes[0] == len(names) or inputs.names[0] not in names):
+    by_name = inputs.names[0] in names or inputs.names[0] in inputs.optional
+    if len(sizes) == 1 and not (by_name and sizes[0] < len(names)):
         if sizes[0] != len(names):
             raise ValueError(f"the model reads {sizes[0]} column(s), and the query has the features {listed(names)}")
         return [list(names)]
     found = []
     for name, size in zip(inputs.names, sizes, strict=True):
-        parts = [f"{name}.{place}" for place in range(size)] if size > 1 or name not in names else [name]
-        if not set(parts) <= set(names):
+        parts = [f"{name}.{place}" for place in range(size)]
+        if size == 1 and (name in names or parts[0] not in names):
+            parts = [name]
+        if name not in inputs.optional and not set(parts) <= set(names):
             if name in names:
                 raise ValueError(
                     f"input {name!r} reads {size} numbers, and a column of a query has one; a vector is declared by "
@@ -136,7 +208,7 @@ def features_of(names: Sequence[str], inputs: Several) -> list[list[str]]:
             raise ValueError(f"the query has no column {name!r}, which the model reads; it has {listed(names)}")
         found.append(parts)
     read = {part for parts in found for part in parts}
-    if surplus := [name for name in names if name not in read]:
+    if surplus := [name for name in names if name not in read and name not in inputs.ignored]:
         raise ValueError(
             f"the query has the column(s) {listed(surplus)}, which the model does not read; name the columns in the "
             "query, or pass features to SQLDataset"

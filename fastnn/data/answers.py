@@ -22,10 +22,13 @@ def check_choice(what: str, given: object, known: Sequence[str]) -> None:
         raise ValueError(f"unknown {what} {shown(given)}{_names.hint(given, known)}; known {what}s: {listed(known)}")
 
 
-def answers(output: Any, x: NDArray[np.float32], kind: str, width: int, first: int | None) -> list[list[float]]:
+def answers(
+    output: Any, x: NDArray[np.float32], kind: str, width: int, first: int | None, classes: Sequence[Any] = ()
+) -> list[list[Any]]:
     """Turn the outputs of a batch into columns: prediction and probability, or values.
 
-    width: how many values there are. first: the number of the first row, None where rows have none. ValueError.
+    width: how many values there are. first: the number of the first row, None where rows have none. classes: what the
+    numbers of classes stand for, where they do. ValueError.
     """
     output = np.asarray(output, dtype=np.float64)
     if output.ndim != 2 or len(output) != len(x) or output.shape[1] == 0:
@@ -51,7 +54,14 @@ def answers(output: Any, x: NDArray[np.float32], kind: str, width: int, first: i
         )
     if kind == "values":
         return output.T.tolist()  # type: ignore[no-any-return]
+    if classes and len(classes) != max(2, units):
+        raise ValueError(
+            f"the target was one of {len(classes)} classes, {listed(classes)}, and the model has {units} output(s); "
+            f"end it in {'a sigmoid of 1' if len(classes) == 2 else f'a softmax of {len(classes)}'}"
+        )
     if kind == "binary":
         ones = output[:, 0] > 0.5
-        return [ones.astype(int).tolist(), np.where(ones, output[:, 0], 1 - output[:, 0]).tolist()]
-    return [output.argmax(axis=1).tolist(), output.max(axis=1).tolist()]
+        codes, shares = ones.astype(int), np.where(ones, output[:, 0], 1 - output[:, 0])
+    else:
+        codes, shares = output.argmax(axis=1), output.max(axis=1)
+    return [[classes[code] for code in codes.tolist()] if classes else codes.tolist(), shares.tolist()]

@@ -142,7 +142,7 @@ def batch_of(
     """All rows as one page, in memory; arguments as ``source_of``."""
     rows, y, sample_weight, options = in_order(x, y, sample_weight, inputs, outputs)
     source = ArraySource(dense(rows), y, sample_weight, **options)
-    if inputs is not None and len(inputs.names) > 1:
+    if inputs is not None and len(inputs.names) > 1 and inputs.front is None:
         source.names = column_names(x, inputs.names)
     return source
 

@@ -7,7 +7,7 @@ rows from such columns: ``Several.front`` has it, a block of rows at a time, whi
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,12 +36,17 @@ class Inputs(Protocol):
     def shapes(self) -> Sequence[Shape]: ...
     @property
     def front(self) -> Any: ...
+    @property
+    def ignored(self) -> Collection[str]: ...
+    @property
+    def optional(self) -> Collection[str]: ...
 
 
 class Front(Protocol):
     """What makes float32 rows of columns."""
 
     dtypes: Sequence[str]  # of the columns: "string", "int64" or "float32"
+    missing: Sequence[Any]  # what stands for a missing value in each; None where there must be none
     width: int  # numbers in a row of the engine
 
     def state(self) -> tuple[Any, ...]:
@@ -88,6 +93,20 @@ def iso_text(value: datetime.date | datetime.time) -> str:
     return value.isoformat()
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, or what pandas has for nothing."""
+    return value is None or value != value or str(value) in ("<NA>", "NaT")
+
+
+def filled(array: NDArray[Any], value: Any) -> NDArray[Any]:
+    """Return an array of any kind with `value` for what is missing."""
+    if array.dtype.kind == "f":
+        return np.where(np.isnan(array), value, array)
+    if array.dtype.kind != "O":
+        return array
+    return as_objects([value if is_missing(each) else each for each in array.ravel().tolist()], array.shape)
+
+
 def as_objects(values: list[Any], shape: Shape) -> NDArray[np.object_]:
     """Return a list of texts as an array of that shape."""
     array = np.empty(len(values), object)
@@ -104,7 +123,7 @@ def _text(value: Any, name: str, first: int, place: int, array: NDArray[Any], en
             return value.decode(encoding)
         except UnicodeDecodeError as error:
             raise ValueError(f"{name} at row {row} is no text in {encoding}: {error}; say its encoding") from None
-    if value is None or value != value or str(value) in ("<NA>", "NaT"):
+    if is_missing(value):
         raise ValueError(
             f"{name} has no text at row {row}, but a missing value; fill it first, e.g. with .fillna('') in pandas, "
             "fill_null('') in polars, or COALESCE in SQL"
@@ -208,10 +227,11 @@ def rows_of(values: Any, inputs: Inputs) -> NDArray[np.float32]:
     input its array. Raises TypeError, ValueError as ``texts_of``, and ValueError for a missing or surplus column, rows
     of another shape, and numbers of rows that differ.
     """
+    front = inputs.front
     columns = [
-        _shaped(array, dtype, name, shape)
-        for array, dtype, name, shape in zip(
-            _columns(values, inputs), inputs.front.dtypes, inputs.names, inputs.shapes, strict=True
+        _shaped(array, dtype, name, shape, missing)
+        for array, dtype, name, shape, missing in zip(
+            _columns(values, inputs), front.dtypes, inputs.names, inputs.shapes, front.missing, strict=True
         )
     ]
     names = [f"x[{name!r}]" for name in inputs.names]
@@ -221,7 +241,6 @@ def rows_of(values: Any, inputs: Inputs) -> NDArray[np.float32]:
             raise ValueError(f"{names[0]} has {rows} rows but {name} has {len(column)}; they need one row each")
     if rows == 0:
         raise ValueError("x has no rows; give at least one")
-    front = inputs.front
     out = np.empty((rows, front.width), np.float32)
     for start in range(0, rows, BLOCK):
         parts = [
@@ -244,14 +263,15 @@ def _columns(values: Any, inputs: Inputs) -> Sequence[Any]:
         if parts is not None and not (len(names) == 1 and prod(inputs.shapes[0]) == len(parts)):
             by_name = dict(parts)
     if by_name is not None:
-        missing = [name for name in names if name not in by_name]
-        surplus = [name for name in by_name if name not in names]
+        missing = [name for name in names if name not in by_name and name not in inputs.optional]
+        surplus = [name for name in by_name if name not in names and name not in inputs.ignored]
         if missing or surplus:
             raise ValueError(
                 f"x must have the columns {_listed(names)}; "
                 + (f"it lacks {_listed(missing)}" if missing else f"leave {_listed(surplus)} out")
             )
-        return [by_name[name] for name in names]
+        rows = next((len(by_name[name]) for name in names if name in by_name), 0)
+        return [by_name[name] if name in by_name else np.full(rows, None, object) for name in names]
     if len(names) == 1:
         return values if isinstance(values, (list, tuple)) and _is_alone(values, inputs.shapes[0]) else [values]
     if not isinstance(values, (list, tuple)) or len(values) != len(names):
@@ -267,8 +287,10 @@ def _is_alone(values: Sequence[Any], shape: Shape) -> bool:
     return len(values) == 1 and len(getattr(values[0], "shape", ())) == len(shape) + 1
 
 
-def _shaped(value: Any, dtype: str, name: str, shape: Shape) -> NDArray[Any]:
+def _shaped(value: Any, dtype: str, name: str, shape: Shape, missing: Any) -> NDArray[Any]:
     known_as = f"x[{name!r}]"
+    if missing is not None:
+        value = filled(_as_array(value, known_as), missing)
     array = to_float32(value, known_as) if dtype == "float32" else _as_array(value, known_as)
     row = array.shape[1:]
     if array.ndim == 0 or (row or (1,)) not in input_forms(tuple(shape) or (1,)):

@@ -82,8 +82,8 @@ def write_predictions(
     transaction that writes the new one; "upsert" adds rows to it, in place of those that have
     their keys, and makes it where there is none. Its columns are `key`, declared PRIMARY KEY, by `kind`
 
-    - "classes" (two units or more): prediction, the place of the largest output; probability,
-      that output.
+    - "classes" (two units or more): prediction, the place of the largest output, or the class that
+      it is where the target was a text; probability, that output.
     - "binary" (one unit): prediction, 1 for an output above 0.5 and 0 otherwise; probability,
       that of the prediction: the output p for 1, 1 - p for 0.
     - "values": prediction, the output itself; of several units prediction_0, prediction_1 and so
@@ -118,7 +118,8 @@ def write_predictions(
         raise TypeError(f"predict must be a function of rows, got {shown(predict)}")
     into, key = (_checked_name(what, given) for what, given in (("into", into), ("key", key)))
     names = names_of("names", names)
-    predicted = columns_of(kind, names_of("outputs", outputs) or ["prediction"])
+    classes = () if inputs is None else inputs.classes
+    predicted = columns_of(kind, names_of("outputs", outputs) or ["prediction"], classes)
     if key.lower() in {name.lower() for name in (*dict(predicted), *RUN)}:
         raise ValueError(f"the key {key!r} is a column that is written; rename it with AS")
     null, size = checked_null(null), check_batch_size(batch_size)
@@ -144,7 +145,7 @@ def write_predictions(
         with closing(Spool(rows.width)) as spool:
             for keys, x in rows.batches(size):
                 spool.add(keys, x)
-            job = _Job(predict, kind, spool)
+            job = _Job(predict, kind, spool, classes)
             layout = Layout(key, predicted if known else columns_of(kind, job.outputs()), spool.ascending)
             staged = Staged(table.beside(), identity, layout, run, table.encoding)
             try:
@@ -190,8 +191,8 @@ def _target(con: Any, to: Any) -> Any:
 class _Job:
     """What predicts, and the rows that are read."""
 
-    def __init__(self, predict: Predict, kind: str, spool: Spool) -> None:
-        self._predict, self._kind, self._spool = predict, kind, spool
+    def __init__(self, predict: Predict, kind: str, spool: Spool, classes: Sequence[Any]) -> None:
+        self._predict, self._kind, self._spool, self._classes = predict, kind, spool, classes
         self._first: NDArray[np.float32] | None = None
 
     def outputs(self) -> list[str]:
@@ -214,7 +215,7 @@ class _Job:
                 continue
             output = self._predict(x) if output is None else output
             width = len(staged.layout.predicted)
-            staged.add(digest.hexdigest(), keys, answers(output, x, self._kind, width, staged.rows + 1))
+            staged.add(digest.hexdigest(), keys, answers(output, x, self._kind, width, staged.rows + 1, self._classes))
         staged.finish()
 
 

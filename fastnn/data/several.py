@@ -26,6 +26,9 @@ class Several(NamedTuple):
     `names`; `shapes`, of one row of each; `exact`, the names of those whose whole numbers must not be rounded; `front`,
     what makes the engine's rows of inputs that are not all numbers (``columns.Front``); `unused`, the names of outputs
     that nothing is learnt from, whose arrays may be left out.
+
+    Of a model that prepares a query's columns itself: `classes`, what its target's numbers stand for, in their order;
+    `ignored`, columns that it leaves alone; `optional`, those that may be missing.
     """
 
     names: Sequence[str]
@@ -33,6 +36,9 @@ class Several(NamedTuple):
     exact: Collection[str] = ()
     front: Any = None
     unused: Collection[str] = ()
+    classes: Sequence[Any] = ()
+    ignored: Collection[str] = ()
+    optional: Collection[str] = ()
 
 
 def joined(

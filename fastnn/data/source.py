@@ -265,6 +265,34 @@ def row_order(rows: int, rng: np.random.Generator | None) -> NDArray[np.uint32] 
     return None if rng is None else permutation(rows, rng.bit_generator.random_raw())
 
 
+def drawn(
+    rows: int, window: int, block: int, rng: np.random.Generator
+) -> Iterator[tuple[list[tuple[int, int]], NDArray[np.uint32]]]:
+    """Windows of rows, each of the next blocks in a random order of all blocks: (its runs of rows, their order).
+
+    window, block: rows of one. Source: CorgiPile (Xu et al., SIGMOD 2022), with every window of the same size.
+    """
+    starts = np.arange(0, rows, block)
+    runs: list[tuple[int, int]] = []
+    room = window
+    for start in starts[permutation(len(starts), rng.bit_generator.random_raw())].tolist():
+        stop = min(start + block, rows)
+        while start < stop:
+            end = min(stop, start + room)
+            runs.append((start, end))
+            room, start = room - (end - start), end
+            if not room:
+                yield runs, _shuffled(runs, rng)
+                runs, room = [], window
+    if runs:
+        yield runs, _shuffled(runs, rng)
+
+
+def _shuffled(runs: list[tuple[int, int]], rng: np.random.Generator) -> NDArray[np.uint32]:
+    numbers = np.concatenate([np.arange(start, stop, dtype=np.uint32) for start, stop in runs])
+    return numbers[permutation(len(numbers), rng.bit_generator.random_raw())]
+
+
 def _checked_class_weight(class_weight: object) -> dict[int, float]:
     if not isinstance(class_weight, Mapping) and hasattr(class_weight, "to_dict"):
         class_weight = class_weight.to_dict()  # a Series, such as value_counts gives

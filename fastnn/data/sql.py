@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fastnn.databases.params import Params
 
-    from .stored import Cache
+    from .stored import Cache, Prepare
 
 __all__ = ["SQLDataset"]
 
@@ -79,10 +79,11 @@ class SQLDataset(StoredSource):
         null: float | None = None,
         memory_limit: int = 256 * 2**20,
         columns: Mapping[str, str] | None = None,
+        prepare: Prepare = None,
         cache: Cache = "auto",
     ) -> None:
         reader = declared(reader_of(sql, con, params), columns, known=True)
-        super().__init__(reader, target, features, key, null, memory_limit, cache)
+        super().__init__(reader, target, features, key, null, memory_limit, cache, prepare)
 
 
 _names.offer(globals())

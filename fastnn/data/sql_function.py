@@ -12,7 +12,7 @@ import numpy as np
 from fastnn._checks import check_text, shown
 from fastnn.databases.rows import RowConverter
 
-from ._front import Fronted, features_of
+from ._front import Fronted
 from .answers import answers, check_choice
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def register(con: sqlite3.Connection, name: str, network: Any, kind: str, output
     function = _function("register_sqlite", name, network, kind, output)
     try:
         if inputs is not None:
-            kinds, of_values = _fronted(function, inputs)
+            kinds, of_values = _fronted(function, inputs, kind, output)
             _create(con, name, len(kinds), of_values)
         elif not _loaded(con, function):
             _create(con, name, network.inputs, function)
@@ -56,7 +56,7 @@ def register_duckdb(con: Any, name: str, network: Any, kind: str, output: str, i
     kinds = ["float32"] * network.inputs
     called: Callable[..., Any]
     if inputs is not None:
-        kinds, called = _fronted(function, inputs)
+        kinds, called = _fronted(function, inputs, kind, output)
     else:
         try:
             called, how = _by_vectors(network, kind, output), "arrow"
@@ -69,7 +69,8 @@ def register_duckdb(con: Any, name: str, network: Any, kind: str, output: str, i
     names = [Parameter(f"a{place}", Parameter.POSITIONAL_ONLY) for place in range(len(kinds))]
     called.__signature__ = Signature(names)  # type: ignore[attr-defined]
     types = [{"string": "VARCHAR", "int64": "BIGINT"}.get(each, "DOUBLE") for each in kinds]
-    gives = "BIGINT" if kind != "values" and output == "prediction" else "DOUBLE"
+    labels = inputs is not None and any(isinstance(each, str) for each in inputs.classes)
+    gives = "DOUBLE" if kind == "values" or output == "probability" else "VARCHAR" if labels else "BIGINT"
     try:
         with suppress(duckdb.InvalidInputException):  # there is none
             con.remove_function(name)
@@ -139,17 +140,20 @@ def _create(con: sqlite3.Connection, name: str, arguments: int, function: Callab
     con.create_function(name, arguments, function, deterministic=True)
 
 
-def _fronted(function: Function, inputs: Several) -> tuple[list[str], Callable[..., Any]]:
+def _fronted(function: Function, inputs: Several, kind: str, output: str) -> tuple[list[str], Callable[..., Any]]:
     """Of a model with a front: the dtypes of its arguments, and what takes them as Python's values."""
     names, dtypes, size = list(inputs.names), list(inputs.front.dtypes), prod(inputs.shapes[0])
     if len(names) == 1 and size > 1:
         names, dtypes = [f"{names[0]} {number}" for number in range(size)], dtypes * size
-    take = Fronted(features_of(names, inputs), (), None, inputs)
+    take = Fronted(names, (), None, inputs)
     convert = RowConverter(names, take.wanted)
+    classes = inputs.classes if inputs.classes and kind != "values" and output == "prediction" else None
+    needed = [missing is None for missing in inputs.front.missing] * (len(names) // len(inputs.names))
 
     def predict(*values: Any) -> Any:
-        if None in values:
+        if any(value is None for value, must in zip(values, needed, strict=True) if must):
             return None
-        return function.of(take(convert([values], 1), 1))
+        found = function.of(take(convert([values], 1), 1))
+        return found if classes is None or found is None else classes[int(found)]
 
     return dtypes, predict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import uuid4
@@ -16,12 +16,10 @@ from fastnn._checks import as_number, check_batch_size, check_count, shown
 from fastnn.databases.ahead import Ahead
 from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cache, discard, key_of, open_cached
 from fastnn.databases.params import BYTES
-from fastnn.databases.reader import Wanted, listed
-from fastnn.engine.random import permutation
+from fastnn.databases.reader import listed
 
-from ._front import Fronted, Part, Picked, taken
-from .columns import column_of
-from .source import FLOAT32_MAX, Page, Source, row_order
+from ._front import Fronted, Part, Picked, Typed, taken
+from .source import FLOAT32_MAX, Page, Source, drawn, row_order
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
     Rows: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 Cache: TypeAlias = Literal["auto"] | bool | float
+# "auto", or for each column what becomes of it, one of fastnn.models.preparation's words or a dict of options.
+Prepare: TypeAlias = Literal["auto"] | Mapping[str, Any] | None
 
 # A window is this part of memory_limit, since three of them are there at once; and no more bytes than this, so that
 # training begins before all is read.
@@ -63,6 +63,7 @@ class StoredSource(Source):
         null: float | None,
         memory_limit: int,
         cache: Cache,
+        prepare: Prepare = None,
     ) -> None:
         self._reader = reader
         names = reader.columns
@@ -92,8 +93,9 @@ class StoredSource(Source):
                 raise ValueError(f'cache must be "auto", True, False or seconds of at least 0, got {cache:g}')
         self.columns, self.names, self.rules = tuple(chosen), tuple(chosen), dict(reader.rules)
         self.input_shape = (len(chosen),)
-        self.targets, self._targets = len(targets), targets
-        self._null, self._key, self._cache = checked_null(null), key, cache
+        self.targets = len(targets)
+        self._null, self.key, self._cache = checked_null(null), key, cache
+        self.prepare, self.targets_named = prepare, tuple(targets)
         self._take: Picked | Fronted | Part = Picked(chosen, targets, self._null)
         self._memory_limit = check_count("memory_limit", memory_limit, 0)
         self.last: Any = None  # see `since`
@@ -143,12 +145,12 @@ class StoredSource(Source):
         share = as_number("fraction", fraction)
         if not 0 < share < 1:
             raise ValueError(f"the fraction to split off must lie between 0 and 1, got {shown(fraction)}")
-        if self._key is None:
+        if self.key is None:
             raise ValueError(
                 f"{type(self).__name__}.split needs the column that names a row, so that rows which come later move no "
                 "others: pass key=; or pass validation_data"
             )
-        train, validation = (self._changed(_take=Part(self._take, self._key, share, taken)) for taken in (False, True))
+        train, validation = (self._changed(_take=Part(self._take, self.key, share, taken)) for taken in (False, True))
         return train, validation
 
     def since(self, value: Any) -> Any:
@@ -157,9 +159,9 @@ class StoredSource(Source):
         `last` of what this gives is the largest key in it, to be passed here the next time; rows that come later are
         not in it, so that none is lost between two times. ValueError without a key.
         """
-        if self._key is None:
+        if self.key is None:
             raise ValueError(f"{type(self).__name__}.since needs the column by which rows come in order: pass key=")
-        reader, last = self._reader.since(self._key, value)
+        reader, last = self._reader.since(self.key, value)
         made = self._changed(_reader=reader)
         made.last = last
         return made
@@ -172,28 +174,35 @@ class StoredSource(Source):
             _, tables, before = self._fronted
             if len(tables) == len(state) and all(map(operator.is_, tables, state)):
                 return before
-        take = taken(self.columns, self._targets, self._null, inputs)
+        take = taken(self.columns, self.targets_named, self._null, inputs)
         if isinstance(self._take, Part):
             take = self._take.around(take)
         made: StoredSource = self._changed(_take=take, input_shape=(take.width,), names=())  # the model has named them
         self._fronted = known, state, made
         return made
 
-    def blocks(self, kind: str, names: Sequence[str] = ()) -> Iterator[NDArray[Any]]:
-        """The features as they are, (rows, features) at a time: what ``adapt`` of a layer reads.
+    def typed(
+        self, kinds: Mapping[str, str], missing: Mapping[str, Any] | None = None
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """Columns by name, each (rows,), some rows at a time: one pass over the query, of which nothing is kept.
 
-        kind: "string", "int64" or "float32". names: of some of the columns alone. ValueError for an unknown one.
+        kinds: "string", "int64", "float32" or, as objects, "any" for each column that is read. missing: what stands for
+        NULL in a column. ValueError for an unknown one.
         """
-        chosen = list(names) or list(self.columns)
-        check_known("column", chosen, self._reader.columns)
+        check_known("column", list(kinds), self._reader.columns)
+        take: Typed | Part = Typed(kinds, (), self._null, missing)
+        if isinstance(self._take, Part):
+            take = self._take.around(take)
         first = 1
-        for block in self._reader.blocks(Wanted((), (), chosen)):
-            columns = [
-                column_of(column, kind, f"column {name!r} of the query", first)
-                for name, column in zip(chosen, block.others, strict=True)
-            ]
-            first += len(block.numbers)
-            yield np.stack(columns, axis=1)
+        with closing(self._reader.blocks(take.wanted)) as blocks:
+            for block in blocks:
+                yield take(block, first)
+                first += len(block.numbers)
+
+    def blocks(self, kind: str) -> Iterator[NDArray[Any]]:
+        """The features as columns of one kind, (rows, features) at a time: what ``adapt`` of a layer reads."""
+        for columns in self.typed(dict.fromkeys(self.columns, kind)):
+            yield np.stack(list(columns.values()), axis=1)
 
     def row_names(self, page: Page, rows: Any, before: int) -> Any:
         of_all = page.order is not None and len(page.order) < len(page.x)
@@ -310,34 +319,6 @@ class StoredSource(Source):
 
     def _room(self) -> Rows:
         return np.empty((0, self._take.width), np.float32), np.empty((0, self.targets), np.float32)
-
-
-def drawn(
-    rows: int, window: int, block: int, rng: np.random.Generator
-) -> Iterator[tuple[list[tuple[int, int]], NDArray[np.uint32]]]:
-    """Windows of rows, each of the next blocks in a random order of all blocks: (its runs of rows, their order).
-
-    window, block: rows of one. Source: CorgiPile (Xu et al., SIGMOD 2022), with every window of the same size.
-    """
-    starts = np.arange(0, rows, block)
-    runs: list[tuple[int, int]] = []
-    room = window
-    for start in starts[permutation(len(starts), rng.bit_generator.random_raw())].tolist():
-        stop = min(start + block, rows)
-        while start < stop:
-            end = min(stop, start + room)
-            runs.append((start, end))
-            room, start = room - (end - start), end
-            if not room:
-                yield runs, _shuffled(runs, rng)
-                runs, room = [], window
-    if runs:
-        yield runs, _shuffled(runs, rng)
-
-
-def _shuffled(runs: list[tuple[int, int]], rng: np.random.Generator) -> NDArray[np.uint32]:
-    numbers = np.concatenate([np.arange(start, stop, dtype=np.uint32) for start, stop in runs])
-    return numbers[permutation(len(numbers), rng.bit_generator.random_raw())]
 
 
 def checked_null(null: float | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Layout(NamedTuple):
     """
 
     key: str
-    predicted: tuple[tuple[str, str], ...]  # INTEGER or REAL
+    predicted: tuple[tuple[str, str], ...]  # INTEGER, REAL or TEXT
     whole_key: bool = False
 
     @property
@@ -36,11 +36,14 @@ class Layout(NamedTuple):
         return (self.key, *(name for name, _ in self.predicted), *RUN)
 
 
-def columns_of(kind: str, outputs: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """What is predicted, of a kind. outputs: the names of the columns of "values"."""
+def columns_of(kind: str, outputs: Sequence[str], classes: Sequence[Any] = ()) -> tuple[tuple[str, str], ...]:
+    """What is predicted, of a kind. outputs: the names of the columns of "values". classes: what the numbers of classes
+    stand for, where they do.
+    """
     if kind == "values":
         return tuple((name, "REAL") for name in outputs)
-    return ("prediction", "INTEGER"), ("probability", "REAL")
+    is_text = any(isinstance(each, str) for each in classes)
+    return ("prediction", "TEXT" if is_text else "INTEGER"), ("probability", "REAL")
 
 
 def are_predictions(names: Sequence[str]) -> bool:

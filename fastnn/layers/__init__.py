@@ -22,6 +22,7 @@ from fastnn.layers.surface import *
 from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
+    from fastnn.layers.date_parts import *
     from fastnn.layers.discretization import *
     from fastnn.layers.einsum_dense import *
     from fastnn.layers.function import *
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
     from fastnn.layers.regularization import *
+    from fastnn.layers.scaler import *
     from fastnn.layers.spectral_normalization import *
     from fastnn.layers.text_vectorization import *
     from fastnn.layers.wrapper import *
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 # What few models have: `import fastnn` must stay short.
 _LATER = {
     "ActivityRegularization": "regularization",
+    "DateParts": "date_parts",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
     "GroupNormalization": "group_normalization",
@@ -44,6 +47,7 @@ _LATER = {
     "IntegerLookup": "lookup",
     "Lambda": "function",
     "Pipeline": "wrapper",
+    "Scaler": "scaler",
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",
     "SpatialDropout3D": "regularization",

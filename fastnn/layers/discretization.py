@@ -12,7 +12,7 @@ from fastnn._checks import check_count, check_number, shown
 from fastnn.data.columns import column_of
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import FrontLayer, RowError, batches_of, check_mode, check_table, encoded, encoded_shape
+from fastnn.layers.front import AdaptedLayer, RowError, check_mode, check_table, encoded, encoded_shape
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, FloatArray, Shape
 
@@ -21,7 +21,7 @@ __all__ = ["Discretization"]
 
 @LAYERS.add("discretization")
 @dataclass(frozen=True, eq=False)
-class Discretization(FrontLayer):
+class Discretization(AdaptedLayer):
     """Numbers by their bin: how many boundaries are at most the number. Any shape -> the same, or by mode another.
 
     bin_boundaries: in rising order; [0, 1, 2] makes the bins below 0, [0, 1), [1, 2), and 2 or more. num_bins: in their
@@ -74,29 +74,17 @@ class Discretization(FrontLayer):
             "bin_boundaries": None if self.bin_boundaries is None else list(self.bin_boundaries),
         }
 
-    def adapt(self, data: Any, steps: int | None = None) -> None:
-        """Take the boundaries from data: quantiles, so that each bin has about as many numbers.
-
-        data: an array, list, data frame or series, a source of fastnn.data, or an iterable of batches, of which `steps`
-        are read. ValueError where boundaries were given.
-        """
+    def reset_state(self) -> None:
         if self.num_bins is None:
             raise ValueError(
                 "Cannot adapt a Discretization layer that has been initialized with `bin_boundaries`, use `num_bins` "
                 "instead."
             )
-        self.reset_state()
-        for batch in batches_of(data, "float32", steps):
-            self.update_state(batch)
-        self.finalize_state()
-
-    def reset_state(self) -> None:
-        """Forget what was seen."""
-        if self.num_bins is not None:
-            self._set("_seen", None)
+        super().reset_state()
 
     def update_state(self, data: Any) -> None:
-        """Take more data into account."""
+        if self._seen is None:
+            self.reset_state()
         values = np.sort(column_of(data, "float32", "data").ravel())
         if np.isnan(values).any():
             raise ValueError(f"layer {called(self)!r}: the data has NaN; leave such rows out, or fill them")
@@ -105,10 +93,7 @@ class Discretization(FrontLayer):
         self._set("_seen", _compressed(merged[:, np.argsort(merged[0])], self.epsilon))
 
     def finalize_state(self) -> None:
-        """Make the boundaries of what was seen."""
-        if self.num_bins is None:
-            return
-        if self._seen is None or not self._seen.shape[1]:
+        if self.num_bins is None or self._seen is None or not self._seen.shape[1]:
             raise ValueError(f"layer {called(self)!r}: adapt got no numbers")
         self._take(_compressed(self._seen, 1.0 / self.num_bins)[0, :-1].tolist())
         self._set("adapted", True)

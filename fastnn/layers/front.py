@@ -54,7 +54,7 @@ class FrontLayer(Layer):
 
     reads: ClassVar[str | None] = None
     _table: Any = None
-    _seen: Any = None  # by `update_state`
+    _seen: Any = None  # by ``AdaptedLayer.update_state``
 
     @any_sources
     def on_rows(self, *columns: Array) -> Array:
@@ -64,6 +64,9 @@ class FrontLayer(Layer):
     def table(self) -> Any:
         """What `adapt` or `set_vocabulary` replaces by another object."""
         return self._table
+
+    def missing_value(self, kind: str) -> Any:
+        """What stands for a missing value in a column of that kind which it reads; None where there must be none."""
 
     def note(self) -> str:
         """What the table holds, for a summary: "12 tokens"."""
@@ -114,6 +117,39 @@ class FrontLayer(Layer):
     def backward(self, x: Any, a: FloatArray, d: FloatArray, weights: Sequence[FloatArray]) -> Any:
         several = isinstance(x, tuple)
         return ([None] * len(x) if several else np.zeros_like(x)), []
+
+
+class AdaptedLayer(FrontLayer):
+    """A layer of a front whose table may come from data.
+
+    ``adapt`` does it at once. Else ``reset_state``, ``update_state`` with each batch, and ``finalize_state``.
+    """
+
+    def adapt(self, data: Any, steps: int | None = None) -> None:
+        """Take the table from data.
+
+        data: an array, list, data frame or series, a source of fastnn.data, or an iterable of batches, of which `steps`
+        are read. ValueError where the table was given, and for data without any value.
+        """
+        self.reset_state()
+        for batch in batches_of(data, self._adapts_to(), steps):
+            self.update_state(batch)
+        self.finalize_state()
+
+    def _adapts_to(self) -> str:
+        return self.reads or "float32"
+
+    def reset_state(self) -> None:
+        """Forget what was seen. ValueError where the table was given."""
+        self._set("_seen", None)
+
+    def update_state(self, data: Any) -> None:
+        """Take a batch into account: an array, (rows, ...)."""
+        raise TypeError(f"{type(self).__name__} has no update_state")
+
+    def finalize_state(self) -> None:
+        """Make the table of what was seen. ValueError where that was nothing."""
+        raise TypeError(f"{type(self).__name__} has no finalize_state")
 
 
 def kind_of(value: Any) -> str:

@@ -80,6 +80,9 @@ class Hashing(FrontLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return encoded_shape(input_shape, self.output_mode, self.num_bins)
 
+    def missing_value(self, kind: str) -> Any:
+        return self.mask_value
+
     def on_rows(self, column: Array) -> Array:
         mask = None
         bins = self.num_bins

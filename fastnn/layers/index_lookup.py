@@ -16,9 +16,8 @@ from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
 from fastnn.layers.front import (
     MODES,
-    FrontLayer,
+    AdaptedLayer,
     RowError,
-    batches_of,
     check_mode,
     check_table,
     encoded,
@@ -30,8 +29,12 @@ from fastnn.layers.vocabulary import DROPPED, Inverse, Vocabulary
 from fastnn.typing import Array, Shape
 
 
-class IndexLookup(FrontLayer):
-    """What StringLookup, IntegerLookup and TextVectorization have in common."""
+class IndexLookup(AdaptedLayer):
+    """What StringLookup, IntegerLookup and TextVectorization have in common.
+
+    ``adapt`` takes the tokens from the most frequent on, of two alike the later in order first; with max_tokens the
+    most frequent alone. In the mode "tf_idf" a token weighs log(1 + rows / (1 + rows that have it)).
+    """
 
     vocabulary_kind: ClassVar[str]  # "string" or "int64"
     max_tokens: int | None
@@ -46,8 +49,6 @@ class IndexLookup(FrontLayer):
     oov_method: str
     salt: Any
     has_input_vocabulary: Any
-
-    # Making.
 
     def _check(self) -> None:
         name = type(self).__name__
@@ -240,22 +241,27 @@ class IndexLookup(FrontLayer):
         """How many tokens there are, those of masks and of what is not known included."""
         return self._token_start() + (0 if self._table is None else len(self._table.tokens))
 
-    def adapt(self, data: Any, steps: int | None = None) -> None:
-        """Take the vocabulary from data: the tokens from the most frequent on; of two alike the later in order first.
+    def _adapts_to(self) -> str:
+        return self.vocabulary_kind
 
-        data: an array, list, data frame or series, a source of fastnn.data, or an iterable of batches, of which `steps`
-        are read. With max_tokens the most frequent are kept. In the mode "tf_idf" a token weighs
-        log(1 + rows / (1 + rows that have it)). ValueError where a vocabulary was given.
-        """
+    def reset_state(self) -> None:
         if self.has_input_vocabulary:
             raise ValueError(
                 f"Cannot adapt layer '{called(self)}' after setting a static vocabulary via `vocabulary` argument or "
                 "`set_vocabulary()` method."
             )
-        counts = self._counter()
-        for batch in batches_of(data, self.vocabulary_kind, steps):
-            counts.add(self._rows_of(batch))
-        tokens, times, rows, documents = counts.counted()
+        self._set("_seen", self._counter())
+
+    def update_state(self, data: Any) -> None:
+        if self._seen is None:
+            self.reset_state()
+        self._seen.add(self._rows_of(column_of(data, self.vocabulary_kind, "data")))
+
+    def finalize_state(self) -> None:
+        if self._seen is None:
+            self.reset_state()
+        tokens, times, rows, documents = self._seen.counted()
+        self._set("_seen", None)
         known = tokens if self.vocabulary_kind == "string" else list(map(int, tokens))
         specials = {self.mask_token, self.oov_token}
         found = zip(times.tolist(), known, range(len(known)), strict=True)
@@ -344,6 +350,9 @@ class IndexLookup(FrontLayer):
                 texts = which.tolist() if self.vocabulary_kind == "string" else list(map(str, which.tolist()))
                 bins = (hashes(texts, self.salt) % np.uint64(self.num_oov_indices)).astype(np.int64)
             numbers[unknown] = bins + self._oov_start()
+
+    def missing_value(self, kind: str) -> Any:
+        return None if self.invert else self.mask_token
 
     # Files.
 

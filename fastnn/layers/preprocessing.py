@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,9 +27,14 @@ __all__ = ["Normalization", "Rescaling"]
 EPSILON = 1e-7  # the smallest deviation that is divided by, Keras's
 PAGE = 8192  # rows whose moments are taken together, in float64
 
+# Of some rows: how many, and of each channel the mean and the sum of the squared distances from it.
+Moments: TypeAlias = tuple[int, Any, Any]
+
 
 class Preparing(Layer):
     """A layer that is called on arrays more than others are, and on those of fewer axes too, as in Keras."""
+
+    _seen: Any = None  # by `update_state`
 
     def on_arrays(self, inputs: Any, training: bool = False) -> Any:
         """What the layer makes of rows; of a number or a vector, which is one row, without the axis of rows."""
@@ -138,14 +143,38 @@ class Normalization(Preparing):
         x counts. Each call starts afresh. ValueError for no rows, or rows that do not fit; RuntimeError where mean and
         variance were given.
         """
+        self.reset_state()
+        row, pages = _pages(data)
+        for page in pages:
+            self.update_state(page.reshape(len(page), *row))
+        self.finalize_state()
+
+    def reset_state(self) -> None:
+        """Forget what was seen. RuntimeError where mean and variance were given."""
         if self.given is not None:
             raise RuntimeError("Normalization has mean and variance already; leave them out to adapt to data")
-        row, pages = _pages(data)
+        self._set("_seen", None)
+
+    def update_state(self, data: Any) -> None:
+        """Take more rows into account: an array of numbers. ValueError for rows that do not fit those before."""
+        page = _rows(data)
+        row = page.shape[1:]
         axes = self._axes(row)
-        self._fits(row, axes)
-        shape, ends = sizes(row, axes), range(-len(axes), 0)
-        pages = (np.moveaxis(page.reshape(len(page), *row), [axis + 1 for axis in axes], ends) for page in pages)
-        mean, variance = _moments(pages, prod(shape))
+        if self._seen is None:
+            self.reset_state()
+            self._fits(row, axes)
+        elif self._seen[0] != row:
+            raise ValueError(f"Normalization: rows of an incompatible shape, {row}; the first had {self._seen[0]}")
+        page = np.moveaxis(page, [axis + 1 for axis in axes], range(-len(axes), 0))
+        before = (0, 0.0, 0.0) if self._seen is None else self._seen[1]
+        self._set("_seen", (row, _moments(before, page.reshape(-1, prod(sizes(row, axes))))))
+
+    def finalize_state(self) -> None:
+        """Take mean and variance of what was seen. ValueError for no rows, or numbers too large for float32."""
+        if self._seen is None or not self._seen[1][0]:
+            raise ValueError("adapt got no rows")
+        row, (count, mean, squares) = self._seen
+        shape, variance = sizes(row, self._axes(row)), squares / count
         _check_variance(variance)
         held = [mean.reshape(shape), variance.reshape(shape)]
         if place_of(self) is not None:
@@ -277,12 +306,18 @@ def _pages(data: Any) -> tuple[Shape, Iterator[Array]]:
         if first is None:
             raise ValueError(f"adapt got an empty iterable: {shown(data)} gives no batches")
         return first.shape[1:], chain([first], batches)
+    rows = _rows(data)
+    return rows.shape[1:], iter([rows])
+
+
+def _rows(data: Any) -> Array:
+    """An array's rows of numbers."""
     rows = numeric(data, "data")
     rows = from_objects(rows, "data") if rows.dtype.kind == "O" else rows
     rows = rows if rows.ndim > 1 else rows[:, None]
     if not prod(rows.shape[1:]):
         raise ValueError(f"adapt takes rows of at least one number, got an array of shape {rows.shape}")
-    return rows.shape[1:], (rows[start : start + PAGE] for start in range(0, len(rows), PAGE))
+    return rows
 
 
 def _are_batches(data: Any) -> bool:
@@ -312,21 +347,18 @@ def _rows_of_batches(batches: Any) -> Iterator[Array]:
         yield rows
 
 
-def _moments(pages: Iterator[Array], channels: int) -> tuple[DoubleArray, DoubleArray]:
-    """Mean and biased variance of each channel, in float64; pages are put together as Chan et al. 1983 do."""
-    count, mean, squares = 0, np.zeros(channels), np.zeros(channels)
-    for page in pages:
-        for start in range(0, len(page), PAGE):
-            rows = np.asarray(page[start : start + PAGE], np.float64).reshape(-1, channels)
-            own = rows.mean(axis=0)
-            apart = own - mean
-            total = count + len(rows)
-            mean += apart * (len(rows) / total)
-            squares += ((rows - own) ** 2).sum(axis=0) + apart**2 * (count * len(rows) / total)
-            count = total
-    if not count:
-        raise ValueError("adapt got no rows")
-    return mean, squares / count
+def _moments(before: Moments, page: Array) -> Moments:
+    """Those before and of a page's rows together, in float64, as Chan et al. 1983 put them together."""
+    count, mean, squares = before
+    for start in range(0, len(page), PAGE):
+        rows = np.asarray(page[start : start + PAGE], np.float64)
+        own = rows.mean(axis=0)
+        apart = own - mean
+        total = count + len(rows)
+        mean = mean + apart * (len(rows) / total)
+        squares = squares + ((rows - own) ** 2).sum(axis=0) + apart**2 * (count * len(rows) / total)
+        count = total
+    return count, mean, squares
 
 
 @LAYERS.add("rescaling")

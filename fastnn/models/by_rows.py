@@ -45,10 +45,6 @@ def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
     for name, tensor in zip(gives.names, tensors, strict=True):
         start, units = f"prediction_{name}" if several else "prediction", prod(tensor.row)
         outputs += [f"{start}_{unit}" for unit in range(units)] if units > 1 else [start]
-    inputs = None
-    if by_name:
-        from fastnn.data.several import Several
-
-        inputs = Several(takes.names, [tensor.row for tensor in model.inputs], front=description.front)
+    inputs = description.reads() if by_name else None
     predict = network.predict if by_name or several else model.predict
     return ByRows(predict, description.columns, inputs, kind, outputs, description.notes.get("columns", {}))

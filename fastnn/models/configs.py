@@ -51,6 +51,8 @@ def config_of(model: Any) -> dict[str, Any]:
 def _chain(model: Any) -> dict[str, Any]:
     graph, layers = model.description.graph, list(zip(model.description.members, model.description.names, strict=True))
     config: dict[str, Any] = {"name": model.name, "trainable": model.trainable, "dtype": "float32"}
+    if model.description.takes.kind != "one":
+        graph = None  # its first model says what it reads
     if graph is not None and not isinstance(layers[0][0], InputLayer):
         first = graph.inputs[0].node.layer
         layers = [(first, first.name or first.table_name), *layers]
@@ -192,7 +194,8 @@ def cloned(
     graph = model.description.graph
     if model.description.kind == "sequential" and inputs is None and call is None:
         members = [each if isinstance(each, InputLayer) else of(each) for each in model.description.members]
-        first = [] if graph is None or isinstance(members[0], InputLayer) else [_new_input(graph.inputs[0])]
+        known = graph is None or model.description.takes.kind != "one" or isinstance(members[0], InputLayer)
+        first = [] if known else [_new_input(graph.inputs[0])]
         fresh = [_new_input(each.tensor()) if isinstance(each, InputLayer) else each for each in members]
         return sequential([*first, *fresh], name=model.name)
     if graph is None:

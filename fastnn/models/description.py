@@ -12,6 +12,7 @@ import numpy as np
 from fastnn import random, regularizers
 from fastnn.activations import RowActivation
 from fastnn.data.arrays import input_forms
+from fastnn.data.several import Several
 from fastnn.data.source import Source, check_names
 from fastnn.engine.description import Variable
 from fastnn.engine.lock import Held
@@ -27,6 +28,7 @@ from fastnn.models.front import Front
 from fastnn.models.graph import Plan, planned
 from fastnn.typing import FloatArray, Shape
 
+PREPARED = ("classes", "ignored", "optional")  # what a model notes of the columns that it prepares itself: `Several`
 MOST_CHARACTERS = 4096  # of the way to a layer, by names
 
 
@@ -156,6 +158,12 @@ class Description:
     def front(self) -> Front | None:
         """What makes the engine's rows of the columns that the model reads, where it is not they."""
         return None if self.plan is None else self.plan.front
+
+    def reads(self) -> Several:
+        """What the inputs are called, their shapes, and what is to be known of a query's columns beside them."""
+        assert self.graph is not None
+        prepared = {name: self.notes[name] for name in PREPARED if name in self.notes}
+        return Several(self.takes.names, [tensor.row for tensor in self.graph.inputs], front=self.front, **prepared)
 
     # The outputs.
 

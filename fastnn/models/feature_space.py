@@ -24,9 +24,9 @@ from fastnn.layers import (
     StringLookup,
 )
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import FrontLayer, column_dtype, encoded
+from fastnn.layers.front import column_dtype, encoded
 from fastnn.layers.tensor import Tensor
-from fastnn.models.features import KINDS_OF_FEATURES, Cross, Feature, as_column, check_mode, columns_reader
+from fastnn.models.features import KINDS_OF_FEATURES, Cross, Feature, as_column, batches_of_columns, check_mode
 from fastnn.models.model import Model
 
 __all__ = ["FeatureSpace"]
@@ -181,7 +181,7 @@ class FeatureSpace:
             for name, feature in self.features.items()
             if hasattr(feature.preprocessor, "adapt")
             and not getattr(feature.preprocessor, "has_input_vocabulary", False)
-            and not (isinstance(feature.preprocessor, Normalization) and feature.preprocessor.mean is not None)
+            and not (isinstance(feature.preprocessor, Normalization) and feature.preprocessor.given is not None)
             and not (isinstance(feature.preprocessor, Discretization) and feature.preprocessor.num_bins is None)
         ]
 
@@ -189,14 +189,24 @@ class FeatureSpace:
         """Take what the features' layers need from data.
 
         dataset: a dict of columns, a data frame, a ``SQLDataset``, or an iterable of dicts, of batches or of single
-        rows.
+        rows; all columns are read in one pass, and rows kept for layers of your own alone that
+        have ``adapt`` without ``reset_state``, ``update_state`` and ``finalize_state``.
         """
-        read = columns_reader(dataset)
-        for name in self._to_adapt():
-            layer = self.features[name].preprocessor
-            kind = column_dtype(self.features[name].dtype)
-            batches = read(name, kind)
-            layer.adapt(batches if isinstance(layer, FrontLayer) else np.concatenate(list(batches)))
+        layers = {name: self.features[name].preprocessor for name in self._to_adapt()}
+        kept: dict[str, list[Any]] = {name: [] for name, layer in layers.items() if not hasattr(layer, "update_state")}
+        batchwise = {name: layer for name, layer in layers.items() if name not in kept}
+        for layer in batchwise.values():
+            layer.reset_state()
+        kinds = {name: column_dtype(self.features[name].dtype) for name in layers}
+        for columns in batches_of_columns(dataset, kinds):
+            for name, layer in batchwise.items():
+                layer.update_state(columns[name])
+            for name in kept:
+                kept[name].append(columns[name])
+        for layer in batchwise.values():
+            layer.finalize_state()
+        for name, parts in kept.items():
+            layers[name].adapt(np.concatenate(parts))
         self._is_adapted, self._encoded = True, None
 
     def _check_adapted(self) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from fastnn.data import SQLDataset
 from fastnn.data.columns import column_of
 from fastnn.data.convert import has_columns
+from fastnn.data.stored import StoredSource
 from fastnn.typing import Array
 
 
@@ -60,29 +60,27 @@ def as_column(column: Array) -> Array:
     return column.reshape(-1, 1) if column.ndim < 2 else column
 
 
-def columns_reader(dataset: Any) -> Any:
-    """A function that gives the batches of a column, by its name and kind."""
-    if isinstance(dataset, SQLDataset):
-        return lambda name, kind: dataset.blocks(kind, [name])
+def batches_of_columns(dataset: Any, kinds: Mapping[str, str]) -> Iterator[dict[str, Array]]:
+    """The columns of each batch, each as its kind, (rows, 1) or more; one pass over the data, which is not kept."""
+    if isinstance(dataset, StoredSource):
+        for read in dataset.typed(kinds) if kinds else ():
+            yield {name: as_column(column) for name, column in read.items()}
+        return
     if has_columns(dataset):
         from fastnn.data import frames
 
         dataset = dict(frames.columns_of(dataset, "dataset") or ())
-    if isinstance(dataset, Mapping):
-        batches = [dataset]
-    elif hasattr(dataset, "__iter__"):
-        batches = [batch[0] if isinstance(batch, tuple) else batch for batch in dataset]
-    else:
-        batches = []
-    if not batches or not all(isinstance(batch, Mapping) for batch in batches):
+    columns: Any = None
+    for batch in [dataset] if isinstance(dataset, Mapping) else dataset if hasattr(dataset, "__iter__") else ():
+        columns = batch[0] if isinstance(batch, tuple) else batch
+        if not isinstance(columns, Mapping):
+            break
+        lacking = [name for name in kinds if name not in columns]
+        if lacking:
+            raise ValueError(f"the data has no column {', '.join(map(repr, lacking))}, which is a feature")
+        yield {name: as_column(column_of(columns[name], kind, f"data[{name!r}]")) for name, kind in kinds.items()}
+    if not isinstance(columns, Mapping):
         raise ValueError(
             "`adapt()` can only be called on a dict of arrays or lists, a data frame, SQLDataset or an iterable of "
             f"dicts. Received instead: a {type(dataset).__name__}"
         )
-
-    def read(name: str, kind: str) -> Any:
-        if name not in batches[0]:
-            raise ValueError(f"the data has no column {name!r}, which is a feature")
-        return (as_column(column_of(batch[name], kind, f"data[{name!r}]")) for batch in batches)
-
-    return read

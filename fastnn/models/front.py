@@ -36,7 +36,8 @@ class Step(NamedTuple):
 class Front:
     """The steps of a front in their order, and which of its values the engine reads.
 
-    dtypes: of the model's inputs, as they come: "string", "int64" or "float32". width: numbers in a row of the engine.
+    dtypes: of the model's inputs, as they come: "string", "int64" or "float32". missing: what stands for a missing
+    value in each; None where there must be none. width: numbers in a row of the engine.
     """
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
@@ -44,6 +45,7 @@ class Front:
         self.names = [tensor.name for tensor in inputs]
         self.shapes: list[Shape] = [tensor.row for tensor in inputs]
         self.value_dtypes = list(self.dtypes)
+        self.missing: list[Any] = [None] * len(inputs)
         self.steps: list[Step] = []
         self.gives: list[int] = []
 
@@ -55,6 +57,9 @@ class Front:
     def add(self, node: Node, reads: Sequence[Value]) -> Value:
         """A call of a layer as the next step; gives the value that it makes."""
         self.steps.append(Step(node.layer, tuple(value.number for value in reads)))
+        for (place,) in reads:
+            if place < len(self.names):
+                self.missing[place] = node.layer.missing_value(self.dtypes[place])
         self.shapes.append(node.rows[0])
         self.value_dtypes.append(node.tensors()[0].dtype)
         return Value(len(self.shapes) - 1)

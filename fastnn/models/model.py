@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import as_flag, check_batch_size, shown
+from fastnn._output import say
 from fastnn.data import ArraySource, Source
 from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, unread_targets, validation_of
@@ -179,7 +180,12 @@ class Model(Surface):
         trainer = self._compiled("fit")
         self.description.last_logs = {}
         self._check_weighable(class_weight)
+        unknown = self.description.graph is None
         source = self._source(x, self._targets(x, y), sample_weight)
+        if unknown and verbose and "preparation" in self.description.notes:
+            from fastnn.models.summary import choices
+
+            say(choices(self.description.notes["preparation"]))
         validation = None if validation_data is None else self._validation(validation_data)
         if validation is None and not _is_nothing(validation_split):
             source, validation = source.split(validation_split)
@@ -310,6 +316,11 @@ class Model(Surface):
         """What `fit`, `evaluate` and `predict` are given, as one source."""
         if type(x) is not np.ndarray:
             x = self._only(x)
+            if getattr(x, "prepare", None) is not None and self.description.front is None:
+                raise ValueError(
+                    f"model {self.name!r} has its inputs already, so the dataset's prepare= comes too late; leave "
+                    "Input and input_shape out of a Sequential, whose first layers it makes"
+                )
         return source_of(x, y, sample_weight, *self._sides())
 
     def _only(self, x: Any) -> Any:
@@ -348,13 +359,11 @@ class Model(Surface):
             return None, None
         from fastnn.data.several import Several
 
-        inputs, outputs = self._drawn().inputs, self._drawn().outputs
+        outputs = self._drawn().outputs
         shapes, unused = [tensor.row for tensor in outputs], ()
         if self.description.trainer is not None:
             shapes, unused = self.description.trainer.wanted(self.description.gives.names)
-        rows = [tensor.row for tensor in inputs]
-        taken = Several(self.description.takes.names, rows, front=front)
-        return taken, Several(self.description.gives.names, shapes, unused=unused)
+        return self.description.reads(), Several(self.description.gives.names, shapes, unused=unused)
 
     def _check_weighable(self, class_weight: Any) -> None:
         if class_weight is not None and len(self.description.gives.names) > 1:

@@ -26,7 +26,7 @@ class Sequential(Model):
     """Layers one after the other: ``Sequential([Dense(32, "relu", input_dim=784), Dense(10, "softmax")])``.
 
     A model may stand for a layer. The weights are made when the input shape is known: from ``Input`` or the first
-    layer, from ``build``, or from the first rows.
+    layer, from ``build``, or from the first rows. A model of several inputs may stand first: they are then this one's.
     """
 
     table_name = "sequential"
@@ -36,7 +36,9 @@ class Sequential(Model):
             raise TypeError("Sequential: give the layers as one list: Sequential([Dense(...), Dense(...)])")
         self._begin(name)
         self._numbers: dict[str, int] = {}  # see `named`
-        self._tensors: list[Tensor] = []  # the rows, then what each layer gives, as soon as the input shape is known
+        # The rows, then what each layer gives, as soon as the input shape is known; of a first model of several inputs
+        # the list of them stands in the place of the rows.
+        self._tensors: list[Any] = []
         alone = isinstance(layers, (Layer, Model, Tensor, type, str, memoryview)) or not hasattr(layers, "__iter__")
         for layer in () if layers is None else [layers] if alone else layers:
             self._append(layer)
@@ -58,6 +60,7 @@ class Sequential(Model):
                 raise ValueError(f"expected rows of shape {made._row}, as the first layer has it, got {input_shape}")
             if made._row is None:
                 made._tensors = made._chain(input_shape, input_dtype)
+        if input_shape is not None or made._row is None:
             made._draw()
         return made
 
@@ -77,6 +80,8 @@ class Sequential(Model):
             raise ValueError(f"model {self.name!r} has no layer to take away")
         layer = self.description.members.pop()
         del self.description.names[-1], self._tensors[1 + len(self.layers) :]
+        if not self.layers and self._row is None:
+            self._tensors = []
         self._numbers.clear()
         self.description.forget()
         self._grow()
@@ -89,6 +94,9 @@ class Sequential(Model):
         one axis, is that of a row. ValueError where a layer cannot take what the one before gives.
         """
         shape = self._row
+        if shape is None and self._tensors:  # of several inputs, which say their own
+            self._grow()
+            return
         if input_shape is not None:
             sizes = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (input_shape,)
             if len(sizes) > 1 or (sizes and sizes[0] is None):
@@ -130,13 +138,14 @@ class Sequential(Model):
 
     @property
     def _row(self) -> Shape | None:
-        """Shape of one row, None while it is unknown."""
-        return self._tensors[0].row if self._tensors else None
+        """Shape of one row, None while it is unknown, and where there are several inputs."""
+        first = self._tensors[0] if self._tensors else None
+        return first.row if isinstance(first, Tensor) else None
 
-    def _state(self) -> tuple[Any, list[Tensor]]:
+    def _state(self) -> tuple[Any, list[Any]]:
         return self.description.saved(), list(self._tensors)
 
-    def _restore(self, state: tuple[Any, list[Tensor]]) -> None:
+    def _restore(self, state: tuple[Any, list[Any]]) -> None:
         """Undo what failed half-way."""
         saved, self._tensors = state
         self._numbers.clear()
@@ -156,9 +165,11 @@ class Sequential(Model):
     def _draw(self) -> None:
         """The graph of the tensors, if the input shape is known."""
         if self._tensors:
-            self.description.graph = Graph(self._tensors[:1], self._tensors[-1:])
-            names = [called(self._tensors[0].node.layer), self.description.names[-1] if self.description.names else ""]
-            self.description.takes, self.description.gives = (Structure("one", (name,)) for name in names)
+            first = self._tensors[0]
+            self.description.graph = Graph([first] if isinstance(first, Tensor) else first, self._tensors[-1:])
+            takes = Structure("one", (called(first.node.layer),)) if isinstance(first, Tensor) else None
+            self.description.takes = takes or self.layers[0].description.takes
+            self.description.gives = Structure("one", (self.description.names[-1] if self.description.names else "",))
 
     def _grow(self) -> None:
         """Make the network anew, as soon as the input shape is known; weights that there are stay."""
@@ -182,7 +193,12 @@ class Sequential(Model):
                 f"{self.description.names[0]!r}"
             )
         name = named(layer, self.description.names, self._numbers)
-        given = _given_row(layer)
+        several = _several_inputs(layer)
+        if several and self.description.members:
+            raise ValueError(
+                f"model {layer.name!r} reads {len(several)} tensors, so it can stand in a Sequential as the first alone"
+            )
+        given = None if several else _given_row(layer)
         if self._tensors and given is not None and self._tensors[-1].row != given:
             raise ValueError(
                 f"{type(layer).__name__} {name!r} has input_shape {given}, but the layer before it gives "
@@ -193,8 +209,15 @@ class Sequential(Model):
             tensors = [rows if isinstance(rows, Tensor) else layer.tensor()]
         elif tensors:
             tensors = [*tensors, layer(tensors[-1])]
+        elif several:
+            inputs = [InputLayer(each.row, dtype=each.dtype).tensor() for each in several]
+            tensors = [inputs, layer(layer.description.takes.pack(inputs))]
         elif given is not None and not self.description.members:
             tensors = [first := _rows_for(layer, given), layer(first)]
+        if tensors and not isinstance(tensors[-1], Tensor):
+            raise ValueError(
+                f"{type(layer).__name__} {name!r} gives {len(tensors[-1])} tensors, so it cannot stand in a Sequential"
+            )
         self._tensors = tensors
         self.description.members.append(layer)
         self.description.names.append(name)
@@ -225,7 +248,22 @@ class Sequential(Model):
         return super()._batch(x, y, sample_weight)
 
     def _see(self, x: Any) -> None:
-        """Build for rows like those of `x`, where the first layer reads columns as they come; they say their kind."""
+        """Build for rows like those of `x`, where they say what the first layers are, or of what kind they are."""
+        if self.description.graph is None and getattr(x, "prepare", None) is not None:
+            from fastnn.models.preparation import prepared  # few datasets ask for it
+
+            model, notes = prepared(x)
+            before, layers = self._state(), self.layers
+            self.description.members, self.description.names, self._tensors = [], [], []
+            self._numbers.clear()
+            try:
+                for layer in (model, *layers):
+                    self._append(layer)
+                self._grow()
+            except BaseException:
+                self._restore(before)
+                raise
+            self.description.notes.update(notes)
         if self.description.graph is None and self.layers and isinstance(self.layers[0], FrontLayer):
             row, kind = row_and_kind(x, self.layers[0].reads)
             self._tensors = self._chain(row, kind)
@@ -265,6 +303,13 @@ def _rows_for(layer: Any, shape: Shape) -> Tensor:
     return InputLayer(shape, dtype="float32" if graph is None else graph.inputs[0].dtype).tensor()
 
 
+def _several_inputs(layer: Any) -> list[Tensor]:
+    """The inputs of a model that reads several tensors, or one by a name; none of what reads rows."""
+    if not isinstance(layer, Model) or layer.description.graph is None or layer.description.takes.kind == "one":
+        return []
+    return list(layer.description.graph.inputs)
+
+
 def _instead(given: Any) -> str:
     """What to write in place of what is no layer."""
     if isinstance(given, type):
@@ -285,8 +330,6 @@ def _given_row(layer: Any) -> Shape | None:
         return row
     graph = layer.description.graph
     inputs = graph.inputs if graph is not None else ()
-    if len(inputs) > 1:
-        raise ValueError(f"model {layer.name!r} reads {len(inputs)} tensors, so it cannot stand in a Sequential")
     return inputs[0].row if inputs else None
 
 

@@ -37,6 +37,14 @@ def described(
     return "\n".join([f"Model: {name!r}", "", *lines, "", *_totals(model)])
 
 
+def choices(table: Sequence[Sequence[str]]) -> str:
+    """What was chosen for the columns of a query, as lines of text. table: of each, as the head names it."""
+    head = ("column", "holds", "becomes", "NULL", "unknown value")
+    rows = [[printable(cell if len(cell) <= 60 else f"{cell[:57]}...") for cell in row] for row in (head, *table)]
+    widths = [max(map(width_of, cells)) for cells in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(padded, row, widths)).rstrip() for row in rows)
+
+
 def check_table(line_length: Any, positions: Any, layer_range: Any) -> None:
     """Raise where an argument of Keras's summary is not what it can be."""
     if line_length is not None:

@@ -117,9 +117,11 @@ def _describe(model: Any, layers: dict[Layer, int], models: dict[Any, int], desc
     if own:
         entry |= {"kind": "subclassed", **model.described()}
     elif description.kind == "sequential":
-        entry["input_shape"] = None if graph is None else list(graph.inputs[0].row)
-        if graph is not None and graph.inputs[0].dtype != "float32":
-            entry["input_dtype"] = graph.inputs[0].dtype
+        # The inputs of a first model of several are said by that.
+        rows = None if graph is None or description.takes.kind != "one" else graph.inputs[0]
+        entry["input_shape"] = None if rows is None else list(rows.row)
+        if rows is not None and rows.dtype != "float32":
+            entry["input_dtype"] = rows.dtype
     else:
         entry |= _connections(description)
     models[model] = len(described)

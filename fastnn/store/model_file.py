@@ -26,6 +26,8 @@ from fastnn.store.versions import MODEL, WEIGHTS, renamed, upgraded
 
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
 FORM = {"seed": int, "columns": [str]}
+# What a model notes of the columns that it prepares itself, where it does.
+_NOTES = {"classes": [str | int | float], "ignored": [str], "optional": [str], "preparation": [[str]]}
 TRAINING = {
     "optimizer": dict,
     "loss": str | list | dict,
@@ -139,8 +141,8 @@ def load(path: Path | BytesIO, kinds: Kinds, custom: Mapping[str, Any] | None, c
             slots = _slots(built.trainer, training, weights, file)
             layers = built.layers()
             built.frozen = frozenset(chosen(layers, number, "layer") for number in training["frozen"])
-        check_form(described.get("notes", {}), {})
         built.notes = described.get("notes", {})
+        check_form(built.notes, {name: form for name, form in _NOTES.items() if name in built.notes})
         built.seed = check_count("seed", described["seed"], 0, 2**64 - 1)
         built.columns = tuple(described["columns"])
         # Only now is any memory taken for weights: the file has proved that it holds them.

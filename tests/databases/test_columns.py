@@ -250,7 +250,9 @@ def test_split_since_and_pickle(path: Path) -> None:
     assert later.last == 299
     np.testing.assert_array_equal(rows_of(pickle.loads(pickle.dumps(data)))[0], values)
     assert [block.shape for block in data.blocks("float32")] == [(300, 3)]
-    np.testing.assert_array_equal(np.concatenate(list(data.blocks("float32", ["v.2"])))[:, 0], values[:, 2])
+    np.testing.assert_array_equal(
+        np.concatenate([each["v.2"] for each in data.typed({"v.2": "float32"})]), values[:, 2]
+    )
 
 
 def learnt(path: Path, rows: int = 200) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from math import cos, pi, sin
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +51,24 @@ def tokens_of(layer: L.TextVectorization, text: str) -> list[str]:
     return [" ".join(words[i : i + n]) for n in widths for i in range(len(words) - n + 1)]
 
 
+def date_parts(layer: L.DateParts, text: str) -> list[float]:
+    """Time, month and minute of one date, by Python's datetime, and whether it is missing."""
+    if not text:
+        return [0.0] * 5 + [1.0]
+    when = datetime.fromisoformat(text).replace(tzinfo=UTC)
+    places = [(when.month - 1) / 12, (when.minute + when.second / 60) / 60]
+    years = (when.timestamp() - layer.middle) / (365.2425 * 86400)
+    return [years, *(part(2 * pi * place) for place in places for part in (sin, cos)), 0.0]
+
+
 def expected(layer: Any, column: np.ndarray) -> np.ndarray:
     """What a layer makes of a column of rows."""
+    if isinstance(layer, L.Scaler):
+        numbers = np.where(np.isnan(column), layer.fill, column)
+        scaled = (numbers - np.array(layer.center)) / np.array(layer.scale)
+        return np.concatenate([scaled, np.isnan(column)], axis=-1) if layer.indicator else scaled
+    if isinstance(layer, L.DateParts):
+        return np.array([date_parts(layer, text) for text in column.ravel()])
     if isinstance(layer, L.TextVectorization):
         vocabulary = layer.get_vocabulary()
         known = [
@@ -108,7 +126,7 @@ def case_of(name: str, shape: tuple[int, ...]) -> tuple[Any, list[np.ndarray], n
 def test_on_arrays(name: str, shape: tuple[int, ...]) -> None:
     layer, columns, truth = case_of(name, shape)
     found = layer(columns if len(columns) > 1 else columns[0])
-    np.testing.assert_allclose(found, truth, rtol=1e-6)
+    np.testing.assert_allclose(found, truth, rtol=1e-6, atol=1e-6)
     assert found.shape == (len(columns[0]), *layer.output_shape(*[shape] * len(columns)))
     assert found.dtype == layer.output_dtype
 
@@ -120,7 +138,7 @@ def test_in_a_model_and_its_file(name: str, shape: tuple[int, ...], tmp_path: Pa
     given = layer(inputs if len(inputs) > 1 else inputs[0])
     model = Model({tensor.name: tensor for tensor in inputs}, given)
     x = {f"c{k}": column for k, column in enumerate(columns)}
-    np.testing.assert_allclose(model.predict(x), truth, rtol=1e-6)
+    np.testing.assert_allclose(model.predict(x), truth, rtol=1e-6, atol=1e-6)
     assert given.shape == model.output_shape
     model.save(tmp_path / "model")
     loaded = load_model(tmp_path / "model")

@@ -205,6 +205,27 @@ def test_batches_that_cannot_be_adapted_to() -> None:
         layer.adapt(np.ones((10, 3)))
 
 
+def test_moments_of_one_batch_after_the_other() -> None:
+    """A mean far from 0, in which a sum of squares would drown; batches of one row, of several pages, and of none."""
+    x = np.random.default_rng(3).normal([1e9, -5], [1, 3], (30_000, 2))
+    layer = Normalization()
+    layer.update_state(x[:5] + 7)
+    layer.reset_state()
+    for start, stop in ((0, 1), (1, 20_000), (20_000, 20_000), (20_000, 29_000)):
+        layer.update_state(x[start:stop])
+    layer.finalize_state()
+    np.testing.assert_allclose(np.ravel(layer.variance), x[:29_000].var(axis=0), rtol=1e-6)
+    layer.update_state(x[29_000:])  # to which those that come later are added
+    layer.finalize_state()
+    np.testing.assert_allclose(np.ravel(layer.mean), x.mean(axis=0), rtol=1e-7)
+    np.testing.assert_allclose(np.ravel(layer.variance), x.var(axis=0), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"rows of an incompatible shape, \(3,\); the first had \(2,\)"):
+        layer.update_state(np.ones((4, 3)))
+    for call in (lambda: Normalization(mean=1, variance=1).update_state(x), lambda: Normalization().finalize_state()):
+        with pytest.raises((RuntimeError, ValueError), match=r"mean and variance already|adapt got no rows"):
+            call()
+
+
 def test_given_moments_go_with_the_rows() -> None:
     given = np.arange(1.0, 6.0)
     layer = Normalization(axis=(1, 2), mean=given, variance=np.ones(5))

@@ -213,6 +213,33 @@ def test_sources_of_data(tmp_path: Path) -> None:
         L.StringLookup().adapt(["a", None])
 
 
+@pytest.mark.parametrize(
+    ("make", "batches"),
+    [
+        (L.StringLookup, [[["Rome"], ["Oslo"]], [["Rome"], ["Bonn"], ["Rome"]], np.empty((0, 1), object)]),
+        (lambda: L.StringLookup(output_mode="tf_idf"), [[["a", "b"], ["a", "a"]], [["b", "c"]]]),
+        (lambda: L.IntegerLookup(max_tokens=3), [[[2**60], [5]], [[5], [7], [7], [7]]]),
+        (lambda: L.TextVectorization(output_mode="count"), [[["Red, red"], ["blue"]], [["red"]]]),
+    ],
+)
+def test_tokens_of_one_batch_after_the_other(make: Any, batches: Any) -> None:
+    def state(layer: Any) -> Any:
+        return {name: table.tolist() for name, table in layer.arrays().items()}
+
+    layer = make()
+    layer.update_state([["of a pass that was given up"]] if layer.vocabulary_kind == "string" else [[1]])
+    layer.reset_state()
+    for batch in batches:
+        layer.update_state(batch)
+    layer.finalize_state()
+    expected = adapted(make(), np.concatenate([np.array(batch, object) for batch in batches]))
+    assert layer.get_vocabulary() == expected.get_vocabulary()
+    assert state(layer) == state(expected)
+    with pytest.raises(ValueError, match="adapt got no tokens"):  # what was counted is forgotten
+        layer.finalize_state()
+    assert layer.get_vocabulary() == expected.get_vocabulary()
+
+
 def test_frames_of_data() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"city": ["Rome", "Oslo", "Rome"], "code": [3, 3, 5]})
@@ -374,6 +401,9 @@ def test_numbers_on_a_boundary_belong_above_it() -> None:
         (lambda: L.TextVectorization(vocabulary=["a"])([["a", "b"]]), "the last shape dimension must be 1"),
         (lambda: L.TextVectorization(vocabulary=["a"])(L.Input((1,), dtype="string")), "an output_sequence_length"),
         (lambda: L.StringLookup(vocabulary=["a"]).adapt(["b"]), "after setting a static vocabulary"),
+        (lambda: L.StringLookup(vocabulary=["a"]).update_state(["b"]), "after setting a static vocabulary"),
+        (lambda: L.Discretization([0.0]).update_state([1.0]), "Cannot adapt a Discretization layer"),
+        (lambda: L.Discretization(num_bins=2).finalize_state(), "adapt got no numbers"),
         (lambda: L.StringLookup(vocabulary=["a"], num_oov_indices=0)(["a", "x"]), "row 1: .*found OOV values.*'x'"),
         (
             lambda: L.StringLookup(vocabulary=["a"], output_mode="count")(L.Input((), dtype="string")),

@@ -356,6 +356,23 @@ class FrontCase:
     count: int = 1
 
 
+def dates(shape: tuple[int, ...], rows: int = 40) -> np.ndarray:
+    """Dates and times, some of them missing."""
+    known = np.array(["2026-11-28 14:30:45", "1969-12-31", "2024-02-29T23:59", "", "1901-07-04 06:00"], object)
+    return known[np.random.default_rng(10).integers(0, 5, (rows, *shape))]
+
+
+def _adapted(layer: Any, *data: Any) -> Callable[[], Any]:
+    """What makes the layer anew, adapted to data."""
+
+    def make() -> Any:
+        made = layer()
+        made.adapt(*data)
+        return made
+
+    return make
+
+
 _LINES = [(3,), (2, 3), (2, 1, 2)]  # arrays of rank 2, 3 and 4
 _KNOWN = ["red", "blue", "green"]
 # Layers that stand before the engine, each of which test_front_layers.py meets on arrays and in a model.
@@ -393,6 +410,13 @@ FRONT: dict[str, FrontCase] = {
     "discretization": FrontCase(_same(L.Discretization, [-1.0, 0.0, 0.5, 2.0]), reals, "float32", _LINES),
     "discretization by count": FrontCase(
         _same(L.Discretization, [-1.0, 0.0], output_mode="count"), reals, "float32", _LINES
+    ),
+    "scaler": FrontCase(_adapted(_same(L.Scaler), reals((1,))), reals, "float32", _LINES),
+    "scaler of whole numbers": FrontCase(
+        _adapted(_same(L.Scaler, "robust", missing="median", indicator=True), reals((1,))), wholes, "int64", _LINES
+    ),
+    "date parts": FrontCase(
+        _adapted(_same(L.DateParts, ("time", "month", "minute"), missing=True), dates((1,))), dates, "string", [(1,)]
     ),
     "text vectorization": FrontCase(
         _same(L.TextVectorization, vocabulary=[*_KNOWN, "a", "b"], output_sequence_length=3),
