@@ -6,6 +6,7 @@ import math
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -59,7 +60,8 @@ class Source(ABC):
     record array or a query), so that a model may know them again. `batches` says that each page is one
     step, whatever its size; `by_epoch` that ``pages`` takes the number of the epoch too, from 0, on which
     its order hangs as on the generator; `batch_size` is the rows of a step, where the source says it.
-    `first` is the number of the first row in what the user gave.
+    `first` is the number of the first row in what the user gave; `rules`, what columns of a query hold that are
+    more than a number, which predictions for the rows of another one need too.
     """
 
     input_shape: tuple[int, ...]
@@ -72,6 +74,7 @@ class Source(ABC):
     by_epoch: bool = False
     first: int = 0
     batch_size: int | None = None
+    rules: Mapping[str, str] = MappingProxyType({})
 
     @property
     @abstractmethod
