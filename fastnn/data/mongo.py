@@ -14,7 +14,7 @@ from .stored import StoredSource, names_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .stored import Cache
+    from .stored import Cache, Prepare
 
 __all__ = ["MongoDataset"]
 
@@ -37,7 +37,7 @@ class MongoDataset(StoredSource):
     Numbers are double, int32, int64, decimal128 and bool (0 and 1). null and a field that is missing
     are the same: NULL, for which null is the number, by default an error; in a target it always is.
     Dates, texts and all else are refused, but for the columns that a model's own layers read.
-    memory_limit and cache are as in SQLDataset; MongoDB does not say whether documents have changed,
+    memory_limit, prepare and cache are as in SQLDataset; MongoDB does not say whether documents have changed,
     so what lies on disk is taken again only where cache is a number of seconds, and collection a URL
     without a password.
 
@@ -59,6 +59,7 @@ class MongoDataset(StoredSource):
         sort: Any = None,
         null: float | None = None,
         memory_limit: int = 256 * 2**20,
+        prepare: Prepare = None,
         cache: Cache = "auto",
     ) -> None:
         targets = [target] if isinstance(target, str) else [] if target is None else names_of("target", target)
@@ -68,7 +69,7 @@ class MongoDataset(StoredSource):
         for name in (check_text("key", key), *targets, *(features or ())):
             check_field(name)
         reader = MongoReader(Place(collection), filter, features, targets, key, sort)
-        super().__init__(reader, reader.targets, reader.fields, key, null, memory_limit, cache)
+        super().__init__(reader, reader.targets, reader.fields, key, null, memory_limit, cache, prepare)
 
 
 _names.offer(globals())
