@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -145,7 +146,11 @@ def integers_of(value: Any, name: str, first: int = 0) -> NDArray[np.int64]:
         hint = "; take StringLookup on an Input of dtype 'string'" if array.dtype.kind in "UST" else ""
         raise TypeError(f"{name} must hold whole numbers, got dtype {array.dtype}{hint}")
     if array.dtype.kind == "O":
-        whole = np.array([_is_whole(each) for each in array.ravel().tolist()], bool).reshape(array.shape)
+        flat = array.ravel().tolist()
+        if set(map(type, flat)) == {int}:
+            with suppress(OverflowError):
+                return np.fromiter(flat, np.int64, len(flat)).reshape(array.shape)
+        whole = np.array([_is_whole(each) for each in flat], bool).reshape(array.shape)
     elif array.dtype.kind == "u":
         whole = array < 2**63
     else:
@@ -164,7 +169,7 @@ def _is_whole(value: Any) -> bool:
     if not isinstance(value, (int, float, np.number, np.bool_)):
         return False
     try:
-        return int(value) == value and abs(int(value)) < 2**63
+        return int(value) == value and -(2**63) <= int(value) < 2**63
     except (ValueError, OverflowError):
         return False
 
