@@ -10,8 +10,6 @@ from .statement import quoted
 from .urls import ServerURL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .reader import Reader
 
 
@@ -94,7 +92,7 @@ def _by_url(sql: str | None, con: str, params: Any) -> Reader:
     return alchemy_reader(_query(sql), con, params)
 
 
-def select_from(table: str, con: str, columns: Iterable[str] = ()) -> str:
+def select_from(table: str, con: str, *columns: str) -> str:
     """A SELECT of a table's columns, by default of all, for the database at a path or URL; any names will do."""
     dialect = ServerURL(con).dialect if "://" in con else "sqlite"
     # To SQLite a name in double quotes that no column has is a text.
