@@ -137,24 +137,20 @@ def run_train(options: argparse.Namespace, parser: Parser) -> None:
 
 def _take_known(options: argparse.Namespace, parser: Parser, known: dict[str, Any]) -> None:
     """Let a model say what the options do not; an error where they say something else."""
-    for given, other in (("table", "query"), ("query", "table")):
-        if getattr(options, given) is not None and known.get(other) is not None:
-            _differs(options, parser, given, f"--{other} {known[other]!r}")
     for name in REMEMBERED:
         given, before = getattr(options, name), known.get(name)
+        other = {"table": "query", "query": "table"}.get(name)
+        if given is not None and other in known:
+            before = f"--{other} {known[other]}"
         if before is None:
             continue
         if given is None or (name == "param" and not given):
             setattr(options, name, before)
         elif repr(given) != repr(before):  # as texts, in which NaN is itself
-            _differs(options, parser, name, repr(before))
-
-
-def _differs(options: argparse.Namespace, parser: Parser, name: str, before: str) -> None:
-    parser.error(
-        f"argument --{name}: {options.out} was trained with {before}, got {getattr(options, name)!r}; leave the option "
-        "out, or train a new model, without --resume"
-    )
+            parser.error(
+                f"argument --{name}: {options.out} was trained with {before!r}, got {given!r}; leave the option out, "
+                "or train a new model, without --resume"
+            )
 
 
 def _source(query: str, options: argparse.Namespace, prepare: Any = None) -> SQLDataset:
