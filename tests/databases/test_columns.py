@@ -509,3 +509,66 @@ def test_vectors_and_dates_of_postgresql(postgres: str) -> None:
                 rows_of(data)
         [found] = rows_of(SQLDataset("SELECT n FROM t LIMIT 1", con, columns={"n": "float32[2]"}))[0]
         assert found.tolist() == [1, 2]
+
+
+# MongoDB and MariaDB.
+
+
+def test_vectors_and_dates_of_mongodb(mongodb: Any, path: Path) -> None:
+    from bson import Binary
+    from bson.binary import BinaryVectorDtype
+
+    from fastnn.data import MongoDataset
+
+    values = np.random.default_rng(6).normal(size=(50, 3)).astype("f4")
+    moment = datetime.datetime(2013, 1, 5, 14)
+    mongodb.t.insert_many(
+        {
+            "_id": i,
+            "a": {"b": row.tobytes()},
+            "l": row.tolist(),
+            "v": Binary.from_vector(row.tolist(), BinaryVectorDtype.FLOAT32),
+            "w": moment,
+            "y": i % 2,
+        }
+        for i, row in enumerate(values)
+    )
+    rules = {"a.b": "float32[3]", "l": "float32[3]", "v": "float32[3]", "w": "datetime"}
+    data = MongoDataset(mongodb.t, fields=["w", "a.b", "l", "v"], target="y", columns=rules)
+    assert data.columns[:4] == ("w", "a.b.0", "a.b.1", "a.b.2")
+    expected = np.column_stack([[15710 + 14 / 24] * 50, values, values, values]).astype("f4")
+    np.testing.assert_array_equal(rows_of(data)[0], expected)
+    np.testing.assert_array_equal(rows_of(data.since(47))[0], expected[48:])
+    model = Sequential([Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    model.fit(data, verbose=0)
+    [(keys, found)] = model.predict_iter({}, mongodb.t, key="_id")
+    assert keys == list(range(50))
+    np.testing.assert_allclose(found, model.predict(expected, verbose=0), rtol=1e-6)
+    mongodb.t.update_one({"_id": 4}, {"$set": {"a.b": b"123"}})
+    with pytest.raises(ValueError, match=r"column 'a\.b' holds a blob of 3 bytes in row 5 "):
+        rows_of(MongoDataset(mongodb.t, fields=["a.b"], columns={"a.b": "float32[3]"}))
+    # A model that learnt from another database.
+    con = table(path, [row.tobytes() for row in values])
+    model = Sequential([Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(SQLDataset("SELECT v, y FROM t", con, target="y", columns=VECTOR), verbose=0)
+    [found] = model.predict_iter({}, mongodb.t)
+    np.testing.assert_allclose(found, model.predict(values, verbose=0), rtol=1e-6)
+
+
+def test_vectors_and_dates_of_mariadb(mariadb: dict[str, Any]) -> None:
+    import pymysql
+
+    values = np.random.default_rng(7).normal(size=(50, 3)).astype("<f8")
+    con = pymysql.connect(**mariadb, autocommit=True)
+    con.cursor().execute("CREATE TABLE t (id INT, v BLOB, j JSON, at DATETIME, d DATE)")
+    con.cursor().executemany(
+        "INSERT INTO t VALUES (%s, %s, %s, '2013-01-05 14:00:00', '2013-01-05')",
+        [(i, row.tobytes(), json.dumps(row.tolist())) for i, row in enumerate(values)],
+    )
+    rules = {"v": "float64[3]", "j": "float64[3]", "at": "datetime", "d": "datetime"}
+    data = SQLDataset("SELECT v, j, at, d FROM t ORDER BY id", con, columns=rules)
+    expected = np.column_stack([values, values, [15710 + 14 / 24] * 50, [15710] * 50]).astype("f4")
+    np.testing.assert_array_equal(rows_of(data)[0], expected)
+    con.close()
