@@ -96,7 +96,7 @@ def test_help_of_a_command(command: str, words: list[str], capsys: pytest.Captur
         (["demo", "--seed"], ["--seed", "expected one argument"]),
         (["demo", "--epoch", "3"], ["unexpected: --epoch 3", "[--epochs N]"]),
         (["demo", "folder"], ["unexpected: folder", "[--folder FOLDER]"]),
-        (["predict", "m", "d"], ["required: SQL, --into, --key", "see fastnn predict --help"]),
+        (["predict", "m", "d"], ["required: --table or --query, --into, --key", "see fastnn predict --help"]),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_status_2(

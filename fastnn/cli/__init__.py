@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
 import fastnn
-from fastnn.cli import demo, info, predict, train
+from fastnn.cli import demo, info, models, predict, train
 from fastnn.cli.output import described, forget_output
 from fastnn.cli.parser import Parser, failed
 
@@ -19,10 +19,11 @@ DESCRIPTION = """\
 Neural networks on ordinary computers, from Python and from databases.
 
 fastnn demo       trains a network from a database in a few seconds, and shows how
-fastnn train      trains a network on the rows of a query, and saves it
-fastnn evaluate   says how good a saved model is on the rows of a query
+fastnn train      trains a network on the rows of a table or a query
+fastnn evaluate   says how good a saved model is on such rows
 fastnn predict    writes a saved model's predictions into a table of a database
 fastnn info       says what a saved model is
+fastnn models     lists the models that a database has
 """
 
 
@@ -79,7 +80,9 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     """The parser of the whole command line, and that of each command."""
     parser = Parser(prog="fastnn", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"fastnn {fastnn.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help="demo, train, evaluate, predict or info")
-    for command in (demo, train, predict, info):
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", help="demo, train, evaluate, predict, info or models"
+    )
+    for command in (demo, train, predict, info, models):
         command.add_to(commands)
     return parser, dict(commands.choices)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from fastnn.cli.models import add_model, loaded
 from fastnn.cli.output import result
 from fastnn.cli.parser import Parser
 
@@ -19,23 +20,22 @@ def add_to(commands: Any) -> None:
     """Add the command to the others."""
     info = commands.add_parser("info", description=INFO)
     info.set_defaults(run=run)
-    info.add_argument("model", metavar="MODEL", help="the file that model.save wrote")
+    add_model(info)
     info.add_argument("--json", action="store_true", help="as a line of JSON, without the layers' table")
 
 
 def run(options: argparse.Namespace, parser: Parser) -> None:
     """Print it."""
-    from fastnn.models import load_model
-
-    model = load_model(options.model)
+    model = loaded(options, parser)
     about: dict[str, Any] = {
         "model": model.name,
-        "bytes": Path(options.model).stat().st_size,
+        **({"bytes": Path(options.model).stat().st_size} if options.registry is None else {}),
         "parameters": model.count_params(),
-        "reads": ", ".join(model.description.columns) or f"rows of shape {model.input_shape}",
+        "reads": ", ".join(model.feature_names) or f"rows of shape {model.input_shape}",
         "gives": f"rows of shape {model.output_shape}",
     }
-    trained = {f"trained: {name}": each for name, each in model.description.notes.get("trained", {}).items() if each}
+    notes = model.description.notes.get("trained", {})
+    trained = {f"trained: {name}": each for name, each in notes.items() if each not in ("", [])}
     result(about | trained, options.json)
     if not options.json:
         model.summary()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from fastnn import _names
+from fastnn.cli.output import hidden
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,9 +56,9 @@ class Parser(argparse.ArgumentParser):
             if dest not in known:
                 self.error(f"argument --config: {path} has {name!r}, which is no option{_names.hint(dest, known)}")
             taken = self._taken(known[dest], value, path)
-            # To a list that is a default, what the command line gives would be added.
-            self.from_file[dest] = taken
-            if known[dest].default != []:
+            if known[dest].default == []:  # to which what the command line gives would be added
+                self.from_file[dest] = taken
+            else:
                 self.set_defaults(**{dest: taken})
 
     def _taken(self, action: argparse.Action, value: Any, path: Path) -> Any:
@@ -76,9 +77,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_rows(parser: Parser) -> None:
-    """Let the command take a query and its database."""
+    """Let the command take a table or a query, and its database."""
     parser.add_argument("--data", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
-    parser.add_argument("--query", metavar="SQL", help="a SELECT of the columns")
+    parser.add_argument("--table", metavar="NAME", help="all rows of a table")
+    parser.add_argument("--query", metavar="SQL", help="or a SELECT of the columns")
     parser.add_argument(
         "--param",
         metavar="VALUE",
@@ -87,6 +89,23 @@ def add_rows(parser: Parser) -> None:
         default=[],
         help="for a question mark of the query, in their order: a number, or a text; a number in quotes is a text",
     )
+
+
+def query_of(options: argparse.Namespace, parser: Parser, columns: Iterable[str] = (), **needed: str) -> str:
+    """The query that is given, or that of the table; an error unless there is one of them, a database, and `needed`.
+
+    columns: those that are read of a table, by default all.
+    """
+    from fastnn.databases.addresses import select_from
+
+    options.rows = options.query if options.table is None else options.table
+    parser.need(options, data="--data", rows="--table or --query", **needed)
+    if options.table is None:
+        return str(options.query)
+    for name in ("query", "param"):
+        if getattr(options, name) not in (None, []):
+            parser.error(f"argument --table: it is all rows of a table, without --{name}; leave one out")
+    return select_from(options.table, options.data, columns)
 
 
 def add_config(parser: Parser) -> None:
@@ -130,7 +149,7 @@ def failed(message: str, status: int, name: str = "fastnn") -> int:
     """Say why in one line, whatever the message holds; give the status."""
     if sys.stderr is not None:
         with suppress(OSError):
-            line = f"{name}: {' '.join(message.split())}"
+            line = f"{name}: {hidden(' '.join(message.split()))}"
             # In a terminal, the cursor may stand behind half a progress bar.
             start = "\n" if status == 130 and sys.stderr.isatty() else ""
             print(f"{start}{line}", file=sys.stderr, flush=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fastnn.cli.output import described, forget_output
-from fastnn.cli.parser import Parser, add_config, add_rows
+from fastnn.cli.models import add_model, loaded
+from fastnn.cli.output import described, forget_output, hidden
+from fastnn.cli.parser import Parser, add_config, add_rows, query_of
 
 PREDICT = """\
-Loads a saved model and writes its prediction for each row of a query into a table of
-the same database, all or none.
+Loads a saved model and writes its prediction for each row of a table or a query into
+a table of the same database, all or none.
 
 The table has the column named by --key and, for a network that tells classes
 apart, prediction and probability; for one that estimates a number, prediction alone.
@@ -27,10 +28,10 @@ def add_to(commands: Any) -> None:
     """Add the command to the others."""
     predict = commands.add_parser("predict", description=PREDICT, epilog=PREDICT_EXAMPLE)
     predict.set_defaults(run=run)
-    predict.add_argument("model", metavar="MODEL", help="the file that model.save wrote")
+    add_model(predict)
     predict.add_argument("database", metavar="DATABASE", nargs="?", help="the database: a file or a URL; or --data")
     predict.add_argument(
-        "sql", metavar="SQL", nargs="?", help="a SELECT of the key column and the model's inputs; or --query"
+        "sql", metavar="SQL", nargs="?", help="a SELECT of the key column and the model's inputs; or --query or --table"
     )
     add_rows(predict)
     predict.add_argument("--into", metavar="TABLE", help="the table; by default a new one")
@@ -46,25 +47,27 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace, parser: Parser) -> None:
     """Run it."""
-    from fastnn.models import load_model
-
-    for positional, named, shown in (("database", "data", "--data"), ("sql", "query", "--query")):
-        if getattr(options, positional) is not None and getattr(options, named) is not None:
-            parser.error(f"{positional.upper()} and {shown} are the same; leave one out")
-        setattr(options, positional, getattr(options, positional) or getattr(options, named))
-    parser.need(options, database="DATABASE", sql="SQL", into="--into", key="--key")
-    model = load_model(options.model)
+    for positional, named in (("database", "data"), ("sql", "query")):
+        given = getattr(options, positional)
+        if given is not None and getattr(options, named) is not None:
+            parser.error(f"{positional.upper()} and --{named} are the same; leave one out")
+        setattr(options, named, getattr(options, named) if given is None else given)
+    query_of(options, parser, into="--into", key="--key")  # what is missing is said before a large model is loaded
+    model = loaded(options, parser)
+    inputs = model.description.takes.names
+    columns = model.feature_names or (inputs if len(inputs) > 1 else ())
+    query = query_of(options, parser, dict.fromkeys([options.key, *columns]) if columns else ())
     if options.replace and options.upsert:
         parser.error("--replace and --upsert are two ways; leave one out")
     mode: Any = "replace" if options.replace else "upsert" if options.upsert else "create"
     try:
         count = model.predict_sql(
-            options.sql, options.database, into=options.into, key=options.key, params=options.param, mode=mode
+            query, options.data, into=options.into, key=options.key, params=options.param, mode=mode
         )
     except ValueError as error:
         words = str(error).replace('mode="replace" or "upsert"', "--replace or --upsert")
         raise ValueError(words.replace('mode="replace"', "--replace")) from error
-    said = f"{count:,} predictions are in the table {options.into} of {options.database}"
+    said = f"{count:,} predictions are in the table {options.into} of {hidden(options.data)}"
     try:
         print(said, flush=True)
     except OSError as error:

@@ -98,7 +98,9 @@ class Source(ABC):
 
     def split(self, fraction: float) -> tuple[Source, Source]:
         """Split into (train, validation). ValueError, unless the source knows its rows by number."""
-        raise ValueError("validation_split works on arrays; pass validation_data for a source")
+        raise ValueError(
+            f"a {type(self).__name__} gives no row by its number, so it cannot be split; pass validation_data"
+        )
 
 
 class RowSource(Source):
@@ -163,7 +165,7 @@ class ClassWeighted(Source):
                         f"{source.targets} columns have classes 0 to {source.targets - 1}"
                     )
         self.source = source
-        self.batches = getattr(source, "batches", False)
+        self.batches, self.by_epoch = getattr(source, "batches", False), getattr(source, "by_epoch", False)
         self.input_shape = source.input_shape
         self.target_shape, self.weight_shape = source.target_shape, source.weight_shape
         self.columns, self.names, self.first = source.columns, source.names, source.first
@@ -175,10 +177,10 @@ class ClassWeighted(Source):
         """The number of rows of the source inside."""
         return self.source.rows
 
-    def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
+    def pages(self, batch_size: int, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[Page]:
         """Give the pages of the source inside, with their weights multiplied."""
         first = 0
-        for page in self.source.pages(batch_size, rng):
+        for page in self.source.pages(batch_size, rng, *([epoch] * self.by_epoch)):
             weight = self._weigh(page, first)
             if page.weight is not None:
                 weight *= page.weight

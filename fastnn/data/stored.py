@@ -16,7 +16,7 @@ from fastnn._checks import as_number, check_batch_size, check_count, shown
 from fastnn.databases.ahead import Ahead
 from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cache, discard, key_of, open_cached
 from fastnn.databases.params import BYTES
-from fastnn.databases.reader import listed
+from fastnn.databases.reader import NoRowsError, listed
 
 from ._front import Fronted, Part, Picked, Typed, taken
 from .source import FLOAT32_MAX, Page, Source, drawn, row_order
@@ -120,7 +120,7 @@ class StoredSource(Source):
     @property
     def rows(self) -> int | None:
         """The number of rows; None until they have been read once."""
-        return self._rows
+        return self._rows if self._fronted is None else self._fronted[2].rows
 
     def __getstate__(self) -> dict[str, Any]:
         # The query and where it runs: the copy reads the rows for itself.
@@ -204,6 +204,10 @@ class StoredSource(Source):
         for columns in self.typed(dict.fromkeys(self.columns, kind)):
             yield np.stack(list(columns.values()), axis=1)
 
+    def no_rows(self) -> NoRowsError:
+        """The error for a query without rows."""
+        return NoRowsError(f"the query gives no rows: {self._reader.address[-1]}; {self._reader.empty}")
+
     def row_names(self, page: Page, rows: Any, before: int) -> Any:
         of_all = page.order is not None and len(page.order) < len(page.x)
         return rows if of_all else super().row_names(page, rows, before)
@@ -282,7 +286,7 @@ class StoredSource(Source):
                     yield self._page(x, y, rng)
                     del x, y
             if rows == 0:
-                raise ValueError(f"the query gives no rows: {self._reader.address[-1]}; {self._reader.empty}")
+                raise self.no_rows()
             self._rows = rows
             if writer is not None:
                 fresh = entry is not None and self._reader.state() == state

@@ -88,6 +88,10 @@ class Reader(ABC):
         return None
 
 
+class NoRowsError(ValueError):
+    """A query gives no rows."""
+
+
 class Text(bytes):
     """A text as it lies in the database, which need not be UTF-8."""
 

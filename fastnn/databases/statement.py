@@ -81,6 +81,8 @@ def rows_since(
         marks = {each: mark(f"fastnn_{each}", len(given) + place) for place, each in enumerate(more, 1)}
         above = [f"{name} {'>' if each == 'above' else '<='} {found}" for each, found in marks.items()]
         where = f" WHERE {' AND '.join(above)}" if above else ""
+        if [*more] == ["last"]:  # all rows, also those that have no key, which is for others to refuse
+            where += f" OR {name} IS NULL"
         values = {f"fastnn_{each}": bound for each, bound in more.items()}
         return make(start + where, {**given, **values} if isinstance(given, dict) else [*given, *values.values()])
 

@@ -1,0 +1,99 @@
+"""``fastnn models``, and where the other commands have their model from: a file, or a registry."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from fastnn.cli.output import say, shown
+from fastnn.cli.parser import Parser
+
+MODELS = """\
+Lists the models that a registry has in a database: each version, its aliases, when it
+was saved, and its metrics. With NAME, and --alias or --delete, it changes them first.
+"""
+
+MODELS_EXAMPLE = """\
+examples:
+  fastnn models sqlite:///shop.db
+  fastnn models sqlite:///shop.db bought --version 3 --alias production
+  fastnn evaluate bought --registry sqlite:///shop.db --version production --data ...
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the others."""
+    models = commands.add_parser("models", description=MODELS, epilog=MODELS_EXAMPLE)
+    models.set_defaults(run=run)
+    models.add_argument("registry", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
+    models.add_argument("name", metavar="NAME", nargs="?", help="the model, by default all")
+    models.add_argument("--version", metavar="V", type=_version, help="of the model: a number or an alias")
+    models.add_argument("--alias", metavar="ALIAS", help="let it point to that version")
+    models.add_argument("--delete", action="store_true", help="delete that version")
+    models.add_argument("--json", action="store_true", help="the list as a line of JSON")
+
+
+def add_model(parser: Parser) -> None:
+    """Let the command take a model."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="the file that train or model.save wrote; or, in a registry, a name"
+    )
+    add_registry(parser)
+    parser.add_argument("--version", metavar="V", type=_version, help="in it, a number or an alias (default: latest)")
+
+
+def add_registry(parser: Parser) -> None:
+    """Let the command take a registry."""
+    parser.add_argument("--registry", metavar="URL", help="the database in which the model is, by name, in no file")
+
+
+def registry_of(options: argparse.Namespace) -> Any:
+    """The registry; None where models are files."""
+    from fastnn import registry
+
+    return None if options.registry is None else registry.open(options.registry)
+
+
+def loaded(options: argparse.Namespace, parser: Parser) -> Any:
+    """The model."""
+    from fastnn.models import load_model
+
+    registry = registry_of(options)
+    if registry is not None:
+        return registry.load(options.model, options.version or "latest")
+    if options.version is not None:
+        parser.error("argument --version: it is of a model in a registry; add --registry URL")
+    return load_model(options.model)
+
+
+def run(options: argparse.Namespace, parser: Parser) -> None:
+    """Print the list."""
+    registry = registry_of(options)
+    if options.alias is not None or options.delete:
+        parser.need(options, name="NAME", version="--version")
+    if options.alias is not None:
+        registry.alias(options.name, options.alias, options.version)
+    if options.delete:
+        registry.delete(options.name, options.version)
+    entries = registry.list(options.name)
+    if options.json:
+        print(json.dumps([{**each._asdict(), "created": each.created.isoformat()} for each in entries]))
+        return
+    if not entries:
+        say("there are no models" if options.name is None else f"there is no model {options.name!r}")
+        return
+    rows = [("name", "version", "aliases", "created", "metrics")]
+    for each in entries:
+        metrics = (f"{name} {shown(value)}" for name, value in each.metrics.items())
+        when = f"{each.created:%Y-%m-%d %H:%M:%S}"
+        rows.append((each.name, str(each.version), ", ".join(each.aliases), when, ", ".join(metrics)))
+    # What others have written may hold line ends, and what a terminal takes for orders.
+    cells = [[text if text.isprintable() else repr(text) for text in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+def _version(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
