@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.cli import main
 from fastnn.data import SQLDataset
 from fastnn.layers import Concatenate, Dense, Input, StringLookup
 from fastnn.models import Model, Sequential, load_model
@@ -284,7 +285,38 @@ def test_a_saved_model_predicts_with_the_query_s_one_column(path: Path, tmp_path
     model.evaluate(SQLDataset("SELECT x, v, y FROM t", path, target="y", columns=VECTOR), verbose=0)
 
 
-def test_a_vector_as_key_s_neighbour_of_the_same_name_as_an_input(path: Path, tmp_path: Path) -> None:
+def test_a_saved_model_from_a_shell(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learnt(path)
+    model = Sequential([Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+    data = SQLDataset("SELECT x, v, y FROM t", path, target="y", columns=VECTOR)
+    model.fit(data, verbose=0)
+    model.save(tmp_path / "m.fastnn")
+    where = [str(tmp_path / "m.fastnn"), "--data", str(path), "--table", "t"]
+    assert main(["predict", *where, "--into", "p", "--key", "id"]) == 0
+    assert read(path, "SELECT COUNT(*) FROM p") == [(200,)]
+    capsys.readouterr()
+    assert main(["evaluate", *where, "--target", "y", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(model.evaluate(data, verbose=0), rel=1e-5)
+
+
+def test_a_vector_that_is_prepared(path: Path, tmp_path: Path) -> None:
+    learnt(path)
+    fastnn.set_random_seed(1)
+    sql = "SELECT id, v, x, CASE WHEN id % 2 THEN 'a' ELSE 'b' END AS w, DATE('2013-01-01', id || ' days') AS d"
+    rules = {"v": "float32[3]", "d": "datetime"}
+    data = SQLDataset(f"{sql}, y FROM t", path, target="y", key="id", columns=rules, prepare="auto")
+    model = Sequential([Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+    model.fit(data, verbose=0)
+    expected = model.predict(data, verbose=0)
+    model.save(tmp_path / "m.fastnn")
+    [(keys, found)] = load_model(tmp_path / "m.fastnn").predict_iter(f"{sql} FROM t", path, key="id")
+    assert keys == list(range(200))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_vector_as_an_input_of_its_own(path: Path, tmp_path: Path) -> None:
     values, scalars = learnt(path)
     fastnn.set_random_seed(1)
     vector, scalar = Input((3,), name="v"), Input((1,), name="x")
