@@ -15,7 +15,7 @@ from .stored import StoredSource, names_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .stored import Cache
+    from .stored import Cache, Prepare
 
 __all__ = ["MongoDataset"]
 
@@ -39,9 +39,9 @@ class MongoDataset(StoredSource):
     are the same: NULL, for which null is the number, by default an error; in a target it always is.
     Dates, texts and all else are refused, but for the columns that a model's own layers read, and for
     those of which `columns` says what they hold, as in SQLDataset: dates, and vectors in binary data.
-    memory_limit and cache are as in SQLDataset; MongoDB does not say whether documents have changed,
-    so what lies on disk is taken again only where cache is a number of seconds, and collection a URL
-    without a password.
+    memory_limit, prepare and cache are as in SQLDataset; MongoDB does not say whether documents have
+    changed, so what lies on disk is taken again only where cache is a number of seconds, and
+    collection a URL without a password.
 
     Raises ValueError, with MongoDB's own words and the number of documents read, where the query
     fails or the connection is lost; with field, number of the document (from 1), _id and value, for
@@ -62,6 +62,7 @@ class MongoDataset(StoredSource):
         null: float | None = None,
         memory_limit: int = 256 * 2**20,
         columns: Mapping[str, str] | None = None,
+        prepare: Prepare = None,
         cache: Cache = "auto",
     ) -> None:
         targets = [target] if isinstance(target, str) else [] if target is None else names_of("target", target)
@@ -72,7 +73,7 @@ class MongoDataset(StoredSource):
             check_field(name)
         reader = MongoReader(Place(collection), filter, features, targets, key, sort, columns or ())
         rows = declared(reader, columns, known=True)
-        super().__init__(rows, reader.targets, reader.fields, key, null, memory_limit, cache)
+        super().__init__(rows, reader.targets, reader.fields, key, null, memory_limit, cache, prepare)
 
 
 _names.offer(globals())

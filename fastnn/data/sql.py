@@ -43,6 +43,18 @@ class SQLDataset(StoredSource):
     of that name and size of a model of several. "datetime": days since 1970 in UTC, with the part of
     the day behind the point, and "date": whole days, of dates, and of text in ISO 8601.
 
+    prepare: "auto", or a dict of rules for some columns: a Sequential that is fitted on the rows begins
+    with layers that make numbers of the columns, texts, dates and what is missing included; they are
+    chosen by what the columns hold, in a pass before the first epoch, and printed. A rule is a word or
+    a dict: {"as": "standard", "min_max", "robust", "log", "none", "one_hot", "embedding", "hashing",
+    "date" or "skip"; "missing": what stands for NULL, "mean", "median" or a number, for categories and
+    dates True, or "error"; "indicator": whether a number says that it was missing; "unknown": "error" or
+    "other", for a category that was not there; "bins", "size": of hashing and of an embedding;
+    "components": of a date, see ``DateParts``; "optional": whether a query may lack the column}. What
+    was not there is an error unless a rule says otherwise, or rare categories share one number, which
+    unknown ones then have too. A target of text is the number of its class, in the order of their
+    names, and `predict_sql` writes the names.
+
     The rows are read once, while the first epoch trains on them, and kept: those that fit
     `memory_limit` in memory, others on disk (``fastnn.data.clear_cache``). So a dataset shows the
     database as it was then; make a new one to see rows that came later. cache: "auto" is that;

@@ -48,9 +48,7 @@ _OPTIONS = {
 
 
 class Prepared(NamedTuple):
-    """A model of the columns, which gives a row of numbers; what is to be noted beside it; and how many rows
-    there are.
-    """
+    """A model of the columns, which gives a row of numbers; what is to be noted beside it; and how many rows came."""
 
     model: Model
     notes: dict[str, Any]
@@ -77,7 +75,8 @@ def prepared(source: StoredSource) -> Prepared:
     rules = checked_rules(source.prepare, source.columns)
     target = source.targets_named[0] if len(source.targets_named) == 1 else None
     columns, label = read(source, {name: rule.get("as") for name, rule in rules.items()}, target)
-    if not columns[0].rows:
+    rows = max(column.rows for column in columns)
+    if not rows:
         raise source.no_rows()
     inputs: dict[str, Any] = {}
     parts: list[Any] = []
@@ -105,7 +104,7 @@ def prepared(source: StoredSource) -> Prepared:
     }
     if label is not None:
         notes["classes"] = label.classes()
-    return Prepared(model, notes, columns[0].rows)
+    return Prepared(model, notes, rows)
 
 
 # Rules.
