@@ -153,7 +153,7 @@ def _take_known(options: argparse.Namespace, parser: Parser, known: dict[str, An
             )
 
 
-def _source(query: str, options: argparse.Namespace, prepare: Any = None) -> SQLDataset:
+def _source(query: str, options: argparse.Namespace, prepare: Any = None, columns: Any = None) -> SQLDataset:
     from fastnn.data import SQLDataset
 
     return SQLDataset(
@@ -164,6 +164,7 @@ def _source(query: str, options: argparse.Namespace, prepare: Any = None) -> SQL
         params=options.param,
         key=options.key,
         null=options.null,
+        columns=columns,
         prepare=prepare,
     )
 
@@ -217,6 +218,6 @@ def run_evaluate(options: argparse.Namespace, parser: Parser) -> None:
     options.target = options.target or known.get("target")
     query = query_of(options, parser, target="--target")
     options.features, options.key, options.null = list(model.feature_names) or None, None, known.get("null")
-    data = _source(query, options)
+    data = _source(query, options, columns=model.description.notes.get("columns"))
     found = model.evaluate(data, verbose=0, return_dict=True)
     result({"rows": data.rows, **{name: float(each) for name, each in found.items()}}, options.json)
