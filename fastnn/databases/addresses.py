@@ -94,9 +94,7 @@ def _by_url(sql: str | None, con: str, params: Any) -> Reader:
 
 def select_from(table: str, con: str, *columns: str) -> str:
     """A SELECT of a table's columns, by default of all, for the database at a path or URL; any names will do."""
-    dialect = ServerURL(con).dialect if "://" in con else "sqlite"
-    # To SQLite a name in double quotes that no column has is a text.
-    mark = "`" if dialect in ("sqlite", "mysql", "mariadb") else '"'
+    mark = "`" if ServerURL(con).dialect in ("mysql", "mariadb") else '"'
     return f"SELECT {', '.join(quoted(each, mark) for each in columns) or '*'} FROM {quoted(table, mark)}"
 
 
