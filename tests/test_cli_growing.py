@@ -89,7 +89,7 @@ def test_later_rows_alone_are_trained_on_by_the_same_optimizer(
     later = SQLDataset("SELECT * FROM t WHERE id > 400", shop, target="price", key="id")
     [page] = later.split(0.2)[0].pages(1000)
     assert found["rows"] == len(page.x) < 100
-    before.fit(page.x, page.y, batch_size=1000, epochs=1, verbose=0)
+    before.fit(later.split(0.2)[0], batch_size=1000, epochs=1, verbose=0)
     after = load_model(out)
     assert int(after.optimizer.iterations) == steps + 1
     for expected, weights in zip(before.get_weights(), after.get_weights(), strict=True):
@@ -371,7 +371,7 @@ def test_new_columns_do_not_disturb_it(shop: Path, out: Path, capsys: pytest.Cap
         (["--resume"], 2, ["required: --out"]),
         (["--resume", "--out", "missing.fastnn"], 1, ["missing.fastnn"]),
         (["--since", "last", "--out", "m"], 2, ["argument --since", "add --resume"]),
-        (["--data", "d", "--table", "t", "--target", "y", "--out", "m", "--since", "3"], 2, ["--since", "add --key"]),
+        (["--data", "d", "--query", "q", "--target", "y", "--out", "m", "--since", "3"], 2, ["--since", "add --key"]),
     ],
 )
 def test_what_is_missing_is_one_line(

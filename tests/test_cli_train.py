@@ -70,14 +70,18 @@ def test_train_evaluate_and_predict(
     )  # fmt: skip
     assert status == 0, progress
     lines = progress.splitlines()
-    assert lines[0] == f"{what}, from a, b"
+    assert lines[0].split() == ["column", "holds", "becomes", "NULL", "unknown", "value"]
+    assert [line.split()[0] for line in lines[1:3]] == ["a", "b"]
+    assert lines[3] == f"{what}, from a, b; hidden layers: 128, 64"
     found = json.loads(said)
-    assert found["epochs"] == len(lines) - 1
+    assert found["epochs"] == len([line for line in lines if line.startswith("epoch ")])
     assert 0.75 * ROWS < found["rows"] < 0.85 * ROWS
     assert found[metric] > bound if "accuracy" in metric else found[metric] < bound
     model = load_model(out)
-    assert [layer.name.split("_")[0] for layer in model.layers] == ["normalization", "dense", "dense", "dense"]
-    assert type(model.layers[-1].activation).__name__ == activation
+    scaled = ["rescaling"] if activation == "Linear" else []  # a number as the target's are
+    layers = ["preparation", "dense", "dense", "dense", *scaled]
+    assert [layer.name.split("_")[0] for layer in model.layers] == layers
+    assert type(model.layers[3].activation).__name__ == activation
     status, said, _ = run(capsys, "evaluate", out, *rows, "--json")
     assert status == 0
     evaluated = json.loads(said)
@@ -116,7 +120,7 @@ def test_several_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         out,
     )
     assert status == 0
-    assert progress.startswith("one of 3 classes, from x\n")
+    assert "\none of 3 classes, from x; hidden layers: none\n" in progress
     assert load_model(out).output_shape == (None, 3)
 
 
@@ -155,13 +159,13 @@ def test_a_file_of_options(shop: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert status == 0, progress
     assert json.loads(said)["rows"] == 400
     assert json.loads(said)["epochs"] == 2
-    assert [layer.units for layer in load_model(out).layers[1:]] == [7, 3, 1]
+    assert [layer.units for layer in load_model(out).layers[1:-1]] == [7, 3, 1]
     status, said, _ = run(
         capsys, "train", "--config", config, "--epochs", 3, "--hidden", "4", "--param", "50", "--param", "0"
     )
     assert json.loads(said)["rows"] == 50
     assert json.loads(said)["epochs"] == 3
-    assert [layer.units for layer in load_model(out).layers[1:]] == [4, 1]
+    assert [layer.units for layer in load_model(out).layers[1:-1]] == [4, 1]
 
 
 @pytest.mark.parametrize(
@@ -210,8 +214,10 @@ def test_what_a_user_can_get_wrong_is_one_line(
     ("sql", "target", "words"),
     [
         ("SELECT a, b, price FROM t", "prise", ["unknown target 'prise'", "did you mean 'price'"]),
-        ("SELECT a, 'x' AS b, price FROM t", "price", ["column 'b' holds text ('x') in row 1"]),
-        ("SELECT a, NULL AS b, price FROM t", "price", ["column 'b' is NULL in row 1"]),
+        ("SELECT a, x'00' AS b, price FROM t", "price", [r"column 'b' holds b'\x00' in row 1"]),
+        ("SELECT NULL AS b, price FROM t", "price", ["no column of the query is of use", "'b' left out: all NULL"]),
+        ("SELECT a, b, nullif(price, price) AS price FROM t", "price", ["column 'price' is NULL in row 1"]),
+        ("SELECT a, b, 'x' AS price FROM t", "price", ["the target is the same in all rows"]),
         ("SELECT a, price FROM t WHERE 0", "price", ["gives no rows"]),
         ("DROP TABLE t", "price", ["must be one SELECT"]),
     ],

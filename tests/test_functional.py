@@ -359,8 +359,8 @@ def test_rows_that_do_not_fit():
             model.fit([a, b], targets, verbose=0)
     with pytest.raises(ValueError, match=r"class_weight goes with one output, and model 'two' has 2"):
         model.fit([a, b], [y, z], class_weight={0: 1.0}, verbose=0)
-    with pytest.raises(ValueError, match=r"predict_sql takes a model of one input; make"):
-        model.predict_sql("SELECT 1", None, into="a", key="b")
+    with pytest.raises(ValueError, match=r"register_sqlite takes a model of one input; make"):
+        model.register_sqlite(None)
     with pytest.raises(ValueError, match=r"output 'kind': y has [3-5] at row 0"):
         model.fit([a, b], [y, z + 3], verbose=0)
 

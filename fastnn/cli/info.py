@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         "model": model.name,
         **({"bytes": Path(options.model).stat().st_size} if options.registry is None else {}),
         "parameters": model.count_params(),
-        "reads": ", ".join(model.description.columns) or f"rows of shape {model.input_shape}",
+        "reads": ", ".join(model.feature_names) or f"rows of shape {model.input_shape}",
         "gives": f"rows of shape {model.output_shape}",
     }
     notes = model.description.notes.get("trained", {})

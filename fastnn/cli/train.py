@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.cli.growing import LAST, noted, rows_since
 from fastnn.cli.models import add_model, add_registry, loaded, registry_of
+from fastnn.cli.network import network_of, schedule_of
 from fastnn.cli.output import figures, result, say
 from fastnn.cli.parser import Parser, add_config, add_rows, names, query_of, sizes, whole
+from fastnn.databases.addresses import rows_with
 from fastnn.databases.reader import NoRowsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fastnn.data import Source, SQLDataset
+    from fastnn.data import SQLDataset
 
 TRAIN = """\
 Trains a network on the rows of a table or a query, and saves it.
 
-What the target holds decides what is learnt: 0 and 1, one of two; whole numbers from 0
-on, at most 100 of them, one of several; anything else, a number. Features are
-standardised, as a part of the model, which so takes rows as they are. With --key a part
-of the rows, drawn by a hash of it, is kept apart, and training ends when it is not
-predicted better any more; and the model remembers the last key. With --resume --since
-last it is trained on with the rows that came later, and needs no other options than
---data and --out.
+What the target holds decides what is learnt: texts, or whole numbers from 0 on, at most
+100 of them, one of several; anything else, a number. What the other columns hold decides
+what becomes of them: numbers are standardised, categories and dates made numbers, what is
+missing is filled; a table says so. It is a part of the model, which takes rows as they
+are. With --key, or the key that an SQLite table has, a part of the rows, drawn by a hash
+of it, is kept apart, and training ends when it is not predicted better any more; and the
+model remembers the last key. With --resume --since last it is trained on with the rows
+that came later, and needs no other options than --data and --out.
 """
 
 TRAIN_EXAMPLE = """\
 examples:
+  fastnn train --data sqlite:///shop.db --table customers --target bought --out model.fastnn
   fastnn train --data sqlite:///shop.db --query "SELECT id, age, visits, bought FROM customers" \\
       --target bought --key id --hidden 64,32 --epochs 20 --out model.fastnn
   fastnn train --data sqlite:///shop.db --out model.fastnn --resume --since last
@@ -44,21 +46,9 @@ Prints the loss and the metrics of a saved model on the rows of a table or a que
 which have the columns that it was trained on.
 """
 
-CLASSES = 100  # of a target at most; more are numbers
 HELD_BACK = 0.2  # of the rows, to see when training should end
-PATIENCE = 10  # epochs without an improvement there
 # Options that --resume takes from the model.
 REMEMBERED = ("table", "query", "param", "target", "features", "key", "null", "hidden")
-
-
-class Task(NamedTuple):
-    """What a network is to say of a row."""
-
-    what: str
-    outputs: int
-    activation: str
-    loss: str
-    metrics: tuple[str, ...]
 
 
 def add_to(commands: Any) -> None:
@@ -70,9 +60,11 @@ def add_to(commands: Any) -> None:
     train.add_argument("--features", metavar="COLUMNS", type=names, help="to predict it from; by default all others")
     train.add_argument("--key", metavar="COLUMN", help="the column that names a row; it is no feature")
     train.add_argument("--null", metavar="NUMBER", type=float, help="what stands for NULL, by default an error")
-    train.add_argument("--hidden", metavar="SIZES", type=sizes, help="units of the hidden layers (default: 64,32)")
-    train.add_argument("--epochs", metavar="N", type=whole(1), default=20, help="at most (default: %(default)s)")
-    train.add_argument("--batch-size", metavar="N", type=whole(1), default=256, help="rows a step (%(default)s)")
+    train.add_argument(
+        "--hidden", metavar="SIZES", type=sizes, help="units of the hidden layers (default: by the number of rows)"
+    )
+    train.add_argument("--epochs", metavar="N", type=whole(1), help="at most (default: by the number of rows)")
+    train.add_argument("--batch-size", metavar="N", type=whole(1), help="rows a step (default: by the number of rows)")
     train.add_argument("--seed", metavar="N", type=whole(0), default=0, help="where chance starts (%(default)s)")
     train.add_argument("--out", metavar="FILE", help="where the model is saved; in a registry, its name")
     add_registry(train)
@@ -108,21 +100,23 @@ def run_train(options: argparse.Namespace, parser: Parser) -> None:
     elif options.since == LAST:
         parser.error("argument --since: the last key is what a model remembers; add --resume")
     query = query_of(options, parser, target="--target", out="--out")
+    if options.table is not None:
+        query, key = rows_with(options.table, options.data, options.target)
+        options.key = options.key or key
     if registry is None and not (folder := Path(options.out).parent).is_dir():
         raise ValueError(f"there is no folder {str(folder)!r} for the model; make it, or check --out")
     if options.since is not None and options.key is None:
         parser.error("argument --since: it is a value of the key; add --key")
     fastnn.set_random_seed(options.seed)
-    data = rows_since(_source(query, options), options, known)
+    data = rows_since(_source(query, options, "auto" if model is None else None), options, known)
     train, validation = (data, None) if options.key is None else data.split(HELD_BACK)
     if model is None:
-        task = _task(train)
-        model, what = _made(train, task, [64, 32] if options.hidden is None else options.hidden), task.what
+        model, what, rows = network_of(data, options.hidden)
     else:
-        what = known.get("task", "a model that was trained")
-    say(f"{what}, from {', '.join(data.columns)}")
+        what, rows = known.get("task", "a model that was trained"), 0
+        say(f"{what}, from {', '.join(model.feature_names or data.columns)}")
     try:
-        found = _trained(model, train, validation, options)
+        found = _trained(model, train, validation, options, rows)
     except NoRowsError:
         if not options.resume or options.since is None:
             raise
@@ -159,7 +153,7 @@ def _take_known(options: argparse.Namespace, parser: Parser, known: dict[str, An
             )
 
 
-def _source(query: str, options: argparse.Namespace) -> SQLDataset:
+def _source(query: str, options: argparse.Namespace, prepare: Any = None, columns: Any = None) -> SQLDataset:
     from fastnn.data import SQLDataset
 
     return SQLDataset(
@@ -170,32 +164,19 @@ def _source(query: str, options: argparse.Namespace) -> SQLDataset:
         params=options.param,
         key=options.key,
         null=options.null,
+        columns=columns,
+        prepare=prepare,
     )
 
 
-def _made(train: SQLDataset, task: Task, hidden: Sequence[int]) -> Any:
-    """A network for the rows, which are seen once for their scale."""
-    from fastnn.layers import Dense, Input, Normalization
-    from fastnn.models import Sequential
-
-    scale = Normalization()
-    scale.adapt(train)
-    model = Sequential([Input((len(train.columns),)), scale])
-    for units in hidden:
-        model.add(Dense(units, activation="relu"))
-    model.add(Dense(task.outputs, activation=task.activation))
-    model.compile(optimizer="adam", loss=task.loss, metrics=list(task.metrics))
-    return model
-
-
-def _trained(model: Any, train: Any, validation: Any, options: argparse.Namespace) -> dict[str, Any]:
+def _trained(model: Any, train: Any, validation: Any, options: argparse.Namespace, rows: int) -> dict[str, Any]:
     """Train, until rows that are kept apart, if there are any, are not predicted better; what came of it.
 
     NoRowsError, before the model is changed, where there is nothing to train on.
     """
     from fastnn.callbacks import EarlyStopping
 
-    callbacks = [reporting()]
+    callbacks, schedule = [reporting()], schedule_of(rows)
     if validation is not None:
         try:
             before = model.evaluate(validation, verbose=0, return_dict=True)
@@ -204,9 +185,18 @@ def _trained(model: Any, train: Any, validation: Any, options: argparse.Namespac
         else:
             if options.resume:
                 say(f"before: {figures({f'val_{name}': each for name, each in before.items()})}")
-            callbacks.append(EarlyStopping(patience=PATIENCE, restore_best_weights=True))
+            schedule = schedule_of(rows or int(validation.rows / HELD_BACK))
+            callbacks.append(EarlyStopping(patience=schedule.patience, restore_best_weights=True))
+    batch_size = options.batch_size or schedule.batch_size
+    epochs = options.epochs or (schedule.alone if validation is None else schedule.epochs)
+    until = "" if validation is None else f", or until {schedule.patience} bring nothing better for rows kept apart"
+    say(f"batches of {batch_size} rows, {epochs} epochs{until}")
     history = model.fit(
-        train, batch_size=options.batch_size, epochs=options.epochs, verbose=0, validation_data=validation,
+        train,
+        batch_size=batch_size,
+        epochs=epochs,
+        verbose=0,
+        validation_data=validation,
         callbacks=callbacks,
     )  # fmt: skip
     best = len(history.epoch) - 1 if validation is None else int(np.argmin(history.history["val_loss"]))
@@ -221,21 +211,6 @@ def reporting() -> Any:
     return LambdaCallback(on_epoch_end=lambda epoch, logs: say(f"epoch {epoch + 1}: {figures(logs or {})}"))
 
 
-def _task(source: Source) -> Task:
-    """What the target's values call for."""
-    seen: set[float] = set()
-    for page in source.pages(1024):
-        assert page.y is not None
-        if len(seen) <= CLASSES:
-            seen.update(np.unique(page.y).tolist())
-    if seen == {0.0, 1.0}:
-        return Task("one of two classes", 1, "sigmoid", "binary_crossentropy", ("accuracy",))
-    count = len(seen)
-    if 2 < count <= CLASSES and seen == set(map(float, range(count))):
-        return Task(f"one of {count} classes", count, "softmax", "sparse_categorical_crossentropy", ("accuracy",))
-    return Task("a number", 1, "linear", "mean_squared_error", ("mae",))
-
-
 def run_evaluate(options: argparse.Namespace, parser: Parser) -> None:
     """Print the loss and the metrics."""
     model = loaded(options, parser)
@@ -243,6 +218,6 @@ def run_evaluate(options: argparse.Namespace, parser: Parser) -> None:
     options.target = options.target or known.get("target")
     query = query_of(options, parser, target="--target")
     options.features, options.key, options.null = list(model.feature_names) or None, None, known.get("null")
-    data = _source(query, options)
+    data = _source(query, options, columns=model.description.notes.get("columns"))
     found = model.evaluate(data, verbose=0, return_dict=True)
     result({"rows": data.rows, **{name: float(each) for name, each in found.items()}}, options.json)

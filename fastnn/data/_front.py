@@ -98,17 +98,16 @@ class Fronted:
 
     def __init__(self, names: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several) -> None:
         self._front = inputs.front
-        features, dtypes = features_of(names, inputs), inputs.front.dtypes
-        self._joined = len(dtypes) == 1 and len(features) > 1
-        self._shapes = inputs.shapes
-        each = len(features) if self._joined else 1
-        kinds = dict(zip(features, list(dtypes) * each, strict=True))
-        missing = dict(zip(features, list(inputs.front.missing) * each, strict=True))
+        features, front = features_of(names, inputs), inputs.front
+        self._inputs = list(zip(features, inputs.shapes, strict=True))
+        kinds = {name: dtype for each, dtype in zip(features, front.dtypes, strict=True) for name in each}
+        missing = {name: value for each, value in zip(features, front.missing, strict=True) for name in each}
+        absent = [name for name in kinds if name not in names]
         self._classes = {label: code for code, label in enumerate(inputs.classes)} if targets else {}
         if self._classes:
             self._target = targets[0]
             kinds, targets = {**kinds, self._target: "any"}, ()
-        self._typed = Typed(kinds, targets, null, missing, [name for name in features if name not in names])
+        self._typed = Typed(kinds, targets, null, missing, absent)
         self.wanted = self._typed.wanted
         self.width = inputs.front.width
 
@@ -121,12 +120,11 @@ class Fronted:
         targets: NDArray[Any] = block.numbers[:, len(self.wanted.numbers) :]
         if self._classes:
             targets = self._codes(found.pop(self._target), first)
-        columns = list(found.values())
-        if self._joined:
-            columns = [np.stack(columns, axis=1)]
-        rows = len(block.numbers)
-        shaped = [column.reshape(rows, *shape) for column, shape in zip(columns, self._shapes, strict=True)]
-        return np.concatenate([self._front.rows(shaped, first), targets], axis=1)
+        rows, columns = len(block.numbers), []
+        for names, shape in self._inputs:
+            column = found[names[0]] if len(names) == 1 else np.stack([found[name] for name in names], axis=1)
+            columns.append(column.reshape(rows, *shape))
+        return np.concatenate([self._front.rows(columns, first), targets], axis=1)
 
     def _codes(self, labels: NDArray[Any], first: int) -> NDArray[np.float32]:
         codes = [self._classes.get(label) for label in labels.tolist()]
@@ -175,30 +173,44 @@ class Part:
         return {name: rows[name][chosen] for name in rows} if isinstance(rows, dict) else rows[chosen]
 
 
-def features_of(names: Sequence[str], inputs: Several) -> list[str]:
-    """The columns, of these features of a query, that a model's inputs are. ValueError where they are not they.
+def taken(features: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several | None) -> Any:
+    """What a model with these inputs reads of a query's features: ``Picked`` or ``Fronted``. inputs: None for one."""
+    if inputs is None:
+        return Picked(features, targets, null)
+    if inputs.front is not None:
+        return Fronted(features, targets, null, inputs)
+    return Picked([name for names in features_of(features, inputs) for name in names], targets, null)
 
-    One that may be left out is among them, whether or not the query has it.
+
+def features_of(names: Sequence[str], inputs: Several) -> list[list[str]]:
+    """The columns, of these features of a query, that each of a model's inputs is. ValueError where they are not they.
+
+    An input of several numbers is the columns name.0, name.1 and so on, which a column of vectors has. One that may be
+    left out is among them, whether or not the query has it.
     """
     sizes = [prod(shape) for shape in inputs.shapes]
     by_name = inputs.names[0] in names or inputs.names[0] in inputs.optional
     if len(sizes) == 1 and not (by_name and sizes[0] < len(names)):
         if sizes[0] != len(names):
-            raise ValueError(
-                f"the model reads {sizes[0]} column(s), and the query has the features {', '.join(map(repr, names))}"
-            )
-        return list(names)
+            raise ValueError(f"the model reads {sizes[0]} column(s), and the query has the features {listed(names)}")
+        return [list(names)]
+    found = []
     for name, size in zip(inputs.names, sizes, strict=True):
-        if size != 1:
-            raise ValueError(f"input {name!r} reads {size} numbers, and a column of a query has one")
-        if name not in names and name not in inputs.optional:
-            raise ValueError(
-                f"the query has no column {name!r}, which the model reads; it has {', '.join(map(repr, names))}"
-            )
-    surplus = [name for name in names if name not in inputs.names and name not in inputs.ignored]
-    if surplus:
+        parts = [f"{name}.{place}" for place in range(size)]
+        if size == 1 and (name in names or parts[0] not in names):
+            parts = [name]
+        if name not in inputs.optional and not set(parts) <= set(names):
+            if name in names:
+                raise ValueError(
+                    f"input {name!r} reads {size} numbers, and a column of a query has one; a vector is declared by "
+                    f'columns={{{name!r}: "float32[{size}]"}}'
+                )
+            raise ValueError(f"the query has no column {name!r}, which the model reads; it has {listed(names)}")
+        found.append(parts)
+    read = {part for parts in found for part in parts}
+    if surplus := [name for name in names if name not in read and name not in inputs.ignored]:
         raise ValueError(
-            f"the query has the column(s) {', '.join(map(repr, surplus))}, which the model does not read; name the "
-            "columns in the query, or pass features to SQLDataset"
+            f"the query has the column(s) {listed(surplus)}, which the model does not read; name the columns in the "
+            "query, or pass features to SQLDataset"
         )
-    return list(inputs.names)
+    return found

@@ -82,11 +82,17 @@ class ArraySource(RowSource):
         return iter([Page(self.x, self.y, self.weight, row_order(self.rows, rng))])
 
     def part(self, start: int, stop: int) -> ArraySource:
-        part = copy.copy(self)
+        part = self.select(slice(start, stop))
         part.first = self.first + start
-        part.x = self.x[start:stop]
-        part.y = None if self.y is None else self.y[start:stop]
-        part.weight = None if self.weight is None else self.weight[start:stop]
+        return part
+
+    def select(self, places: slice | NDArray[np.integer]) -> ArraySource:
+        """Return the rows at these places, in that order, as a source whose rows are counted from 0."""
+        part = copy.copy(self)
+        part.first = 0
+        part.x = self.x[places]
+        part.y = None if self.y is None else self.y[places]
+        part.weight = None if self.weight is None else self.weight[places]
         return part
 
 

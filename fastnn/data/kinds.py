@@ -24,7 +24,7 @@ def source_of(x: Any, y: Any, sample_weight: Any, inputs: Several | None, output
     """As ``given.source_of``."""
     if isinstance(x, Source):
         _check_alone(y, sample_weight, "a source")
-        if inputs is not None and inputs.front is not None:
+        if inputs is not None and (inputs.front is not None or _is_by_name(x, inputs)):
             from .fronted import through
 
             return through(x, inputs)
@@ -44,6 +44,12 @@ def source_of(x: Any, y: Any, sample_weight: Any, inputs: Several | None, output
         if is_stored(rows) and not _in_place(rows) and 4 * prod(rows.shape) > MEMORY_LIMIT:
             return PagedSource(rows, targets, weight, **options)
     return batch_of(x, y, sample_weight, inputs, outputs)
+
+
+def _is_by_name(source: Source, inputs: Several) -> bool:
+    """Whether a query has columns by the names of a model's several inputs."""
+    names = source.columns if len(inputs.names) > 1 and hasattr(source, "through") else ()
+    return any(name in names or f"{name}.0" in names for name in inputs.names)
 
 
 def gives_batches(x: Any, lists: bool = True) -> bool:

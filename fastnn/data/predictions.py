@@ -28,7 +28,7 @@ from .stored import checked_null, names_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,6 +63,7 @@ def write_predictions(
     names: Sequence[str] = (),
     inputs: Several | None = None,
     outputs: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
     identity: bytes | None = None,
 ) -> int:
     """Write predict(features) for each row of a query into the table `into`; count the rows.
@@ -74,7 +75,7 @@ def write_predictions(
     file that is there, or an open connection or URL of SQLite, PostgreSQL (by psycopg 3), MariaDB or
     MySQL (by PyMySQL) or DuckDB, or pymongo's Database. names: what the features must be called, in
     their order, where that is known. inputs: of a model with a front, for which `predict` takes the
-    engine's rows.
+    engine's rows. columns: as in SQLDataset, of columns that the query need not have.
 
     into: the name of a table. With mode "create" there must be none of that name yet; "replace"
     drops the table that an earlier run has written, with its indexes and triggers, in the
@@ -118,8 +119,8 @@ def write_predictions(
     into, key = (_checked_name(what, given) for what, given in (("into", into), ("key", key)))
     names = names_of("names", names)
     classes = () if inputs is None else inputs.classes
-    columns = columns_of(kind, names_of("outputs", outputs) or ["prediction"], classes)
-    if key.lower() in {name.lower() for name in (*dict(columns), *RUN)}:
+    predicted = columns_of(kind, names_of("outputs", outputs) or ["prediction"], classes)
+    if key.lower() in {name.lower() for name in (*dict(predicted), *RUN)}:
         raise ValueError(f"the key {key!r} is a column that is written; rename it with AS")
     null, size = checked_null(null), check_batch_size(batch_size)
     run = Run(
@@ -135,17 +136,17 @@ def write_predictions(
     target = _target(con, to)
 
     def work(con: Any, table_of: Callable[[Any], SQLiteTable | ServerTable | MongoTable]) -> int:
-        rows = Queried(sql, con, params, key, null, names, inputs)
+        rows = Queried(sql, con, params, key, null, names, inputs, columns)
         table = table_of(rows.reader)
         if is_mongo(con) and is_mongo(target):  # whose keys may be of types that no other has
             rows.reader.packed = table.packed = True  # type: ignore[union-attr]
         known = kind != "values" or bool(outputs)
-        table.look(Layout(key, columns if known or mode != "upsert" else ()))
+        table.look(Layout(key, predicted if known or mode != "upsert" else ()))
         with closing(Spool(rows.width)) as spool:
             for keys, x in rows.batches(size):
                 spool.add(keys, x)
             job = _Job(predict, kind, spool, classes)
-            layout = Layout(key, columns if known else columns_of(kind, job.outputs()), spool.ascending)
+            layout = Layout(key, predicted if known else columns_of(kind, job.outputs()), spool.ascending)
             staged = Staged(table.beside(), identity, layout, run, table.encoding)
             try:
                 job.run(staged)

@@ -10,18 +10,20 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import shown
 from fastnn.databases.addresses import reader_of
+from fastnn.databases.declared import declared, roots
 from fastnn.databases.mongo import MongoReader, Place, is_mongo
 from fastnn.databases.reader import Text, listed, null_key
 
-from ._front import Fronted, Picked
+from ._front import taken
 from .source import check_names
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fastnn.databases.params import Params
+    from fastnn.databases.reader import Reader
 
     from .several import Several
 
@@ -31,7 +33,8 @@ _KEYS = {int, float, str, bytes, Text}
 class Queried:
     """A query of the features that a model reads, and of a key, where one is named.
 
-    names: what the features must be called, in their order, where that is known. inputs: of a model with a front.
+    names: what the features must be called, in their order, where that is known. inputs: of a model with a front or of
+    several. columns: what columns hold, as in ``SQLDataset``.
     """
 
     def __init__(
@@ -43,31 +46,30 @@ class Queried:
         null: float | None,
         names: Sequence[str],
         inputs: Several | None,
+        columns: Mapping[str, str] | None = None,
     ) -> None:
         if inputs is not None and not hasattr(inputs, "shapes"):
             raise TypeError(f"inputs must be those of a model, got {shown(inputs)}")
         self.reader: Any
         if is_mongo(con):
             fields = inputs.names if inputs is not None and len(inputs.names) > 1 else names
-            self.reader = _mongo(sql, con, params, key, fields)
+            self.reader = _mongo(sql, con, params, key, fields, columns or {})
         else:
             self.reader = reader_of(sql, con, params)
-        columns = self.reader.columns
-        if key is not None and key not in columns:
-            raise ValueError(
-                f"unknown key {key!r}{_names.hint(key, columns)}; the query's columns are {listed(columns)}"
-            )
-        features = tuple(name for name in columns if name != key)
+        known = self.reader.columns
+        if key is not None and key not in known:
+            raise ValueError(f"unknown key {key!r}{_names.hint(key, known)}; the query's columns are {listed(known)}")
+        rules = {name: kind for name, kind in (columns or {}).items() if name != key and name in known}
+        self._reader: Reader = declared(self.reader, rules or None)
+        # Of a document its fields: it has a key too where none is named.
+        given = self._reader.within(getattr(self.reader, "fields", known))
+        features = tuple(name for name in given if name != key)
         if not features:
             raise ValueError(f"the query gives the key {key!r} alone; select the features too")
         check_names(names, features, "the query")
-        self._take: Picked | Fronted
-        if inputs is None:
-            self._take = Picked(features, (), null)
-        else:
-            self._take = Fronted(features, (), null, inputs)
+        self._take = taken(features, (), null, inputs)
         self._key = key
-        self.width = self._take.width
+        self.width: int = self._take.width
 
     def batches(self, size: int) -> Generator[tuple[list[Any], NDArray[np.float32]], None, None]:
         """Run the query: (keys, features), `size` rows at a time and fewer at the end; without a key no keys."""
@@ -76,7 +78,7 @@ class Queried:
             wanted = wanted._replace(others=[*wanted.others, self._key])
         keys: list[Any] = []
         x, at, done = np.empty((size, self.width), np.float32), 0, 0
-        with closing(self.reader.blocks(wanted)) as blocks:
+        with closing(self._reader.blocks(wanted)) as blocks:
             for block in blocks:
                 if self._key is not None:
                     *others, these = block.others
@@ -109,10 +111,12 @@ class Queried:
         raise AssertionError("each key is of a type that is known")
 
 
-def _mongo(filter: Any, collection: Any, params: Any, key: str | None, names: Sequence[str]) -> MongoReader:
+def _mongo(
+    filter: Any, collection: Any, params: Any, key: str | None, names: Sequence[str], columns: Mapping[str, str]
+) -> MongoReader:
     """A reader of MongoDB's documents, of the fields that the model knows, or of all."""
     if params is not None:
         raise TypeError("MongoDB's filter has its values in it; leave params out")
-    reader = MongoReader(Place(collection), filter, list(names) or None, [], key or "_id", None)
+    reader = MongoReader(Place(collection), filter, roots(names, columns) or None, [], key or "_id", None, columns)
     reader.packed = False
     return reader

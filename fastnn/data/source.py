@@ -6,6 +6,7 @@ import math
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -59,7 +60,8 @@ class Source(ABC):
     record array or a query), so that a model may know them again. `batches` says that each page is one
     step, whatever its size; `by_epoch` that ``pages`` takes the number of the epoch too, from 0, on which
     its order hangs as on the generator; `batch_size` is the rows of a step, where the source says it.
-    `first` is the number of the first row in what the user gave.
+    `first` is the number of the first row in what the user gave; `rules`, what columns of a query hold that are
+    more than a number, which predictions for the rows of another one need too.
     """
 
     input_shape: tuple[int, ...]
@@ -72,6 +74,7 @@ class Source(ABC):
     by_epoch: bool = False
     first: int = 0
     batch_size: int | None = None
+    rules: Mapping[str, str] = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -95,7 +98,9 @@ class Source(ABC):
 
     def split(self, fraction: float) -> tuple[Source, Source]:
         """Split into (train, validation). ValueError, unless the source knows its rows by number."""
-        raise ValueError("validation_split works on arrays; pass validation_data for a source")
+        raise ValueError(
+            f"a {type(self).__name__} gives no row by its number, so it cannot be split; pass validation_data"
+        )
 
 
 class RowSource(Source):
@@ -160,7 +165,7 @@ class ClassWeighted(Source):
                         f"{source.targets} columns have classes 0 to {source.targets - 1}"
                     )
         self.source = source
-        self.batches = getattr(source, "batches", False)
+        self.batches, self.by_epoch = getattr(source, "batches", False), getattr(source, "by_epoch", False)
         self.input_shape = source.input_shape
         self.target_shape, self.weight_shape = source.target_shape, source.weight_shape
         self.columns, self.names, self.first = source.columns, source.names, source.first
@@ -172,10 +177,10 @@ class ClassWeighted(Source):
         """The number of rows of the source inside."""
         return self.source.rows
 
-    def pages(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Page]:
+    def pages(self, batch_size: int, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[Page]:
         """Give the pages of the source inside, with their weights multiplied."""
         first = 0
-        for page in self.source.pages(batch_size, rng):
+        for page in self.source.pages(batch_size, rng, *([epoch] * self.by_epoch)):
             weight = self._weigh(page, first)
             if page.weight is not None:
                 weight *= page.weight

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _names
 from fastnn.databases.addresses import reader_of
+from fastnn.databases.declared import declared
 
 from .stored import StoredSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fastnn.databases.params import Params
 
@@ -36,6 +37,23 @@ class SQLDataset(StoredSource):
     there. null: the number that stands for NULL in a feature, by default an error; a target that is
     NULL is always an error. memory_limit: the bytes of float32 rows that may be kept in memory, 0 or
     more, by default 256 MiB.
+    columns: a dict of what columns hold that are not a number a row. "float32[128]", or another type
+    and count of numbers: a vector, as a blob of the numbers (little-endian), as a list or an array, or
+    as text such as "[0.5, 1]"; it is 128 features side by side, called name.0 to name.127, and an input
+    of that name and size of a model of several. "datetime": days since 1970 in UTC, with the part of
+    the day behind the point, and "date": whole days, of dates, and of text in ISO 8601.
+
+    prepare: "auto", or a dict of rules for some columns: a Sequential that is fitted on the rows begins
+    with layers that make numbers of the columns, texts, dates and what is missing included; they are
+    chosen by what the columns hold, in a pass before the first epoch, and printed. A rule is a word or
+    a dict: {"as": "standard", "min_max", "robust", "log", "none", "one_hot", "embedding", "hashing",
+    "date" or "skip"; "missing": what stands for NULL, "mean", "median" or a number, for categories and
+    dates True, or "error"; "indicator": whether a number says that it was missing; "unknown": "error" or
+    "other", for a category that was not there; "bins", "size": of hashing and of an embedding;
+    "components": of a date, see ``DateParts``; "optional": whether a query may lack the column}. What
+    was not there is an error unless a rule says otherwise, or rare categories share one number, which
+    unknown ones then have too. A target of text is the number of its class, in the order of their
+    names, and `predict_sql` writes the names.
 
     The rows are read once, while the first epoch trains on them, and kept: those that fit
     `memory_limit` in memory, others on disk (``fastnn.data.clear_cache``). So a dataset shows the
@@ -72,10 +90,11 @@ class SQLDataset(StoredSource):
         key: str | None = None,
         null: float | None = None,
         memory_limit: int = 256 * 2**20,
+        columns: Mapping[str, str] | None = None,
         prepare: Prepare = None,
         cache: Cache = "auto",
     ) -> None:
-        reader = reader_of(sql, con, params)
+        reader = declared(reader_of(sql, con, params), columns, known=True)
         super().__init__(reader, target, features, key, null, memory_limit, cache, prepare)
 
 

@@ -18,7 +18,7 @@ from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cac
 from fastnn.databases.params import BYTES
 from fastnn.databases.reader import NoRowsError, listed
 
-from ._front import Fronted, Part, Picked, Typed
+from ._front import Fronted, Part, Picked, Typed, taken
 from .source import FLOAT32_MAX, Page, Source, drawn, row_order
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class StoredSource(Source):
         self._reader = reader
         names = reader.columns
         targets = [target] if isinstance(target, str) else [] if target is None else names_of("target", target)
+        targets = reader.within(targets)
         check_known("target", targets, names)
         if key is not None:
             check_known("key", [key], names)
@@ -76,7 +77,7 @@ class StoredSource(Source):
         if features is None:
             chosen = [name for name in names if name not in targets and name != key]
         else:
-            chosen = names_of("features", features)
+            chosen = reader.within(names_of("features", features))
             check_known("features", chosen, names)
             for name in chosen:
                 if name in targets:
@@ -90,7 +91,7 @@ class StoredSource(Source):
             cache = as_number("cache", cache)
             if not cache >= 0:
                 raise ValueError(f'cache must be "auto", True, False or seconds of at least 0, got {cache:g}')
-        self.columns = self.names = tuple(chosen)
+        self.columns, self.names, self.rules = tuple(chosen), tuple(chosen), dict(reader.rules)
         self.input_shape = (len(chosen),)
         self.targets = len(targets)
         self._null, self.key, self._cache = checked_null(null), key, cache
@@ -119,7 +120,7 @@ class StoredSource(Source):
     @property
     def rows(self) -> int | None:
         """The number of rows; None until they have been read once."""
-        return self._rows
+        return self._rows if self._fronted is None else self._fronted[2].rows
 
     def __getstate__(self) -> dict[str, Any]:
         # The query and where it runs: the copy reads the rows for itself.
@@ -166,18 +167,18 @@ class StoredSource(Source):
         return made
 
     def through(self, inputs: Several) -> StoredSource:
-        """The same rows as a model reads that has a front: columns of text too, by the names of its inputs."""
-        front = inputs.front
-        state = front.state()
-        if self._fronted is not None:
-            known, tables, before = self._fronted
-            if known is front and len(tables) == len(state) and all(map(operator.is_, tables, state)):
+        """The same rows as a model reads that has a front, or several inputs: columns by the names of its inputs."""
+        known = inputs.front, list(inputs.names), list(inputs.shapes)
+        state = () if inputs.front is None else inputs.front.state()
+        if self._fronted is not None and self._fronted[0] == known:
+            _, tables, before = self._fronted
+            if len(tables) == len(state) and all(map(operator.is_, tables, state)):
                 return before
-        take: Fronted | Part = Fronted(self.columns, self.targets_named, self._null, inputs)
+        take = taken(self.columns, self.targets_named, self._null, inputs)
         if isinstance(self._take, Part):
             take = self._take.around(take)
-        made: StoredSource = self._changed(_take=take, input_shape=(front.width,), names=())  # the model has named them
-        self._fronted = front, state, made
+        made: StoredSource = self._changed(_take=take, input_shape=(take.width,), names=())  # the model has named them
+        self._fronted = known, state, made
         return made
 
     def typed(
@@ -202,6 +203,10 @@ class StoredSource(Source):
         """The features as columns of one kind, (rows, features) at a time: what ``adapt`` of a layer reads."""
         for columns in self.typed(dict.fromkeys(self.columns, kind)):
             yield np.stack(list(columns.values()), axis=1)
+
+    def no_rows(self) -> NoRowsError:
+        """The error for a query without rows."""
+        return NoRowsError(f"the query gives no rows: {self._reader.address[-1]}; {self._reader.empty}")
 
     def row_names(self, page: Page, rows: Any, before: int) -> Any:
         of_all = page.order is not None and len(page.order) < len(page.x)
@@ -281,7 +286,7 @@ class StoredSource(Source):
                     yield self._page(x, y, rng)
                     del x, y
             if rows == 0:
-                raise NoRowsError(f"the query gives no rows: {self._reader.address[-1]}; {self._reader.empty}")
+                raise self.no_rows()
             self._rows = rows
             if writer is not None:
                 fresh = entry is not None and self._reader.state() == state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from .reader import Wanted
 from .sqlite import SQLiteReader
 from .statement import quoted
 from .urls import ServerURL
@@ -92,10 +93,41 @@ def _by_url(sql: str | None, con: str, params: Any) -> Reader:
     return alchemy_reader(_query(sql), con, params)
 
 
+def rows_with(table: str, con: str, target: str) -> tuple[str, str | None]:
+    """A SELECT of the rows of a table that have a target, and the column that names a row, where that is known.
+
+    In SQLite it is the primary key, or else the row's number.
+    """
+    dialect = ServerURL(con).dialect if "://" in con else "sqlite"
+    where = f" WHERE {quoted(target, _mark(dialect))} IS NOT NULL"
+    query = select_from(table, con)
+    if dialect != "sqlite":
+        return query + where, None
+
+    def texts(sql: str) -> list[str]:
+        wanted = Wanted((), (), ("name",))
+        return [each for block in SQLiteReader(sql, con, [table]).blocks(wanted) for each in block.others[0].tolist()]
+
+    keys = texts("SELECT name FROM pragma_table_info(?) WHERE pk > 0")
+    if len(keys) == 1:
+        return query + where, keys[0]
+    of_table = texts("SELECT sql AS name FROM sqlite_master WHERE name = ? AND type = 'table'")
+    columns = map(str.lower, texts("SELECT name FROM pragma_table_info(?)"))
+    if not of_table or "WITHOUT ROWID" in of_table[0].upper() or "rowid" in columns:
+        return query + where, None
+    return query.replace("SELECT *", "SELECT rowid, *", 1) + where, "rowid"
+
+
 def select_from(table: str, con: str, *columns: str) -> str:
     """A SELECT of a table's columns, by default of all, for the database at a path or URL; any names will do."""
-    mark = "`" if ServerURL(con).dialect in ("mysql", "mariadb") else '"'
+    dialect = ServerURL(con).dialect if "://" in con else "sqlite"
+    mark = _mark(dialect)
     return f"SELECT {', '.join(quoted(each, mark) for each in columns) or '*'} FROM {quoted(table, mark)}"
+
+
+def _mark(dialect: str) -> str:
+    """What stands around names. To SQLite a name in double quotes that no column has is a text."""
+    return "`" if dialect in ("sqlite", "mysql", "mariadb") else '"'
 
 
 def _query(sql: str | None) -> str:

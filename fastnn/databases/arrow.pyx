@@ -236,7 +236,8 @@ cdef class Stream:
         return 0
 
     def columns(self) -> list:
-        """Of each column its name, its format, its metadata, and the format of its places in a dictionary or b"".
+        """Of each column its name, its format, its metadata, and the formats of its places in a dictionary, and of what
+        its lists hold, each b"" where there are none.
 
         The format and the metadata of one with a dictionary are the dictionary's.
         """
@@ -252,6 +253,7 @@ cdef class Stream:
             found.append((
                 each.name if each.name != NULL else b"", kind.format, metadata(kind.metadata),
                 b"" if each.dictionary == NULL else each.format,
+                kind.children[0].format if kind.n_children == 1 and kind.children[0].dictionary == NULL else b"",
             ))
         return found
 
@@ -272,14 +274,15 @@ cdef class Stream:
         self.rows = self.batch.length
         return True
 
-    def array(self, int64_t place, bint dictionary=False) -> tuple:
-        """Of a column of the batch, of its dictionary, or, with place -1, of whole rows: how many values there are, how
-        many lie before them, and where the buffers lie, the first of which is 0 where no value is NULL.
+    def array(self, int64_t place, int part=0) -> tuple:
+        """Of a column of the batch, of its dictionary (part 1), of what its lists hold (part 2) or, with place -1, of
+        whole rows: how many values there are, how many lie before them, and where the buffers lie, the first of which
+        is 0 where no value is NULL.
         """
         cdef ArrowArray* each = &self.batch if place < 0 else self.batch.children[place]
         cdef int64_t i
-        if dictionary:
-            each = each.dictionary
+        if part:
+            each = each.dictionary if part == 1 else each.children[0]
         cdef list buffers = [<size_t>each.buffers[i] for i in range(each.n_buffers)]
         if each.null_count == 0 and each.n_buffers:
             buffers[0] = 0

@@ -111,7 +111,7 @@ class _Converter:
         self._places = [stream.columns.index(name) for name in self._names]
         self._others = [stream.columns.index(name) for name in wanted.others]
         for place in (*self._places, *self._others):
-            reason = stream.unreadable(place)
+            reason = stream.unreadable(place, place in self._places)
             if reason is not None:
                 raise ValueError(f"column {stream.columns[place]!r} {reason}")
         self.rows_at_once = max(1, _VALUES // max(1, len(self._places) + 4 * len(self._others)))

@@ -25,6 +25,7 @@ _DTYPES = dict(
         strict=True,
     )
 )
+_NUMBERS = {*"cCsSiIlLefg"}
 _DIRECT = {*"cCsSiIlLfgb"}
 _UNITS = {"D": "D", "s": "s", "m": "ms", "u": "us", "n": "ns"}
 _OFFSETS = {"u": "i4", "z": "i4", "U": "i8", "Z": "i8"}
@@ -42,12 +43,13 @@ class Batches:
     def __init__(self, capsule: object) -> None:
         self._stream = Stream(capsule)
         found = self._stream.columns()
-        self.columns = [name.decode() for name, _, _, _ in found]
-        self.formats = [kind.decode() for _, kind, _, _ in found]
-        self._indices = [index.decode() for _, _, _, index in found]
+        self.columns = [name.decode() for name, *_ in found]
+        self.formats = [kind.decode() for _, kind, *_ in found]
+        self._indices = [index.decode() for *_, index, _ in found]
+        self._within = [kind.decode() for *_, kind in found]
         # What ADBC gives as text, because Arrow has no decimals without a limit.
-        self._numeric = [_pairs(about).get("POSTGRESQL:type") == "numeric" for _, _, about, _ in found]
-        self._money = [_pairs(about).get("POSTGRESQL:type") == "money" for _, _, about, _ in found]
+        self._numeric = [_pairs(about).get("POSTGRESQL:type") == "numeric" for _, _, about, *_ in found]
+        self._money = [_pairs(about).get("POSTGRESQL:type") == "money" for _, _, about, *_ in found]
         self.total = 0
         # Of this batch.
         self._tables: dict[int, list[Any]] = {}
@@ -70,11 +72,15 @@ class Batches:
         self.total += self._stream.rows
         return more
 
-    def unreadable(self, place: int) -> str | None:
-        """Why the values of a column cannot be had, if so."""
+    def unreadable(self, place: int, alone: bool) -> str | None:
+        """Why the values of a column cannot be had, if so. alone: as one number a row."""
         kind = self.formats[place]
-        if kind.startswith("+"):
-            return "holds lists or structs; select each of their numbers as a column of its own"
+        are_lists = kind[:2] in ("+l", "+L", "+w") and not self._within[place].startswith(("+", "ti"))
+        if kind.startswith("+") and (alone or not are_lists or self._indices[place] or not self._within[place]):
+            return (
+                "holds lists or structs; select each of their numbers as a column of its own, or say that it has "
+                'vectors with columns={...: "float32[128]"}'
+            )
         if kind.startswith("ti"):
             return "holds intervals; make them numbers in the query, such as seconds"
         if self._money[place]:
@@ -109,10 +115,13 @@ class Batches:
         first += before
         missing = ~_bits(valid, first, n) if valid else None
         index = self._indices[place]
+        if self._within[place]:
+            inner = self._stream.array(place, 2), self._within[place]
+            return _lists(self._stream.array(place), self.formats[place], first, n, missing, *inner)
         found = _decoded(self._stream.array(place), index or self.formats[place], first, n, missing)
         if index:
             if place not in self._tables:
-                array = self._stream.array(place, True)
+                array = self._stream.array(place, 1)
                 self._tables[place] = _decoded(array, self.formats[place], 0, array[0], None)
             table = self._tables[place]
             found = [None if each is None else table[each] for each in found]
@@ -124,6 +133,44 @@ class Batches:
 def field_of(values: NDArray[np.float64], first: int) -> bytes:
     """The same for numbers of one's own, which begin at a row of the batch; the caller keeps them alive."""
     return _FIELD.pack(ord("g"), 0, values.__array_interface__["data"][0], -first, 1.0, 0)
+
+
+def _lists(
+    array: tuple[int, int, list[int]],
+    kind: str,
+    first: int,
+    n: int,
+    missing: Missing,
+    inner: tuple[int, int, list[int]],
+    inner_kind: str,
+) -> list[Any]:
+    """n lists of an array: each an array of numbers of one's own, or a list of what else it holds; None for NULL."""
+    _, offset, buffers = array
+    first += offset
+    if buffers[0]:
+        absent = ~_bits(buffers[0], first, n)
+        missing = absent if missing is None else missing | absent
+    if kind.startswith("+w:"):
+        ends = np.arange(first, first + n + 1) * int(kind[3:])
+    else:
+        dtype = np.dtype("i8" if kind == "+L" else "i4")
+        ends = np.frombuffer(memory(buffers[1] + first * dtype.itemsize, (n + 1) * dtype.itemsize), dtype)
+    start, size = int(ends[0]), int(ends[-1] - ends[0])
+    _, before, (valid, *_) = inner
+    values: Any
+    if inner_kind in _NUMBERS and size and (not valid or _bits(valid, before + start, size).all()):
+        values = _numbers(inner, inner_kind, start, size).copy()
+    else:
+        values = _decoded(inner, inner_kind, start, size, None)
+    lists = [values[a:b] for a, b in pairwise((ends - start).tolist())]
+    return lists if missing is None else [None if gone else each for each, gone in zip(lists, missing, strict=True)]
+
+
+def _numbers(array: tuple[int, int, list[int]], kind: str, first: int, n: int) -> NDArray[Any]:
+    """n numbers, or times as numbers, as they lie in an array."""
+    _, offset, buffers = array
+    dtype = np.dtype(_DTYPES.get(kind, _DTYPES.get(kind[:3], "i8")))
+    return np.frombuffer(memory(buffers[1] + (first + offset) * dtype.itemsize, n * dtype.itemsize), dtype)
 
 
 def _decoded(array: tuple[int, int, list[int]], kind: str, first: int, n: int, missing: Missing) -> list[Any]:
@@ -149,14 +196,13 @@ def _decoded(array: tuple[int, int, list[int]], kind: str, first: int, n: int, m
         if kind in ("u", "U", "vu"):
             found = [each if each is None else _text(each) for each in found]
     else:
-        dtype = np.dtype(_DTYPES.get(kind, _DTYPES.get(kind[:3], "i8")))
-        values = np.frombuffer(memory(buffers[1] + first * dtype.itemsize, n * dtype.itemsize), dtype)
+        values = _numbers(array, kind, first - offset, n)
         if not kind.startswith("t"):
             found = values.tolist()
         elif missing is None:
             found = _times(kind, values)
         else:
-            found = _times(kind, np.where(missing, dtype.type(0), values))  # what is not there may be anything
+            found = _times(kind, np.where(missing, values.dtype.type(0), values))  # what is not there may be anything
     if missing is not None:
         for place in np.flatnonzero(missing).tolist():
             found[place] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Hashable, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -60,16 +60,17 @@ class CursorReader(Reader):
                 _kept(connection, self._driver),
                 closing(connection.cursor()) as cursor,
             ):
-                self._execute(cursor, no_rows(self.sql))  # only a SELECT compiles in it
+                # Only a SELECT compiles in it; unprepared, as a plan that psycopg kept would outlive a table's columns.
+                self._execute(cursor, no_rows(self.sql), **{"prepare": False} if self._driver == "psycopg" else {})
                 self.columns = check_names([column[0] for column in cursor.description])
                 cursor.fetchmany(1)  # mysql.connector wants all rows to be taken, be there none
 
     def _explained(self, what: str, connection: Any) -> Any:
         return explained(what, self._server, self.sql, (_of_driver(connection, "Error") or Exception, OSError))
 
-    def _execute(self, cursor: Any, sql: str) -> None:
+    def _execute(self, cursor: Any, sql: str, **how: Any) -> None:
         # Without values a driver leaves the percent signs of the query alone.
-        cursor.execute(sql, self._params) if self._params else cursor.execute(sql)
+        cursor.execute(sql, *([self._params] if self._params else []), **how)
 
     def since(self, key: str, value: Any) -> tuple[Reader, Any]:
         sql, name = self.sql, quoted(key, "`" if self._server == "MySQL" else '"')
@@ -100,8 +101,9 @@ class CursorReader(Reader):
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
         convert, rows = RowConverter(self.columns, wanted), 0
         size = convert.rows_at_once * _BLOCKS
-        with self._lend() as connection, _kept(connection, self._driver):
+        with self._lend() as connection, ExitStack() as stack:
             with self._explained("the query failed", connection):
+                stack.enter_context(_kept(connection, self._driver))
                 cursor = _streaming(connection, self._driver, size)
             try:
                 with self._explained("the query failed", connection):

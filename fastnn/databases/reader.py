@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -47,7 +49,7 @@ class Reader(ABC):
 
     `address` says which database, and which query on it, without a password: for messages and for the key of a cache.
     `shared` says that another process can read the same by a copy of the reader, `threaded` that another thread can.
-    `empty` is what to do where it gives no rows.
+    `empty` is what to do where it gives no rows. `rules` are what columns of the query are said to hold (declared.py).
     """
 
     columns: tuple[str, ...]
@@ -55,6 +57,7 @@ class Reader(ABC):
     shared: bool = False
     threaded: bool = False
     empty: str = "check its WHERE"
+    rules: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
@@ -64,6 +67,10 @@ class Reader(ABC):
         `null`, text, bytes, a number beyond float32's range, a whole number in a target that float32 would round; and
         with the database's own words where the query fails.
         """
+
+    def within(self, names: Sequence[str]) -> list[str]:
+        """The names of the numbers that columns of the query are: themselves, where nothing else is said of them."""
+        return list(names)
 
     def interrupt(self) -> None:  # noqa: B027 - most cannot
         """Have what runs end with an error soon, from another thread. Nothing where that cannot be."""
@@ -94,7 +101,8 @@ class Text(bytes):
 
 def listed(names: Sequence[str]) -> str:
     """Return names for a message."""
-    return ", ".join(map(repr, names))
+    shown = ", ".join(map(repr, names[:30]))
+    return shown if len(names) <= 30 else f"{shown} and {len(names) - 30} more"
 
 
 def refused(name: str, row: int, value: object, is_target: bool) -> ValueError | None:
@@ -113,23 +121,28 @@ def _reason(value: object, is_target: bool) -> tuple[str, str] | None:
     if isinstance(value, bytearray | memoryview):
         value = bytes(value)
     if isinstance(value, str | bytes):
-        kind = "text" if isinstance(value, str | Text) else "a blob"
-        return (
-            f"holds {kind} ({_short(value)})",
-            "leave the column out of the query, or make it a number there with CASE or CAST",
-        )
+        advice = "leave the column out of the query, or make it a number there with CASE or CAST"
+        if not isinstance(value, str | Text):
+            advice += '; if it is a vector, say so with columns={...: "float32[128]"}'
+        return f"holds {held(value)}", advice
     try:
         struct.pack("=f", value)
     except OverflowError:
         return f"holds {value!r}, beyond float32's range of ±3.4e38", "scale it in the query"
     except struct.error:
-        return f"holds a {type(value).__name__}", "make it a number in the query"
+        advice = "make it a number in the query"
+        if isinstance(value, datetime.date):
+            advice += ', or say columns={...: "datetime"}'
+        return f"holds {held(value)}", advice
     return None
 
 
-def _short(value: str | bytes) -> str:
-    kept = type(value)(value[:32])  # type: ignore[arg-type]
-    return repr(kept) if len(value) <= 32 else repr(kept) + "..."
+def held(value: object) -> str:
+    """What a column holds, for a message: the text or the blob, or of what type it is."""
+    if not isinstance(value, str | bytes):
+        return f"a {type(value).__name__}"
+    kept = repr(type(value)(value[:32])) + "..." * (len(value) > 32)  # type: ignore[arg-type]
+    return f"{'text' if isinstance(value, str | Text) else 'a blob'} ({kept})"
 
 
 def null_key(name: object, row: int) -> ValueError:

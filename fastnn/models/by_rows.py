@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class ByRows(NamedTuple):
     """predict: float32 rows -> float32 (rows, units). names: of its columns, in their order, where they are known.
 
-    inputs: of a model with a front. kind, outputs: as in ``write_predictions``.
+    inputs: of a model with a front or several inputs. kind, outputs, columns: as in ``write_predictions``.
     """
 
     predict: Callable[[Any], Any]
@@ -24,6 +24,7 @@ class ByRows(NamedTuple):
     inputs: Several | None
     kind: str
     outputs: list[str]
+    columns: dict[str, str]
 
 
 def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
@@ -31,7 +32,8 @@ def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
     description, tensors = model.description, model.outputs
     network, takes, gives = description.network, description.takes, description.gives
     fronted = description.front is not None  # its inputs are columns, by their names
-    if len(takes.names) > 1 and not fronted:
+    by_name = fronted or len(takes.names) > 1
+    if by_name and not fronted and what.startswith("register"):
         raise ValueError(f"{what} takes a model of one input; make a Model of that part")
     several = len(gives.names) > 1
     if kind is None:
@@ -43,5 +45,6 @@ def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
     for name, tensor in zip(gives.names, tensors, strict=True):
         start, units = f"prediction_{name}" if several else "prediction", prod(tensor.row)
         outputs += [f"{start}_{unit}" for unit in range(units)] if units > 1 else [start]
-    inputs = description.reads() if fronted else None
-    return ByRows(network.predict if fronted or several else model.predict, description.columns, inputs, kind, outputs)
+    inputs = description.reads() if by_name else None
+    predict = network.predict if by_name or several else model.predict
+    return ByRows(predict, description.columns, inputs, kind, outputs, description.notes.get("columns", {}))

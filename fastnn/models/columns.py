@@ -106,7 +106,8 @@ class Column:
         if self.kind == DATES:
             return f"dates, {self.first} to {self.last}{missing}"
         kind = "text" if self.kind == TEXTS else "whole numbers"
-        return f"{kind}, {'more than ' if self.many else ''}{len(self.values):,} different{missing}"
+        count = f"more than {MOST_VALUES:,}" if self.many else f"{len(self.values):,}"
+        return f"{kind}, {count} different{missing}"
 
     @property
     def first(self) -> Any:

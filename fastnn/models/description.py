@@ -211,6 +211,12 @@ class Description:
         check_names(self.columns, source.names, what)
         self.check_rows(source.input_shape, what)
 
+    def learns_from(self, source: Source) -> None:
+        """Keep what predictions for other rows need to know of those that the model is fitted on."""
+        self.columns = self.columns or source.names
+        if source.rules:
+            self.notes["columns"] = dict(source.rules)
+
     def check_rows(self, shape: Shape, what: str) -> None:
         """ValueError where rows of that shape, which `what` names, are not what the model reads."""
         assert self.graph is not None

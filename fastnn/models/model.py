@@ -249,7 +249,8 @@ class Model(Surface):
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of the columns that the model was fitted on, in their order; () where they had none."""
-        return self.description.columns
+        known = self.description.columns
+        return known or (self.description.takes.names if self.description.takes.kind == "dict" else ())
 
     # Predicting.
 

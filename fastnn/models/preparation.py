@@ -30,6 +30,7 @@ RARE = 3  # rows, below which a category is put together with those that are not
 WIDEST = 32  # numbers of an embedding
 LIKE_KEYS = 100  # rows, from which on a column in which no value comes twice is taken for a key
 SKEWED = 2.0
+OFTEN = 20  # rows, from which on that a number is missing is a number of its own
 
 _SCALED = ("standard", "min_max", "robust", "none", "log")
 _CATEGORIES = ("one_hot", "embedding", "hashing")
@@ -47,10 +48,11 @@ _OPTIONS = {
 
 
 class Prepared(NamedTuple):
-    """A model of the columns, which gives a row of numbers; what is to be noted beside it, its choices among that."""
+    """A model of the columns, which gives a row of numbers; what is to be noted beside it; and how many rows came."""
 
     model: Model
     notes: dict[str, Any]
+    rows: int
 
 
 class _Choice(NamedTuple):
@@ -73,6 +75,9 @@ def prepared(source: StoredSource) -> Prepared:
     rules = checked_rules(source.prepare, source.columns)
     target = source.targets_named[0] if len(source.targets_named) == 1 else None
     columns, label = read(source, {name: rule.get("as") for name, rule in rules.items()}, target)
+    rows = max(column.rows for column in columns)
+    if not rows:
+        raise source.no_rows()
     inputs: dict[str, Any] = {}
     parts: list[Any] = []
     table: list[list[str]] = []
@@ -99,7 +104,7 @@ def prepared(source: StoredSource) -> Prepared:
     }
     if label is not None:
         notes["classes"] = label.classes()
-    return Prepared(model, notes)
+    return Prepared(model, notes, rows)
 
 
 # Rules.
@@ -187,7 +192,7 @@ def _scaled(column: Column, kind: str, rule: Mapping[str, Any]) -> _Choice:
     nulls = column.nulls > 0 or bool(rule.get("optional"))
     missing = rule.get("missing", "mean" if nulls else "error")
     missing = None if missing in ("error", False) else missing
-    indicator = rule.get("indicator", missing is not None and "missing" not in rule)
+    indicator = rule.get("indicator", column.nulls >= OFTEN and missing is not None and "missing" not in rule)
     method = "standard" if kind == "log" else kind
     layer = Scaler(method, kind == "log", missing, bool(indicator), name=_name(column, "scaler"))
     try:
@@ -248,7 +253,8 @@ def _category(column: Column, kind: str, rule: Mapping[str, Any]) -> _Choice:
                 "say 'hashing'"
             )
         known, rare = column.ranked(RARE)
-        other = {"error": False, "other": True}.get(rule.get("unknown", ""), rare)
+        # Where there are many, others will come; where few, one that comes is a fault as a rule.
+        other = {"error": False, "other": True}.get(rule.get("unknown", ""), rare or kind == "embedding")
         if not rare or ("unknown" in rule and not other):
             known, _ = column.ranked(1)
         of: Any = StringLookup if is_text else IntegerLookup

@@ -252,7 +252,7 @@ class Sequential(Model):
         if self.description.graph is None and getattr(x, "prepare", None) is not None:
             from fastnn.models.preparation import prepared  # few datasets ask for it
 
-            model, notes = prepared(x)
+            model, notes, _ = prepared(x)
             before, layers = self._state(), self.layers
             self.description.members, self.description.names, self._tensors = [], [], []
             self._numbers.clear()

@@ -200,6 +200,7 @@ class Surface(Built):
             names=rows.names,
             inputs=rows.inputs,
             outputs=rows.outputs,
+            columns=rows.columns,
             identity=None if digest is None else digest.encode(),
         )
 
@@ -216,7 +217,8 @@ class Surface(Built):
 
         self._built("predict_iter")
         rows = by_rows(self, "predict_iter", "values")
-        return predict_rows(rows.predict, sql, con, key, params, batch_size, names=rows.names, inputs=rows.inputs)
+        about = {"names": rows.names, "inputs": rows.inputs, "columns": rows.columns}
+        return predict_rows(rows.predict, sql, con, key, params, batch_size, **about)
 
     def register_sqlite(
         self,

@@ -102,7 +102,7 @@ class Trainer:
             self._check(validation, "validation data")
             size = _optional("validation_batch_size", validation_batch_size) or batch_size
             tested = EpochIterator(validation, size, None, _optional("validation_steps", validation_steps))
-        self.model.description.columns = self.model.description.columns or source.names
+        self.model.description.learns_from(source)
         if class_weight is not None:
             self.objectives.check_class_weight()
             source = ClassWeighted(source, class_weight)
@@ -190,7 +190,7 @@ class Trainer:
         self.ready(source)
         if self.full_batch is not None:
             self.full_batch.forget()
-        self.model.description.columns = self.model.description.columns or source.names
+        self.model.description.learns_from(source)
         rows: Source = source
         if class_weight is not None:
             self.objectives.check_class_weight()

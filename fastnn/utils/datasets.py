@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import check_count
+from fastnn.data.arrays import ArraySource
 from fastnn.data.convert import looks_like_columns
 from fastnn.data.dataset import Dataset, Stored, leaves, mapped
+from fastnn.data.source import RowSource, Source
 from fastnn.typing import Array, ArrayLike
 
 __all__ = ["split_dataset", "timeseries_dataset_from_array"]
+
+_ROUNDING = 1e-9  # of two shares that are 1 together
 
 
 class Windows:
@@ -97,7 +101,7 @@ def split_dataset(
     shuffle: bool = False,
     seed: int | None = None,
     preferred_backend: str | None = None,
-) -> tuple[Dataset, Dataset]:
+) -> tuple[Any, Any]:
     """Two datasets of the first and of the last samples of one: (left, right).
 
     dataset: an array, a tuple, list or dict of arrays with one entry for each sample, a Dataset, or what gives samples
@@ -105,14 +109,43 @@ def split_dataset(
     them is enough. shuffle: draw the samples first, in the order that `seed` gives in Keras. preferred_backend means
     nothing here. The samples come one by one, in batches where the dataset had them; ``batch`` of what is given makes
     batches.
+
+    Of an ArraySource both are such sources. A dataset of a database (SQLDataset, MongoDataset, RedisDataset) is split
+    as its ``split`` does it: into about these shares, by a hash of its key, so that rows which come later move no
+    other; shuffle and seed, which change nothing about that, mean nothing then. ValueError where it has no key, or for
+    a number of samples.
     """
-    whole = _as_dataset(dataset)
+    if isinstance(dataset, Source) and not isinstance(dataset, RowSource):
+        return _by_key(dataset, left_size, right_size)
+    whole = dataset if isinstance(dataset, RowSource) else _as_dataset(dataset)
     left, right = _sizes(left_size, right_size, whole.rows)
+    if not shuffle and isinstance(whole, RowSource):
+        return whole.part(0, left), whole.part(whole.rows - right, whole.rows)
+    if not isinstance(whole, (ArraySource, Dataset)):
+        raise ValueError(f"a {type(whole).__name__} is split in its order, and fit shuffles it; leave shuffle out")
     order = list(range(whole.rows))
     if shuffle:
         random.Random(seed).shuffle(order)
     places = np.array(order)
     return whole.select(places[:left]), whole.select(places[-right:])
+
+
+def _by_key(dataset: Source, left: Any, right: Any) -> tuple[Source, Source]:
+    """The parts of a dataset whose rows have keys."""
+    for name, size in (("left_size", left), ("right_size", right)):
+        if size is not None and not (isinstance(size, (float, np.floating)) and 0 < size < 1):
+            raise ValueError(
+                f"{name} must be a share above 0 and below 1, since a {type(dataset).__name__} is split by a hash of "
+                f"its key, got {size!r:.80}"
+            )
+    if left is None or right is None:
+        _given(left, right)
+        return dataset.split(1 - left if right is None else right)
+    if left + right > 1 + _ROUNDING:
+        raise ValueError(f"left_size and right_size are {left} and {right} of the rows, more than all")
+    first, last = dataset.split(right)
+    # Parts of different shares lie within one another.
+    return first if left + right > 1 - _ROUNDING else dataset.split(1 - left)[0], last
 
 
 def _as_dataset(given: Any) -> Dataset:
@@ -148,10 +181,14 @@ def _stacked(samples: list[Any]) -> Any:
     return np.stack([np.asarray(each) for each in samples])
 
 
-def _sizes(left: Any, right: Any, rows: int) -> tuple[int, int]:
-    """How many samples either part has."""
+def _given(left: Any, right: Any) -> None:
     if left is None and right is None:
         raise ValueError("At least one of `left_size` or `right_size` must be given")
+
+
+def _sizes(left: Any, right: Any, rows: int) -> tuple[int, int]:
+    """How many samples either part has."""
+    _given(left, right)
     counts = []
     for name, size in (("left_size", left), ("right_size", right)):
         if size is not None and (isinstance(size, bool) or not isinstance(size, (int, float, np.integer, np.floating))):

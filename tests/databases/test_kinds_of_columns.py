@@ -23,7 +23,7 @@ ISO_DAYS = ["2013-01-05", "1583-01-01"]
 
 
 def texts(data: Any, name: str) -> list[str]:
-    return [text for block in data.blocks("string", [name]) for text in block[:, 0].tolist()]
+    return [text for block in data.typed({name: "string"}) for text in block[name].tolist()]
 
 
 def test_iso_text() -> None:

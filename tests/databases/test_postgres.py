@@ -115,7 +115,7 @@ def test_what_is_no_number_comes_as_it_is(way: Any, value: str, expected: Any) -
 def test_money_intervals_and_arrays_are_refused_by_adbc(postgres: str) -> None:
     for value, message in (("3.5::money", "type money"), ("'1 day'::interval", "intervals"), ("'{1}'::int[]", "lists")):
         with pytest.raises(ValueError, match=f"column 'a' .*{message}"):
-            read(f"SELECT {value} AS a, 1 AS b", postgres, Wanted([], others=["a"]))
+            read(f"SELECT {value} AS a, 1 AS b", postgres, Wanted(["a"]))
         assert read(f"SELECT {value} AS a, 1 AS b", postgres, Wanted(["b"]))[0].tolist() == [[1]]
 
 

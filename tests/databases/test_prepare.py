@@ -233,7 +233,7 @@ def test_rules_that_the_user_chose(shop, table):
     data = dataset(shop, prepare=rules, features=list(rules))
     model = fitted(data)
     found = choices(model)
-    assert found["km"][1:3] == ["scaled to 0 ... 1", "mean and an indicator"]
+    assert found["km"][1:3] == ["scaled to 0 ... 1", "mean"]
     assert found["price, net"][1:3] == ["scaled by quartiles", "median"]
     assert found["colour"][1:] == ["one-hot, 4 numbers", "a category of its own", "other"]
     assert found["city"][1] == "hashed to 4096, embedding of 32"
