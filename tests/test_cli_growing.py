@@ -207,6 +207,26 @@ def test_keys_of_every_kind_are_compared_as_what_they_are(
     assert (status, found["rows"]) == (0, expected), err
 
 
+def test_rows_of_which_none_is_kept_apart(shop: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first(capsys, shop, out)
+    insert(shop, [key for key in range(401, 412) if not held_back(shop, key)])
+    status, found, err = again(capsys, shop, out, "--epochs", 2)
+    assert status == 0, err
+    assert (found["rows"], found["epochs"]) == (taught(shop, "id > 400"), 2)
+    assert "val_loss" not in found
+    assert noted(out)["last"] == str(max(key for key in range(401, 412) if not held_back(shop, key)))
+
+
+def test_numbers_that_were_texts_are_not_older(shop: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    query = "SELECT CASE WHEN (SELECT COUNT(*) FROM t) = 400 THEN 'x' || id ELSE id END AS id, a, price FROM t"
+    first(capsys, shop, out, "--query", query)
+    assert noted(out)["last"] == "x99"
+    insert(shop, range(401, 411))
+    status, found, err = again(capsys, shop, out)
+    assert (status, found) == (1, None)
+    assert "the key 'id' is now of the type int, 410, and 'x99' was of the type str" in err
+
+
 def test_the_kind_of_the_key_may_not_change(shop: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first(capsys, shop, out)
     before = out.read_bytes()
