@@ -136,6 +136,16 @@ def test_text_among_the_features(store: Store) -> None:
         rows(store.dataset(["a", "s"]))
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "cursor", "hashes", "stream"])  # which hold such a text
+def test_text_that_is_no_utf_8(kind: str, make: Any) -> None:
+    store = make(kind)
+    store.fill(a=[1.0, 2.0], s=[b"\xffa", "ok"])
+    with pytest.raises(ValueError, match=r"'s' (is|holds|of).*xff"):
+        rows(store.dataset(["a", "s"]))
+    with pytest.raises(ValueError, match=r"column 's' .*row 1 is no text in utf-8"):
+        list(store.dataset(["a", "s"]).typed({"s": "string"}))
+
+
 def test_two_columns_of_one_name(store: Store) -> None:
     if not store.is_sql:
         pytest.skip("names are those of fields, or tested with the reader")

@@ -92,6 +92,8 @@ class SQLite(Store):
         return ""
 
     def literal(self, value: Any) -> str:
+        if isinstance(value, bytes):  # of a text that is no UTF-8
+            return f"CAST(x'{value.hex()}' AS TEXT)"
         return str(value).replace("inf", "9e999") if isinstance(value, float) else super().literal(value)
 
 
