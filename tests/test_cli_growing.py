@@ -381,3 +381,33 @@ def test_what_is_missing_is_one_line(
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert not [word for word in words if word not in err]
+
+
+def test_a_table_of_texts_and_dates_that_names_its_rows_by_itself(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rides.db"
+
+    def insert_rides(numbers: range) -> None:
+        rows = [
+            ("abc"[i % 3], None if i % 7 == 0 else i % 10, f"2026-01-{i % 28 + 1:02d}", i % 10 * 2) for i in numbers
+        ]
+        with closing(connect(path)) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS rides (city TEXT, km REAL, day TEXT, price REAL)")
+            connection.executemany("INSERT INTO rides VALUES (?, ?, ?, ?)", rows)
+
+    insert_rides(range(300))
+    status, _, err = run(capsys, "--data", path, "--table", "rides", "--target", "price", "--epochs", 2, "--out", out)
+    assert status == 0, err
+    assert (noted(out)["key"], noted(out)["last"]) == ("rowid", "300")
+    assert again(capsys, path, out)[1]["rows"] == 0
+    insert_rides(range(300, 340))
+    dataset = SQLDataset("SELECT rowid, km FROM rides WHERE rowid > 300", path, key="rowid", null=0)
+    expected = sum(len(page.x) for page in dataset.split(0.2)[0].pages(32))
+    status, found, err = again(capsys, path, out, "--epochs", 2)
+    assert status == 0, err
+    assert (found["rows"], noted(out)["last"]) == (expected, "340")
+    assert main(["predict", str(out), str(path), "--table", "rides", "--into", "p", "--key", "rowid"]) == 0
+    assert capsys.readouterr().out == f"340 predictions are in the table p of {path}\n"
+    with closing(connect(path)) as connection:
+        assert connection.execute("SELECT MIN(rowid), MAX(rowid), COUNT(*) FROM p").fetchall() == [(1, 340, 340)]

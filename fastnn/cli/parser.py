@@ -109,7 +109,7 @@ def query_of(options: argparse.Namespace, parser: Parser, columns: Iterable[str]
     if not columns:
         return query
     there = reader_of(query, options.data).columns
-    return select_from(options.table, options.data, *(name for name in columns if name in there))
+    return select_from(options.table, options.data, *(name for name in columns if name in (*there, options.key)))
 
 
 def add_config(parser: Parser) -> None:
