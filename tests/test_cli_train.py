@@ -72,7 +72,7 @@ def test_train_evaluate_and_predict(
     lines = progress.splitlines()
     assert lines[0].split() == ["column", "holds", "becomes", "NULL", "unknown", "value"]
     assert [line.split()[0] for line in lines[1:3]] == ["a", "b"]
-    assert lines[3] == f"{what}, from a, b"
+    assert lines[3] == f"{what}, from a, b; hidden layers: 128, 64"
     found = json.loads(said)
     assert found["epochs"] == len([line for line in lines if line.startswith("epoch ")])
     assert 0.75 * ROWS < found["rows"] < 0.85 * ROWS
@@ -120,7 +120,7 @@ def test_several_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         out,
     )
     assert status == 0
-    assert "\none of 3 classes, from x\n" in progress
+    assert "\none of 3 classes, from x; hidden layers: none\n" in progress
     assert load_model(out).output_shape == (None, 3)
 
 

@@ -11,24 +11,17 @@ from fastnn.cli.parser import Parser
 
 MODELS = """\
 Lists the models that a registry has in a database: each version, its aliases, when it
-was saved, and its metrics. With NAME, and --alias or --delete, it changes them first.
-"""
-
-MODELS_EXAMPLE = """\
-examples:
-  fastnn models sqlite:///shop.db
-  fastnn models sqlite:///shop.db bought --version 3 --alias production
-  fastnn evaluate bought --registry sqlite:///shop.db --version production --data ...
+was saved, and its metrics; after --alias or --delete, of the version of one.
 """
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the others."""
-    models = commands.add_parser("models", description=MODELS, epilog=MODELS_EXAMPLE)
+    models = commands.add_parser("models", description=MODELS)
     models.set_defaults(run=run)
     models.add_argument("registry", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
     models.add_argument("name", metavar="NAME", nargs="?", help="the model, by default all")
-    models.add_argument("--version", metavar="V", type=_version, help="of the model: a number or an alias")
+    _add_version(models)
     models.add_argument("--alias", metavar="ALIAS", help="let it point to that version")
     models.add_argument("--delete", action="store_true", help="delete that version")
     models.add_argument("--json", action="store_true", help="the list as a line of JSON")
@@ -40,7 +33,7 @@ def add_model(parser: Parser) -> None:
         "model", metavar="MODEL", help="the file that train or model.save wrote; or, in a registry, a name"
     )
     add_registry(parser)
-    parser.add_argument("--version", metavar="V", type=_version, help="in it, a number or an alias (default: latest)")
+    _add_version(parser)
 
 
 def add_registry(parser: Parser) -> None:
@@ -81,7 +74,7 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         print(json.dumps([{**each._asdict(), "created": each.created.isoformat()} for each in entries]))
         return
     if not entries:
-        say("there are no models" if options.name is None else f"there is no model {options.name!r}")
+        say("there are no such models")
         return
     rows = [("name", "version", "aliases", "created", "metrics")]
     for each in entries:
@@ -95,5 +88,8 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
-def _version(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
+def _add_version(parser: Parser) -> None:
+    parser.add_argument(
+        "--version", metavar="V", help="of a model in a registry: a number, an alias, or latest, the default",
+        type=lambda text: int(text) if text.isdecimal() else text,
+    )  # fmt: skip

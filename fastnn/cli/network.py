@@ -28,10 +28,12 @@ class Task(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """How long to train. patience: epochs without a better result of the rows that are kept apart; alone: epochs where
-    none are.
+    """How large a network, and how long to train.
+
+    patience: epochs without a better result of the rows that are kept apart; alone: epochs where none are.
     """
 
+    hidden: tuple[int, ...]
     batch_size: int
     epochs: int
     patience: int
@@ -40,9 +42,10 @@ class Schedule(NamedTuple):
 
 # By the number of rows, below which it is meant.
 SCHEDULES = (
-    (10_000, Schedule(32, 200, 20, 50)),
-    (100_000, Schedule(128, 60, 10, 20)),
-    (np.inf, Schedule(256, 30, 5, 10)),
+    (1_000, Schedule((64, 32), 32, 200, 20, 50)),
+    (10_000, Schedule((128, 64), 32, 200, 20, 50)),
+    (100_000, Schedule((128, 64), 128, 60, 10, 20)),
+    (np.inf, Schedule((128, 64), 256, 30, 5, 10)),
 )
 
 
@@ -51,8 +54,11 @@ def schedule_of(rows: int) -> Schedule:
     return next(each for below, each in SCHEDULES if rows < below)
 
 
-def network_of(data: SQLDataset, hidden: Sequence[int]) -> tuple[Any, str, int]:
-    """A compiled network whose first layers prepare the columns, as a table says; its task, and the number of rows."""
+def network_of(data: SQLDataset, hidden: Sequence[int] | None) -> tuple[Any, str, int]:
+    """A compiled network whose first layers prepare the columns, as a table says; its task, and the number of rows.
+
+    hidden: units of its hidden layers, None for what goes with the rows.
+    """
     from fastnn.layers import Dense, Rescaling
     from fastnn.models import Sequential
     from fastnn.models.preparation import prepared
@@ -61,12 +67,14 @@ def network_of(data: SQLDataset, hidden: Sequence[int]) -> tuple[Any, str, int]:
     model, notes, rows = prepared(data)
     say(choices(notes["preparation"]))
     task = _task(data, notes.get("classes", ()))
+    hidden = schedule_of(rows).hidden if hidden is None else hidden
     made = Sequential([model, *(Dense(units, activation="relu") for units in hidden)])
     made.add(Dense(task.outputs, activation=task.activation))
     if task.scale is not None:
         made.add(Rescaling(*task.scale))
     made.compile(optimizer="adam", loss=task.loss, metrics=[task.metric])
     made.description.notes.update(notes)
+    say(f"{task.what}, from {', '.join(model.input_names)}; hidden layers: {', '.join(map(str, hidden)) or 'none'}")
     return made, task.what, rows
 
 

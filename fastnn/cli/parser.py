@@ -94,9 +94,9 @@ def add_rows(parser: Parser) -> None:
 def query_of(options: argparse.Namespace, parser: Parser, columns: Iterable[str] = (), **needed: str) -> str:
     """The query that is given, or that of the table; an error unless there is one of them, a database, and `needed`.
 
-    columns: those that are read of a table, by default all.
+    columns: those that are read of a table, as far as it has them; by default all.
     """
-    from fastnn.databases.addresses import select_from
+    from fastnn.databases.addresses import reader_of, select_from
 
     options.rows = options.query if options.table is None else options.table
     parser.need(options, data="--data", rows="--table or --query", **needed)
@@ -105,7 +105,11 @@ def query_of(options: argparse.Namespace, parser: Parser, columns: Iterable[str]
     for name in ("query", "param"):
         if getattr(options, name) not in (None, []):
             parser.error(f"argument --table: it is all rows of a table, without --{name}; leave one out")
-    return select_from(options.table, options.data, columns)
+    query = select_from(options.table, options.data)
+    if not columns:
+        return query
+    there = reader_of(query, options.data).columns
+    return select_from(options.table, options.data, *(name for name in columns if name in there))
 
 
 def add_config(parser: Parser) -> None:

@@ -47,6 +47,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace, parser: Parser) -> None:
     """Run it."""
+    from fastnn.databases.declared import roots
+
     for positional, named in (("database", "data"), ("sql", "query")):
         given = getattr(options, positional)
         if given is not None and getattr(options, named) is not None:
@@ -56,6 +58,7 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
     model = loaded(options, parser)
     inputs = model.description.takes.names
     columns = model.feature_names or (inputs if len(inputs) > 1 else ())
+    columns = roots(columns, model.description.notes.get("columns", {}))
     query = query_of(options, parser, dict.fromkeys([options.key, *columns]) if columns else ())
     if options.replace and options.upsert:
         parser.error("--replace and --upsert are two ways; leave one out")

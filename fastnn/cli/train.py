@@ -60,7 +60,9 @@ def add_to(commands: Any) -> None:
     train.add_argument("--features", metavar="COLUMNS", type=names, help="to predict it from; by default all others")
     train.add_argument("--key", metavar="COLUMN", help="the column that names a row; it is no feature")
     train.add_argument("--null", metavar="NUMBER", type=float, help="what stands for NULL, by default an error")
-    train.add_argument("--hidden", metavar="SIZES", type=sizes, help="units of the hidden layers (default: 64,32)")
+    train.add_argument(
+        "--hidden", metavar="SIZES", type=sizes, help="units of the hidden layers (default: by the number of rows)"
+    )
     train.add_argument("--epochs", metavar="N", type=whole(1), help="at most (default: by the number of rows)")
     train.add_argument("--batch-size", metavar="N", type=whole(1), help="rows a step (default: by the number of rows)")
     train.add_argument("--seed", metavar="N", type=whole(0), default=0, help="where chance starts (%(default)s)")
@@ -109,10 +111,10 @@ def run_train(options: argparse.Namespace, parser: Parser) -> None:
     data = rows_since(_source(query, options, "auto" if model is None else None), options, known)
     train, validation = (data, None) if options.key is None else data.split(HELD_BACK)
     if model is None:
-        model, what, rows = network_of(data, [64, 32] if options.hidden is None else options.hidden)
+        model, what, rows = network_of(data, options.hidden)
     else:
         what, rows = known.get("task", "a model that was trained"), 0
-    say(f"{what}, from {', '.join(model.feature_names or data.columns)}")
+        say(f"{what}, from {', '.join(model.feature_names or data.columns)}")
     try:
         found = _trained(model, train, validation, options, rows)
     except NoRowsError:
@@ -135,27 +137,23 @@ def run_train(options: argparse.Namespace, parser: Parser) -> None:
 
 def _take_known(options: argparse.Namespace, parser: Parser, known: dict[str, Any]) -> None:
     """Let a model say what the options do not; an error where they say something else."""
-    for given, other in (("table", "query"), ("query", "table")):
-        if getattr(options, given) is not None and known.get(other) is not None:
-            _differs(options, parser, given, f"--{other} {known[other]!r}")
     for name in REMEMBERED:
         given, before = getattr(options, name), known.get(name)
+        other = {"table": "query", "query": "table"}.get(name)
+        if given is not None and other in known:
+            before = f"--{other} {known[other]}"
         if before is None:
             continue
         if given is None or (name == "param" and not given):
             setattr(options, name, before)
         elif repr(given) != repr(before):  # as texts, in which NaN is itself
-            _differs(options, parser, name, repr(before))
+            parser.error(
+                f"argument --{name}: {options.out} was trained with {before!r}, got {given!r}; leave the option out, "
+                "or train a new model, without --resume"
+            )
 
 
-def _differs(options: argparse.Namespace, parser: Parser, name: str, before: str) -> None:
-    parser.error(
-        f"argument --{name}: {options.out} was trained with {before}, got {getattr(options, name)!r}; leave the option "
-        "out, or train a new model, without --resume"
-    )
-
-
-def _source(query: str, options: argparse.Namespace, prepare: Any = None) -> SQLDataset:
+def _source(query: str, options: argparse.Namespace, prepare: Any = None, columns: Any = None) -> SQLDataset:
     from fastnn.data import SQLDataset
 
     return SQLDataset(
@@ -166,6 +164,7 @@ def _source(query: str, options: argparse.Namespace, prepare: Any = None) -> SQL
         params=options.param,
         key=options.key,
         null=options.null,
+        columns=columns,
         prepare=prepare,
     )
 
@@ -188,10 +187,14 @@ def _trained(model: Any, train: Any, validation: Any, options: argparse.Namespac
                 say(f"before: {figures({f'val_{name}': each for name, each in before.items()})}")
             schedule = schedule_of(rows or int(validation.rows / HELD_BACK))
             callbacks.append(EarlyStopping(patience=schedule.patience, restore_best_weights=True))
+    batch_size = options.batch_size or schedule.batch_size
+    epochs = options.epochs or (schedule.alone if validation is None else schedule.epochs)
+    until = "" if validation is None else f", or until {schedule.patience} bring nothing better for rows kept apart"
+    say(f"batches of {batch_size} rows, {epochs} epochs{until}")
     history = model.fit(
         train,
-        batch_size=options.batch_size or schedule.batch_size,
-        epochs=options.epochs or (schedule.alone if validation is None else schedule.epochs),
+        batch_size=batch_size,
+        epochs=epochs,
         verbose=0,
         validation_data=validation,
         callbacks=callbacks,
@@ -215,6 +218,6 @@ def run_evaluate(options: argparse.Namespace, parser: Parser) -> None:
     options.target = options.target or known.get("target")
     query = query_of(options, parser, target="--target")
     options.features, options.key, options.null = list(model.feature_names) or None, None, known.get("null")
-    data = _source(query, options)
+    data = _source(query, options, columns=model.description.notes.get("columns"))
     found = model.evaluate(data, verbose=0, return_dict=True)
     result({"rows": data.rows, **{name: float(each) for name, each in found.items()}}, options.json)

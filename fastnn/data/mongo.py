@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _names
 from fastnn._checks import check_text, shown
+from fastnn.databases.declared import declared
 from fastnn.databases.mongo import MongoReader, Place
 from fastnn.databases.mongo_fields import check_field
 
@@ -36,10 +37,11 @@ class MongoDataset(StoredSource):
 
     Numbers are double, int32, int64, decimal128 and bool (0 and 1). null and a field that is missing
     are the same: NULL, for which null is the number, by default an error; in a target it always is.
-    Dates, texts and all else are refused, but for the columns that a model's own layers read.
-    memory_limit, prepare and cache are as in SQLDataset; MongoDB does not say whether documents have changed,
-    so what lies on disk is taken again only where cache is a number of seconds, and collection a URL
-    without a password.
+    Dates, texts and all else are refused, but for the columns that a model's own layers read, and for
+    those of which `columns` says what they hold, as in SQLDataset: dates, and vectors in binary data.
+    memory_limit, prepare and cache are as in SQLDataset; MongoDB does not say whether documents have
+    changed, so what lies on disk is taken again only where cache is a number of seconds, and
+    collection a URL without a password.
 
     Raises ValueError, with MongoDB's own words and the number of documents read, where the query
     fails or the connection is lost; with field, number of the document (from 1), _id and value, for
@@ -59,6 +61,7 @@ class MongoDataset(StoredSource):
         sort: Any = None,
         null: float | None = None,
         memory_limit: int = 256 * 2**20,
+        columns: Mapping[str, str] | None = None,
         prepare: Prepare = None,
         cache: Cache = "auto",
     ) -> None:
@@ -68,8 +71,9 @@ class MongoDataset(StoredSource):
         features = None if fields is None else names_of("fields", fields)
         for name in (check_text("key", key), *targets, *(features or ())):
             check_field(name)
-        reader = MongoReader(Place(collection), filter, features, targets, key, sort)
-        super().__init__(reader, reader.targets, reader.fields, key, null, memory_limit, cache, prepare)
+        reader = MongoReader(Place(collection), filter, features, targets, key, sort, columns or ())
+        rows = declared(reader, columns, known=True)
+        super().__init__(rows, reader.targets, reader.fields, key, null, memory_limit, cache, prepare)
 
 
 _names.offer(globals())

@@ -10,7 +10,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import shown
 from fastnn.databases.addresses import reader_of
-from fastnn.databases.declared import declared
+from fastnn.databases.declared import declared, roots
 from fastnn.databases.mongo import MongoReader, Place, is_mongo
 from fastnn.databases.reader import Text, listed, null_key
 
@@ -53,7 +53,7 @@ class Queried:
         self.reader: Any
         if is_mongo(con):
             fields = inputs.names if inputs is not None and len(inputs.names) > 1 else names
-            self.reader = _mongo(sql, con, params, key, fields)
+            self.reader = _mongo(sql, con, params, key, fields, columns or {})
         else:
             self.reader = reader_of(sql, con, params)
         known = self.reader.columns
@@ -61,7 +61,9 @@ class Queried:
             raise ValueError(f"unknown key {key!r}{_names.hint(key, known)}; the query's columns are {listed(known)}")
         rules = {name: kind for name, kind in (columns or {}).items() if name != key and name in known}
         self._reader: Reader = declared(self.reader, rules or None)
-        features = tuple(name for name in self._reader.columns if name != key)
+        # Of a document its fields: it has a key too where none is named.
+        given = self._reader.within(getattr(self.reader, "fields", known))
+        features = tuple(name for name in given if name != key)
         if not features:
             raise ValueError(f"the query gives the key {key!r} alone; select the features too")
         check_names(names, features, "the query")
@@ -109,10 +111,12 @@ class Queried:
         raise AssertionError("each key is of a type that is known")
 
 
-def _mongo(filter: Any, collection: Any, params: Any, key: str | None, names: Sequence[str]) -> MongoReader:
+def _mongo(
+    filter: Any, collection: Any, params: Any, key: str | None, names: Sequence[str], columns: Mapping[str, str]
+) -> MongoReader:
     """A reader of MongoDB's documents, of the fields that the model knows, or of all."""
     if params is not None:
         raise TypeError("MongoDB's filter has its values in it; leave params out")
-    reader = MongoReader(Place(collection), filter, list(names) or None, [], key or "_id", None)
+    reader = MongoReader(Place(collection), filter, roots(names, columns) or None, [], key or "_id", None, columns)
     reader.packed = False
     return reader

@@ -11,8 +11,6 @@ from .statement import quoted
 from .urls import ServerURL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .reader import Reader
 
 
@@ -120,7 +118,7 @@ def rows_with(table: str, con: str, target: str) -> tuple[str, str | None]:
     return query.replace("SELECT *", "SELECT rowid, *", 1) + where, "rowid"
 
 
-def select_from(table: str, con: str, columns: Iterable[str] = ()) -> str:
+def select_from(table: str, con: str, *columns: str) -> str:
     """A SELECT of a table's columns, by default of all, for the database at a path or URL; any names will do."""
     dialect = ServerURL(con).dialect if "://" in con else "sqlite"
     mark = _mark(dialect)

@@ -216,6 +216,12 @@ def declared(reader: Reader, columns: Mapping[str, str] | None, known: bool = Fa
     return DeclaredReader(reader, columns)
 
 
+def roots(names: Sequence[str], columns: Mapping[str, str]) -> list[str]:
+    """The columns that numbers of these names are in."""
+    of = {part: name for name, kind in columns.items() for part in _rule(name, kind).parts}
+    return list(dict.fromkeys(of.get(name, name) for name in names))
+
+
 def _rule(name: str, kind: str) -> Rule:
     if kind in ("date", "datetime"):
         return Rule(name, kind)

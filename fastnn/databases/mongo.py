@@ -16,7 +16,7 @@ from .mongo_fields import MISSING, check_field, nodes_of, projected, reason, val
 from .reader import Block, Reader, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Iterator, Sequence
+    from collections.abc import Collection, Generator, Hashable, Iterator, Sequence
 
     from .reader import Wanted
 
@@ -96,7 +96,7 @@ class MongoReader(Reader):
     `names` are the columns that each field of `fields` and of `targets` stands for: itself, or what is in it where the
     first document has an array, a vector or a document there. `packed`: whether a key that SQL has no type for becomes
     bytes, a document of BSON's with the key alone, under the name of no letters, or (False) must be an ObjectId, which
-    becomes its text; None leaves keys as they are.
+    becomes its text; None leaves keys as they are. whole: fields that stand for nothing else, whatever is in them.
     """
 
     threaded = True
@@ -111,6 +111,7 @@ class MongoReader(Reader):
         targets: Sequence[str],
         key: str,
         sort: Any,
+        whole: Collection[str] = (),
     ) -> None:
         self.place, self.shared = place, place.is_url and not place.has_password
         if filter is not None and not isinstance(filter, (Mapping, list, tuple)):
@@ -125,6 +126,7 @@ class MongoReader(Reader):
         self._shown = f"{place.name}.{call}({shown(self._filter)})"
         self.address = (*place.address, repr(self._filter), repr(self._sort), self._shown)
         self._vectors: dict[str, int] = {}
+        self._whole = frozenset(whole)
         self._first, size = self._first_document([*fields, *targets, key] if fields is not None else [])
         self._size = max(1, _BATCH // size) if size else _DOCUMENTS
         self.fields, self.targets = self._columns(fields, targets, key)
@@ -159,6 +161,9 @@ class MongoReader(Reader):
 
     def _within(self, name: str, value: Any) -> Iterator[str]:
         """The columns that a field of the first document is."""
+        if name in self._whole:
+            yield name
+            return
         length = len(value) if isinstance(value, list) else vector_length(value)
         if length:
             self._vectors[name] = length
@@ -194,7 +199,9 @@ class MongoReader(Reader):
                     slot, document = rows.stopped
                     raise self._refused(names[slot], document, done + 1, slot >= len(wanted.numbers))
                 for name, column in zip(wanted.others, others, strict=True):
-                    values = [None if each is None else _value_of(each) for each in column]
+                    values: list[Any] = [None if each is None else _value_of(each) for each in column]
+                    if name in self._whole:
+                        values = [each if vector_length(each) is None else each.as_vector().data for each in values]
                     column[:] = values if self.packed is None or name != self._key else [*map(self._packed, values)]
                 yield Block(numbers, others)
 

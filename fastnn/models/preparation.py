@@ -253,7 +253,8 @@ def _category(column: Column, kind: str, rule: Mapping[str, Any]) -> _Choice:
                 "say 'hashing'"
             )
         known, rare = column.ranked(RARE)
-        other = {"error": False, "other": True}.get(rule.get("unknown", ""), rare)
+        # Where there are many, others will come; where few, one that comes is a fault as a rule.
+        other = {"error": False, "other": True}.get(rule.get("unknown", ""), rare or kind == "embedding")
         if not rare or ("unknown" in rule and not other):
             known, _ = column.ranked(1)
         of: Any = StringLookup if is_text else IntegerLookup

@@ -273,4 +273,4 @@ def test_a_table_has_the_inputs_of_a_model_by_their_names(tmp_path: Path, capsys
     with contextlib.closing(connect(path)) as connection, connection:
         connection.execute("ALTER TABLE t RENAME COLUMN s TO s2")
     assert main([*predict, "--table", "t", "--replace"]) == 1
-    assert "no such column: s" in capsys.readouterr().err
+    assert "'s'" in capsys.readouterr().err

@@ -84,7 +84,7 @@ def test_a_model_that_lives_with_its_rows(
 
 
 def test_the_list(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "models", place.url) == (0, "", "there are no models\n")
+    assert run(capsys, "models", place.url) == (0, "", "there are no such models\n")
     assert run(capsys, "models", place.url, "--json") == (0, "[]\n", "")
     registry = fastnn.registry.open(place.url)
     registry.save(model(), "b", metrics={"accuracy": 0.961234567, "units": 16}, aliases=["x", "production"])
@@ -104,7 +104,7 @@ def test_the_list(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert first["metrics"] == {"accuracy": 0.961234567, "units": 16}
     assert second["size"] == registry.list("b")[1].size
     assert abs(datetime.fromisoformat(first["created"]) - datetime.now(UTC)) < timedelta(minutes=5)
-    assert run(capsys, "models", place.url, "c") == (0, "", "there is no model 'c'\n")
+    assert run(capsys, "models", place.url, "c") == (0, "", "there are no such models\n")
 
 
 def test_an_alias_and_a_deletion(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

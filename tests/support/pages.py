@@ -46,7 +46,7 @@ def run(blocks: list[tuple[str, str]], folder: Path) -> list[str]:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     outs: list[str] = json.loads(done.stdout)
     return outs
 
