@@ -77,6 +77,9 @@ def test_rows_without_a_target_are_left_out_of_a_table(tmp_path: Path, capsys: p
     found = json.loads(said)
     assert 0.65 * 2569 < found["rows"] < 0.8 * 2569
     assert found["val_loss"] < 0.1 * np.nanvar(columns["price"])
+    last = load_model(out).layers[-1]
+    assert last.scale == pytest.approx(np.nanstd(columns["price"]), rel=1e-5)
+    assert last.offset == pytest.approx(np.nanmean(columns["price"]), rel=1e-5)
     with closing(connect(path)) as con, con:
         con.execute("INSERT INTO t SELECT * FROM t WHERE price IS NOT NULL LIMIT 50")
     status, said, err = run(capsys, "train", "--data", path, "--out", out, "--resume", "--since", "last", "--json")

@@ -51,7 +51,9 @@ def test_quantiles_are_as_exact_as_is_said(rows, order, size):
         quantiles.add(numbers[start : start + 777])
     shares = np.linspace(0, 1, 201)
     ranks = np.searchsorted(np.sort(numbers), quantiles.at(shares)) / len(numbers)
-    assert np.abs(ranks - shares).max() <= np.log2(len(numbers) / (2 * size)) / (2 * size) + 1 / len(numbers)
+    bound = np.log2(len(numbers) / (2 * size)) / (2 * size)
+    assert np.abs(ranks - shares).max() <= bound + 1 / len(numbers)
+    assert abs((ranks - shares).mean()) < bound / 10  # no drift: odd and even places take turns
 
 
 def test_quantiles_of_few_numbers_are_numpy_s(rows):

@@ -11,8 +11,8 @@ import pytest
 import fastnn
 from fastnn import Sequential
 from fastnn.data import SQLDataset
-from fastnn.layers import Dense, Input
-from fastnn.models import load_model
+from fastnn.layers import Concatenate, Dense, Input, Scaler
+from fastnn.models import Model, load_model
 from support.database import connect
 
 ROWS = 600
@@ -147,6 +147,41 @@ def test_the_engine_s_rows_are_those_of_numpy(shop, table):
         assert apart.min() < 1e-4
     one_hot = x[:, [place for place in range(x.shape[1]) if set(np.unique(x[:, place])) == {0.0, 1.0}]]
     assert one_hot.sum() == ROWS * 2 + sum(map(bool, expected[2])) + sum(map(bool, expected[5]))
+
+
+def test_categories_are_in_the_order_of_their_frequency(shop, table):
+    colours = [row[4] for row in table]
+    model = fitted(dataset(shop, features=["colour"]))
+    found = model.layers[0].get_layer("colour_lookup").get_vocabulary()
+    assert found == sorted(set(colours), key=lambda each: (-colours.count(each), each))
+
+
+@pytest.mark.parametrize("least", [-1, -5, 3])
+def test_whole_numbers_that_name_something_with_null(tmp_path, least):
+    path = str(tmp_path / "ids.db")
+    with connect(path) as con:
+        con.execute("CREATE TABLE t (shop_id INTEGER, y REAL)")
+        values = [None, least, 0, -1, 7]
+        con.executemany("INSERT INTO t VALUES (?, ?)", ((values[i % 5], float(i % 5)) for i in range(500)))
+    fastnn.set_random_seed(1)
+    model = Sequential([Dense(1)])
+    model.compile(fastnn.optimizers.Adam(0.1), "mse")
+    model.fit(SQLDataset("SELECT * FROM t", path, target="y", prepare="auto"), epochs=150, verbose=0)
+    assert choices(model)["shop_id"][2] == "a category of its own"
+    found = model.predict({"shop_id": values}, verbose=0).ravel()
+    means = [np.mean([i for i in range(5) if values[i] == value]) for value in values]
+    np.testing.assert_allclose(found, means, atol=0.2)
+
+
+def test_null_where_another_column_may_be_missing_and_this_one_not(shop):
+    scaler = Scaler(missing="mean")
+    scaler.adapt(np.array([[1.0], [3.0]]))
+    km, net = Input((1,)), Input((1,))
+    model = Model({"km": km, "price, net": net}, Dense(1)(Concatenate()([km, scaler(net)])))
+    sql = 'SELECT id, km, "price, net" FROM shop'
+    assert model.predict_sql(sql, shop, into="guess", key="id") == ROWS
+    with pytest.raises(ValueError, match="column 'km' is NULL in row 7 of the query"):
+        model.predict_sql(sql.replace("km,", "CASE id WHEN 7 THEN NULL ELSE km END AS km,"), shop, into="g", key="id")
 
 
 def test_it_learns_and_is_saved_with_the_model(shop, tmp_path, table):
