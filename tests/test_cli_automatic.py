@@ -104,6 +104,25 @@ def test_tables_whose_rows_have_no_number(table: str, tmp_path: Path, capsys: py
     assert "val_loss" not in said
 
 
+def test_a_table_of_texts_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As it comes out of a CSV file."""
+    path, out = tmp_path / "csv.db", tmp_path / "m.fastnn"
+    with closing(connect(path)) as con, con:
+        con.execute("CREATE TABLE t (a TEXT, taken TEXT, y TEXT, price TEXT)")
+        rows = ((f"{i * 0.5}", f"2026-{i % 12 + 1:02}-03", str(int(i > 150)), f"{i}.5") for i in range(300))
+        con.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", rows)
+    known = ["--data", path, "--table", "t", "--json"]
+    features = ["--features", "a,taken"]
+    status, said, err = run(capsys, "train", *known, *features, "--target", "y", "--epochs", 40, "--out", out)
+    assert status == 0, err
+    assert "one of two classes: 0, 1" in err
+    assert json.loads(said)["val_accuracy"] > 0.9
+    assert run(capsys, "evaluate", out, *known)[0] == 0
+    status, said, err = run(capsys, "train", *known, *features, "--target", "price", "--out", tmp_path / "p")
+    assert (status, said) == (1, "")
+    assert "column 'price' holds text ('0.5') in row 1" in err
+
+
 def test_columns_of_vectors_and_dates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "photos.db", tmp_path / "m.fastnn"
     vectors = np.random.default_rng(1).normal(size=(300, 4)).astype("<f4")

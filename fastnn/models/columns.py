@@ -23,6 +23,7 @@ NUMBERS, NUMERALS, INTEGERS, TEXTS, DATES, NOTHING = "numbers", "numerals", "int
 SAMPLE = 10_000  # rows that tell of what kind a column is
 MOST_VALUES = 100_000  # different ones that are counted; of more it is known that there are more
 MOST_CLASSES = 1000
+FEW = 20  # classes that may be called by numbers
 _KEY = re.compile(r"(?:^|_)(?:id|code|zip|zipcode|postcode)$|Id$", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -187,7 +188,7 @@ def read(source: StoredSource, rules: Mapping[str, Any], target: str | None) -> 
     counted = [name for name, kind in kinds.items() if kind in (NUMBERS, NOTHING)]
     numbers = [name for name in counted if name != target]
     typed = {name: "float32" if name in counted else "any" for name in found}
-    label = found[target] if target and kinds[target] == TEXTS else None
+    label = found[target] if target and kinds[target] in (TEXTS, NUMERALS) else None
     if target and label is None:  # a number, or what is refused when it is read
         typed.pop(target)
     for columns in source.typed(typed, dict.fromkeys(numbers, np.nan)):
@@ -196,6 +197,8 @@ def read(source: StoredSource, rules: Mapping[str, Any], target: str | None) -> 
                 found[name].add_numbers(column)
             else:
                 found[name].add_values(column.tolist())
+    if label is not None and label.kind == NUMERALS and len(label.values) > FEW:
+        label = None  # text that says a number is one of few classes, or is refused when it is read
     skipped = [Column(name, NOTHING) for name in source.columns if name not in names]
     columns_of = {**{each.name: each for each in skipped}, **found}
     return [columns_of[name] for name in source.columns], label
