@@ -99,3 +99,26 @@ def test_tables_whose_rows_have_no_number(table: str, tmp_path: Path, capsys: py
     assert status == 0, err
     assert json.loads(said)["rows"] == 200
     assert "val_loss" not in said
+
+
+def test_columns_of_vectors_and_dates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "photos.db", tmp_path / "m.fastnn"
+    vectors = np.random.default_rng(1).normal(size=(300, 4)).astype("<f4")
+    with closing(connect(path)) as con, con:
+        con.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB, taken TEXT, y REAL)")
+        rows = ((v.tobytes(), f"2026-01-{i % 28 + 1:02}", float(v[2] > 0)) for i, v in enumerate(vectors))
+        con.executemany("INSERT INTO t VALUES (NULL, ?, ?, ?)", rows)
+    known = ["train", "--data", path, "--table", "t", "--target", "y", "--out", out, "--json"]
+    status, _, err = run(capsys, *known)
+    assert status == 1
+    assert "column 'v' holds b'" in err
+    assert main([*map(str, known), "--columns", "v"]) == 2
+    assert "expected name=kind" in capsys.readouterr().err
+    status, said, err = run(capsys, *known, "--columns", "v=float32[4],taken=date")
+    assert status == 0, err
+    assert json.loads(said)["val_accuracy"] > 0.9
+    assert run(capsys, "predict", out, "--data", path, "--table", "t", "--into", "p", "--key", "id")[0] == 0
+    status, said, _ = run(capsys, "evaluate", out, "--data", path, "--table", "t", "--json")
+    assert json.loads(said)["accuracy"] > 0.9
+    status, said, err = run(capsys, "train", "--data", path, "--out", out, "--resume", "--epochs", 1, "--json")
+    assert status == 0, err

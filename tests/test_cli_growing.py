@@ -207,6 +207,26 @@ def test_keys_of_every_kind_are_compared_as_what_they_are(
     assert (status, found["rows"]) == (0, expected), err
 
 
+def test_rows_of_which_none_is_kept_apart(shop: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first(capsys, shop, out)
+    insert(shop, [key for key in range(401, 412) if not held_back(shop, key)])
+    status, found, err = again(capsys, shop, out, "--epochs", 2)
+    assert status == 0, err
+    assert (found["rows"], found["epochs"]) == (taught(shop, "id > 400"), 2)
+    assert "val_loss" not in found
+    assert noted(out)["last"] == str(max(key for key in range(401, 412) if not held_back(shop, key)))
+
+
+def test_numbers_that_were_texts_are_not_older(shop: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    query = "SELECT CASE WHEN (SELECT COUNT(*) FROM t) = 400 THEN 'x' || id ELSE id END AS id, a, price FROM t"
+    first(capsys, shop, out, "--query", query)
+    assert noted(out)["last"] == "x99"
+    insert(shop, range(401, 411))
+    status, found, err = again(capsys, shop, out)
+    assert (status, found) == (1, None)
+    assert "the key 'id' is now of the type int, 410, and 'x99' was of the type str" in err
+
+
 def test_the_kind_of_the_key_may_not_change(shop: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first(capsys, shop, out)
     before = out.read_bytes()
@@ -361,3 +381,33 @@ def test_what_is_missing_is_one_line(
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert not [word for word in words if word not in err]
+
+
+def test_a_table_of_texts_and_dates_that_names_its_rows_by_itself(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rides.db"
+
+    def insert_rides(numbers: range) -> None:
+        rows = [
+            ("abc"[i % 3], None if i % 7 == 0 else i % 10, f"2026-01-{i % 28 + 1:02d}", i % 10 * 2) for i in numbers
+        ]
+        with closing(connect(path)) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS rides (city TEXT, km REAL, day TEXT, price REAL)")
+            connection.executemany("INSERT INTO rides VALUES (?, ?, ?, ?)", rows)
+
+    insert_rides(range(300))
+    status, _, err = run(capsys, "--data", path, "--table", "rides", "--target", "price", "--epochs", 2, "--out", out)
+    assert status == 0, err
+    assert (noted(out)["key"], noted(out)["last"]) == ("rowid", "300")
+    assert again(capsys, path, out)[1]["rows"] == 0
+    insert_rides(range(300, 340))
+    dataset = SQLDataset("SELECT rowid, km FROM rides WHERE rowid > 300", path, key="rowid", null=0)
+    expected = sum(len(page.x) for page in dataset.split(0.2)[0].pages(32))
+    status, found, err = again(capsys, path, out, "--epochs", 2)
+    assert status == 0, err
+    assert (found["rows"], noted(out)["last"]) == (expected, "340")
+    assert main(["predict", str(out), str(path), "--table", "rides", "--into", "p", "--key", "rowid"]) == 0
+    assert capsys.readouterr().out == f"340 predictions are in the table p of {path}\n"
+    with closing(connect(path)) as connection:
+        assert connection.execute("SELECT MIN(rowid), MAX(rowid), COUNT(*) FROM p").fetchall() == [(1, 340, 340)]

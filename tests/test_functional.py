@@ -12,7 +12,7 @@ import pytest
 import fastnn
 from fastnn import Input, Model, Sequential
 from fastnn.layers import Activation, Add, Concatenate, Dense, Dropout, Flatten, InputLayer, Layer, Multiply
-from fastnn.models import clone_model, model_from_json
+from fastnn.models import clone_model, load_model, model_from_json
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 5)).astype(np.float32)
@@ -457,3 +457,47 @@ def test_dropout_with_a_seed_of_its_own_is_the_same_in_each_run():
     np.testing.assert_array_equal(*outputs)
     with pytest.raises(ValueError, match="seed must be at least 0"):
         Dropout(0.5, seed=-1)
+
+
+def test_a_model_of_several_inputs_begins_a_sequential(tmp_path):
+    """Its inputs are the Sequential's, by the same names, in files, configs and clones too."""
+    a, b = Input((2,)), Input((3,))
+    first = Model({"a": a, "b": b}, Concatenate()([b, a]))
+    model = Sequential([first, Dense(4, "relu"), Dense(1)])
+    model.compile("adam", "mse")
+    x = {"a": RNG.normal(size=(9, 2)), "b": RNG.normal(size=(9, 3))}
+    model.fit(x, np.ones(9), epochs=2, verbose=0)
+    assert model.built
+    assert model.input_names == ["a", "b"]
+    assert model.input_shape == {"a": (None, 2), "b": (None, 3)}
+    assert model.output_shape == (None, 1)
+    same = Model([a, b], model.layers[2](model.layers[1](Concatenate()([b, a]))))
+    expected = same.predict([x["a"], x["b"]], verbose=0)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    np.testing.assert_array_equal(model.predict([x["a"], x["b"]], verbose=0), expected)
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(load_model(tmp_path / "m").predict(x, verbose=0), expected)
+    for again in (clone_model(model), Sequential.from_config(model.get_config())):
+        again.set_weights(model.get_weights())
+        np.testing.assert_array_equal(again.predict(x, verbose=0), expected)
+    assert model({"a": Input((2,)), "b": Input((3,))}).shape == (None, 1)
+    assert [layer.name for layer in model.layers] == [first.name, "dense", "dense_1"]
+
+
+def test_members_of_a_sequential_of_several_inputs_come_and_go():
+    a, b = Input((1,)), Input((1,))
+    first = Model([a, b], Concatenate()([a, b]))
+    model = Sequential([first])
+    assert model.output_shape == (None, 2)
+    model.build((None, 7))  # it has its inputs
+    model.add(Dense(3))
+    assert model.predict([np.ones((4, 1)), np.ones((4, 1))], verbose=0).shape == (4, 3)
+    model.pop()
+    model.pop()
+    assert not model.layers
+    model.add(Dense(5, input_dim=2))
+    assert model.output_shape == (None, 5)
+    with pytest.raises(ValueError, match="reads 2 tensors, so it can stand in a Sequential as the first alone"):
+        model.add(first)
+    with pytest.raises(ValueError, match="reads 2 tensors, so it can stand in a Sequential as the first alone"):
+        Sequential([Input((2,)), first])

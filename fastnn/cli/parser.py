@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -109,7 +109,7 @@ def query_of(options: argparse.Namespace, parser: Parser, columns: Iterable[str]
     if not columns:
         return query
     there = reader_of(query, options.data).columns
-    return select_from(options.table, options.data, *(name for name in columns if name in there))
+    return select_from(options.table, options.data, *(name for name in columns if name in (*there, options.key)))
 
 
 def add_config(parser: Parser) -> None:
@@ -147,6 +147,14 @@ def sizes(text: str) -> Sequence[int]:
 def names(text: str) -> Sequence[str]:
     """Names between commas."""
     return [part.strip() for part in text.split(",")]
+
+
+def kinds(text: str) -> Mapping[str, str]:
+    """Names and what they are, name=kind between commas."""
+    pairs = [part.strip().rpartition("=") for part in text.split(",")]
+    if not all(name and kind for name, _, kind in pairs):
+        raise argparse.ArgumentTypeError(f"expected name=kind, as in photo=float32[128],taken=date, got {text!r}")
+    return {name: kind for name, _, kind in pairs}
 
 
 def failed(message: str, status: int, name: str = "fastnn") -> int:

@@ -12,7 +12,7 @@ from fastnn.cli.growing import LAST, noted, rows_since
 from fastnn.cli.models import add_model, add_registry, loaded, registry_of
 from fastnn.cli.network import network_of, schedule_of
 from fastnn.cli.output import figures, result, say
-from fastnn.cli.parser import Parser, add_config, add_rows, names, query_of, sizes, whole
+from fastnn.cli.parser import Parser, add_config, add_rows, kinds, names, query_of, sizes, whole
 from fastnn.databases.addresses import rows_with
 from fastnn.databases.reader import NoRowsError
 
@@ -59,6 +59,9 @@ def add_to(commands: Any) -> None:
     train.add_argument("--target", metavar="COLUMN", help="the column to predict")
     train.add_argument("--features", metavar="COLUMNS", type=names, help="to predict it from; by default all others")
     train.add_argument("--key", metavar="COLUMN", help="the column that names a row; it is no feature")
+    train.add_argument(
+        "--columns", metavar="NAME=KIND", type=kinds, help="columns of vectors and dates: photo=float32[128],taken=date"
+    )
     train.add_argument("--null", metavar="NUMBER", type=float, help="what stands for NULL, by default an error")
     train.add_argument(
         "--hidden", metavar="SIZES", type=sizes, help="units of the hidden layers (default: by the number of rows)"
@@ -108,7 +111,8 @@ def run_train(options: argparse.Namespace, parser: Parser) -> None:
     if options.since is not None and options.key is None:
         parser.error("argument --since: it is a value of the key; add --key")
     fastnn.set_random_seed(options.seed)
-    data = rows_since(_source(query, options, "auto" if model is None else None), options, known)
+    columns = options.columns if model is None else model.description.notes.get("columns")
+    data = rows_since(_source(query, options, "auto" if model is None else None, columns), options, known)
     train, validation = (data, None) if options.key is None else data.split(HELD_BACK)
     if model is None:
         model, what, rows = network_of(data, options.hidden)

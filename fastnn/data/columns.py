@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from fastnn._numbers import refuse_masked
+from fastnn.kernels.text import only_texts
 
 from .arrays import input_forms
 from .convert import has_columns, looks_like_columns, to_float32
@@ -76,10 +78,10 @@ def texts_of(value: Any, name: str, first: int = 0, encoding: str = "utf-8") -> 
             "dtype 'int64', or turn them into text first, e.g. with .astype(str)"
         )
     texts = array.astype(object) if array.dtype.kind != "O" else array
-    flat = texts.ravel().tolist()
-    if set(map(type, flat)) - {str}:
-        flat = [_text(each, name, first, place, texts, encoding) for place, each in enumerate(flat)]
-        texts = as_objects(flat, texts.shape)
+    flat = texts.ravel()
+    if not only_texts(flat):
+        made = [_text(each, name, first, place, texts, encoding) for place, each in enumerate(flat.tolist())]
+        texts = as_objects(made, texts.shape)
     return texts
 
 
@@ -144,7 +146,11 @@ def integers_of(value: Any, name: str, first: int = 0) -> NDArray[np.int64]:
         hint = "; take StringLookup on an Input of dtype 'string'" if array.dtype.kind in "UST" else ""
         raise TypeError(f"{name} must hold whole numbers, got dtype {array.dtype}{hint}")
     if array.dtype.kind == "O":
-        whole = np.array([_is_whole(each) for each in array.ravel().tolist()], bool).reshape(array.shape)
+        flat = array.ravel().tolist()
+        if set(map(type, flat)) == {int}:
+            with suppress(OverflowError):
+                return np.fromiter(flat, np.int64, len(flat)).reshape(array.shape)
+        whole = np.array([_is_whole(each) for each in flat], bool).reshape(array.shape)
     elif array.dtype.kind == "u":
         whole = array < 2**63
     else:
@@ -163,7 +169,7 @@ def _is_whole(value: Any) -> bool:
     if not isinstance(value, (int, float, np.number, np.bool_)):
         return False
     try:
-        return int(value) == value and abs(int(value)) < 2**63
+        return int(value) == value and -(2**63) <= int(value) < 2**63
     except (ValueError, OverflowError):
         return False
 

@@ -172,7 +172,7 @@ class DeclaredReader(Reader):
                     at.append(place)
                     parts.append(part)
         inner = Wanted(numbers, targets, [*others, *(rule.name for rule in places)], wanted.null)
-        plain = _run([place for place, name in enumerate(names) if name not in self._of])
+        plain = [place for place, name in enumerate(names) if name not in self._of]
         first = 1
         with closing(self._reader.blocks(inner)) as blocks:
             for block in blocks:
@@ -182,20 +182,13 @@ class DeclaredReader(Reader):
                 for rule, (at, parts) in places.items():
                     exact = [part for place, part in zip(at, parts, strict=True) if place >= len(wanted.numbers)]
                     kept, raw, there = rule.numbers(columns[rule.name], first, exact, wanted.null if at else 0.0)
-                    rows[:, _run(at)] = kept[:, _run(parts)]
+                    rows[:, at] = kept[:, parts]
                     for name in wanted.others:
                         if name in self._of and self._of[name][0] is rule:
                             columns[name] = np.full(len(rows), None, object)
                             columns[name][there] = raw[:, self._of[name][1]].tolist()
                 yield Block(rows, [columns[name] for name in wanted.others])
                 first += len(rows)
-
-
-def _run(places: list[int]) -> slice | list[int]:
-    """Places as a slice, where they follow one another: NumPy copies it faster."""
-    if places and places == list(range(places[0], places[0] + len(places))):
-        return slice(places[0], places[0] + len(places))
-    return places
 
 
 def declared(reader: Reader, columns: Mapping[str, str] | None, known: bool = False) -> Reader:

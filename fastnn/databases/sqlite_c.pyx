@@ -6,16 +6,17 @@ Source of all meanings: https://sqlite.org/c3ref/intro.html.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.math cimport isinf
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcmp, memcpy
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
 
 import numpy as np
 
 from fastnn.databases.reader import Text
 from fastnn.kernels.buffers cimport address
+from fastnn.kernels.text cimport Entry, Tokens
 
 # Values of https://sqlite.org/c3ref/c_abort.html, c_blob.html, c_open_autoproxy.html: they do not change.
 cdef enum:
@@ -31,7 +32,7 @@ cdef enum:
 cdef void* TRANSIENT = <void*>-1
 
 # Texts and blobs that are remembered from one read to the next, so that those that come again are made once.
-cdef Py_ssize_t REMEMBERED = 2**16
+cdef Py_ssize_t REMEMBERED = 2**14
 
 ctypedef void sqlite3
 ctypedef void sqlite3_stmt
@@ -144,10 +145,13 @@ cdef struct Take:
 
 
 # A value of another column: of a text or a blob the number of its entry among those that were met.
-cdef struct Value:
-    int kind
+cdef union Content:
     int64_t integer
     double real
+
+cdef struct Value:
+    Content content
+    int kind
 
 
 cdef class Statement:
@@ -165,14 +169,9 @@ cdef class Statement:
     cdef double null
     # The row at which reading stopped, since a value there is no number: its take, and what came.
     cdef readonly object stopped
-    # Texts and blobs that were met: their bytes one behind the other, where each ends, and a table of them by hash.
-    cdef char* bytes_
-    cdef Py_ssize_t used, room
-    cdef int64_t* ends
-    cdef Py_ssize_t count, ends_room
-    cdef uint32_t* table
-    cdef Py_ssize_t slots
-    cdef list objects
+    # Texts and blobs that were met, and Python's objects of them by the places of their entries.
+    cdef Tokens met_texts, met_blobs
+    cdef list texts, blobs
     cdef Value* values
     cdef Py_ssize_t values_room
 
@@ -213,9 +212,6 @@ cdef class Statement:
         if self.statement != NULL:
             sqlite.finalize(self.statement)
         free(self.takes)
-        free(self.bytes_)
-        free(self.ends)
-        free(self.table)
         free(self.values)
 
     cpdef bind(self, int number, value):
@@ -253,7 +249,7 @@ cdef class Statement:
             self.takes[i].exact = len(numbers) <= at < self.width
         self.fills = null is not None
         self.null = null if self.fills else 0
-        self.objects = []
+        self.met_texts, self.met_blobs, self.texts, self.blobs = Tokens(), Tokens(), [], []
 
     def read(self, Py_ssize_t rows):
         """The next rows, at most so many: (numbers, others) as ``reader.Block`` has them; fewer at the end.
@@ -264,6 +260,7 @@ cdef class Statement:
         cdef float* out = <float*>address(numbers, True) if self.width else NULL
         cdef Py_ssize_t done, row
         cdef int place
+        cdef PyObject** objects
         if rows * self.others > self.values_room:
             free(self.values)
             self.values_room = 0
@@ -271,11 +268,10 @@ cdef class Statement:
             if self.values == NULL:
                 raise MemoryError
             self.values_room = rows * self.others
-        if self.count > REMEMBERED:
-            self.count = self.used = 0
-            self.objects = []
-            self.slots >>= 1                # of which `grow` makes as many again, empty
-            self.grow()
+        if self.met_texts.count + self.met_blobs.count > REMEMBERED:
+            self.met_texts.clear()
+            self.met_blobs.clear()
+            self.texts, self.blobs = [], []
         self.reading = True
         with nogil:
             done = self.fill(out, rows)
@@ -288,7 +284,12 @@ cdef class Statement:
         columns = []
         for place in range(self.others):
             column = np.empty(done, object)
-            column[:] = [self.value(&self.values[row * self.others + place]) for row in range(done)]
+            objects = <PyObject**>address(column, True)
+            for row in range(done):
+                content = self.value(&self.values[place * rows + row])
+                Py_INCREF(content)
+                Py_XDECREF(objects[row])
+                objects[row] = <PyObject*>content
             columns.append(column)
         return numbers[:done], columns
 
@@ -296,25 +297,25 @@ cdef class Statement:
         if value.kind == NULL_VALUE:
             return None
         if value.kind == INTEGER:
-            return value.integer
+            return value.content.integer
         if value.kind == FLOAT:
-            return value.real
-        return self.objects[value.integer]
+            return value.content.real
+        return self.texts[value.content.integer] if value.kind == TEXT else self.blobs[value.content.integer]
 
     cdef int meet(self) except -1:
         """Make Python's objects of the texts and blobs that were met anew; a text that is no UTF-8 is a Text."""
-        cdef Py_ssize_t i, start
-        for i in range(len(self.objects), self.count):
-            start = self.ends[i - 1] >> 1 if i else 0
-            size = (self.ends[i] >> 1) - start
-            if self.ends[i] & 1:
-                try:
-                    content = PyUnicode_DecodeUTF8(self.bytes_ + start, size, NULL)
-                except UnicodeDecodeError:
-                    content = Text(PyBytes_FromStringAndSize(self.bytes_ + start, size))
-            else:
-                content = PyBytes_FromStringAndSize(self.bytes_ + start, size)
-            self.objects.append(content)
+        cdef Py_ssize_t i
+        cdef const char* start
+        for i in range(len(self.texts), self.met_texts.count):
+            start, size = self.met_texts.bytes_ + self.met_texts.entries[i].start, self.met_texts.entries[i].size
+            try:
+                content = PyUnicode_DecodeUTF8(start, size, NULL)
+            except UnicodeDecodeError:
+                content = Text(PyBytes_FromStringAndSize(start, size))
+            self.texts.append(content)
+        for i in range(len(self.blobs), self.met_blobs.count):
+            start, size = self.met_blobs.bytes_ + self.met_blobs.entries[i].start, self.met_blobs.entries[i].size
+            self.blobs.append(PyBytes_FromStringAndSize(start, size))
         return 0
 
     cdef Py_ssize_t fill(self, float* out, Py_ssize_t rows) noexcept nogil:
@@ -337,7 +338,7 @@ cdef class Statement:
                 value = sqlite.column_value(self.statement, take.column)
                 kind = sqlite.value_type(value)
                 if take.other:
-                    if self.keep(&self.values[row * self.others + take.place], kind, value) < 0:
+                    if self.keep(&self.values[take.place * rows + row], kind, value) < 0:
                         return -1
                     continue
                 if kind == FLOAT:
@@ -366,81 +367,28 @@ cdef class Statement:
         """Keep a value that stays what it is; -1 without memory."""
         to.kind = kind
         if kind == INTEGER:
-            to.integer = sqlite.value_int64(value)
+            to.content.integer = sqlite.value_int64(value)
         elif kind == FLOAT:
-            to.real = sqlite.value_double(value)
+            to.content.real = sqlite.value_double(value)
         elif kind != NULL_VALUE:
-            text = sqlite.value_text(value) if kind == TEXT else <const char*>sqlite.value_blob(value)
-            to.integer = self.entry(text, sqlite.value_bytes(value), kind == TEXT)
-            return -1 if to.integer < 0 else 0
+            if kind == TEXT:
+                start = sqlite.value_text(value)
+                to.content.integer = place_in(self.met_texts, start, sqlite.value_bytes(value))
+            else:
+                start = <const char*>sqlite.value_blob(value)
+                to.content.integer = place_in(self.met_blobs, start, sqlite.value_bytes(value))
+            return -1 if to.content.integer < 0 else 0
         return 0
 
-    cdef int64_t entry(self, const char* text, int size, bint is_text) noexcept nogil:
-        """The number of a text or blob among those that were met; -1 without memory."""
-        cdef uint64_t place = hash_of(text, size)
-        cdef int64_t number, start
-        if self.count * 2 >= self.slots and self.grow() < 0:
-            return -1
-        while True:
-            place &= self.slots - 1
-            if self.table[place] == 0:
-                break
-            number = self.table[place] - 1
-            start = self.ends[number - 1] >> 1 if number else 0
-            if ((self.ends[number] >> 1) - start == size and (self.ends[number] & 1) == is_text
-                    and (size == 0 or memcmp(self.bytes_ + start, text, size) == 0)):
-                return number
-            place += 1
-        if self.used + size > self.room:
-            self.room = 2 * (self.used + size) + 4096
-            grown = <char*>realloc(self.bytes_, self.room)
-            if grown == NULL:
-                return -1
-            self.bytes_ = grown
-        if size:
-            memcpy(self.bytes_ + self.used, text, size)
-        self.used += size
-        self.ends[self.count] = self.used << 1 | is_text
-        self.count += 1
-        self.table[place] = <uint32_t>self.count
-        return self.count - 1
 
-    cdef int grow(self) noexcept nogil:
-        """Room for twice as many texts."""
-        cdef Py_ssize_t slots = 2 * self.slots if self.slots else 1024, i
-        cdef int64_t start
-        cdef uint64_t place
-        free(self.table)
-        self.table = <uint32_t*>malloc(slots * sizeof(uint32_t))
-        ends = <int64_t*>realloc(self.ends, slots * sizeof(int64_t))
-        if ends != NULL:
-            self.ends = ends
-        if self.table == NULL or ends == NULL:
-            self.slots = 0
-            return -1
-        self.slots = slots
-        for i in range(slots):
-            self.table[i] = 0
-        for i in range(self.count):
-            start = self.ends[i - 1] >> 1 if i else 0
-            place = hash_of(self.bytes_ + start, (self.ends[i] >> 1) - start) & (slots - 1)
-            while self.table[place]:
-                place = (place + 1) & (slots - 1)
-            self.table[place] = <uint32_t>(i + 1)
-        return 0
+cdef inline int64_t place_in(Tokens met, const char* start, Py_ssize_t size) noexcept nogil:
+    """The place of a text or blob among those that were met; -1 without memory."""
+    cdef Entry* entry = met.place(start, size, True)
+    return -1 if entry == NULL else entry - met.entries
 
 
 cdef inline bint is_exactly(float kept, int64_t whole) noexcept nogil:
     return -9223372036854775808.0 <= kept < 9223372036854775808.0 and <int64_t>kept == whole
-
-
-cdef inline uint64_t hash_of(const char* text, Py_ssize_t size) noexcept nogil:
-    """FNV-1a (Fowler, Noll, Vo)."""
-    cdef uint64_t code = 0xcbf29ce484222325ULL
-    cdef Py_ssize_t i
-    for i in range(size):
-        code = (code ^ <unsigned char>text[i]) * 0x100000001b3ULL
-    return code ^ (code >> 32)
 
 
 cdef object found(int kind, sqlite3_value* value):

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 def hashes(texts: list[str], key: Sequence[int] | None = None) -> NDArray[np.uint64]: ...
+def only_texts(objects: NDArray[np.object_]) -> bool: ...
 
 class Tokens:
     lower: bool

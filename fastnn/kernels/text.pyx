@@ -7,6 +7,8 @@ description; TensorFlow, and so Keras, hash texts by it. SipHash-2-4: Aumasson a
 """
 
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.ref cimport PyObject
+from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
@@ -161,6 +163,17 @@ def hashes(list texts not None, key=None):
     return found
 
 
+def only_texts(objects not None):
+    """Whether an array of objects, along one axis, holds Python's own texts alone."""
+    flat = np.ascontiguousarray(objects)
+    cdef PyObject** item = <PyObject**>address(flat)
+    cdef Py_ssize_t i
+    for i in range(len(flat)):
+        if item[i] == NULL or not PyUnicode_CheckExact(<object>item[i]):
+            return False
+    return True
+
+
 # Tokens.
 
 cdef enum:
@@ -177,20 +190,23 @@ for code in b"!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'":
     KINDS[code] = PUNCTUATION
 
 
-cdef struct Entry:
-    uint64_t key       # the token's hash
-    Py_ssize_t start   # of its bytes
-    Py_ssize_t size
-    int64_t number
-    int64_t rows       # that had it
-    int64_t last       # of those rows
+cdef inline bint same(const uint8_t* a, const uint8_t* b, Py_ssize_t n) noexcept nogil:
+    """Whether two texts of n bytes are the same. Most are short: a call of memcmp takes longer than to look them up."""
+    if n > 16:
+        return memcmp(a, b, n) == 0
+    if n >= 8:
+        return fetch64(a) == fetch64(b) and fetch64(a + n - 8) == fetch64(b + n - 8)
+    if n >= 4:
+        return fetch32(a) == fetch32(b) and fetch32(a + n - 4) == fetch32(b + n - 4)
+    return n == 0 or (a[0] == b[0] and a[n >> 1] == b[n >> 1] and a[n - 1] == b[n - 1])
 
 
-cdef void* room(void* block, Py_ssize_t size) except NULL:
-    cdef void* found = realloc(block, size)
-    if found == NULL:
-        raise MemoryError
-    return found
+cdef bint roomy(void** block, Py_ssize_t size) noexcept nogil:
+    """Whether there is memory to make a block larger."""
+    cdef void* found = realloc(block[0], size)
+    if found != NULL:
+        block[0] = found
+    return found != NULL
 
 
 cdef class Tokens:
@@ -201,26 +217,11 @@ cdef class Tokens:
     token. A row is a text, or a list of texts one after the other.
     """
 
-    cdef readonly bint lower, strip
-    cdef readonly object split
-    cdef tuple widths
-    cdef bint plain                  # a text is a token as it is
-    cdef Entry* entries
-    cdef Py_ssize_t count, entries_room
-    cdef int64_t* slots              # places of entries by their hash, -1 for none
-    cdef Py_ssize_t mask             # one less than the slots: a power of two
-    cdef char* bytes_                # of all tokens
-    cdef Py_ssize_t used, bytes_room
-    cdef char* row                   # the tokens of a row, a space behind each
-    cdef Py_ssize_t row_room
-    cdef Py_ssize_t* ends            # of each token of the row: where it begins, and where it ends
-    cdef Py_ssize_t ends_room
-    cdef int64_t documents
-
     def __cinit__(self, bint lower=False, bint strip=False, split=None, widths=(1,)):
         self.lower, self.strip, self.split, self.widths = lower, strip, split, tuple(widths)
         self.plain = split is None and not lower and not strip and self.widths == (1,)
-        self.rehash(64)
+        if not self.rehash(64):
+            raise MemoryError
 
     def __dealloc__(self):
         free(self.entries)
@@ -232,9 +233,17 @@ cdef class Tokens:
     def __len__(self):
         return self.count
 
-    cdef int rehash(self, Py_ssize_t size) except -1:
+    cdef void clear(self) noexcept nogil:
+        """Forget all tokens."""
+        self.count = self.used = 0
+        for i in range(self.mask + 1):
+            self.slots[i] = -1
+
+    cdef bint rehash(self, Py_ssize_t size) noexcept nogil:
+        """Make so many slots; whether there is memory for them."""
         cdef Py_ssize_t i, at
-        self.slots = <int64_t*>room(self.slots, size * sizeof(int64_t))
+        if not roomy(<void**>&self.slots, size * sizeof(int64_t)):
+            return False
         self.mask = size - 1
         for i in range(size):
             self.slots[i] = -1
@@ -243,25 +252,28 @@ cdef class Tokens:
             while self.slots[at] >= 0:
                 at = (at + 1) & self.mask
             self.slots[at] = i
-        return 0
+        return True
 
-    cdef Entry* place(self, const char* s, Py_ssize_t n, bint add) except? NULL:
-        """The entry of a token; NULL, or a new one, where there is none."""
-        cdef uint64_t key = farm(<const uint8_t*>s, n)
+    cdef Entry* place(self, const char* s, Py_ssize_t n, bint add) noexcept nogil:
+        """The entry of a token. Where there is none, NULL, or a new one, and NULL without memory."""
+        cdef const uint8_t* text = <const uint8_t*>s
+        cdef uint64_t key = farm(text, n)
         cdef Py_ssize_t at = <Py_ssize_t>(key & <uint64_t>self.mask)
         cdef Entry* entry
         while self.slots[at] >= 0:
             entry = self.entries + self.slots[at]
-            if entry.key == key and entry.size == n and memcmp(self.bytes_ + entry.start, s, n) == 0:
+            if entry.key == key and entry.size == n and same(<const uint8_t*>self.bytes_ + entry.start, text, n):
                 return entry
             at = (at + 1) & self.mask
         if not add:
             return NULL
         if self.count == self.entries_room:
-            self.entries = <Entry*>room(self.entries, (2 * self.entries_room + 64) * sizeof(Entry))
+            if not roomy(<void**>&self.entries, (2 * self.entries_room + 64) * sizeof(Entry)):
+                return NULL
             self.entries_room = 2 * self.entries_room + 64
         if self.used + n > self.bytes_room:
-            self.bytes_ = <char*>room(self.bytes_, 2 * (self.used + n))
+            if not roomy(<void**>&self.bytes_, 2 * (self.used + n)):
+                return NULL
             self.bytes_room = 2 * (self.used + n)
         if n:
             memcpy(self.bytes_ + self.used, s, n)
@@ -269,9 +281,16 @@ cdef class Tokens:
         self.used += n
         self.slots[at] = self.count
         self.count += 1
-        if 2 * self.count > self.mask:
-            self.rehash(2 * (self.mask + 1))
+        if 2 * self.count > self.mask and not self.rehash(2 * (self.mask + 1)):
+            return NULL
         return self.entries + self.count - 1
+
+    cdef Entry* added(self, const char* s, Py_ssize_t n) except NULL:
+        """The entry of a token, a new one where there is none."""
+        cdef Entry* entry = self.place(s, n, True)
+        if entry == NULL:
+            raise MemoryError
+        return entry
 
     def put(self, list tokens not None, int64_t first):
         """Give the tokens numbers from `first` on; one that is there already gets the last."""
@@ -279,7 +298,7 @@ cdef class Tokens:
         cdef const char* s
         for i in range(PyList_GET_SIZE(tokens)):
             s = PyUnicode_AsUTF8AndSize(<object>PyList_GET_ITEM(tokens, i), &size)
-            self.place(s, size, True).number = first + i
+            self.added(s, size).number = first + i
 
     cdef Entry* whole(self, object row, bint add, Py_ssize_t* kind) except? NULL:
         """The entry of a row that is one token as it is; kind: -1 then, and 0 for a row that must be cut."""
@@ -290,7 +309,7 @@ cdef class Tokens:
             return NULL
         s = PyUnicode_AsUTF8AndSize(row, &size)
         kind[0] = -1
-        return self.place(s, size, add)
+        return self.added(s, size) if add else self.place(s, size, False)
 
     cdef Py_ssize_t cut(self, object row) except -1:
         """Cut a row into tokens; gives how many."""
@@ -309,10 +328,12 @@ cdef class Tokens:
         cdef uint8_t c
         cdef int how = 0 if self.split is None else 1 if self.split == "whitespace" else 2
         if at + 2 * size + 1 > self.row_room:
-            self.row = <char*>room(self.row, 2 * (at + 2 * size + 1))
+            if not roomy(<void**>&self.row, 2 * (at + 2 * size + 1)):
+                raise MemoryError
             self.row_room = 2 * (at + 2 * size + 1)
         if 2 * (n + size + 1) > self.ends_room:
-            self.ends = <Py_ssize_t*>room(self.ends, 4 * (n + size + 1) * sizeof(Py_ssize_t))
+            if not roomy(<void**>&self.ends, 4 * (n + size + 1) * sizeof(Py_ssize_t)):
+                raise MemoryError
             self.ends_room = 4 * (n + size + 1)
         start = at
         for i in range(size):
@@ -382,8 +403,8 @@ cdef class Tokens:
                 n = self.cut(<object>PyList_GET_ITEM(rows, i))
                 for width in self.widths:
                     for j in range(n - width + 1):
-                        self.note(self.place(
-                            self.row + self.ends[2 * j], self.ends[2 * (j + width) - 1] - self.ends[2 * j], True))
+                        self.note(self.added(
+                            self.row + self.ends[2 * j], self.ends[2 * (j + width) - 1] - self.ends[2 * j]))
             self.documents += 1
 
     cdef void note(self, Entry* entry) noexcept:

@@ -11,6 +11,7 @@ from fastnn.kernels.text import Tokens
 from fastnn.typing import Array
 
 DROPPED = -2  # the number of a mask where it must leave no trace
+DENSE = 2**16  # whole numbers that lie closer together than this are found by their distance from the least
 
 
 class Vocabulary:
@@ -37,11 +38,20 @@ class Vocabulary:
                 values, numbers = np.append(values, mask[0]), np.append(numbers, mask[1])
             order = np.argsort(values, kind="stable")
             self.sorted, self.numbers = values[order], numbers[order]
+            self.least = int(values[order[0]]) if len(order) else 0
+            self.span = int(values[order[-1]]) - self.least if len(order) else 0
+            if self.span < DENSE:  # a number for each value between the least and the largest, and for one beyond
+                self.dense = np.full(self.span + 2, -1, np.int64)
+                self.dense[self.sorted - self.least] = self.numbers
 
     def find(self, values: Array) -> Array:
         """The number of each value, -1 for those that are not known."""
         if self.finder is not None:
             return self.finder.find(values.ravel().tolist())[0].reshape(values.shape)
+        if self.span < DENSE:
+            with np.errstate(over="ignore"):  # what is below the least lies far away, modulo 2**64
+                away = values.view(np.uint64) - np.uint64(self.least % 2**64)
+            return np.asarray(self.dense[np.minimum(away, np.uint64(self.span + 1)).astype(np.int64)])
         place = np.searchsorted(self.sorted, values).clip(max=len(self.sorted) - 1)
         return np.where(self.sorted[place] == values, self.numbers[place], -1)
 

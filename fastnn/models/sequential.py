@@ -235,7 +235,8 @@ class Sequential(Model):
         while True:
             with locked(self.description.layers()) as held, weights.lock:
                 if held.is_current():
-                    if self.description.graph is None or shape != self._row:
+                    several = self._tensors and self._row is None  # inputs, of shapes of their own
+                    if not several and (self.description.graph is None or shape != self._row):
                         self._build_for(shape)
                     return
 

@@ -211,6 +211,7 @@ def test_what_has_no_tables_is_refused_by_a_sentence(url: str, capsys: pytest.Ca
     [
         ["train", "postgresql://me:s3cret@host/db"],
         ["postgresql://me:s3cret@host/db"],
+        ["train", "postgresql://me:x@s3cret@host/db"],
         ["train", "--data", "postgresql://me:s3cret@/x@host/db", "--table", "t", "--target", "y", "--out", "m"],
         ["train", "--epochs", "mysql://me:s3cret@host/db"],
         ["models", "mysql://me:s3cret@127.0.0.1:1/db"],

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pytest
 
 from fastnn.data import SQLDataset
 from fastnn.databases import sqlite_native
-from fastnn.databases.reader import Wanted
+from fastnn.databases.reader import Text, Wanted
 from fastnn.databases.sqlite import SQLiteReader
 from fastnn.kernels import cores
 from support.database import connect
@@ -245,6 +246,41 @@ def test_a_damaged_file(tmp_path: Path) -> None:
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"the query failed.*; SQLite says: database disk image is ma"):
         list(reader.blocks(Wanted(("a", "b"))))
+
+
+AGAIN: list[Any] = [
+    None, 7, 2.5, "", "a", "b", "ab", "abcd", "abXd", "abcde", "12345678", "12345679", "123456789", "0123456789abcdef",
+    "0123456789abcdeX", "0123456789abcdefg", "é\0ü", "x" * 70, "x" * 69 + "y", b"", b"a", b"abcd", b"12345678", b"\xff",
+]  # fmt: skip
+
+
+def test_texts_and_blobs_that_come_again(tmp_path: Path) -> None:
+    """Those of the same bytes are another, and what is no UTF-8 is a text still; no reference is lost or kept."""
+    chance = random.Random(1)
+    rows = [(chance.choice(AGAIN), chance.choice(AGAIN), 0) for _ in range(20_000)]
+    file = made(tmp_path / "a.db", rows)
+    connection = connect(file)
+    connection.execute("UPDATE t SET b = CAST(x'ff4100' AS TEXT) WHERE rowid % 10 = 0")
+    connection.commit()
+    connection.text_factory = bytes
+    expected = connection.execute("SELECT a, b, typeof(a), typeof(b) FROM t").fetchall()
+    kinds = {b"null": type(None), b"integer": int, b"real": float, b"text": str, b"blob": bytes}
+    reader = SQLiteReader("SELECT a, b FROM t", file)
+
+    def check() -> None:
+        found = [zip(*block.others, strict=True) for block in reader.blocks(Wanted((), (), ("a", "b")))]
+        for given, values in zip(chain.from_iterable(found), expected, strict=True):
+            for mine, value, kind in zip(given, values, values[2:], strict=False):
+                bad = isinstance(mine, Text)
+                assert type(mine) is kinds[kind] or (bad and kind == b"text" and b"\xff" in mine)
+                assert (mine.encode() if isinstance(mine, str) else mine) == value
+
+    check()
+    before = sys.getrefcount(None), sys.getrefcount(0), sys.getallocatedblocks()
+    for _ in range(3):
+        check()
+    after = sys.getrefcount(None), sys.getrefcount(0), sys.getallocatedblocks()
+    assert all(abs(new - old) < 500 for old, new in zip(before, after, strict=True))
 
 
 def test_many_texts_are_forgotten_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fastnn.kernels.text import Tokens, hashes
+from fastnn.kernels.text import Tokens, hashes, only_texts
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz é漢😀.,-_0123456789ABC"
 LENGTHS = [0, 1, 2, 3, 4, 7, 8, 9, 12, 16, 17, 24, 32, 33, 48, 60, 63, 64, 65, 66, 100, 127, 128, 129, 200, 256, 300]
@@ -54,6 +54,15 @@ def test_what_is_no_text_is_an_error() -> None:
             hashes([value])  # type: ignore[list-item]
         with pytest.raises(TypeError):
             Tokens().add([value])  # type: ignore[list-item]
+
+
+def test_arrays_of_texts_alone() -> None:
+    texts = np.array(["a", "b", "c", None, "d", 1], object)
+    assert only_texts(texts[:3])
+    assert only_texts(texts[:0])
+    assert only_texts(texts[:5:2])
+    for other in (texts[2:4], texts[4:], texts[1::2], np.array([np.str_("a")], object), np.empty(2, object)):
+        assert not only_texts(other)
 
 
 def rows(count: int) -> list[str]:

@@ -248,6 +248,34 @@ def test_frames_of_data() -> None:
     assert adapted(L.IntegerLookup(), frame["code"].astype("Int8")).get_vocabulary() == [-1, 3, 5]
 
 
+ENDS = [-(2**63), -(2**63) + 1, -1, 0, 1, 2**63 - 2, 2**63 - 1]
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        [7],
+        [5, -7, 30],
+        [0, 2**16 - 1],  # found by their distance from the least, and
+        [-3, 2**16 - 3],  # those that lie too far apart by bisection
+        [2**63 - 1, 2**63 - 9],
+        [-(2**63), -(2**63) + 9],
+        [-(2**63), 2**63 - 1, 0],
+    ],
+)
+def test_whole_numbers_are_found_as_in_a_dict(tokens: list[int]) -> None:
+    values = [*ENDS, *(max(-(2**63), min(2**63 - 1, each + step)) for each in tokens for step in (-1, 0, 1))]
+    known = {token: number for number, token in enumerate(tokens, 1)}
+    layer = L.IntegerLookup(vocabulary=tokens)
+    expected = [known.get(value, 0) for value in values]
+    for given in (values, np.array(values), np.array(values, object), np.array(values)[::-1][::-1]):
+        assert layer(given).tolist() == expected
+    assert layer(np.array(values)[:, None]).tolist() == [[each] for each in expected]
+    assert [int(layer(value)) for value in values] == expected
+    with pytest.raises(ValueError, match="must hold whole numbers of 64 bits, got 9223372036854775808 at row 1"):
+        layer(np.array([0, 2**63], object))
+
+
 def test_vocabulary_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "tokens.txt"
     path.write_text("foo\nbär\nbaz qux\n", encoding="utf-8")
