@@ -118,7 +118,7 @@ def write_predictions(
         raise TypeError(f"predict must be a function of rows, got {shown(predict)}")
     into, key = (_checked_name(what, given) for what, given in (("into", into), ("key", key)))
     names = names_of("names", names)
-    classes = () if inputs is None else inputs.classes
+    classes = getattr(inputs, "classes", ())  # what is no inputs is refused below
     predicted = columns_of(kind, names_of("outputs", outputs) or ["prediction"], classes)
     if key.lower() in {name.lower() for name in (*dict(predicted), *RUN)}:
         raise ValueError(f"the key {key!r} is a column that is written; rename it with AS")
