@@ -216,7 +216,7 @@ def roots(names: Sequence[str], columns: Mapping[str, str]) -> list[str]:
 
 
 def _rule(name: str, kind: str) -> Rule:
-    if kind in ("date", "datetime"):
+    if isinstance(kind, str) and kind in ("date", "datetime"):
         return Rule(name, kind)
     found = _VECTOR.fullmatch(kind) if isinstance(kind, str) else None
     if found is None:

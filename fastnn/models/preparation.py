@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastnn import _names
-from fastnn._checks import shown
+from fastnn._checks import as_flag, as_number, check_count, shown
 from fastnn.data.columns import as_objects
 from fastnn.data.stored import StoredSource
 from fastnn.layers import (
@@ -112,7 +112,7 @@ def prepared(source: StoredSource) -> Prepared:
 
 def checked_rules(prepare: Any, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The rule for each column. TypeError, ValueError for what is none."""
-    if prepare == "auto":
+    if isinstance(prepare, str) and prepare == "auto":
         return {name: {} for name in names}
     if not isinstance(prepare, Mapping):
         raise TypeError(f'prepare must be "auto" or a dict by column, got {shown(prepare)}')
@@ -130,12 +130,12 @@ def _rule(name: str, given: Any) -> dict[str, Any]:
     if not isinstance(rule, Mapping):
         raise TypeError(f"prepare[{name!r}] must be one of {', '.join(KINDS)}, or a dict, got {shown(given)}")
     kind = rule.get("as", "auto")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(
             f"prepare[{name!r}]: unknown preparation {shown(kind)}{_names.hint(kind, KINDS)}; known: {', '.join(KINDS)}"
         )
     for option in rule:
-        if option not in _OPTIONS:
+        if not isinstance(option, str) or option not in _OPTIONS:
             raise ValueError(
                 f"prepare[{name!r}]: unknown option {shown(option)}{_names.hint(option, _OPTIONS)}; known: "
                 f"{', '.join(_OPTIONS)}"
@@ -143,9 +143,18 @@ def _rule(name: str, given: Any) -> dict[str, Any]:
         of = _OPTIONS[option]
         if of is not None and kind not in ("auto", *of):
             raise ValueError(f"prepare[{name!r}]: {option!r} goes with {', '.join(of)}, and not with {kind!r}")
-    if rule.get("unknown", "error") not in ("error", "other"):
-        raise ValueError(f"prepare[{name!r}]: unknown must be 'error' or 'other', got {shown(rule['unknown'])}")
-    return dict(rule)
+    called = f"prepare[{name!r}]: "
+    found = dict(rule)
+    for option, value in rule.items():
+        if option == "unknown" and not (isinstance(value, str) and value in ("error", "other")):
+            raise ValueError(f"{called}unknown must be 'error' or 'other', got {shown(value)}")
+        if option == "missing" and not isinstance(value, (str, bool)):
+            found[option] = as_number(f"{called}missing", value)
+        if option in ("bins", "size"):
+            found[option] = check_count(f"{called}{option}", value)
+        if option in ("indicator", "optional"):
+            found[option] = as_flag(f"{called}{option}", value)
+    return found
 
 
 # Choices.
@@ -191,7 +200,7 @@ def _scaled(column: Column, kind: str, rule: Mapping[str, Any]) -> _Choice:
         raise ValueError(f"prepare[{column.name!r}]: {kind!r} is for numbers, and the column holds {column.said()}")
     nulls = column.nulls > 0 or bool(rule.get("optional"))
     missing = rule.get("missing", "mean" if nulls else "error")
-    missing = None if missing in ("error", False) else missing
+    missing = None if missing in ("error", False) else "mean" if missing is True else missing
     indicator = rule.get("indicator", column.nulls >= OFTEN and missing is not None and "missing" not in rule)
     method = "standard" if kind == "log" else kind
     layer = Scaler(method, kind == "log", missing, bool(indicator), name=_name(column, "scaler"))

@@ -265,8 +265,8 @@ def _named(trial: Trial, good: dict[str, Any], odds: float, never: tuple[str, ..
 def _shown(value: Any) -> str:
     try:
         return f"{value!r:.60}"
-    except ValueError:  # an int of too many digits
-        return f"{type(value).__name__} with a huge number"
+    except (ValueError, RecursionError):  # an int of too many digits, or what holds itself
+        return f"{type(value).__name__} that cannot be shown"
 
 
 def _params(rng: random.Random) -> Any:
@@ -285,6 +285,21 @@ def _params(rng: random.Random) -> Any:
     return rng.choice(choices)
 
 
+def _rules(rng: random.Random) -> dict[str, Any]:
+    """Rules of prepare= for some columns."""
+    words = ["standard", "log", "one_hot", "embedding", "hashing", "date", "skip", "robust"]
+    rules: list[Any] = [
+        *words,
+        {"missing": "mean"},
+        {"as": "hashing", "bins": 3},
+        {"optional": True},
+        {"unknown": "other"},
+    ]
+    options = ["as", "missing", "indicator", "unknown", "bins", "size", "components", "optional"]
+    rules += [{rng.choice(options): odd(rng, OBJECTS)[1]}, {rng.choice(options): odd(rng)[1]}, odd(rng)[1]]
+    return {rng.choice(NAMES[:3]): rng.choice(rules) for _ in range(rng.randrange(3))}
+
+
 def _dataset(trial: Trial, model: Model, con: Any) -> None:
     rng = trial.rng
     good = {
@@ -293,6 +308,8 @@ def _dataset(trial: Trial, model: Model, con: Any) -> None:
         "params": _params(rng),
         "null": rng.choice([None, 0, -1.0, float("nan")]),
         "memory_limit": rng.choice([2**28, 0, 64]),
+        "prepare": rng.choice(["auto", "auto", None, _rules(rng)]),
+        "columns": rng.choice([None, None, {rng.choice(NAMES): rng.choice(["float32[1]", "datetime", "date"])}]),
     }
     good = {name: value for name, value in good.items() if rng.random() < 0.6}
     named, text = _named(trial, good, 0.1)
