@@ -19,14 +19,11 @@ import numpy as np
 import fastnn
 from fastnn.data import SQLDataset
 from fastnn.layers import Dense, Dropout
-from fastnn.models import Model
-from fastnn.utils import FeatureSpace
+from fastnn.models import Sequential
 
 QUERY = """
     SELECT f.rowid AS id, f.dep_delay, f.distance, f.month, f.hour, f.carrier, f.origin, f.dest,
-           COALESCE(w.temp, 55) AS temp, COALESCE(w.wind_speed, 10) AS wind_speed, COALESCE(w.precip, 0) AS precip,
-           COALESCE(w.visib, 10) AS visib, COALESCE(p.year, 2001) AS built, COALESCE(p.seats, 137) AS seats,
-           p.year IS NULL AS unknown_plane, f.arr_delay
+           w.temp, w.wind_speed, w.precip, w.visib, p.year AS built, p.seats, f.arr_delay
     FROM flights AS f
     LEFT JOIN weather AS w ON w.origin = f.origin AND w.time_hour = f.time_hour
     LEFT JOIN planes AS p ON p.tailnum = f.tailnum
@@ -67,22 +64,18 @@ con = sqlite3.connect(database)
 fill(con, Path(package.origin).parent / "data", rows)
 con.close()
 
-data = SQLDataset(QUERY, database, target="arr_delay", key="id")
-train, test = data.split(0.2)
-space = FeatureSpace(
-    {
-        **dict.fromkeys(("carrier", "origin", "dest"), "string_categorical"),
-        **dict.fromkeys(("month", "hour"), "integer_categorical"),
-        **dict.fromkeys(("dep_delay", "distance", "temp", "wind_speed", "precip"), "float_normalized"),
-        **dict.fromkeys(("visib", "built", "seats", "unknown_plane"), "float_normalized"),
-    }
+# Months and hours are categories too. Of some flights the weather or the plane is not known: the mean stands for it,
+# with a number that says so.
+categories, measures = (
+    ("month", "hour", "carrier", "origin"),
+    ("temp", "wind_speed", "precip", "visib", "built", "seats"),
 )
+rules = {name: {"as": "one_hot", "unknown": "other"} for name in categories}
+rules |= {name: {"missing": "mean", "indicator": True} for name in measures}
+data = SQLDataset(QUERY, database, target="arr_delay", key="id", prepare=rules)
+train, test = data.split(0.2)
 start = time.perf_counter()
-space.adapt(train)
-x = Dense(64, "relu")(space.get_encoded_features())
-x = Dropout(0.1)(x)
-x = Dense(32, "relu")(x)
-model = Model(space.get_inputs(), Dense(1)(x))
+model = Sequential([Dense(64, "relu"), Dropout(0.1), Dense(32, "relu"), Dense(1)])
 model.compile("adam", "mse", metrics=["mae"])
 model.fit(train, batch_size=256, epochs=5 if rows == 0 else 20, validation_data=test, verbose=2)
 print(f"{time.perf_counter() - start:.1f} s")
