@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._checks import shown
-from fastnn.databases.reader import Wanted, listed, null_key, refused
+from fastnn.databases.reader import Text, Wanted, listed, null_key, refused
 from fastnn.kernels.text import hashes
 
-from .columns import column_of, filled
+from .columns import as_objects, column_of, filled, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -83,12 +83,23 @@ class Typed:
             if name in self._missing:
                 column = filled(column, self._missing[name])
             called = f"column {name!r} of the query"
-            found[name] = column if kind == "any" else column_of(column, kind, called, first)
+            found[name] = _decoded(column, called, first) if kind == "any" else column_of(column, kind, called, first)
         for name in self._strict:
             absent = np.isnan(found[name])
             if absent.any() and (error := refused(name, first + int(absent.argmax()), None, False)):
                 raise error
         return found
+
+
+def _decoded(column: NDArray[Any], called: str, first: int) -> NDArray[Any]:
+    """A column as objects, its texts as Python's; ValueError for one that is no UTF-8."""
+    values = column.tolist()
+    if Text not in set(map(type, values)):
+        return column
+    for row, value in enumerate(values):
+        if type(value) is Text:
+            values[row] = texts_of([bytes(value)], called, first + row)[0]
+    return as_objects(values, column.shape)
 
 
 class Fronted:

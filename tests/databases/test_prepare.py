@@ -360,6 +360,7 @@ def test_odd_rules(shop, prepare, error, message):
         ("SELECT NULL AS a, 1.0 AS y", "no column of the query is of use as it is: 'a' left out: all NULL"),
         ("SELECT 1 AS a, 1.0 AS y WHERE 0", "no column of the query is of use|gives no rows"),
         ("SELECT x'00' AS a, 1.0 AS y", r"column 'a' holds b'\\x00'"),
+        ("SELECT CAST(x'ff41' AS TEXT) AS a, 1.0 AS y", "column 'a' of the query at row 1 is no text in utf-8"),
         ("SELECT 9e999 AS a, 1.0 AS y UNION ALL SELECT 1.0, 2.0", "column 'a' holds an infinity in row 1"),
         ("SELECT 1.0 AS a, NULL AS y UNION ALL SELECT 2.0, 'a'", "target 'y' is NULL or empty in 1 rows"),
     ],
