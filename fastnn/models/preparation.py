@@ -96,10 +96,10 @@ def prepared(source: StoredSource) -> Prepared:
             f"no column of the query is of use as it is: {'; '.join(f'{row[0]!r} {row[2]}' for row in table)}"
         )
     model = Model(inputs, parts[0] if len(parts) == 1 else Concatenate()(parts), name="preparation")
-    ignored = [name for name in source.columns if name not in inputs]
+    known = [*source.columns, *source.targets_named, *([] if source.key is None else [source.key])]
     notes: dict[str, Any] = {
         "preparation": table,
-        "ignored": ignored + ([] if source.key is None or source.key in inputs else [source.key]),
+        "ignored": [name for name in known if name not in inputs],
         "optional": optional,
     }
     if label is not None:

@@ -27,7 +27,7 @@ from fastnn.store.versions import MODEL, WEIGHTS, renamed, upgraded
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
 FORM = {"seed": int, "columns": [str]}
 # What a model notes of the columns that it prepares itself, where it does.
-_NOTES = {"classes": [str | int | float], "ignored": [str], "optional": [str], "preparation": [[str]]}
+_NOTES = {"classes": [str | int | float], "ignored": [str], "optional": [str], "preparation": [[str]], "columns": dict}
 TRAINING = {
     "optimizer": dict,
     "loss": str | list | dict,
