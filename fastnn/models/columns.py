@@ -157,10 +157,6 @@ class Column:
         kept = [value for value, times in ranked if times >= least]
         return (kept, len(kept) < len(ranked)) if kept else ([value for value, _ in ranked], False)
 
-    def spare(self) -> int:
-        """A whole number that is none of the values."""
-        return -1 if -1 not in self.values else min(self.values) - 1
-
     def classes(self) -> list[Any]:
         """The values as classes, in their order. ValueError for NULL, and for too many."""
         if self.nulls:

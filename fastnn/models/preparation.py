@@ -30,6 +30,7 @@ RARE = 3  # rows, below which a category is put together with those that are not
 WIDEST = 32  # numbers of an embedding
 LIKE_KEYS = 100  # rows, from which on a column in which no value comes twice is taken for a key
 SKEWED = 2.0
+MISSING = -(2**63)  # among whole numbers that name something: no database counts down to it
 OFTEN = 20  # rows, from which on that a number is missing is a number of its own
 
 _SCALED = ("standard", "min_max", "robust", "none", "log")
@@ -250,7 +251,7 @@ def _category(column: Column, kind: str, rule: Mapping[str, Any]) -> _Choice:
     is_text = column.kind != INTEGERS
     dtype = "string" if is_text else "int64"
     null = "a category of its own" if missing else "error"
-    mask: Any = None if not missing else "" if is_text else column.spare()
+    mask: Any = None if not missing else "" if is_text else MISSING
     if kind == "hashing":
         bins = rule.get("bins", BINS)
         lookup: Any = Hashing(bins, mask, name=_name(column, "hashing"))
@@ -275,10 +276,8 @@ def _category(column: Column, kind: str, rule: Mapping[str, Any]) -> _Choice:
             output_mode=mode,
             name=_name(column, "lookup"),
         )
-        size, unknown = (
-            lookup.vocabulary_size(),
-            "with the rare ones" if other and rare else "other" if other else "error",
-        )
+        size = lookup.vocabulary_size()
+        unknown = "error" if not other else "with the rare ones" if rare else "other"
     if kind == "one_hot":
         return _Choice(dtype, lookup, f"one-hot, {size} numbers", null, unknown)
     width = int(rule.get("size", min(WIDEST, max(2, round(1.6 * size**0.56)))))
