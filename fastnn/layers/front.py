@@ -16,7 +16,6 @@ import numpy as np
 
 from fastnn._checks import check_choice, check_flag, shown
 from fastnn._dtypes import dtype_name
-from fastnn.data.columns import column_of
 from fastnn.data.convert import looks_like_columns
 from fastnn.layers.base import Layer, any_sources, set_field
 from fastnn.layers.core import NUMBERS
@@ -44,6 +43,13 @@ class RowError(ValueError):
 def column_dtype(dtype: str) -> str:
     """How a column of an input of this dtype is held: "string", "int64" or "float32"."""
     return "string" if dtype == "string" else "int64" if dtype in NUMBERS else "float32"
+
+
+def column_of(value: Any, kind: str, name: str) -> Array:
+    """See ``fastnn.data.columns``, which is imported when it is needed: most models read numbers alone."""
+    from fastnn.data import columns
+
+    return columns.column_of(value, kind, name)
 
 
 class FrontLayer(Layer):
