@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -136,6 +137,7 @@ def test_a_change_while_the_rows_are_read(path: Path, folder: Path) -> None:
     assert len(drawn(dataset)) == ROWS
     assert len(entries(folder)) == 1
     del dataset, pages
+    gc.collect()
     assert entries(folder) == []  # nobody else may take it
 
 

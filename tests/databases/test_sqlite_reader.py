@@ -280,7 +280,8 @@ def test_texts_and_blobs_that_come_again(tmp_path: Path) -> None:
     for _ in range(3):
         check()
     after = sys.getrefcount(None), sys.getrefcount(0), sys.getallocatedblocks()
-    assert all(abs(new - old) < 500 for old, new in zip(before, after, strict=True))
+    # One for each value would be 120,000; Python itself keeps some blocks for the next time, 3.12 about a thousand.
+    assert all(abs(new - old) < 5000 for old, new in zip(before, after, strict=True))
 
 
 def test_many_texts_are_forgotten_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
