@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from fastnn._output import aligned
 from fastnn.cli.output import say, shown
 from fastnn.cli.parser import Parser
 
@@ -43,9 +44,11 @@ def add_registry(parser: Parser) -> None:
 
 def registry_of(options: argparse.Namespace) -> Any:
     """The registry; None where models are files."""
+    if options.registry is None:
+        return None
     from fastnn import registry
 
-    return None if options.registry is None else registry.open(options.registry)
+    return registry.open(options.registry)
 
 
 def loaded(options: argparse.Namespace, parser: Parser) -> Any:
@@ -82,10 +85,7 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         when = f"{each.created:%Y-%m-%d %H:%M:%S}"
         rows.append((each.name, str(each.version), ", ".join(each.aliases), when, ", ".join(metrics)))
     # What others have written may hold line ends, and what a terminal takes for orders.
-    cells = [[text if text.isprintable() else repr(text) for text in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    print(aligned([[text if text.isprintable() else repr(text) for text in row] for row in rows]))
 
 
 def _add_version(parser: Parser) -> None:

@@ -69,10 +69,10 @@ class Quantiles:
     n: with size 2048 by 0.2 % of a million, by 0.5 % of a billion. Source: Munro and Paterson 1980.
     """
 
-    def __init__(self, size: int = 2048) -> None:
+    def __init__(self, size: int = 2048, buffers: Sequence[NDArray[np.float64]] = ()) -> None:
         self._room = 2 * size
-        self._buffers: list[NDArray[np.float64]] = []  # numbers of weight 1, 2, 4, ...
-        self._halved: list[int] = []  # how often each buffer was: odd and even places take turns
+        self._buffers = list(buffers)  # numbers of weight 1, 2, 4, ...
+        self._halved = [0] * len(self._buffers)  # how often each buffer was: odd and even places take turns
 
     def add(self, numbers: NDArray[np.floating]) -> None:
         """Take numbers into account, of any shape."""
@@ -96,9 +96,7 @@ class Quantiles:
 
     def mapped(self, function: Callable[[Any], Any]) -> Quantiles:
         """The same of what a rising function makes of the numbers."""
-        other = Quantiles(self._room // 2)
-        other._buffers, other._halved = [function(each) for each in self._buffers], list(self._halved)
-        return other
+        return Quantiles(self._room // 2, [function(each) for each in self._buffers])
 
     def at(self, shares: Sequence[float]) -> NDArray[np.float64]:
         """The numbers below which these shares lie, from 0 to 1; between two numbers in proportion. NaN of none."""

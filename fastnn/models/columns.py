@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,11 @@ class Column:
 
     kind: NUMBERS; NUMERALS, numbers that lie there as text; INTEGERS, whole numbers that name something; TEXTS; DATES;
     NOTHING, where all is NULL. rows, nulls: how many. values: of a column of anything but numbers, how often each is
-    there; many: that there are more than are counted.
+    there; many: that there are more than are counted. by_rank: whether its quantiles will be asked for.
     """
 
-    def __init__(self, name: str, kind: str) -> None:
-        self.name, self.kind = name, kind
+    def __init__(self, name: str, kind: str, by_rank: bool = False) -> None:
+        self.name, self.kind, self.by_rank = name, kind, by_rank
         self.rows = self.nulls = 0
         self.values: Counter[Any] = Counter()
         self.many = False
@@ -57,7 +58,8 @@ class Column:
         rows = numbers[:, None].astype(np.float64)
         self._plain.add(rows)
         self._logs.add(np.log1p(np.maximum(rows, 0)))
-        self._quantiles.add(rows)
+        if self.by_rank:
+            self._quantiles.add(rows)
 
     def add_values(self, values: list[Any]) -> None:
         """Take anything else into account, None for NULL."""
@@ -105,20 +107,15 @@ class Column:
             kind = "numbers" if self.kind == NUMBERS else "numbers as text"
             return f"{kind}, {self._plain.least[0]:g} to {self._plain.most[0]:g}{missing}"
         if self.kind == DATES:
-            return f"dates, {self.first} to {self.last}{missing}"
+            return f"dates, {self.ends[0]} to {self.ends[1]}{missing}"
         kind = "text" if self.kind == TEXTS else "whole numbers"
         count = f"more than {MOST_VALUES:,}" if self.many else f"{len(self.values):,}"
         return f"{kind}, {count} different{missing}"
 
-    @property
-    def first(self) -> Any:
-        """The least of the values that were counted."""
-        return min(self.values, key=seconds_of)  # type: ignore[arg-type]
-
-    @property
-    def last(self) -> Any:
-        """The greatest of them."""
-        return max(self.values, key=seconds_of)  # type: ignore[arg-type]
+    @cached_property
+    def ends(self) -> tuple[Any, Any]:
+        """The earliest and the latest of the dates that were counted, once all are."""
+        return min(self.values, key=seconds_of), max(self.values, key=seconds_of)  # type: ignore[arg-type]
 
     def is_constant(self) -> bool:
         """Whether it says nothing: one value, and no NULL."""
@@ -172,15 +169,17 @@ class Column:
         return sorted(self.values)
 
 
-def read(source: StoredSource, rules: Mapping[str, Any], target: str | None) -> tuple[list[Column], Column | None]:
-    """The columns of a source's features, and its target where that is a text. rules: of each feature, the preparation
-    that was asked for.
+def read(
+    source: StoredSource, rules: Mapping[str, Mapping[str, Any]], target: str | None
+) -> tuple[list[Column], Column | None]:
+    """The columns of a source's features, and its target where that is a text. rules: of each feature.
 
     ValueError for what is no number, text or date.
     """
-    names = [name for name in source.columns if rules.get(name) != "skip"]
+    names = [name for name in source.columns if rules[name].get("as") != "skip"]
     kinds = _kinds(source, [*names, *([target] if target else [])], rules)
-    found = {name: Column(name, kind) for name, kind in kinds.items()}
+    ranked = {name for name, rule in rules.items() if rule.get("as") == "robust" or rule.get("missing") == "median"}
+    found = {name: Column(name, kind, name in ranked) for name, kind in kinds.items()}
     counted = [name for name, kind in kinds.items() if kind in (NUMBERS, NOTHING)]
     numbers = [name for name in counted if name != target]
     typed = {name: "float32" if name in counted else "any" for name in found}
@@ -216,7 +215,7 @@ def _kinds(source: StoredSource, names: list[str], rules: Mapping[str, Any]) -> 
         rows += len(next(iter(columns.values())))
         if rows >= SAMPLE and len(known) == len(names):
             break
-    return {name: _kind(name, values, rules.get(name)) for name, values in seen.items()}
+    return {name: _kind(name, values, rules.get(name, {}).get("as")) for name, values in seen.items()}
 
 
 def _kind(name: str, values: list[Any], asked: Any) -> str:

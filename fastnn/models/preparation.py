@@ -75,7 +75,7 @@ def prepared(source: StoredSource) -> Prepared:
     """
     rules = checked_rules(source.prepare, source.columns)
     target = source.targets_named[0] if len(source.targets_named) == 1 else None
-    columns, label = read(source, {name: rule.get("as") for name, rule in rules.items()}, target)
+    columns, label = read(source, rules, target)
     rows = max(column.rows for column in columns)
     if not rows:
         raise source.no_rows()
@@ -231,7 +231,7 @@ def _date(column: Column, rule: Mapping[str, Any]) -> _Choice:
             '{"missing": True}} lets that be'
         )
     layer = DateParts(rule.get("components") or column.date_parts(), missing, name=_name(column, "date_parts"))
-    for date in (column.first, column.last):
+    for date in column.ends:
         layer.update_state(as_objects([date], (1, 1)))
     layer.finalize_state()
     return _Choice("string", layer, ", ".join(layer.components), "zeros and an indicator" if missing else "error")

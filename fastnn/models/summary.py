@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from fastnn._checks import as_list, check_count, shown
-from fastnn._output import padded, printable, width_of
+from fastnn._output import aligned, padded, printable, width_of
 from fastnn.layers import InputLayer, Layer
 from fastnn.layers.tensor import Node
 from fastnn.models.description import Description
@@ -41,8 +41,7 @@ def choices(table: Sequence[Sequence[str]]) -> str:
     """What was chosen for the columns of a query, as lines of text. table: of each, as the head names it."""
     head = ("column", "holds", "becomes", "NULL", "unknown value")
     rows = [[printable(cell if len(cell) <= 60 else f"{cell[:57]}...") for cell in row] for row in (head, *table)]
-    widths = [max(map(width_of, cells)) for cells in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(padded, row, widths)).rstrip() for row in rows)
+    return aligned(rows)
 
 
 def check_table(line_length: Any, positions: Any, layer_range: Any) -> None:
