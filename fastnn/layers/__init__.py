@@ -22,6 +22,8 @@ from fastnn.layers.surface import *
 from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
+    from fastnn.layers.borders import *
+    from fastnn.layers.convolution import *
     from fastnn.layers.date_parts import *
     from fastnn.layers.discretization import *
     from fastnn.layers.einsum_dense import *
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from fastnn.layers.group_normalization import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
+    from fastnn.layers.pooling import *
     from fastnn.layers.regularization import *
     from fastnn.layers.scaler import *
     from fastnn.layers.spectral_normalization import *
@@ -38,14 +41,47 @@ if TYPE_CHECKING:
 # What few models have: `import fastnn` must stay short.
 _LATER = {
     "ActivityRegularization": "regularization",
+    "AveragePooling1D": "pooling",
+    "AveragePooling2D": "pooling",
+    "AveragePooling3D": "pooling",
+    "AvgPool1D": "pooling",
+    "AvgPool2D": "pooling",
+    "AvgPool3D": "pooling",
+    "Conv1D": "convolution",
+    "Conv2D": "convolution",
+    "Conv3D": "convolution",
+    "Convolution1D": "convolution",
+    "Convolution2D": "convolution",
+    "Convolution3D": "convolution",
+    "Cropping1D": "borders",
+    "Cropping2D": "borders",
+    "Cropping3D": "borders",
     "DateParts": "date_parts",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
+    "GlobalAveragePooling1D": "pooling",
+    "GlobalAveragePooling2D": "pooling",
+    "GlobalAveragePooling3D": "pooling",
+    "GlobalAvgPool1D": "pooling",
+    "GlobalAvgPool2D": "pooling",
+    "GlobalAvgPool3D": "pooling",
+    "GlobalMaxPool1D": "pooling",
+    "GlobalMaxPool2D": "pooling",
+    "GlobalMaxPool3D": "pooling",
+    "GlobalMaxPooling1D": "pooling",
+    "GlobalMaxPooling2D": "pooling",
+    "GlobalMaxPooling3D": "pooling",
     "GroupNormalization": "group_normalization",
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
     "Lambda": "function",
+    "MaxPool1D": "pooling",
+    "MaxPool2D": "pooling",
+    "MaxPool3D": "pooling",
+    "MaxPooling1D": "pooling",
+    "MaxPooling2D": "pooling",
+    "MaxPooling3D": "pooling",
     "Pipeline": "wrapper",
     "Scaler": "scaler",
     "SpatialDropout1D": "regularization",
@@ -55,7 +91,13 @@ _LATER = {
     "StringLookup": "lookup",
     "TextVectorization": "text_vectorization",
     "UnitNormalization": "group_normalization",
+    "UpSampling1D": "borders",
+    "UpSampling2D": "borders",
+    "UpSampling3D": "borders",
     "Wrapper": "wrapper",
+    "ZeroPadding1D": "borders",
+    "ZeroPadding2D": "borders",
+    "ZeroPadding3D": "borders",
 }
 LAYERS.later(
     {

@@ -12,6 +12,7 @@ import numpy as np
 import fastnn.layers as L
 from fastnn import activations, ops
 from fastnn.models import Model, Sequential
+from support.pictures import PICTURES
 
 INPUTS = 5
 
@@ -321,6 +322,7 @@ CASES |= {
     "lambda with a gradient": Case(lambda: L.Lambda(np.square, gradient=lambda x, d: 2 * x * d), [(4,)]),
     "lambda of a tensor": Case(lambda: L.Lambda(lambda x: x * x + 1), [(4,)]),
 }
+CASES |= {name: Case(make, [row]) for name, (make, row) in PICTURES.items()}
 
 
 WORDS = ["red", "blue", "green", "", "été", "漢字", "a b", "Red!"]

@@ -1,0 +1,349 @@
+"""Convolution: pictures of up to three axes, each pixel some channels, met by a kernel at each of its places.
+
+A patch, the pixels under the kernel, is the row of A of a multiply by the kernel, and is read where it lies: it is
+some segments of a row, each a row of the kernel where its pixels are neighbours. Nothing is copied (no im2col). The
+gradient by the picture is a convolution of d, spread and with zeros around it, by the kernel turned round; that by the
+kernel a product of patches and d. It is found on the way back for each block of rows, whose patches and d are in cache
+then, and `gradient` adds the blocks in their order: so no bit depends on threads.
+"""
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+cimport fastnn.kernels.types as types
+from fastnn.engine.arena cimport padded
+from fastnn.engine.ops cimport Activated, ADDRESS_SPACE, ADDRESSES, Op, Step, UNIT_WORK
+from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of, workspace_elements
+
+from math import prod
+
+from fastnn import kernels
+
+
+cdef Py_ssize_t LARGEST = 2**31          # numbers in a picture, places in a kernel
+
+
+cdef struct Patches:
+    # What a kernel meets: at each of `given` places, segments of `depth` numbers, of each group of channels.
+    Py_ssize_t size[3]                  # of the picture
+    Py_ssize_t given[3]
+    Py_ssize_t stride[3]
+    Py_ssize_t channels
+    Py_ssize_t filters
+    Py_ssize_t groups
+    Py_ssize_t segments
+    Py_ssize_t depth
+    Py_ssize_t* firsts                  # where each segment begins, behind where the patch does; of each group
+
+
+cdef int find_patches(Patches* p, size, given, kernel, stride, dilation, Py_ssize_t channels, Py_ssize_t filters,
+                      Py_ssize_t groups) except -1:
+    cdef Py_ssize_t axis, k, group
+    for axis in range(3):
+        p.size[axis], p.given[axis], p.stride[axis] = size[axis], given[axis], stride[axis]
+    p.channels, p.filters, p.groups = channels, filters, groups
+    neighbours = kernel[2] if groups == 1 and dilation[2] == 1 else 1    # pixels of a segment
+    places = [
+        ((z * dilation[0] * size[1] + y * dilation[1]) * size[2] + x * dilation[2]) * channels
+        for z in range(kernel[0]) for y in range(kernel[1]) for x in range(0, kernel[2], neighbours)]
+    p.segments, p.depth = len(places), neighbours * (channels // groups)
+    p.firsts = <Py_ssize_t*>calloc(groups * p.segments, sizeof(Py_ssize_t))
+    if p.firsts == NULL:
+        raise MemoryError("no memory for the places of a kernel")
+    for group in range(groups):
+        for k in range(p.segments):
+            p.firsts[group * p.segments + k] = places[k] + group * (channels // groups)
+    return 0
+
+
+cdef Py_ssize_t patches_of(const Patches* p, const float* const* rows, Py_ssize_t line, Py_ssize_t end,
+                           const float** addresses) noexcept nogil:
+    """Addresses of the patches from number `line` on, up to `end` or ADDRESSES of them; gives how many they are."""
+    cdef Py_ssize_t n = min(end - line, <Py_ssize_t>ADDRESSES), i
+    cdef Py_ssize_t x = line % p.given[2], y = line // p.given[2]
+    cdef Py_ssize_t z = y // p.given[1], row = z // p.given[0]
+    y, z = y % p.given[1], z % p.given[0]
+    for i in range(n):
+        addresses[i] = rows[row] + (
+            (z * p.stride[0] * p.size[1] + y * p.stride[1]) * p.size[2] + x * p.stride[2]) * p.channels
+        x += 1
+        if x == p.given[2]:
+            x, y = 0, y + 1
+            if y == p.given[1]:
+                y, z = 0, z + 1
+                if z == p.given[0]:
+                    z, row = 0, row + 1
+    return n
+
+
+def places_of(size, kernel, stride, dilation):
+    """Places of a kernel along each axis of a picture. ValueError where it is longer than the picture."""
+    given = [(n - (k - 1) * d - 1) // s + 1 for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)]
+    if min(given) < 1 or min(min(kernel), min(stride), min(dilation)) < 1:
+        raise ValueError(f"a kernel {tuple(kernel)} has no place in a picture {tuple(size)}")
+    return given
+
+
+cdef class ConvolutionOp(Activated):
+    """z = patches . W + b, a = f(z), for each place of the kernel. All of size, kernel, stride and dilation have 3 axes.
+
+    Parameters: W, (*kernel, channels / groups, filters), then b, (filters,). A group of filters sees a group of
+    channels.
+    """
+
+    cdef readonly bint use_bias
+    cdef readonly Py_ssize_t kernel_rows    # of W, as a matrix of `filters` columns
+    cdef Py_ssize_t taps
+    cdef Py_ssize_t room                    # numbers of d as it is spread
+    cdef Py_ssize_t workspace
+    cdef bint spreads                       # d is not met as it lies
+    cdef Patches ahead                      # of x
+    cdef Patches back                       # of d, spread
+    cdef Py_ssize_t border[3]
+    cdef types.segments32 matmul
+    cdef types.gemm32 matmul_transposed_a
+    cdef types.sum32 column_sums
+    cdef types.vector32 add
+
+    def __init__(self, size, kernel, Py_ssize_t channels, Py_ssize_t filters, stride=(1, 1, 1), dilation=(1, 1, 1),
+                 Py_ssize_t groups=1, bint use_bias=True, activation=None, numbers=()):
+        cdef int axis
+        if min(channels, filters, groups) < 1 or channels % groups or filters % groups:
+            raise ValueError(f"{groups} groups of {channels} channels and {filters} filters cannot be")
+        given = places_of(size, kernel, stride, dilation)
+        if max(prod(size) * channels, prod(given) * filters, prod(kernel) * channels * filters) > LARGEST:
+            raise ValueError(f"a kernel {tuple(kernel)} of {channels} channels and {filters} filters is too large")
+        self.shape([(prod(size), channels)], prod(given), filters)
+        find_patches(&self.ahead, size, given, kernel, stride, dilation, channels, filters, groups)
+        room = [n + (k - 1) * d for n, k, d in zip(size, kernel, dilation)]
+        find_patches(&self.back, room, size, kernel, (1, 1, 1), dilation, filters, channels, groups)
+        for axis in range(3):
+            self.border[axis] = (kernel[axis] - 1) * dilation[axis]
+        self.spreads = room != given
+        self.room = prod(room) * filters if self.spreads else 0
+        self.taps, self.use_bias = prod(kernel), use_bias
+        self.kernel_rows = self.taps * (channels // groups)
+        self.size, self.row_size = (self.kernel_rows + use_bias) * filters, filters
+        self.workspace = padded(workspace_elements(max(channels, filters), max(
+            self.kernel_rows, self.taps * (filters // groups))))
+        self.matmul = <types.segments32>float32_of(kernels.gemm_segments, "segments")
+        self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
+        self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
+        self.add = <types.vector32>float32_of(kernels.add, "vector")
+
+    def __dealloc__(self):
+        free(self.ahead.firsts)
+        free(self.back.firsts)
+
+    cdef Py_ssize_t scratch_size(self) noexcept:
+        """Addresses of patches, the workspace of a multiply, the kernel turned round, d as it is spread."""
+        return ADDRESS_SPACE + self.workspace + padded(self.kernel_rows * self.width) + self.room
+
+    cdef Py_ssize_t partials(self) noexcept:
+        """A gradient for each block of rows, where that takes no more than the rows themselves."""
+        return self.size if self.size <= self.block_rows * (self.inputs + self.units) else 0
+
+    cdef double work_of_row(self) noexcept:
+        return 2.0 * self.lines * self.size + UNIT_WORK * self.units
+
+    cdef double work_of_gradient(self) noexcept:
+        return 1.0 / self.block_rows if self.partials() else 2.0 * self.lines
+
+    cdef void correlate(self, const Step* step, const Patches* p, const float* const* rows, Py_ssize_t line,
+                        Py_ssize_t end, const float* w, const float* bias, float* out) noexcept nogil:
+        """The kernel's products with patches line:end; `out` is where the first row's begin."""
+        cdef const float** addresses = <const float**>step.scratch
+        cdef Py_ssize_t n, group, first, filters = p.filters // p.groups
+        while line < end:
+            n = patches_of(p, rows, line, end, addresses)
+            for group in range(p.groups):
+                first = group * filters
+                self.matmul(addresses, p.firsts + group * p.segments, p.segments, w + first, p.filters,
+                            bias + first if bias != NULL else NULL, out + line * p.filters + first, p.filters, n,
+                            filters, p.depth, step.scratch + ADDRESS_SPACE)
+            line += n
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef const float* bias = self.w + self.kernel_rows * self.width if self.use_bias else NULL
+        self.correlate(step, &self.ahead, self.reads.rows, r0 * self.lines, r1 * self.lines, self.w, bias, self.z)
+        self.activate(r0, r1)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row = r0, end
+        cdef float* part
+        self.deactivate(r0, r1)
+        while self.parts != NULL and row < r1:
+            end = min(row + self.block_rows, r1)
+            part = self.parts + row // self.block_rows * padded(self.size)
+            self.sums(step, row * self.lines, end * self.lines, 0, self.kernel_rows + self.use_bias, part)
+            row = end
+        if self.reads.d != NULL:
+            self.turn(step.scratch + ADDRESS_SPACE + self.workspace)
+            self.slopes(step, r0, r1)
+
+    cdef void turn(self, float* turned) noexcept nogil:
+        """The kernel as d meets it: its places from the last to the first, filters and channels exchanged."""
+        cdef Py_ssize_t tap, c, f, group, filters = self.ahead.filters // self.ahead.groups
+        cdef Py_ssize_t channels = self.ahead.channels // self.ahead.groups, width = self.width
+        cdef const float* w
+        cdef float* to
+        for tap in range(self.taps):
+            w = self.w + tap * channels * width
+            for group in range(self.ahead.groups):
+                for f in range(filters):
+                    to = turned + ((self.taps - 1 - tap) * filters + f) * self.ahead.channels + group * channels
+                    for c in range(channels):
+                        to[c] = w[c * width + group * filters + f]
+
+    cdef void slopes(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """The gradient by x of rows r0:r1."""
+        cdef float* turned = step.scratch + ADDRESS_SPACE + self.workspace
+        cdef float* room = turned + padded(self.kernel_rows * self.width)
+        cdef const float* row
+        cdef Py_ssize_t lines = self.reads.lines
+        memset(room, 0, self.room * sizeof(float))
+        while r0 < r1:
+            row = self.d + r0 * self.units
+            if self.spreads:
+                self.spread(row, room)
+                row = room
+            self.correlate(step, &self.back, &row, 0, lines, turned, NULL, self.reads.d + r0 * self.inputs)
+            r0 += 1
+
+    cdef void spread(self, const float* d, float* room) noexcept nogil:
+        """Put a row of d where its numbers have zeros around them, and those that a stride skips between them."""
+        cdef Py_ssize_t z, y, _x, f, n = self.width
+        cdef float* to
+        for z in range(self.ahead.given[0]):
+            for y in range(self.ahead.given[1]):
+                to = room + (((z * self.ahead.stride[0] + self.border[0]) * self.back.size[1]
+                              + y * self.ahead.stride[1] + self.border[1]) * self.back.size[2] + self.border[2]) * n
+                if self.ahead.stride[2] == 1:
+                    memcpy(to, d, self.ahead.given[2] * n * sizeof(float))
+                    d += self.ahead.given[2] * n
+                    continue
+                for _x in range(self.ahead.given[2]):
+                    for f in range(n):
+                        to[f] = d[f]
+                    to += self.ahead.stride[2] * n
+                    d += n
+
+    cdef void sums(self, const Step* step, Py_ssize_t line, Py_ssize_t end, Py_ssize_t first, Py_ssize_t last,
+                   float* g) noexcept nogil:
+        """Rows first:last of the kernel's gradient, from the patches line:end; the bias is the row behind the last."""
+        cdef const Patches* p = &self.ahead
+        cdef const float** addresses = <const float**>step.scratch
+        cdef Py_ssize_t n, group, k, row, stop, width = self.width, filters = width // p.groups, start = line
+        cdef float* to
+        if last > self.kernel_rows:
+            last -= 1
+            self.column_sums(self.d + line * width, width, end - line, width, g + last * width)
+        while line < end and first < last:
+            n = patches_of(p, self.reads.rows, line, end, addresses)
+            row = first
+            while row < last:
+                k = row // p.depth
+                stop = min(last, (k + 1) * p.depth)
+                for group in range(p.groups):
+                    to = g + row * width + group * filters
+                    self.matmul_transposed_a(
+                        addresses, p.firsts[group * p.segments + k] + row - k * p.depth,
+                        self.d + line * width + group * filters, width, to if line > start else NULL, to, width,
+                        stop - row, filters, n, step.scratch + ADDRESS_SPACE)
+                row = stop
+            line += n
+
+    cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
+        cdef Py_ssize_t block, rows = step.rows * self.slices, width = self.width
+        cdef const float* part = self.parts + p0
+        if self.parts == NULL:
+            self.sums(step, 0, rows * self.lines, p0 // width, (p1 + width - 1) // width, self.g)
+            return
+        memcpy(self.g + p0, part, (p1 - p0) * sizeof(float))
+        for block in range(1, (rows + self.block_rows - 1) // self.block_rows):
+            self.add(self.g + p0, <float*>part + block * padded(self.size), p1 - p0, 0)
+
+
+cdef class PoolOp(Op):
+    """The largest or the mean of each window over a picture. kernel: max_pool or average_pool. All sizes have 3 axes.
+
+    before, after: cells that the windows reach beyond the picture; they do not count.
+    """
+
+    cdef types.Window window
+    cdef types.pool_forward32 rows
+    cdef types.pool_backward32 slopes
+
+    def __init__(self, Kernel kernel, size, pool, stride, Py_ssize_t channels, before=(0, 0, 0), after=(0, 0, 0)):
+        cdef int axis
+        whole = [n + b + e for n, b, e in zip(size, before, after, strict=True)]
+        given = places_of(whole, pool, stride, (1, 1, 1))
+        self.shape([(prod(size), channels)], prod(given), channels)
+        for axis in range(3):
+            if not 0 <= before[axis] < pool[axis] or not 0 <= after[axis] < pool[axis]:
+                raise ValueError(f"windows {pool} have no cell of a picture {size} with {before} and {after} around it")
+            self.window.size[axis], self.window.given[axis] = size[axis], given[axis]
+            self.window.pool[axis], self.window.stride[axis] = pool[axis], stride[axis]
+            self.window.before[axis] = before[axis]
+        self.window.channels = channels
+        self.rows = <types.pool_forward32>float32_of(kernel, "pool", FORWARD)
+        self.slopes = <types.pool_backward32>float32_of(kernel, "pool", BACKWARD)
+
+    cdef Py_ssize_t scratch_size(self) noexcept:
+        return self.width
+
+    cdef double work_of_row(self) noexcept:
+        return UNIT_WORK * self.units + 4.0 * self.units * (
+            self.window.pool[0] * self.window.pool[1] * self.window.pool[2])
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        self.rows(self.reads.rows, r0, r1, &self.window, self.a)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        if self.reads.d != NULL:
+            self.slopes(self.reads.rows, r0, r1, &self.window, self.a, self.d, self.reads.d, step.scratch)
+
+
+cdef class PadOp(Op):
+    """A picture with zeros around it: `before` and `after` of its 3 axes."""
+
+    cdef Py_ssize_t size[3]
+    cdef Py_ssize_t given[3]
+    cdef Py_ssize_t before[3]
+
+    def __init__(self, size, Py_ssize_t channels, before, after):
+        cdef int axis
+        if min(min(before), min(after)) < 0:
+            raise ValueError(f"a border of {before} and {after} cannot be")
+        given = [n + b + e for n, b, e in zip(size, before, after, strict=True)]
+        self.shape([(prod(size), channels)], prod(given), channels)
+        for axis in range(3):
+            self.size[axis], self.given[axis], self.before[axis] = size[axis], given[axis], before[axis]
+
+    cdef Py_ssize_t place(self, Py_ssize_t z, Py_ssize_t y) noexcept nogil:
+        """Where a line of the picture's pixels begins in a row that is given."""
+        return (((z + self.before[0]) * self.given[1] + y + self.before[1]) * self.given[2] + self.before[2]) \
+            * self.width
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, z, y, n = self.size[2] * self.width
+        cdef const float* x
+        memset(self.a + r0 * self.units, 0, (r1 - r0) * self.units * sizeof(float))
+        for row in range(r0, r1):
+            x = self.reads.rows[row]
+            for z in range(self.size[0]):
+                for y in range(self.size[1]):
+                    memcpy(self.a + row * self.units + self.place(z, y), x, n * sizeof(float))
+                    x += n
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, z, y, n = self.size[2] * self.width
+        cdef float* d_x
+        if self.reads.d == NULL:
+            return
+        for row in range(r0, r1):
+            d_x = self.reads.d + row * self.inputs
+            for z in range(self.size[0]):
+                for y in range(self.size[1]):
+                    memcpy(d_x, self.d + row * self.units + self.place(z, y), n * sizeof(float))
+                    d_x += n
