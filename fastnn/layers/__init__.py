@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fastnn.layers.pooling import *
     from fastnn.layers.regularization import *
     from fastnn.layers.scaler import *
+    from fastnn.layers.separable import *
     from fastnn.layers.spectral_normalization import *
     from fastnn.layers.text_vectorization import *
     from fastnn.layers.wrapper import *
@@ -57,6 +58,8 @@ _LATER = {
     "Cropping2D": "borders",
     "Cropping3D": "borders",
     "DateParts": "date_parts",
+    "DepthwiseConv1D": "separable",
+    "DepthwiseConv2D": "separable",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
     "GlobalAveragePooling1D": "pooling",
@@ -84,6 +87,10 @@ _LATER = {
     "MaxPooling3D": "pooling",
     "Pipeline": "wrapper",
     "Scaler": "scaler",
+    "SeparableConv1D": "separable",
+    "SeparableConv2D": "separable",
+    "SeparableConvolution1D": "separable",
+    "SeparableConvolution2D": "separable",
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",
     "SpatialDropout3D": "regularization",
