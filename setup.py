@@ -93,7 +93,6 @@ OLDEST = "fastnn.kernels._baseline."
 # byte in place, which is what -Os makes of a memcpy whose size it does not know.
 FAST = {
     "added_losses",
-    "convolution",
     "embedding",
     "learning",
     "network",

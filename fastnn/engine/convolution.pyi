@@ -3,10 +3,6 @@ from collections.abc import Iterable, Sequence
 from fastnn.engine.ops import Activated, Op
 from fastnn.kernels.kernel import Kernel
 
-def places_of(
-    size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
-) -> list[int]: ...
-
 class ConvolutionOp(Activated):
     def __init__(
         self,

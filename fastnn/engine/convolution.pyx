@@ -15,12 +15,10 @@ from fastnn.engine.arena cimport padded
 from fastnn.engine.ops cimport Activated, ADDRESS_SPACE, ADDRESSES, Op, Step, UNIT_WORK
 from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of, workspace_elements
 
-from math import prod
-
 from fastnn import kernels
 
 
-cdef Py_ssize_t LARGEST = 2**31          # numbers in a picture, places in a kernel
+cdef Py_ssize_t LARGEST = 2**31          # numbers in a picture, in a kernel
 
 
 cdef struct Patches:
@@ -36,23 +34,48 @@ cdef struct Patches:
     Py_ssize_t* firsts                  # where each segment begins, behind where the patch does; of each group
 
 
-cdef int find_patches(Patches* p, size, given, kernel, stride, dilation, Py_ssize_t channels, Py_ssize_t filters,
-                      Py_ssize_t groups) except -1:
-    cdef Py_ssize_t axis, k, group
+cdef int take(values, Py_ssize_t least, Py_ssize_t* out) except -1:
+    """Three whole numbers of at least `least`, one for each axis."""
+    cdef int axis
     for axis in range(3):
-        p.size[axis], p.given[axis], p.stride[axis] = size[axis], given[axis], stride[axis]
-    p.channels, p.filters, p.groups = channels, filters, groups
-    neighbours = kernel[2] if groups == 1 and dilation[2] == 1 else 1    # pixels of a segment
-    places = [
-        ((z * dilation[0] * size[1] + y * dilation[1]) * size[2] + x * dilation[2]) * channels
-        for z in range(kernel[0]) for y in range(kernel[1]) for x in range(0, kernel[2], neighbours)]
-    p.segments, p.depth = len(places), neighbours * (channels // groups)
-    p.firsts = <Py_ssize_t*>calloc(groups * p.segments, sizeof(Py_ssize_t))
+        out[axis] = values[axis]
+        if not least <= out[axis] < LARGEST:
+            raise ValueError(f"{values} cannot be sizes of three axes")
+    return 0
+
+
+cdef double product(const Py_ssize_t* sizes) noexcept:
+    return <double>sizes[0] * sizes[1] * sizes[2]
+
+
+cdef int find_places(const Py_ssize_t* size, const Py_ssize_t* kernel, const Py_ssize_t* stride,
+                     const Py_ssize_t* dilation, Py_ssize_t* given) except -1:
+    """Places of a kernel along each axis of a picture."""
+    cdef Py_ssize_t rest
+    cdef int axis
+    for axis in range(3):
+        rest = size[axis] - 1 - (kernel[axis] - 1) * dilation[axis]
+        if rest < 0:
+            raise ValueError(f"a kernel of {kernel[axis]} has no place along an axis of {size[axis]}")
+        given[axis] = rest // stride[axis] + 1
+    return 0
+
+
+cdef int find_segments(Patches* p, const Py_ssize_t* kernel, const Py_ssize_t* dilation) except -1:
+    """Where the segments of a patch begin."""
+    cdef Py_ssize_t group, z, y, x, k = 0, channels = p.channels // p.groups
+    cdef Py_ssize_t pixels = kernel[2] if p.groups == 1 and dilation[2] == 1 else 1     # of a segment
+    p.segments, p.depth = kernel[0] * kernel[1] * (kernel[2] // pixels), pixels * channels
+    p.firsts = <Py_ssize_t*>calloc(p.groups * p.segments, sizeof(Py_ssize_t))
     if p.firsts == NULL:
         raise MemoryError("no memory for the places of a kernel")
-    for group in range(groups):
-        for k in range(p.segments):
-            p.firsts[group * p.segments + k] = places[k] + group * (channels // groups)
+    for group in range(p.groups):
+        for z in range(kernel[0]):
+            for y in range(kernel[1]):
+                for x in range(kernel[2] // pixels):
+                    p.firsts[k] = ((z * dilation[0] * p.size[1] + y * dilation[1]) * p.size[2] + x * dilation[2]) \
+                        * p.channels + group * channels
+                    k += 1
     return 0
 
 
@@ -76,16 +99,8 @@ cdef Py_ssize_t patches_of(const Patches* p, const float* const* rows, Py_ssize_
     return n
 
 
-def places_of(size, kernel, stride, dilation):
-    """Places of a kernel along each axis of a picture. ValueError where it is longer than the picture."""
-    given = [(n - (k - 1) * d - 1) // s + 1 for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)]
-    if min(given) < 1 or min(min(kernel), min(stride), min(dilation)) < 1:
-        raise ValueError(f"a kernel {tuple(kernel)} has no place in a picture {tuple(size)}")
-    return given
-
-
 cdef class ConvolutionOp(Activated):
-    """z = patches . W + b, a = f(z), for each place of the kernel. All of size, kernel, stride and dilation have 3 axes.
+    """z = patches . W + b, a = f(z), for each place of the kernel. size, kernel, stride and dilation have 3 axes.
 
     Parameters: W, (*kernel, channels / groups, filters), then b, (filters,). A group of filters sees a group of
     channels.
@@ -107,25 +122,38 @@ cdef class ConvolutionOp(Activated):
 
     def __init__(self, size, kernel, Py_ssize_t channels, Py_ssize_t filters, stride=(1, 1, 1), dilation=(1, 1, 1),
                  Py_ssize_t groups=1, bint use_bias=True, activation=None, numbers=()):
+        cdef Py_ssize_t taps[3]
+        cdef Py_ssize_t gaps[3]
+        cdef Patches* ahead = &self.ahead
+        cdef Patches* back = &self.back
         cdef int axis
-        if min(channels, filters, groups) < 1 or channels % groups or filters % groups:
+        take(size, 1, ahead.size)
+        take(kernel, 1, taps)
+        take(stride, 1, ahead.stride)
+        take(dilation, 1, gaps)
+        if channels < 1 or filters < 1 or groups < 1 or channels % groups or filters % groups:
             raise ValueError(f"{groups} groups of {channels} channels and {filters} filters cannot be")
-        given = places_of(size, kernel, stride, dilation)
-        if max(prod(size) * channels, prod(given) * filters, prod(kernel) * channels * filters) > LARGEST:
-            raise ValueError(f"a kernel {tuple(kernel)} of {channels} channels and {filters} filters is too large")
-        self.shape([(prod(size), channels)], prod(given), filters)
-        find_patches(&self.ahead, size, given, kernel, stride, dilation, channels, filters, groups)
-        room = [n + (k - 1) * d for n, k, d in zip(size, kernel, dilation)]
-        find_patches(&self.back, room, size, kernel, (1, 1, 1), dilation, filters, channels, groups)
+        find_places(ahead.size, taps, ahead.stride, gaps, ahead.given)
         for axis in range(3):
-            self.border[axis] = (kernel[axis] - 1) * dilation[axis]
-        self.spreads = room != given
-        self.room = prod(room) * filters if self.spreads else 0
-        self.taps, self.use_bias = prod(kernel), use_bias
+            self.border[axis] = (taps[axis] - 1) * gaps[axis]
+            back.size[axis], back.given[axis] = ahead.size[axis] + self.border[axis], ahead.size[axis]
+            back.stride[axis] = 1
+            self.spreads |= back.size[axis] != ahead.given[axis]
+        if (product(back.size) * max(channels, filters) > LARGEST
+                or product(taps) * channels * filters > LARGEST):
+            raise ValueError(f"a kernel {kernel} of {channels} channels and {filters} filters is too large for {size}")
+        ahead.channels = back.filters = channels
+        ahead.filters = back.channels = filters
+        ahead.groups = back.groups = groups
+        find_segments(ahead, taps, gaps)
+        find_segments(back, taps, gaps)
+        self.shape([(<Py_ssize_t>product(ahead.size), channels)], <Py_ssize_t>product(ahead.given), filters)
+        self.room = <Py_ssize_t>product(back.size) * filters if self.spreads else 0
+        self.taps, self.use_bias = <Py_ssize_t>product(taps), use_bias
         self.kernel_rows = self.taps * (channels // groups)
         self.size, self.row_size = (self.kernel_rows + use_bias) * filters, filters
-        self.workspace = padded(workspace_elements(max(channels, filters), max(
-            self.kernel_rows, self.taps * (filters // groups))))
+        self.workspace = padded(workspace_elements(max(channels, filters),
+                                                   max(self.kernel_rows, self.taps * (filters // groups))))
         self.matmul = <types.segments32>float32_of(kernels.gemm_segments, "segments")
         self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
         self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
@@ -271,21 +299,31 @@ cdef class PoolOp(Op):
     """
 
     cdef types.Window window
+    cdef bint largest
     cdef types.pool_forward32 rows
     cdef types.pool_backward32 slopes
 
     def __init__(self, Kernel kernel, size, pool, stride, Py_ssize_t channels, before=(0, 0, 0), after=(0, 0, 0)):
+        cdef Py_ssize_t behind[3]
+        cdef Py_ssize_t whole[3]
+        cdef Py_ssize_t* ones = [1, 1, 1]
+        cdef types.Window* w = &self.window
         cdef int axis
-        whole = [n + b + e for n, b, e in zip(size, before, after, strict=True)]
-        given = places_of(whole, pool, stride, (1, 1, 1))
-        self.shape([(prod(size), channels)], prod(given), channels)
+        take(size, 1, w.size)
+        take(pool, 1, w.pool)
+        take(stride, 1, w.stride)
+        take(before, 0, w.before)
+        take(after, 0, behind)
         for axis in range(3):
-            if not 0 <= before[axis] < pool[axis] or not 0 <= after[axis] < pool[axis]:
+            whole[axis] = w.size[axis] + w.before[axis] + behind[axis]
+            if w.before[axis] >= w.pool[axis] or behind[axis] >= w.pool[axis]:
                 raise ValueError(f"windows {pool} have no cell of a picture {size} with {before} and {after} around it")
-            self.window.size[axis], self.window.given[axis] = size[axis], given[axis]
-            self.window.pool[axis], self.window.stride[axis] = pool[axis], stride[axis]
-            self.window.before[axis] = before[axis]
+        find_places(whole, w.pool, w.stride, ones, w.given)
+        if product(w.size) * channels > LARGEST:
+            raise ValueError(f"a picture {size} of {channels} channels is too large")
+        self.shape([(<Py_ssize_t>product(w.size), channels)], <Py_ssize_t>product(w.given), channels)
         self.window.channels = channels
+        self.largest = kernel.variant != 0
         self.rows = <types.pool_forward32>float32_of(kernel, "pool", FORWARD)
         self.slopes = <types.pool_backward32>float32_of(kernel, "pool", BACKWARD)
 
@@ -297,11 +335,12 @@ cdef class PoolOp(Op):
             self.window.pool[0] * self.window.pool[1] * self.window.pool[2])
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        self.rows(self.reads.rows, r0, r1, &self.window, self.a)
+        self.rows(self.largest, self.reads.rows, r0, r1, &self.window, self.a)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         if self.reads.d != NULL:
-            self.slopes(self.reads.rows, r0, r1, &self.window, self.a, self.d, self.reads.d, step.scratch)
+            self.slopes(self.largest, self.reads.rows, r0, r1, &self.window, self.a, self.d, self.reads.d,
+                        step.scratch)
 
 
 cdef class PadOp(Op):
@@ -312,13 +351,16 @@ cdef class PadOp(Op):
     cdef Py_ssize_t before[3]
 
     def __init__(self, size, Py_ssize_t channels, before, after):
+        cdef Py_ssize_t behind[3]
         cdef int axis
-        if min(min(before), min(after)) < 0:
-            raise ValueError(f"a border of {before} and {after} cannot be")
-        given = [n + b + e for n, b, e in zip(size, before, after, strict=True)]
-        self.shape([(prod(size), channels)], prod(given), channels)
+        take(size, 1, self.size)
+        take(before, 0, self.before)
+        take(after, 0, behind)
         for axis in range(3):
-            self.size[axis], self.given[axis], self.before[axis] = size[axis], given[axis], before[axis]
+            self.given[axis] = self.size[axis] + self.before[axis] + behind[axis]
+        if product(self.given) * channels > LARGEST:
+            raise ValueError(f"a picture {size} with {before} and {after} around it is too large")
+        self.shape([(<Py_ssize_t>product(self.size), channels)], <Py_ssize_t>product(self.given), channels)
 
     cdef Py_ssize_t place(self, Py_ssize_t z, Py_ssize_t y) noexcept nogil:
         """Where a line of the picture's pixels begins in a row that is given."""

@@ -177,11 +177,11 @@ cdef inline void matmul_depth(
 
 
 cdef void matmul_segments_rows(
-        const real* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const real* b, Py_ssize_t b_stride,
-        const real* bias, real* c, Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-        real* workspace) noexcept nogil:
+        const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const float* b, Py_ssize_t b_stride,
+        const float* bias, float* c, Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+        float* workspace) noexcept nogil:
     """C = A.B + bias, where a row of A is `segments` pieces of k numbers: a convolution's patches, read in place."""
-    cdef bint pack = m >= PACK_ROWS and segments * k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES
+    cdef bint pack = m >= PACK_ROWS and segments * k * b_stride * <Py_ssize_t>sizeof(float) >= PACK_BYTES
     matmul_depth(a, firsts, segments, b, b_stride, bias, 0, c, c_stride, m, n, k, pack, workspace)
 
 
@@ -327,8 +327,7 @@ cdef void column_sums_rows(
         sum_rows_double(d, stride, rows, columns, out)
 
 
-gemm_segments = make_segments(
-    "gemm_segments", matmul_segments_rows[float], wide(matmul_segments_rows[double]))
+gemm_segments = make_segments("gemm_segments", matmul_segments_rows)
 gemm = make_gemm("gemm", matmul_rows[float], wide(matmul_rows[double]))
 gemm_transposed_a = make_gemm(
     "gemm_transposed_a", matmul_transposed_a_rows[float], wide(matmul_transposed_a_rows[double]))

@@ -82,6 +82,8 @@ cdef void* float64_of(Kernel kernel, str signature, int place=0) except NULL:
         wide = import_module("fastnn.kernels").kernels_of("baseline")[kernel.name]
         for i in range(FUNCTIONS):
             kernel.float64[i] = wide.float64[i]
+    if kernel.float64[place] == NULL:
+        raise TypeError(f"{kernel!r} is there for float32 alone")
     return kernel.float64[place]
 
 

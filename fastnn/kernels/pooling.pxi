@@ -6,7 +6,7 @@ the picture.
 
 from libc.string cimport memcpy, memset
 
-from fastnn.kernels.types cimport make_pool, real, wide, Window
+from fastnn.kernels.types cimport make_pool, Window
 
 
 cdef struct Cells:
@@ -29,11 +29,11 @@ cdef inline Py_ssize_t cells_of(const Window* w, Py_ssize_t z, Py_ssize_t y, Py_
     return count
 
 
-cdef inline void pool_forward(
-        bint largest, const real* const* rows, Py_ssize_t r0, Py_ssize_t r1, const Window* w, real* a) noexcept nogil:
+cdef void pool_forward(
+        bint largest, const float* const* rows, Py_ssize_t r0, Py_ssize_t r1, const Window* w, float* a) noexcept nogil:
     cdef Py_ssize_t row, z, y, x, i, j, k, c, count, n = w.channels
     cdef Cells cells
-    cdef const real* cell
+    cdef const float* cell
     cdef bint begun
     a += r0 * w.given[0] * w.given[1] * w.given[2] * n
     for row in range(r0, r1):
@@ -47,7 +47,7 @@ cdef inline void pool_forward(
                             cell = rows[row] + ((i * w.size[1] + j) * w.size[2] + cells.first[2]) * n
                             for k in range(cells.first[2], cells.end[2]):
                                 if not begun:
-                                    memcpy(a, cell, n * sizeof(real))
+                                    memcpy(a, cell, n * sizeof(float))
                                     begun = True
                                 elif largest:
                                     for c in range(n):
@@ -58,31 +58,31 @@ cdef inline void pool_forward(
                                 cell += n
                     if not largest:
                         for c in range(n):
-                            a[c] = a[c] / <real>count
+                            a[c] = a[c] / <float>count
                     a += n
 
 
-cdef inline void pool_backward(
-        bint largest, const real* const* rows, Py_ssize_t r0, Py_ssize_t r1, const Window* w, const real* a,
-        const real* d, real* d_x, real* left) noexcept nogil:
+cdef void pool_backward(
+        bint largest, const float* const* rows, Py_ssize_t r0, Py_ssize_t r1, const Window* w, const float* a,
+        const float* d, float* d_x, float* left) noexcept nogil:
     """left: of each channel what of the slope no cell has taken yet."""
     cdef Py_ssize_t row, z, y, x, i, j, k, c, at, count, n = w.channels
     cdef Py_ssize_t size = w.size[0] * w.size[1] * w.size[2] * n, given = w.given[0] * w.given[1] * w.given[2] * n
     cdef Cells cells
-    cdef const real* cell
-    cdef real* d_cell
+    cdef const float* cell
+    cdef float* d_cell
     cdef bint takes
     a += r0 * given
     d += r0 * given
     d_x += r0 * size
-    memset(d_x, 0, (r1 - r0) * size * sizeof(real))
+    memset(d_x, 0, (r1 - r0) * size * sizeof(float))
     for row in range(r0, r1):
         for z in range(w.given[0]):
             for y in range(w.given[1]):
                 for x in range(w.given[2]):
                     count = cells_of(w, z, y, x, &cells)
                     for c in range(n):
-                        left[c] = d[c] if largest else d[c] / <real>count
+                        left[c] = d[c] if largest else d[c] / <float>count
                     for i in range(cells.first[0], cells.end[0]):
                         for j in range(cells.first[1], cells.end[1]):
                             at = ((i * w.size[1] + j) * w.size[2] + cells.first[2]) * n
@@ -91,8 +91,8 @@ cdef inline void pool_backward(
                                 if largest:
                                     for c in range(n):
                                         takes = (cell[c] == a[c]) | ((cell[c] != cell[c]) & (a[c] != a[c]))
-                                        d_cell[c] = d_cell[c] + (left[c] if takes else <real>0)
-                                        left[c] = <real>0 if takes else left[c]
+                                        d_cell[c] = d_cell[c] + (left[c] if takes else <float>0)
+                                        left[c] = <float>0 if takes else left[c]
                                 else:
                                     for c in range(n):
                                         d_cell[c] = d_cell[c] + left[c]
@@ -103,31 +103,5 @@ cdef inline void pool_backward(
         d_x += size
 
 
-cdef void max_pool_forward(
-        const real* const* rows, Py_ssize_t r0, Py_ssize_t r1, const Window* w, real* a) noexcept nogil:
-    pool_forward(True, rows, r0, r1, w, a)
-
-
-cdef void max_pool_backward(
-        const real* const* rows, Py_ssize_t r0, Py_ssize_t r1, const Window* w, const real* a, const real* d,
-        real* d_x, real* left) noexcept nogil:
-    pool_backward(True, rows, r0, r1, w, a, d, d_x, left)
-
-
-cdef void average_pool_forward(
-        const real* const* rows, Py_ssize_t r0, Py_ssize_t r1, const Window* w, real* a) noexcept nogil:
-    pool_forward(False, rows, r0, r1, w, a)
-
-
-cdef void average_pool_backward(
-        const real* const* rows, Py_ssize_t r0, Py_ssize_t r1, const Window* w, const real* a, const real* d,
-        real* d_x, real* left) noexcept nogil:
-    pool_backward(False, rows, r0, r1, w, a, d, d_x, left)
-
-
-max_pool = make_pool(
-    "max_pool", max_pool_forward[float], max_pool_backward[float], wide(max_pool_forward[double]),
-    wide(max_pool_backward[double]))
-average_pool = make_pool(
-    "average_pool", average_pool_forward[float], average_pool_backward[float], wide(average_pool_forward[double]),
-    wide(average_pool_backward[double]))
+max_pool = make_pool("max_pool", pool_forward, pool_backward, True)
+average_pool = make_pool("average_pool", pool_forward, pool_backward, False)

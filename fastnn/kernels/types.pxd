@@ -143,8 +143,8 @@ ctypedef void (*segments32)(
     const float* const*, const Py_ssize_t*, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, Py_ssize_t,
     Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
 
-cdef inline Kernel make_segments(str name, segments32 rows, void* rows64):
-    return make(name, "segments", <void*>rows, rows64)
+cdef inline Kernel make_segments(str name, segments32 rows):
+    return make(name, "segments", <void*>rows, NULL)
 
 
 cdef struct Window:
@@ -156,17 +156,19 @@ cdef struct Window:
     Py_ssize_t before[3]                # cells of the first window that lie before the picture
     Py_ssize_t channels
 
-# rows of x, r0, r1, window, a
-ctypedef void (*pool_forward32)(const float* const*, Py_ssize_t, Py_ssize_t, const Window*, float*) noexcept nogil
+# largest or mean, rows of x, r0, r1, window, a
+ctypedef void (*pool_forward32)(
+    bint, const float* const*, Py_ssize_t, Py_ssize_t, const Window*, float*) noexcept nogil
 
-# rows of x, r0, r1, window, a, d, d_x, numbers of workspace, one for each channel
+# largest or mean, rows of x, r0, r1, window, a, d, d_x, numbers of workspace, one for each channel
 ctypedef void (*pool_backward32)(
-    const float* const*, Py_ssize_t, Py_ssize_t, const Window*, const float*, const float*, float*, float*
+    bint, const float* const*, Py_ssize_t, Py_ssize_t, const Window*, const float*, const float*, float*, float*
     ) noexcept nogil
 
-cdef inline Kernel make_pool(str name, pool_forward32 forward, pool_backward32 backward, void* forward64,
-                             void* backward64):
-    return make(name, "pool", <void*>forward, forward64, <void*>backward, backward64)
+cdef inline Kernel make_pool(str name, pool_forward32 forward, pool_backward32 backward, bint largest):
+    cdef Kernel kernel = make(name, "pool", <void*>forward, NULL, <void*>backward, NULL)
+    kernel.variant = largest
+    return kernel
 
 
 # D, its stride, rows, columns, out
