@@ -327,9 +327,6 @@ cdef class PoolOp(Op):
         self.rows = <types.pool_forward32>float32_of(kernel, "pool", FORWARD)
         self.slopes = <types.pool_backward32>float32_of(kernel, "pool", BACKWARD)
 
-    cdef Py_ssize_t scratch_size(self) noexcept:
-        return self.width
-
     cdef double work_of_row(self) noexcept:
         return UNIT_WORK * self.units + 4.0 * self.units * (
             self.window.pool[0] * self.window.pool[1] * self.window.pool[2])
@@ -339,8 +336,7 @@ cdef class PoolOp(Op):
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         if self.reads.d != NULL:
-            self.slopes(self.largest, self.reads.rows, r0, r1, &self.window, self.a, self.d, self.reads.d,
-                        step.scratch)
+            self.slopes(self.largest, self.reads.rows, r0, r1, &self.window, self.a, self.d, self.reads.d)
 
 
 cdef class PadOp(Op):

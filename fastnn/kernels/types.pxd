@@ -160,9 +160,9 @@ cdef struct Window:
 ctypedef void (*pool_forward32)(
     bint, const float* const*, Py_ssize_t, Py_ssize_t, const Window*, float*) noexcept nogil
 
-# largest or mean, rows of x, r0, r1, window, a, d, d_x, numbers of workspace, one for each channel
+# largest or mean, rows of x, r0, r1, window, a, d, d_x
 ctypedef void (*pool_backward32)(
-    bint, const float* const*, Py_ssize_t, Py_ssize_t, const Window*, const float*, const float*, float*, float*
+    bint, const float* const*, Py_ssize_t, Py_ssize_t, const Window*, const float*, const float*, float*
     ) noexcept nogil
 
 cdef inline Kernel make_pool(str name, pool_forward32 forward, pool_backward32 backward, bint largest):
