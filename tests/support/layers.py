@@ -239,6 +239,8 @@ _on("time distributed batch", lambda: L.TimeDistributed(L.BatchNormalization(sca
 _on("time distributed permute", lambda: L.TimeDistributed(L.Permute((2, 1))), (2, 3, 4))
 _on("time distributed flatten", lambda: L.TimeDistributed(L.Flatten()), (2, 3, 4))
 _on("time distributed twice", lambda: L.TimeDistributed(L.TimeDistributed(L.Dense(2, "tanh"))), (2, 3, 4))
+_on("time distributed convolution", lambda: L.TimeDistributed(L.Conv1D(3, 2, activation="tanh")), (3, 4, 2))
+_on("time distributed pooling", lambda: L.TimeDistributed(L.MaxPooling1D()), (3, 4, 2))
 _on("time distributed embedding", lambda: L.TimeDistributed(L.Embedding(9, 5)), (4, 1), (2, 1, 2), choices=9)
 _on(
     "time distributed model",
