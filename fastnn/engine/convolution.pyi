@@ -16,7 +16,10 @@ class ConvolutionOp(Activated):
         use_bias: bool = True,
         activation: Kernel | None = None,
         numbers: Iterable[float] = (),
+        transposed: bool = False,
     ) -> None: ...
+    @property
+    def transposed(self) -> bool: ...
     @property
     def use_bias(self) -> bool: ...
     @property

@@ -44,6 +44,13 @@ cdef int take(values, Py_ssize_t least, Py_ssize_t* out) except -1:
     return 0
 
 
+cdef Py_ssize_t divisor(Py_ssize_t a, Py_ssize_t b) noexcept:
+    """The greatest of both."""
+    while b:
+        a, b = b, a % b
+    return a
+
+
 cdef double product(const Py_ssize_t* sizes) noexcept:
     return <double>sizes[0] * sizes[1] * sizes[2]
 
@@ -102,18 +109,23 @@ cdef Py_ssize_t patches_of(const Patches* p, const float* const* rows, Py_ssize_
 cdef class ConvolutionOp(Activated):
     """z = patches . W + b, a = f(z), for each place of the kernel. size, kernel, stride and dilation have 3 axes.
 
-    Parameters: W, (*kernel, channels / groups, filters), then b, (filters,). A group of filters sees a group of
-    channels.
+    Parameters: W, (*kernel, channels / groups, filters), then b. A group of filters sees a group of channels.
+    transposed: z is what the gradient by the picture of that convolution would be, of x in place of d; `size` and
+    `channels` are those of z then.
     """
 
     cdef readonly bint use_bias
+    cdef readonly bint transposed
     cdef readonly Py_ssize_t kernel_rows    # of W, as a matrix of `filters` columns
+    cdef Py_ssize_t kernel_size
     cdef Py_ssize_t taps
-    cdef Py_ssize_t room                    # numbers of d as it is spread
+    cdef Py_ssize_t pixels                  # of the picture
+    cdef Py_ssize_t places
+    cdef Py_ssize_t room                    # numbers of that, as it is spread
     cdef Py_ssize_t workspace
-    cdef bint spreads                       # d is not met as it lies
-    cdef Patches ahead                      # of x
-    cdef Patches back                       # of d, spread
+    cdef bint spreads                       # it is not met as it lies
+    cdef Patches ahead                      # of the picture
+    cdef Patches back                       # of what its places give, spread
     cdef Py_ssize_t border[3]
     cdef types.segments32 matmul
     cdef types.gemm32 matmul_transposed_a
@@ -121,7 +133,7 @@ cdef class ConvolutionOp(Activated):
     cdef types.vector32 add
 
     def __init__(self, size, kernel, Py_ssize_t channels, Py_ssize_t filters, stride=(1, 1, 1), dilation=(1, 1, 1),
-                 Py_ssize_t groups=1, bint use_bias=True, activation=None, numbers=()):
+                 Py_ssize_t groups=1, bint use_bias=True, activation=None, numbers=(), bint transposed=False):
         cdef Py_ssize_t taps[3]
         cdef Py_ssize_t gaps[3]
         cdef Patches* ahead = &self.ahead
@@ -147,11 +159,18 @@ cdef class ConvolutionOp(Activated):
         ahead.groups = back.groups = groups
         find_segments(ahead, taps, gaps)
         find_segments(back, taps, gaps)
-        self.shape([(<Py_ssize_t>product(ahead.size), channels)], <Py_ssize_t>product(ahead.given), filters)
+        self.pixels, self.places = <Py_ssize_t>product(ahead.size), <Py_ssize_t>product(ahead.given)
+        self.transposed, self.use_bias = transposed, use_bias
+        if transposed:
+            self.shape([(self.places, filters)], self.pixels, channels)
+        else:
+            self.shape([(self.pixels, channels)], self.places, filters)
         self.room = <Py_ssize_t>product(back.size) * filters if self.spreads else 0
-        self.taps, self.use_bias = <Py_ssize_t>product(taps), use_bias
+        self.taps = <Py_ssize_t>product(taps)
         self.kernel_rows = self.taps * (channels // groups)
-        self.size, self.row_size = (self.kernel_rows + use_bias) * filters, filters
+        self.kernel_size = self.kernel_rows * filters
+        self.size = self.kernel_size + use_bias * self.width
+        self.row_size = divisor(filters, self.width) if transposed else filters
         self.workspace = padded(workspace_elements(max(channels, filters),
                                                    max(self.kernel_rows, self.taps * (filters // groups))))
         self.matmul = <types.segments32>float32_of(kernels.gemm_segments, "segments")
@@ -165,17 +184,17 @@ cdef class ConvolutionOp(Activated):
 
     cdef Py_ssize_t scratch_size(self) noexcept:
         """Addresses of patches, the workspace of a multiply, the kernel turned round, d as it is spread."""
-        return ADDRESS_SPACE + self.workspace + padded(self.kernel_rows * self.width) + self.room
+        return ADDRESS_SPACE + self.workspace + padded(self.kernel_size) + self.room
 
     cdef Py_ssize_t partials(self) noexcept:
         """A gradient for each block of rows, where that takes no more than the rows themselves."""
         return self.size if self.size <= self.block_rows * (self.inputs + self.units) else 0
 
     cdef double work_of_row(self) noexcept:
-        return 2.0 * self.lines * self.size + UNIT_WORK * self.units
+        return 2.0 * self.places * self.kernel_size + UNIT_WORK * self.units
 
     cdef double work_of_gradient(self) noexcept:
-        return 1.0 / self.block_rows if self.partials() else 2.0 * self.lines
+        return 1.0 / self.block_rows if self.partials() else 2.0 * self.places
 
     cdef void correlate(self, const Step* step, const Patches* p, const float* const* rows, Py_ssize_t line,
                         Py_ssize_t end, const float* w, const float* bias, float* out) noexcept nogil:
@@ -192,29 +211,45 @@ cdef class ConvolutionOp(Activated):
             line += n
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef const float* bias = self.w + self.kernel_rows * self.width if self.use_bias else NULL
-        self.correlate(step, &self.ahead, self.reads.rows, r0 * self.lines, r1 * self.lines, self.w, bias, self.z)
+        cdef const float* bias = self.w + self.kernel_size if self.use_bias else NULL
+        if self.transposed:
+            self.turn(step)
+            self.go_back(step, self.reads.rows + r0, r1 - r0, bias, self.z + r0 * self.units)
+        else:
+            self.correlate(step, &self.ahead, self.reads.rows, r0 * self.lines, r1 * self.lines, self.w, bias, self.z)
         self.activate(r0, r1)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row = r0, end
+        cdef const float* d
         cdef float* part
         self.deactivate(r0, r1)
         while self.parts != NULL and row < r1:
             end = min(row + self.block_rows, r1)
             part = self.parts + row // self.block_rows * padded(self.size)
-            self.sums(step, row * self.lines, end * self.lines, 0, self.kernel_rows + self.use_bias, part)
+            self.sums(step, row, end, 0, self.kernel_size, part)
+            self.bias_sums(row, end, 0, self.size - self.kernel_size, part)
             row = end
-        if self.reads.d != NULL:
-            self.turn(step.scratch + ADDRESS_SPACE + self.workspace)
-            self.slopes(step, r0, r1)
+        if self.reads.d == NULL:
+            return
+        if not self.transposed:
+            self.turn(step)
+        for row in range(r0, r1):
+            d = self.d + row * self.units
+            if self.transposed:
+                self.correlate(step, &self.ahead, &d, 0, self.places, self.w, NULL, self.reads.d + row * self.inputs)
+            else:
+                self.go_back(step, &d, 1, NULL, self.reads.d + row * self.inputs)
 
-    cdef void turn(self, float* turned) noexcept nogil:
-        """The kernel as d meets it: its places from the last to the first, filters and channels exchanged."""
+    cdef void turn(self, const Step* step) noexcept nogil:
+        """The kernel as the way back meets it: its places from the last to the first, filters and channels exchanged;
+        and zeros where numbers will be spread."""
         cdef Py_ssize_t tap, c, f, group, filters = self.ahead.filters // self.ahead.groups
-        cdef Py_ssize_t channels = self.ahead.channels // self.ahead.groups, width = self.width
+        cdef Py_ssize_t channels = self.ahead.channels // self.ahead.groups, width = self.ahead.filters
+        cdef float* turned = step.scratch + ADDRESS_SPACE + self.workspace
         cdef const float* w
         cdef float* to
+        memset(turned + padded(self.kernel_size), 0, self.room * sizeof(float))
         for tap in range(self.taps):
             w = self.w + tap * channels * width
             for group in range(self.ahead.groups):
@@ -223,24 +258,24 @@ cdef class ConvolutionOp(Activated):
                     for c in range(channels):
                         to[c] = w[c * width + group * filters + f]
 
-    cdef void slopes(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        """The gradient by x of rows r0:r1."""
+    cdef void go_back(self, const Step* step, const float* const* rows, Py_ssize_t count, const float* bias,
+                      float* out) noexcept nogil:
+        """Pictures of what places give: the gradient by them, of rows of d."""
         cdef float* turned = step.scratch + ADDRESS_SPACE + self.workspace
-        cdef float* room = turned + padded(self.kernel_rows * self.width)
+        cdef float* room = turned + padded(self.kernel_size)
         cdef const float* row
-        cdef Py_ssize_t lines = self.reads.lines
-        memset(room, 0, self.room * sizeof(float))
-        while r0 < r1:
-            row = self.d + r0 * self.units
+        cdef Py_ssize_t i
+        for i in range(count):
+            row = rows[i]
             if self.spreads:
                 self.spread(row, room)
                 row = room
-            self.correlate(step, &self.back, &row, 0, lines, turned, NULL, self.reads.d + r0 * self.inputs)
-            r0 += 1
+            self.correlate(step, &self.back, &row, 0, self.pixels, turned, bias, out)
+            out += self.pixels * self.ahead.channels
 
     cdef void spread(self, const float* d, float* room) noexcept nogil:
-        """Put a row of d where its numbers have zeros around them, and those that a stride skips between them."""
-        cdef Py_ssize_t z, y, _x, f, n = self.width
+        """Put a row where its numbers have zeros around them, and between them those that a stride skips."""
+        cdef Py_ssize_t z, y, _x, f, n = self.ahead.filters
         cdef float* to
         for z in range(self.ahead.given[0]):
             for y in range(self.ahead.given[1]):
@@ -256,36 +291,65 @@ cdef class ConvolutionOp(Activated):
                     to += self.ahead.stride[2] * n
                     d += n
 
-    cdef void sums(self, const Step* step, Py_ssize_t line, Py_ssize_t end, Py_ssize_t first, Py_ssize_t last,
+    cdef void bias_sums(self, Py_ssize_t r0, Py_ssize_t r1, Py_ssize_t first, Py_ssize_t last,
+                        float* g) noexcept nogil:
+        """Numbers first:last of the bias's gradient, from rows r0:r1."""
+        if first < last:
+            self.column_sums(self.d + r0 * self.units + first, self.width, (r1 - r0) * self.lines, last - first,
+                             g + self.kernel_size + first)
+
+    cdef void sums(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, Py_ssize_t p0, Py_ssize_t p1,
                    float* g) noexcept nogil:
-        """Rows first:last of the kernel's gradient, from the patches line:end; the bias is the row behind the last."""
+        """Numbers p0:p1 of the kernel's gradient, from rows r0:r1: whole rows of the kernel, or a part of one."""
+        cdef Py_ssize_t row, first, last, start, stop, width = self.ahead.filters
+        cdef const float* picture
+        while p0 < p1:
+            first, start = p0 // width, p0 % width
+            last, stop = (p1 // width, width) if start == 0 and p1 // width > first else (
+                first + 1, min(width, p1 - first * width))
+            if not self.transposed:
+                self.products(step, self.reads.rows, self.d, r0 * self.places, r1 * self.places, first, last, start,
+                              stop, False, g)
+            else:
+                for row in range(r0, r1):
+                    picture = self.d + row * self.units
+                    self.products(step, &picture, self.reads.rows[row], 0, self.places, first, last, start, stop,
+                                  row > r0, g)
+            p0 = last * width if stop == width else first * width + stop
+
+    cdef void products(self, const Step* step, const float* const* rows, const float* given, Py_ssize_t line,
+                       Py_ssize_t end, Py_ssize_t first, Py_ssize_t last, Py_ssize_t start, Py_ssize_t stop, bint more,
+                       float* g) noexcept nogil:
+        """Of patches line:end with what is given at their places; `more`: added to what is there.
+
+        For rows first:last of the kernel and columns start:stop of them.
+        """
         cdef const Patches* p = &self.ahead
         cdef const float** addresses = <const float**>step.scratch
-        cdef Py_ssize_t n, group, k, row, stop, width = self.width, filters = width // p.groups, start = line
+        cdef Py_ssize_t n, group, k, row, behind, width = p.filters, columns = min(stop - start, width // p.groups)
         cdef float* to
-        if last > self.kernel_rows:
-            last -= 1
-            self.column_sums(self.d + line * width, width, end - line, width, g + last * width)
-        while line < end and first < last:
-            n = patches_of(p, self.reads.rows, line, end, addresses)
+        while line < end:
+            n = patches_of(p, rows, line, end, addresses)
             row = first
             while row < last:
                 k = row // p.depth
-                stop = min(last, (k + 1) * p.depth)
+                behind = min(last, (k + 1) * p.depth)
                 for group in range(p.groups):
-                    to = g + row * width + group * filters
+                    to = g + row * width + start + group * columns
                     self.matmul_transposed_a(
                         addresses, p.firsts[group * p.segments + k] + row - k * p.depth,
-                        self.d + line * width + group * filters, width, to if line > start else NULL, to, width,
-                        stop - row, filters, n, step.scratch + ADDRESS_SPACE)
-                row = stop
+                        given + line * width + start + group * columns, width, to if more else NULL, to, width,
+                        behind - row, columns, n, step.scratch + ADDRESS_SPACE)
+                row = behind
             line += n
+            more = True
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        cdef Py_ssize_t block, rows = step.rows * self.slices, width = self.width
+        cdef Py_ssize_t block, rows = step.rows * self.slices, end = self.kernel_size
         cdef const float* part = self.parts + p0
         if self.parts == NULL:
-            self.sums(step, 0, rows * self.lines, p0 // width, (p1 + width - 1) // width, self.g)
+            self.sums(step, 0, rows, p0, min(p1, end), self.g)
+            self.bias_sums(0, rows, max(p0 - end, 0), p1 - end, self.g)
             return
         memcpy(self.g + p0, part, (p1 - p0) * sizeof(float))
         for block in range(1, (rows + self.block_rows - 1) // self.block_rows):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fastnn.layers.separable import *
     from fastnn.layers.spectral_normalization import *
     from fastnn.layers.text_vectorization import *
+    from fastnn.layers.transposed import *
     from fastnn.layers.wrapper import *
 
 # What few models have: `import fastnn` must stay short.
@@ -49,11 +50,17 @@ _LATER = {
     "AvgPool2D": "pooling",
     "AvgPool3D": "pooling",
     "Conv1D": "convolution",
+    "Conv1DTranspose": "transposed",
     "Conv2D": "convolution",
+    "Conv2DTranspose": "transposed",
     "Conv3D": "convolution",
+    "Conv3DTranspose": "transposed",
     "Convolution1D": "convolution",
+    "Convolution1DTranspose": "transposed",
     "Convolution2D": "convolution",
+    "Convolution2DTranspose": "transposed",
     "Convolution3D": "convolution",
+    "Convolution3DTranspose": "transposed",
     "Cropping1D": "borders",
     "Cropping2D": "borders",
     "Cropping3D": "borders",

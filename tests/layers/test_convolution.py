@@ -47,6 +47,30 @@ def test_known_places(layer: Any, x: Any, kernel: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "fields", "expected"),
+    [
+        (3, {"strides": 2}, [1, 2, 5, 4, 9, 6, 9]),
+        (3, {"strides": 2, "padding": "same"}, [1, 2, 5, 4, 9, 6]),
+        (4, {"strides": 2, "padding": "same"}, [2, 5, 8, 9, 14, 9]),
+        (3, {"padding": "same"}, [4, 10, 12]),
+        (3, {"strides": 2, "padding": "same", "output_padding": 0}, [2, 5, 4, 9, 6]),
+        (3, {"strides": 2, "padding": "same", "output_padding": 1}, [1, 2, 5, 4, 9, 6]),
+        (3, {"strides": 2, "output_padding": 1}, [1, 2, 5, 4, 9, 6, 9, 0]),
+        (2, {"strides": 3}, [1, 2, 0, 2, 4, 0, 3, 6, 0]),
+    ],
+)
+def test_known_places_of_what_is_transposed(size: int, fields: Any, expected: Any) -> None:
+    layer = L.Conv1DTranspose(1, size, use_bias=False, **fields)
+    assert given(layer, [1, 2, 3], np.arange(1, size + 1)) == expected
+
+
+def test_the_slope_of_what_is_transposed_reads_the_right_places() -> None:
+    assert slope_of_input(L.Conv1DTranspose(1, 1, 2, use_bias=False), [1, 2], [1.5, 0, 0.7, 0]) == pytest.approx(
+        [1.5, 0.7]
+    )
+
+
+@pytest.mark.parametrize(
     ("layer", "x", "expected"),
     [
         (L.AveragePooling1D(3, 1, "same"), [1, 2, 3, 4], [1.5, 2, 3, 3.5]),
@@ -56,6 +80,7 @@ def test_known_places(layer: Any, x: Any, kernel: Any, expected: Any) -> None:
         (L.AveragePooling1D(2), STEPS, [1.5, 3.5]),
         (L.UpSampling1D(2), [1, 2], [1, 1, 2, 2]),
         (L.ZeroPadding1D((1, 2)), [1, 2], [0, 1, 2, 0, 0]),
+        (L.ZeroPadding1D(0), [1, 2], [1, 2]),
         (L.Cropping1D((1, 2)), STEPS, [2, 3]),
         (L.MaxPooling1D(2), [-np.inf, -np.inf, 3, -np.inf], [-np.inf, 3]),
     ],
@@ -178,6 +203,17 @@ def test_a_large_kernel_of_few_pixels_has_its_gradient_at_once() -> None:
     np.testing.assert_allclose(kernel, np.einsum("nyxc,nf->yxcf", x, d), rtol=1e-2, atol=2e-3)
 
 
+@pytest.mark.parametrize(("channels", "filters"), [(40, 40), (39, 41), (8, 100)])
+def test_a_large_transposed_kernel_too(channels: int, filters: int) -> None:
+    rng = np.random.default_rng(6)
+    model = Sequential([L.Input((1, 1, channels)), L.Conv2DTranspose(filters, 3), L.Flatten()])
+    x, d = rng.normal(size=(37, 1, 1, channels)).astype(np.float32), rng.normal(size=(37, 9 * filters))
+    kernel, bias = gradients(model, x, d)
+    places = d.reshape(37, 3, 3, filters)
+    np.testing.assert_allclose(bias, places.sum((0, 1, 2)), rtol=1e-2, atol=4e-3)
+    np.testing.assert_allclose(kernel, np.einsum("nc,nyxf->yxfc", x[:, 0, 0], places), rtol=1e-2, atol=4e-3)
+
+
 def test_shared_and_frozen() -> None:
     x = np.random.default_rng(6).normal(size=(20, 6, 1)).astype(np.float32)
     first = L.Input((6, 1))
@@ -239,6 +275,10 @@ def test_digits(tmp_path: Path) -> None:
         (lambda: L.Conv2D(4, 3, groups=3), "filters must be a multiple of groups"),
         (lambda: L.Conv2D(4, 3, groups=0), "groups"),
         (lambda: L.Conv2D(4, 3, data_format="x"), "data_format must be one of"),
+        (lambda: L.Conv2DTranspose(4, 3, 2, output_padding=2), "output_padding must be less than strides"),
+        (lambda: L.Conv2DTranspose(4, 3, 2, output_padding=-1), "output_padding must be a whole number of at least 0"),
+        (lambda: L.Conv1DTranspose(4, 3, 2, dilation_rate=2), "cannot both be more than 1"),
+        (lambda: L.Conv1DTranspose(4, 3, padding="causal"), "padding must be one of valid, same"),
         (lambda: L.MaxPooling2D(0), "pool_size must be"),
         (lambda: L.MaxPooling2D(2, 0), "strides must be"),
         (lambda: L.MaxPooling2D(2, padding="causal"), "padding must be one of"),

@@ -31,7 +31,10 @@ def drawn(rng: np.random.Generator) -> tuple[str, dict[str, Any], tuple[int, ...
     """A layer's name, its arguments, and the shape of a row."""
     rank = int(rng.integers(1, 4))
     kinds = ["Conv", "Conv", "Conv", "MaxPooling", "AveragePooling", "GlobalMaxPooling", "GlobalAveragePooling"]
-    kinds += ["ZeroPadding", "Cropping", "UpSampling"] + ["DepthwiseConv", "SeparableConv"] * (rank < 3)
+    kinds += ["Transposed", "Transposed", "ZeroPadding", "Cropping", "UpSampling"] + [
+        "DepthwiseConv",
+        "SeparableConv",
+    ] * (rank < 3)
     kind = str(rng.choice(kinds))
     most = {1: 12, 2: 8, 3: 5}[rank]
     picture = tuple(rng.integers(1, most + 1, rank).tolist())
@@ -39,7 +42,13 @@ def drawn(rng: np.random.Generator) -> tuple[str, dict[str, Any], tuple[int, ...
     fields: dict[str, Any] = {}
     if kind not in ("Cropping", "UpSampling") or rank > 1:
         fields["data_format"] = str(rng.choice(["channels_last", "channels_first"]))
-    if "Conv" in kind:
+    if kind.startswith("Transposed"):
+        fields |= {"kernel_size": sizes(rng, rank, 4), "padding": str(rng.choice(["valid", "same"]))}
+        fields["dilation_rate" if rng.random() < 0.3 else "strides"] = sizes(rng, rank, 3)
+        fields |= {"filters": int(rng.choice([1, 2, 5, 17])), "activation": str(rng.choice(["linear", "softmax"]))}
+        if rng.random() < 0.4:
+            fields["output_padding"] = int(rng.integers(0, 3))
+    elif "Conv" in kind:
         fields |= {"kernel_size": sizes(rng, rank, 3), "padding": str(rng.choice(["valid", "same"]))}
         fields["dilation_rate" if rng.random() < 0.3 else "strides"] = sizes(rng, rank, 3)
         fields["activation"] = str(rng.choice(["linear", "tanh", "softmax"]))
@@ -67,10 +76,10 @@ def drawn(rng: np.random.Generator) -> tuple[str, dict[str, Any], tuple[int, ...
         pairs = tuple(tuple(pair) for pair in rng.integers(0, 3, (rank, 2)).tolist())
         fields[name] = pairs[0] if rank == 1 else pairs
     row = (channels, *picture) if fields.get("data_format") == "channels_first" else (*picture, channels)
-    return f"{kind}{rank}D", fields, row
+    return f"Conv{rank}DTranspose" if kind == "Transposed" else f"{kind}{rank}D", fields, row
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(400))
 def test_a_layer_of_random_shape(seed: int) -> None:
     rng = np.random.default_rng(seed)
     name, fields, row = drawn(rng)
