@@ -127,6 +127,9 @@ cdef class ConvolutionOp(Activated):
     cdef Patches ahead                      # of the picture
     cdef Patches back                       # of what its places give, spread
     cdef Py_ssize_t border[3]
+    cdef bint by_channel                    # a filter for each channel
+    cdef types.Window window                # of which
+    cdef types.depthwise32 depthwise
     cdef types.segments32 matmul
     cdef types.gemm32 matmul_transposed_a
     cdef types.sum32 column_sums
@@ -173,6 +176,13 @@ cdef class ConvolutionOp(Activated):
         self.row_size = divisor(filters, self.width) if transposed else filters
         self.workspace = padded(workspace_elements(max(channels, filters),
                                                    max(self.kernel_rows, self.taps * (filters // groups))))
+        self.by_channel = groups == channels == filters and channels > 1
+        for axis in range(3):
+            self.window.size[axis], self.window.given[axis] = ahead.size[axis], ahead.given[axis]
+            self.window.stride[axis], self.window.gap[axis] = ahead.stride[axis], gaps[axis]
+            self.window.pool[axis] = taps[axis]
+        self.window.channels = channels
+        self.depthwise = <types.depthwise32>float32_of(kernels.depthwise, "depthwise")
         self.matmul = <types.segments32>float32_of(kernels.gemm_segments, "segments")
         self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
         self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
@@ -212,7 +222,11 @@ cdef class ConvolutionOp(Activated):
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* bias = self.w + self.kernel_size if self.use_bias else NULL
-        if self.transposed:
+        cdef Py_ssize_t row
+        if self.by_channel:
+            for row in range(r0, r1):
+                self.depthwise(0, self.reads.rows[row], &self.window, self.w, bias, self.z + row * self.units)
+        elif self.transposed:
             self.turn(step)
             self.go_back(step, self.reads.rows + r0, r1 - r0, bias, self.z + r0 * self.units)
         else:
@@ -232,11 +246,15 @@ cdef class ConvolutionOp(Activated):
             row = end
         if self.reads.d == NULL:
             return
-        if not self.transposed:
+        if self.by_channel:
+            memset(self.reads.d + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))
+        elif not self.transposed:
             self.turn(step)
         for row in range(r0, r1):
             d = self.d + row * self.units
-            if self.transposed:
+            if self.by_channel:
+                self.depthwise(1, d, &self.window, self.w, d, self.reads.d + row * self.inputs)
+            elif self.transposed:
                 self.correlate(step, &self.ahead, &d, 0, self.places, self.w, NULL, self.reads.d + row * self.inputs)
             else:
                 self.go_back(step, &d, 1, NULL, self.reads.d + row * self.inputs)
@@ -303,6 +321,11 @@ cdef class ConvolutionOp(Activated):
         """Numbers p0:p1 of the kernel's gradient, from rows r0:r1: whole rows of the kernel, or a part of one."""
         cdef Py_ssize_t row, first, last, start, stop, width = self.ahead.filters
         cdef const float* picture
+        if self.by_channel and p1 - p0 == self.kernel_size:
+            memset(g, 0, self.kernel_size * sizeof(float))
+            for row in range(r0, r1):
+                self.depthwise(2, self.reads.rows[row], &self.window, self.w, self.d + row * self.units, g)
+            return
         while p0 < p1:
             first, start = p0 // width, p0 % width
             last, stop = (p1 // width, width) if start == 0 and p1 // width > first else (

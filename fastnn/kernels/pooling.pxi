@@ -1,4 +1,4 @@
-"""The largest and the mean of the cells of each window over a picture, channel by channel (pooling.h).
+"""What meets each window over a picture channel by channel (pooling.h): its largest cell, their mean, a kernel's sum.
 
 A NaN in a window is what it gives. Of equal largest ones the first has the slope. The mean is that of the cells inside
 the picture.
@@ -6,7 +6,7 @@ the picture.
 
 from libc.string cimport memset
 
-from fastnn.kernels.types cimport make_pool, Window
+from fastnn.kernels.types cimport make_depthwise, make_pool, Window
 
 
 cdef extern from "pooling.h" nogil:
@@ -16,6 +16,9 @@ cdef extern from "pooling.h" nogil:
         Py_ssize_t cells
         Py_ssize_t plane
         Py_ssize_t line
+        Py_ssize_t cell
+    void depth_window(int what, const float* x, const fastnn_box* box, Py_ssize_t n, const float* w, const float* d,
+                      float* out)
     void pool_window(bint largest, const float* x, const fastnn_box* box, Py_ssize_t n, float* a)
     void unpool_window(bint largest, const float* x, const fastnn_box* box, Py_ssize_t n, const float* a,
                        const float* d, float* d_x)
@@ -34,7 +37,7 @@ cdef void pool(bint largest, const float* x, const Window* w, const float* a, co
     """Each window of a row: its number to `to`, or with d its slopes to `to`, which has those of the row's cells."""
     cdef Py_ssize_t z, y, at, n = w.channels, plane, line, begin
     cdef fastnn_box box
-    box.line = w.size[2] * n
+    box.cell, box.line = n, w.size[2] * n
     box.plane = w.size[1] * box.line
     for z in range(w.given[0]):
         plane = cells_of(w, 0, z, &box.planes) * box.plane
@@ -68,5 +71,26 @@ cdef void pool_backward(
         pool(largest, rows[row], w, a + row * given, d + row * given, d_x + row * size)
 
 
+cdef void depthwise_row(int what, const float* x, const Window* window, const float* w, const float* d, float* out
+                        ) noexcept nogil:
+    """A kernel with one weight for each cell and channel on a row: see depth_part. d: the bias, or NULL, forward."""
+    cdef Py_ssize_t z, y, at, n = window.channels, line, begin
+    cdef fastnn_box box
+    box.planes, box.lines, box.cells = window.pool[0], window.pool[1], window.pool[2]
+    line = window.size[2] * n
+    box.plane, box.line, box.cell = window.gap[0] * window.size[1] * line, window.gap[1] * line, window.gap[2] * n
+    for z in range(window.given[0]):
+        for y in range(window.given[1]):
+            begin = (z * window.stride[0] * window.size[1] + y * window.stride[1]) * line
+            for at in range(window.given[2]):
+                depth_window(what, x + begin if what != 1 else x, &box, n, w, d, out + begin if what == 1 else out)
+                begin += window.stride[2] * n
+                if what == 0:
+                    out += n
+                else:
+                    d += n
+
+
+depthwise = make_depthwise("depthwise", depthwise_row)
 max_pool = make_pool("max_pool", pool_forward, pool_backward, True)
 average_pool = make_pool("average_pool", pool_forward, pool_backward, False)

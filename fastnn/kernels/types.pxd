@@ -154,6 +154,7 @@ cdef struct Window:
     Py_ssize_t pool[3]                  # cells of a window
     Py_ssize_t stride[3]
     Py_ssize_t before[3]                # cells of the first window that lie before the picture
+    Py_ssize_t gap[3]                   # from one cell to the next, of a kernel
     Py_ssize_t channels
 
 # largest or mean, rows of x, r0, r1, window, a
@@ -164,6 +165,13 @@ ctypedef void (*pool_forward32)(
 ctypedef void (*pool_backward32)(
     bint, const float* const*, Py_ssize_t, Py_ssize_t, const Window*, const float*, const float*, float*
     ) noexcept nogil
+
+# forward (0), gradient by x (1), by w (2); a row of x, window, w, bias (or NULL) or d, what is given or added to
+ctypedef void (*depthwise32)(int, const float*, const Window*, const float*, const float*, float*) noexcept nogil
+
+cdef inline Kernel make_depthwise(str name, depthwise32 row):
+    return make(name, "depthwise", <void*>row, NULL)
+
 
 cdef inline Kernel make_pool(str name, pool_forward32 forward, pool_backward32 backward, bint largest):
     cdef Kernel kernel = make(name, "pool", <void*>forward, NULL, <void*>backward, NULL)
