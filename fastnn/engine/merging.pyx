@@ -1,4 +1,7 @@
-"""Ops that make one row of several; turn, repeat, cut and sum up the axes of one; or give the same for each row."""
+"""Ops that make one row of several; turn, repeat, cut and sum up the axes of one; or give the same for each row.
+
+Those on pictures, convolution.pxi, are of this module too: one of their own would be 10 kB more of a wheel.
+"""
 
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -363,3 +366,6 @@ cdef class PhaseOp(Op):
             memcpy(self.reads[0].d + start, self.d + start, n)
         if self.reads[1].d != NULL:
             memset(self.reads[1].d + start, 0, n)
+
+
+include "convolution.pxi"
