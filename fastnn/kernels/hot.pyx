@@ -3,4 +3,5 @@
 include "gemm.pxi"
 include "optimizers.pxi"
 include "optimizers_whole.pxi"
+include "recurrent.pxi"
 include "vectors.pxi"

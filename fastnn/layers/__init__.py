@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fastnn.layers.group_normalization import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
+    from fastnn.layers.recurrent import *
     from fastnn.layers.regularization import *
     from fastnn.layers.scaler import *
     from fastnn.layers.spectral_normalization import *
@@ -41,13 +42,16 @@ _LATER = {
     "DateParts": "date_parts",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
+    "GRU": "recurrent",
     "GroupNormalization": "group_normalization",
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
+    "LSTM": "recurrent",
     "Lambda": "function",
     "Pipeline": "wrapper",
     "Scaler": "scaler",
+    "SimpleRNN": "recurrent",
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",
     "SpatialDropout3D": "regularization",
@@ -61,7 +65,7 @@ LAYERS.later(
     {
         each: f"{__name__}.{home}"
         for name, home in _LATER.items()
-        for each in (name, re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", name).lower())
+        for each in (name, re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower())
     }
 )
 __all__ = sorted([*_names.offer(globals()), *_LATER])

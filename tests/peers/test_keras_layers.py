@@ -177,7 +177,28 @@ on_ranks("spatial dropout", lambda L: L.SpatialDropout1D(0.0), 3)
 on_ranks("activity", lambda L: L.ActivityRegularization(0.1, 0.2))
 on_ranks("activity of a layer", lambda L: L.Dense(4, "tanh", activity_regularizer="L1L2"))
 on_ranks("activity of a normalisation", lambda L: L.LayerNormalization(activity_regularizer="l2"))
+S = numbers(6, 3, seed=9)
+for kind in ("SimpleRNN", "LSTM", "GRU"):
+    for title, fields in {
+        "last": {"units": 5},
+        "sequences": {"units": 5, "return_sequences": True},
+        "backwards": {"units": 4, "return_sequences": True, "go_backwards": True},
+        "last backwards": {"units": 1, "go_backwards": True, "use_bias": False},
+        "relu": {"units": 17, "activation": "relu", "unroll": True},
+        "regularized": {"units": 3, "recurrent_regularizer": "l2", "kernel_constraint": "non_neg"},
+    }.items():
+        CASES[f"{kind} {title}"] = chain(
+            S, dense, lambda L, kind=kind, fields=fields: getattr(L, kind)(**fields), flatten
+        )
+for after in (True, False):
+    CASES[f"GRU {after}"] = chain(
+        S,
+        lambda L, after=after: L.GRU(6, recurrent_activation="hard_sigmoid", reset_after=after, return_sequences=True),
+        lambda L, after=after: L.GRU(3, reset_after=after),
+    )
 CASES |= {
+    "LSTM of one step": chain(S[:, :1], lambda L: L.LSTM(4)),
+    "LSTM twice": chain(S, lambda L: L.LSTM(4, return_sequences=True), lambda L: L.LSTM(3, unit_forget_bias=False)),
     "activity twice": chain(
         A, dense, lambda L: L.ActivityRegularization(0.1), lambda L: L.Flatten(activity_regularizer="l2")
     ),
