@@ -94,13 +94,11 @@ OLDEST = "fastnn.kernels._baseline."
 FAST = {
     "added_losses",
     "embedding",
-    "gated",
     "learning",
     "network",
     "normalization",
     "objectives",
     "ops",
-    "recurrent",
     "running",
     "stepping",
     "team",

@@ -2,7 +2,7 @@ from libc.stdint cimport uint64_t
 
 cimport fastnn.kernels.types as types
 from fastnn.engine.ops cimport Op, Step
-from fastnn.kernels.kernel cimport Numbers
+from fastnn.kernels.kernel cimport Kernel, Numbers
 
 
 cdef enum:
@@ -19,34 +19,34 @@ cdef struct Rows:
     const float* lines[MOST_ROWS]       # their gates
 
 
-cdef class Unit:
-    # An activation, as a step calls it on a row.
-    cdef object kernel
-    cdef Numbers numbers
-    cdef types.activation_forward32 forward
-    cdef types.activation_backward32 backward
-
-
 cdef class RecurrentOp(Op):
-    cdef readonly Py_ssize_t steps
-    cdef readonly Py_ssize_t features   # numbers in a step of x
-    cdef readonly Py_ssize_t hidden     # numbers of the state
-    cdef readonly Py_ssize_t columns    # of both kernels
-    cdef readonly bint use_bias
-    cdef readonly bint sequences
-    cdef readonly bint states
-    cdef readonly bint reverse
-    cdef readonly double rate           # of what dropout takes from the state
+    cdef Py_ssize_t steps
+    cdef Py_ssize_t features   # numbers in a step of x
+    cdef Py_ssize_t hidden     # numbers of the state
+    cdef Py_ssize_t columns    # of both kernels
+    cdef bint use_bias
+    cdef bint sequences
+    cdef bint states
+    cdef bint reverse
+    cdef double rate           # of what dropout takes from the state
     cdef Py_ssize_t line                # numbers that a step has for its gates
     cdef Py_ssize_t split               # columns from here on stand at the end of a line, for x
     cdef Py_ssize_t joined              # columns that one product with the state gives; those behind have their own
     cdef Py_ssize_t biases              # rows of it
-    cdef Py_ssize_t kept                # numbers that a step saves beside its gates
     cdef Py_ssize_t outputs             # numbers of a row before the states
     cdef bint raw                       # activations other than those of the fused kernel: z is saved too
     cdef int initial                    # states that come by edges
-    cdef Unit unit
-    cdef Unit gate
+    cdef bint reset_after
+    cdef Py_ssize_t arrays_of_state
+    cdef Kernel unit_kernel
+    cdef Kernel gate_kernel
+    cdef Kernel cell_kernel             # of an LSTM or a GRU
+    cdef Numbers unit_numbers
+    cdef Numbers gate_numbers
+    cdef types.activation_forward32 unit
+    cdef types.activation_forward32 gate
+    cdef types.activation_backward32 unit_slopes
+    cdef types.activation_backward32 gate_slopes
     cdef uint64_t own_key
     cdef bint seeded
     cdef object arrays
@@ -75,7 +75,7 @@ cdef class RecurrentOp(Op):
     cdef float* d_h                     # (rows, hidden)
     cdef float* d_c
 
-    cdef int arrange(self, Py_ssize_t blocks, Py_ssize_t line, sources, Py_ssize_t biases, int states) except -1
+    cdef void arrange(self) noexcept
     cdef float* workspace(self, const Step* step) noexcept nogil
     cdef float* panels(self, const Step* step) noexcept nogil
     cdef float* temporary(self, const Step* step) noexcept nogil

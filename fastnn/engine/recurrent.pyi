@@ -1,26 +1,22 @@
-from collections.abc import Iterable
-
 from fastnn.engine.ops import Op
 from fastnn.kernels.kernel import Kernel
 
 class RecurrentOp(Op):
     def __init__(
         self,
-        steps: int,
-        features: int,
-        hidden: int,
-        use_bias: bool = True,
-        activation: Kernel | None = None,
-        numbers: Iterable[float] = (),
-        recurrent_activation: Kernel | None = None,
-        recurrent_numbers: Iterable[float] = (),
-        sequences: bool = False,
-        states: bool = False,
-        reverse: bool = False,
-        initial: bool = False,
-        rate: float = 0.0,
-        seed: int | None = None,
-        reset_after: bool = True,
+        sizes: tuple[int, int, int],
+        unit: tuple[Kernel, tuple[float, ...]],
+        gate: tuple[Kernel, tuple[float, ...]],
+        use_bias: bool,
+        sequences: bool,
+        states: bool,
+        reverse: bool,
+        initial: bool,
+        rate: float,
+        seed: int | None,
+        reset_after: bool,
     ) -> None: ...
 
 class SimpleRNNOp(RecurrentOp): ...
+class LSTMOp(RecurrentOp): ...
+class GRUOp(RecurrentOp): ...

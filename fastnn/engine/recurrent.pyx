@@ -35,14 +35,6 @@ cdef enum:
     TEMPORARY = 6                       # blocks of `hidden` numbers that a row's step may need
 
 
-cdef class Unit:
-    def __init__(self, kernel, numbers):
-        self.kernel = kernels.linear if kernel is None else kernel
-        self.numbers = Numbers(numbers)
-        self.forward = <types.activation_forward32>float32_of(self.kernel, "activation", FORWARD)
-        self.backward = <types.activation_backward32>float32_of(self.kernel, "activation", BACKWARD)
-
-
 cdef class RecurrentOp(Op):
     """What the three have in common. (steps, features) -> (steps, hidden), or (hidden,).
 
@@ -51,20 +43,25 @@ cdef class RecurrentOp(Op):
     are further sources. rate: of dropout on the state, one draw for all steps of a row.
     """
 
-    def __init__(self, Py_ssize_t steps, Py_ssize_t features, Py_ssize_t hidden, bint use_bias=True, activation=None,
-                 numbers=(), recurrent_activation=None, recurrent_numbers=(), bint sequences=False, bint states=False,
-                 bint reverse=False, bint initial=False, double rate=0, seed=None, bint reset_after=True):
-        if steps < 1 or features < 1 or hidden < 1 or max(steps, features, hidden) > 2**31:
-            raise ValueError(f"a recurrent op of {steps} steps of {features} numbers and {hidden} units cannot be")
-        self.steps, self.features, self.hidden = steps, features, hidden
+    def __init__(self, sizes, unit, gate, bint use_bias, bint sequences, bint states, bint reverse, bint initial,
+                 double rate, seed, bint reset_after):
+        cdef Py_ssize_t n
+        self.steps, self.features, self.hidden = sizes
+        n = self.hidden
+        if min(sizes) < 1 or max(sizes) > 2**31:
+            raise ValueError(f"a recurrent op of {sizes} steps, numbers and units cannot be")
         self.use_bias, self.sequences, self.states, self.reverse = use_bias, sequences, states, reverse
-        self.initial, self.rate, self.random = initial, rate, rate > 0
-        self.seeded = seed is not None
+        self.rate, self.random, self.seeded, self.reset_after = rate, rate > 0, seed is not None, reset_after
         self.own_key = mix64(mix64(<uint64_t>seed) + 1) if self.seeded else 0
-        self.unit = Unit(activation, numbers)
-        self.gate = Unit(recurrent_activation, recurrent_numbers)
-        self.raw = self.unit.kernel is not kernels.tanh or self.gate.kernel is not kernels.sigmoid
-        self.arrays = np.zeros(hidden, np.float32), np.ones(hidden, np.float32)
+        self.unit_kernel, numbers = unit
+        self.unit_numbers = Numbers(numbers)
+        self.gate_kernel, numbers = gate
+        self.gate_numbers = Numbers(numbers)
+        self.unit = <types.activation_forward32>float32_of(self.unit_kernel, "activation", FORWARD)
+        self.unit_slopes = <types.activation_backward32>float32_of(self.unit_kernel, "activation", BACKWARD)
+        self.gate = <types.activation_forward32>float32_of(self.gate_kernel, "activation", FORWARD)
+        self.gate_slopes = <types.activation_backward32>float32_of(self.gate_kernel, "activation", BACKWARD)
+        self.arrays = np.zeros(n, np.float32), np.ones(n, np.float32)
         self.zeros, self.ones = <const float*>address(self.arrays[0]), <const float*>address(self.arrays[1])
         self.matmul = <types.gemm32>float32_of(kernels.gemm, "gemm")
         self.matmul_packed = <types.gemm32>float32_of(kernels.gemm_packed, "gemm")
@@ -73,28 +70,31 @@ cdef class RecurrentOp(Op):
         self.pack = <types.sum32>float32_of(kernels.pack, "sum")
         self.pack_turned = <types.sum32>float32_of(kernels.pack_turned, "sum")
         self.noise = <types.noise32>float32_of(kernels.dropout, "noise", FORWARD)
-
-    cdef int arrange(self, Py_ssize_t blocks, Py_ssize_t line, sources, Py_ssize_t biases, int states) except -1:
-        """Blocks of columns and of a line, rows of bias, and how many states there are."""
-        cdef Py_ssize_t n = self.hidden
-        self.columns, self.line, self.biases = blocks * n, line * n, biases if self.use_bias else 0
-        self.split = self.joined = self.columns
-        self.initial *= states
-        self.outputs = self.steps * n if self.sequences else n
-        if self.states:
-            self.shape(sources, 1, self.outputs + states * n)
-        else:
-            self.shape(sources, self.steps if self.sequences else 1, n)
+        # A SimpleRNN.
+        self.columns = self.line = self.split = self.joined = n
+        self.biases = self.arrays_of_state = 1
+        self.cell_kernel = None
+        self.arrange()
+        self.raw = self.cell_kernel is not None and (
+            not reset_after or self.unit_kernel is not kernels.tanh or self.gate_kernel is not kernels.sigmoid)
+        if self.cell_kernel is not None:
+            self.cell = <types.cell32>float32_of(self.cell_kernel, "cell", FORWARD)
+            self.cell_slopes = <types.cell32>float32_of(self.cell_kernel, "cell", BACKWARD)
+        self.biases *= use_bias
+        self.initial = self.arrays_of_state if initial else 0
+        self.outputs = self.steps * n if sequences else n
+        self.shape([(self.steps, self.features)] + [(1, n)] * self.initial, self.steps if sequences and not states else 1,
+                   self.outputs + self.arrays_of_state * n if states else n)
         self.size = (self.features + n + self.biases) * self.columns
         self.row_size = self.columns
-        self.kept = (self.line if self.raw else 0) + (0 if self.sequences else n) + (n if self.rate > 0 else 0)
-        return 0
 
-    def sources(self, int states):
-        return [(self.steps, self.features)] + [(1, self.hidden)] * (states if self.initial else 0)
+    cdef void arrange(self) noexcept:
+        """Say what is not as in a SimpleRNN: columns, line, split, joined, biases, arrays of state, kernel of a step."""
+        pass
 
     cdef Py_ssize_t saved(self) noexcept:
-        return self.steps * (self.line + self.kept) + (2 + (self.rate > 0)) * self.hidden
+        cdef Py_ssize_t kept = (not self.sequences) + 2 * (self.arrays_of_state - 1) + (self.rate > 0)
+        return self.steps * ((1 + self.raw) * self.line + kept * self.hidden) + (2 + (self.rate > 0)) * self.hidden
 
     cdef Py_ssize_t scratch_size(self) noexcept:
         """Addresses, the workspace of a multiply, both kernels in panels, a bias, and what some rows need at a step."""
@@ -425,24 +425,22 @@ cdef class RecurrentOp(Op):
 cdef class SimpleRNNOp(RecurrentOp):
     """h' = activation(x.kernel + bias + h.recurrent_kernel)."""
 
-    def __init__(self, *args, **fields):
-        RecurrentOp.__init__(self, *args, **fields)
-        self.raw = False
-        self.arrange(1, 1, self.sources(1), 1, 1)
-
     cdef void forward_step(self, const Step* step, Rows* rows, const float* packed) noexcept nogil:
         cdef Py_ssize_t i
         self.times(step, rows, rows.before, 0, 0, self.columns, 0, packed)
         for i in range(rows.n):
-            self.unit.forward(rows.lines[i], self.h + (rows.first + i) * self.h_row + rows.step * self.hidden,
-                              self.unit.numbers.values, 1, self.hidden)
+            self.unit(rows.lines[i], self.h + (rows.first + i) * self.h_row + rows.step * self.hidden,
+                              self.unit_numbers.values, 1, self.hidden)
 
     cdef void backward_step(self, const Step* step, Rows* rows, const float* turned) noexcept nogil:
         cdef Py_ssize_t i, n = self.hidden
         cdef float* d
         for i in range(rows.n):
             d = self.d_h + (rows.first + i) * n
-            self.unit.backward(rows.lines[i], self.h + (rows.first + i) * self.h_row + rows.step * n, d,
-                               self.unit.numbers.values, 1, n)
+            self.unit_slopes(rows.lines[i], self.h + (rows.first + i) * self.h_row + rows.step * n, d,
+                               self.unit_numbers.values, 1, n)
             memcpy(<float*>rows.lines[i], d, n * sizeof(float))
         self.times_turned(step, rows, turned, False)
+
+
+include "gated.pxi"

@@ -3,5 +3,4 @@
 include "gemm.pxi"
 include "optimizers.pxi"
 include "optimizers_whole.pxi"
-include "recurrent.pxi"
 include "vectors.pxi"

@@ -11,10 +11,9 @@ import numpy as np
 
 from fastnn import _names, activations
 from fastnn._checks import check_flag, check_number, shown
-from fastnn.engine.gated import GRUOp, LSTMOp
 from fastnn.engine.merging import StridedCopyOp
 from fastnn.engine.noise import SharedDropoutOp
-from fastnn.engine.recurrent import SimpleRNNOp
+from fastnn.engine.recurrent import GRUOp, LSTMOp, SimpleRNNOp
 from fastnn.initializers import Initializer
 from fastnn.layers._fields import nothing, own_input_shape, parameter_of, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter, check_seed
@@ -136,10 +135,6 @@ class _Recurrent(Layer):
     def _bias_shape(self) -> Shape:
         return (self.gates * self.units,)
 
-    def _more(self) -> dict[str, Any]:
-        """What else the op is told."""
-        return {}
-
     def ops(self, *input_shapes: Shape) -> tuple[Any, ...]:
         steps, features = self._check(input_shapes)
         sources = tuple(-1 - k for k in range(len(input_shapes)))
@@ -147,20 +142,19 @@ class _Recurrent(Layer):
         if 0 < self.dropout < 1:  # one draw for all steps
             ops.append((SharedDropoutOp(np.tile(np.arange(features), steps), True, self.dropout, self.seed), (-1,)))
             sources = (0, *sources[1:])
+        unit, gate = self.activation, getattr(self, "recurrent_activation", self.activation)
         recurrent = self.op(
-            steps,
-            features,
-            self.units,
+            (steps, features, self.units),
+            (unit.kernel, unit.numbers()),
+            (gate.kernel, gate.numbers()),
             self.use_bias,
-            self.activation.kernel,
-            self.activation.numbers(),
-            sequences=self.return_sequences,
-            states=self.return_state,
-            reverse=self.go_backwards,
-            initial=len(input_shapes) > 1,
-            rate=self.recurrent_dropout if self.recurrent_dropout < 1 else 0.0,
-            seed=self.seed,
-            **self._more(),
+            self.return_sequences,
+            self.return_state,
+            self.go_backwards,
+            len(input_shapes) > 1,
+            self.recurrent_dropout if self.recurrent_dropout < 1 else 0.0,
+            self.seed,
+            getattr(self, "reset_after", True),
         )
         ops.append((recurrent, sources))
         if self.return_state:  # whose row has all that is given, one behind the other
@@ -280,10 +274,6 @@ class LSTM(_Recurrent):
     states = 2
     op = LSTMOp
 
-    def _more(self) -> dict[str, Any]:
-        own = self.recurrent_activation
-        return {"recurrent_activation": own.kernel, "recurrent_numbers": own.numbers()}
-
     def __post_init__(self) -> None:
         super().__post_init__()
         check_flag(self, "unit_forget_bias")
@@ -350,10 +340,6 @@ class GRU(_Recurrent):
     implementation: Any = field(default=2, kw_only=True, repr=False, metadata=_TAKEN)
     gates = 3
     op = GRUOp
-
-    def _more(self) -> dict[str, Any]:
-        own = self.recurrent_activation
-        return {"recurrent_activation": own.kernel, "recurrent_numbers": own.numbers(), "reset_after": self.reset_after}
 
     def __post_init__(self) -> None:
         super().__post_init__()

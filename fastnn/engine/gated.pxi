@@ -1,24 +1,13 @@
-"""LSTM and GRU: with tanh and sigmoid by kernels of their own, with other activations by those of the table."""
-
-from libc.string cimport memcpy
-
-from fastnn.engine.ops cimport Step
-from fastnn.engine.recurrent cimport MOST_ROWS, RecurrentOp, Rows
-from fastnn.kernels.kernel cimport BACKWARD, FORWARD, float32_of
-from fastnn.kernels.types cimport cell32
-
-from fastnn import kernels
+"""Steps of an LSTM and of a GRU, included by recurrent.pyx: with tanh and sigmoid by kernels of their own, with other activations by those of the table."""
 
 
 cdef class LSTMOp(RecurrentOp):
     """c' = f c + i g, h' = o activation(c'); i, f, o with the recurrent activation, g with the activation."""
 
-    def __init__(self, *args, **fields):
-        RecurrentOp.__init__(self, *args, **fields)
-        self.cell = <cell32>float32_of(kernels.lstm_cell, "cell", FORWARD)
-        self.cell_slopes = <cell32>float32_of(kernels.lstm_cell, "cell", BACKWARD)
-        self.arrange(4, 4, self.sources(2), 1, 2)
-        self.kept += 2 * self.hidden
+    cdef void arrange(self) noexcept:
+        self.columns = self.line = self.split = self.joined = 4 * self.hidden
+        self.arrays_of_state = 2
+        self.cell_kernel = kernels.lstm_cell
 
     cdef void forward_step(self, const Step* step, Rows* rows, const float* packed) noexcept nogil:
         cdef const float* before[MOST_ROWS]
@@ -38,12 +27,12 @@ cdef class LSTMOp(RecurrentOp):
     cdef void one(self, float* z, float* raw, const float* before, float* c, float* squashed, float* h) noexcept nogil:
         cdef Py_ssize_t j, n = self.hidden
         memcpy(raw, z, 4 * n * sizeof(float))
-        self.gate.forward(raw, z, self.gate.numbers.values, 2, n)
-        self.unit.forward(raw + 2 * n, z + 2 * n, self.unit.numbers.values, 1, n)
-        self.gate.forward(raw + 3 * n, z + 3 * n, self.gate.numbers.values, 1, n)
+        self.gate(raw, z, self.gate_numbers.values, 2, n)
+        self.unit(raw + 2 * n, z + 2 * n, self.unit_numbers.values, 1, n)
+        self.gate(raw + 3 * n, z + 3 * n, self.gate_numbers.values, 1, n)
         for j in range(n):
             c[j] = z[n + j] * before[j] + z[j] * z[2 * n + j]
-        self.unit.forward(c, squashed, self.unit.numbers.values, 1, n)
+        self.unit(c, squashed, self.unit_numbers.values, 1, n)
         for j in range(n):
             h[j] = z[3 * n + j] * squashed[j]
 
@@ -70,16 +59,16 @@ cdef class LSTMOp(RecurrentOp):
         for j in range(n):
             d[3 * n + j] = d_h[j] * squashed[j]
             d_state[j] = d_h[j] * z[3 * n + j]
-        self.unit.backward(c, squashed, d_state, self.unit.numbers.values, 1, n)
+        self.unit_slopes(c, squashed, d_state, self.unit_numbers.values, 1, n)
         for j in range(n):
             d_state[j] += d_c[j]
             d[j] = d_state[j] * z[2 * n + j]
             d[n + j] = d_state[j] * before[j]
             d[2 * n + j] = d_state[j] * z[j]
             d_c[j] = d_state[j] * z[n + j]
-        self.gate.backward(raw, z, d, self.gate.numbers.values, 2, n)
-        self.unit.backward(raw + 2 * n, z + 2 * n, d + 2 * n, self.unit.numbers.values, 1, n)
-        self.gate.backward(raw + 3 * n, z + 3 * n, d + 3 * n, self.gate.numbers.values, 1, n)
+        self.gate_slopes(raw, z, d, self.gate_numbers.values, 2, n)
+        self.unit_slopes(raw + 2 * n, z + 2 * n, d + 2 * n, self.unit_numbers.values, 1, n)
+        self.gate_slopes(raw + 3 * n, z + 3 * n, d + 3 * n, self.gate_numbers.values, 1, n)
         memcpy(z, d, 4 * n * sizeof(float))
 
 
@@ -89,17 +78,11 @@ cdef class GRUOp(RecurrentOp):
     reset_after: whether the gate r multiplies the product, which has a bias of its own then, or the state before it.
     """
 
-    cdef readonly bint reset_after
-
-    def __init__(self, *args, bint reset_after=True, **fields):
-        RecurrentOp.__init__(self, *args, **fields)
-        self.reset_after = reset_after
-        self.raw |= not reset_after
-        self.cell = <cell32>float32_of(kernels.gru_cell, "cell", FORWARD)
-        self.cell_slopes = <cell32>float32_of(kernels.gru_cell, "cell", BACKWARD)
-        self.arrange(3, 4, self.sources(1), 2 if reset_after else 1, 1)
-        self.split = 2 * self.hidden
-        self.joined = self.columns if reset_after else self.split
+    cdef void arrange(self) noexcept:
+        self.columns, self.line, self.split = 3 * self.hidden, 4 * self.hidden, 2 * self.hidden
+        self.joined = self.columns if self.reset_after else self.split
+        self.biases = 2 if self.reset_after else 1
+        self.cell_kernel = kernels.gru_cell
 
     cdef void forward_step(self, const Step* step, Rows* rows, const float* packed) noexcept nogil:
         cdef Py_ssize_t i, j, n = self.hidden
@@ -114,7 +97,7 @@ cdef class GRUOp(RecurrentOp):
             z = <float*>rows.lines[i]
             raw = self.z_raw + (rows.lines[i] - self.gates)
             memcpy(raw, z, 2 * n * sizeof(float))
-            self.gate.forward(raw, z, self.gate.numbers.values, 2, n)
+            self.gate(raw, z, self.gate_numbers.values, 2, n)
             for j in range(n):
                 if self.reset_after:
                     z[3 * n + j] += z[n + j] * z[2 * n + j]
@@ -126,7 +109,7 @@ cdef class GRUOp(RecurrentOp):
             z = <float*>rows.lines[i]
             raw = self.z_raw + (rows.lines[i] - self.gates)
             memcpy(raw + 3 * n, z + 3 * n, n * sizeof(float))
-            self.unit.forward(raw + 3 * n, z + 3 * n, self.unit.numbers.values, 1, n)
+            self.unit(raw + 3 * n, z + 3 * n, self.unit_numbers.values, 1, n)
             for j in range(n):
                 h[i * self.h_row + j] = z[j] * rows.h[i][j] + (1 - z[j]) * z[3 * n + j]
 
@@ -154,15 +137,15 @@ cdef class GRUOp(RecurrentOp):
             d[j] = d_h[j] * (before[j] - z[3 * n + j])
             d[2 * n + j] = d_h[j] * (1 - z[j])
             d_h[j] *= z[j]
-        self.unit.backward(raw + 3 * n, z + 3 * n, d + 2 * n, self.unit.numbers.values, 1, n)
-        self.gate.backward(raw, z, d, self.gate.numbers.values, 1, n)
+        self.unit_slopes(raw + 3 * n, z + 3 * n, d + 2 * n, self.unit_numbers.values, 1, n)
+        self.gate_slopes(raw, z, d, self.gate_numbers.values, 1, n)
         memcpy(z, d, n * sizeof(float))
         memcpy(z + 3 * n, d + 2 * n, n * sizeof(float))
         if self.reset_after:
             for j in range(n):
                 d[n + j] = d[2 * n + j] * z[2 * n + j]
                 z[2 * n + j] = d[2 * n + j] * z[n + j]
-            self.gate.backward(raw + n, z + n, d + n, self.gate.numbers.values, 1, n)
+            self.gate_slopes(raw + n, z + n, d + n, self.gate_numbers.values, 1, n)
             memcpy(z + n, d + n, n * sizeof(float))
 
     cdef void reset_back(self, const Step* step, Rows* rows, const float* turned) noexcept nogil:
@@ -179,7 +162,7 @@ cdef class GRUOp(RecurrentOp):
             for j in range(n):
                 d[j] = given[i * n + j] * rows.before[i][j]
                 given[i * n + j] *= r[j]
-            self.gate.backward(self.z_raw + (r - self.gates), r, d, self.gate.numbers.values, 1, n)
+            self.gate_slopes(self.z_raw + (r - self.gates), r, d, self.gate_numbers.values, 1, n)
             memcpy(r, d, n * sizeof(float))
         self.matmul_packed(rows.lines, 0, turned, 0, given, given, n, rows.n, n, 2 * n, NULL)
         for i in range(rows.n * n):
