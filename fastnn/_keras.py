@@ -6,7 +6,7 @@ from __future__ import annotations
 _NAMES = """
 AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D
 AdaptiveMaxPooling3D AdditiveAttention Attention AugMix AutoContrast AveragePooling1D AveragePooling2D
-AveragePooling3D AvgPool1D AvgPool2D AvgPool3D Bidirectional CTC CenterCrop
+AveragePooling3D AvgPool1D AvgPool2D AvgPool3D CTC CenterCrop
 ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose
 ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution1D Convolution1DTranspose Convolution2D Convolution2DTranspose
 Convolution3D Convolution3DTranspose Cropping1D Cropping2D Cropping3D CutMix DepthwiseConv1D DepthwiseConv2D

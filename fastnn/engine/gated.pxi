@@ -1,4 +1,7 @@
-"""Steps of an LSTM and of a GRU, included by recurrent.pyx: with tanh and sigmoid by kernels of their own, with other activations by those of the table."""
+"""Steps of an LSTM and of a GRU, included by recurrent.pyx.
+
+With tanh and sigmoid by kernels of their own, with other activations by those of the table.
+"""
 
 
 cdef class LSTMOp(RecurrentOp):

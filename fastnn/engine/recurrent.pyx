@@ -83,13 +83,14 @@ cdef class RecurrentOp(Op):
         self.biases *= use_bias
         self.initial = self.arrays_of_state if initial else 0
         self.outputs = self.steps * n if sequences else n
-        self.shape([(self.steps, self.features)] + [(1, n)] * self.initial, self.steps if sequences and not states else 1,
+        self.shape([(self.steps, self.features)] + [(1, n)] * self.initial,
+                   self.steps if sequences and not states else 1,
                    self.outputs + self.arrays_of_state * n if states else n)
         self.size = (self.features + n + self.biases) * self.columns
         self.row_size = self.columns
 
     cdef void arrange(self) noexcept:
-        """Say what is not as in a SimpleRNN: columns, line, split, joined, biases, arrays of state, kernel of a step."""
+        """Say what is not as in a SimpleRNN."""
         pass
 
     cdef Py_ssize_t saved(self) noexcept:
@@ -430,7 +431,7 @@ cdef class SimpleRNNOp(RecurrentOp):
         self.times(step, rows, rows.before, 0, 0, self.columns, 0, packed)
         for i in range(rows.n):
             self.unit(rows.lines[i], self.h + (rows.first + i) * self.h_row + rows.step * self.hidden,
-                              self.unit_numbers.values, 1, self.hidden)
+                      self.unit_numbers.values, 1, self.hidden)
 
     cdef void backward_step(self, const Step* step, Rows* rows, const float* turned) noexcept nogil:
         cdef Py_ssize_t i, n = self.hidden
@@ -438,7 +439,7 @@ cdef class SimpleRNNOp(RecurrentOp):
         for i in range(rows.n):
             d = self.d_h + (rows.first + i) * n
             self.unit_slopes(rows.lines[i], self.h + (rows.first + i) * self.h_row + rows.step * n, d,
-                               self.unit_numbers.values, 1, n)
+                             self.unit_numbers.values, 1, n)
             memcpy(<float*>rows.lines[i], d, n * sizeof(float))
         self.times_turned(step, rows, turned, False)
 

@@ -22,6 +22,7 @@ from fastnn.layers.surface import *
 from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
+    from fastnn.layers.bidirectional import *
     from fastnn.layers.date_parts import *
     from fastnn.layers.discretization import *
     from fastnn.layers.einsum_dense import *
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 # What few models have: `import fastnn` must stay short.
 _LATER = {
     "ActivityRegularization": "regularization",
+    "Bidirectional": "bidirectional",
     "DateParts": "date_parts",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",

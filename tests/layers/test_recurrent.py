@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.layers import GRU, LSTM, Dense, Flatten, Input, SimpleRNN
+from fastnn.layers import GRU, LSTM, Bidirectional, Dense, Flatten, Input, SimpleRNN
 from fastnn.models import Model, Sequential, load_model
 
 KINDS = pytest.mark.parametrize("kind", [SimpleRNN, LSTM, GRU])
@@ -249,3 +249,61 @@ def test_first_weights() -> None:
     layer = GRU(3)
     layer.build((None, 4, 2))
     assert [w.shape for w in layer.get_weights()] == [(2, 9), (3, 9), (2, 9)]
+
+
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("merge", ["concat", "sum", "ave", "mul", None])
+def test_bidirectional_is_both_ways(merge: Any, sequences: bool) -> None:
+    x = np.random.default_rng(7).normal(size=(5, 6, 2)).astype(np.float32)
+    layer = Bidirectional(LSTM(3, return_sequences=sequences, return_state=True), merge)
+    given = layer(x)
+    assert [w.shape for w in layer.get_weights()] == [(2, 12), (3, 12), (12,)] * 2
+    one, *states = layer.forward_layer(x)
+    other, *more = layer.backward_layer(x)
+    if sequences:
+        other = other[:, ::-1]
+    merged: Any = {
+        "concat": lambda: [np.concatenate([one, other], -1)],
+        "sum": lambda: [one + other],
+        "ave": lambda: [(one + other) / 2],
+        "mul": lambda: [one * other],
+        None: lambda: [one, other],
+    }[merge]()
+    for found, expected in zip(given, [*merged, *states, *more], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+    assert layer.compute_output_shape((None, 6, 2)) == tuple((None, *each.shape[1:]) for each in given)
+    assert (layer.forward_layer.name, layer.backward_layer.name) == ("forward_lstm", "backward_lstm")
+    again = layer(x, initial_state=list(given[-4:]))
+    one, *_ = layer.forward_layer(x, initial_state=list(given[-4:-2]))
+    other, *_ = layer.backward_layer(x, initial_state=list(given[-2:]))
+    if merge is None:
+        np.testing.assert_array_equal(again[0], one)
+        np.testing.assert_array_equal(again[1], other[:, ::-1] if sequences else other)
+
+
+def test_bidirectional_learns_saves_and_loads(tmp_path: Path) -> None:
+    x = np.random.default_rng(8).normal(size=(200, 8, 1)).astype(np.float32)
+    y = (x[:, 0] * x[:, -1] > 0).astype(np.float32)
+    model = Sequential(
+        [Input((8, 1)), Bidirectional(LSTM(8, return_sequences=True)), Bidirectional(GRU(8)), Dense(1, "sigmoid")]
+    )
+    model.compile(fastnn.optimizers.Adam(0.02), "binary_crossentropy", metrics=["accuracy"])
+    assert model.fit(x, y, epochs=30, verbose=0).history["accuracy"][-1] > 0.9
+    model.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    assert loaded.layers[0].get_config() == model.layers[0].get_config()
+    assert [w.path for w in model.weights][:2] == ["forward_lstm/kernel", "forward_lstm/recurrent_kernel"]
+
+
+def test_bidirectional_refuses() -> None:
+    with pytest.raises(ValueError, match="takes a SimpleRNN, LSTM or GRU, got a Dense"):
+        Bidirectional(Dense(3))
+    with pytest.raises(ValueError, match="merge_mode must be one of concat, sum, ave, mul, or None, got 'max'"):
+        Bidirectional(LSTM(3), "max")
+    with pytest.raises(ValueError, match="one of the layers must have go_backwards=True"):
+        Bidirectional(LSTM(3), backward_layer=LSTM(3))
+    with pytest.raises(ValueError, match='the same value for attribute "return_state", got False and True'):
+        Bidirectional(LSTM(3), backward_layer=LSTM(3, go_backwards=True, return_state=True))
+    with pytest.raises(ValueError, match="layer must be a recurrent layer, got 3"):
+        Bidirectional(3)

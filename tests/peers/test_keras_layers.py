@@ -196,6 +196,12 @@ for after in (True, False):
         lambda L, after=after: L.GRU(6, recurrent_activation="hard_sigmoid", reset_after=after, return_sequences=True),
         lambda L, after=after: L.GRU(3, reset_after=after),
     )
+for mode in ("concat", "sum", "ave", "mul"):
+    CASES[f"Bidirectional {mode}"] = chain(
+        S,
+        lambda L, mode=mode: L.Bidirectional(L.LSTM(4, return_sequences=True), merge_mode=mode),
+        lambda L, mode=mode: L.Bidirectional(L.GRU(3), mode),
+    )
 CASES |= {
     "LSTM of one step": chain(S[:, :1], lambda L: L.LSTM(4)),
     "LSTM twice": chain(S, lambda L: L.LSTM(4, return_sequences=True), lambda L: L.LSTM(3, unit_forget_bias=False)),

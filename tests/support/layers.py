@@ -71,6 +71,17 @@ def _one(layer: Any, rows: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
     """What a layer gives for rows with the first of the weights, which it takes away."""
     if isinstance(layer, L.TimeDistributed):
         return step_by_step(layer.layer, rows, weights)
+    if isinstance(layer, L.Bidirectional):
+        one, other = _one(layer.forward_layer, rows, weights), _one(layer.backward_layer, rows, weights)
+        if layer.forward_layer.return_sequences:
+            other = other[:, ::-1]
+        merge = {
+            "concat": np.concatenate,
+            "sum": sum,
+            "ave": lambda xs, _: sum(xs) / 2,
+            "mul": lambda xs, _: xs[0] * xs[1],
+        }
+        return np.asarray(merge[layer.merge_mode]((one, other), *([-1] if layer.merge_mode != "sum" else [])))
     if isinstance(layer, L.Wrapper):
         return _one(layer.layer, rows, weights)
     if hasattr(layer, "layers"):
@@ -134,7 +145,7 @@ OF_COLUMNS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "spatial dropout 2": (lambda **fields: L.SpatialDropout2D(0.4, **fields), (3, 5, 6)),
     "spatial dropout 3": (lambda **fields: L.SpatialDropout3D(0.4, **fields), (3, 5, 2, 3)),
 }
-OF_STEPS = {L.SimpleRNN, L.LSTM, L.GRU}  # whose rows have two axes
+OF_STEPS = {L.SimpleRNN, L.LSTM, L.GRU, L.Bidirectional}  # whose rows have two axes
 ROWS = [(7,), (3, 4), (2, 3, 4)]  # arrays of rank 2, 3 and 4
 
 
@@ -213,6 +224,11 @@ _on("gru, reset before", _same(L.GRU, 5, return_sequences=True, reset_after=Fals
 _on("gru, reset before, backwards", _same(L.GRU, 3, "gelu", "tanh", go_backwards=True, reset_after=False), (4, 2))
 _on("gru, reset before, of one", _same(L.GRU, 1, use_bias=False, reset_after=False), (4, 2))
 CASES["gru, reset before, from a state"] = Case(_same(L.GRU, 4, reset_after=False), [(3, 2), (4,)])
+for merge in ("concat", "sum", "ave", "mul"):
+    _on(f"bidirectional {merge}", _same(L.Bidirectional, L.LSTM(3, return_sequences=merge != "ave"), merge), (4, 2))
+_on(
+    "bidirectional", lambda: L.Bidirectional(L.GRU(4, "gelu"), backward_layer=L.SimpleRNN(2, go_backwards=True)), (3, 2)
+)
 _on("time distributed lstm", lambda: L.TimeDistributed(L.LSTM(3, return_sequences=True)), (2, 3, 4))
 _on("flatten", L.Flatten)
 _on("reshape", _same(L.Reshape, (-1, 2)), (8,), (3, 4), (2, 3, 4))
