@@ -20,16 +20,25 @@ cdef extern from *:
     ctypedef const float* apart_const "fastnn_apart_const"
 
 
-cdef void lstm_row(Py_ssize_t n, apart i, apart f, apart g, apart o, apart_const before, apart c, apart squashed,
-                   apart h) noexcept nogil:
+cdef void sigmoids(Py_ssize_t n, apart x) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(n):
-        i[j] = maths.sigmoid(i[j])
-        f[j] = maths.sigmoid(f[j])
-        g[j] = maths.tanh(g[j])
-        o[j] = maths.sigmoid(o[j])
-        c[j] = maths.multiply_add(f[j], before[j], i[j] * g[j])
-        squashed[j] = maths.tanh(c[j])
+        x[j] = maths.sigmoid(x[j])
+
+
+cdef void tanhs(Py_ssize_t n, apart x) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        x[j] = maths.tanh(x[j])
+
+
+cdef void lstm_row(Py_ssize_t n, apart_const i, apart_const f, apart_const g, apart_const o, apart_const before,
+                   apart c, apart squashed, apart h) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        squashed[j] = c[j] = maths.multiply_add(f[j], before[j], i[j] * g[j])
+    tanhs(n, squashed)
+    for j in range(n):
         h[j] = o[j] * squashed[j]
 
 
@@ -48,13 +57,13 @@ cdef void lstm_slopes(Py_ssize_t n, apart i, apart f, apart g, apart o, apart_co
         i[j] = d_o
 
 
-cdef void gru_row(Py_ssize_t n, apart z, apart r, apart_const u, apart state, apart_const before, apart h
+cdef void gru_row(Py_ssize_t n, apart_const z, apart_const r, apart_const u, apart state, apart_const before, apart h
                   ) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(n):
-        z[j] = maths.sigmoid(z[j])
-        r[j] = maths.sigmoid(r[j])
-        state[j] = maths.tanh(maths.multiply_add(r[j], u[j], state[j]))
+        state[j] = maths.multiply_add(r[j], u[j], state[j])
+    tanhs(n, state)
+    for j in range(n):
         h[j] = maths.multiply_add(z[j], before[j], (<float>1 - z[j]) * state[j])
 
 
@@ -78,6 +87,9 @@ cdef void lstm_forward(
         float* squashed, Py_ssize_t c_pitch, float* h, Py_ssize_t h_pitch) noexcept nogil:
     cdef Py_ssize_t row
     for row in range(rows):
+        sigmoids(2 * units, z)
+        tanhs(units, z + 2 * units)
+        sigmoids(units, z + 3 * units)
         lstm_row(units, z, z + units, z + 2 * units, z + 3 * units, before[row], c + row * c_pitch,
                  squashed + row * c_pitch, h + row * h_pitch)
         z += z_pitch
@@ -98,6 +110,7 @@ cdef void gru_forward(
         float* squashed, Py_ssize_t c_pitch, float* h, Py_ssize_t h_pitch) noexcept nogil:
     cdef Py_ssize_t row
     for row in range(rows):
+        sigmoids(2 * units, z)
         gru_row(units, z, z + units, z + 2 * units, z + 3 * units, before[row], h + row * h_pitch)
         z += z_pitch
 
