@@ -188,9 +188,9 @@ class SimpleRNN(_Recurrent):
     tuple, the output and the last h. go_backwards: begin with the last step; what is given comes in the order in
     which it is worked out. dropout, recurrent_dropout: while training, the share of the numbers of x and of h that the
     products do without, one draw for all steps of a row; 1 drops nothing. seed: random numbers of the layer's own. The
-    activations, initializers, regularizers and constraints: a name or an object. unroll, use_cudnn, implementation:
-    taken; they change nothing. Called as layer(x, initial_state=[...]), it begins with these states, not with zeros.
-    Source: Elman 1990.
+    activations, initializers, regularizers and constraints: a name or an object. unroll, use_cudnn, implementation and
+    zero_output_for_mask: taken; they change nothing. Called as layer(x, initial_state=[...]), it begins with these,
+    not with zeros. Source: Elman 1990.
     """
 
     units: int
@@ -215,6 +215,7 @@ class SimpleRNN(_Recurrent):
     name: str | None = None
     input_shape: Any = None
     stateful: bool = nothing(False)
+    zero_output_for_mask: Any = field(default=False, kw_only=True, repr=False, metadata=_TAKEN)
     use_cudnn: Any = field(default="auto", kw_only=True, repr=False, metadata=_TAKEN)
     implementation: Any = field(default=2, kw_only=True, repr=False, metadata=_TAKEN)
     gates = 1
@@ -268,6 +269,7 @@ class LSTM(_Recurrent):
     name: str | None = None
     input_shape: Any = None
     stateful: bool = nothing(False)
+    zero_output_for_mask: Any = field(default=False, kw_only=True, repr=False, metadata=_TAKEN)
     use_cudnn: Any = field(default="auto", kw_only=True, repr=False, metadata=_TAKEN)
     implementation: Any = field(default=2, kw_only=True, repr=False, metadata=_TAKEN)
     gates = 4
@@ -336,6 +338,7 @@ class GRU(_Recurrent):
     name: str | None = None
     input_shape: Any = None
     stateful: bool = nothing(False)
+    zero_output_for_mask: Any = field(default=False, kw_only=True, repr=False, metadata=_TAKEN)
     use_cudnn: Any = field(default="auto", kw_only=True, repr=False, metadata=_TAKEN)
     implementation: Any = field(default=2, kw_only=True, repr=False, metadata=_TAKEN)
     gates = 3

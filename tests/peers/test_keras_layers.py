@@ -388,3 +388,15 @@ def test_same_arguments_in_the_same_order() -> None:
             default = other[argument].default
             if default not in (inspect.Parameter.empty, None) and not isinstance(default, str):
                 assert mine[argument].default == default, (name, argument)
+
+
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
+def test_configurations_of_recurrent_layers_are_keras(kind: str) -> None:
+    other = getattr(keras.layers, kind)(3, "relu", return_state=True, go_backwards=True, recurrent_regularizer="l2")
+    for theirs in (other, keras.layers.Bidirectional(getattr(keras.layers, kind)(3, return_sequences=True), "sum")):
+        config = theirs.get_config()
+        made = getattr(fastnn.layers, type(theirs).__name__).from_config(config)
+        own = made.get_config()
+        assert {name for name in own if name not in config} <= {"seed"}
+        plain = {name for name in own if not isinstance(own[name], dict) and name != "dtype"} & config.keys()
+        assert {name: own[name] for name in plain} == {name: config[name] for name in plain}
