@@ -5,18 +5,17 @@ from __future__ import annotations
 # Of its modules; docs/differences.md says what is not there, and why.
 _NAMES = """
 AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D
-AdaptiveMaxPooling3D AdditiveAttention Attention AugMix AutoContrast Bidirectional CTC CenterCrop
+AdaptiveMaxPooling3D AdditiveAttention Attention AugMix AutoContrast CTC CenterCrop
 ContrastLimitedAdaptiveHistogramEqualization ConvLSTM1D ConvLSTM2D ConvLSTM3D CutMix Equalization FlaxLayer
-FloatDTypePolicy Function GRU GRUCell GroupQueryAttention InputSpec JaxLayer KerasFileEditor LSTM LSTMCell Masking
+FloatDTypePolicy Function GRUCell GroupQueryAttention InputSpec JaxLayer KerasFileEditor LSTMCell Masking
 MaxNumBoundingBoxes MelSpectrogram MixUp MultiHeadAttention MultiOptimizer OptimizerMap OrbaxCheckpoint Quantizer RNN
 RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform
-RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective
-RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom RematScope
-Resizing ReversibleEmbedding STFT STFTInitializer STFTSpectrogram SimpleRNN SimpleRNNCell Solarization StackedRNNCells
-StatelessScope SymbolicScope TFSMLayer TorchModuleWrapper applications array_to_img audio_dataset_from_directory
-bounding_boxes ctc device distillation distribution dtype_policies export image_dataset_from_directory img_to_array
-load_img mixed_precision name_scope quantizers remat save_img stft text_dataset_from_directory tree visualization
-wrappers
+RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
+RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom RematScope Resizing
+ReversibleEmbedding STFT STFTInitializer STFTSpectrogram SimpleRNNCell Solarization StackedRNNCells StatelessScope
+SymbolicScope TFSMLayer TorchModuleWrapper applications array_to_img audio_dataset_from_directory bounding_boxes ctc
+device distillation distribution dtype_policies export image_dataset_from_directory img_to_array load_img
+mixed_precision name_scope quantizers remat save_img stft text_dataset_from_directory tree visualization wrappers
 """
 # Of its configuration and of modules that hold others.
 _MODULES = """

@@ -48,6 +48,11 @@ cdef Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
     return (n + LINE - 1) // LINE * LINE
 
 
+cdef Py_ssize_t multiplied_lines(Op op) noexcept:
+    """Lines that an op multiplies for a row of the network: those that it gives, or that it reads first."""
+    return max(op.lines, op.reads.lines) * op.slices
+
+
 def aligned(Py_ssize_t n):
     """n float32 zeros that start on a cache line."""
     whole = np.zeros(n + LINE, np.float32)
@@ -129,7 +134,7 @@ cdef class Arena:
             op.number = i
             self.row_work += op.work_of_row() * op.slices
             self.row_units += op.units * op.slices
-            self.row_multiplies += op.size * op.lines * op.slices
+            self.row_multiplies += op.size * multiplied_lines(op)
             self.scratch_size = max(self.scratch_size, padded(op.scratch_size()))
             self.takes_gil |= op.takes_gil
             self.random |= op.random
@@ -213,7 +218,7 @@ cdef class Arena:
         """Fewer rows to a block where a row of several lines is so much work that a small batch should be shared."""
         cdef Op op
         self.block_shift = 4
-        if any([(<Op>op).lines * (<Op>op).slices > 1 for op in self.ops if (<Op>op).size]):
+        if any([multiplied_lines(op) > 1 for op in self.ops if (<Op>op).size]):
             self.block_shift = 4 if self.row_work < HEAVY_ROW else 2 if self.row_work < 16 * HEAVY_ROW else 0
         self.block_rows = 1 << self.block_shift
         for op in self.ops:
@@ -225,7 +230,7 @@ cdef class Arena:
         (behind a Flatten), so that few rows at a time go through the lines before, and more through what follows.
         """
         cdef Op op
-        cdef Py_ssize_t i, lines = 0, rows, target, row_bytes
+        cdef Py_ssize_t i, lines = 0, own, rows, target, row_bytes
         cdef Segment* segment = NULL
         self.segments = <Segment*>malloc(self.count * sizeof(Segment))
         if self.segments == NULL:
@@ -234,16 +239,16 @@ cdef class Arena:
             op = self.ops[i]
             target = LARGE_CHUNK if op.size >= LARGE_LAYER else CHUNK
             row_bytes = (op.inputs + op.units) * op.slices * <Py_ssize_t>sizeof(float)
-            rows = max(target // (op.lines * op.slices), min(target, CACHED // row_bytes)) if op.lines * op.slices > 1 \
-                else target
+            own = multiplied_lines(op)
+            rows = max(target // own, min(target, CACHED // row_bytes)) if own > 1 else target
             rows = max(rows // self.block_rows, 1) * self.block_rows
-            if segment == NULL or op.whole_batch or (op.size and op.lines * op.slices < lines and rows > segment.rows):
+            if segment == NULL or op.whole_batch or (op.size and own < lines and rows > segment.rows):
                 segment = &self.segments[self.segment_count]
                 self.segment_count += 1
                 segment.first, segment.rows, segment.whole, lines = i, 0, op.whole_batch, 0
             segment.last = i + 1
             if op.size:
-                segment.rows, lines = max(segment.rows, rows), op.lines * op.slices
+                segment.rows, lines = max(segment.rows, rows), own
         for i in range(self.segment_count):
             if self.segments[i].rows == 0:
                 self.segments[i].rows = CHUNK

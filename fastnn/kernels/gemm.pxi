@@ -4,6 +4,7 @@ matmul              C = A.B + bias    forward            (m, k) . (k, n)
 matmul_segments     the same, where a row of A is several pieces that lie apart: convolution
 matmul_transposed_a C = At.B          weight gradient    (k, m) . (k, n), m may be a range of A's columns
 matmul_transposed_b C = A.Bt          input gradient     (m, k) . (n, k)
+matmul_packed       C = A.B           B in panels, which many products read: a recurrence's
 column_sums         sums of columns   bias gradient
 
 Matrices are row-major. A comes as the addresses of its rows, so that a batch of shuffled rows is read where it lies.
@@ -117,19 +118,21 @@ cdef inline void narrow(
 cdef void matmul_rows(
         const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
+    """Where `bias` is C, the product is added."""
     cdef bint far = k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES
     cdef bint pack = far and m >= PACK_ROWS
-    cdef Py_ssize_t start = 0, depth, step = k, init_stride = 0
+    cdef Py_ssize_t start = 0, offset, depth, step = k, init_stride = c_stride if bias == c else 0
     cdef const real* init = bias
-    if n <= NARROW and b_stride == n:
+    if n <= NARROW and b_stride == n and bias != c and first == 0:
         narrow(a, b, bias, c, c_stride, m, n, k, workspace)
         return
     if far and not pack:                # B comes from memory: in order, some rows at a time
         step = STREAM_DEPTH
     while True:
         depth = min(step, k - start)
-        matmul_depth(a, &start, 1, b + start * b_stride, b_stride, init, init_stride, c, c_stride, m, n, depth, pack,
-                     workspace)
+        offset = first + start
+        matmul_depth(a, &offset, 1, b + start * b_stride, b_stride, init, init_stride, c, c_stride, m, n, depth,
+                     pack, workspace)
         start += depth
         if start >= k:
             return
@@ -319,6 +322,46 @@ cdef void matmul_transposed_b_rows(
         j += columns
 
 
+cdef void pack_rows(
+        const float* b, Py_ssize_t b_stride, Py_ssize_t k, Py_ssize_t n, float* out) noexcept nogil:
+    """B as panels, one behind the other."""
+    cdef Py_ssize_t j = 0
+    cdef int columns
+    while j < n:
+        columns = <int>min(<Py_ssize_t>(TILE_VECTORS * LANES_float), n - j)
+        panel_of(b + j, b_stride, columns, k, out + j * k)
+        j += columns
+
+
+cdef void pack_turned_rows(
+        const float* b, Py_ssize_t b_stride, Py_ssize_t n, Py_ssize_t k, float* out) noexcept nogil:
+    """The same of Bt: n rows of k numbers as n columns."""
+    cdef Py_ssize_t j = 0
+    cdef int columns
+    while j < n:
+        columns = <int>min(<Py_ssize_t>(TILE_VECTORS * LANES_float), n - j)
+        turned_panel_of(b + j * b_stride, b_stride, columns, k, out + j * k)
+        j += columns
+
+
+cdef void matmul_packed_rows(
+        const float* const* a, Py_ssize_t first, const float* b, Py_ssize_t b_stride, const float* bias, float* c,
+        Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, float* workspace) noexcept nogil:
+    """`b_stride` and `workspace` are not used. Where `bias` is C, the product is added."""
+    cdef Py_ssize_t i, j = 0, init_stride = c_stride if bias == c else 0
+    cdef int rows, columns
+    while j < n:
+        columns = <int>min(<Py_ssize_t>(TILE_VECTORS * LANES_float), n - j)
+        i = 0
+        while i < m:
+            rows = tile_height(m - i)
+            tile_rows_float(rows, columns, a + i, &first, 1, b + j * k, columns,
+                            bias + i * init_stride + j if bias != NULL else NULL, init_stride,
+                            c + i * c_stride + j, c_stride, k)
+            i += rows
+        j += columns
+
+
 cdef void column_sums_rows(
         const real* d, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t columns, real* out) noexcept nogil:
     if real is float:
@@ -334,3 +377,6 @@ gemm_transposed_a = make_gemm(
 gemm_transposed_b = make_gemm(
     "gemm_transposed_b", matmul_transposed_b_rows[float], wide(matmul_transposed_b_rows[double]))
 column_sums = make_sum("column_sums", column_sums_rows[float], wide(column_sums_rows[double]))
+gemm_packed = make_gemm("gemm_packed", matmul_packed_rows, NULL)
+pack = make_sum("pack", pack_rows, NULL)
+pack_turned = make_sum("pack_turned", pack_turned_rows, NULL)

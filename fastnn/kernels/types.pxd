@@ -179,7 +179,7 @@ cdef inline Kernel make_pool(str name, pool_forward32 forward, pool_backward32 b
     return kernel
 
 
-# D, its stride, rows, columns, out
+# D, its stride, rows, columns, out: sums of columns, or D in panels for a packed gemm
 ctypedef void (*sum32)(const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
 
 cdef inline Kernel make_sum(str name, sum32 rows, void* rows64):
@@ -320,3 +320,13 @@ ctypedef void (*dot_backward32)(
 cdef inline Kernel make_dot(str name, dot_forward32 forward, dot_backward32 backward, void* forward64,
                             void* backward64):
     return make(name, "dot", <void*>forward, forward64, <void*>backward, backward64)
+
+
+# rows, units, z (gates one behind the other) and its pitch, the state before (of each row), c, its activation, the
+# pitch of both, h, its pitch. Backward: z takes the gradient by z, c and h have those by the state, of h's pitch
+ctypedef void (*cell32)(
+    Py_ssize_t, Py_ssize_t, float*, Py_ssize_t, const float* const*, float*, float*, Py_ssize_t, float*, Py_ssize_t
+    ) noexcept nogil
+
+cdef inline Kernel make_cell(str name, cell32 forward, cell32 backward):
+    return make(name, "cell", <void*>forward, NULL, <void*>backward, NULL)

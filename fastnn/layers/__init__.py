@@ -22,6 +22,7 @@ from fastnn.layers.surface import *
 from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
+    from fastnn.layers.bidirectional import *
     from fastnn.layers.borders import *
     from fastnn.layers.convolution import *
     from fastnn.layers.date_parts import *
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
     from fastnn.layers.pooling import *
+    from fastnn.layers.recurrent import *
     from fastnn.layers.regularization import *
     from fastnn.layers.scaler import *
     from fastnn.layers.separable import *
@@ -64,6 +66,7 @@ _LATER = {
     "Cropping1D": "borders",
     "Cropping2D": "borders",
     "Cropping3D": "borders",
+    "Bidirectional": "bidirectional",
     "DateParts": "date_parts",
     "DepthwiseConv1D": "separable",
     "DepthwiseConv2D": "separable",
@@ -81,10 +84,12 @@ _LATER = {
     "GlobalMaxPooling1D": "pooling",
     "GlobalMaxPooling2D": "pooling",
     "GlobalMaxPooling3D": "pooling",
+    "GRU": "recurrent",
     "GroupNormalization": "group_normalization",
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
+    "LSTM": "recurrent",
     "Lambda": "function",
     "MaxPool1D": "pooling",
     "MaxPool2D": "pooling",
@@ -98,6 +103,7 @@ _LATER = {
     "SeparableConv2D": "separable",
     "SeparableConvolution1D": "separable",
     "SeparableConvolution2D": "separable",
+    "SimpleRNN": "recurrent",
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",
     "SpatialDropout3D": "regularization",
@@ -117,7 +123,7 @@ LAYERS.later(
     {
         each: f"{__name__}.{home}"
         for name, home in _LATER.items()
-        for each in (name, re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", name).lower())
+        for each in (name, re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower())
     }
 )
 __all__ = sorted([*_names.offer(globals()), *_LATER])
