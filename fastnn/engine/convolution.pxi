@@ -7,13 +7,6 @@ kernel a product of patches and d. It is found on the way back for each block of
 then, and `gradient` adds the blocks in their order: so no bit depends on threads.
 """
 
-from libc.stdlib cimport calloc
-
-cimport fastnn.kernels.types as types
-from fastnn.engine.arena cimport padded
-from fastnn.engine.ops cimport Activated, ADDRESS_SPACE, ADDRESSES, UNIT_WORK
-from fastnn.kernels.kernel cimport workspace_elements
-
 
 cdef Py_ssize_t LARGEST = 2**31          # numbers in a picture, in a kernel
 

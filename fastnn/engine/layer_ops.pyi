@@ -1,6 +1,6 @@
 from collections.abc import Iterable, Sequence
 
-from fastnn.engine.ops import Activated, Op
+from fastnn.engine.ops import Activated, DenseOp, Op
 from fastnn.kernels.kernel import Kernel
 from fastnn.typing import ArrayLike
 
@@ -74,3 +74,44 @@ class PoolOp(Op):
 
 class PadOp(Op):
     def __init__(self, size: Sequence[int], channels: int, before: Sequence[int], after: Sequence[int]) -> None: ...
+
+class NoiseOp(Op):
+    def __init__(self, units: int, kernel: Kernel, strength: float, seed: int | None = None) -> None: ...
+    @property
+    def strength(self) -> float: ...
+    @property
+    def seed(self) -> int | None: ...
+
+class DropoutOp(NoiseOp):
+    def __init__(self, units: int, rate: float, seed: int | None = None) -> None: ...
+
+class SharedDropoutOp(DropoutOp):
+    def __init__(self, places: ArrayLike, by_row: bool, rate: float, seed: int | None = None) -> None: ...
+
+class SharedAlphaDropoutOp(SharedDropoutOp):
+    def __init__(self, places: ArrayLike, by_row: bool, rate: float, limit: float, seed: int | None = None) -> None: ...
+
+class RecurrentOp(Op):
+    def __init__(
+        self,
+        sizes: tuple[int, int, int],
+        unit: tuple[Kernel, tuple[float, ...]],
+        gate: tuple[Kernel, tuple[float, ...]],
+        use_bias: bool,
+        sequences: bool,
+        states: bool,
+        reverse: bool,
+        initial: bool,
+        rate: float,
+        seed: int | None,
+        reset_after: bool,
+    ) -> None: ...
+
+class SimpleRNNOp(RecurrentOp): ...
+class LSTMOp(RecurrentOp): ...
+class GRUOp(RecurrentOp): ...
+
+class SpectralDenseOp(DenseOp):
+    def __init__(self, inputs: int, units: int, use_bias: bool = True, iterations: int = 1, lines: int = 1) -> None: ...
+    @property
+    def iterations(self) -> int: ...

@@ -1,23 +1,4 @@
-"""Ops that make one row of several; turn, repeat, cut and sum up the axes of one; or give the same for each row.
-
-Those on pictures, convolution.pxi, are of this module too: one of their own would be 10 kB more of a wheel.
-"""
-
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
-
-from fastnn.engine.ops cimport Op, Step
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of
-from fastnn.kernels.types cimport (
-    Axes, dot_backward32, dot_forward32, Merge, merge_backward32, merge_forward32, SUBTRACT, sum32,
-)
-
-from math import prod
-
-import numpy as np
-
-from fastnn import kernels
+"""Ops that make one row of several; turn, repeat, cut and sum up the axes of one; or give the same for each row."""
 
 
 cdef class MergeOp(Op):
@@ -227,7 +208,7 @@ cdef class StridedCopyOp(Op):
 
 
 cdef enum Reduction:
-    SUM, MEAN, MAX, MIN
+    BY_SUM, BY_MEAN, BY_MAX, BY_MIN
 
 REDUCTIONS = ("sum", "mean", "max", "min")
 
@@ -258,10 +239,10 @@ cdef class ReduceOp(Op):
                 for i in range(self.inner):
                     x = self.reads.rows[row] + o * self.n * self.inner + i
                     total, best = 0, x[0]
-                    if self.which <= MEAN:
+                    if self.which <= BY_MEAN:
                         for k in range(self.n):
                             total += x[k * self.inner]
-                        best = <float>(total / self.n if self.which == MEAN else total)
+                        best = <float>(total / self.n if self.which == BY_MEAN else total)
                     else:
                         for k in range(1, self.n):
                             if self.before(x[k * self.inner], best):
@@ -270,7 +251,7 @@ cdef class ReduceOp(Op):
 
     cdef inline bint before(self, float x, float best) noexcept nogil:
         """Whether x is larger, or less, than the best so far; a NaN stays."""
-        return (x > best if self.which == MAX else x < best) or (x != x and best == best)
+        return (x > best if self.which == BY_MAX else x < best) or (x != x and best == best)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, o, i, k, at, same
@@ -286,8 +267,8 @@ cdef class ReduceOp(Op):
                     x = self.reads.rows[row] + o * self.n * self.inner + i
                     d_x = self.reads.d + row * self.inputs + o * self.n * self.inner + i
                     d, best, same = self.d[at], self.a[at], 0
-                    if self.which <= MEAN:
-                        d = d / self.n if self.which == MEAN else d
+                    if self.which <= BY_MEAN:
+                        d = d / self.n if self.which == BY_MEAN else d
                         for k in range(self.n):
                             d_x[k * self.inner] = d
                         continue
@@ -366,6 +347,3 @@ cdef class PhaseOp(Op):
             memcpy(self.reads[0].d + start, self.d + start, n)
         if self.reads[1].d != NULL:
             memset(self.reads[1].d + start, 0, n)
-
-
-include "convolution.pxi"

@@ -1,18 +1,5 @@
 """Noise while training: a number's comes from a key of the step and its place in the batch, and from nothing else."""
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
-from libc.string cimport memcpy
-
-import numpy as np
-
-from fastnn.engine.ops cimport in_training, Op, Step
-from fastnn.engine.random cimport mix64
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of
-from fastnn.kernels.types cimport noise32
-
-from fastnn import kernels
-
 
 cdef class NoiseOp(Op):
     """a = x with a kernel's noise while training; a = x otherwise.
