@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from fastnn.engine.ops import Op
 from fastnn.kernels.kernel import Kernel
 
@@ -20,3 +22,23 @@ class RecurrentOp(Op):
 class SimpleRNNOp(RecurrentOp): ...
 class LSTMOp(RecurrentOp): ...
 class GRUOp(RecurrentOp): ...
+
+class AttentionOp(Op):
+    def __init__(
+        self,
+        heads: int,
+        groups: int,
+        queries: int,
+        keys: int,
+        width: int,
+        value_width: int,
+        masks: Sequence[tuple[int, tuple[int, int, int]]] = (),
+        scale: float = 1,
+        causal: bool = False,
+        window: int = 0,
+        rate: float = 0,
+        seed: int | None = None,
+        apart: bool = False,
+        scored: bool = False,
+        states: bool = False,
+    ) -> None: ...

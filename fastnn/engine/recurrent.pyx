@@ -12,7 +12,7 @@ LSTM        i, f, g, o                  i, f, g, o
 GRU         z, r, u, n                  z, r, n     u: what the state alone gives for n, or r times the state
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
@@ -445,3 +445,4 @@ cdef class SimpleRNNOp(RecurrentOp):
 
 
 include "gated.pxi"
+include "attention.pxi"

@@ -22,6 +22,7 @@ from fastnn.layers.surface import *
 from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
+    from fastnn.layers.attention import *
     from fastnn.layers.bidirectional import *
     from fastnn.layers.date_parts import *
     from fastnn.layers.discretization import *
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fastnn.layers.group_normalization import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
+    from fastnn.layers.multi_head_attention import *
     from fastnn.layers.recurrent import *
     from fastnn.layers.regularization import *
     from fastnn.layers.scaler import *
@@ -40,17 +42,21 @@ if TYPE_CHECKING:
 # What few models have: `import fastnn` must stay short.
 _LATER = {
     "ActivityRegularization": "regularization",
+    "AdditiveAttention": "attention",
+    "Attention": "attention",
     "Bidirectional": "bidirectional",
     "DateParts": "date_parts",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
     "GRU": "recurrent",
     "GroupNormalization": "group_normalization",
+    "GroupQueryAttention": "multi_head_attention",
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
     "LSTM": "recurrent",
     "Lambda": "function",
+    "MultiHeadAttention": "multi_head_attention",
     "Pipeline": "wrapper",
     "Scaler": "scaler",
     "SimpleRNN": "recurrent",
