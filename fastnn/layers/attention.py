@@ -128,7 +128,8 @@ class Weighting(Layer):
             seen &= abs(apart) < self.window
         for mask in given[2 if self.scored else 3 :]:
             seen &= mask.reshape(n, *(1,) * (4 - mask.ndim), *mask.shape[1:]) != 0
-        weights = np.where(seen, np.exp(scores - np.where(seen, scores, -np.inf).max(-1, keepdims=True, initial=-1e30)), 0)
+        top = np.where(seen, scores, -np.inf).max(-1, keepdims=True)
+        weights = np.exp(np.where(seen, scores - np.where(np.isinf(top), 0, top), -np.inf))
         total = weights.sum(-1, keepdims=True)
         weights = np.where(total > 0, weights / np.where(total > 0, total, 1), 0)
         out = weights @ values
@@ -220,8 +221,10 @@ class _Attention(Composite):
                 f"width), got rows of shape {query}, {value} and {key}"
             )
         if query[:-2] != key[:-2]:
-            raise ValueError(f"{type(self).__name__} expects the axes before the last two to be equal, got rows of "
-                             f"shape {query} and {key}")
+            raise ValueError(
+                f"{type(self).__name__} expects the axes before the last two to be equal, got rows of "
+                f"shape {query} and {key}"
+            )
 
     def _scaled(self, query: Tensor) -> Any:
         return query * self.scale if self.use_scale else query
@@ -236,7 +239,7 @@ class _Attention(Composite):
 
 @LAYERS.add("attention", "Attention")
 @dataclass(frozen=True, eq=False, repr=False)
-class Attention(Composite):
+class Attention(_Attention):
     """softmax(q . kt) . v of [query, value] or [query, value, key]; the key is the value where none is given.
 
     (.., queries, width), (.., keys, value_width), (.., keys, width) -> (.., queries, value_width). Weights: scale,

@@ -141,7 +141,9 @@ class _Heads(Composite):
         """The masks, as rows that are broadcast to (heads, queries, keys)."""
         queries, keys = prod(query.row[:-1]), prod(value.row[:-1])
         found = []
-        for name, mask, size in zip(("query_mask", "value_mask", "key_mask"), masks, (queries, keys, keys), strict=False):
+        for name, mask, size in zip(
+            ("query_mask", "value_mask", "key_mask"), masks, (queries, keys, keys), strict=False
+        ):
             if mask is None:
                 continue
             given = as_mask(mask, query)
@@ -158,9 +160,11 @@ class _Heads(Composite):
             if len(query.row) > 2 or len(value.row) > 2:  # axes of queries, then axes of keys
                 row = (heads, queries, keys) if prod(row) == heads * queries * keys else (queries, keys)
             full = (*(1,) * (3 - len(row)), *row)
-            if prod(row) != prod(whole.row) or any(
-                n not in (1, size) for n, size in zip(full, (heads, queries, keys), strict=len(row) < 4)
-            ) or len(row) > 3:
+            if (
+                prod(row) != prod(whole.row)
+                or any(n not in (1, size) for n, size in zip(full, (heads, queries, keys), strict=len(row) < 4))
+                or len(row) > 3
+            ):
                 raise ValueError(
                     f"{type(self).__name__}: attention_mask must have rows of shape ({queries}, {keys}), or such with "
                     f"the axis of {heads} heads in front, got {whole.row}; write 1 for an axis that shares it"
@@ -174,8 +178,9 @@ class _Heads(Composite):
         self._check_rows(query[1:], value[1:], value[1:] if key_shape is None else tuple(key_shape)[1:])
         return (*query[:-1], *self._given_row(query))
 
-    def reference(self, tensors: Sequence[DoubleArray], weights: Sequence[DoubleArray], *masks: DoubleArray,
-                  causal: bool = False) -> Any:
+    def reference(
+        self, tensors: Sequence[DoubleArray], weights: Sequence[DoubleArray], *masks: DoubleArray, causal: bool = False
+    ) -> Any:
         """The formula, in float64: what it gives, and the weights. masks: broadcast to (heads, queries, keys)."""
         arrays = list(weights)
 
@@ -184,7 +189,7 @@ class _Heads(Composite):
             return np.asarray(np.tensordot(x, kernel, 1) + (arrays.pop(0) if self.use_bias else 0.0))
 
         query, value = tensors[:2]
-        q, k = projected(query), projected(tensors[-1] if len(tensors) > 2 else value)
+        q, k = projected(query), projected(tensors[-1])
         gate = 1 / (1 + np.exp(-projected(query))) if self.use_gate else 1.0
         core = Weighting(self._sizes()[2] ** -0.5, causal, self.sliding_window, return_scores=True)
         out, scores = core.reference(q, k, projected(value), *masks)
