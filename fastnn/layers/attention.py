@@ -14,14 +14,15 @@ from fastnn._checks import as_flag, check_choice, check_flag, check_number, show
 from fastnn.engine.merging import StridedCopyOp
 from fastnn.engine.recurrent import AttentionOp
 from fastnn.layers._fields import own_input_shape
-from fastnn.layers.core import Activation
 from fastnn.layers.arithmetic import as_tensor
-from fastnn.layers.base import LAYERS, Layer, any_sources, check_seed
+from fastnn.layers.base import LAYERS, Layer, any_sources, check_seed, set_field
 from fastnn.layers.composite import Composite
+from fastnn.layers.core import Activation
 from fastnn.layers.merging import Multiply
 from fastnn.layers.operation import operation
 from fastnn.layers.reshaping import Reshape
-from fastnn.layers.tensor import Tensor
+from fastnn.layers.tensor import Tensor, mapped
+from fastnn.layers.tracing import tensors_in
 from fastnn.typing import DoubleArray, Shape
 
 __all__ = ["AdditiveAttention", "Attention"]
@@ -70,8 +71,8 @@ class Weighting(Layer):
 
     def _strides(self, row: Shape, sizes: Shape) -> tuple[int, int, int]:
         """What lies between heads, queries and keys of a mask, whose rows are broadcast to these sizes."""
-        full = (1,) * (3 - len(row)) + row if len(row) < 3 else row
-        if full[-3:] != row and len(row) > 3 or any(n not in (1, size) for n, size in zip(full, sizes, strict=True)):
+        full = (*(1,) * (3 - len(row)), *row)
+        if len(full) > 3 or any(n not in (1, size) for n, size in zip(full, sizes, strict=True)):
             raise ValueError(f"a mask of rows of shape {row} does not go with {sizes} heads, queries and keys")
         return tuple(0 if n == 1 else prod(full[axis + 1 :]) for axis, n in enumerate(full))  # type: ignore[return-value]
 
@@ -110,7 +111,7 @@ class Weighting(Layer):
         """The formula, in float64; with return_scores also the weights."""
         rows = [x.shape[1:] for x in given]
         heads, groups, queries, keys = self._sizes(rows)
-        n, v = len(given[0]), given[1 if self.scored else 2]
+        n = len(given[0])
         parted = [
             x.reshape(n, -1, *x.shape[-2:]) if self.apart else x.reshape(n, -1, *x.shape[-2:]).swapaxes(1, 2)
             for x in given[: 2 if self.scored else 3]
@@ -144,10 +145,24 @@ def as_mask(mask: Any, beside: Tensor) -> Tensor | None:
     return as_tensor(np.asarray(mask), beside)
 
 
+def with_constants(given: Any, named: dict[str, Any]) -> Any:
+    """A call's arguments, with lists for arrays that are the same for all rows: a file can hold those."""
+
+    def plain(each: Any) -> Any:
+        return each.tolist() if isinstance(each, np.ndarray) else each
+
+    if tensors_in((given, named)):
+        return mapped((given, named), plain)
+    mask = named.get("attention_mask")
+    if isinstance(mask, np.ndarray) and (mask.ndim < 3 or len(mask) == 1):
+        named = {**named, "attention_mask": plain(mask)}
+    return given, named
+
+
 def check_dropout(layer: Any) -> None:
     """Raise unless the layer's `dropout` is at least 0 and below 1."""
     check_number(layer, "dropout", 0, 1, open_high=True)
-    layer._set("dropout", float(layer.dropout))
+    set_field(layer, "dropout", float(layer.dropout))
     check_seed(layer)
 
 
@@ -173,7 +188,8 @@ class _Attention(Composite):
                     "mask must be a list, of length 2 or 3)"
                 )
             named["masks"] = list(mask)
-        return super().__call__(*given, **named)
+        args, kwargs = with_constants(given, named)
+        return super().__call__(*args, **kwargs)
 
     def _check_inputs(self, inputs: Any) -> None:
         kind = type(self).__name__
@@ -234,7 +250,8 @@ class _Attention(Composite):
         *axes, queries, width = query.row
         keys = key.row[-2]
         one = Reshape((*axes, queries, 1, width))(query)
-        return one + Reshape((*axes, 1, keys, width))(key)
+        given: Tensor = one + Reshape((*axes, 1, keys, width))(key)
+        return given
 
 
 @LAYERS.add("attention", "Attention")

@@ -12,7 +12,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import as_flag, check_count, check_flag, shown
 from fastnn.layers._fields import ShapeArgument, own_input_shape, resolve_units, size_of
-from fastnn.layers.attention import Weighting, as_mask, check_dropout
+from fastnn.layers.attention import Weighting, as_mask, check_dropout, with_constants
 from fastnn.layers.base import LAYERS
 from fastnn.layers.composite import Composite
 from fastnn.layers.einsum_dense import EinsumDense
@@ -59,9 +59,15 @@ class _Heads(Composite):
         resolve_units(self, "kernel", "bias")
         own_input_shape(self)
 
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """What the layer gives for tensors, or for arrays. See the class."""
+        args, kwargs = with_constants(given, named)
+        return super().__call__(*args, **kwargs)
+
     def _projection(self, name: str, equation: str, sizes: Shape, **more: Any) -> EinsumDense:
-        named = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer")
-        named = (*named, "kernel_constraint", "bias_constraint")
+        named = [
+            f"{part}_{kind}" for kind in ("initializer", "regularizer", "constraint") for part in ("kernel", "bias")
+        ]
         axes = equation.split("...")[-1]
         return EinsumDense(
             equation,
@@ -72,7 +78,7 @@ class _Heads(Composite):
             **more,
         )
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:  # type: ignore[override]
         """Make the projections, for tensors of these shapes."""
         query, value = tuple(query_shape[1:]), tuple(value_shape[1:])
         key = value if key_shape is None else tuple(key_shape[1:])
@@ -160,11 +166,8 @@ class _Heads(Composite):
             if len(query.row) > 2 or len(value.row) > 2:  # axes of queries, then axes of keys
                 row = (heads, queries, keys) if prod(row) == heads * queries * keys else (queries, keys)
             full = (*(1,) * (3 - len(row)), *row)
-            if (
-                prod(row) != prod(whole.row)
-                or any(n not in (1, size) for n, size in zip(full, (heads, queries, keys), strict=len(row) < 4))
-                or len(row) > 3
-            ):
+            fits = len(full) == 3 and all(n in (1, size) for n, size in zip(full, (heads, queries, keys), strict=True))
+            if not fits or prod(row) != prod(whole.row):
                 raise ValueError(
                     f"{type(self).__name__}: attention_mask must have rows of shape ({queries}, {keys}), or such with "
                     f"the axis of {heads} heads in front, got {whole.row}; write 1 for an axis that shares it"
@@ -172,7 +175,9 @@ class _Heads(Composite):
             found.append(whole if row == whole.row else Reshape(row)(whole))
         return found
 
-    def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
+    def compute_output_shape(  # type: ignore[override]
+        self, query_shape: Any, value_shape: Any, key_shape: Any = None
+    ) -> Any:
         """The shape of what the layer gives, the axis of the rows first."""
         query, value = tuple(query_shape), tuple(value_shape)
         self._check_rows(query[1:], value[1:], value[1:] if key_shape is None else tuple(key_shape)[1:])
@@ -209,9 +214,9 @@ class MultiHeadAttention(_Heads):
 
     num_heads, key_dim, value_dim: at least 1; value_dim is key_dim where it is not given. dropout: while training, the
     share of the weights of keys that a query does without. sliding_window: a query sees what is less than so many
-    lines away. use_gate: what the heads give is multiplied by a sigmoid Dense layer of the query, "gate". attention_axes:
-    None, all axes but the last. flash_attention: taken; it changes nothing. seed: random numbers of the layer's own.
-    Initializers, regularizers and constraints, of all kernels and biases: a name or an object.
+    lines away. use_gate: what the heads give is multiplied by a sigmoid Dense layer of the query, "gate".
+    attention_axes: None, all axes but the last. flash_attention: taken; it changes nothing. seed: random numbers of the
+    layer's own. Initializers, regularizers and constraints, of all kernels and biases: a name or an object.
 
     Called as layer(query, value, key, use_causal_mask=True, return_attention_scores=True). use_causal_mask: a query
     sees no key that comes after it. attention_mask: rows of zeros and ones, (queries, keys), (1, keys), or with the
@@ -270,8 +275,8 @@ class MultiHeadAttention(_Heads):
         axes = self.attention_axes if isinstance(self.attention_axes, (tuple, list)) else (self.attention_axes,)
         if sorted(axis % len(query) if axis < 0 else axis for axis in axes) != list(range(1, len(query))):
             raise ValueError(
-                f"MultiHeadAttention: attention_axes must be None, all axes between that of the rows and the last, got "
-                f"{shown(self.attention_axes)}; attention along one of several is TimeDistributed of this layer"
+                f"MultiHeadAttention: attention_axes must be None, all axes between that of the rows and the last, "
+                f"got {shown(self.attention_axes)}; for one of several, TimeDistributed of a model that calls it"
             )
 
 
