@@ -151,7 +151,8 @@ OF_COLUMNS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "spatial dropout 2": (lambda **fields: L.SpatialDropout2D(0.4, **fields), (3, 5, 6)),
     "spatial dropout 3": (lambda **fields: L.SpatialDropout3D(0.4, **fields), (3, 5, 2, 3)),
 }
-OF_STEPS = {L.SimpleRNN, L.LSTM, L.GRU, L.Bidirectional}  # whose rows have two axes
+OF_STEPS = {L.SimpleRNN, L.LSTM, L.GRU, L.Bidirectional, L.MultiHeadAttention, L.GroupQueryAttention}
+OF_STEPS |= {L.Attention, L.AdditiveAttention}  # whose rows have two axes or more
 ROWS = [(7,), (3, 4), (2, 3, 4)]  # arrays of rank 2, 3 and 4
 
 
