@@ -44,7 +44,7 @@ cdef enum:
     GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
 
 
-cdef Py_ssize_t padded(Py_ssize_t n) noexcept:
+cdef Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
     return (n + LINE - 1) // LINE * LINE
 
 
@@ -241,7 +241,7 @@ cdef class Arena:
             row_bytes = (op.inputs + op.units) * op.slices * <Py_ssize_t>sizeof(float)
             own = multiplied_lines(op)
             rows = max(target // own, min(target, CACHED // row_bytes)) if own > 1 else target
-            rows = max(rows // BLOCK_ROWS, 1) * BLOCK_ROWS
+            rows = max(rows // self.block_rows, 1) * self.block_rows
             if segment == NULL or op.whole_batch or (op.size and own < lines and rows > segment.rows):
                 segment = &self.segments[self.segment_count]
                 self.segment_count += 1
@@ -291,6 +291,8 @@ cdef class Arena:
         for i, op in enumerate(self.ops):
             copies = 1 + (len(self.readers[i]) if gradients and self.wants[i] else 0)
             total += (copies * op.units + op.saved() + 4) * op.slices      # two floats' room for an address
+            if gradients and self.wants[i]:
+                total += op.partials() // self.block_rows
         return total
 
     cdef int reserve(self, Py_ssize_t rows, bint gradients) except -1:
@@ -325,6 +327,7 @@ cdef class Arena:
             total += threads * op.state_stride
             if self.wants[i]:
                 total += len(self.readers[i]) * padded(gradient_rows * op.slices * op.units)
+                total += self.blocks_in(gradient_rows) * padded(op.partials())
         arena = aligned(total)
         addresses = <const float**>malloc(<Py_ssize_t>tables * sizeof(float*))
         if addresses == NULL:
@@ -358,13 +361,16 @@ cdef class Arena:
         cdef Py_ssize_t i = op.number, extra, size = padded(gradient_rows * op.slices * op.units)
         op.a = op.z = space
         space += padded(rows * op.slices * op.units)
-        op.d = NULL
+        op.d = op.parts = NULL
         if self.wants[i] and gradient_rows:
             op.d = space
             space += size
             for extra in range(self.extra_starts[i], self.extra_starts[i + 1]):
                 self.extra_d[extra] = space
                 space += size
+            if op.partials() and not op.frozen:
+                op.parts = space
+                space += self.blocks_in(gradient_rows) * padded(op.partials())
         if op.saved():
             op.z = space
             space += padded(rows * op.slices * op.saved())

@@ -1,4 +1,4 @@
-"""Attention, included by recurrent.pyx: for each query a mean of the values, weighted by the softmax of its scores.
+"""Attention, included by layer_ops.pyx: for each query a mean of the values, weighted by the softmax of its scores.
 
 A head is some numbers of each line. It is read where it lies, by the addresses of its lines in the row: no product has
 its rows gathered. The weights of a row, (heads, queries, keys), are saved for the way back, before dropout.
@@ -12,7 +12,7 @@ cdef struct Heads:
     Py_ssize_t width
 
 
-cdef class AttentionOp(Op):
+cdef class AttentionOp(NoiseOp):
     """softmax(scale * q . kt) . v for each head, (queries, heads * value_width).
 
     sources: q (queries, heads * width), k and v (keys, groups * width), then a mask for each of `masks`: its numbers,
@@ -40,9 +40,6 @@ cdef class AttentionOp(Op):
     cdef bint varies                    # masks tell queries apart
     cdef Py_ssize_t window
     cdef double scale
-    cdef double rate
-    cdef uint64_t own_key
-    cdef bint seeded
     cdef list strides                   # of each mask, as Python has them
     cdef object arrays
     cdef const int64_t* mask_strides    # three of each mask
@@ -54,7 +51,6 @@ cdef class AttentionOp(Op):
     cdef types.activation_backward32 softmax_slopes
     cdef types.vector32 add
     cdef types.vector32 multiply
-    cdef types.noise32 noise
 
     def __init__(self, heads, groups, queries, keys, width, value_width, masks=(), double scale=1, bint causal=False,
                  window=0, double rate=0, seed=None, bint apart=False, bint scored=False, bint states=False):
@@ -64,8 +60,8 @@ cdef class AttentionOp(Op):
         self.heads, self.repeats, self.queries, self.keys = heads, heads // groups, queries, keys
         self.table, self.scale, self.causal, self.window = queries * keys, scale, causal, window
         self.scored, self.states, self.of_v = scored, states, 1 if scored else 2
-        self.rate, self.random, self.seeded = rate, rate > 0, seed is not None
-        self.own_key = mix64(<uint64_t>seed) if self.seeded else 0
+        self.random = rate > 0
+        self.take_noise(kernels.dropout, rate, seed)
         self.q = heads_of(width, heads, queries, apart)
         self.k = heads_of(width, groups, keys, apart)
         self.v = heads_of(value_width, groups, keys, apart)
@@ -82,7 +78,6 @@ cdef class AttentionOp(Op):
         self.softmax_slopes = <types.activation_backward32>float32_of(kernels.softmax, "activation", BACKWARD)
         self.add = <types.vector32>float32_of(kernels.add, "vector")
         self.multiply = <types.vector32>float32_of(kernels.scale, "vector")
-        self.noise = <types.noise32>float32_of(kernels.dropout, "noise", FORWARD)
         of_scores = [(heads * queries, keys)] if scored else [
             (queries, heads * width), (keys, groups * width)]
         self.shape([*of_scores, (keys, groups * value_width), *((1, n) for n, _ in masks)],
@@ -128,13 +123,10 @@ cdef class AttentionOp(Op):
         return q
 
     cdef bint drops(self, const Step* step) noexcept nogil:
-        return self.rate > 0 and in_training(step, self.training)
+        return self.random and in_training(step, self.training)
 
     cdef void drop(self, const Step* step, Py_ssize_t row, Py_ssize_t head, const float* x, float* to) noexcept nogil:
-        cdef uint64_t key = mix64(step.key + <uint64_t>self.number)
-        if self.seeded:
-            key = mix64(self.own_key ^ mix64(<uint64_t>step.number))
-        self.noise(x, to, self.table, <uint32_t>((row * self.heads + head) * self.table), self.rate, key)
+        self.noise(x, to, self.table, <uint32_t>((row * self.heads + head) * self.table), self.strength, self.key(step))
 
     # Products of a head, whose lines are `stride` numbers apart.
 

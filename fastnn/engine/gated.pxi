@@ -1,4 +1,4 @@
-"""Steps of an LSTM and of a GRU, included by recurrent.pyx.
+"""Steps of an LSTM and of a GRU.
 
 With tanh and sigmoid by kernels of their own, with other activations by those of the table.
 """

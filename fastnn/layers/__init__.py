@@ -24,6 +24,8 @@ from fastnn.layers.time_distributed import *
 if TYPE_CHECKING:
     from fastnn.layers.attention import *
     from fastnn.layers.bidirectional import *
+    from fastnn.layers.borders import *
+    from fastnn.layers.convolution import *
     from fastnn.layers.date_parts import *
     from fastnn.layers.discretization import *
     from fastnn.layers.einsum_dense import *
@@ -32,11 +34,14 @@ if TYPE_CHECKING:
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
     from fastnn.layers.multi_head_attention import *
+    from fastnn.layers.pooling import *
     from fastnn.layers.recurrent import *
     from fastnn.layers.regularization import *
     from fastnn.layers.scaler import *
+    from fastnn.layers.separable import *
     from fastnn.layers.spectral_normalization import *
     from fastnn.layers.text_vectorization import *
+    from fastnn.layers.transposed import *
     from fastnn.layers.wrapper import *
 
 # What few models have: `import fastnn` must stay short.
@@ -44,11 +49,46 @@ _LATER = {
     "ActivityRegularization": "regularization",
     "AdditiveAttention": "attention",
     "Attention": "attention",
+    "AveragePooling1D": "pooling",
+    "AveragePooling2D": "pooling",
+    "AveragePooling3D": "pooling",
+    "AvgPool1D": "pooling",
+    "AvgPool2D": "pooling",
+    "AvgPool3D": "pooling",
     "Bidirectional": "bidirectional",
+    "Conv1D": "convolution",
+    "Conv1DTranspose": "transposed",
+    "Conv2D": "convolution",
+    "Conv2DTranspose": "transposed",
+    "Conv3D": "convolution",
+    "Conv3DTranspose": "transposed",
+    "Convolution1D": "convolution",
+    "Convolution1DTranspose": "transposed",
+    "Convolution2D": "convolution",
+    "Convolution2DTranspose": "transposed",
+    "Convolution3D": "convolution",
+    "Convolution3DTranspose": "transposed",
+    "Cropping1D": "borders",
+    "Cropping2D": "borders",
+    "Cropping3D": "borders",
     "DateParts": "date_parts",
+    "DepthwiseConv1D": "separable",
+    "DepthwiseConv2D": "separable",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
     "GRU": "recurrent",
+    "GlobalAveragePooling1D": "pooling",
+    "GlobalAveragePooling2D": "pooling",
+    "GlobalAveragePooling3D": "pooling",
+    "GlobalAvgPool1D": "pooling",
+    "GlobalAvgPool2D": "pooling",
+    "GlobalAvgPool3D": "pooling",
+    "GlobalMaxPool1D": "pooling",
+    "GlobalMaxPool2D": "pooling",
+    "GlobalMaxPool3D": "pooling",
+    "GlobalMaxPooling1D": "pooling",
+    "GlobalMaxPooling2D": "pooling",
+    "GlobalMaxPooling3D": "pooling",
     "GroupNormalization": "group_normalization",
     "GroupQueryAttention": "multi_head_attention",
     "HashedCrossing": "hashing",
@@ -56,9 +96,19 @@ _LATER = {
     "IntegerLookup": "lookup",
     "LSTM": "recurrent",
     "Lambda": "function",
+    "MaxPool1D": "pooling",
+    "MaxPool2D": "pooling",
+    "MaxPool3D": "pooling",
+    "MaxPooling1D": "pooling",
+    "MaxPooling2D": "pooling",
+    "MaxPooling3D": "pooling",
     "MultiHeadAttention": "multi_head_attention",
     "Pipeline": "wrapper",
     "Scaler": "scaler",
+    "SeparableConv1D": "separable",
+    "SeparableConv2D": "separable",
+    "SeparableConvolution1D": "separable",
+    "SeparableConvolution2D": "separable",
     "SimpleRNN": "recurrent",
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",
@@ -67,7 +117,13 @@ _LATER = {
     "StringLookup": "lookup",
     "TextVectorization": "text_vectorization",
     "UnitNormalization": "group_normalization",
+    "UpSampling1D": "borders",
+    "UpSampling2D": "borders",
+    "UpSampling3D": "borders",
     "Wrapper": "wrapper",
+    "ZeroPadding1D": "borders",
+    "ZeroPadding2D": "borders",
+    "ZeroPadding3D": "borders",
 }
 LAYERS.later(
     {

@@ -11,8 +11,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import as_flag, check_choice, check_flag, check_number, shown
-from fastnn.engine.merging import StridedCopyOp
-from fastnn.engine.recurrent import AttentionOp
+from fastnn.engine.layer_ops import AttentionOp, StridedCopyOp
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.arithmetic import as_tensor
 from fastnn.layers.base import LAYERS, Layer, any_sources, check_seed, set_field

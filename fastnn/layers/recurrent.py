@@ -11,9 +11,7 @@ import numpy as np
 
 from fastnn import _names, activations
 from fastnn._checks import check_flag, check_number, shown
-from fastnn.engine.merging import StridedCopyOp
-from fastnn.engine.noise import SharedDropoutOp
-from fastnn.engine.recurrent import GRUOp, LSTMOp, SimpleRNNOp
+from fastnn.engine.layer_ops import GRUOp, LSTMOp, SharedDropoutOp, SimpleRNNOp, StridedCopyOp
 from fastnn.initializers import Initializer
 from fastnn.layers._fields import nothing, own_input_shape, parameter_of, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter, check_seed

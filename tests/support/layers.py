@@ -12,6 +12,7 @@ import numpy as np
 import fastnn.layers as L
 from fastnn import activations, ops
 from fastnn.models import Model, Sequential
+from support.pictures import PICTURES
 
 INPUTS = 5
 
@@ -306,6 +307,8 @@ _on("time distributed batch", lambda: L.TimeDistributed(L.BatchNormalization(sca
 _on("time distributed permute", lambda: L.TimeDistributed(L.Permute((2, 1))), (2, 3, 4))
 _on("time distributed flatten", lambda: L.TimeDistributed(L.Flatten()), (2, 3, 4))
 _on("time distributed twice", lambda: L.TimeDistributed(L.TimeDistributed(L.Dense(2, "tanh"))), (2, 3, 4))
+_on("time distributed convolution", lambda: L.TimeDistributed(L.Conv1D(3, 2, activation="tanh")), (3, 4, 2))
+_on("time distributed pooling", lambda: L.TimeDistributed(L.MaxPooling1D()), (3, 4, 2))
 _on("time distributed embedding", lambda: L.TimeDistributed(L.Embedding(9, 5)), (4, 1), (2, 1, 2), choices=9)
 _on(
     "time distributed model",
@@ -389,6 +392,7 @@ CASES |= {
     "lambda with a gradient": Case(lambda: L.Lambda(np.square, gradient=lambda x, d: 2 * x * d), [(4,)]),
     "lambda of a tensor": Case(lambda: L.Lambda(lambda x: x * x + 1), [(4,)]),
 }
+CASES |= {name: Case(make, [row]) for name, (make, row) in PICTURES.items()}
 
 
 WORDS = ["red", "blue", "green", "", "été", "漢字", "a b", "Red!"]

@@ -12,20 +12,9 @@ LSTM        i, f, g, o                  i, f, g, o
 GRU         z, r, u, n                  z, r, n     u: what the state alone gives for n, or r times the state
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
-
-import numpy as np
-
-from fastnn.engine.ops cimport ADDRESS_SPACE, ADDRESSES, in_training, lines_of, lines_of_block, Op, Step, UNIT_WORK
-from fastnn.engine.random cimport mix64
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport BACKWARD, FORWARD, float32_of, Numbers, workspace_elements
-
-from fastnn import kernels
-
 
 cdef enum:
+    MOST_ROWS = 64                      # that go through the steps together
     # Rows that go through the steps together: their gates of a step stay in cache. With large weights, which do not,
     # more rows share each reading of them.
     TOGETHER = 16
@@ -35,6 +24,16 @@ cdef enum:
     TEMPORARY = 6                       # blocks of `hidden` numbers that a row's step may need
 
 
+cdef struct Rows:
+    # Some rows at one step.
+    Py_ssize_t first
+    Py_ssize_t n
+    Py_ssize_t step
+    const float* h[MOST_ROWS]           # their state before it
+    const float* before[MOST_ROWS]      # and as the products have it: with what dropout leaves
+    const float* lines[MOST_ROWS]       # their gates
+
+
 cdef class RecurrentOp(Op):
     """What the three have in common. (steps, features) -> (steps, hidden), or (hidden,).
 
@@ -42,6 +41,61 @@ cdef class RecurrentOp(Op):
     is given, not the last one's alone. states: the last states follow it in the row. initial: the states to begin with
     are further sources. rate: of dropout on the state, one draw for all steps of a row.
     """
+
+    cdef Py_ssize_t steps
+    cdef Py_ssize_t features   # numbers in a step of x
+    cdef Py_ssize_t hidden     # numbers of the state
+    cdef Py_ssize_t columns    # of both kernels
+    cdef bint use_bias
+    cdef bint sequences
+    cdef bint states
+    cdef bint reverse
+    cdef double rate           # of what dropout takes from the state
+    cdef Py_ssize_t line                # numbers that a step has for its gates
+    cdef Py_ssize_t split               # columns from here on stand at the end of a line, for x
+    cdef Py_ssize_t joined              # columns that one product with the state gives; those behind have their own
+    cdef Py_ssize_t biases              # rows of it
+    cdef Py_ssize_t outputs             # numbers of a row before the states
+    cdef bint raw                       # activations other than those of the fused kernel: z is saved too
+    cdef int initial                    # states that come by edges
+    cdef bint reset_after
+    cdef Py_ssize_t arrays_of_state
+    cdef Kernel unit_kernel
+    cdef Kernel gate_kernel
+    cdef Kernel cell_kernel             # of an LSTM or a GRU
+    cdef Numbers unit_numbers
+    cdef Numbers gate_numbers
+    cdef types.activation_forward32 unit
+    cdef types.activation_forward32 gate
+    cdef types.activation_backward32 unit_slopes
+    cdef types.activation_backward32 gate_slopes
+    cdef uint64_t own_key
+    cdef bint seeded
+    cdef object arrays
+    cdef const float* zeros
+    cdef const float* ones
+
+    cdef types.gemm32 matmul
+    cdef types.gemm32 matmul_packed
+    cdef types.gemm32 matmul_transposed_a
+    cdef types.sum32 column_sums
+    cdef types.sum32 pack
+    cdef types.sum32 pack_turned
+    cdef types.noise32 noise
+    cdef types.cell32 cell
+    cdef types.cell32 cell_slopes
+
+    # Blocks of all rows, set by `placed`.
+    cdef float* gates                   # (rows, steps, line)
+    cdef float* z_raw                   # the same before the activations
+    cdef float* c                       # (rows, steps, hidden), as the next two
+    cdef float* squashed
+    cdef float* masked                  # the state before each step, with what dropout leaves
+    cdef float* mask                    # (rows, hidden)
+    cdef float* h
+    cdef Py_ssize_t h_row               # from a row's to the next one's
+    cdef float* d_h                     # (rows, hidden)
+    cdef float* d_c
 
     def __init__(self, sizes, unit, gate, bint use_bias, bint sequences, bint states, bint reverse, bint initial,
                  double rate, seed, bint reset_after):
@@ -442,7 +496,3 @@ cdef class SimpleRNNOp(RecurrentOp):
                              self.unit_numbers.values, 1, n)
             memcpy(<float*>rows.lines[i], d, n * sizeof(float))
         self.times_turned(step, rows, turned, False)
-
-
-include "gated.pxi"
-include "attention.pxi"
