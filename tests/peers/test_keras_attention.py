@@ -16,7 +16,10 @@ import fastnn.optimizers
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras")
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras's own
+pytestmark = [  # Keras's own
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
 ROWS = 7
 
 
@@ -87,7 +90,7 @@ def both(build: Any, seed: int = 0) -> tuple[Any, Any]:
     return ours, theirs
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(40))
 def test_heads(seed: int) -> None:
     build, xs, scores = drawn(seed)
     ours, theirs = both(build, seed)
@@ -96,7 +99,7 @@ def test_heads(seed: int) -> None:
     found, expected = ours.predict(xs), theirs.predict(xs, verbose=0)
     for one, other in zip(found if scores else [found], expected if scores else [expected], strict=True):
         np.testing.assert_allclose(one, np.asarray(other), rtol=2e-5, atol=1e-5)
-    if seed % 3 or any(layer.dropout for layer in ours.layers if hasattr(layer, "dropout")) or scores:
+    if seed % 4 or any(layer.dropout for layer in ours.layers if hasattr(layer, "dropout")) or scores:
         return
     y = np.random.default_rng(9).normal(size=found.shape).astype(np.float32)
     for model, lib in ((ours, fastnn), (theirs, keras)):
