@@ -15,13 +15,14 @@ cdef struct Heads:
 cdef class AttentionOp(NoiseOp):
     """softmax(scale * q . kt) . v for each head, (queries, heads * value_width).
 
-    sources: q (queries, heads * width), k and v (keys, groups * width), then a mask for each of `masks`: its numbers,
-    and what lies in it between two heads, two queries and two keys, 0 where they share it. What a mask has as 0, the
-    query does not see; nor what comes after it, if causal, nor what is `window` lines away from it or more, if that is
-    not 0. A query that sees nothing has weights of 0.
+    sources: (lines, width) of q (queries, heads * width), k and v (keys, groups * width), then of masks. strides: for
+    each mask what lies in it between two heads, two queries and two keys, 0 where they share it. What a mask has as 0,
+    the query does not see; nor what comes after it, if causal, nor what is `window` lines away from it or more, if
+    that is not 0. A query that sees nothing has weights of 0.
 
-    groups: of k and v, each for as many heads. apart: heads lie one behind the other, not side by side in a line.
-    scored: in place of q and k comes one source, the scores. states: the weights follow what is given.
+    numbers, in this order: heads; groups of k and v, each for as many heads; queries; keys; width; value_width; window;
+    causal; apart: heads lie one behind the other, not side by side in a line; scored: in place of q and k comes one
+    source, the scores; states: the weights follow what is given. Both are arrays of int64.
     """
 
     cdef Py_ssize_t heads
@@ -40,7 +41,6 @@ cdef class AttentionOp(NoiseOp):
     cdef bint varies                    # masks tell queries apart
     cdef Py_ssize_t window
     cdef double scale
-    cdef list strides                   # of each mask, as Python has them
     cdef object arrays
     cdef const int64_t* mask_strides    # three of each mask
     cdef const float* hidden            # as many -inf as there are keys
@@ -52,25 +52,24 @@ cdef class AttentionOp(NoiseOp):
     cdef types.vector32 add
     cdef types.vector32 multiply
 
-    def __init__(self, heads, groups, queries, keys, width, value_width, masks=(), double scale=1, bint causal=False,
-                 window=0, double rate=0, seed=None, bint apart=False, bint scored=False, bint states=False):
-        sizes = heads, groups, queries, keys, width, value_width
-        if min(sizes) < 1 or max(sizes) > 2**31 or heads % groups or (apart and groups != heads) or window < 0:
-            raise ValueError(f"attention of {sizes} heads, groups, queries, keys and numbers of both cannot be")
-        self.heads, self.repeats, self.queries, self.keys = heads, heads // groups, queries, keys
-        self.table, self.scale, self.causal, self.window = queries * keys, scale, causal, window
-        self.scored, self.states, self.of_v = scored, states, 1 if scored else 2
+    def __init__(self, numbers, sources, strides, double scale, double rate, seed):
+        cdef const int64_t* n = <const int64_t*>address(numbers)
+        cdef Py_ssize_t heads = n[0], groups = n[1], i
+        for i in range(6):
+            if not 0 < n[i] <= 2147483647:
+                raise ValueError("attention has at least one head, group, query, key and number of both")
+        self.arrays = numbers, strides, np.full(n[3], -np.inf, np.float32)
+        self.mask_strides = <const int64_t*>address(strides) if strides.size else NULL
+        self.hidden = <const float*>address(self.arrays[2])
+        self.heads, self.repeats, self.queries, self.keys = heads, heads // groups, n[2], n[3]
+        self.table, self.scale, self.window, self.causal = n[2] * n[3], scale, n[6], n[7]
+        self.scored, self.states, self.of_v = n[9], n[10], 1 if n[9] else 2
         self.random = rate > 0
         self.take_noise(kernels.dropout, rate, seed)
-        self.q = heads_of(width, heads, queries, apart)
-        self.k = heads_of(width, groups, keys, apart)
-        self.v = heads_of(value_width, groups, keys, apart)
-        self.out = heads_of(value_width, heads, queries, apart)
-        self.strides = [list(strides) for _, strides in masks]
-        self.varies = any([strides[0] or strides[1] for strides in self.strides])
-        self.arrays = np.array(self.strides, np.int64).ravel(), np.full(keys, -np.inf, np.float32)
-        self.mask_strides = <const int64_t*>address(self.arrays[0])
-        self.hidden = <const float*>address(self.arrays[1])
+        self.q = heads_of(n[4], heads, n[2], n[8])
+        self.k = heads_of(n[4], groups, n[3], n[8])
+        self.v = heads_of(n[5], groups, n[3], n[8])
+        self.out = heads_of(n[5], heads, n[2], n[8])
         self.matmul = <types.gemm32>float32_of(kernels.gemm, "gemm")
         self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
         self.matmul_transposed_b = <types.gemm32>float32_of(kernels.gemm_transposed_b, "gemm")
@@ -78,11 +77,12 @@ cdef class AttentionOp(NoiseOp):
         self.softmax_slopes = <types.activation_backward32>float32_of(kernels.softmax, "activation", BACKWARD)
         self.add = <types.vector32>float32_of(kernels.add, "vector")
         self.multiply = <types.vector32>float32_of(kernels.scale, "vector")
-        of_scores = [(heads * queries, keys)] if scored else [
-            (queries, heads * width), (keys, groups * width)]
-        self.shape([*of_scores, (keys, groups * value_width), *((1, n) for n, _ in masks)],
-                   1 if states else queries,
-                   queries * heads * value_width + heads * self.table if states else heads * value_width)
+        if n[10]:
+            self.shape(sources, 1, heads * (n[2] * n[5] + self.table))
+        else:
+            self.shape(sources, n[2], heads * n[5])
+        for i in range(self.read_count - 1 - self.of_v):
+            self.varies |= self.mask_strides[3 * i] or self.mask_strides[3 * i + 1]
 
     cdef Py_ssize_t saved(self) noexcept:
         return 0 if self.states else self.heads * self.table

@@ -2,7 +2,7 @@ from collections.abc import Iterable, Sequence
 
 from fastnn.engine.ops import Activated, DenseOp, Op
 from fastnn.kernels.kernel import Kernel
-from fastnn.typing import ArrayLike
+from fastnn.typing import Array, ArrayLike
 
 class MergeOp(Op):
     def __init__(self, kernel: Kernel, units: int, count: int) -> None: ...
@@ -116,22 +116,13 @@ class SpectralDenseOp(DenseOp):
     @property
     def iterations(self) -> int: ...
 
-class AttentionOp(Op):
+class AttentionOp(NoiseOp):
     def __init__(
         self,
-        heads: int,
-        groups: int,
-        queries: int,
-        keys: int,
-        width: int,
-        value_width: int,
-        masks: Sequence[tuple[int, tuple[int, int, int]]] = (),
-        scale: float = 1,
-        causal: bool = False,
-        window: int = 0,
-        rate: float = 0,
-        seed: int | None = None,
-        apart: bool = False,
-        scored: bool = False,
-        states: bool = False,
+        numbers: Array,
+        sources: Iterable[tuple[int, int]],
+        strides: Array,
+        scale: float,
+        rate: float,
+        seed: int | None,
     ) -> None: ...

@@ -76,25 +76,19 @@ class Weighting(Layer):
         return tuple(0 if n == 1 else prod(full[axis + 1 :]) for axis, n in enumerate(full))  # type: ignore[return-value]
 
     def ops(self, *rows: Shape) -> tuple[Any, ...]:
-        heads, groups, queries, keys = self._sizes(rows)
+        heads, groups, queries, keys = sizes = self._sizes(rows)
         masks = rows[2 if self.scored else 3 :]
         width, value_width = 1 if self.scored else rows[0][-1], rows[1 if self.scored else 2][-1]
+        numbers = (*sizes, width, value_width, self.window or 0, self.causal, self.apart, self.scored)
+        strides = [self._strides(row, (heads, queries, keys)) for row in masks]
+        of_scores = [(heads * queries, keys)] if self.scored else [(queries, heads * width), (keys, groups * width)]
         attention = AttentionOp(
-            heads,
-            groups,
-            queries,
-            keys,
-            width,
-            value_width,
-            [(prod(row), self._strides(row, (heads, queries, keys))) for row in masks],
+            np.array([*numbers, self.return_scores], np.int64),
+            [*of_scores, (keys, groups * value_width), *((1, prod(row)) for row in masks)],
+            np.array(strides, np.int64),
             self.scale,
-            self.causal,
-            self.window or 0,
             self.dropout,
             self.seed,
-            self.apart,
-            self.scored,
-            self.return_scores,
         )
         sources = tuple(-1 - k for k in range(len(rows)))
         if not self.return_scores:
