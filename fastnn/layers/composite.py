@@ -212,7 +212,7 @@ class Composite(Traced, Layer):
         if len(names) < 2 or any(name.startswith("*") for name in names):
             return [shapes[0] if len(shapes) == 1 else list(shapes)]
         takes = [name for name in arguments_of(type(self).call)[1:] if name not in ASKED]
-        known = dict(zip(takes, shapes, strict=False)) | shapes_of(dict(named))
+        known = shapes_of(dict(zip(takes, given, strict=False)) | dict(named))
         found = []
         for name in names:
             of = name.removesuffix("_shape")

@@ -90,13 +90,17 @@ def both(build: Any, seed: int = 0) -> tuple[Any, Any]:
     return ours, theirs
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(30))
 def test_heads(seed: int) -> None:
     build, xs, scores = drawn(seed)
     ours, theirs = both(build, seed)
     names = [w.path.split("/")[-2:] for w in theirs.weights]
     assert [w.path.split("/")[-2:] for w in ours.weights] == names
-    found, expected = ours.predict(xs), theirs.predict(xs, verbose=0)
+    try:
+        expected = theirs.predict(xs, verbose=0)
+    except TypeError as error:
+        pytest.skip(f"Keras fails: {error}")  # of heads of one number, on JAX
+    found = ours.predict(xs)
     for one, other in zip(found if scores else [found], expected if scores else [expected], strict=True):
         np.testing.assert_allclose(one, np.asarray(other), rtol=2e-5, atol=1e-5)
     if seed % 4 or any(layer.dropout for layer in ours.layers if hasattr(layer, "dropout")) or scores:
@@ -122,25 +126,28 @@ def test_heads(seed: int) -> None:
     ],
 )
 @pytest.mark.parametrize("third", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("masked", ["", "value", "query value"])
 @pytest.mark.parametrize("causal", [False, True])
-def test_attention(make: Any, third: bool, masked: bool, causal: bool) -> None:
+def test_attention(make: Any, third: bool, masked: str, causal: bool) -> None:
     rng = np.random.default_rng(3)
     xs = [rng.normal(size=(ROWS, *row)).astype(np.float32) for row in ((5, 3), (4, 6 if third else 3), (4, 3))]
-    masks = [rng.random((ROWS, 5)) < 0.7, rng.random((ROWS, 4)) < 0.6]
-    masks[1][:, 0] = True
-    xs = [*xs[: 2 + third], *(mask.astype(np.float32) for mask in masks if masked)]
+    masks = {"query": rng.random((ROWS, 5)) < 0.7, "value": rng.random((ROWS, 4)) < 0.6}
+    masks["value"][:, 0] = True
+    xs = [*xs[: 2 + third], *(masks[name].astype(np.float32) for name in masked.split())]
 
     def build(lib: Any) -> Any:
         inputs = [lib.layers.Input(x.shape[1:]) for x in xs[: 2 + third]]
-        given = [lib.layers.Input(mask.shape[1:], dtype="bool") for mask in masks if masked]
-        out = make(lib.layers)(inputs, mask=given or None, use_causal_mask=causal, return_attention_scores=True)
-        return [*inputs, *given], [*out]
+        given = {name: lib.layers.Input(masks[name].shape[1:], dtype="bool") for name in masked.split()}
+        mask = [given.get("query"), given.get("value")] if given else None
+        out = make(lib.layers)(inputs, mask=mask, use_causal_mask=causal, return_attention_scores=True)
+        return [*inputs, *given.values()], [*out]
 
     ours, theirs = both(build)
     assert [w.path.split("/")[-1] for w in ours.weights] == [w.path.split("/")[-1] for w in theirs.weights]
     for one, other in zip(ours.predict(xs), theirs.predict(xs, verbose=0), strict=True):
         np.testing.assert_allclose(one, np.asarray(other), rtol=2e-5, atol=1e-5)
+    if "query" in masked:  # which weighs Keras's loss too
+        return
     ys = [rng.normal(size=np.shape(each)).astype(np.float32) for each in ours.predict(xs)]
     for model, lib in ((ours, fastnn), (theirs, keras)):
         model.compile(lib.optimizers.SGD(0.05), ["mse", "mse"], **({"run_eagerly": True} if lib is keras else {}))
@@ -167,7 +174,9 @@ def test_a_transformers_twenty_steps(optimizer: str, causal: bool) -> None:
         return [tokens, places], L.Dense(3, "softmax")(L.Flatten()(h))
 
     ours, theirs = (lib.models.Model(*build(lib)) for lib in (fastnn, keras))
-    ours.set_weights(theirs.get_weights())
+    weights = [rng.normal(size=w.shape) * 0.2 + w.path.endswith("gamma") for w in theirs.weights]
+    for model in (ours, theirs):
+        model.set_weights(weights)
     xs = [x, np.tile(np.arange(10, dtype=np.float32), (24, 1))]
     for model, lib in ((ours, fastnn), (theirs, keras)):
         rule = getattr(lib.optimizers, optimizer)(0.01, **({"epsilon": 1e-3} if optimizer == "Adam" else {}))
