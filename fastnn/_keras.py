@@ -5,10 +5,10 @@ from __future__ import annotations
 # Of its modules; docs/differences.md says what is not there, and why.
 _NAMES = """
 AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D
-AdaptiveMaxPooling3D AdditiveAttention Attention AugMix AutoContrast CTC CenterCrop
+AdaptiveMaxPooling3D AugMix AutoContrast CTC CenterCrop
 ContrastLimitedAdaptiveHistogramEqualization ConvLSTM1D ConvLSTM2D ConvLSTM3D CutMix Equalization FlaxLayer
-FloatDTypePolicy Function GRUCell GroupQueryAttention InputSpec JaxLayer KerasFileEditor LSTMCell Masking
-MaxNumBoundingBoxes MelSpectrogram MixUp MultiHeadAttention MultiOptimizer OptimizerMap OrbaxCheckpoint Quantizer RNN
+FloatDTypePolicy Function GRUCell InputSpec JaxLayer KerasFileEditor LSTMCell Masking
+MaxNumBoundingBoxes MelSpectrogram MixUp MultiOptimizer OptimizerMap OrbaxCheckpoint Quantizer RNN
 RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform
 RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
 RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom RematScope Resizing

@@ -16,12 +16,16 @@ cdef class NoiseOp(Op):
     cdef noise32 slopes
 
     def __init__(self, Py_ssize_t units, Kernel kernel, double strength, seed=None):
+        self.take_noise(kernel, strength, seed)
+        self.shape([(1, units)], 1, units)
+        self.random = True
+
+    cdef int take_noise(self, Kernel kernel, double strength, seed) except -1:
         self.noise = <noise32>float32_of(kernel, "noise", FORWARD)
         self.slopes = <noise32>float32_of(kernel, "noise", BACKWARD)
-        self.shape([(1, units)], 1, units)
         self.strength, self.seed, self.seeded = strength, seed, seed is not None
-        self.random = True
         self.own_key = mix64(<uint64_t>seed) if self.seeded else 0
+        return 0
 
     cdef uint64_t key(self, const Step* step) noexcept nogil:
         if self.seeded:

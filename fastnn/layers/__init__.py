@@ -22,6 +22,7 @@ from fastnn.layers.surface import *
 from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
+    from fastnn.layers.attention import *
     from fastnn.layers.bidirectional import *
     from fastnn.layers.borders import *
     from fastnn.layers.convolution import *
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from fastnn.layers.group_normalization import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
+    from fastnn.layers.multi_head_attention import *
     from fastnn.layers.pooling import *
     from fastnn.layers.recurrent import *
     from fastnn.layers.regularization import *
@@ -45,12 +47,15 @@ if TYPE_CHECKING:
 # What few models have: `import fastnn` must stay short.
 _LATER = {
     "ActivityRegularization": "regularization",
+    "AdditiveAttention": "attention",
+    "Attention": "attention",
     "AveragePooling1D": "pooling",
     "AveragePooling2D": "pooling",
     "AveragePooling3D": "pooling",
     "AvgPool1D": "pooling",
     "AvgPool2D": "pooling",
     "AvgPool3D": "pooling",
+    "Bidirectional": "bidirectional",
     "Conv1D": "convolution",
     "Conv1DTranspose": "transposed",
     "Conv2D": "convolution",
@@ -66,12 +71,12 @@ _LATER = {
     "Cropping1D": "borders",
     "Cropping2D": "borders",
     "Cropping3D": "borders",
-    "Bidirectional": "bidirectional",
     "DateParts": "date_parts",
     "DepthwiseConv1D": "separable",
     "DepthwiseConv2D": "separable",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
+    "GRU": "recurrent",
     "GlobalAveragePooling1D": "pooling",
     "GlobalAveragePooling2D": "pooling",
     "GlobalAveragePooling3D": "pooling",
@@ -84,8 +89,8 @@ _LATER = {
     "GlobalMaxPooling1D": "pooling",
     "GlobalMaxPooling2D": "pooling",
     "GlobalMaxPooling3D": "pooling",
-    "GRU": "recurrent",
     "GroupNormalization": "group_normalization",
+    "GroupQueryAttention": "multi_head_attention",
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
@@ -97,6 +102,7 @@ _LATER = {
     "MaxPooling1D": "pooling",
     "MaxPooling2D": "pooling",
     "MaxPooling3D": "pooling",
+    "MultiHeadAttention": "multi_head_attention",
     "Pipeline": "wrapper",
     "Scaler": "scaler",
     "SeparableConv1D": "separable",
