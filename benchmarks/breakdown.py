@@ -110,7 +110,7 @@ def loss_part(case: Fit, calls: float) -> Part:
         z, a, d = (numbers(len(y), units) for _ in range(3))
         return partial(kernel, y, z, loss.numbers(), out=d, activated=a)
 
-    return Part("loss", run(y, case.sizes[-1]), run(y[:0, :1], 1), calls)
+    return Part("loss", run(y, case.network.units), run(y[:0, :1], 1), calls)
 
 
 def optimizer_part(case: Fit) -> Part:
@@ -131,10 +131,11 @@ def optimizer_part(case: Fit) -> Part:
 
 def parts(case: Fit) -> Iterator[Part]:
     """All that a step does to numbers."""
-    large = any((inputs + 1) * units >= LARGE_LAYER for inputs, units in pairwise(case.sizes))
+    layers, sizes = case.network.layers, case.network.sizes or ()
+    large = any((inputs + 1) * units >= LARGE_LAYER for inputs, units in pairwise(sizes))
     rows = min(LARGE_CHUNK if large else CHUNK, case.batch_size)
     chunks = case.batch_size / rows
-    for layer, (inputs, units) in enumerate(pairwise(case.sizes)):
+    for layer, (inputs, units) in enumerate(pairwise(sizes)):
         yield product(FORWARD, rows, inputs, units, chunks)
         if layer:
             yield product(INPUT, rows, inputs, units, chunks)
@@ -142,8 +143,8 @@ def parts(case: Fit) -> Iterator[Part]:
         d, total = numbers(case.batch_size, units), numbers(units)
         sums = [partial(bound(kernels.column_sums), each, out=total) for each in (d, d[:0])]
         yield Part("bias gradient", *sums, 1)
-        if layer < len(case.sizes) - 2:
-            yield from activation_parts(case.hidden, rows, units, chunks)
+        if layer < len(sizes) - 2:
+            yield from activation_parts(layers[layer].activation, rows, units, chunks)
     yield loss_part(case, case.batch_size / min(GRAIN, case.batch_size))
     yield optimizer_part(case)
     steps = case.rows / case.batch_size

@@ -29,7 +29,6 @@ from benchmarks.report import duration, machine, times, write_readme
 from benchmarks.rivals import RIVALS
 
 ROOT = Path(__file__).resolve().parent.parent
-SHUFFLED = 0.05  # relative: how far the loss of rows in another random order may be
 
 
 class Failed(Exception):
@@ -130,8 +129,9 @@ def compare(case: Fit | Predict, results: dict[str, dict[str, Any]]) -> None:
     """Medians, quartiles, and ratios within each turn, so that a slow moment of the machine hits both parts."""
     ours = results["fastnn"]
     for result in [result for result in results.values() if result["status"] == "ok"]:
-        losses = [np.median(one["losses"]) for one in (result, ours)] if isinstance(case, Fit) else [1.0, 1.0]
-        if ours["status"] != "ok" or not abs(losses[0] / losses[1] - 1) < SHUFFLED:
+        fit = isinstance(case, Fit)
+        losses = [np.median(one["losses"]) for one in (result, ours)] if fit else [1.0, 1.0]
+        if ours["status"] != "ok" or not abs(losses[0] / losses[1] - 1) < (case.spread if fit else 1):
             result.update(status="failed", why=f"loss with shuffled rows is {losses[0]:.6g}, fastnn's {losses[1]:.6g}")
             continue
         result["quartiles"] = np.percentile(result["seconds"], [25, 50, 75]).tolist()
