@@ -23,6 +23,12 @@ FLOORS = {
     "tabular": 0.7,
     "medium": 0.7,
     "mnist-1": 2.3,
+    "lenet": 2.0,
+    "cnn": 0.8,
+    "lstm": 1.5,
+    "gru": 3.0,
+    "lstm-small": 15.0,
+    "lstm-1": 4.0,
 }
 TURNS = 5
 TRIES = 2
