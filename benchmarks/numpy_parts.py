@@ -15,6 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from benchmarks.networks import Array, Row
 from benchmarks.numpy_net import activate, activate_backward
 
+TOGETHER = 2**20  # numbers in the patches of some rows: more of them leave the cache before they are read
+
 
 class Layer:
     """`forward` gives what `backward` may read again; of `backward`, the gradient by what was read, where wanted."""
@@ -57,38 +59,51 @@ class Dense(Layer):
 
 
 class Conv(Layer):
+    def patches(self, rows: slice) -> Array:
+        """(places of some rows, cells of the kernel and channels of each), copied."""
+        axes = tuple(range(1, self.x.ndim - 1))
+        windows = sliding_window_view(self.x[rows], [self.spec.size] * len(axes), axes)
+        windows = np.moveaxis(windows, self.x.ndim - 1, -1)
+        copied = self.empty("patches", *windows.shape, like=self.x)
+        copied[...] = windows
+        return copied.reshape(-1, self.spec.size ** len(axes) * self.x.shape[-1])
+
     def forward(self, x: Array) -> Array:
         w, b = self.weights
-        size, axes = self.spec.size, range(1, x.ndim - 1)
-        windows = np.moveaxis(sliding_window_view(x, [size] * len(axes), tuple(axes)), x.ndim - 1, -1)
-        patches = self.empty("patches", *windows.shape, like=w)
-        patches[...] = windows
-        self.x = x
-        self.flat = patches.reshape(-1, size ** len(axes) * x.shape[-1])
-        self.a = self.empty("a", *windows.shape[: len(axes) + 1], len(b), like=w)
-        z = self.a.reshape(-1, len(b))
-        self.flat.dot(w.reshape(-1, len(b)), out=z)
-        z += b
-        activate(self.spec.activation, z)
+        self.x, self.a = x, self.empty("a", len(x), *self.spec.given(x.shape[1:]), like=w)
+        together = max(1, TOGETHER // (self.a[0].size // len(b) * (w.size // len(b))))
+        self.groups = [slice(start, start + together) for start in range(0, len(x), together)]
+        for rows in self.groups:
+            z = self.a[rows].reshape(-1, len(b))
+            self.flat = self.patches(rows)
+            self.flat.dot(w.reshape(-1, len(b)), out=z)
+            z += b
+            activate(self.spec.activation, z)
         return self.a
 
     def backward(self, d: Array, wanted: bool = True) -> Array:
         activate_backward(self.spec.activation, self.a, d)
-        (w, b), (dw, db) = self.weights, self.gradients
-        flat_d = d.reshape(-1, len(b))
-        self.flat.T.dot(flat_d, out=dw.reshape(-1, len(b)))
-        flat_d.sum(axis=0, out=db)
-        if not wanted:
-            return d
-        places, axes = d.shape[1:-1], d.ndim - 2
-        d_patches = flat_d.dot(w.reshape(-1, len(b)).T, out=self.flat)  # the patches have been read
-        d_patches = d_patches.reshape(*d.shape[:-1], -1, self.x.shape[-1])
+        w, dw = (each[0].reshape(-1, d.shape[-1]) for each in (self.weights, self.gradients))
+        d.reshape(-1, d.shape[-1]).sum(axis=0, out=self.gradients[1])
+        dw[...] = 0
         dx = self.empty("dx", *self.x.shape, like=d)
-        dx[...] = 0
-        for k, cell in enumerate(product(range(self.spec.size), repeat=axes)):
+        if wanted:
+            dx[...] = 0
+        for rows in self.groups:
+            flat = self.flat if len(self.groups) == 1 else self.patches(rows)
+            flat_d = d[rows].reshape(-1, d.shape[-1])
+            dw += flat.T.dot(flat_d)
+            if wanted:
+                d_patches = flat_d.dot(w.T, out=flat)  # the patches have been read
+                self.add_up(d_patches.reshape(*d[rows].shape[:-1], -1, dx.shape[-1]), dx[rows])
+        return dx
+
+    def add_up(self, d_patches: Array, dx: Array) -> None:
+        """Add each cell of the kernel, at all places, to the pixels that it met."""
+        places = d_patches.shape[1:-2]
+        for k, cell in enumerate(product(range(self.spec.size), repeat=len(places))):
             at = tuple(slice(first, first + n) for first, n in zip(cell, places, strict=True))
             dx[:, *at] += d_patches[..., k, :]
-        return dx
 
 
 class Pool(Layer):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import networks
+from benchmarks import networks, numpy_parts
 from benchmarks.cases import LAYERED_FITS, LOSSES
 from benchmarks.examples import examples
 from benchmarks.networks import GRU, LSTM, Block, Conv, Dense, Embedding, Flatten, GlobalAverage, Network, Pool
@@ -58,6 +58,17 @@ def test_gradient(name, rows):
         differences[i] = (above - step(net, x, y)[0]) / 2e-6
         net.parameters[i] = value
     np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["pictures", "series"])
+def test_patches_of_a_row_at_a_time(name, monkeypatch):
+    net, x, y = made(name, 5)
+    loss, gradient = step(net, x, y)
+    monkeypatch.setattr(numpy_parts, "TOGETHER", 1)
+    net, x, y = made(name, 5)
+    again, other = step(net, x, y)
+    assert again == pytest.approx(loss, rel=1e-14)
+    np.testing.assert_allclose(other, gradient, rtol=1e-10, atol=1e-14)
 
 
 @each_net
