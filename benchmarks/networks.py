@@ -322,21 +322,25 @@ LENET = Network(
     (Conv(6, 5), Pool(), Conv(16, 5), Pool(), Flatten(), Dense(120, "relu"), Dense(84, "relu"), Dense(10, "softmax")),
 )
 CNN = Network(
-    "32x32x3 by conv 32 and 64 of 3x3, pool, 128-10",
+    "CNN of 32x32x3, 32 and 64 filters of 3x3, pool, 128-10",
     (32, 32, 3),
     (Conv(32, 3), Conv(64, 3), Pool(), Flatten(), Dense(128, "relu"), Dense(10, "softmax")),
 )
-LSTM_64 = Network("50 steps of 8 by LSTM 64, 1", (50, 8), (LSTM(64), Dense(1)))
-GRU_32 = Network("100 steps of 1 by GRU 32, 1", (100, 1), (GRU(32), Dense(1)))
+LSTM_64 = Network("LSTM 64 of 50x8, 1", (50, 8), (LSTM(64), Dense(1)))
+GRU_32 = Network("GRU 32 of 100x1, 1", (100, 1), (GRU(32), Dense(1)))
 CNN_1D = Network(
-    "128 steps of 9 by conv 64, 64, pool, 64 of 3, mean, 6",
+    "CNN of 128x9, 64, 64, pool, 64 filters of 3, mean, 6",
     (128, 9),
     (Conv(64, 3), Conv(64, 3), Pool(), Conv(64, 3), GlobalAverage(), Dense(6, "softmax")),
 )
 TRANSFORMER = Network(
-    "64 steps of 64 by 2 blocks of 4 heads and 128, mean, 10",
+    "2 blocks of 64x64, 4 heads, 128, mean, 10",
     (64, 64),
     (Block(4, 16, 128), Block(4, 16, 128), GlobalAverage(), Dense(10, "softmax")),
 )
-LSTM_8 = Network("10 steps of 4 by LSTM 8, 1", (10, 4), (LSTM(8), Dense(1)))
-WORDS = Network("80 of 10,000 words by 32, LSTM 32, 1", (80,), (Embedding(10_000, 32), LSTM(32), Dense(1, "sigmoid")))
+LSTM_8 = Network("LSTM 8 of 10x4, 1", (10, 4), (LSTM(8), Dense(1)))
+WORDS = Network(
+    "LSTM 32 of 80 words, each of 10,000 by 32 numbers, 1",
+    (80,),
+    (Embedding(10_000, 32), LSTM(32), Dense(1, "sigmoid")),
+)
