@@ -23,6 +23,13 @@ FLOORS = {
     "tabular": 0.7,
     "medium": 0.7,
     "mnist-1": 2.3,
+    "lenet": 1.5,
+    "cnn": 0.7,
+    "lstm": 1.2,
+    "gru": 2.5,
+    "lstm-small": 15.0,
+    "lenet-1": 5.0,
+    "lstm-1": 6.0,
 }
 TURNS = 5
 TRIES = 2
