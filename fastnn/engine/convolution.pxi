@@ -2,7 +2,7 @@
 
 A patch, the pixels under the kernel, is the row of A of a multiply by the kernel, and is read where it lies: it is
 some segments of a row, each a row of the kernel where its pixels are neighbours. Nothing is copied (no im2col). The
-gradient by the picture is a convolution of d, spread and with zeros around it, by the kernel turned round; that by the
+gradient by the picture is d, by the kernel turned, added to the patch of each place; that by the
 kernel a product of patches and d. It is found on the way back for each block of rows, whose patches and d are in cache
 then, and `gradient` adds the blocks in their order: so no bit depends on threads.
 """
@@ -111,16 +111,13 @@ cdef class ConvolutionOp(Activated):
     cdef Py_ssize_t taps
     cdef Py_ssize_t pixels                  # of the picture
     cdef Py_ssize_t places
-    cdef Py_ssize_t room                    # numbers of that, as it is spread
     cdef Py_ssize_t workspace
-    cdef bint spreads                       # it is not met as it lies
     cdef Patches ahead                      # of the picture
-    cdef Patches back                       # of what its places give, spread
-    cdef Py_ssize_t border[3]
     cdef bint by_channel                    # a filter for each channel
     cdef types.Window window                # of which
     cdef types.depthwise32 depthwise
     cdef types.segments32 matmul
+    cdef types.gemm32 multiply
     cdef types.gemm32 matmul_transposed_a
     cdef types.sum32 column_sums
     cdef types.vector32 add
@@ -130,7 +127,6 @@ cdef class ConvolutionOp(Activated):
         cdef Py_ssize_t taps[3]
         cdef Py_ssize_t gaps[3]
         cdef Patches* ahead = &self.ahead
-        cdef Patches* back = &self.back
         cdef int axis
         take(size, 1, ahead.size)
         take(kernel, 1, taps)
@@ -139,26 +135,17 @@ cdef class ConvolutionOp(Activated):
         if channels < 1 or filters < 1 or groups < 1 or channels % groups or filters % groups:
             raise ValueError(f"{groups} groups of {channels} channels and {filters} filters cannot be")
         find_places(ahead.size, taps, ahead.stride, gaps, ahead.given)
-        for axis in range(3):
-            self.border[axis] = (taps[axis] - 1) * gaps[axis]
-            back.size[axis], back.given[axis] = ahead.size[axis] + self.border[axis], ahead.size[axis]
-            back.stride[axis] = 1
-            self.spreads |= back.size[axis] != ahead.given[axis]
-        if (product(back.size) * max(channels, filters) > LARGEST
+        if (product(ahead.size) * max(channels, filters) > LARGEST
                 or product(taps) * channels * filters > LARGEST):
             raise ValueError(f"a kernel {kernel} of {channels} channels and {filters} filters is too large for {size}")
-        ahead.channels = back.filters = channels
-        ahead.filters = back.channels = filters
-        ahead.groups = back.groups = groups
+        ahead.channels, ahead.filters, ahead.groups = channels, filters, groups
         find_segments(ahead, taps, gaps)
-        find_segments(back, taps, gaps)
         self.pixels, self.places = <Py_ssize_t>product(ahead.size), <Py_ssize_t>product(ahead.given)
         self.transposed, self.use_bias = transposed, use_bias
         if transposed:
             self.shape([(self.places, filters)], self.pixels, channels)
         else:
             self.shape([(self.pixels, channels)], self.places, filters)
-        self.room = <Py_ssize_t>product(back.size) * filters if self.spreads else 0
         self.taps = <Py_ssize_t>product(taps)
         self.kernel_rows = self.taps * (channels // groups)
         self.kernel_size = self.kernel_rows * filters
@@ -174,17 +161,17 @@ cdef class ConvolutionOp(Activated):
         self.window.channels = channels
         self.depthwise = <types.depthwise32>float32_of(kernels.depthwise, "depthwise")
         self.matmul = <types.segments32>float32_of(kernels.gemm_segments, "segments")
+        self.multiply = <types.gemm32>float32_of(kernels.gemm, "gemm")
         self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
         self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
         self.add = <types.vector32>float32_of(kernels.add, "vector")
 
     def __dealloc__(self):
         free(self.ahead.firsts)
-        free(self.back.firsts)
 
     cdef Py_ssize_t scratch_size(self) noexcept:
-        """Addresses of patches, the workspace of a multiply, the kernel turned round, d as it is spread."""
-        return ADDRESS_SPACE + self.workspace + padded(self.kernel_size) + self.room
+        """Addresses of patches, the workspace of a multiply, the kernel turned."""
+        return ADDRESS_SPACE + self.workspace + padded(self.kernel_size)
 
     cdef Py_ssize_t partials(self) noexcept:
         """A gradient for each block of rows, where that takes no more than the rows themselves."""
@@ -250,54 +237,65 @@ cdef class ConvolutionOp(Activated):
                 self.go_back(step, &d, 1, NULL, self.reads.d + row * self.inputs)
 
     cdef void turn(self, const Step* step) noexcept nogil:
-        """The kernel as the way back meets it: its places from the last to the first, filters and channels exchanged;
-        and zeros where numbers will be spread."""
-        cdef Py_ssize_t tap, c, f, group, filters = self.ahead.filters // self.ahead.groups
-        cdef Py_ssize_t channels = self.ahead.channels // self.ahead.groups, width = self.ahead.filters
+        """The kernel with its filters as rows."""
+        cdef Py_ssize_t row, f, k, rows = self.kernel_rows, width = self.ahead.filters
         cdef float* turned = step.scratch + ADDRESS_SPACE + self.workspace
-        cdef const float* w
-        cdef float* to
-        memset(turned + padded(self.kernel_size), 0, self.room * sizeof(float))
-        for tap in range(self.taps):
-            w = self.w + tap * channels * width
-            for group in range(self.ahead.groups):
-                for f in range(filters):
-                    to = turned + ((self.taps - 1 - tap) * filters + f) * self.ahead.channels + group * channels
-                    for c in range(channels):
-                        to[c] = w[c * width + group * filters + f]
+        for row in range(0, rows, 16):       # a cache line of what is turned
+            for f in range(width):
+                for k in range(row, min(row + 16, rows)):
+                    turned[f * rows + k] = self.w[k * width + f]
 
     cdef void go_back(self, const Step* step, const float* const* rows, Py_ssize_t count, const float* bias,
                       float* out) noexcept nogil:
-        """Pictures of what places give: the gradient by them, of rows of d."""
-        cdef float* turned = step.scratch + ADDRESS_SPACE + self.workspace
-        cdef float* room = turned + padded(self.kernel_size)
-        cdef const float* row
-        cdef Py_ssize_t i
-        for i in range(count):
-            row = rows[i]
-            if self.spreads:
-                self.spread(row, room)
-                row = room
-            self.correlate(step, &self.back, &row, 0, self.pixels, turned, bias, out)
-            out += self.pixels * self.ahead.channels
+        """Pictures of what places give: the gradient by them, of rows of d.
 
-    cdef void spread(self, const float* d, float* room) noexcept nogil:
-        """Put a row where its numbers have zeros around them, and between them those that a stride skips."""
-        cdef Py_ssize_t z, y, _x, f, n = self.ahead.filters
+        A segment of a place's patch gets the product of the place's filters and the kernel turned. Those of places
+        that lie so far apart that no two segments have a pixel in common are one multiply: places below one another,
+        or where these are fewer, one in so many of a line.
+        """
+        cdef const Patches* p = &self.ahead
+        cdef Py_ssize_t line = p.size[2] * p.channels, z, y, x, row
+        cdef Py_ssize_t apart = (p.depth // (p.channels // p.groups) + p.stride[2] - 1) // p.stride[2]
+        cdef bint down = p.given[1] >= p.given[2] // apart
+        cdef Py_ssize_t lines = 1 if down else p.given[1], columns = p.given[2] if down else min(apart, p.given[2])
         cdef float* to
-        for z in range(self.ahead.given[0]):
-            for y in range(self.ahead.given[1]):
-                to = room + (((z * self.ahead.stride[0] + self.border[0]) * self.back.size[1]
-                              + y * self.ahead.stride[1] + self.border[1]) * self.back.size[2] + self.border[2]) * n
-                if self.ahead.stride[2] == 1:
-                    memcpy(to, d, self.ahead.given[2] * n * sizeof(float))
-                    d += self.ahead.given[2] * n
-                    continue
-                for _x in range(self.ahead.given[2]):
-                    for f in range(n):
-                        to[f] = d[f]
-                    to += self.ahead.stride[2] * n
-                    d += n
+        for row in range(count):
+            if bias == NULL:
+                memset(out, 0, self.pixels * p.channels * sizeof(float))
+            else:
+                for x in range(self.pixels):
+                    memcpy(out + x * p.channels, bias, p.channels * sizeof(float))
+            for z in range(p.given[0]):
+                for y in range(lines):
+                    to = out + (z * p.stride[0] * p.size[1] + y * p.stride[1]) * line
+                    for x in range(columns):
+                        self.spread(step, rows[row] + (((z * p.given[1]) + y) * p.given[2] + x) * p.filters,
+                                    p.given[2] if down else apart,
+                                    p.given[1] if down else (p.given[2] - x + apart - 1) // apart,
+                                    to + x * p.stride[2] * p.channels,
+                                    p.stride[1] * line if down else apart * p.stride[2] * p.channels)
+            out += self.pixels * p.channels
+
+    cdef void spread(self, const Step* step, const float* d, Py_ssize_t apart, Py_ssize_t n, float* to,
+                     Py_ssize_t pitch) noexcept nogil:
+        """Add what n places give, so many lines of d apart, to their patches, which begin so many numbers apart."""
+        cdef const Patches* p = &self.ahead
+        cdef const float** addresses = <const float**>step.scratch
+        cdef const float* turned = step.scratch + ADDRESS_SPACE + self.workspace
+        cdef Py_ssize_t some, i, group, k, filters = p.filters // p.groups
+        cdef float* c
+        while n > 0:
+            some = min(n, <Py_ssize_t>ADDRESSES)
+            for i in range(some):
+                addresses[i] = d
+                d += apart * p.filters
+            for group in range(p.groups):
+                for k in range(p.segments):
+                    c = to + p.firsts[group * p.segments + k]
+                    self.multiply(addresses, group * filters, turned + group * filters * self.kernel_rows + k * p.depth,
+                                  self.kernel_rows, c, c, pitch, some, p.depth, filters, step.scratch + ADDRESS_SPACE)
+            to += some * pitch
+            n -= some
 
     cdef void bias_sums(self, Py_ssize_t r0, Py_ssize_t r1, Py_ssize_t first, Py_ssize_t last,
                         float* g) noexcept nogil:
