@@ -8,94 +8,6 @@ then, and `gradient` adds the blocks in their order: so no bit depends on thread
 """
 
 
-cdef Py_ssize_t LARGEST = 2**31          # numbers in a picture, in a kernel
-
-
-cdef struct Patches:
-    # What a kernel meets: at each of `given` places, segments of `depth` numbers, of each group of channels.
-    Py_ssize_t size[3]                  # of the picture
-    Py_ssize_t given[3]
-    Py_ssize_t stride[3]
-    Py_ssize_t channels
-    Py_ssize_t filters
-    Py_ssize_t groups
-    Py_ssize_t segments
-    Py_ssize_t depth
-    Py_ssize_t* firsts                  # where each segment begins, behind where the patch does; of each group
-
-
-cdef int take(values, Py_ssize_t least, Py_ssize_t* out) except -1:
-    """Three whole numbers of at least `least`, one for each axis."""
-    cdef int axis
-    out[0], out[1], out[2] = values
-    for axis in range(3):
-        if not least <= out[axis] < LARGEST:
-            raise ValueError(f"{values} cannot be sizes of three axes")
-    return 0
-
-
-cdef Py_ssize_t divisor(Py_ssize_t a, Py_ssize_t b) noexcept:
-    """The greatest of both."""
-    while b:
-        a, b = b, a % b
-    return a
-
-
-cdef double product(const Py_ssize_t* sizes) noexcept:
-    return <double>sizes[0] * sizes[1] * sizes[2]
-
-
-cdef int find_places(const Py_ssize_t* size, const Py_ssize_t* kernel, const Py_ssize_t* stride,
-                     const Py_ssize_t* dilation, Py_ssize_t* given) except -1:
-    """Places of a kernel along each axis of a picture."""
-    cdef Py_ssize_t rest
-    cdef int axis
-    for axis in range(3):
-        rest = size[axis] - 1 - (kernel[axis] - 1) * dilation[axis]
-        if rest < 0:
-            raise ValueError(f"a kernel of {kernel[axis]} has no place along an axis of {size[axis]}")
-        given[axis] = rest // stride[axis] + 1
-    return 0
-
-
-cdef int find_segments(Patches* p, const Py_ssize_t* kernel, const Py_ssize_t* dilation) except -1:
-    """Where the segments of a patch begin."""
-    cdef Py_ssize_t group, z, y, x, k = 0, channels = p.channels // p.groups
-    cdef Py_ssize_t pixels = kernel[2] if p.groups == 1 and dilation[2] == 1 else 1     # of a segment
-    p.segments, p.depth = kernel[0] * kernel[1] * (kernel[2] // pixels), pixels * channels
-    p.firsts = <Py_ssize_t*>calloc(p.groups * p.segments, sizeof(Py_ssize_t))
-    if p.firsts == NULL:
-        raise MemoryError("no memory for the places of a kernel")
-    for group in range(p.groups):
-        for z in range(kernel[0]):
-            for y in range(kernel[1]):
-                for x in range(kernel[2] // pixels):
-                    p.firsts[k] = ((z * dilation[0] * p.size[1] + y * dilation[1]) * p.size[2] + x * dilation[2]) \
-                        * p.channels + group * channels
-                    k += 1
-    return 0
-
-
-cdef Py_ssize_t patches_of(const Patches* p, const float* const* rows, Py_ssize_t line, Py_ssize_t end,
-                           const float** addresses) noexcept nogil:
-    """Addresses of the patches from number `line` on, up to `end` or ADDRESSES of them; gives how many they are."""
-    cdef Py_ssize_t n = min(end - line, <Py_ssize_t>ADDRESSES), i
-    cdef Py_ssize_t x = line % p.given[2], y = line // p.given[2]
-    cdef Py_ssize_t z = y // p.given[1], row = z // p.given[0]
-    y, z = y % p.given[1], z % p.given[0]
-    for i in range(n):
-        addresses[i] = rows[row] + (
-            (z * p.stride[0] * p.size[1] + y * p.stride[1]) * p.size[2] + x * p.stride[2]) * p.channels
-        x += 1
-        if x == p.given[2]:
-            x, y = 0, y + 1
-            if y == p.given[1]:
-                y, z = 0, z + 1
-                if z == p.given[0]:
-                    z, row = 0, row + 1
-    return n
-
-
 cdef class ConvolutionOp(Activated):
     """z = patches . W + b, a = f(z), for each place of the kernel. size, kernel, stride and dilation have 3 axes.
 
@@ -113,6 +25,8 @@ cdef class ConvolutionOp(Activated):
     cdef Py_ssize_t places
     cdef Py_ssize_t workspace
     cdef Patches ahead                      # of the picture
+    cdef Planes planes
+    cdef bint by_planes
     cdef bint by_channel                    # a filter for each channel
     cdef types.Window window                # of which
     cdef types.depthwise32 depthwise
@@ -153,6 +67,8 @@ cdef class ConvolutionOp(Activated):
         self.row_size = divisor(filters, self.width) if transposed else filters
         self.workspace = padded(workspace_elements(max(channels, filters),
                                                    max(self.kernel_rows, self.taps * (filters // groups))))
+        planes_begin(&self.planes, ahead, taps, gaps)
+        self.by_planes = not transposed and groups == 1 and product(ahead.stride) == 1 and planes_pay(&self.planes)
         self.by_channel = groups == channels == filters and channels > 1
         for axis in range(3):
             self.window.size[axis], self.window.given[axis] = ahead.size[axis], ahead.given[axis]
@@ -168,10 +84,12 @@ cdef class ConvolutionOp(Activated):
 
     def __dealloc__(self):
         free(self.ahead.firsts)
+        free(self.planes.taps)
 
     cdef Py_ssize_t scratch_size(self) noexcept:
-        """Addresses of patches, the workspace of a multiply, the kernel turned."""
-        return ADDRESS_SPACE + self.workspace + padded(self.kernel_size)
+        """Addresses of patches, the workspace of a multiply, the kernel turned; or planes."""
+        return max(ADDRESS_SPACE + self.workspace + padded(self.kernel_size),
+                   planes_scratch(&self.planes) if self.by_planes else 0)
 
     cdef Py_ssize_t partials(self) noexcept:
         """A gradient for each block of rows, where that takes no more than the rows themselves."""
@@ -200,7 +118,10 @@ cdef class ConvolutionOp(Activated):
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* bias = self.w + self.kernel_size if self.use_bias else NULL
         cdef Py_ssize_t row
-        if self.by_channel:
+        if self.by_planes:
+            for row in range(r0, r1):
+                planes_row(&self.planes, step.scratch, self.reads.rows[row], self.w, bias, self.z + row * self.units)
+        elif self.by_channel:
             for row in range(r0, r1):
                 self.depthwise(0, self.reads.rows[row], &self.window, self.w, bias, self.z + row * self.units)
         elif self.transposed:
@@ -218,8 +139,12 @@ cdef class ConvolutionOp(Activated):
         while self.parts != NULL and row < r1:
             end = min(row + self.block_rows, r1)
             part = self.parts + row // self.block_rows * padded(self.size)
-            self.sums(step, row, end, 0, self.kernel_size, part)
-            self.bias_sums(row, end, 0, self.size - self.kernel_size, part)
+            if self.by_planes:
+                planes_slopes(&self.planes, step.scratch, self.reads.rows + row, self.d + row * self.units, end - row,
+                              self.use_bias, part)
+            else:
+                self.sums(step, row, end, 0, self.kernel_size, part)
+                self.bias_sums(row, end, 0, self.size - self.kernel_size, part)
             row = end
         if self.reads.d == NULL:
             return
@@ -365,98 +290,3 @@ cdef class ConvolutionOp(Activated):
         memcpy(self.g + p0, part, (p1 - p0) * sizeof(float))
         for block in range(1, (rows + self.block_rows - 1) // self.block_rows):
             self.add(self.g + p0, <float*>part + block * padded(self.size), p1 - p0, 0)
-
-
-cdef class PoolOp(Op):
-    """The largest or the mean of each window over a picture. kernel: max_pool or average_pool. All sizes have 3 axes.
-
-    before, after: cells that the windows reach beyond the picture; they do not count.
-    """
-
-    cdef types.Window window
-    cdef bint largest
-    cdef types.pool_forward32 rows
-    cdef types.pool_backward32 slopes
-
-    def __init__(self, Kernel kernel, size, pool, stride, Py_ssize_t channels, before=(0, 0, 0), after=(0, 0, 0)):
-        cdef Py_ssize_t behind[3]
-        cdef Py_ssize_t whole[3]
-        cdef Py_ssize_t* ones = [1, 1, 1]
-        cdef types.Window* w = &self.window
-        cdef int axis
-        take(size, 1, w.size)
-        take(pool, 1, w.pool)
-        take(stride, 1, w.stride)
-        take(before, 0, w.before)
-        take(after, 0, behind)
-        for axis in range(3):
-            whole[axis] = w.size[axis] + w.before[axis] + behind[axis]
-            if w.before[axis] >= w.pool[axis] or behind[axis] >= w.pool[axis]:
-                raise ValueError(f"windows {pool} have no cell of a picture {size} with {before} and {after} around it")
-        find_places(whole, w.pool, w.stride, ones, w.given)
-        if product(w.size) * channels > LARGEST:
-            raise ValueError(f"a picture {size} of {channels} channels is too large")
-        self.shape([(<Py_ssize_t>product(w.size), channels)], <Py_ssize_t>product(w.given), channels)
-        self.window.channels = channels
-        self.largest = kernel.variant != 0
-        self.rows = <types.pool_forward32>float32_of(kernel, "pool", FORWARD)
-        self.slopes = <types.pool_backward32>float32_of(kernel, "pool", BACKWARD)
-
-    cdef double work_of_row(self) noexcept:
-        return UNIT_WORK * self.units + 4.0 * self.units * (
-            self.window.pool[0] * self.window.pool[1] * self.window.pool[2])
-
-    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        self.rows(self.largest, self.reads.rows, r0, r1, &self.window, self.a)
-
-    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        if self.reads.d != NULL:
-            self.slopes(self.largest, self.reads.rows, r0, r1, &self.window, self.a, self.d, self.reads.d)
-
-
-cdef class PadOp(Op):
-    """A picture with zeros around it: `before` and `after` of its 3 axes."""
-
-    cdef Py_ssize_t size[3]
-    cdef Py_ssize_t given[3]
-    cdef Py_ssize_t before[3]
-
-    def __init__(self, size, Py_ssize_t channels, before, after):
-        cdef Py_ssize_t behind[3]
-        cdef int axis
-        take(size, 1, self.size)
-        take(before, 0, self.before)
-        take(after, 0, behind)
-        for axis in range(3):
-            self.given[axis] = self.size[axis] + self.before[axis] + behind[axis]
-        if product(self.given) * channels > LARGEST:
-            raise ValueError(f"a picture {size} with {before} and {after} around it is too large")
-        self.shape([(<Py_ssize_t>product(self.size), channels)], <Py_ssize_t>product(self.given), channels)
-
-    cdef Py_ssize_t place(self, Py_ssize_t z, Py_ssize_t y) noexcept nogil:
-        """Where a line of the picture's pixels begins in a row that is given."""
-        return (((z + self.before[0]) * self.given[1] + y + self.before[1]) * self.given[2] + self.before[2]) \
-            * self.width
-
-    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef Py_ssize_t row, z, y, n = self.size[2] * self.width
-        cdef const float* x
-        memset(self.a + r0 * self.units, 0, (r1 - r0) * self.units * sizeof(float))
-        for row in range(r0, r1):
-            x = self.reads.rows[row]
-            for z in range(self.size[0]):
-                for y in range(self.size[1]):
-                    memcpy(self.a + row * self.units + self.place(z, y), x, n * sizeof(float))
-                    x += n
-
-    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef Py_ssize_t row, z, y, n = self.size[2] * self.width
-        cdef float* d_x
-        if self.reads.d == NULL:
-            return
-        for row in range(r0, r1):
-            d_x = self.reads.d + row * self.inputs
-            for z in range(self.size[0]):
-                for y in range(self.size[1]):
-                    memcpy(d_x, self.d + row * self.units + self.place(z, y), n * sizeof(float))
-                    d_x += n
