@@ -8,6 +8,10 @@ then, and `gradient` adds the blocks in their order: so no bit depends on thread
 """
 
 
+cdef enum:
+    ENOUGH = 6                              # rows of a multiply
+
+
 cdef class ConvolutionOp(Activated):
     """z = patches . W + b, a = f(z), for each place of the kernel. size, kernel, stride and dilation have 3 axes.
 
@@ -27,7 +31,8 @@ cdef class ConvolutionOp(Activated):
     cdef Patches ahead                      # of the picture
     cdef Planes planes
     cdef bint by_planes
-    cdef bint by_channel                    # a filter for each channel
+    cdef bint by_channel                    # some filters of its own for each channel
+    cdef Py_ssize_t copies                  # so many
     cdef types.Window window                # of which
     cdef types.depthwise32 depthwise
     cdef types.segments32 matmul
@@ -69,12 +74,13 @@ cdef class ConvolutionOp(Activated):
                                                    max(self.kernel_rows, self.taps * (filters // groups))))
         planes_begin(&self.planes, ahead, taps, gaps)
         self.by_planes = not transposed and groups == 1 and product(ahead.stride) == 1 and planes_pay(&self.planes)
-        self.by_channel = groups == channels == filters and channels > 1
+        self.by_channel = groups == channels and channels > 1
+        self.copies = filters // channels if self.by_channel else 1
         for axis in range(3):
             self.window.size[axis], self.window.given[axis] = ahead.size[axis], ahead.given[axis]
             self.window.stride[axis], self.window.gap[axis] = ahead.stride[axis], gaps[axis]
             self.window.pool[axis] = taps[axis]
-        self.window.channels = channels
+        self.window.channels = filters
         self.depthwise = <types.depthwise32>float32_of(kernels.depthwise, "depthwise")
         self.matmul = <types.segments32>float32_of(kernels.gemm_segments, "segments")
         self.multiply = <types.gemm32>float32_of(kernels.gemm, "gemm")
@@ -87,7 +93,9 @@ cdef class ConvolutionOp(Activated):
         free(self.planes.taps)
 
     cdef Py_ssize_t scratch_size(self) noexcept:
-        """Addresses of patches, the workspace of a multiply, the kernel turned; or planes."""
+        """Addresses of patches, the workspace of a multiply, the kernel turned; or planes; or wide rows."""
+        if self.copies > 1:
+            return max(ADDRESS_SPACE + self.workspace, self.pixels * self.ahead.filters)
         return max(ADDRESS_SPACE + self.workspace + padded(self.kernel_size),
                    planes_scratch(&self.planes) if self.by_planes else 0)
 
@@ -123,7 +131,7 @@ cdef class ConvolutionOp(Activated):
                 planes_row(&self.planes, step.scratch, self.reads.rows[row], self.w, bias, self.z + row * self.units)
         elif self.by_channel:
             for row in range(r0, r1):
-                self.depthwise(0, self.reads.rows[row], &self.window, self.w, bias, self.z + row * self.units)
+                self.depthwise(0, self.widened(step, self.reads.rows[row]), &self.window, self.w, bias, self.z + row * self.units)
         elif self.transposed:
             self.turn(step)
             self.go_back(step, self.reads.rows + r0, r1 - r0, bias, self.z + r0 * self.units)
@@ -148,18 +156,39 @@ cdef class ConvolutionOp(Activated):
             row = end
         if self.reads.d == NULL:
             return
-        if self.by_channel:
-            memset(self.reads.d + r0 * self.inputs, 0, (r1 - r0) * self.inputs * sizeof(float))
-        elif not self.transposed:
+        if not self.by_channel and not self.transposed:
             self.turn(step)
         for row in range(r0, r1):
             d = self.d + row * self.units
             if self.by_channel:
-                self.depthwise(1, d, &self.window, self.w, d, self.reads.d + row * self.inputs)
+                self.slopes_by_channel(step, d, self.reads.d + row * self.inputs)
             elif self.transposed:
                 self.correlate(step, &self.ahead, &d, 0, self.places, self.w, NULL, self.reads.d + row * self.inputs)
             else:
                 self.go_back(step, &d, 1, NULL, self.reads.d + row * self.inputs)
+
+    cdef const float* widened(self, const Step* step, const float* x) noexcept nogil:
+        """A picture where each channel stands as often as it has filters."""
+        cdef float* wide = step.scratch
+        cdef Py_ssize_t i, k
+        if self.copies == 1:
+            return x
+        for i in range(self.pixels * self.ahead.channels):
+            for k in range(self.copies):
+                wide[k] = x[i]
+            wide += self.copies
+        return step.scratch
+
+    cdef void slopes_by_channel(self, const Step* step, const float* d, float* d_x) noexcept nogil:
+        cdef float* wide = d_x if self.copies == 1 else step.scratch
+        cdef Py_ssize_t i, k
+        memset(wide, 0, self.pixels * self.ahead.filters * sizeof(float))
+        self.depthwise(1, d, &self.window, self.w, d, wide)
+        for i in range(self.inputs if self.copies > 1 else 0):
+            d_x[i] = 0
+            for k in range(self.copies):
+                d_x[i] += wide[k]
+            wide += self.copies
 
     cdef void turn(self, const Step* step) noexcept nogil:
         """The kernel with its filters as rows."""
@@ -181,7 +210,8 @@ cdef class ConvolutionOp(Activated):
         cdef const Patches* p = &self.ahead
         cdef Py_ssize_t line = p.size[2] * p.channels, z, y, x, row
         cdef Py_ssize_t apart = (p.depth // (p.channels // p.groups) + p.stride[2] - 1) // p.stride[2]
-        cdef bint down = p.given[1] >= p.given[2] // apart
+        cdef Py_ssize_t across = p.given[2] // apart
+        cdef bint down = across < ENOUGH and across < p.given[1]
         cdef Py_ssize_t lines = 1 if down else p.given[1], columns = p.given[2] if down else min(apart, p.given[2])
         cdef float* to
         for row in range(count):
@@ -237,7 +267,7 @@ cdef class ConvolutionOp(Activated):
         if self.by_channel and p1 - p0 == self.kernel_size:
             memset(g, 0, self.kernel_size * sizeof(float))
             for row in range(r0, r1):
-                self.depthwise(2, self.reads.rows[row], &self.window, self.w, self.d + row * self.units, g)
+                self.depthwise(2, self.widened(step, self.reads.rows[row]), &self.window, self.w, self.d + row * self.units, g)
             return
         while p0 < p1:
             first, start = p0 // width, p0 % width

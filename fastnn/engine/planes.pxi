@@ -26,7 +26,7 @@ cdef int planes_begin(Planes* self, const Patches* p, const Py_ssize_t* kernel, 
     tile = 3 * self.lanes
     self.numbers = ((p.given[0] - 1) * p.size[1] + p.given[1] - 1) * p.size[2] + p.given[2]
     self.numbers = (self.numbers + tile - 1) // tile * tile
-    self.plane = <Py_ssize_t>product(p.size)
+    self.plane = <Py_ssize_t>product(p.size) // 32 * 32 + 48    # planes a power of two apart push one another out
     self.depth = <Py_ssize_t>product(kernel) * p.channels
     self.forward = <types.planes_forward32>float32_of(kernels.planes, "planes", FORWARD)
     self.gradient = <types.planes_gradient32>float32_of(kernels.planes, "planes", BACKWARD)
@@ -81,7 +81,7 @@ cdef void planes_row(const Planes* self, float* scratch, const float* x, const f
                      ) noexcept nogil:
     """The way forward of a row."""
     cdef float* out = scratch + planes_end(self)
-    self.turn(True, <float*>x, self.picture.channels, 1, self.plane, scratch, 0, self.plane)
+    self.turn(True, <float*>x, self.picture.channels, 1, <Py_ssize_t>product(self.picture.size), scratch, 0, self.plane)
     self.forward(scratch, self.taps, self.depth, w, self.picture.filters, bias, out, self.numbers)
     planes_lay(self, False, z, out)
 
@@ -98,7 +98,7 @@ cdef void planes_slopes(const Planes* self, float* scratch, const float* const* 
     for i in range(self.numbers):
         ones[i] = 1
     for i in range(count):
-        self.turn(True, <float*>rows[i], p.channels, 1, self.plane, scratch, 0, self.plane)
+        self.turn(True, <float*>rows[i], p.channels, 1, <Py_ssize_t>product(p.size), scratch, 0, self.plane)
         planes_lay(self, True, <float*>d + i * given, slopes)
         self.gradient(scratch, self.taps, depth, slopes, p.filters, sums, g, self.numbers)
     self.gradient(NULL, self.taps, depth, NULL, p.filters, sums, g, self.numbers)

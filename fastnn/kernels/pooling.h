@@ -39,15 +39,17 @@ typedef struct { ptrdiff_t planes, lines, cells, plane, line, cell; } fastnn_box
 #undef FASTNN_VECTOR_BYTES
 #define FASTNN_VECTOR_BYTES 64
 #else
-enum { LANES_half = 0 };
-#define pool_windows_half pool_windows_float
+#define LANES_half 0
+#define pool_fours_half pool_fours_float
 #endif
 #undef REAL
 
 static void pool_windows(int largest, int alone, const float *x, const fastnn_box *box, ptrdiff_t step, ptrdiff_t windows,
                          ptrdiff_t n, float *a, const float *d, float *d_x) {
-    if (n <= LANES_half) pool_windows_half(largest, alone, x, box, step, windows, n, a, d, d_x);
-    else pool_windows_float(largest, alone, x, box, step, windows, n, a, d, d_x);
+    if (!largest || !alone || box->planes != 1 || box->lines != 2 || box->cells != 2)
+        pool_any_float(largest, alone, x, box, step, windows, n, a, d, d_x);
+    else if (n <= LANES_half) pool_fours_half(x, box, step, windows, n, a, d, d_x);
+    else pool_fours_float(x, box, step, windows, n, a, d, d_x);
 }
 
 /* What a kernel of a weight for each cell and channel does: FORWARD out = bias + sum of x * w; BACKWARD out += d * w, the

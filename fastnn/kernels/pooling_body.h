@@ -73,19 +73,30 @@ FASTNN_INLINE void NAME(unpool_channels)(int largest, int alone, int four, const
 }
 
 /* Windows of the same size that begin `step` numbers apart; with d, their slopes to d_x. */
-static void NAME(pool_windows)(int largest, int alone, const float *x, const fastnn_box *box, ptrdiff_t step, ptrdiff_t windows,
-                         ptrdiff_t n, float *a, const float *d, float *d_x) {
-    const int four = largest && (!d || alone) && box->planes == 1 && box->lines == 2 && box->cells == 2;
+static void NAME(pool_any)(int largest, int alone, const float *x, const fastnn_box *box, ptrdiff_t step,
+                           ptrdiff_t windows, ptrdiff_t n, float *a, const float *d, float *d_x) {
     for (; windows > 0; windows--, x += step, a += n) {
         if (!d) {
-            if (four) NAME(pool_channels)(1, 1, x, box, n, a);
-            else if (largest) NAME(pool_channels)(1, 0, x, box, n, a);
+            if (largest) NAME(pool_channels)(1, 0, x, box, n, a);
             else NAME(pool_channels)(0, 0, x, box, n, a);
             continue;
         }
-        if (four) NAME(unpool_channels)(1, 1, 1, x, box, n, a, d, d_x);
-        else if (largest) NAME(unpool_channels)(1, alone, 0, x, box, n, a, d, d_x);
+        if (largest) NAME(unpool_channels)(1, alone, 0, x, box, n, a, d, d_x);
         else NAME(unpool_channels)(0, alone, 0, x, box, n, a, d, d_x);
+        d += n;
+        d_x += step;
+    }
+}
+
+/* The largest of two by two, no cell of which is in another window. */
+static void NAME(pool_fours)(const float *x, const fastnn_box *box, ptrdiff_t step, ptrdiff_t windows, ptrdiff_t n,
+                             float *a, const float *d, float *d_x) {
+    for (; windows > 0; windows--, x += step, a += n) {
+        if (!d) {
+            NAME(pool_channels)(1, 1, x, box, n, a);
+            continue;
+        }
+        NAME(unpool_channels)(1, 1, 1, x, box, n, a, d, d_x);
         d += n;
         d_x += step;
     }
