@@ -126,3 +126,6 @@ class AttentionOp(NoiseOp):
         rate: float,
         seed: int | None,
     ) -> None: ...
+
+class TanhScoresOp(Op):
+    def __init__(self, outer: int, queries: int, keys: int, width: int) -> None: ...
