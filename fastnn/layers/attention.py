@@ -14,7 +14,7 @@ from fastnn._checks import as_flag, check_choice, check_flag, check_number, show
 from fastnn.engine.layer_ops import AttentionOp, StridedCopyOp, TanhScoresOp
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.arithmetic import as_tensor
-from fastnn.layers.base import LAYERS, Layer, any_sources, check_seed, set_field
+from fastnn.layers.base import LAYERS, Layer, any_sources, check_row, check_seed, set_field
 from fastnn.layers.composite import Composite
 from fastnn.layers.merging import Multiply
 from fastnn.layers.reshaping import Reshape
@@ -60,8 +60,9 @@ class Weighting(Layer):
         return (row, *vars(self).get("_scores", ()))
 
     def _row(self, *rows: Shape) -> Shape:
+        heads, _, queries, keys = self._sizes(rows)
+        check_row((heads, queries, keys))  # which are saved
         if self.return_scores:
-            heads, _, queries, keys = self._sizes(rows)
             between = (*rows[0][:-2], *rows[2][:-2]) if not (self.apart or self.scored) else (queries, keys)
             self._set("_scores", ((*(rows[0][:-2] if self.apart else (heads,)), *between),))
         return super()._row(*rows)

@@ -398,6 +398,8 @@ def test_what_they_refuse() -> None:
         (lambda: MultiHeadAttention(2, 2)(x, v, value_mask=Input((4,))), "value_mask must have a number for each line"),
         (lambda: MultiHeadAttention(2, 2)(Input((2, 3, 4)), v, use_causal_mask=True), "is for rows of two axes"),
         (lambda: MultiHeadAttention(2, 2)(x), "reads 2 tensor"),
+        (lambda: MultiHeadAttention(2, 2)(*[Input((50000, 2))] * 2), r"\(2, 50000, 50000\) would have"),
+        (lambda: AdditiveAttention()([Input((50000, 2))] * 2), r"\(50000, 50000\) would have"),
         (lambda: GroupQueryAttention(2, 3, 2), "must be divisible"),
         (lambda: GroupQueryAttention(0, 3, 3), "head_dim"),
         (lambda: Attention(score_mode="product"), "score_mode"),
