@@ -38,7 +38,8 @@ cdef class AttentionOp(NoiseOp):
     cdef bint scored
     cdef bint states
     cdef bint causal
-    cdef bint varies                    # masks tell queries apart
+    cdef bint by_query                  # masks tell queries apart
+    cdef bint by_head                   # and heads
     cdef Py_ssize_t window
     cdef double scale
     cdef object arrays
@@ -82,15 +83,16 @@ cdef class AttentionOp(NoiseOp):
         else:
             self.shape(sources, n[2], heads * n[5])
         for i in range(self.read_count - 1 - self.of_v):
-            self.varies |= self.mask_strides[3 * i] or self.mask_strides[3 * i + 1]
+            self.by_head |= self.mask_strides[3 * i] != 0
+            self.by_query |= self.mask_strides[3 * i] or self.mask_strides[3 * i + 1]
 
     cdef Py_ssize_t saved(self) noexcept:
         return 0 if self.states else self.heads * self.table
 
     cdef Py_ssize_t scratch_size(self) noexcept:
-        """Addresses, the workspace of a multiply, q times scale, two tables, a line of keys and one of queries."""
+        """Addresses, the workspace of a multiply, q times scale, two tables, and a line of queries."""
         return (ADDRESS_SPACE + self.workspace_size() + self.queries * self.heads * self.q.width + 2 * self.table
-                + self.keys + self.queries)
+                + self.queries)
 
     cdef Py_ssize_t workspace_size(self) noexcept nogil:
         cdef Py_ssize_t most = max(max(self.q.width, self.v.width), max(self.queries, self.keys))
@@ -174,7 +176,10 @@ cdef class AttentionOp(NoiseOp):
             strides += 3
 
     cdef void hide(self, Py_ssize_t row, Py_ssize_t head, float* scores, float* bias, float* blind) noexcept nogil:
-        """Scores of what is not seen become -inf; blind[query]: it sees nothing, and has no scores."""
+        """Scores of what is not seen become -inf; blind[query]: it sees nothing, and has no scores.
+
+        bias: what masks add, for each query if they tell these apart; the heads after the first find it there.
+        """
         cdef Py_ssize_t query, key, low, high
         cdef bint masked = self.read_count > self.of_v + 1
         for query in range(self.queries):
@@ -185,11 +190,12 @@ cdef class AttentionOp(NoiseOp):
                 high = min(high, query + 1)
             key = low
             if masked:
-                if self.varies or (query == 0 and head == 0):
+                if (self.by_query or query == 0) and (self.by_head or head == 0):
                     self.find_hidden(row, head, query, bias)
                 self.add(scores, bias, self.keys, 0)
                 while key < high and bias[key] != 0:
                     key += 1
+                bias += self.keys if self.by_query else 0
             memcpy(scores, self.hidden, low * sizeof(float))
             memcpy(scores + high, self.hidden, (self.keys - high) * sizeof(float))
             blind[query] = key >= high
@@ -199,13 +205,12 @@ cdef class AttentionOp(NoiseOp):
 
     cdef void find_weights(self, const Step* step, Py_ssize_t row, Py_ssize_t head, float* weights) noexcept nogil:
         """softmax of the scores that lie there."""
-        cdef float* bias = self.table_of(step, 2)
-        cdef float* blind = bias + self.keys
+        cdef float* blind = self.table_of(step, 2)
         cdef Py_ssize_t query
         if not (self.causal or self.window or self.read_count > self.of_v + 1):
             self.softmax(weights, weights, NULL, self.queries, self.keys)
             return
-        self.hide(row, head, weights, bias, blind)
+        self.hide(row, head, weights, self.table_of(step, 1), blind)
         self.softmax(weights, weights, NULL, self.queries, self.keys)
         for query in range(self.queries):
             if blind[query] != 0:
