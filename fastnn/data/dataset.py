@@ -13,6 +13,7 @@ from fastnn._checks import SEEDS, as_flag, check_batch_size, check_count, shown
 
 from .arrays import ArraySource
 from .batches import batch_of
+from .convert import keeps
 from .source import Page, Source, row_order
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset"]
 
-# Bytes of float32 that are kept from one pass to the next: as SQLDataset.
+# Bytes of rows that are kept from one pass to the next: as SQLDataset.
 MEMORY_LIMIT = 256 * 2**20
 
 
@@ -68,7 +69,7 @@ class Dataset:
 
     ``fit``, ``evaluate`` and ``predict`` take it. Its batch size is the rows of a step; 32 where it has none. ``fit``
     takes the samples in their order, or drawn anew for each epoch where they are shuffled, whatever its own argument
-    ``shuffle`` is. Up to 256 MiB of float32 rows are kept between passes, more is drawn again in each.
+    ``shuffle`` is. Up to 256 MiB of rows are kept between passes, more is drawn again in each.
 
     Iterating gives samples or batches; ``len`` and ``cardinality`` say how many. What is shuffled comes in another
     order each time, which hangs on the seed alone where there is one. A method such as ``batch`` gives another Dataset
@@ -186,11 +187,14 @@ class _Drawn(Source):
         self._dataset = dataset
         self._model = inputs, outputs
         self._whole = dataset.order(None)
-        first = self._read(self._whole[:1])
+        taken = self._dataset.at(self._whole[:1])
+        first = self._read(taken)
         self.input_shape, self.targets, self.columns = first.input_shape, first.targets, first.columns
         self.target_shape, self.weight_shape = first.target_shape, first.weight_shape
         self.batch_size = dataset.batch_size
-        self._row_bytes = 4 * (first.x.shape[1] + first.targets)
+        leaf = leaves(taken)[0]
+        size = leaf.dtype.itemsize if keeps(np.asarray(leaf).dtype, False) else 4  # as many rows stay or become
+        self._row_bytes = size * first.x.shape[1] + 4 * first.targets
         self._kept: ArraySource | None = None
 
     @property
@@ -207,16 +211,15 @@ class _Drawn(Source):
         # One page, whose order is the draw: where a draw has all rows of the page, each time.
         if self.rows * self._row_bytes <= MEMORY_LIMIT and (plain or self.rows == self._dataset.count):
             if self._kept is None:
-                self._kept = self._read(self._whole)
+                self._kept = self._read(self._dataset.at(self._whole))
             yield Page(self._kept.x, self._kept.y, self._kept.weight, None if plain else places)
             return
         size = max(1, MEMORY_LIMIT // 4 // self._row_bytes // batch_size) * batch_size
         for start in range(0, self.rows, size):
-            part = self._read(places[start : start + size])
+            part = self._read(self._dataset.at(places[start : start + size]))
             yield Page(part.x, part.y, part.weight, None, None if plain else places[start : start + size])
 
-    def _read(self, places: Any) -> ArraySource:
-        taken = self._dataset.at(places)
+    def _read(self, taken: Any) -> ArraySource:
         x, y, weight = (*(taken if isinstance(taken, tuple) else (taken,)), None, None)[:3]
         return batch_of(x, y, weight, *self._model)
 
