@@ -21,9 +21,9 @@ RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomShar
 RandomZoom RematScope Resizing ReversibleEmbedding STFT STFTInitializer STFTSpectrogram
 SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D SimpleRNN SimpleRNNCell Solarization
 StackedRNNCells StatelessScope SymbolicScope TFSMLayer TorchModuleWrapper UpSampling1D UpSampling2D UpSampling3D
-ZeroPadding1D ZeroPadding2D ZeroPadding3D applications array_to_img audio_dataset_from_directory bounding_boxes ctc
-device distillation distribution dtype_policies export image_dataset_from_directory img_to_array load_img
-mixed_precision name_scope quantizers remat save_img stft text_dataset_from_directory tree visualization wrappers
+ZeroPadding1D ZeroPadding2D ZeroPadding3D applications array_to_img bounding_boxes ctc
+device distillation distribution dtype_policies export img_to_array load_img
+mixed_precision name_scope quantizers remat save_img stft tree visualization wrappers
 """
 # Of its configuration and of modules that hold others.
 _MODULES = """

@@ -86,6 +86,9 @@ class Dataset:
         self._rng = _generator(seed)  # of what is iterated; fit has its own
         self._numbers: NDArray[Any] | None = None  # of the samples that are in it; None for all
         self._begin, self._end = 0, count  # of the order in which they come
+        self._steps: tuple[
+            tuple[Callable[..., Any], int | None], ...
+        ] = ()  # of `map`, and of how many samples at a time
 
     @property
     def rows(self) -> int:
@@ -121,7 +124,10 @@ class Dataset:
     def at(self, places: Any) -> Any:
         """The samples at these places, a range or an array of them."""
         chosen = slice(places.start, places.stop) if isinstance(places, range) else places
-        return self.samples.take(chosen if self._numbers is None else self._numbers[chosen])
+        found = self.samples.take(chosen if self._numbers is None else self._numbers[chosen])
+        for function, size in self._steps:
+            found = _stepped(function, found, size)
+        return found
 
     # Other datasets of the same samples.
 
@@ -164,6 +170,16 @@ class Dataset:
         kept = places + self._begin
         numbers = kept if self._numbers is None else self._numbers[kept]
         return {"_numbers": numbers, "_begin": 0, "_end": len(numbers)}
+
+    def map(self, function: Callable[..., Any], *_: Any, **__: Any) -> Dataset:
+        """What the function makes of each batch, or of each sample where there are no batches.
+
+        It is given x, or x and y, as a loop over the dataset is, and gives arrays with an entry for each sample:
+        ``dataset.map(lambda x, y: (vectorize(x), y))``.
+        """
+        if not callable(function):
+            raise TypeError(f"map takes a function of a batch, got {shown(function)}")
+        return self._with(_steps=(*self._steps, (function, self.batch_size)))
 
     def cache(self, *_: Any) -> Dataset:
         """This dataset: its arrays are in memory."""
@@ -222,6 +238,34 @@ class _Drawn(Source):
     def _read(self, taken: Any) -> ArraySource:
         x, y, weight = (*(taken if isinstance(taken, tuple) else (taken,)), None, None)[:3]
         return batch_of(x, y, weight, *self._model)
+
+
+def _stepped(function: Callable[..., Any], arrays: Any, size: int | None) -> Any:
+    """What a function makes of samples, `size` of them at a time, or one by one."""
+    count = len(leaves(arrays)[0])
+    made = []
+    for start in range(0, count, size or 1):
+        stop = min(count, start + (size or 1))
+        part = mapped(lambda array: array[start:stop] if size else array[start], arrays)  # noqa: B023 - called at once
+        found = mapped(np.asarray, function(*part) if isinstance(part, tuple) else function(part))
+        for leaf in leaves(found) if size else ():
+            if leaf.shape[:1] != (stop - start,):
+                raise ValueError(
+                    f"the function given to map must give an entry for each of {stop - start} samples, got an array of "
+                    f"shape {leaf.shape}"
+                )
+        made.append(found)
+    return _put_together(made, np.concatenate if size else np.stack)
+
+
+def _put_together(parts: list[Any], join: Callable[..., Any]) -> Any:
+    """Structures of arrays as one structure."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {key: _put_together([part[key] for part in parts], join) for key in first}
+    if isinstance(first, tuple):
+        return tuple(_put_together(list(each), join) for each in zip(*parts, strict=True))
+    return parts[0][None] if join is np.stack and len(parts) == 1 else join(parts)
 
 
 def mapped(function: Callable[[Any], Any], arrays: Any) -> Any:
