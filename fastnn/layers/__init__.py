@@ -22,6 +22,7 @@ from fastnn.layers.surface import *
 from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
+    from fastnn.layers.augmentation import *
     from fastnn.layers.date_parts import *
     from fastnn.layers.discretization import *
     from fastnn.layers.einsum_dense import *
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
     from fastnn.layers.regularization import *
+    from fastnn.layers.resizing import *
     from fastnn.layers.scaler import *
     from fastnn.layers.spectral_normalization import *
     from fastnn.layers.text_vectorization import *
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 # What few models have: `import fastnn` must stay short.
 _LATER = {
     "ActivityRegularization": "regularization",
+    "CenterCrop": "resizing",
     "DateParts": "date_parts",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
@@ -47,6 +50,14 @@ _LATER = {
     "IntegerLookup": "lookup",
     "Lambda": "function",
     "Pipeline": "wrapper",
+    "RandomBrightness": "augmentation",
+    "RandomContrast": "augmentation",
+    "RandomCrop": "resizing",
+    "RandomFlip": "augmentation",
+    "RandomRotation": "augmentation",
+    "RandomTranslation": "augmentation",
+    "RandomZoom": "augmentation",
+    "Resizing": "resizing",
     "Scaler": "scaler",
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",
