@@ -38,6 +38,8 @@ def layers_met() -> Iterable[type]:
     """Those that stand between others on arrays of each rank, 2, 3 and 4, that they take; and the input."""
     layers = importlib.import_module("support.layers")
     ranks: dict[type, set[int]] = {InputLayer: {1, 2, 3}, TimeDistributed: {1}, RepeatVector: {2, 3}}
+    for made, _ in importlib.import_module("support.pictures").PICTURES.values():  # on rows of the axes that they take
+        ranks[type(made())] = {1, 2, 3}
     for case in layers.CASES.values():
         ranks.setdefault(type(case.make()), set()).add(len(case.shapes[0]))
     for made in layers.RANDOM.values():
@@ -46,7 +48,7 @@ def layers_met() -> Iterable[type]:
         ranks.setdefault(type(made()), {1, 2, 3} - {len(rows)}).add(len(rows))
     for front in layers.FRONT.values():  # of what the layer takes, if not of all ranks
         ranks.setdefault(type(front.make()), set()).update({1, 2, 3})
-    return {cls for cls, found in ranks.items() if found >= {1, 2, 3}}
+    return {cls for cls, found in ranks.items() if found >= {1, 2, 3} or cls in layers.OF_STEPS}
 
 
 def optimizers_met() -> Iterable[type]:

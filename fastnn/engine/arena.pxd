@@ -20,7 +20,7 @@ cdef struct Segment:
     bint whole                          # the first is a whole-batch op: all threads wait for one another before it
 
 
-cdef Py_ssize_t padded(Py_ssize_t n) noexcept
+cdef Py_ssize_t padded(Py_ssize_t n) noexcept nogil
 
 
 cdef class Arena:

@@ -45,8 +45,13 @@ cdef enum:
     GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
 
 
-cdef Py_ssize_t padded(Py_ssize_t n) noexcept:
+cdef Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
     return (n + LINE - 1) // LINE * LINE
+
+
+cdef Py_ssize_t multiplied_lines(Op op) noexcept:
+    """Lines that an op multiplies for a row of the network: those that it gives, or that it reads first."""
+    return max(op.lines, op.reads.lines) * op.slices
 
 
 def aligned(Py_ssize_t n):
@@ -130,7 +135,7 @@ cdef class Arena:
             op.number = i
             self.row_work += op.work_of_row() * op.slices
             self.row_units += op.units * op.slices
-            self.row_multiplies += op.size * op.lines * op.slices
+            self.row_multiplies += op.size * multiplied_lines(op)
             self.scratch_size = max(self.scratch_size, padded(op.scratch_size()))
             self.takes_gil |= op.takes_gil
             self.random |= op.random
@@ -217,7 +222,7 @@ cdef class Arena:
         """Fewer rows to a block where a row of several lines is so much work that a small batch should be shared."""
         cdef Op op
         self.block_shift = 4
-        if any([(<Op>op).lines * (<Op>op).slices > 1 for op in self.ops if (<Op>op).size]):
+        if any([multiplied_lines(op) > 1 for op in self.ops if (<Op>op).size]):
             self.block_shift = 4 if self.row_work < HEAVY_ROW else 2 if self.row_work < 16 * HEAVY_ROW else 0
         self.block_rows = 1 << self.block_shift
         for op in self.ops:
@@ -229,7 +234,7 @@ cdef class Arena:
         (behind a Flatten), so that few rows at a time go through the lines before, and more through what follows.
         """
         cdef Op op
-        cdef Py_ssize_t i, lines = 0, rows, target, row_bytes
+        cdef Py_ssize_t i, lines = 0, own, rows, target, row_bytes
         cdef Segment* segment = NULL
         self.segments = <Segment*>malloc(self.count * sizeof(Segment))
         if self.segments == NULL:
@@ -238,16 +243,16 @@ cdef class Arena:
             op = self.ops[i]
             target = LARGE_CHUNK if op.size >= LARGE_LAYER else CHUNK
             row_bytes = (op.inputs + op.units) * op.slices * <Py_ssize_t>sizeof(float)
-            rows = max(target // (op.lines * op.slices), min(target, CACHED // row_bytes)) if op.lines * op.slices > 1 \
-                else target
-            rows = max(rows // BLOCK_ROWS, 1) * BLOCK_ROWS
-            if segment == NULL or op.whole_batch or (op.size and op.lines * op.slices < lines and rows > segment.rows):
+            own = multiplied_lines(op)
+            rows = max(target // own, min(target, CACHED // row_bytes)) if own > 1 else target
+            rows = max(rows // self.block_rows, 1) * self.block_rows
+            if segment == NULL or op.whole_batch or (op.size and own < lines and rows > segment.rows):
                 segment = &self.segments[self.segment_count]
                 self.segment_count += 1
                 segment.first, segment.rows, segment.whole, lines = i, 0, op.whole_batch, 0
             segment.last = i + 1
             if op.size:
-                segment.rows, lines = max(segment.rows, rows), op.lines * op.slices
+                segment.rows, lines = max(segment.rows, rows), own
         for i in range(self.segment_count):
             if self.segments[i].rows == 0:
                 self.segments[i].rows = CHUNK
@@ -290,6 +295,8 @@ cdef class Arena:
         for i, op in enumerate(self.ops):
             copies = 1 + (len(self.readers[i]) if gradients and self.wants[i] else 0)
             total += (copies * op.units + op.saved() + 4) * op.slices      # two floats' room for an address
+            if gradients and self.wants[i]:
+                total += op.partials() // self.block_rows
         return total
 
     cdef int reserve(self, Py_ssize_t rows, bint gradients) except -1:
@@ -324,6 +331,7 @@ cdef class Arena:
             total += threads * op.state_stride
             if self.wants[i]:
                 total += len(self.readers[i]) * padded(gradient_rows * op.slices * op.units)
+                total += self.blocks_in(gradient_rows) * padded(op.partials())
         arena = aligned(total)
         addresses = <const float**>malloc(<Py_ssize_t>tables * sizeof(float*))
         if addresses == NULL:
@@ -373,13 +381,16 @@ cdef class Arena:
         cdef Py_ssize_t i = op.number, extra, size = padded(gradient_rows * op.slices * op.units)
         op.a = op.z = space
         space += padded(rows * op.slices * op.units)
-        op.d = NULL
+        op.d = op.parts = NULL
         if self.wants[i] and gradient_rows:
             op.d = space
             space += size
             for extra in range(self.extra_starts[i], self.extra_starts[i + 1]):
                 self.extra_d[extra] = space
                 space += size
+            if op.partials() and not op.frozen:
+                op.parts = space
+                space += self.blocks_in(gradient_rows) * padded(op.partials())
         if op.saved():
             op.z = space
             space += padded(rows * op.slices * op.saved())

@@ -92,14 +92,24 @@ cdef class EmbeddingOp(IndexOp):
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         # Numbers of the table that several rows read are added up in the order of the batch, whatever the thread.
+        # Most are of other blocks, which the first comparison finds.
         cdef Py_ssize_t row, j, i, index, start, n = self.depth
+        cdef Py_ssize_t first = p0 // n, last = (p1 - 1) // n
+        cdef float low = <float>first, high = <float>last
         cdef const float* d
+        cdef const float* x
         memset(self.g + p0, 0, (p1 - p0) * sizeof(float))
         for row in range(step.rows * self.slices):
+            x = self.reads.rows[row]
             for j in range(self.inputs):
-                index = self.index_at(self.reads.rows[row], j)
+                if self.reads.whole:
+                    if not first <= (<const int32_t*>x)[j] <= last:
+                        continue
+                elif not (x[j] >= low and x[j] <= high):
+                    continue
+                index = self.index_at(x, j)
                 start = index * n
-                if index >= 0 and start < p1 and start + n > p0:
+                if index >= 0:
                     d = self.d + row * self.units + j * n
                     for i in range(max(start, p0), min(start + n, p1)):
                         self.g[i] += d[i - start]

@@ -93,6 +93,7 @@ cdef class Op:
     cdef float* z                       # what `saved` asked for, (batch, saved)
     cdef float* state                   # what `state_size` asked for, of each thread
     cdef Py_ssize_t state_stride        # from one thread's to the next
+    cdef float* parts                   # what `partials` asked for, of each block of rows; NULL where nobody learns
     cdef float* a                       # rows given, (batch, lines, width)
     cdef float* d                       # gradient by a; backward turns it into the gradient by z
     cdef float* w
@@ -102,6 +103,7 @@ cdef class Op:
     cdef Py_ssize_t saved(self) noexcept
     cdef Py_ssize_t state_size(self) noexcept
     cdef Py_ssize_t scratch_size(self) noexcept
+    cdef Py_ssize_t partials(self) noexcept
     cdef double work_of_row(self) noexcept
     cdef double work_of_gradient(self) noexcept
     cdef int placed(self, Py_ssize_t rows) except -1

@@ -22,8 +22,8 @@ loss or gradient is not finite changes nothing. An op that cannot go on sets ste
 exception.
 
 What an op needs beside its parameters and its output, it asks for: numbers of a row that `backward` reads again
-(`saved`), numbers of a batch (`state_size`), numbers of the thread that runs it (`scratch_size`). `placed` is called
-when all of these have their addresses.
+(`saved`), numbers of a batch (`state_size`), numbers of the thread that runs it (`scratch_size`), numbers of a block
+of rows (`partials`). `placed` is called when all of these have their addresses.
 """
 
 from libc.stdlib cimport calloc, free
@@ -85,6 +85,10 @@ cdef class Op:
 
     cdef Py_ssize_t scratch_size(self) noexcept:
         """Numbers that a thread needs while it works on this op."""
+        return 0
+
+    cdef Py_ssize_t partials(self) noexcept:
+        """Numbers of a gradient that `backward` leaves in `parts` for each block of rows, for `gradient` to add up."""
         return 0
 
     cdef double work_of_row(self) noexcept:

@@ -1,8 +1,10 @@
 """Matrix multiply, in the three forms that a dense layer needs.
 
 matmul              C = A.B + bias    forward            (m, k) . (k, n)
+matmul_segments     the same, where a row of A is several pieces that lie apart: convolution
 matmul_transposed_a C = At.B          weight gradient    (k, m) . (k, n), m may be a range of A's columns
 matmul_transposed_b C = A.Bt          input gradient     (m, k) . (n, k)
+matmul_packed       C = A.B           B in panels, which many products read: a recurrence's
 column_sums         sums of columns   bias gradient
 
 Matrices are row-major. A comes as the addresses of its rows, so that a batch of shuffled rows is read where it lies.
@@ -13,7 +15,7 @@ workspace: as many elements as `workspace_elements` of kernel.pxd says.
 """
 
 from fastnn.kernels.kernel cimport PACK_A_COLUMNS, PACK_A_ROWS, PACK_DEPTH
-from fastnn.kernels.types cimport make_gemm, make_sum, real, wide
+from fastnn.kernels.types cimport make_gemm, make_segments, make_sum, real, wide
 
 
 cdef extern from "tile.h" nogil:
@@ -23,11 +25,11 @@ cdef extern from "tile.h" nogil:
         NARROW
         LANES_float
         LANES_double
-    void tile_rows_float(int rows, int columns, const float* const* a, Py_ssize_t first, const float* b,
-                         Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
+    void tile_rows_float(int rows, int columns, const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments,
+                         const float* b, Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
                          Py_ssize_t c_stride, Py_ssize_t depth)
-    void tile_rows_double(int rows, int columns, const double* const* a, Py_ssize_t first, const double* b,
-                          Py_ssize_t b_stride, const double* init, Py_ssize_t init_stride, double* c,
+    void tile_rows_double(int rows, int columns, const double* const* a, const Py_ssize_t* firsts, Py_ssize_t segments,
+                          const double* b, Py_ssize_t b_stride, const double* init, Py_ssize_t init_stride, double* c,
                           Py_ssize_t c_stride, Py_ssize_t depth)
     void tile_columns_float(int rows, int columns, const float* const* a, Py_ssize_t first, const float* b,
                             Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
@@ -35,10 +37,10 @@ cdef extern from "tile.h" nogil:
     void tile_columns_double(int rows, int columns, const double* const* a, Py_ssize_t first, const double* b,
                              Py_ssize_t b_stride, const double* init, Py_ssize_t init_stride, double* c,
                              Py_ssize_t c_stride, Py_ssize_t depth)
-    void tile_one_row_float(const float* const* a, const float* b, Py_ssize_t b_stride, const float* init, float* c,
-                            Py_ssize_t depth, int vectors)
-    void tile_one_row_double(const double* const* a, const double* b, Py_ssize_t b_stride, const double* init,
-                             double* c, Py_ssize_t depth, int vectors)
+    void tile_one_row_float(const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const float* b,
+                            Py_ssize_t b_stride, const float* init, float* c, Py_ssize_t depth, int vectors)
+    void tile_one_row_double(const double* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const double* b,
+                             Py_ssize_t b_stride, const double* init, double* c, Py_ssize_t depth, int vectors)
     void narrow_rows_float(int columns, const float* const* a, const float* b, const float* init, float* c,
                            Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
     void narrow_rows_double(int columns, const double* const* a, const double* b, const double* init, double* c,
@@ -116,19 +118,21 @@ cdef inline void narrow(
 cdef void matmul_rows(
         const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* bias, real* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
+    """Where `bias` is C, the product is added."""
     cdef bint far = k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES
     cdef bint pack = far and m >= PACK_ROWS
-    cdef Py_ssize_t start = 0, depth, step = k, init_stride = 0
+    cdef Py_ssize_t start = 0, offset, depth, step = k, init_stride = c_stride if bias == c else 0
     cdef const real* init = bias
-    if n <= NARROW and b_stride == n:
+    if n <= NARROW and b_stride == n and bias != c and first == 0:
         narrow(a, b, bias, c, c_stride, m, n, k, workspace)
         return
     if far and not pack:                # B comes from memory: in order, some rows at a time
         step = STREAM_DEPTH
     while True:
         depth = min(step, k - start)
-        matmul_depth(a, start, b + start * b_stride, b_stride, init, init_stride, c, c_stride, m, n, depth, pack,
-                     workspace)
+        offset = first + start
+        matmul_depth(a, &offset, 1, b + start * b_stride, b_stride, init, init_stride, c, c_stride, m, n, depth,
+                     pack, workspace)
         start += depth
         if start >= k:
             return
@@ -136,45 +140,52 @@ cdef void matmul_rows(
 
 
 cdef inline void matmul_depth(
-        const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, const real* init,
-        Py_ssize_t init_stride, real* c, Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, bint pack,
-        real* workspace) noexcept nogil:
-    """C = init + A.B, for k columns of A from the one numbered `first` on."""
+        const real* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const real* b, Py_ssize_t b_stride,
+        const real* init, Py_ssize_t init_stride, real* c, Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n,
+        Py_ssize_t k, bint pack, real* workspace) noexcept nogil:
+    """C = init + A.B, for k columns of A from each of `firsts` on, one segment behind the other."""
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef Py_ssize_t i, j = 0, stride
     cdef int rows, columns
     cdef const real* panel
     cdef const real* from_
-    cdef const real* row
     if m == 1:
-        row = a[0] + first
         while n - j >= 2 * width:
             columns = 8 if n - j >= 4 * width else 4
             from_ = init + j if init != NULL else NULL
             if real is float:
-                tile_one_row_float(&row, b + j, b_stride, from_, c + j, k, columns)
+                tile_one_row_float(a, firsts, segments, b + j, b_stride, from_, c + j, k, columns)
             else:
-                tile_one_row_double(&row, b + j, b_stride, from_, c + j, k, columns)
+                tile_one_row_double(a, firsts, segments, b + j, b_stride, from_, c + j, k, columns)
             j += columns * (width // TILE_VECTORS)
     while j < n:
         columns = <int>min(<Py_ssize_t>width, n - j)
         panel = b + j
         stride = b_stride
         if pack:
-            panel = panel_of(panel, b_stride, columns, k, workspace)
+            panel = panel_of(panel, b_stride, columns, segments * k, workspace)
             stride = columns
         i = 0
         while i < m:
             rows = tile_height(m - i)
             from_ = init + i * init_stride + j if init != NULL else NULL
             if real is float:
-                tile_rows_float(rows, columns, a + i, first, panel, stride, from_, init_stride,
+                tile_rows_float(rows, columns, a + i, firsts, segments, panel, stride, from_, init_stride,
                                 c + i * c_stride + j, c_stride, k)
             else:
-                tile_rows_double(rows, columns, a + i, first, panel, stride, from_, init_stride,
+                tile_rows_double(rows, columns, a + i, firsts, segments, panel, stride, from_, init_stride,
                                  c + i * c_stride + j, c_stride, k)
             i += rows
         j += columns
+
+
+cdef void matmul_segments_rows(
+        const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const float* b, Py_ssize_t b_stride,
+        const float* bias, float* c, Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+        float* workspace) noexcept nogil:
+    """C = A.B + bias, where a row of A is `segments` pieces of k numbers: a convolution's patches, read in place."""
+    cdef bint pack = m >= PACK_ROWS and segments * k * b_stride * <Py_ssize_t>sizeof(float) >= PACK_BYTES
+    matmul_depth(a, firsts, segments, b, b_stride, bias, 0, c, c_stride, m, n, k, pack, workspace)
 
 
 cdef inline void strips_of(
@@ -270,14 +281,15 @@ cdef inline void few_rows(
     for i in range(m):
         for at in range(k):
             workspace[at * m + i] = a[i][first + at]
+    at = 0
     while j < n:
         height = tile_height(n - j)
         for row in range(height):
             rows[row] = b + (j + row) * b_stride
         if real is float:
-            tile_rows_float(height, m, rows, 0, workspace, m, NULL, 0, tile, m, k)
+            tile_rows_float(height, m, rows, &at, 1, workspace, m, NULL, 0, tile, m, k)
         else:
-            tile_rows_double(height, m, rows, 0, workspace, m, NULL, 0, tile, m, k)
+            tile_rows_double(height, m, rows, &at, 1, workspace, m, NULL, 0, tile, m, k)
         for i in range(m):
             for row in range(height):
                 c[i * c_stride + j + row] = tile[row * m + i]
@@ -302,10 +314,50 @@ cdef void matmul_transposed_b_rows(
             rows = tile_height(m - i)
             if real is float:
                 tile_rows_float(
-                    rows, columns, a + i, first, workspace, columns, NULL, 0, c + i * c_stride + j, c_stride, k)
+                    rows, columns, a + i, &first, 1, workspace, columns, NULL, 0, c + i * c_stride + j, c_stride, k)
             else:
                 tile_rows_double(
-                    rows, columns, a + i, first, workspace, columns, NULL, 0, c + i * c_stride + j, c_stride, k)
+                    rows, columns, a + i, &first, 1, workspace, columns, NULL, 0, c + i * c_stride + j, c_stride, k)
+            i += rows
+        j += columns
+
+
+cdef void pack_rows(
+        const float* b, Py_ssize_t b_stride, Py_ssize_t k, Py_ssize_t n, float* out) noexcept nogil:
+    """B as panels, one behind the other."""
+    cdef Py_ssize_t j = 0
+    cdef int columns
+    while j < n:
+        columns = <int>min(<Py_ssize_t>(TILE_VECTORS * LANES_float), n - j)
+        panel_of(b + j, b_stride, columns, k, out + j * k)
+        j += columns
+
+
+cdef void pack_turned_rows(
+        const float* b, Py_ssize_t b_stride, Py_ssize_t n, Py_ssize_t k, float* out) noexcept nogil:
+    """The same of Bt: n rows of k numbers as n columns."""
+    cdef Py_ssize_t j = 0
+    cdef int columns
+    while j < n:
+        columns = <int>min(<Py_ssize_t>(TILE_VECTORS * LANES_float), n - j)
+        turned_panel_of(b + j * b_stride, b_stride, columns, k, out + j * k)
+        j += columns
+
+
+cdef void matmul_packed_rows(
+        const float* const* a, Py_ssize_t first, const float* b, Py_ssize_t b_stride, const float* bias, float* c,
+        Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, float* workspace) noexcept nogil:
+    """`b_stride` and `workspace` are not used. Where `bias` is C, the product is added."""
+    cdef Py_ssize_t i, j = 0, init_stride = c_stride if bias == c else 0
+    cdef int rows, columns
+    while j < n:
+        columns = <int>min(<Py_ssize_t>(TILE_VECTORS * LANES_float), n - j)
+        i = 0
+        while i < m:
+            rows = tile_height(m - i)
+            tile_rows_float(rows, columns, a + i, &first, 1, b + j * k, columns,
+                            bias + i * init_stride + j if bias != NULL else NULL, init_stride,
+                            c + i * c_stride + j, c_stride, k)
             i += rows
         j += columns
 
@@ -318,9 +370,13 @@ cdef void column_sums_rows(
         sum_rows_double(d, stride, rows, columns, out)
 
 
+gemm_segments = make_segments("gemm_segments", matmul_segments_rows)
 gemm = make_gemm("gemm", matmul_rows[float], wide(matmul_rows[double]))
 gemm_transposed_a = make_gemm(
     "gemm_transposed_a", matmul_transposed_a_rows[float], wide(matmul_transposed_a_rows[double]))
 gemm_transposed_b = make_gemm(
     "gemm_transposed_b", matmul_transposed_b_rows[float], wide(matmul_transposed_b_rows[double]))
 column_sums = make_sum("column_sums", column_sums_rows[float], wide(column_sums_rows[double]))
+gemm_packed = make_gemm("gemm_packed", matmul_packed_rows, NULL)
+pack = make_sum("pack", pack_rows, NULL)
+pack_turned = make_sum("pack_turned", pack_turned_rows, NULL)

@@ -49,7 +49,7 @@ cdef class Kernel:
         """The addresses of its functions for float32, or for float64; 0 where it has fewer."""
         cdef int i
         if double:
-            float64_of(self, self.signature)
+            _widen(self)
         return tuple([<size_t>(self.float64[i] if double else self.float32[i]) for i in range(FUNCTIONS)])
 
     @property
@@ -73,15 +73,23 @@ cdef void* float32_of(Kernel kernel, str signature, int place=0) except NULL:
     return kernel.float32[place]
 
 
-cdef void* float64_of(Kernel kernel, str signature, int place=0) except NULL:
-    """The same for float64: compiled for the baseline alone, whose modules are imported when one is asked for."""
+cdef int _widen(Kernel kernel) except -1:
+    """Note the float64 functions, of a kernel that has them."""
     cdef Kernel wide
     cdef int i
-    _check(kernel, signature)
     if kernel.float64[0] == NULL:
         wide = import_module("fastnn.kernels").kernels_of("baseline")[kernel.name]
         for i in range(FUNCTIONS):
             kernel.float64[i] = wide.float64[i]
+    return 0
+
+
+cdef void* float64_of(Kernel kernel, str signature, int place=0) except NULL:
+    """The same for float64: compiled for the baseline alone, whose modules are imported when one is asked for."""
+    _check(kernel, signature)
+    _widen(kernel)
+    if kernel.float64[place] == NULL:
+        raise TypeError(f"{kernel!r} works on float32 alone")
     return kernel.float64[place]
 
 

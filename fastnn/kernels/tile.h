@@ -5,6 +5,7 @@
 
    A is given by its rows' addresses, so that the rows of a shuffled batch are read where they lie.
      tile_rows:     C[i][j]  = init + sum over k of A[i][k]         * B[k][j]
+   where a row of A may be several segments of `depth` numbers, each beginning at its place of `firsts`.
      tile_columns:  C[i][j]  = init + sum over k of A[k][first + i] * B[k][j]
    Each element is one chain of additions in the order of k, whatever tile it falls in: its bits do not depend on the
    shape of the rest. Only a B of up to NARROW columns has an order of its own, which depends on nothing but k. */

@@ -70,17 +70,15 @@ FASTNN_INLINE void NAME(store_part)(REAL *p, NAME(vector) v, int n) {
    registers. part: lanes of the last vector that exist, 0 for all. */
 FASTNN_INLINE void NAME(tile)(
     int rows, int vectors, int part, int by_column,
-    const REAL *const *a, ptrdiff_t first, const REAL *b, ptrdiff_t b_stride,
+    const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments, const REAL *b, ptrdiff_t b_stride,
     const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth) {
     NAME(vector) acc[TILE_ROWS][ROW_VECTORS];
     const REAL *row[TILE_ROWS];
-    ptrdiff_t k;
+    ptrdiff_t k, segment;
     int i, v;
 
     FASTNN_UNROLL
     for (i = 0; i < rows; i++) {
-        if (!by_column) row[i] = a[i] + first;
-        FASTNN_UNROLL
         for (v = 0; v < vectors; v++) {
             const REAL *from = init + i * init_stride + v * NAME(LANES);
             if (!init) acc[i][v] = NAME(zero)();
@@ -95,20 +93,26 @@ FASTNN_INLINE void NAME(tile)(
             for (v = 0; v < vectors; v++) FASTNN_FETCH(c + (rows + i) * c_stride + v * NAME(LANES));
         }
     }
-    for (k = 0; k < depth; k++) {
-        NAME(vector) panel[ROW_VECTORS];
-        const REAL *column = by_column ? a[k] + first : NULL;
-        FASTNN_OPAQUE(column);
-        FASTNN_UNROLL
-        for (v = 0; v < vectors; v++)
-            panel[v] = part && v == vectors - 1 ? NAME(load_part)(b + v * NAME(LANES), part)
-                                                : NAME(load)(b + v * NAME(LANES));
-        b += b_stride;
-        FASTNN_UNROLL
-        for (i = 0; i < rows; i++) {
-            const REAL scalar = by_column ? column[i] : row[i][k];
+    for (segment = 0; segment < segments; segment++) {
+        if (!by_column) {
             FASTNN_UNROLL
-            for (v = 0; v < vectors; v++) acc[i][v] += panel[v] * scalar;
+            for (i = 0; i < rows; i++) row[i] = a[i] + firsts[segment];
+        }
+        for (k = 0; k < depth; k++) {
+            NAME(vector) panel[ROW_VECTORS];
+            const REAL *column = by_column ? a[k] + *firsts : NULL;
+            FASTNN_OPAQUE(column);
+            FASTNN_UNROLL
+            for (v = 0; v < vectors; v++)
+                panel[v] = part && v == vectors - 1 ? NAME(load_part)(b + v * NAME(LANES), part)
+                                                    : NAME(load)(b + v * NAME(LANES));
+            b += b_stride;
+            FASTNN_UNROLL
+            for (i = 0; i < rows; i++) {
+                const REAL scalar = by_column ? column[i] : row[i][k];
+                FASTNN_UNROLL
+                for (v = 0; v < vectors; v++) acc[i][v] += panel[v] * scalar;
+            }
         }
     }
     FASTNN_UNROLL
@@ -130,44 +134,48 @@ FASTNN_INLINE void NAME(tile)(
 #define TILE_TALL_CASES(by_column)
 #endif
 
-#define TILE_CASE(R, by_column)                                                                              \
-    case R:                                                                                                          \
-        if (columns == 2 * NAME(LANES))                                                                              \
-            NAME(tile)(R, 2, 0, by_column, a, first, b, b_stride, init, init_stride, c, c_stride, depth);    \
-        else if (columns > NAME(LANES))                                                                              \
-            NAME(tile)(R, 2, columns - NAME(LANES), by_column, a, first, b, b_stride, init, init_stride, c,  \
-                       c_stride, depth);                                                                             \
-        else if (columns == NAME(LANES))                                                                             \
-            NAME(tile)(R, 1, 0, by_column, a, first, b, b_stride, init, init_stride, c, c_stride, depth);    \
-        else                                                                                                         \
-            NAME(tile)(R, 1, columns, by_column, a, first, b, b_stride, init, init_stride, c, c_stride,      \
-                       depth);                                                                                       \
+#define TILE_OF(R, vectors, part, by_column) \
+    NAME(tile)(R, vectors, part, by_column, a, firsts, segments, b, b_stride, init, init_stride, c, c_stride, depth)
+
+#define TILE_CASE(R, by_column)                                                      \
+    case R:                                                                          \
+        if (columns == 2 * NAME(LANES)) TILE_OF(R, 2, 0, by_column);                 \
+        else if (columns > NAME(LANES)) TILE_OF(R, 2, columns - NAME(LANES), by_column); \
+        else if (columns == NAME(LANES)) TILE_OF(R, 1, 0, by_column);                \
+        else TILE_OF(R, 1, columns, by_column);                                      \
         break;
 
-/* rows: 1 .. TILE_ROWS; columns: 1 .. TILE_VECTORS * LANES. */
-#define TILE_KERNEL(name, by_column)                                                                         \
-    static void NAME(name)(int rows, int columns, const REAL *const *a, ptrdiff_t first, const REAL *b,              \
-                           ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, \
-                           ptrdiff_t depth) {                                                                        \
-        switch (rows) {                                                                                              \
-            TILE_CASE(1, by_column)                                                                          \
-            TILE_CASE(2, by_column)                                                                          \
-            TILE_CASE(3, by_column)                                                                          \
-            TILE_CASE(4, by_column)                                                                          \
-            TILE_CASE(5, by_column)                                                                          \
-            TILE_CASE(6, by_column)                                                                          \
-            TILE_TALL_CASES(by_column)                                                                       \
-        }                                                                                                            \
+#define TILE_CASES(by_column)                                                        \
+    switch (rows) {                                                                  \
+        TILE_CASE(1, by_column)                                                      \
+        TILE_CASE(2, by_column)                                                      \
+        TILE_CASE(3, by_column)                                                      \
+        TILE_CASE(4, by_column)                                                      \
+        TILE_CASE(5, by_column)                                                      \
+        TILE_CASE(6, by_column)                                                      \
+        TILE_TALL_CASES(by_column)                                                   \
     }
 
-TILE_KERNEL(tile_rows, 0)
-TILE_KERNEL(tile_columns, 1)
+/* rows: 1 .. TILE_ROWS; columns: 1 .. TILE_VECTORS * LANES. */
+static void NAME(tile_rows)(int rows, int columns, const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments,
+                            const REAL *b, ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c,
+                            ptrdiff_t c_stride, ptrdiff_t depth) {
+    TILE_CASES(0)
+}
+
+static void NAME(tile_columns)(int rows, int columns, const REAL *const *a, ptrdiff_t first, const REAL *b,
+                               ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c,
+                               ptrdiff_t c_stride, ptrdiff_t depth) {
+    const ptrdiff_t *const firsts = &first;
+    enum { segments = 1 };
+    TILE_CASES(1)
+}
 
 /* One row and up to ROW_VECTORS whole vectors: many chains, so that one row does not wait for each addition. */
-static void NAME(tile_one_row)(const REAL *const *a, const REAL *b, ptrdiff_t b_stride, const REAL *init, REAL *c,
-                               ptrdiff_t depth, int vectors) {
-    if (vectors == 8) NAME(tile)(1, 8, 0, 0, a, 0, b, b_stride, init, 0, c, 0, depth);
-    else NAME(tile)(1, 4, 0, 0, a, 0, b, b_stride, init, 0, c, 0, depth);
+static void NAME(tile_one_row)(const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments, const REAL *b,
+                               ptrdiff_t b_stride, const REAL *init, REAL *c, ptrdiff_t depth, int vectors) {
+    if (vectors == 8) NAME(tile)(1, 8, 0, 0, a, firsts, segments, b, b_stride, init, 0, c, 0, depth);
+    else NAME(tile)(1, 4, 0, 0, a, firsts, segments, b, b_stride, init, 0, c, 0, depth);
 }
 
 /* out[k][j] = b[k][j] for a panel's columns j. */
@@ -336,6 +344,7 @@ static void NAME(sum_rows)(const REAL *d, ptrdiff_t stride, ptrdiff_t rows, ptrd
     if (j < columns) NAME(sum_part)(d + j, stride, rows, (int)(columns - j), out + j);
 }
 
+#undef TILE_OF
 #undef TILE_CASE
+#undef TILE_CASES
 #undef TILE_TALL_CASES
-#undef TILE_KERNEL

@@ -137,7 +137,49 @@ cdef inline Kernel make_gemm(str name, gemm32 rows, void* rows64):
     return make(name, "gemm", <void*>rows, rows64)
 
 
-# D, its stride, rows, columns, out
+# rows of A, where each segment of a row begins, segments, B, its stride, bias (or NULL), C, its stride, m, n, numbers
+# in a segment, workspace
+ctypedef void (*segments32)(
+    const float* const*, const Py_ssize_t*, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, Py_ssize_t,
+    Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
+
+cdef inline Kernel make_segments(str name, segments32 rows):
+    return make(name, "segments", <void*>rows, NULL)
+
+
+cdef struct Window:
+    # Windows over a picture of three axes; what a window has outside of the picture does not count.
+    Py_ssize_t size[3]                  # of the picture
+    Py_ssize_t given[3]                 # windows
+    Py_ssize_t pool[3]                  # cells of a window
+    Py_ssize_t stride[3]
+    Py_ssize_t before[3]                # cells of the first window that lie before the picture
+    Py_ssize_t gap[3]                   # from one cell to the next, of a kernel
+    Py_ssize_t channels
+
+# largest or mean, rows of x, r0, r1, window, a
+ctypedef void (*pool_forward32)(
+    bint, const float* const*, Py_ssize_t, Py_ssize_t, const Window*, float*) noexcept nogil
+
+# largest or mean, rows of x, r0, r1, window, a, d, d_x
+ctypedef void (*pool_backward32)(
+    bint, const float* const*, Py_ssize_t, Py_ssize_t, const Window*, const float*, const float*, float*
+    ) noexcept nogil
+
+# forward (0), gradient by x (1), by w (2); a row of x, window, w, bias (or NULL) or d, what is given or added to
+ctypedef void (*depthwise32)(int, const float*, const Window*, const float*, const float*, float*) noexcept nogil
+
+cdef inline Kernel make_depthwise(str name, depthwise32 row):
+    return make(name, "depthwise", <void*>row, NULL)
+
+
+cdef inline Kernel make_pool(str name, pool_forward32 forward, pool_backward32 backward, bint largest):
+    cdef Kernel kernel = make(name, "pool", <void*>forward, NULL, <void*>backward, NULL)
+    kernel.variant = largest
+    return kernel
+
+
+# D, its stride, rows, columns, out: sums of columns, or D in panels for a packed gemm
 ctypedef void (*sum32)(const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
 
 cdef inline Kernel make_sum(str name, sum32 rows, void* rows64):
@@ -278,3 +320,13 @@ ctypedef void (*dot_backward32)(
 cdef inline Kernel make_dot(str name, dot_forward32 forward, dot_backward32 backward, void* forward64,
                             void* backward64):
     return make(name, "dot", <void*>forward, forward64, <void*>backward, backward64)
+
+
+# rows, units, z (gates one behind the other) and its pitch, the state before (of each row), c, its activation, the
+# pitch of both, h, its pitch. Backward: z takes the gradient by z, c and h have those by the state, of h's pitch
+ctypedef void (*cell32)(
+    Py_ssize_t, Py_ssize_t, float*, Py_ssize_t, const float* const*, float*, float*, Py_ssize_t, float*, Py_ssize_t
+    ) noexcept nogil
+
+cdef inline Kernel make_cell(str name, cell32 forward, cell32 backward):
+    return make(name, "cell", <void*>forward, NULL, <void*>backward, NULL)

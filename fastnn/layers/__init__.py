@@ -23,6 +23,9 @@ from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
     from fastnn.layers.augmentation import *
+    from fastnn.layers.bidirectional import *
+    from fastnn.layers.borders import *
+    from fastnn.layers.convolution import *
     from fastnn.layers.date_parts import *
     from fastnn.layers.discretization import *
     from fastnn.layers.einsum_dense import *
@@ -30,25 +33,73 @@ if TYPE_CHECKING:
     from fastnn.layers.group_normalization import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
+    from fastnn.layers.pooling import *
+    from fastnn.layers.recurrent import *
     from fastnn.layers.regularization import *
     from fastnn.layers.resizing import *
     from fastnn.layers.scaler import *
+    from fastnn.layers.separable import *
     from fastnn.layers.spectral_normalization import *
     from fastnn.layers.text_vectorization import *
+    from fastnn.layers.transposed import *
     from fastnn.layers.wrapper import *
 
 # What few models have: `import fastnn` must stay short.
 _LATER = {
     "ActivityRegularization": "regularization",
+    "AveragePooling1D": "pooling",
+    "AveragePooling2D": "pooling",
+    "AveragePooling3D": "pooling",
+    "AvgPool1D": "pooling",
+    "AvgPool2D": "pooling",
+    "AvgPool3D": "pooling",
+    "Bidirectional": "bidirectional",
     "CenterCrop": "resizing",
+    "Conv1D": "convolution",
+    "Conv1DTranspose": "transposed",
+    "Conv2D": "convolution",
+    "Conv2DTranspose": "transposed",
+    "Conv3D": "convolution",
+    "Conv3DTranspose": "transposed",
+    "Convolution1D": "convolution",
+    "Convolution1DTranspose": "transposed",
+    "Convolution2D": "convolution",
+    "Convolution2DTranspose": "transposed",
+    "Convolution3D": "convolution",
+    "Convolution3DTranspose": "transposed",
+    "Cropping1D": "borders",
+    "Cropping2D": "borders",
+    "Cropping3D": "borders",
     "DateParts": "date_parts",
+    "DepthwiseConv1D": "separable",
+    "DepthwiseConv2D": "separable",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
+    "GlobalAveragePooling1D": "pooling",
+    "GlobalAveragePooling2D": "pooling",
+    "GlobalAveragePooling3D": "pooling",
+    "GlobalAvgPool1D": "pooling",
+    "GlobalAvgPool2D": "pooling",
+    "GlobalAvgPool3D": "pooling",
+    "GlobalMaxPool1D": "pooling",
+    "GlobalMaxPool2D": "pooling",
+    "GlobalMaxPool3D": "pooling",
+    "GlobalMaxPooling1D": "pooling",
+    "GlobalMaxPooling2D": "pooling",
+    "GlobalMaxPooling3D": "pooling",
     "GroupNormalization": "group_normalization",
+    "GRU": "recurrent",
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
     "Lambda": "function",
+    "LSTM": "recurrent",
+    "MaxPool1D": "pooling",
+    "MaxPool2D": "pooling",
+    "MaxPool3D": "pooling",
+    "MaxPooling1D": "pooling",
+    "MaxPooling2D": "pooling",
+    "MaxPooling3D": "pooling",
     "Pipeline": "wrapper",
     "RandomBrightness": "augmentation",
     "RandomContrast": "augmentation",
@@ -59,6 +110,11 @@ _LATER = {
     "RandomZoom": "augmentation",
     "Resizing": "resizing",
     "Scaler": "scaler",
+    "SeparableConv1D": "separable",
+    "SeparableConv2D": "separable",
+    "SeparableConvolution1D": "separable",
+    "SeparableConvolution2D": "separable",
+    "SimpleRNN": "recurrent",
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",
     "SpatialDropout3D": "regularization",
@@ -66,13 +122,19 @@ _LATER = {
     "StringLookup": "lookup",
     "TextVectorization": "text_vectorization",
     "UnitNormalization": "group_normalization",
+    "UpSampling1D": "borders",
+    "UpSampling2D": "borders",
+    "UpSampling3D": "borders",
     "Wrapper": "wrapper",
+    "ZeroPadding1D": "borders",
+    "ZeroPadding2D": "borders",
+    "ZeroPadding3D": "borders",
 }
 LAYERS.later(
     {
         each: f"{__name__}.{home}"
         for name, home in _LATER.items()
-        for each in (name, re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", name).lower())
+        for each in (name, re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower())
     }
 )
 __all__ = sorted([*_names.offer(globals()), *_LATER])

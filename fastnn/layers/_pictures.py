@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,43 @@ class Pictures(Layer):
             )
         return (-abs(numbers[0]), abs(numbers[0])) if len(numbers) == 1 else (min(numbers), max(numbers))
 
-    def reference(self, x: DoubleArray) -> DoubleArray:
-        """What it gives but in training: x."""
-        return x
+    def seen(self, x: DoubleArray) -> DoubleArray:
+        """Rows with the channels at the end."""
+        return np.moveaxis(x, 1, -1) if self.first else x
+
+    def as_given(self, x: DoubleArray) -> DoubleArray:
+        """Rows whose channels are at the end as the layer gives them."""
+        return np.moveaxis(x, -1, 1) if self.first else x
+
+
+def moved(
+    x: DoubleArray, affine: Sequence[float], nearest: bool, fill_mode: str, fill_value: float = 0.0
+) -> DoubleArray:
+    """Pictures, (rows, height, width, channels), by an affine map of places, in float64."""
+    height, width = x.shape[1:3]
+    lines, columns = np.indices((height, width), float)
+    a0, a1, a2, b0, b1, b2 = affine
+    u, v = a0 * columns + a1 * lines + a2, b0 * columns + b1 * lines + b2
+
+    def at(line: Any, column: Any) -> Any:
+        inside = (line >= 0) & (line < height) & (column >= 0) & (column < width)
+        places = _inside(line.astype(int), height, fill_mode), _inside(column.astype(int), width, fill_mode)
+        found = x[:, places[0], places[1]]
+        return found if fill_mode != "constant" else np.where(inside[..., None], found, fill_value)
+
+    if nearest:
+        return np.asarray(at(*(np.copysign(np.floor(np.abs(each) + 0.5), each) for each in (v, u))))
+    top, left = np.floor(v), np.floor(u)
+    down, right = (v - top)[..., None], (u - left)[..., None]
+    above = at(top, left) * (1 - right) + at(top, left + 1) * right
+    below = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
+    return np.asarray(above * (1 - down) + below * down)
+
+
+def _inside(places: Any, n: int, fill_mode: str) -> Any:
+    if fill_mode == "wrap":
+        return places % n
+    if fill_mode == "reflect":
+        places = places % (2 * n)
+        return np.where(places < n, places, 2 * n - 1 - places)
+    return places.clip(0, n - 1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastnn import _names
 from fastnn._checks import as_number, check_choice, check_number, shown
-from fastnn.engine.noise import ContrastOp, PictureOp
-from fastnn.layers._pictures import AS_IT_IS, FLOAT32_MAX, Pictures
+from fastnn.engine.layer_ops import ContrastOp, PictureOp
+from fastnn.layers._pictures import AS_IT_IS, FLOAT32_MAX, Pictures, moved
 from fastnn.layers.base import LAYERS
-from fastnn.typing import Shape
+from fastnn.typing import DoubleArray, Shape
 
 __all__ = [
     "RandomBrightness",
@@ -58,6 +61,11 @@ class _Moved(Pictures):
         )
         return (op,)
 
+    def _reference(self, x: DoubleArray, affine: Sequence[float]) -> DoubleArray:
+        """What training makes of x by an affine map of places, in float64."""
+        nearest = self.interpolation == "nearest"
+        return self.as_given(moved(self.seen(x), affine, nearest, self.fill_mode, self.fill_value))
+
 
 @LAYERS.add("random_flip")
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,6 +95,12 @@ class RandomFlip(Pictures):
             ),
         )
 
+    def reference(self, x: DoubleArray, mirrored: Any) -> DoubleArray:
+        """What training makes of x where `mirrored` says which pictures are."""
+        first = 2 if self.first else 1
+        axes = (*[first] * ("vertical" in self.mode), *[first + 1] * ("horizontal" in self.mode))
+        return np.where(np.reshape(mirrored, (-1, 1, 1, 1)), np.flip(x, axes), x)
+
 
 @LAYERS.add("random_rotation")
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,6 +128,13 @@ class RandomRotation(_Moved):
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         return self._op(input_shape, "rotation", self.range_of("factor", -1, 1), (0.0, 0.0))
+
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """What training makes of x where the two ends of each factor are the same, in float64."""
+        height, width, _ = self.sizes(x.shape[1:])
+        angle, y, x0 = 2 * np.pi * self.range_of("factor", -1, 1)[0], (height - 1) / 2, (width - 1) / 2
+        cos, sin = np.cos(angle), np.sin(angle)
+        return self._reference(x, (cos, -sin, x0 - x0 * cos + y * sin, sin, cos, y - x0 * sin - y * cos))
 
 
 @LAYERS.add("random_zoom")
@@ -147,6 +168,12 @@ class RandomZoom(_Moved):
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         return self._op(input_shape, "zoom", *self._factors(), self.width_factor is None)
 
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """What training makes of x where the two ends of each factor are the same, in float64."""
+        height, width, _ = self.sizes(x.shape[1:])
+        (y, _), (x0, _) = self._factors()
+        return self._reference(x, (1 + x0, 0, -x0 * (width - 1) / 2, 0, 1 + y, -y * (height - 1) / 2))
+
 
 @LAYERS.add("random_translation")
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,6 +204,12 @@ class RandomTranslation(_Moved):
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         return self._op(input_shape, "translation", *self._factors())
 
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """What training makes of x where the two ends of each factor are the same, in float64."""
+        height, width, _ = self.sizes(x.shape[1:])
+        (y, _), (x0, _) = self._factors()
+        return self._reference(x, (1, 0, -x0 * width, 0, 1, -y * height))
+
 
 class _Lit(Pictures):
     """A picture of which chance changes the numbers."""
@@ -194,6 +227,10 @@ class _Lit(Pictures):
         height, width, channels = self.sizes(input_shape)
         low, high = zip(factor, shift, strict=True)
         return (ContrastOp(height * width, channels, low, high, *self._ends(), self.first, self.seed),)
+
+    def _reference(self, x: DoubleArray, factor: float, shift: float) -> DoubleArray:
+        mean = x.mean(axis=(2, 3) if self.first else (1, 2), keepdims=True)
+        return np.asarray(((x - mean) * factor + mean + shift).clip(*self._ends()))
 
 
 @LAYERS.add("random_contrast")
@@ -221,6 +258,10 @@ class RandomContrast(_Lit):
         low, high = self.range_of("factor", 0, 1)
         return self._lit(input_shape, (1 - abs(low), 1 + high), (0.0, 0.0))
 
+    def reference(self, x: DoubleArray, factor: float = 1.0) -> DoubleArray:
+        """What training makes of x with this factor, in float64."""
+        return self._reference(x, factor, 0.0)
+
 
 @LAYERS.add("random_brightness")
 @dataclass(frozen=True, eq=False, repr=False)
@@ -247,6 +288,11 @@ class RandomBrightness(_Lit):
         low, high = self.range_of("factor", -1, 1)
         least, most = self._ends()
         return self._lit(input_shape, (1.0, 1.0), (low * (most - least), high * (most - least)))
+
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """What training makes of x where the two ends of each factor are the same, in float64."""
+        least, most = self._ends()
+        return self._reference(x, 1.0, self.range_of("factor", -1, 1)[0] * (most - least))
 
 
 _names.offer(globals())

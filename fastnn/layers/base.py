@@ -160,9 +160,16 @@ class Layer(_Fixed):
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")
         self.kinds_read(*(tensor.dtype for tensor in tensors))
         row, graph = self._applied(*(tensor.row for tensor in tensors))
-        node = Node(self, tuple(tensors), (row,), Structure("one", (called(self),)), graph, mode_of(self, training))
+        rows = self.rows_given(row)
+        names = tuple(f"{called(self)}_{place}" if place else called(self) for place in range(len(rows)))
+        outputs = Structure("one" if len(rows) == 1 else "tuple", names)
+        node = Node(self, tuple(tensors), rows, outputs, graph, mode_of(self, training))
         vars(self)["_rows"] = tuple(tensor.row for tensor in tensors)
-        return self._note(node).tensors()[0]
+        return outputs.pack(self._note(node).tensors())
+
+    def rows_given(self, row: Shape) -> tuple[Shape, ...]:
+        """The shapes of the rows of all that it gives, where the first is `row`. The last of its ops give them."""
+        return (row,)
 
     def kinds_read(self, *dtypes: str) -> list[str]:
         """How it reads tensors of these dtypes. ValueError where it cannot."""

@@ -13,8 +13,7 @@ from fastnn import activations, kernels
 from fastnn._checks import check_choice, check_count, check_flag, shown
 from fastnn._dtypes import dtype_name
 from fastnn._output import warn
-from fastnn.engine.merging import MergeOp, StridedCopyOp
-from fastnn.engine.noise import DropoutOp, SharedDropoutOp
+from fastnn.engine.layer_ops import DropoutOp, MergeOp, SharedDropoutOp, StridedCopyOp
 from fastnn.engine.ops import ActivationOp, DenseOp
 from fastnn.engine.python import PythonActivationOp
 from fastnn.layers._draws import check_noise_shape, drawn_by

@@ -11,8 +11,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._checks import check_count, shown
-from fastnn.engine.merging import REDUCTIONS, ConstantOp, PhaseOp, ReduceOp, StridedCopyOp
-from fastnn.engine.noise import NoiseOp
+from fastnn.engine.layer_ops import REDUCTIONS, ConstantOp, NoiseOp, PhaseOp, ReduceOp, StridedCopyOp
 from fastnn.engine.ops import ActivationOp
 from fastnn.layers._axes import permute_op, sizes, stretch_op
 from fastnn.layers.base import LAYERS, Layer, check_row

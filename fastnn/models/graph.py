@@ -91,7 +91,8 @@ def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int, tr
             values[given[0]] = plan.front.add(node, reads)
         else:
             first = len(plan.ops)
-            values[given[0]] = _add_ops(plan, node, rows, [_in_engine(plan, value) for value in reads], slices)
+            places = _add_ops(plan, node, rows, [_in_engine(plan, value) for value in reads], slices)
+            values.update(zip(given, places, strict=True))
             says = training if node.training is None else node.training
             for op in plan.ops[first:]:
                 op.training = 0 if says is None else 1 if says else -1
@@ -124,8 +125,8 @@ def _activity(penalty: Any, place: int, row: Shape, layer: str) -> AddedLoss:
     return AddedLoss(place, python=value_and_slopes)
 
 
-def _add_ops(plan: Plan, node: Node, rows: Sequence[Shape], sources: list[int], slices: int) -> int:
-    """Append the ops of a layer's call; gives the place of the last."""
+def _add_ops(plan: Plan, node: Node, rows: Sequence[Shape], sources: list[int], slices: int) -> list[int]:
+    """Append the ops of a layer's call; gives the places of what it gives: of the last op, or as many."""
     layer = node.layer
     pairs = [op if isinstance(op, tuple) else (op, None) for op in node.ops()]
     ops = [op for op, _ in pairs]
@@ -135,7 +136,7 @@ def _add_ops(plan: Plan, node: Node, rows: Sequence[Shape], sources: list[int], 
         before = places[-1:] or sources
         reads = before if named is None else [places[k] if k >= 0 else sources[-1 - k] for k in named]
         places.append(_append(plan, op, reads, layer, slices, start))
-    return (places or sources)[-1]
+    return (places or sources)[-len(node.rows) :]
 
 
 def _take_parameters(plan: Plan, layer: Layer, parameters: tuple[Parameter, ...], ops: Sequence[Any]) -> list[int]:

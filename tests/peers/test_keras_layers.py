@@ -177,7 +177,34 @@ on_ranks("spatial dropout", lambda L: L.SpatialDropout1D(0.0), 3)
 on_ranks("activity", lambda L: L.ActivityRegularization(0.1, 0.2))
 on_ranks("activity of a layer", lambda L: L.Dense(4, "tanh", activity_regularizer="L1L2"))
 on_ranks("activity of a normalisation", lambda L: L.LayerNormalization(activity_regularizer="l2"))
+S = numbers(6, 3, seed=9)
+for kind in ("SimpleRNN", "LSTM", "GRU"):
+    for title, fields in {
+        "last": {"units": 5},
+        "sequences": {"units": 5, "return_sequences": True},
+        "backwards": {"units": 4, "return_sequences": True, "go_backwards": True},
+        "last backwards": {"units": 1, "go_backwards": True, "use_bias": False},
+        "relu": {"units": 17, "activation": "relu", "unroll": True},
+        "regularized": {"units": 3, "recurrent_regularizer": "l2", "kernel_constraint": "non_neg"},
+    }.items():
+        CASES[f"{kind} {title}"] = chain(
+            S, dense, lambda L, kind=kind, fields=fields: getattr(L, kind)(**fields), flatten
+        )
+for after in (True, False):
+    CASES[f"GRU {after}"] = chain(
+        S,
+        lambda L, after=after: L.GRU(6, recurrent_activation="hard_sigmoid", reset_after=after, return_sequences=True),
+        lambda L, after=after: L.GRU(3, reset_after=after),
+    )
+for mode in ("concat", "sum", "ave", "mul"):
+    CASES[f"Bidirectional {mode}"] = chain(
+        S,
+        lambda L, mode=mode: L.Bidirectional(L.LSTM(4, return_sequences=True), merge_mode=mode),
+        lambda L, mode=mode: L.Bidirectional(L.GRU(3), mode),
+    )
 CASES |= {
+    "LSTM of one step": chain(S[:, :1], lambda L: L.LSTM(4)),
+    "LSTM twice": chain(S, lambda L: L.LSTM(4, return_sequences=True), lambda L: L.LSTM(3, unit_forget_bias=False)),
     "activity twice": chain(
         A, dense, lambda L: L.ActivityRegularization(0.1), lambda L: L.Flatten(activity_regularizer="l2")
     ),
@@ -361,3 +388,15 @@ def test_same_arguments_in_the_same_order() -> None:
             default = other[argument].default
             if default not in (inspect.Parameter.empty, None) and not isinstance(default, str):
                 assert mine[argument].default == default, (name, argument)
+
+
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
+def test_configurations_of_recurrent_layers_are_keras(kind: str) -> None:
+    other = getattr(keras.layers, kind)(3, "relu", return_state=True, go_backwards=True, recurrent_regularizer="l2")
+    for theirs in (other, keras.layers.Bidirectional(getattr(keras.layers, kind)(3, return_sequences=True), "sum")):
+        config = theirs.get_config()
+        made = getattr(fastnn.layers, type(theirs).__name__).from_config(config)
+        own = made.get_config()
+        assert {name for name in own if name not in config} <= {"seed"}
+        plain = {name for name in own if not isinstance(own[name], dict) and name != "dtype"} & config.keys()
+        assert {name: own[name] for name in plain} == {name: config[name] for name in plain}

@@ -12,6 +12,7 @@ import numpy as np
 import fastnn.layers as L
 from fastnn import activations, ops
 from fastnn.models import Model, Sequential
+from support.pictures import PICTURES
 
 INPUTS = 5
 
@@ -58,7 +59,8 @@ class Case:
                 read.append((x @ kernel + bias).reshape(len(x), *shape))
         if len(read) == 1:
             return _one(layer, read[0], weights).reshape(len(x), -1)
-        return np.asarray(layer.reference(*read)).reshape(len(x), -1)
+        named = [parameter.name for parameter in layer.parameters(*self.shapes)]
+        return np.asarray(layer.reference(*read, **dict(zip(named, weights, strict=True)))).reshape(len(x), -1)
 
 
 def step_by_step(layer: Any, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
@@ -70,6 +72,17 @@ def _one(layer: Any, rows: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
     """What a layer gives for rows with the first of the weights, which it takes away."""
     if isinstance(layer, L.TimeDistributed):
         return step_by_step(layer.layer, rows, weights)
+    if isinstance(layer, L.Bidirectional):
+        one, other = _one(layer.forward_layer, rows, weights), _one(layer.backward_layer, rows, weights)
+        if layer.forward_layer.return_sequences:
+            other = other[:, ::-1]
+        merge = {
+            "concat": np.concatenate,
+            "sum": sum,
+            "ave": lambda xs, _: sum(xs) / 2,
+            "mul": lambda xs, _: xs[0] * xs[1],
+        }
+        return np.asarray(merge[layer.merge_mode]((one, other), *([-1] if layer.merge_mode != "sum" else [])))
     if isinstance(layer, L.Wrapper):
         return _one(layer.layer, rows, weights)
     if hasattr(layer, "layers"):
@@ -133,6 +146,7 @@ OF_COLUMNS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "spatial dropout 2": (lambda **fields: L.SpatialDropout2D(0.4, **fields), (3, 5, 6)),
     "spatial dropout 3": (lambda **fields: L.SpatialDropout3D(0.4, **fields), (3, 5, 2, 3)),
 }
+OF_STEPS = {L.SimpleRNN, L.LSTM, L.GRU, L.Bidirectional}  # whose rows have two axes
 ROWS = [(7,), (3, 4), (2, 3, 4)]  # arrays of rank 2, 3 and 4
 
 
@@ -194,6 +208,29 @@ _on("concatenate along 2", _same(L.Concatenate, 2), (3, 4), (2, 3, 4), count=2)
 _on("dot", _same(L.Dot, -1), count=2)
 _on("dot along 1", _same(L.Dot, 1, normalize=True), count=2)
 _on("dot along 2", _same(L.Dot, 2), (3, 4), (2, 3, 4), count=2)
+for kind in (L.SimpleRNN, L.LSTM, L.GRU):
+    title = kind.table_name
+    _on(title, _same(kind, 5), (3, 4), (1, 1), (7, 2))
+    _on(f"{title} of all steps", _same(kind, 3, return_sequences=True), (3, 4), (4, 1))
+    _on(f"{title} of one", _same(kind, 1, "tanh", use_bias=False), (4, 3))
+    _on(f"{title} of many", _same(kind, 17, return_sequences=True), (5, 2))
+    _on(f"{title} backwards", _same(kind, 4, go_backwards=True), (5, 3))
+    _on(f"{title} backwards, all steps", _same(kind, 4, return_sequences=True, go_backwards=True), (5, 3), (2, 1))
+    _on(f"{title} softplus", _same(kind, 4, "softplus", return_sequences=True), (4, 3))
+    _on(f"{title} softmax", _same(kind, 3, "softmax"), (4, 3))
+    CASES[f"{title} from a state"] = Case(_same(kind, 4), [(3, 2), *[(4,)] * (1 + (kind is L.LSTM))])
+_on("lstm of other gates", _same(L.LSTM, 3, "gelu", "tanh", return_sequences=True), (4, 2))
+_on("gru of other gates", _same(L.GRU, 3, "gelu", "tanh", return_sequences=True), (4, 2))
+_on("gru, reset before", _same(L.GRU, 5, return_sequences=True, reset_after=False), (1, 4), (5, 3))
+_on("gru, reset before, backwards", _same(L.GRU, 3, "gelu", "tanh", go_backwards=True, reset_after=False), (4, 2))
+_on("gru, reset before, of one", _same(L.GRU, 1, use_bias=False, reset_after=False), (4, 2))
+CASES["gru, reset before, from a state"] = Case(_same(L.GRU, 4, reset_after=False), [(3, 2), (4,)])
+for merge in ("concat", "sum", "ave", "mul"):
+    _on(f"bidirectional {merge}", _same(L.Bidirectional, L.LSTM(3, return_sequences=merge != "ave"), merge), (4, 2))
+_on(
+    "bidirectional", lambda: L.Bidirectional(L.GRU(4, "gelu"), backward_layer=L.SimpleRNN(2, go_backwards=True)), (3, 2)
+)
+_on("time distributed lstm", lambda: L.TimeDistributed(L.LSTM(3, return_sequences=True)), (2, 3, 4))
 _on("flatten", L.Flatten)
 _on("reshape", _same(L.Reshape, (-1, 2)), (8,), (3, 4), (2, 3, 4))
 _on("identity", L.Identity)
@@ -238,6 +275,8 @@ _on("time distributed batch", lambda: L.TimeDistributed(L.BatchNormalization(sca
 _on("time distributed permute", lambda: L.TimeDistributed(L.Permute((2, 1))), (2, 3, 4))
 _on("time distributed flatten", lambda: L.TimeDistributed(L.Flatten()), (2, 3, 4))
 _on("time distributed twice", lambda: L.TimeDistributed(L.TimeDistributed(L.Dense(2, "tanh"))), (2, 3, 4))
+_on("time distributed convolution", lambda: L.TimeDistributed(L.Conv1D(3, 2, activation="tanh")), (3, 4, 2))
+_on("time distributed pooling", lambda: L.TimeDistributed(L.MaxPooling1D()), (3, 4, 2))
 _on("time distributed embedding", lambda: L.TimeDistributed(L.Embedding(9, 5)), (4, 1), (2, 1, 2), choices=9)
 _on(
     "time distributed model",
@@ -321,6 +360,7 @@ CASES |= {
     "lambda with a gradient": Case(lambda: L.Lambda(np.square, gradient=lambda x, d: 2 * x * d), [(4,)]),
     "lambda of a tensor": Case(lambda: L.Lambda(lambda x: x * x + 1), [(4,)]),
 }
+CASES |= {name: Case(make, [row]) for name, (make, row) in PICTURES.items()}
 
 
 WORDS = ["red", "blue", "green", "", "été", "漢字", "a b", "Red!"]

@@ -3,21 +3,6 @@
 Noise, number by number; and what becomes of pictures, in pictures.pxi.
 """
 
-from libc.math cimport cos, floor, sin
-from libc.stdint cimport int32_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
-
-import numpy as np
-
-from fastnn.engine.ops cimport in_training, Op, Step
-from fastnn.engine.random cimport mix64
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of
-from fastnn.kernels.types cimport noise32
-
-from fastnn import kernels
-
-
 cdef double TURN = 6.283185307179586, OF_BITS = 1.0 / 9007199254740992.0
 
 
@@ -165,6 +150,3 @@ cdef class SharedAlphaDropoutOp(SharedDropoutOp):
                 draws = self.z + row * self.draws
                 for j in range(row * n, (row + 1) * n):
                     self.reads.d[j] = self.d[j] * self.scale if draws[self.places[j - row * n]] != 0 else 0
-
-
-include "pictures.pxi"

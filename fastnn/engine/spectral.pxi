@@ -1,11 +1,5 @@
 """Dense lines whose matrix counts as divided by its largest singular value, which power iteration finds."""
 
-from libc.math cimport sqrt
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
-
-from fastnn.engine.ops cimport ADDRESS_SPACE, DenseOp, lines_of, lines_of_block, Step
-
 
 cdef double normalised(float* x, Py_ssize_t n) noexcept nogil:
     """Divide a vector by its length, unless that is 0; gives the length."""

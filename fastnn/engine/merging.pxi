@@ -1,21 +1,5 @@
 """Ops that make one row of several; turn, repeat, cut and sum up the axes of one; or give the same for each row."""
 
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
-
-from fastnn.engine.ops cimport Op, Step
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport BACKWARD, FORWARD, Kernel, float32_of
-from fastnn.kernels.types cimport (
-    Axes, dot_backward32, dot_forward32, Merge, merge_backward32, merge_forward32, SUBTRACT, sum32,
-)
-
-from math import prod
-
-import numpy as np
-
-from fastnn import kernels
-
 
 cdef class MergeOp(Op):
     """Element by element, of `count` rows of the same width: a sum, a product, the largest, ..."""
@@ -224,7 +208,7 @@ cdef class StridedCopyOp(Op):
 
 
 cdef enum Reduction:
-    SUM, MEAN, MAX, MIN
+    BY_SUM, BY_MEAN, BY_MAX, BY_MIN
 
 REDUCTIONS = ("sum", "mean", "max", "min")
 
@@ -255,10 +239,10 @@ cdef class ReduceOp(Op):
                 for i in range(self.inner):
                     x = self.reads.rows[row] + o * self.n * self.inner + i
                     total, best = 0, x[0]
-                    if self.which <= MEAN:
+                    if self.which <= BY_MEAN:
                         for k in range(self.n):
                             total += x[k * self.inner]
-                        best = <float>(total / self.n if self.which == MEAN else total)
+                        best = <float>(total / self.n if self.which == BY_MEAN else total)
                     else:
                         for k in range(1, self.n):
                             if self.before(x[k * self.inner], best):
@@ -267,7 +251,7 @@ cdef class ReduceOp(Op):
 
     cdef inline bint before(self, float x, float best) noexcept nogil:
         """Whether x is larger, or less, than the best so far; a NaN stays."""
-        return (x > best if self.which == MAX else x < best) or (x != x and best == best)
+        return (x > best if self.which == BY_MAX else x < best) or (x != x and best == best)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, o, i, k, at, same
@@ -283,8 +267,8 @@ cdef class ReduceOp(Op):
                     x = self.reads.rows[row] + o * self.n * self.inner + i
                     d_x = self.reads.d + row * self.inputs + o * self.n * self.inner + i
                     d, best, same = self.d[at], self.a[at], 0
-                    if self.which <= MEAN:
-                        d = d / self.n if self.which == MEAN else d
+                    if self.which <= BY_MEAN:
+                        d = d / self.n if self.which == BY_MEAN else d
                         for k in range(self.n):
                             d_x[k * self.inner] = d
                         continue

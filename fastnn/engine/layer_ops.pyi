@@ -1,0 +1,148 @@
+from collections.abc import Iterable, Sequence
+
+from fastnn.engine.ops import Activated, DenseOp, Op
+from fastnn.kernels.kernel import Kernel
+from fastnn.typing import ArrayLike
+
+class MergeOp(Op):
+    def __init__(self, kernel: Kernel, units: int, count: int) -> None: ...
+
+class ConcatenateOp(Op):
+    def __init__(self, widths: Iterable[int], outer: int = 1) -> None: ...
+
+class DotOp(Op):
+    def __init__(
+        self,
+        depth: int,
+        left: int,
+        left_inner: int,
+        right: int,
+        right_inner: int,
+        normalize: bool = False,
+    ) -> None: ...
+
+class StridedCopyOp(Op):
+    def __init__(self, inputs: int, shape: Iterable[int], strides: Iterable[int], first: int = 0) -> None: ...
+
+REDUCTIONS: tuple[str, ...]
+
+class ReduceOp(Op):
+    def __init__(self, which: str, outer: int, n: int, inner: int) -> None: ...
+
+class ConstantOp(Op):
+    def __init__(self, inputs: int, numbers: ArrayLike) -> None: ...
+
+class ParameterOp(Op):
+    def __init__(self, inputs: int, units: int) -> None: ...
+
+class PhaseOp(Op):
+    def __init__(self, units: int) -> None: ...
+
+class ConvolutionOp(Activated):
+    def __init__(
+        self,
+        size: Sequence[int],
+        kernel: Sequence[int],
+        channels: int,
+        filters: int,
+        stride: Sequence[int] = (1, 1, 1),
+        dilation: Sequence[int] = (1, 1, 1),
+        groups: int = 1,
+        use_bias: bool = True,
+        activation: Kernel | None = None,
+        numbers: Iterable[float] = (),
+        transposed: bool = False,
+    ) -> None: ...
+    @property
+    def transposed(self) -> bool: ...
+    @property
+    def use_bias(self) -> bool: ...
+    @property
+    def kernel_rows(self) -> int: ...
+
+class PoolOp(Op):
+    def __init__(
+        self,
+        kernel: Kernel,
+        size: Sequence[int],
+        pool: Sequence[int],
+        stride: Sequence[int],
+        channels: int,
+        before: Sequence[int] = (0, 0, 0),
+        after: Sequence[int] = (0, 0, 0),
+    ) -> None: ...
+
+class PadOp(Op):
+    def __init__(self, size: Sequence[int], channels: int, before: Sequence[int], after: Sequence[int]) -> None: ...
+
+class NoiseOp(Op):
+    def __init__(self, units: int, kernel: Kernel, strength: float, seed: int | None = None) -> None: ...
+    @property
+    def strength(self) -> float: ...
+    @property
+    def seed(self) -> int | None: ...
+
+class DropoutOp(NoiseOp):
+    def __init__(self, units: int, rate: float, seed: int | None = None) -> None: ...
+
+class SharedDropoutOp(DropoutOp):
+    def __init__(self, places: ArrayLike, by_row: bool, rate: float, seed: int | None = None) -> None: ...
+
+class SharedAlphaDropoutOp(SharedDropoutOp):
+    def __init__(self, places: ArrayLike, by_row: bool, rate: float, limit: float, seed: int | None = None) -> None: ...
+
+class RecurrentOp(Op):
+    def __init__(
+        self,
+        sizes: tuple[int, int, int],
+        unit: tuple[Kernel, tuple[float, ...]],
+        gate: tuple[Kernel, tuple[float, ...]],
+        use_bias: bool,
+        sequences: bool,
+        states: bool,
+        reverse: bool,
+        initial: bool,
+        rate: float,
+        seed: int | None,
+        reset_after: bool,
+    ) -> None: ...
+
+class SimpleRNNOp(RecurrentOp): ...
+class LSTMOp(RecurrentOp): ...
+class GRUOp(RecurrentOp): ...
+
+class SpectralDenseOp(DenseOp):
+    def __init__(self, inputs: int, units: int, use_bias: bool = True, iterations: int = 1, lines: int = 1) -> None: ...
+    @property
+    def iterations(self) -> int: ...
+
+class PictureOp(Op):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        given: Sequence[int],
+        base: Sequence[float],
+        drawn: str = "none",
+        low: Sequence[float] = (0, 0),
+        high: Sequence[float] = (0, 0),
+        shared: bool = False,
+        nearest: bool = False,
+        fill: str = "constant",
+        value: float = 0,
+        window: Sequence[float] | None = None,
+        channels_first: bool = False,
+        seed: int | None = None,
+    ) -> None: ...
+
+class ContrastOp(Op):
+    def __init__(
+        self,
+        pixels: int,
+        channels: int,
+        low: Sequence[float],
+        high: Sequence[float],
+        least: float,
+        most: float,
+        channels_first: bool = False,
+        seed: int | None = None,
+    ) -> None: ...

@@ -1,6 +1,0 @@
-from fastnn.engine.ops import DenseOp
-
-class SpectralDenseOp(DenseOp):
-    def __init__(self, inputs: int, units: int, use_bias: bool = True, iterations: int = 1, lines: int = 1) -> None: ...
-    @property
-    def iterations(self) -> int: ...
