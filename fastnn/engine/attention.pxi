@@ -65,8 +65,8 @@ cdef class AttentionOp(NoiseOp):
         self.heads, self.repeats, self.queries, self.keys = heads, heads // groups, n[2], n[3]
         self.table, self.scale, self.window, self.causal = n[2] * n[3], scale, n[6], n[7]
         self.scored, self.states, self.of_v = n[9], n[10], 1 if n[9] else 2
-        self.random = rate > 0
         self.take_noise(kernels.dropout, rate, seed)
+        self.random = rate > 0
         self.q = heads_of(n[4], heads, n[2], n[8])
         self.k = heads_of(n[4], groups, n[3], n[8])
         self.v = heads_of(n[5], groups, n[3], n[8])
