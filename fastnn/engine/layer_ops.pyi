@@ -126,3 +126,37 @@ class AttentionOp(NoiseOp):
         rate: float,
         seed: int | None,
     ) -> None: ...
+
+class TanhScoresOp(Op):
+    def __init__(self, outer: int, queries: int, keys: int, width: int) -> None: ...
+
+class PictureOp(Op):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        given: Sequence[int],
+        base: Sequence[float],
+        drawn: str = "none",
+        low: Sequence[float] = (0, 0),
+        high: Sequence[float] = (0, 0),
+        shared: bool = False,
+        nearest: bool = False,
+        fill: str = "constant",
+        value: float = 0,
+        window: Sequence[float] | None = None,
+        channels_first: bool = False,
+        seed: int | None = None,
+    ) -> None: ...
+
+class ContrastOp(Op):
+    def __init__(
+        self,
+        pixels: int,
+        channels: int,
+        low: Sequence[float],
+        high: Sequence[float],
+        least: float,
+        most: float,
+        channels_first: bool = False,
+        seed: int | None = None,
+    ) -> None: ...

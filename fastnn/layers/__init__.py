@@ -23,6 +23,7 @@ from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
     from fastnn.layers.attention import *
+    from fastnn.layers.augmentation import *
     from fastnn.layers.bidirectional import *
     from fastnn.layers.borders import *
     from fastnn.layers.convolution import *
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from fastnn.layers.pooling import *
     from fastnn.layers.recurrent import *
     from fastnn.layers.regularization import *
+    from fastnn.layers.resizing import *
     from fastnn.layers.scaler import *
     from fastnn.layers.separable import *
     from fastnn.layers.spectral_normalization import *
@@ -56,6 +58,7 @@ _LATER = {
     "AvgPool2D": "pooling",
     "AvgPool3D": "pooling",
     "Bidirectional": "bidirectional",
+    "CenterCrop": "resizing",
     "Conv1D": "convolution",
     "Conv1DTranspose": "transposed",
     "Conv2D": "convolution",
@@ -94,8 +97,8 @@ _LATER = {
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
-    "LSTM": "recurrent",
     "Lambda": "function",
+    "LSTM": "recurrent",
     "MaxPool1D": "pooling",
     "MaxPool2D": "pooling",
     "MaxPool3D": "pooling",
@@ -104,6 +107,14 @@ _LATER = {
     "MaxPooling3D": "pooling",
     "MultiHeadAttention": "multi_head_attention",
     "Pipeline": "wrapper",
+    "RandomBrightness": "augmentation",
+    "RandomContrast": "augmentation",
+    "RandomCrop": "resizing",
+    "RandomFlip": "augmentation",
+    "RandomRotation": "augmentation",
+    "RandomTranslation": "augmentation",
+    "RandomZoom": "augmentation",
+    "Resizing": "resizing",
     "Scaler": "scaler",
     "SeparableConv1D": "separable",
     "SeparableConv2D": "separable",

@@ -273,6 +273,21 @@ def test_masks_of_attention(make: Any, causal: bool) -> None:
     )
 
 
+def test_more_keys_than_addresses_at_a_time() -> None:
+    layer, query, value = AdditiveAttention(), Input((3, 2)), Input((1050, 2))
+    model = Model([query, value], layer([query, value]))
+    model.compile(SGD(1.0), "mse")
+    rng = RNG(0)
+    x, v = (rng.normal(size=(2, n, 2)).astype(np.float32) for n in (3, 1050))
+    scale = layer.get_weights()[0].astype(np.float64)
+    np.testing.assert_allclose(model.predict([x, v]), layer.reference(x, v, scale=scale), atol=1e-6)
+    model.train_on_batch([x, v], np.ones((2, 3, 2), np.float32))
+    for at in range(2):
+        step = np.eye(2)[at] * 1e-5
+        ends = [((layer.reference(x, v, scale=scale + each) - 1) ** 2).mean() for each in (step, -step)]
+        np.testing.assert_allclose(scale[at] - layer.get_weights()[0][at], (ends[0] - ends[1]) / 2e-5, rtol=1e-3)
+
+
 def block(steps: int = 6, width: int = 8, **call: Any) -> Model:
     """Positions, attention, a residual, normalisation and a Dense layer of each step."""
     x = Input((steps, width))
@@ -383,6 +398,8 @@ def test_what_they_refuse() -> None:
         (lambda: MultiHeadAttention(2, 2)(x, v, value_mask=Input((4,))), "value_mask must have a number for each line"),
         (lambda: MultiHeadAttention(2, 2)(Input((2, 3, 4)), v, use_causal_mask=True), "is for rows of two axes"),
         (lambda: MultiHeadAttention(2, 2)(x), "reads 2 tensor"),
+        (lambda: MultiHeadAttention(2, 2)(*[Input((50000, 2))] * 2), r"\(2, 50000, 50000\) would have"),
+        (lambda: AdditiveAttention()([Input((50000, 2))] * 2), r"\(50000, 50000\) would have"),
         (lambda: GroupQueryAttention(2, 3, 2), "must be divisible"),
         (lambda: GroupQueryAttention(0, 3, 3), "head_dim"),
         (lambda: Attention(score_mode="product"), "score_mode"),
