@@ -412,11 +412,22 @@ def test_what_they_refuse() -> None:
             make()
 
 
+def test_a_mask_must_say_what_it_is_of() -> None:
+    x = RNG(0).normal(size=(2, 4, 5)).astype(np.float32)
+    for rows in (x, Input((4, 5))):
+        with pytest.raises(TypeError, match="takes query_mask, value_mask, key_mask and attention_mask"):
+            MultiHeadAttention(2, 3)(rows, rows, mask=np.ones((2, 4)))
+
+
 def test_old_and_other_ways_to_call_it() -> None:
     x = RNG(0).normal(size=(2, 4, 5)).astype(np.float32)
     layer = MultiHeadAttention(num_heads=2, key_dim=3, flash_attention=True, attention_axes=(1,))
     np.testing.assert_array_equal(layer(x, x), layer(query=x, value=x, key=x))
     np.testing.assert_array_equal(layer([x, x]), layer(x, x, training=False))
+    mask = np.tril(np.ones((2, 4, 4)))
+    q, m = Input((4, 5)), Input((4, 4))
+    placed = Model([q, m], layer(q, q, None, None, None, None, m))
+    np.testing.assert_array_equal(placed.predict([x, mask]), layer(x, x, use_causal_mask=True))
     assert Sequential([Input((4, 5)), L.Dense(3)]).predict(x).shape == (2, 4, 3)
     y = Attention()([x, x, x])
     np.testing.assert_allclose(y, Attention(use_scale=True)([x, x]), atol=1e-6)
