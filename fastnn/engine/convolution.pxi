@@ -131,7 +131,8 @@ cdef class ConvolutionOp(Activated):
                 planes_row(&self.planes, step.scratch, self.reads.rows[row], self.w, bias, self.z + row * self.units)
         elif self.by_channel:
             for row in range(r0, r1):
-                self.depthwise(0, self.widened(step, self.reads.rows[row]), &self.window, self.w, bias, self.z + row * self.units)
+                self.depthwise(0, self.widened(step, self.reads.rows[row]), &self.window, self.w, bias,
+                               self.z + row * self.units)
         elif self.transposed:
             self.turn(step)
             self.go_back(step, self.reads.rows + r0, r1 - r0, bias, self.z + r0 * self.units)
@@ -267,7 +268,8 @@ cdef class ConvolutionOp(Activated):
         if self.by_channel and p1 - p0 == self.kernel_size:
             memset(g, 0, self.kernel_size * sizeof(float))
             for row in range(r0, r1):
-                self.depthwise(2, self.widened(step, self.reads.rows[row]), &self.window, self.w, self.d + row * self.units, g)
+                self.depthwise(2, self.widened(step, self.reads.rows[row]), &self.window, self.w,
+                               self.d + row * self.units, g)
             return
         while p0 < p1:
             first, start = p0 // width, p0 % width

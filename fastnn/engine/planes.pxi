@@ -1,8 +1,8 @@
 """Convolution by few filters, whose pixels fill vectors better than they do.
 
-A picture is laid out by planes, one of each channel, where a tap of the kernel meets pixels side by side. A row's planes,
-those of what its places give, and a gradient's sums lie in the scratch of the thread. Additions come in the order that
-patches have them.
+A picture is laid out by planes, one of each channel, where a tap of the kernel meets pixels side by side. A row's
+planes, those of what its places give, and a gradient's sums lie in the scratch of the thread. Additions come in the
+order that patches have them.
 """
 
 

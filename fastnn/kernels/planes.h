@@ -1,8 +1,8 @@
 /* Convolution where a pixel's filters fill no vector: pixels side by side in one. Included by planes.pxi.
 
-   A picture lies as planes, one behind the other: of each channel, all pixels. A tap of the kernel then meets a picture's
-   pixels where it meets the first, so many numbers on. Lines of pixels are not cut: what a vector has of a line's end
-   and the next one's beginning is worked out like the rest, and left out. */
+   A picture lies as planes, one behind the other: of each channel, all pixels. A tap of the kernel then meets pixels
+   side by side, so many numbers from where it meets the first. Lines of pixels are not cut: what a vector has of a
+   line's end and the next one's beginning is worked out like the rest, and left out. */
 #ifndef FASTNN_PLANES_H
 #define FASTNN_PLANES_H
 
@@ -105,7 +105,8 @@ static void planes_forward(const float *x, const ptrdiff_t *taps, ptrdiff_t dept
     int some;
     for (j = 0; j < n; j += PLANE_PIXELS)
         for (f = 0; f < width; f += some) {
-#define PLANE_CASE(F) planes_tile(some = F, x + j, taps, depth, w + f, width, bias ? bias + f : bias, out + f * n + j, n)
+#define PLANE_CASE(F) \
+    planes_tile(some = F, x + j, taps, depth, w + f, width, bias ? bias + f : bias, out + f * n + j, n)
             PLANE_CASES(width - f);
 #undef PLANE_CASE
         }
@@ -125,7 +126,7 @@ static void planes_gradient(const float *x, const ptrdiff_t *taps, ptrdiff_t dep
 }
 
 #ifdef FASTNN_QUADS
-/* Four pixels of `some` channels, which lie `from_pitch` apart, to planes; or the other way. some, 1, 2 or 4, is a constant. */
+/* Four pixels of `some` channels, which lie `from_pitch` apart, to planes; or the other way. some: 1, 2 or 4. */
 FASTNN_INLINE void turn_few(int to_planes, int some, const float *from, ptrdiff_t from_pitch, float *to,
                             ptrdiff_t to_pitch) {
     const int rows = to_planes ? some : 4, columns = to_planes ? 4 : some, given = to_planes ? 4 : some;
@@ -134,8 +135,10 @@ FASTNN_INLINE void turn_few(int to_planes, int some, const float *from, ptrdiff_
     FASTNN_UNROLL
     for (i = 0; i < 4; i++) r[i] = *(const quad *)(from + (i < given ? i : 0) * from_pitch);
     {
-        const quad a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
-        const quad e = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7), g = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+        const quad a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+        const quad c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+        const quad e = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+        const quad g = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
         if (columns <= 2) {
             out[0] = a;
             out[1] = __builtin_shufflevector(a, a, 2, 3, 0, 1);
@@ -188,7 +191,9 @@ FASTNN_INLINE void turn_pixels(int to_planes, float *x, ptrdiff_t channels, ptrd
 
 static void turn_planes(int to_planes, float *x, ptrdiff_t channels, ptrdiff_t lines, ptrdiff_t n, float *planes,
                         ptrdiff_t line, ptrdiff_t plane) {
-    if (channels == 1 && lines == 1) memcpy(to_planes ? planes : x, to_planes ? x : planes, (size_t)n * sizeof(float));
+    if (channels == 1)
+        for (; lines > 0; lines--, x += n, planes += line)
+            memcpy(to_planes ? planes : x, to_planes ? x : planes, (size_t)n * sizeof(float));
     else if (to_planes) turn_pixels(1, x, channels, lines, n, planes, line, plane);
     else turn_pixels(0, x, channels, lines, n, planes, line, plane);
 }

@@ -8,6 +8,13 @@
 
 typedef struct { ptrdiff_t planes, lines, cells, plane, line, cell; } fastnn_box;
 
+/* The baseline beside other sets is made small. */
+#if FASTNN_VECTOR_BYTES > 16 || defined(FASTNN_BASELINE_ONLY)
+#define FASTNN_SMALL 0
+#else
+#define FASTNN_SMALL 1
+#endif
+
 #define EACH_CELL(box, i, j, k, at)                                                                        \
     for (i = 0; i < (box)->planes; i++)                                                                    \
         for (j = 0; j < (box)->lines; j++)                                                                 \
@@ -29,7 +36,8 @@ typedef struct { ptrdiff_t planes, lines, cells, plane, line, cell; } fastnn_box
 #define NAME(name) name##_float
 #include "pooling_body.h"
 #undef NAME
-#if FASTNN_VECTOR_BYTES == 64       /* of these a few channels use little, and what they reach over is waited for */
+/* Of few channels vectors of 64 bytes would be empty, and their stores reach over lines of the cache. */
+#if FASTNN_VECTOR_BYTES == 64
 #undef FASTNN_VECTOR_BYTES
 #define FASTNN_VECTOR_BYTES 32
 #define NAME(name) name##_half
@@ -44,16 +52,16 @@ typedef struct { ptrdiff_t planes, lines, cells, plane, line, cell; } fastnn_box
 #endif
 #undef REAL
 
-static void pool_windows(int largest, int alone, const float *x, const fastnn_box *box, ptrdiff_t step, ptrdiff_t windows,
-                         ptrdiff_t n, float *a, const float *d, float *d_x) {
-    if (!largest || !alone || box->planes != 1 || box->lines != 2 || box->cells != 2)
+static void pool_windows(int largest, int alone, const float *x, const fastnn_box *box, ptrdiff_t step,
+                         ptrdiff_t windows, ptrdiff_t n, float *a, const float *d, float *d_x) {
+    if (FASTNN_SMALL || !largest || !alone || box->planes != 1 || box->lines != 2 || box->cells != 2)
         pool_any_float(largest, alone, x, box, step, windows, n, a, d, d_x);
     else if (n <= LANES_half) pool_fours_half(x, box, step, windows, n, a, d, d_x);
     else pool_fours_float(x, box, step, windows, n, a, d, d_x);
 }
 
-/* What a kernel of a weight for each cell and channel does: FORWARD out = bias + sum of x * w; BACKWARD out += d * w, the
-   slopes of the cells; else out += x * d, those of the weights. */
+/* What a kernel of a weight for each cell and channel does: FORWARD out = bias + sum of x * w; BACKWARD out += d * w,
+   the slopes of the cells; else out += x * d, those of the weights. */
 FASTNN_INLINE void depth_part(int what, int part, const float *x, const fastnn_box *box, ptrdiff_t n, const float *w,
                               const float *d, float *out) {
     vector_float acc = zero_float();

@@ -60,7 +60,9 @@ cdef void pool(bint largest, const float* x, const Window* w, float* a, const fl
             at = 0
             while at < w.given[2]:
                 begin = line + cells_of(w, 2, at, &box.cells) * n
-                some = max((w.size[2] + w.before[2] - w.pool[2]) // w.stride[2] + 1 - at if box.cells == w.pool[2] else 1, 1)
+                some = 1
+                if box.cells == w.pool[2]:
+                    some = (w.size[2] + w.before[2] - w.pool[2]) // w.stride[2] + 1 - at
                 pool_windows(largest, alone, x + begin, &box, step, some, n, a, d, d_x + begin if d != NULL else d_x)
                 at += some
                 a += some * n

@@ -10,7 +10,8 @@ FASTNN_INLINE NAME(vector) NAME(pool_cell)(int largest, int part, NAME(vector) b
 }
 
 /* part, whether the window is two by two, and which of the two is asked for, are constants. */
-FASTNN_INLINE void NAME(pool_part)(int largest, int part, int four, const float *x, const fastnn_box *box, float *a) {
+FASTNN_INLINE void NAME(pool_part)(int largest, int part, int four, const float *x, const fastnn_box *box,
+                                   float *a) {
     NAME(vector) best = part ? NAME(load_part)(x, part) : NAME(load)(x);
     ptrdiff_t i, j, k, at;
     if (!largest) best = NAME(zero)();
@@ -24,11 +25,11 @@ FASTNN_INLINE void NAME(pool_part)(int largest, int part, int four, const float 
     else NAME(store)(a, best);
 }
 
-/* The slope of a cell, of what is left of its window's; alone: no other window has it, and nothing is read that a masked
-   store may just have left near: it would have to be waited for. The cell that a was copied from has its bits. */
-FASTNN_INLINE NAME(vector) NAME(unpool_cell)(int largest, int part, int alone, int four, const float *x, NAME(vector) best,
-                                       NAME(vector) left, float *d_x) {
-    static const float zeros[NAME(LANES)];
+/* The slope of a cell, of what is left of its window's; alone: no other window has it, and nothing is read that a
+   masked store may just have left near: it would be waited for. The cell that a was copied from has its bits. */
+FASTNN_INLINE NAME(vector) NAME(unpool_cell)(int largest, int part, int alone, int four, const float *x,
+                                             NAME(vector) best, NAME(vector) left, float *d_x) {
+    static const float zeros[NAME(LANES)] = {0};
     const NAME(vector) none = NAME(zero)();
     NAME(vector) to = left;
     if (largest) {
@@ -58,14 +59,15 @@ FASTNN_INLINE void NAME(unpool_part)(int largest, int part, int alone, int four,
 }
 
 /* n channels of a window. */
-FASTNN_INLINE void NAME(pool_channels)(int largest, int four, const float *x, const fastnn_box *box, ptrdiff_t n, float *a) {
+FASTNN_INLINE void NAME(pool_channels)(int largest, int four, const float *x, const fastnn_box *box, ptrdiff_t n,
+                                       float *a) {
     ptrdiff_t c = 0;
     for (; c + NAME(LANES) <= n; c += NAME(LANES)) NAME(pool_part)(largest, 0, four, x + c, box, a + c);
     if (c < n) NAME(pool_part)(largest, (int)(n - c), four, x + c, box, a + c);
 }
 
-FASTNN_INLINE void NAME(unpool_channels)(int largest, int alone, int four, const float *x, const fastnn_box *box, ptrdiff_t n,
-                                   const float *a, const float *d, float *d_x) {
+FASTNN_INLINE void NAME(unpool_channels)(int largest, int alone, int four, const float *x, const fastnn_box *box,
+                                         ptrdiff_t n, const float *a, const float *d, float *d_x) {
     ptrdiff_t c = 0;
     for (; c + NAME(LANES) <= n; c += NAME(LANES))
         NAME(unpool_part)(largest, 0, alone, four, x + c, box, a + c, d + c, d_x + c);
