@@ -270,7 +270,7 @@ LAYERED_FITS = (
     Fit("gru", networks.GRU_32, MSE, {"best": 3.5}, 1024, 32, 1),
     Fit("cnn1d", networks.CNN_1D, CCE, {"best": 1.7}, 1024, 32, 1, spread=0.1),
     *(
-        [Fit("transformer", networks.TRANSFORMER, CCE, {"best": 2.3}, 512, 32, 1, spread=0.1)]
+        [Fit("transformer", networks.TRANSFORMER, CCE, {"best": 2.3}, 512, 32, 1, spread=0.15)]
         if hasattr(fastnn.layers, "MultiHeadAttention")
         else []
     ),
