@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn.engine.lock cimport Lock
 from fastnn.engine.ops cimport BLOCK_ROWS, Op
+from fastnn.engine.rows cimport FLOAT32, Input, Rows
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport float32_of
 from fastnn.kernels.team cimport dismiss
@@ -153,7 +154,7 @@ cdef class Arena:
         free(self.op_list)
         free(self.segments)
         free(self.addresses)
-        free(self.input_starts)
+        free(self.given)
         free(self.wanted)
         free(self.extra_d)
         free(self.extra_starts)
@@ -196,17 +197,20 @@ cdef class Arena:
         self.extra_starts = <Py_ssize_t*>malloc((self.count + 1) * sizeof(Py_ssize_t))
         self.output_d = <float**>malloc((self.output_count + len(self.added_places)) * sizeof(void*))
         self.output_places = <Py_ssize_t*>malloc(self.output_count * sizeof(Py_ssize_t))
-        self.input_starts = <Py_ssize_t*>malloc(self.input_count * sizeof(Py_ssize_t))
+        self.given = <Input*>malloc(self.input_count * sizeof(Input))
         for i in range(self.count):
             extras += len(self.readers[i]) - 1
         self.extra_d = <float**>malloc(max(1, extras) * sizeof(void*))
         if (self.wanted == NULL or self.extra_starts == NULL or self.output_d == NULL or self.output_places == NULL
-                or self.input_starts == NULL or self.extra_d == NULL):
+                or self.given == NULL or self.extra_d == NULL):
             raise MemoryError("no memory for a network's edges")
         for i in range(self.output_count):
             self.output_places[i] = self.outputs[i]
         for i in range(self.input_count):
-            self.input_starts[i] = sum(self.input_widths[:i])
+            self.given[i].start, self.given[i].width = sum(self.input_widths[:i]), self.input_widths[i]
+            self.given[i].ids = all([
+                (<Op>self.ops[op]).reads_ids for op, k in self.edges if self.sources[op][k] == -1 - i])
+        self.all_ids = all([self.given[i].ids for i in range(self.input_count)])
         extras = 0
         for i in range(self.count):
             self.extra_starts[i] = extras
@@ -355,6 +359,22 @@ cdef class Arena:
             self.scratch_array = aligned(threads * self.scratch_size)
             self.scratches = threads
             self.scratch = <float*>address(self.scratch_array, True)
+        return 0
+
+    cdef int reserve_rows(self, const Rows* rows) except -1:
+        """Say which numbers are int32 in a run over such rows, and make room for those that it must convert."""
+        cdef Op op
+        cdef Py_ssize_t k
+        cdef bint whole = rows.kind != FLOAT32
+        if whole and self.collected_rows < self.capacity:
+            self.collected_array = aligned(self.capacity * self.inputs)
+            self.collected, self.collected_rows = <float*>address(self.collected_array, True), self.capacity
+        if whole != self.whole:
+            for number, k in self.edges:
+                op = self.ops[number]
+                op.reads[k].whole = whole and self.sources[number][k] < 0 and op.reads_ids \
+                    and self.given[-1 - <Py_ssize_t>self.sources[number][k]].ids
+            self.whole = whole
         return 0
 
     cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows, Py_ssize_t gradient_rows):
