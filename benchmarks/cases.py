@@ -266,11 +266,11 @@ LAYERED_FITS = (
     Fit("lenet", networks.LENET, CCE, {"best": 6}, 2048, 32, 1, checked=512),
     Fit("lenet-b128", networks.LENET, CCE, {"best": 5}, 2048, 128, 1),
     Fit("cnn", networks.CNN, CCE, {"best": 1.9}, 256, 32, 1, spread=0.2),
-    Fit("lstm", networks.LSTM_64, MSE, {"best": 2.5}, 1024, 32, 1, spread=0.1),
+    Fit("lstm", networks.LSTM_64, MSE, {"best": 2.5}, 1024, 32, 1, spread=0.2),
     Fit("gru", networks.GRU_32, MSE, {"best": 3.5}, 1024, 32, 1),
-    Fit("cnn1d", networks.CNN_1D, CCE, {"best": 1.7}, 1024, 32, 1),
+    Fit("cnn1d", networks.CNN_1D, CCE, {"best": 1.7}, 1024, 32, 1, spread=0.2),
     *(
-        [Fit("transformer", networks.TRANSFORMER, CCE, {"best": 2.3}, 512, 32, 1)]
+        [Fit("transformer", networks.TRANSFORMER, CCE, {"best": 2.3}, 512, 32, 1, spread=0.2)]
         if hasattr(fastnn.layers, "MultiHeadAttention")
         else []
     ),

@@ -1,7 +1,7 @@
 """Layers of `numpy_layers` in careful NumPy, but for those of `numpy_steps`.
 
-A convolution is a product of its patches, which are one view, copied. An embedding's gradient adds up the rows of equal
-ids in sorted order.
+A convolution is a product of its patches, which are one view, copied; its way back adds each cell of the kernel, at all
+places, to the pixels that it met.
 """
 
 from collections.abc import Iterator
@@ -161,9 +161,6 @@ class Embedding(Layer):
 
     def backward(self, d: Array, wanted: bool = True) -> Array:
         (dw,) = self.gradients
-        order = self.x.ravel().argsort()
-        ids = self.x.ravel()[order]
-        starts = np.flatnonzero(np.diff(ids, prepend=-1))
         dw[...] = 0
-        dw[ids[starts]] = np.add.reduceat(d.reshape(-1, dw.shape[1])[order], starts)
+        np.add.at(dw, self.x, d)
         return d

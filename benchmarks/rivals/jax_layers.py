@@ -1,11 +1,13 @@
 """JAX: the layers of a network as functions, and a step of Adam, for `jax_scan` and `jax_step`.
 
-Tried on a Zen 5: a largest number by `max` over windows that do not overlap, an axis each, takes a third of the time
-of `reduce_window`, whose way back scatters. The steps of a recurrence are a `lax.scan`, behind one product for the
-inputs of all of them.
+Tried on a Zen 5: a pool by `maximum` of strided slices is as fast as `max` over reshaped windows or up to 1.4 times as
+fast; `reduce_window`, whose way back scatters, takes 1.2 to 1.9 times as long. The steps of a recurrence are a
+`lax.scan`, behind one product for the inputs of all of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -68,11 +70,13 @@ def given(layer: Any, x: Any, arrays: Iterator[Any]) -> Any:
 
 
 def pooled(x: Any, size: int) -> Any:
-    for axis in range(1, x.ndim - 1):
-        n = x.shape[axis] // size
-        x = lax.slice_in_dim(x, 0, n * size, axis=axis)
-        x = x.reshape(*x.shape[:axis], n, size, *x.shape[axis + 1 :]).max(axis=axis + 1)
-    return x
+    """The largest of the first cells of all windows, their second ones and so on."""
+    places = [n // size for n in x.shape[1:-1]]
+    cells = (
+        x[:, *(slice(k, size * n, size) for k, n in zip(cell, places, strict=True))]
+        for cell in product(range(size), repeat=len(places))
+    )
+    return reduce(jnp.maximum, cells)
 
 
 def recurrence(x: Any, kernel: Any, bias: Any, start: Any, step: Callable[[Any, Any], Any]) -> Any:

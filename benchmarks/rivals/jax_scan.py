@@ -1,8 +1,7 @@
 """JAX: all epochs in one jitted `lax.scan` over epochs and steps, its buffers donated.
 
 Tried on a Zen 5: rows gathered per step are as fast as or twice as fast as rows gathered per epoch; one flat vector of
-parameters saves a fifth of a small network's step and costs two fifths of mnist's; unrolled steps gain nothing. XLA
-has no fast convolution inside a loop: see `jax_step`.
+parameters saves a fifth of a small network's step and costs two fifths of mnist's; unrolled steps gain nothing.
 """
 
 from collections.abc import Callable
@@ -16,14 +15,16 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from benchmarks.cases import Fit, Predict
-from benchmarks.networks import Array
-from benchmarks.rivals import Trainer
+from benchmarks.networks import Array, Conv
+from benchmarks.rivals import Trainer, Unable
 from benchmarks.rivals.jax_layers import output, start_of, step_of
 
 SMALL = 4096  # parameters
 
 
 def fit(case: Fit) -> Trainer:
+    if any(isinstance(layer, Conv) for layer in case.network.layers):
+        raise Unable("XLA's convolutions inside a loop take 5 to 20 times as long: see jax_step")
     x, y = map(jnp.asarray, case.data(case.rows))
     weights, unravel = case.weights, lambda parameters: parameters
     if case.parameters < SMALL:

@@ -1,4 +1,4 @@
-"""JAX: a jitted step that Python calls for each batch: an epoch as one scan takes four times as long with convolutions.
+"""JAX: a jitted step that Python calls for each batch. It is JAX's form for convolutions, which are slow inside a scan.
 
 A perceptron's scan is faster, and a prediction is the same program: `jax_scan` has both.
 """
