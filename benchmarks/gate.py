@@ -27,6 +27,7 @@ FLOORS = {
     "cnn": 0.7,
     "lstm": 1.2,
     "gru": 2.5,
+    "transformer": 0.6,
     "lstm-small": 15.0,
     "lenet-1": 5.0,
     "lstm-1": 6.0,
