@@ -2,7 +2,7 @@ from collections.abc import Iterable, Sequence
 
 from fastnn.engine.ops import Activated, DenseOp, Op
 from fastnn.kernels.kernel import Kernel
-from fastnn.typing import ArrayLike
+from fastnn.typing import Array, ArrayLike
 
 class MergeOp(Op):
     def __init__(self, kernel: Kernel, units: int, count: int) -> None: ...
@@ -115,6 +115,17 @@ class SpectralDenseOp(DenseOp):
     def __init__(self, inputs: int, units: int, use_bias: bool = True, iterations: int = 1, lines: int = 1) -> None: ...
     @property
     def iterations(self) -> int: ...
+
+class AttentionOp(NoiseOp):
+    def __init__(
+        self,
+        numbers: Array,
+        sources: Iterable[tuple[int, int]],
+        strides: Array,
+        scale: float,
+        rate: float,
+        seed: int | None,
+    ) -> None: ...
 
 class PictureOp(Op):
     def __init__(

@@ -41,11 +41,14 @@ cdef class NoiseOp(DrawingOp):
     cdef noise32 slopes
 
     def __init__(self, Py_ssize_t units, Kernel kernel, double strength, seed=None):
+        self.take_noise(kernel, strength, seed)
+        self.shape([(1, units)], 1, units)
+
+    cdef int take_noise(self, Kernel kernel, double strength, seed) except -1:
         self.noise = <noise32>float32_of(kernel, "noise", FORWARD)
         self.slopes = <noise32>float32_of(kernel, "noise", BACKWARD)
-        self.shape([(1, units)], 1, units)
         self.strength = strength
-        self.seeds(seed)
+        return self.seeds(seed)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, n = self.units

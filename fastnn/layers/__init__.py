@@ -22,6 +22,7 @@ from fastnn.layers.surface import *
 from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
+    from fastnn.layers.attention import *
     from fastnn.layers.augmentation import *
     from fastnn.layers.bidirectional import *
     from fastnn.layers.borders import *
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fastnn.layers.group_normalization import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
+    from fastnn.layers.multi_head_attention import *
     from fastnn.layers.pooling import *
     from fastnn.layers.recurrent import *
     from fastnn.layers.regularization import *
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 # What few models have: `import fastnn` must stay short.
 _LATER = {
     "ActivityRegularization": "regularization",
+    "AdditiveAttention": "attention",
+    "Attention": "attention",
     "AveragePooling1D": "pooling",
     "AveragePooling2D": "pooling",
     "AveragePooling3D": "pooling",
@@ -75,6 +79,7 @@ _LATER = {
     "DepthwiseConv2D": "separable",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
+    "GRU": "recurrent",
     "GlobalAveragePooling1D": "pooling",
     "GlobalAveragePooling2D": "pooling",
     "GlobalAveragePooling3D": "pooling",
@@ -88,7 +93,7 @@ _LATER = {
     "GlobalMaxPooling2D": "pooling",
     "GlobalMaxPooling3D": "pooling",
     "GroupNormalization": "group_normalization",
-    "GRU": "recurrent",
+    "GroupQueryAttention": "multi_head_attention",
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
@@ -100,6 +105,7 @@ _LATER = {
     "MaxPooling1D": "pooling",
     "MaxPooling2D": "pooling",
     "MaxPooling3D": "pooling",
+    "MultiHeadAttention": "multi_head_attention",
     "Pipeline": "wrapper",
     "RandomBrightness": "augmentation",
     "RandomContrast": "augmentation",

@@ -246,3 +246,4 @@ for _kind in ("add", "sub", "mul", "truediv", "pow", "matmul"):
 for _kind in ("neg", "pos", "abs"):
     OPERATORS[_kind] = lambda x, kind=_kind: _unary(kind, x)
 OPERATORS["getitem"] = part
+OPERATORS["constant"] = as_tensor

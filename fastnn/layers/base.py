@@ -21,7 +21,17 @@ from fastnn.engine.lock import Held
 from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops
 from fastnn.layers.surface import Surface, check_only
-from fastnn.layers.tensor import TRACE, Node, Structure, called, check_training, flattened, is_symbolic, snake_case
+from fastnn.layers.tensor import (
+    TRACE,
+    Node,
+    Structure,
+    called,
+    check_training,
+    constants,
+    flattened,
+    is_symbolic,
+    snake_case,
+)
 from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 
 __all__ = ["LAYERS", "Layer", "Parameter"]
@@ -155,6 +165,7 @@ class Layer(_Fixed):
         if mask is not None:
             raise ValueError(f"layer {called(self)!r}: mask must be None, got {shown(mask)}; there are no masks")
         training = check_training(training)
+        inputs = constants(inputs)
         if not is_symbolic(inputs):
             return self.on_arrays(inputs, training is not None and as_flag("training", training))
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")
@@ -327,9 +338,7 @@ def replace(held: Held, views: Callable[[], Sequence[FloatArray]], weights: Sequ
 
 def mode_of(member: Any, training: Any) -> bool | None:
     """Whether a call in a model is as in training in each run, or in none; None where it is as the run says."""
-    if training is None:
-        return None
-    mode = as_flag("training", training)
+    mode = None if training is None else as_flag("training", training)
     if mode and any(layer.whole_batch for layer in leaves_of(member)):
         raise ValueError(
             f"{called(member)!r}: training=True would make what a row gives hang on the other rows that are predicted "

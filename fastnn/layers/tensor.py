@@ -323,6 +323,16 @@ def is_symbolic(given: Any) -> bool:
     return isinstance(given, Tensor) or (isinstance(given, (list, tuple)) and any(isinstance(t, Tensor) for t in given))
 
 
+def constants(given: Any) -> Any:
+    """What a layer is called on; within a ``call`` that is traced, an array of numbers as a tensor, for all rows.
+
+    A layer's weights would else be used as they are, and learn nothing: of positions, say.
+    """
+    trace = TRACE.get()
+    number = getattr(getattr(given, "dtype", None), "kind", None) in ("f", "i", "u", "b")
+    return OPERATORS["constant"](given, trace.anchor) if number and trace is not None else given
+
+
 def has_automatic_name(member: Any) -> bool:
     """Whether the name of a layer or model was made up, and so may differ from model to model."""
     return getattr(member, "name", None) is None or bool(vars(member).get("_automatic"))
