@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from fastnn.databases.reader import Block
 
-    from ._front import Picked
-
 
 class Sequence(NamedTuple):
     """How rows become windows: the columns of the key and of the time, rows of a window, what is in front of few."""
@@ -45,9 +43,9 @@ def checked(given: Any) -> Sequence | None:
 
 
 class Sequenced:
-    """Of what another takes, windows of rows that have one key; those of a pass, whose rows must come in order."""
+    """Windows of what another (``Picked``) takes, of rows with one key: those of one pass, whose rows come in order."""
 
-    def __init__(self, take: Picked, sequence: Sequence, prepare: Any = None) -> None:
+    def __init__(self, take: Any, sequence: Sequence, prepare: Any = None) -> None:
         if prepare is not None:
             raise ValueError("prepare= makes layers that read single rows; leave it or sequence= out")
         self._inner, self.sequence = take, sequence

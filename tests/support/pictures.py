@@ -86,6 +86,8 @@ PICTURES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "cropping 3": (_same(L.Cropping3D, (0, 1, 1), FIRST), (2, 2, 3, 4)),
     "up sampling 1": (_same(L.UpSampling1D, 3), (4, 2)),
     "up sampling 2": (_same(L.UpSampling2D, (2, 3)), (2, 3, 2)),
+    "up sampling 2 bilinear": (_same(L.UpSampling2D, (2, 3), interpolation="bilinear"), (2, 3, 2)),
+    "up sampling 2 bilinear channels first": (_same(L.UpSampling2D, 2, FIRST, "bilinear"), (2, 3, 4)),
     "up sampling 3": (_same(L.UpSampling3D, 2, FIRST), (2, 2, 1, 2)),
     "rotation": (_same(L.RandomRotation, (0.1, 0.1)), (4, 3, 2)),
     "rotation to the nearest": (_same(L.RandomRotation, (-0.3, -0.3), "wrap", "nearest"), (4, 3, 2)),
@@ -101,4 +103,18 @@ PICTURES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "center crop": (_same(L.CenterCrop, 2, 3), (5, 4, 2)),
     "center crop of less": (_same(L.CenterCrop, 4, 3), (3, 5, 2)),
     "random crop of less": (_same(L.RandomCrop, 4, 3), (3, 5, 2)),
+}
+
+
+# Layers that change pictures by chance while training, which test_augmentation.py meets.
+CHANGED: dict[str, Callable[..., Any]] = {
+    "flip": lambda **fields: L.RandomFlip(**fields),
+    "flip across": lambda **fields: L.RandomFlip("vertical", **fields),
+    "rotation": lambda **fields: L.RandomRotation(0.2, **fields),
+    "rotation of a range": lambda **fields: L.RandomRotation((0.1, 0.3), "wrap", "nearest", **fields),
+    "zoom": lambda **fields: L.RandomZoom(0.3, **fields),
+    "zoom each way": lambda **fields: L.RandomZoom((-0.3, 0.1), 0.2, "nearest", **fields),
+    "translation": lambda **fields: L.RandomTranslation(0.3, 0.2, "constant", fill_value=3.0, **fields),
+    "contrast": lambda **fields: L.RandomContrast((0.2, 0.6), (-1.5, 1.5), **fields),
+    "brightness": lambda **fields: L.RandomBrightness(0.3, (-2, 2), **fields),
 }
