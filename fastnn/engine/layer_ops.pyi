@@ -75,12 +75,14 @@ class PoolOp(Op):
 class PadOp(Op):
     def __init__(self, size: Sequence[int], channels: int, before: Sequence[int], after: Sequence[int]) -> None: ...
 
-class NoiseOp(Op):
+class DrawingOp(Op):
+    @property
+    def seed(self) -> int | None: ...
+
+class NoiseOp(DrawingOp):
     def __init__(self, units: int, kernel: Kernel, strength: float, seed: int | None = None) -> None: ...
     @property
     def strength(self) -> float: ...
-    @property
-    def seed(self) -> int | None: ...
 
 class DropoutOp(NoiseOp):
     def __init__(self, units: int, rate: float, seed: int | None = None) -> None: ...
@@ -130,7 +132,10 @@ class AttentionOp(NoiseOp):
 class TanhScoresOp(Op):
     def __init__(self, outer: int, queries: int, keys: int, width: int) -> None: ...
 
-class PictureOp(Op):
+KINDS: dict[str, int]
+FILLS: dict[str, int]
+
+class PictureOp(DrawingOp):
     def __init__(
         self,
         shape: Sequence[int],
@@ -148,7 +153,7 @@ class PictureOp(Op):
         seed: int | None = None,
     ) -> None: ...
 
-class ContrastOp(Op):
+class ContrastOp(DrawingOp):
     def __init__(
         self,
         pixels: int,
