@@ -263,9 +263,9 @@ FITS = (
 ROWS = {1: 5.0, 32: 1.5, 1024: 1.2}  # predicted at a time: how many times as fast as ONNX Runtime to be
 # Pictures and sequences.
 LAYERED_FITS = (
-    Fit("lenet", networks.LENET, CCE, {"best": 6}, 2048, 32, 1, checked=512),
+    Fit("lenet", networks.LENET, CCE, {"best": 6}, 2048, 32, 1, checked=512, spread=0.2),
     Fit("lenet-b128", networks.LENET, CCE, {"best": 5}, 2048, 128, 1),
-    Fit("cnn", networks.CNN, CCE, {"best": 1.9}, 256, 32, 1, spread=0.2),
+    Fit("cnn", networks.CNN, CCE, {"best": 1.9}, 256, 32, 2, spread=0.2),
     Fit("lstm", networks.LSTM_64, MSE, {"best": 2.5}, 1024, 32, 1, spread=0.2),
     Fit("gru", networks.GRU_32, MSE, {"best": 3.5}, 1024, 32, 1),
     Fit("cnn1d", networks.CNN_1D, CCE, {"best": 1.7}, 1024, 32, 1, spread=0.2),

@@ -53,7 +53,7 @@ def too_slow(cases: Iterable[Fit | Predict], measure: Callable[[Fit | Predict], 
         floor = FLOORS[case.name]
         for _ in range(TRIES):
             measured = measure(case)
-            print(f"{case.name:10} {measured:6.2f}x as fast as NumPy, at least {floor}x asked", flush=True)
+            print(f"{case.name:11} {measured:6.2f}x as fast as NumPy, at least {floor}x asked", flush=True)
             if measured >= floor:
                 break
         else:

@@ -24,7 +24,7 @@ SMALL = 4096  # parameters
 
 def fit(case: Fit) -> Trainer:
     if any(isinstance(layer, Conv) for layer in case.network.layers):
-        raise Unable("XLA's convolutions inside a loop take 5 to 20 times as long: see jax_step")
+        raise Unable("XLA's convolutions inside a loop take 5 to 28 times as long: see jax_step")
     x, y = map(jnp.asarray, case.data(case.rows))
     weights, unravel = case.weights, lambda parameters: parameters
     if case.parameters < SMALL:
