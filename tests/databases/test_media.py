@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.cli.parser import kinds
 from fastnn.data import Audio, Image, Json, MongoDataset, SQLDataset, Text, Xml
 from fastnn.kernels.text import hashes
 from fastnn.layers import Concatenate, Conv2D, Dense, Embedding, Flatten, GlobalAveragePooling1D, Input, Rescaling
@@ -175,6 +176,11 @@ def test_the_words_of_rules() -> None:
     assert Xml("a/@b", Text(3)) == "xml[a/@b]:text[3]"
     kept = pickle.loads(pickle.dumps(str(Json("a", Image((1, 1, 1))))))
     assert kept == "json[a]:image[1,1,1]"
+
+
+def test_rules_of_the_command() -> None:
+    found = kinds("photo=image[28,28,1,resize], taken=date,doc=json[a.b]:float32[3]")
+    assert found == {"photo": "image[28,28,1,resize]", "taken": "date", "doc": "json[a.b]:float32[3]"}
 
 
 def test_pictures_of_other_forms_and_sizes(path: Path) -> None:
