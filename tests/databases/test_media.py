@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.cli.parser import kinds
 from fastnn.data import Audio, Image, Json, MongoDataset, SQLDataset, Text, Xml
+from fastnn.databases.decoded import rule_of
 from fastnn.kernels.text import hashes
 from fastnn.layers import Concatenate, Conv2D, Dense, Embedding, Flatten, GlobalAveragePooling1D, Input, Rescaling
 from fastnn.models import Model, Sequential, load_model
@@ -177,6 +179,11 @@ def test_the_words_of_rules() -> None:
     assert kept == "json[a]:image[1,1,1]"
 
 
+def test_rules_of_the_command() -> None:
+    found = kinds("photo=image[28,28,1,resize], taken=date,doc=json[a.b]:float32[3]")
+    assert found == {"photo": "image[28,28,1,resize]", "taken": "date", "doc": "json[a.b]:float32[3]"}
+
+
 def test_pictures_of_other_forms_and_sizes(path: Path) -> None:
     grey = data_of(path, {"photo": Image((6, 5, 1))}, "photo")
     weights = np.array([299, 587, 114]) / 1000
@@ -268,6 +275,36 @@ def test_faults_are_named(path: Path, name: str, kind: str, value: Any, says: st
         con.commit()
     with pytest.raises(ValueError, match=says):
         numbers_of(data_of(path, {name: kind}, name))
+
+
+@pytest.mark.parametrize("name", ["photo", "clip", "doc", "tree"])
+def test_any_damage_is_an_error_that_names_its_row(name: str) -> None:
+    raw = {"photo": lambda: png(PIXELS[0]), "clip": lambda: wav(SOUNDS[0]), "doc": lambda: b'{"a": {"b": 1}}'}
+    whole = raw.get(name, lambda: XML[0].encode())()
+    rule = rule_of(name, Audio(50, 16000) if name == "clip" else COLUMNS[name])
+    rng, said = np.random.default_rng(7), []
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(rng.integers(1, 5)):
+            place, change = int(rng.integers(len(damaged) + 1)), rng.integers(4)
+            if change == 0:
+                damaged[place : place + 1] = rng.bytes(1)
+            elif change == 1:
+                del damaged[place:]
+            elif change == 2:
+                damaged[place:place] = rng.bytes(3)
+            else:
+                del damaged[place : place + 2]
+        values = np.empty(1, object)
+        values[0] = bytes(damaged)
+        try:
+            kept, _, _ = rule.numbers(values, 5, [], -1.0)
+        except ValueError as error:
+            said.append(str(error))
+        else:
+            assert np.isfinite(kept).all()
+    assert said
+    assert all(f"'{name}'" in each and "row 5" in each for each in said)
 
 
 @pytest.mark.parametrize(
