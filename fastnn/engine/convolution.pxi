@@ -31,6 +31,7 @@ cdef class ConvolutionOp(Activated):
     cdef Patches ahead                      # of the picture
     cdef Planes planes
     cdef bint by_planes
+    cdef bint floors                        # relu, as z is written: it is a
     cdef bint by_channel                    # some filters of its own for each channel
     cdef Py_ssize_t copies                  # so many
     cdef types.Window window                # of which
@@ -74,6 +75,7 @@ cdef class ConvolutionOp(Activated):
                                                    max(self.kernel_rows, self.taps * (filters // groups))))
         planes_begin(&self.planes, ahead, taps, gaps)
         self.by_planes = not transposed and groups == 1 and product(ahead.stride) == 1 and planes_pay(&self.planes)
+        self.floors = self.by_planes and self.kernel is kernels.relu
         self.by_channel = groups == channels and channels > 1
         self.copies = filters // channels if self.by_channel else 1
         for axis in range(3):
@@ -91,6 +93,9 @@ cdef class ConvolutionOp(Activated):
     def __dealloc__(self):
         free(self.ahead.firsts)
         free(self.planes.taps)
+
+    cdef Py_ssize_t saved(self) noexcept:
+        return 0 if self.floors else Activated.saved(self)
 
     cdef Py_ssize_t scratch_size(self) noexcept:
         """Addresses of patches, the workspace of a multiply, the kernel turned; or planes; or wide rows."""
@@ -128,7 +133,8 @@ cdef class ConvolutionOp(Activated):
         cdef Py_ssize_t row
         if self.by_planes:
             for row in range(r0, r1):
-                planes_row(&self.planes, step.scratch, self.reads.rows[row], self.w, bias, self.z + row * self.units)
+                planes_row(&self.planes, step.scratch, self.reads.rows[row], self.w, bias,
+                           self.floors and not self.raw, self.z + row * self.units)
         elif self.by_channel:
             for row in range(r0, r1):
                 self.depthwise(0, self.widened(step, self.reads.rows[row]), &self.window, self.w, bias,
@@ -144,6 +150,9 @@ cdef class ConvolutionOp(Activated):
         cdef Py_ssize_t row = r0, end
         cdef const float* d
         cdef float* part
+        if self.floors and not self.raw:
+            self.activation_backward(self.a + r0 * self.units, self.a + r0 * self.units, self.d + r0 * self.units,
+                                     self.numbers.values, (r1 - r0) * self.lines, self.width)
         self.deactivate(r0, r1)
         while self.parts != NULL and row < r1:
             end = min(row + self.block_rows, r1)

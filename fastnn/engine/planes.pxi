@@ -77,12 +77,12 @@ cdef void planes_lay(const Planes* self, bint to_planes, float* x, float* planes
                   planes + z * p.size[1] * p.size[2], p.size[2], self.numbers)
 
 
-cdef void planes_row(const Planes* self, float* scratch, const float* x, const float* w, const float* bias, float* z
-                     ) noexcept nogil:
-    """The way forward of a row."""
+cdef void planes_row(const Planes* self, float* scratch, const float* x, const float* w, const float* bias,
+                     bint floors, float* z) noexcept nogil:
+    """The way forward of a row; floors: by relu, too."""
     cdef float* out = scratch + planes_end(self)
     self.turn(True, <float*>x, self.picture.channels, 1, <Py_ssize_t>product(self.picture.size), scratch, 0, self.plane)
-    self.forward(scratch, self.taps, self.depth, w, self.picture.filters, bias, out, self.numbers)
+    self.forward(scratch, self.taps, self.depth, w, self.picture.filters, bias, floors, out, self.numbers)
     planes_lay(self, False, z, out)
 
 

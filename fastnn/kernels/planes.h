@@ -9,7 +9,7 @@
 #include "tile.h"
 
 /* Not for the baseline beside other sets: its vectors of four are full anyway, and few run it. */
-#if FASTNN_VECTOR_BYTES > 16 || defined(FASTNN_BASELINE_ONLY)
+#if defined(FASTNN_VECTOR_BYTES) && (FASTNN_VECTOR_BYTES > 16 || defined(FASTNN_BASELINE_ONLY))
 /* Keeps gcc from reading it again for each product: of 32 registers it thinks there are too few. */
 #if defined(__AVX512F__) && defined(FASTNN_VECTOR_BYTES)
 #define FASTNN_HOLD(vector) __asm__("" : "+v"(vector))
@@ -99,8 +99,10 @@ FASTNN_INLINE void planes_sums(int filters, const float *x, const ptrdiff_t *tap
     else if (left == 2) PLANE_CASE(2);                          \
     else PLANE_CASE(1)
 
+/* floors: what is below 0 becomes 0. */
 static void planes_forward(const float *x, const ptrdiff_t *taps, ptrdiff_t depth, const float *w, ptrdiff_t width,
-                           const float *bias, float *out, ptrdiff_t n) {
+                           const float *bias, int floors, float *out, ptrdiff_t n) {
+    typedef __typeof__((vector_float){0} < (vector_float){0}) mask;
     ptrdiff_t j, f;
     int some;
     for (j = 0; j < n; j += PLANE_PIXELS)
@@ -110,6 +112,10 @@ static void planes_forward(const float *x, const ptrdiff_t *taps, ptrdiff_t dept
             PLANE_CASES(width - f);
 #undef PLANE_CASE
         }
+    for (j = 0; floors && j < n * width; j += LANES_float) {
+        const vector_float z = load_float(out + j);
+        store_float(out + j, (vector_float)((mask)z & ~(z < zero_float())));
+    }
 }
 
 static void planes_gradient(const float *x, const ptrdiff_t *taps, ptrdiff_t depth, const float *d, ptrdiff_t width,

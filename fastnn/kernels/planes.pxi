@@ -7,7 +7,7 @@ cdef extern from "planes.h" nogil:
     enum:
         PLANE_LANES
     void planes_forward(const float* x, const Py_ssize_t* taps, Py_ssize_t depth, const float* w, Py_ssize_t width,
-                        const float* bias, float* out, Py_ssize_t n)
+                        const float* bias, bint floors, float* out, Py_ssize_t n)
     void planes_gradient(const float* x, const Py_ssize_t* taps, Py_ssize_t depth, const float* d, Py_ssize_t width,
                          Py_ssize_t n, float* sums)
     void planes_total(const float* sums, Py_ssize_t n, float* out)
@@ -17,8 +17,8 @@ cdef extern from "planes.h" nogil:
 
 cdef void planes_forward_picture(
         const float* x, const Py_ssize_t* taps, Py_ssize_t depth, const float* w, Py_ssize_t width, const float* bias,
-        float* out, Py_ssize_t n) noexcept nogil:
-    planes_forward(x, taps, depth, w, width, bias, out, n)
+        bint floors, float* out, Py_ssize_t n) noexcept nogil:
+    planes_forward(x, taps, depth, w, width, bias, floors, out, n)
 
 
 cdef void planes_gradient_picture(

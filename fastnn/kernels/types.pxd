@@ -147,9 +147,10 @@ cdef inline Kernel make_segments(str name, segments32 rows):
     return make(name, "segments", <void*>rows, NULL)
 
 
-# planes of x, taps, how many, W, filters, bias (or NULL), planes given, numbers of each: whole groups of 3 vectors
+# planes of x, taps, how many, W, filters, bias (or NULL), whether what is below 0 becomes 0, planes given, numbers of
+# each: whole groups of 3 vectors
 ctypedef void (*planes_forward32)(
-    const float*, const Py_ssize_t*, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, Py_ssize_t
+    const float*, const Py_ssize_t*, Py_ssize_t, const float*, Py_ssize_t, const float*, bint, float*, Py_ssize_t
     ) noexcept nogil
 
 # planes of x, taps, how many, planes of d, filters, sums of each lane (added to), g, numbers of each plane; without x
