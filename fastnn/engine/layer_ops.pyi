@@ -91,6 +91,12 @@ class SharedDropoutOp(DropoutOp):
 class SharedAlphaDropoutOp(SharedDropoutOp):
     def __init__(self, places: ArrayLike, by_row: bool, rate: float, limit: float, seed: int | None = None) -> None: ...
 
+class MaskOp(Op):
+    def __init__(self, lines: int, width: int, value: float = 0) -> None: ...
+
+class MaskedOp(Op):
+    def __init__(self, lines: int, width: int, mean: bool = False) -> None: ...
+
 class RecurrentOp(Op):
     def __init__(
         self,
@@ -105,6 +111,9 @@ class RecurrentOp(Op):
         rate: float,
         seed: int | None,
         reset_after: bool,
+        valid: bool = False,
+        zero: bool = False,
+        held: ArrayLike | None = None,
     ) -> None: ...
 
 class SimpleRNNOp(RecurrentOp): ...

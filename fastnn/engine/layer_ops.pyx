@@ -26,6 +26,8 @@ from fastnn import kernels
 include "merging.pxi"
 include "convolution.pxi"
 include "noise.pxi"
+include "masks.pxi"
+include "states.pxi"
 include "recurrent.pxi"
 include "gated.pxi"
 include "spectral.pxi"

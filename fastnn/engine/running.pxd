@@ -78,7 +78,7 @@ cdef class Runner(PythonUnits):
                             Py_ssize_t r0, Py_ssize_t stop, int thread) noexcept nogil
 
     @cython.final
-    cdef void commit(self, const Step* step) noexcept nogil
+    cdef void commit(self, const Step* step, bint states_alone) noexcept nogil
 
     @cython.final
     cdef void forward_segments(self, const Step* step, Py_ssize_t r0, Py_ssize_t stop) noexcept nogil

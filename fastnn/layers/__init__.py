@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fastnn.layers.group_normalization import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
+    from fastnn.layers.masking import *
     from fastnn.layers.pooling import *
     from fastnn.layers.recurrent import *
     from fastnn.layers.regularization import *
@@ -91,6 +92,7 @@ _LATER = {
     "IntegerLookup": "lookup",
     "LSTM": "recurrent",
     "Lambda": "function",
+    "Masking": "masking",
     "MaxPool1D": "pooling",
     "MaxPool2D": "pooling",
     "MaxPool3D": "pooling",

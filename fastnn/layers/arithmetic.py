@@ -35,6 +35,18 @@ NUMPY: dict[str, Any] = {
     "getitem": python.getitem,
 }
 
+UFUNCS = {
+    "absolute": "abs",
+    "add": "add",
+    "divide": "truediv",
+    "matmul": "matmul",
+    "multiply": "mul",
+    "negative": "neg",
+    "power": "pow",
+    "subtract": "sub",
+    "true_divide": "truediv",
+}
+
 
 def symbolic(*values: Any) -> bool:
     """Whether a tensor is among them, or a weight while a call is traced."""
@@ -246,3 +258,6 @@ for _kind in ("add", "sub", "mul", "truediv", "pow", "matmul"):
 for _kind in ("neg", "pos", "abs"):
     OPERATORS[_kind] = lambda x, kind=_kind: _unary(kind, x)
 OPERATORS["getitem"] = part
+OPERATORS["mask"] = lambda x, axes: operation("mask", x, axes=axes)
+for _name, _kind in UFUNCS.items():
+    OPERATORS[f"numpy.{_name}"] = OPERATORS[_kind]

@@ -231,6 +231,7 @@ _on(
     "bidirectional", lambda: L.Bidirectional(L.GRU(4, "gelu"), backward_layer=L.SimpleRNN(2, go_backwards=True)), (3, 2)
 )
 _on("time distributed lstm", lambda: L.TimeDistributed(L.LSTM(3, return_sequences=True)), (2, 3, 4))
+_on("masking", L.Masking)
 _on("flatten", L.Flatten)
 _on("reshape", _same(L.Reshape, (-1, 2)), (8,), (3, 4), (2, 3, 4))
 _on("identity", L.Identity)
