@@ -5,17 +5,15 @@ from __future__ import annotations
 # Of its modules; docs/differences.md says what is not there, and why.
 _NAMES = """
 AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D
-AdaptiveMaxPooling3D AdditiveAttention Attention AugMix AutoContrast CTC CenterCrop
-ContrastLimitedAdaptiveHistogramEqualization ConvLSTM1D ConvLSTM2D ConvLSTM3D CutMix Equalization FlaxLayer
-FloatDTypePolicy Function GRUCell GroupQueryAttention InputSpec JaxLayer KerasFileEditor LSTMCell Masking
-MaxNumBoundingBoxes MelSpectrogram MixUp MultiHeadAttention MultiOptimizer OptimizerMap OrbaxCheckpoint Quantizer RNN
-RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomElasticTransform
-RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
-RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom RematScope Resizing
+AdaptiveMaxPooling3D AugMix AutoContrast CTC ContrastLimitedAdaptiveHistogramEqualization ConvLSTM1D ConvLSTM2D
+ConvLSTM3D CutMix Equalization FlaxLayer FloatDTypePolicy Function GRUCell InputSpec JaxLayer KerasFileEditor LSTMCell
+Masking MaxNumBoundingBoxes MelSpectrogram MixUp MultiOptimizer OptimizerMap OrbaxCheckpoint Quantizer RNN RandAugment
+RandomColorDegeneration RandomColorJitter RandomElasticTransform RandomErasing RandomGaussianBlur RandomGrayscale
+RandomHue RandomInvert RandomPerspective RandomPosterization RandomSaturation RandomSharpness RandomShear RematScope
 ReversibleEmbedding STFT STFTInitializer STFTSpectrogram SimpleRNNCell Solarization StackedRNNCells StatelessScope
-SymbolicScope TFSMLayer TorchModuleWrapper applications array_to_img audio_dataset_from_directory bounding_boxes ctc
-device distillation distribution dtype_policies export image_dataset_from_directory img_to_array load_img
-mixed_precision name_scope quantizers remat save_img stft text_dataset_from_directory tree visualization wrappers
+SymbolicScope TFSMLayer TorchModuleWrapper applications array_to_img bounding_boxes ctc device distillation distribution
+dtype_policies export img_to_array load_img mixed_precision name_scope quantizers remat save_img stft tree visualization
+wrappers
 """
 # Of its configuration and of modules that hold others.
 _MODULES = """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn._checks import check_batch_size, check_count
 
-from .convert import has_columns, to_float32
+from .convert import has_columns, to_float32, to_rows
 from .source import Page, RowSource, row_order
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ class ArraySource(RowSource):
     model with several outputs it is (rows, outputs), `outputs` the values of all losses in a row.
     Any numeric dtype, order, stride and byte order will do, and so will lists, data frames and
     series (pandas, polars, pyarrow), record arrays, tensors (torch, JAX), and whatever has `__array__`,
-    `__dlpack__` or the buffer protocol; what is not float32, C-contiguous and aligned already is
-    converted once, and the rest is kept without a copy. exact: refuse whole numbers in x that
-    float32 would round, as it is done in y; for ids that an Embedding looks up.
+    `__dlpack__` or the buffer protocol. What is float32, C-contiguous and aligned already is kept
+    without a copy; so are large arrays of bool, int8, uint8, int16 and uint16, such as pictures,
+    of which each batch becomes float32 when it is needed. The rest is converted once. exact:
+    refuse whole numbers in x that float32 would round, as it is done in y. ids: what reads x looks
+    up ids alone, so whole numbers of any size stay what they are.
 
     Attributes: `x` (rows, features), `y` (rows, targets) or None, `weight` (rows,), (rows, lines)
     or None, and `columns`, the names of x's columns where it was a frame.
@@ -53,15 +55,16 @@ class ArraySource(RowSource):
         *,
         outputs: int = 1,
         exact: bool = False,
+        ids: bool = False,
     ) -> None:
-        rows_of_x = to_float32(x, "x", exact)
+        rows_of_x = to_rows(x, "x", exact, ids)
         if has_columns(x):
             from .frames import names_of, own_names
 
             self.columns, self.names = names_of(x), own_names(x)
         rows = len(rows_of_x)
         self.input_shape = row_shape(rows_of_x.shape)
-        self.x: NDArray[np.float32] = rows_of_x.reshape(rows, -1)
+        self.x: NDArray[Any] = rows_of_x.reshape(rows, -1)
         self.y: NDArray[np.float32] | None = None
         self.weight: NDArray[np.float32] | None = None
         if y is not None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _FLOAT32 = np.dtype(np.float32)
 _MAX_AXES = 64  # of NumPy's arrays
+# Bytes of float32 from which on an array of small whole numbers stays as it is: below, to convert it once is faster.
+KEPT_FROM = 2**20
 
 
 def to_float32(value: ArrayLike, name: str, exact: bool = False, first: int = 0) -> NDArray[np.float32]:
@@ -37,6 +39,37 @@ def to_float32(value: ArrayLike, name: str, exact: bool = False, first: int = 0)
     if exact:
         check_exact(array, name, first)
     return converted(array, name, first=first)
+
+
+def to_rows(value: ArrayLike, name: str, exact: bool = False, ids: bool = False, first: int = 0) -> NDArray[Any]:
+    """As ``to_float32``; but many numbers of a type of one or two bytes stay as they are, C-contiguous and aligned.
+
+    The engine converts a batch of them when it needs it: they are float32 then, exactly. ids: what reads the numbers
+    looks up ids alone, so that whole numbers of any size stay what they are. A bool is 0 or 1.
+    """
+    if has_columns(value):
+        return to_float32(value, name, exact, first)
+    array = numeric(value, name)
+    if ids and array.dtype.kind == "O" and all(isinstance(each, int) for each in array.flat):
+        array = _as_int64(array)
+    if ids and array.dtype.kind == "u" and array.dtype.itemsize >= 4:
+        array = _as_int64(array)
+    if keeps(array.dtype, ids) and (array.dtype.itemsize > 2 or 4 * array.size >= KEPT_FROM):
+        return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
+    return to_float32(array, name, exact or ids, first)
+
+
+def keeps(dtype: Any, ids: bool) -> bool:
+    """Whether the engine reads whole numbers of this type."""
+    return dtype.kind in "biu" and (dtype.itemsize <= 2 or (ids and dtype.kind == "i"))
+
+
+def _as_int64(array: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers as int64; as they are where it does not hold them."""
+    info = np.iinfo(np.int64)
+    if array.size and not info.min <= array.min() <= array.max() <= info.max:
+        return array
+    return array.astype(np.int64)
 
 
 def has_columns(value: object) -> bool:

@@ -13,6 +13,7 @@ from fastnn._checks import SEEDS, as_flag, check_batch_size, check_count, shown
 
 from .arrays import ArraySource
 from .batches import batch_of
+from .convert import keeps
 from .source import Page, Source, row_order
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset"]
 
-# Bytes of float32 that are kept from one pass to the next: as SQLDataset.
+# Bytes of rows that are kept from one pass to the next: as SQLDataset.
 MEMORY_LIMIT = 256 * 2**20
 
 
@@ -68,7 +69,7 @@ class Dataset:
 
     ``fit``, ``evaluate`` and ``predict`` take it. Its batch size is the rows of a step; 32 where it has none. ``fit``
     takes the samples in their order, or drawn anew for each epoch where they are shuffled, whatever its own argument
-    ``shuffle`` is. Up to 256 MiB of float32 rows are kept between passes, more is drawn again in each.
+    ``shuffle`` is. Up to 256 MiB of rows are kept between passes, more is drawn again in each.
 
     Iterating gives samples or batches; ``len`` and ``cardinality`` say how many. What is shuffled comes in another
     order each time, which hangs on the seed alone where there is one. A method such as ``batch`` gives another Dataset
@@ -85,6 +86,9 @@ class Dataset:
         self._rng = _generator(seed)  # of what is iterated; fit has its own
         self._numbers: NDArray[Any] | None = None  # of the samples that are in it; None for all
         self._begin, self._end = 0, count  # of the order in which they come
+        self._steps: tuple[
+            tuple[Callable[..., Any], int | None], ...
+        ] = ()  # of `map`, and of how many samples at a time
 
     @property
     def rows(self) -> int:
@@ -120,7 +124,10 @@ class Dataset:
     def at(self, places: Any) -> Any:
         """The samples at these places, a range or an array of them."""
         chosen = slice(places.start, places.stop) if isinstance(places, range) else places
-        return self.samples.take(chosen if self._numbers is None else self._numbers[chosen])
+        found = self.samples.take(chosen if self._numbers is None else self._numbers[chosen])
+        for function, size in self._steps:
+            found = _stepped(function, found, size)
+        return found
 
     # Other datasets of the same samples.
 
@@ -164,6 +171,16 @@ class Dataset:
         numbers = kept if self._numbers is None else self._numbers[kept]
         return {"_numbers": numbers, "_begin": 0, "_end": len(numbers)}
 
+    def map(self, function: Callable[..., Any], *_: Any, **__: Any) -> Dataset:
+        """What the function makes of each batch, or of each sample where there are no batches.
+
+        It is given x, or x and y, as a loop over the dataset is, and gives arrays with an entry for each sample:
+        ``dataset.map(lambda x, y: (vectorize(x), y))``.
+        """
+        if not callable(function):
+            raise TypeError(f"map takes a function of a batch, got {shown(function)}")
+        return self._with(_steps=(*self._steps, (function, self.batch_size)))
+
     def cache(self, *_: Any) -> Dataset:
         """This dataset: its arrays are in memory."""
         return self
@@ -186,11 +203,14 @@ class _Drawn(Source):
         self._dataset = dataset
         self._model = inputs, outputs
         self._whole = dataset.order(None)
-        first = self._read(self._whole[:1])
+        taken = self._dataset.at(self._whole[:1])
+        first = self._read(taken)
         self.input_shape, self.targets, self.columns = first.input_shape, first.targets, first.columns
         self.target_shape, self.weight_shape = first.target_shape, first.weight_shape
         self.batch_size = dataset.batch_size
-        self._row_bytes = 4 * (first.x.shape[1] + first.targets)
+        leaf = leaves(taken)[0]
+        size = leaf.dtype.itemsize if keeps(np.asarray(leaf).dtype, False) else 4  # as many rows stay or become
+        self._row_bytes = size * first.x.shape[1] + 4 * first.targets
         self._kept: ArraySource | None = None
 
     @property
@@ -207,18 +227,45 @@ class _Drawn(Source):
         # One page, whose order is the draw: where a draw has all rows of the page, each time.
         if self.rows * self._row_bytes <= MEMORY_LIMIT and (plain or self.rows == self._dataset.count):
             if self._kept is None:
-                self._kept = self._read(self._whole)
+                self._kept = self._read(self._dataset.at(self._whole))
             yield Page(self._kept.x, self._kept.y, self._kept.weight, None if plain else places)
             return
         size = max(1, MEMORY_LIMIT // 4 // self._row_bytes // batch_size) * batch_size
         for start in range(0, self.rows, size):
-            part = self._read(places[start : start + size])
+            part = self._read(self._dataset.at(places[start : start + size]))
             yield Page(part.x, part.y, part.weight, None, None if plain else places[start : start + size])
 
-    def _read(self, places: Any) -> ArraySource:
-        taken = self._dataset.at(places)
+    def _read(self, taken: Any) -> ArraySource:
         x, y, weight = (*(taken if isinstance(taken, tuple) else (taken,)), None, None)[:3]
         return batch_of(x, y, weight, *self._model)
+
+
+def _stepped(function: Callable[..., Any], arrays: Any, size: int | None) -> Any:
+    """What a function makes of samples, `size` of them at a time, or one by one."""
+    count = len(leaves(arrays)[0])
+    made = []
+    for start in range(0, count, size or 1):
+        stop = min(count, start + (size or 1))
+        part = mapped(lambda array: array[start:stop] if size else array[start], arrays)  # noqa: B023 - called at once
+        found = mapped(np.asarray, function(*part) if isinstance(part, tuple) else function(part))
+        for leaf in leaves(found) if size else ():
+            if leaf.shape[:1] != (stop - start,):
+                raise ValueError(
+                    f"the function given to map must give an entry for each of {stop - start} samples, got an array of "
+                    f"shape {leaf.shape}"
+                )
+        made.append(found)
+    return _put_together(made, np.concatenate if size else np.stack)
+
+
+def _put_together(parts: list[Any], join: Callable[..., Any]) -> Any:
+    """Structures of arrays as one structure."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {key: _put_together([part[key] for part in parts], join) for key in first}
+    if isinstance(first, tuple):
+        return tuple(_put_together(list(each), join) for each in zip(*parts, strict=True))
+    return parts[0][None] if join is np.stack and len(parts) == 1 else join(parts)
 
 
 def mapped(function: Callable[[Any], Any], arrays: Any) -> Any:

@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from .batches import BatchSource, batch_of
-from .convert import looks_like_columns
+from .convert import keeps, looks_like_columns
 from .dataset import Dataset
 from .paged import MEMORY_LIMIT, PagedSource, is_stored
 from .several import in_order
@@ -41,7 +41,7 @@ def source_of(x: Any, y: Any, sample_weight: Any, inputs: Several | None, output
         rows, targets, weight, options = in_order(x, y, sample_weight, inputs, outputs)
         if hasattr(rows, "tocsr"):
             return SparseSource(rows, targets, weight, **options)
-        if is_stored(rows) and not _in_place(rows) and 4 * prod(rows.shape) > MEMORY_LIMIT:
+        if is_stored(rows) and not _in_place(rows, options["ids"]) and 4 * prod(rows.shape) > MEMORY_LIMIT:
             return PagedSource(rows, targets, weight, **options)
     return batch_of(x, y, sample_weight, inputs, outputs)
 
@@ -76,10 +76,11 @@ def _has_rows(x: Any) -> bool:
     return len(getattr(x[0] if isinstance(x, list) and x else x, "shape", ())) > 0
 
 
-def _in_place(array: Any) -> bool:
+def _in_place(array: Any, ids: bool) -> bool:
     """Whether the engine can read `array` where it lies, in its file."""
     flags = getattr(array, "flags", None)
-    return array.dtype == "=f4" and flags is not None and bool(flags.c_contiguous and flags.aligned)
+    read = array.dtype == "=f4" or (keeps(array.dtype, ids) and array.dtype.isnative)
+    return read and flags is not None and bool(flags.c_contiguous and flags.aligned)
 
 
 def _check_alone(y: Any, sample_weight: Any, what: str) -> None:

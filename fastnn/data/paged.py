@@ -11,7 +11,7 @@ import numpy as np
 from fastnn._checks import check_batch_size, check_count, shown
 
 from .arrays import check_targets_shape, row_shape, targets_of, weights_of
-from .convert import to_float32
+from .convert import keeps, to_float32
 from .source import Page, RowSource, row_order
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class PagedSource(RowSource):
     """Rows of arrays that are too large to hold: read in pages, converted as they are read.
 
     x: (rows, ...), whatever has a `shape` and gives rows by x[start:stop]: a memory map of any numeric type, an array
-    of h5py or zarr. y: the same, or any y of ``ArraySource``. sample_weight, exact: as ``ArraySource``. memory_limit:
-    the bytes of float32 rows that may be held, by default 256 MiB; a page has half of it, or one batch.
+    of h5py or zarr. y: the same, or any y of ``ArraySource``. sample_weight, exact, ids: as there. memory_limit: the
+    bytes of float32 rows that may be held, by default 256 MiB; a page has half of it, or one batch.
 
     Shuffling: a pass draws an order of chunks (runs of rows with about 1 MiB, and of whole chunks of the file where
     x says how it is chunked); a page is filled with the next chunks of that order, and its rows are drawn in a full
@@ -49,6 +49,7 @@ class PagedSource(RowSource):
         *,
         outputs: int = 1,
         exact: bool = False,
+        ids: bool = False,
         memory_limit: int = MEMORY_LIMIT,
     ) -> None:
         if not isinstance(getattr(x, "shape", None), tuple) or not hasattr(x, "__getitem__"):
@@ -57,7 +58,9 @@ class PagedSource(RowSource):
             raise TypeError(f"x must be an array with one entry for each row, got the shape {x.shape}")
         self.input_shape = row_shape(tuple(x.shape))
         self.start, self.stop = 0, int(x.shape[0])
-        self._exact = exact
+        self._exact = exact or ids
+        # The type of a page's numbers, where they stay what they are.
+        self._kept = x.dtype.newbyteorder("=") if keeps(x.dtype, ids) else None
         self._memory_limit = check_count("memory_limit", memory_limit, 0)
         self.x, self.y = x, y
         self.targets, self.weight = 0, None
@@ -116,7 +119,7 @@ class PagedSource(RowSource):
     def _read(self, runs: list[tuple[int, int]], rng: np.random.Generator | None) -> Page:
         runs.sort()  # as they lie in the file; the rows are drawn anyway
         y = None if self.y is None else _gathered(self.y, runs, "y", True).reshape(-1, self.targets)
-        x = _gathered(self.x, runs, "x", self._exact)
+        x = _gathered(self.x, runs, "x", self._exact, self._kept)
         weight = None if self.weight is None else _gathered(self.weight, runs, "sample_weight", False)
         page = Page(x.reshape(len(x), -1), y, weight, row_order(len(x), rng))
         if rng is None:
@@ -134,10 +137,11 @@ def _rows_a_chunk(value: Any) -> int:
     return chunks[0] if chunks and isinstance(chunks[0], int) else 1
 
 
-def _gathered(array: Any, runs: Sequence[tuple[int, int]], name: str, exact: bool) -> NDArray[np.float32]:
-    out = np.empty((sum(stop - start for start, stop in runs), *array.shape[1:]), dtype=np.float32)
+def _gathered(array: Any, runs: Sequence[tuple[int, int]], name: str, exact: bool, kept: Any = None) -> NDArray[Any]:
+    out = np.empty((sum(stop - start for start, stop in runs), *array.shape[1:]), kept or np.float32)
     at = 0
     for start, stop in runs:
-        out[at : at + stop - start] = to_float32(array[start:stop], name, exact, start)
+        part = array[start:stop]
+        out[at : at + stop - start] = part if kept else to_float32(part, name, exact, start)
         at += stop - start
     return out

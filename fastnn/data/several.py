@@ -12,7 +12,7 @@ from fastnn import _names
 from fastnn._checks import shown
 
 from .arrays import input_forms, target_forms
-from .convert import axes_of, has_columns, to_float32
+from .convert import axes_of, has_columns, keeps, to_float32, to_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ class Several(NamedTuple):
 
     `names`; `shapes`, of one row of each; `exact`, the names of those whose whole numbers must not be rounded; `front`,
     what makes the engine's rows of inputs that are not all numbers (``columns.Front``); `unused`, the names of outputs
-    that nothing is learnt from, whose arrays may be left out.
+    that nothing is learnt from, whose arrays may be left out; `ids`, whether all that reads the inputs looks up ids.
 
     Of a model that prepares a query's columns itself: `classes`, what its target's numbers stand for, in their order;
     `ignored`, columns that it leaves alone; `optional`, those that may be missing.
@@ -39,6 +39,7 @@ class Several(NamedTuple):
     classes: Sequence[Any] = ()
     ignored: Collection[str] = ()
     optional: Collection[str] = ()
+    ids: bool = False
 
 
 def joined(
@@ -48,12 +49,15 @@ def joined(
     what: str,
     exact: Collection[str] = (),
     unused: Collection[str] = (),
-) -> NDArray[np.float32]:
+    ids: bool = False,
+) -> NDArray[Any]:
     """Return the arrays of several inputs or outputs as one: (rows, sum of the flattened widths), float32.
+
+    Those of inputs are what ``to_rows`` makes of them, where they all stay whole numbers.
 
     values: a list or tuple in the order of `names`, or a dict by name, of anything that ``to_float32`` takes, and of
     SciPy's sparse matrices; (rows,) stands for (rows, 1). shapes: of one row of each. what: "x" or "y", for messages.
-    exact, unused: as in ``Several``; zeros stand for what is left out. With one name its array is returned as
+    exact, unused, ids: as in ``Several``; zeros stand for what is left out. With one name its array is returned as
     ``to_float32`` gives it, whatever its shape.
 
     Raises ValueError for a missing, unknown or surplus array, rows of another shape, and numbers of rows that differ;
@@ -69,7 +73,7 @@ def joined(
             for array, name, shape in zip(arrays, names, shapes, strict=True)
         ]
     parts = [
-        _rows_of(array, f"{what}[{name!r}]", target_forms(shape) if what == "y" else input_forms(shape), name in exact)
+        _rows_of(array, f"{what}[{name!r}]", shape, name in exact, what == "x", ids)
         for array, name, shape in zip(arrays, names, shapes, strict=True)
     ]
     for name, part in zip(names, parts, strict=True):
@@ -78,6 +82,9 @@ def joined(
                 f"{what}[{names[0]!r}] has {len(parts[0])} rows but {what}[{name!r}] has {len(part)}; "
                 "they need one row each"
             )
+    dtype = np.result_type(*parts)
+    if what == "x" and not keeps(dtype, ids):
+        parts = [to_float32(part, f"x[{name!r}]", ids) for name, part in zip(names, parts, strict=True)]
     return np.concatenate(parts, axis=1)
 
 
@@ -125,23 +132,23 @@ def joined_weights(values: Any, names: Sequence[str], rows: int, shapes: Sequenc
 def in_order(
     x: Any, y: Any, sample_weight: Any, inputs: Several | None, outputs: Several | None
 ) -> tuple[Any, Any, Any, dict[str, Any]]:
-    """Return x, y and sample_weight as a source takes them, and its options `outputs` and `exact`.
+    """Return x, y and sample_weight as a source takes them, and its options `outputs`, `exact` and `ids`.
 
     Several inputs or outputs are joined; the array of a single one is left as it is.
     """
     for name, side in (("inputs", inputs), ("outputs", outputs)):
         if side is not None and not isinstance(side, Several):
             raise TypeError(f"{name} must be None or what a model calls them (Several), got {shown(side)}")
-    exact, count = False, 1
+    exact, ids, count = False, False, 1
     if inputs is not None and inputs.front is not None:
         from .columns import rows_of  # most models read numbers alone
 
         x = rows_of(x, inputs)
     elif inputs is not None and len(inputs.names) == 1:
         x = only(x, inputs.names[0], (inputs.shapes[0],), "x")
-        exact = inputs.names[0] in inputs.exact
+        exact, ids = inputs.names[0] in inputs.exact, inputs.ids
     elif inputs is not None:
-        x = joined(x, inputs.names, inputs.shapes, "x", inputs.exact)
+        x, ids = joined(x, inputs.names, inputs.shapes, "x", inputs.exact, ids=inputs.ids), inputs.ids
     if outputs is not None and y is not None:
         names = outputs.names
         if len(names) == 1:
@@ -152,7 +159,7 @@ def in_order(
             y = joined(y, names, outputs.shapes, "y", names, outputs.unused)
             sample_weight = joined_weights(sample_weight, names, len(y), outputs.shapes)
             count = sum(prod(shape[:-1]) for shape in outputs.shapes)
-    return x, y, sample_weight, {"outputs": count, "exact": exact}
+    return x, y, sample_weight, {"outputs": count, "exact": exact, "ids": ids}
 
 
 def dense(value: Any) -> Any:
@@ -214,8 +221,9 @@ def _check_known(values: Mapping[str, Any], names: Sequence[str], what: str) -> 
             )
 
 
-def _rows_of(value: Any, name: str, shapes: Sequence[Shape], exact: bool) -> NDArray[np.float32]:
-    array = to_float32(dense(value), name, exact)
+def _rows_of(value: Any, name: str, shape: Shape, exact: bool, is_input: bool, ids: bool) -> NDArray[Any]:
+    shapes = input_forms(shape) if is_input else target_forms(shape)
+    array = to_rows(dense(value), name, exact, ids) if is_input else to_float32(dense(value), name, exact)
     row = array.shape[1:] or (1,)
     if row not in [tuple(shape) or (1,) for shape in shapes]:
         raise ValueError(

@@ -29,8 +29,8 @@ class SparseSource(RowSource):
     """Rows of a sparse matrix; only the rows of one page are dense at any time.
 
     x: (rows, features), any of SciPy's formats; it becomes CSR of float32, without a copy where it is that already.
-    y, sample_weight, exact: as ``ArraySource``. A pass draws one permutation of all rows. A page has 4 MiB, or one
-    batch where that is more.
+    y, sample_weight, exact: as ``ArraySource``; ids: as exact. A pass draws one permutation of all rows. A page has
+    4 MiB, or one batch where that is more.
 
     Raises as ``ArraySource``.
     """
@@ -43,6 +43,7 @@ class SparseSource(RowSource):
         *,
         outputs: int = 1,
         exact: bool = False,
+        ids: bool = False,
     ) -> None:
         if not hasattr(x, "tocsr"):
             raise TypeError(f"x must be one of SciPy's sparse matrices, got {shown(x)}")
@@ -56,12 +57,12 @@ class SparseSource(RowSource):
             matrix.sum_duplicates()
         values = numeric(matrix.data, "x")
         try:
-            if exact:
+            if exact or ids:
                 check_exact(values, "x")
             data = converted(values, "x")
         except ValueError:  # knows the place among the stored values alone
             for start, stop in self._spans(rows, 1):
-                to_float32(matrix[start:stop].toarray(), "x", exact, start)
+                to_float32(matrix[start:stop].toarray(), "x", exact or ids, start)
             raise
         self.x = type(matrix)((data, matrix.indices, matrix.indptr), shape=matrix.shape)
         self.y = self.weight = None

@@ -4,6 +4,7 @@ from libc.stdint cimport uint64_t
 cimport fastnn.kernels.types as types
 from fastnn.engine.lock cimport Lock
 from fastnn.engine.ops cimport Op
+from fastnn.engine.rows cimport Input, Rows
 from fastnn.engine.thread_tuner cimport ThreadTuner
 
 
@@ -67,7 +68,12 @@ cdef class Arena:
     cdef int thread_capacity            # threads whose states it has room for
     cdef const float** addresses        # of rows: each input's, each op's output, and of edges that read other slices
     cdef Py_ssize_t input_count
-    cdef Py_ssize_t* input_starts       # in a row of x
+    cdef Input* given                   # each input
+    cdef readonly bint all_ids          # all that read the inputs look up ids
+    cdef bint whole                     # ids are int32 in this run
+    cdef object collected_array
+    cdef float* collected               # (capacity, inputs): rows that are not read where they lie
+    cdef Py_ssize_t collected_rows
     cdef const float* zeros             # a row of them
 
     # An op's place among the sources of all ops is an edge.
@@ -106,6 +112,7 @@ cdef class Arena:
     cdef object row_floats(self, bint gradients)
     cdef int reserve(self, Py_ssize_t rows, bint gradients) except -1
     cdef int reserve_scratch(self, int threads) except -1
+    cdef int reserve_rows(self, const Rows* rows) except -1
     cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows, Py_ssize_t gradient_rows)
     cdef const float** place_rows(self, Py_ssize_t rows, const float** addresses) except NULL
     cdef int place_gradients(self) except -1

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn.engine.lock cimport Lock
 from fastnn.engine.ops cimport BLOCK_ROWS, Op
+from fastnn.engine.rows cimport FLOAT32, Input, Rows
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport float32_of
 from fastnn.kernels.team cimport dismiss
@@ -70,40 +71,7 @@ def starts_of(sizes):
     return starts, end
 
 
-cdef int _check_ops(tuple ops, tuple sources, tuple widths, tuple outputs, tuple added, tuple masks) except -1:
-    """Each op must read what is there before it, of the width that it expects, and belong to no other network."""
-    cdef Op op, giver
-    if not ops:
-        raise ValueError("a network needs at least one op")
-    if len(sources) != len(ops):
-        raise ValueError(f"{len(ops)} ops need as many tuples of sources, got {len(sources)}")
-    for i, op in enumerate(ops):
-        if op.reads == NULL or op.units < 1 or op.size < 0 or op.slices < 1:
-            raise ValueError(f"an op of {op.inputs} inputs and {op.units} units cannot be")
-        if op.w != NULL or ops.count(op) > 1:
-            raise ValueError("an op belongs to one network; make a new one")
-        if len(sources[i]) != op.read_count:
-            raise ValueError(f"op {i} reads {op.read_count} sources, got {len(sources[i])}")
-        for source, width in zip(sources[i], op.widths, strict=True):
-            if not -len(widths) <= source < i:
-                raise ValueError(f"op {i} reads source {source}, which is no input and no op before it")
-            if source >= 0:
-                giver = ops[source]
-                before = giver.units * giver.slices
-            else:
-                before = widths[-1 - source]
-            if before != width * op.slices:
-                raise ValueError(f"an op of {width * op.slices} inputs follows one of {before} units")
-            if source < 0 and op.slices > 1:
-                raise ValueError(f"op {i} reads slices of an input; put an op that copies it in between")
-    if not outputs or not all(0 <= place < len(ops) for place in outputs):
-        raise ValueError(f"outputs must be places of ops from 0 to {len(ops) - 1}, got {outputs}")
-    if not all(0 <= place < len(ops) for place in (*added, *masks)):
-        raise ValueError(f"added losses and masks must be of ops from 0 to {len(ops) - 1}, got {added}, {masks}")
-    unread = set(range(len(ops))) - {source for each in sources for source in each} - {*outputs, *added, *masks}
-    if unread:
-        raise ValueError(f"nothing reads the output of op {min(unread)}")
-    return 0
+include "checks.pxi"
 
 
 cdef class Arena:
@@ -157,7 +125,7 @@ cdef class Arena:
         free(self.op_list)
         free(self.segments)
         free(self.addresses)
-        free(self.input_starts)
+        free(self.given)
         free(self.wanted)
         free(self.extra_d)
         free(self.extra_starts)
@@ -201,17 +169,20 @@ cdef class Arena:
         self.extra_starts = <Py_ssize_t*>malloc((self.count + 1) * sizeof(Py_ssize_t))
         self.output_d = <float**>malloc((self.output_count + len(self.added_places)) * sizeof(void*))
         self.output_places = <Py_ssize_t*>malloc(self.output_count * sizeof(Py_ssize_t))
-        self.input_starts = <Py_ssize_t*>malloc(self.input_count * sizeof(Py_ssize_t))
+        self.given = <Input*>malloc(self.input_count * sizeof(Input))
         for i in range(self.count):
             extras += max(0, len(self.readers[i]) - 1)
         self.extra_d = <float**>malloc(max(1, extras) * sizeof(void*))
         if (self.wanted == NULL or self.extra_starts == NULL or self.output_d == NULL or self.output_places == NULL
-                or self.input_starts == NULL or self.extra_d == NULL):
+                or self.given == NULL or self.extra_d == NULL):
             raise MemoryError("no memory for a network's edges")
         for i in range(self.output_count):
             self.output_places[i] = self.outputs[i]
         for i in range(self.input_count):
-            self.input_starts[i] = sum(self.input_widths[:i])
+            self.given[i].start, self.given[i].width = sum(self.input_widths[:i]), self.input_widths[i]
+            self.given[i].ids = all([
+                (<Op>self.ops[op]).reads_ids for op, k in self.edges if self.sources[op][k] == -1 - i])
+        self.all_ids = all([self.given[i].ids for i in range(self.input_count)])
         extras = 0
         for i in range(self.count):
             self.extra_starts[i] = extras
@@ -361,6 +332,22 @@ cdef class Arena:
             self.scratch_array = aligned(threads * self.scratch_size)
             self.scratches = threads
             self.scratch = <float*>address(self.scratch_array, True)
+        return 0
+
+    cdef int reserve_rows(self, const Rows* rows) except -1:
+        """Say which numbers are int32 in a run over such rows, and make room for those that it must convert."""
+        cdef Op op
+        cdef Py_ssize_t k
+        cdef bint whole = rows.kind != FLOAT32
+        if whole and self.collected_rows < self.capacity:
+            self.collected_array = aligned(self.capacity * self.inputs)
+            self.collected, self.collected_rows = <float*>address(self.collected_array, True), self.capacity
+        if whole != self.whole:
+            for number, k in self.edges:
+                op = self.ops[number]
+                op.reads[k].whole = whole and self.sources[number][k] < 0 and op.reads_ids \
+                    and self.given[-1 - <Py_ssize_t>self.sources[number][k]].ids
+            self.whole = whole
         return 0
 
     cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows, Py_ssize_t gradient_rows):

@@ -1,5 +1,6 @@
 """Ops that read whole numbers: rows of a table, and rows of zeros and ones."""
 
+from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
 from fastnn.engine.ops cimport Op, Step
@@ -11,31 +12,53 @@ cdef extern from "atomics.h" nogil:
     int atomic_swap(int* p, int value)
 
 
+cdef enum:
+    EXACT = 16777216                    # float32 holds each whole number below
+
+
 cdef class IndexOp(Op):
-    """An op that reads whole numbers from 0 to `choices` - 1, held as float32. Another one stops the run."""
+    """An op that reads whole numbers from 0 to `choices` - 1, as float32 or int32. Another one stops the run."""
 
     cdef readonly Py_ssize_t choices
+    cdef float most                     # above the largest that float32 is trusted with
     cdef readonly str title             # of the layer, for its error
     cdef int found                      # 1 once a wrong number is noted; the first to set it says where
     cdef Py_ssize_t wrong_row
     cdef Py_ssize_t wrong_column
-    cdef float wrong
+    cdef double wrong
 
-    cdef Py_ssize_t index_of(self, float x) noexcept nogil:
-        """x as an index, -1 where it is none: NaN fails each comparison."""
-        return <Py_ssize_t>x if x >= 0 and x < <float>self.choices and <float><Py_ssize_t>x == x else -1
+    def __cinit__(self, *args, **kwargs):
+        self.reads_ids = True
+
+    cdef Py_ssize_t index_at(self, const float* x, Py_ssize_t j) noexcept nogil:
+        """Number j of a row as an index, -1 where it is none: NaN fails each comparison.
+
+        From 2^24 on a float32 may be another number that was rounded.
+        """
+        cdef int32_t id
+        if self.reads.whole:
+            id = (<const int32_t*>x)[j]
+            return id if 0 <= id < self.choices else -1
+        return <Py_ssize_t>x[j] if 0 <= x[j] < self.most and <float><Py_ssize_t>x[j] == x[j] else -1
 
     cdef void refuse(self, const Step* step, Py_ssize_t row, Py_ssize_t column) noexcept nogil:
         if not atomic_swap(&self.found, 1):
-            self.wrong_row, self.wrong_column, self.wrong = row, column, self.reads.rows[row][column]
+            self.wrong_row, self.wrong_column = row, column
+            if self.reads.whole:
+                self.wrong = (<const int32_t*>self.reads.rows[row])[column]
+            else:
+                self.wrong = self.reads.rows[row][column]
         if step.error != NULL:
             atomic_swap(step.error, <int>(self.number + 1))
 
     cdef object explain(self):
         atomic_swap(&self.found, 0)
+        more = "; check the data, or make the layer larger"
+        if not self.reads.whole and EXACT <= self.wrong < self.choices:
+            more = ", as float32, which rounds from 2**24 on; give ids alone, as an int32 or int64 array"
         return RowError(
-            f"{self.title} expects whole numbers from 0 to {self.choices - 1}, got {self.wrong:.9g} in column "
-            f"{self.wrong_column} of", "; check the data, or make the layer larger", self.wrong_row)
+            f"{self.title} expects whole numbers from 0 to {self.choices - 1}, got {self.wrong:.10g} in column "
+            f"{self.wrong_column} of", more, self.wrong_row)
 
 
 cdef class EmbeddingOp(IndexOp):
@@ -44,10 +67,10 @@ cdef class EmbeddingOp(IndexOp):
     cdef readonly Py_ssize_t depth
 
     def __init__(self, Py_ssize_t inputs, Py_ssize_t choices, Py_ssize_t depth, str title="Embedding"):
-        if inputs < 1 or choices < 1 or depth < 1 or choices > 2**24 or depth > 2**24:
+        if inputs < 1 or choices < 1 or depth < 1 or choices >= 2**31 or depth > 2**24:
             raise ValueError(f"an embedding of {choices} rows of {depth} numbers cannot be")
         self.shape([(1, inputs)], inputs, depth)
-        self.choices, self.depth, self.title = choices, depth, title
+        self.choices, self.depth, self.title, self.most = choices, depth, title, min(choices, EXACT)
         self.size, self.row_size = choices * depth, 1
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
@@ -55,7 +78,7 @@ cdef class EmbeddingOp(IndexOp):
         cdef float* to
         for row in range(r0, r1):
             for j in range(self.inputs):
-                index = self.index_of(self.reads.rows[row][j])
+                index = self.index_at(self.reads.rows[row], j)
                 to = self.a + row * self.units + j * n
                 if index >= 0:
                     memcpy(to, self.w + index * n, n * sizeof(float))
@@ -71,16 +94,20 @@ cdef class EmbeddingOp(IndexOp):
         # Numbers of the table that several rows read are added up in the order of the batch, whatever the thread.
         # Most are of other blocks, which the first comparison finds.
         cdef Py_ssize_t row, j, i, index, start, n = self.depth
-        cdef float low = <float>(p0 // n), high = <float>((p1 - 1) // n)
+        cdef Py_ssize_t first = p0 // n, last = (p1 - 1) // n
+        cdef float low = <float>first, high = <float>last
         cdef const float* d
         cdef const float* x
         memset(self.g + p0, 0, (p1 - p0) * sizeof(float))
         for row in range(step.rows * self.slices):
             x = self.reads.rows[row]
             for j in range(self.inputs):
-                if not (x[j] >= low and x[j] <= high):
+                if self.reads.whole:
+                    if not first <= (<const int32_t*>x)[j] <= last:
+                        continue
+                elif not (x[j] >= low and x[j] <= high):
                     continue
-                index = self.index_of(x[j])
+                index = self.index_at(x, j)
                 start = index * n
                 if index >= 0:
                     d = self.d + row * self.units + j * n
@@ -99,10 +126,11 @@ cdef class EncodeOp(IndexOp):
 
     def __init__(self, Py_ssize_t inputs, Py_ssize_t choices, Py_ssize_t line=1, bint counts=False,
                  str title="CategoryEncoding"):
-        if inputs < 1 or choices < 1 or line < 1 or inputs % line or choices > 2**24:
+        if inputs < 1 or choices < 1 or line < 1 or inputs % line or choices >= 2**31:
             raise ValueError(f"an encoding of {inputs} numbers of {choices} kinds cannot be")
         self.shape([(1, inputs)], inputs // line, choices)
         self.choices, self.line, self.counts, self.title = choices, line, counts, title
+        self.most = min(choices, EXACT)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, j, index
@@ -110,7 +138,7 @@ cdef class EncodeOp(IndexOp):
         memset(self.a + r0 * self.units, 0, (r1 - r0) * self.units * sizeof(float))
         for row in range(r0, r1):
             for j in range(self.inputs):
-                index = self.index_of(self.reads.rows[row][j])
+                index = self.index_at(self.reads.rows[row], j)
                 if index >= 0:
                     to = self.a + row * self.units + j // self.line * self.choices + index
                     to[0] = to[0] + 1 if self.counts else 1

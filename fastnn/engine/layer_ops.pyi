@@ -2,7 +2,7 @@ from collections.abc import Iterable, Sequence
 
 from fastnn.engine.ops import Activated, DenseOp, Op
 from fastnn.kernels.kernel import Kernel
-from fastnn.typing import ArrayLike
+from fastnn.typing import Array, ArrayLike
 
 class MergeOp(Op):
     def __init__(self, kernel: Kernel, units: int, count: int) -> None: ...
@@ -124,3 +124,45 @@ class SpectralDenseOp(DenseOp):
     def __init__(self, inputs: int, units: int, use_bias: bool = True, iterations: int = 1, lines: int = 1) -> None: ...
     @property
     def iterations(self) -> int: ...
+
+class AttentionOp(NoiseOp):
+    def __init__(
+        self,
+        numbers: Array,
+        sources: Iterable[tuple[int, int]],
+        strides: Array,
+        scale: float,
+        rate: float,
+        seed: int | None,
+    ) -> None: ...
+
+class PictureOp(Op):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        given: Sequence[int],
+        base: Sequence[float],
+        drawn: str = "none",
+        low: Sequence[float] = (0, 0),
+        high: Sequence[float] = (0, 0),
+        shared: bool = False,
+        nearest: bool = False,
+        fill: str = "constant",
+        value: float = 0,
+        window: Sequence[float] | None = None,
+        channels_first: bool = False,
+        seed: int | None = None,
+    ) -> None: ...
+
+class ContrastOp(Op):
+    def __init__(
+        self,
+        pixels: int,
+        channels: int,
+        low: Sequence[float],
+        high: Sequence[float],
+        least: float,
+        most: float,
+        channels_first: bool = False,
+        seed: int | None = None,
+    ) -> None: ...

@@ -1,7 +1,7 @@
 """The ops of most layers: modules of their own would be 10 kB of a wheel each."""
 
-from libc.math cimport sqrt
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.math cimport cos, floor, sin, sqrt
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -27,7 +27,9 @@ include "merging.pxi"
 include "convolution.pxi"
 include "noise.pxi"
 include "masks.pxi"
+include "pictures.pxi"
 include "states.pxi"
 include "recurrent.pxi"
 include "gated.pxi"
 include "spectral.pxi"
+include "attention.pxi"

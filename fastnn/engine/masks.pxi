@@ -9,7 +9,7 @@ cdef class MaskOp(Op):
     def __init__(self, Py_ssize_t lines, Py_ssize_t width, double value=0):
         self.shape([(lines, width)], lines, 1)
         self.value = <float>value
-        self.steady = True
+        self.steady = self.reads_ids = True
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, line, j, n = self.reads.width
@@ -19,8 +19,8 @@ cdef class MaskOp(Op):
             x = self.reads.rows[row]
             for line in range(self.lines):
                 valid = False
-                for j in range(n):
-                    valid |= x[line * n + j] != self.value
+                for j in range(line * n, (line + 1) * n):
+                    valid |= (<float>(<const int32_t*>x)[j] if self.reads.whole else x[j]) != self.value
                 self.a[row * self.lines + line] = valid
 
 

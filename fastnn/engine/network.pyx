@@ -4,16 +4,15 @@ from libc.math cimport isfinite
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memmove, memset
 
-from cpython.buffer cimport PyBuffer_Release
-
 import numpy as np
 
 from fastnn.engine.arena import aligned
 from fastnn.engine.learning cimport Block
-from fastnn.engine.objectives cimport OVER_BATCH_SIZE, Rows
+from fastnn.engine.objectives cimport OVER_BATCH_SIZE
 from fastnn.engine.ops cimport Op, Step, STEP_WORK
+from fastnn.engine.rows cimport Rows, take_rows
 from fastnn.engine.running cimport DONE, FAILED, fit_thread, forward_thread, Run, Runner
-from fastnn.kernels.buffers cimport address, floats_of, take
+from fastnn.kernels.buffers cimport address, floats_of
 from fastnn.kernels.team cimport recruit
 from fastnn.kernels.wide_step cimport WIDE_FROM
 
@@ -75,6 +74,7 @@ cdef class Network(Runner):
             job.batch = min(job.batch, rows)
             self.threads = recruit(1 if job.in_training else self.useful_threads(rows, job.batch, training))
             self.reserve(job.batch, training)
+        self.reserve_rows(&job.rows)
         self.reserve_scratch(self.threads)
         self.begin_objectives(loss_follows)
         self.progress = progress
@@ -266,18 +266,16 @@ cdef class Network(Runner):
 
     def predict(self, x, progress=None):
         """The network's outputs for each row, side by side: float32 (rows, units). x float32 (rows, inputs)."""
-        return self.predicted(floats_of("x", x, len(x), self.inputs), len(x), progress)
+        cdef Rows rows
+        self.take_x(&rows, x)
+        return self.predicted(&rows, progress)
 
     def predict_as_it_lies(self, x):
         """`predict`, or None where x is not an array that it takes."""
-        cdef Py_buffer view
-        cdef bint fits
-        if type(x) is not ndarray or not take(x, False, &view):     # a subclass may have a mask
-            return None
-        fits = (view.itemsize == sizeof(float) and view.ndim == 2 and view.shape[0] > 0
-                and view.shape[1] == self.inputs)
-        PyBuffer_Release(&view)
-        return self.predicted(<const float*>view.buf, view.len // (self.inputs * 4), None) if fits else None
+        cdef Rows rows
+        if type(x) is not ndarray or not take_rows(&rows, x, self.inputs, self.all_ids) or rows.count == 0:
+            return None                             # a subclass may have a mask
+        return self.predicted(&rows, None)
 
     def predict_in_training(self, x, uint64_t number=0):
         """What the network gives in training for the rows of x as one batch: with noise, and by the batch's moments.
@@ -287,13 +285,17 @@ cdef class Network(Runner):
         if number == 0:
             self.drawn += 1
             number = self.drawn
-        return self.predicted(floats_of("x", x, len(x), self.inputs), len(x), None, number)
+        cdef Rows rows
+        self.take_x(&rows, x)
+        return self.predicted(&rows, None, number)
 
-    cdef object predicted(self, const float* x, Py_ssize_t rows, progress, uint64_t training=0):
+    cdef object predicted(self, const Rows* given, progress, uint64_t training=0):
         cdef Run job
+        cdef Py_ssize_t rows = given.count
         self.begin_run(&job)
         out = empty((rows, self.units), float32)
-        job.rows.x, job.rows.count, job.rows.stop = x, rows, rows
+        job.rows.x, job.rows.kind, job.rows.row_bytes = given.x, given.kind, given.row_bytes
+        job.rows.count = job.rows.stop = rows
         job.out = <float*>address(out, True)
         self.enter()
         try:

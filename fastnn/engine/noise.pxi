@@ -1,32 +1,54 @@
-"""Noise while training: a number's comes from a key of the step and its place in the batch, and from nothing else."""
+"""What chance does while training: it comes from a key of the step and a place in the batch, and from nothing else.
+
+Noise, number by number; and what becomes of pictures, in pictures.pxi.
+"""
+
+cdef double TURN = 6.283185307179586, OF_BITS = 1.0 / 9007199254740992.0
 
 
-cdef class NoiseOp(Op):
-    """a = x with a kernel's noise while training; a = x otherwise.
+cdef class DrawingOp(Op):
+    """An op with random numbers. seed: numbers of its own, whatever the network's seed; None takes the network's."""
 
-    strength: the kernel's number, a rate or a standard deviation. seed: noise of this op's own, whatever the network's
-    seed; None takes the network's.
-    """
-
-    cdef readonly double strength
     cdef readonly object seed
     cdef bint seeded
     cdef uint64_t own_key
-    cdef noise32 noise
-    cdef noise32 slopes
 
-    def __init__(self, Py_ssize_t units, Kernel kernel, double strength, seed=None):
-        self.noise = <noise32>float32_of(kernel, "noise", FORWARD)
-        self.slopes = <noise32>float32_of(kernel, "noise", BACKWARD)
-        self.shape([(1, units)], 1, units)
-        self.strength, self.seed, self.seeded = strength, seed, seed is not None
-        self.random = True
+    cdef int seeds(self, seed) except -1:
+        self.seed, self.seeded, self.random = seed, seed is not None, True
         self.own_key = mix64(<uint64_t>seed) if self.seeded else 0
+        return 0
 
     cdef uint64_t key(self, const Step* step) noexcept nogil:
         if self.seeded:
             return mix64(self.own_key ^ mix64(<uint64_t>step.number))
         return mix64(step.key + <uint64_t>self.number)
+
+    cdef void draw(self, const Step* step, Py_ssize_t row, double* first, double* second) noexcept nogil:
+        """Two numbers of a row, even from 0 to 1."""
+        cdef uint64_t bits = mix64(self.key(step) ^ mix64(<uint64_t>row))
+        first[0] = <double>(bits >> 11) * OF_BITS
+        second[0] = <double>(mix64(bits) >> 11) * OF_BITS
+
+
+cdef class NoiseOp(DrawingOp):
+    """a = x with a kernel's noise while training; a = x otherwise.
+
+    strength: the kernel's number, a rate or a standard deviation.
+    """
+
+    cdef readonly double strength
+    cdef noise32 noise
+    cdef noise32 slopes
+
+    def __init__(self, Py_ssize_t units, Kernel kernel, double strength, seed=None):
+        self.take_noise(kernel, strength, seed)
+        self.shape([(1, units)], 1, units)
+
+    cdef int take_noise(self, Kernel kernel, double strength, seed) except -1:
+        self.noise = <noise32>float32_of(kernel, "noise", FORWARD)
+        self.slopes = <noise32>float32_of(kernel, "noise", BACKWARD)
+        self.strength = strength
+        return self.seeds(seed)
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, n = self.units

@@ -3,8 +3,8 @@ cimport fastnn.kernels.types as types
 from fastnn.engine.arena cimport Arena
 from fastnn.engine.lines cimport Bounds
 from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.rows cimport Rows
 from fastnn.kernels.kernel cimport MAX_NUMBERS
-from libc.stdint cimport uint32_t
 
 
 cdef enum Reduction:
@@ -12,18 +12,6 @@ cdef enum Reduction:
     OVER_WEIGHTS                        # by the sum of their weights
     OVER_VALID                          # by the number of those that the output's mask leaves
     SUM
-
-
-cdef struct Rows:
-    # A page of rows, and the batch of them that is being worked on.
-    const float* x
-    const float* y                      # all targets side by side
-    const float* weight                 # or NULL
-    const uint32_t* order               # or NULL
-    Py_ssize_t weights                  # numbers in a row of weight: 1, or one for each line of each output
-    Py_ssize_t count
-    Py_ssize_t start                    # of the batch
-    Py_ssize_t stop                     # of the run
 
 
 cdef struct Objective:
@@ -88,6 +76,7 @@ cdef class Objectives(Arena):
     cdef int add_objective(self, Objective* objective, Op op, description, mask) except -1
     cdef int add_metric(self, Metric* metric, Py_ssize_t objective, description) except -1
     cdef int clear_objectives(self) except -1
+    cdef int take_x(self, Rows* rows, x) except -1
     cdef int page(self, Rows* rows, x, y, weight, order) except -1
     cdef int begin_objectives(self, bint loss_follows) except -1
     cdef void collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil

@@ -20,6 +20,7 @@ from fastnn.engine.lines cimport (
     Bounds, all_are_0, all_finite, count_of, lines_are_meant, note_present, row_of, sum_of,
 )
 from fastnn.engine.ops cimport Activated, Op
+from fastnn.engine.rows cimport FLOAT32, Rows, find_rows, take_rows
 from fastnn.kernels.buffers cimport address, floats_of
 from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of
 
@@ -190,13 +191,18 @@ cdef class Objectives(Arena):
             memset(self.metrics[i].state, 0, self.metrics[i].size * sizeof(double))
         return 0
 
+    cdef int take_x(self, Rows* rows, x) except -1:
+        """The rows of x, as float32, or whole numbers that the engine reads."""
+        if not take_rows(rows, x, self.inputs, self.all_ids):
+            floats_of("x", x, len(x), self.inputs)
+        return 0
+
     cdef int page(self, Rows* rows, x, y, weight, order) except -1:
         """A page of rows, its arrays checked. The lock is held, so that what they are checked against stays."""
         cdef Py_ssize_t i
         if self.objective_count == 0:
             raise RuntimeError("this network has no loss yet; call set_objectives first")
-        rows.x = floats_of("x", x, len(x), self.inputs)
-        rows.count = rows.stop = len(x)
+        self.take_x(rows, x)
         rows.y = floats_of("y", y, rows.count, self.targets)
         rows.weights = 1
         if weight is not None:
@@ -220,19 +226,10 @@ cdef class Objectives(Arena):
 
     cdef void collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """Find rows r0:r1 of the batch that begins at `start`."""
-        cdef Py_ssize_t i, k, inputs = self.inputs
-        cdef const float* x
-        cdef const float** addresses
-        cdef const uint32_t* order = rows.order
+        cdef Py_ssize_t k
         for k in range(self.input_count):
-            addresses = self.addresses + k * self.capacity
-            x = rows.x + self.input_starts[k]
-            if order != NULL:
-                for i in range(r0, r1):
-                    addresses[i] = x + order[start + i] * inputs
-            else:
-                for i in range(r0, r1):
-                    addresses[i] = x + (start + i) * inputs
+            find_rows(rows, &self.given[k], self.addresses + k * self.capacity, self.collected, self.inputs, start, r0,
+                      r1)
         if rows.y != NULL:
             for k in range(self.objective_count):
                 self.collect_targets(&self.objectives[k], rows, start, r0, r1)
@@ -297,7 +294,8 @@ cdef class Objectives(Arena):
         for i in range(r0, r1):
             row = row_of(rows.order, start + i)
             if all_are_0(rows.weight + row * rows.weights, rows.weights) \
-                    and not all_finite(rows.x + row * self.inputs, self.inputs):
+                    and rows.kind == FLOAT32 \
+                    and not all_finite(<const float*>(rows.x + row * rows.row_bytes), self.inputs):
                 for k in range(self.input_count):
                     self.addresses[k * self.capacity + i] = self.zeros
 

@@ -30,6 +30,7 @@ cdef struct Read:
     Py_ssize_t lines
     Py_ssize_t width
     float* d                            # where the gradient by them goes, one block; NULL where nobody asks
+    bint whole                          # they are int32 in this run, not float32: of an op that `reads_ids`
 
 
 cdef inline Py_ssize_t lines_of(const Read* read, Py_ssize_t line, Py_ssize_t end, const float** space,
@@ -78,6 +79,7 @@ cdef class Op:
     cdef readonly bint whole_batch      # it must see all rows of the batch before any goes on
     cdef readonly bint takes_gil        # it runs Python: its network works on one thread
     cdef readonly bint random           # its rows depend on chance while training
+    cdef readonly bint reads_ids        # it takes int32 as well: see `whole` of Read
     cdef readonly bint commits          # it has something to do once a batch is accepted
     cdef readonly Py_ssize_t held_rows  # whose states it keeps from batch to batch, in runs that do not train too, or 0
     cdef readonly bint steady           # what it gives has no slope: no gradient goes through it

@@ -1,7 +1,7 @@
 cimport cython
-from fastnn.engine.objectives cimport Rows
 from fastnn.engine.ops cimport Step
 from fastnn.engine.python_units cimport PythonUnits
+from fastnn.engine.rows cimport Rows
 from fastnn.engine.thread_tuner cimport ThreadTuner
 from fastnn.kernels.team cimport Job
 from libc.stdint cimport uint64_t

@@ -10,10 +10,10 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from fastnn.engine.learning cimport GRADIENTS, PARAMETERS, ROWS, SUMS
-from fastnn.engine.objectives cimport Rows
 from fastnn.engine.ops cimport Op, Step
 from fastnn.engine.python_units cimport PythonUnits
 from fastnn.engine.random cimport mix64
+from fastnn.engine.rows cimport Rows
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
 from fastnn.kernels.team cimport Job, run, share_begin
 
@@ -155,7 +155,7 @@ cdef class Runner(PythonUnits):
         cdef Rows rows = job.rows
         cdef Py_ssize_t start = rows.start, r0 = 0, r1 = 0, i, first = 0, last = self.block_count
         cdef bint weighted = rows.weight != NULL
-        cdef bint fetches = rows.order != NULL and rows.count * self.inputs * <Py_ssize_t>sizeof(float) > CACHED
+        cdef bint fetches = rows.order != NULL and rows.count * rows.row_bytes > CACHED
         cdef double total, rate = job.learning_rate
         cdef int huge = self.huge
         while start < rows.stop:
@@ -173,7 +173,7 @@ cdef class Runner(PythonUnits):
             self.rows_phase(job, &step, r0, r1, thread, threads)
             if fetches:
                 for i in range(min(start + step.rows + r0, rows.stop), min(start + step.rows + r1, rows.stop)):
-                    prefetch(rows.x + rows.order[i] * self.inputs, self.inputs * 4)
+                    prefetch(rows.x + rows.order[i] * rows.row_bytes, rows.row_bytes)
             self.wait(ROWS, thread, threads)
             total = self.sum_of_losses(step.rows, weighted)
             if not self.goes_on(job) or not isfinite(total):

@@ -22,6 +22,8 @@ from fastnn.layers.surface import *
 from fastnn.layers.time_distributed import *
 
 if TYPE_CHECKING:
+    from fastnn.layers.attention import *
+    from fastnn.layers.augmentation import *
     from fastnn.layers.bidirectional import *
     from fastnn.layers.borders import *
     from fastnn.layers.convolution import *
@@ -33,9 +35,11 @@ if TYPE_CHECKING:
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
     from fastnn.layers.masking import *
+    from fastnn.layers.multi_head_attention import *
     from fastnn.layers.pooling import *
     from fastnn.layers.recurrent import *
     from fastnn.layers.regularization import *
+    from fastnn.layers.resizing import *
     from fastnn.layers.scaler import *
     from fastnn.layers.separable import *
     from fastnn.layers.spectral_normalization import *
@@ -46,12 +50,16 @@ if TYPE_CHECKING:
 # What few models have: `import fastnn` must stay short.
 _LATER = {
     "ActivityRegularization": "regularization",
+    "AdditiveAttention": "attention",
+    "Attention": "attention",
     "AveragePooling1D": "pooling",
     "AveragePooling2D": "pooling",
     "AveragePooling3D": "pooling",
     "AvgPool1D": "pooling",
     "AvgPool2D": "pooling",
     "AvgPool3D": "pooling",
+    "Bidirectional": "bidirectional",
+    "CenterCrop": "resizing",
     "Conv1D": "convolution",
     "Conv1DTranspose": "transposed",
     "Conv2D": "convolution",
@@ -67,12 +75,12 @@ _LATER = {
     "Cropping1D": "borders",
     "Cropping2D": "borders",
     "Cropping3D": "borders",
-    "Bidirectional": "bidirectional",
     "DateParts": "date_parts",
     "DepthwiseConv1D": "separable",
     "DepthwiseConv2D": "separable",
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
+    "GRU": "recurrent",
     "GlobalAveragePooling1D": "pooling",
     "GlobalAveragePooling2D": "pooling",
     "GlobalAveragePooling3D": "pooling",
@@ -85,13 +93,13 @@ _LATER = {
     "GlobalMaxPooling1D": "pooling",
     "GlobalMaxPooling2D": "pooling",
     "GlobalMaxPooling3D": "pooling",
-    "GRU": "recurrent",
     "GroupNormalization": "group_normalization",
+    "GroupQueryAttention": "multi_head_attention",
     "HashedCrossing": "hashing",
     "Hashing": "hashing",
     "IntegerLookup": "lookup",
-    "LSTM": "recurrent",
     "Lambda": "function",
+    "LSTM": "recurrent",
     "Masking": "masking",
     "MaxPool1D": "pooling",
     "MaxPool2D": "pooling",
@@ -99,7 +107,16 @@ _LATER = {
     "MaxPooling1D": "pooling",
     "MaxPooling2D": "pooling",
     "MaxPooling3D": "pooling",
+    "MultiHeadAttention": "multi_head_attention",
     "Pipeline": "wrapper",
+    "RandomBrightness": "augmentation",
+    "RandomContrast": "augmentation",
+    "RandomCrop": "resizing",
+    "RandomFlip": "augmentation",
+    "RandomRotation": "augmentation",
+    "RandomTranslation": "augmentation",
+    "RandomZoom": "augmentation",
+    "Resizing": "resizing",
     "Scaler": "scaler",
     "SeparableConv1D": "separable",
     "SeparableConv2D": "separable",

@@ -94,3 +94,18 @@ def parameter_of(layer: Layer, name: str, shape: Shape, trainable: bool = True) 
         getattr(layer, f"{name}_{kind}", None) for kind in ("initializer", "regularizer", "constraint")
     )
     return Parameter(name, shape, initializer, regularizer, constraint, trainable)  # type: ignore[arg-type]
+
+
+class ShapeArgument(tuple[Any, ...]):
+    """A layer's output_shape: Keras's argument has the name of a layer's method, so it can be asked too."""
+
+    layer: Any
+
+    def of(self, layer: Any) -> ShapeArgument:
+        """The same, of a layer."""
+        self.layer = layer
+        return self
+
+    def __call__(self, row: Shape) -> Shape:
+        shape: Shape = self.layer.row_given(row)
+        return shape

@@ -258,6 +258,7 @@ for _kind in ("add", "sub", "mul", "truediv", "pow", "matmul"):
 for _kind in ("neg", "pos", "abs"):
     OPERATORS[_kind] = lambda x, kind=_kind: _unary(kind, x)
 OPERATORS["getitem"] = part
-OPERATORS["mask"] = lambda x, axes: operation("mask", x, axes=axes)
+OPERATORS["constant"] = as_tensor
+OPERATORS["mask"] = lambda x: None if x.mask_row is None else operation("mask", x, axes=len(x.mask_row))
 for _name, _kind in UFUNCS.items():
     OPERATORS[f"numpy.{_name}"] = OPERATORS[_kind]

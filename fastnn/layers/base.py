@@ -28,6 +28,7 @@ from fastnn.layers.tensor import (
     Tensor,
     called,
     check_training,
+    constants,
     flattened,
     is_symbolic,
     snake_case,
@@ -167,6 +168,7 @@ class Layer(_Fixed):
         mask: in place of that which comes with the tensor, or a list of them.
         """
         training = check_training(training)
+        inputs = constants(inputs)
         if not is_symbolic(inputs):
             if mask is not None:
                 return self.on_arguments((inputs,), {"mask": mask}, bool(training))
@@ -330,9 +332,7 @@ LAYERS: Table[Layer] = Table("layer", Layer)
 
 def mode_of(member: Any, training: Any) -> bool | None:
     """Whether a call in a model is as in training in each run, or in none; None where it is as the run says."""
-    if training is None:
-        return None
-    mode = as_flag("training", training)
+    mode = None if training is None else as_flag("training", training)
     if mode and any(layer.whole_batch for layer in leaves_of(member)):
         raise ValueError(
             f"{called(member)!r}: training=True would make what a row gives hang on the other rows that are predicted "

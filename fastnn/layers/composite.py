@@ -32,7 +32,7 @@ from fastnn.layers.graph import Graph, calls
 from fastnn.layers.masks import given_masks, noted
 from fastnn.layers.operation import Operation
 from fastnn.layers.surface import rows_of
-from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of, replaced
+from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, constants, names_of, replaced
 from fastnn.layers.traced import Traced, made_from
 from fastnn.layers.tracing import ASKED, arguments_of, has_weights, layers_of, shapes_of, tensors_in
 from fastnn.layers.weight import Weights
@@ -114,6 +114,8 @@ class Composite(Traced, Layer):
 
         training: True, False or None; what else ``call`` takes goes to it.
         """
+        if not tensors_in((given, named)):
+            given = tuple(map(constants, given))
         if not tensors_in((given, named)):
             return self._on_arrays(
                 given, {name: each for name, each in named.items() if name != "mask" or each is not None}
@@ -212,7 +214,7 @@ class Composite(Traced, Layer):
         if len(names) < 2 or any(name.startswith("*") for name in names):
             return [shapes[0] if len(shapes) == 1 else list(shapes)]
         takes = [name for name in arguments_of(type(self).call)[1:] if name not in ASKED]
-        known = dict(zip(takes, shapes, strict=False)) | dict(zip(named, shapes_of(list(named.values())), strict=True))
+        known = shapes_of(dict(zip(takes, given, strict=False)) | dict(named))
         found = []
         for name in names:
             of = name.removesuffix("_shape")

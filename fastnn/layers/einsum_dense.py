@@ -15,7 +15,7 @@ from fastnn.engine.normalization import ScaleShiftOp
 from fastnn.engine.ops import DenseOp
 from fastnn.initializers import Initializer
 from fastnn.layers._axes import along, permute_op, sizes
-from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
+from fastnn.layers._fields import ShapeArgument, own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.layers.core import activation_ops
 from fastnn.typing import DoubleArray, Shape
@@ -85,7 +85,7 @@ class EinsumDense(Layer):
         given = self.output_shape if isinstance(self.output_shape, (tuple, list)) else (self.output_shape,)
         named = "EinsumDense: output_shape"
         sizes_given = (size if size is None else check_count(named, size) for size in given)
-        self._set("output_shape", _Given(sizes_given).of(self))
+        self._set("output_shape", ShapeArgument(sizes_given).of(self))
         if self.bias_axes is not None and not (isinstance(self.bias_axes, str) and self.bias_axes.isalpha()):
             raise ValueError(
                 f"EinsumDense: bias_axes must be letters of the equation or None, got {shown(self.bias_axes)}"
@@ -180,21 +180,6 @@ class EinsumDense(Layer):
     def reference(self, x: DoubleArray, kernel: DoubleArray, bias: Any = 0.0) -> DoubleArray:
         """The formula, in float64."""
         return np.asarray(self.activation.reference(np.einsum(self.equation, x, kernel) + bias))
-
-
-class _Given(tuple[Any, ...]):
-    """An EinsumDense's output_shape: Keras's argument has the name of a layer's method, so it can be asked too."""
-
-    layer: Any
-
-    def of(self, layer: Any) -> _Given:
-        """The same, of a layer."""
-        self.layer = layer
-        return self
-
-    def __call__(self, row: Shape) -> Shape:
-        shape: Shape = self.layer.row_given(row)
-        return shape
 
 
 _names.offer(globals())

@@ -22,7 +22,7 @@ from fastnn.typing import Array, DoubleArray, Shape
 
 __all__ = ["Embedding"]
 
-MOST = 2**24  # a float32 holds every whole number up to this
+MOST = 2**31 - 1  # ids are int32
 
 
 @LAYERS.add("embedding")
@@ -30,10 +30,11 @@ MOST = 2**24  # a float32 holds every whole number up to this
 class Embedding(Layer):
     """A learnt row of `output_dim` numbers for each whole number. (...) -> (..., output_dim).
 
-    input_dim: how many numbers there are, 0 to input_dim - 1; at most 2^24. The others: a name or an object. Weights:
-    embeddings, (input_dim, output_dim). Another number in the data is a ValueError that names its row and column.
-    weights: the array to begin with, or a list of it, in place of the initializer's values. input_length: of old
-    scripts; it does nothing, as in Keras 3. mask_zero: steps whose number is 0 are masked, for the layers that come.
+    input_dim: how many numbers there are, 0 to input_dim - 1; at most 2^31 - 1. From 2^24 on float32 would round an id,
+    so there the model takes int32 or int64 arrays, of ids alone. The others: a name or an object. Weights: embeddings,
+    (input_dim, output_dim). Another number in the data is a ValueError that names its row and column. weights:
+    the array to begin with, or a list of it, in place of the initializer's values. input_length: of old scripts; it
+    does nothing, as in Keras 3. mask_zero: steps whose number is 0 are masked, for the layers that come.
     """
 
     input_dim: int
@@ -57,7 +58,7 @@ class Embedding(Layer):
         for size in ("input_dim", "output_dim"):
             self._set(size, size_of(self, size))
         if self.input_dim > MOST:
-            raise ValueError(f"Embedding: input_dim must be at most 2**24, got {self.input_dim}")
+            raise ValueError(f"Embedding: input_dim must be at most 2**31 - 1, got {self.input_dim}")
         resolve_units(self, "embeddings")
         self._set("mask_zero", as_flag("Embedding: mask_zero", self.mask_zero))
         own_input_shape(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from fastnn.layers.base import Layer, leaves_of
 from fastnn.layers.core import InputLayer
 from fastnn.layers.tensor import MAX_LAYERS, Node, Tensor, called
 
@@ -108,5 +109,15 @@ def calls(graph: Graph) -> Iterator[Node]:
 
 
 def leaves(graph: Graph) -> list[Any]:
-    """The layers that have ops, of a graph and of those inside it, each once."""
-    return list(dict.fromkeys(node.layer for node in calls(graph) if node.graph is None))
+    """The layers that have ops, of a graph and of those inside it, each once.
+
+    Those of a layer of layers come as its own weights do: in the order of its attributes, not of its calls.
+    """
+    found: dict[Any, None] = {}
+    for node in graph.nodes:
+        inner = [node.layer] if node.graph is None else leaves(node.graph)
+        if isinstance(node.layer, Layer) and len(inner) > 1:
+            order = {layer: place for place, layer in enumerate(leaves_of(node.layer))}
+            inner.sort(key=lambda layer: order.get(layer, len(order)))
+        found.update(dict.fromkeys(inner))
+    return list(found)

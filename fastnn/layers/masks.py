@@ -73,7 +73,7 @@ class Masked:
 
     def mention_mask(self, node: Any) -> None:
         """Warn where a mask ends at a call of a layer that knows nothing of masks."""
-        silent = node.graph is not None or not self.mentions_mask or self.supports_masking
+        silent = node.graph is not None or not self.mentions_mask or self.reads_mask or self.supports_masking
         if not silent and any(mask is not None for mask in masks_read(node)):
             kind = type(self).__name__
             warn(

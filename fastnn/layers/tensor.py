@@ -140,7 +140,7 @@ class Tensor(Operators):
         """The shape of one row of its mask; None where it has none."""
         return self.node.masks[self.place]
 
-    _keras_mask = property(lambda self: mask_of(self))  # by the name that Keras's programs know
+    _keras_mask = property(lambda self: OPERATORS["mask"](self))  # by the name that Keras's programs know
 
     @property
     def dtype(self) -> str:
@@ -225,11 +225,6 @@ class Tensor(Operators):
     def numpy(self) -> Any:
         """TypeError: a symbolic tensor has no numbers."""
         self.__array__()
-
-
-def mask_of(tensor: Tensor) -> Any:
-    """The mask of a tensor, a tensor of zeros and ones; None where it has none."""
-    return None if tensor.mask_row is None else OPERATORS["mask"](tensor, len(tensor.mask_row))
 
 
 def mapped(given: Any, change: Callable[[Any], Any]) -> Any:
@@ -327,6 +322,16 @@ def is_symbolic(given: Any) -> bool:
     if isinstance(given, dict):
         given = list(given.values())
     return isinstance(given, Tensor) or (isinstance(given, (list, tuple)) and any(isinstance(t, Tensor) for t in given))
+
+
+def constants(given: Any) -> Any:
+    """What a layer is called on; within a ``call`` that is traced, an array of numbers as a tensor, for all rows.
+
+    A layer's weights would else be used as they are, and learn nothing: of positions, say.
+    """
+    trace = TRACE.get()
+    number = getattr(getattr(given, "dtype", None), "kind", None) in ("f", "i", "u", "b")
+    return OPERATORS["constant"](given, trace.anchor) if number and trace is not None else given
 
 
 def has_automatic_name(member: Any) -> bool:

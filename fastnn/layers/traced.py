@@ -11,7 +11,7 @@ from fastnn._dtypes import dtype_name
 from fastnn._names import users_line
 from fastnn._table import plain
 from fastnn.layers.graph import AddedLoss, Graph, calls
-from fastnn.layers.tensor import TRACE, Tensor, Training, called, mapped, mask_of
+from fastnn.layers.tensor import OPERATORS, TRACE, Tensor, Training, called, mapped
 from fastnn.layers.tracing import ASKED, arguments_of, both_ways
 from fastnn.layers.weight import Trace, Weight, homes_of
 from fastnn.serialization import serialize_keras_object
@@ -134,7 +134,7 @@ class Traced:
             flag = Training(True)
             asks = arguments_of(type(self).call)
             options: dict[str, Any] = {"training": flag} if "training" in asks else {}
-            mask = mask_of(inputs[0])
+            mask = OPERATORS["mask"](inputs[0])
             if mask is not None and "mask" in asks:
                 options["mask"] = mask
             tensors, kind, keys = self._given_by(self.call(*given, **named, **options))

@@ -39,7 +39,8 @@ def shapes_of(given: Any) -> Any:
 def layers_of(owner: Any) -> list[Any]:
     """The layers and models that are an object's attributes, or in lists and dicts of them however deep; each once."""
     found: dict[Any, None] = {}
-    ahead: list[Any] = [vars(owner)]
+    # What it was made with has its arguments in the order of the call, and in a file by their names.
+    ahead: list[Any] = [{name: value for name, value in vars(owner).items() if name != "_given"}]
     seen = set()
     while ahead:
         each = ahead.pop()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import random, regularizers
+from fastnn._numbers import EXACT
 from fastnn.activations import RowActivation
 from fastnn.data.arrays import input_forms
 from fastnn.data.several import Several
@@ -171,7 +172,18 @@ class Description:
         """What the inputs are called, their shapes, and what is to be known of a query's columns beside them."""
         assert self.graph is not None
         prepared = {name: self.notes[name] for name in PREPARED if name in self.notes}
-        return Several(self.takes.names, [tensor.row for tensor in self.graph.inputs], front=self.front, **prepared)
+        rows = [tensor.row for tensor in self.graph.inputs]
+        return Several(self.takes.names, rows, front=self.front, ids=self.reads_ids, **prepared)
+
+    @property
+    def reads_ids(self) -> bool:
+        """Whether whole numbers of any size reach the layers that look them up: nothing else reads the inputs."""
+        return self.network is not None and self.network.all_ids and self.front is None
+
+    def may_round(self, x: Any) -> bool:
+        """Whether ids would be rounded if they were read before there is a network, which says who reads them."""
+        is_whole = getattr(getattr(x, "dtype", None), "kind", "") in ("i", "u")
+        return is_whole and any((getattr(layer, "input_dim", None) or 0) > EXACT for layer in self.layers())
 
     # The outputs.
 

@@ -181,6 +181,8 @@ class Model(Surface):
         self.description.last_logs = {}
         self._check_weighable(class_weight)
         unknown = self.description.graph is None
+        if unknown and self.description.may_round(x):
+            self._built_by("fit", x)
         source = self._source(x, self._targets(x, y), sample_weight)
         if unknown and verbose and "preparation" in self.description.notes:
             from fastnn.models.summary import choices
@@ -312,7 +314,6 @@ class Model(Surface):
             return self.predict_in_training(inputs)
         return self._symbolic(inputs, training)
 
-    # Rows.
     def _source(self, x: Any, y: Any, sample_weight: Any) -> Source:
         """What `fit`, `evaluate` and `predict` are given, as one source."""
         if type(x) is not np.ndarray:
@@ -357,7 +358,7 @@ class Model(Surface):
         """What the inputs and the outputs are called, and their shapes; None, None where there is one of each."""
         front = self.description.front
         if self.description.takes.kind == self.description.gives.kind == "one" and front is None:
-            return None, None
+            return (self.description.reads() if self.description.reads_ids else None), None
         from fastnn.data.several import Several
 
         outputs = self._drawn().outputs

@@ -16,6 +16,7 @@ from fastnn.serialization import *
 from fastnn.utils.arrays import *
 from fastnn.utils.batches import *
 from fastnn.utils.datasets import *
+from fastnn.utils.directories import *
 from fastnn.utils.files import *
 from fastnn.utils.graphs import *
 from fastnn.utils.model_plot import *

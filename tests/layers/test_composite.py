@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastnn import ops
 from fastnn.engine.ops import DenseOp
-from fastnn.layers import Add, Composite, Dense, Dropout, Flatten, Input, Layer, TimeDistributed
+from fastnn.layers import Add, Composite, Dense, Dropout, Embedding, Flatten, Input, Layer, TimeDistributed
 from fastnn.models import Model, Sequential, clone_model, load_model
+from fastnn.optimizers import SGD
 from fastnn.store import safetensors
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
@@ -226,3 +228,25 @@ def test_what_is_told() -> None:
         Number()(Input((4,)))
     with pytest.raises(ValueError, match=r"layer 'residual': layer 'add': Add expects rows of one shape"):
         Residual(5)(Input((4,)))
+
+
+def test_an_array_in_a_call_is_a_constant_that_a_layers_weights_learn_from() -> None:
+    """Keras's examples add an embedding of places: of an array, which no row has."""
+
+    class Places(Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = Embedding(3, 4)
+
+        def call(self, x: Any) -> Any:
+            return x + self.embedding(ops.arange(0, ops.shape(x)[1]))
+
+    layer, x = Places(), Input((3, 4))
+    model = Model(x, layer(x))
+    model.compile(SGD(1.0), "mse")
+    assert [w.shape for w in model.get_weights()] == [(3, 4)]
+    rows, (before,) = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32), model.get_weights()
+    np.testing.assert_allclose(model.predict(rows), rows + before, rtol=1e-6)
+    model.train_on_batch(rows, np.zeros_like(rows))
+    slope = 2 * (rows + before).sum(axis=0) / rows.size
+    np.testing.assert_allclose(before - model.get_weights()[0], slope, rtol=1e-4, atol=1e-6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -24,6 +24,7 @@ class Case:
     make: Callable[[], Any]
     shapes: list[tuple[int, ...]]
     choices: int = 0
+    call: dict[str, Any] = field(default_factory=dict)  # what the layer is called with beside them
 
     def rows(self, n: int, seed: int = 0) -> np.ndarray:
         """Rows for the model."""
@@ -42,7 +43,7 @@ class Case:
         else:
             first = L.Input((INPUTS,))
             before = [L.Reshape(shape)(L.Dense(prod(shape))(first)) for shape in self.shapes]
-        last = L.Flatten()(layer(before if len(before) > 1 else before[0]))
+        last = L.Flatten()(layer(before if len(before) > 1 else before[0], **self.call))
         model = Model(first, last if units is None else L.Dense(units)(last))
         rng = np.random.default_rng(5)
         model.set_weights([w if w.ndim == 0 else w + 0.3 * rng.random(w.shape) for w in model.get_weights()])
@@ -59,7 +60,12 @@ class Case:
                 read.append((x @ kernel + bias).reshape(len(x), *shape))
         if len(read) == 1:
             return _one(layer, read[0], weights).reshape(len(x), -1)
-        named = [parameter.name for parameter in layer.parameters(*self.shapes)]
+        if isinstance(layer, (L.MultiHeadAttention, L.GroupQueryAttention)):
+            causal = self.call.get("use_causal_mask", False)
+            return np.asarray(layer.reference(read, weights, causal=causal)[0]).reshape(len(x), -1)
+        named = [parameter.name for parameter in layer.parameters(*self.shapes)] or [
+            each.name for each in layer.weights
+        ]
         return np.asarray(layer.reference(*read, **dict(zip(named, weights, strict=True)))).reshape(len(x), -1)
 
 
@@ -146,7 +152,8 @@ OF_COLUMNS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "spatial dropout 2": (lambda **fields: L.SpatialDropout2D(0.4, **fields), (3, 5, 6)),
     "spatial dropout 3": (lambda **fields: L.SpatialDropout3D(0.4, **fields), (3, 5, 2, 3)),
 }
-OF_STEPS = {L.SimpleRNN, L.LSTM, L.GRU, L.Bidirectional}  # whose rows have two axes
+OF_STEPS = {L.SimpleRNN, L.LSTM, L.GRU, L.Bidirectional, L.MultiHeadAttention, L.GroupQueryAttention}
+OF_STEPS |= {L.Attention, L.AdditiveAttention}  # whose rows have two axes or more
 ROWS = [(7,), (3, 4), (2, 3, 4)]  # arrays of rank 2, 3 and 4
 
 
@@ -232,6 +239,31 @@ _on(
 )
 _on("time distributed lstm", lambda: L.TimeDistributed(L.LSTM(3, return_sequences=True)), (2, 3, 4))
 _on("masking", L.Masking)
+_QUERIES, _KEYS, _CAUSAL = (4, 5), (3, 6), {"use_causal_mask": True}
+CASES |= {
+    "multi head": Case(_same(L.MultiHeadAttention, 2, 3), [_QUERIES, _QUERIES]),
+    "multi head, causal": Case(_same(L.MultiHeadAttention, 3, 2, value_dim=5), [(5, 4), (5, 3)], call=_CAUSAL),
+    "multi head of other keys": Case(_same(L.MultiHeadAttention, 2, 3, output_shape=7), [_QUERIES, _KEYS, (3, 2)]),
+    "multi head of many": Case(_same(L.MultiHeadAttention, 9, 1, 4, use_bias=False), [(1, 3), (19, 2)]),
+    "multi head of one": Case(_same(L.MultiHeadAttention, 1, 17, output_shape=(2, 3)), [(2, 3), (1, 2)]),
+    "multi head of axes": Case(_same(L.MultiHeadAttention, 2, 3), [(2, 2, 3), (3, 1, 2)]),
+    "multi head with a gate": Case(_same(L.MultiHeadAttention, 2, 3, use_gate=True), [_QUERIES, _KEYS]),
+    "multi head in a window": Case(_same(L.MultiHeadAttention, 2, 3, sliding_window=2), [(7, 2), (5, 2)]),
+    "group query": Case(_same(L.GroupQueryAttention, 3, 6, 2), [_QUERIES, _KEYS]),
+    "group query of one, causal": Case(
+        _same(L.GroupQueryAttention, 5, 3, 1, use_bias=False), [(4, 2)] * 2, call=_CAUSAL
+    ),
+    "group query in a window": Case(
+        _same(L.GroupQueryAttention, 2, 2, 2, sliding_window=2), [(4, 2)] * 2, call=_CAUSAL
+    ),
+    "attention": Case(L.Attention, [_QUERIES, (3, 6), (3, 5)]),
+    "attention with a scale": Case(_same(L.Attention, True), [(1, 3), (17, 3)]),
+    "attention of axes": Case(_same(L.Attention, True), [(2, 3, 4), (2, 5, 4)]),
+    "attention of sums": Case(_same(L.Attention, score_mode="concat"), [_QUERIES, (3, 5)]),
+    "attention of sums with a scale": Case(_same(L.Attention, True, "concat"), [(2, 4, 3), (2, 3, 6), (2, 3, 3)]),
+    "additive": Case(L.AdditiveAttention, [_QUERIES, (3, 5)]),
+    "additive without a scale": Case(_same(L.AdditiveAttention, False), [_QUERIES, (3, 6), (3, 5)]),
+}
 _on("flatten", L.Flatten)
 _on("reshape", _same(L.Reshape, (-1, 2)), (8,), (3, 4), (2, 3, 4))
 _on("identity", L.Identity)

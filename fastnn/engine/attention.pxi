@@ -1,0 +1,298 @@
+"""Attention, included by layer_ops.pyx: for each query a mean of the values, weighted by the softmax of its scores.
+
+A head is some numbers of each line. It is read where it lies, by the addresses of its lines in the row: no product has
+its rows gathered. The weights of a row, (heads, queries, keys), are saved for the way back, before dropout.
+"""
+
+
+cdef struct Heads:
+    # Where heads lie in a row: from a line to the next one's, from a head to the next one's, numbers of a head's line.
+    Py_ssize_t line
+    Py_ssize_t head
+    Py_ssize_t width
+
+
+cdef class AttentionOp(NoiseOp):
+    """softmax(scale * q . kt) . v for each head, (queries, heads * value_width).
+
+    sources: (lines, width) of q (queries, heads * width), k and v (keys, groups * width), then of masks. strides: for
+    each mask what lies in it between two heads, two queries and two keys, 0 where they share it. What a mask has as 0,
+    the query does not see; nor what comes after it, if causal, nor what is `window` lines away from it or more, if
+    that is not 0. A query that sees nothing has weights of 0.
+
+    numbers, in this order: heads; groups of k and v, each for as many heads; queries; keys; width; value_width; window;
+    causal; apart: heads lie one behind the other, not side by side in a line; scored: in place of q and k comes one
+    source, the scores; states: the weights follow what is given. Both are arrays of int64.
+    """
+
+    cdef Py_ssize_t heads
+    cdef Py_ssize_t repeats             # heads of a group
+    cdef Py_ssize_t queries
+    cdef Py_ssize_t keys
+    cdef Py_ssize_t table               # weights of a head
+    cdef Heads q
+    cdef Heads k
+    cdef Heads v
+    cdef Heads out
+    cdef int of_v                       # which source v is, behind which are the masks
+    cdef bint scored
+    cdef bint states
+    cdef bint causal
+    cdef bint varies                    # masks tell queries apart
+    cdef Py_ssize_t window
+    cdef double scale
+    cdef object arrays
+    cdef const int64_t* mask_strides    # three of each mask
+    cdef const float* hidden            # as many -inf as there are keys
+    cdef types.gemm32 matmul
+    cdef types.gemm32 matmul_transposed_a
+    cdef types.gemm32 matmul_transposed_b
+    cdef types.activation_forward32 softmax
+    cdef types.activation_backward32 softmax_slopes
+    cdef types.vector32 add
+    cdef types.vector32 multiply
+
+    def __init__(self, numbers, sources, strides, double scale, double rate, seed):
+        cdef const int64_t* n = <const int64_t*>address(numbers)
+        cdef Py_ssize_t heads = n[0], groups = n[1], i
+        for i in range(6):
+            if not 0 < n[i] <= 2147483647:
+                raise ValueError("attention has at least one head, group, query, key and number of both")
+        self.arrays = numbers, strides, np.full(n[3], -np.inf, np.float32)
+        self.mask_strides = <const int64_t*>address(strides) if strides.size else NULL
+        self.hidden = <const float*>address(self.arrays[2])
+        self.heads, self.repeats, self.queries, self.keys = heads, heads // groups, n[2], n[3]
+        self.table, self.scale, self.window, self.causal = n[2] * n[3], scale, n[6], n[7]
+        self.scored, self.states, self.of_v = n[9], n[10], 1 if n[9] else 2
+        self.take_noise(kernels.dropout, rate, seed)
+        self.random = rate > 0
+        self.q = heads_of(n[4], heads, n[2], n[8])
+        self.k = heads_of(n[4], groups, n[3], n[8])
+        self.v = heads_of(n[5], groups, n[3], n[8])
+        self.out = heads_of(n[5], heads, n[2], n[8])
+        self.matmul = <types.gemm32>float32_of(kernels.gemm, "gemm")
+        self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
+        self.matmul_transposed_b = <types.gemm32>float32_of(kernels.gemm_transposed_b, "gemm")
+        self.softmax = <types.activation_forward32>float32_of(kernels.softmax, "activation", FORWARD)
+        self.softmax_slopes = <types.activation_backward32>float32_of(kernels.softmax, "activation", BACKWARD)
+        self.add = <types.vector32>float32_of(kernels.add, "vector")
+        self.multiply = <types.vector32>float32_of(kernels.scale, "vector")
+        if n[10]:
+            self.shape(sources, 1, heads * (n[2] * n[5] + self.table))
+        else:
+            self.shape(sources, n[2], heads * n[5])
+        for i in range(self.read_count - 1 - self.of_v):
+            self.varies |= self.mask_strides[3 * i] or self.mask_strides[3 * i + 1]
+
+    cdef Py_ssize_t saved(self) noexcept:
+        return 0 if self.states else self.heads * self.table
+
+    cdef Py_ssize_t scratch_size(self) noexcept:
+        """Addresses, the workspace of a multiply, q times scale, two tables, a line of keys and one of queries."""
+        return (ADDRESS_SPACE + self.workspace_size() + self.queries * self.heads * self.q.width + 2 * self.table
+                + self.keys + self.queries)
+
+    cdef Py_ssize_t workspace_size(self) noexcept nogil:
+        cdef Py_ssize_t most = max(max(self.q.width, self.v.width), max(self.queries, self.keys))
+        return workspace_elements(most, most)
+
+    cdef double work_of_row(self) noexcept:
+        return self.heads * self.table * (2.0 * (self.q.width + self.v.width) + UNIT_WORK)
+
+    # What is where.
+
+    cdef float* weights_of(self, Py_ssize_t row) noexcept nogil:
+        if self.states:
+            return self.a + row * self.units + self.queries * self.heads * self.out.width
+        return self.z + row * self.heads * self.table
+
+    cdef float* scaled_queries(self, const Step* step) noexcept nogil:
+        return step.scratch + ADDRESS_SPACE + self.workspace_size()
+
+    cdef float* table_of(self, const Step* step, int number) noexcept nogil:
+        return self.scaled_queries(step) + self.queries * self.heads * self.q.width + number * self.table
+
+    cdef const float* queries_of(self, const Step* step, Py_ssize_t row) noexcept nogil:
+        """q of a row, times scale."""
+        cdef Py_ssize_t n = self.queries * self.heads * self.q.width
+        cdef float* q = self.scaled_queries(step)
+        if self.scored or self.scale == 1:
+            return self.reads[0].rows[row]
+        memcpy(q, self.reads[0].rows[row], n * sizeof(float))
+        self.multiply(q, NULL, n, self.scale)
+        return q
+
+    cdef bint drops(self, const Step* step) noexcept nogil:
+        return self.random and in_training(step, self.training)
+
+    cdef void drop(self, const Step* step, Py_ssize_t row, Py_ssize_t head, const float* x, float* to) noexcept nogil:
+        self.noise(x, to, self.table, <uint32_t>((row * self.heads + head) * self.table), self.strength, self.key(step))
+
+    # Products of a head, whose lines are `stride` numbers apart.
+
+    cdef void product(self, const Step* step, types.gemm32 multiply, const float* a, Py_ssize_t a_stride, Py_ssize_t m,
+                      const float* b, Py_ssize_t b_stride, float* c, Py_ssize_t c_stride, Py_ssize_t n, Py_ssize_t k
+                      ) noexcept nogil:
+        """C = A.B, or A.Bt."""
+        cdef const float** addresses = <const float**>step.scratch
+        cdef Py_ssize_t first = 0, i, lines
+        while first < m:
+            lines = min(m - first, <Py_ssize_t>ADDRESSES)
+            for i in range(lines):
+                addresses[i] = a + (first + i) * a_stride
+            multiply(addresses, 0, b, b_stride, NULL, c + first * c_stride, c_stride, lines, n, k,
+                     step.scratch + ADDRESS_SPACE)
+            first += lines
+
+    cdef void product_of_columns(self, const Step* step, const float* a, const float* b, Py_ssize_t b_stride, float* c,
+                                 Py_ssize_t c_stride, Py_ssize_t n, bint more) noexcept nogil:
+        """C = At.B, of a table; with `more` it is added."""
+        cdef const float** addresses = <const float**>step.scratch
+        cdef Py_ssize_t first = 0, i, lines
+        while first < self.queries:
+            lines = min(self.queries - first, <Py_ssize_t>ADDRESSES)
+            for i in range(lines):
+                addresses[i] = a + (first + i) * self.keys
+            self.matmul_transposed_a(addresses, 0, b + first * b_stride, b_stride, c if more else NULL, c, c_stride,
+                                     self.keys, n, lines, step.scratch + ADDRESS_SPACE)
+            first += lines
+            more = True
+
+    # What a query sees.
+
+    cdef void find_hidden(self, Py_ssize_t row, Py_ssize_t head, Py_ssize_t query, float* bias) noexcept nogil:
+        """0 for each key that the masks let the query see, -inf for the others."""
+        cdef Py_ssize_t mask, key
+        cdef const float* x
+        cdef const int64_t* strides = self.mask_strides
+        memset(bias, 0, self.keys * sizeof(float))
+        for mask in range(self.of_v + 1, self.read_count):
+            x = self.reads[mask].rows[row] + head * strides[0] + query * strides[1]
+            for key in range(self.keys):
+                if x[key * strides[2]] == 0:
+                    bias[key] = self.hidden[0]
+            strides += 3
+
+    cdef void hide(self, Py_ssize_t row, Py_ssize_t head, float* scores, float* bias, float* blind) noexcept nogil:
+        """Scores of what is not seen become -inf; blind[query]: it sees nothing, and has no scores."""
+        cdef Py_ssize_t query, key, low, high
+        cdef bint masked = self.read_count > self.of_v + 1
+        for query in range(self.queries):
+            low, high = 0, self.keys
+            if self.window:
+                low, high = min(max(query - self.window + 1, 0), high), min(high, query + self.window)
+            if self.causal:
+                high = min(high, query + 1)
+            key = low
+            if masked:
+                if self.varies or (query == 0 and head == 0):
+                    self.find_hidden(row, head, query, bias)
+                self.add(scores, bias, self.keys, 0)
+                while key < high and bias[key] != 0:
+                    key += 1
+            memcpy(scores, self.hidden, low * sizeof(float))
+            memcpy(scores + high, self.hidden, (self.keys - high) * sizeof(float))
+            blind[query] = key >= high
+            if key >= high:
+                memset(scores, 0, self.keys * sizeof(float))
+            scores += self.keys
+
+    cdef void find_weights(self, const Step* step, Py_ssize_t row, Py_ssize_t head, float* weights) noexcept nogil:
+        """softmax of the scores that lie there."""
+        cdef float* bias = self.table_of(step, 2)
+        cdef float* blind = bias + self.keys
+        cdef Py_ssize_t query
+        if not (self.causal or self.window or self.read_count > self.of_v + 1):
+            self.softmax(weights, weights, NULL, self.queries, self.keys)
+            return
+        self.hide(row, head, weights, bias, blind)
+        self.softmax(weights, weights, NULL, self.queries, self.keys)
+        for query in range(self.queries):
+            if blind[query] != 0:
+                memset(weights + query * self.keys, 0, self.keys * sizeof(float))
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, head, group
+        cdef const float* q
+        cdef const float* used
+        cdef float* weights
+        for row in range(r0, r1):
+            q = self.queries_of(step, row)
+            for head in range(self.heads):
+                group, weights = head // self.repeats, self.weights_of(row) + head * self.table
+                if self.scored:
+                    memcpy(weights, q + head * self.table, self.table * sizeof(float))
+                else:
+                    self.product(step, self.matmul_transposed_b, q + head * self.q.head, self.q.line, self.queries,
+                                 self.reads[1].rows[row] + group * self.k.head, self.k.line, weights, self.keys,
+                                 self.keys, self.q.width)
+                self.find_weights(step, row, head, weights)
+                used = weights
+                if self.drops(step):
+                    self.drop(step, row, head, weights, self.table_of(step, 0))
+                    used = self.table_of(step, 0)
+                self.product(step, self.matmul, used, self.keys, self.queries,
+                             self.reads[self.of_v].rows[row] + group * self.v.head, self.v.line,
+                             self.a + row * self.units + head * self.out.head, self.out.line, self.out.width,
+                             self.keys)
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, head, mask, n = self.queries * self.heads * self.q.width
+        cdef const float* q
+        for row in range(r0, r1):
+            q = self.queries_of(step, row)
+            for head in range(self.heads):
+                self.backward_of(step, row, head, q)
+            if not self.scored and self.scale != 1 and self.reads[0].d != NULL:
+                self.multiply(self.reads[0].d + row * n, NULL, n, self.scale)
+        for mask in range(self.of_v + 1, self.read_count):
+            if self.reads[mask].d != NULL:
+                n = self.reads[mask].width
+                memset(self.reads[mask].d + r0 * n, 0, (r1 - r0) * n * sizeof(float))
+
+    cdef void backward_of(self, const Step* step, Py_ssize_t row, Py_ssize_t head, const float* q) noexcept nogil:
+        cdef Py_ssize_t group = head // self.repeats
+        cdef bint more = head % self.repeats != 0       # heads of a group are added up
+        cdef const float* d = self.d + row * self.units + head * self.out.head
+        cdef const float* k
+        cdef float* weights = self.weights_of(row) + head * self.table
+        cdef float* used = weights
+        cdef float* slopes = self.table_of(step, 1)
+        cdef float* to
+        if self.drops(step):
+            used = self.table_of(step, 0)
+            self.drop(step, row, head, weights, used)
+        if self.reads[self.of_v].d != NULL:
+            to = self.reads[self.of_v].d + row * self.keys * self.v.width * (self.heads // self.repeats)
+            self.product_of_columns(step, used, d, self.out.line, to + group * self.v.head, self.v.line, self.v.width,
+                                    more)
+        if self.reads[0].d == NULL and (self.scored or self.reads[1].d == NULL):
+            return
+        self.product(step, self.matmul_transposed_b, d, self.out.line, self.queries,
+                     self.reads[self.of_v].rows[row] + group * self.v.head, self.v.line, slopes, self.keys, self.keys,
+                     self.v.width)
+        if self.drops(step):
+            self.drop(step, row, head, slopes, slopes)
+        if self.states:
+            self.add(slopes, self.d + (weights - self.a), self.table, 0)
+        self.softmax_slopes(weights, weights, slopes, NULL, self.queries, self.keys)
+        if self.scored:
+            memcpy(self.reads[0].d + (row * self.heads + head) * self.table, slopes, self.table * sizeof(float))
+            return
+        if self.reads[0].d != NULL:
+            k = self.reads[1].rows[row] + group * self.k.head
+            to = self.reads[0].d + row * self.queries * self.heads * self.q.width
+            self.product(step, self.matmul, slopes, self.keys, self.queries, k, self.k.line, to + head * self.q.head,
+                         self.q.line, self.q.width, self.keys)
+        if self.reads[1].d != NULL:
+            to = self.reads[1].d + row * self.keys * self.k.width * (self.heads // self.repeats)
+            self.product_of_columns(step, slopes, q + head * self.q.head, self.q.line, to + group * self.k.head,
+                                    self.k.line, self.k.width, more)
+
+
+cdef Heads heads_of(Py_ssize_t width, Py_ssize_t heads, Py_ssize_t lines, bint apart) noexcept:
+    cdef Heads given
+    given.width = width
+    given.line = width if apart else heads * width
+    given.head = lines * width if apart else width
+    return given

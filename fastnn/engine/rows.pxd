@@ -1,0 +1,94 @@
+"""A page of rows as it was given, and its rows as ops read them.
+
+A row is float32, or whole numbers of one or two bytes, which are made float32 as a batch is collected; or, where all
+that read it look up ids, whole numbers of any size, which they read as int32.
+"""
+
+from libc.stdint cimport int32_t, uint32_t
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
+
+
+cdef extern from "rows.h" nogil:
+    void row_of_floats(const char* x, int kind, float* a, Py_ssize_t n)
+    void row_of_ids(const char* x, int kind, int32_t* a, Py_ssize_t n)
+
+
+cdef enum:
+    FLOAT32 = 0
+    INT32 = 4
+
+
+cdef struct Rows:
+    # A page of rows, and the batch of them that is being worked on.
+    const char* x
+    int kind                            # FLOAT32, or the bytes of a whole number, negative where it has no sign
+    Py_ssize_t row_bytes                # of x
+    const float* y                      # all targets side by side
+    const float* weight                 # or NULL
+    const uint32_t* order               # or NULL
+    Py_ssize_t weights                  # numbers in a row of weight: 1, or one for each line of each output
+    Py_ssize_t count
+    Py_ssize_t start                    # of the batch
+    Py_ssize_t stop                     # of the run
+
+
+cdef struct Input:
+    # One of a network's inputs.
+    Py_ssize_t start                    # in a row of x
+    Py_ssize_t width
+    bint ids                            # all that read it look up ids
+
+
+cdef inline bint take_rows(Rows* rows, object x, Py_ssize_t inputs, bint ids) noexcept:
+    """Whether the engine reads an array where it lies, as rows of `inputs` numbers. ids: whether as ids throughout."""
+    cdef Py_buffer view
+    cdef int size
+    cdef bint fits
+    try:
+        PyObject_GetBuffer(x, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    except (BufferError, TypeError, ValueError):
+        return False
+    size = <int>view.itemsize
+    fits = view.ndim == 2 and view.shape[1] == inputs and view.format[1] == 0
+    if view.format[0] == b"f":
+        rows.kind = FLOAT32
+    elif view.format[0] in b"bhilq":
+        rows.kind = size
+        fits = fits and (ids or size <= 2)
+    else:
+        rows.kind = -size
+        fits = fits and view.format[0] in b"BH?"
+    rows.x, rows.row_bytes = <const char*>view.buf, size * inputs
+    rows.count = rows.stop = view.shape[0] if fits else 0
+    PyBuffer_Release(&view)
+    return fits
+
+
+cdef inline void find_rows(const Rows* rows, const Input* given, const float** addresses, float* space,
+                           Py_ssize_t inputs, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+    """Addresses of one input's numbers in rows r0:r1 of the batch that begins at `start`.
+
+    What is not read where it lies is put into `space`, (batch, inputs), first.
+    """
+    cdef Py_ssize_t i, n = rows.row_bytes
+    cdef const uint32_t* order = rows.order
+    cdef const char* x
+    cdef float* to
+    if rows.kind == FLOAT32 or (rows.kind == INT32 and given.ids):
+        x = rows.x + given.start * <Py_ssize_t>sizeof(float)
+        if order != NULL:
+            for i in range(r0, r1):
+                addresses[i] = <const float*>(x + order[start + i] * n)
+        else:
+            for i in range(r0, r1):
+                addresses[i] = <const float*>(x + (start + i) * n)
+        return
+    x = rows.x + given.start * (n // inputs)
+    for i in range(r0, r1):
+        to = space + i * inputs + given.start
+        addresses[i] = to
+        if given.ids:
+            row_of_ids(x + (order[start + i] if order != NULL else start + i) * n, rows.kind, <int32_t*>to, given.width)
+        else:
+            row_of_floats(x + (order[start + i] if order != NULL else start + i) * n, rows.kind, to, given.width)
