@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastnn.layers.augmentation import *
     from fastnn.layers.bidirectional import *
     from fastnn.layers.borders import *
+    from fastnn.layers.cells import *
     from fastnn.layers.convolution import *
     from fastnn.layers.date_parts import *
     from fastnn.layers.discretization import *
@@ -81,6 +82,7 @@ _LATER = {
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
     "GRU": "recurrent",
+    "GRUCell": "cells",
     "GlobalAveragePooling1D": "pooling",
     "GlobalAveragePooling2D": "pooling",
     "GlobalAveragePooling3D": "pooling",
@@ -100,6 +102,7 @@ _LATER = {
     "IntegerLookup": "lookup",
     "Lambda": "function",
     "LSTM": "recurrent",
+    "LSTMCell": "cells",
     "Masking": "masking",
     "MaxPool1D": "pooling",
     "MaxPool2D": "pooling",
@@ -122,7 +125,10 @@ _LATER = {
     "SeparableConv2D": "separable",
     "SeparableConvolution1D": "separable",
     "SeparableConvolution2D": "separable",
+    "RNN": "cells",
     "SimpleRNN": "recurrent",
+    "SimpleRNNCell": "cells",
+    "StackedRNNCells": "cells",
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",
     "SpatialDropout3D": "regularization",

@@ -12,10 +12,19 @@ from fastnn import activations
 from fastnn._checks import check_flag, check_number, shown
 from fastnn.engine.layer_ops import SharedDropoutOp, StridedCopyOp
 from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units, size_of
-from fastnn.layers.base import Layer, Parameter, check_seed
+from fastnn.layers.base import Layer, Parameter, check_seed, set_field
 from fastnn.layers.places import locked
 from fastnn.layers.tensor import is_symbolic
 from fastnn.typing import DoubleArray, FloatArray, Shape
+
+RUN = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
+
+
+def check_flags(layer: Any, *names: str) -> None:
+    """Raise unless these fields are True or False."""
+    for name in names:
+        check_flag(layer, name)
+        set_field(layer, name, bool(getattr(layer, name)))
 
 
 class Recurrent(Layer):
@@ -42,17 +51,7 @@ class Recurrent(Layer):
         for name in ("activation", "recurrent_activation"):
             if hasattr(self, name):
                 self._set(name, self._activation(name))
-        for name in (
-            "use_bias",
-            "return_sequences",
-            "return_state",
-            "go_backwards",
-            "unroll",
-            "stateful",
-            "zero_output_for_mask",
-        ):
-            check_flag(self, name)
-            self._set(name, bool(getattr(self, name)))
+        check_flags(self, "use_bias", *RUN)
         resolve_units(self, "kernel", "bias", "recurrent")
         for name in ("dropout", "recurrent_dropout"):
             check_number(self, name, 0, 1)
@@ -69,7 +68,7 @@ class Recurrent(Layer):
             )
         return found
 
-    def __call__(self, inputs: Any, initial_state: Any = None, mask: None = None, training: bool | None = None) -> Any:
+    def __call__(self, inputs: Any, initial_state: Any = None, mask: Any = None, training: bool | None = None) -> Any:
         """The symbolic tensor that the layer gives for one; with return_state also those of the last states.
 
         initial_state: tensors of shape (units,) to begin with in place of zeros, as many as the layer has states. For
@@ -81,12 +80,12 @@ class Recurrent(Layer):
         elif is_symbolic(inputs) and isinstance(inputs, (list, tuple)) and len(inputs) == 1:
             inputs = inputs[0]
         if self.stateful and is_symbolic(inputs):
-            self._hold((inputs[0] if isinstance(inputs, (list, tuple)) else inputs).node.batch)
+            self.hold((inputs[0] if isinstance(inputs, (list, tuple)) else inputs).node.batch)
         return super().__call__(inputs, mask=mask, training=training)
 
     # States that go on from batch to batch.
 
-    def _hold(self, rows: int | None) -> None:
+    def hold(self, rows: int | None) -> None:
         """Have states for batches of so many rows."""
         if rows is None:
             raise ValueError(
@@ -196,7 +195,7 @@ class Recurrent(Layer):
             getattr(self, "reset_after", True),
             mask is not None,
             self.zero_output_for_mask,
-            vars(self).get("_states"),
+            vars(self).get("_states") if self.stateful else None,
         )
         ops.append((recurrent, sources))
         if self.return_state:  # whose row has all that is given, one behind the other

@@ -88,6 +88,12 @@ def _computes(member: Any) -> bool:
     return not type(member).compute_mask.__module__.startswith("fastnn.")
 
 
+def rules_of(node: Any) -> Any:
+    """What says the ops and masks of a call: the layer, or what is called in its place and has its weights."""
+    owner = getattr(node.makes, "__self__", None)
+    return owner if isinstance(owner, Masked) else node.layer
+
+
 def masks_read(node: Any) -> list[Shape | None]:
     """The masks of what a call reads: those that it is given, else those of the tensors."""
     return [
@@ -106,7 +112,7 @@ def graph_masks(graph: Any, read: Rows) -> tuple[Shape | None, ...]:
                 for k, tensor in enumerate(node.values):
                     if k not in node.given_masks:
                         own[k] = known.get(tensor)
-                known.update(zip(node.tensors(), node.layer.masks_of(node, own), strict=True))
+                known.update(zip(node.tensors(), rules_of(node).masks_of(node, own), strict=True))
     return tuple(known.get(tensor, tensor.mask_row) for tensor in graph.outputs)
 
 

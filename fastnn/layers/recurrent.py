@@ -34,9 +34,26 @@ class _ForgetBias(Initializer):
         return np.concatenate([first, np.ones(units), last]).astype(np.float64)
 
 
+class SimpleRNNSteps(Recurrent):
+    """The arithmetic of a SimpleRNN."""
+
+    gates = 1
+    op = SimpleRNNOp
+
+    def reference(
+        self, x: DoubleArray, *states: DoubleArray, kernel: DoubleArray, recurrent_kernel: DoubleArray, bias: Any = 0.0
+    ) -> Any:
+        """The formula, in float64."""
+
+        def step(x: DoubleArray, states: Sequence[DoubleArray]) -> tuple[DoubleArray, ...]:
+            return (self.activation.reference(x @ kernel + bias + states[0] @ recurrent_kernel),)
+
+        return self._run(x, states, step)
+
+
 @LAYERS.add("simple_rnn", "SimpleRNN")
 @dataclass(frozen=True, eq=False, repr=False)
-class SimpleRNN(Recurrent):
+class SimpleRNN(SimpleRNNSteps):
     """h = activation(x . kernel + bias + h . recurrent_kernel), step by step; the last h is given.
 
     (steps, features) -> (units,). Weights: kernel (features, units), recurrent_kernel (units, units),
@@ -76,23 +93,43 @@ class SimpleRNN(Recurrent):
     zero_output_for_mask: bool = field(default=False, kw_only=True)
     use_cudnn: Any = field(default="auto", kw_only=True, repr=False, metadata=_TAKEN)
     implementation: Any = field(default=2, kw_only=True, repr=False, metadata=_TAKEN)
-    gates = 1
-    op = SimpleRNNOp
+
+
+class LSTMSteps(Recurrent):
+    """The arithmetic of an LSTM."""
+
+    gates = 4
+    states_kept = 2
+    op = LSTMOp
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag(self, "unit_forget_bias")
+        self._set("unit_forget_bias", bool(self.unit_forget_bias))
+
+    def parameters(self, *input_shapes: Shape) -> tuple[Parameter, ...]:
+        found = super().parameters(*input_shapes)
+        if self.use_bias and self.unit_forget_bias:
+            found = (*found[:2], found[2]._replace(initializer=_ForgetBias(self.bias_initializer)))
+        return found
 
     def reference(
         self, x: DoubleArray, *states: DoubleArray, kernel: DoubleArray, recurrent_kernel: DoubleArray, bias: Any = 0.0
     ) -> Any:
         """The formula, in float64."""
+        gate, unit = self.recurrent_activation.reference, self.activation.reference
 
         def step(x: DoubleArray, states: Sequence[DoubleArray]) -> tuple[DoubleArray, ...]:
-            return (self.activation.reference(x @ kernel + bias + states[0] @ recurrent_kernel),)
+            i, f, c, o = np.split(x @ kernel + bias + states[0] @ recurrent_kernel, 4, axis=1)
+            state = gate(f) * states[1] + gate(i) * unit(c)
+            return gate(o) * unit(state), state
 
         return self._run(x, states, step)
 
 
 @LAYERS.add("lstm", "LSTM")
 @dataclass(frozen=True, eq=False, repr=False)
-class LSTM(Recurrent):
+class LSTM(LSTMSteps):
     """c = f * c + i * activation(zc), h = o * activation(c), step by step; the last h is given.
 
     (steps, features) -> (units,). Weights: kernel (features, 4 * units), recurrent_kernel (units, 4 * units), bias
@@ -130,38 +167,42 @@ class LSTM(Recurrent):
     zero_output_for_mask: bool = field(default=False, kw_only=True)
     use_cudnn: Any = field(default="auto", kw_only=True, repr=False, metadata=_TAKEN)
     implementation: Any = field(default=2, kw_only=True, repr=False, metadata=_TAKEN)
-    gates = 4
-    states_kept = 2
-    op = LSTMOp
+
+
+class GRUSteps(Recurrent):
+    """The arithmetic of a GRU."""
+
+    gates = 3
+    op = GRUOp
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_flag(self, "unit_forget_bias")
-        self._set("unit_forget_bias", bool(self.unit_forget_bias))
+        check_flag(self, "reset_after")
+        self._set("reset_after", bool(self.reset_after))
 
-    def parameters(self, *input_shapes: Shape) -> tuple[Parameter, ...]:
-        found = super().parameters(*input_shapes)
-        if self.use_bias and self.unit_forget_bias:
-            found = (*found[:2], found[2]._replace(initializer=_ForgetBias(self.bias_initializer)))
-        return found
+    def _bias_shape(self) -> Shape:
+        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
     def reference(
         self, x: DoubleArray, *states: DoubleArray, kernel: DoubleArray, recurrent_kernel: DoubleArray, bias: Any = 0.0
     ) -> Any:
         """The formula, in float64."""
-        gate, unit = self.recurrent_activation.reference, self.activation.reference
+        gate, unit, n = self.recurrent_activation.reference, self.activation.reference, 2 * self.units
+        own, other = bias if np.ndim(bias) == 2 else (bias, np.zeros(3 * self.units))
 
         def step(x: DoubleArray, states: Sequence[DoubleArray]) -> tuple[DoubleArray, ...]:
-            i, f, c, o = np.split(x @ kernel + bias + states[0] @ recurrent_kernel, 4, axis=1)
-            state = gate(f) * states[1] + gate(i) * unit(c)
-            return gate(o) * unit(state), state
+            (h,), z = states, x @ kernel + own
+            gates = gate(z[:, :n] + h @ recurrent_kernel[:, :n] + other[:n])
+            z_gate, r = np.split(gates, 2, axis=1)
+            u = r * (h @ recurrent_kernel[:, n:] + other[n:]) if self.reset_after else (r * h) @ recurrent_kernel[:, n:]
+            return (z_gate * h + (1 - z_gate) * unit(z[:, n:] + u),)
 
         return self._run(x, states, step)
 
 
 @LAYERS.add("gru", "GRU")
 @dataclass(frozen=True, eq=False, repr=False)
-class GRU(Recurrent):
+class GRU(GRUSteps):
     """h = z * h + (1 - z) * n, step by step; the last h is given.
 
     (steps, features) -> (units,). Weights: kernel (features, 3 * units), recurrent_kernel (units,
@@ -199,32 +240,6 @@ class GRU(Recurrent):
     zero_output_for_mask: bool = field(default=False, kw_only=True)
     use_cudnn: Any = field(default="auto", kw_only=True, repr=False, metadata=_TAKEN)
     implementation: Any = field(default=2, kw_only=True, repr=False, metadata=_TAKEN)
-    gates = 3
-    op = GRUOp
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_flag(self, "reset_after")
-        self._set("reset_after", bool(self.reset_after))
-
-    def _bias_shape(self) -> Shape:
-        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
-
-    def reference(
-        self, x: DoubleArray, *states: DoubleArray, kernel: DoubleArray, recurrent_kernel: DoubleArray, bias: Any = 0.0
-    ) -> Any:
-        """The formula, in float64."""
-        gate, unit, n = self.recurrent_activation.reference, self.activation.reference, 2 * self.units
-        own, other = bias if np.ndim(bias) == 2 else (bias, np.zeros(3 * self.units))
-
-        def step(x: DoubleArray, states: Sequence[DoubleArray]) -> tuple[DoubleArray, ...]:
-            (h,), z = states, x @ kernel + own
-            gates = gate(z[:, :n] + h @ recurrent_kernel[:, :n] + other[:n])
-            z_gate, r = np.split(gates, 2, axis=1)
-            u = r * (h @ recurrent_kernel[:, n:] + other[n:]) if self.reset_after else (r * h) @ recurrent_kernel[:, n:]
-            return (z_gate * h + (1 - z_gate) * unit(z[:, n:] + u),)
-
-        return self._run(x, states, step)
 
 
 _names.offer(globals())

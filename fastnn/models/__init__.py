@@ -175,7 +175,10 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
 def _alone(layer: Any, rows: Sequence[Shape], batch: int | None = None) -> Model:
     # A model of one layer, which has its weights afterwards.
     inputs = [Input(row, batch) for row in rows]
-    return Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
+    given = layer(inputs if len(inputs) > 1 else inputs[0])
+    if isinstance(given, tuple):  # of a cell: what it gives, and a list of its states
+        given = tuple(one for each in given for one in (each if isinstance(each, list) else [each]))
+    return Model(inputs, given)
 
 
 def _applied_to(layer: Any, given: Any, named: dict[str, Any], training: bool) -> Any:

@@ -13,6 +13,7 @@ from fastnn.engine.ops import ActivationOp
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.front import FrontLayer
 from fastnn.layers.graph import Graph, leaves
+from fastnn.layers.masks import rules_of
 from fastnn.layers.tensor import Node, Tensor, called
 from fastnn.models import weights
 from fastnn.models.front import ADVICE, Front, Value
@@ -108,7 +109,7 @@ def _expand(
             first = len(plan.ops)
             places = _add_ops(plan, node, rows, [_in_engine(plan, value) for value in reads], slices, own)
             values.update(zip(given, places, strict=True))
-            if any(own) or node.layer.makes_mask():
+            if any(own) or rules_of(node).makes_mask():
                 masks.update(_known(given, _add_masks(plan, node, reads, own, slices)))
             says = training if node.training is None else node.training
             for op in plan.ops[first:]:
@@ -183,7 +184,7 @@ def _add_masks(
     plan: Plan, node: Node, reads: Sequence[Any], masks: Sequence[Mask | None], slices: int
 ) -> list[Mask | None]:
     """Append the ops that make the masks of what a call gives."""
-    layer, rows = node.layer, [tensor.row for tensor in node.values]
+    layer, rows = rules_of(node), [tensor.row for tensor in node.values]
     ops = layer.mask_ops(rows, [mask and mask.row for mask in masks])
     if ops is None:
         return []
@@ -226,7 +227,7 @@ def _add_ops(
     if not (layer.reads_mask and any(masks)):
         given = node.ops()
     else:
-        given = layer.masked_ops(rows, [mask and mask.row for mask in masks])
+        given = rules_of(node).masked_ops(rows, [mask and mask.row for mask in masks])
         sources = sources + [0 if mask is None else mask.place for mask in masks]
     pairs = [op if isinstance(op, tuple) else (op, None) for op in given]
     ops = [op for op, _ in pairs]
