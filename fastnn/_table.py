@@ -241,7 +241,7 @@ def _check_when_made(cls: Any) -> None:
 def _families_in(field: str) -> Collection[str]:
     """The families of the units that a field of this name is for: kernel_initializer, activation, learning_rate, ..."""
     last = field.rpartition("_")[2]
-    return {"rate": ("schedule",), "layer": ("layer", "model")}.get(last, (last,))
+    return {"rate": ("schedule",), "layer": ("layer", "model"), "cell": ("layer",)}.get(last, (last,))
 
 
 def overrides(unit: Any, than: str, *names: str) -> bool:

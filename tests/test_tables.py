@@ -42,7 +42,10 @@ def layers_met() -> Iterable[type]:
     for made in (*(made for made, _ in pictures.PICTURES.values()), *pictures.CHANGED.values()):
         ranks[type(made())] = {1, 2, 3}
     for case in layers.CASES.values():
-        ranks.setdefault(type(case.make()), set()).add(len(case.shapes[0]))
+        layer = case.make()
+        within = [layer.cell, *layer.cells()] if hasattr(layer, "cells") else []
+        for each in (layer, *within):
+            ranks.setdefault(type(each), set()).add(len(case.shapes[0]))
     for made in layers.RANDOM.values():
         ranks.setdefault(type(made()), set()).update({1, 2, 3})
     for made, rows in layers.OF_COLUMNS.values():

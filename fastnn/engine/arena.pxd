@@ -29,6 +29,7 @@ cdef class Arena:
     cdef readonly tuple input_widths
     cdef readonly tuple outputs         # places of the ops whose outputs the network gives
     cdef readonly tuple added_places    # of the ops whose outputs add something to the loss
+    cdef readonly tuple masks           # of each output: the place of its mask, or None
     cdef readonly object parameters
     cdef readonly Py_ssize_t inputs     # numbers in a row of all inputs
     cdef readonly Py_ssize_t units      # numbers in a row of all outputs
@@ -51,6 +52,7 @@ cdef class Arena:
     cdef bint random                    # the rows of some op depend on chance
     cdef bint draws                     # in each run, not in training alone
     cdef uint64_t drawn                 # how many runs without training have drawn
+    cdef readonly Py_ssize_t fixed_rows  # that every batch has, since some op keeps their states; 0: any number
     cdef bint takes_gil                 # some op, loss or metric runs Python
     cdef int threads                    # of the team, in the run that holds the lock
     cdef ThreadTuner fit_tuner

@@ -71,50 +71,18 @@ def starts_of(sizes):
     return starts, end
 
 
-cdef int _check_ops(tuple ops, tuple sources, tuple widths, tuple outputs, tuple added) except -1:
-    """Each op must read what is there before it, of the width that it expects, and belong to no other network."""
-    cdef Op op, giver
-    if not ops:
-        raise ValueError("a network needs at least one op")
-    if len(sources) != len(ops):
-        raise ValueError(f"{len(ops)} ops need as many tuples of sources, got {len(sources)}")
-    for i, op in enumerate(ops):
-        if op.reads == NULL or op.units < 1 or op.size < 0 or op.slices < 1:
-            raise ValueError(f"an op of {op.inputs} inputs and {op.units} units cannot be")
-        if op.w != NULL or ops.count(op) > 1:
-            raise ValueError("an op belongs to one network; make a new one")
-        if len(sources[i]) != op.read_count:
-            raise ValueError(f"op {i} reads {op.read_count} sources, got {len(sources[i])}")
-        for source, width in zip(sources[i], op.widths, strict=True):
-            if not -len(widths) <= source < i:
-                raise ValueError(f"op {i} reads source {source}, which is no input and no op before it")
-            if source >= 0:
-                giver = ops[source]
-                before = giver.units * giver.slices
-            else:
-                before = widths[-1 - source]
-            if before != width * op.slices:
-                raise ValueError(f"an op of {width * op.slices} inputs follows one of {before} units")
-            if source < 0 and op.slices > 1:
-                raise ValueError(f"op {i} reads slices of an input; put an op that copies it in between")
-    if not outputs or not all(0 <= place < len(ops) for place in outputs):
-        raise ValueError(f"outputs must be places of ops from 0 to {len(ops) - 1}, got {outputs}")
-    if not all(0 <= place < len(ops) for place in added):
-        raise ValueError(f"added losses must be of ops from 0 to {len(ops) - 1}, got {added}")
-    unread = set(range(len(ops))) - {source for each in sources for source in each} - {*outputs, *added}
-    if unread:
-        raise ValueError(f"nothing reads the output of op {min(unread)}")
-    return 0
+include "checks.pxi"
 
 
 cdef class Arena:
     """Ops with their memory; `Network` runs them. An op's parameters begin at `op.start` of `parameters`.
 
-    lock: of the parameters, where other networks have them too. added: what outputs of ops add to the loss.
+    lock: of the parameters, where other networks have them too. added: what outputs of ops add to the loss. masks: of
+    each output the place of the op that says which of its lines count, or None; () where all lines of all do.
     """
 
     def __cinit__(self, ops, sources=None, inputs=None, outputs=None, parameters=None, starts=None, Lock lock=None,
-                  added=()):
+                  added=(), masks=()):
         cdef Op op
         cdef Py_ssize_t i
         self.ops = tuple(ops)
@@ -124,7 +92,9 @@ cdef class Arena:
         self.sources = tuple(map(tuple, sources)) if sources is not None else tuple((i - 1,) for i in range(self.count))
         self.outputs = tuple(outputs) if outputs is not None else (self.count - 1,)
         self.added_places = tuple([each.op for each in added])
-        _check_ops(self.ops, self.sources, self.input_widths, self.outputs, self.added_places)
+        self.masks = tuple(masks) or (None,) * len(self.outputs)
+        _check_ops(self.ops, self.sources, self.input_widths, self.outputs, self.added_places,
+                   tuple([place for place in self.masks if place is not None]))
         self.op_list = <void**>malloc(self.count * sizeof(void*))
         self.lock = Lock() if lock is None else lock
         if self.op_list == NULL:
@@ -140,6 +110,7 @@ cdef class Arena:
             self.takes_gil |= op.takes_gil
             self.random |= op.random
             self.draws |= op.random and op.training > 0
+            self.fixed_rows = op.held_rows // op.slices if op.held_rows else self.fixed_rows
             self.op_list[i] = <void*>op
         self.inputs = sum(self.input_widths)
         self.units = sum([(<Op>self.ops[place]).units * (<Op>self.ops[place]).slices for place in self.outputs])
@@ -187,11 +158,12 @@ cdef class Arena:
         cdef Py_ssize_t i, extras = 0
         self.edges = [(i, k) for i in range(self.count) for k in range(len(self.sources[i]))]
         self.readers = [[] for _ in range(self.count)]
-        for edge, (i, k) in enumerate(self.edges):
-            if self.sources[i][k] >= 0:
-                self.readers[self.sources[i][k]].append(edge)
-        for output, place in enumerate(self.outputs + self.added_places):
-            self.readers[place].append(~output)
+        for output, place in reversed(list(enumerate(self.outputs + self.added_places))):
+            self.readers[place].insert(0, ~output)
+        for edge in range(len(self.edges) - 1, -1, -1):     # no gradient comes from what is read for a mask alone
+            i, k = self.edges[edge]
+            if self.sources[i][k] >= 0 and self.readers[i] and not (<Op>self.ops[i]).steady:
+                self.readers[self.sources[i][k]].insert(0, edge)
         self.input_count, self.output_count = len(self.input_widths), len(self.outputs)
         self.wanted = <bint*>malloc(self.count * sizeof(bint))
         self.extra_starts = <Py_ssize_t*>malloc((self.count + 1) * sizeof(Py_ssize_t))
@@ -199,7 +171,7 @@ cdef class Arena:
         self.output_places = <Py_ssize_t*>malloc(self.output_count * sizeof(Py_ssize_t))
         self.given = <Input*>malloc(self.input_count * sizeof(Input))
         for i in range(self.count):
-            extras += len(self.readers[i]) - 1
+            extras += max(0, len(self.readers[i]) - 1)
         self.extra_d = <float**>malloc(max(1, extras) * sizeof(void*))
         if (self.wanted == NULL or self.extra_starts == NULL or self.output_d == NULL or self.output_places == NULL
                 or self.given == NULL or self.extra_d == NULL):
@@ -214,7 +186,7 @@ cdef class Arena:
         extras = 0
         for i in range(self.count):
             self.extra_starts[i] = extras
-            extras += len(self.readers[i]) - 1
+            extras += max(0, len(self.readers[i]) - 1)
         self.extra_starts[self.count] = extras
         return 0
 
@@ -271,9 +243,10 @@ cdef class Arena:
             raise ValueError(f"{self.count} ops are frozen or not, got {len(frozen)} answers")
         self.wants = []
         for i, op in enumerate(self.ops):
-            op.frozen = frozen[i]
+            op.frozen = frozen[i] or not self.readers[i]
             before = any([source >= 0 and self.wants[source] for source in self.sources[i]])
-            self.wants.append(before or (op.size > 0 and not op.frozen))
+            self.wants.append(len(self.readers[i]) > 0 and not op.steady and (
+                before or (op.size > 0 and not op.frozen)))
             self.wanted[i] = self.wants[i]
         self.capacity = self.gradient_capacity = 0
         return 0

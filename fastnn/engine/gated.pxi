@@ -1,7 +1,28 @@
-"""Steps of an LSTM and of a GRU.
+"""Steps of a SimpleRNN, of an LSTM and of a GRU.
 
 With tanh and sigmoid by kernels of their own, with other activations by those of the table.
 """
+
+
+cdef class SimpleRNNOp(RecurrentOp):
+    """h' = activation(x.kernel + bias + h.recurrent_kernel)."""
+
+    cdef void forward_step(self, const Step* step, Rows* rows, const float* packed) noexcept nogil:
+        cdef Py_ssize_t i
+        self.times(step, rows, rows.before, 0, 0, self.columns, 0, packed)
+        for i in range(rows.n):
+            self.unit(rows.lines[i], self.h + (rows.first + i) * self.h_row + rows.step * self.hidden,
+                      self.unit_numbers.values, 1, self.hidden)
+
+    cdef void backward_step(self, const Step* step, Rows* rows, const float* turned) noexcept nogil:
+        cdef Py_ssize_t i, n = self.hidden
+        cdef float* d
+        for i in range(rows.n):
+            d = self.d_h + (rows.first + i) * n
+            self.unit_slopes(rows.lines[i], self.h + (rows.first + i) * self.h_row + rows.step * n, d,
+                             self.unit_numbers.values, 1, n)
+            memcpy(<float*>rows.lines[i], d, n * sizeof(float))
+        self.times_turned(step, rows, turned, False)
 
 
 cdef class LSTMOp(RecurrentOp):

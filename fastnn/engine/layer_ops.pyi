@@ -93,7 +93,15 @@ class SharedDropoutOp(DropoutOp):
 class SharedAlphaDropoutOp(SharedDropoutOp):
     def __init__(self, places: ArrayLike, by_row: bool, rate: float, limit: float, seed: int | None = None) -> None: ...
 
-class RecurrentOp(Op):
+class MaskOp(Op):
+    def __init__(self, lines: int, width: int, value: float = 0) -> None: ...
+
+class MaskedOp(Op):
+    def __init__(self, lines: int, width: int, mean: bool = False) -> None: ...
+
+class StatesOp(Op): ...
+
+class RecurrentOp(StatesOp):
     def __init__(
         self,
         sizes: tuple[int, int, int],
@@ -107,6 +115,9 @@ class RecurrentOp(Op):
         rate: float,
         seed: int | None,
         reset_after: bool,
+        valid: bool = False,
+        zero: bool = False,
+        held: ArrayLike | None = None,
     ) -> None: ...
 
 class SimpleRNNOp(RecurrentOp): ...

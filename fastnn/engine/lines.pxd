@@ -41,6 +41,14 @@ cdef inline double sum_of(const float* weight, Py_ssize_t n) noexcept nogil:
     return total
 
 
+cdef inline Py_ssize_t count_of(const float* mask, Py_ssize_t n) noexcept nogil:
+    """How many are not 0."""
+    cdef Py_ssize_t i, count = 0
+    for i in range(n):
+        count += mask[i] != 0
+    return count
+
+
 cdef inline bint all_meant(const Bounds* bounds, const float* y, Py_ssize_t n) noexcept nogil:
     """Whether all of them are within the bounds; NaN never is."""
     cdef Py_ssize_t i

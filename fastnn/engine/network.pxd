@@ -13,12 +13,14 @@ from libc.stdint cimport uint64_t
 cdef enum Reduction:
     OVER_BATCH_SIZE                     # the sum over the lines divided by their number
     OVER_WEIGHTS                        # by the sum of their weights
+    OVER_VALID                          # by the number of those that the output's mask leaves
     SUM
 
 
 cdef struct Objective:
     # What one output is trained for: its loss. A row of the output is `lines` lines of `width` numbers.
     void* op
+    void* mask                          # an op that gives 0 for lines that do not count; NULL where all do
     types.loss32 rows                   # NULL for a loss that is Python
     double numbers[MAX_NUMBERS]
     void* python
@@ -57,9 +59,6 @@ cdef struct Metric:
     Py_ssize_t size
 
 
-cdef const float* floats_of(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL
-
-
 cdef class Objectives(Arena):
     cdef readonly Py_ssize_t targets    # numbers in a row of y
     cdef readonly Py_ssize_t lines      # in a row of all outputs
@@ -77,13 +76,12 @@ cdef class Objectives(Arena):
     cdef bint loss_waits                # for the whole batch, in this run
     cdef int meaningless                # a target of this run's last batch is beyond its bounds
 
-    cdef int add_objective(self, Objective* objective, Op op, description) except -1
+    cdef int add_objective(self, Objective* objective, Op op, description, mask) except -1
     cdef int add_metric(self, Metric* metric, Py_ssize_t objective, description) except -1
     cdef int clear_objectives(self) except -1
     cdef int take_x(self, Rows* rows, x) except -1
     cdef int page(self, Rows* rows, x, y, weight, order) except -1
     cdef int begin_objectives(self, bint loss_follows) except -1
-    cdef int check_order(self, const Rows* rows) except -1
     cdef void collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
 
     @cython.final
@@ -91,7 +89,10 @@ cdef class Objectives(Arena):
                               Py_ssize_t r1) noexcept nogil
 
     @cython.final
-    cdef void check_targets(self, Objective* objective, const Rows* rows, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void check_targets(self, Objective* objective, bint weighted, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void take_mask(self, Objective* objective, bint weighted, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
 
     @cython.final
     cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
@@ -411,7 +412,7 @@ cdef class Runner(PythonUnits):
                             Py_ssize_t r0, Py_ssize_t stop, int thread) noexcept nogil
 
     @cython.final
-    cdef void commit(self, const Step* step) noexcept nogil
+    cdef void commit(self, const Step* step, bint states_alone) noexcept nogil
 
     @cython.final
     cdef void forward_segments(self, const Step* step, Py_ssize_t r0, Py_ssize_t stop) noexcept nogil

@@ -1,19 +1,20 @@
 """A built network: an epoch, an evaluation or a prediction over rows, each in one call without the GIL."""
 
 cimport cython
-from cpython.buffer cimport PyBuffer_Release
 from libc.math cimport HUGE_VAL, isfinite, NAN, sqrt
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 
 from fastnn.engine.arena cimport Arena, LINE, padded
-from fastnn.engine.lines cimport Bounds, all_are_0, all_finite, lines_are_meant, note_present, row_of, sum_of
+from fastnn.engine.lines cimport (
+    Bounds, all_are_0, all_finite, count_of, lines_are_meant, note_present, row_of, sum_of,
+)
 from fastnn.engine.ops cimport Activated, Op, Step, STEP_WORK
 from fastnn.engine.random cimport mix64
 from fastnn.engine.rows cimport FLOAT32, Rows, find_rows, take_rows
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
-from fastnn.kernels.buffers cimport address, take
+from fastnn.kernels.buffers cimport address, floats_of
 from fastnn.kernels.kernel cimport float32_of, float64_of, Kernel, Numbers, PACK_A_ROWS, penalty_workspace
 from fastnn.kernels.team cimport barrier, Job, recruit, run, share_begin
 from fastnn.kernels.wide_step cimport FLOAT_MAX, take_step, WIDE_FROM
@@ -77,6 +78,8 @@ cdef class Network(Runner):
         if self.draws and not job.in_training and not job.trains:   # no bit of it depends on threads
             self.drawn += 1
             job.noise, job.batch = self.drawn, job.batch or self.most_rows
+        if self.fixed_rows:
+            self.check_batches(job, training or job.in_training)
         job.by_thread = job.batch == 0
         if job.by_thread:
             job.batch = self.most_rows
@@ -93,6 +96,18 @@ cdef class Network(Runner):
         self.begin_objectives(loss_follows)
         self.progress = progress
         self.not_finite = 0
+        return 0
+
+    cdef int check_batches(self, Run* job, bint as_given) except -1:
+        """ValueError unless all batches have as many rows as there are states; a prediction is cut into such."""
+        cdef Py_ssize_t rows = job.rows.stop - job.rows.start, batch = min(job.batch, rows), fixed = self.fixed_rows
+        if not as_given:
+            job.batch = batch = fixed
+        if rows and (batch != fixed or rows % fixed):
+            raise ValueError(
+                f"a stateful layer keeps the states of {fixed} row(s), so each batch must have {fixed}, got "
+                f"{rows % fixed if batch == fixed else batch}; give batch_size={fixed} and a multiple of as many rows, "
+                f"or make the layer for another batch size: Input(batch_shape=({batch}, ...))")
         return 0
 
     @property
@@ -201,6 +216,17 @@ cdef class Network(Runner):
             self.leave()
         return job.rows.start, job.loss, job.outcome == DONE
 
+    cdef int check_order(self, const Rows* rows) except -1:
+        """Raise unless the rows of a run are rows of the page."""
+        cdef Py_ssize_t i
+        cdef uint32_t last = 0
+        if rows.order != NULL:
+            for i in range(rows.start, rows.stop):
+                last = rows.order[i] if rows.order[i] > last else last
+            if last >= rows.count and rows.start < rows.stop:
+                raise ValueError(f"order must hold row numbers from 0 to {rows.count - 1}, got {last}")
+        return 0
+
     cdef Py_ssize_t rows_at_once(self, Py_ssize_t rows):
         """Rows of a batch whose gradient is made in one go; where all of them are heavy, it is the mean of slices'.
 
@@ -210,7 +236,7 @@ cdef class Network(Runner):
         for i in range(self.segment_count):
             if self.segments[i].whole:
                 return rows
-        if self.hangs_on_batches():
+        if self.fixed_rows or self.hangs_on_batches():
             return rows
         return rows if self.takes_gil else min(rows, most // self.block_rows * self.block_rows)
 
@@ -303,6 +329,12 @@ cdef class Network(Runner):
         finally:
             self.leave()
         return out
+
+    @property
+    def losses_of_outputs(self):
+        """The sum of the rows' losses of each output, in the last run."""
+        cdef Py_ssize_t k
+        return [self.objectives[k].of_a_line * self.objectives[k].total for k in range(self.objective_count)]
 
     def penalty_value(self):
         """The penalties' value for the weights as they are."""

@@ -20,21 +20,6 @@ cdef extern from "atomics.h" nogil:
     int atomic_swap(int* p, int value)
 
 
-cdef const float* floats_of(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
-    """The numbers of a C-contiguous float32 array, (rows, columns), or (rows,) where columns is negative."""
-    cdef Py_buffer view
-    cdef bint fits = take(array, False, &view)
-    if fits:
-        fits = (view.itemsize == sizeof(float) and view.ndim == (1 if columns < 0 else 2) and view.shape[0] == rows
-                and (columns < 0 or view.shape[1] == columns))
-        PyBuffer_Release(&view)
-    if not fits:
-        shape = f"({rows}, {columns})" if columns >= 0 else f"({rows},)"
-        came = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise ValueError(f"{name} must be a C-contiguous float32 array of shape {shape}, got {came}")
-    return <const float*>view.buf
-
-
 cdef class Objectives(Arena):
     """A network's memory, with the losses and metrics of its outputs."""
 
@@ -68,7 +53,7 @@ cdef class Objectives(Arena):
             if self.objectives == NULL or self.metrics == NULL:
                 raise MemoryError("no memory for losses and metrics")
             for number, (place, each) in enumerate(zip(self.outputs, objectives, strict=True)):
-                self.add_objective(&self.objectives[<Py_ssize_t>number], self.ops[place], each)
+                self.add_objective(&self.objectives[<Py_ssize_t>number], self.ops[place], each, self.masks[number])
                 for metric in each.metrics:
                     self.add_metric(&self.metrics[i], number, metric)
                     i += 1
@@ -80,7 +65,7 @@ cdef class Objectives(Arena):
         finally:
             self.leave()
 
-    cdef int add_objective(self, Objective* objective, Op op, description) except -1:
+    cdef int add_objective(self, Objective* objective, Op op, description, mask) except -1:
         cdef Numbers numbers = Numbers(description.numbers)
         cdef Py_ssize_t units = op.units * op.slices
         reduction, shape = description.reduction, tuple(description.shape) or (units,)
@@ -96,6 +81,15 @@ cdef class Objectives(Arena):
         objective.targets = objective.lines * <Py_ssize_t>description.targets
         objective.fused, objective.from_logits = description.fused, description.from_logits
         objective.reduction, objective.importance = REDUCTIONS[reduction], description.importance
+        if mask is not None:
+            objective.mask = <void*>self.ops[mask]
+            units = (<Op>objective.mask).units * (<Op>objective.mask).slices
+            if units != objective.lines:
+                raise ValueError(
+                    f"an output of shape {shape} has a mask of {units} number(s) a row, and its loss {objective.lines} "
+                    "value(s); end the mask before it, with a layer that gives one line or that passes no mask on")
+            if objective.reduction == OVER_BATCH_SIZE:
+                objective.reduction = OVER_VALID
         objective.of_a_line = 1.0 / objective.lines if objective.reduction == OVER_BATCH_SIZE else 1
         low, high, whole = description.bounds or (0, 0, False)
         objective.bounds = Bounds(low, high, whole, description.bounds is not None)
@@ -198,24 +192,15 @@ cdef class Objectives(Arena):
             rows.weight = floats_of("weight", weight, rows.count, -1 if rows.weights == 1 else rows.weights)
         self.loss_waits, self.weighs_lines = self.has_whole_losses, rows.weights > 1
         for i in range(self.objective_count):
-            self.objectives[i].divides_late = rows.weight != NULL and self.objectives[i].reduction == OVER_WEIGHTS
+            self.objectives[i].divides_late = self.objectives[i].reduction == OVER_VALID or (
+                (rows.weight != NULL or self.objectives[i].mask != NULL)
+                and self.objectives[i].reduction == OVER_WEIGHTS)
             self.loss_waits |= self.objectives[i].divides_late
         if order is not None:
             if not isinstance(order, np.ndarray) or order.dtype != np.uint32 or order.ndim != 1 \
                     or not (order.flags.c_contiguous and order.flags.aligned):
                 raise ValueError("order must be a C-contiguous uint32 array of row numbers")
             rows.order, rows.stop = <const uint32_t*>address(order), len(order)
-        return 0
-
-    cdef int check_order(self, const Rows* rows) except -1:
-        """Raise unless the rows of a run are rows of the page."""
-        cdef Py_ssize_t i
-        cdef uint32_t last = 0
-        if rows.order != NULL:
-            for i in range(rows.start, rows.stop):
-                last = rows.order[i] if rows.order[i] > last else last
-            if last >= rows.count and rows.start < rows.stop:
-                raise ValueError(f"order must hold row numbers from 0 to {rows.count - 1}, got {last}")
         return 0
 
     # Without the GIL.
@@ -232,12 +217,23 @@ cdef class Objectives(Arena):
             if rows.weight != NULL:
                 self.hide_absent_rows(rows, start, r0, r1)
             for k in range(self.objective_count):
-                self.check_targets(&self.objectives[k], rows, r0, r1)
+                if self.objectives[k].mask == NULL:     # which is known when the rows have gone forward
+                    self.check_targets(&self.objectives[k], rows.weight != NULL, r0, r1)
 
-    cdef void check_targets(self, Objective* objective, const Rows* rows, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+    cdef void take_mask(self, Objective* objective, bint weighted, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """A line that the output's mask leaves out weighs 0, for the loss and for all metrics."""
+        cdef Py_ssize_t i, n = objective.lines
+        cdef const float* mask = (<Op>objective.mask).a
+        for i in range(r0 * n, r1 * n):
+            objective.weight[i] = 0 if mask[i] == 0 else objective.weight[i] if weighted else 1
+        self.check_targets(objective, True, r0, r1)
+        for i in range(r0 * n, r1 * n):
+            objective.present[i] *= mask[i] != 0
+
+    cdef void check_targets(self, Objective* objective, bint weighted, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """Note whether a target is beyond the bounds, and which lines a metric that takes no weights can read."""
         cdef Py_ssize_t i, n = objective.lines, targets = objective.targets // n
-        cdef const float* weight = objective.weight + r0 * n if rows.weight != NULL else NULL
+        cdef const float* weight = objective.weight + r0 * n if weighted else NULL
         cdef const float* y = objective.y + r0 * n * targets
         cdef bint all_count = weight == NULL or (objective.whole and objective.python == NULL)
         if objective.bounds.limited and not lines_are_meant(&objective.bounds, y, weight, all_count, (r1 - r0) * n,
@@ -295,7 +291,9 @@ cdef class Objectives(Arena):
         if objective.reduction == SUM:
             return <double>count
         total = count * objective.lines
-        if weighted:
+        if objective.reduction == OVER_VALID:
+            total = count_of((<Op>objective.mask).a, count * objective.lines)
+        elif weighted or objective.mask != NULL:
             total = sum_of(objective.weight, count * objective.lines)
         return count / total if total != 0 else 0
 
@@ -310,6 +308,8 @@ cdef class Objectives(Arena):
         cdef const float* weight
         for k in range(self.objective_count):
             objective = &self.objectives[k]
+            if objective.mask != NULL:
+                self.take_mask(objective, weighted, r0, r1)
             if not objective.whole and not (slopes and objective.divides_late):
                 self.losses_of(k, count, r0, r1, weighted, slopes)
         for k in range(self.metric_count):
@@ -324,7 +324,8 @@ cdef class Objectives(Arena):
                 self.parts[(self.objective_count + k) * self.blocks + block] = metric.rows(
                     (<Op>objective.op).a + start,
                     (objective.probabilities if metric.from_logits else (<Op>objective.op).a) + start,
-                    objective.y + first * objective.targets, weight if weighted else NULL, NULL, metric.numbers,
+                    objective.y + first * objective.targets,
+                    weight if weighted or objective.mask != NULL else NULL, NULL, metric.numbers,
                     n * objective.lines, objective.width, 1)
 
     cdef void late_losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
@@ -348,7 +349,7 @@ cdef class Objectives(Arena):
                 ((<Op>objective.op).z if objective.fused else (<Op>objective.op).a) + start,
                 (objective.probabilities if objective.from_logits else (<Op>objective.op).a) + start,
                 objective.y + first * objective.targets,
-                objective.weight + first * objective.lines if weighted else NULL,
+                objective.weight + first * objective.lines if weighted or objective.mask != NULL else NULL,
                 d, objective.numbers, n * objective.lines, objective.width, scale)
 
     cdef void whole_losses(self, Py_ssize_t count, bint weighted, bint slopes) noexcept nogil:
@@ -361,7 +362,8 @@ cdef class Objectives(Arena):
                 for block in range(self.blocks_in(count)):
                     self.parts[k * self.blocks + block] = 0
                 self.parts[k * self.blocks] = self.whole_loss(
-                    k, objective.weight if weighted else NULL, self.output_d[k] if slopes else NULL, count,
+                    k, objective.weight if weighted or objective.mask != NULL else NULL,
+                    self.output_d[k] if slopes else NULL, count,
                     objective.importance * self.share_of(objective, count, weighted) / count)
 
     cdef double whole_loss(self, Py_ssize_t k, const float* weight, float* d, Py_ssize_t count,
@@ -398,7 +400,8 @@ cdef class Objectives(Arena):
     cdef object weights_of(self, Py_ssize_t k, Py_ssize_t count):
         """The same of its weights, by row or by line as they were given."""
         weights = self.lines_of(self.objectives[k].weight, count, k, ())
-        return weights if self.weighs_lines else np.ascontiguousarray(weights.reshape(count, -1)[:, 0])
+        whole = self.weighs_lines or self.objectives[k].mask != NULL
+        return weights if whole else np.ascontiguousarray(weights.reshape(count, -1)[:, 0])
 
     cdef double sum_of_parts(self, Py_ssize_t which, Py_ssize_t count, double total=0) noexcept nogil:
         """`total` and the parts of an objective or metric, added in the order of the rows."""
@@ -425,6 +428,7 @@ cdef class Objectives(Arena):
         cdef Objective* objective
         cdef Metric* metric
         cdef const float* weight
+        cdef bint counts
         for k in range(self.objective_count):
             objective = &self.objectives[k]
             if objective.reduction == OVER_BATCH_SIZE:
@@ -434,16 +438,17 @@ cdef class Objectives(Arena):
         for k in range(self.metric_count):
             metric = &self.metrics[k]
             objective = &self.objectives[metric.objective]
-            weight = (objective.weight if metric.weighted else objective.present) if weighted else NULL
+            counts = weighted or objective.mask != NULL
+            weight = (objective.weight if metric.weighted else objective.present) if counts else NULL
             if metric.rows != NULL:
                 metric.state[0] = self.sum_of_parts(self.objective_count + k, count, metric.state[0])
-                metric.state[1] += sum_of(weight, count * objective.lines) if weighted else count * objective.lines
+                metric.state[1] += sum_of(weight, count * objective.lines) if counts else count * objective.lines
             elif metric.accumulate != NULL:
                 metric.accumulate(
                     (<Op>objective.op).a, objective.y, weight, metric.state, metric.own_numbers,
                     count * objective.lines, objective.width, objective.targets // objective.lines)
             else:
-                self.add_python_metric(metric, count, weighted)
+                self.add_python_metric(metric, count, counts)
 
     cdef void add_python_metric(self, Metric* metric, Py_ssize_t count, bint weighted) noexcept nogil:
         cdef Py_ssize_t k = metric.objective
@@ -452,12 +457,16 @@ cdef class Objectives(Arena):
             try:
                 y = self.lines_of(objective.y, count, k, (objective.targets // objective.lines,))
                 output = self.lines_of((<Op>objective.op).a, count, k, (objective.width,))
+                weights = self.weights_of(k, count) if weighted and metric.weighted else None
                 if weighted and not metric.weighted:
-                    present = self.lines_of(objective.present, count, k, ()).reshape(count, -1).any(axis=1)
-                    y, output = y[present], output[present]
+                    present = self.lines_of(objective.present, count, k, ())
+                    if objective.mask != NULL:
+                        weights = present
+                    else:
+                        present = present.reshape(count, -1).any(axis=1)
+                        y, output = y[present], output[present]
                 if len(y):
-                    (<object>metric.python).update_state(
-                        y, output, self.weights_of(k, count) if weighted and metric.weighted else None)
+                    (<object>metric.python).update_state(y, output, weights)
             except BaseException as error:
                 self.pending, self.error = error, -1
 
@@ -468,9 +477,3 @@ cdef class Objectives(Arena):
         for k in range(self.objective_count):
             total += self.objectives[k].importance * (self.objectives[k].of_a_line * self.objectives[k].total)
         return total
-
-    @property
-    def losses_of_outputs(self):
-        """The sum of the rows' losses of each output, in the last run."""
-        cdef Py_ssize_t k
-        return [self.objectives[k].of_a_line * self.objectives[k].total for k in range(self.objective_count)]

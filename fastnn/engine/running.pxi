@@ -175,7 +175,7 @@ cdef class Runner(PythonUnits):
                 if self.error:          # with Python at work there is one thread
                     break
                 if job.commit:
-                    self.commit(&step)
+                    self.commit(&step, False)
             if job.rates != NULL:
                 rate = job.rates[(start - job.first) // job.batch]
             if job.update:
@@ -211,11 +211,11 @@ cdef class Runner(PythonUnits):
                 memcpy(g, mean, n * sizeof(float))
 
     @cython.final
-    cdef void commit(self, const Step* step) noexcept nogil:
-        """The batch is accepted: let the ops that follow something of their own take note of it."""
+    cdef void commit(self, const Step* step, bint states_alone) noexcept nogil:
+        """The batch is accepted: let the ops that follow something of their own, or its states, take note of it."""
         cdef Py_ssize_t i
         for i in range(self.count):
-            if (<Op>self.op_list[i]).commits:
+            if (<Op>self.op_list[i]).held_rows or ((<Op>self.op_list[i]).commits and not states_alone):
                 (<Op>self.op_list[i]).commit(step)
 
     cdef void forward_rows(self, Run* job, int thread, int threads) noexcept nogil:
@@ -245,8 +245,8 @@ cdef class Runner(PythonUnits):
                 if self.error:
                     atomic_swap(&job.outcome, FAILED)
                 else:
-                    if job.in_training:
-                        self.commit(&step)
+                    if job.in_training or self.fixed_rows:
+                        self.commit(&step, not job.in_training)
                     job.rows.start = start + step.rows
                     if job.rows.start < rows.stop:
                         self.look_up(job)
@@ -318,7 +318,7 @@ cdef class Runner(PythonUnits):
         job.restarts += 1
         if job.restarts > RESTARTS:
             return True
-        if not job.trains:
+        if not job.trains and not self.fixed_rows:      # whose states have gone on
             job.rows.start = job.looked = 0
             with gil:
                 self.begin_objectives(job.out == NULL)

@@ -27,3 +27,18 @@ cdef inline bint take(object array, bint writable, Py_buffer* view) noexcept:
         return True
     PyBuffer_Release(view)
     return False
+
+
+cdef inline const float* floats_of(str name, array, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
+    """The numbers of a C-contiguous float32 array, (rows, columns), or (rows,) where columns is negative."""
+    cdef Py_buffer view
+    cdef bint fits = take(array, False, &view)
+    if fits:
+        fits = (view.itemsize == sizeof(float) and view.ndim == (1 if columns < 0 else 2) and view.shape[0] == rows
+                and (columns < 0 or view.shape[1] == columns))
+        PyBuffer_Release(&view)
+    if not fits:
+        shape = f"({rows}, {columns})" if columns >= 0 else f"({rows},)"
+        came = f"{array.dtype} {array.shape}" if hasattr(array, "dtype") else type(array).__name__
+        raise ValueError(f"{name} must be a C-contiguous float32 array of shape {shape}, got {came}")
+    return <const float*>view.buf

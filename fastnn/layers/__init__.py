@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastnn.layers.augmentation import *
     from fastnn.layers.bidirectional import *
     from fastnn.layers.borders import *
+    from fastnn.layers.cells import *
     from fastnn.layers.convolution import *
     from fastnn.layers.date_parts import *
     from fastnn.layers.discretization import *
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fastnn.layers.group_normalization import *
     from fastnn.layers.hashing import *
     from fastnn.layers.lookup import *
+    from fastnn.layers.masking import *
     from fastnn.layers.multi_head_attention import *
     from fastnn.layers.pooling import *
     from fastnn.layers.recurrent import *
@@ -80,6 +82,7 @@ _LATER = {
     "Discretization": "discretization",
     "EinsumDense": "einsum_dense",
     "GRU": "recurrent",
+    "GRUCell": "cells",
     "GlobalAveragePooling1D": "pooling",
     "GlobalAveragePooling2D": "pooling",
     "GlobalAveragePooling3D": "pooling",
@@ -99,6 +102,8 @@ _LATER = {
     "IntegerLookup": "lookup",
     "Lambda": "function",
     "LSTM": "recurrent",
+    "LSTMCell": "cells",
+    "Masking": "masking",
     "MaxPool1D": "pooling",
     "MaxPool2D": "pooling",
     "MaxPool3D": "pooling",
@@ -120,7 +125,10 @@ _LATER = {
     "SeparableConv2D": "separable",
     "SeparableConvolution1D": "separable",
     "SeparableConvolution2D": "separable",
+    "RNN": "cells",
     "SimpleRNN": "recurrent",
+    "SimpleRNNCell": "cells",
+    "StackedRNNCells": "cells",
     "SpatialDropout1D": "regularization",
     "SpatialDropout2D": "regularization",
     "SpatialDropout3D": "regularization",

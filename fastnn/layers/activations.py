@@ -22,6 +22,7 @@ __all__ = ["ELU", "LeakyReLU", "ReLU", "Softmax"]
 class _ActivationLayer(Layer):
     """A layer that is one activation, made of the layer's fields."""
 
+    passes_mask = True
     activation: activations.Activation
 
     def __post_init__(self) -> None:

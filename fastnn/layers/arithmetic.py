@@ -35,6 +35,18 @@ NUMPY: dict[str, Any] = {
     "getitem": python.getitem,
 }
 
+UFUNCS = {
+    "absolute": "abs",
+    "add": "add",
+    "divide": "truediv",
+    "matmul": "matmul",
+    "multiply": "mul",
+    "negative": "neg",
+    "power": "pow",
+    "subtract": "sub",
+    "true_divide": "truediv",
+}
+
 
 def symbolic(*values: Any) -> bool:
     """Whether a tensor is among them, or a weight while a call is traced."""
@@ -247,3 +259,6 @@ for _kind in ("neg", "pos", "abs"):
     OPERATORS[_kind] = lambda x, kind=_kind: _unary(kind, x)
 OPERATORS["getitem"] = part
 OPERATORS["constant"] = as_tensor
+OPERATORS["mask"] = lambda x: None if x.mask_row is None else operation("mask", x, axes=len(x.mask_row))
+for _name, _kind in UFUNCS.items():
+    OPERATORS[f"numpy.{_name}"] = OPERATORS[_kind]

@@ -16,9 +16,7 @@ from fastnn.layers._fields import own_input_shape
 from fastnn.layers.arithmetic import as_tensor
 from fastnn.layers.base import LAYERS, Layer, any_sources, check_row, check_seed, set_field
 from fastnn.layers.composite import Composite
-from fastnn.layers.merging import Multiply
-from fastnn.layers.reshaping import Reshape
-from fastnn.layers.tensor import Tensor, mapped
+from fastnn.layers.tensor import OPERATORS, Tensor, mapped
 from fastnn.layers.tracing import tensors_in
 from fastnn.typing import DoubleArray, Shape
 
@@ -34,6 +32,7 @@ class Weighting(Layer):
     place of q and k.
     """
 
+    reads_mask = True
     scale: float = 1.0
     causal: bool = False
     window: int | None = None
@@ -98,6 +97,22 @@ class Weighting(Layer):
             (StridedCopyOp(given + scores, (given,), (1,), 0), (0,)),
             (StridedCopyOp(given + scores, (scores,), (1,), given), (0,)),
         )
+
+    def masked_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...]:
+        """With the masks of queries, keys and values beside those that are sources."""
+        heads, _, queries, keys = self._sizes(rows)
+        n, own, extra = len(rows), [], []
+        for k, mask in enumerate(masks[: 2 if self.scored else 3]):
+            if mask is None:
+                continue
+            lines = keys if k else queries
+            apart = heads if self.apart else 1
+            if prod(mask) != apart * lines:
+                raise ValueError(f"a mask of rows of shape {mask} does not go with {lines} lines of {apart} head(s)")
+            own.append((apart, 1, lines) if k else (apart, lines, 1))
+            extra.append(-1 - n - k)
+        first, *rest = self.ops(*rows, *own)
+        return ((first[0], (*first[1][:n], *extra)), *rest)
 
     def reference(self, *given: DoubleArray) -> Any:
         """The formula, in float64; with return_scores also the weights."""
@@ -174,6 +189,7 @@ def check_dropout(layer: Any) -> None:
 class _Attention(Composite):
     """What Attention and AdditiveAttention have in common."""
 
+    passes_mask = True
     use_scale: bool
     dropout: float
     seed: int | None
@@ -213,7 +229,8 @@ class _Attention(Composite):
         query, value = inputs[:2]
         key = inputs[2] if len(inputs) > 2 else value
         self._check_rows(query.row, key.row, value.row)
-        query_mask, value_mask = ([*masks, None, None] if masks else [None, None])[:2]
+        masks = [as_mask(mask, each) for mask, each in zip(masks or (), (query, value), strict=False)]
+        query_mask, value_mask = [*masks, None, None][:2]
         scored = self._scored
         weighting = Weighting(
             causal=as_flag("use_causal_mask", use_causal_mask),
@@ -223,16 +240,11 @@ class _Attention(Composite):
             scored=scored,
             return_scores=as_flag("return_attention_scores", return_attention_scores),
         )
-        reads = [self._scores(query, key), value] if scored else [self._scaled(query), key, value]
-        seen = as_mask(value_mask, value)
-        if seen is not None:
-            reads.append(seen)
-        given = weighting(reads)
-        if query_mask is not None:
-            mask = Reshape((*(1,) * (len(query.row) - 2), query.row[-2], 1))(as_mask(query_mask, query))
-            out = Multiply()([given[0] if isinstance(given, tuple) else given, mask])
-            given = (out, *given[1:]) if isinstance(given, tuple) else out
-        return given
+        if query_mask is None and (scored or self.use_scale):  # what is made of the query has no mask
+            query_mask = OPERATORS["mask"](query)
+        if scored:
+            return weighting([self._scores(query, key), value], mask=[query_mask, value_mask])
+        return weighting([self._scaled(query), key, value], mask=[query_mask, value_mask, value_mask])
 
     def _check_rows(self, query: Shape, key: Shape, value: Shape) -> None:
         """ValueError where these do not go together."""

@@ -11,13 +11,13 @@ import numpy as np
 
 from fastnn import regularizers
 from fastnn._attributes import missing
-from fastnn._checks import as_flag, as_list, check_count, check_name, shown
+from fastnn._checks import as_flag, check_count, check_name, shown
 from fastnn._dtypes import DType
 from fastnn._fields import called_with
 from fastnn._names import users_line
-from fastnn._numbers import as_numbers, converted
 from fastnn._table import Table
-from fastnn.engine.lock import Held
+from fastnn.layers import places
+from fastnn.layers.masks import given_masks, noted
 from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops
 from fastnn.layers.surface import Surface, check_only
@@ -25,6 +25,7 @@ from fastnn.layers.tensor import (
     TRACE,
     Node,
     Structure,
+    Tensor,
     called,
     check_training,
     constants,
@@ -32,7 +33,7 @@ from fastnn.layers.tensor import (
     is_symbolic,
     snake_case,
 )
-from fastnn.typing import Array, ArrayLike, FloatArray, Shape
+from fastnn.typing import Array, FloatArray, Shape
 
 __all__ = ["LAYERS", "Layer", "Parameter"]
 
@@ -96,6 +97,7 @@ class Layer(_Fixed):
     output_dtype: ClassVar[str] = "float32"  # of what it gives: the layers of a front give more than that
     # What a call on arrays does, which only fastnn.models can do.
     on_arrays: ClassVar[Callable[..., Any]]
+    on_arguments: ClassVar[Callable[..., Any]]
     _: KW_ONLY
     trainable: bool = True
     dtype: Any = field(default=None, repr=False, metadata={"saved": False})
@@ -160,21 +162,27 @@ class Layer(_Fixed):
         """The layer as JSON: its class and its fields."""
         return LAYERS.config(self)
 
-    def __call__(self, inputs: Any, *, training: bool | None = None, mask: None = None) -> Any:
-        """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them."""
-        if mask is not None:
-            raise ValueError(f"layer {called(self)!r}: mask must be None, got {shown(mask)}; there are no masks")
+    def __call__(self, inputs: Any, *, training: bool | None = None, mask: Any = None) -> Any:
+        """The symbolic tensor that the layer gives for one, or for a list; for arrays, what it makes of them.
+
+        mask: in place of that which comes with the tensor, or a list of them.
+        """
         training = check_training(training)
         inputs = constants(inputs)
         if not is_symbolic(inputs):
+            if mask is not None:
+                return self.on_arguments((inputs,), {"mask": mask}, bool(training))
             return self.on_arrays(inputs, training is not None and as_flag("training", training))
         tensors, _, _ = flattened(inputs, f"layer {called(self)!r}: inputs")
+        masks = given_masks(called(self), tensors, mask, Tensor)
         self.kinds_read(*(tensor.dtype for tensor in tensors))
         row, graph = self._applied(*(tensor.row for tensor in tensors))
         rows = self.rows_given(row)
         names = tuple(f"{called(self)}_{place}" if place else called(self) for place in range(len(rows)))
         outputs = Structure("one" if len(rows) == 1 else "tuple", names)
-        node = Node(self, tuple(tensors), rows, outputs, graph, mode_of(self, training))
+        node = Node(
+            self, (*tensors, *masks.values()), rows, outputs, graph, mode_of(self, training), **noted(inputs, masks)
+        )
         vars(self)["_rows"] = tuple(tensor.row for tensor in tensors)
         return outputs.pack(self._note(node).tensors())
 
@@ -240,7 +248,7 @@ class Layer(_Fixed):
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Replace the layer's weights; as many arrays as ``get_weights`` gives, of the same shapes."""
-        replace(locked(leaves_of(self)), lambda: [array for _, array in self._held()], weights)
+        places.replace(locked(leaves_of(self)), lambda: [array for _, array in self._held()], weights)
 
     @property
     def weights(self) -> list[LayerVariable]:
@@ -320,20 +328,6 @@ Layer.__setattr__ = _set_attribute  # type: ignore[assignment,method-assign]
 Layer.dtype = DType()
 Layer.table_name = "layer"
 LAYERS: Table[Layer] = Table("layer", Layer)
-
-
-def replace(held: Held, views: Callable[[], Sequence[FloatArray]], weights: Sequence[ArrayLike]) -> None:
-    """Copy arrays over the views, while their locks are held. ValueError, and no change, where a shape differs."""
-    named = [(f"weights[{number}]", array) for number, array in enumerate(as_list("weights", weights, "arrays"))]
-    new = [converted(as_numbers(array, name), name) for name, array in named]
-    with held:
-        targets = views()
-        if len(new) != len(targets):
-            raise ValueError(f"expected {len(targets)} arrays of weights, got {len(new)}")
-        for number, (array, target) in enumerate(zip(new, targets, strict=True)):
-            if array.shape != target.shape:
-                raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")
-        held.assign(targets, new)
 
 
 def mode_of(member: Any, training: Any) -> bool | None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 from fastnn import _names
 from fastnn._checks import shown
 from fastnn.layers._fields import own_input_shape
-from fastnn.layers.base import LAYERS, Layer
+from fastnn.layers.base import LAYERS, Layer, set_field
 from fastnn.layers.composite import Composite
 from fastnn.layers.merging import Add, Average, Concatenate, Multiply
 from fastnn.layers.reshaping import Identity
 from fastnn.layers.surface import rows_of
 from fastnn.layers.tensor import called
+from fastnn.typing import Shape
 
 __all__ = ["Bidirectional"]
 
 _MERGES = {"concat": Concatenate, "sum": Add, "ave": Average, "mul": Multiply}
-_ALIKE = ("return_sequences", "return_state")
+_ALIKE = ("stateful", "return_sequences", "return_state")
 
 
 @LAYERS.add("bidirectional")
@@ -32,6 +34,7 @@ class Bidirectional(Composite):
     first, as in initial_state=[...] of a call. Source: Schuster and Paliwal 1997.
     """
 
+    passes_mask = True
     layer: Any
     merge_mode: str | None = "concat"
     weights: InitVar[Any] = field(default=None)
@@ -66,6 +69,9 @@ class Bidirectional(Composite):
         self._set("layer", _copied(self.layer, "forward_"))
         self._set("backward_layer", backward)
         self._check_both()
+        for each in (self.layer, backward):  # so that a masked step is nothing in both directions
+            set_field(each, "zero_output_for_mask", each.return_sequences)
+        self._set("masked_outputs", 2 if self.merge_mode is None else 1)
         own_input_shape(self)
         self._consists_of([self.layer, backward])
 
@@ -88,6 +94,25 @@ class Bidirectional(Composite):
     def forward_layer(self) -> Any:
         """The layer that goes forward."""
         return self.layer
+
+    @property
+    def stateful(self) -> bool:
+        """Whether both go on from batch to batch."""
+        return bool(self.layer.stateful)
+
+    def reset_state(self) -> None:
+        """Have both begin with zeros again. AttributeError unless they are stateful."""
+        if not self.stateful:
+            raise AttributeError(f"layer {called(self)!r} has no states to reset: Layer must be stateful.")
+        self.layer.reset_state()
+        self.backward_layer.reset_state()
+
+    def reset_states(self) -> None:
+        """``reset_state``, by its old name."""
+        self.reset_state()
+
+    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...] | None:
+        return super().mask_ops(rows, masks) if self.layer.return_sequences else None
 
     def call(self, x: Any, initial_state: Any = None) -> Any:
         """What both give, merged, and their states."""

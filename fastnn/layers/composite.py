@@ -20,15 +20,16 @@ and of the layer what ``get_config`` gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import wraps
-from typing import Any, ClassVar
+from typing import Any
 
 from fastnn._checks import as_flag, shown
 from fastnn._table import field_values, note_own, plain, unplain
 from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, set_field
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
+from fastnn.layers.masks import given_masks, noted
 from fastnn.layers.operation import Operation
 from fastnn.layers.surface import rows_of
 from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, constants, names_of, replaced
@@ -46,7 +47,6 @@ class Composite(Traced, Layer):
     """A layer whose ``call`` puts layers, arithmetic and weights together; it is traced once and compiled."""
 
     made_of_layers = True
-    on_arguments: ClassVar[Callable[..., Any]]
 
     def __new__(cls, *given: Any, **named: Any) -> Any:
         self = super().__new__(cls, *given, **named)
@@ -114,31 +114,26 @@ class Composite(Traced, Layer):
 
         training: True, False or None; what else ``call`` takes goes to it.
         """
-        if not isinstance(named.get("mask"), Tensor):
-            named.pop("mask", None)
         if not tensors_in((given, named)):
             given = tuple(map(constants, given))
         if not tensors_in((given, named)):
-            return self._on_arrays(given, named)
-        mode = check_training(named.pop("training", None))
+            return self._on_arrays(
+                given, {name: each for name, each in named.items() if name != "mask" or each is not None}
+            )
+        mask, mode = named.pop("mask", None), check_training(named.pop("training", None))
         if len(given) == 1 and isinstance(given[0], (list, tuple)) and self._takes() > 1:
             given = tuple(given[0])
         tensors = tensors_in((given, named))
         self.kinds_read(*(tensor.dtype for tensor in tensors))
-        graph, kind, keys = self._traced([tensor.row for tensor in tensors], given, named, tensors)
+        masks = given_masks(called(self), tensors, mask, Tensor)
+        read = [masks[k].row if k in masks else tensor.mask_row for k, tensor in enumerate(tensors)]
+        graph, kind, keys = self._traced([tensor.row for tensor in tensors], given, named, tensors, read)
         rows = tuple(tensor.row for tensor in graph.outputs)
         names = keys or tuple(f"{called(self)}_{place}" if place else called(self) for place in range(len(rows)))
         given_rows, outputs = self._rows_given(graph, rows), Structure(kind, names)
         plain = not named and given in (tuple(tensors), (tensors,))
-        node = Node(
-            self,
-            tuple(tensors),
-            given_rows,
-            outputs,
-            graph,
-            mode_of(self, mode),
-            given=None if plain else (given, named),
-        )
+        notes = {"given": None if plain else (given, named)} | noted(tensors, masks, (given, named))
+        node = Node(self, (*tensors, *masks.values()), given_rows, outputs, graph, mode_of(self, mode), **notes)
         return node.outputs.pack(self._note(node).tensors())
 
     def _on_arrays(self, given: Any, named: dict[str, Any]) -> Any:
@@ -171,13 +166,20 @@ class Composite(Traced, Layer):
     # Tracing.
 
     def _traced(
-        self, rows: Sequence[Shape], given: Any = None, named: Any = None, outer: Sequence[Tensor] = ()
+        self,
+        rows: Sequence[Shape],
+        given: Any = None,
+        named: Any = None,
+        outer: Sequence[Tensor] = (),
+        masks: Sequence[Shape | None] = (),
     ) -> tuple[Graph, str, tuple[str, ...]]:
         """The graph that ``call`` draws for rows of these shapes, the kind of what it gives, and a dict's keys."""
         kinds = [tensor.dtype for tensor in outer] or ["float32"] * len(rows)
         inputs = [InputLayer(row, dtype=kind).tensor() for row, kind in zip(rows, kinds, strict=True)]
         for tensor, other in zip(inputs, outer, strict=False):
             tensor.node.same, tensor.node.batch = other.node.same, other.node.batch
+        for tensor, mask in zip(inputs, masks, strict=False):
+            tensor.node.masks = (mask,)
         if given is None:
             given = tuple(inputs) if self._takes() != 1 or len(inputs) == 1 else (list(inputs),)
         else:
@@ -316,4 +318,5 @@ def _made(value: Any, custom: Any) -> Any:
     return unplain(value, custom) if "family" in value else deserialize_keras_object(value, custom)
 
 
+Composite.build = Composite.built_once(Composite.build)  # type: ignore[method-assign]
 COMPOSITE.append(Composite)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+from fastnn.layers.masks import Masked
 from fastnn.layers.tensor import Node, called
 
 
-class Connected:
+class Connected(Masked):
     """What can be called on tensors: layers and models."""
 
     def _note(self, node: Node) -> Node:
@@ -17,6 +18,7 @@ class Connected:
         if len(calls) & (len(calls) - 1) == 0:  # each time that they have doubled
             calls[:] = [call for call in calls if call() is not None]
         calls.append(weakref.ref(node))
+        self.mention_mask(node)
         return node
 
     def _only_call(self, asked: str) -> Node:

@@ -125,6 +125,11 @@ class InputLayer(Layer):
         """As it was given: "float32", "int64", "string", ..."""
         return str(self.dtype)
 
+    def config(self) -> dict[str, Any]:
+        """The layer as JSON: its class and its fields, and the size of batches where it was given one."""
+        config = super().config()
+        return config if self.batch_size is None else {**config, "batch_size": self.batch_size}
+
     def get_config(self) -> dict[str, Any]:
         """Its arguments as JSON, as Keras has them."""
         shape = {"batch_shape": list(self.batch_shape), "dtype": self.dtype, "sparse": False, "ragged": False}
@@ -210,6 +215,7 @@ class Dense(Layer):
     input_dim or input_shape: what the model's first layer reads. TypeError, ValueError for what cannot be.
     """
 
+    passes_mask = True
     units: int
     activation: Any = None
     use_bias: bool = True
@@ -290,6 +296,7 @@ class Activation(Layer):
     activation: a name or an object.
     """
 
+    passes_mask = True
     activation: Any
     name: str | None = None
     input_shape: Any = None
@@ -326,6 +333,7 @@ class Dropout(Layer):
     takes the model's. Source: Srivastava et al. 2014.
     """
 
+    passes_mask = True
     rate: float
     noise_shape: Any = None
     seed: int | None = None

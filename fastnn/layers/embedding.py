@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from fastnn._checks import as_flag
 from fastnn._numbers import as_numbers
 from fastnn._output import warn
 from fastnn.engine.embedding import EmbeddingOp
 from fastnn.layers._fields import nothing, own_input_shape, parameter_of, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter
+from fastnn.layers.operation import mask_op, operation
 from fastnn.layers.preprocessing import Known
+from fastnn.layers.tensor import Tensor
 from fastnn.typing import Array, DoubleArray, Shape
 
 __all__ = ["Embedding"]
@@ -30,7 +34,7 @@ class Embedding(Layer):
     so there the model takes int32 or int64 arrays, of ids alone. The others: a name or an object. Weights: embeddings,
     (input_dim, output_dim). Another number in the data is a ValueError that names its row and column. weights:
     the array to begin with, or a list of it, in place of the initializer's values. input_length: of old scripts; it
-    does nothing, as in Keras 3.
+    does nothing, as in Keras 3. mask_zero: steps whose number is 0 are masked, for the layers that come.
     """
 
     input_dim: int
@@ -42,7 +46,7 @@ class Embedding(Layer):
     input_shape: Any = None
     weights: InitVar[Any] = field(default=None, kw_only=True)
     input_length: Any = field(default=None, kw_only=True, metadata={"saved": False})
-    mask_zero: bool = nothing(False)
+    mask_zero: bool = field(default=False, kw_only=True)
     lora_rank: None = nothing()
     lora_alpha: None = nothing()
     quantization_config: None = nothing()
@@ -56,6 +60,7 @@ class Embedding(Layer):
         if self.input_dim > MOST:
             raise ValueError(f"Embedding: input_dim must be at most 2**31 - 1, got {self.input_dim}")
         resolve_units(self, "embeddings")
+        self._set("mask_zero", as_flag("Embedding: mask_zero", self.mask_zero))
         own_input_shape(self)
         if weights is not None:
             given = weights[0] if isinstance(weights, (list, tuple)) and len(weights) == 1 else weights
@@ -85,9 +90,24 @@ class Embedding(Layer):
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         return (EmbeddingOp(prod(input_shape), self.input_dim, self.output_dim),)
 
+    def makes_mask(self) -> bool:
+        return self.mask_zero
+
+    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...] | None:
+        return ((mask_op(rows[0], 0.0, False), (-2,)),) if self.mask_zero else None
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """1, of arrays True, where a number is not 0; None without mask_zero."""
+        if not self.mask_zero:
+            return None
+        if isinstance(inputs, Tensor):
+            return operation("valid", inputs, value=0.0, by_line=False)
+        return as_numbers(inputs, "Embedding: inputs") != 0
+
     def reference(self, x: Array, embeddings: DoubleArray) -> DoubleArray:
         """The formula, in float64."""
         return np.asarray(embeddings[np.asarray(x, int)])
 
 
+Embedding.passes_mask = property(lambda layer: layer.mask_zero)  # type: ignore[assignment]
 Embedding.weights = Layer.weights  # type: ignore[method-assign]  # an argument of that name, and what all layers have

@@ -23,16 +23,23 @@ class Graph:
 
     nodes: the calls, as Keras orders them: those furthest from the outputs first. members: each layer and model once.
     slices: how many rows of the graph a row of the call is that it stands for. added: what tensors add to the loss,
-    beside what layers' activity regularisers do; they need not lead to an output.
+    beside what layers' activity regularisers do; they need not lead to an output. masks: of the outputs, where a
+    user's ``compute_mask`` gave them.
     """
 
     def __init__(
-        self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], slices: int = 1, added: Sequence[AddedLoss] = ()
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        slices: int = 1,
+        added: Sequence[AddedLoss] = (),
+        masks: Sequence[Tensor | None] = (),
     ) -> None:
         if len(set(inputs)) < len(inputs):
             raise ValueError("the same tensor stands twice among the inputs; give each once")
         self.inputs, self.outputs, self.slices = tuple(inputs), tuple(outputs), slices
         self.added = tuple(added)
+        self.masks = tuple(masks)
         if not all(isinstance(tensor.node.layer, InputLayer) for tensor in inputs):
             self._begin_with_inputs()
         self.nodes = _ordered(self.inputs, self._ends())
@@ -43,7 +50,8 @@ class Graph:
 
     def _ends(self) -> tuple[Tensor, ...]:
         """What the calls lead to."""
-        return (*self.outputs, *(each.tensor for each in self.added))
+        masks = (mask for mask in self.masks if mask is not None)
+        return (*self.outputs, *(each.tensor for each in self.added), *masks)
 
     def _begin_with_inputs(self) -> None:
         """Where a model begins in the middle of another, its own inputs take the place of the tensors there."""
@@ -60,6 +68,7 @@ class Graph:
         self.inputs = tuple(places[tensor] for tensor in self.inputs)
         self.outputs = tuple(places[tensor] for tensor in self.outputs)
         self.added = tuple(each._replace(tensor=places[each.tensor]) for each in self.added)
+        self.masks = tuple(None if mask is None else places[mask] for mask in self.masks)
 
 
 def _ordered(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[Node, ...]:

@@ -30,6 +30,7 @@ class UnitNormalization(Layer):
     divides levels off.
     """
 
+    passes_mask = True
     axis: Any = -1
     name: str | None = None
     input_shape: Any = None
@@ -64,6 +65,7 @@ class GroupNormalization(Layer):
     gamma, a number for each channel. Source: Wu and He 2018.
     """
 
+    passes_mask = True
     groups: int = 32
     axis: int = -1
     epsilon: float = 1e-3

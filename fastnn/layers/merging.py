@@ -11,9 +11,10 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._checks import shown
-from fastnn.engine.layer_ops import ConcatenateOp, DotOp, MergeOp
+from fastnn.engine.layer_ops import ConcatenateOp, ConstantOp, DotOp, MergeOp
 from fastnn.layers._axes import row_axis, stretch_op
 from fastnn.layers.base import LAYERS, Layer
+from fastnn.layers.tensor import called
 from fastnn.typing import DoubleArray, Shape
 
 __all__ = [
@@ -39,10 +40,12 @@ __all__ = [
 class _Several(Layer):
     """A layer of several inputs."""
 
+    passes_mask = True
+
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The mask of what the layer gives, for one of each input, an array or None; None where there is none.
 
-        There are no masks in a model yet: this is for who keeps them apart. ValueError for other than two lists.
+        ValueError for other than two lists.
         """
         if previous_mask is None:
             return None
@@ -56,6 +59,15 @@ class _Several(Layer):
             )
         masks = [mask if mask is None else np.asarray(mask) != 0 for mask in previous_mask]
         return self._mask([tuple(x.shape) for x in inputs], masks)
+
+    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...] | None:
+        """Where all have a mask: 1 where one of them has."""
+        known = [mask for mask in masks if mask is not None]
+        if len(known) < len(masks) or not known:
+            return None
+        if len(set(known)) > 1:
+            raise ValueError(f"layer {called(self)!r}: masks of shapes {', '.join(map(str, known))} do not go together")
+        return (MergeOp(kernels.maximum_rows, max(1, prod(known[0])), len(masks)),) if len(masks) > 1 else ()
 
     def _mask(self, shapes: list[Any], masks: list[Any]) -> Any:
         """The mask for inputs of these shapes."""
@@ -217,6 +229,20 @@ class Concatenate(_Several):
         """The formula, in float64."""
         return np.concatenate(xs, axis=self.axis)
 
+    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...] | None:
+        """Along the last axis: 1 where one of them has. Along another their masks too are one behind the other."""
+        axis, axes = row_axis(self, self.axis, rows[0]), len(rows[0]) - 1
+        if axis == axes or not any(mask is not None for mask in masks):
+            return super().mask_ops(rows, masks)
+        ops: list[Any] = []
+        for k, (row, mask) in enumerate(zip(rows, masks, strict=True)):
+            if mask is None:  # all of it counts
+                ops.append((ConstantOp(prod(row), np.ones(row[:axes])), (-1 - len(rows) - k,)))
+        ones = iter(range(len(ops)))
+        reads = tuple(next(ones) if mask is None else -1 - k for k, mask in enumerate(masks))
+        join = ConcatenateOp([prod(row[:axes]) for row in rows], prod(rows[0][:axis]))
+        return (*ops, (join, reads))
+
     def _mask(self, shapes: list[Any], masks: list[Any]) -> Any:
         if all(mask is None for mask in masks):
             return None
@@ -276,6 +302,9 @@ class Dot(_Several):
             x, y = (v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12) for v in (x, y))
         products = [np.tensordot(u, v, (-1, -1)) for u, v in zip(x, y, strict=True)]
         return np.asarray(products).reshape(len(x), *self.output_shape(*_shapes(x, y, i, j)))
+
+    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> None:
+        return None
 
     def _mask(self, shapes: list[Any], masks: list[Any]) -> None:
         return None

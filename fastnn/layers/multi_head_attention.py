@@ -27,9 +27,16 @@ __all__ = ["GroupQueryAttention", "MultiHeadAttention"]
 _TAKEN = {"saved": False}
 
 
+class _Projection(EinsumDense):
+    """Of each line by itself, whose mask it keeps."""
+
+    passes_mask = True
+
+
 class _Heads(Composite):
     """What the two have in common: projections, the attention between them, and masks."""
 
+    passes_mask = True
     dropout: float
     use_bias: bool
     use_gate: bool
@@ -74,7 +81,7 @@ class _Heads(Composite):
             f"{part}_{kind}" for kind in ("initializer", "regularizer", "constraint") for part in ("kernel", "bias")
         ]
         axes = equation.split("...")[-1]
-        return EinsumDense(
+        return _Projection(
             equation,
             sizes,
             bias_axes=axes if self.use_bias else None,
@@ -124,7 +131,9 @@ class _Heads(Composite):
         use_causal_mask: bool = False,
     ) -> Any:
         """What the heads give, and with return_attention_scores their weights."""
-        key = value if key is None else key
+        value_mask = self._mask("value_mask", value_mask, value)
+        if key is None:
+            key, key_mask = value, value_mask if key_mask is None else key_mask
         causal = as_flag("use_causal_mask", use_causal_mask)
         self._check_rows(query.row, value.row, key.row)
         if causal and max(len(query.row), len(value.row)) > 2:
@@ -139,33 +148,37 @@ class _Heads(Composite):
             seed=self.seed,
             return_scores=as_flag("return_attention_scores", return_attention_scores),
         )
-        reads = [self.query_dense(query), self.key_dense(key), self.value_dense(value)]
-        masks = self._masks(query, value, query_mask, value_mask, key_mask, as_mask(attention_mask, reads[0]))
-        given = weighting([*reads, *masks])
+        denses = (self.query_dense, self.key_dense, self.value_dense)
+        pairs = {"query_mask": (query, query_mask), "key_mask": (key, key_mask), "value_mask": (value, value_mask)}
+        reads = [
+            dense(tensor, mask=self._mask(name, mask, tensor))
+            for dense, (name, (tensor, mask)) in zip(denses, pairs.items(), strict=True)
+        ]
+        whole = self._whole_mask(query, value, as_mask(attention_mask, reads[0]))
+        given = weighting([*reads, *whole])
         out, *scores = given if isinstance(given, tuple) else (given,)
         if self.use_gate:
             out = Multiply()([out, self.gate_dense(query)])
         out = self.output_dense(out)
         return (out, *scores) if scores else out
 
-    def _masks(self, query: Tensor, value: Tensor, *masks: Any) -> list[Tensor]:
-        """The masks, as rows that are broadcast to (heads, queries, keys)."""
+    def _mask(self, name: str, mask: Any, tensor: Tensor) -> Any:
+        """A mask that the layer is called with, a number for each line of a tensor; None for that of the tensor."""
+        given = as_mask(mask, tensor)
+        if given is None:
+            return None
+        lines = tensor.row[:-1]
+        if prod(given.row) != prod(lines):
+            raise ValueError(
+                f"{type(self).__name__}: {name} must have a number for each line, {prod(lines)} of a row, got rows of "
+                f"shape {given.row}"
+            )
+        return given if given.row == lines else Reshape(lines)(given)
+
+    def _whole_mask(self, query: Tensor, value: Tensor, whole: Tensor | None) -> list[Tensor]:
+        """The mask of pairs, as rows that are broadcast to (heads, queries, keys)."""
         queries, keys = prod(query.row[:-1]), prod(value.row[:-1])
         found = []
-        for name, mask, size in zip(
-            ("query_mask", "value_mask", "key_mask"), masks, (queries, keys, keys), strict=False
-        ):
-            if mask is None:
-                continue
-            given = as_mask(mask, query)
-            assert given is not None
-            if prod(given.row) != size:
-                raise ValueError(
-                    f"{type(self).__name__}: {name} must have a number for each line, {size} of a row, got rows of "
-                    f"shape {given.row}"
-                )
-            found.append(Reshape((1, size, 1) if name == "query_mask" else (1, 1, size))(given))
-        whole = masks[3]
         if whole is not None:
             row, heads = whole.row, self._sizes()[0]
             if len(query.row) > 2 or len(value.row) > 2:  # axes of queries, then axes of keys

@@ -24,6 +24,7 @@ SELU_LIMIT = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916
 class _Noise(Layer):
     """A layer of one noise. seed: noise of its own; None takes the model's, which ``set_random_seed`` sets."""
 
+    passes_mask = True
     seed: int | None
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -14,6 +15,7 @@ from fastnn.initializers import Ones
 from fastnn.layers._axes import along, row_axes, row_axis, sizes
 from fastnn.layers._fields import affine_parameters, check_axis, nothing, own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter
+from fastnn.layers.tensor import called
 from fastnn.typing import DoubleArray, Shape
 
 __all__ = ["BatchNormalization", "LayerNormalization", "RMSNormalization"]
@@ -46,6 +48,7 @@ class BatchNormalization(Layer):
     Source: Ioffe and Szegedy 2015, algorithms 1 and 2.
     """
 
+    passes_mask = reads_mask = True
     whole_batch = True
     axis: int = -1
     momentum: float = 0.99
@@ -84,6 +87,15 @@ class BatchNormalization(Layer):
             *(parameter_of(self, name, shape, trainable=False) for name in ("moving_mean", "moving_variance")),
         )
 
+    def masked_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...]:
+        """The ops of one that does not learn. ValueError for another: moments of some steps are not there."""
+        if self.trainable:
+            raise ValueError(
+                f"layer {called(self)!r}: BatchNormalization has no moments of the steps that a mask leaves; put it "
+                "before the layer that makes the mask, take LayerNormalization, or end the mask before it"
+            )
+        return self.ops(*rows)
+
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         axis = row_axis(self, self.axis, input_shape)
         parts = self.momentum, self.epsilon, self.center, self.scale
@@ -109,6 +121,7 @@ class LayerNormalization(Layer):
     0. center, scale: whether there is a beta, a gamma, of the shape of these axes. Source: Ba et al. 2016.
     """
 
+    passes_mask = True
     axis: Any = -1
     epsilon: float = 1e-3
     center: bool = True

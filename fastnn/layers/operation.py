@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._checks import check_count, shown
-from fastnn.engine.layer_ops import REDUCTIONS, ConstantOp, NoiseOp, PhaseOp, ReduceOp, StridedCopyOp
+from fastnn.engine.layer_ops import REDUCTIONS, ConstantOp, MaskOp, NoiseOp, PhaseOp, ReduceOp, StridedCopyOp
 from fastnn.engine.ops import ActivationOp
 from fastnn.layers._axes import permute_op, sizes, stretch_op
 from fastnn.layers.base import LAYERS, Layer, check_row
@@ -64,6 +64,7 @@ class Operation(Layer):
     operation: its name. arguments: its own, as numbers and lists.
     """
 
+    mentions_mask = False
     operation: str
     arguments: Any = None
     name: str | None = None
@@ -245,6 +246,12 @@ def _normal_ops(row: Shape, shape: Any, mean: float, stddev: float, seed: int | 
     return means, NoiseOp(prod(own), kernels.gaussian_noise, stddev, seed)
 
 
+def mask_op(row: Shape, value: float, by_line: bool) -> MaskOp:
+    """1 for each number of a row that is another than `value`, or for each line that has such a number."""
+    width = row[-1] if by_line else 1
+    return MaskOp(prod(row) // width, width, _number(value))
+
+
 def _stretched_row(row: Shape, shape: Any) -> Shape:
     own = _shape(shape)
     if np.broadcast_shapes(row, own) != own:
@@ -275,6 +282,17 @@ RULES: dict[str, Rule] = {
     ),
     "normal": Rule(
         lambda _, shape, **__: _shape(shape), _normal_ops, lambda x, shape, mean, **_: np.full((len(x), *shape), mean)
+    ),
+    # Of the first axes of a row; without a mask, ones. Which mask it is, the plan of a model knows.
+    "mask": Rule(
+        lambda row, axes: row[: check_count("axes", axes, 0, len(row))],
+        lambda row, axes: (ConstantOp(prod(row), np.ones(row[:axes])),),
+        lambda x, axes: np.ones(x.shape[: axes + 1]),
+    ),
+    "valid": Rule(
+        lambda row, value, by_line: row[:-1] if by_line else row,
+        lambda row, value, by_line: (mask_op(row, value, by_line),),
+        lambda x, value, by_line: (x != value).any(-1) if by_line else x != value,
     ),
     "phase": Rule(_one_shape, lambda row, _: (PhaseOp(prod(row)),), lambda x, y: x),
 }

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from math import prod
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from fastnn._checks import as_list
 from fastnn._names import users_line
-from fastnn._numbers import converted
+from fastnn._numbers import as_numbers, converted
 from fastnn.engine.lock import Held, Lock
 from fastnn.initializers import Initializer
 from fastnn.layers.tensor import TRACE, SymbolicError, called
 from fastnn.regularizers import Regularizer
-from fastnn.typing import Array, FloatArray, Shape
+from fastnn.typing import Array, ArrayLike, FloatArray, Shape
 from fastnn.variables import Variable
 
 
@@ -164,3 +165,17 @@ def variable_of(layer: Any, number: int) -> LayerVariable:
     if found is None:
         found = known[number] = LayerVariable(layer, number)
     return found
+
+
+def replace(held: Held, views: Callable[[], Sequence[FloatArray]], weights: Sequence[ArrayLike]) -> None:
+    """Copy arrays over the views, while their locks are held. ValueError, and no change, where a shape differs."""
+    named = [(f"weights[{number}]", array) for number, array in enumerate(as_list("weights", weights, "arrays"))]
+    new = [converted(as_numbers(array, name), name) for name, array in named]
+    with held:
+        targets = views()
+        if len(new) != len(targets):
+            raise ValueError(f"expected {len(targets)} arrays of weights, got {len(new)}")
+        for number, (array, target) in enumerate(zip(new, targets, strict=True)):
+            if array.shape != target.shape:
+                raise ValueError(f"weights[{number}] has shape {array.shape}, expected {target.shape}")
+        held.assign(targets, new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from fastnn import _names, kernels
 from fastnn._checks import check_choice, check_flag
-from fastnn.engine.layer_ops import PoolOp
+from fastnn.engine.layer_ops import MaskedOp, PoolOp
 from fastnn.layers._windows import Spatial, in_three, same_border, sizes_of
 from fastnn.layers.base import LAYERS
 from fastnn.typing import DoubleArray, Shape
@@ -253,10 +254,21 @@ class GlobalMaxPooling3D(_GlobalMax):
 class GlobalAveragePooling1D(_GlobalAverage):
     """The mean of all steps, for each channel. (steps, channels) -> (channels,); keepdims: (1, channels).
 
-    data_format: "channels_last", "channels_first".
+    data_format: "channels_last", "channels_first". Of steps with a mask it is the mean of those that count, 0 where
+    none does.
     """
 
+    passes_mask = reads_mask = True
     axes = 1
+
+    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> None:
+        """None: the steps end here."""
+        return None
+
+    def masked_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...]:
+        (steps,), channels = self._picture(rows[0])
+        turned = self._to_last(rows[0])
+        return (*turned, (MaskedOp(steps, channels, True), (0 if turned else -1, -2)))
 
 
 @LAYERS.add("global_average_pooling2d", "GlobalAveragePooling2D", "GlobalAvgPool2D")

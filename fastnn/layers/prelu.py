@@ -27,6 +27,7 @@ class PReLU(Layer):
     Source: He et al. 2015, eq. 1.
     """
 
+    passes_mask = True
     alpha_initializer: Any = "zeros"
     alpha_regularizer: Any = None
     alpha_constraint: Any = None

@@ -111,6 +111,7 @@ class Normalization(Preparing):
     Keras has too and nobody reads. The attributes mean and variance are arrays that go with rows, once these are known.
     """
 
+    passes_mask = True
     axis: Any = -1
     mean: Any = _Moment()
     variance: Any = _Moment()
@@ -366,6 +367,7 @@ def _moments(before: Moments, page: Array) -> Moments:
 class Rescaling(Preparing):
     """x * scale + offset. Any shape -> the same. scale, offset: a number, or one for each place of the last axes."""
 
+    passes_mask = True
     scale: Any
     offset: Any = 0.0
     name: str | None = None

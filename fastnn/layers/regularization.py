@@ -27,6 +27,7 @@ class ActivityRegularization(Layer):
     l1, l2: at least 0.
     """
 
+    passes_mask = True
     l1: float = 0.0
     l2: float = 0.0
     name: str | None = None
@@ -48,6 +49,7 @@ class ActivityRegularization(Layer):
 class _SpatialDropout(Layer):
     """Dropout of whole columns of the last axis."""
 
+    passes_mask = True
     axes: ClassVar[int]
     rate: float
     seed: int | None

@@ -67,6 +67,7 @@ class Reshape(Layer):
 class Identity(Layer):
     """x. Any shape -> the same."""
 
+    passes_mask = True
     name: str | None = None
     input_shape: Any = None
 

@@ -23,7 +23,6 @@ NOTHING: dict[str, tuple[Any, ...]] = {
     "build_config": (None,),
     "lora_alpha": (None,),
     "lora_rank": (None,),
-    "mask_zero": (False,),
     "quantization_config": (None,),
     "renorm": (False,),
     "renorm_clipping": (None,),
@@ -135,11 +134,6 @@ class Surface(Connected):
         return "float32"
 
     variable_dtype = compute_dtype
-
-    @property
-    def supports_masking(self) -> bool:
-        """Whether the layer passes a mask on; there are no masks."""
-        return True
 
     @property
     def losses(self) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Never
 
 from fastnn._checks import as_flag, shown
 from fastnn._names import users_line
+from fastnn.layers.masks import masks_read, rules_of
 from fastnn.typing import Shape
 
 # What operators on tensors do, by the operator's name; fastnn.layers.arithmetic enters them.
@@ -29,14 +30,17 @@ class Node:
         "__weakref__",
         "batch",
         "given",
+        "given_masks",
         "graph",
         "inputs",
         "layer",
         "makes",
+        "masks",
         "outputs",
         "rows",
         "same",
         "training",
+        "values",
     )
 
     def __init__(
@@ -50,6 +54,7 @@ class Node:
         makes: Callable[..., tuple[Any, ...]] | None = None,
         same: bool = False,
         given: tuple[tuple[Any, ...], dict[str, Any]] | None = None,
+        masks: Mapping[int, int] | None = None,
     ) -> None:
         self.layer = layer
         self.inputs = inputs
@@ -63,10 +68,13 @@ class Node:
         self.same: bool = same or (bool(inputs) and all(tensor.node.same for tensor in inputs))
         # The size of batches, where an Input was given one: shapes tell it, and nothing holds to it.
         self.batch: int | None = next((x.node.batch for x in inputs if x.node.batch is not None), None)
+        self.given_masks = masks or {}  # which of `inputs` is the mask of a value, where that was given one
+        self.values = inputs[: len(inputs) - len(self.given_masks)]
+        self.masks: tuple[Shape | None, ...] = rules_of(self).masks_of(self, masks_read(self))  # of what it gives
 
     def ops(self) -> tuple[Any, ...]:
         """The ops that the call becomes."""
-        rows = [tensor.row for tensor in self.inputs]
+        rows = [tensor.row for tensor in self.values]
         ops: tuple[Any, ...] = self.layer.ops(*rows) if self.makes is None else self.makes(*rows)
         return ops
 
@@ -82,28 +90,14 @@ class Node:
     def copy(self, inputs: tuple[Tensor, ...]) -> Node:
         """The same call on other tensors of the same shapes."""
         given = None if self.given is None else replaced(self.given, dict(zip(self.inputs, inputs, strict=True)))
-        return Node(
-            self.layer, inputs, self.rows, self.outputs, self.graph, self.training, self.makes, self.same, given
-        )
+        options = self.training, self.makes, self.same, given, self.given_masks
+        return Node(self.layer, inputs, self.rows, self.outputs, self.graph, *options)
 
     def arguments(self, tensors: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the layer is called with to do the same with other tensors in the place of `inputs`."""
         args, kwargs = self.given or ((self.inputs[0] if len(self.inputs) == 1 else list(self.inputs),), {})
         args, kwargs = replaced((args, kwargs), dict(zip(self.inputs, tensors, strict=True)))
         return args, kwargs if self.training is None else {**kwargs, "training": self.training}
-
-
-UFUNCS = {
-    "absolute": "abs",
-    "add": "add",
-    "divide": "truediv",
-    "matmul": "matmul",
-    "multiply": "mul",
-    "negative": "neg",
-    "power": "pow",
-    "subtract": "sub",
-    "true_divide": "truediv",
-}
 
 
 class Operators:
@@ -142,6 +136,13 @@ class Tensor(Operators):
         return self.node.rows[self.place]
 
     @property
+    def mask_row(self) -> Shape | None:
+        """The shape of one row of its mask; None where it has none."""
+        return self.node.masks[self.place]
+
+    _keras_mask = property(lambda self: OPERATORS["mask"](self))  # by the name that Keras's programs know
+
+    @property
     def dtype(self) -> str:
         """What it holds: "float32", or in a model's front "int64" or "string"."""
         if self.node.graph is not None:
@@ -173,13 +174,13 @@ class Tensor(Operators):
         raise SymbolicError(f"{self!r} has no numbers; make a Model(inputs, outputs) and call its predict")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **_: Any) -> Any:
-        name = UFUNCS.get(ufunc.__name__)
-        if name is None or method != "__call__":
+        operator = OPERATORS.get(f"numpy.{ufunc.__name__}")
+        if operator is None or method != "__call__":
             raise SymbolicError(
                 f"numpy.{ufunc.__name__} cannot take {self!r}, which has no numbers yet; write "
                 f"fastnn.ops.{ufunc.__name__}, where there is one{users_line()}"
             )
-        return OPERATORS[name](*inputs)
+        return operator(*inputs)
 
     def _refuse(self, what: str, advice: str) -> Never:
         raise SymbolicError(

@@ -32,6 +32,7 @@ class TimeDistributed(Composite):
     each step's rows by themselves, the first step's first, and takes at most 332 steps. Weights: the layer's.
     """
 
+    passes_mask = True
     layer: Any
     name: str | None = None
     input_shape: Any = None
@@ -60,6 +61,9 @@ class TimeDistributed(Composite):
                 f"TimeDistributed expects rows of at least two axes, (steps, ...), got rows of shape {row}"
             )
         step = InputLayer(row[1:]).tensor()
+        rows, mask = inputs[0].node.batch, inputs[0].mask_row
+        step.node.batch = None if rows is None else rows * row[0]
+        step.node.masks = (mask[1:] or None if mask else None,)
         made = self.call(step)
         graph = Graph((step,), (made,), slices=row[0])
         if row[0] > 1 and any(node.layer.whole_batch for node in calls(graph) if node.graph is None):

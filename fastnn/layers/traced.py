@@ -11,7 +11,7 @@ from fastnn._dtypes import dtype_name
 from fastnn._names import users_line
 from fastnn._table import plain
 from fastnn.layers.graph import AddedLoss, Graph, calls
-from fastnn.layers.tensor import TRACE, Tensor, Training, called, mapped
+from fastnn.layers.tensor import OPERATORS, TRACE, Tensor, Training, called, mapped
 from fastnn.layers.tracing import ASKED, arguments_of, both_ways
 from fastnn.layers.weight import Trace, Weight, homes_of
 from fastnn.serialization import serialize_keras_object
@@ -132,16 +132,36 @@ class Traced:
         before = TRACE.set(trace)
         try:
             flag = Training(True)
-            options = {"training": flag} if "training" in arguments_of(type(self).call) else {}
+            asks = arguments_of(type(self).call)
+            options: dict[str, Any] = {"training": flag} if "training" in asks else {}
+            mask = OPERATORS["mask"](inputs[0])
+            if mask is not None and "mask" in asks:
+                options["mask"] = mask
             tensors, kind, keys = self._given_by(self.call(*given, **named, **options))
             if flag.asked:
                 added = list(trace.losses)
-                others, *_ = self._given_by(self.call(*given, **named, training=Training(False)))
+                options["training"] = Training(False)
+                others, *_ = self._given_by(self.call(*given, **named, **options))
                 trace.losses[:] = added
                 tensors = both_ways(tensors, others)
         finally:
             TRACE.reset(before)
-        return Graph(inputs, tuple(tensors), added=trace.losses), kind, keys
+        return Graph(inputs, tuple(tensors), added=trace.losses, masks=self._masks_given(given, mask)), kind, keys
+
+    def _masks_given(self, given: Sequence[Any], mask: Tensor | None) -> list[Tensor | None]:
+        """What a ``compute_mask`` of the user's own gives; none where there is none."""
+        compute: Any = getattr(type(self), "compute_mask", None)
+        if compute is None or compute.__module__.startswith("fastnn."):
+            return []
+        masks = compute(self, given[0] if len(given) == 1 else list(given), mask)
+        found = list(masks) if isinstance(masks, (list, tuple)) else [masks]
+        for each in found:
+            if not isinstance(each, (Tensor, type(None))):
+                raise TypeError(
+                    f"{type(self).__name__}.compute_mask must give a symbolic tensor or None, got {shown(each)}; "
+                    "ops.not_equal(x, number) makes one"
+                )
+        return found
 
     def _given_by(self, given: Any) -> tuple[list[Tensor], str, tuple[str, ...]]:
         """The tensors that ``call`` gave, their kind, and a dict's keys."""

@@ -115,7 +115,7 @@ def _either(one: Tensor, other: Tensor, made: dict[tuple[Node, Node], Node]) -> 
 
 def has_weights(node: Node) -> bool:
     """Whether a call is one of a layer with weights of its own."""
-    return node.graph is None and bool(node.layer.parameters(*(tensor.row for tensor in node.inputs)))
+    return node.graph is None and bool(node.layer.parameters(*(tensor.row for tensor in node.values)))
 
 
 def arguments_of(function: Any) -> list[str]:

@@ -184,6 +184,8 @@ def _dense(row: Shape, inputs: int, units: int, use_bias: bool) -> tuple[Any, ..
 class Weights(Layer):
     """One weight, or a kernel with its bias, as what has them in a model: a part of the layer that they belong to."""
 
+    mentions_mask = False
+
     def __init__(self, *held: Weight) -> None:
         super().__init__()
         self._set("held", held)

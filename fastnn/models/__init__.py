@@ -14,7 +14,6 @@ from fastnn._families import OTHERS
 from fastnn._table import gathering
 from fastnn.data import ArraySource
 from fastnn.layers import LAYERS, Input, Layer
-from fastnn.layers.composite import Composite
 from fastnn.layers.tensor import flattened, has_automatic_name, mapped, set_automatic_name
 from fastnn.models import copies as _copies  # noqa: F401 - models and layers are copied as it says
 from fastnn.models.built import KINDS, Built
@@ -173,10 +172,13 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
     return model
 
 
-def _alone(layer: Any, rows: Sequence[Shape]) -> Model:
+def _alone(layer: Any, rows: Sequence[Shape], batch: int | None = None) -> Model:
     # A model of one layer, which has its weights afterwards.
-    inputs = [Input(row) for row in rows]
-    return Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
+    inputs = [Input(row, batch) for row in rows]
+    given = layer(inputs if len(inputs) > 1 else inputs[0])
+    if isinstance(given, tuple):  # of a cell: what it gives, and a list of its states
+        given = tuple(one for each in given for one in (each if isinstance(each, list) else [each]))
+    return Model(inputs, given)
 
 
 def _applied_to(layer: Any, given: Any, named: dict[str, Any], training: bool) -> Any:
@@ -188,7 +190,7 @@ def _applied_to(layer: Any, given: Any, named: dict[str, Any], training: bool) -
         if not getattr(each, "ndim", 0):
             return each
         arrays.append(each)
-        inputs.append(Input(ArraySource(each).input_shape))
+        inputs.append(Input(ArraySource(each).input_shape, len(each) if getattr(layer, "stateful", False) else None))
         return inputs[-1]
 
     args, kwargs = mapped((given, named), drawn)
@@ -202,7 +204,9 @@ def _applied_to(layer: Any, given: Any, named: dict[str, Any], training: bool) -
 def _applied(layer: Any, x: Any, training: bool = False) -> Any:
     # What a layer makes of arrays. A list of arrays is one for each source.
     several = isinstance(x, (list, tuple)) and len(x) > 0 and all(hasattr(each, "ndim") for each in x)
-    return _run(layer, _alone(layer, _rows_read(layer, x if several else [x])), x, training)
+    arrays = list(x) if several else [x]
+    batch = len(arrays[0]) if getattr(layer, "stateful", False) else None
+    return _run(layer, _alone(layer, _rows_read(layer, arrays), batch), x, training)
 
 
 def _run(layer: Any, model: Model, x: Any, training: bool) -> Any:
@@ -231,7 +235,7 @@ def _rows_read(layer: Any, arrays: Sequence[Any]) -> list[Shape]:
 
 
 Layer.on_arrays, Layer.alone = _applied, _alone
-Composite.on_arguments = _applied_to
+Layer.on_arguments = _applied_to
 
 _names.offer(globals())
 # Not predict, which says so itself: a prediction of one row takes a microsecond.

@@ -10,10 +10,10 @@ from fastnn import _names
 from fastnn._attributes import missing, public_names
 from fastnn._checks import LONGEST, as_flag, check_count, shown
 from fastnn._output import say
-from fastnn.layers.base import mode_of, replace
+from fastnn.layers.base import mode_of
 from fastnn.layers.connected import Connected
 from fastnn.layers.graph import Graph
-from fastnn.layers.places import LayerVariable, variables_of
+from fastnn.layers.places import LayerVariable, replace, variables_of
 from fastnn.layers.tensor import Node, Tensor, flattened, set_automatic_name
 from fastnn.models import configs
 from fastnn.models.description import Description

@@ -89,7 +89,7 @@ class Description:
         found: dict[Layer, tuple[Parameter, ...]] = {}
         for node in calls(self.graph):
             if node.graph is None and node.layer not in found:
-                found[node.layer] = node.layer.parameters(*(tensor.row for tensor in node.inputs))
+                found[node.layer] = node.layer.parameters(*(tensor.row for tensor in node.values))
         return found
 
     # The network.
@@ -127,7 +127,15 @@ class Description:
         pairs = zip(plan.layers, plan.starts, strict=True)
         starts = [places[layer].start + start if layer in places else 0 for layer, start in pairs]
         network = Network(
-            plan.ops, plan.sources, plan.inputs, plan.outputs, store.flat, starts, store.lock, added=plan.added
+            plan.ops,
+            plan.sources,
+            plan.inputs,
+            plan.outputs,
+            store.flat,
+            starts,
+            store.lock,
+            added=plan.added,
+            masks=plan.masks,
         )
         assert self.seed is not None
         network.seed = self.seed

@@ -73,7 +73,8 @@ def by_inputs(description: Any, trainer: Any, source: Any) -> list[FloatArray]:
         starts = own + [start_of(layer) + start for layer, start in pairs]
         added = [each._replace(op=each.op + shift) for each in plan.added]
         outputs = [place + shift for place in plan.outputs]
-        network = Network([*ops, *plan.ops], sources, plan.inputs, outputs, flat, starts, added=added)
+        masks = [None if place is None else place + shift for place in plan.masks]
+        network = Network([*ops, *plan.ops], sources, plan.inputs, outputs, flat, starts, added=added, masks=masks)
         network.seed = description.seed
         network.set_objectives(trainer.objectives.described)
         variables = [*(Variable(start, 1) for start in own), *description.variables()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from fastnn.engine.ops import ActivationOp
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.front import FrontLayer
 from fastnn.layers.graph import Graph, leaves
+from fastnn.layers.masks import rules_of
 from fastnn.layers.tensor import Node, Tensor, called
 from fastnn.models import weights
 from fastnn.models.front import ADVICE, Front, Value
@@ -30,6 +31,7 @@ class Plan(NamedTuple):
     outputs: list[int]  # places of ops
     parameters: dict[Layer, tuple[Parameter, ...]]  # of each layer that has any
     added: list[AddedLoss]  # what ops add to the loss
+    masks: list[int | None]  # of each output the op that says which of its lines count
     front: Front | None = None  # what makes the inputs of the columns that the model reads, where it is not they
 
 
@@ -37,7 +39,7 @@ def planned(graph: Graph) -> Plan:
     """The ops of a graph, those of the graphs inside it included."""
     if any(isinstance(layer, FrontLayer) for layer in leaves(graph)):
         front = Front(graph.inputs)
-        plan = Plan([], [], [], [], [], [], {}, [], front)
+        plan = Plan([], [], [], [], [], [], {}, [], [], front)
         places = {tensor: Value(k) for k, tensor in enumerate(graph.inputs)}
         plan = _planned(graph, plan, places)
         if front.steps:
@@ -46,13 +48,15 @@ def planned(graph: Graph) -> Plan:
     for tensor in graph.inputs:
         if tensor.dtype == "string":
             raise ValueError(f"input {tensor.name!r} is text, and a model computes with numbers; {ADVICE}")
-    plan = Plan([], [], [], [], [prod(tensor.row) for tensor in graph.inputs], [], {}, [])
+    plan = Plan([], [], [], [], [prod(tensor.row) for tensor in graph.inputs], [], {}, [], [])
     return _planned(graph, plan, {tensor: -1 - k for k, tensor in enumerate(graph.inputs)})
 
 
 def _planned(graph: Graph, plan: Plan, values: dict[Tensor, Any]) -> Plan:
     """The plan with the ops of a graph. values: of its inputs, places in the engine or values of the front."""
-    _expand(graph, values, plan, 1)
+    masks: dict[Tensor, Mask] = {}
+    _expand(graph, values, plan, 1, masks)
+    plan.masks[:] = [_mask_place(plan, masks.get(tensor)) for tensor in graph.outputs]
     _keep_what_is_read(plan, [_in_engine(plan, values[tensor]) for tensor in graph.outputs])
     return plan
 
@@ -66,24 +70,36 @@ def _in_engine(plan: Plan, value: Any) -> int:
     return place
 
 
-def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int, training: bool | None = None) -> None:
-    """Append the ops of a graph; `values` says which op, or input, gives each of its tensors.
+def _expand(
+    graph: Graph,
+    values: dict[Tensor, Any],
+    plan: Plan,
+    slices: int,
+    masks: dict[Tensor, Mask],
+    training: bool | None = None,
+) -> None:
+    """Append the ops of a graph; `values` says which op, or input, gives each of its tensors, `masks` its masks.
 
     slices: how many rows of the graph a row of the network is. training: what a call around it says of it.
     """
     for node in graph.nodes:
-        reads = [values[tensor] for tensor in node.inputs]
+        reads = [values[tensor] for tensor in node.values]
         given = node.tensors()
-        rows = [tensor.row for tensor in node.inputs]
+        rows = [tensor.row for tensor in node.values]
+        own = _masks_read(plan, node, values, masks)
         if node.graph is not None:
             inner: Graph = node.graph
             if inner.slices > 1:  # the rows of an input lie apart: slices of rows must follow each other
                 reads = [_in_engine(plan, value) for value in reads]
                 pairs = zip(reads, rows, strict=True)
                 reads = [place if place >= 0 else _copied(plan, place, row, slices) for place, row in pairs]
+            inside = own if inner.slices == 1 else [_of_slices(plan, mask, slices) for mask in own]
             within = dict(zip(inner.inputs, reads, strict=True))
-            _expand(inner, within, plan, slices * inner.slices, training if node.training is None else node.training)
+            known = _known(inner.inputs, inside)
+            says = training if node.training is None else node.training
+            _expand(inner, within, plan, slices * inner.slices, known, says)
             values.update(zip(given, (within[tensor] for tensor in inner.outputs), strict=True))
+            masks.update(_known(given, _masks_within(plan, node, within, known, own, slices)))
         elif given[0] in values:
             continue
         elif isinstance(node.layer, FrontLayer) and all(isinstance(value, Value) for value in reads):
@@ -91,8 +107,10 @@ def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int, tr
             values[given[0]] = plan.front.add(node, reads)
         else:
             first = len(plan.ops)
-            places = _add_ops(plan, node, rows, [_in_engine(plan, value) for value in reads], slices)
+            places = _add_ops(plan, node, rows, [_in_engine(plan, value) for value in reads], slices, own)
             values.update(zip(given, places, strict=True))
+            if any(own) or rules_of(node).makes_mask():
+                masks.update(_known(given, _add_masks(plan, node, reads, own, slices)))
             says = training if node.training is None else node.training
             for op in plan.ops[first:]:
                 op.training = 0 if says is None else 1 if says else -1
@@ -104,6 +122,80 @@ def _expand(graph: Graph, values: dict[Tensor, Any], plan: Plan, slices: int, tr
     for tensor, weight, mean in graph.added:
         values[tensor] = _own_place(plan, values[tensor], tensor.row, slices)
         plan.added.append(AddedLoss(values[tensor], weight, mean=mean))
+
+
+class Mask(NamedTuple):
+    """The place of a mask among ops and inputs, and the shape of a row of it."""
+
+    place: int
+    row: Shape
+
+
+def _mask_place(plan: Plan, mask: Mask | None) -> int | None:
+    """The place of a mask among ops, to which an input is copied."""
+    if mask is None:
+        return None
+    return mask.place if mask.place >= 0 else _copied(plan, mask.place, mask.row or (1,), 1)
+
+
+def _masks_read(
+    plan: Plan, node: Node, values: Mapping[Tensor, Any], masks: Mapping[Tensor, Mask]
+) -> list[Mask | None]:
+    """The masks of what a call reads: those that it is given, else those of the tensors."""
+    found = [masks.get(tensor) for tensor in node.values]
+    for k, place in node.given_masks.items():
+        found[k] = Mask(_in_engine(plan, values[node.inputs[place]]), node.inputs[place].row)
+    return found
+
+
+def _known(tensors: Sequence[Tensor], masks: Sequence[Mask | None]) -> dict[Tensor, Mask]:
+    """The masks of those tensors that have one."""
+    return {tensor: mask for tensor, mask in zip(tensors, masks, strict=False) if mask is not None}
+
+
+def _masks_within(
+    plan: Plan,
+    node: Node,
+    values: Mapping[Tensor, Any],
+    masks: Mapping[Tensor, Mask],
+    read: Sequence[Mask | None],
+    slices: int,
+) -> list[Mask | None]:
+    """The masks of what a layer of layers or a model gives: those of its own outputs, unless it says another."""
+    if node.graph.masks:
+        return [
+            None if tensor is None else Mask(_in_engine(plan, values[tensor]), tensor.row)
+            for tensor in node.graph.masks
+        ]
+    if node.layer.supports_masking:
+        return _add_masks(plan, node, (), read, slices)
+    return [masks.get(tensor) for tensor in node.graph.outputs]
+
+
+def _of_slices(plan: Plan, mask: Mask | None, slices: int) -> Mask | None:
+    """The mask of each step by itself, where steps are rows; none where it has one number for a step."""
+    if mask is None or len(mask.row) < 2:
+        return None
+    place = mask.place if mask.place >= 0 else _copied(plan, mask.place, mask.row, slices)
+    return Mask(place, mask.row[1:])
+
+
+def _add_masks(
+    plan: Plan, node: Node, reads: Sequence[Any], masks: Sequence[Mask | None], slices: int
+) -> list[Mask | None]:
+    """Append the ops that make the masks of what a call gives."""
+    layer, rows = rules_of(node), [tensor.row for tensor in node.values]
+    ops = layer.mask_ops(rows, [mask and mask.row for mask in masks])
+    if ops is None:
+        return []
+    if ops == ():
+        return [masks[0]] * layer.masked_outputs
+    sources = [0 if mask is None else mask.place for mask in masks] + [_in_engine(plan, value) for value in reads]
+    places: list[int] = []
+    for op, named in (op if isinstance(op, tuple) else (op, None) for op in ops):
+        own = sources[: len(rows)] if named is None else [places[k] if k >= 0 else sources[-1 - k] for k in named]
+        places.append(_append(plan, op, own, None, slices))
+    return [Mask(places[-1], node.rows[0][:-1])] * layer.masked_outputs
 
 
 def _own_place(plan: Plan, value: Any, row: Shape, slices: int) -> int:
@@ -125,18 +217,27 @@ def _activity(penalty: Any, place: int, row: Shape, layer: str) -> AddedLoss:
     return AddedLoss(place, python=value_and_slopes)
 
 
-def _add_ops(plan: Plan, node: Node, rows: Sequence[Shape], sources: list[int], slices: int) -> list[int]:
+def _add_ops(
+    plan: Plan, node: Node, rows: Sequence[Shape], sources: list[int], slices: int, masks: Sequence[Mask | None]
+) -> list[int]:
     """Append the ops of a layer's call; gives the places of what it gives: of the last op, or as many."""
     layer = node.layer
-    pairs = [op if isinstance(op, tuple) else (op, None) for op in node.ops()]
+    if getattr(layer, "operation", None) == "mask" and masks[0] is not None:
+        return [masks[0].place]
+    if not (layer.reads_mask and any(masks)):
+        given = node.ops()
+    else:
+        given = rules_of(node).masked_ops(rows, [mask and mask.row for mask in masks])
+        sources = sources + [0 if mask is None else mask.place for mask in masks]
+    pairs = [op if isinstance(op, tuple) else (op, None) for op in given]
     ops = [op for op, _ in pairs]
     starts = _take_parameters(plan, layer, layer.parameters(*rows), ops)
     places: list[int] = []
     for (op, named), start in zip(pairs, starts, strict=True):
-        before = places[-1:] or sources
+        before = places[-1:] or sources[: len(rows)]
         reads = before if named is None else [places[k] if k >= 0 else sources[-1 - k] for k in named]
         places.append(_append(plan, op, reads, layer, slices, start))
-    return (places or sources)[-len(node.rows) :]
+    return (places or sources[: len(rows)])[-len(node.rows) :]
 
 
 def _take_parameters(plan: Plan, layer: Layer, parameters: tuple[Parameter, ...], ops: Sequence[Any]) -> list[int]:
@@ -182,7 +283,7 @@ def _keep_what_is_read(plan: Plan, ends: list[int]) -> None:
             units = widths[-1 - place] if place < 0 else plan.ops[place].units * plan.ops[place].slices
             place = _append(plan, ActivationOp(units), [place], None)
         plan.outputs.append(place)
-    read = {*plan.outputs, *(each.op for each in plan.added)}
+    read = {*plan.outputs, *(each.op for each in plan.added), *(place for place in plan.masks if place is not None)}
     for place in range(len(plan.ops) - 1, -1, -1):
         if place in read:
             read.update(plan.sources[place])
@@ -194,4 +295,5 @@ def _keep_what_is_read(plan: Plan, ends: list[int]) -> None:
         for each in lists:
             each[:] = [each[i] for i in kept]
         plan.outputs[:] = [number[place] for place in plan.outputs]
+        plan.masks[:] = [None if place is None else number[place] for place in plan.masks]
         plan.added[:] = [each._replace(op=number[each.op]) for each in plan.added]

@@ -130,3 +130,12 @@ def _of_metrics(output: Output, loss: Any, activation: str | None) -> str | None
                     f"take {how}"
                 )
     return None
+
+
+def check_order(network: Any, shuffle: bool) -> None:
+    """ValueError where rows of a network that keeps their states from batch to batch are to be shuffled."""
+    if shuffle and network.fixed_rows:
+        raise ValueError(
+            "a stateful layer goes on where the rows of the batch before ended, so they must stay in their order: pass "
+            "shuffle=False to fit"
+        )

@@ -18,7 +18,7 @@ from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source
 from fastnn.optimizers.steps import begin, slot_names, tell_numbers
 from fastnn.training.accumulator import MetricAccumulator
-from fastnn.training.advice import advise
+from fastnn.training.advice import advise, check_order
 from fastnn.training.epochs import EpochIterator, validation_due
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
@@ -96,7 +96,7 @@ class Trainer:
         initial_epoch = check_count("initial_epoch", initial_epoch, 0)
         steps = _optional("steps_per_epoch", steps_per_epoch)
         due = validation_due(validation_freq)
-        self.ready(source)
+        check_order(self.ready(source), shuffle)
         tested = None
         if validation is not None:
             self._check(validation, "validation data")

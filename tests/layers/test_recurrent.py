@@ -232,8 +232,8 @@ def test_what_cannot_be_is_said() -> None:
         LSTM(4, activation="glu")
     with pytest.raises(ValueError, match="dropout"):
         LSTM(4, dropout=1.5)
-    with pytest.raises(ValueError, match="stateful must be False"):
-        LSTM(4, stateful=True)
+    with pytest.raises(ValueError, match="size of batches is not known"):
+        LSTM(4, stateful=True)(Input((3, 2)))
 
 
 def test_first_weights() -> None:

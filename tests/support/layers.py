@@ -89,6 +89,17 @@ def _one(layer: Any, rows: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
             "mul": lambda xs, _: xs[0] * xs[1],
         }
         return np.asarray(merge[layer.merge_mode]((one, other), *([-1] if layer.merge_mode != "sum" else [])))
+    if isinstance(layer, L.RNN):
+        for place, cell in enumerate(cells := layer.cells()):
+            made = getattr(L, type(cell).__name__.removesuffix("Cell"))(
+                cell.units,
+                cell.activation,
+                return_sequences=layer.return_sequences or place + 1 < len(cells),
+                go_backwards=layer.go_backwards and place == 0,
+                **({} if isinstance(cell, L.SimpleRNNCell) else {"recurrent_activation": cell.recurrent_activation}),
+            )
+            rows = _one(made, rows, weights)
+        return rows
     if isinstance(layer, L.Wrapper):
         return _one(layer.layer, rows, weights)
     if hasattr(layer, "layers"):
@@ -153,7 +164,8 @@ OF_COLUMNS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "spatial dropout 3": (lambda **fields: L.SpatialDropout3D(0.4, **fields), (3, 5, 2, 3)),
 }
 OF_STEPS = {L.SimpleRNN, L.LSTM, L.GRU, L.Bidirectional, L.MultiHeadAttention, L.GroupQueryAttention}
-OF_STEPS |= {L.Attention, L.AdditiveAttention}  # whose rows have two axes or more
+OF_STEPS |= {L.Attention, L.AdditiveAttention, L.RNN, L.StackedRNNCells}  # whose rows have two axes or more
+OF_STEPS |= {L.SimpleRNNCell, L.LSTMCell, L.GRUCell}
 ROWS = [(7,), (3, 4), (2, 3, 4)]  # arrays of rank 2, 3 and 4
 
 
@@ -238,6 +250,10 @@ _on(
     "bidirectional", lambda: L.Bidirectional(L.GRU(4, "gelu"), backward_layer=L.SimpleRNN(2, go_backwards=True)), (3, 2)
 )
 _on("time distributed lstm", lambda: L.TimeDistributed(L.LSTM(3, return_sequences=True)), (2, 3, 4))
+_on("masking", L.Masking)
+for kind in (L.SimpleRNNCell, L.LSTMCell, L.GRUCell):
+    _on(f"rnn of {kind.table_name}", lambda kind=kind: L.RNN(kind(3, "softplus"), return_sequences=True), (4, 2))
+_on("rnn of three", lambda: L.RNN([L.LSTMCell(3), L.SimpleRNNCell(2), L.GRUCell(4)], go_backwards=True), (4, 2))
 _QUERIES, _KEYS, _CAUSAL = (4, 5), (3, 6), {"use_causal_mask": True}
 CASES |= {
     "multi head": Case(_same(L.MultiHeadAttention, 2, 3), [_QUERIES, _QUERIES]),
