@@ -20,8 +20,6 @@ class Objectives(Arena):
     def lines(self) -> int: ...
     @property
     def states(self) -> list[NDArray[np.float64]]: ...
-    @property
-    def losses_of_outputs(self) -> list[float]: ...
 
 class AddedLosses(Objectives):
     @property
@@ -70,6 +68,8 @@ _Rows = NDArray[Any]  # float32, or whole numbers of one or two bytes, or ids
 _Progress = Callable[[int, float], object] | None
 
 class Network(Runner):
+    @property
+    def losses_of_outputs(self) -> list[float]: ...
     def fit_epoch(
         self,
         x: _Rows,
