@@ -2,9 +2,9 @@
 
 A patch, the pixels under the kernel, is the row of A of a multiply by the kernel, and is read where it lies: it is
 some segments of a row, each a row of the kernel where its pixels are neighbours. Nothing is copied (no im2col). The
-gradient by the picture is d, by the kernel turned, added to the patch of each place; that by the
-kernel a product of patches and d. It is found on the way back for each block of rows, whose patches and d are in cache
-then, and `gradient` adds the blocks in their order: so no bit depends on threads.
+gradient by the picture is what each place gives, by the kernel turned, added to its patch; that by the kernel a product
+of patches and d. It is found on the way back for each block of rows, whose patches and d are in cache then, and
+`gradient` adds the blocks in their order: so no bit depends on threads.
 """
 
 
@@ -73,8 +73,8 @@ cdef class ConvolutionOp(Activated):
         self.row_size = divisor(filters, self.width) if transposed else filters
         self.workspace = padded(workspace_elements(max(channels, filters),
                                                    max(self.kernel_rows, self.taps * (filters // groups))))
-        planes_begin(&self.planes, ahead, taps, gaps)
-        self.by_planes = not transposed and groups == 1 and product(ahead.stride) == 1 and planes_pay(&self.planes)
+        self.by_planes = (not transposed and groups == 1 and product(ahead.stride) == 1
+                          and planes_begin(&self.planes, ahead, taps, gaps))
         self.floors = self.by_planes and self.kernel is kernels.relu
         self.by_channel = groups == channels and channels > 1
         self.copies = filters // channels if self.by_channel else 1

@@ -18,16 +18,20 @@ cdef struct Planes:
     types.planes_turn32 turn
 
 
-cdef int planes_begin(Planes* self, const Patches* p, const Py_ssize_t* kernel, const Py_ssize_t* dilation) except -1:
+cdef bint planes_begin(Planes* self, const Patches* p, const Py_ssize_t* kernel, const Py_ssize_t* dilation) except -1:
+    """Whether it pays: vectors of pixels are fuller than those of filters, and the sums stay near."""
     cdef Py_ssize_t z, y, x, c, k = 0, tile
     self.lanes, self.picture = kernels.planes.variant, p
     if self.lanes == 0:
-        return 0
+        return False
     tile = 3 * self.lanes
     self.numbers = ((p.given[0] - 1) * p.size[1] + p.given[1] - 1) * p.size[2] + p.given[2]
     self.numbers = (self.numbers + tile - 1) // tile * tile
     self.plane = <Py_ssize_t>product(p.size) // 32 * 32 + 48    # planes a power of two apart push one another out
     self.depth = <Py_ssize_t>product(kernel) * p.channels
+    if (product(p.given) * ((p.filters + self.lanes - 1) // self.lanes * self.lanes)
+            <= <double>p.filters * self.numbers or planes_sums(self) > 2**17):
+        return False
     self.forward = <types.planes_forward32>float32_of(kernels.planes, "planes", FORWARD)
     self.gradient = <types.planes_gradient32>float32_of(kernels.planes, "planes", BACKWARD)
     self.turn = <types.planes_turn32>float32_of(kernels.planes, "planes", GRADIENT)
@@ -42,7 +46,7 @@ cdef int planes_begin(Planes* self, const Patches* p, const Py_ssize_t* kernel, 
                         z * dilation[0] * p.size[1] + y * dilation[1]) * p.size[2] + x * dilation[2]
                     k += 1
     self.taps[k] = planes_end(self)
-    return 0
+    return True
 
 
 cdef Py_ssize_t planes_end(const Planes* self) noexcept nogil:
@@ -57,15 +61,6 @@ cdef Py_ssize_t planes_sums(const Planes* self) noexcept nogil:
 cdef Py_ssize_t planes_scratch(const Planes* self) noexcept nogil:
     """Planes of x, of ones, of d or what is given; the sums."""
     return planes_end(self) + padded((self.picture.filters + 1) * self.numbers) + planes_sums(self)
-
-
-cdef bint planes_pay(const Planes* self) noexcept:
-    """Whether vectors of pixels are fuller than those of filters, and the sums stay near."""
-    cdef Py_ssize_t filters = self.picture.filters
-    if self.lanes == 0:
-        return False
-    return (product(self.picture.given) * ((filters + self.lanes - 1) // self.lanes * self.lanes)
-            > <double>filters * self.numbers and planes_sums(self) <= 2**17)
 
 
 cdef void planes_lay(const Planes* self, bint to_planes, float* x, float* planes) noexcept nogil:
