@@ -76,7 +76,7 @@ def series(layers: Any) -> Sequence[Any]:
 def sentences(layers: Any) -> Sequence[Any]:
     return [
         layers.Input((40,)),
-        layers.Embedding(5000, 32),
+        layers.Embedding(5000, 32, mask_zero=True),
         layers.Bidirectional(layers.LSTM(24)),
         layers.Dropout(0.5),
         layers.Dense(1, activation="sigmoid"),
