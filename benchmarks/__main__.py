@@ -18,6 +18,7 @@ from benchmarks.cases import CASES, Fit, Predict, timed
 from benchmarks.report import duration, factor, machine, write_readme
 
 TOLERANCE = 1e-3
+MARKS = {"dense": "figures", "layers": "figures of layers"}  # of tables in README.md, by the group of a case
 
 
 def measure(case: Fit | Predict, repeats: int) -> dict[str, Any]:
@@ -48,19 +49,19 @@ def measure(case: Fit | Predict, repeats: int) -> dict[str, Any]:
 
 
 def report(results: list[dict[str, Any]]) -> str:
-    """The table and the machine, in Markdown."""
-    lines = [
-        "| case | what | fastnn | NumPy | ratio | tape | ratio to tape | asked for | difference |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+    """The table and the machine, in Markdown; columns for the tape where it takes part."""
+    taped = any("tape" in result["ratios"] for result in results)
+    columns = ["case", "what", "fastnn", "NumPy", "ratio", *["tape", "ratio to tape"][: 2 * taped]]
+    columns += ["asked for", "difference"]
+    lines = [f"| {' | '.join(columns)} |", "|---|---|" + "--:|" * (len(columns) - 2)]
     for result in results:
         medians = {name: duration(seconds) for name, seconds in result["medians"].items()}
         ratios = {name: factor(*values) for name, values in result["ratios"].items()}
         asked = f"{result['asked']}x" if result["asked"] else "-"
         lines.append(
-            f"| {result['name']} | {result['what']} | {medians['fastnn']} "
-            f"| {medians['numpy']} | {ratios['numpy']} | {medians.get('tape', '-')} | {ratios.get('tape', '-')} "
-            f"| {asked} | {result['difference']:.0e} |"
+            f"| {result['name']} | {result['what']} | {medians['fastnn']} | {medians['numpy']} | {ratios['numpy']} "
+            + f"| {medians.get('tape', '-')} | {ratios.get('tape', '-')} " * taped
+            + f"| {asked} | {result['difference']:.0e} |"
         )
     lines += ["", ", ".join(f"{name} {value}" for name, value in machine().items())]
     return "\n".join(lines) + "\n"
@@ -69,24 +70,30 @@ def report(results: list[dict[str, Any]]) -> str:
 def main() -> None:
     names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(names)}")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"dense, layers, or of {', '.join(names)}")
     parser.add_argument("--repeats", type=int, default=15, help="timed turns of all sides")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single time, too")
     parser.add_argument("--write-readme", action="store_true", help="put the table in README.md")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(names):
+    if unknown := set(arguments.names) - {*names, *MARKS}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(names)}")
     if arguments.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {arguments.repeats}")
-    chosen = [case for case in CASES if not arguments.names or case.name in arguments.names]
+    chosen = [case for case in CASES if not arguments.names or {case.name, case.group} & set(arguments.names)]
     results = [measure(case, arguments.repeats) for case in chosen]
-    text = report(results)
-    print(text)
+    groups = {case.name: case.group for case in chosen}
+    texts = {
+        mark: report([result for result in results if groups[result["name"]] == group])
+        for group, mark in MARKS.items()
+        if group in groups.values()
+    }
+    print(*texts.values(), sep="\n")
     if arguments.json:
         content = {"machine": machine(), "environment": blas_environment(), "results": results}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arguments.write_readme:
-        write_readme(text, "figures")
+        for mark, text in texts.items():
+            write_readme(text, mark)
 
 
 def blas_environment() -> dict[str, str]:

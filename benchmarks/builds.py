@@ -22,7 +22,7 @@ if __name__ == "__main__" and not benchmarks.prepare_blas():
 import numpy as np
 
 from benchmarks import cpus
-from benchmarks.cases import FITS, Side, timed
+from benchmarks.cases import FITS, LAYERED_FITS, Side, timed
 from benchmarks.kernels import FLOATS, FORMS, SHAPES, fastnn_functions, seconds
 from benchmarks.numpy_net import Array
 from benchmarks.report import duration
@@ -88,7 +88,7 @@ def small_fit(inputs: int, units: int, rows: int, **how: Any) -> Piece:
 
 def work() -> Iterator[tuple[str, Callable[[], Piece]]]:
     """Name and maker of each piece of work."""
-    for fit in FITS:
+    for fit in (*FITS, *LAYERED_FITS):
         if fit.name != WHOLE:
             yield f"workloads: {fit.name}", lambda fit=fit: Piece(fit.sides()["fastnn"], 1)  # type: ignore[misc]
     random = np.random.default_rng(0)

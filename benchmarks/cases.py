@@ -2,20 +2,24 @@
 
 import gc
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from math import prod
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from benchmarks.numpy_net import Array, NumpyNet
+import fastnn.layers
+import fastnn.models
+from benchmarks import networks
+from benchmarks.examples import examples
+from benchmarks.networks import Array, Network, model_of, perceptron
+from benchmarks.numpy_layers import NumpyLayers
+from benchmarks.numpy_net import NumpyNet
 from benchmarks.numpy_tape import NumpyTape
-from fastnn.layers import Dense, Input
-from fastnn.models import Sequential
 
-Opponent = TypeVar("Opponent", bound=NumpyNet | NumpyTape)
+Opponent = TypeVar("Opponent", bound=NumpyNet | NumpyTape | NumpyLayers)
 
 # Keras's name of a loss: the activation of the output layer, the opponents' name of both.
 LOSSES = {
@@ -58,115 +62,121 @@ class Case:
     """`asked`: how many times as fast as that opponent fastnn is to be; "best" is the best of all."""
 
     name: str
-    sizes: tuple[int, ...]
-    hidden: str
+    network: Network
     loss: str
     asked: dict[str, float]
     rows: int
 
     @property
-    def network(self) -> str:
-        return "-".join(map(str, self.sizes))
+    def group(self) -> str:
+        """Of tables: "dense" for perceptrons, else "layers"."""
+        return "dense" if self.network.sizes else "layers"
+
+    @property
+    def weights(self) -> list[Array]:
+        """The initial ones, in Keras's order."""
+        return self.network.initial_weights()
 
     @property
     def parameters(self) -> int:
-        return sum((inputs + 1) * units for inputs, units in pairwise(self.sizes))
-
-    @property
-    def products(self) -> int:
-        """Multiplications in one row's way forward; as many additions go with them."""
-        return sum(inputs * units for inputs, units in pairwise(self.sizes))
+        return sum(array.size for array in self.weights)
 
     def data(self, rows: int) -> tuple[Array, Array]:
-        """Normal inputs, and a noisy linear teacher's targets: learnable, but never to zero."""
-        random = np.random.default_rng(0)
-        inputs, units = self.sizes[0], self.sizes[-1]
-        x = random.standard_normal((rows, inputs), np.float32)
-        teacher = random.standard_normal((inputs, units), np.float32) / inputs**0.5
-        z = x @ teacher + 0.3 * random.standard_normal((rows, units), np.float32)
-        if self.loss == "sparse_categorical_crossentropy":
-            return x, z.argmax(axis=1)
-        if self.loss == "binary_crossentropy":
-            return x, (z > 0).astype(np.float32)
-        return x, z.astype(np.float32)
+        return examples(self.network, self.loss, rows)
 
-    def model(self) -> Sequential:
+    def model(self) -> Any:
         """fastnn's, as a user writes it."""
-        model = Sequential(
-            [
-                Input(shape=(self.sizes[0],)),
-                *(Dense(units, activation=self.hidden) for units in self.sizes[1:-1]),
-                Dense(self.sizes[-1], activation=LOSSES[self.loss][0]),
-            ]
-        )
+        model = model_of(self.network, fastnn.layers, fastnn.models)
         self.restart(model)
         return model
 
-    def restart(self, model: Sequential) -> None:
+    def restart(self, model: Any) -> None:
         """The initial weights, and Adam as it starts."""
         model.compile(optimizer="adam", loss=self.loss)
-        model.set_weights(initial_weights(self.sizes))
+        model.set_weights(self.weights)
 
     def opponent(self, kind: type[Opponent]) -> Opponent:
-        opponent = kind(self.sizes, self.hidden, LOSSES[self.loss][1])
-        opponent.set_weights(initial_weights(self.sizes))
-        return opponent
+        loss, sizes = LOSSES[self.loss][1], self.network.sizes
+        made: Any
+        if issubclass(kind, NumpyLayers):
+            made = kind(self.network, loss)
+        else:
+            assert sizes
+            made = kind(sizes, self.network.layers[0].activation, loss)  # type: ignore[union-attr]
+        made.set_weights(self.weights)
+        return made  # type: ignore[no-any-return]
 
-    def opponents(self) -> dict[str, type[NumpyNet] | type[NumpyTape]]:
-        """The tape is not written for several outputs, but for softmax."""
-        tape = self.loss == "sparse_categorical_crossentropy" or self.sizes[-1] == 1
+    def opponents(self) -> dict[str, type[NumpyNet] | type[NumpyTape] | type[NumpyLayers]]:
+        """The tape is for perceptrons, and not written for several outputs, but for softmax."""
+        if not self.network.sizes:
+            return {"numpy": NumpyLayers}
+        tape = self.loss == "sparse_categorical_crossentropy" or self.network.units == 1
         return {"numpy": NumpyNet, "tape": NumpyTape} if tape else {"numpy": NumpyNet}
+
+    def careful(self) -> NumpyNet | NumpyLayers:
+        """The careful NumPy program."""
+        return self.opponent(self.opponents()["numpy"])  # type: ignore[type-var, return-value]
 
 
 @dataclass(frozen=True)
 class Fit(Case):
-    """`epochs` of Adam, in shuffled order, from the same weights; timed is the call of `fit`."""
+    """`epochs` of Adam, in shuffled order, from the same weights; timed is the call of `fit`.
+
+    checked: rows whose losses are compared, in order, before the race; 0 for all. Rounding alone drives a deep network
+    apart from itself in many steps. spread: how far losses of rows in different random orders may be apart.
+    """
 
     batch_size: int
     epochs: int
+    checked: int = 0
+    spread: float = 0.05
     calls = 1
+
+    @property
+    def check(self) -> "Fit":
+        """The fit whose losses must agree."""
+        return replace(self, rows=self.checked) if self.checked else self
 
     @property
     def what(self) -> str:
         output = LOSSES[self.loss][0]
         epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        units = f"{self.network.layers[0][1]}, {output}, " if self.network.sizes else ""
         return (
-            f"{self.network}, {self.hidden}, {output}, {self.loss.replace('_', ' ')}, Adam, {self.rows:,} rows, "
+            f"{self.network.text}, {units}{self.loss.replace('_', ' ')}, Adam, {self.rows:,} rows, "
             f"batch {self.batch_size}, {epochs}"
         )
 
     def flops(self) -> int:
-        """Of the matrix products alone: output, weight gradient, and input gradient but for the first layer."""
-        first = self.sizes[0] * self.sizes[1]
-        return 2 * (3 * self.products - first) * self.rows * self.epochs
+        """Of the products alone: output, weight gradient, and input gradient but for the data's."""
+        return 2 * (3 * self.network.products - self.network.without_gradient) * self.rows * self.epochs
 
     def traffic(self) -> list[Traffic]:
         """Weights, gradients and Adam's two slots are read and written each step; rows and targets are read once."""
         steps = self.epochs * -(-self.rows // self.batch_size)
         arena = 4 * FLOAT * self.parameters
-        data = FLOAT * self.rows * (self.sizes[0] + self.target_columns)
+        data = FLOAT * self.rows * (prod(self.network.inputs) + self.target_columns)
         return [Traffic(2 * arena * steps, arena), Traffic(data * self.epochs, data)]
 
     @property
     def target_columns(self) -> int:
-        return 1 if self.loss == "sparse_categorical_crossentropy" else self.sizes[-1]
+        return 1 if self.loss == "sparse_categorical_crossentropy" else self.network.units
 
     def sides(self) -> dict[str, Side]:
         """fastnn and its opponents; resetting brings back the initial weights."""
         x, y = self.data(self.rows)
         how: dict[str, Any] = {"batch_size": self.batch_size, "epochs": self.epochs}
-        weights = initial_weights(self.sizes)
 
         model = self.model()
         sides = {"fastnn": Side(partial(self.restart, model), partial(model.fit, x, y, **how, verbose=0))}
         for name, kind in self.opponents().items():
             net = self.opponent(kind)
-            sides[name] = Side(partial(net.set_weights, weights), partial(net.fit, x, y, **how, seed=0))
+            sides[name] = Side(partial(net.set_weights, self.weights), partial(net.fit, x, y, **how, seed=0))
         return sides
 
     def difference(self) -> float:
         """The largest relative difference of the last losses, with the rows in order."""
-        x, y = self.data(self.rows)
+        x, y = self.data(self.check.rows)
         how: dict[str, Any] = {"batch_size": self.batch_size, "epochs": self.epochs}
         history = self.model().fit(x, y, **how, shuffle=False, verbose=0)
         ours = history.history["loss"][-1]
@@ -180,7 +190,7 @@ class Predict(Case):
 
     @property
     def what(self) -> str:
-        return f"predict of {'1 row' if self.rows == 1 else f'{self.rows} rows'} through {self.network}"
+        return f"predict of {'1 row' if self.rows == 1 else f'{self.rows} rows'} through {self.network.text}"
 
     @property
     def calls(self) -> int:
@@ -188,17 +198,21 @@ class Predict(Case):
         return max(1, min(2000, 500_000_000 // self.flops()))
 
     def flops(self) -> int:
-        """Of the matrix products of one call."""
-        return 2 * self.products * self.rows
+        """Of the products of one call."""
+        return 2 * self.network.products * self.rows
 
     def traffic(self) -> list[Traffic]:
         """Of one call: the weights and the rows are read, the outputs written."""
-        size = FLOAT * (self.parameters + self.rows * (self.sizes[0] + self.sizes[-1]))
+        met = self.parameters
+        if self.network.ids:  # a row of the embedding for each word, not all
+            words, features = self.network.layers[0][:2]
+            met -= max(0, words - self.rows * prod(self.network.inputs)) * features
+        size = FLOAT * (met + self.rows * (prod(self.network.inputs) + self.network.units))
         return [Traffic(size, size)]
 
     def predictors(self) -> dict[str, Callable[[Array], Array]]:
-        others: dict[str, Callable[[Array], Array]] = {"numpy": self.opponent(NumpyNet).predict}
-        if self.rows == 1 and self.loss == "sparse_categorical_crossentropy":
+        others: dict[str, Callable[[Array], Array]] = {"numpy": self.careful().predict}
+        if self.network.sizes and self.rows == 1 and self.loss == "sparse_categorical_crossentropy":
             others["tape"] = self.opponent(NumpyTape).row_predictor()
         return {"fastnn": self.model().predict, **others}
 
@@ -230,30 +244,58 @@ def distance(ours: Array, theirs: Array) -> float:
 
 
 MSE, BCE, CCE = LOSSES
+
+
+def dense_fit(
+    name: str, sizes: tuple[int, ...], hidden: str, loss: str, asked: dict[str, float], rows: int, *how: int
+) -> Fit:
+    """A perceptron's; how: rows of a batch, epochs."""
+    return Fit(name, perceptron(sizes, hidden, LOSSES[loss][0]), loss, asked, rows, *how)
+
+
 FITS = (
-    Fit("tiny", (10, 10, 1), "relu", MSE, {"best": 15, "numpy": 60, "torch": 200}, 100, 10, 100),
-    Fit("mnist", (784, 32, 10), "relu", CCE, {"best": 2.5, "numpy": 5}, 60_000, 32, 1),
-    Fit("tabular", (32, 128, 64, 1), "tanh", BCE, {"best": 2}, 100_000, 256, 1),
-    Fit("medium", (784, 512, 512, 10), "relu", CCE, {"best": 1.6}, 20_000, 128, 1),
-    Fit("large", (1024, 2048, 2048, 1024), "relu", MSE, {"best": 1.3}, 4096, 512, 1),
+    dense_fit("tiny", (10, 10, 1), "relu", MSE, {"best": 15, "numpy": 60, "torch": 200}, 100, 10, 100),
+    dense_fit("mnist", (784, 32, 10), "relu", CCE, {"best": 2.5, "numpy": 5}, 60_000, 32, 1),
+    dense_fit("tabular", (32, 128, 64, 1), "tanh", BCE, {"best": 2}, 100_000, 256, 1),
+    dense_fit("medium", (784, 512, 512, 10), "relu", CCE, {"best": 1.6}, 20_000, 128, 1),
+    dense_fit("large", (1024, 2048, 2048, 1024), "relu", MSE, {"best": 1.3}, 4096, 512, 1),
 )
 ROWS = {1: 5.0, 32: 1.5, 1024: 1.2}  # predicted at a time: how many times as fast as ONNX Runtime to be
+# Pictures and sequences.
+LAYERED_FITS = (
+    Fit("lenet", networks.LENET, CCE, {"best": 6}, 2048, 32, 1, checked=512, spread=0.2),
+    Fit("lenet-b128", networks.LENET, CCE, {"best": 5}, 2048, 128, 1),
+    Fit("cnn", networks.CNN, CCE, {"best": 1.9}, 256, 32, 2, spread=0.2),
+    Fit("lstm", networks.LSTM_64, MSE, {"best": 2.5}, 1024, 32, 1, spread=0.2),
+    Fit("gru", networks.GRU_32, MSE, {"best": 3.5}, 1024, 32, 1),
+    Fit("cnn1d", networks.CNN_1D, CCE, {"best": 1.7}, 1024, 32, 1, spread=0.2),
+    Fit("transformer", networks.TRANSFORMER, CCE, {"best": 2.3}, 512, 32, 1, spread=0.2),
+    Fit("lstm-small", networks.LSTM_8, MSE, {"best": 8}, 1000, 10, 1),
+    Fit("words", networks.WORDS, BCE, {"best": 2.2}, 1024, 32, 1),
+)
+# How many times as fast as ONNX Runtime to predict 1 and 32 rows.
+AHEAD = {
+    "lenet": (2.0, 1.5),
+    "cnn": (1.0, 1.0),
+    "lstm": (1.5, 1.5),
+    "gru": (2.0, 2.0),
+    "cnn1d": (1.3, 1.2),
+    "transformer": (1.2, 1.5),
+    "lstm-small": (5.0, 2.0),
+    "words": (2.0, 1.5),
+}
 CASES: tuple[Fit | Predict, ...] = (
     *FITS,
     *(
-        Predict(f"{fit.name}-{rows}", fit.sizes, fit.hidden, fit.loss, {"onnxruntime": asked}, rows)
+        Predict(f"{fit.name}-{rows}", fit.network, fit.loss, {"onnxruntime": asked}, rows)
         for fit in FITS
         for rows, asked in ROWS.items()
     ),
+    *LAYERED_FITS,
+    *(
+        Predict(f"{fit.name}-{rows}", fit.network, fit.loss, {"onnxruntime": asked}, rows)
+        for fit in LAYERED_FITS
+        if fit.name in AHEAD
+        for rows, asked in zip((1, 32), AHEAD[fit.name], strict=True)
+    ),
 )
-
-
-def initial_weights(sizes: Sequence[int]) -> list[Array]:
-    """Keras's default: Glorot's uniform kernels, zero biases."""
-    random = np.random.default_rng(1)
-    weights = []
-    for inputs, units in pairwise(sizes):
-        limit = (6 / (inputs + units)) ** 0.5
-        weights.append(random.uniform(-limit, limit, (inputs, units)).astype(np.float32))
-        weights.append(np.zeros(units, np.float32))
-    return weights

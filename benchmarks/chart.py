@@ -12,17 +12,22 @@ from benchmarks.report import duration, times
 from benchmarks.rivals import RIVALS
 
 OURS, SLOWER, FASTER, TEXT, QUIET = "#d1495b", "#8a9ba8", "#e6a23c", "#222222", "#777777"
+PANELS = 5  # side by side
 ROOM = 0.5  # right of the longest bar, for its number; its length is 1
 
 
 def draw(content: dict[str, Any], path: Path) -> None:
-    """A row of panels for training and one for the prediction of a single row, where there are such cases."""
+    """Rows of panels for training and for the prediction of a single row, where there are such cases."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    single = [case for case in content["cases"] if case["name"].endswith("-1")]
-    fits = [case for case in content["cases"] if "-" not in case["name"]]
-    rows = [(title, cases) for title, cases in (("Training", fits), ("Predicting one row", single)) if cases]
+    single = [case for case in content["cases"] if case["what"].startswith("predict of 1 row ")]
+    fits = [case for case in content["cases"] if not case["what"].startswith("predict of ")]
+    rows = [
+        (title if not start else "", cases[start : start + PANELS])
+        for title, cases in (("Training", fits), ("Predicting one row", single))
+        for start in range(0, len(cases), PANELS)
+    ]
     if not rows:
         raise SystemExit("a chart needs a case of training or of predicting one row")
     lines = [contenders(content["names"], cases) for _, cases in rows]
@@ -34,12 +39,16 @@ def draw(content: dict[str, Any], path: Path) -> None:
         figures = figure.subfigures(len(rows), 1, height_ratios=[height + 3.2 for height in heights], squeeze=False)
         for (title, cases), names, part in zip(rows, lines, figures[:, 0], strict=True):
             threads = "1 thread" if content["threads"] == 1 else f"{content['threads']} threads"
-            part.suptitle(
-                f"{title}: time relative to fastnn, {threads}; each panel has its own logarithmic scale",
-                x=0.005, ha="left", fontsize=11, color=TEXT,
-            )  # fmt: skip
-            for axes, case in zip(part.subplots(1, len(cases), squeeze=False, sharey=True)[0], cases, strict=True):
+            if title:
+                part.suptitle(
+                    f"{title}: time relative to fastnn, {threads}; each panel has its own logarithmic scale",
+                    x=0.005, ha="left", fontsize=11, color=TEXT,
+                )  # fmt: skip
+            found = part.subplots(1, max(len(row) for _, row in rows), squeeze=False, sharey=True)[0]
+            for axes, case in zip(found, cases, strict=False):
                 panel(axes, case, names)
+            for axes in found[len(cases) :]:
+                axes.remove()
         figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 

@@ -23,7 +23,7 @@ if not benchmarks.prepare_blas() and __name__ == "__main__":
 import numpy as np
 
 import fastnn
-from benchmarks.cases import MSE, Fit, Side, timed
+from benchmarks.cases import MSE, Fit, Side, dense_fit, timed
 from benchmarks.memory import Memory, measured
 
 REST = 0.3  # OpenBLAS's threads spin for a tenth of a second after their work
@@ -52,7 +52,7 @@ def points(curve: str, cores: int) -> Iterator[Point]:
     """A curve from left to right; its large points have few steps."""
 
     def point(at: int, sizes: Sequence[int], rows: int, batch_size: int = 64, threads: int = 1) -> Point:
-        return Point(curve, at, Fit(f"{curve} {at}", tuple(sizes), "relu", MSE, {}, rows, batch_size, 1), threads)
+        return Point(curve, at, dense_fit(f"{curve} {at}", tuple(sizes), "relu", MSE, {}, rows, batch_size, 1), threads)
 
     if curve == "batch":
         for batch_size in powers(1, 8192):
@@ -103,7 +103,8 @@ def run(point: Point) -> dict[str, Any]:
         difference = replace(case, rows=min(case.rows, CHECKED * case.batch_size)).difference()
         assert difference < TOLERANCE, f"{case.name}: losses differ by {difference:.1e}, so no race"
         seconds = in_turn(case.sides(), REST if threads > 1 else 0.0)
-    memory = {side: measured(side, case.sizes, case.rows, case.batch_size, threads=threads) for side in seconds}
+    assert case.network.sizes
+    memory = {side: measured(side, case.network.sizes, case.rows, case.batch_size, threads=threads) for side in seconds}
     return result(point, difference, seconds, memory)
 
 

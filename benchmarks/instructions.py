@@ -75,6 +75,8 @@ WORKLOADS = {
     "step of mnist": Workload(steps, "mnist", 20),
     "epoch of one step of tiny": Workload(epochs, "tiny", 200),
     "predict of one row of mnist": Workload(predictions, "mnist-1", 500),
+    "step of lenet": Workload(steps, "lenet", 1),
+    "step of lstm-small": Workload(steps, "lstm-small", 100),
 }
 
 

@@ -12,9 +12,8 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from benchmarks.networks import Array
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 0.001, 0.9, 0.999, 1e-7  # Keras's defaults
 
@@ -103,25 +102,28 @@ class Buffers:
         self.derivatives = [np.empty_like(value) for value in self.values[1:-1]]
 
 
-class NumpyNet:
-    """Dense layers of `sizes`, `hidden` ("relu" or "tanh") between them, one `loss` at the end.
+class Trained:
+    """What training needs and no kind of layer: the loss, Adam, and epochs of batches.
 
-    `loss` brings the output's activation: "mse" linear, "bce" sigmoid, "cce" softmax with integer
-    labels.
+    A kind of network writes `loss_and_gradient`, `forward`, and `buffers_of`, what it writes for so many rows: at
+    least `values`, whose first is the input, and `targets`.
     """
 
-    def __init__(self, sizes: Sequence[int], hidden: str, loss: str, dtype: Any = np.float32):
-        self.sizes, self.hidden, self.loss = tuple(sizes), hidden, loss
-        self.dtype = np.dtype(dtype)
-        count = sum((inputs + 1) * units for inputs, units in pairwise(sizes))
+    def __init__(self, count: int, units: int, loss: str, dtype: Any = np.float32):
+        self.units, self.loss, self.dtype = units, loss, np.dtype(dtype)
         self.parameters, self.gradient = np.zeros(count, dtype), np.zeros(count, dtype)
-        self.weights, self.gradients = views(self.parameters, sizes), views(self.gradient, sizes)
         self.m, self.v, self.scratch = (np.zeros(count, dtype) for _ in range(3))
         self.steps_done = 0
         # Arrays without dimensions are the scalars that NumPy computes with fastest.
         scalars = 1 - BETA_1, 1 - BETA_2, EPSILON
         self.rate_m, self.rate_v, self.epsilon = (np.array(value, dtype) for value in scalars)
-        self.buffers: dict[int, Buffers] = {}
+        self.buffers: dict[int, Any] = {}
+
+    def buffers_of(self, rows: int) -> Any:
+        raise NotImplementedError
+
+    def loss_and_gradient(self, buffers: Any) -> float:
+        raise NotImplementedError
 
     def set_weights(self, arrays: Iterable[Array]) -> None:
         """Kernel, bias, kernel, bias, ...: the order of Keras. Training starts anew."""
@@ -159,13 +161,57 @@ class NumpyNet:
     def encode(self, y: Array) -> Array:
         """Targets (rows, units): labels become one-hot."""
         if self.loss == "cce":
-            return np.eye(self.sizes[-1], dtype=self.dtype)[y]
+            return np.eye(self.units, dtype=self.dtype)[y]
         return y.reshape(len(y), -1).astype(self.dtype, copy=False)
 
-    def buffers_for(self, rows: int) -> Buffers:
+    def buffers_for(self, rows: int) -> Any:
         if rows not in self.buffers:
-            self.buffers[rows] = Buffers(rows, self.sizes, self.dtype)
+            self.buffers[rows] = self.buffers_of(rows)
         return self.buffers[rows]
+
+    def adam(self) -> None:
+        """Kingma and Ba 2015, with the bias correction in the step size."""
+        self.steps_done += 1
+        t = self.steps_done
+        step_size = LEARNING_RATE * sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
+        g, m, v, change = self.gradient, self.m, self.v, self.scratch
+        np.subtract(g, m, out=change)
+        change *= self.rate_m
+        m += change
+        np.square(g, out=change)
+        change -= v
+        change *= self.rate_v
+        v += change
+        np.sqrt(v, out=change)
+        change += self.epsilon
+        np.divide(m, change, out=change)
+        change *= step_size
+        self.parameters -= change
+
+    def activated(self, z: Array) -> Array:
+        """Raw outputs, in place."""
+        if self.loss == "bce":
+            sigmoid(z)
+        elif self.loss == "cce":
+            softmax(z)
+        return z
+
+
+class NumpyNet(Trained):
+    """Dense layers of `sizes`, `hidden` ("relu" or "tanh") between them, one `loss` at the end.
+
+    `loss` brings the output's activation: "mse" linear, "bce" sigmoid, "cce" softmax with integer
+    labels.
+    """
+
+    def __init__(self, sizes: Sequence[int], hidden: str, loss: str, dtype: Any = np.float32):
+        self.sizes, self.hidden = tuple(sizes), hidden
+        count = sum((inputs + 1) * units for inputs, units in pairwise(sizes))
+        super().__init__(count, self.sizes[-1], loss, dtype)
+        self.weights, self.gradients = views(self.parameters, sizes), views(self.gradient, sizes)
+
+    def buffers_of(self, rows: int) -> Buffers:
+        return Buffers(rows, self.sizes, self.dtype)
 
     def forward(self, values: Sequence[Array]) -> Array:
         """From `values[0]`, the input, to the raw output."""
@@ -189,30 +235,6 @@ class NumpyNet:
                 activate_backward(self.hidden, a, d)
         return loss
 
-    def adam(self) -> None:
-        """Kingma and Ba 2015, with the bias correction in the step size."""
-        self.steps_done += 1
-        t = self.steps_done
-        step_size = LEARNING_RATE * sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
-        g, m, v, change = self.gradient, self.m, self.v, self.scratch
-        np.subtract(g, m, out=change)
-        change *= self.rate_m
-        m += change
-        np.square(g, out=change)
-        change -= v
-        change *= self.rate_v
-        v += change
-        np.sqrt(v, out=change)
-        change += self.epsilon
-        np.divide(m, change, out=change)
-        change *= step_size
-        self.parameters -= change
-
     def predict(self, x: Array) -> Array:
         """(rows, units), a new array."""
-        z = self.forward([x, *self.buffers_for(len(x)).values[1:]]).copy()
-        if self.loss == "bce":
-            sigmoid(z)
-        elif self.loss == "cce":
-            softmax(z)
-        return z
+        return self.activated(self.forward([x, *self.buffers_for(len(x)).values[1:]]).copy())

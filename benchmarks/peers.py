@@ -29,7 +29,7 @@ from benchmarks.report import duration, machine, times, write_readme
 from benchmarks.rivals import RIVALS
 
 ROOT = Path(__file__).resolve().parent.parent
-SHUFFLED = 0.05  # relative: how far the loss of rows in another random order may be
+MARKS = {"dense": "peers", "layers": "layers"}  # of tables in README.md, by the group of a case
 
 
 class Failed(Exception):
@@ -130,8 +130,9 @@ def compare(case: Fit | Predict, results: dict[str, dict[str, Any]]) -> None:
     """Medians, quartiles, and ratios within each turn, so that a slow moment of the machine hits both parts."""
     ours = results["fastnn"]
     for result in [result for result in results.values() if result["status"] == "ok"]:
-        losses = [np.median(one["losses"]) for one in (result, ours)] if isinstance(case, Fit) else [1.0, 1.0]
-        if ours["status"] != "ok" or not abs(losses[0] / losses[1] - 1) < SHUFFLED:
+        fit = isinstance(case, Fit)
+        losses = [np.median(one["losses"]) for one in (result, ours)] if fit else [1.0, 1.0]
+        if ours["status"] != "ok" or not abs(losses[0] / losses[1] - 1) < (case.spread if fit else 1):
             result.update(status="failed", why=f"loss with shuffled rows is {losses[0]:.6g}, fastnn's {losses[1]:.6g}")
             continue
         result["quartiles"] = np.percentile(result["seconds"], [25, 50, 75]).tolist()
@@ -200,7 +201,7 @@ def table_of_floors(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def report(content: dict[str, Any]) -> str:
-    """All tables, in Markdown."""
+    """All tables of the cases, in Markdown."""
     rows, names = content["cases"], content["names"]
     groups = [[case for case in rows if case["name"] in {fit.name for fit in CASES if isinstance(fit, Fit)}]]
     groups += [[case for case in rows if case["name"].endswith(f"-{count}")] for count in ROWS]
@@ -218,6 +219,16 @@ def report(content: dict[str, Any]) -> str:
     facts = [f"{name} {value}" for name, value in (content["machine"] | content["libraries"]).items()]
     lines.append("; ".join([", ".join(facts), content["speeds"], f"{content['repeats']} turns", *missing]))
     return "\n".join(lines) + "\n"
+
+
+def by_group(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same for perceptrons and for other networks, each with the cases of its own."""
+    groups = {case.name: case.group for case in CASES}
+    found = dict.fromkeys(groups[case["name"]] for case in content["cases"])
+    return {
+        group: content | {"cases": [case for case in content["cases"] if groups[case["name"]] == group]}
+        for group in found
+    }
 
 
 def measure(names: Sequence[str], chosen: Sequence[Fit | Predict], threads: int, repeats: int) -> dict[str, Any]:
@@ -257,7 +268,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=11, help="timed turns of all contenders")
     parser.add_argument("--only", metavar="PEER,...", help=f"of {', '.join(RIVALS)}; fastnn always takes part")
-    parser.add_argument("--cases", metavar="CASE,...", help=f"of {', '.join(case.name for case in CASES)}")
+    parser.add_argument("--cases", metavar="CASE,...", help=f"dense, layers, or of {', '.join(c.name for c in CASES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single time, too")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="drawn by matplotlib: .svg or .png")
     parser.add_argument("--write-readme", action="store_true", help="put the tables in README.md")
@@ -265,11 +276,11 @@ def main() -> None:
     if arguments.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {arguments.repeats}")
     names = chosen_of(arguments.only and f"fastnn,{arguments.only}", list(RIVALS), "--only")
-    wanted = chosen_of(arguments.cases, [case.name for case in CASES], "--cases")
-    chosen = [case for case in CASES if case.name in wanted]
+    wanted = chosen_of(arguments.cases, [*MARKS, *(case.name for case in CASES)], "--cases")
+    chosen = [case for case in CASES if {case.name, case.group} & set(wanted)]
     content = measure(names, chosen, arguments.threads, arguments.repeats)
-    text = report(content)
-    print(text)
+    texts = {group: report(part) for group, part in by_group(content).items()}
+    print(*texts.values(), sep="\n")
     for path in (arguments.json, arguments.chart):
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -278,7 +289,8 @@ def main() -> None:
     if arguments.chart:
         chart.draw(content, arguments.chart)
     if arguments.write_readme:
-        write_readme(text, f"peers on {arguments.threads}")
+        for group, text in texts.items():
+            write_readme(text, f"{MARKS[group]} on {arguments.threads}")
 
 
 if __name__ == "__main__":

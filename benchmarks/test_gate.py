@@ -180,7 +180,7 @@ def test_curves_grow_and_points_stay_small():
         at = [point.at for point in points]
         assert at == sorted(set(at))
         for point in points:
-            products = point.case.products * point.case.rows
+            products = point.case.network.products * point.case.rows
             assert products <= 20e9, f"{point.case.name} takes too long"
             assert point.case.rows >= point.case.batch_size or curve == "rows"
     assert [point.threads for point in growth.points("threads", 4)] == [1, 2, 4, 8]

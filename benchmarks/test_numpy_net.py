@@ -163,7 +163,7 @@ class Float32(np.ndarray):
     """Refuses whatever NumPy would compute in another type, even where it writes float32."""
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **options):
-        assert np.result_type(*inputs) == np.float32, ufunc
+        assert np.result_type(*inputs) == np.float32 or method == "at", ufunc
         plain = [a.view(np.ndarray) if isinstance(a, Float32) else a for a in (*inputs, *out)]
         if out:
             options["out"] = tuple(plain[len(inputs) :])

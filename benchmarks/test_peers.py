@@ -180,6 +180,26 @@ def test_floor_measures(monkeypatch):
     assert all(speed > 1e8 for _, speed in speeds.bandwidth)
 
 
+def test_tables_by_group():
+    """A race of both kinds has a table for each, and JSON of a name says which."""
+    rows = [peers.summary(CASE[name], raced(), SPEEDS) for name in ("tiny", "lstm", "lstm-1")]
+    parts = peers.by_group({"cases": rows, "names": ["fastnn"]})
+    assert {group: [case["name"] for case in part["cases"]] for group, part in parts.items()} == {
+        "dense": ["tiny"],
+        "layers": ["lstm", "lstm-1"],
+    }
+    assert all(part["names"] == ["fastnn"] for part in parts.values())
+    assert set(parts) == set(peers.MARKS)
+
+
+def test_a_chart_has_rows_of_panels(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = [peers.summary(case, raced(), SPEEDS) for case in CASES if case.group == "layers"]
+    path = tmp_path / "chart.svg"
+    chart.draw({"cases": rows, "names": ["fastnn"], "threads": 1}, path)
+    assert path.stat().st_size > 1000
+
+
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_chart(tmp_path, suffix):
     pytest.importorskip("matplotlib")
@@ -198,3 +218,17 @@ def test_peers_compute_the_same(name):
         for case in (CASE["tiny"], CASE["tabular-32"]):
             result = peers.race(case, racing, 1)[name]
             assert result["status"] == "ok" or result["status"] == "unable", result
+
+
+@pytest.mark.parametrize(
+    "name",  # torch-compile takes minutes
+    [name for name in RIVALS if name not in ("fastnn", "tape", "torch-compile", "sklearn", "thinc")],
+)
+def test_peers_compute_the_same_of_pictures_and_sequences(name):
+    if missing := RIVALS[name].missing():
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    with peers.contenders(["fastnn", name], 1) as racing:
+        for case in CASES:
+            if case.group == "layers" and not case.name.endswith("-32"):
+                result = peers.race(case, racing, 1)[name]
+                assert result["status"] == "ok" or result["status"] == "unable", result

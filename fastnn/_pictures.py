@@ -53,8 +53,9 @@ def resized(
     interpolation: str = "bilinear",
     crop_to_aspect_ratio: bool = False,
     pad_to_aspect_ratio: bool = False,
-) -> NDArray[np.float32]:
-    """A picture, (height, width, channels), with another height and width, as float32.
+    dtype: Any = np.float32,
+) -> NDArray[Any]:
+    """A picture, (height, width, channels), with another height and width, as float32 or another type of floats.
 
     Without smoothing before it is made smaller, and pixels have their numbers in their middles. crop, pad: keep the
     shape of what is shown, by cutting the middle out, or with zeros around it.
@@ -71,12 +72,12 @@ def resized(
         picture = np.pad(picture, ((tall, tall), (0, 0), (0, 0)) if tall else ((0, 0), (wide, wide), (0, 0)))
     height, width, channels = picture.shape
     if (height, width) == size:
-        return picture.astype(np.float32)
+        return picture.astype(dtype)
     if interpolation == "nearest":
         rows, columns = (_nearest(*each) for each in zip((height, width), size, strict=True))
-        return np.asarray(picture[rows[:, None], columns], np.float32)
-    rows, columns = (_weights(*each, interpolation) for each in zip((height, width), size, strict=True))
-    found = (rows @ picture.reshape(height, -1).astype(np.float32)).reshape(size[0], width, channels)
+        return np.asarray(picture[rows[:, None], columns], dtype)
+    rows, columns = (_weights(*each, interpolation, dtype) for each in zip((height, width), size, strict=True))
+    found = (rows @ picture.reshape(height, -1).astype(dtype)).reshape(size[0], width, channels)
     return np.ascontiguousarray(np.matmul(columns, found))
 
 
@@ -86,18 +87,18 @@ def _nearest(before: int, after: int) -> NDArray[Any]:
 
 
 @lru_cache(64)
-def _weights(before: int, after: int, interpolation: str) -> NDArray[np.float32]:
+def _weights(before: int, after: int, interpolation: str, dtype: Any) -> NDArray[Any]:
     """What each of `before` numbers counts in each of `after`, (after, before)."""
     scale = before / after
     if interpolation == "area":
         ends = np.arange(after + 1)[:, None] * scale
         inside = np.minimum(ends[1:], np.arange(1, before + 1)) - np.maximum(ends[:-1], np.arange(before))
-        return np.asarray(inside.clip(min=0) / scale, np.float32)
+        return np.asarray(inside.clip(min=0) / scale, dtype)
     places = (np.arange(after)[:, None] + 0.5) * scale - 0.5
     if interpolation == "bilinear":
         places = places.clip(0, before - 1)
     weights = _kernel(interpolation, np.abs(places - np.arange(before)))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype)
 
 
 def _kernel(interpolation: str, x: NDArray[Any]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import wave
 from functools import lru_cache
 from math import gcd
@@ -12,6 +13,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FASTEST = 10**6  # samples in a second that are believed
+_DAMAGED = (EOFError, RuntimeError, wave.Error, struct.error)
+_CHUNK = 2**16
 ZEROS = 16  # crossings of a sinc on either side, in a change of the sampling rate
 
 
@@ -25,7 +29,9 @@ def decoded(file: Any, called: str) -> tuple[NDArray[np.float32], int]:
         with wave.open(str(file) if hasattr(file, "__fspath__") else file) as sound:
             channels, width, rate = sound.getnchannels(), sound.getsampwidth(), sound.getframerate()
             expected, raw = sound.getnframes(), sound.readframes(sound.getnframes())
-    except (EOFError, wave.Error) as error:
+            if not 0 < rate <= FASTEST:
+                raise wave.Error(f"it has {rate} samples in a second")
+    except _DAMAGED as error:
         said = str(error) or "it ends too early"
         if "unknown format" in said:
             said += ", which is not PCM"
@@ -53,8 +59,10 @@ def length_of(file: Any, called: str) -> tuple[int, int, int]:
     """(samples, channels, samples in a second) of a WAV file, by its head. ValueError as ``decoded``."""
     try:
         with wave.open(str(file)) as sound:
-            return sound.getnframes(), sound.getnchannels(), sound.getframerate()
-    except (EOFError, wave.Error):
+            if 0 < sound.getframerate() <= FASTEST:
+                return sound.getnframes(), sound.getnchannels(), sound.getframerate()
+            raise wave.Error
+    except _DAMAGED:
         numbers, rate = decoded(file, called)  # which says what is wrong
         return len(numbers), numbers.shape[1], rate
 
@@ -70,10 +78,10 @@ def resampled(sound: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.
     weights, reach = _phases(up, down)
     padded = np.pad(sound, ((reach, reach + 1), (0, 0)))
     found = np.empty((places, sound.shape[1]), np.float32)
-    for phase in range(min(up, places)):
-        starts = (np.arange(phase, places, up) * down) // up
-        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)[starts]
-        found[phase::up] = windows @ weights[phase]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
+    for start in range(0, places, _CHUNK):
+        numbers = np.arange(start, min(places, start + _CHUNK))
+        found[numbers] = np.einsum("ncw,nw->nc", windows[numbers * down // up], weights[numbers % up])
     return found
 
 

@@ -303,7 +303,7 @@ LEFT_OUT = "Keras has it, fastnn does not: see docs/differences.md"
 
 
 @pytest.mark.parametrize(
-    "name", ["ConvLSTM2D", "LSTMCell", "AdaptiveMaxPooling2D", "ReversibleEmbedding", "RandomFlip", "Masking"]
+    "name", ["ConvLSTM2D", "LSTMCell", "AdaptiveMaxPooling2D", "ReversibleEmbedding", "RandomShear", "Masking"]
 )
 def test_layers_of_keras(name):
     with pytest.raises(AttributeError, match=rf"has no attribute '{name}' \({LEFT_OUT}\)"):

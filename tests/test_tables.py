@@ -38,7 +38,8 @@ def layers_met() -> Iterable[type]:
     """Those that stand between others on arrays of each rank, 2, 3 and 4, that they take; and the input."""
     layers = importlib.import_module("support.layers")
     ranks: dict[type, set[int]] = {InputLayer: {1, 2, 3}, TimeDistributed: {1}, RepeatVector: {2, 3}}
-    for made, _ in importlib.import_module("support.pictures").PICTURES.values():  # on rows of the axes that they take
+    pictures = importlib.import_module("support.pictures")  # on rows of the axes that they take
+    for made in (*(made for made, _ in pictures.PICTURES.values()), *pictures.CHANGED.values()):
         ranks[type(made())] = {1, 2, 3}
     for case in layers.CASES.values():
         layer = case.make()

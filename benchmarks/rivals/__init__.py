@@ -3,7 +3,8 @@
 A module defines what its library can do:
 
     fit(case: Fit) -> Trainer                             trains; not there for a library that only predicts
-    predictor(case: Predict, x) -> Callable[[], Array]    each call computes the outputs (rows, units), a NumPy array
+    predictor(case: Predict, x) -> Callable[[], Array]    each call computes the outputs (rows, units), a NumPy array;
+                                                          not there for a form that has another's
 
 Both may raise `Unable`. All use float32, Keras's Adam (epsilon 1e-7 outside the root), the initial weights and the
 data of the case, and shuffle anew before each epoch. This module imports none of the libraries.
@@ -14,9 +15,18 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import NamedTuple
 
+from benchmarks.networks import Network
+
 
 class Unable(Exception):
     """Why a library cannot do this case."""
+
+
+def sizes_of(network: Network) -> tuple[int, ...]:
+    """Inputs, and units of each layer; for what is written for perceptrons alone."""
+    if not network.sizes:
+        raise Unable("it has dense layers alone")
+    return network.sizes
 
 
 class Trainer(NamedTuple):
@@ -45,7 +55,9 @@ RIVALS = {
     "numpy": Rival("NumPy, careful", "numpy_careful", ("numpy",)),
     "tape": Rival("NumPy, tape", "numpy_taped", ("numpy",)),
     "jax": Rival("JAX, scan", "jax_scan", ("jax",)),
+    "jax-step": Rival("JAX, step", "jax_step", ("jax",)),
     "torch": Rival("PyTorch, eager", "torch_eager", ("torch",), tolerance=5e-3),
+    "torch-last": Rival("PyTorch, channels last", "torch_channels_last", ("torch",), tolerance=5e-3),
     "torch-compile": Rival("PyTorch, compiled", "torch_compiled", ("torch",)),
     "keras-jax": Rival("Keras on JAX", "keras_fit", ("keras", "jax"), {"KERAS_BACKEND": "jax"}),
     "keras-tensorflow": Rival(

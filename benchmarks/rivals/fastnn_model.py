@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks.cases import Fit, Predict
-from benchmarks.numpy_net import Array
+from benchmarks.networks import Array
 from benchmarks.rivals import Trainer
 
 

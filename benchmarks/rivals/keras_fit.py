@@ -6,20 +6,17 @@ from functools import partial
 import keras
 import numpy as np
 
-from benchmarks.cases import LOSSES, Case, Fit, Predict, initial_weights
-from benchmarks.numpy_net import Array
+from benchmarks.cases import Case, Fit, Predict
+from benchmarks.networks import Array, model_of
 from benchmarks.rivals import Trainer
 
 STEPS = 32  # in one compiled call; 1 takes up to 4 times as long, 8 up to a fifth longer
 
 
 def network(case: Case, steps: int) -> keras.Model:
-    *hidden, last = case.sizes[1:]
-    layers = [keras.layers.Dense(units, activation=case.hidden) for units in hidden]
-    output = keras.layers.Dense(last, activation=LOSSES[case.loss][0])
-    model = keras.Sequential([keras.Input((case.sizes[0],)), *layers, output])
+    model = model_of(case.network, keras.layers, keras)
     model.compile(optimizer="adam", loss=case.loss, steps_per_execution=steps)
-    model.set_weights(initial_weights(case.sizes))
+    model.set_weights(case.weights)
     return model
 
 
@@ -28,7 +25,7 @@ def fit(case: Fit) -> Trainer:
     model = network(case, min(STEPS, -(-case.rows // case.batch_size)))
 
     def reset() -> None:
-        model.set_weights(initial_weights(case.sizes))
+        model.set_weights(case.weights)
         rate = float(model.optimizer.learning_rate)
         for variable in model.optimizer.variables:
             variable.assign(np.zeros(variable.shape, variable.dtype))

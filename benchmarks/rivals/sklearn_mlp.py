@@ -7,22 +7,24 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from benchmarks.cases import Case, Fit, Predict, initial_weights
-from benchmarks.numpy_net import EPSILON, Array
-from benchmarks.rivals import Trainer
+from benchmarks.cases import Case, Fit, Predict
+from benchmarks.networks import Array
+from benchmarks.numpy_net import EPSILON
+from benchmarks.rivals import Trainer, sizes_of
 
 
 def network(case: Case, x: Array, y: Array, **options: Any) -> MLPClassifier | MLPRegressor:
     """Fitted once, because it is the fit that makes the weights."""
     kind = MLPRegressor if case.loss == "mean_squared_error" else MLPClassifier
-    model = kind(hidden_layer_sizes=case.sizes[1:-1], activation=case.hidden, alpha=0, warm_start=True, **options)
+    sizes, activation = sizes_of(case.network), case.network.layers[0].activation
+    model = kind(hidden_layer_sizes=sizes[1:-1], activation=activation, alpha=0, warm_start=True, **options)
     warnings.simplefilter("ignore", ConvergenceWarning)
     load(model.set_params(max_iter=1).fit(x, y), case)
     return model
 
 
 def load(model: MLPClassifier | MLPRegressor, case: Case) -> None:
-    weights = initial_weights(case.sizes)
+    weights = case.weights
     model.coefs_, model.intercepts_ = weights[::2], weights[1::2]
 
 
@@ -37,7 +39,7 @@ def fit(case: Fit) -> Trainer:
     x, y = case.data(case.rows)
     y = targets(y)
     squared = case.loss == "mean_squared_error"
-    epsilon = EPSILON * case.sizes[-1] / 2 if squared else EPSILON
+    epsilon = EPSILON * case.network.units / 2 if squared else EPSILON
     model = network(
         case, x, y, batch_size=case.batch_size, epsilon=epsilon, tol=0, n_iter_no_change=10**9, random_state=0
     )

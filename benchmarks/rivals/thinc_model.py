@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from thinc.api import Adam, Linear, Model, NumpyOps, Relu, Softmax, chain, set_current_ops
 
-from benchmarks.cases import Case, Fit, Predict, initial_weights
-from benchmarks.numpy_net import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Array, sigmoid
-from benchmarks.rivals import Trainer
+from benchmarks.cases import Case, Fit, Predict
+from benchmarks.networks import Array
+from benchmarks.numpy_net import BETA_1, BETA_2, EPSILON, LEARNING_RATE, sigmoid
+from benchmarks.rivals import Trainer, sizes_of
 
 set_current_ops(NumpyOps(use_blis=False))
 
@@ -29,10 +30,10 @@ def tanh_layer() -> Model:
 
 
 def network(case: Case) -> Model:
-    *hidden, (inputs, units) = pairwise(case.sizes)
-    layers = []
+    *hidden, (inputs, units) = pairwise(sizes_of(case.network))
+    relu, layers = case.network.layers[0].activation == "relu", []
     for before, after in hidden:
-        layers += [Relu(after, before)] if case.hidden == "relu" else [Linear(after, before), tanh_layer()]
+        layers += [Relu(after, before)] if relu else [Linear(after, before), tanh_layer()]
     last = Softmax if case.loss == "sparse_categorical_crossentropy" else Linear
     model = chain(*layers, last(units, inputs)).initialize()
     load(model, case)
@@ -41,7 +42,7 @@ def network(case: Case) -> Model:
 
 def load(model: Model, case: Case) -> None:
     """The initial weights; a kernel is (units, inputs) there."""
-    weights = iter(initial_weights(case.sizes))
+    weights = iter(case.weights)
     for layer in (layer for layer in model.walk() if layer.has_param("W")):
         layer.set_param("W", np.ascontiguousarray(next(weights).T))
         layer.set_param("b", next(weights))

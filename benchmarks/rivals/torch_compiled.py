@@ -10,23 +10,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.cases import Fit, Predict
-from benchmarks.numpy_net import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Array
-from benchmarks.rivals import Trainer, torch_eager
+from benchmarks.cases import Case, Fit, Predict
+from benchmarks.networks import GRU, LSTM, Array
+from benchmarks.numpy_net import BETA_1, BETA_2, EPSILON, LEARNING_RATE
+from benchmarks.rivals import Trainer, Unable, torch_eager
+from benchmarks.rivals.torch_layers import layered, load, rows_of
 
 OPTIONS = {"cpp_wrapper": True}
 
 
+def check(case: Case) -> None:
+    """nn.LSTM and nn.GRU are not traced: they stay calls of what eager PyTorch calls."""
+    if any(isinstance(layer, (LSTM, GRU)) for layer in case.network.layers):
+        raise Unable("torch.compile does not compile nn.LSTM and nn.GRU")
+
+
 def fit(case: Fit) -> Trainer:
+    check(case)
     torch.compiler.reset()  # there is a limit to the graphs of one function
-    x, y = map(torch.from_numpy, case.data(case.rows))
-    model, loss_of = torch_eager.network(case), torch_eager.MEAN_LOSSES[case.loss]
+    x, y = case.data(case.rows)
+    x, y = torch.from_numpy(rows_of(case.network, x)), torch.from_numpy(y)
+    model, loss_of = layered(case), torch_eager.MEAN_LOSSES[case.loss]
     weights = {name: weight.detach() for name, weight in model.named_parameters()}
     m, v = ({name: torch.zeros_like(weight) for name, weight in weights.items()} for _ in range(2))
     t, total = torch.zeros(()), torch.zeros(())
 
     def reset() -> None:
-        torch_eager.load(weights.values(), case)
+        load(model, case)
         for tensor in (*m.values(), *v.values(), t):
             tensor.zero_()
 
@@ -57,6 +67,7 @@ def fit(case: Fit) -> Trainer:
 
 
 def predictor(case: Predict, x: Array) -> Callable[[], Array]:
+    check(case)
     torch.compiler.reset()
 
     def compiled(model: nn.Module) -> Any:

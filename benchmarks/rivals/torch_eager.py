@@ -4,47 +4,25 @@ Its Adam adds epsilon to the corrected root, Keras to the uncorrected one: there
 steps. Where gradients are as small as epsilon (large) that moves the last loss by 0.2 %, hence a wider tolerance.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from itertools import pairwise
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.cases import LOSSES, Case, Fit, Predict, initial_weights
-from benchmarks.numpy_net import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Array
+from benchmarks.cases import LOSSES, Fit, Predict
+from benchmarks.networks import Array
+from benchmarks.numpy_net import BETA_1, BETA_2, EPSILON, LEARNING_RATE
 from benchmarks.rivals import Trainer
+from benchmarks.rivals.torch_layers import layered, load, rows_of
 
-ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "linear": nn.Identity,
-    "sigmoid": nn.Sigmoid,
-    "softmax": partial(nn.Softmax, dim=1),
-}
 MEAN_LOSSES = {
     "mean_squared_error": functional.mse_loss,
     "binary_crossentropy": functional.binary_cross_entropy_with_logits,
     "sparse_categorical_crossentropy": functional.cross_entropy,
 }
 SMALL_DATA = 2**26  # bytes of x; below, one shuffled copy an epoch is faster than rows gathered for each batch
-
-
-def network(case: Case, output: str = "linear") -> nn.Sequential:
-    *hidden, last = pairwise(case.sizes)
-    layers = [layer for sizes in hidden for layer in (nn.Linear(*sizes), ACTIVATIONS[case.hidden]())]
-    model = nn.Sequential(*layers, nn.Linear(*last), *([] if output == "linear" else [ACTIVATIONS[output]()]))
-    load(model.parameters(), case)
-    return model
-
-
-def load(parameters: Iterable[Tensor], case: Case) -> None:
-    """The initial weights; a kernel is (units, inputs) there."""
-    with torch.no_grad():
-        for parameter, array in zip(parameters, initial_weights(case.sizes), strict=True):
-            parameter.copy_(torch.from_numpy(array.T))
 
 
 def order_of(rows: int, shuffle: bool) -> Tensor:
@@ -57,15 +35,17 @@ def batches(x: Tensor, y: Tensor, order: Tensor, size: int) -> Iterator[tuple[Te
     return ((x[chosen], y[chosen]) for chosen in order.split(size))
 
 
-def fit(case: Fit) -> Trainer:
-    x, y = map(torch.from_numpy, case.data(case.rows))
-    model, loss_of = network(case), MEAN_LOSSES[case.loss]
+def fit(case: Fit, channels_last: bool = False) -> Trainer:
+    x, y = case.data(case.rows)
+    x, y = torch.from_numpy(rows_of(case.network, x, channels_last)), torch.from_numpy(y)
+    model, loss_of = layered(case, channels_last), MEAN_LOSSES[case.loss]
     optimizer: Any = None
 
     def reset() -> None:
         nonlocal optimizer
-        load(model.parameters(), case)
-        optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, (BETA_1, BETA_2), EPSILON, fused=True)
+        load(model, case)
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        optimizer = torch.optim.Adam(trained, LEARNING_RATE, (BETA_1, BETA_2), EPSILON, fused=True)
 
     def run(shuffle: bool) -> float:
         for _ in range(case.epochs):
@@ -83,9 +63,10 @@ def fit(case: Fit) -> Trainer:
 
 
 def predictor(
-    case: Predict, x: Array, compiled: Callable[[nn.Module], Any] = lambda model: model
+    case: Predict, x: Array, compiled: Callable[[nn.Module], Any] = lambda model: model, channels_last: bool = False
 ) -> Callable[[], Array]:
-    model = compiled(network(case, LOSSES[case.loss][0]).eval())
+    model = compiled(layered(case, channels_last, LOSSES[case.loss][0]).eval())
+    x = rows_of(case.network, x, channels_last)
 
     @torch.inference_mode()
     def predict() -> Array:

@@ -17,7 +17,6 @@ from importlib import import_module
 from typing import Any, TextIO
 
 from benchmarks.cases import CASES, Fit, Predict, Side, distance, timed
-from benchmarks.numpy_net import NumpyNet
 from benchmarks.rivals import RIVALS, Rival, Unable
 
 
@@ -41,16 +40,21 @@ class Worker:
     def load_fit(self, case: Fit) -> float:
         if not hasattr(self.module, "fit"):
             raise Unable("it only predicts")
-        trainer = self.module.fit(case)
+        trainer = checked = self.module.fit(case)
+        if case.check != case:
+            checked = self.module.fit(case.check)
+        checked.reset()
+        loss = float(checked.run(False))
         self.side = Side(trainer.reset, lambda: trainer.run(True))
-        trainer.reset()
-        return float(trainer.run(False))
+        return loss
 
     def load_predict(self, case: Predict) -> float:
+        if not hasattr(self.module, "predictor"):
+            raise Unable("it only trains")
         x, _ = case.data(case.rows)
         predict: Callable[[], Any] = self.module.predictor(case, x)
         self.side = case.repeated(predict)
-        return distance(predict(), case.opponent(NumpyNet).predict(x))
+        return distance(predict(), case.careful().predict(x))
 
     def run(self) -> dict[str, Any]:
         seconds, result = timed(self.side)

@@ -150,8 +150,8 @@ def names(text: str) -> Sequence[str]:
 
 
 def kinds(text: str) -> Mapping[str, str]:
-    """Names and what they are, name=kind between commas."""
-    pairs = [part.strip().rpartition("=") for part in text.split(",")]
+    """Names and what they are, name=kind between commas; those of "image[8,8,1]" are within brackets."""
+    pairs = [part.strip().rpartition("=") for part in re.split(r",(?![^\[]*\])", text)]
     if not all(name and kind for name, _, kind in pairs):
         raise argparse.ArgumentTypeError(f"expected name=kind, as in photo=float32[128],taken=date, got {text!r}")
     return {name: kind for name, _, kind in pairs}

@@ -60,7 +60,10 @@ def add_to(commands: Any) -> None:
     train.add_argument("--features", metavar="COLUMNS", type=names, help="to predict it from; by default all others")
     train.add_argument("--key", metavar="COLUMN", help="the column that names a row; it is no feature")
     train.add_argument(
-        "--columns", metavar="NAME=KIND", type=kinds, help="columns of vectors and dates: photo=float32[128],taken=date"
+        "--columns",
+        metavar="NAME=KIND",
+        type=kinds,
+        help="what columns hold: photo=image[28,28,1],taken=date",
     )
     train.add_argument("--null", metavar="NUMBER", type=float, help="what stands for NULL, by default an error")
     train.add_argument(

@@ -12,12 +12,18 @@ from fastnn.data.sparse import *
 
 if TYPE_CHECKING:
     from fastnn.data import digits as digits
+    from fastnn.data.media import *
     from fastnn.data.mongo import *
     from fastnn.data.predictions import *
     from fastnn.data.redis import *
     from fastnn.data.sql import *
 
 _LATER = {
+    "Audio": "media",
+    "Image": "media",
+    "Json": "media",
+    "Text": "media",
+    "Xml": "media",
     "digits": "digits",
     "MongoDataset": "mongo",
     "RedisDataset": "redis",

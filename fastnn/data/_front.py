@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from fastnn.databases.reader import Block
 
+    from .sequences import Sequenced
     from .several import Several
 
 
@@ -30,6 +31,10 @@ class Picked:
     def __init__(self, features: Sequence[str], targets: Sequence[str], null: float | None) -> None:
         self.wanted = Wanted(features, targets, (), null)
         self.width = len(features)
+
+    def begun(self) -> Picked:
+        """What takes the rows of one pass: this, which knows of no other rows."""
+        return self
 
     def address(self) -> Hashable | None:
         """What it takes, for the key of a cache; None where that cannot be said."""
@@ -122,6 +127,10 @@ class Fronted:
         self.wanted = self._typed.wanted
         self.width = inputs.front.width
 
+    def begun(self) -> Fronted:
+        """As ``Picked.begun``."""
+        return self
+
     def address(self) -> Hashable | None:
         return None
 
@@ -157,16 +166,21 @@ class Part:
     wanted: Wanted
     width: int
 
-    def __init__(self, take: Picked | Fronted | Typed | Part, key: str, share: float, taken: bool) -> None:
+    def __init__(self, take: Picked | Fronted | Typed | Sequenced | Part, key: str, share: float, taken: bool) -> None:
         wanted = take.wanted
         self._take, self._key, self._share, self._taken = take, key, share, taken
         self.wanted = wanted._replace(others=(*wanted.others, key))
         self.width = take.width
 
-    def around(self, take: Picked | Fronted | Typed | Part) -> Part:
+    def around(self, take: Picked | Fronted | Typed | Sequenced | Part) -> Part:
         """The same part of what another takes."""
         inner = self._take.around(take) if isinstance(self._take, Part) else take
         return Part(inner, self._key, self._share, self._taken)
+
+    def begun(self) -> Part:
+        """As ``Picked.begun``."""
+        take = self._take
+        return self if isinstance(take, Typed) else Part(take.begun(), self._key, self._share, self._taken)
 
     def address(self) -> Hashable | None:
         inner = self._take.address()

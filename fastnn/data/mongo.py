@@ -39,7 +39,7 @@ class MongoDataset(StoredSource):
     are the same: NULL, for which null is the number, by default an error; in a target it always is.
     Dates, texts and all else are refused, but for the columns that a model's own layers read, and for
     those of which `columns` says what they hold, as in SQLDataset: dates, and vectors in binary data.
-    memory_limit, prepare and cache are as in SQLDataset; MongoDB does not say whether documents have
+    memory_limit, prepare, sequence and cache are as in SQLDataset; MongoDB does not say whether documents have
     changed, so what lies on disk is taken again only where cache is a number of seconds, and
     collection a URL without a password.
 
@@ -64,6 +64,7 @@ class MongoDataset(StoredSource):
         columns: Mapping[str, str] | None = None,
         prepare: Prepare = None,
         cache: Cache = "auto",
+        sequence: Any = None,
     ) -> None:
         targets = [target] if isinstance(target, str) else [] if target is None else names_of("target", target)
         if isinstance(fields, str):
@@ -71,9 +72,14 @@ class MongoDataset(StoredSource):
         features = None if fields is None else names_of("fields", fields)
         for name in (check_text("key", key), *targets, *(features or ())):
             check_field(name)
-        reader = MongoReader(Place(collection), filter, features, targets, key, sort, columns or ())
+        order = sequence[:2] if isinstance(sequence, (tuple, list)) else ()
+        if features is not None:
+            order = [name for name in order if name not in features]
+        read = None if features is None else [*features, *order]
+        reader = MongoReader(Place(collection), filter, read, targets, key, sort, columns or ())
         rows = declared(reader, columns, known=True)
-        super().__init__(rows, reader.targets, reader.fields, key, null, memory_limit, cache, prepare)
+        chosen = [name for name in reader.fields if name not in order]
+        super().__init__(rows, reader.targets, chosen, key, null, memory_limit, cache, prepare, sequence)
 
 
 _names.offer(globals())

@@ -41,7 +41,15 @@ class SQLDataset(StoredSource):
     and count of numbers: a vector, as a blob of the numbers (little-endian), as a list or an array, or
     as text such as "[0.5, 1]"; it is 128 features side by side, called name.0 to name.127, and an input
     of that name and size of a model of several. "datetime": days since 1970 in UTC, with the part of
-    the day behind the point, and "date": whole days, of dates, and of text in ISO 8601.
+    the day behind the point, and "date": whole days, of dates, and of text in ISO 8601. ``Image``,
+    ``Audio``, ``Text``, ``Json`` and ``Xml`` of fastnn.data: pictures and sounds in BLOBs, the words of
+    a text, a value within a document. A dataset of one such column has rows of its shape.
+
+    sequence: (key, time, length), such as ("customer_id", "day", 30): a row becomes a window,
+    (length, features), of the last so many rows of its key until itself, its target its own. The query
+    must give the rows key by key in the order of time: ORDER BY customer_id, day. Where there are
+    fewer, 0 stands in front, or a fourth number, by which Masking leaves those steps out. `split`
+    keeps the rows of a key together.
 
     prepare: "auto", or a dict of rules for some columns: a Sequential that is fitted on the rows begins
     with layers that make numbers of the columns, texts, dates and what is missing included; they are
@@ -93,9 +101,10 @@ class SQLDataset(StoredSource):
         columns: Mapping[str, str] | None = None,
         prepare: Prepare = None,
         cache: Cache = "auto",
+        sequence: Any = None,
     ) -> None:
         reader = declared(reader_of(sql, con, params), columns, known=True)
-        super().__init__(reader, target, features, key, null, memory_limit, cache, prepare)
+        super().__init__(reader, target, features, key, null, memory_limit, cache, prepare, sequence)
 
 
 _names.offer(globals())

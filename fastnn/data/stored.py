@@ -19,6 +19,7 @@ from fastnn.databases.params import BYTES
 from fastnn.databases.reader import NoRowsError, listed
 
 from ._front import Fronted, Part, Picked, Typed, taken
+from .sequences import Sequenced, checked
 from .source import FLOAT32_MAX, Page, Source, drawn, row_order
 
 if TYPE_CHECKING:
@@ -64,18 +65,24 @@ class StoredSource(Source):
         memory_limit: int,
         cache: Cache,
         prepare: Prepare = None,
+        sequence: Any = None,
     ) -> None:
         self._reader = reader
         names = reader.columns
         targets = [target] if isinstance(target, str) else [] if target is None else names_of("target", target)
         targets = reader.within(targets)
         check_known("target", targets, names)
+        self.sequence = checked(sequence)
         if key is not None:
             check_known("key", [key], names)
+        apart = [key]
+        if self.sequence is not None:
+            check_known("sequence", list(self.sequence[:2]), names)
+            key, apart = self.sequence.key, [key, *self.sequence[:2]]
         if isinstance(features, str):
             raise TypeError(f"features must be a sequence of names; for one, write [{shown(features)}]")
         if features is None:
-            chosen = [name for name in names if name not in targets and name != key]
+            chosen = [name for name in names if name not in targets and name not in apart]
         else:
             chosen = reader.within(names_of("features", features))
             check_known("features", chosen, names)
@@ -92,11 +99,14 @@ class StoredSource(Source):
             if not cache >= 0:
                 raise ValueError(f'cache must be "auto", True, False or seconds of at least 0, got {cache:g}')
         self.columns, self.names, self.rules = tuple(chosen), tuple(chosen), dict(reader.rules)
-        self.input_shape = (len(chosen),)
+        self.input_shape = reader.shape_of(chosen)
         self.targets = len(targets)
         self._null, self.key, self._cache = checked_null(null), key, cache
         self.prepare, self.targets_named = prepare, tuple(targets)
-        self._take: Picked | Fronted | Part = Picked(chosen, targets, self._null)
+        self._take: Picked | Fronted | Sequenced | Part = Picked(chosen, targets, self._null)
+        if self.sequence is not None:
+            self._take = Sequenced(Picked(chosen, targets, self._null), self.sequence, prepare)
+            self.input_shape = (self.sequence.length, *self.input_shape)
         self._memory_limit = check_count("memory_limit", memory_limit, 0)
         self.last: Any = None  # see `since`
         self._forget()
@@ -168,6 +178,8 @@ class StoredSource(Source):
 
     def through(self, inputs: Several) -> StoredSource:
         """The same rows as a model reads that has a front, or several inputs: columns by the names of its inputs."""
+        if self.sequence is not None:
+            raise ValueError("sequence= goes with a model of one input of numbers, and this one reads columns by name")
         known = inputs.front, list(inputs.names), list(inputs.shapes)
         state = () if inputs.front is None else inputs.front.state()
         if self._fronted is not None and self._fronted[0] == known:
@@ -301,7 +313,7 @@ class StoredSource(Source):
 
     def _windows(self, size: int) -> Generator[Rows, None, None]:
         """Run the query; `size` rows at a time, fewer at the end."""
-        total, width, take = 0, self._take.width, self._take
+        total, width, take = 0, self._take.width, self._take.begun()
         (x, y), at = self._room(), 0
         with closing(self._reader.blocks(take.wanted)) as blocks:
             for block in blocks:
@@ -354,13 +366,15 @@ def names_of(what: str, given: object) -> list[str]:
 
 def check_known(what: str, chosen: Sequence[str], names: Sequence[str]) -> None:
     """ValueError for a name that no column of the query has, and for one that comes twice."""
+    known, seen = set(names), set()
     for name in chosen:
-        if name not in names:
+        if name not in known:
             raise ValueError(
                 f"unknown {what} {shown(name)}{_names.hint(name, names)}; the query's columns are {listed(names)}"
             )
-        if chosen.count(name) > 1:
+        if name in seen:
             raise ValueError(f"{what} names the column {name!r} twice")
+        seen.add(name)
 
 
 def _resize(x: NDArray[np.float32], y: NDArray[np.float32], rows: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import struct
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -71,6 +72,10 @@ class Reader(ABC):
     def within(self, names: Sequence[str]) -> list[str]:
         """The names of the numbers that columns of the query are: themselves, where nothing else is said of them."""
         return list(names)
+
+    def shape_of(self, names: Sequence[str]) -> tuple[int, ...]:
+        """The shape of a row of these numbers: of one column of pictures, say, theirs."""
+        return (len(names),)
 
     def interrupt(self) -> None:  # noqa: B027 - most cannot
         """Have what runs end with an error soon, from another thread. Nothing where that cannot be."""
@@ -180,7 +185,7 @@ def explained(what: str, server: str, sql: str, errors: tuple[type[Exception], .
 def check_names(columns: Sequence[Any]) -> tuple[str, ...]:
     """The names of a result's columns; ValueError where two are the same or there is none."""
     names = tuple(map(str, columns))
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise ValueError(
             f"the query gives more than one column the name {twice[0]!r}; its columns are {listed(names)}; rename one "

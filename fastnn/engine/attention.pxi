@@ -38,7 +38,8 @@ cdef class AttentionOp(NoiseOp):
     cdef bint scored
     cdef bint states
     cdef bint causal
-    cdef bint varies                    # masks tell queries apart
+    cdef bint by_query                  # masks tell queries apart
+    cdef bint by_head                   # and heads
     cdef Py_ssize_t window
     cdef double scale
     cdef object arrays
@@ -82,15 +83,16 @@ cdef class AttentionOp(NoiseOp):
         else:
             self.shape(sources, n[2], heads * n[5])
         for i in range(self.read_count - 1 - self.of_v):
-            self.varies |= self.mask_strides[3 * i] or self.mask_strides[3 * i + 1]
+            self.by_head |= self.mask_strides[3 * i] != 0
+            self.by_query |= self.mask_strides[3 * i] or self.mask_strides[3 * i + 1]
 
     cdef Py_ssize_t saved(self) noexcept:
         return 0 if self.states else self.heads * self.table
 
     cdef Py_ssize_t scratch_size(self) noexcept:
-        """Addresses, the workspace of a multiply, q times scale, two tables, a line of keys and one of queries."""
+        """Addresses, the workspace of a multiply, q times scale, two tables, and a line of queries."""
         return (ADDRESS_SPACE + self.workspace_size() + self.queries * self.heads * self.q.width + 2 * self.table
-                + self.keys + self.queries)
+                + self.queries)
 
     cdef Py_ssize_t workspace_size(self) noexcept nogil:
         cdef Py_ssize_t most = max(max(self.q.width, self.v.width), max(self.queries, self.keys))
@@ -174,7 +176,10 @@ cdef class AttentionOp(NoiseOp):
             strides += 3
 
     cdef void hide(self, Py_ssize_t row, Py_ssize_t head, float* scores, float* bias, float* blind) noexcept nogil:
-        """Scores of what is not seen become -inf; blind[query]: it sees nothing, and has no scores."""
+        """Scores of what is not seen become -inf; blind[query]: it sees nothing, and has no scores.
+
+        bias: what masks add, for each query if they tell these apart; the heads after the first find it there.
+        """
         cdef Py_ssize_t query, key, low, high
         cdef bint masked = self.read_count > self.of_v + 1
         for query in range(self.queries):
@@ -185,11 +190,12 @@ cdef class AttentionOp(NoiseOp):
                 high = min(high, query + 1)
             key = low
             if masked:
-                if self.varies or (query == 0 and head == 0):
+                if (self.by_query or query == 0) and (self.by_head or head == 0):
                     self.find_hidden(row, head, query, bias)
                 self.add(scores, bias, self.keys, 0)
                 while key < high and bias[key] != 0:
                     key += 1
+                bias += self.keys if self.by_query else 0
             memcpy(scores, self.hidden, low * sizeof(float))
             memcpy(scores + high, self.hidden, (self.keys - high) * sizeof(float))
             blind[query] = key >= high
@@ -199,13 +205,12 @@ cdef class AttentionOp(NoiseOp):
 
     cdef void find_weights(self, const Step* step, Py_ssize_t row, Py_ssize_t head, float* weights) noexcept nogil:
         """softmax of the scores that lie there."""
-        cdef float* bias = self.table_of(step, 2)
-        cdef float* blind = bias + self.keys
+        cdef float* blind = self.table_of(step, 2)
         cdef Py_ssize_t query
         if not (self.causal or self.window or self.read_count > self.of_v + 1):
             self.softmax(weights, weights, NULL, self.queries, self.keys)
             return
-        self.hide(row, head, weights, bias, blind)
+        self.hide(row, head, weights, self.table_of(step, 1), blind)
         self.softmax(weights, weights, NULL, self.queries, self.keys)
         for query in range(self.queries):
             if blind[query] != 0:
@@ -296,3 +301,107 @@ cdef Heads heads_of(Py_ssize_t width, Py_ssize_t heads, Py_ssize_t lines, bint a
     given.line = width if apart else heads * width
     given.head = lines * width if apart else width
     return given
+
+
+cdef class TanhScoresOp(Op):
+    """a[t, s] = sum of w * tanh(q[t] + k[s]), for each query and key of `outer` blocks.
+
+    sources: q (outer * queries, width), k (outer * keys, width), w (1, width). What tanh gives is worked out again on
+    the way back: of all pairs together it would be `width` times as much as the scores.
+    """
+
+    cdef Py_ssize_t outer
+    cdef Py_ssize_t queries
+    cdef Py_ssize_t keys
+    cdef Py_ssize_t n                   # width
+    cdef types.gemm32 matmul
+    cdef types.gemm32 matmul_transposed_a
+    cdef types.activation_forward32 tanh
+    cdef types.activation_backward32 tanh_slopes
+    cdef types.vector32 add
+    cdef sum32 column_sums
+
+    def __init__(self, Py_ssize_t outer, Py_ssize_t queries, Py_ssize_t keys, Py_ssize_t width):
+        self.outer, self.queries, self.keys, self.n = outer, queries, keys, width
+        self.matmul = <types.gemm32>float32_of(kernels.gemm, "gemm")
+        self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
+        self.tanh = <types.activation_forward32>float32_of(kernels.tanh, "activation", FORWARD)
+        self.tanh_slopes = <types.activation_backward32>float32_of(kernels.tanh, "activation", BACKWARD)
+        self.add = <types.vector32>float32_of(kernels.add, "vector")
+        self.column_sums = <sum32>float32_of(kernels.column_sums, "sum")
+        self.shape([(outer * queries, width), (outer * keys, width), (1, width)], outer * queries, keys)
+
+    cdef Py_ssize_t scratch_size(self) noexcept:
+        """Addresses, the workspace of a multiply, two tables of pairs, and a line."""
+        return (ADDRESS_SPACE + workspace_elements(self.n, max(self.n, self.keys))
+                + (2 * min(self.keys, <Py_ssize_t>ADDRESSES) + 1) * self.n)
+
+    cdef double work_of_row(self) noexcept:
+        return <double>self.outer * self.queries * self.keys * self.n * UNIT_WORK
+
+    cdef float* workspace(self, const Step* step) noexcept nogil:
+        return step.scratch + ADDRESS_SPACE
+
+    cdef float* bent(self, const Step* step) noexcept nogil:
+        return self.workspace(step) + workspace_elements(self.n, max(self.n, self.keys))
+
+    cdef Py_ssize_t bend(self, const Step* step, const float* q, const float* k, Py_ssize_t key) noexcept nogil:
+        """tanh(q + k) for the keys from `key` on, with the addresses of these lines; gives how many."""
+        cdef const float** addresses = <const float**>step.scratch
+        cdef Py_ssize_t lines = min(self.keys - key, <Py_ssize_t>ADDRESSES), s, n = self.n
+        cdef float* bent = self.bent(step)
+        memcpy(bent, k, lines * n * sizeof(float))
+        for s in range(lines):
+            addresses[s] = bent + s * n
+            self.add(bent + s * n, <float*>q, n, 0)
+        self.tanh(bent, bent, NULL, lines, n)
+        return lines
+
+    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, t, key, lines, n = self.n
+        cdef const float* k
+        for row in range(r0, r1):
+            for t in range(self.outer * self.queries):
+                k = self.reads[1].rows[row] + t // self.queries * self.keys * n
+                key = 0
+                while key < self.keys:
+                    lines = self.bend(step, self.reads[0].rows[row] + t * n, k + key * n, key)
+                    self.matmul(<const float**>step.scratch, 0, self.reads[2].rows[row], 1, NULL,
+                                self.a + row * self.units + t * self.keys + key, 1, lines, 1, n, self.workspace(step))
+                    key += lines
+
+    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t row, k, n
+        for k in range(3):
+            if self.reads[k].d != NULL:
+                n = self.reads[k].lines * self.n
+                memset(self.reads[k].d + r0 * n, 0, (r1 - r0) * n * sizeof(float))
+        for row in range(r0, r1):
+            for k in range(self.outer * self.queries):
+                self.backward_of(step, row, k)
+
+    cdef void backward_of(self, const Step* step, Py_ssize_t row, Py_ssize_t t) noexcept nogil:
+        cdef const float** addresses = <const float**>step.scratch
+        cdef Py_ssize_t n = self.n, key = 0, lines, s, block = t // self.queries * self.keys
+        cdef const float* w = self.reads[2].rows[row]
+        cdef const float* d
+        cdef float* bent = self.bent(step)
+        cdef float* slopes = bent + min(self.keys, <Py_ssize_t>ADDRESSES) * n
+        cdef float* line = slopes + min(self.keys, <Py_ssize_t>ADDRESSES) * n
+        cdef float* d_w
+        while key < self.keys:
+            d = self.d + row * self.units + t * self.keys + key
+            lines = self.bend(step, self.reads[0].rows[row] + t * n, self.reads[1].rows[row] + (block + key) * n, key)
+            if self.reads[2].d != NULL:
+                d_w = self.reads[2].d + row * n
+                self.matmul_transposed_a(addresses, 0, d, 1, d_w, d_w, 1, n, 1, lines, self.workspace(step))
+            for s in range(lines):
+                addresses[s] = d + s
+            self.matmul(addresses, 0, w, n, NULL, slopes, n, lines, n, 1, self.workspace(step))
+            self.tanh_slopes(bent, bent, slopes, NULL, lines, n)
+            if self.reads[0].d != NULL:
+                self.column_sums(slopes, n, lines, n, line)
+                self.add(self.reads[0].d + row * self.reads[0].lines * n + t * n, line, n, 0)
+            if self.reads[1].d != NULL:
+                self.add(self.reads[1].d + (row * self.reads[1].lines + block + key) * n, slopes, lines * n, 0)
+            key += lines

@@ -39,7 +39,7 @@ class Objective(NamedTuple):
 
     targets: the columns of y that go with a line of the output. shape: of a row of the output, whose last axis is a
     line; () where a row is one line. fused: the loss reads the op's output before its activation and applies that
-    itself. from_logits: it reads the output as logits. reduction: a key of ``fastnn.engine.objectives.REDUCTIONS``.
+    itself. from_logits: it reads the output as logits. reduction: a key of ``fastnn.engine.network.REDUCTIONS``.
     importance: what it counts in the sum of all outputs' losses. bounds: (low, high, whole) of the targets that the
     loss and the metrics have a meaning for, None for any; a batch with another has the loss NaN.
     """

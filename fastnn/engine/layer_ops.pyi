@@ -75,12 +75,14 @@ class PoolOp(Op):
 class PadOp(Op):
     def __init__(self, size: Sequence[int], channels: int, before: Sequence[int], after: Sequence[int]) -> None: ...
 
-class NoiseOp(Op):
+class DrawingOp(Op):
+    @property
+    def seed(self) -> int | None: ...
+
+class NoiseOp(DrawingOp):
     def __init__(self, units: int, kernel: Kernel, strength: float, seed: int | None = None) -> None: ...
     @property
     def strength(self) -> float: ...
-    @property
-    def seed(self) -> int | None: ...
 
 class DropoutOp(NoiseOp):
     def __init__(self, units: int, rate: float, seed: int | None = None) -> None: ...
@@ -97,7 +99,7 @@ class MaskOp(Op):
 class MaskedOp(Op):
     def __init__(self, lines: int, width: int, mean: bool = False) -> None: ...
 
-class RecurrentOp(Op):
+class StatesOp(Op):
     def __init__(
         self,
         sizes: tuple[int, int, int],
@@ -116,6 +118,7 @@ class RecurrentOp(Op):
         held: ArrayLike | None = None,
     ) -> None: ...
 
+class RecurrentOp(StatesOp): ...
 class SimpleRNNOp(RecurrentOp): ...
 class LSTMOp(RecurrentOp): ...
 class GRUOp(RecurrentOp): ...
@@ -136,7 +139,13 @@ class AttentionOp(NoiseOp):
         seed: int | None,
     ) -> None: ...
 
-class PictureOp(Op):
+class TanhScoresOp(Op):
+    def __init__(self, outer: int, queries: int, keys: int, width: int) -> None: ...
+
+KINDS: dict[str, int]
+FILLS: dict[str, int]
+
+class PictureOp(DrawingOp):
     def __init__(
         self,
         shape: Sequence[int],
@@ -154,7 +163,7 @@ class PictureOp(Op):
         seed: int | None = None,
     ) -> None: ...
 
-class ContrastOp(Op):
+class ContrastOp(DrawingOp):
     def __init__(
         self,
         pixels: int,

@@ -12,7 +12,7 @@ from fastnn.engine.ops cimport (
 )
 from fastnn.engine.random cimport mix64
 from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport BACKWARD, float32_of, FORWARD, Kernel, Numbers, workspace_elements
+from fastnn.kernels.kernel cimport BACKWARD, float32_of, FORWARD, GRADIENT, Kernel, Numbers, workspace_elements
 from fastnn.kernels.types cimport (
     Axes, dot_backward32, dot_forward32, Merge, merge_backward32, merge_forward32, noise32, SUBTRACT, sum32,
 )
@@ -24,7 +24,10 @@ import numpy as np
 from fastnn import kernels
 
 include "merging.pxi"
+include "patches.pxi"
+include "planes.pxi"
 include "convolution.pxi"
+include "windows.pxi"
 include "noise.pxi"
 include "masks.pxi"
 include "pictures.pxi"

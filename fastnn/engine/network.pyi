@@ -1,16 +1,75 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.engine.running import Runner
+from fastnn.engine.arena import Arena
+from fastnn.engine.description import AddedLoss, Objective, Variable
+from fastnn.kernels.kernel import Kernel
 
 _Floats = NDArray[np.float32]
+
+REDUCTIONS: dict[str, int]
+
+class Objectives(Arena):
+    def set_objectives(self, objectives: Sequence[Objective]) -> None: ...
+    @property
+    def targets(self) -> int: ...
+    @property
+    def lines(self) -> int: ...
+    @property
+    def states(self) -> list[NDArray[np.float64]]: ...
+
+class AddedLosses(Objectives):
+    @property
+    def added(self) -> tuple[AddedLoss, ...]: ...
+
+class Learning(AddedLosses):
+    huge: int
+    iterations: int
+    owned_by: object
+    @property
+    def gradients(self) -> _Floats: ...
+    def set_variables(self, variables: Iterable[Variable], frozen: Sequence[bool] | None = None) -> None: ...
+    def apply_constraints(self) -> None: ...
+    @property
+    def delays(self) -> int: ...
+    def delay_for_tests(self, number: int, thread: int, seconds: float) -> None: ...
+
+class Stepping(Learning):
+    @property
+    def slots(self) -> list[_Floats]: ...
+    def set_optimizer(
+        self,
+        kernel: Kernel,
+        numbers: Iterable[float],
+        slot_starts: Sequence[float] = (),
+        *,
+        accumulation: int = 1,
+        average: bool = False,
+    ) -> None: ...
+    def set_numbers(
+        self,
+        numbers: Iterable[float],
+        *,
+        weight_decay: float | None = None,
+        clipvalue: float | None = None,
+        clipnorm: float | None = None,
+        global_clipnorm: float | None = None,
+        ema_momentum: float | None = None,
+        ema_overwrite_frequency: int | None = None,
+    ) -> None: ...
+
+class PythonUnits(Stepping): ...
+class Runner(PythonUnits): ...
+
 _Rows = NDArray[Any]  # float32, or whole numbers of one or two bytes, or ids
 _Progress = Callable[[int, float], object] | None
 
 class Network(Runner):
+    @property
+    def losses_of_outputs(self) -> list[float]: ...
     def fit_epoch(
         self,
         x: _Rows,

@@ -1,22 +1,39 @@
 """A built network: an epoch, an evaluation or a prediction over rows, each in one call without the GIL."""
 
-from libc.math cimport isfinite
+cimport cython
+from libc.math cimport HUGE_VAL, isfinite, NAN, sqrt
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memmove, memset
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memmove, memset
+
+from fastnn.engine.arena cimport Arena, LINE, padded
+from fastnn.engine.lines cimport (
+    Bounds, all_are_0, all_finite, count_of, lines_are_meant, note_present, row_of, sum_of,
+)
+from fastnn.engine.ops cimport Activated, Op, Step, STEP_WORK
+from fastnn.engine.random cimport mix64
+from fastnn.engine.rows cimport FLOAT32, Rows, find_rows, take_rows
+from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
+from fastnn.kernels.buffers cimport address, floats_of
+from fastnn.kernels.kernel cimport float32_of, float64_of, Kernel, Numbers, PACK_A_ROWS, penalty_workspace
+from fastnn.kernels.team cimport barrier, Job, recruit, run, share_begin
+from fastnn.kernels.wide_step cimport FLOAT_MAX, take_step, WIDE_FROM
+
+from math import prod
 
 import numpy as np
 
+from fastnn import kernels
 from fastnn.engine.arena import aligned
-from fastnn.engine.learning cimport Block
-from fastnn.engine.objectives cimport OVER_BATCH_SIZE
-from fastnn.engine.ops cimport Op, Step, STEP_WORK
-from fastnn.engine.rows cimport Rows, take_rows
-from fastnn.engine.running cimport DONE, FAILED, fit_thread, forward_thread, Run, Runner
-from fastnn.kernels.buffers cimport address, floats_of
-from fastnn.kernels.team cimport recruit
-from fastnn.kernels.wide_step cimport WIDE_FROM
-
 from fastnn.engine.description import RowError
+from fastnn.kernels.bindings import state_size
+
+include "objectives.pxi"
+include "added_losses.pxi"
+include "learning.pxi"
+include "stepping.pxi"
+include "python_units.pxi"
+include "running.pxi"
 
 
 cdef object ndarray = np.ndarray

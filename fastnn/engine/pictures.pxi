@@ -157,7 +157,9 @@ cdef class PictureOp(DrawingOp):
             found.count, found.weights[0] = 1, 1
             found.pixels[0] = -1 if line < 0 or left < 0 else line * self.width + left
             return
-        top, left = <Py_ssize_t>floor(v), <Py_ssize_t>floor(u)
+        top, left = <Py_ssize_t>v, <Py_ssize_t>u
+        top -= v < top                  # a floor, without a call of it
+        left -= u < left
         down, right = <float>(v - top), <float>(u - left)
         found.count = 4
         found.weights[0], found.weights[1] = (1 - down) * (1 - right), (1 - down) * right

@@ -8,11 +8,11 @@
 
 typedef struct { ptrdiff_t planes, lines, cells, plane, line, cell; } fastnn_box;
 
-#ifdef FASTNN_VECTOR_BYTES
-typedef __typeof__((vector_float){0} == (vector_float){0}) mask_float;
-#define FASTNN_CHOOSE(mask, a, b) ((vector_float)(((mask) & (mask_float)(a)) | (~(mask) & (mask_float)(b))))
+/* The baseline beside other sets is made small. */
+#if FASTNN_VECTOR_BYTES > 16 || defined(FASTNN_BASELINE_ONLY)
+#define FASTNN_SMALL 0
 #else
-#define FASTNN_CHOOSE(mask, a, b) ((mask) ? (a) : (b))
+#define FASTNN_SMALL 1
 #endif
 
 #define EACH_CELL(box, i, j, k, at)                                                                        \
@@ -20,55 +20,48 @@ typedef __typeof__((vector_float){0} == (vector_float){0}) mask_float;
         for (j = 0; j < (box)->lines; j++)                                                                 \
             for (k = 0, at = i * (box)->plane + j * (box)->line; k < (box)->cells; k++, at += (box)->cell)
 
-/* part, and which of the two is asked for, are constants. */
-FASTNN_INLINE void pool_part(int largest, int part, const float *x, const fastnn_box *box, ptrdiff_t n, float *a) {
-    vector_float best = part ? load_part_float(x, part) : load_float(x);
-    ptrdiff_t i, j, k, at;
-    if (!largest) best = zero_float();
-    EACH_CELL(box, i, j, k, at) {
-        const vector_float cell = part ? load_part_float(x + at, part) : load_float(x + at);
-        if (largest) best = FASTNN_CHOOSE((cell > best) | (cell != cell), cell, best);
-        else best += cell;
-    }
-    if (!largest) best /= (float)(box->planes * box->lines * box->cells);
-    if (part) store_part_float(a, best, part);
-    else store_float(a, best);
+/* A cell of a window of two by two, the most usual one. */
+#define FOURTH(box, k) (((k) >> 1) * (box)->line + ((k) & 1) * (box)->cell)
+
+#ifdef FASTNN_VECTOR_BYTES
+#define FASTNN_SAME(a, b) ((NAME(mask))(a) == (NAME(mask))(b))
+#define FASTNN_CHOOSE(which, a, b) \
+    ((NAME(vector))(((which) & (NAME(mask))(a)) | (~(which) & (NAME(mask))(b))))
+#else
+#define FASTNN_SAME(a, b) ((a) == (b) || ((a) != (a) && (b) != (b)))
+#define FASTNN_CHOOSE(which, a, b) ((which) ? (a) : (b))
+#endif
+
+#define REAL float
+#define NAME(name) name##_float
+#include "pooling_body.h"
+#undef NAME
+/* Of few channels vectors of 64 bytes would be empty, and their stores reach over lines of the cache. */
+#if FASTNN_VECTOR_BYTES == 64
+#undef FASTNN_VECTOR_BYTES
+#define FASTNN_VECTOR_BYTES 32
+#define NAME(name) name##_half
+#include "tile_body.h"
+#include "pooling_body.h"
+#undef NAME
+#undef FASTNN_VECTOR_BYTES
+#define FASTNN_VECTOR_BYTES 64
+#else
+#define LANES_half 0
+#define pool_fours_half pool_fours_float
+#endif
+#undef REAL
+
+static void pool_windows(int largest, int alone, const float *x, const fastnn_box *box, ptrdiff_t step,
+                         ptrdiff_t windows, ptrdiff_t n, float *a, const float *d, float *d_x) {
+    if (FASTNN_SMALL || !largest || !alone || box->planes != 1 || box->lines != 2 || box->cells != 2)
+        pool_any_float(largest, alone, x, box, step, windows, n, a, d, d_x);
+    else if (n <= LANES_half) pool_fours_half(x, box, step, windows, n, a, d, d_x);
+    else pool_fours_float(x, box, step, windows, n, a, d, d_x);
 }
 
-/* d_x += the slopes: d at the first cell that a came from, or a share for each. */
-FASTNN_INLINE void unpool_part(int largest, int part, const float *x, const fastnn_box *box, ptrdiff_t n,
-                               const float *a, const float *d, float *d_x) {
-    const vector_float best = part ? load_part_float(a, part) : load_float(a), none = zero_float();
-    vector_float left = part ? load_part_float(d, part) : load_float(d);
-    ptrdiff_t i, j, k, at;
-    if (!largest) left /= (float)(box->planes * box->lines * box->cells);
-    EACH_CELL(box, i, j, k, at) {
-        vector_float to = part ? load_part_float(d_x + at, part) : load_float(d_x + at);
-        if (largest) {
-            const vector_float cell = part ? load_part_float(x + at, part) : load_float(x + at);
-            to += FASTNN_CHOOSE((cell == best) | ((cell != cell) & (best != best)), left, none);
-            left = FASTNN_CHOOSE((cell == best) | ((cell != cell) & (best != best)), none, left);
-        } else to += left;
-        if (part) store_part_float(d_x + at, to, part);
-        else store_float(d_x + at, to);
-    }
-}
-
-FASTNN_INLINE void pool_channels(int largest, const float *x, const fastnn_box *box, ptrdiff_t n, float *a) {
-    ptrdiff_t c = 0;
-    for (; c + LANES_float <= n; c += LANES_float) pool_part(largest, 0, x + c, box, n, a + c);
-    if (c < n) pool_part(largest, (int)(n - c), x + c, box, n, a + c);
-}
-
-FASTNN_INLINE void unpool_channels(int largest, const float *x, const fastnn_box *box, ptrdiff_t n, const float *a,
-                                   const float *d, float *d_x) {
-    ptrdiff_t c = 0;
-    for (; c + LANES_float <= n; c += LANES_float) unpool_part(largest, 0, x + c, box, n, a + c, d + c, d_x + c);
-    if (c < n) unpool_part(largest, (int)(n - c), x + c, box, n, a + c, d + c, d_x + c);
-}
-
-/* What a kernel of a weight for each cell and channel does: FORWARD out = bias + sum of x * w; BACKWARD out += d * w, the
-   slopes of the cells; else out += x * d, those of the weights. */
+/* What a kernel of a weight for each cell and channel does: FORWARD out = bias + sum of x * w; BACKWARD out += d * w,
+   the slopes of the cells; else out += x * d, those of the weights. */
 FASTNN_INLINE void depth_part(int what, int part, const float *x, const fastnn_box *box, ptrdiff_t n, const float *w,
                               const float *d, float *out) {
     vector_float acc = zero_float();
@@ -102,17 +95,6 @@ static void depth_window(int what, const float *x, const fastnn_box *box, ptrdif
     if (what == 0) depth_channels(0, x, box, n, w, d, out);
     else if (what == 1) depth_channels(1, x, box, n, w, d, out);
     else depth_channels(2, x, box, n, w, d, out);
-}
-
-static void pool_window(int largest, const float *x, const fastnn_box *box, ptrdiff_t n, float *a) {
-    if (largest) pool_channels(1, x, box, n, a);
-    else pool_channels(0, x, box, n, a);
-}
-
-static void unpool_window(int largest, const float *x, const fastnn_box *box, ptrdiff_t n, const float *a,
-                          const float *d, float *d_x) {
-    if (largest) unpool_channels(1, x, box, n, a, d, d_x);
-    else unpool_channels(0, x, box, n, a, d, d_x);
 }
 
 #endif

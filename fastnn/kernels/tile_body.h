@@ -13,7 +13,7 @@ enum { NAME(LANES) = sizeof(NAME(vector)) / sizeof(REAL) };
 FASTNN_INLINE NAME(vector) NAME(load)(const REAL *p) { return *(const NAME(loose) *)p; }
 FASTNN_INLINE void NAME(store)(REAL *p, NAME(vector) v) { *(NAME(loose) *)p = v; }
 
-#if defined(FASTNN_VECTOR_BYTES) && defined(__AVX__) && !defined(__AVX512F__)
+#if FASTNN_VECTOR_BYTES == 32
 FASTNN_INLINE __m256i NAME(lane_mask)(int n) {
     static const int mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
     return _mm256_loadu_si256((const __m256i *)(mask + 8 - n * (int)(sizeof(REAL) / 4)));
@@ -28,10 +28,10 @@ FASTNN_INLINE NAME(vector) NAME(zero)(void) {
 
 /* The first n lanes; what lies behind them in memory is neither read nor written. */
 FASTNN_INLINE NAME(vector) NAME(load_part)(const REAL *p, int n) {
-#if defined(FASTNN_VECTOR_BYTES) && defined(__AVX512F__)
+#if FASTNN_VECTOR_BYTES == 64
     return sizeof(REAL) == 4 ? (NAME(vector))_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p)
                              : (NAME(vector))_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
-#elif defined(FASTNN_VECTOR_BYTES) && defined(__AVX__)
+#elif FASTNN_VECTOR_BYTES == 32
     return sizeof(REAL) == 4 ? (NAME(vector))_mm256_maskload_ps((const float *)p, NAME(lane_mask)(n))
                              : (NAME(vector))_mm256_maskload_pd((const double *)p, NAME(lane_mask)(n));
 #elif defined(FASTNN_VECTOR_BYTES)
@@ -50,10 +50,10 @@ FASTNN_INLINE NAME(vector) NAME(load_part)(const REAL *p, int n) {
 }
 
 FASTNN_INLINE void NAME(store_part)(REAL *p, NAME(vector) v, int n) {
-#if defined(FASTNN_VECTOR_BYTES) && defined(__AVX512F__)
+#if FASTNN_VECTOR_BYTES == 64
     if (sizeof(REAL) == 4) _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
     else _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
-#elif defined(FASTNN_VECTOR_BYTES) && defined(__AVX__)
+#elif FASTNN_VECTOR_BYTES == 32
     if (sizeof(REAL) == 4) _mm256_maskstore_ps((float *)p, NAME(lane_mask)(n), (__m256)v);
     else _mm256_maskstore_pd((double *)p, NAME(lane_mask)(n), (__m256d)v);
 #elif defined(FASTNN_VECTOR_BYTES)

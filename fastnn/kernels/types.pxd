@@ -147,6 +147,28 @@ cdef inline Kernel make_segments(str name, segments32 rows):
     return make(name, "segments", <void*>rows, NULL)
 
 
+# planes of x, taps, how many, W, filters, bias (or NULL), whether what is below 0 becomes 0, planes given, numbers of
+# each: whole groups of 3 vectors
+ctypedef void (*planes_forward32)(
+    const float*, const Py_ssize_t*, Py_ssize_t, const float*, Py_ssize_t, const float*, bint, float*, Py_ssize_t
+    ) noexcept nogil
+
+# planes of x, taps, how many, planes of d, filters, sums of each lane (added to), g, numbers of each plane; without x
+# the sums' lanes are added up, into g
+ctypedef void (*planes_gradient32)(
+    const float*, const Py_ssize_t*, Py_ssize_t, const float*, Py_ssize_t, float*, float*, Py_ssize_t) noexcept nogil
+
+# to planes or from them, pixels, channels, lines, pixels of a line, planes, from line to line and from plane to plane
+ctypedef void (*planes_turn32)(
+    bint, float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, Py_ssize_t, Py_ssize_t) noexcept nogil
+
+cdef inline Kernel make_planes(str name, planes_forward32 forward, planes_gradient32 gradient, planes_turn32 turn,
+                               int lanes):
+    cdef Kernel kernel = make(name, "planes", <void*>forward, NULL, <void*>gradient, NULL, <void*>turn, NULL)
+    kernel.variant = lanes
+    return kernel
+
+
 cdef struct Window:
     # Windows over a picture of three axes; what a window has outside of the picture does not count.
     Py_ssize_t size[3]                  # of the picture

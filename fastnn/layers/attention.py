@@ -11,14 +11,11 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import as_flag, check_choice, check_flag, check_number, shown
-from fastnn.engine.layer_ops import AttentionOp, StridedCopyOp
+from fastnn.engine.layer_ops import AttentionOp, StridedCopyOp, TanhScoresOp
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.arithmetic import as_tensor
-from fastnn.layers.base import LAYERS, Layer, any_sources, check_seed, set_field
+from fastnn.layers.base import LAYERS, Layer, any_sources, check_row, check_seed, set_field
 from fastnn.layers.composite import Composite
-from fastnn.layers.core import Activation
-from fastnn.layers.operation import operation
-from fastnn.layers.reshaping import Reshape
 from fastnn.layers.tensor import OPERATORS, Tensor, mapped
 from fastnn.layers.tracing import tensors_in
 from fastnn.typing import DoubleArray, Shape
@@ -62,8 +59,9 @@ class Weighting(Layer):
         return (row, *vars(self).get("_scores", ()))
 
     def _row(self, *rows: Shape) -> Shape:
+        heads, _, queries, keys = self._sizes(rows)
+        check_row((heads, queries, keys))  # which are saved
         if self.return_scores:
-            heads, _, queries, keys = self._sizes(rows)
             between = (*rows[0][:-2], *rows[2][:-2]) if not (self.apart or self.scored) else (queries, keys)
             self._set("_scores", ((*(rows[0][:-2] if self.apart else (heads,)), *between),))
         return super()._row(*rows)
@@ -145,6 +143,19 @@ class Weighting(Layer):
         out = weights @ values
         out = (out if self.apart or self.scored else out.swapaxes(1, 2)).reshape(n, *self.output_shape(*rows))
         return (out, weights) if self.return_scores else out
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TanhScores(Layer):
+    """Sums of w * tanh(q + k), of each query and key: (.., queries, width), (.., keys, width), (width,)."""
+
+    name: str | None = None
+
+    def output_shape(self, query: Shape, key: Shape, w: Shape) -> Shape:
+        return (*query[:-1], key[-2])
+
+    def ops(self, query: Shape, key: Shape, w: Shape) -> tuple[Any, ...]:
+        return (TanhScoresOp(prod(query[:-2]), query[-2], key[-2], query[-1]),)
 
 
 def as_mask(mask: Any, beside: Tensor) -> Tensor | None:
@@ -251,14 +262,6 @@ class _Attention(Composite):
     def _scaled(self, query: Tensor) -> Any:
         return query * self.scale if self.use_scale else query
 
-    def _sums(self, query: Tensor, key: Tensor) -> Tensor:
-        """query + key, of each pair: (.., queries, keys, width)."""
-        *axes, queries, width = query.row
-        keys = key.row[-2]
-        one = Reshape((*axes, queries, 1, width))(query)
-        given: Tensor = one + Reshape((*axes, 1, keys, width))(key)
-        return given
-
 
 @LAYERS.add("attention", "Attention")
 @dataclass(frozen=True, eq=False, repr=False)
@@ -302,9 +305,8 @@ class Attention(_Attention):
         return self.score_mode == "concat"
 
     def _scores(self, query: Tensor, key: Tensor) -> Any:
-        sums = self._sums(query, key)
-        bent = Activation("tanh")(sums * self.scale if self.use_scale else sums)
-        return _sum(bent) * self.concat_score_weight
+        inside = [each * self.scale if self.use_scale else each for each in (query, key)]
+        return TanhScores()([*inside, as_tensor(np.ones(query.row[-1]), query)]) * self.concat_score_weight
 
     def reference(self, *xs: DoubleArray, scale: Any = 1.0, concat_score_weight: Any = 1.0) -> DoubleArray:
         """The formula, in float64, without masks."""
@@ -315,11 +317,6 @@ class Attention(_Attention):
         else:
             scores = scale * query @ key.swapaxes(-1, -2)
         return _means(scores, value)
-
-
-def _sum(x: Tensor) -> Tensor:
-    """The sum along the last axis."""
-    return operation("reduce", x, how="sum", axes=[len(x.row) - 1], keepdims=False)
 
 
 def _means(scores: DoubleArray, value: DoubleArray) -> DoubleArray:
@@ -352,8 +349,8 @@ class AdditiveAttention(_Attention):
         return True
 
     def _scores(self, query: Tensor, key: Tensor) -> Any:
-        bent = Activation("tanh")(self._sums(query, key))
-        return _sum(bent * self.scale if self.use_scale else bent)
+        scale = self.scale if self.use_scale else np.ones(query.row[-1])
+        return TanhScores()([query, key, as_tensor(scale, query)])
 
     def reference(self, *xs: DoubleArray, scale: Any = 1.0) -> DoubleArray:
         """The formula, in float64, without masks."""

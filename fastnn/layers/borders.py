@@ -10,7 +10,8 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import check_choice, check_count, shown
-from fastnn.engine.layer_ops import StridedCopyOp
+from fastnn._pictures import resized
+from fastnn.engine.layer_ops import PictureOp, StridedCopyOp
 from fastnn.layers._windows import Spatial, pad_ops, padded, sizes_of
 from fastnn.layers.base import LAYERS
 from fastnn.typing import DoubleArray, Shape
@@ -243,7 +244,8 @@ class UpSampling1D(_UpSampling):
 class UpSampling2D(_UpSampling):
     """Each pixel as a block of `size` of them. (height, width, channels) -> (height * size, width * size, channels).
 
-    size: a whole number, or (height, width). data_format: "channels_last", "channels_first". interpolation: "nearest".
+    size: a whole number, or (height, width). data_format: "channels_last", "channels_first". interpolation: "nearest",
+    or "bilinear", between the middles of pixels.
     """
 
     size: Any = (2, 2)
@@ -255,8 +257,26 @@ class UpSampling2D(_UpSampling):
 
     def __post_init__(self) -> None:
         self._set("size", sizes_of(self, "size", self.axes))
-        check_choice(self, "interpolation", "nearest", also="bilinear and the others are not there yet")
+        check_choice(self, "interpolation", "nearest", "bilinear", also="bicubic and the others are not there")
         self._check()
+
+    def ops(self, input_shape: Shape) -> tuple[Any, ...]:
+        if self.interpolation == "nearest":
+            return super().ops(input_shape)
+        (height, width), channels = self._picture(input_shape)
+        down, right = self._times()
+        base = (1 / right, 0.0, 0.5 / right - 0.5, 0.0, 1 / down, 0.5 / down - 0.5)
+        window = (0, height - 1, 0, width - 1)
+        sizes, given = (height, width, channels), (height * down, width * right, channels)
+        return (PictureOp(sizes, given, base, window=window, channels_first=self._first),)
+
+    def reference(self, x: DoubleArray) -> DoubleArray:
+        """The formula, in float64."""
+        if self.interpolation == "nearest":
+            return super().reference(x)
+        x, times = self._seen(x), self._times()
+        size = (x.shape[1] * times[0], x.shape[2] * times[1])
+        return self._as_given(np.stack([resized(each, size, dtype=np.float64) for each in x]))
 
 
 @LAYERS.add("up_sampling3d", "UpSampling3D")

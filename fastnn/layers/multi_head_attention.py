@@ -68,6 +68,11 @@ class _Heads(Composite):
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """What the layer gives for tensors, or for arrays. See the class."""
+        if named.get("mask") is not None:
+            raise TypeError(
+                f"{type(self).__name__} takes query_mask, value_mask, key_mask and attention_mask, and no `mask`: say "
+                "whose lines it is about"
+            )
         args, kwargs = with_constants(given, named)
         return super().__call__(*args, **kwargs)
 

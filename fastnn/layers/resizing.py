@@ -73,9 +73,10 @@ class _Sized(Pictures):
         around = ((max(-top, 0), max(top + tall - x.shape[1], 0)), (max(-left, 0), max(left + wide - x.shape[2], 0)))
         x = np.pad(x, ((0, 0), *around, (0, 0)), constant_values=self.fill_value)
         top, left = max(top, 0), max(left, 0)
-        size = (self.height, self.width)
-        found = np.stack([resized(each[top : top + tall, left : left + wide], size, self.interpolation) for each in x])
-        return self.as_given(found.astype(np.float64))
+        parts = x[:, top : top + tall, left : left + wide]
+        size = self.height, self.width
+        found = np.stack([resized(each, size, self.interpolation, dtype=np.float64) for each in parts])
+        return self.as_given(found)
 
 
 @LAYERS.add("resizing")

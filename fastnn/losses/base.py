@@ -13,7 +13,7 @@ from fastnn._config import Configured
 from fastnn._dtypes import check_unit_dtype
 from fastnn._numbers import as_numbers, converted, numeric
 from fastnn._table import Table, overrides
-from fastnn.engine.objectives import REDUCTIONS
+from fastnn.engine.network import REDUCTIONS
 from fastnn.kernels.bindings import row_values, targets_of
 from fastnn.losses.targets import ANY, Targets, problem_of
 from fastnn.typing import Array, ArrayLike, DoubleArray, FloatArray

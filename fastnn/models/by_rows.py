@@ -46,5 +46,13 @@ def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
         start, units = f"prediction_{name}" if several else "prediction", prod(tensor.row)
         outputs += [f"{start}_{unit}" for unit in range(units)] if units > 1 else [start]
     inputs = description.reads() if by_name else None
-    predict = network.predict if by_name or several else model.predict
+    predict = network.predict if by_name or several else _shaped(model)
     return ByRows(predict, description.columns, inputs, kind, outputs, description.notes.get("columns", {}))
+
+
+def _shaped(model: Any) -> Callable[[Any], Any]:
+    """`predict` of a model of one input, for rows that lie flat."""
+    row = model.description.graph.inputs[0].row
+    if len(row) == 1:
+        return model.predict  # type: ignore[no-any-return]
+    return lambda x: model.predict(x.reshape(len(x), *row) if x.shape[1] == prod(row) else x)

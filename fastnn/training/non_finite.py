@@ -68,7 +68,8 @@ def problem_of(outputs: Sequence[Output], source: Source, page: Page, rows: Any,
     bad = np.argwhere(~np.isfinite(page.x[rows]))
     if len(bad):
         row, column = (int(i) for i in bad[0])
-        name = repr(source.columns[column]) if source.columns else _place(column, source.input_shape)
+        named = len(source.columns) == page.x.shape[1] and len(source.input_shape) == 1
+        name = repr(source.columns[column]) if named else _place(column, source.input_shape)
         return (
             f"x has {page.x[rows[row], column]} at row {numbers[row]}, column {name}; remove that row or fill it "
             "in before training"

@@ -209,7 +209,7 @@ def test_whole_numbers_of_a_target_are_kept_or_refused(path: Path, value: int, w
         ({"v": "complex64[3]"}, ValueError, "columns['v'] must be a vector"),
         ({"v": "float32[3] "}, ValueError, "columns['v'] must be a vector"),
         ({"v": 3}, ValueError, "columns['v'] must be a vector"),
-        ({"v": "time"}, ValueError, "'date' or 'datetime', got 'time'"),
+        ({"v": "time"}, ValueError, "'date', 'datetime', Image"),
         ("v", TypeError, "columns must be a dict of what they hold, such as"),
         (["v"], TypeError, "columns must be a dict"),
     ],

@@ -45,7 +45,7 @@ from fastnn.regularizers import L1L2, OrthogonalRegularizer
 from support.cases import LOSSES, data, ident
 from support.small import bits
 
-# engine/learning.pxd
+# engine/network.pxd
 BARRIERS = {"rows": 0, "sums": 1, "penalties": 2, "gradients": 3, "squares": 4}
 BARRIERS |= {"steps": 5, "weights": 6, "parameters": 7}
 ALWAYS = ("rows", "gradients", "parameters")

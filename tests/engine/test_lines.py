@@ -23,7 +23,7 @@ from support.units import Way, gradient, label, outputs_for, targets_for, units,
 ROWS, STEPS, UNITS = 7, 3, 4
 REDUCTIONS = ["sum_over_batch_size", "sum", "mean_with_sample_weight"]
 THREADS = (1, 2, 3, 4, 8)
-ROWS_BARRIER, SUMS_BARRIER, PARAMETERS_BARRIER = 0, 1, 6  # engine/learning.pxd
+ROWS_BARRIER, SUMS_BARRIER, PARAMETERS_BARRIER = 0, 1, 6  # engine/network.pxd
 X = np.eye(ROWS, dtype=np.float32)  # the outputs are the weights, and their gradients those of the outputs
 
 

@@ -273,6 +273,21 @@ def test_masks_of_attention(make: Any, causal: bool) -> None:
     )
 
 
+def test_more_keys_than_addresses_at_a_time() -> None:
+    layer, query, value = AdditiveAttention(), Input((3, 2)), Input((1050, 2))
+    model = Model([query, value], layer([query, value]))
+    model.compile(SGD(1.0), "mse")
+    rng = RNG(0)
+    x, v = (rng.normal(size=(2, n, 2)).astype(np.float32) for n in (3, 1050))
+    scale = layer.get_weights()[0].astype(np.float64)
+    np.testing.assert_allclose(model.predict([x, v]), layer.reference(x, v, scale=scale), atol=1e-6)
+    model.train_on_batch([x, v], np.ones((2, 3, 2), np.float32))
+    for at in range(2):
+        step = np.eye(2)[at] * 1e-5
+        ends = [((layer.reference(x, v, scale=scale + each) - 1) ** 2).mean() for each in (step, -step)]
+        np.testing.assert_allclose(scale[at] - layer.get_weights()[0][at], (ends[0] - ends[1]) / 2e-5, rtol=1e-3)
+
+
 def block(steps: int = 6, width: int = 8, **call: Any) -> Model:
     """Positions, attention, a residual, normalisation and a Dense layer of each step."""
     x = Input((steps, width))
@@ -383,6 +398,8 @@ def test_what_they_refuse() -> None:
         (lambda: MultiHeadAttention(2, 2)(x, v, value_mask=Input((4,))), "value_mask must have a number for each line"),
         (lambda: MultiHeadAttention(2, 2)(Input((2, 3, 4)), v, use_causal_mask=True), "is for rows of two axes"),
         (lambda: MultiHeadAttention(2, 2)(x), "reads 2 tensor"),
+        (lambda: MultiHeadAttention(2, 2)(*[Input((50000, 2))] * 2), r"\(2, 50000, 50000\) would have"),
+        (lambda: AdditiveAttention()([Input((50000, 2))] * 2), r"\(50000, 50000\) would have"),
         (lambda: GroupQueryAttention(2, 3, 2), "must be divisible"),
         (lambda: GroupQueryAttention(0, 3, 3), "head_dim"),
         (lambda: Attention(score_mode="product"), "score_mode"),
@@ -395,11 +412,22 @@ def test_what_they_refuse() -> None:
             make()
 
 
+def test_a_mask_must_say_what_it_is_of() -> None:
+    x = RNG(0).normal(size=(2, 4, 5)).astype(np.float32)
+    for rows in (x, Input((4, 5))):
+        with pytest.raises(TypeError, match="takes query_mask, value_mask, key_mask and attention_mask"):
+            MultiHeadAttention(2, 3)(rows, rows, mask=np.ones((2, 4)))
+
+
 def test_old_and_other_ways_to_call_it() -> None:
     x = RNG(0).normal(size=(2, 4, 5)).astype(np.float32)
     layer = MultiHeadAttention(num_heads=2, key_dim=3, flash_attention=True, attention_axes=(1,))
     np.testing.assert_array_equal(layer(x, x), layer(query=x, value=x, key=x))
     np.testing.assert_array_equal(layer([x, x]), layer(x, x, training=False))
+    mask = np.tril(np.ones((2, 4, 4)))
+    q, m = Input((4, 5)), Input((4, 4))
+    placed = Model([q, m], layer(q, q, None, None, None, None, m))
+    np.testing.assert_array_equal(placed.predict([x, mask]), layer(x, x, use_causal_mask=True))
     assert Sequential([Input((4, 5)), L.Dense(3)]).predict(x).shape == (2, 4, 3)
     y = Attention()([x, x, x])
     np.testing.assert_allclose(y, Attention(use_scale=True)([x, x]), atol=1e-6)

@@ -11,21 +11,11 @@ import pytest
 import fastnn
 from fastnn import layers as L
 from fastnn.models import Sequential, load_model
+from support.pictures import CHANGED
 
 RNG = np.random.default_rng(6)
 ROW = (6, 5, 2)
-MAKERS: dict[str, Any] = {
-    "flip": lambda **fields: L.RandomFlip(**fields),
-    "flip across": lambda **fields: L.RandomFlip("vertical", **fields),
-    "rotation": lambda **fields: L.RandomRotation(0.2, **fields),
-    "rotation of a range": lambda **fields: L.RandomRotation((0.1, 0.3), "wrap", "nearest", **fields),
-    "zoom": lambda **fields: L.RandomZoom(0.3, **fields),
-    "zoom each way": lambda **fields: L.RandomZoom((-0.3, 0.1), 0.2, "nearest", **fields),
-    "translation": lambda **fields: L.RandomTranslation(0.3, 0.2, "constant", fill_value=3.0, **fields),
-    "contrast": lambda **fields: L.RandomContrast((0.2, 0.6), (-1.5, 1.5), **fields),
-    "brightness": lambda **fields: L.RandomBrightness(0.3, (-2, 2), **fields),
-}
-EACH = pytest.mark.parametrize("name", MAKERS)
+EACH = pytest.mark.parametrize("name", CHANGED)
 
 
 def pictures(rows: int, row: tuple[int, ...] = ROW) -> np.ndarray:
@@ -35,7 +25,7 @@ def pictures(rows: int, row: tuple[int, ...] = ROW) -> np.ndarray:
 @EACH
 def test_only_training_changes_them(name: str) -> None:
     x = pictures(70)
-    layer = MAKERS[name]()
+    layer = CHANGED[name]()
     np.testing.assert_array_equal(layer(x), x)
     np.testing.assert_array_equal(Sequential([L.Input(ROW), layer]).predict(x), x)
     changed = layer(x, training=True)
@@ -56,10 +46,10 @@ def trained(layer: Any, threads: int, seed: int = 1) -> list[bytes]:
 
 @EACH
 def test_threads_change_nothing(name: str) -> None:
-    found = trained(MAKERS[name](), 1)
+    found = trained(CHANGED[name](), 1)
     for threads in (2, 3, 4):
-        assert trained(MAKERS[name](), threads) == found
-    assert trained(MAKERS[name](), 1, seed=2) != found
+        assert trained(CHANGED[name](), threads) == found
+    assert trained(CHANGED[name](), 1, seed=2) != found
 
 
 @EACH
@@ -68,7 +58,7 @@ def test_a_seed_of_its_own(name: str) -> None:
     found = []
     for seed, own in ((1, 7), (2, 7), (1, 8)):
         fastnn.set_random_seed(seed)
-        model = Sequential([L.Input(ROW), MAKERS[name](seed=own)])
+        model = Sequential([L.Input(ROW), CHANGED[name](seed=own)])
         found.append(model.predict_in_training(x, 3))
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])
@@ -78,7 +68,7 @@ def test_a_seed_of_its_own(name: str) -> None:
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_gradients_are_differences(name: str, data_format: str) -> None:
     row = (2, 4, 3) if data_format == "channels_first" else (4, 3, 2)
-    model = Sequential([L.Input(row), MAKERS[name](seed=5, data_format=data_format), L.Flatten()])
+    model = Sequential([L.Input(row), CHANGED[name](seed=5, data_format=data_format), L.Flatten()])
     model.compile("sgd", "mse")
     x = np.random.default_rng(2).uniform(-1.4, 1.4, (3, *row)).astype(np.float32)
     y = np.random.default_rng(3).normal(size=(3, 24)).astype(np.float32)
@@ -97,7 +87,7 @@ def test_gradients_are_differences(name: str, data_format: str) -> None:
 
 @EACH
 def test_a_layer_within_a_file(name: str, tmp_path: Path) -> None:
-    layer = MAKERS[name](seed=9)
+    layer = CHANGED[name](seed=9)
     model = Sequential([L.Input(ROW), layer, L.Flatten(), L.Dense(1)])
     model.compile("sgd", "mse")
     model.save(tmp_path / "m")
@@ -209,6 +199,6 @@ def test_what_they_refuse(make: Any, says: str) -> None:
 def test_not_a_number_stays_in_its_picture() -> None:
     x = pictures(6)
     x[3, 2, 2] = np.nan
-    for make in MAKERS.values():
+    for make in CHANGED.values():
         found = make(seed=1)(x, training=True)
         assert np.isfinite(np.delete(found, 3, axis=0)).all()

@@ -37,6 +37,9 @@ PICTURES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "conv2d softmax": (_same(L.Conv2D, 3, 2, activation="softmax"), (3, 4, 2)),
     "conv2d channels first": (_same(L.Conv2D, 3, 2, data_format=FIRST, padding="same"), (2, 3, 4)),
     "conv2d of strides alone": (_same(L.Conv2D, 3, 1, strides=2), (3, 4, 2)),
+    "conv2d by planes": (_same(L.Conv2D, 3, (2, 3), activation="tanh"), (7, 8, 2)),
+    "conv2d by planes, dilated": (_same(L.Conv2D, 1, 2, dilation_rate=(1, 3), use_bias=False), (6, 9, 3)),
+    "conv3d by planes": (_same(L.Conv3D, 2, (1, 2, 2), activation="relu"), (3, 4, 5, 2)),
     "conv3d": (_same(L.Conv3D, 3, 2, activation="tanh"), (2, 3, 3, 2)),
     "conv3d same": (_same(L.Conv3D, 2, (1, 3, 2), strides=(1, 2, 1), padding="same"), (2, 3, 3, 2)),
     "depthwise 1": (_same(L.DepthwiseConv1D, 3, depth_multiplier=2, activation="tanh"), (5, 3)),
@@ -60,6 +63,7 @@ PICTURES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "max pooling 1": (_same(L.MaxPooling1D), (7, 3)),
     "max pooling 1 same": (_same(L.MaxPooling1D, 3, 2, "same"), (6, 1)),
     "max pooling 2": (_same(L.MaxPooling2D), (5, 4, 2)),
+    "max pooling 2 of all pixels": (_same(L.MaxPooling2D), (4, 6, 9)),
     "max pooling 2 that overlaps": (_same(L.MaxPooling2D, 3, (1, 2)), (5, 5, 2)),
     "max pooling 2 channels first": (_same(L.MaxPooling2D, 2, data_format=FIRST), (3, 4, 5)),
     "max pooling 3": (_same(L.MaxPooling3D, (1, 2, 2)), (2, 4, 4, 1)),
@@ -82,6 +86,8 @@ PICTURES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "cropping 3": (_same(L.Cropping3D, (0, 1, 1), FIRST), (2, 2, 3, 4)),
     "up sampling 1": (_same(L.UpSampling1D, 3), (4, 2)),
     "up sampling 2": (_same(L.UpSampling2D, (2, 3)), (2, 3, 2)),
+    "up sampling 2 bilinear": (_same(L.UpSampling2D, (2, 3), interpolation="bilinear"), (2, 3, 2)),
+    "up sampling 2 bilinear channels first": (_same(L.UpSampling2D, 2, FIRST, "bilinear"), (2, 3, 4)),
     "up sampling 3": (_same(L.UpSampling3D, 2, FIRST), (2, 2, 1, 2)),
     "rotation": (_same(L.RandomRotation, (0.1, 0.1)), (4, 3, 2)),
     "rotation to the nearest": (_same(L.RandomRotation, (-0.3, -0.3), "wrap", "nearest"), (4, 3, 2)),
@@ -97,4 +103,18 @@ PICTURES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "center crop": (_same(L.CenterCrop, 2, 3), (5, 4, 2)),
     "center crop of less": (_same(L.CenterCrop, 4, 3), (3, 5, 2)),
     "random crop of less": (_same(L.RandomCrop, 4, 3), (3, 5, 2)),
+}
+
+
+# Layers that change pictures by chance while training, which test_augmentation.py meets.
+CHANGED: dict[str, Callable[..., Any]] = {
+    "flip": lambda **fields: L.RandomFlip(**fields),
+    "flip across": lambda **fields: L.RandomFlip("vertical", **fields),
+    "rotation": lambda **fields: L.RandomRotation(0.2, **fields),
+    "rotation of a range": lambda **fields: L.RandomRotation((0.1, 0.3), "wrap", "nearest", **fields),
+    "zoom": lambda **fields: L.RandomZoom(0.3, **fields),
+    "zoom each way": lambda **fields: L.RandomZoom((-0.3, 0.1), 0.2, "nearest", **fields),
+    "translation": lambda **fields: L.RandomTranslation(0.3, 0.2, "constant", fill_value=3.0, **fields),
+    "contrast": lambda **fields: L.RandomContrast((0.2, 0.6), (-1.5, 1.5), **fields),
+    "brightness": lambda **fields: L.RandomBrightness(0.3, (-2, 2), **fields),
 }

@@ -392,6 +392,7 @@ def test_damaged_sounds_are_named(tmp_path: Path) -> None:
         (b"", "no WAV"),
         (b"RIFFxxxxAVI ", "no WAV"),
         (floats, "not PCM; convert it"),
+        (whole[:24] + bytes(4) + whole[28:], "it has 0 samples in a second"),
     ):
         file.write_bytes(damaged)
         with pytest.raises(ValueError, match=rf"the sound .*2\.wav' .*{says}"):

@@ -5,19 +5,6 @@ gradient goes, and that is added to the others'. Values are added up in blocks o
 does not depend on which thread worked on which rows. Sample weights do not count.
 """
 
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
-
-import numpy as np
-
-from fastnn.engine.arena cimport padded
-from fastnn.engine.objectives cimport Objectives
-from fastnn.engine.ops cimport Op
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport float32_of
-
-from fastnn import kernels
-
 
 cdef class AddedLosses(Objectives):
     """A network's memory and objectives, with what its ops add to the loss."""

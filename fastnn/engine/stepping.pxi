@@ -5,19 +5,6 @@ the means of its rows and columns) takes the steps of whole variables instead, e
 made the gradients of their blocks ready; so no bit depends on how many threads there are.
 """
 
-from libc.math cimport sqrt
-from libc.string cimport memcpy
-
-from fastnn.engine.arena cimport padded
-from fastnn.engine.arena import aligned
-from fastnn.engine.learning cimport GROUP, Learning, SQUARES, STEPS, Variable, WEIGHTS, vector_of
-from fastnn.engine.ops cimport Step
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of, float64_of
-from fastnn.kernels.wide_step cimport FLOAT_MAX, take_step
-
-from fastnn import kernels
-
 
 cdef class Stepping(Learning):
     """A network's gradients, and its optimizer. Each of `slots` is flat, with the offsets of `parameters`."""

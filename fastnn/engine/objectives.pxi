@@ -6,25 +6,6 @@ are added up in blocks of rows, the blocks in their order, so that a sum does no
 which rows.
 """
 
-from libc.math cimport NAN
-from libc.stdint cimport uint32_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
-
-from math import prod
-
-import numpy as np
-
-from fastnn.engine.arena cimport Arena, padded
-from fastnn.engine.lines cimport (
-    Bounds, all_are_0, all_finite, count_of, lines_are_meant, note_present, row_of, sum_of,
-)
-from fastnn.engine.ops cimport Activated, Op
-from fastnn.engine.rows cimport FLOAT32, Rows, find_rows, take_rows
-from fastnn.kernels.buffers cimport address, floats_of
-from fastnn.kernels.kernel cimport Kernel, Numbers, float32_of
-
-from fastnn.kernels.bindings import state_size
 
 REDUCTIONS = {
     "sum_over_batch_size": OVER_BATCH_SIZE,

@@ -1,21 +1,8 @@
 """How a network runs: what each thread of the team does in an epoch, an evaluation or a prediction.
 
 All of it is without the GIL. A batch has two phases. In the first a thread takes its share of the rows through the ops,
-forward and back; in the second it has a share of the parameters (learning.pyx).
+forward and back; in the second it has a share of the parameters (learning.pxi).
 """
-
-cimport cython
-from libc.math cimport HUGE_VAL, isfinite
-from libc.stdint cimport uint64_t
-from libc.string cimport memcpy
-
-from fastnn.engine.learning cimport GRADIENTS, PARAMETERS, ROWS, SUMS
-from fastnn.engine.ops cimport Op, Step
-from fastnn.engine.python_units cimport PythonUnits
-from fastnn.engine.random cimport mix64
-from fastnn.engine.rows cimport Rows
-from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
-from fastnn.kernels.team cimport Job, run, share_begin
 
 
 cdef extern from "clock.h" nogil:

@@ -3,23 +3,8 @@
 The flat vector's variables are cut into blocks, the same for any number of threads; each thread of the team has a share
 of them, by the work that they are. For its blocks it works out the gradient over all rows, adds the penalties' slopes,
 and looks whether all of it is finite. Only when every thread has found that does the first weight change: a batch is
-accepted, or it changes nothing. Then come the optimizer's steps (stepping.pyx).
+accepted, or it changes nothing. Then come the optimizer's steps (stepping.pxi).
 """
-
-from libc.math cimport isfinite
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
-
-from fastnn.engine.added_losses cimport AddedLosses
-from fastnn.engine.arena cimport LINE, padded
-from fastnn.engine.arena import aligned
-from fastnn.engine.ops cimport Op, Step, STEP_WORK
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport Kernel, Numbers, PACK_A_ROWS, float32_of, penalty_workspace
-from fastnn.kernels.team cimport barrier
-from fastnn.kernels.wide_step cimport WIDE_FROM
-
-from fastnn import kernels
 
 
 cdef extern from "atomics.h" nogil:

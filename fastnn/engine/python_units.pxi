@@ -3,15 +3,6 @@
 Like other Python, such a unit takes the GIL, so that its network runs on one thread, and is handed copies.
 """
 
-from libc.string cimport memcpy
-
-import numpy as np
-
-from fastnn.engine.arena import aligned
-from fastnn.engine.learning cimport Variable
-from fastnn.engine.stepping cimport Stepping
-from fastnn.kernels.buffers cimport address
-
 
 cdef class PythonUnits(Stepping):
     """A network that learns, with the penalties and constraints of its variables that are Python."""

@@ -1,0 +1,430 @@
+cimport cython
+cimport fastnn.kernels.types as types
+from fastnn.engine.arena cimport Arena
+from fastnn.engine.lines cimport Bounds
+from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.rows cimport Rows
+from fastnn.engine.thread_tuner cimport ThreadTuner
+from fastnn.kernels.kernel cimport Kernel, MAX_NUMBERS, Numbers
+from fastnn.kernels.team cimport Job
+from libc.stdint cimport uint64_t
+
+
+cdef enum Reduction:
+    OVER_BATCH_SIZE                     # the sum over the lines divided by their number
+    OVER_WEIGHTS                        # by the sum of their weights
+    OVER_VALID                          # by the number of those that the output's mask leaves
+    SUM
+
+
+cdef struct Objective:
+    # What one output is trained for: its loss. A row of the output is `lines` lines of `width` numbers.
+    void* op
+    void* mask                          # an op that gives 0 for lines that do not count; NULL where all do
+    types.loss32 rows                   # NULL for a loss that is Python
+    double numbers[MAX_NUMBERS]
+    void* python
+    bint fused                          # it takes the op's place in applying the activation
+    bint from_logits                    # it reads logits: its probabilities are not the network's output
+    bint whole                          # its value belongs to the batch as a whole
+    bint divides_late                   # in this run its divisor is known when all rows are there
+    Reduction reduction
+    double importance                   # what it counts in the sum of all outputs' losses
+    double of_a_line                    # what a line counts in the sum over the rows: 1 / lines of a mean, else 1
+    Py_ssize_t lines
+    Py_ssize_t width
+    Py_ssize_t units                    # lines x width
+    Py_ssize_t targets                  # in a row
+    Py_ssize_t y_start                  # its first target in a row of y
+    Py_ssize_t first_line               # among the lines of all outputs
+    float* y                            # the batch's targets and weights, in the batch's order
+    float* weight
+    float* present                      # 1 for each line that a metric without weights counts, 0 for others
+    float* probabilities                # what a loss from logits makes of them
+    Bounds bounds                       # of the targets that the loss and the metrics have a meaning for
+    bint measured                       # a metric of it counts lines whatever they weigh
+    double total                        # loss of the run's lines
+
+
+cdef struct Metric:
+    Py_ssize_t objective                # whose output it measures
+    bint weighted
+    types.loss32 rows                   # of a mean over the lines, or NULL
+    double numbers[MAX_NUMBERS]
+    bint from_logits
+    types.accumulator32 accumulate      # of one that gathers whole batches, or NULL
+    const double* own_numbers
+    void* python
+    double* state                       # of the run: sum and weight of a mean
+    Py_ssize_t size
+
+
+cdef class Objectives(Arena):
+    cdef readonly Py_ssize_t targets    # numbers in a row of y
+    cdef readonly Py_ssize_t lines      # in a row of all outputs
+    cdef Objective* objectives
+    cdef Py_ssize_t objective_count
+    cdef Metric* metrics
+    cdef Py_ssize_t metric_count
+    cdef readonly list states           # each metric's, float64: sum and weight of a mean
+    cdef list line_shapes               # of each output: how its lines lie, for code in Python
+    cdef list kept_alive
+    cdef double* parts                  # sums of blocks of rows: of each objective, then of each metric
+    cdef Py_ssize_t blocks              # that there is room for in parts, for each
+    cdef bint weighs_lines              # this run's weights are by line, not by row
+    cdef bint has_whole_losses          # that one thread works out
+    cdef bint loss_waits                # for the whole batch, in this run
+    cdef int meaningless                # a target of this run's last batch is beyond its bounds
+
+    cdef int add_objective(self, Objective* objective, Op op, description, mask) except -1
+    cdef int add_metric(self, Metric* metric, Py_ssize_t objective, description) except -1
+    cdef int clear_objectives(self) except -1
+    cdef int take_x(self, Rows* rows, x) except -1
+    cdef int page(self, Rows* rows, x, y, weight, order) except -1
+    cdef int begin_objectives(self, bint loss_follows) except -1
+    cdef void collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void collect_targets(self, Objective* objective, const Rows* rows, Py_ssize_t start, Py_ssize_t r0,
+                              Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void check_targets(self, Objective* objective, bint weighted, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void take_mask(self, Objective* objective, bint weighted, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef double share_of(self, const Objective* objective, Py_ssize_t count, bint weighted) noexcept nogil
+    cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil
+
+    @cython.final
+    cdef void measure(self, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes, bint late) noexcept nogil
+    cdef void late_losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void losses_of(self, Py_ssize_t k, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted,
+                        bint slopes) noexcept nogil
+    cdef void whole_losses(self, Py_ssize_t count, bint weighted, bint slopes) noexcept nogil
+
+    @cython.final
+    cdef double whole_loss(self, Py_ssize_t k, const float* weight, float* d, Py_ssize_t count,
+                           double scale) noexcept nogil
+    cdef object lines_of(self, const float* start, Py_ssize_t count, Py_ssize_t k, tuple last)
+    cdef object weights_of(self, Py_ssize_t k, Py_ssize_t count)
+
+    @cython.final
+    cdef double sum_of_parts(self, Py_ssize_t which, Py_ssize_t count, double total=*) noexcept nogil
+    cdef double sum_of_losses(self, Py_ssize_t count, bint weighted) noexcept nogil
+    cdef void add_logs(self, Py_ssize_t count, bint weighted) noexcept nogil
+
+    @cython.final
+    cdef void add_python_metric(self, Metric* metric, Py_ssize_t count, bint weighted) noexcept nogil
+    cdef double sum_of_totals(self) noexcept nogil
+
+
+cdef struct AddedLoss:
+    # What an op's output adds to the loss: numbers of its rows, each weighed, or a function of all of them.
+    void* op
+    void* python                        # the function, or NULL
+    double total_weight                 # of the sum, of that of magnitudes, of that of squares
+    double l1
+    double l2
+    bint mean                           # divided by the rows of the batch
+    Py_ssize_t units                    # in a row
+    double total                        # of the run's rows
+
+
+cdef class AddedLosses(Objectives):
+    cdef readonly tuple added           # as they were described
+    cdef AddedLoss* added_losses
+    cdef Py_ssize_t added_count
+    cdef bint adds_by_batch             # what some of them add hangs on how rows are cut into batches
+    cdef double* added_parts            # sums of blocks of rows, of each
+    cdef types.penalty32 penalty
+
+    @cython.final
+    cdef void add_to_losses(self, Py_ssize_t k, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1,
+                            bint slopes) noexcept nogil
+
+    @cython.final
+    cdef void ask_function(self, Py_ssize_t k, Py_ssize_t count, bint slopes) noexcept nogil
+
+    @cython.final
+    cdef double sum_of_added(self, Py_ssize_t k, Py_ssize_t count, double total=*) noexcept nogil
+
+
+cdef enum:
+    GROUP = 16384                       # parameters whose gradient is made in one go, to stay in cache
+
+
+cdef enum Barrier:
+    # Where the threads of the team wait for one another; what each must have done before is
+    ROWS                                # its rows, forward and back
+    SUMS                                # its share of a whole-batch op or loss
+    PENALTIES                           # its penalties of whole matrices
+    GRADIENTS                           # the gradients of its parameters, and their check
+    SQUARES                             # the squares of these, for clipping by a norm
+    STEPS                               # its gradients clipped, where a step takes whole variables
+    WEIGHTS                             # its steps, where constraints follow
+    PARAMETERS                          # all that changes its parameters
+
+
+cdef struct Variable:
+    # A parameter that learns, start:stop of the flat vector.
+    Py_ssize_t start
+    Py_ssize_t stop
+    Py_ssize_t first_block
+    Py_ssize_t block_stop
+    double l1
+    double l2
+    bint decays
+    double decay                        # of its own, or -1
+    Py_ssize_t columns                  # as a matrix
+    Py_ssize_t rows                     # its last two axes, as a step of the whole reads it: a vector is one row
+    Py_ssize_t row_size
+    bint matrix                         # which of its two ways an optimizer takes
+    types.matrix_penalty32 penalty      # or NULL
+    double penalty_numbers[MAX_NUMBERS]
+    float* slopes                       # of that penalty, and its workspace; of one in Python; or NULL
+    double value
+    types.constraint32 constraint       # or NULL
+    double constraint_numbers[MAX_NUMBERS]
+
+
+cdef struct Block:
+    # Parameters p0:p1 of an op, as the team shares them out; no more than one variable's.
+    Py_ssize_t op
+    Py_ssize_t p0
+    Py_ssize_t p1
+    Py_ssize_t start                    # where p0 lies in the flat vector
+    Py_ssize_t before                   # parameters of all blocks before it
+    double work_before                  # operations of their gradients, for each row
+    Py_ssize_t variable
+    bint joined                         # it follows the block before it without a gap but padding
+    Py_ssize_t padding                  # numbers behind it that belong to nobody: a step over them is no harm
+
+
+cdef types.vector32 vector_of(Kernel kernel) except NULL
+
+
+cdef class Learning(AddedLosses):
+    cdef readonly object gradients
+    cdef public long long iterations    # batches that were accepted
+    cdef public object owned_by         # the trainer that set the objectives and the optimizer last
+    cdef float* g
+    cdef list shared_gradients          # of ops that share their parameters with one before them
+    cdef void** next_shared             # of each op: the next one that has the same parameters, or NULL
+
+    cdef Variable* variables
+    cdef Py_ssize_t variable_count
+    cdef Py_ssize_t* given_order        # of the variables as they were given: their numbers in `variables`
+    cdef Block* blocks
+    cdef Py_ssize_t block_count
+    cdef Py_ssize_t learnt              # parameters of all blocks
+    cdef double gradient_work           # operations of all their gradients, for each row
+    cdef bint has_penalties
+    cdef bint has_matrix_penalties
+    cdef bint has_constraints
+    cdef list kept_matrices             # slopes of matrix penalties
+    cdef double* penalty_parts          # of each block
+    cdef double* squares                # of each block's gradient
+    cdef types.penalty32 penalty
+    cdef int not_finite                 # whether a gradient of the last batch is not
+
+    cdef public int huge                # whether a gradient was, since the optimizer was set
+    cdef types.vector32 largest
+
+    cdef Barrier delayed_barrier        # of a test: a thread that is late after one of the barriers, by so many seconds
+    cdef int delayed_thread
+    cdef readonly int delays             # how often it was
+    cdef double delay
+
+    cdef int find_shared(self) except -1
+    cdef int add_variable(self, Variable* variable, description) except -1
+    cdef double work_of(self, Op op) noexcept
+    cdef int cut_into_blocks(self, variables) except -1
+    cdef int clear_variables(self) except -1
+    cdef void wait_for_all(self, Barrier number, int thread, int threads) noexcept nogil
+
+    @cython.final
+    cdef inline void wait(self, Barrier number, int thread, int threads) noexcept nogil:
+        """Wait until all threads are at this barrier."""
+        if threads > 1:
+            self.wait_for_all(number, thread, threads)
+
+    cdef Py_ssize_t first_block(self, Py_ssize_t rows, int thread, int threads) noexcept nogil
+
+    @cython.final
+    cdef Py_ssize_t group_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
+
+    @cython.final
+    cdef void find_gradients(self, const Step* step, Py_ssize_t block, Py_ssize_t stop, int thread,
+                             int threads) noexcept nogil
+
+    @cython.final
+    cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t block, Py_ssize_t stop) noexcept nogil
+    cdef double penalise(self, Py_ssize_t block) noexcept nogil
+    cdef void penalise_matrices(self, int thread, int threads) noexcept nogil
+    cdef void constrain(self, int thread, int threads) noexcept nogil
+    cdef double sum_of_penalties(self) noexcept nogil
+    cdef double over_blocks(self, const double* parts, const Variable* variable) noexcept nogil
+
+
+cdef enum:
+    MAX_SLOTS = 6                       # an optimizer's four, the gradients' sum, the weights' average
+
+
+cdef class Stepping(Learning):
+    cdef readonly list slots
+    cdef bint has_optimizer
+    cdef types.step32 optimizer
+    cdef types.step64 wide_optimizer    # takes its place once a gradient was huge
+    cdef types.whole_step32 whole_step  # of an optimizer that takes whole variables, in place of these two
+    cdef types.whole_step32 wide_whole_step
+    cdef types.workspace_size workspace
+    cdef bint decays_apart              # some variables have a weight decay of their own
+    cdef Numbers optimizer_numbers
+    cdef float* slot_list[MAX_SLOTS]
+    cdef int slot_count                 # the optimizer's own
+    cdef float* sum_of_gradients        # NULL without accumulation
+    cdef float* average                 # of the weights, or NULL
+    cdef long long accumulation         # batches whose gradients make one step
+    cdef double weight_decay
+    cdef double clip_value              # these three: 0 for no clipping
+    cdef double clip_norm
+    cdef double clip_global_norm
+    cdef double average_momentum
+    cdef long long overwrite            # steps after which the average replaces the weights, 0 for never
+    cdef types.vector32 take_mean
+    cdef types.vector32 clip
+    cdef types.vector32 scale
+    cdef types.vector32 decay
+    cdef types.vector32 take_average
+    cdef types.vector32 sum_of_squares
+
+    cdef int find_workspace(self) except -1
+    cdef void take_steps(self, const Step* step, double rate, Py_ssize_t first, Py_ssize_t stop, int thread,
+                         int threads) noexcept nogil
+
+    @cython.final
+    cdef void accumulate(self, Py_ssize_t first, Py_ssize_t stop, bint last) noexcept nogil
+
+    @cython.final
+    cdef double factor(self, const Variable* variable, double of_all) noexcept nogil
+
+    @cython.final
+    cdef void shrink(self, Py_ssize_t block, Py_ssize_t stop, double rate, double of_all) noexcept nogil
+
+    @cython.final
+    cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil
+
+    @cython.final
+    cdef double number_of(self, const Step* step) noexcept nogil
+
+    @cython.final
+    cdef void update_whole(self, const Step* step, double rate, int thread, int threads) noexcept nogil
+
+    @cython.final
+    cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil
+
+
+cdef class PythonUnits(Stepping):
+    cdef list python_penalties          # (number of the variable, function of its weights)
+    cdef list python_constraints
+    cdef bint has_python_penalties
+    cdef bint has_python_constraints
+
+    cdef object weights_of_variable(self, const Variable* variable)
+    cdef int copy_given(self, float* to, given, const Variable* variable, unit, str what) except -1
+    cdef int ask_penalties(self) noexcept
+    cdef int ask_constraints(self) noexcept
+
+
+# How a run ended.
+cdef enum Outcome:
+    DONE
+    PAUSED                              # a slice of it is over
+    STOPPED                             # an exception waits in self.pending
+    NOT_FINITE                          # the loss of a batch, or its gradient, is NaN or infinite
+    FAILED                              # an op could not go on
+
+
+cdef struct Run:
+    # A job for the team: a page of rows to fit, to evaluate or to predict.
+    void* network
+    Rows rows
+    Py_ssize_t batch                    # rows of a batch; 0: as many as go through the ops together
+    bint by_thread                      # `batch` are rows of each thread
+    double learning_rate
+    const double* rates                 # a learning rate for each batch, or NULL
+    bint trains                         # it is a fit's
+    bint update                         # new weights, not the gradient alone
+    bint commit                         # the ops that follow something take note of each batch
+    uint64_t noise                      # number of the noise of a run without updates
+    bint in_training                    # it predicts what training would: one batch, on one thread
+    float* mean                         # of such a run: its batches' mean gradient, NULL where there is one batch
+    Py_ssize_t first                    # row of the first batch
+    float* out                          # of a prediction
+    double loss                         # sum over the rows
+    double slice_end                    # the time at which to pause
+    Py_ssize_t glance                   # rows after which to look at the clock
+    Py_ssize_t looked                   # the row at which it was looked at
+    int restarts                        # because the weights were written meanwhile
+    int outcome                         # an Outcome; a thread may set it while others look
+
+
+cdef void fit_thread(void* argument, int thread, int threads) noexcept nogil
+cdef void forward_thread(void* argument, int thread, int threads) noexcept nogil
+
+
+cdef class Runner(PythonUnits):
+    cdef Step new_step(self, bint training, int thread) noexcept nogil
+    cdef bint begins_anew(self, Run* job) noexcept nogil
+    cdef void run_in_slices(self, Job work, Run* job, ThreadTuner* tuner) noexcept nogil
+    cdef void fit_rows(self, Run* job, int thread, int threads) noexcept nogil
+    cdef void forward_rows(self, Run* job, int thread, int threads) noexcept nogil
+
+    @cython.final
+    cdef void average_gradients(self, const Run* job, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t block,
+                                Py_ssize_t stop) noexcept nogil
+
+    @cython.final
+    cdef void forward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
+                      Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void gather(self, Py_ssize_t i, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void backward(self, const Step* step, Py_ssize_t first, Py_ssize_t last, Py_ssize_t r0,
+                       Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef bint goes_on(self, Run* job) noexcept nogil
+
+    @cython.final
+    cdef void rows_phase(self, Run* job, const Step* step, Py_ssize_t r0, Py_ssize_t stop, int thread,
+                         int threads) noexcept nogil
+
+    @cython.final
+    cdef void segment_phase(self, Run* job, const Step* step, Py_ssize_t number, bint forwards, bint backwards,
+                            Py_ssize_t r0, Py_ssize_t stop, int thread) noexcept nogil
+
+    @cython.final
+    cdef void commit(self, const Step* step, bint states_alone) noexcept nogil
+
+    @cython.final
+    cdef void forward_segments(self, const Step* step, Py_ssize_t r0, Py_ssize_t stop) noexcept nogil
+
+    @cython.final
+    cdef void blocks_of(self, const Step* step, Py_ssize_t number, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void copy_out(self, float* out, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+
+    @cython.final
+    cdef void look_up(self, Run* job) noexcept nogil

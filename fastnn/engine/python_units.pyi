@@ -1,3 +1,0 @@
-from fastnn.engine.stepping import Stepping
-
-class PythonUnits(Stepping): ...

@@ -1,3 +1,0 @@
-from fastnn.engine.python_units import PythonUnits
-
-class Runner(PythonUnits): ...
