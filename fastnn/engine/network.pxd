@@ -100,6 +100,9 @@ cdef class Objectives(Arena):
     @cython.final
     cdef double share_of(self, const Objective* objective, Py_ssize_t count, bint weighted) noexcept nogil
     cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil
+
+    @cython.final
+    cdef void measure(self, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes, bint late) noexcept nogil
     cdef void late_losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
 
     @cython.final

@@ -274,8 +274,7 @@ cdef class Objectives(Arena):
         cdef Py_ssize_t i, k, row
         for i in range(r0, r1):
             row = row_of(rows.order, start + i)
-            if all_are_0(rows.weight + row * rows.weights, rows.weights) \
-                    and rows.kind == FLOAT32 \
+            if rows.kind == FLOAT32 and all_are_0(rows.weight + row * rows.weights, rows.weights) \
                     and not all_finite(<const float*>(rows.x + row * rows.row_bytes), self.inputs):
                 for k in range(self.input_count):
                     self.addresses[k * self.capacity + i] = self.zeros
@@ -283,8 +282,7 @@ cdef class Objectives(Arena):
     cdef double share_of(self, const Objective* objective, Py_ssize_t count, bint weighted) noexcept nogil:
         """What a line's loss counts in `count` times the loss of a batch of `count` rows.
 
-        Where the weights decide it, all of the batch's must have been collected: not before a barrier.
-        """
+        Where the weights decide it, all of the batch's must be there: not before a barrier."""
         cdef double total
         if objective.reduction == OVER_BATCH_SIZE:
             return objective.of_a_line
@@ -298,25 +296,28 @@ cdef class Objectives(Arena):
         return count / total if total != 0 else 0
 
     cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil:
-        """Losses and metrics of rows r0:r1 of a batch of `count`, a sum for each block of them; and the losses' slopes.
-
-        Losses that need the whole batch come later, in `late_losses` and `whole_losses`.
-        """
-        cdef Py_ssize_t block, first, start, k, n
+        """Losses, slopes and metrics of rows r0:r1 of a batch of `count`; others: `late_losses` and `whole_losses`."""
+        cdef Py_ssize_t k
         cdef Objective* objective
-        cdef Metric* metric
-        cdef const float* weight
         for k in range(self.objective_count):
             objective = &self.objectives[k]
             if objective.mask != NULL:
                 self.take_mask(objective, weighted, r0, r1)
             if not objective.whole and not (slopes and objective.divides_late):
                 self.losses_of(k, count, r0, r1, weighted, slopes)
+        self.measure(r0, r1, weighted, slopes, False)
+
+    cdef void measure(self, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes, bint late) noexcept nogil:
+        """Metrics by line, a sum for each block of rows; once the loss has made what they read, where it comes late."""
+        cdef Py_ssize_t block, first, start, k, n
+        cdef Objective* objective
+        cdef Metric* metric
+        cdef const float* weight
         for k in range(self.metric_count):
             metric = &self.metrics[k]
-            if metric.rows == NULL:
-                continue
             objective = &self.objectives[metric.objective]
+            if metric.rows == NULL or (slopes and objective.divides_late and not objective.whole) != late:
+                continue
             for block in range(r0 >> self.block_shift, self.blocks_in(r1)):
                 first = block << self.block_shift
                 n, start = min(r1, first + self.block_rows) - first, first * objective.units
@@ -334,6 +335,7 @@ cdef class Objectives(Arena):
         for k in range(self.objective_count):
             if self.objectives[k].divides_late and not self.objectives[k].whole:
                 self.losses_of(k, count, r0, r1, True, True)
+        self.measure(r0, r1, True, True, True)
 
     cdef void losses_of(self, Py_ssize_t k, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted,
                         bint slopes) noexcept nogil:

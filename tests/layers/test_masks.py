@@ -236,6 +236,22 @@ def test_targets_of_steps_that_are_not_there_may_be_anything() -> None:
         model.fit(IDS, np.full_like(IDS, -1), epochs=1, verbose=0)
 
 
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_fit_measures_what_an_evaluation_does(masked: bool, reduction: str) -> None:
+    """The loss takes the activation's place, and makes what the metrics read, once the batch is there."""
+    model = Sequential([Input((STEPS,)), Embedding(WORDS, 4, mask_zero=masked), Dense(1, "sigmoid")])
+    loss = fastnn.losses.BinaryCrossentropy(reduction=reduction)
+    model.compile(fastnn.optimizers.SGD(1e-30), loss, metrics=["accuracy"], weighted_metrics=["mse"])
+    labels = (IDS % 2).astype(np.float32)[..., None]
+    weight = np.random.default_rng(4).uniform(0, 2, IDS.shape)
+    for weights in (None, weight):
+        logs = model.fit(IDS, labels, sample_weight=weights, batch_size=7, shuffle=False, verbose=0).history
+        right = model.evaluate(IDS, labels, sample_weight=weights, batch_size=7, verbose=0, return_dict=True)
+        for name, value in right.items():
+            np.testing.assert_allclose(logs[name], [value], rtol=1e-6)
+
+
 def test_metrics_of_all_kinds_leave_them_out() -> None:
     model = Sequential([Input((STEPS,)), Embedding(WORDS, 4, mask_zero=True), Dense(1, "sigmoid")])
     labels = (IDS % 2).astype(np.float32)[..., None]
