@@ -243,7 +243,7 @@ cdef class Arena:
             raise ValueError(f"{self.count} ops are frozen or not, got {len(frozen)} answers")
         self.wants = []
         for i, op in enumerate(self.ops):
-            op.frozen = frozen[i] or not self.readers[i]
+            op.frozen = frozen[i]
             before = any([source >= 0 and self.wants[source] for source in self.sources[i]])
             self.wants.append(len(self.readers[i]) > 0 and not op.steady and (
                 before or (op.size > 0 and not op.frozen)))

@@ -272,10 +272,14 @@ cdef class Learning(AddedLosses):
             end += 1
         p1 = self.blocks[end - 1].p1
         n = first.op
-        (<Op>self.op_list[n]).gradient(step, first.p0, p1)
+        if self.wanted[n]:
+            (<Op>self.op_list[n]).gradient(step, first.p0, p1)
+        else:                           # a mask alone hangs on it
+            memset(self.g + first.start, 0, (p1 - first.p0) * sizeof(float))
         while self.next_shared[n] != NULL:
-            (<Op>self.next_shared[n]).gradient(step, first.p0, p1)
-            self.add(self.g + first.start, (<Op>self.next_shared[n]).g + first.p0, p1 - first.p0, 0)
+            if self.wanted[(<Op>self.next_shared[n]).number]:
+                (<Op>self.next_shared[n]).gradient(step, first.p0, p1)
+                self.add(self.g + first.start, (<Op>self.next_shared[n]).g + first.p0, p1 - first.p0, 0)
             n = (<Op>self.next_shared[n]).number
         if self.has_penalties:
             for i in range(block, end):

@@ -312,12 +312,14 @@ def _trace(cls: Any) -> None:
 
 
 def _set_attribute(layer: Layer, name: str, value: object) -> None:
-    """A layer's fields are fixed once it is made, but for ``trainable``."""
+    """A layer's fields are fixed once it is made, but for ``trainable`` and ``supports_masking``."""
     if name == "trainable":
         value = as_flag(f"{type(layer).__name__}: trainable", value)
         for _, part in layer.parts():
             part.trainable = value
-    elif name in {each.name for each in fields(layer)} or LAYERS.units.get(layer.table_name) is type(layer):
+    elif name != "supports_masking" and (
+        name in {each.name for each in fields(layer)} or LAYERS.units.get(layer.table_name) is type(layer)
+    ):
         raise FrozenInstanceError(
             f"{type(layer).__name__}: {name} cannot be changed once the layer is made; make another layer"
         )

@@ -31,6 +31,7 @@ class Cell(Recurrent):
 
     return_sequences = go_backwards = stateful = unroll = zero_output_for_mask = False
     return_state = True
+    passes_mask = False  # of steps, of which it has one
 
     def __call__(self, inputs: Any, states: Any = None, training: bool | None = None, mask: Any = None) -> Any:  # type: ignore[override]
         """What the cell gives for a step, and its states after it, for states before it: zeros where there are none.
@@ -64,6 +65,7 @@ class Cell(Recurrent):
         """What the cell gives for the steps of x: as the layer of its kind with these fields, and its own weights."""
         steps = object.__new__(type(self))
         vars(steps).update(vars(self), **run)
+        steps.supports_masking = True
         tensors = (x, *states)
         row = steps._row(*(tensor.row for tensor in tensors))
         rows, masks = steps.rows_given(row), given_masks(called(self), [x], mask, Tensor)

@@ -45,9 +45,9 @@ def _input_shape(layer: Any) -> None:
 class InputLayer(Layer):
     """Where rows enter a model; ``Input`` makes one and gives its tensor.
 
-    shape: of a row; or batch_shape, the rows' axis first. batch_size is taken and not needed: any number of rows will
-    do. dtype: see ``Input``. sparse, ragged, optional: False. input_tensor: a tensor to take shape and dtype from.
-    input_shape: of old scripts, which is shape.
+    shape: of a row; or batch_shape, the rows' axis first. batch_size is needed by stateful layers alone: for others any
+    number of rows will do. dtype: see ``Input``. sparse, ragged, optional: False. input_tensor: a tensor to take shape
+    and dtype from. input_shape: of old scripts, which is shape.
     """
 
     shape: Any = None
@@ -182,7 +182,7 @@ def Input(
 
     ``Input((784,))``, ``Input(shape=(28, 28), name="image")``, ``Input(batch_shape=(None, 784))``. dtype: how the
     columns come, "float32", "int64", "string" or another one: text, and whole numbers beyond 2**24, are for layers such
-    as StringLookup, IntegerLookup and Hashing; all others read them as float32. batch_size is taken and not needed.
+    as StringLookup, IntegerLookup and Hashing; all others read them as float32. batch_size is for stateful layers.
     sparse, ragged, optional: False. tensor: given back as it is. TypeError, ValueError for what is no shape or dtype,
     and for what asks for what is not there.
     """

@@ -43,7 +43,7 @@ class Lambda(Composite):
             if not callable(given) and (name == "function" or given is not None):
                 raise TypeError(f"Lambda: {name} must be a function, got {shown(given)}")
         if mask is not None:
-            raise ValueError("Lambda: mask must be None; there are no masks yet")
+            raise ValueError("Lambda: mask must be None; write a layer with call and compute_mask")
         if arguments is not None and not isinstance(arguments, Mapping):
             raise TypeError(f"Lambda: arguments must be a dict, got {shown(arguments)}")
         self._set("function", function)

@@ -63,9 +63,11 @@ class SimpleRNN(SimpleRNNSteps):
     tuple, the output and the last h. go_backwards: begin with the last step; what is given comes in the order in
     which it is worked out. dropout, recurrent_dropout: while training, the share of the numbers of x and of h that the
     products do without, one draw for all steps of a row; 1 drops nothing. seed: random numbers of the layer's own. The
-    activations, initializers, regularizers and constraints: a name or an object. unroll, use_cudnn, implementation and
-    zero_output_for_mask: taken; they change nothing. Called as layer(x, initial_state=[...]), it begins with these,
-    not with zeros. Source: Elman 1990.
+    activations, initializers, regularizers and constraints: a name or an object. stateful: row i of a batch begins with
+    the state that row i of the batch before has left, zeros at first and after reset_state(); Input(batch_shape=...)
+    says the size of batches. unroll, use_cudnn, implementation: taken; they change nothing. Called as
+    layer(x, initial_state=[...]), it begins with these, not with zeros. A step that a mask leaves out keeps the state,
+    and gives what the step before gave, or zeros with zero_output_for_mask. Source: Elman 1990.
     """
 
     units: int

@@ -339,6 +339,57 @@ def test_steps_within_steps() -> None:
     np.testing.assert_array_equal(nested.predict(texts).reshape(36, 2), flat.predict(IDS[:36]))
 
 
+def test_what_only_a_mask_reads_does_not_learn(tmp_path: Path) -> None:
+    x = Input((STEPS, 3))
+    mask = Masking()(Dense(2, "relu")(x))._keras_mask
+    model = Model(x, LSTM(2)(x, mask=mask))
+    model.compile("adam", "mse")
+    before = model.get_weights()
+    rows = np.random.default_rng(6).normal(size=(20, STEPS, 3))
+    model.fit(rows, np.ones((20, 2)), epochs=2, verbose=0)
+    changed = [(one != other).any() for one, other in zip(before, model.get_weights(), strict=True)]
+    assert changed == [False, False, True, True, True]
+    model.save(tmp_path / "model.fastnn")
+    np.testing.assert_array_equal(load_model(tmp_path / "model.fastnn").predict(rows), model.predict(rows))
+
+
+def test_texts_of_a_front() -> None:
+    texts = np.array([["a b c"], ["b"], [""], ["c c a b"]], object)
+    front = L.TextVectorization(output_sequence_length=5, vocabulary=["a", "b", "c"])
+    last = LSTM(3)
+    model = Sequential([Input((1,), dtype="string"), front, Embedding(5, 4, mask_zero=True), last, Dense(1)])
+    ids = front(texts)
+    other = Sequential([Input((5,)), model.layers[1], last, model.layers[3]])
+    np.testing.assert_array_equal(model.predict(texts), other.predict(ids))
+    longer = L.TextVectorization(output_sequence_length=9, vocabulary=["a", "b", "c"])
+    padded = Sequential([Input((1,), dtype="string"), longer, model.layers[1], last, model.layers[3]])
+    np.testing.assert_array_equal(padded.predict(texts), model.predict(texts))
+
+
+def test_several_outputs_and_python_losses() -> None:
+    first = Input((STEPS,))
+    t = LSTM(3, return_sequences=True)(Embedding(WORDS, 4, mask_zero=True)(first))
+    steps, whole = Dense(2, name="steps")(t), Dense(1, name="whole")(L.GlobalAveragePooling1D()(t))
+    model = Model(first, [steps, whole])
+    model.compile("sgd", ["mse", "mse"], loss_weights=[1, 2], metrics=[["mae"], ["mae"]])
+    goals = [Y, Y[:, 0, :1]]
+    logs = model.evaluate(IDS, goals, verbose=0, batch_size=len(IDS), return_dict=True)
+    given, means = model.predict(IDS)
+    right = ((given - Y) ** 2)[IDS != 0].mean() + 2 * ((means - goals[1]) ** 2).mean()
+    np.testing.assert_allclose(logs["loss"], right, rtol=1e-5)
+
+    class Squares(fastnn.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return np.mean((y_true - y_pred) ** 2, axis=-1)
+
+    alone = Model(first, steps)
+    found = []
+    for loss in ("mse", Squares()):
+        alone.compile("sgd", loss)
+        found.append(alone.evaluate(IDS, Y, verbose=0, batch_size=len(IDS)))
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 def test_where_a_mask_ends_is_said() -> None:
     t = Embedding(WORDS, 4, mask_zero=True)(Input((STEPS,)))
     with pytest.warns(UserWarning, match=r"layer does not support masking and will therefore destroy the mask"):

@@ -210,6 +210,44 @@ def test_a_mask_that_is_given() -> None:
         close(mine(x, mask=mask), other(x, mask=mask))
 
 
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
+def test_cells(kind: str) -> None:
+    x = np.random.default_rng(1).normal(size=(ROWS, STEPS, 3)).astype("f4")
+    states = [np.random.default_rng(2).normal(size=(ROWS, 4)).astype("f4")] * (1 + (kind == "LSTM"))
+    mine, other = (getattr(lib.layers, f"{kind}Cell")(4) for lib in (fastnn, keras))
+    other.build((None, 3))
+    first = mine(x[:, 0], states)
+    mine.set_weights(other.get_weights())
+    first, (out, after) = mine(x[:, 0], states), other(x[:, 0], states)
+    close(first[0], out)
+    for one, two in zip(first[1], after, strict=True):
+        close(one, two)
+    assert (mine.state_size, mine.output_size) == (other.state_size, other.output_size)
+    theirs = keras.layers.RNN([other, keras.layers.GRUCell(2)], return_sequences=True)
+    expected = theirs(x)
+    ours = fastnn.layers.RNN.from_config(theirs.get_config())
+    ours.build((None, STEPS, 3))
+    ours.set_weights(theirs.get_weights())
+    close(ours(x), expected)
+    close(ours(x, mask=IDS > 0)[1:], np.asarray(theirs(x, mask=IDS > 0))[1:])
+
+
+def test_states_that_go_on() -> None:
+    """Calls alone: Keras on JAX loses the states elsewhere."""
+    x = np.random.default_rng(1).normal(size=(ROWS, STEPS, 3)).astype("f4")
+    for kind in ("SimpleRNN", "LSTM", "GRU"):
+        mine, other = (getattr(lib.layers, kind)(4, stateful=True) for lib in (fastnn, keras))
+        other(x)
+        mine(x)
+        mine.set_weights(other.get_weights())
+        for layer in (mine, other):
+            layer.reset_state()
+        for part in (x, x[:, ::-1].copy(), -x):
+            close(mine(part), other(part))
+        for one, two in zip(mine.states, other.states, strict=True):
+            close(one, two)
+
+
 @pytest.mark.parametrize("name", [name for name in dir(fastnn.layers) if name[0].isupper()])
 def test_who_supports_masking(name: str) -> None:
     theirs = getattr(keras.layers, name, None)
