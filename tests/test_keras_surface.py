@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -407,13 +408,17 @@ def test_each_layer_is_described(name):
     other = layers.deserialize(json.loads(json.dumps(entry)), {type(layer).__name__: type(layer)})
     assert json.dumps(other.get_config()) == text
     rows = [(None, *shape) for shape in CASES[name].shapes]
-    shape = rows if len(rows) > 1 else rows[0]
-    wanted = layer.compute_output_shape(shape)
-    layer.build(shape)
+    asked = [each for each in signature(layer.compute_output_shape).parameters.values() if each.default is each.empty]
+    listed = len(rows) > 1 and len(asked) == 1
+    shapes = [rows] if listed else rows
+    wanted = layer.compute_output_shape(*shapes)
+    layer.build(*shapes)
     assert layer.built
+    built = len(layer.weights)
     if not CASES[name].choices:
         x = [np.ones((3, *row), np.float32) for row in CASES[name].shapes]
-        assert layer(x if len(x) > 1 else x[0]).shape == (3, *wanted[1:])
+        assert layer(*([x] if listed else x)).shape == (3, *wanted[1:])
+        assert len(layer.weights) == built
 
 
 def nested() -> Model:

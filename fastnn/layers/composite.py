@@ -51,7 +51,7 @@ class Composite(Traced, Layer):
     def __new__(cls, *given: Any, **named: Any) -> Any:
         self = super().__new__(cls, *given, **named)
         self._begin_traced(given, named)
-        vars(self)["_is_built"] = False
+        vars(self)["_is_built"] = vars(self)["_is_building"] = False
         return self
 
     # What a subclass writes.
@@ -86,14 +86,16 @@ class Composite(Traced, Layer):
 
         @wraps(build)
         def built(self: Any, *shapes: Any, **named: Any) -> Any:
-            if vars(self)["_is_built"]:  # the layer is just being built
+            if vars(self)["_is_building"]:
                 return build(self, *shapes, **named)
             try:
                 rows = [row for shape in shapes for row in rows_of("input_shape", shape)]
             except (TypeError, ValueError):  # such as None: what is made does not hang on shapes
                 rows = []
-            if named or len(rows) != self._takes():
-                return self._built_for(*shapes, **named)
+            takes = self._takes()
+            fits = takes <= len(rows) <= self._takes_at_most() or len(shapes) == takes == 1 <= len(rows)  # of a list
+            if named or not fits:
+                return None if vars(self)["_is_built"] else self._built_for(*shapes, **named)
             return self.alone(rows)
 
         return built
@@ -232,12 +234,14 @@ class Composite(Traced, Layer):
 
     def _built_for(self, *shapes: Any, **named: Any) -> None:
         """Call ``build``, once."""
-        vars(self)["_is_built"] = True
+        vars(self)["_is_built"] = vars(self)["_is_building"] = True
         try:
             self.build(*shapes, **named)
         except BaseException:
             vars(self)["_is_built"] = False
             raise
+        finally:
+            vars(self)["_is_building"] = False
 
     # Its parts.
 
