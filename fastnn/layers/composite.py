@@ -86,14 +86,14 @@ class Composite(Traced, Layer):
 
         @wraps(build)
         def built(self: Any, *shapes: Any, **named: Any) -> Any:
-            if vars(self)["_is_built"]:  # the layer is just being built
+            if vars(self).get("_building"):
                 return build(self, *shapes, **named)
             try:
                 rows = [row for shape in shapes for row in rows_of("input_shape", shape)]
             except (TypeError, ValueError):  # such as None: what is made does not hang on shapes
                 rows = []
             if named or len(rows) != self._takes():
-                return self._built_for(*shapes, **named)
+                return None if vars(self)["_is_built"] else self._built_for(*shapes, **named)
             return self.alone(rows)
 
         return built
@@ -232,12 +232,14 @@ class Composite(Traced, Layer):
 
     def _built_for(self, *shapes: Any, **named: Any) -> None:
         """Call ``build``, once."""
-        vars(self)["_is_built"] = True
+        vars(self).update(_is_built=True, _building=True)
         try:
             self.build(*shapes, **named)
         except BaseException:
             vars(self)["_is_built"] = False
             raise
+        finally:
+            vars(self)["_building"] = False
 
     # Its parts.
 
