@@ -6,11 +6,11 @@ from __future__ import annotations
 _NAMES = """
 AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D
 AdaptiveMaxPooling3D AugMix AutoContrast CTC ContrastLimitedAdaptiveHistogramEqualization ConvLSTM1D ConvLSTM2D
-ConvLSTM3D CutMix Equalization FlaxLayer FloatDTypePolicy Function GRUCell InputSpec JaxLayer KerasFileEditor LSTMCell
-Masking MaxNumBoundingBoxes MelSpectrogram MixUp MultiOptimizer OptimizerMap OrbaxCheckpoint Quantizer RNN RandAugment
+ConvLSTM3D CutMix Equalization FlaxLayer FloatDTypePolicy Function InputSpec JaxLayer KerasFileEditor
+MaxNumBoundingBoxes MelSpectrogram MixUp MultiOptimizer OptimizerMap OrbaxCheckpoint Quantizer RandAugment
 RandomColorDegeneration RandomColorJitter RandomElasticTransform RandomErasing RandomGaussianBlur RandomGrayscale
 RandomHue RandomInvert RandomPerspective RandomPosterization RandomSaturation RandomSharpness RandomShear RematScope
-ReversibleEmbedding STFT STFTInitializer STFTSpectrogram SimpleRNNCell Solarization StackedRNNCells StatelessScope
+ReversibleEmbedding STFT STFTInitializer STFTSpectrogram Solarization StatelessScope
 SymbolicScope TFSMLayer TorchModuleWrapper applications array_to_img bounding_boxes ctc device distillation distribution
 dtype_policies export img_to_array load_img mixed_precision name_scope quantizers remat save_img stft tree visualization
 wrappers
@@ -25,7 +25,7 @@ NAMES = frozenset(f"{_NAMES} {_MODULES}".split())
 # Of classes and methods that fastnn has.
 _ARGUMENTS = """
 auto_scale_loss batch_shape data_format dtype expand_nested gptq_unpacked_column_size input_tensor
-jit_compile layer_range line_length lora_alpha lora_rank mask_zero max_queue_size optional positions
+jit_compile layer_range line_length lora_alpha lora_rank max_queue_size optional positions
 quantization_config ragged renorm renorm_clipping renorm_momentum run_eagerly show_trainable skip_mismatch sparse
 steps_per_execution synchronized use_multiprocessing workers zipped
 """

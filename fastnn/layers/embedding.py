@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._checks import as_flag
+from fastnn._checks import check_flag
 from fastnn._numbers import as_numbers
 from fastnn._output import warn
 from fastnn.engine.embedding import EmbeddingOp
@@ -60,7 +60,7 @@ class Embedding(Layer):
         if self.input_dim > MOST:
             raise ValueError(f"Embedding: input_dim must be at most 2**31 - 1, got {self.input_dim}")
         resolve_units(self, "embeddings")
-        self._set("mask_zero", as_flag("Embedding: mask_zero", self.mask_zero))
+        check_flag(self, "mask_zero")
         own_input_shape(self)
         if weights is not None:
             given = weights[0] if isinstance(weights, (list, tuple)) and len(weights) == 1 else weights

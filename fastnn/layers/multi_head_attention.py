@@ -90,8 +90,10 @@ class _Heads(Composite):
             **more,
         )
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:  # type: ignore[override]
-        """Make the projections, for tensors of these shapes."""
+    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+        """Make the projections, for tensors of these shapes, or a list of them."""
+        if value_shape is None:
+            query_shape, value_shape, key_shape = [*query_shape, None][:3]
         query, value = tuple(query_shape[1:]), tuple(value_shape[1:])
         key = value if key_shape is None else tuple(key_shape[1:])
         self._check_rows(query, value, key)
@@ -193,10 +195,10 @@ class _Heads(Composite):
             found.append(whole if row == whole.row else Reshape(row)(whole))
         return found
 
-    def compute_output_shape(  # type: ignore[override]
-        self, query_shape: Any, value_shape: Any, key_shape: Any = None
-    ) -> Any:
-        """The shape of what the layer gives, the axis of the rows first."""
+    def compute_output_shape(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Any:
+        """The shape of what the layer gives for these, or for a list of them, the axis of the rows first."""
+        if value_shape is None:
+            query_shape, value_shape, key_shape = [*query_shape, None][:3]
         query, value = tuple(query_shape), tuple(value_shape)
         self._check_rows(query[1:], value[1:], value[1:] if key_shape is None else tuple(key_shape)[1:])
         return (*query[:-1], *self._given_row(query))
