@@ -164,7 +164,7 @@ def test_every_synonym_leads_somewhere():
         ("from fastnn.models import Graph", r"Model\(inputs, outputs\)"),
         ("from fastnn.preprocessing.text import Tokenizer", "layers.TextVectorization"),
         ("from fastnn.callbacks import EarlyStoping", "did you mean 'EarlyStopping'"),
-        ("from fastnn.layers import LSTMCell", "Keras has it, fastnn does not: see docs/differences.md"),
+        ("from fastnn.layers import ConvLSTM2D", "Keras has it, fastnn does not: see docs/differences.md"),
     ],
 )
 def test_modules_of_old(line, what):

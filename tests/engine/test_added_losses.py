@@ -264,7 +264,7 @@ def test_tensors_of_a_graph_are_planned():
 
 def test_places_that_are_none():
     for place in (-1, 1):
-        with pytest.raises(ValueError, match="added losses must be of ops from 0 to 0"):
+        with pytest.raises(ValueError, match="added losses and masks must be of ops from 0 to 0"):
             Network([DenseOp(2, 2)], added=[AddedLoss(place)])
 
 
