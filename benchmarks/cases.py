@@ -264,14 +264,14 @@ ROWS = {1: 5.0, 32: 1.5, 1024: 1.2}  # predicted at a time: how many times as fa
 # Pictures and sequences.
 LAYERED_FITS = (
     Fit("lenet", networks.LENET, CCE, {"best": 6}, 2048, 32, 1, checked=512, spread=0.2),
-    Fit("lenet-b128", networks.LENET, CCE, {"best": 5}, 2048, 128, 1),
+    Fit("lenet-b128", networks.LENET, CCE, {"best": 5}, 2048, 128, 1, spread=0.2),
     Fit("cnn", networks.CNN, CCE, {"best": 1.9}, 256, 32, 2, spread=0.2),
     Fit("lstm", networks.LSTM_64, MSE, {"best": 2.5}, 1024, 32, 1, spread=0.2),
-    Fit("gru", networks.GRU_32, MSE, {"best": 3.5}, 1024, 32, 1),
+    Fit("gru", networks.GRU_32, MSE, {"best": 3.5}, 1024, 32, 1, spread=0.2),
     Fit("cnn1d", networks.CNN_1D, CCE, {"best": 1.7}, 1024, 32, 1, spread=0.2),
     Fit("transformer", networks.TRANSFORMER, CCE, {"best": 2.3}, 512, 32, 1, spread=0.2),
-    Fit("lstm-small", networks.LSTM_8, MSE, {"best": 8}, 1000, 10, 1),
-    Fit("words", networks.WORDS, BCE, {"best": 2.2}, 1024, 32, 1),
+    Fit("lstm-small", networks.LSTM_8, MSE, {"best": 8}, 1000, 10, 1, spread=0.2),
+    Fit("words", networks.WORDS, BCE, {"best": 2.2}, 1024, 32, 1, spread=0.2),
 )
 # How many times as fast as ONNX Runtime to predict 1 and 32 rows.
 AHEAD = {
