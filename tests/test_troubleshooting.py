@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import fastnn
+from support.database import connect
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -52,6 +53,7 @@ def pattern(shown: str) -> str:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.shown[:50])
 def test_error(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sqlite3.connect", connect)
     names: dict[str, Any] = {}
     exec(SETUP, names)
     for earlier in case.earlier:

@@ -7,12 +7,13 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+_connect = sqlite3.connect  # itself, where a test has pages take `connect`
 _opened: list[sqlite3.Connection] = []
 
 
 def connect(database: Any, **options: Any) -> sqlite3.Connection:
     """A connection that is closed when the test ends."""
-    connection = sqlite3.connect(database, **options)
+    connection = _connect(database, **options)
     _opened.append(connection)
     return connection
 
