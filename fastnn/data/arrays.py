@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._checks import check_batch_size, check_count
+from fastnn._checks import as_flag, check_batch_size, check_count
 
 from .convert import has_columns, to_float32, to_rows
 from .source import Page, RowSource, row_order
@@ -57,6 +57,7 @@ class ArraySource(RowSource):
         exact: bool = False,
         ids: bool = False,
     ) -> None:
+        exact, ids = as_flag("exact", exact), as_flag("ids", ids)
         rows_of_x = to_rows(x, "x", exact, ids)
         if has_columns(x):
             from .frames import names_of, own_names

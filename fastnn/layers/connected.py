@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from fastnn.layers.masks import Masked
+from fastnn.layers.masks import Masked, mention_mask
 from fastnn.layers.tensor import Node, called
 
 
@@ -18,7 +18,7 @@ class Connected(Masked):
         if len(calls) & (len(calls) - 1) == 0:  # each time that they have doubled
             calls[:] = [call for call in calls if call() is not None]
         calls.append(weakref.ref(node))
-        self.mention_mask(node)
+        mention_mask(self, node)
         return node
 
     def _only_call(self, asked: str) -> Node:

@@ -53,34 +53,9 @@ class Masked:
         """The ops of a layer that reads masks, where there is one: -1 - n - k is the mask of source k of n."""
         return self.ops(*rows)  # type: ignore[attr-defined,no-any-return]
 
-    def masks_of(self, node: Any, read: Rows) -> tuple[Shape | None, ...]:
-        """The masks of what a call gives, where what it reads has these."""
-        count = len(node.rows)
-        if node.graph is not None:
-            if node.graph.masks:
-                return tuple(None if tensor is None else tensor.row for tensor in node.graph.masks)
-            if not self.supports_masking:
-                return graph_masks(node.graph, read)
-        elif not self.makes_mask() and all(mask is None for mask in read):
-            return (None,) * count
-        ops = self.mask_ops([tensor.row for tensor in node.values], read)
-        row = None if ops is None else read[0] if ops == () else node.rows[0][:-1]
-        return ((row,) * self.masked_outputs + (None,) * count)[:count]
-
     def makes_mask(self) -> bool:
         """Whether what it gives has a mask, whatever it reads."""
         return False
-
-    def mention_mask(self, node: Any) -> None:
-        """Warn where a mask ends at a call of a layer that knows nothing of masks."""
-        silent = node.graph is not None or not self.mentions_mask or self.reads_mask or self.supports_masking
-        if not silent and any(mask is not None for mask in masks_read(node)):
-            kind = type(self).__name__
-            warn(
-                f"Layer {getattr(self, 'name', None) or kind!r} (of type {kind}) was passed an input with a mask "
-                "attached to it. However, this layer does not support masking and will therefore destroy the mask "
-                "information. Downstream layers will not see the mask."
-            )
 
 
 def _computes(member: Any) -> bool:
@@ -92,6 +67,34 @@ def rules_of(node: Any) -> Any:
     """What says the ops and masks of a call: the layer, or what is called in its place and has its weights."""
     owner = getattr(node.makes, "__self__", None)
     return owner if isinstance(owner, Masked) else node.layer
+
+
+def masks_of(node: Any, read: Rows) -> tuple[Shape | None, ...]:
+    """The masks of what a call gives, where what it reads has these."""
+    rules = rules_of(node)
+    count = len(node.rows)
+    if node.graph is not None:
+        if node.graph.masks:
+            return tuple(None if tensor is None else tensor.row for tensor in node.graph.masks)
+        if not rules.supports_masking:
+            return graph_masks(node.graph, read)
+    elif not rules.makes_mask() and all(mask is None for mask in read):
+        return (None,) * count
+    ops = rules.mask_ops([tensor.row for tensor in node.values], read)
+    row = None if ops is None else read[0] if ops == () else node.rows[0][:-1]
+    return ((row,) * rules.masked_outputs + (None,) * count)[:count]
+
+
+def mention_mask(layer: Any, node: Any) -> None:
+    """Warn where a mask ends at a call of a layer that knows nothing of masks."""
+    silent = node.graph is not None or not layer.mentions_mask or layer.reads_mask or layer.supports_masking
+    if not silent and any(mask is not None for mask in masks_read(node)):
+        kind = type(layer).__name__
+        warn(
+            f"Layer {getattr(layer, 'name', None) or kind!r} (of type {kind}) was passed an input with a mask "
+            "attached to it. However, this layer does not support masking and will therefore destroy the mask "
+            "information. Downstream layers will not see the mask."
+        )
 
 
 def masks_read(node: Any) -> list[Shape | None]:
@@ -112,7 +115,7 @@ def graph_masks(graph: Any, read: Rows) -> tuple[Shape | None, ...]:
                 for k, tensor in enumerate(node.values):
                     if k not in node.given_masks:
                         own[k] = known.get(tensor)
-                known.update(zip(node.tensors(), rules_of(node).masks_of(node, own), strict=True))
+                known.update(zip(node.tensors(), masks_of(node, own), strict=True))
     return tuple(known.get(tensor, tensor.mask_row) for tensor in graph.outputs)
 
 

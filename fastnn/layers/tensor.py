@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Never
 
 from fastnn._checks import as_flag, shown
 from fastnn._names import users_line
-from fastnn.layers.masks import masks_read, rules_of
+from fastnn.layers.masks import masks_of, masks_read
 from fastnn.typing import Shape
 
 # What operators on tensors do, by the operator's name; fastnn.layers.arithmetic enters them.
@@ -70,7 +70,7 @@ class Node:
         self.batch: int | None = next((x.node.batch for x in inputs if x.node.batch is not None), None)
         self.given_masks = masks or {}  # which of `inputs` is the mask of a value, where that was given one
         self.values = inputs[: len(inputs) - len(self.given_masks)]
-        self.masks: tuple[Shape | None, ...] = rules_of(self).masks_of(self, masks_read(self))  # of what it gives
+        self.masks: tuple[Shape | None, ...] = masks_of(self, masks_read(self))  # of what it gives
 
     def ops(self) -> tuple[Any, ...]:
         """The ops that the call becomes."""
