@@ -113,7 +113,7 @@ def _function(what: str, name: str, network: Any, kind: str, output: str) -> Fun
         raise ValueError(f"{what}: values have no probability")
     from fastnn.databases.sqlite_function import Function
 
-    return Function(name, network.predict_as_it_lies, network.inputs, kind, output == "probability")
+    return Function(str(name), network.predict_as_it_lies, network.inputs, kind, output == "probability")
 
 
 def _loaded(con: sqlite3.Connection, function: Any) -> bool:

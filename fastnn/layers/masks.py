@@ -82,7 +82,8 @@ def masks_of(node: Any, read: Rows) -> tuple[Shape | None, ...]:
         return (None,) * count
     ops = rules.mask_ops([tensor.row for tensor in node.values], read)
     row = None if ops is None else read[0] if ops == () else node.rows[0][:-1]
-    return ((row,) * rules.masked_outputs + (None,) * count)[:count]
+    masks: tuple[Shape | None, ...] = ((row,) * rules.masked_outputs + (None,) * count)[:count]
+    return masks
 
 
 def mention_mask(layer: Any, node: Any) -> None:
