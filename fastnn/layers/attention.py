@@ -16,6 +16,7 @@ from fastnn.layers._fields import own_input_shape
 from fastnn.layers.arithmetic import as_tensor
 from fastnn.layers.base import LAYERS, Layer, any_sources, check_row, check_seed, set_field
 from fastnn.layers.composite import Composite
+from fastnn.layers.surface import rows_of
 from fastnn.layers.tensor import OPERATORS, Tensor, mapped
 from fastnn.layers.tracing import tensors_in
 from fastnn.typing import DoubleArray, Shape
@@ -341,8 +342,8 @@ class AdditiveAttention(_Attention):
     def build(self, input_shape: Any) -> None:
         self._check_inputs(input_shape)
         if self.use_scale:
-            shape = (input_shape[0][-1],)
-            self._set("scale", self.add_weight(shape=shape, initializer="glorot_uniform", name="scale"))
+            query, *_ = rows_of("AdditiveAttention: input_shape", input_shape)
+            self._set("scale", self.add_weight(shape=query[-1:], initializer="glorot_uniform", name="scale"))
 
     @property
     def _scored(self) -> bool:
