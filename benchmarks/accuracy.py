@@ -148,20 +148,17 @@ def error(scores: Sequence[float]) -> float:
 
 def report(results: Sequence[dict[str, Any]]) -> str:
     lines = [
-        "| task | rows, test rows | epochs | score | fastnn | Keras | fastnn's time | Keras's |",
-        "|---|--:|--:|---|--:|--:|--:|--:|",
+        "| task | rows, test rows | epochs | score | fastnn | Keras |",
+        "|---|--:|--:|---|--:|--:|",
     ]
     for result in results:
         if "missing" in result:
-            lines.append(f"| {result['what']} | not here: {result['missing']} | | | | | | |")
+            lines.append(f"| {result['what']} | not here: {result['missing']} | | | | |")
             continue
         cells = []
         for side in ("fastnn", "keras"):
             scores = result["scores"].get(side)
             cells.append(f"{statistics.mean(scores):.4f} +- {error(scores):.4f}" if scores else "-")
-        for side in ("fastnn", "keras"):
-            seconds = result["seconds"].get(side)
-            cells.append(f"{seconds:.1f} s" if seconds is not None else "-")
         rows = ", ".join(f"{count:,}" for count in result["rows"])
         lines.append(f"| {result['what']} | {rows} | {result['epochs']} | {result['metric']} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", ", ".join(f"{name} {value}" for name, value in machine().items())]) + "\n"
