@@ -14,7 +14,7 @@ from fastnn.engine.layer_ops import SharedDropoutOp, StridedCopyOp
 from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units, size_of
 from fastnn.layers.base import Layer, Parameter, check_seed, set_field
 from fastnn.layers.places import locked
-from fastnn.layers.tensor import is_symbolic
+from fastnn.layers.tensor import called, is_symbolic
 from fastnn.typing import DoubleArray, FloatArray, Shape
 
 RUN = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
@@ -89,14 +89,14 @@ class Recurrent(Layer):
         """Have states for batches of so many rows."""
         if rows is None:
             raise ValueError(
-                f"layer {self.name!r}: a stateful layer keeps a state for each row of a batch, and the size of batches "
+                f"layer {called(self)!r}: a stateful layer keeps a state for each row of a batch, and the size of batches "
                 "is not known (When using `stateful=True` in a RNN, the batch size must be static); give it to the "
                 "input: Input(batch_shape=(rows, steps, features))"
             )
         held = vars(self).setdefault("_states", np.zeros((rows, self.states_kept, self.units), np.float32))
         if len(held) != rows:
             raise ValueError(
-                f"layer {self.name!r} is stateful, with states for batches of {len(held)} row(s), got {rows} (If an "
+                f"layer {called(self)!r} is stateful, with states for batches of {len(held)} row(s), got {rows} (If an "
                 "RNN is stateful, the batch size of the input sequences must be the same as the batch size of the "
                 "initial state); make another layer"
             )
@@ -174,7 +174,7 @@ class Recurrent(Layer):
     def _ops(self, input_shapes: Sequence[Shape], mask: Shape | None) -> tuple[Any, ...]:
         steps, features = self._check(input_shapes)
         if mask not in (None, (steps,)):
-            raise ValueError(f"layer {self.name!r}: x has {steps} steps, and its mask the shape {mask}, not ({steps},)")
+            raise ValueError(f"layer {called(self)!r}: x has {steps} steps, and its mask the shape {mask}, not ({steps},)")
         sources = tuple(-1 - k for k in range(len(input_shapes) + (mask is not None)))
         ops: list[Any] = []
         if 0 < self.dropout < 1:  # one draw for all steps
