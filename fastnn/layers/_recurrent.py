@@ -89,9 +89,9 @@ class Recurrent(Layer):
         """Have states for batches of so many rows."""
         if rows is None:
             raise ValueError(
-                f"layer {called(self)!r}: a stateful layer keeps a state for each row of a batch, and the size of batches "
-                "is not known (When using `stateful=True` in a RNN, the batch size must be static); give it to the "
-                "input: Input(batch_shape=(rows, steps, features))"
+                f"layer {called(self)!r}: a stateful layer keeps a state for each row of a batch, and the size of "
+                "batches is not known (When using `stateful=True` in a RNN, the batch size must be static); give it to "
+                "the input: Input(batch_shape=(rows, steps, features))"
             )
         held = vars(self).setdefault("_states", np.zeros((rows, self.states_kept, self.units), np.float32))
         if len(held) != rows:
@@ -174,7 +174,9 @@ class Recurrent(Layer):
     def _ops(self, input_shapes: Sequence[Shape], mask: Shape | None) -> tuple[Any, ...]:
         steps, features = self._check(input_shapes)
         if mask not in (None, (steps,)):
-            raise ValueError(f"layer {called(self)!r}: x has {steps} steps, and its mask the shape {mask}, not ({steps},)")
+            raise ValueError(
+                f"layer {called(self)!r}: x has {steps} steps, and its mask the shape {mask}, not ({steps},)"
+            )
         sources = tuple(-1 - k for k in range(len(input_shapes) + (mask is not None)))
         ops: list[Any] = []
         if 0 < self.dropout < 1:  # one draw for all steps
