@@ -270,7 +270,7 @@ LAYERED_FITS = (
     Fit("gru", networks.GRU_32, MSE, {"best": 3.5}, 1024, 32, 1, spread=0.2),
     Fit("cnn1d", networks.CNN_1D, CCE, {"best": 1.7}, 1024, 32, 1, spread=0.2),
     Fit("transformer", networks.TRANSFORMER, CCE, {"best": 2.3}, 512, 32, 1, spread=0.2),
-    Fit("lstm-small", networks.LSTM_8, MSE, {"best": 8}, 1000, 10, 1, spread=0.2),
+    Fit("lstm-small", networks.LSTM_8, MSE, {"best": 8}, 1000, 10, 10, spread=0.2),
     Fit("words", networks.WORDS, BCE, {"best": 2.2}, 1024, 32, 1, spread=0.2),
 )
 # How many times as fast as ONNX Runtime to predict 1 and 32 rows.
