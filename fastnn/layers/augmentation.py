@@ -35,10 +35,15 @@ class _Moved(Pictures):
     fill_value: float = 0.0
 
     def __post_init__(self) -> None:
+        self._factors()
         check_choice(self, "fill_mode", *FILL_MODES)
         check_choice(self, "interpolation", "bilinear", "nearest")
         check_number(self, "fill_value", -FLOAT32_MAX)
         super().__post_init__()
+
+    def _factors(self) -> tuple[Any, Any]:
+        """The two ends of what is drawn for lines, and for columns. TypeError, ValueError for what cannot be."""
+        raise NotImplementedError
 
     def _op(self, input_shape: Shape, drawn: str, lines: Any, columns: Any, shared: bool = False) -> tuple[Any, ...]:
         """The op that draws numbers between two ends, for lines and columns."""
@@ -122,17 +127,16 @@ class RandomRotation(_Moved):
     name: str | None = None
     input_shape: Any = None
 
-    def __post_init__(self) -> None:
-        self.range_of("factor", -1, 1)
-        super().__post_init__()
+    def _factors(self) -> tuple[Any, Any]:
+        return self.range_of("factor", -1, 1), (0.0, 0.0)
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        return self._op(input_shape, "rotation", self.range_of("factor", -1, 1), (0.0, 0.0))
+        return self._op(input_shape, "rotation", *self._factors())
 
     def reference(self, x: DoubleArray) -> DoubleArray:
         """What training makes of x where the two ends of each factor are the same, in float64."""
         height, width, _ = self.sizes(x.shape[1:])
-        angle, y, x0 = 2 * np.pi * self.range_of("factor", -1, 1)[0], (height - 1) / 2, (width - 1) / 2
+        angle, y, x0 = 2 * np.pi * self._factors()[0][0], (height - 1) / 2, (width - 1) / 2
         cos, sin = np.cos(angle), np.sin(angle)
         return self._reference(x, (cos, -sin, x0 - x0 * cos + y * sin, sin, cos, y - x0 * sin - y * cos))
 
@@ -156,10 +160,6 @@ class RandomZoom(_Moved):
     data_format: str | None = None
     name: str | None = None
     input_shape: Any = None
-
-    def __post_init__(self) -> None:
-        self._factors()
-        super().__post_init__()
 
     def _factors(self) -> tuple[Any, Any]:
         height = self.range_of("height_factor", -1, 1, open_low=True)
@@ -193,10 +193,6 @@ class RandomTranslation(_Moved):
     data_format: str | None = None
     name: str | None = None
     input_shape: Any = None
-
-    def __post_init__(self) -> None:
-        self._factors()
-        super().__post_init__()
 
     def _factors(self) -> tuple[Any, Any]:
         return self.range_of("height_factor", -1, 1), self.range_of("width_factor", -1, 1)

@@ -259,13 +259,17 @@ class RNN(Composite):
         """The cells, one behind the other."""
         return list(self.cell.cells) if isinstance(self.cell, StackedRNNCells) else [self.cell]
 
+    def _sizes(self) -> list[int]:
+        """Numbers of each state, of all cells."""
+        return [size for cell in self.cells() for size in sizes_of_states(cell)]
+
     def _fused(self) -> bool:
         return all(isinstance(cell, Cell) for cell in self.cells())
 
     def call(self, x: Tensor, initial_state: Any = None) -> Any:
         """What the cells give, and with return_state their states."""
         before = _flat([] if initial_state is None else initial_state)
-        sizes = [size for cell in self.cells() for size in sizes_of_states(cell)]
+        sizes = self._sizes()
         if len(before) not in (0, len(sizes)):
             raise ValueError(f"RNN: expected {len(sizes)} initial state(s), got {len(before)}")
         given, states = (self._through if self._fused() else self._step_by_step)(x, before)
@@ -297,8 +301,7 @@ class RNN(Composite):
         """A call of the cells for each step."""
         if len(x.row) < 2:
             raise ValueError(f"RNN expects rows of at least two axes, (steps, features), got rows of shape {x.row}")
-        sizes = [size for cell in self.cells() for size in sizes_of_states(cell)]
-        now = before or [operation("constant", x, value=[0.0] * size) for size in sizes]
+        now = before or [operation("constant", x, value=[0.0] * size) for size in self._sizes()]
         mask, given, out = OPERATORS["mask"](x), [], None
         for step in range(x.row[0])[:: -1 if self.go_backwards else 1]:
             new, after = self._step(x[:, step], now)
