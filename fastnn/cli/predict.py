@@ -59,7 +59,8 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
     inputs = model.description.takes.names
     columns = model.feature_names or (inputs if len(inputs) > 1 else ())
     columns = roots(columns, model.description.notes.get("columns", {}))
-    query = query_of(options, parser, dict.fromkeys([options.key, *columns]) if columns else ())
+    order = model.description.notes.get("sequence", ())[:2]
+    query = query_of(options, parser, dict.fromkeys([options.key, *order, *columns]) if columns else ())
     if options.replace and options.upsert:
         parser.error("--replace and --upsert are two ways; leave one out")
     mode: Any = "replace" if options.replace else "upsert" if options.upsert else "create"

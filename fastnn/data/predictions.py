@@ -64,6 +64,7 @@ def write_predictions(
     inputs: Several | None = None,
     outputs: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
+    sequence: Any = None,
     identity: bytes | None = None,
 ) -> int:
     """Write predict(features) for each row of a query into the table `into`; count the rows.
@@ -75,7 +76,8 @@ def write_predictions(
     file that is there, or an open connection or URL of SQLite, PostgreSQL (by psycopg 3), MariaDB or
     MySQL (by PyMySQL) or DuckDB, or pymongo's Database. names: what the features must be called, in
     their order, where that is known. inputs: of a model with a front, for which `predict` takes the
-    engine's rows. columns: as in SQLDataset, of columns that the query need not have.
+    engine's rows. columns: as in SQLDataset, of columns that the query need not have. sequence: as there, so that
+    `predict` takes windows, one after the other in a row, and each row of the query has a prediction.
 
     into: the name of a table. With mode "create" there must be none of that name yet; "replace"
     drops the table that an earlier run has written, with its indexes and triggers, in the
@@ -136,7 +138,7 @@ def write_predictions(
     target = _target(con, to)
 
     def work(con: Any, table_of: Callable[[Any], SQLiteTable | ServerTable | MongoTable]) -> int:
-        rows = Queried(sql, con, params, key, null, names, inputs, columns)
+        rows = Queried(sql, con, params, key, null, names, inputs, columns, sequence)
         table = table_of(rows.reader)
         if is_mongo(con) and is_mongo(target):  # whose keys may be of types that no other has
             rows.reader.packed = table.packed = True  # type: ignore[union-attr]
@@ -220,13 +222,13 @@ class _Job:
 
 
 def predict_rows(
-    predict: Predict, sql: Any, con: Any, key: str | None, params: Params, batch_size: int, **rows: Any
+    predict: Predict, sql: Any, con: Any, key: str | None, params: Params, null: Any, batch_size: int, **rows: Any
 ) -> Iterator[Any]:
     """See ``Model.predict_iter``."""
     if key is not None:
         key = _checked_name("key", key)
     size = check_batch_size(batch_size)
-    queried = Queried(sql, con, params, key, None, **rows)
+    queried = Queried(sql, con, params, key, checked_null(null), **rows)
 
     def batches() -> Iterator[Any]:
         with closing(queried.batches(size)) as found:

@@ -15,7 +15,9 @@ from fastnn.databases.mongo import MongoReader, Place, is_mongo
 from fastnn.databases.reader import Text, listed, null_key
 
 from ._front import taken
+from .sequences import Sequenced, checked
 from .source import check_names
+from .stored import check_known
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -34,7 +36,7 @@ class Queried:
     """A query of the features that a model reads, and of a key, where one is named.
 
     names: what the features must be called, in their order, where that is known. inputs: of a model with a front or of
-    several. columns: what columns hold, as in ``SQLDataset``.
+    several. columns, sequence: what columns hold, and how rows become windows, as in ``SQLDataset``.
     """
 
     def __init__(
@@ -47,12 +49,16 @@ class Queried:
         names: Sequence[str],
         inputs: Several | None,
         columns: Mapping[str, str] | None = None,
+        sequence: Any = None,
     ) -> None:
         if inputs is not None and not hasattr(inputs, "shapes"):
             raise TypeError(f"inputs must be those of a model, got {shown(inputs)}")
+        windows = checked(sequence)
+        order = [] if windows is None else [name for name in windows[:2] if name not in names]
         self.reader: Any
         if is_mongo(con):
             fields = inputs.names if inputs is not None and len(inputs.names) > 1 else names
+            fields = [*fields, *order] if fields else ()
             self.reader = _mongo(sql, con, params, key, fields, columns or {})
         else:
             self.reader = reader_of(sql, con, params)
@@ -63,17 +69,26 @@ class Queried:
         self._reader: Reader = declared(self.reader, rules or None)
         # Of a document its fields: it has a key too where none is named.
         given = self._reader.within(getattr(self.reader, "fields", known))
-        features = tuple(name for name in given if name != key)
+        if windows is not None:
+            check_known("sequence", list(windows[:2]), known)
+        features = tuple(name for name in given if name != key and name not in order)
         if not features:
             raise ValueError(f"the query gives the key {key!r} alone; select the features too")
         check_names(names, features, "the query")
         self._take = taken(features, (), null, inputs)
+        if windows is not None:
+            if inputs is not None:
+                raise ValueError(
+                    "sequence= goes with a model of one input of numbers, and this one reads columns by name"
+                )
+            self._take = Sequenced(self._take, windows)
         self._key = key
         self.width: int = self._take.width
 
     def batches(self, size: int) -> Generator[tuple[list[Any], NDArray[np.float32]], None, None]:
         """Run the query: (keys, features), `size` rows at a time and fewer at the end; without a key no keys."""
-        wanted = self._take.wanted
+        take = self._take.begun()
+        wanted = take.wanted
         if self._key is not None:
             wanted = wanted._replace(others=[*wanted.others, self._key])
         keys: list[Any] = []
@@ -84,7 +99,7 @@ class Queried:
                     *others, these = block.others
                     keys += self._checked(these.tolist(), done)
                     block = block._replace(others=others)
-                rows = self._take(block, done + 1)
+                rows = take(block, done + 1)
                 done += len(rows)
                 while len(rows):
                     part, rows = rows[: size - at], rows[size - at :]

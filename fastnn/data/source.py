@@ -62,7 +62,7 @@ class Source(ABC):
     step, whatever its size; `by_epoch` that ``pages`` takes the number of the epoch too, from 0, on which
     its order hangs as on the generator; `batch_size` is the rows of a step, where the source says it.
     `first` is the number of the first row in what the user gave; `rules`, what columns of a query hold that are
-    more than a number, which predictions for the rows of another one need too.
+    more than a number, and `sequence`, how its rows become windows: predictions for the rows of another one need them.
     """
 
     input_shape: tuple[int, ...]
@@ -76,6 +76,7 @@ class Source(ABC):
     first: int = 0
     batch_size: int | None = None
     rules: Mapping[str, str] = MappingProxyType({})
+    sequence: Any = None
 
     @property
     @abstractmethod

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class ByRows(NamedTuple):
     """predict: float32 rows -> float32 (rows, units). names: of its columns, in their order, where they are known.
 
-    inputs: of a model with a front or several inputs. kind, outputs, columns: as in ``write_predictions``.
+    inputs: of a model with a front or several inputs. kind, outputs, columns, sequence: as in ``write_predictions``.
     """
 
     predict: Callable[[Any], Any]
@@ -25,6 +25,7 @@ class ByRows(NamedTuple):
     kind: str
     outputs: list[str]
     columns: dict[str, str]
+    sequence: Sequence[Any] | None
 
 
 def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
@@ -47,7 +48,8 @@ def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
         outputs += [f"{start}_{unit}" for unit in range(units)] if units > 1 else [start]
     inputs = description.reads() if by_name else None
     predict = network.predict if by_name or several else _shaped(model)
-    return ByRows(predict, description.columns, inputs, kind, outputs, description.notes.get("columns", {}))
+    kept = description.notes
+    return ByRows(predict, description.columns, inputs, kind, outputs, kept.get("columns", {}), kept.get("sequence"))
 
 
 def _shaped(model: Any) -> Callable[[Any], Any]:

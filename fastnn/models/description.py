@@ -236,6 +236,8 @@ class Description:
         self.columns = self.columns or source.names
         if source.rules:
             self.notes["columns"] = dict(source.rules)
+        if source.sequence is not None:
+            self.notes["sequence"] = list(source.sequence)
 
     def check_rows(self, shape: Shape, what: str) -> None:
         """ValueError where rows of that shape, which `what` names, are not what the model reads."""

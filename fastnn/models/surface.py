@@ -159,6 +159,8 @@ class Surface(Built):
         into: str,
         key: str,
         params: Any = None,
+        null: float | None = None,
+        sequence: Any = None,
         kind: Literal["classes", "binary", "values"] | None = None,
         mode: Literal["create", "replace", "upsert"] = "create",
         to: Any = None,
@@ -173,9 +175,10 @@ class Surface(Built):
         which model it is from, in model and model_version, and when, in predicted_at. version: by default that of a
         registry that the model was loaded from and has not changed since, under its name there.
 
-        con: as in SQLDataset; or sql and con are filter and collection of MongoDB. mode: "replace" where an earlier
-        run has written the table, "upsert" to add to it. to: another database to write to. A run that is ended is gone
-        on with by the next one of the same model. See ``fastnn.data.write_predictions``.
+        con, params, null: as in SQLDataset; or sql and con are filter and collection of MongoDB. sequence: as there, by
+        default as in the dataset that the model was fitted on; a row is predicted from its window. mode: "replace"
+        where an earlier run has written the table, "upsert" to add to it. to: another database to write to. A run that
+        is ended is gone on with by the next one of the same model. See ``fastnn.data.write_predictions``.
         """
         from fastnn.data.predictions import write_predictions
         from fastnn.models.by_rows import by_rows
@@ -192,6 +195,8 @@ class Surface(Built):
             into=into,
             key=key,
             params=params,
+            null=null,
+            sequence=rows.sequence if sequence is None else sequence,
             kind=rows.kind,  # type: ignore[arg-type]
             mode=mode,
             to=to,
@@ -205,12 +210,20 @@ class Surface(Built):
         )
 
     def predict_iter(
-        self, sql: Any, con: Any, *, key: str | None = None, params: Any = None, batch_size: int = 8192
+        self,
+        sql: Any,
+        con: Any,
+        *,
+        key: str | None = None,
+        params: Any = None,
+        null: float | None = None,
+        sequence: Any = None,
+        batch_size: int = 8192,
     ) -> Iterator[Any]:
         """The outputs for the rows of a query, (rows, units), batch by batch.
 
-        key: a column that is no feature; then (keys, outputs), with keys as a list. The other columns, con and params
-        are as in `predict_sql`. The query runs until the last batch, or until the iterator is closed.
+        key: a column that is no feature; then (keys, outputs), with keys as a list. The other columns, con, params,
+        null and sequence are as in `predict_sql`. The query runs until the last batch, or until the iterator is closed.
         """
         from fastnn.data.predictions import predict_rows
         from fastnn.models.by_rows import by_rows
@@ -218,7 +231,8 @@ class Surface(Built):
         self._built("predict_iter")
         rows = by_rows(self, "predict_iter", "values")
         about = {"names": rows.names, "inputs": rows.inputs, "columns": rows.columns}
-        return predict_rows(rows.predict, sql, con, key, params, batch_size, **about)
+        about["sequence"] = rows.sequence if sequence is None else sequence
+        return predict_rows(rows.predict, sql, con, key, params, null, batch_size, **about)
 
     def register_sqlite(
         self,

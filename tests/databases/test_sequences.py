@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.data import Json, MongoDataset, SQLDataset
+from fastnn.data import Json, MongoDataset, SQLDataset, write_predictions
 from fastnn.layers import GRU, Dense
 from fastnn.models import Sequential
 from support.database import connect
@@ -197,3 +197,104 @@ def test_a_gru_learns_from_a_table(tmp_path: Path) -> None:
     model.compile(fastnn.optimizers.Adam(0.02), "binary_crossentropy", metrics=["accuracy"])
     model.fit(data, epochs=15, verbose=0)
     assert model.evaluate(data, verbose=0)[1] > 0.85
+
+
+def windowed(path: Path, **fitted: Any) -> Any:
+    model = Sequential([GRU(2), Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(SQLDataset(QUERY, path, target="y", sequence=("customer", "day", 6), **fitted), verbose=0)
+    return model
+
+
+def test_predictions_of_windows(path: Path, tmp_path: Path) -> None:
+    """Each row of the query is predicted from its window, by a model that remembers it, and one that is told."""
+    with connect(path) as con:
+        con.execute("ALTER TABLE t ADD COLUMN id TEXT")
+        con.execute("UPDATE t SET id = customer || '/' || day")
+        con.commit()
+    query = "SELECT id, customer, day, a, b, c FROM t ORDER BY customer, day"
+    model = windowed(path)
+    expected = model.predict(windows(6), verbose=0)
+    names = [f"c{key}/{day}" for key, day in zip(KEYS, DAYS, strict=True)]
+    for each in (model, fastnn.models.load_model(saved(model, tmp_path))):
+        for size in (1, 100, 8192):
+            keys, found = zip(*each.predict_iter(query, path, key="id", batch_size=size), strict=True)
+            np.testing.assert_array_equal(np.concatenate(found), expected)
+            assert [key for part in keys for key in part] == names
+    by_rows = Sequential([fastnn.layers.Input((6, 3)), GRU(2), Dense(1)])
+    by_rows.set_weights(model.get_weights())
+    assert by_rows.predict_sql(query, path, into="p", key="id", sequence=("customer", "day", 6)) == len(X)
+    assert model.predict_sql(query, path, into="q", key="id") == len(X)
+    with connect(path) as con:
+        for table in "pq":
+            rows = dict(con.execute(f"SELECT id, prediction FROM {table}").fetchall())
+            assert [rows[name] for name in names] == expected[:, 0].tolist()
+    padded = list(model.predict_iter(query, path, key="id", sequence=("customer", "day", 6, -5)))
+    np.testing.assert_array_equal(padded[0][1], model.predict(windows(6, -5), verbose=0))
+
+
+def saved(model: Any, tmp_path: Path) -> Path:
+    model.save(tmp_path / "m.fastnn")
+    return tmp_path / "m.fastnn"
+
+
+def test_windows_are_written_as_they_were_read(path: Path) -> None:
+    seen = []
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        seen.append(rows.copy())
+        return rows[:, -1:]
+
+    query = QUERY.replace("customer, day, ", "customer, day, customer || '/' || day AS id, ").replace(", y ", " ")
+    order = {"into": "w", "key": "id", "kind": "values", "sequence": ("customer", "day", 4), "batch_size": 50}
+    assert write_predictions(predict, query, path, **order) == len(X)
+    found = np.concatenate(seen)
+    np.testing.assert_array_equal(found[: len(X)].reshape(-1, 4, 3), windows(4))
+    with connect(path) as con:
+        rows = dict(con.execute("SELECT id, prediction FROM w").fetchall())
+    assert rows == {f"c{key}/{day}": value for key, day, value in zip(KEYS, DAYS, X[:, 2].tolist(), strict=True)}
+
+
+def test_null_in_what_is_predicted(path: Path) -> None:
+    query = "SELECT customer, day, NULLIF(a, a) AS a, b, c FROM t ORDER BY customer, day"
+    model = windowed(path)
+    with pytest.raises(ValueError, match="column 'a' is NULL in row 1"):
+        list(model.predict_iter(query, path))
+    x = windows(6)
+    x[..., 0] = np.where(np.any(x != 0, axis=2), 7, 0)
+    found = np.concatenate(list(model.predict_iter(query, path, null=7)))
+    np.testing.assert_array_equal(found, model.predict(x, verbose=0))
+
+
+def test_windows_of_predictions_from_mongodb(mongodb: Any) -> None:
+    names = ["_id", "customer", "day", "a", "b", "y"]
+    for number, *row in zip(range(60), KEYS[600:], DAYS[600:] - DAYS[600], *X[600:, :2].T, Y[600:], strict=False):
+        mongodb.t.insert_one(dict(zip(names, [number, *(each.item() for each in row)], strict=True)))
+    model = Sequential([GRU(2), Dense(1)])
+    model.compile("sgd", "mse")
+    place = {"sort": [("customer", 1), ("day", 1)], "sequence": ("customer", "day", 4)}
+    data = MongoDataset(mongodb.t, fields=["a", "b"], target="y", **place)
+    model.fit(data, verbose=0)
+    found = np.concatenate([rows for _, rows in model.predict_iter({}, mongodb.t, key="_id")])
+    np.testing.assert_array_equal(found, model.predict(read(data)[0], verbose=0))
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("SELECT customer, a, b, c FROM t", "unknown sequence 'day'"),
+        ("SELECT customer, day, a, b, c FROM t ORDER BY day, customer", "comes again in row"),
+        ("SELECT customer, day, a, b FROM t ORDER BY customer, day", "without 'c'"),
+    ],
+)
+def test_windows_that_cannot_be_predicted(path: Path, query: str, says: str) -> None:
+    model = windowed(path)
+    with pytest.raises(ValueError, match=says):
+        list(model.predict_iter(query, path))
+
+
+def test_windows_are_not_for_columns_by_name(path: Path) -> None:
+    a, b = fastnn.layers.Input((1,), name="a"), fastnn.layers.Input((1,), name="b")
+    model = fastnn.Model([a, b], Dense(1)(fastnn.layers.concatenate([a, b])))
+    with pytest.raises(ValueError, match="goes with a model of one input"):
+        list(model.predict_iter("SELECT customer, day, a, b FROM t", path, sequence=("customer", "day", 2)))
