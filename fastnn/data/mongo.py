@@ -10,7 +10,8 @@ from fastnn.databases.declared import declared
 from fastnn.databases.mongo import MongoReader, Place
 from fastnn.databases.mongo_fields import check_field
 
-from .stored import StoredSource, names_of
+from .arguments import names_of
+from .stored import StoredSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -23,8 +23,8 @@ from fastnn.databases.sqlite_writing import transaction
 from fastnn.databases.staged import Staged
 
 from .answers import answers, check_choice
+from .arguments import checked_null, names_of
 from .queried import Queried
-from .stored import checked_null, names_of
 
 if TYPE_CHECKING:
     import sqlite3

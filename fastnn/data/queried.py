@@ -15,9 +15,9 @@ from fastnn.databases.mongo import MongoReader, Place, is_mongo
 from fastnn.databases.reader import Text, listed, null_key
 
 from ._front import taken
+from .arguments import check_known
 from .sequences import Sequenced, checked
 from .source import check_names
-from .stored import check_known
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

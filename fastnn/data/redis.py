@@ -13,8 +13,9 @@ from fastnn._checks import as_number, check_batch_size, check_count, check_text,
 from fastnn.databases.reader import Wanted, listed
 from fastnn.databases.redis import LAYOUTS, RedisReader, Server, TextConverter, call, is_id, rows_of
 
+from .arguments import check_known, checked_null, names_of
 from .convert import to_float32
-from .stored import StoredSource, check_known, checked_null, names_of
+from .stored import StoredSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

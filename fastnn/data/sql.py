@@ -35,8 +35,8 @@ class SQLDataset(StoredSource):
     other columns, in the order of the query.
     key: the column that names a row, by which ``split`` splits; it is no feature unless it is named
     there. null: the number that stands for NULL in a feature, by default an error; a target that is
-    NULL is always an error. memory_limit: the bytes of float32 rows that may be kept in memory, 0 or
-    more, by default 256 MiB.
+    NULL is always an error. memory_limit: the bytes of rows that may be kept in memory, 0 or more,
+    by default 256 MiB; pictures that are all the features are kept as bytes, other numbers as float32.
     columns: a dict of what columns hold that are not a number a row. "float32[128]", or another type
     and count of numbers: a vector, as a blob of the numbers (little-endian), as a list or an array, or
     as text such as "[0.5, 1]"; it is 128 features side by side, called name.0 to name.127, and an input

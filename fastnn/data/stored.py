@@ -11,16 +11,15 @@ from uuid import uuid4
 
 import numpy as np
 
-from fastnn import _names
 from fastnn._checks import as_number, check_batch_size, check_count, shown
 from fastnn.databases.ahead import Ahead
 from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cache, discard, key_of, open_cached
-from fastnn.databases.params import BYTES
 from fastnn.databases.reader import NoRowsError, listed
 
 from ._front import Fronted, Part, Picked, Typed, taken
+from .arguments import check_known, checked_null, names_of
 from .sequences import Sequenced, checked
-from .source import FLOAT32_MAX, Page, Source, drawn, row_order
+from .source import Page, Source, drawn, row_order
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from .several import Several
 
-    Rows: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+    Rows: TypeAlias = tuple[NDArray[Any], NDArray[np.float32]]
 
 Cache: TypeAlias = Literal["auto"] | bool | float
 # "auto", or for each column what becomes of it, one of fastnn.models.preparation's words or a dict of options.
@@ -104,6 +103,10 @@ class StoredSource(Source):
         self._null, self.key, self._cache = checked_null(null), key, cache
         self.prepare, self.targets_named = prepare, tuple(targets)
         self._take: Picked | Fronted | Sequenced | Part = Picked(chosen, targets, self._null)
+        self._dtype = reader.dtype_of(chosen)  # of the features, as they are kept
+        others = (self._null, None if self.sequence is None else self.sequence.padding)
+        if any(other is not None and not (0 <= other <= 255 and other % 1 == 0) for other in others):
+            self._dtype = np.dtype(np.float32)
         if self.sequence is not None:
             self._take = Sequenced(Picked(chosen, targets, self._null), self.sequence, prepare)
             self.input_shape = (self.sequence.length, *self.input_shape)
@@ -189,7 +192,12 @@ class StoredSource(Source):
         take = taken(self.columns, self.targets_named, self._null, inputs)
         if isinstance(self._take, Part):
             take = self._take.around(take)
-        made: StoredSource = self._changed(_take=take, input_shape=(take.width,), names=())  # the model has named them
+        made: StoredSource = self._changed(
+            _take=take,
+            input_shape=(take.width,),
+            _dtype=np.dtype(np.float32),
+            names=(),  # the model has named them
+        )
         self._fronted = known, state, made
         return made
 
@@ -229,7 +237,7 @@ class StoredSource(Source):
         return self._pages(check_batch_size(batch_size), rng, epoch)
 
     def _pages(self, batch_size: int, rng: np.random.Generator | None, epoch: int) -> Iterator[Page]:
-        row_bytes = 4 * (self._take.width + self.targets)
+        row_bytes = self._dtype.itemsize * self._take.width + 4 * self.targets
         window = max(1, min(self._memory_limit // _WINDOWS, _WINDOW) // row_bytes // batch_size) * batch_size
         found = self._found()
         if found is None:
@@ -248,7 +256,7 @@ class StoredSource(Source):
                 self._cached.fetch(runs)
                 yield Page(x, y if self.targets else None, None, order)
 
-    def _page(self, x: NDArray[np.float32], y: NDArray[np.float32], rng: np.random.Generator | None) -> Page:
+    def _page(self, x: NDArray[Any], y: NDArray[np.float32], rng: np.random.Generator | None) -> Page:
         return Page(x, y if self.targets else None, None, row_order(len(x), rng))
 
     def _found(self) -> Rows | None:
@@ -269,7 +277,7 @@ class StoredSource(Source):
         state, what = self._reader.state(), self._take.address()
         if not self._reader.shared or what is None or (state is None and isinstance(self._cache, (bool, str))):
             return None, state
-        return key_of(self._reader.address, what), state
+        return key_of(self._reader.address, what, self._dtype.name), state
 
     def _first_pass(self, window: int, row_bytes: int, rng: np.random.Generator | None) -> Iterator[Page]:
         """The rows as they are read, which are kept when all have come."""
@@ -334,50 +342,10 @@ class StoredSource(Source):
             yield x, y
 
     def _room(self) -> Rows:
-        return np.empty((0, self._take.width), np.float32), np.empty((0, self.targets), np.float32)
+        return np.empty((0, self._take.width), self._dtype), np.empty((0, self.targets), np.float32)
 
 
-def checked_null(null: float | None) -> float | None:
-    """Return `null` as a float that float32 can hold; TypeError or ValueError otherwise."""
-    if null is None:
-        return None
-    try:
-        if getattr(null, "shape", ()) != ():
-            raise TypeError
-        number = as_number("null", null)
-    except TypeError:
-        raise TypeError(f"null must be the number that stands for NULL, got {shown(null)}") from None
-    if abs(number) > FLOAT32_MAX:
-        raise ValueError(f"null must be NaN or within float32's range, got {shown(null)}")
-    return number
-
-
-def names_of(what: str, given: object) -> list[str]:
-    """The names of columns that are given as a sequence; TypeError for what is none, or holds something else."""
-    if not hasattr(type(given), "__iter__") or isinstance(given, BYTES) or getattr(given, "shape", None) == ():
-        raise TypeError(f"{what} must be a sequence of names of columns, got {shown(given)}")
-    names = []
-    for place, name in enumerate(given):  # type: ignore[arg-type, var-annotated]
-        if not isinstance(name, str):
-            raise TypeError(f"{what} must be a sequence of names of columns, got {shown(name)} at place {place}")
-        names.append(str(name))  # NumPy's texts show themselves otherwise
-    return names
-
-
-def check_known(what: str, chosen: Sequence[str], names: Sequence[str]) -> None:
-    """ValueError for a name that no column of the query has, and for one that comes twice."""
-    known, seen = set(names), set()
-    for name in chosen:
-        if name not in known:
-            raise ValueError(
-                f"unknown {what} {shown(name)}{_names.hint(name, names)}; the query's columns are {listed(names)}"
-            )
-        if name in seen:
-            raise ValueError(f"{what} names the column {name!r} twice")
-        seen.add(name)
-
-
-def _resize(x: NDArray[np.float32], y: NDArray[np.float32], rows: int) -> None:
+def _resize(x: NDArray[Any], y: NDArray[np.float32], rows: int) -> None:
     # In place, through realloc: a copy would hold the rows twice. No view of them exists yet.
     for array in (x, y):
         array.resize((rows, array.shape[1]), refcheck=False)
@@ -388,7 +356,7 @@ def _joined(held: list[Rows]) -> Rows:
     if len(held) == 1:
         return held[0]
     rows = sum(len(x) for x, _ in held)
-    whole = tuple(np.empty((rows, array.shape[1]), np.float32) for array in held[0])
+    whole = tuple(np.empty((rows, array.shape[1]), array.dtype) for array in held[0])
     at = 0
     while held:
         part = held.pop(0)

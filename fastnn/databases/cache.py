@@ -1,9 +1,9 @@
-"""Rows that were read once, kept on disk as float32: whole or not at all, and never older than the database.
+"""Rows that were read once, kept on disk: whole or not at all, and never older than the database.
 
-An entry is a folder: `x` and `y`, rows of float32 side by side, and `about.json`, which says what they are, the state
-that the database was in, and a checksum of each file. It is made under another name and renamed when it is whole, so
-that a process that ends before leaves nothing that could be taken for one; two processes that make the same one do so
-side by side, and the second finds the first's.
+An entry is a folder: `x` and `y`, rows of float32 or bytes side by side, and `about.json`, which says what they are,
+the state that the database was in, and a checksum of each file. It is made under another name and renamed when it is
+whole, so that a process that ends before leaves nothing that could be taken for one; two processes that make the same
+one do so side by side, and the second finds the first's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheWriter", "Cached", "cache_folder", "clear_cache", "discard", "key_of", "open_cached"]
 
-_FORMAT = 1
+_FORMAT = 2
 _CHUNK = 2**23
 # Bytes of all entries; beyond, those go that were used least recently. FASTNN_CACHE_LIMIT says another number.
 _LIMIT = 20 * 2**30
@@ -52,23 +52,23 @@ def key_of(*parts: Any) -> str:
 
 
 class Cached:
-    """An entry: `x` (rows, width) and `y` (rows, targets), float32, read-only, as they lie in the files.
+    """An entry: `x` (rows, width) and `y` (rows, targets), read-only, as they lie in the files, of these types.
 
     They stay readable where the entry is replaced or cleared meanwhile.
     """
 
-    def __init__(self, folder: Path, rows: int, widths: Sequence[int]) -> None:
+    def __init__(self, folder: Path, rows: int, widths: Sequence[int], types: Sequence[str]) -> None:
         self.rows = rows
         self._maps: list[mmap.mmap | None] = []
         arrays = []
-        for name, width in zip(_FILES, widths, strict=True):
+        for name, width, dtype in zip(_FILES, widths, map(np.dtype, types), strict=True):
             if rows * width:
                 with open(folder / name, "rb") as file:
-                    mapped = mmap.mmap(file.fileno(), 4 * rows * width, access=mmap.ACCESS_READ)
-                arrays.append(np.frombuffer(mapped, np.float32).reshape(rows, width))
+                    mapped = mmap.mmap(file.fileno(), dtype.itemsize * rows * width, access=mmap.ACCESS_READ)
+                arrays.append(np.frombuffer(mapped, dtype).reshape(rows, width))
                 self._maps.append(mapped)
             else:
-                arrays.append(np.empty((rows, width), np.float32))
+                arrays.append(np.empty((rows, width), dtype))
         self.x, self.y = arrays
 
     def fetch(self, runs: Sequence[tuple[int, int]]) -> None:
@@ -96,7 +96,7 @@ def open_cached(key: str, state: Hashable, seconds: float | None = None) -> Cach
             if (folder / name).stat().st_size != size or _checksum(folder / name) != checksum:
                 raise ValueError(f"{name} is not as it was written")
         os.utime(folder)
-        return Cached(folder, about["rows"], about["widths"])
+        return Cached(folder, about["rows"], about["widths"], about["types"])
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -128,7 +128,7 @@ class CacheWriter:
 
     def __init__(self, key: str) -> None:
         self._folder = cache_folder() / f"{key}.{os.getpid()}.{time.time_ns():x}.part"
-        self.key, self._rows, self._widths = key, 0, [0, 0]
+        self.key, self._rows, self._widths, self._types = key, 0, [0, 0], ["float32", "float32"]
         self._files: list[BinaryIO] = []
         self._sums = [0, 0]
         self._failed = False
@@ -139,12 +139,12 @@ class CacheWriter:
         except OSError as error:
             self._fail(error)
 
-    def add(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> None:
+    def add(self, x: NDArray[Any], y: NDArray[np.float32]) -> None:
         """Add rows."""
         if self._failed:
             return
         self._rows += len(x)
-        self._widths = [x.shape[1], y.shape[1]]
+        self._widths, self._types = [x.shape[1], y.shape[1]], [x.dtype.name, y.dtype.name]
         try:
             for i, array in enumerate((x, y)):
                 content = np.ascontiguousarray(array).data.cast("B") if array.size else b""
@@ -166,12 +166,13 @@ class CacheWriter:
             about = {
                 "rows": self._rows,
                 "widths": self._widths,
+                "types": self._types,
                 "state": state,
                 "made": time.time(),
                 "files": {name: [(self._folder / name).stat().st_size, self._sums[i]] for i, name in enumerate(_FILES)},
             }
             (self._folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
-            entry = Cached(self._folder, self._rows, self._widths)
+            entry = Cached(self._folder, self._rows, self._widths, self._types)
             with suppress(OSError):
                 os.replace(final, self._folder.with_suffix(".old"))  # of another state
                 shutil.rmtree(self._folder.with_suffix(".old"), ignore_errors=True)

@@ -43,6 +43,10 @@ class DeclaredReader(Reader):
         rule = self._of.get(names[0], (None,))[0] if names else None
         return rule.shape if rule is not None and rule.shape and list(names) == rule.parts else (len(names),)
 
+    def dtype_of(self, names: Sequence[str]) -> np.dtype[Any]:
+        are_bytes = all(name in self._of and self._of[name][0].is_bytes for name in names)
+        return np.dtype(np.uint8 if are_bytes else np.float32)
+
     def interrupt(self) -> None:
         self._reader.interrupt()
 

@@ -117,10 +117,11 @@ class _Pictures(Rule):
     def __init__(self, name: str, kind: str, shape: tuple[int, ...], resize: bool) -> None:
         super().__init__(name, kind, shape)
         self._resize = resize
+        self.is_bytes = not resize
 
     def decoded(self, values: list[Any], rows: list[int], exact: bool) -> NDArray[Any]:
         """As Rule's."""
-        out = np.empty((len(values), *self.shape), np.float32 if self._resize else np.uint8)
+        out = np.empty((len(values), *self.shape), np.uint8 if self.is_bytes else np.float32)
         for place, (value, row) in enumerate(zip(values, rows, strict=True)):
             out[place] = self._picture(value, row)
         return out.reshape(len(values), -1)

@@ -77,6 +77,10 @@ class Reader(ABC):
         """The shape of a row of these numbers: of one column of pictures, say, theirs."""
         return (len(names),)
 
+    def dtype_of(self, names: Sequence[str]) -> np.dtype[Any]:
+        """The type that holds each of these numbers and takes least: bytes for pictures."""
+        return np.dtype(np.float32)
+
     def interrupt(self) -> None:  # noqa: B027 - most cannot
         """Have what runs end with an error soon, from another thread. Nothing where that cannot be."""
 

@@ -23,6 +23,8 @@ _EPOCH, _DAY = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC), datetime.time
 class Rule:
     """What a column holds: numbers of a `shape`, () for one, as `kind` says it."""
 
+    is_bytes = False  # whether each of its numbers is a whole one from 0 to 255
+
     def __init__(self, name: str, kind: str, shape: tuple[int, ...] = ()) -> None:
         self.name, self.kind, self.shape = name, kind, shape
         self.length = prod(shape) if shape else 0
