@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -18,17 +21,34 @@ from fastnn.typing import Array
 __all__ = ["SeedGenerator", "normal", "randint", "set_random_seed", "shuffle", "truncated_normal", "uniform"]
 
 _generator: np.random.Generator | None = None
+_own: ContextVar[np.random.Generator | None] = ContextVar("generator", default=None)  # of `seeded`
 
 
 def set_random_seed(seed: int) -> None:
     """Start all random numbers again from `seed`, a whole number of 0 to 2^128 - 1."""
     global _generator
-    _generator = np.random.default_rng(check_count("seed", seed, 0, SEEDS))
+    made = np.random.default_rng(check_count("seed", seed, 0, SEEDS))
+    if _own.get() is not None:
+        _own.set(made)
+    else:
+        _generator = made
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """What draws random numbers within begins as after ``set_random_seed(seed)``; no other thread is concerned."""
+    token = _own.set(np.random.default_rng(check_count("seed", seed, 0, SEEDS)))
+    try:
+        yield
+    finally:
+        _own.reset(token)
 
 
 def generator() -> np.random.Generator:
     """The generator in use; seeded by the operating system until ``set_random_seed`` is called."""
     global _generator
+    if (own := _own.get()) is not None:
+        return own
     if _generator is None:
         _generator = np.random.default_rng()
     return _generator

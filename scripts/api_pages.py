@@ -38,6 +38,7 @@ MODULES = [
     "fastnn.constraints",
     "fastnn.data",
     "fastnn.data.digits",
+    "fastnn.model_selection",
     "fastnn.registry",
     "fastnn.plot",
     "fastnn.ops",

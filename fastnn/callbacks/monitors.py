@@ -52,6 +52,19 @@ _FALLING = (
 )
 
 
+def rises(what: str, name: str, mode: str = "auto") -> bool:
+    """Whether more of a quantity is better. mode: "min", "max", or "auto", which goes by its name.
+
+    ValueError, which begins with `what`, for another mode, and where "auto" does not know the name.
+    """
+    if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
+        raise ValueError(f"{what}: mode must be 'auto', 'min' or 'max', got {shown(mode)}")
+    rising = mode == "max" or (mode == "auto" and any(word in name for word in _RISING))
+    if mode == "auto" and not rising and not any(word in name for word in _FALLING):
+        raise ValueError(f"{what}: whether {name!r} should rise or fall is not known; pass mode='max' or mode='min'")
+    return rising
+
+
 class Monitor(TrainerCallback):
     """What those share that watch a quantity: its name in the logs, and what counts as better.
 
@@ -67,20 +80,12 @@ class Monitor(TrainerCallback):
         kind = type(self).__name__
         if not isinstance(monitor, str):
             raise TypeError(f"{kind}: monitor must be a name in the logs, such as 'val_loss', got {shown(monitor)}")
-        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
-            raise ValueError(f"{kind}: mode must be 'auto', 'min' or 'max', got {shown(mode)}")
-        if mode == "auto":
-            mode = "max" if any(word in monitor for word in _RISING) else "min"
-            if mode == "min" and not any(word in monitor for word in _FALLING):
-                raise ValueError(
-                    f"{kind}: whether {monitor!r} should rise or fall is not known; pass mode='max' or mode='min'"
-                )
         self.monitor = monitor
-        self.mode = mode
+        self.mode = "max" if rises(kind, monitor, mode) else "min"
         self.min_delta = min_delta
         check_number(self, "min_delta", float("-inf"))
         self.min_delta = abs(self.min_delta)
-        self._sign = -1.0 if mode == "max" else 1.0
+        self._sign = -1.0 if self.mode == "max" else 1.0
 
     @property
     def monitor_op(self) -> Any:

@@ -161,12 +161,17 @@ class Fronted:
 
 
 class Part:
-    """Of what another takes, the rows whose key falls into a share, or (taken=False) into the rest."""
+    """Of what another takes, the rows whose key falls into a share, or (taken=False) into the rest.
+
+    share: from where to where, of 0 to 1; as much of all hashes of keys is in it.
+    """
 
     wanted: Wanted
     width: int
 
-    def __init__(self, take: Picked | Fronted | Typed | Sequenced | Part, key: str, share: float, taken: bool) -> None:
+    def __init__(
+        self, take: Picked | Fronted | Typed | Sequenced | Part, key: str, share: tuple[float, float], taken: bool
+    ) -> None:
         wanted = take.wanted
         self._take, self._key, self._share, self._taken = take, key, share, taken
         self.wanted = wanted._replace(others=(*wanted.others, key))
@@ -192,7 +197,10 @@ class Part:
         for row, key in enumerate(keys.tolist(), first):
             if key is None:
                 raise null_key(self._key, row)
-        inside = hashes([str(key) for key in keys.tolist()]) < np.uint64(self._share * 2**64)
+        hashed, (lower, upper) = hashes([str(key) for key in keys.tolist()]), self._share
+        inside = hashed >= np.uint64(lower * 2**64)
+        if upper < 1:  # 2^64 is no uint64
+            inside &= hashed < np.uint64(upper * 2**64)
         chosen = inside == self._taken
         rows = self._take(block._replace(others=others), first)
         return {name: rows[name][chosen] for name in rows} if isinstance(rows, dict) else rows[chosen]

@@ -158,13 +158,28 @@ class StoredSource(Source):
         share = as_number("fraction", fraction)
         if not 0 < share < 1:
             raise ValueError(f"the fraction to split off must lie between 0 and 1, got {shown(fraction)}")
+        return self._parts(0, share, "split", "pass validation_data")
+
+    def fold(self, lower: float, upper: float) -> tuple[Source, Source]:
+        """Split into (train, test) by a hash of the key: test has the rows whose hash, of 0 to 1, is in that range.
+
+        So the ranges 0 to 1/k, 1/k to 2/k and so on are the folds of a cross-validation. ValueError without a key.
+        """
+        first, last = as_number("lower", lower), as_number("upper", upper)
+        if not 0 <= first < last <= 1:
+            raise ValueError(f"a fold must be a range within 0 to 1, got {shown(lower)} to {shown(upper)}")
+        return self._parts(first, last, "fold", "choose the rows in two queries")
+
+    def _parts(self, lower: float, upper: float, what: str, otherwise: str) -> tuple[Source, Source]:
         if self.key is None:
             raise ValueError(
-                f"{type(self).__name__}.split needs the column that names a row, so that rows which come later move no "
-                "others: pass key=; or pass validation_data"
+                f"{type(self).__name__}.{what} needs the column that names a row, so that rows which come later move "
+                f"no others: pass key=; or {otherwise}"
             )
-        train, validation = (self._changed(_take=Part(self._take, self.key, share, taken)) for taken in (False, True))
-        return train, validation
+        outside, inside = (
+            self._changed(_take=Part(self._take, self.key, (lower, upper), taken)) for taken in (False, True)
+        )
+        return outside, inside
 
     def since(self, value: Any) -> Any:
         """The rows whose key is greater than `value`, None for all: those that a table that grows has since then.

@@ -73,6 +73,7 @@ cdef struct Team:
 cdef Team* team = NULL
 cdef int limit = 0                      # threads that a job may use; 0: not decided yet
 cdef bint limit_is_chosen = False       # by the user, so that a fork keeps it
+cdef int alone = 0                      # more than 0: each call uses one thread, as many run side by side
 cdef int fork_count = 0
 
 
@@ -170,7 +171,7 @@ cdef int recruit(int wanted) except -1:
     """
     cdef Thread* thread
     cdef int processors
-    if wanted < 2:
+    if wanted < 2 or alone:
         return 1
     wanted = min(wanted, <int>get_num_threads())
     if wanted < 2:
@@ -222,6 +223,12 @@ def set_num_threads(n) -> None:
     limit_is_chosen = True
 
 
+def each_alone(more: int) -> None:
+    """Have calls use one thread each, `more` being 1, until it is said with -1: as many of them run side by side."""
+    global alone
+    alone += more
+
+
 def limit_threads(n) -> None:
     """set_num_threads, but a process that is forked off decides for itself again."""
     global limit
@@ -233,8 +240,9 @@ def limit_threads(n) -> None:
 
 
 def _after_fork():
-    global team, limit, fork_count
+    global team, limit, alone, fork_count
     team = NULL
+    alone = 0
     fork_count += 1
     cores.available.cache_clear()
     if not limit_is_chosen:

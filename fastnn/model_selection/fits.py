@@ -1,0 +1,237 @@
+"""Fits of many networks, side by side: each on one thread, with random numbers of its own."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import random
+from fastnn._checks import check_count, shown
+from fastnn.callbacks import BackupAndRestore, Callback
+from fastnn.data.stored import StoredSource
+from fastnn.kernels.team import each_alone, get_num_threads
+from fastnn.utils import Progbar
+
+from .records import Job, Records
+
+if TYPE_CHECKING:
+    from .folds import Fold, Folds, Rows
+
+# Settings that are arguments of `fit`, unless `build` has one of that name.
+FIT = ("batch_size", "class_weight", "epochs", "shuffle", "steps_per_epoch", "validation_split")
+
+
+class Stopped(Exception):
+    """Raised in fits whose results nobody wants any more."""
+
+
+class _Stops(Callback):
+    """Ends a fit after the epoch in which an event is set."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self._event.is_set():
+            raise Stopped
+
+
+class Fits:
+    """How networks are made, fitted and judged. Arguments as in ``cross_validate``."""
+
+    def __init__(
+        self,
+        build: Callable[..., Any],
+        folds: Folds,
+        *,
+        fit: Mapping[str, Any],
+        callbacks: Any = None,
+        scoring: Mapping[str, Callable[..., float]] | None = None,
+        train_scores: bool = False,
+        keep_models: bool = False,
+        n_jobs: int | None = None,
+        verbose: int | str = "auto",
+        backup_dir: str | os.PathLike[str] | None = None,
+        comm: Any = None,
+        may_diverge: bool = False,
+    ) -> None:
+        if not callable(build):
+            raise TypeError(f"build must be a function that gives a compiled model, got {shown(build)}")
+        self._build, self._folds, self._fit = build, folds, dict(fit)
+        self._takes = _arguments(build)
+        self._callbacks, self._scoring = callbacks, dict(scoring or {})
+        self._train_scores, self._keep_models = train_scores, keep_models
+        self.threads = threads_of(n_jobs)
+        self._verbose, self._comm, self._may_diverge = verbose, comm, may_diverge
+        self._records = None if backup_dir is None else Records(backup_dir)
+        self._stop = threading.Event()
+
+    def run(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        """What each job gives, in their order: fit_time, score_time, scores by name, history, and the model where it is
+        wanted. With `comm` each process does its share, and all have all results; models stay where they are.
+        """
+        rank, size = (0, 1) if self._comm is None else (self._comm.Get_rank(), self._comm.Get_size())
+        mine = list(jobs)[rank::size]
+        if self._comm is None:
+            return self._run_here(mine)
+        outcome: Any = None
+        try:
+            outcome = self._run_here(mine)
+        except Exception as error:  # others wait for this one
+            outcome = error
+        all_outcomes = self._comm.allgather(
+            outcome if isinstance(outcome, Exception) else [_without_model(result) for result in outcome]
+        )
+        if isinstance(outcome, Exception):
+            raise outcome
+        for number, other in enumerate(all_outcomes):
+            if isinstance(other, Exception):
+                raise RuntimeError(f"process {number} failed: {type(other).__name__}: {other}") from other
+        all_outcomes[rank] = outcome
+        return [all_outcomes[place % size][place // size] for place in range(len(jobs))]
+
+    def _run_here(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        threads = min(self.threads, len(jobs))
+        verbose = _shown(self._verbose)
+        bar = Progbar(len(jobs), verbose=verbose, unit_name="fit")
+        if threads < 2:
+            results = []
+            for number, job in enumerate(jobs):
+                results.append(self._one(job))
+                bar.update(number + 1)
+            return results
+        self._stop.clear()
+        done = 0
+        each_alone(1)
+        pool = ThreadPoolExecutor(threads, "fastnn-fit")
+        try:
+            futures = [pool.submit(copy_context().run, self._one, job) for job in jobs]
+            left: Any = set(futures)
+            while left:
+                finished, left = wait(left, timeout=0.1, return_when=FIRST_EXCEPTION)
+                done += len(finished)
+                if verbose and finished:
+                    bar.update(done)
+                for future in finished:
+                    future.result()
+            return [future.result() for future in futures]
+        finally:
+            self._stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            each_alone(-1)
+
+    def _one(self, job: Job) -> dict[str, Any]:
+        """One network: made, fitted, judged."""
+        if self._records is not None and (known := self._records.known(job, self._keep_models)) is not None:
+            return known
+        fold = self._folds[job.fold]
+        own = {name: value for name, value in job.settings.items() if name not in self._to_fit(job.settings)}
+        with random.seeded(job.seed):
+            model = self._made(own, fold.train)
+            result = self._fitted(model, job, fold)
+        if self._records is not None:
+            self._records.keep(job, result, model if self._keep_models else None)
+        if self._keep_models:
+            result["estimator"] = model
+        return result
+
+    def _fitted(self, model: Any, job: Job, fold: Fold) -> dict[str, Any]:
+        options = {**self._fit, **{name: job.settings[name] for name in self._to_fit(job.settings)}}
+        callbacks = [*_fresh(self._callbacks), _Stops(self._stop)]
+        if self._records is not None:
+            callbacks.append(BackupAndRestore(self._records.folder_of(job)))
+        train, test = (_apart(rows) for rows in fold)
+        start = time.perf_counter()
+        try:
+            history = model.fit(
+                train.x, train.y, sample_weight=train.sample_weight, verbose=0, callbacks=callbacks, **options
+            ).history
+        except FloatingPointError as error:
+            if not self._may_diverge:
+                raise
+            return {"diverged": str(error), "fit_time": time.perf_counter() - start, "seed": job.seed}
+        fitted = time.perf_counter()
+        result = {"history": history, "fit_time": fitted - start, "seed": job.seed}
+        result |= {f"test_{name}": value for name, value in self._scores(model, test).items()}
+        result["score_time"] = time.perf_counter() - fitted
+        if self._train_scores:
+            result |= {f"train_{name}": value for name, value in self._scores(model, train).items()}
+        return result
+
+    def _scores(self, model: Any, rows: Rows) -> dict[str, float]:
+        found = model.evaluate(rows.x, rows.y, sample_weight=rows.sample_weight, verbose=0, return_dict=True)
+        scores = {name: value for name, value in found.items() if np.ndim(value) == 0}
+        for name, score in self._scoring.items():
+            scores[name] = float(score(model, rows.x, rows.y))
+        return scores
+
+    def made(self, settings: Mapping[str, Any], train: Rows) -> tuple[Any, dict[str, Any]]:
+        """A network for all rows, and what its fit is called with."""
+        to_fit = self._to_fit(settings)
+        own = {name: value for name, value in settings.items() if name not in to_fit}
+        options = {**self._fit, **{name: settings[name] for name in to_fit}}
+        return self._made(own, train), {**options, "callbacks": _fresh(self._callbacks)}
+
+    def _to_fit(self, settings: Mapping[str, Any]) -> list[str]:
+        return [name for name in settings if name in FIT and name not in self._takes]
+
+    def _made(self, settings: Mapping[str, Any], train: Rows) -> Any:
+        given = {name: getattr(train, name) for name in ("x", "y") if name in self._takes and name not in settings}
+        model = self._build(**settings, **given)
+        if not hasattr(model, "fit") or not hasattr(model, "evaluate"):
+            raise TypeError(f"build must give a compiled model, got {shown(model)}")
+        optimizer = getattr(model, "optimizer", None)
+        if optimizer is None:
+            raise RuntimeError("build must give a compiled model; call model.compile in it")
+        if int(optimizer.iterations):
+            raise ValueError("build gave a model that has been fitted already; make a new one at each call")
+        return model
+
+
+def threads_of(n_jobs: Any) -> int:
+    """How many networks at a time `n_jobs` says: None and -1 for as many as there are threads."""
+    if n_jobs is None or (isinstance(n_jobs, int) and n_jobs == -1):
+        return int(get_num_threads())
+    return check_count("n_jobs", n_jobs)
+
+
+def _arguments(build: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(build).parameters)
+    except (TypeError, ValueError):  # of a C function, say
+        return []
+
+
+def _fresh(callbacks: Any) -> list[Any]:
+    """Callbacks for one fit, which share nothing with another's."""
+    if callbacks is None:
+        return []
+    if callable(callbacks) and not isinstance(callbacks, Callback):
+        callbacks = callbacks()
+    elif not isinstance(callbacks, Callback):
+        callbacks = [copy.deepcopy(callback) for callback in callbacks]
+    else:
+        callbacks = copy.deepcopy(callbacks)
+    return list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+
+
+def _apart(rows: Rows) -> Rows:
+    """The same rows, for a fit beside others of them."""
+    return rows._replace(x=copy.copy(rows.x)) if isinstance(rows.x, StoredSource) else rows
+
+
+def _shown(verbose: int | str) -> int:
+    return 1 if isinstance(verbose, str) else int(verbose)
+
+
+def _without_model(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name != "estimator"}
