@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         preprocessing,
         registry,
         saving,
+        uncertainty,
         utils,
     )
     from fastnn.losses import Loss
@@ -92,6 +93,7 @@ __all__ = [
     "set_num_threads",
     "set_random_seed",
     "show_config",
+    "uncertainty",
     "utils",
 ]
 
@@ -117,6 +119,7 @@ __getattr__ = _names.later(
         "preprocessing": "preprocessing",
         "registry": "registry",
         "saving": "saving",
+        "uncertainty": "uncertainty",
         "utils": "utils",
     },
     __all__,

@@ -39,6 +39,7 @@ MODULES = [
     "fastnn.data",
     "fastnn.data.digits",
     "fastnn.model_selection",
+    "fastnn.uncertainty",
     "fastnn.registry",
     "fastnn.plot",
     "fastnn.ops",

@@ -56,6 +56,7 @@ class Fits:
         fit: Mapping[str, Any],
         callbacks: Any = None,
         scoring: Mapping[str, Callable[..., float]] | None = None,
+        scores: bool = True,
         train_scores: bool = False,
         keep_models: bool = False,
         n_jobs: int | None = None,
@@ -69,7 +70,7 @@ class Fits:
         self._build, self._folds, self._fit = build, folds, dict(fit)
         self._takes = _arguments(build)
         self._callbacks, self._scoring = callbacks, dict(scoring or {})
-        self._train_scores, self._keep_models = train_scores, keep_models
+        self._test_scores, self._train_scores, self._keep_models = scores, train_scores, keep_models
         self.threads = threads_of(n_jobs)
         self._verbose, self._comm, self._may_diverge = verbose, comm, may_diverge
         self._records = None if backup_dir is None else Records(backup_dir)
@@ -161,7 +162,8 @@ class Fits:
             return {"diverged": str(error), "fit_time": time.perf_counter() - start, "seed": job.seed}
         fitted = time.perf_counter()
         result = {"history": history, "fit_time": fitted - start, "seed": job.seed}
-        result |= {f"test_{name}": value for name, value in self._scores(model, test).items()}
+        if self._test_scores:
+            result |= {f"test_{name}": value for name, value in self._scores(model, test).items()}
         result["score_time"] = time.perf_counter() - fitted
         if self._train_scores:
             result |= {f"train_{name}": value for name, value in self._scores(model, train).items()}
