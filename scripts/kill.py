@@ -1,10 +1,13 @@
 """End processes at random moments while they write, and see that nothing is lost.
 
-    python scripts/kill.py save|checkpoint|backup|predict_sql N [--seed S]
+    python scripts/kill.py save|checkpoint|backup|sql|lbfgs|search|predict_sql N [--seed S]
 
 save         a model is saved over and over: the file is then the old one or the new one, whole
 checkpoint   a fit with ModelCheckpoint: each of its files is whole, and of the epoch that its name says
 backup       a fit with BackupAndRestore: started again, it ends with the same bits as one that was not ended
+sql          the same of a fit on the rows of a query, in the middle of an epoch, more than memory may hold
+lbfgs        the same of a fit by L-BFGS
+search       a search with backup_dir: started again, it finds what one found that was not ended
 predict_sql  predictions are written over and over: the table is then the old one or the new one, whole
 
 Each of the N processes is forked from one that has imported all, and ended by kill -9 or, every second one, by SIGINT
@@ -17,6 +20,7 @@ import argparse
 import contextlib
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import sys
@@ -33,7 +37,9 @@ import numpy as np
 
 import fastnn
 from fastnn.callbacks import BackupAndRestore, LambdaCallback, ModelCheckpoint
+from fastnn.data import SQLDataset
 from fastnn.layers import Dense
+from fastnn.model_selection import search
 from fastnn.models import Model, Sequential, load_model
 
 ENDS = (signal.SIGKILL, signal.SIGINT)
@@ -150,22 +156,31 @@ class Backup(Kind):
     """A fit that is to end with the same bits, whenever it was ended and started again."""
 
     EPOCHS = 6
+    save_freq: int | str = 3
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        self.prepare()
+        self.end = self._fit([])
+
+    def prepare(self) -> None:
+        """Make what the fit reads."""
         rng = np.random.default_rng(0)
         self.x, self.y = rng.normal(size=(200, 30)), rng.normal(size=(200, 1))
-        self.end = self._fit([])
 
     def _fit(self, callbacks: list[fastnn.callbacks.Callback]) -> bytes:
         fastnn.set_random_seed(1)
         model = Sequential([Dense(40, "relu", input_dim=30), fastnn.layers.Dropout(0.2), Dense(1)])
-        model.compile("adam", "mse")
-        model.fit(self.x, self.y, 16, self.EPOCHS, 0, callbacks)
+        self.fit(model, callbacks)
         return b"".join(array.tobytes() for array in model.get_weights())
 
+    def fit(self, model: Model, callbacks: list[fastnn.callbacks.Callback]) -> None:
+        """Fit a network of 30 inputs."""
+        model.compile("adam", "mse")
+        model.fit(self.x, self.y, 16, self.EPOCHS, 0, callbacks)
+
     def _backed_up(self, done: Callable[[], None]) -> bytes:
-        backup = BackupAndRestore(self.folder / "backup", save_freq=3, double_checkpoint=True)
+        backup = BackupAndRestore(self.folder / "backup", save_freq=self.save_freq, double_checkpoint=True)
         return self._fit([backup, LambdaCallback(on_epoch_end=lambda epoch, logs: done())])
 
     def write(self, done: Callable[[], None]) -> None:
@@ -182,6 +197,85 @@ class Backup(Kind):
 
     def write_once(self) -> None:
         self.check(0)
+
+
+class FromSQL(Backup):
+    """The same, on rows of a query that are drawn from disk, as memory holds few of them."""
+
+    def prepare(self) -> None:
+        rng = np.random.default_rng(0)
+        names = ", ".join(f"x{i}" for i in range(30))
+        self.database = self.folder / "data.db"
+        with contextlib.closing(sqlite3.connect(self.database)) as con:
+            con.execute(f"CREATE TABLE data ({names}, y)")
+            con.executemany(f"INSERT INTO data VALUES (?{', ?' * 30})", rng.normal(size=(400, 31)).tolist())
+            con.commit()
+
+    def fit(self, model: Model, callbacks: list[fastnn.callbacks.Callback]) -> None:
+        model.compile("adam", "mse")
+        rows = SQLDataset("SELECT * FROM data", self.database, target="y", memory_limit=4000)
+        model.fit(rows, batch_size=16, epochs=self.EPOCHS, verbose=0, callbacks=callbacks)
+
+    def temporary(self) -> list[str]:
+        return [name for name in super().temporary() if "data.db" not in name]
+
+
+class ByLBFGS(Backup):
+    """The same, by L-BFGS, whose steps are epochs."""
+
+    EPOCHS = 12
+    save_freq = "epoch"
+
+    def fit(self, model: Model, callbacks: list[fastnn.callbacks.Callback]) -> None:
+        model.compile("lbfgs", "mse")
+        model.fit(self.x, self.y, len(self.x), self.EPOCHS, 0, callbacks)
+
+
+class Searched(Kind):
+    """A search that is to find the same, whenever it was ended and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        rng = np.random.default_rng(0)
+        self.x, self.y = rng.normal(size=(200, 30)), rng.normal(size=(200, 1))
+        self.end = self._search(None, lambda: None)
+
+    def _search(self, folder: Path | None, done: Callable[[], None]) -> object:
+        def build(units: int) -> Model:
+            model = Sequential([Dense(units, "relu", input_dim=30), fastnn.layers.Dropout(0.2), Dense(1)])
+            model.compile("adam", "mse")
+            done()
+            return model
+
+        found = search(
+            build,
+            {"units": [3, 40, 5]},
+            self.x,
+            self.y,
+            cv=3,
+            epochs=20,
+            n_jobs=2,
+            random_state=0,
+            verbose=0,
+            backup_dir=folder,
+        )
+        weights = b"".join(array.tobytes() for array in found.best_estimator_.get_weights())
+        return found.best_params_, found.cv_results_["mean_test_loss"].tolist(), weights
+
+    def write(self, done: Callable[[], None]) -> None:
+        if self._search(self.folder / "backup", done) != self.end:
+            raise Lost("a search that was not ended found something else")
+
+    def check(self, done: int) -> str:
+        left = len(list((self.folder / "backup").glob("*")))
+        if self._search(self.folder / "backup", lambda: None) != self.end:
+            raise Lost("the search went on to something else")
+        shutil.rmtree(self.folder / "backup")
+        return "resumed" if left else "from the beginning"
+
+    def write_once(self) -> None:
+        self._search(self.folder / "backup", lambda: None)
+        shutil.rmtree(self.folder / "backup")
 
 
 class PredictSQL(Kind):
@@ -234,7 +328,15 @@ class PredictSQL(Kind):
         return sorted(names)
 
 
-KINDS: dict[str, type[Kind]] = {"save": Save, "checkpoint": Checkpoint, "backup": Backup, "predict_sql": PredictSQL}
+KINDS: dict[str, type[Kind]] = {
+    "save": Save,
+    "checkpoint": Checkpoint,
+    "backup": Backup,
+    "sql": FromSQL,
+    "lbfgs": ByLBFGS,
+    "search": Searched,
+    "predict_sql": PredictSQL,
+}
 
 
 def started(kind: Kind) -> tuple[int, int]:
@@ -339,6 +441,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["FASTNN_CACHE"] = str(Path(folder, "cache"))
         counts = play(options.kind, options.n, options.seed, Path(folder))
     lost = counts.pop("LOST", 0)
     found = ", ".join(f"{count} {what}" for what, count in counts.items())

@@ -23,9 +23,13 @@ def kill() -> Any:
     return loaded(SCRIPT)
 
 
-@pytest.mark.parametrize("kind", ["save", "checkpoint", "backup", "predict_sql"])
-def test_nothing_is_lost(kill: Any, kind: str, tmp_path: Path) -> None:
-    assert {"save", "checkpoint", "backup", "predict_sql"} == kill.KINDS.keys()
+KINDS = ["save", "checkpoint", "backup", "sql", "lbfgs", "search", "predict_sql"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_lost(kill: Any, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTNN_CACHE", str(tmp_path / "cache"))
+    assert list(kill.KINDS) == KINDS
     counts = kill.play(kind, 6, 1, tmp_path)
     assert counts["LOST"] == 0
     assert counts["SIGKILL"] == counts["SIGINT"] == 3
