@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastnn._checks import shown
-from fastnn.engine.random import permutation
+from fastnn.kernels.bindings import permutation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

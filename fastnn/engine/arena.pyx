@@ -7,18 +7,23 @@ A step allocates nothing. Two networks may share the vector: two models that hav
 from libc.stdlib cimport free, malloc
 
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
+
+from _thread import allocate_lock
 
 import numpy as np
 
-from fastnn.engine.lock cimport Lock
 from fastnn.engine.ops cimport BLOCK_ROWS, Op
 from fastnn.engine.rows cimport FLOAT32, Input, Rows
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport float32_of
-from fastnn.kernels.team cimport dismiss
+from fastnn.kernels.team cimport dismiss, forks
 
 from fastnn import kernels
 from fastnn.engine import machine
+
+
+include "lock.pxi"
 
 
 cdef extern from "denormals.h" nogil:

@@ -10,7 +10,7 @@ from fastnn.engine.arena cimport padded
 from fastnn.engine.ops cimport (
     Activated, ADDRESS_SPACE, ADDRESSES, DenseOp, in_training, lines_of, lines_of_block, Op, Step, UNIT_WORK,
 )
-from fastnn.engine.random cimport mix64
+from fastnn.kernels.mix cimport mix64
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport BACKWARD, float32_of, FORWARD, GRADIENT, Kernel, Numbers, workspace_elements
 from fastnn.kernels.types cimport (

@@ -11,7 +11,7 @@ from fastnn.engine.lines cimport (
     Bounds, all_are_0, all_finite, count_of, lines_are_meant, note_present, row_of, sum_of,
 )
 from fastnn.engine.ops cimport Activated, Op, Step, STEP_WORK
-from fastnn.engine.random cimport mix64
+from fastnn.kernels.mix cimport mix64
 from fastnn.engine.rows cimport FLOAT32, Rows, find_rows, take_rows
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
 from fastnn.kernels.buffers cimport address, floats_of

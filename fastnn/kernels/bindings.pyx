@@ -5,12 +5,14 @@ Arrays are float32 or float64. What is given comes back as it is where a kernel 
 is made. The engine goes past these functions.
 """
 
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 import numpy as np
 
 cimport fastnn.kernels.types as types
 from fastnn.kernels.buffers cimport address, take
+from fastnn.kernels.mix cimport mix64
 from fastnn.kernels.kernel cimport Kernel, Numbers, doubles, float32_of, float64_of, workspace_elements
 from fastnn.kernels.team cimport dismiss, recruit, run, share_begin
 
@@ -336,3 +338,22 @@ def matmul_transposed_a(a, b, out=None):
 def matmul_transposed_b(a, b, out=None):
     """C (m, n) = A.Bt, of A (m, k) and B (n, k), as `matmul`."""
     return _multiply(_gemm_transposed_b, "matmul_transposed_b", False, True, a, b, None, out)
+
+
+def permutation(Py_ssize_t n, uint64_t seed):
+    """The numbers 0 to n - 1 in random order, as uint32: a function of `seed` alone. n below 2**32.
+
+    Fisher and Yates's shuffle; place j is drawn as the whole part of (j + 1) times a fraction of 53 random bits.
+    """
+    if n >= 2**32:
+        raise ValueError(f"at most {2**32 - 1} rows can be shuffled at once, got {n}; pass shuffle=False")
+    order = np.empty(n, np.uint32)
+    cdef uint32_t* rows = <uint32_t*>address(order, True)
+    cdef Py_ssize_t i, j
+    with nogil:
+        for i in range(n):
+            rows[i] = <uint32_t>i
+        for i in range(n - 1, 0, -1):
+            j = <Py_ssize_t>(<double>(mix64(seed + <uint64_t>i) >> 11) * (1.0 / 9007199254740992.0) * <double>(i + 1))
+            rows[i], rows[j] = rows[j], rows[i]
+    return order

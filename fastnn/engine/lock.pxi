@@ -1,12 +1,4 @@
-"""The lock of a flat vector of weights: one thread at a time runs on them, reads or writes them."""
-
-from cpython.exc cimport PyErr_CheckSignals
-from cpython.pythread cimport PyThread_get_thread_ident
-
-from _thread import allocate_lock
-
-from fastnn.kernels.team cimport forks
-
+# The lock of a flat vector of weights: one thread at a time runs on them, reads or writes them.
 
 cdef double LOOK = 0.05                 # seconds between looks for Ctrl-C
 cdef unsigned long long made = 0
