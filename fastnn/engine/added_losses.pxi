@@ -134,6 +134,14 @@ cdef class AddedLosses(Objectives):
             self.added_losses[k].total = self.sum_of_added(k, count, self.added_losses[k].total)
         Objectives.add_logs(self, count, weighted)
 
+    cdef void keep_logs(self, bint back) noexcept nogil:
+        cdef Py_ssize_t k
+        Objectives.keep_logs(self, back)
+        for k in range(self.added_count):
+            if back:
+                self.added_losses[k].total = self.added_losses[k].total_before
+            self.added_losses[k].total_before = self.added_losses[k].total
+
     cdef double sum_of_totals(self) noexcept nogil:
         cdef Py_ssize_t k
         cdef double total = Objectives.sum_of_totals(self)

@@ -34,6 +34,7 @@ cdef struct Segment:
 
 
 cdef Py_ssize_t padded(Py_ssize_t n) noexcept nogil
+cdef Py_ssize_t multiplied_lines(Op op) noexcept
 
 
 cdef class Arena:

@@ -200,7 +200,7 @@ cdef class Arena:
         cdef Op op
         self.block_shift = 4
         if any([multiplied_lines(op) > 1 for op in self.ops if (<Op>op).size]):
-            self.block_shift = 4 if self.row_work < HEAVY_ROW else 2 if self.row_work < 16 * HEAVY_ROW else 0
+            self.block_shift = 4 if self.row_work < HEAVY_ROW else 2 if self.row_work < 8 * HEAVY_ROW else 0
         self.block_rows = 1 << self.block_shift
         for op in self.ops:
             op.block_rows = self.block_rows * op.slices
@@ -294,7 +294,7 @@ cdef class Arena:
         row = 4 * self.row_floats(gradients)
         if row * rows > machine.memory():
             raise MemoryError(
-                f"a batch of {rows} rows takes {machine.readable(row * rows)} ({machine.readable(row)} for each row), "
+                f"{rows} rows at once take {machine.readable(row * rows)} ({machine.readable(row)} for each row), "
                 f"more than the {machine.readable(machine.memory())} of this machine; make batch_size or the layers "
                 "smaller")
         rows = max(rows, self.capacity)

@@ -20,6 +20,13 @@ cdef enum:
     BLOCKS = 64                         # that the parameters are cut into, about
     BLOCK_ROWS = 12                     # and whole multiples of these rows of W, a tile's
     BLOCK_BATCH = 32                    # rows of the batch for which they are cut
+    # Of a batch that goes by parts: rows that one has at least, and is a multiple of; or bytes of activations and
+    # gradients, if that is more. Lines that a large gradient sums up at least, and what adding a number of a gradient
+    # counts in operations.
+    LEAST_PART = 8
+    NEAR_BYTES = 8388608
+    LEAST_LINES = 256
+    PART_WORK = 64
     LARGE = 262144                      # numbers in the gradient of a layer's output that are more than L2 holds
 
 
@@ -122,14 +129,43 @@ cdef class Learning(AddedLosses):
         self.kept_matrices = []
         return 0
 
-    cdef int find_shared(self) except -1:
-        """Chain the ops that share their parameters; each but the first has a gradient of its own, to be added."""
+    cdef int find_part_rows(self) except -1:
+        """Rows of a batch that go forward, back and into the gradients before others do, so that all of it stays near.
+
+        0: all, where rows see one another, or where the gradients of a part are as much work as its rows.
+        """
         cdef Op op
+        cdef Py_ssize_t i, rows = NEAR_BYTES // (4 * <Py_ssize_t>self.row_floats(True)), size = 0
+        rows = max(<Py_ssize_t>LEAST_PART, rows // LEAST_PART * LEAST_PART)
+        self.part_rows = 0 if self.fixed_rows else rows
+        for op in self.ops:
+            size += 0 if op.frozen else op.size
+            if op.size > GROUP and multiplied_lines(op) * rows < LEAST_LINES and not op.frozen:
+                self.part_rows = 0
+        if size * PART_WORK > rows * self.row_work:
+            self.part_rows = 0
+        for i in range(self.segment_count):
+            if self.segments[i].whole:
+                self.part_rows = 0
+        return 0
+
+    cdef int find_shared(self) except -1:
+        """Chain the ops that share their parameters; each but the first has a gradient of its own, to be added.
+
+        So has each op of a network whose batches go by parts.
+        """
+        cdef Op op
+        cdef float* g = self.g
         last = {}
         self.shared_gradients = []
+        self.find_part_rows()
+        if self.part_rows:
+            gradient = aligned(self.parameters.size)
+            g = <float*>address(gradient, True)
+            self.shared_gradients.append(gradient)
         for i, op in enumerate(self.ops):
             self.next_shared[<Py_ssize_t>i] = NULL
-            op.g = self.g + op.start
+            op.g = g + op.start
             if op.size and not op.frozen:
                 if op.start in last:
                     gradient = aligned(op.size)
@@ -246,7 +282,7 @@ cdef class Learning(AddedLosses):
         cdef Py_ssize_t n, first = block
         cdef double largest
         cdef Block* last
-        if self.has_matrix_penalties:
+        if self.has_matrix_penalties and step.first + step.rows == step.batch:
             self.penalise_matrices(thread, threads)
             self.wait(PENALTIES, thread, threads)
         while block < stop:
@@ -267,6 +303,8 @@ cdef class Learning(AddedLosses):
         """The gradient of some blocks of one op, penalties included; gives the first block that is left."""
         cdef Block* first = &self.blocks[block]
         cdef Py_ssize_t i, p1, n, end = block + 1, most = self.group_size(first.op, step.rows)
+        cdef float* g = self.g + first.start
+        cdef float* own = (<Op>self.op_list[first.op]).g + first.p0
         while end < stop and self.blocks[end].op == first.op and self.blocks[end].p0 == self.blocks[end - 1].p1 \
                 and self.blocks[end].p1 - first.p0 <= most:
             end += 1
@@ -275,13 +313,17 @@ cdef class Learning(AddedLosses):
         if self.wanted[n]:
             (<Op>self.op_list[n]).gradient(step, first.p0, p1)
         else:                           # a mask alone hangs on it
-            memset(self.g + first.start, 0, (p1 - first.p0) * sizeof(float))
+            memset(own, 0, (p1 - first.p0) * sizeof(float))
+        if step.first:
+            self.add(g, own, p1 - first.p0, 0)
+        elif g != own:
+            memcpy(g, own, (p1 - first.p0) * sizeof(float))
         while self.next_shared[n] != NULL:
             if self.wanted[(<Op>self.next_shared[n]).number]:
                 (<Op>self.next_shared[n]).gradient(step, first.p0, p1)
-                self.add(self.g + first.start, (<Op>self.next_shared[n]).g + first.p0, p1 - first.p0, 0)
+                self.add(g, (<Op>self.next_shared[n]).g + first.p0, p1 - first.p0, 0)
             n = (<Op>self.next_shared[n]).number
-        if self.has_penalties:
+        if self.has_penalties and step.first + step.rows == step.batch:
             for i in range(block, end):
                 self.penalty_parts[i] = self.penalise(i)
         return end

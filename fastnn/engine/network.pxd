@@ -44,6 +44,7 @@ cdef struct Objective:
     Bounds bounds                       # of the targets that the loss and the metrics have a meaning for
     bint measured                       # a metric of it counts lines whatever they weigh
     double total                        # loss of the run's lines
+    double total_before                 # the same before the batch that is under way
 
 
 cdef struct Metric:
@@ -55,7 +56,7 @@ cdef struct Metric:
     types.accumulator32 accumulate      # of one that gathers whole batches, or NULL
     const double* own_numbers
     void* python
-    double* state                       # of the run: sum and weight of a mean
+    double* state                       # of the run: sum and weight of a mean; then what it was before the batch
     Py_ssize_t size
 
 
@@ -120,6 +121,7 @@ cdef class Objectives(Arena):
     cdef double sum_of_parts(self, Py_ssize_t which, Py_ssize_t count, double total=*) noexcept nogil
     cdef double sum_of_losses(self, Py_ssize_t count, bint weighted) noexcept nogil
     cdef void add_logs(self, Py_ssize_t count, bint weighted) noexcept nogil
+    cdef void keep_logs(self, bint back) noexcept nogil
 
     @cython.final
     cdef void add_python_metric(self, Metric* metric, Py_ssize_t count, bint weighted) noexcept nogil
@@ -136,6 +138,7 @@ cdef struct AddedLoss:
     bint mean                           # divided by the rows of the batch
     Py_ssize_t units                    # in a row
     double total                        # of the run's rows
+    double total_before                 # the same before the batch that is under way
 
 
 cdef class AddedLosses(Objectives):
@@ -216,7 +219,8 @@ cdef class Learning(AddedLosses):
     cdef public long long iterations    # batches that were accepted
     cdef public object owned_by         # the trainer that set the objectives and the optimizer last
     cdef float* g
-    cdef list shared_gradients          # of ops that share their parameters with one before them
+    cdef readonly Py_ssize_t part_rows  # of a batch, that go forward, back and into the gradients together; 0: all
+    cdef list shared_gradients          # of ops whose gradient is added to what is there: see `find_shared`
     cdef void** next_shared             # of each op: the next one that has the same parameters, or NULL
 
     cdef Variable* variables
@@ -243,6 +247,7 @@ cdef class Learning(AddedLosses):
     cdef readonly int delays             # how often it was
     cdef double delay
 
+    cdef int find_part_rows(self) except -1
     cdef int find_shared(self) except -1
     cdef int add_variable(self, Variable* variable, description) except -1
     cdef double work_of(self, Op op) noexcept
@@ -358,6 +363,8 @@ cdef struct Run:
     void* network
     Rows rows
     Py_ssize_t batch                    # rows of a batch; 0: as many as go through the ops together
+    Py_ssize_t part                     # rows of a fit's batch that lie in memory at once
+    Py_ssize_t within                   # row of the batch where those that are under way begin
     bint by_thread                      # `batch` are rows of each thread
     double learning_rate
     const double* rates                 # a learning rate for each batch, or NULL

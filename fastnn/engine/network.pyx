@@ -6,7 +6,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 
-from fastnn.engine.arena cimport Arena, LINE, padded
+from fastnn.engine.arena cimport Arena, LINE, multiplied_lines, padded
 from fastnn.engine.lines cimport (
     Bounds, all_are_0, all_finite, count_of, lines_are_meant, note_present, row_of, sum_of,
 )
@@ -88,9 +88,11 @@ cdef class Network(Runner):
                                    else self.useful_threads(rows, rows, False))
             self.reserve(min(rows, self.threads * job.batch), False)
         else:
-            job.batch = min(job.batch, rows)
-            self.threads = recruit(1 if job.in_training else self.useful_threads(rows, job.batch, training))
-            self.reserve(job.batch, training)
+            job.batch = job.part = min(job.batch, rows)
+            if training and self.part_rows and not (self.loss_waits or self.takes_gil or self.hangs_on_batches()):
+                job.part = min(job.batch, self.part_rows)
+            self.threads = recruit(1 if job.in_training else self.useful_threads(rows, job.part, training))
+            self.reserve(job.part, training)
         self.reserve_rows(&job.rows)
         self.reserve_scratch(self.threads)
         self.begin_objectives(loss_follows)
@@ -256,7 +258,7 @@ cdef class Network(Runner):
             op = <Op>self.ops[self.error - 1]
             self.pending = op.explain()
             if isinstance(self.pending, RowError):
-                row = job.rows.start + self.pending.row // op.slices
+                row = job.rows.start + job.within + self.pending.row // op.slices
                 self.pending = self.pending.named(row if job.rows.order == NULL else job.rows.order[row])
         return 0
 

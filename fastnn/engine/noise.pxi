@@ -20,7 +20,7 @@ cdef class DrawingOp(Op):
 
     cdef uint64_t key(self, const Step* step) noexcept nogil:
         if self.seeded:
-            return mix64(self.own_key ^ mix64(<uint64_t>step.number))
+            return mix64(self.own_key ^ (mix64(<uint64_t>step.number) + <uint64_t>step.first))
         return mix64(step.key + <uint64_t>self.number)
 
     cdef void draw(self, const Step* step, Py_ssize_t row, double* first, double* second) noexcept nogil:

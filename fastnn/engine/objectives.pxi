@@ -111,7 +111,7 @@ cdef class Objectives(Arena):
     cdef int add_metric(self, Metric* metric, Py_ssize_t objective, description) except -1:
         cdef Numbers numbers
         cdef const Objective* of = &self.objectives[objective]
-        state = np.zeros(2)
+        size = 2
         metric.objective, metric.weighted = objective, description.weighted
         metric.from_logits = description.from_logits
         self.objectives[objective].measured |= not metric.weighted
@@ -120,7 +120,7 @@ cdef class Objectives(Arena):
             metric.accumulate = <types.accumulator32>float32_of(description.kernel, "accumulator")
             metric.own_numbers = <double*>address(values)
             self.kept_alive.append(values)
-            state = np.zeros(state_size(description.kernel, of.width, of.targets // of.lines, description.numbers))
+            size = state_size(description.kernel, of.width, of.targets // of.lines, description.numbers)
         elif isinstance(description.kernel, Kernel):
             numbers = Numbers(description.numbers)
             metric.rows = <types.loss32>float32_of(description.kernel, "loss")
@@ -128,8 +128,9 @@ cdef class Objectives(Arena):
         else:
             metric.python = <void*>description.kernel
             self.takes_gil = True
-        metric.state, metric.size = <double*>address(state, True), len(state)
-        self.states.append(state)
+        state = np.zeros(2 * size)
+        metric.state, metric.size = <double*>address(state, True), size
+        self.states.append(state[:size])
         self.kept_alive.append(description.kernel)
         return 0
 
@@ -451,6 +452,18 @@ cdef class Objectives(Arena):
                     count * objective.lines, objective.width, objective.targets // objective.lines)
             else:
                 self.add_python_metric(metric, count, counts)
+
+    cdef void keep_logs(self, bint back) noexcept nogil:
+        """Note the run's losses and metrics before a batch that goes by parts; or take them back."""
+        cdef Py_ssize_t k, n
+        cdef double* state
+        for k in range(self.objective_count):
+            if back:
+                self.objectives[k].total = self.objectives[k].total_before
+            self.objectives[k].total_before = self.objectives[k].total
+        for k in range(self.metric_count):
+            state, n = self.metrics[k].state, self.metrics[k].size
+            memcpy(state if back else state + n, state + n if back else state, n * sizeof(double))
 
     cdef void add_python_metric(self, Metric* metric, Py_ssize_t count, bint weighted) noexcept nogil:
         cdef Py_ssize_t k = metric.objective

@@ -15,7 +15,9 @@ cdef enum:
 
 cdef struct Step:
     # What the ops of one batch need to know of it; each thread of the team has its own.
-    Py_ssize_t rows
+    Py_ssize_t rows                     # that lie in the ops' memory: the batch's, or those of a part of it
+    Py_ssize_t first                    # row of the batch where that part begins
+    Py_ssize_t batch                    # rows of the batch
     bint training
     long long number                    # of the optimizer's step, from 1
     uint64_t key                        # of this step's random numbers

@@ -56,7 +56,7 @@ cdef class RecurrentOp(StatesOp):
         cdef Py_ssize_t row, n = self.hidden
         cdef uint64_t key = mix64(step.key + <uint64_t>self.number)
         if self.seeded:
-            key = mix64(self.own_key ^ mix64(<uint64_t>step.number))
+            key = mix64(self.own_key ^ (mix64(<uint64_t>step.number) + <uint64_t>step.first))
         for row in range(r0, r1):
             self.noise(self.ones, self.mask + row * n, n, <uint32_t>(row * n), self.rate, key)
 

@@ -112,7 +112,7 @@ cdef class Runner(PythonUnits):
                 if follows != NULL:
                     (<Op>follows).blocks_forward(step, r0 * (<Op>follows).slices, r1 * (<Op>follows).slices)
                 if last:
-                    self.losses(step.rows, r0, r1, job.rows.weight != NULL, True)
+                    self.losses(step.batch, r0, r1, job.rows.weight != NULL, True)
             if backwards:
                 if follows != NULL and self.wanted[end]:
                     (<Op>follows).backward(step, r0 * (<Op>follows).slices, r1 * (<Op>follows).slices)
@@ -127,49 +127,65 @@ cdef class Runner(PythonUnits):
     cdef Step new_step(self, bint training, int thread) noexcept nogil:
         cdef Step step
         step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
+        step.first = step.batch = 0
         step.thread, step.scratch = thread, self.scratch + thread * self.scratch_size
         step.error = &self.error
         return step
 
     cdef void fit_rows(self, Run* job, int thread, int threads) noexcept nogil:
         """A thread's part of an epoch: for each batch its share of rows, a barrier, its share of parameters' gradients,
-        another, and its share of steps.
+        another, and its share of steps. Where a batch goes by parts, all but the steps is done for each.
 
         What is added up over a batch is in `parts`, and each thread adds it in the same order; so all of them know
         whether the loss is finite, and by `not_finite` whether the gradients are, before any weight changes.
         """
         cdef Step step = self.new_step(True, thread)
         cdef Rows rows = job.rows
-        cdef Py_ssize_t start = rows.start, r0 = 0, r1 = 0, i, first = 0, last = self.block_count
-        cdef bint weighted = rows.weight != NULL
+        cdef Py_ssize_t start = rows.start, r0 = 0, r1 = 0, i, first = 0, last = self.block_count, next_row
+        cdef bint weighted = rows.weight != NULL, well = True, done
         cdef bint fetches = rows.order != NULL and rows.count * rows.row_bytes > CACHED
         cdef double total, rate = job.learning_rate
         cdef int huge = self.huge
         while start < rows.stop:
-            if step.rows != min(job.batch, rows.stop - start):
-                step.rows = r1 = min(job.batch, rows.stop - start)
-                if threads > 1:
-                    r0 = share_begin(step.rows, self.block_rows, thread, threads)
-                    r1 = share_begin(step.rows, self.block_rows, thread + 1, threads)
-                    first = self.first_block(step.rows, thread, threads)
-                    last = self.first_block(step.rows, thread + 1, threads)
-            if self.random:
-                step.key = mix64(self.seed ^ (
-                    mix64(<uint64_t>step.number) if job.update else mix64(job.noise) + (start - job.first)))
-            self.collect(&rows, start, r0, r1)
-            self.rows_phase(job, &step, r0, r1, thread, threads)
-            if fetches:
-                for i in range(min(start + step.rows + r0, rows.stop), min(start + step.rows + r1, rows.stop)):
-                    prefetch(rows.x + rows.order[i] * rows.row_bytes, rows.row_bytes)
-            self.wait(ROWS, thread, threads)
-            total = self.sum_of_losses(step.rows, weighted)
-            if not self.goes_on(job) or not isfinite(total):
+            step.batch, total, done = min(job.batch, rows.stop - start), 0, False
+            while True:
+                if step.rows != min(job.part, step.batch - step.first):
+                    step.rows = r1 = min(job.part, step.batch - step.first)
+                    if threads > 1:
+                        r0 = share_begin(step.rows, self.block_rows, thread, threads)
+                        r1 = share_begin(step.rows, self.block_rows, thread + 1, threads)
+                        first = self.first_block(step.rows, thread, threads)
+                        last = self.first_block(step.rows, thread + 1, threads)
+                if self.random:
+                    step.key = mix64(self.seed ^ (<uint64_t>step.first + (
+                        mix64(<uint64_t>step.number) if job.update else mix64(job.noise) + (start - job.first))))
+                if thread == 0:
+                    job.within = step.first
+                self.collect(&rows, start + step.first, r0, r1)
+                self.rows_phase(job, &step, r0, r1, thread, threads)
+                next_row = start + step.first + step.rows
+                if fetches:
+                    for i in range(min(next_row + r0, rows.stop), min(next_row + r1, rows.stop)):
+                        prefetch(rows.x + rows.order[i] * rows.row_bytes, rows.row_bytes)
+                self.wait(ROWS, thread, threads)
+                total += self.sum_of_losses(step.rows, weighted)
+                well = self.goes_on(job) and isfinite(total)
+                if not well:
+                    break
+                done = step.first + step.rows == step.batch
+                self.find_gradients(&step, first, last, thread, threads)
+                if thread == 0 and not done:
+                    if step.first == 0:
+                        self.keep_logs(False)
+                    self.add_logs(step.rows, weighted)
+                self.wait(GRADIENTS, thread, threads)
+                well = not atomic_read(&self.not_finite)
+                if done or not well:
+                    break
+                step.first += step.rows
+            if not well:
                 break
             step.number += 1
-            self.find_gradients(&step, first, last, thread, threads)
-            self.wait(GRADIENTS, thread, threads)
-            if atomic_read(&self.not_finite):
-                break
             if thread == 0:
                 self.add_logs(step.rows, weighted)
                 if self.error:          # with Python at work there is one thread
@@ -181,18 +197,21 @@ cdef class Runner(PythonUnits):
             if job.update:
                 self.take_steps(&step, rate, first, last, thread, threads)
             elif job.mean != NULL:
-                self.average_gradients(job, start, step.rows, first, last)
+                self.average_gradients(job, start, step.batch, first, last)
             self.wait(PARAMETERS, thread, threads)
-            start += step.rows
+            start += step.batch
+            step.first = 0
             if thread == 0:
                 if job.update:
                     self.iterations, huge = step.number, self.huge
-                job.loss += total + step.rows * self.sum_of_penalties()
+                job.loss += total + step.batch * self.sum_of_penalties()
                 job.rows.start = start
                 if start < rows.stop:
                     self.look_up(job)
         if thread == 0:
             self.huge = huge            # of the batches that were accepted
+            if step.first:
+                self.keep_logs(True)
         if thread == 0 and atomic_read(&job.outcome) == DONE and start < rows.stop:
             atomic_swap(&job.outcome, FAILED if self.error else NOT_FINITE)
 
