@@ -163,18 +163,20 @@ cdef class ConvolutionOp(Activated):
         cdef Py_ssize_t row = r0, end
         cdef const float* d
         cdef float* part
+        cdef float* d_x = NULL              # by tiles
         cdef float* scratch = step.scratch + ADDRESS_SPACE + self.workspace
         if self.floors and not self.raw:
             self.activation_backward(self.a + r0 * self.units, self.a + r0 * self.units, self.d + r0 * self.units,
                                      self.numbers.values, (r1 - r0) * self.lines, self.width)
         self.deactivate(r0, r1)
-        if self.by_winograd and self.reads.d != NULL:
+        if self.by_winograd and self.reads.d != NULL and self.ahead.channels >= BACK_CHANNELS:
             winograd_turn(&self.winograd, scratch, self.w)
+            d_x = self.reads.d
         while self.parts != NULL and row < r1:
             end = min(row + self.block_rows, r1)
             part = self.parts + row // self.block_rows * padded(self.size)
             if self.by_winograd:
-                self.tiles_back(step, row, end, part)
+                self.tiles_back(step, row, end, d_x, part)
                 self.bias_sums(row, end, 0, self.size - self.kernel_size, part)
             elif self.by_planes:
                 planes_slopes(&self.planes, step.scratch, self.reads.rows + row, self.d + row * self.units, end - row,
@@ -185,8 +187,8 @@ cdef class ConvolutionOp(Activated):
             row = end
         if self.reads.d == NULL:
             return
-        if self.by_winograd:
-            self.tiles_back(step, row, r1, NULL)
+        if d_x != NULL:
+            self.tiles_back(step, row, r1, d_x, NULL)
             return
         if not self.by_channel and not self.transposed:
             self.turn(step)
@@ -199,14 +201,14 @@ cdef class ConvolutionOp(Activated):
             else:
                 self.go_back(step, &d, 1, NULL, self.reads.d + row * self.inputs)
 
-    cdef void tiles_back(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, float* part) noexcept nogil:
-        """The way back of some rows, by tiles: the gradient by the kernel to `part`, unless that is NULL; that by x."""
+    cdef void tiles_back(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, float* d_x, float* part) noexcept nogil:
+        """The way back of some rows, by tiles: the gradient by x, and that by the kernel; NULL: not wanted."""
         cdef float* scratch = step.scratch + ADDRESS_SPACE + self.workspace
         cdef Py_ssize_t row
         for row in range(r0, r1):
             winograd_back(&self.winograd, <const float**>step.scratch, scratch, step.scratch + ADDRESS_SPACE,
                           self.reads.rows[row], self.d + row * self.units, row > r0, part != NULL,
-                          self.reads.d + row * self.inputs if self.reads.d != NULL else NULL)
+                          d_x + row * self.inputs if d_x != NULL else NULL)
         if part != NULL:
             self.winograd.kernel(True, part, self.winograd.lines, self.winograd.numbers, scratch)
 

@@ -9,7 +9,9 @@ their products. The gradients go through the same maps, turned, so there is noth
 cdef enum:
     WINDOWS, GIVEN, FLOORED, SLOPES, SPREAD     # of winograd.h
     MOST_LINES = 16                             # of a kernel
-    LEAST_CHANNELS = 16                         # and filters: with fewer the maps take longer than what they save
+    LEAST_CHANNELS = 8                          # with fewer, or fewer filters, the maps take longer than what they save
+    LEAST_FILTERS = 16
+    BACK_CHANNELS = 16                          # so many fill the vectors of the gradient by x
     NEAR = 65536                                # numbers of tiles and their products that stay in cache
 
 
@@ -33,7 +35,7 @@ cdef bint winograd_begin(Winograd* self, const Patches* p, const Py_ssize_t* ker
     """Whether it can be, and pays."""
     cdef Py_ssize_t line
     if (kernel[2] != 3 or product(p.stride) != 1 or product(dilation) != 1 or p.groups != 1 or p.size[0] != 1
-            or kernel[1] > MOST_LINES or min(p.channels, p.filters) < LEAST_CHANNELS or p.given[2] < 4):
+            or kernel[1] > MOST_LINES or p.channels < LEAST_CHANNELS or p.filters < LEAST_FILTERS or p.given[2] < 4):
         return False
     self.picture, self.lines, self.numbers = p, kernel[1], p.channels * p.filters
     self.tiles = (p.given[2] + 1) // 2

@@ -20,8 +20,8 @@ typedef struct { ptrdiff_t planes, lines, cells, plane, line, cell; } fastnn_box
         for (j = 0; j < (box)->lines; j++)                                                                 \
             for (k = 0, at = i * (box)->plane + j * (box)->line; k < (box)->cells; k++, at += (box)->cell)
 
-/* A cell of a window of two by two, the most usual one. */
-#define FOURTH(box, k) (((k) >> 1) * (box)->line + ((k) & 1) * (box)->cell)
+/* A cell of a window of one line or two of two, the most usual ones. */
+#define CELL(box, k) (((k) >> 1) * (box)->line + ((k) & 1) * (box)->cell)
 
 #ifdef FASTNN_VECTOR_BYTES
 #define FASTNN_SAME(a, b) ((NAME(mask))(a) == (NAME(mask))(b))
@@ -48,16 +48,16 @@ typedef struct { ptrdiff_t planes, lines, cells, plane, line, cell; } fastnn_box
 #define FASTNN_VECTOR_BYTES 64
 #else
 #define LANES_half 0
-#define pool_fours_half pool_fours_float
+#define pool_pairs_half pool_pairs_float
 #endif
 #undef REAL
 
 static void pool_windows(int largest, int alone, const float *x, const fastnn_box *box, ptrdiff_t step,
                          ptrdiff_t windows, ptrdiff_t n, float *a, const float *d, float *d_x) {
-    if (FASTNN_SMALL || !largest || !alone || box->planes != 1 || box->lines != 2 || box->cells != 2)
+    if (FASTNN_SMALL || !largest || !alone || box->planes != 1 || box->lines > 2 || box->cells != 2)
         pool_any_float(largest, alone, x, box, step, windows, n, a, d, d_x);
-    else if (n <= LANES_half) pool_fours_half(x, box, step, windows, n, a, d, d_x);
-    else pool_fours_float(x, box, step, windows, n, a, d, d_x);
+    else if (n <= LANES_half) pool_pairs_half(x, box, step, windows, n, a, d, d_x);
+    else pool_pairs_float(x, box, step, windows, n, a, d, d_x);
 }
 
 /* What a kernel of a weight for each cell and channel does: FORWARD out = bias + sum of x * w; BACKWARD out += d * w,
