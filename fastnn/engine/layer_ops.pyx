@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 cimport fastnn.kernels.types as types
-from fastnn.engine.arena cimport LINE, padded
+from fastnn.engine.arena cimport padded
 from fastnn.engine.ops cimport (
     Activated, ADDRESS_SPACE, ADDRESSES, DenseOp, in_training, lines_of, lines_of_block, Op, Step, UNIT_WORK,
 )

@@ -34,7 +34,7 @@ cdef bint winograd_begin(Winograd* self, const Patches* p, const Py_ssize_t* ker
                          ) except -1:
     """Whether it can be, and pays."""
     cdef Py_ssize_t line
-    if (kernel[2] != 3 or product(p.stride) != 1 or product(dilation) != 1 or p.groups != 1 or p.size[0] != 1
+    if (not kernels.winograd.variant or kernel[2] != 3 or product(p.stride) != 1 or product(dilation) != 1 or p.groups != 1 or p.size[0] != 1
             or kernel[1] > MOST_LINES or p.channels < LEAST_CHANNELS or p.filters < LEAST_FILTERS or p.given[2] < 4):
         return False
     self.picture, self.lines, self.numbers = p, kernel[1], p.channels * p.filters
@@ -62,7 +62,7 @@ cdef Py_ssize_t shared_out(Py_ssize_t n, Py_ssize_t most) noexcept:
 
 cdef Py_ssize_t winograd_scratch(const Winograd* self) noexcept nogil:
     """The kernel's planes, and turned; tiles of x, of their gradient, and of what is given."""
-    return (8 * self.lines * self.numbers + LINE + 2 * self.space
+    return (padded(8 * self.lines * self.numbers) + 2 * self.space
             + 4 * self.tall * self.wide * self.picture.filters)
 
 

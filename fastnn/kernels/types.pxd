@@ -178,8 +178,10 @@ ctypedef void (*winograd_tiles32)(
 # whether gradients go back, W, its lines, numbers of a pixel of it, the four planes of W
 ctypedef void (*winograd_kernel32)(bint, float*, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
 
-cdef inline Kernel make_winograd(str name, winograd_tiles32 tiles, winograd_kernel32 kernel):
-    return make(name, "winograd", <void*>tiles, NULL, <void*>kernel, NULL)
+cdef inline Kernel make_winograd(str name, winograd_tiles32 tiles, winograd_kernel32 weights, bint pays):
+    cdef Kernel kernel = make(name, "winograd", <void*>tiles, NULL, <void*>weights, NULL)
+    kernel.variant = pays
+    return kernel
 
 
 cdef struct Window:

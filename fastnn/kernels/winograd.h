@@ -15,6 +15,10 @@
 
 enum { WINDOWS, GIVEN, FLOORED, SLOPES, SPREAD };
 
+/* Not for the baseline beside other sets, which is made small. */
+#if FASTNN_VECTOR_BYTES > 16 || defined(FASTNN_BASELINE_ONLY)
+enum { WINOGRAD = 1 };
+
 #define PART_LOAD(p) (part ? load_part_float(p, part) : load_float(p))
 #define PART_STORE(p, v)                            \
     do {                                            \
@@ -130,4 +134,10 @@ static void winograd_kernel(int back, float *w, ptrdiff_t lines, ptrdiff_t n, fl
 
 #undef PART_LOAD
 #undef PART_STORE
+
+#else
+enum { WINOGRAD = 0 };
+#define winograd_tiles(...) ((void)0)
+#define winograd_kernel(...) ((void)0)
+#endif
 #endif

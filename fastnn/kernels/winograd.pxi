@@ -4,6 +4,8 @@ from fastnn.kernels.types cimport make_winograd
 
 
 cdef extern from "winograd.h" nogil:
+    enum:
+        WINOGRAD
     void winograd_tiles(int what, float* x, Py_ssize_t lines, Py_ssize_t apart, Py_ssize_t pixels, Py_ssize_t n,
                         float* tiles, Py_ssize_t count, Py_ssize_t plane, const float* bias)
     void winograd_kernel(int back, float* w, Py_ssize_t lines, Py_ssize_t n, float* u)
@@ -19,4 +21,4 @@ cdef void winograd_kernel_lines(bint back, float* w, Py_ssize_t lines, Py_ssize_
     winograd_kernel(back, w, lines, n, u)
 
 
-winograd = make_winograd("winograd", winograd_tiles_lines, winograd_kernel_lines)
+winograd = make_winograd("winograd", winograd_tiles_lines, winograd_kernel_lines, WINOGRAD)
