@@ -4,7 +4,8 @@ A patch, the pixels under the kernel, is the row of A of a multiply by the kerne
 some segments of a row, each a row of the kernel where its pixels are neighbours. Nothing is copied (no im2col). The
 gradient by the picture is what each place gives, by the kernel turned, added to its patch; that by the kernel a product
 of patches and d. It is found on the way back for each block of rows, whose patches and d are in cache then, and
-`gradient` adds the blocks in their order: so no bit depends on threads.
+`gradient` adds the blocks in their order: so no bit depends on threads. Few filters go by planes (planes.pxi), kernels
+three pixels wide by tiles (winograd.pxi).
 """
 
 

@@ -1,8 +1,8 @@
 """Convolution by a kernel three pixels wide, with two thirds of the multiplications: Winograd's F(2, 3) along lines.
 
 Two neighbouring places are a tile, whose four numbers (kernels/winograd.h) have a product each, of the channels that
-the lines of the kernel meet. Some lines of a row's tiles lie in the scratch of the thread, so many as stay in cache, and
-their products. The gradients go through the same maps, turned, so there is nothing but whole tiles in them either.
+the lines of the kernel meet. Some lines of a row's tiles, and their products, lie in the scratch of the thread: so many
+as stay in cache. The gradients go through the same maps, turned, so there is nothing but whole tiles in them either.
 """
 
 
@@ -11,6 +11,7 @@ cdef enum:
     MOST_LINES = 16                             # of a kernel
     LEAST_CHANNELS = 8                          # with fewer, or fewer filters, the maps take longer than what they save
     LEAST_FILTERS = 16
+    MOST_NUMBERS = 524288                       # of a line of the kernel, times lines: more of them leave the cache
     BACK_CHANNELS = 16                          # so many fill the vectors of the gradient by x
     NEAR = 65536                                # numbers of tiles and their products that stay in cache
 
@@ -34,8 +35,10 @@ cdef bint winograd_begin(Winograd* self, const Patches* p, const Py_ssize_t* ker
                          ) except -1:
     """Whether it can be, and pays."""
     cdef Py_ssize_t line
-    if (not kernels.winograd.variant or kernel[2] != 3 or product(p.stride) != 1 or product(dilation) != 1 or p.groups != 1 or p.size[0] != 1
-            or kernel[1] > MOST_LINES or p.channels < LEAST_CHANNELS or p.filters < LEAST_FILTERS or p.given[2] < 4):
+    if (not kernels.winograd.variant or kernel[2] != 3 or kernel[1] > MOST_LINES or p.size[0] != 1 or p.groups != 1
+            or product(p.stride) != 1 or product(dilation) != 1 or p.given[2] < 4
+            or p.channels < LEAST_CHANNELS or p.filters < LEAST_FILTERS
+            or <double>kernel[1] * p.channels * p.filters > MOST_NUMBERS):
         return False
     self.picture, self.lines, self.numbers = p, kernel[1], p.channels * p.filters
     self.tiles = (p.given[2] + 1) // 2

@@ -169,7 +169,7 @@ cdef inline Kernel make_planes(str name, planes_forward32 forward, planes_gradie
     return kernel
 
 
-# what is done (winograd.h), pixels, lines, numbers from line to line, pixels of a line from there on, numbers of a pixel,
+# what is done (winograd.h), pixels, lines, numbers from line to line, pixels of a line from there on, numbers of one,
 # tiles, how many of a line, numbers from plane to plane, bias (or NULL)
 ctypedef void (*winograd_tiles32)(
     int, float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, Py_ssize_t, Py_ssize_t, const float*
