@@ -47,6 +47,7 @@ cdef enum:
     # Bytes of a layer's input and output that stay in cache together.
     CACHED = 65536
     MOST_BYTES = 268435456              # of the rows that a thread takes through the ops together in a prediction
+    READINGS = 4                        # of parameters, by rows that go through an op together
     GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
 
 
@@ -208,10 +209,13 @@ cdef class Arena:
 
     cdef int find_segments(self) except -1:
         """Cut the ops into segments. One begins with each whole-batch op; and where a row has fewer lines from an op on
-        (behind a Flatten), so that few rows at a time go through the lines before, and more through what follows.
+        (behind a Flatten), so that few rows at a time go through the lines before, and more through what follows:
+        unless it has fewer parameters to read than these rows have numbers, which would leave the cache till they are
+        read on the way back.
         """
         cdef Op op
-        cdef Py_ssize_t i, lines = 0, own, rows, target, row_bytes
+        cdef Py_ssize_t i, lines = 0, own, rows, target, row_bytes, numbers = 0
+        cdef bint few
         cdef Segment* segment = NULL
         self.segments = <Segment*>malloc(self.count * sizeof(Segment))
         if self.segments == NULL:
@@ -223,12 +227,14 @@ cdef class Arena:
             own = multiplied_lines(op)
             rows = max(target // own, min(target, CACHED // row_bytes)) if own > 1 else target
             rows = max(rows // self.block_rows, 1) * self.block_rows
-            if segment == NULL or op.whole_batch or (op.size and own < lines and rows > segment.rows):
+            few = segment != NULL and op.size and own < lines and rows > segment.rows
+            if segment == NULL or op.whole_batch or (few and READINGS * op.size > segment.rows * numbers):
                 segment = &self.segments[self.segment_count]
                 self.segment_count += 1
-                segment.first, segment.rows, segment.whole, lines = i, 0, op.whole_batch, 0
-            segment.last = i + 1
-            if op.size:
+                segment.first, segment.rows, segment.whole, lines, numbers = i, 0, op.whole_batch, 0, 0
+                few = False
+            segment.last, numbers = i + 1, numbers + op.units * op.slices
+            if op.size and not few:
                 segment.rows, lines = max(segment.rows, rows), own
         for i in range(self.segment_count):
             if self.segments[i].rows == 0:

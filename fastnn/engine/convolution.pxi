@@ -4,7 +4,8 @@ A patch, the pixels under the kernel, is the row of A of a multiply by the kerne
 some segments of a row, each a row of the kernel where its pixels are neighbours. Nothing is copied (no im2col). The
 gradient by the picture is what each place gives, by the kernel turned, added to its patch; that by the kernel a product
 of patches and d. It is found on the way back for each block of rows, whose patches and d are in cache then, and
-`gradient` adds the blocks in their order: so no bit depends on threads.
+`gradient` adds the blocks in their order: so no bit depends on threads. Few filters go by planes (planes.pxi), kernels
+three pixels wide by tiles (winograd.pxi).
 """
 
 
@@ -31,6 +32,8 @@ cdef class ConvolutionOp(Activated):
     cdef Patches ahead                      # of the picture
     cdef Planes planes
     cdef bint by_planes
+    cdef Winograd winograd
+    cdef bint by_winograd
     cdef bint floors                        # relu, as z is written: it is a
     cdef bint by_channel                    # some filters of its own for each channel
     cdef Py_ssize_t copies                  # so many
@@ -41,6 +44,7 @@ cdef class ConvolutionOp(Activated):
     cdef types.gemm32 matmul_transposed_a
     cdef types.sum32 column_sums
     cdef types.vector32 add
+    cdef types.sum32 turned
 
     def __init__(self, size, kernel, Py_ssize_t channels, Py_ssize_t filters, stride=(1, 1, 1), dilation=(1, 1, 1),
                  Py_ssize_t groups=1, bint use_bias=True, activation=None, numbers=(), bint transposed=False):
@@ -75,7 +79,9 @@ cdef class ConvolutionOp(Activated):
                                                    max(self.kernel_rows, self.taps * (filters // groups))))
         self.by_planes = (not transposed and groups == 1 and product(ahead.stride) == 1
                           and planes_begin(&self.planes, ahead, taps, gaps))
-        self.floors = self.by_planes and self.kernel is kernels.relu
+        self.by_winograd = (not transposed and not self.by_planes
+                            and winograd_begin(&self.winograd, ahead, taps, gaps))
+        self.floors = (self.by_planes or self.by_winograd) and self.kernel is kernels.relu
         self.by_channel = groups == channels and channels > 1
         self.copies = filters // channels if self.by_channel else 1
         for axis in range(3):
@@ -89,6 +95,7 @@ cdef class ConvolutionOp(Activated):
         self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
         self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
         self.add = <types.vector32>float32_of(kernels.add, "vector")
+        self.turned = <types.sum32>float32_of(kernels.turn, "sum")
 
     def __dealloc__(self):
         free(self.ahead.firsts)
@@ -101,7 +108,8 @@ cdef class ConvolutionOp(Activated):
         """Addresses of patches, the workspace of a multiply, the kernel turned; or planes; or wide rows."""
         if self.copies > 1:
             return max(ADDRESS_SPACE + self.workspace, self.pixels * self.ahead.filters)
-        return max(ADDRESS_SPACE + self.workspace + padded(self.kernel_size),
+        return max(ADDRESS_SPACE + self.workspace + (
+            winograd_scratch(&self.winograd) if self.by_winograd else padded(self.kernel_size)),
                    planes_scratch(&self.planes) if self.by_planes else 0)
 
     cdef Py_ssize_t partials(self) noexcept:
@@ -130,8 +138,14 @@ cdef class ConvolutionOp(Activated):
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef const float* bias = self.w + self.kernel_size if self.use_bias else NULL
+        cdef float* scratch = step.scratch + ADDRESS_SPACE + self.workspace
         cdef Py_ssize_t row
-        if self.by_planes:
+        if self.by_winograd:
+            self.winograd.kernel(False, self.w, self.winograd.lines, self.winograd.numbers, scratch)
+            for row in range(r0, r1):
+                winograd_row(&self.winograd, <const float**>step.scratch, scratch, step.scratch + ADDRESS_SPACE,
+                             self.reads.rows[row], bias, self.floors and not self.raw, self.z + row * self.units)
+        elif self.by_planes:
             for row in range(r0, r1):
                 planes_row(&self.planes, step.scratch, self.reads.rows[row], self.w, bias,
                            self.floors and not self.raw, self.z + row * self.units)
@@ -150,14 +164,22 @@ cdef class ConvolutionOp(Activated):
         cdef Py_ssize_t row = r0, end
         cdef const float* d
         cdef float* part
+        cdef float* d_x = NULL              # by tiles
+        cdef float* scratch = step.scratch + ADDRESS_SPACE + self.workspace
         if self.floors and not self.raw:
             self.activation_backward(self.a + r0 * self.units, self.a + r0 * self.units, self.d + r0 * self.units,
                                      self.numbers.values, (r1 - r0) * self.lines, self.width)
         self.deactivate(r0, r1)
+        if self.by_winograd and self.reads.d != NULL and self.ahead.channels >= BACK_CHANNELS:
+            winograd_turn(&self.winograd, scratch, self.w)
+            d_x = self.reads.d
         while self.parts != NULL and row < r1:
             end = min(row + self.block_rows, r1)
             part = self.parts + row // self.block_rows * padded(self.size)
-            if self.by_planes:
+            if self.by_winograd:
+                self.tiles_back(step, row, end, d_x, part)
+                self.bias_sums(row, end, 0, self.size - self.kernel_size, part)
+            elif self.by_planes:
                 planes_slopes(&self.planes, step.scratch, self.reads.rows + row, self.d + row * self.units, end - row,
                               self.use_bias, part)
             else:
@@ -165,6 +187,9 @@ cdef class ConvolutionOp(Activated):
                 self.bias_sums(row, end, 0, self.size - self.kernel_size, part)
             row = end
         if self.reads.d == NULL:
+            return
+        if d_x != NULL:
+            self.tiles_back(step, row, r1, d_x, NULL)
             return
         if not self.by_channel and not self.transposed:
             self.turn(step)
@@ -176,6 +201,17 @@ cdef class ConvolutionOp(Activated):
                 self.correlate(step, &self.ahead, &d, 0, self.places, self.w, NULL, self.reads.d + row * self.inputs)
             else:
                 self.go_back(step, &d, 1, NULL, self.reads.d + row * self.inputs)
+
+    cdef void tiles_back(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, float* d_x, float* part) noexcept nogil:
+        """The way back of some rows, by tiles: the gradient by x, and that by the kernel; NULL: not wanted."""
+        cdef float* scratch = step.scratch + ADDRESS_SPACE + self.workspace
+        cdef Py_ssize_t row
+        for row in range(r0, r1):
+            winograd_back(&self.winograd, <const float**>step.scratch, scratch, step.scratch + ADDRESS_SPACE,
+                          self.reads.rows[row], self.d + row * self.units, row > r0, part != NULL,
+                          d_x + row * self.inputs if d_x != NULL else NULL)
+        if part != NULL:
+            self.winograd.kernel(True, part, self.winograd.lines, self.winograd.numbers, scratch)
 
     cdef const float* widened(self, const Step* step, const float* x) noexcept nogil:
         """A picture where each channel stands as often as it has filters."""
@@ -202,12 +238,8 @@ cdef class ConvolutionOp(Activated):
 
     cdef void turn(self, const Step* step) noexcept nogil:
         """The kernel with its filters as rows."""
-        cdef Py_ssize_t row, f, k, rows = self.kernel_rows, width = self.ahead.filters
-        cdef float* turned = step.scratch + ADDRESS_SPACE + self.workspace
-        for row in range(0, rows, 16):       # a cache line of what is turned
-            for f in range(width):
-                for k in range(row, min(row + 16, rows)):
-                    turned[f * rows + k] = self.w[k * width + f]
+        self.turned(self.w, self.ahead.filters, self.kernel_rows, self.ahead.filters,
+                    step.scratch + ADDRESS_SPACE + self.workspace)
 
     cdef void go_back(self, const Step* step, const float* const* rows, Py_ssize_t count, const float* bias,
                       float* out) noexcept nogil:

@@ -26,6 +26,7 @@ from fastnn import kernels
 include "merging.pxi"
 include "patches.pxi"
 include "planes.pxi"
+include "winograd.pxi"
 include "convolution.pxi"
 include "windows.pxi"
 include "noise.pxi"

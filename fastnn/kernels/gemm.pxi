@@ -344,6 +344,12 @@ cdef void pack_turned_rows(
         j += columns
 
 
+cdef void turn_rows(
+        const float* b, Py_ssize_t b_stride, Py_ssize_t n, Py_ssize_t k, float* out) noexcept nogil:
+    """Bt: n rows of k numbers as columns."""
+    turn_float(b, b_stride, <int>n, k, out)
+
+
 cdef void matmul_packed_rows(
         const float* const* a, Py_ssize_t first, const float* b, Py_ssize_t b_stride, const float* bias, float* c,
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, float* workspace) noexcept nogil:
@@ -380,3 +386,4 @@ column_sums = make_sum("column_sums", column_sums_rows[float], wide(column_sums_
 gemm_packed = make_gemm("gemm_packed", matmul_packed_rows, NULL)
 pack = make_sum("pack", pack_rows, NULL)
 pack_turned = make_sum("pack_turned", pack_turned_rows, NULL)
+turn = make_sum("turn", turn_rows, NULL)

@@ -19,7 +19,7 @@ cdef class Kernel:
     cdef void* float32[FUNCTIONS]
     cdef void* float64[FUNCTIONS]       # of the baseline's kernel of this name; NULL until it is asked for
     cdef void* size                     # an optimizer's slot_count, an accumulator's state_size
-    cdef readonly int variant           # which merge; whether pooling takes the largest; lanes of planes
+    cdef readonly int variant           # a merge; whether pooling takes the largest; lanes of planes; if tiles pay
     cdef readonly bint labels           # of a loss: y holds one class number for each row
     cdef readonly bint pairs            # two outputs go with one target
     cdef readonly bint whole            # the value belongs to all rows of a batch together: a call must have them all

@@ -26,9 +26,11 @@ enum {
     PLANE_PIXELS = PLANE_VECTORS * LANES_float
 };
 
-/* out[f][j] = bias[f] + sum over k of w[k][f] * x[taps[k] + j], for filters f and PLANE_PIXELS pixels j. */
+/* out[f][j] = bias[f] + sum over k of w[k][f] * x[taps[k] + j], for filters f and PLANE_PIXELS pixels j; floors: what is
+   below 0 becomes 0. */
 FASTNN_INLINE void planes_tile(int filters, const float *x, const ptrdiff_t *taps, ptrdiff_t depth, const float *w,
-                               ptrdiff_t width, const float *bias, float *out, ptrdiff_t pitch) {
+                               ptrdiff_t width, const float *bias, int floors, float *out, ptrdiff_t pitch) {
+    typedef __typeof__((vector_float){0} < (vector_float){0}) mask;
     vector_float acc[PLANE_FILTERS][PLANE_VECTORS];
     ptrdiff_t k;
     int f, v;
@@ -52,7 +54,11 @@ FASTNN_INLINE void planes_tile(int filters, const float *x, const ptrdiff_t *tap
     FASTNN_UNROLL
     for (f = 0; f < filters; f++) {
         FASTNN_UNROLL
-        for (v = 0; v < PLANE_VECTORS; v++) store_float(out + f * pitch + v * LANES_float, acc[f][v]);
+        for (v = 0; v < PLANE_VECTORS; v++) {
+            const vector_float z = acc[f][v];
+            const mask kept = floors ? ~(z < zero_float()) : ~(mask)zero_float();
+            store_float(out + f * pitch + v * LANES_float, (vector_float)((mask)z & kept));
+        }
     }
 }
 
@@ -99,23 +105,17 @@ FASTNN_INLINE void planes_sums(int filters, const float *x, const ptrdiff_t *tap
     else if (left == 2) PLANE_CASE(2);                          \
     else PLANE_CASE(1)
 
-/* floors: what is below 0 becomes 0. */
 static void planes_forward(const float *x, const ptrdiff_t *taps, ptrdiff_t depth, const float *w, ptrdiff_t width,
                            const float *bias, int floors, float *out, ptrdiff_t n) {
-    typedef __typeof__((vector_float){0} < (vector_float){0}) mask;
     ptrdiff_t j, f;
     int some;
     for (j = 0; j < n; j += PLANE_PIXELS)
         for (f = 0; f < width; f += some) {
 #define PLANE_CASE(F) \
-    planes_tile(some = F, x + j, taps, depth, w + f, width, bias ? bias + f : bias, out + f * n + j, n)
+    planes_tile(some = F, x + j, taps, depth, w + f, width, bias ? bias + f : bias, floors, out + f * n + j, n)
             PLANE_CASES(width - f);
 #undef PLANE_CASE
         }
-    for (j = 0; floors && j < n * width; j += LANES_float) {
-        const vector_float z = load_float(out + j);
-        store_float(out + j, (vector_float)((mask)z & ~(z < zero_float())));
-    }
 }
 
 static void planes_gradient(const float *x, const ptrdiff_t *taps, ptrdiff_t depth, const float *d, ptrdiff_t width,

@@ -20,8 +20,8 @@ typedef struct { ptrdiff_t planes, lines, cells, plane, line, cell; } fastnn_box
         for (j = 0; j < (box)->lines; j++)                                                                 \
             for (k = 0, at = i * (box)->plane + j * (box)->line; k < (box)->cells; k++, at += (box)->cell)
 
-/* A cell of a window of two by two, the most usual one. */
-#define FOURTH(box, k) (((k) >> 1) * (box)->line + ((k) & 1) * (box)->cell)
+/* A cell of a window of one line or two of two, the most usual ones. */
+#define CELL(box, k) (((k) >> 1) * (box)->line + ((k) & 1) * (box)->cell)
 
 #ifdef FASTNN_VECTOR_BYTES
 #define FASTNN_SAME(a, b) ((NAME(mask))(a) == (NAME(mask))(b))
@@ -48,16 +48,41 @@ typedef struct { ptrdiff_t planes, lines, cells, plane, line, cell; } fastnn_box
 #define FASTNN_VECTOR_BYTES 64
 #else
 #define LANES_half 0
-#define pool_fours_half pool_fours_float
+#define pool_pairs_half pool_pairs_float
 #endif
 #undef REAL
 
+#if FASTNN_VECTOR_BYTES == 64
+/* The larger of two, cell by cell; of equal ones the first, and a NaN. */
+FASTNN_INLINE __m512 pool_larger(__m512 best, __m512 cell) {
+    return _mm512_mask_mov_ps(_mm512_max_ps(cell, best), _mm512_cmp_ps_mask(cell, cell, _CMP_UNORD_Q), cell);
+}
+
+/* Two by two cells of n channels, at most half a vector: a line of a window is one vector. Masked stores that reach over
+   lines of the cache take long, so what lies behind a window's place is written too, while the next ones follow. */
+static void pool_narrow(const float *x, const fastnn_box *box, ptrdiff_t step, ptrdiff_t windows, ptrdiff_t n, float *a) {
+    const __mmask16 first = (__mmask16)((1u << n) - 1), both = (__mmask16)((1u << 2 * n) - 1);
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i second = _mm512_add_epi32(lane, _mm512_set1_epi32((int)n));
+    for (; windows > 0; windows--, x += step, a += n) {
+        const __m512 upper = _mm512_maskz_loadu_ps(both, x), lower = _mm512_maskz_loadu_ps(both, x + box->line);
+        const __m512 below = pool_larger(lower, _mm512_permutexvar_ps(second, lower));
+        const __m512 best = pool_larger(pool_larger(upper, _mm512_permutexvar_ps(second, upper)), below);
+        if (windows * n < 16) _mm512_mask_storeu_ps(a, first, best);
+        else _mm512_storeu_ps(a, best);
+    }
+}
+#endif
+
 static void pool_windows(int largest, int alone, const float *x, const fastnn_box *box, ptrdiff_t step,
                          ptrdiff_t windows, ptrdiff_t n, float *a, const float *d, float *d_x) {
-    if (FASTNN_SMALL || !largest || !alone || box->planes != 1 || box->lines != 2 || box->cells != 2)
+    if (FASTNN_SMALL || !largest || !alone || box->planes != 1 || box->lines > 2 || box->cells != 2)
         pool_any_float(largest, alone, x, box, step, windows, n, a, d, d_x);
-    else if (n <= LANES_half) pool_fours_half(x, box, step, windows, n, a, d, d_x);
-    else pool_fours_float(x, box, step, windows, n, a, d, d_x);
+#if FASTNN_VECTOR_BYTES == 64
+    else if (n <= LANES_half && box->lines == 2 && !d) pool_narrow(x, box, step, windows, n, a);
+#endif
+    else if (n <= LANES_half) pool_pairs_half(x, box, step, windows, n, a, d, d_x);
+    else pool_pairs_float(x, box, step, windows, n, a, d, d_x);
 }
 
 /* What a kernel of a weight for each cell and channel does: FORWARD out = bias + sum of x * w; BACKWARD out += d * w,

@@ -169,6 +169,21 @@ cdef inline Kernel make_planes(str name, planes_forward32 forward, planes_gradie
     return kernel
 
 
+# what is done (winograd.h), pixels, lines, numbers from line to line, pixels of a line from there on, numbers of one,
+# tiles, how many of a line, numbers from plane to plane, bias (or NULL)
+ctypedef void (*winograd_tiles32)(
+    int, float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, Py_ssize_t, Py_ssize_t, const float*
+    ) noexcept nogil
+
+# whether gradients go back, W, its lines, numbers of a pixel of it, the four planes of W
+ctypedef void (*winograd_kernel32)(bint, float*, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
+
+cdef inline Kernel make_winograd(str name, winograd_tiles32 tiles, winograd_kernel32 weights, bint pays):
+    cdef Kernel kernel = make(name, "winograd", <void*>tiles, NULL, <void*>weights, NULL)
+    kernel.variant = pays
+    return kernel
+
+
 cdef struct Window:
     # Windows over a picture of three axes; what a window has outside of the picture does not count.
     Py_ssize_t size[3]                  # of the picture

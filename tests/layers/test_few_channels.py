@@ -1,4 +1,4 @@
-"""Pictures of few channels and few filters, of odd sizes: convolution and pooling against sums over their windows."""
+"""Pictures of odd sizes, of few channels and filters or in tiles: convolution and pooling against sums over windows."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ SHAPES = [
     ((15, 14), (3, 3), 6, 13, (1, 1), 18),
     ((7, 7), (7, 7), 3, 2, (1, 1), 3),
     ((1, 1), (1, 1), 1, 1, (1, 1), 19),
+    # by tiles of two places: a line and a half, several parts of a picture and of a line, few and odd channels
+    ((1, 6), (1, 3), 16, 16, (1, 1), 3),
+    ((6, 9), (3, 3), 9, 17, (1, 1), 18),
+    ((3, 12), (3, 3), 8, 40, (1, 1), 2),
+    ((1, 400), (1, 3), 17, 64, (1, 1), 5),
+    ((90, 7), (4, 3), 33, 19, (1, 1), 2),
+    ((2, 1100), (2, 3), 16, 16, (1, 1), 1),
 ]
 
 
@@ -75,6 +82,32 @@ def test_convolution(size: Any, kernel: Any, channels: int, filters: int, gap: A
         for z in range(kernel[1]):
             at[..., y, z] += np.einsum("nyxf,cf->nyxc", d, w[y, z], dtype=float)
     close(by_x, expected)
+
+
+@pytest.mark.parametrize("size", [(5, 9), (1, 8), (40, 30)])
+def test_tiles_round_nothing(size: tuple[int, int]) -> None:
+    """Whole numbers, and their halves, are exact in between: two places of a line share four products."""
+    rng = np.random.default_rng(0)
+    kernel = (min(3, size[0]), 3)
+    x = rng.integers(-9, 10, (3, *size, 21)).astype(np.float32)
+    w = rng.integers(-9, 10, (*kernel, 21, 18)).astype(np.float32)
+    model = Sequential([L.Input(x.shape[1:]), L.Conv2D(18, kernel, use_bias=False)])
+    model.set_weights([w])
+    expected = np.einsum("nyxcab,abcf->nyxf", patches(x, kernel), w, dtype=float, optimize=True)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("channels", [9, 16])
+def test_tiles_of_a_frozen_layer_go_back_alike(channels: int, activation: str) -> None:
+    rng = np.random.default_rng(channels)
+    x = rng.normal(size=(7, 6, 11, channels)).astype(np.float32)
+    w = [rng.normal(0, 0.1, (3, 3, channels, 16)).astype(np.float32), rng.normal(size=16).astype(np.float32)]
+    d = rng.normal(size=(7, 4, 9, 16)).astype(np.float32)
+    learns, frozen = (slopes(L.Conv2D(16, 3, activation=activation, trainable=t), x, w, d)[1] for t in (True, False))
+    np.testing.assert_array_equal(learns[0], frozen[0])
+    assert np.abs(learns[1]).max() > 0.1
+    assert not np.any(frozen[1])
 
 
 @pytest.mark.parametrize("stride", [(1, 1), (2, 1), (2, 3), (4, 2)])
