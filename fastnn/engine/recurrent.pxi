@@ -9,8 +9,10 @@ cdef class RecurrentOp(StatesOp):
     cdef void times(self, const Step* step, Rows* rows, const float* const* a, Py_ssize_t first, Py_ssize_t c0,
                     Py_ssize_t c1, Py_ssize_t at, const float* packed) noexcept nogil:
         """Add a . recurrent_kernel[:, c0:c1] to the gates, from number `at` of a line on."""
-        cdef float* c = self.line_of(rows.first, rows.step) + at
+        cdef float* c = <float*>rows.lines[0] + at
         cdef Py_ssize_t pitch = self.steps * self.line
+        if rows.step == 0 and self.begins_with_zeros():
+            return
         if packed != NULL:
             self.matmul_packed(a, first, packed + c0 * self.hidden, 0, c, c, pitch, rows.n, c1 - c0, self.hidden, NULL)
         else:
@@ -132,6 +134,8 @@ cdef class RecurrentOp(StatesOp):
         cdef float* to = self.d_h + rows.first * n
         cdef float* given = self.temporary(step)
         cdef const float* mask = self.mask + rows.first * n
+        if rows.step == 0 and not self.initial:     # nobody asks for it
+            return
         if not self.drops(step):
             self.matmul_packed(rows.lines, 0, turned, 0, to if add else NULL, to, n, rows.n, n, self.joined, NULL)
             return
@@ -144,10 +148,10 @@ cdef class RecurrentOp(StatesOp):
         cdef Py_ssize_t i, j, n = self.hidden
         cdef float* to
         cdef const float* d
-        for i in range(rows.n):
+        for i in range(rows.n if self.sequences or last else 0):
             to = self.d_h + (rows.first + i) * n
             d = self.d + (rows.first + i) * self.units
-            if (self.sequences and not (self.zero and rows.masks[i])) or (last and not self.sequences):
+            if not (self.zero and rows.masks[i]):
                 d += rows.step * n if self.sequences else 0
                 for j in range(n):
                     to[j] += d[j]
@@ -217,11 +221,14 @@ cdef class RecurrentOp(StatesOp):
     cdef Py_ssize_t states_before(self, const Step* step, Py_ssize_t line, Py_ssize_t end, const float** space
                                   ) noexcept nogil:
         """Addresses of the states that the products of these lines had."""
-        cdef Py_ssize_t n = min(end - line, <Py_ssize_t>ADDRESSES), i
+        cdef Py_ssize_t n = min(end - line, <Py_ssize_t>ADDRESSES), i, row = line // self.steps, s = line % self.steps
+        if self.drops(step):
+            return lines_of_block(self.masked, self.hidden, line, end, space)
         for i in range(n):
-            space[i] = self.state_before((line + i) // self.steps, (line + i) % self.steps)
-            if self.drops(step):
-                space[i] = self.masked + (line + i) * self.hidden
+            space[i] = self.h + row * self.h_row + (s - 1) * self.hidden if s > 0 else self.state_at_first(row, 0)
+            s += 1
+            if s == self.steps:
+                row, s = row + 1, 0
         return n
 
     cdef void add_product(self, const Step* step, const float* const* a, Py_ssize_t first, Py_ssize_t at,
