@@ -19,6 +19,9 @@ cdef enum:
     # more rows share each reading of them.
     TOGETHER = 16
     LARGE = 262144
+    # A row alone has them in panels of so many columns, where they do not stay in the nearest cache from step to step.
+    WIDE = 128
+    ALTERNATE = 8192
     # The weights of the state are copied into panels from so many products of several rows on.
     PACK_STEPS = 4
     TEMPORARY = 6                       # blocks of `hidden` numbers that a row's step may need
