@@ -3,8 +3,11 @@
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
+cimport fastnn.kernels.types as types
 from fastnn.engine.ops cimport Op, Step
+from fastnn.kernels.kernel cimport float32_of
 
+from fastnn import kernels
 from fastnn.engine.description import RowError
 
 
@@ -65,13 +68,15 @@ cdef class EmbeddingOp(IndexOp):
     """A row of the table for each number of x, side by side. Parameters: the table, (choices, depth)."""
 
     cdef readonly Py_ssize_t depth
+    cdef types.vector32 add
 
     def __init__(self, Py_ssize_t inputs, Py_ssize_t choices, Py_ssize_t depth, str title="Embedding"):
         if inputs < 1 or choices < 1 or depth < 1 or choices >= 2**31 or depth > 2**24:
             raise ValueError(f"an embedding of {choices} rows of {depth} numbers cannot be")
         self.shape([(1, inputs)], inputs, depth)
         self.choices, self.depth, self.title, self.most = choices, depth, title, min(choices, EXACT)
-        self.size, self.row_size = choices * depth, 1
+        self.size, self.row_size, self.scatters = choices * depth, 1, True
+        self.add = <types.vector32>float32_of(kernels.add, "vector")
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, j, index, n = self.depth
@@ -92,27 +97,18 @@ cdef class EmbeddingOp(IndexOp):
 
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         # Numbers of the table that several rows read are added up in the order of the batch, whatever the thread.
-        # Most are of other blocks, which the first comparison finds.
-        cdef Py_ssize_t row, j, i, index, start, n = self.depth
+        cdef Py_ssize_t row, j, index, n = self.depth, inputs = self.inputs, start, end
         cdef Py_ssize_t first = p0 // n, last = (p1 - 1) // n
-        cdef float low = <float>first, high = <float>last
-        cdef const float* d
+        cdef bint whole = self.reads.whole
         cdef const float* x
         memset(self.g + p0, 0, (p1 - p0) * sizeof(float))
         for row in range(step.rows * self.slices):
             x = self.reads.rows[row]
-            for j in range(self.inputs):
-                if self.reads.whole:
-                    if not first <= (<const int32_t*>x)[j] <= last:
-                        continue
-                elif not (x[j] >= low and x[j] <= high):
-                    continue
-                index = self.index_at(x, j)
-                start = index * n
-                if index >= 0:
-                    d = self.d + row * self.units + j * n
-                    for i in range(max(start, p0), min(start + n, p1)):
-                        self.g[i] += d[i - start]
+            for j in range(inputs):
+                index = (<const int32_t*>x)[j] if whole else self.index_at(x, j)
+                if first <= index <= last:
+                    start, end = max(index * n, p0), min(index * n + n, p1)
+                    self.add(self.g + start, self.d + row * self.units + j * n + start - index * n, end - start, 0)
 
 
 cdef class EncodeOp(IndexOp):

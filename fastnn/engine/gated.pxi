@@ -34,18 +34,15 @@ cdef class LSTMOp(RecurrentOp):
         self.cell_kernel = kernels.lstm_cell
 
     cdef void forward_step(self, const Step* step, Rows* rows, const float* packed) noexcept nogil:
-        cdef const float* before[MOST_ROWS]
         cdef Py_ssize_t i, n = self.hidden, pitch = self.steps * n, at = rows.first * pitch + rows.step * n
         cdef float* h = self.h + rows.first * self.h_row + rows.step * n
         self.times(step, rows, rows.before, 0, 0, self.columns, 0, packed)
-        for i in range(rows.n):
-            before[i] = self.cell_before(rows.first + i, rows.step)
         if not self.raw:
-            self.cell(rows.n, n, <float*>rows.lines[0], self.steps * self.line, before, self.c + at,
+            self.cell(rows.n, n, <float*>rows.lines[0], self.steps * self.line, rows.c, self.c + at,
                       self.squashed + at, pitch, h, self.h_row)
             return
         for i in range(rows.n):
-            self.one(<float*>rows.lines[i], self.z_raw + (rows.lines[i] - self.gates), before[i],
+            self.one(<float*>rows.lines[i], self.z_raw + (rows.lines[i] - self.gates), rows.c[i],
                      self.c + at + i * pitch, self.squashed + at + i * pitch, h + i * self.h_row)
 
     cdef void one(self, float* z, float* raw, const float* before, float* c, float* squashed, float* h) noexcept nogil:
@@ -61,17 +58,14 @@ cdef class LSTMOp(RecurrentOp):
             h[j] = z[3 * n + j] * squashed[j]
 
     cdef void backward_step(self, const Step* step, Rows* rows, const float* turned) noexcept nogil:
-        cdef const float* before[MOST_ROWS]
         cdef Py_ssize_t i, n = self.hidden, pitch = self.steps * n, at = rows.first * pitch + rows.step * n
         cdef float* d_h = self.d_h + rows.first * n
         cdef float* d_c = self.d_c + rows.first * n
-        for i in range(rows.n):
-            before[i] = self.cell_before(rows.first + i, rows.step)
         if not self.raw:
-            self.cell_slopes(rows.n, n, <float*>rows.lines[0], self.steps * self.line, before, d_c,
+            self.cell_slopes(rows.n, n, <float*>rows.lines[0], self.steps * self.line, rows.c, d_c,
                              self.squashed + at, pitch, d_h, n)
         for i in range(rows.n if self.raw else 0):
-            self.one_back(step, <float*>rows.lines[i], self.z_raw + (rows.lines[i] - self.gates), before[i],
+            self.one_back(step, <float*>rows.lines[i], self.z_raw + (rows.lines[i] - self.gates), rows.c[i],
                           self.c + at + i * pitch, self.squashed + at + i * pitch, d_h + i * n, d_c + i * n)
         self.times_turned(step, rows, turned, False)
 

@@ -274,6 +274,8 @@ cdef class Learning(AddedLosses):
     cdef Py_ssize_t group_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil:
         """Parameters whose gradient is made in one go. Rows of d that do not stay in cache are better read seldom."""
         cdef Py_ssize_t units = (<Op>self.op_list[op]).width
+        if (<Op>self.op_list[op]).scatters:
+            return SCATTERED
         return GROUP if rows * (<Op>self.op_list[op]).units < LARGE else max(<Py_ssize_t>GROUP, PACK_A_ROWS * units)
 
     cdef void find_gradients(self, const Step* step, Py_ssize_t block, Py_ssize_t stop, int thread,

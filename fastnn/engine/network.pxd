@@ -162,6 +162,7 @@ cdef class AddedLosses(Objectives):
 
 cdef enum:
     GROUP = 16384                       # parameters whose gradient is made in one go, to stay in cache
+    SCATTERED = 1048576                 # the same of an op that `scatters`
 
 
 cdef enum Barrier:

@@ -289,10 +289,10 @@ cdef class Network(Runner):
         self.take_x(&rows, x)
         return self.predicted(&rows, progress)
 
-    def predict_as_it_lies(self, x):
-        """`predict`, or None where x is not an array that it takes."""
+    def predict_as_it_lies(self, x, tuple shape=None):
+        """`predict`, or None where x is not an array that it takes. shape: of a row, where it has several axes."""
         cdef Rows rows
-        if type(x) is not ndarray or not take_rows(&rows, x, self.inputs, self.all_ids) or rows.count == 0:
+        if type(x) is not ndarray or not take_rows(&rows, x, self.inputs, self.all_ids, shape) or rows.count == 0:
             return None                             # a subclass may have a mask
         return self.predicted(&rows, None)
 

@@ -84,6 +84,7 @@ cdef class Op:
     cdef readonly bint reads_ids        # it takes int32 as well: see `whole` of Read
     cdef readonly bint commits          # it has something to do once a batch is accepted
     cdef readonly Py_ssize_t held_rows  # whose states it keeps from batch to batch, in runs that do not train too, or 0
+    cdef bint scatters                  # its gradient goes through the batch, however few parameters it is for
     cdef readonly bint steady           # what it gives has no slope: no gradient goes through it
     cdef readonly Py_ssize_t start      # where the parameters begin in the flat vector
     cdef readonly bint frozen           # the parameters do not learn

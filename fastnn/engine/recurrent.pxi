@@ -9,13 +9,30 @@ cdef class RecurrentOp(StatesOp):
     cdef void times(self, const Step* step, Rows* rows, const float* const* a, Py_ssize_t first, Py_ssize_t c0,
                     Py_ssize_t c1, Py_ssize_t at, const float* packed) noexcept nogil:
         """Add a . recurrent_kernel[:, c0:c1] to the gates, from number `at` of a line on."""
-        cdef float* c = self.line_of(rows.first, rows.step) + at
-        cdef Py_ssize_t pitch = self.steps * self.line
-        if packed != NULL:
-            self.matmul_packed(a, first, packed + c0 * self.hidden, 0, c, c, pitch, rows.n, c1 - c0, self.hidden, NULL)
-        else:
-            self.matmul(a, first, self.state_weights() + c0, self.columns, c, c, pitch, rows.n, c1 - c0, self.hidden,
+        cdef float* c = <float*>rows.lines[0] + at
+        cdef Py_ssize_t pitch = self.steps * self.line, columns = c1 - c0, j, i = 0
+        if rows.step == 0 and self.begins_with_zeros():
+            return
+        if packed == NULL:
+            self.matmul(a, first, self.state_weights() + c0, self.columns, c, c, pitch, rows.n, columns, self.hidden,
                         self.workspace(step))
+        elif rows.n > 1:
+            self.matmul_packed(a, first, packed + c0 * self.hidden, 0, c, c, pitch, rows.n, columns, self.hidden, NULL)
+        while packed != NULL and rows.n == 1 and i < columns:       # there and back: what was read last is near
+            j = (columns - 1) // WIDE * WIDE - i if rows.step % 2 else i
+            self.matmul(a, first, packed + (c0 + j) * self.hidden, min(columns - j, WIDE), c + j, c + j, pitch, 1,
+                        min(columns - j, WIDE), self.hidden, self.workspace(step))
+            i += WIDE
+
+    cdef void pack_wide(self, Py_ssize_t c0, Py_ssize_t c1, float* out) noexcept nogil:
+        """Columns of the state's weights in panels for a row alone, whose products take as many at a time."""
+        cdef Py_ssize_t k, width
+        while c0 < c1:
+            width = min(c1 - c0, WIDE)
+            for k in range(self.hidden):
+                memcpy(out, self.state_weights() + k * self.columns + c0, width * sizeof(float))
+                out += width
+            c0 += width
 
     cdef const float* bias_of_x(self, const Step* step) noexcept nogil:
         """What the products of x begin with: for a second bias, where it is added to the same number, the sum."""
@@ -69,7 +86,11 @@ cdef class RecurrentOp(StatesOp):
         cdef Rows rows
         cdef Py_ssize_t row, s, n = self.hidden, last = self.steps - 1
         cdef float* packed = NULL
-        if r1 - r0 > 1 and self.steps >= PACK_STEPS:
+        if r1 - r0 == 1 and self.steps >= PACK_STEPS and n * self.joined >= ALTERNATE:
+            packed = self.panels(step)
+            self.pack_wide(0, self.joined, packed)
+            self.pack_wide(self.joined, self.columns, packed + self.joined * n)
+        elif r1 - r0 > 1 and self.steps >= PACK_STEPS:
             packed = self.panels(step)
             self.pack(self.state_weights(), self.columns, n, self.joined, packed)
             self.pack(self.state_weights() + self.joined, self.columns, n, self.columns - self.joined,
@@ -132,6 +153,8 @@ cdef class RecurrentOp(StatesOp):
         cdef float* to = self.d_h + rows.first * n
         cdef float* given = self.temporary(step)
         cdef const float* mask = self.mask + rows.first * n
+        if rows.step == 0 and not self.initial:     # nobody asks for it
+            return
         if not self.drops(step):
             self.matmul_packed(rows.lines, 0, turned, 0, to if add else NULL, to, n, rows.n, n, self.joined, NULL)
             return
@@ -144,10 +167,10 @@ cdef class RecurrentOp(StatesOp):
         cdef Py_ssize_t i, j, n = self.hidden
         cdef float* to
         cdef const float* d
-        for i in range(rows.n):
+        for i in range(rows.n if self.sequences or last else 0):
             to = self.d_h + (rows.first + i) * n
             d = self.d + (rows.first + i) * self.units
-            if (self.sequences and not (self.zero and rows.masks[i])) or (last and not self.sequences):
+            if not (self.zero and rows.masks[i]):
                 d += rows.step * n if self.sequences else 0
                 for j in range(n):
                     to[j] += d[j]
@@ -217,11 +240,16 @@ cdef class RecurrentOp(StatesOp):
     cdef Py_ssize_t states_before(self, const Step* step, Py_ssize_t line, Py_ssize_t end, const float** space
                                   ) noexcept nogil:
         """Addresses of the states that the products of these lines had."""
-        cdef Py_ssize_t n = min(end - line, <Py_ssize_t>ADDRESSES), i
+        cdef Py_ssize_t n = min(end - line, <Py_ssize_t>ADDRESSES), i, row = line // self.steps, s = line % self.steps
+        if self.drops(step):
+            return lines_of_block(self.masked, self.hidden, line, end, space)
         for i in range(n):
-            space[i] = self.state_before((line + i) // self.steps, (line + i) % self.steps)
-            if self.drops(step):
-                space[i] = self.masked + (line + i) * self.hidden
+            space[i] = self.state_at_first(row, 0)
+            if s > 0:
+                space[i] = self.h + row * self.h_row + (s - 1) * self.hidden
+            s += 1
+            if s == self.steps:
+                row, s = row + 1, 0
         return n
 
     cdef void add_product(self, const Step* step, const float* const* a, Py_ssize_t first, Py_ssize_t at,

@@ -40,17 +40,22 @@ cdef struct Input:
     bint ids                            # all that read it look up ids
 
 
-cdef inline bint take_rows(Rows* rows, object x, Py_ssize_t inputs, bint ids) noexcept:
-    """Whether the engine reads an array where it lies, as rows of `inputs` numbers. ids: whether as ids throughout."""
+cdef inline bint take_rows(Rows* rows, object x, Py_ssize_t inputs, bint ids, tuple shape=None) noexcept:
+    """Whether the engine reads an array where it lies, as rows of `inputs` numbers. ids: whether as ids throughout.
+
+    shape: that a row must have, None for one axis.
+    """
     cdef Py_buffer view
-    cdef int size
+    cdef int size, axis
     cdef bint fits
     try:
         PyObject_GetBuffer(x, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     except (BufferError, TypeError, ValueError):
         return False
     size = <int>view.itemsize
-    fits = view.ndim == 2 and view.shape[1] == inputs and view.format[1] == 0
+    fits = view.ndim == (2 if shape is None else 1 + len(shape)) and view.format[1] == 0
+    for axis in range(1, view.ndim if fits else 0):
+        fits = fits and view.shape[axis] == (inputs if shape is None else <Py_ssize_t>shape[axis - 1])
     if view.format[0] == b"f":
         rows.kind = FLOAT32
     elif view.format[0] in b"bhilq":

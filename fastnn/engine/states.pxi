@@ -19,6 +19,9 @@ cdef enum:
     # more rows share each reading of them.
     TOGETHER = 16
     LARGE = 262144
+    # A row alone has them in panels of so many columns, where they do not stay in the nearest cache from step to step.
+    WIDE = 128
+    ALTERNATE = 8192
     # The weights of the state are copied into panels from so many products of several rows on.
     PACK_STEPS = 4
     TEMPORARY = 6                       # blocks of `hidden` numbers that a row's step may need
@@ -30,7 +33,9 @@ cdef struct Rows:
     Py_ssize_t n
     Py_ssize_t step
     const float* h[MOST_ROWS]           # their state before it
-    const float* before[MOST_ROWS]      # and as the products have it: with what dropout leaves
+    const float* c[MOST_ROWS]           # and the other one that an LSTM has
+    const float* dropped[MOST_ROWS]     # what dropout leaves of the state
+    const float** before                # the state as the products have it: one of the two
     const float* lines[MOST_ROWS]       # their gates
     Py_ssize_t masked                   # how many of them a mask leaves out at the step
     bint masks[MOST_ROWS]               # whether it leaves out each
@@ -216,11 +221,6 @@ cdef class StatesOp(Op):
     cdef bint drops(self, const Step* step) noexcept nogil:
         return self.rate > 0 and in_training(step, self.training)
 
-    cdef const float* state_before(self, Py_ssize_t row, Py_ssize_t s) noexcept nogil:
-        if s > 0:
-            return self.h + row * self.h_row + (s - 1) * self.hidden
-        return self.state_at_first(row, 0)
-
     cdef const float* state_at_first(self, Py_ssize_t row, Py_ssize_t number) noexcept nogil:
         """What a row begins with: what it is given, what the batch before left, or zeros."""
         if self.initial:
@@ -229,10 +229,8 @@ cdef class StatesOp(Op):
             return self.held + (row * self.arrays_of_state + number) * self.hidden
         return self.zeros
 
-    cdef const float* cell_before(self, Py_ssize_t row, Py_ssize_t s) noexcept nogil:
-        if s > 0:
-            return self.c + (row * self.steps + s - 1) * self.hidden
-        return self.state_at_first(row, 1)
+    cdef bint begins_with_zeros(self) noexcept nogil:
+        return not self.initial and self.held == NULL
 
     cdef Py_ssize_t lines_of_x(self, Py_ssize_t line, Py_ssize_t end, const float** space,
                                const float* const** addresses) noexcept nogil:
@@ -249,21 +247,30 @@ cdef class StatesOp(Op):
 
     cdef void find(self, const Step* step, Rows* rows, bint back) noexcept nogil:
         """Addresses of what the rows have at their step. On the way there, the mask of dropout is applied."""
-        cdef Py_ssize_t i, j, row, n = self.hidden, at = self.steps - 1 - rows.step if self.reverse else rows.step
+        cdef Py_ssize_t i, j, n = self.hidden, s = rows.step, pitch = self.steps * n, at = rows.first * pitch + s * n
         cdef float* masked
         cdef const float* mask
-        rows.masked = 0
-        for i in range(rows.n):
-            row = rows.first + i
-            rows.masks[i] = self.valid and self.reads[self.read_count - 1].rows[row][at] == 0
-            rows.masked += rows.masks[i]
-            rows.lines[i] = self.line_of(row, rows.step)
-            rows.h[i] = rows.before[i] = self.state_before(row, rows.step)
-            if self.drops(step):
-                masked, mask = self.masked + (row * self.steps + rows.step) * n, self.mask + row * n
-                rows.before[i] = masked
-                for j in range(0 if back else n):
+        lines_of_block(self.line_of(rows.first, s), self.steps * self.line, 0, rows.n, rows.lines)
+        if s > 0:
+            lines_of_block(self.h + rows.first * self.h_row + (s - 1) * n, self.h_row, 0, rows.n, rows.h)
+            lines_of_block(self.c + at - n, pitch, 0, rows.n, rows.c)
+        else:
+            for i in range(rows.n):
+                rows.h[i] = self.state_at_first(rows.first + i, 0)
+                rows.c[i] = self.state_at_first(rows.first + i, self.arrays_of_state - 1)
+        rows.before = rows.h
+        if self.drops(step):
+            lines_of_block(self.masked + at, pitch, 0, rows.n, rows.dropped)
+            rows.before = rows.dropped
+            for i in range(0 if back else rows.n):
+                masked, mask = <float*>rows.dropped[i], self.mask + (rows.first + i) * n
+                for j in range(n):
                     masked[j] = rows.h[i][j] * mask[j]
+        rows.masked = 0
+        for i in range(rows.n if self.valid else 0):
+            rows.masks[i] = self.reads[self.read_count - 1].rows[rows.first + i][
+                self.steps - 1 - s if self.reverse else s] == 0
+            rows.masked += rows.masks[i]
 
     # Masked steps, which are worked out with the others and then forgotten.
 
@@ -275,8 +282,7 @@ cdef class StatesOp(Op):
             if rows.masks[i]:
                 memcpy(self.h + row * self.h_row + rows.step * n, rows.h[i], n * sizeof(float))
                 if self.arrays_of_state > 1:
-                    memcpy(self.c + (row * self.steps + rows.step) * n, self.cell_before(row, rows.step),
-                           n * sizeof(float))
+                    memcpy(self.c + (row * self.steps + rows.step) * n, rows.c[i], n * sizeof(float))
 
     cdef void give_valid(self, Py_ssize_t row) noexcept nogil:
         """The states of all steps as they are given: zeros for those that are masked."""

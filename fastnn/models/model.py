@@ -286,12 +286,10 @@ class Model(Surface):
                 plain = network.predict_as_it_lies(x)
                 if plain is not None:
                     return plain
-            elif self.description.only_rows is not None and isinstance(x, np.ndarray):
-                row, output = self.description.only_rows
-                if x.shape[1:] == row and len(x):
-                    plain = network.predict_as_it_lies(x.reshape(len(x), -1))
-                    if plain is not None:
-                        return plain.reshape(len(x), *output)
+            elif (rows := self.description.only_rows) is not None:
+                plain = network.predict_as_it_lies(x, rows[0])
+                if plain is not None:
+                    return plain if len(rows[1]) == 1 else plain.reshape(len(plain), *rows[1])
         from fastnn.training.trainer import predict
 
         source = self._source(x, None, None)
