@@ -9,8 +9,8 @@ import numpy as np
 
 from fastnn._numbers import EXACT
 
-from .arrow import StreamError, transpose
 from .arrow_values import Batches, field_of
+from .decoders import StreamError, transpose
 from .reader import Block, Reader, check_exact, check_names, check_unchanged, explained, refused
 
 if TYPE_CHECKING:

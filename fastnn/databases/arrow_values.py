@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrow import Stream, memory
+from .decoders import Stream, memory
 from .reader import Text
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _DIRECT = {*"cCsSiIlLfgb"}
 _UNITS = {"D": "D", "s": "s", "m": "ms", "u": "us", "n": "ns"}
 _OFFSETS = {"u": "i4", "z": "i4", "U": "i8", "Z": "i8"}
 _EXACTLY = decimal.Context(prec=100)
-# Field of arrow.pyx.
+# Field of arrow.pxi.
 _FIELD = struct.Struct("@qPPqdq")
 
 

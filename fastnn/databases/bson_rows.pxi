@@ -1,19 +1,7 @@
-"""BSON documents as MongoDB sends them: fields as float32 numbers, strictly, and without a dict for each document.
-
-Source of the format: https://bsonspec.org/spec.html, and its "BSON Binary Subtype 9 - Vector"; of a decimal: IEEE
-754-2008, 3.5.2, with a whole number for the coefficient.
-"""
-
-from libc.math cimport floor, isinf
-from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memchr, memcmp, memcpy
-
-from decimal import Decimal
-
-import numpy as np
-
-from fastnn.kernels.buffers cimport address
+# BSON documents as MongoDB sends them: fields as float32 numbers, strictly, and without a dict for each document.
+#
+# Source of the format: https://bsonspec.org/spec.html, and its "BSON Binary Subtype 9 - Vector"; of a decimal: IEEE
+# 754-2008, 3.5.2, with a whole number for the coefficient.
 
 cdef enum:
     DOUBLE = 0x01

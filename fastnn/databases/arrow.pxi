@@ -1,17 +1,6 @@
-"""The Arrow C stream interface, read: batches of columns, and their numbers as rows of float32. Needs no pyarrow.
-
-The three structures are those of https://arrow.apache.org/docs/format/CStreamInterface.html and CDataInterface.html.
-"""
-
-from cpython.buffer cimport PyBUF_READ
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.math cimport isinf
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, strerror
-
-from fastnn.kernels.buffers cimport address
+# The Arrow C stream interface, read: batches of columns, and their numbers as rows of float32. Needs no pyarrow.
+#
+# The three structures are those of https://arrow.apache.org/docs/format/CStreamInterface.html and CDataInterface.html.
 
 cdef struct ArrowSchema:
     const char* format
