@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+from collections.abc import Mapping
 from itertools import islice
 from types import NoneType
 from typing import Any
@@ -38,6 +39,15 @@ def as_list(name: str, value: Any, what: str) -> list[Any]:
     if len(found) > MOST_LISTED:
         raise ValueError(f"{name} must be a list of at most {MOST_LISTED:,} {what}")
     return found
+
+
+def as_arguments(owner: str, config: Any) -> dict[str, Any]:
+    """A copy of `config`, which ``owner.from_config`` was given. TypeError for what is no dict of names."""
+    if isinstance(config, Mapping) and all(isinstance(name, str) for name in config):
+        return dict(config)
+    odd = [name for name in config if not isinstance(name, str)] if isinstance(config, Mapping) else []
+    key = f", whose key {shown(odd[0])} is no argument's name" if odd else ""
+    raise TypeError(f"{owner}.from_config takes the dict that get_config gives, got {shown(config)}{key}")
 
 
 def as_flag(name: str, value: Any) -> bool:

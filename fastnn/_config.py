@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any, TypeVar
 
-from fastnn._checks import shown
+from fastnn._checks import as_arguments
 from fastnn._table import field_values, plain
 from fastnn.serialization import serialize_keras_object
 
@@ -25,9 +25,7 @@ class Configured:
     @classmethod
     def from_config(cls: type[C], config: Mapping[str, Any]) -> C:
         """The unit whose arguments ``get_config`` gave. TypeError, ValueError where they do not fit."""
-        if not isinstance(config, Mapping) or not all(isinstance(name, str) for name in config):
-            raise TypeError(f"{cls.__name__}.from_config takes the dict that get_config gives, got {shown(config)}")
-        return cls(**config)
+        return cls(**as_arguments(cls.__name__, config))
 
     def own_config(self) -> dict[str, Any] | None:
         """What a file holds of a unit of the user's own whose ``get_config`` says it; None where its fields do."""

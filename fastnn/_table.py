@@ -148,6 +148,9 @@ class Table(Generic[T]):
             config = _from_keras(config, custom)
         if not isinstance(config, dict) or not isinstance(config.get("class"), str):
             raise ValueError(f"{self.family}: expected an object with a class name, got {shown(config)}")
+        odd = [field for field in config if not isinstance(field, str)]
+        if odd:
+            raise ValueError(f"{self.family}: a field's name is text, got {shown(odd[0])} in {shown(config)}")
         name = config["class"]
         here = name in self.aliases or name in self._later
         if not here and found(name, own_objects(custom)) is None and registered(name) is None:

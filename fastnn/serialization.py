@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import object_registration
-from fastnn._checks import shown
+from fastnn._checks import as_arguments, shown
 from fastnn._families import TABLES
 
 __all__ = ["deserialize_keras_object", "serialize_keras_object"]
@@ -253,7 +253,7 @@ def _unit_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> A
         inner = {key: _deserialized(each, None) if key in arrays else each for key, each in inner.items()}
         return TABLES[cls.table_family].from_config({"class": name, **inner}, {**(custom or {}), name: cls})
     arguments = _deserialized(dict(inner), custom)
-    return cls.from_config(arguments) if hasattr(cls, "from_config") else cls(**arguments)
+    return cls.from_config(arguments) if hasattr(cls, "from_config") else cls(**as_arguments(name, arguments))
 
 
 def _known(name: str, place: str) -> Any:

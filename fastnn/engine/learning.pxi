@@ -150,22 +150,14 @@ cdef class Learning(AddedLosses):
         return 0
 
     cdef int find_shared(self) except -1:
-        """Chain the ops that share their parameters; each but the first has a gradient of its own, to be added.
-
-        So has each op of a network whose batches go by parts.
-        """
+        """Chain the ops that share their parameters; each but the first has a gradient of its own, to be added."""
         cdef Op op
-        cdef float* g = self.g
         last = {}
-        self.shared_gradients = []
+        self.shared_gradients, self.apart = [], False
         self.find_part_rows()
-        if self.part_rows:
-            gradient = aligned(self.parameters.size)
-            g = <float*>address(gradient, True)
-            self.shared_gradients.append(gradient)
         for i, op in enumerate(self.ops):
             self.next_shared[<Py_ssize_t>i] = NULL
-            op.g = g + op.start
+            op.g = self.g + op.start
             if op.size and not op.frozen:
                 if op.start in last:
                     gradient = aligned(op.size)
@@ -173,6 +165,20 @@ cdef class Learning(AddedLosses):
                     self.shared_gradients.append(gradient)
                     self.next_shared[<Py_ssize_t>last[op.start]] = <void*>op
                 last[op.start] = i
+        return 0
+
+    cdef int set_gradients_apart(self) except -1:
+        """Have each op leave its gradient in a vector of its own, to be added to those of parts of the batch before."""
+        cdef Op op
+        cdef float* g
+        if not self.apart:
+            gradient = aligned(self.parameters.size)
+            g = <float*>address(gradient, True)
+            self.shared_gradients.append(gradient)
+            for op in self.ops:
+                if op.g == self.g + op.start:
+                    op.g = g + op.start
+            self.apart = True
         return 0
 
     cdef double work_of(self, Op op) noexcept:

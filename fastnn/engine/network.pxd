@@ -221,7 +221,8 @@ cdef class Learning(AddedLosses):
     cdef public object owned_by         # the trainer that set the objectives and the optimizer last
     cdef float* g
     cdef readonly Py_ssize_t part_rows  # of a batch, that go forward, back and into the gradients together; 0: all
-    cdef list shared_gradients          # of ops whose gradient is added to what is there: see `find_shared`
+    cdef bint apart                     # all ops have a gradient beside `gradients`, to be added
+    cdef list shared_gradients          # those, and of ops that share their parameters with one before them
     cdef void** next_shared             # of each op: the next one that has the same parameters, or NULL
 
     cdef Variable* variables
@@ -249,6 +250,7 @@ cdef class Learning(AddedLosses):
     cdef double delay
 
     cdef int find_part_rows(self) except -1
+    cdef int set_gradients_apart(self) except -1
     cdef int find_shared(self) except -1
     cdef int add_variable(self, Variable* variable, description) except -1
     cdef double work_of(self, Op op) noexcept

@@ -91,6 +91,8 @@ cdef class Network(Runner):
             job.batch = job.part = min(job.batch, rows)
             if training and self.part_rows and not (self.loss_waits or self.takes_gil or self.hangs_on_batches()):
                 job.part = min(job.batch, self.part_rows)
+                if job.part < job.batch:
+                    self.set_gradients_apart()
             self.threads = recruit(1 if job.in_training else self.useful_threads(rows, job.part, training))
             self.reserve(job.part, training)
         self.reserve_rows(&job.rows)

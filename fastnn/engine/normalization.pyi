@@ -13,6 +13,7 @@ class BatchNormalizationOp(ColumnOp):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
+        masked: bool = False,
     ) -> None: ...
     @property
     def momentum(self) -> float: ...

@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from fastnn.engine.ops cimport ADDRESS_SPACE, lines_of_block, Op, Step
+from fastnn.engine.ops cimport ADDRESS_SPACE, ADDRESSES, lines_of_block, Op, Step
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport BACKWARD, FORWARD, float32_of, GRADIENT, MOMENTS, SUMS
 from fastnn.kernels.types cimport (
@@ -28,11 +28,11 @@ cdef double SMALLEST = 1.1754944e-38    # that a float32 is and no denormal
 cdef class ColumnOp(Op):
     """An op that has numbers for each column: what it reads and gives has lines of that many."""
 
-    cdef int line_by_line(self, Py_ssize_t units, Py_ssize_t channels) except -1:
+    cdef int line_by_line(self, Py_ssize_t units, Py_ssize_t channels, bint masked=False) except -1:
         if units < 1 or channels < 1 or units % channels:
             raise ValueError(f"rows of {units} numbers are no lines of {channels} columns")
         lines = units // channels
-        return self.shape([(lines, channels)], lines, channels)
+        return self.shape([(lines, channels), (1, lines)][:1 + masked], lines, channels)
 
     cdef Py_ssize_t scratch_size(self) noexcept:
         return ADDRESS_SPACE
@@ -51,197 +51,7 @@ cdef class ColumnOp(Op):
             r0 += n
 
 
-cdef class BatchNormalizationOp(ColumnOp):
-    """a = (x - mean) / sqrt(variance + epsilon) * gamma + beta, for each column.
-
-    In training the moments are those of the batch; otherwise, and where the op is frozen or never works as in training,
-    the moving averages of them.
-    Parameters: gamma if scale, beta if center, moving mean, moving variance, (channels,) each.
-
-    The batch's moments, and the two sums that the way back needs, are first those of each block of rows, found
-    while these are in cache; then each thread puts them together for itself, in the order of the blocks.
-    """
-
-    cdef readonly double momentum
-    cdef readonly double epsilon
-    cdef readonly bint center
-    cdef readonly bint scale
-    cdef affine32 affine
-    cdef moments32 moments
-    cdef combine_moments32 combine
-    cdef batch_sums32 sums
-    cdef batch_backward32 slopes
-    cdef vector32 add
-    # Mean, variance and shift of each block of rows, and the two sums of the way back. They lie apart: a thread may be
-    # on its way back before another has put the moments together.
-    cdef float* block_moments
-    cdef float* block_sums
-
-    def __init__(self, Py_ssize_t units, Py_ssize_t channels, double momentum=0.99, double epsilon=1e-3,
-                 bint center=True, bint scale=True):
-        self.line_by_line(units, channels)
-        self.momentum, self.epsilon, self.center, self.scale = momentum, epsilon, center, scale
-        self.size, self.row_size = (2 + center + scale) * channels, 1
-        self.whole_batch = self.commits = True
-        self.affine = <affine32>float32_of(kernels.affine, "affine")
-        self.moments = <moments32>float32_of(kernels.batch_normalization, "batch_normalization", MOMENTS)
-        self.combine = <combine_moments32>float32_of(kernels.combine_moments, "combine_moments")
-        self.slopes = <batch_backward32>float32_of(kernels.batch_normalization, "batch_normalization", BACKWARD)
-        self.sums = <batch_sums32>float32_of(kernels.batch_normalization, "batch_normalization", SUMS)
-        self.add = <vector32>float32_of(kernels.add, "vector")
-
-    def __dealloc__(self):
-        free(self.block_moments)
-
-    cdef int placed(self, Py_ssize_t rows) except -1:
-        cdef Py_ssize_t blocks = rows * self.slices // self.block_rows + 1
-        free(self.block_moments)
-        self.block_moments = <float*>malloc(blocks * 5 * self.width * sizeof(float))
-        if self.block_moments == NULL:
-            raise MemoryError("no memory for the moments of a batch")
-        self.block_sums = self.block_moments + blocks * 3 * self.width
-        return 0
-
-    cdef Py_ssize_t state_size(self) noexcept:
-        """The batch's mean, variance and shift; the sums of d and of d times normalised x; 1 / the deviation."""
-        return 6 * self.width
-
-    cdef void find(self, const Step* step, const float** numbers) noexcept nogil:
-        """Where the numbers of the columns are, in this step."""
-        cdef Py_ssize_t n = self.width
-        cdef float* moving = self.w + (self.scale + self.center) * n
-        cdef float* state = self.state + step.thread * self.state_stride
-        cdef bint batch = step.training and not self.frozen
-        numbers[MEAN] = state if batch else moving
-        numbers[VARIANCE] = state + 5 * n if batch else moving + n      # 1 / the deviation of the batch
-        numbers[SHIFT] = state + 2 * n if batch else NULL
-        numbers[GAMMA] = self.w if self.scale else NULL
-        numbers[BETA] = self.w + self.scale * n if self.center else NULL
-
-    cdef void blocks_forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef Py_ssize_t n = self.width, block = self.block_rows
-        cdef float* part = self.block_moments + r0 // block * 3 * n
-        while r0 < r1 and not self.frozen and self.training >= 0:
-            self.moments(self.reads.rows + r0, min(block, r1 - r0), self.lines, n, 0, n, part, part + n, part + 2 * n)
-            part += 3 * n
-            r0 += block
-
-    cdef void whole_forward(self, const Step* step) noexcept nogil:
-        cdef Py_ssize_t n = self.width, rows = step.rows * self.slices, block = self.block_rows
-        cdef Py_ssize_t blocks = (rows + block - 1) // block
-        cdef Py_ssize_t j
-        cdef float spread
-        cdef float* state = self.state + step.thread * self.state_stride
-        if self.training < 0:
-            self.take_moving(state)
-        elif not self.frozen:
-            self.combine(self.block_moments, blocks, block * self.lines, (rows - (blocks - 1) * block) * self.lines, n,
-                         state, state + n, state + 2 * n)
-            for j in range(n):
-                spread = state[n + j] + <float>self.epsilon
-                if 1e-25 < spread < 1e30:
-                    state[5 * n + j] = 1 / sqrtf(spread)
-                else:
-                    self.wide_moments(step, j, state)
-
-    cdef void take_moving(self, float* state) noexcept nogil:
-        """The moving averages, in the place of the batch's moments."""
-        cdef Py_ssize_t n = self.width, j
-        cdef const float* moving = self.w + (self.scale + self.center) * n
-        for j in range(n):
-            state[j], state[n + j], state[2 * n + j] = moving[j], moving[n + j], 0
-            state[5 * n + j] = <float>(1 / sqrt(moving[n + j] + self.epsilon))
-
-    cdef void wide_moments(self, const Step* step, Py_ssize_t j, float* state) noexcept nogil:
-        """The moments of a column whose squares float32 does not hold, over all rows in double."""
-        cdef Py_ssize_t n = self.width, rows = step.rows * self.slices, row, line
-        cdef double mean = 0, square = 0, apart
-        for row in range(rows):
-            for line in range(self.lines):
-                mean += self.reads.rows[row][line * n + j]
-        mean /= rows * self.lines
-        for row in range(rows):
-            for line in range(self.lines):
-                apart = self.reads.rows[row][line * n + j] - mean
-                square += apart * apart
-        square /= rows * self.lines
-        state[2 * n + j] = <float>mean
-        state[j] = <float>(mean - state[2 * n + j])
-        state[n + j] = finite(square)
-        state[5 * n + j] = <float>max(1 / sqrt(square + self.epsilon), SMALLEST)
-
-    cdef double wide_along(self, const Step* step, Py_ssize_t j, const float* state) noexcept nogil:
-        """The sum of d times normalised x of a column over all rows, in double."""
-        cdef Py_ssize_t n = self.width, row, line
-        cdef double mean = <double>state[j] + state[2 * n + j], total = 0
-        for row in range(step.rows * self.slices):
-            for line in range(self.lines):
-                total += self.d[row * self.units + line * n + j] * (
-                    (self.reads.rows[row][line * n + j] - mean) * state[5 * n + j])
-        return total
-
-    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef const float* numbers[COLUMNS]
-        self.find(step, numbers)
-        self.affine(FOUND if step.training and not self.frozen else ADDED, self.reads.rows, r0, r1, self.lines,
-                    self.width, numbers, self.epsilon, False, self.a)
-
-    cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef const float* numbers[COLUMNS]
-        cdef Py_ssize_t n = self.width, block = self.block_rows
-        cdef float* part = self.block_sums + r0 // block * 2 * n
-        self.find(step, numbers)
-        while r0 < r1 and not self.frozen:
-            self.sums(self.reads.rows + r0, self.d + r0 * self.units, min(block, r1 - r0), self.lines, n, 0, n,
-                      numbers, part, part + n)
-            part += 2 * n
-            r0 += block
-
-    cdef void whole_backward(self, const Step* step) noexcept nogil:
-        cdef Py_ssize_t n = self.width, block, rows = step.rows * self.slices
-        cdef Py_ssize_t blocks = (rows + self.block_rows - 1) // self.block_rows
-        cdef Py_ssize_t j
-        cdef float* state = self.state + step.thread * self.state_stride
-        cdef float* sums = state + 3 * n
-        if not self.frozen:
-            memcpy(sums, self.block_sums, 2 * n * sizeof(float))
-            for block in range(1, blocks):
-                self.add(sums, self.block_sums + block * 2 * n, 2 * n, 0)
-            for j in range(n):
-                sums[n + j] *= state[5 * n + j]
-                if not isfinite(sums[n + j]):
-                    sums[n + j] = <float>self.wide_along(step, j, state)
-
-    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef const float* numbers[COLUMNS]
-        cdef Py_ssize_t n = self.width
-        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
-        if self.reads.d == NULL:
-            return
-        self.find(step, numbers)
-        if self.frozen or self.training < 0:
-            self.slope(step, self.affine, ADDED if self.frozen else FOUND, numbers, self.epsilon, r0, r1)
-        else:
-            self.slopes(self.reads.rows, self.d, step.rows * self.slices, r0, r1, self.lines, n, numbers, sums,
-                        sums + n, self.reads.d)
-
-    cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        # gamma's is the second sum, beta's the first.
-        cdef Py_ssize_t n = self.width, p
-        cdef float* sums = self.state + step.thread * self.state_stride + 3 * n
-        for p in range(p0, p1):
-            self.g[p] = sums[n + p] if p < self.scale * n else sums[p - self.scale * n]
-
-    cdef void commit(self, const Step* step) noexcept nogil:
-        cdef Py_ssize_t n = self.width, j
-        cdef float* moving = self.w + (self.scale + self.center) * n
-        cdef float* state = self.state + step.thread * self.state_stride
-        cdef float old = <float>self.momentum, new = <float>(1 - self.momentum)
-        if self.frozen or self.training < 0:
-            return
-        for j in range(n):
-            moving[j] = moving[j] * old + (state[j] + state[2 * n + j]) * new
-            moving[n + j] = moving[n + j] * old + state[n + j] * new
+include "batch_normalization.pxi"
 
 
 cdef class LayerNormalizationOp(ColumnOp):

@@ -13,6 +13,7 @@ from fastnn._checks import check_flag, check_number, shown
 from fastnn.engine.layer_ops import SharedDropoutOp, StridedCopyOp
 from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units, size_of
 from fastnn.layers.base import Layer, Parameter, check_seed, set_field
+from fastnn.layers.masks import OfSteps
 from fastnn.layers.places import locked
 from fastnn.layers.tensor import called, is_symbolic
 from fastnn.typing import DoubleArray, FloatArray, Shape
@@ -27,7 +28,7 @@ def check_flags(layer: Any, *names: str) -> None:
         set_field(layer, name, bool(getattr(layer, name)))
 
 
-class Recurrent(Layer):
+class Recurrent(OfSteps, Layer):
     """What the three have in common: fields, shapes, states."""
 
     passes_mask = reads_mask = True
@@ -113,10 +114,6 @@ class Recurrent(Layer):
             with locked([self]):
                 vars(self)["_states"][...] = 0
 
-    def reset_states(self) -> None:
-        """``reset_state``, by its old name."""
-        self.reset_state()
-
     def _check(self, rows: Sequence[Shape]) -> tuple[int, int]:
         """Steps and features of x. ValueError where these are no rows for the layer."""
         kind = type(self).__name__
@@ -166,10 +163,6 @@ class Recurrent(Layer):
 
     def masked_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...]:
         return self._ops(rows, masks[0])
-
-    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...] | None:
-        """That of the steps, where they are given."""
-        return super().mask_ops(rows, masks) if self.return_sequences else None
 
     def _ops(self, input_shapes: Sequence[Shape], mask: Shape | None) -> tuple[Any, ...]:
         steps, features = self._check(input_shapes)

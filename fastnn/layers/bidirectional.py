@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
@@ -11,11 +10,11 @@ from fastnn._checks import shown
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, set_field
 from fastnn.layers.composite import Composite
+from fastnn.layers.masks import OfSteps
 from fastnn.layers.merging import Add, Average, Concatenate, Multiply
 from fastnn.layers.reshaping import Identity
 from fastnn.layers.surface import rows_of
 from fastnn.layers.tensor import called
-from fastnn.typing import Shape
 
 __all__ = ["Bidirectional"]
 
@@ -25,7 +24,7 @@ _ALIKE = ("stateful", "return_sequences", "return_state")
 
 @LAYERS.add("bidirectional")
 @dataclass(frozen=True, eq=False, repr=False)
-class Bidirectional(Composite):
+class Bidirectional(OfSteps, Composite):
     """A recurrent layer forward, another like it backward, and both merged. (steps, features) -> what they give.
 
     layer: a SimpleRNN, LSTM or GRU. A copy of it, forward_<name>, goes forward, and backward_<name>, or backward_layer,
@@ -107,12 +106,10 @@ class Bidirectional(Composite):
         self.layer.reset_state()
         self.backward_layer.reset_state()
 
-    def reset_states(self) -> None:
-        """``reset_state``, by its old name."""
-        self.reset_state()
-
-    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...] | None:
-        return super().mask_ops(rows, masks) if self.layer.return_sequences else None
+    @property
+    def return_sequences(self) -> bool:
+        """Whether both give all steps."""
+        return bool(self.layer.return_sequences)
 
     def call(self, x: Any, initial_state: Any = None) -> Any:
         """What both give, merged, and their states."""

@@ -14,7 +14,7 @@ from fastnn.layers._fields import own_input_shape
 from fastnn.layers._recurrent import RUN, Recurrent, check_flags
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.composite import Composite
-from fastnn.layers.masks import given_masks
+from fastnn.layers.masks import OfSteps, given_masks
 from fastnn.layers.merging import Concatenate
 from fastnn.layers.operation import operation
 from fastnn.layers.recurrent import GRUSteps, LSTMSteps, SimpleRNNSteps
@@ -223,7 +223,7 @@ def size_given(cell: Any) -> int:
 
 @LAYERS.add("rnn", "RNN")
 @dataclass(frozen=True, eq=False, repr=False)
-class RNN(Composite):
+class RNN(OfSteps, Composite):
     """A cell, from step to step. (steps, features) -> what the cell gives for the last step, or for each.
 
     cell: SimpleRNNCell, LSTMCell, GRUCell, a list of cells or StackedRNNCells: as fast as the layers of their kinds.
@@ -335,9 +335,6 @@ class RNN(Composite):
             after += _flat(now)
         return x, after
 
-    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...] | None:
-        return super().mask_ops(rows, masks) if self.return_sequences else None
-
     @property
     def states(self) -> list[FloatArray] | None:
         """What the next batch's rows begin with; None unless stateful."""
@@ -348,10 +345,6 @@ class RNN(Composite):
         """Have the next batch's rows begin with zeros again; nothing, unless the layer is stateful."""
         for cell in self.cells() if self.stateful else ():
             cell.reset_state()
-
-    def reset_states(self) -> None:
-        """``reset_state``, by its old name."""
-        self.reset_state()
 
 
 def _flat(given: Any) -> list[Any]:

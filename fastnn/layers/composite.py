@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from functools import wraps
 from typing import Any
 
-from fastnn._checks import as_flag, shown
+from fastnn._checks import as_arguments, as_flag
 from fastnn._table import field_values, note_own, plain, unplain
 from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, set_field
 from fastnn.layers.core import InputLayer
@@ -282,9 +282,8 @@ class Composite(Traced, Layer):
         """The layer that ``get_config`` described, with new weights."""
         if "__dataclass_fields__" in vars(cls):
             return super().from_config(config, custom_objects)
-        if not isinstance(config, Mapping):
-            raise TypeError(f"{cls.__name__}: config must be the dict that get_config gives, got {shown(config)}")
-        return cls(**{name: _made(value, custom_objects) for name, value in config.items()})
+        given = as_arguments(cls.__name__, config)
+        return cls(**{name: _made(value, custom_objects) for name, value in given.items()})
 
     @classmethod
     def from_description(cls, config: dict[str, Any]) -> Any:

@@ -52,8 +52,9 @@ class Masking(Layer):
     def makes_mask(self) -> bool:
         return True
 
-    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...]:
-        return ((mask_op(rows[0], self.mask_value, True), (-2,)),)
+    def mask_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> int:
+        """What the first of its two ops gives."""
+        return -2
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """1, of arrays True, for each step that has a number other than mask_value."""

@@ -42,10 +42,11 @@ class Masked:
         """
         return previous_mask
 
-    def mask_ops(self, rows: Sequence[Shape], masks: Rows) -> tuple[Any, ...] | None:
+    def mask_ops(self, rows: Sequence[Shape], masks: Rows) -> tuple[Any, ...] | int | None:
         """The ops that make the mask of what it gives, as ``Layer.ops`` has them; None where it gives none.
 
-        Sources: -1 - k is the mask of source k, and -1 - n - k source k of n. () passes the first mask on.
+        Sources: -1 - k is the mask of source k, and -1 - n - k source k of n. () passes the first mask on. A number is
+        that of the op, among the layer's own, counted from the end, that gives the mask too.
         """
         return () if self.supports_masking and masks and masks[0] is not None else None
 
@@ -56,6 +57,20 @@ class Masked:
     def makes_mask(self) -> bool:
         """Whether what it gives has a mask, whatever it reads."""
         return False
+
+
+class OfSteps(Masked):
+    """A layer that reads steps and gives, with `return_sequences`, as many, or what the last one gave."""
+
+    return_sequences: Any
+
+    def mask_ops(self, rows: Sequence[Shape], masks: Rows) -> tuple[Any, ...] | int | None:
+        """That of the steps, where they are given."""
+        return super().mask_ops(rows, masks) if self.return_sequences else None
+
+    def reset_states(self) -> None:
+        """``reset_state``, by its old name."""
+        self.reset_state()  # type: ignore[attr-defined]
 
 
 def _computes(member: Any) -> bool:

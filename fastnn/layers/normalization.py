@@ -41,7 +41,8 @@ class BatchNormalization(Layer):
 
     While training, mean and (biased) variance are those of the batch, over its rows and all axes but that one; rows of
     weight 0 count in them. Otherwise, and where ``trainable`` is False, they are the moving averages, which each step
-    brings closer: moving = momentum * moving + (1 - momentum) * batch's.
+    brings closer: moving = momentum * moving + (1 - momentum) * batch's. Behind a mask the batch's are those of the
+    steps that it leaves, all of which are normalised alike; of a batch that has none they are 0.
     axis: -1, the last one; axis 0 is that of the rows. momentum: 0 to 1. epsilon: at least 0. center, scale: whether
     there is a beta, a gamma. The others: a name or an object. Weights: gamma, beta, moving_mean, moving_variance, of
     the axis's size.
@@ -88,28 +89,45 @@ class BatchNormalization(Layer):
         )
 
     def masked_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...]:
-        """The ops of one that does not learn. ValueError for another: moments of some steps are not there."""
-        if self.trainable:
+        """With a mask, of the steps along which it normalises."""
+        (row,) = rows
+        mask = masks[0]
+        if mask == row[:-1] and row_axis(self, self.axis, row) == len(row) - 1:
+            return ((self._op(row, len(row) - 1, masked=True), (-1, -2)),)
+        if mask is not None and self.trainable:
             raise ValueError(
-                f"layer {called(self)!r}: BatchNormalization has no moments of the steps that a mask leaves; put it "
-                "before the layer that makes the mask, take LayerNormalization, or end the mask before it"
+                f"layer {called(self)!r}: a mask of shape {(None, *mask)} says which steps count in moments along the "
+                f"last axis of {(None, *row)}, all others being steps, and axis is {self.axis}; take axis=-1 or "
+                "LayerNormalization, or end the mask before it"
             )
-        return self.ops(*rows)
+        return self.ops(row)
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         axis = row_axis(self, self.axis, input_shape)
+        return along(input_shape, (axis,), self._op(input_shape, axis))
+
+    def _op(self, row: Shape, axis: int, masked: bool = False) -> Any:
         parts = self.momentum, self.epsilon, self.center, self.scale
-        return along(input_shape, (axis,), BatchNormalizationOp(prod(input_shape), input_shape[axis], *parts))
+        return BatchNormalizationOp(prod(row), row[axis], *parts, masked=masked)
 
     def reference(
-        self, x: DoubleArray, gamma: Any = 1.0, beta: Any = 0.0, moving: tuple[Any, Any] | None = None
+        self,
+        x: DoubleArray,
+        gamma: Any = 1.0,
+        beta: Any = 0.0,
+        moving: tuple[Any, Any] | None = None,
+        mask: Any = None,
     ) -> DoubleArray:
         """The formula, in float64, by the batch's moments or by `moving` ones (mean, variance)."""
         axis = row_axis(self, self.axis, x.shape[1:]) + 1
         x = np.moveaxis(x, axis, -1)
-        axes = tuple(range(x.ndim - 1))
-        mean, variance = (x.mean(axes), x.var(axes)) if moving is None else moving
+        mean, variance = moving or self._moments(x if mask is None else x[np.asarray(mask, bool)])
         return np.moveaxis(_normalised(x, mean, variance, self.epsilon) * gamma + beta, -1, axis)
+
+    def _moments(self, x: DoubleArray) -> tuple[Any, Any]:
+        """Mean and variance of all but the last axis, 0 where there is nothing."""
+        axes = tuple(range(x.ndim - 1))
+        return (x.mean(axes), x.var(axes)) if x.size else (0.0, 0.0)
 
 
 @LAYERS.add("layer_normalization")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
 
-from fastnn._checks import check_count, shown
+from fastnn._checks import as_arguments, check_count, shown
 from fastnn._dtypes import dtype_name
 from fastnn._table import own_objects, plain
 from fastnn.layers.connected import Connected
@@ -65,12 +65,10 @@ class Surface(Connected):
         custom_objects: functions and classes of the user's own by their names. TypeError, ValueError where the
         configuration is of no such layer.
         """
-        if not isinstance(config, Mapping):
-            raise TypeError(f"{cls.__name__}.from_config: expected the dict that get_config gives, got {shown(config)}")
         own_objects(custom_objects)
         known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
         given: dict[str, Any] = {}
-        for name, value in config.items():
+        for name, value in as_arguments(cls.__name__, config).items():
             if name not in known and name in NOTHING and value in NOTHING[name]:
                 continue
             if name == "dtype":

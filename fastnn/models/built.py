@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn import _names
 from fastnn._attributes import missing, public_names
-from fastnn._checks import LONGEST, as_flag, check_count, shown
+from fastnn._checks import LONGEST, as_arguments, as_flag, check_count, shown
 from fastnn._output import say
 from fastnn.layers.base import mode_of
 from fastnn.layers.connected import Connected
@@ -326,7 +326,7 @@ class Built(Gradients, Connected):
         functional, sequential = KINDS["functional"], KINDS["sequential"]
         if cls not in (functional, sequential) and isinstance(config, Mapping):
             if "layers" not in config:
-                return cls(**config)
+                return cls(**as_arguments(cls.__name__, config))
             functional = configs.maker(cls, functional, "inputs", config)  # type: ignore[assignment]
             sequential = configs.maker(cls, sequential, "layers", config)  # type: ignore[assignment]
         return configs.model_of(config, functional, sequential, custom_objects)

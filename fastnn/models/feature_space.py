@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._checks import as_arguments
 from fastnn.data.columns import column_of
 from fastnn.data.convert import has_columns
 from fastnn.layers import (
@@ -332,13 +333,17 @@ class FeatureSpace:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> FeatureSpace:
-        """The space that ``get_config`` described."""
-        features = {
-            name: Feature(each["dtype"], LAYERS.from_config(each["preprocessor"]), each["output_mode"])
-            for name, each in config["features"].items()
-        }
-        crosses = [Cross(**each) for each in config["crosses"]]
-        return cls(**{**config, "features": features, "crosses": crosses})
+        """The space that ``get_config`` described. TypeError, ValueError for what describes none."""
+        given = as_arguments(cls.__name__, config)
+        try:
+            features = {
+                name: Feature(each["dtype"], LAYERS.from_config(each["preprocessor"]), each["output_mode"])
+                for name, each in given["features"].items()
+            }
+            crosses = [Cross(**each) for each in given["crosses"]]
+            return cls(**{**given, "features": features, "crosses": crosses})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"this describes no FeatureSpace: {error!r:.200}") from error
 
     def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write the space to a file, from which ``load_model`` makes it again."""

@@ -190,6 +190,8 @@ def _add_masks(
         return []
     if ops == ():
         return [masks[0]] * layer.masked_outputs
+    if isinstance(ops, int):
+        return [Mask(len(plan.ops) + ops, node.rows[0][:-1])] * layer.masked_outputs
     sources = [0 if mask is None else mask.place for mask in masks] + [_in_engine(plan, value) for value in reads]
     places: list[int] = []
     for op, named in (op if isinstance(op, tuple) else (op, None) for op in ops):

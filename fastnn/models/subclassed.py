@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn._checks import as_flag, shown
+from fastnn._checks import as_arguments, as_flag, shown
 from fastnn._dtypes import dtype_name
 from fastnn._table import note_own, plain
 from fastnn.data import ArraySource, Source
@@ -243,7 +243,7 @@ class Subclassed(Traced, Model):
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
         """The model that ``get_config`` described; it is built by its rows, or by ``build``."""
-        return cls(**config)
+        return cls(**as_arguments(cls.__name__, config))
 
     def described(self) -> dict[str, Any]:
         """The model for a file: its class, what ``get_config`` gives, and the shapes of its rows."""

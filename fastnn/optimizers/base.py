@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._attributes import missing
-from fastnn._checks import MOST, check_count, check_flag, check_number, shown
+from fastnn._checks import MOST, as_arguments, check_count, check_flag, check_number, shown
 from fastnn._table import Table, field_values, own_objects, plain, unplain
 from fastnn.object_registration import get_registered_name
 from fastnn.optimizers.applying import Applying
@@ -243,9 +243,7 @@ class Optimizer(Applying):
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """The optimizer of these arguments. TypeError, ValueError for what is none."""
-        if not isinstance(config, Mapping) or not all(isinstance(name, str) for name in config):
-            raise TypeError(f"{cls.__name__}: the arguments must be a dict of names, got {shown(config)}")
-        given = dict(config)
+        given = as_arguments(cls.__name__, config)
         rate = given.get("learning_rate")
         if isinstance(rate, Mapping) and rate.get("class_name") == "function":
             given["learning_rate"] = unplain({"function": rate.get("config")}, custom_objects)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastnn._checks import check_count, check_number, shown
+from fastnn._checks import as_arguments, check_count, check_number, shown
 from fastnn._numbers import as_numbers
 from fastnn.optimizers.base import Optimizer, deserialize, serialize
 from fastnn.optimizers.variables import OptimizerVariable
@@ -168,9 +168,9 @@ class LossScaleOptimizer(Optimizer):
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """The optimizer of these arguments. TypeError, ValueError for what is none."""
-        if not isinstance(config, Mapping) or "inner_optimizer" not in config:
+        given = as_arguments(cls.__name__, config)
+        if "inner_optimizer" not in given:
             raise TypeError(f"{cls.__name__}: the arguments must be a dict with inner_optimizer, got {shown(config)}")
-        given = dict(config)
         if isinstance(given.get("inner_optimizer"), Mapping):
             given["inner_optimizer"] = deserialize(given["inner_optimizer"], custom_objects)
         return cls(**given)

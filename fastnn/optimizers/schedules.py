@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import _names
-from fastnn._checks import as_number, check_choice, check_flag, check_number, shown
+from fastnn._checks import as_arguments, as_number, check_choice, check_flag, check_number, shown
 from fastnn._numbers import as_numbers, tuple_of_numbers
 from fastnn._table import Table, field_values, overrides, plain
 from fastnn.object_registration import get_registered_name
@@ -51,13 +51,12 @@ class LearningRateSchedule:
         raise NotImplementedError(f"{type(self).__name__} must have a get_config(self) that gives its arguments")
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> LearningRateSchedule:
-        """The schedule of these arguments."""
-        if not isinstance(config, dict):
-            raise TypeError(f"{cls.__name__}: the arguments must be a dict, got {shown(config)}")
+    def from_config(cls, config: Mapping[str, Any]) -> LearningRateSchedule:
+        """The schedule of these arguments. TypeError, ValueError for what is none."""
+        given = as_arguments(cls.__name__, config)
         if cls is LearningRateSchedule:
             raise TypeError("LearningRateSchedule is what schedules are derived from; take from_config of one of them")
-        return cls(**config)
+        return cls(**given)
 
 
 SCHEDULES: Table[LearningRateSchedule] = Table("schedule", LearningRateSchedule)

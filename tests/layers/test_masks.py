@@ -409,8 +409,6 @@ def test_what_cannot_be_is_said() -> None:
         L.TimeDistributed(Dense(2))(x, mask=Input((4,)))
     with pytest.raises(TypeError, match="mask must be a symbolic tensor"):
         LSTM(2)(x, mask=np.ones((2, STEPS)))
-    with pytest.raises(ValueError, match="BatchNormalization has no moments of the steps that a mask leaves"):
-        Sequential([Input((STEPS, 4)), Masking(), L.BatchNormalization()])
     first = Input((STEPS,))
     t = Embedding(WORDS, 4, mask_zero=True)(first)
 

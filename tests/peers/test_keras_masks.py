@@ -47,6 +47,7 @@ SEQUENCES: dict[str, Body] = {
     "dense": lambda L, t: L.Dense(3)(t),
     "dropout": lambda L, t: L.Dropout(0.0)(t),
     "layer normalization": lambda L, t: L.LayerNormalization()(t),
+    "batch normalization": lambda L, t: L.BatchNormalization(momentum=0.7)(L.Dense(3)(t)),
     "activation": lambda L, t: L.LeakyReLU()(L.Activation("tanh")(t)),
     "time distributed": lambda L, t: L.TimeDistributed(L.Dense(3, "tanh"))(t),
     "add": lambda L, t: L.Add()(two(L, t)),
