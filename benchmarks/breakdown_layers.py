@@ -1,7 +1,8 @@
 """Kernels of a training step of pictures and sequences, as `breakdown_parts` has a perceptron's.
 
-Products are called as the engine does: of patches where they lie in the rows, and of states some rows together. Left
-to "engine and memory": spreading d, turning and packing kernels, adding up blocks of rows, an embedding's lookups.
+Products are called as the engine does: of patches where they lie in the rows, of tiles (the flops are those of patches,
+which are half as many again), and of states some rows together. Left to "engine and memory": spreading d, pixels to
+tiles and back, turning and packing kernels, adding up blocks of rows, an embedding's lookups.
 """
 
 import ctypes
@@ -92,6 +93,11 @@ def convolution(layer: Conv, row: Row, rows: int, wanted: bool) -> Iterator[Part
     given = layer.given(row)
     flops = 2 * rows * layer.products(row)
     lines = rows * prod(given[:-1])
+    if layer.size == 3 and row[-1] >= 8 and layer.filters >= 16:
+        yield from tiles(layer, row, rows, wanted)
+        yield bias_part(lines, layer.filters)
+        yield list(activation_parts(layer.activation, rows, prod(given), 1))[1]  # forward it is one with the tiles
+        return
     yield of_patches(FORWARD, row, layer.size, layer.filters, rows, flops)
     if wanted:  # of d with zeros around it
         spread = (*(n + 2 * (layer.size - 1) for n in given[:-1]), layer.filters)
@@ -107,6 +113,35 @@ def convolution(layer: Conv, row: Row, rows: int, wanted: bool) -> Iterator[Part
     yield Part(WEIGHT, partial(weights, layer.filters), partial(weights, 0), 1, flops)
     yield bias_part(lines, layer.filters)
     yield from activation_parts(layer.activation, rows, prod(given), 1)
+
+
+def tiles(layer: Conv, row: Row, rows: int, wanted: bool) -> Iterator[Part]:
+    """Products of tiles of two places with the four planes of a kernel three pixels wide."""
+    down = layer.size if len(row) == 3 else 1
+    *heights, width, _ = layer.given(row)
+    across = (width + 1) // 2
+    places = prod(heights) * across
+    x, d = numbers(places + (down - 1) * across, row[-1]), numbers(places + (down - 1) * across, layer.filters)
+    w, turned = numbers(down * row[-1], layer.filters), numbers(down * layer.filters, row[-1])
+    segments, gemm = bound(kernels.gemm_segments), bound(kernels.gemm_transposed_a)
+    space = np.empty(32 * len(turned) + PANEL + STRIPS, np.float32)
+
+    def product_of(a: Array, b: Array, out: Array, count: int) -> None:
+        columns, depth = b.shape[1], a.shape[1]
+        firsts = (np.arange(down) * across * depth).astype(np.intp)
+        shape = (count, columns, depth)
+        segments.c(a, 0, rows_of(a), firsts, down, b, columns, None, out, columns, *shape, space)
+
+    def weights(columns: int) -> None:
+        for k in range(down):
+            shape = (row[-1], columns, places)
+            gemm.c(x, 0, rows_of(x), k * across * row[-1], d, layer.filters, None, w, layer.filters, *shape, space)
+
+    calls, flops = 4 * rows, layer.products(row) // 2
+    yield Part(FORWARD, partial(product_of, x, w, d, places), partial(product_of, x, w, d, 0), calls, flops)
+    if wanted:
+        yield Part(INPUT, partial(product_of, d, turned, x, places), partial(product_of, d, turned, x, 0), calls, flops)
+    yield Part(WEIGHT, partial(weights, layer.filters), partial(weights, 0), calls, flops)
 
 
 def of_patches(kind: str, row: Row, size: int, filters: int, rows: int, flops: int) -> Part:

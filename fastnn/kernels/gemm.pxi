@@ -22,6 +22,7 @@ cdef extern from "tile.h" nogil:
     enum:
         TILE_ROWS
         TILE_VECTORS
+        ROW_MASKED
         NARROW
         LANES_float
         LANES_double
@@ -38,9 +39,9 @@ cdef extern from "tile.h" nogil:
                              Py_ssize_t b_stride, const double* init, Py_ssize_t init_stride, double* c,
                              Py_ssize_t c_stride, Py_ssize_t depth)
     void tile_one_row_float(const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const float* b,
-                            Py_ssize_t b_stride, const float* init, float* c, Py_ssize_t depth, int vectors)
+                            Py_ssize_t b_stride, const float* init, float* c, Py_ssize_t depth, int columns)
     void tile_one_row_double(const double* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const double* b,
-                             Py_ssize_t b_stride, const double* init, double* c, Py_ssize_t depth, int vectors)
+                             Py_ssize_t b_stride, const double* init, double* c, Py_ssize_t depth, int columns)
     void narrow_rows_float(int columns, const float* const* a, const float* b, const float* init, float* c,
                            Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
     void narrow_rows_double(int columns, const double* const* a, const double* b, const double* init, double* c,
@@ -150,14 +151,16 @@ cdef inline void matmul_depth(
     cdef const real* panel
     cdef const real* from_
     if m == 1:
-        while n - j >= 2 * width:
-            columns = 8 if n - j >= 4 * width else 4
+        while n - j > width if ROW_MASKED else n - j >= 2 * width:
+            columns = <int>min(n - j, <Py_ssize_t>4 * width)
+            if not ROW_MASKED:
+                columns = 4 * width if n - j >= 4 * width else 2 * width
             from_ = init + j if init != NULL else NULL
             if real is float:
                 tile_one_row_float(a, firsts, segments, b + j, b_stride, from_, c + j, k, columns)
             else:
                 tile_one_row_double(a, firsts, segments, b + j, b_stride, from_, c + j, k, columns)
-            j += columns * (width // TILE_VECTORS)
+            j += columns
     while j < n:
         columns = <int>min(<Py_ssize_t>width, n - j)
         panel = b + j

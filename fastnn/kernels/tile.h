@@ -52,6 +52,12 @@
 #endif
 /* ROW_VECTORS: of the one row of a tile_one_row. FAR_DEPTH: steps of k in which the next tile of C can be fetched. */
 enum { TILE_ROWS = FASTNN_TILE_ROWS, TILE_VECTORS = 2, ROW_VECTORS = 8, NARROW = 4, FAR_DEPTH = 128 };
+/* Whether the vectors of a tile_one_row may have less than all lanes. */
+#if FASTNN_VECTOR_BYTES == 64
+enum { ROW_MASKED = 1 };
+#else
+enum { ROW_MASKED = 0 };
+#endif
 
 /* out[k][j] = b[j][k] for columns j and depth k: floats four by four in registers, the rest one by one. */
 static void turn_double(const double *b, ptrdiff_t stride, int columns, ptrdiff_t depth, double *out) {

@@ -171,12 +171,50 @@ static void NAME(tile_columns)(int rows, int columns, const REAL *const *a, ptrd
     TILE_CASES(1)
 }
 
-/* One row and up to ROW_VECTORS whole vectors: many chains, so that one row does not wait for each addition. */
-static void NAME(tile_one_row)(const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments, const REAL *b,
-                               ptrdiff_t b_stride, const REAL *init, REAL *c, ptrdiff_t depth, int vectors) {
-    if (vectors == 8) NAME(tile)(1, 8, 0, 0, a, firsts, segments, b, b_stride, init, 0, c, 0, depth);
-    else NAME(tile)(1, 4, 0, 0, a, firsts, segments, b, b_stride, init, 0, c, 0, depth);
+/* One row and up to ROW_VECTORS vectors: many chains, so that one row does not wait for each addition. Whole vectors, 4 or
+   8; or where masks cost little as many columns as there are. Of many steps a masked tile takes 0.9 of the time. */
+#if FASTNN_VECTOR_BYTES == 64
+FASTNN_INLINE void NAME(tile_masked)(int vectors, int columns, const REAL *const *a, const ptrdiff_t *firsts,
+                                     ptrdiff_t segments, const REAL *b, ptrdiff_t b_stride, const REAL *init, REAL *c,
+                                     ptrdiff_t depth) {
+    NAME(vector) acc[ROW_VECTORS];
+    int left[ROW_VECTORS], v;
+    ptrdiff_t k, segment;
+    FASTNN_UNROLL
+    for (v = 0; v < vectors; v++) {
+        left[v] = columns - v * NAME(LANES);
+        left[v] = left[v] < 0 ? 0 : left[v] > NAME(LANES) ? NAME(LANES) : left[v];
+        acc[v] = init ? NAME(load_part)(init + v * NAME(LANES), left[v]) : NAME(zero)();
+    }
+    for (segment = 0; segment < segments; segment++)
+        for (k = 0; k < depth; k++, b += b_stride) {
+            const REAL scalar = a[0][firsts[segment] + k];
+            FASTNN_UNROLL
+            for (v = 0; v < vectors; v++) {
+                const REAL *from = b + v * NAME(LANES);
+                acc[v] += (2 * v < vectors ? NAME(load)(from) : NAME(load_part)(from, left[v])) * scalar;
+            }
+        }
+    FASTNN_UNROLL
+    for (v = 0; v < vectors; v++) NAME(store_part)(c + v * NAME(LANES), acc[v], left[v]);
 }
+#define TILE_ONE_ROW(vectors)                                                                                   \
+    if (columns < vectors * NAME(LANES) || depth > FAR_DEPTH)                                                   \
+        NAME(tile_masked)(vectors, columns, a, firsts, segments, b, b_stride, init, c, depth);                  \
+    else NAME(tile)(1, vectors, 0, 0, a, firsts, segments, b, b_stride, init, 0, c, 0, depth)
+#else
+#define TILE_ONE_ROW(vectors) NAME(tile)(1, vectors, 0, 0, a, firsts, segments, b, b_stride, init, 0, c, 0, depth)
+#endif
+
+static void NAME(tile_one_row)(const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments, const REAL *b,
+                               ptrdiff_t b_stride, const REAL *init, REAL *c, ptrdiff_t depth, int columns) {
+    if (columns > 4 * NAME(LANES)) {
+        TILE_ONE_ROW(8);
+    } else {
+        TILE_ONE_ROW(4);
+    }
+}
+#undef TILE_ONE_ROW
 
 /* out[k][j] = b[k][j] for a panel's columns j. */
 static void NAME(copy_panel)(const REAL *b, ptrdiff_t stride, int columns, ptrdiff_t depth, REAL *out) {

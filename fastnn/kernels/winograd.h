@@ -16,7 +16,7 @@
 enum { WINDOWS, GIVEN, FLOORED, SLOPES, SPREAD };
 
 /* Not for the baseline beside other sets, which is made small. */
-#if FASTNN_VECTOR_BYTES > 16 || defined(FASTNN_BASELINE_ONLY)
+#if defined(FASTNN_VECTOR_BYTES) && (FASTNN_VECTOR_BYTES > 16 || defined(FASTNN_BASELINE_ONLY))
 enum { WINOGRAD = 1 };
 
 #define PART_LOAD(p) (part ? load_part_float(p, part) : load_float(p))
