@@ -29,6 +29,7 @@ class Learning(AddedLosses):
     huge: int
     iterations: int
     owned_by: object
+    penalty_rows: float
     @property
     def gradients(self) -> _Floats: ...
     def set_variables(self, variables: Iterable[Variable], frozen: Sequence[bool] | None = None) -> None: ...

@@ -128,7 +128,7 @@ cdef class Runner(PythonUnits):
         cdef Step step
         step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
         step.thread, step.scratch = thread, self.scratch + thread * self.scratch_size
-        step.error = &self.error
+        step.error, step.penalty = &self.error, 1
         return step
 
     cdef void fit_rows(self, Run* job, int thread, int threads) noexcept nogil:
@@ -166,6 +166,8 @@ cdef class Runner(PythonUnits):
             if not self.goes_on(job) or not isfinite(total):
                 break
             step.number += 1
+            if self.penalty_rows > 0:   # divided by what the loss is: by rows, or by their weights
+                step.penalty = self.penalty_rows * self.share_of(&self.objectives[0], step.rows, weighted) / step.rows
             self.find_gradients(&step, first, last, thread, threads)
             self.wait(GRADIENTS, thread, threads)
             if atomic_read(&self.not_finite):

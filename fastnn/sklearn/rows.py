@@ -1,0 +1,79 @@
+"""The rows that an estimator is fitted on or predicts for: float32, dense as a whole or, of sparse ones, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn.data import Page, Source
+from fastnn.typing import Array, FloatArray
+
+PAGE = 1 << 22  # bytes of a dense page of sparse rows
+
+
+def as_float32(x: Any) -> Any:
+    """Checked rows as float32, C-contiguous or CSR, without a copy where they are that already."""
+    with np.errstate(over="ignore"):  # what float32 does not hold is infinite, and found by what reads it
+        if hasattr(x, "tocsr"):
+            return x.tocsr().astype(np.float32, copy=False)
+        return np.ascontiguousarray(x, np.float32)
+
+
+class Rows(Source):
+    """x (rows, features), dense or CSR; y (rows, targets); weight (rows,) or None; `order`, in which they are drawn."""
+
+    def __init__(self, x: Any, y: FloatArray, weight: FloatArray | None) -> None:
+        self.x, self.y, self.weight = x, y, weight
+        self.input_shape = (x.shape[1],)
+        self.targets = y.shape[1]
+        self.rng: Any = None
+        self.order: Any = None
+
+    def draws(self, rng: Any) -> None:
+        """Have each pass draw its order from a RandomState, as scikit-learn does; None: the rows as they lie."""
+        self.rng = rng
+        self.order = None if rng is None else np.arange(len(self.y), dtype=np.uint32)
+
+    @property
+    def rows(self) -> int:
+        return len(self.y)
+
+    def taken(self, places: Array) -> Rows:
+        """Some of the rows, as rows of their own."""
+        return Rows(self.x[places], self.y[places], None if self.weight is None else self.weight[places])
+
+    def shuffle(self) -> None:
+        """Draw the order of the next pass, as scikit-learn draws it."""
+        if self.rng is not None:
+            self.rng.shuffle(self.order)
+
+    def pages(self, batch_size: int, rng: Any = None) -> Iterator[Page]:
+        self.shuffle()
+        return self.in_order(batch_size)
+
+    def in_order(self, batch_size: int) -> Iterator[Page]:
+        """The pages of a pass, the order being drawn."""
+        if isinstance(self.x, np.ndarray):
+            yield Page(self.x, self.y, self.weight, self.order)
+            return
+        size = max(1, PAGE // (4 * self.x.shape[1]) // batch_size) * batch_size
+        for start in range(0, len(self.y), size):
+            at: Any = slice(start, start + size) if self.order is None else self.order[start : start + size]
+            weight = None if self.weight is None else self.weight[at]
+            yield Page(self.x[at].toarray(), self.y[at], weight, None)
+
+    def whole(self) -> Iterator[Page]:
+        """All rows as one page, as they lie."""
+        yield Page(self.x if isinstance(self.x, np.ndarray) else self.x.toarray(), self.y, self.weight, None)
+
+
+def dense_pages(x: Any) -> Iterator[FloatArray]:
+    """Rows to predict for, some at a time where they are sparse."""
+    if isinstance(x, np.ndarray):
+        yield x
+        return
+    size = max(1, PAGE // (4 * x.shape[1]))
+    for start in range(0, x.shape[0], size):
+        yield x[start : start + size].toarray()
