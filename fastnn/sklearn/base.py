@@ -19,7 +19,7 @@ from fastnn.losses import LOSSES, Loss
 from fastnn.optimizers import OPTIMIZERS, Optimizer
 from fastnn.sklearn.fitting import NON_FINITE, FitMixin
 from fastnn.sklearn.network import ACTIVATIONS, Net, Plan, loss_of, optimizer_of
-from fastnn.sklearn.rows import Rows, as_float32
+from fastnn.sklearn.rows import FEW_ROWS, Rows, as_float32
 from fastnn.typing import Array, FloatArray
 
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
@@ -88,6 +88,9 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
             self._initialize(units, rng)
         weight = self._weighted(weight, y, targets, incremental)
         rows = Rows(as_float32(X), targets, None if weight is None else weight.astype(np.float32))
+        most = FEW_ROWS if self._full_batch else self._most_rows()
+        if rows.rows <= most and not (incremental or self.early_stopping):  # one batch
+            rows = rows.in_own_order(most)
         net = self._prepared(units, rows, rng, incremental)
         if self._full_batch:
             self._fit_lbfgs(net, rows)
@@ -141,9 +144,9 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
             )
         return weight
 
-    def _batch_size(self, rows: int) -> int:
-        """Rows of a batch, as far as the fit says; clipped as scikit-learn clips it."""
-        return min(200, rows) if self.batch_size == "auto" else min(int(self.batch_size), rows)
+    def _most_rows(self) -> int:
+        """Rows that a batch may have."""
+        return 200 if self.batch_size == "auto" else int(self.batch_size)
 
     def _initialize(self, units: tuple[int, ...], rng: Any) -> None:
         """Attributes of an estimator that begins anew, and its first weights: scikit-learn's draws."""
@@ -177,7 +180,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
 
     def _prepared(self, units: tuple[int, ...], rows: Rows, rng: Any, incremental: bool) -> Net:
         """The network for a fit; for a further step of ``partial_fit`` the one that there is, where it still fits."""
-        divisor: float = self._batch_size(rows.rows)
+        divisor: float = min(self._most_rows(), rows.rows)
         if self._full_batch:
             divisor = rows.rows if rows.weight is None else float(rows.weight.sum(dtype=np.float64))
         plan = self._plan(units, divisor, int(rng.randint(2**31 - 1)) if any(self._dropout()) else 0)

@@ -39,8 +39,8 @@ class FitMixin:
             rows, held = self._split(rows, rng)
         if self.batch_size != "auto" and self.batch_size > rows.rows:
             _warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", UserWarning)
-        batch_size, epochs = self._batch_size(rows.rows), 1 if incremental else self.max_iter
-        rows.draws(rng if self.shuffle else None)
+        batch_size, epochs = min(self._most_rows(), rows.rows), 1 if incremental else self.max_iter
+        rows.draws(rng if self.shuffle and batch_size < rows.rows else None)
         self.n_iter_, self.stopped_ = 0, False
         try:
             self._run(net, rows, held, epochs, batch_size)
@@ -71,7 +71,7 @@ class FitMixin:
         """After an epoch: note its loss, and say whether it was the last."""
         self.n_iter_ += 1
         self.loss_ = loss = self._reported(total, alone)
-        self.t_ += rows.rows
+        self.t_ += rows.counted
         self.loss_curve_.append(loss)
         if self.verbose:
             print(f"Iteration {self.n_iter_}, loss = {loss:.8f}")

@@ -11,6 +11,7 @@ from fastnn.data import Page, Source
 from fastnn.typing import Array, FloatArray
 
 PAGE = 1 << 22  # bytes of a dense page of sparse rows
+FEW_ROWS, FEW_NUMBERS = 1024, 1 << 20  # of rows that are worth putting in an order of their own
 
 
 def as_float32(x: Any) -> Any:
@@ -22,12 +23,16 @@ def as_float32(x: Any) -> Any:
 
 
 class Rows(Source):
-    """x (rows, features), dense or CSR; y (rows, targets); weight (rows,) or None; `order`, in which they are drawn."""
+    """x (rows, features), dense or CSR; y (rows, targets); weight (rows,) or None; `order`, in which they are drawn.
+
+    counted: as how many rows they count.
+    """
 
     def __init__(self, x: Any, y: FloatArray, weight: FloatArray | None) -> None:
         self.x, self.y, self.weight = x, y, weight
         self.input_shape = (x.shape[1],)
         self.targets = y.shape[1]
+        self.counted = len(y)
         self.rng: Any = None
         self.order: Any = None
 
@@ -43,6 +48,30 @@ class Rows(Source):
     def taken(self, places: Array) -> Rows:
         """Some of the rows, as rows of their own."""
         return Rows(self.x[places], self.y[places], None if self.weight is None else self.weight[places])
+
+    def in_own_order(self, most: int) -> Rows:
+        """The same rows, where they are few, in an order that hangs on their values alone, whole weights as rows.
+
+        most: rows that may come of whole weights.
+
+        So a fit on all of them as one batch is the same to the bit however they were ordered, and whether a row weighs
+        2 or is there twice, or weighs 0 or is not there.
+        """
+        if self.rows > FEW_ROWS or self.x.shape[0] * self.x.shape[1] > FEW_NUMBERS:
+            return self
+        x, y, weight = self.x if isinstance(self.x, np.ndarray) else self.x.toarray(), self.y, self.weight
+        if weight is not None:
+            times = weight.astype(np.intp)
+            whole = bool((times == weight).all()) and 0 <= times.sum() <= min(most, FEW_ROWS)
+            counts: Any = times if whole else (weight != 0).astype(np.intp)
+            x, y, weight = x.repeat(counts, axis=0), y.repeat(counts, axis=0), weight.repeat(counts)
+            weight = None if whole else weight
+        parts = [x, y] if weight is None else [x, y, weight.reshape(-1, 1)]
+        together = np.concatenate(parts, axis=1)
+        places = together.view(np.dtype((np.void, together.shape[1] * 4)))[:, 0].argsort(kind="stable")
+        found = Rows(x[places], y[places], None if weight is None else weight[places])
+        found.counted = self.counted
+        return found
 
     def shuffle(self) -> None:
         """Draw the order of the next pass, as scikit-learn draws it."""
