@@ -165,7 +165,6 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         if not self._full_batch:
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
-            self.stopped_ = False
             self.validation_scores_: list[float] | None = [] if self.early_stopping else None
             self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
             self.best_loss_: float | None = None if self.early_stopping else np.inf

@@ -32,8 +32,11 @@ class FitMixin:
 
     def _fit_stochastic(self: Any, net: Net, rows: Rows, rng: Any, incremental: bool) -> None:
         """Epochs until a stopping rule says so, or ``max_iter``; one of them where it is a step of ``partial_fit``."""
-        if incremental and self.stopped_:
-            return
+        if incremental and self.early_stopping:
+            if getattr(self, "stopped_", False):
+                return
+            if self._no_improvement_count > self.n_iter_no_change:  # after a fit that stopped
+                self._no_improvement_count = 0
         held = None
         if self.early_stopping:
             rows, held = self._split(rows, rng)
@@ -41,31 +44,34 @@ class FitMixin:
             _warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", UserWarning)
         batch_size, epochs = min(self._most_rows(), rows.rows), 1 if incremental else self.max_iter
         rows.draws(rng if self.shuffle and batch_size < rows.rows else None)
-        self.n_iter_, self.stopped_ = 0, False
+        self.n_iter_, ended = 0, False
         try:
-            self._run(net, rows, held, epochs, batch_size)
+            ended = self._run(net, rows, held, epochs, batch_size)
         except KeyboardInterrupt:
             _warn("Training interrupted by user.", UserWarning)
         except FloatingPointError as error:
             self._diverged(error, held)
-        if not incremental and not self.stopped_ and self.n_iter_ == self.max_iter:
+        self.stopped_ = bool(incremental and self.early_stopping and ended)
+        if not incremental and not ended and self.n_iter_ == self.max_iter:
             _warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
                 ConvergenceWarning,
             )
-        if held is not None and (self.stopped_ or not incremental):
+        if held is not None and (ended or not incremental):
             net.restore(self._best)
 
-    def _run(self: Any, net: Net, rows: Rows, held: Rows | None, epochs: int, batch_size: int) -> None:
+    def _run(self: Any, net: Net, rows: Rows, held: Rows | None, epochs: int, batch_size: int) -> bool:
+        """The epochs; gives whether the stopping rule, or a callback, ended them."""
         if self.callbacks:  # a fit of the model, which calls them, and measures what is held out
             rule = StoppingRule(net, lambda total, alone: self._epoch_ends(net, rows, held, total, alone))
             net.trainer.fit(rows, epochs, batch_size, held, callbacks=[*checked(self.callbacks), rule])
-            return
+            return net.model.stop_training
         for _ in range(epochs):  # each one compiled call: a fourth of an epoch of iris less than by the trainer
             total, alone = net.epoch(rows, batch_size)
             if self._epoch_ends(net, rows, held, total, alone):
-                return
+                return True
+        return False
 
     def _epoch_ends(self: Any, net: Net, rows: Rows, held: Rows | None, total: float, alone: float) -> bool:
         """After an epoch: note its loss, and say whether it was the last."""
@@ -84,11 +90,12 @@ class FitMixin:
         self._no_improvement_count = 0 if gained else self._no_improvement_count + 1
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             net.optimizer.learning_rate = float(self.learning_rate_init) / (self.t_ + 1) ** self.power_t
-        if self._no_improvement_count > self.n_iter_no_change:
-            self.stopped_ = self._stops(net, held)
-            if not self.stopped_:
-                self._no_improvement_count = 0
-        return bool(self.stopped_)
+        if self._no_improvement_count <= self.n_iter_no_change:
+            return False
+        stops = self._stops(net, held)
+        if not stops:
+            self._no_improvement_count = 0
+        return stops
 
     def _validate(self: Any, net: Net, held: Rows) -> bool:
         """Score the rows that are held out; whether that is a gain."""
