@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastnn.activations import ACTIVATIONS as ALL_ACTIVATIONS
@@ -20,7 +19,7 @@ from fastnn.optimizers import OPTIMIZERS, Optimizer
 from fastnn.sklearn.fitting import NON_FINITE, FitMixin
 from fastnn.sklearn.network import ACTIVATIONS, Net, Plan, loss_of, optimizer_of
 from fastnn.sklearn.rows import FEW_ROWS, Rows, as_float32
-from fastnn.typing import Array, FloatArray
+from fastnn.typing import FloatArray
 
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 STOCHASTIC = ("sgd", "adam")
@@ -56,6 +55,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
         "callbacks": [None, Callback, list, tuple],
+        "class_weight": [None, StrOptions({"balanced"}), dict, list],
     }
     _net: Net | None = None  # made of the parameters and the weights when there is use for it; in no pickle
     _kind = ""  # of a classifier's labels
@@ -80,17 +80,21 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         self._validate_params()
         sizes = self._sizes()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X, y, targets = self._validated(X, y, incremental, first)
+        X, targets = self._validated(X, y, incremental, first)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X)
         rng = check_random_state(self.random_state)
         units = (X.shape[1], *sizes, self.n_outputs_)
         if first:
             self._initialize(units, rng)
-        weight = self._weighted(weight, y, targets, incremental)
+        if weight is not None and not weight.sum() > 0:
+            raise ValueError(
+                f"sample_weight must have a sum above 0, got {weight.sum():g}: no row would count; give weights above 0"
+            )
         rows = Rows(as_float32(X), targets, None if weight is None else weight.astype(np.float32))
         most = FEW_ROWS if self._full_batch else self._most_rows()
         if rows.rows <= most and not (incremental or self.early_stopping):  # one batch
             rows = rows.in_own_order(most)
+        rows.weight = self._class_weighted(rows, incremental)
         net = self._prepared(units, rows, rng, incremental)
         if self._full_batch:
             self._fit_lbfgs(net, rows)
@@ -136,13 +140,9 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         """Whether the solver looks at all rows in each step."""
         return bool(self.solver == "lbfgs" if isinstance(self.solver, str) else self.solver.full_batch)
 
-    def _weighted(self, weight: Array | None, y: Any, targets: FloatArray, incremental: bool) -> Array | None:
+    def _class_weighted(self, rows: Rows, incremental: bool) -> FloatArray | None:
         """The weights of the rows, those of their classes included."""
-        if weight is not None and not weight.sum() > 0:
-            raise ValueError(
-                f"sample_weight must have a sum above 0, got {weight.sum():g}: no row would count; give weights above 0"
-            )
-        return weight
+        return rows.weight
 
     def _most_rows(self) -> int:
         """Rows that a batch may have."""
@@ -267,8 +267,8 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
 
     # What each estimator says for itself.
 
-    def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Any, FloatArray]:
-        """(rows, y, targets as the engine takes them); `n_outputs_` is set."""
+    def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, FloatArray]:
+        """(rows, targets as the engine takes them); `n_outputs_` is set."""
         raise NotImplementedError
 
     def _out_activation(self) -> str:

@@ -128,7 +128,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     _sparse_labels = False
 
-    def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Any, FloatArray]:
+    def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, FloatArray]:
         X, y = validate_data(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=FLOATS, reset=reset
         )
@@ -143,7 +143,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         self.n_outputs_ = len(self.classes_) if self._kind == "multiclass" else targets.shape[1]
         if self._kind == "multiclass" and self.loss != "log_loss" and as_loss(self.loss).targets(self.n_outputs_) > 1:
             targets = labels.one_hot(targets, self.n_outputs_)
-        return X, y, targets
+        return X, targets
 
     def _check_classes(self, classes: Array) -> None:
         """ValueError where rows to go on with have labels that the ones before had not."""
@@ -158,18 +158,33 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
             )
 
-    def _weighted(self, weight: Array | None, y: Any, targets: FloatArray, incremental: bool) -> Array | None:
-        weight = super()._weighted(weight, y, targets, incremental)
-        if self.class_weight is None:
-            return weight
-        if not incremental or not isinstance(self.class_weight, str) or self._kind == "multilabel":
-            by_class = compute_sample_weight(self.class_weight, y)
-        else:  # balanced by all rows that were seen
-            numbers = labels.encoded(y, self._kind, self.classes_)[:, 0].astype(np.intp)
-            seen = np.bincount(numbers, minlength=len(self.classes_))
-            self._seen = seen if getattr(self, "_seen", None) is None else self._seen + seen
-            by_class = self._seen.sum() / (np.count_nonzero(self._seen) * self._seen[numbers])
-        return np.asarray(by_class if weight is None else weight * by_class)
+    def _class_weighted(self, rows: Rows, incremental: bool) -> FloatArray | None:
+        given = self.class_weight
+        if given is None:
+            return rows.weight
+        if self._kind == "multilabel":
+            by_class = compute_sample_weight(given, rows.y)
+        else:
+            numbers = rows.y[:, 0].astype(np.intp) if rows.y.shape[1] == 1 else rows.y.argmax(axis=1)
+            by_class = self._weights_of_classes(given, numbers, rows.weight, incremental)[numbers]
+        return np.asarray(by_class if rows.weight is None else by_class * rows.weight, np.float32)
+
+    def _weights_of_classes(self, given: Any, numbers: Array, weight: Any, incremental: bool) -> Array:
+        """A weight for each of the classes. Balanced, they are as all rows that were seen say, in all calls."""
+        classes = self.classes_
+        if isinstance(given, str):
+            seen = np.bincount(numbers, weight, minlength=len(classes))
+            before = getattr(self, "_seen", None) if incremental else None
+            self._seen = seen if before is None else before + seen
+            return self._seen.sum() / (np.count_nonzero(self._seen) * np.maximum(self._seen, np.finfo(float).tiny))
+        known = {label: place for place, label in enumerate(classes.tolist())}
+        unknown = [label for label in given if label not in known]
+        if unknown:
+            raise ValueError(f"class_weight has {unknown}, but y has the classes {list(known)}; name those")
+        weights = np.ones(len(classes))
+        for label, value in given.items():
+            weights[known[label]] = value
+        return weights
 
     def _out_activation(self) -> str:
         return "softmax" if self._kind == "multiclass" else "logistic"

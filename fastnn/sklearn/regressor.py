@@ -106,7 +106,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     _kind = "numbers"
 
-    def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Any, FloatArray]:
+    def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, FloatArray]:
         X, y = validate_data(
             self,
             X,
@@ -132,7 +132,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         # The loss that scikit-learn reports has a constant in it: what the best prediction of all would have.
         logs = np.log(targets, out=np.zeros_like(targets), where=targets > 0) if self._counts else None
         self._constant = 0.0 if logs is None else float((targets * logs - targets).mean(axis=0, dtype=float).sum())
-        return X, y, targets
+        return X, targets
 
     @property
     def _counts(self) -> bool:
