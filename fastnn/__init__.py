@@ -114,7 +114,9 @@ __getattr__ = _names.later(
         "preprocessing": "preprocessing",
         "registry": "registry",
         "saving": "saving",
+        "sklearn": "sklearn",
         "utils": "utils",
+        "wrappers": "wrappers",
     },
     __all__,
 )

@@ -22,17 +22,35 @@ from fastnn.sklearn.rows import FEW_ROWS, Rows, as_float32
 from fastnn.typing import FloatArray
 
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
-STOCHASTIC = ("sgd", "adam")
+
+
+def names_of(table: Any) -> set[str]:
+    """All names that a table knows its entries by."""
+    return {*table.units, *table.aliases}
+
+
+def looks_at_all(solver: Any) -> bool:
+    """Whether a solver looks at all rows in each step."""
+    return bool(solver == "lbfgs" if isinstance(solver, str) else getattr(solver, "full_batch", False))
+
+
+def takes_passes(est: Any) -> bool:
+    """Whether an estimator has ``partial_fit``. AttributeError that says why it has not."""
+    if looks_at_all(est.solver):
+        raise AttributeError(
+            f"partial_fit is only available for stochastic optimizers. {est.solver} is not stochastic."
+        )
+    return True
 
 
 class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
     """The base of both estimators; use ``MLPClassifier`` or ``MLPRegressor``."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "loss": [StrOptions({"log_loss", "squared_error", "poisson", *LOSSES.units}), Loss, callable],
+        "loss": [StrOptions({"log_loss", "squared_error", *names_of(LOSSES)}), Loss, callable],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({*ACTIVATIONS, *ALL_ACTIVATIONS.units}), callable, list, tuple],
-        "solver": [StrOptions({*OPTIMIZERS.units}), Optimizer],
+        "activation": [StrOptions({*ACTIVATIONS, *names_of(ALL_ACTIVATIONS)}), callable, list, tuple],
+        "solver": [StrOptions(names_of(OPTIMIZERS)), Optimizer],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
@@ -57,6 +75,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         "callbacks": [None, Callback, list, tuple],
         "class_weight": [None, StrOptions({"balanced"}), dict, list],
     }
+    n_outputs_: int
     _net: Net | None = None  # made of the parameters and the weights when there is use for it; in no pickle
     _kind = ""  # of a classifier's labels
     _optimizer_state: dict[str, Any] | None = None  # of an estimator that was pickled
@@ -91,12 +110,12 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
                 f"sample_weight must have a sum above 0, got {weight.sum():g}: no row would count; give weights above 0"
             )
         rows = Rows(as_float32(X), targets, None if weight is None else weight.astype(np.float32))
-        most = FEW_ROWS if self._full_batch else self._most_rows()
+        most = FEW_ROWS if looks_at_all(self.solver) else self._most_rows()
         if rows.rows <= most and not (incremental or self.early_stopping):  # one batch
             rows = rows.in_own_order(most)
         rows.weight = self._class_weighted(rows, incremental)
         net = self._prepared(units, rows, rng, incremental)
-        if self._full_batch:
+        if looks_at_all(self.solver):
             self._fit_lbfgs(net, rows)
         else:
             self._fit_stochastic(net, rows, rng, incremental)
@@ -128,17 +147,12 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         """The share of each hidden layer's units that is left out in training."""
         layers = len(self._sizes())
         rates = self.dropout if isinstance(self.dropout, (list, tuple)) else [self.dropout] * layers
-        if len(rates) != layers or not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+        if len(rates) != layers or not all(isinstance(rate, Real) and 0 <= float(rate) < 1 for rate in rates):
             raise ValueError(
                 f"dropout must be a number of at least 0 and below 1, or a list with one for each of {layers} hidden "
                 f"layers, got {self.dropout!r}"
             )
         return [float(rate) for rate in rates]
-
-    @property
-    def _full_batch(self) -> bool:
-        """Whether the solver looks at all rows in each step."""
-        return bool(self.solver == "lbfgs" if isinstance(self.solver, str) else self.solver.full_batch)
 
     def _class_weighted(self, rows: Rows, incremental: bool) -> FloatArray | None:
         """The weights of the rows, those of their classes included."""
@@ -162,7 +176,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
             self.coefs_.append(rng.uniform(-bound, bound, units[i : i + 2]).astype(np.float32))
             self.intercepts_.append(rng.uniform(-bound, bound, units[i + 1]).astype(np.float32))
         self._best = [array.copy() for array in (*self.coefs_, *self.intercepts_)]
-        if not self._full_batch:
+        if not looks_at_all(self.solver):
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
             self.validation_scores_: list[float] | None = [] if self.early_stopping else None
@@ -180,7 +194,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
     def _prepared(self, units: tuple[int, ...], rows: Rows, rng: Any, incremental: bool) -> Net:
         """The network for a fit; for a further step of ``partial_fit`` the one that there is, where it still fits."""
         divisor: float = min(self._most_rows(), rows.rows)
-        if self._full_batch:
+        if looks_at_all(self.solver):
             divisor = rows.rows if rows.weight is None else float(rows.weight.sum(dtype=np.float64))
         plan = self._plan(units, divisor, int(rng.randint(2**31 - 1)) if any(self._dropout()) else 0)
         net, state = self._net, None
@@ -189,7 +203,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
                 return net
             state = self._optimizer_state if net is None else net.state()
         net = Net(plan, optimizer_of(self.solver, self))
-        if self._full_batch:
+        if looks_at_all(self.solver):
             net.network.penalty_rows = 0  # all rows are one batch
         self._put_on(net)
         if state is not None:
@@ -232,7 +246,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
             and net.runs_on(known["coefs_"], known["intercepts_"])
         ):
             x = as_float32(X) if X.dtype != np.float32 or not X.flags.c_contiguous else X
-            if np.isfinite(np.add.reduce(x, axis=None)):
+            if np.isfinite(x).all():
                 found: FloatArray = net.network.predict(x)
                 return found
         check_is_fitted(self, "coefs_")
@@ -257,13 +271,6 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-    def _check_solver(self) -> bool:
-        if self._full_batch:
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
-            )
-        return True
 
     # What each estimator says for itself.
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import validate_data
 
 from fastnn.losses import as_loss
 from fastnn.sklearn import labels
-from fastnn.sklearn.base import FLOATS, BaseMLP
+from fastnn.sklearn.base import FLOATS, BaseMLP, takes_passes
 from fastnn.sklearn.rows import Rows
 from fastnn.typing import Array, FloatArray
 
@@ -90,7 +90,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """
         return self._fit(X, y, sample_weight, False)
 
-    @available_if(lambda est: est._check_solver())  # type: ignore[untyped-decorator]
+    @available_if(takes_passes)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """One pass over these rows, from the weights as they are.
 
@@ -126,12 +126,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     # What a classifier says for itself.
 
+    classes_: Array
     _sparse_labels = False
 
     def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, FloatArray]:
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=FLOATS, reset=reset
-        )
+        X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=FLOATS, reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
@@ -141,9 +140,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         self._sparse_labels = hasattr(y, "tocsr")
         targets = labels.encoded(y, self._kind, self.classes_)
         self.n_outputs_ = len(self.classes_) if self._kind == "multiclass" else targets.shape[1]
-        if self._kind == "multiclass" and self.loss != "log_loss" and as_loss(self.loss).targets(self.n_outputs_) > 1:
-            targets = labels.one_hot(targets, self.n_outputs_)
-        return X, targets
+        return X, targets if self.loss == "log_loss" else self._as_loss_takes(targets)
+
+    def _as_loss_takes(self, targets: FloatArray) -> FloatArray:
+        """Targets for a loss that the user has chosen."""
+        loss = as_loss(self.loss)
+        if loss.logits:
+            raise ValueError(
+                f"loss {loss.name!r} takes the output as logits, but a classifier's network gives probabilities; leave "
+                "out from_logits=True"
+            )
+        if self._kind == "multiclass" and loss.targets(self.n_outputs_) > 1:
+            return labels.one_hot(targets, self.n_outputs_)
+        return targets
 
     def _check_classes(self, classes: Array) -> None:
         """ValueError where rows to go on with have labels that the ones before had not."""
@@ -176,7 +185,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             seen = np.bincount(numbers, weight, minlength=len(classes))
             before = getattr(self, "_seen", None) if incremental else None
             self._seen = seen if before is None else before + seen
-            return self._seen.sum() / (np.count_nonzero(self._seen) * np.maximum(self._seen, np.finfo(float).tiny))
+            here = self._seen > 0
+            return np.where(here, self._seen.sum() / (here.sum() * np.where(here, self._seen, 1)), 1)
         known = {label: place for place, label in enumerate(classes.tolist())}
         unknown = [label for label in given if label not in known]
         if unknown:

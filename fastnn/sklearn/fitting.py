@@ -66,7 +66,7 @@ class FitMixin:
         if self.callbacks:  # a fit of the model, which calls them, and measures what is held out
             rule = StoppingRule(net, lambda total, alone: self._epoch_ends(net, rows, held, total, alone))
             net.trainer.fit(rows, epochs, batch_size, held, callbacks=[*checked(self.callbacks), rule])
-            return net.model.stop_training
+            return bool(net.model.stop_training)
         for _ in range(epochs):  # each one compiled call: a fourth of an epoch of iris less than by the trainer
             total, alone = net.epoch(rows, batch_size)
             if self._epoch_ends(net, rows, held, total, alone):
@@ -92,7 +92,7 @@ class FitMixin:
             net.optimizer.learning_rate = float(self.learning_rate_init) / (self.t_ + 1) ** self.power_t
         if self._no_improvement_count <= self.n_iter_no_change:
             return False
-        stops = self._stops(net, held)
+        stops: bool = self._stops(net, held)
         if not stops:
             self._no_improvement_count = 0
         return stops

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn import layers, losses, optimizers, regularizers
 from fastnn.models import Sequential
-from fastnn.optimizers import Optimizer
+from fastnn.optimizers import OPTIMIZERS, Optimizer
 from fastnn.sklearn.rows import Rows, dense_pages
 from fastnn.typing import Array, FloatArray
 
@@ -44,7 +44,7 @@ class Net:
         self.plan = plan
         *hidden, last = plan.units[1:]
         penalty = regularizers.L2(plan.alpha / 2 / plan.rows) if plan.alpha else None
-        given = {"kernel_initializer": "zeros", "kernel_regularizer": penalty}
+        given: dict[str, Any] = {"kernel_initializer": "zeros", "kernel_regularizer": penalty}
         members: list[Any] = []
         for units, activation, rate in zip(hidden, plan.activations, plan.dropout, strict=False):
             members.append(layers.Dense(units, _called(activation), **given))
@@ -123,7 +123,7 @@ class Net:
         rows.shuffle()
         for x, y, weight, order, _, _ in rows.in_order(batch_size):
             if rate is None:
-                rates = optimizer.rates(network.iterations, -(-len(y if order is None else order) // batch_size))
+                rates = optimizer.rates(network.iterations, -(-len(x if order is None else order) // batch_size))
             _, loss, well = network.fit_epoch(x, y, weight, order, batch_size, rates if rate is None else rate)
             if not well:
                 raise FloatingPointError("the loss or a gradient is not finite")
@@ -153,7 +153,7 @@ def optimizer_of(solver: Any, given: Any) -> Optimizer:
         return optimizers.SGD(rate, momentum=given.momentum, nesterov=given.nesterovs_momentum)
     if solver == "lbfgs":
         return optimizers.LBFGS(tolerance_grad=given.tol)
-    return type(optimizers.get(solver))(rate)
+    return OPTIMIZERS.find(solver)(rate)
 
 
 def loss_of(given: Any) -> Any:

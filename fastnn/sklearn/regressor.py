@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from fastnn.losses import Poisson
-from fastnn.sklearn.base import FLOATS, BaseMLP
+from fastnn.sklearn.base import FLOATS, BaseMLP, takes_passes
 from fastnn.sklearn.rows import Rows, as_float32
 from fastnn.typing import FloatArray
 
@@ -84,7 +84,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         """
         return self._fit(X, y, sample_weight, False)
 
-    @available_if(lambda est: est._check_solver())  # type: ignore[untyped-decorator]
+    @available_if(takes_passes)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """One pass over these rows, from the weights as they are.
 

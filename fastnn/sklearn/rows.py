@@ -1,4 +1,4 @@
-"""The rows that an estimator is fitted on or predicts for: float32, dense as a whole or, of sparse ones, page by page."""
+"""The rows that an estimator is fitted on or predicts for: float32, dense as a whole or, where sparse, by pages."""
 
 from __future__ import annotations
 

@@ -31,13 +31,15 @@ class SKLearnBase(BaseEstimator):  # type: ignore[misc]
 
     model: a function of (X, y), by keyword, and of `model_kwargs`, that gives a compiled model; or a compiled model, of
     which each fit trains a copy with new weights. warm_start: whether a fit goes on with the model of the one before.
-    fit_kwargs: arguments of ``Model.fit``; those given to ``fit`` count more. random_state: a number, for first weights,
+    fit_kwargs: arguments of ``Model.fit``; those given to ``fit`` count more. random_state: a number, for weights,
     shuffling and dropout; None draws from fastnn's own source. Attributes: `model_`; `history_`, which
     ``Model.fit`` gave; `n_features_in_`.
     """
 
     # Rows that weigh are an argument of Model.fit, which metadata routing must be told of.
     __metadata_request__fit: ClassVar[dict[str, Any]] = {"sample_weight": None}
+    model_: Any
+    history_: Any
 
     def __init__(
         self,
@@ -121,7 +123,7 @@ class SKLearnBase(BaseEstimator):  # type: ignore[misc]
         file, epochs = state.pop("_file", None), state.pop("_epochs", None)
         super().__setstate__(state)
         if file is not None:
-            self.model_ = load_model(BytesIO(file))
+            self.model_ = load_model(BytesIO(file))  # type: ignore[arg-type]
         if epochs is not None:
             self.history_ = History()
             numbers, columns = epochs
@@ -135,12 +137,22 @@ class SKLearnBase(BaseEstimator):  # type: ignore[misc]
         return tags
 
 
+def ends_in_softmax(est: Any) -> bool:
+    """Whether a model, once there is one, gives probabilities. AttributeError that says why there are none."""
+    model = vars(est).get("model_")
+    if model is not None and model.description.last_activation() != "softmax":
+        raise AttributeError("predict_proba: the model's outputs are no probabilities; end it in softmax")
+    return True
+
+
 class SKLearnClassifier(ClassifierMixin, SKLearnBase):  # type: ignore[misc]
     """A classifier around any model that has an output for each class.
 
     The function is given y as one-hot rows (rows, classes), and the model learns those. For the arguments see
     `SKLearnBase`. Attributes: also `classes_`.
     """
+
+    classes_: Array
 
     def predict(self, X: Any) -> Array:
         """The class with the largest output."""
@@ -153,16 +165,10 @@ class SKLearnClassifier(ClassifierMixin, SKLearnBase):  # type: ignore[misc]
         outputs = self._outputs(X)
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
-    @available_if(lambda est: est._ends_in_softmax())  # type: ignore[untyped-decorator]
+    @available_if(ends_in_softmax)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> FloatArray:
         """The probability of each class; where the model ends in softmax."""
         return self._outputs(X)
-
-    def _ends_in_softmax(self) -> bool:
-        model = vars(self).get("model_")
-        if model is not None and model.description.last_activation() != "softmax":
-            raise AttributeError("predict_proba: the model's outputs are no probabilities; end it in softmax")
-        return True
 
     def _validated(self, X: Any, y: Any) -> tuple[Array, Array]:
         X, y = validate_data(self, X, y, allow_nd=True, multi_output=True)
@@ -180,12 +186,12 @@ class SKLearnClassifier(ClassifierMixin, SKLearnBase):  # type: ignore[misc]
         classes, numbers = np.unique(y, return_inverse=True)
         if len(classes) == 1:
             raise ValueError("Classifier can't train when only one class is present.")
-        if self.warm_start and hasattr(self, "model_"):
-            if len(classes) != len(self.classes_) or (classes != self.classes_).any():
-                raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                    f"Previously got {self.classes_}, `y` has {classes}"
-                )
+        known = self.classes_ if self.warm_start and hasattr(self, "model_") else classes
+        if not np.array_equal(classes, known):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {known}, `y` has {classes}"
+            )
         self.classes_ = classes
         return np.eye(len(classes), dtype=np.float32)[numbers]
 
@@ -196,7 +202,10 @@ class SKLearnClassifier(ClassifierMixin, SKLearnBase):  # type: ignore[misc]
 
 
 class SKLearnRegressor(RegressorMixin, SKLearnBase):  # type: ignore[misc]
-    """A regressor around any model. The function is given y as columns (rows, targets). Arguments: see `SKLearnBase`."""
+    """A regressor around any model. The function is given y as columns (rows, targets).
+
+    For the arguments see `SKLearnBase`.
+    """
 
     def predict(self, X: Any) -> FloatArray:
         """The model's output for each row: (rows,), or (rows, targets) as y was."""
