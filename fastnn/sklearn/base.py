@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
+from operator import is_
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,12 +23,29 @@ from fastnn.sklearn.network import ACTIVATIONS, Net, Plan, loss_of, optimizer_of
 from fastnn.sklearn.rows import FEW_ROWS, Rows, as_float32
 from fastnn.typing import FloatArray
 
+NOTHING = object()
+PLAIN = {bool, int, float, str, tuple, type(None)}  # what does not change by itself
+SPARE: list[np.random.RandomState] = []  # a new one takes as long as five epochs of iris, a new seed a fiftieth of that
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 def names_of(table: Any) -> set[str]:
     """All names that a table knows its entries by."""
     return {*table.units, *table.aliases}
+
+
+@contextmanager
+def generator_of(random_state: Any) -> Iterator[Any]:
+    """The RandomState that ``check_random_state`` gives."""
+    if type(random_state) is not int:
+        yield check_random_state(random_state)
+        return
+    rng = SPARE.pop() if SPARE else np.random.RandomState()
+    rng.seed(random_state)
+    try:
+        yield rng
+    finally:
+        SPARE.append(rng)
 
 
 def looks_at_all(solver: Any) -> bool:
@@ -44,7 +63,34 @@ def takes_passes(est: Any) -> bool:
 
 
 class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
-    """The base of both estimators; use ``MLPClassifier`` or ``MLPRegressor``."""
+    """What both estimators take, and what a fit leaves.
+
+    Parameters that scikit-learn's have, with its names, defaults and meanings: hidden_layer_sizes: the units of each
+    hidden layer. solver: "adam", "sgd" or "lbfgs". alpha: the penalty alpha / 2 * sum w^2 on the kernels, divided by
+    the rows of each batch, or their weights. batch_size: rows of a step; "auto" is min(200, rows). learning_rate:
+    "constant"; with sgd also "invscaling", learning_rate_init / t^power_t, and "adaptive", a fifth whenever there is no
+    gain. max_iter: the most epochs, of lbfgs steps; max_fun: of lbfgs the most evaluations. shuffle: whether each epoch
+    has an order of its own. random_state: a number or a RandomState, for first weights, what is held out, orders and
+    dropout: what scikit-learn would draw. tol, n_iter_no_change: the fit ends when the loss has fallen by less than tol
+    for more than so many epochs. early_stopping, validation_fraction: that share of the rows is held out, their score
+    takes the place of the loss, and the weights with the best are kept. warm_start: whether a fit goes on from the
+    weights of the one before. verbose: prints each epoch's loss. momentum, nesterovs_momentum: of sgd; beta_1, beta_2,
+    epsilon: of adam.
+
+    And more: activation: "identity", "logistic", "tanh", "relu", any of ``fastnn.activations``, a function, or a list
+    with one for each hidden layer. solver: any optimizer of ``fastnn.optimizers`` by name, with learning_rate_init, or
+    as an object, of which a copy is used as it is. loss: any of ``fastnn.losses``. dropout: the share of each hidden
+    layer's units that is left out in training, a number or a list. callbacks: of ``fastnn.callbacks``; the logs have
+    val_loss where rows are held out. ``partial_fit`` goes with early_stopping.
+
+    Attributes, as scikit-learn's: coefs_, intercepts_ (float32; the weights themselves, which may be set), loss_,
+    best_loss_, loss_curve_, validation_scores_, best_validation_score_, n_iter_, t_, n_layers_, n_outputs_,
+    out_activation_, n_features_in_, feature_names_in_. And stopped_: whether the patience of ``partial_fit`` is at its
+    end.
+
+    The network computes in float32: what it gives is float32, whatever comes in. Source: scikit-learn 1.9,
+    ``sklearn.neural_network``.
+    """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "loss": [StrOptions({"log_loss", "squared_error", *names_of(LOSSES)}), Loss, callable],
@@ -75,6 +121,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         "callbacks": [None, Callback, list, tuple],
         "class_weight": [None, StrOptions({"balanced"}), dict, list],
     }
+    _found_good: ClassVar[list[Any]] = [NOTHING]  # parameters of the last estimator that was looked at
     n_outputs_: int
     _net: Net | None = None  # made of the parameters and the weights when there is use for it; in no pickle
     _kind = ""  # of a classifier's labels
@@ -95,13 +142,30 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
 
     # Fitting.
 
+    def _validate_params(self) -> None:
+        """As scikit-learn does it; numbers and texts that were just found good are not looked at again."""
+        values, cls = vars(self), type(self)
+        given = [values.get(name) for name in self._parameter_constraints]
+        if not all(map(is_, given, cls._found_good)):
+            super()._validate_params()
+            cls._found_good = given if all(type(value) in PLAIN for value in given) else [NOTHING]
+
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
         self._validate_params()
         sizes = self._sizes()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X, targets = self._validated(X, y, incremental, first)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        rng = check_random_state(self.random_state)
+        with generator_of(self.random_state) as rng:
+            self._fit_on(X, targets, weight, sizes, first, incremental, rng)
+        if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
+            raise ValueError(NON_FINITE)
+        return self
+
+    def _fit_on(
+        self, X: Any, targets: FloatArray, weight: Any, sizes: Any, first: bool, incremental: bool, rng: Any
+    ) -> None:
+        """A fit on what has been checked."""
         units = (X.shape[1], *sizes, self.n_outputs_)
         if first:
             self._initialize(units, rng)
@@ -119,9 +183,6 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
             self._fit_lbfgs(net, rows)
         else:
             self._fit_stochastic(net, rows, rng, incremental)
-        if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
-            raise ValueError(NON_FINITE)
-        return self
 
     def _sizes(self) -> list[int]:
         """The units of the hidden layers."""

@@ -21,7 +21,13 @@ from fastnn.typing import Array, FloatArray
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
-    """A classifier of dense layers, in the place of ``sklearn.neural_network.MLPClassifier``."""
+    """A classifier of dense layers, in the place of ``sklearn.neural_network.MLPClassifier``.
+
+    It ends in softmax, and of two classes or several labels in a row in the logistic function; the loss is the
+    cross-entropy. For parameters and attributes see `BaseMLP`. class_weight: a dict of label -> weight, "balanced",
+    which makes all classes weigh the same, or for several labels a list of dicts; in ``partial_fit`` classes are
+    balanced by all rows that were seen. Attribute: also classes_.
+    """
 
     def __init__(
         self,

@@ -17,7 +17,11 @@ from fastnn.typing import FloatArray
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
-    """A regressor of dense layers, in the place of ``sklearn.neural_network.MLPRegressor``."""
+    """A regressor of dense layers, in the place of ``sklearn.neural_network.MLPRegressor``.
+
+    loss: "squared_error", half of the mean square; "poisson", the deviance of counts, for which the output is an
+    exponential; or any other of ``fastnn.losses``. For parameters and attributes see `BaseMLP`.
+    """
 
     def __init__(
         self,

@@ -40,8 +40,8 @@ def test_importing_fastnn_imports_none_of_it() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("module", ["fastnn.sklearn", "fastnn.wrappers"])
-def test_without_scikit_learn(module: str) -> None:
+@pytest.mark.parametrize("names", ["fastnn.sklearn", "fastnn.wrappers import SKLearnClassifier"])
+def test_without_scikit_learn(names: str) -> None:
     import subprocess
     import sys
 
@@ -49,7 +49,7 @@ def test_without_scikit_learn(module: str) -> None:
         import sys
         sys.modules["sklearn"] = None
         try:
-            import {module}
+            {"from" if " import " in names else "import"} {names}
         except ImportError as error:
             assert 'pip install "fastnn[sklearn]"' in str(error), error
         else:
