@@ -54,8 +54,8 @@ class Result:
         return statistics.median(self.seconds["scikit-learn"]) / statistics.median(self.seconds["fastnn"])
 
 
-def datasets(names: list[str], dtype: str) -> Iterator[Data]:
-    """Those of scikit-learn's, and two cases of the race."""
+def datasets(names: list[str], dtype: str, epochs: int = 10) -> Iterator[Data]:
+    """Those of scikit-learn's, and two cases of the race, these for so many epochs."""
     from sklearn import datasets as theirs
 
     for name in names:
@@ -67,7 +67,7 @@ def datasets(names: list[str], dtype: str) -> Iterator[Data]:
             x, y = case.data(case.rows)
             hidden = tuple(layer.units for layer in case.network.layers[:-1])
             settings = {"hidden_layer_sizes": hidden, "activation": case.network.layers[0].activation}
-            settings |= {"batch_size": case.batch_size, "max_iter": case.epochs}
+            settings |= {"batch_size": case.batch_size, "max_iter": epochs, "n_iter_no_change": epochs}
             data = Data(name, x, y.ravel().astype(int), settings=settings)
         data.x = data.x.astype(dtype)
         yield data
@@ -161,6 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="*", default=[*SMALL, *LARGE], help="data sets to fit: %(default)s")
     parser.add_argument("--seeds", type=int, default=10, help="splits, %(default)s")
+    parser.add_argument("--epochs", type=int, default=10, help="of mnist and tabular, %(default)s")
     parser.add_argument("--float32", action="store_true", help="rows are float32, so scikit-learn computes in it")
     parser.add_argument("--no-search", action="store_true", help="leave the search out")
     parser.add_argument("--json", type=Path, help="write all figures there")
@@ -169,7 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
     fastnn.set_num_threads(1)
     dtype = "float32" if given.float32 else "float64"
     with threadpool_limits(1):
-        results = [fits(data, given.seeds) for data in datasets(given.data, dtype)]
+        results = [fits(data, given.seeds) for data in datasets(given.data, dtype, given.epochs)]
         print(table(results), end="\n\n")
         alone = {data.name: predictions(data) for data in datasets(given.data, dtype)}
         print("| predict of one row | scikit-learn | fastnn | ratio |\n|---|--:|--:|--:|")

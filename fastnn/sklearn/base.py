@@ -20,7 +20,7 @@ from fastnn.losses import LOSSES, Loss
 from fastnn.optimizers import OPTIMIZERS, Optimizer
 from fastnn.sklearn.fitting import NON_FINITE, FitMixin
 from fastnn.sklearn.network import ACTIVATIONS, Net, Plan, loss_of, optimizer_of
-from fastnn.sklearn.rows import FEW_ROWS, Rows, as_float32
+from fastnn.sklearn.rows import FEW_ROWS, Rows, as_float32, rows_for
 from fastnn.typing import FloatArray
 
 NOTHING = object()
@@ -173,7 +173,9 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"sample_weight must have a sum above 0, got {weight.sum():g}: no row would count; give weights above 0"
             )
-        rows = Rows(as_float32(X), targets, None if weight is None else weight.astype(np.float32))
+        epochs = 1 if incremental else self.max_iter
+        x = as_float32(X) if self.early_stopping or looks_at_all(self.solver) else rows_for(X, epochs)
+        rows = Rows(x, targets, None if weight is None else weight.astype(np.float32))
         most = FEW_ROWS if looks_at_all(self.solver) else self._most_rows()
         if rows.rows <= most and not (incremental or self.early_stopping):  # one batch
             rows = rows.in_own_order(most)

@@ -38,7 +38,12 @@ def encoded(y: Any, kind: str, classes: Array) -> FloatArray:
     if kind == "multilabel":
         dense = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
         return np.ascontiguousarray(dense != 0, np.float32)
-    return np.searchsorted(classes, np.asarray(y)).astype(np.float32).reshape(-1, 1)
+    y = np.asarray(y)
+    if kind == "binary" and y.dtype == classes.dtype:
+        numbers: Array = np.asarray(y == classes[1])
+    else:
+        numbers = np.searchsorted(classes, y)
+    return numbers.astype(np.float32).reshape(-1, 1)
 
 
 def one_hot(numbers: FloatArray, classes: int) -> FloatArray:

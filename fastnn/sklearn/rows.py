@@ -10,7 +10,9 @@ import numpy as np
 from fastnn.data import Page, Source
 from fastnn.typing import Array, FloatArray
 
-PAGE = 1 << 22  # bytes of a dense page of sparse rows
+PAGE = 1 << 20  # bytes of a page of rows that are made float32 as they are drawn
+# That pays for so many epochs over so many bytes of them: new memory for all would take longer than a few such passes.
+FEW_EPOCHS, MANY_BYTES = 4, 1 << 25
 FEW_ROWS, FEW_NUMBERS = 1024, 1 << 20  # of rows that are worth putting in an order of their own
 
 
@@ -22,10 +24,17 @@ def as_float32(x: Any) -> Any:
         return np.ascontiguousarray(x, np.float32)
 
 
-class Rows(Source):
-    """x (rows, features), dense or CSR; y (rows, targets); weight (rows,) or None; `order`, in which they are drawn.
+def rows_for(x: Any, epochs: int) -> Any:
+    """Checked rows as `Rows` takes them, for so many epochs: as float32, unless they are many for few."""
+    if isinstance(x, np.ndarray) and epochs <= FEW_EPOCHS and x.dtype != np.float32 and 4 * x.size > MANY_BYTES:
+        return x
+    return as_float32(x)
 
-    counted: as how many rows they count.
+
+class Rows(Source):
+    """x (rows, features), dense or CSR, which pages make float32 where it is not; y (rows, targets).
+
+    weight: (rows,) or None. order: in which they are drawn. counted: as how many rows they count.
     """
 
     def __init__(self, x: Any, y: FloatArray, weight: FloatArray | None) -> None:
@@ -59,7 +68,7 @@ class Rows(Source):
         """
         if self.rows > FEW_ROWS or self.x.shape[0] * self.x.shape[1] > FEW_NUMBERS:
             return self
-        x, y, weight = self.x if isinstance(self.x, np.ndarray) else self.x.toarray(), self.y, self.weight
+        x, y, weight = dense(self.x), self.y, self.weight
         if weight is not None:
             times = weight.astype(np.intp)
             whole = bool((times == weight).all()) and 0 <= times.sum() <= min(most, FEW_ROWS)
@@ -84,18 +93,25 @@ class Rows(Source):
 
     def in_order(self, batch_size: int) -> Iterator[Page]:
         """The pages of a pass, the order being drawn."""
-        if isinstance(self.x, np.ndarray):
+        if self.x.dtype == np.float32 and isinstance(self.x, np.ndarray):
             yield Page(self.x, self.y, self.weight, self.order)
             return
         size = max(1, PAGE // (4 * self.x.shape[1]) // batch_size) * batch_size
         for start in range(0, len(self.y), size):
             at: Any = slice(start, start + size) if self.order is None else self.order[start : start + size]
             weight = None if self.weight is None else self.weight[at]
-            yield Page(self.x[at].toarray(), self.y[at], weight, None)
+            yield Page(dense(self.x[at]), self.y[at], weight, None)
 
     def whole(self) -> Iterator[Page]:
         """All rows as one page, as they lie."""
-        yield Page(self.x if isinstance(self.x, np.ndarray) else self.x.toarray(), self.y, self.weight, None)
+        yield Page(dense(self.x), self.y, self.weight, None)
+
+
+def dense(x: Any) -> FloatArray:
+    """Rows as a dense float32 array."""
+    with np.errstate(over="ignore"):
+        found: FloatArray = x.toarray() if hasattr(x, "tocsr") else np.ascontiguousarray(x, np.float32)
+    return found
 
 
 def dense_pages(x: Any) -> Iterator[FloatArray]:
