@@ -119,8 +119,10 @@ __getattr__ = _names.later(
         "preprocessing": "preprocessing",
         "registry": "registry",
         "saving": "saving",
+        "sklearn": "sklearn",
         "uncertainty": "uncertainty",
         "utils": "utils",
+        "wrappers": "wrappers",
     },
     __all__,
 )

@@ -13,7 +13,6 @@ RandomHue RandomInvert RandomPerspective RandomPosterization RandomSaturation Ra
 ReversibleEmbedding STFT STFTInitializer STFTSpectrogram Solarization StatelessScope
 SymbolicScope TFSMLayer TorchModuleWrapper applications array_to_img bounding_boxes ctc device distillation distribution
 dtype_policies export img_to_array load_img mixed_precision name_scope quantizers remat save_img stft tree visualization
-wrappers
 """
 # Of its configuration and of modules that hold others.
 _MODULES = """

@@ -141,6 +141,5 @@ MODULES = {
     "utils.layer_utils": NAMES["layer_utils"],
     "utils.np_utils": NAMES["np_utils"],
     "utils.vis_utils": NAMES["vis_utils"],
-    "wrappers": "a function that makes and compiles a model, and fit, predict, evaluate",
-    "wrappers.scikit_learn": "a function that makes and compiles a model, and fit, predict, evaluate",
+    "wrappers.scikit_learn": "fastnn.wrappers.SKLearnClassifier, around a function that makes a model",
 }

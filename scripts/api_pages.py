@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,6 +63,9 @@ MODULES = [
     "fastnn.config",
     "fastnn.backend",
 ]
+# Those that need another package; where it is not here, their pages stay as they are.
+OPTIONAL = {"fastnn.sklearn": "sklearn", "fastnn.wrappers": "sklearn"}
+MODULES += [name for name, needed in OPTIONAL.items() if find_spec(needed)]
 FAMILIES = {
     "layer": "Layers",
     "activation": "Activations",
@@ -196,7 +200,7 @@ def is_method(value: Any) -> bool:
 
 def unwrapped(value: Any) -> Any:
     """The function in a class method or static method."""
-    return getattr(value, "__func__", value)
+    return getattr(value, "__func__", getattr(value, "fn", value))  # or what scikit-learn shows under a condition
 
 
 def member(owner: str, name: str, value: Any) -> str:
@@ -232,7 +236,15 @@ def contents() -> str:
     for name in MODULES:
         first = docstring(importlib.import_module(name)).splitlines()[0]
         lines.append(f"| [{name}]({name}.md) | {prose(first)} |")
+    for name, text in kept().items():
+        lines.append(f"| [{name}]({name}.md) | {text.splitlines()[4]} |")
     return "\n".join(lines) + "\n"
+
+
+def kept() -> dict[str, str]:
+    """The pages of modules whose package is not here, as they are."""
+    names = [name for name in OPTIONAL if name not in MODULES]
+    return {name: (DOCS / "api" / f"{name}.md").read_text(encoding="utf-8") for name in names}
 
 
 def row(*cells: str) -> str:
@@ -330,7 +342,8 @@ def first_line(cls: type) -> str:
 
 def pages() -> dict[str, str]:
     """What each file is to hold, by its path."""
-    texts = {f"docs/api/{name}.md": page(importlib.import_module(name)) for name in MODULES}
+    texts = {name: page(importlib.import_module(name)) for name in MODULES} | kept()
+    texts = {f"docs/api/{name}.md": text for name, text in texts.items()}
     readme = counted((ROOT / "README.md").read_text(encoding="utf-8"))
     return {**texts, "docs/api/README.md": contents(), "docs/tables.md": tables(), "README.md": readme}
 

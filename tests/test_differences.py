@@ -52,8 +52,8 @@ def is_there(name: str) -> bool:
     try:
         module = importlib.import_module(f"fastnn.{home}" if home else "fastnn")
         getattr(module, last)
-    except (ImportError, AttributeError):
-        return False
+    except (ImportError, AttributeError) as error:
+        return "pip install" in str(error)  # it is there for those who have what it needs
     return True
 
 

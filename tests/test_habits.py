@@ -156,7 +156,7 @@ def test_every_synonym_leads_somewhere():
         ("from fastnn.utils.np_utils import to_categorical", "to_categorical and normalize are in it"),
         ("from fastnn.layers.advanced_activations import PReLU", "all layers are in it"),
         ("from fastnn.layers.convolutional import Conv2D", "all layers are in it"),
-        ("from fastnn.wrappers.scikit_learn import KerasClassifier", "a function that makes and compiles a model"),
+        ("from fastnn.wrappers.scikit_learn import KerasClassifier", "write fastnn.wrappers.SKLearnClassifier"),
         ("import fastnn.keras", "Keras's names are in fastnn itself"),
         ("from fastnn.keras.layers import Dense", "Keras's names are in fastnn itself"),
         ("from fastnn import keras", "Keras's names are in fastnn itself"),

@@ -333,11 +333,11 @@ cdef class Learning(AddedLosses):
             n = (<Op>self.next_shared[n]).number
         if self.has_penalties and step.first + step.rows == step.batch:
             for i in range(block, end):
-                self.penalty_parts[i] = self.penalise(i)
+                self.penalty_parts[i] = self.penalise(i, step.penalty)
         return end
 
-    cdef double penalise(self, Py_ssize_t block) noexcept nogil:
-        """Add the penalties' slopes to a block's gradient; gives their value."""
+    cdef double penalise(self, Py_ssize_t block, double scale) noexcept nogil:
+        """Add the penalties' slopes to a block's gradient; gives their value. Those of whole matrices have no scale."""
         cdef Block* at = &self.blocks[block]
         cdef Variable* variable = &self.variables[at.variable]
         cdef double value = 0
@@ -347,7 +347,8 @@ cdef class Learning(AddedLosses):
                 value = variable.value
         if variable.l1 == 0 and variable.l2 == 0:
             return value
-        return value + self.penalty(self.w + at.start, self.g + at.start, at.p1 - at.p0, variable.l1, variable.l2)
+        return value + self.penalty(self.w + at.start, self.g + at.start, at.p1 - at.p0,
+                                    scale * variable.l1, scale * variable.l2)
 
     cdef void penalise_matrices(self, int thread, int threads) noexcept nogil:
         """A thread's share of the penalties that take a whole matrix: value and slopes, which a block adds later."""

@@ -232,6 +232,7 @@ cdef class Learning(AddedLosses):
     cdef Py_ssize_t block_count
     cdef Py_ssize_t learnt              # parameters of all blocks
     cdef double gradient_work           # operations of all their gradients, for each row
+    cdef public double penalty_rows     # rows of a batch, or their weights, for which penalties count as given, or 0
     cdef bint has_penalties
     cdef bint has_matrix_penalties
     cdef bint has_constraints
@@ -275,7 +276,7 @@ cdef class Learning(AddedLosses):
 
     @cython.final
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t block, Py_ssize_t stop) noexcept nogil
-    cdef double penalise(self, Py_ssize_t block) noexcept nogil
+    cdef double penalise(self, Py_ssize_t block, double scale) noexcept nogil
     cdef void penalise_matrices(self, int thread, int threads) noexcept nogil
     cdef void constrain(self, int thread, int threads) noexcept nogil
     cdef double sum_of_penalties(self) noexcept nogil

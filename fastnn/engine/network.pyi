@@ -29,6 +29,7 @@ class Learning(AddedLosses):
     huge: int
     iterations: int
     owned_by: object
+    penalty_rows: float
     @property
     def gradients(self) -> _Floats: ...
     @property

@@ -347,7 +347,7 @@ cdef class Network(Runner):
         try:
             self.penalise_matrices(0, 1)
             for i in range(self.block_count):
-                self.penalty_parts[i] = self.penalise(i)
+                self.penalty_parts[i] = self.penalise(i, 1)
             return self.sum_of_penalties()
         finally:
             self.leave()

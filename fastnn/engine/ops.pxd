@@ -23,6 +23,7 @@ cdef struct Step:
     uint64_t key                        # of this step's random numbers
     int thread                          # its number in the team
     float* scratch                      # of this thread, for one op at a time
+    double penalty                      # what the weights' penalties count in this batch, times as given
     int* error                          # 1 + number of an op that cannot go on, 0 while all is well
 
 

@@ -129,7 +129,7 @@ cdef class Runner(PythonUnits):
         step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
         step.first = step.batch = 0
         step.thread, step.scratch = thread, self.scratch + thread * self.scratch_size
-        step.error = &self.error
+        step.error, step.penalty = &self.error, 1
         return step
 
     cdef void fit_rows(self, Run* job, int thread, int threads) noexcept nogil:
@@ -144,7 +144,7 @@ cdef class Runner(PythonUnits):
         cdef Py_ssize_t start = rows.start, r0 = 0, r1 = 0, i, first = 0, last = self.block_count, next_row
         cdef bint weighted = rows.weight != NULL, well = True, done
         cdef bint fetches = rows.order != NULL and rows.count * rows.row_bytes > CACHED
-        cdef double total, rate = job.learning_rate
+        cdef double total, share, rate = job.learning_rate
         cdef int huge = self.huge
         while start < rows.stop:
             step.batch, total, done = min(job.batch, rows.stop - start), 0, False
@@ -173,6 +173,9 @@ cdef class Runner(PythonUnits):
                 if not well:
                     break
                 done = step.first + step.rows == step.batch
+                if self.penalty_rows > 0:   # divided by what the loss is: by rows, or by their weights
+                    share = self.share_of(&self.objectives[0], step.batch, weighted)
+                    step.penalty = self.penalty_rows * share / step.batch
                 self.find_gradients(&step, first, last, thread, threads)
                 if thread == 0 and not done:
                     if step.first == 0:

@@ -6,6 +6,7 @@ import re
 import weakref
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar, Self
 
@@ -89,7 +90,7 @@ class Optimizer(Applying):
             )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        known = {field.name for field in fields(self)}
+        known = _names_of(type(self))  # type: ignore[arg-type]
         own = OPTIMIZERS.units.get(getattr(self, "table_name", "")) is type(
             self
         )  # a class of the user's own may keep what it likes
@@ -276,6 +277,12 @@ class Optimizer(Applying):
 
 
 OPTIMIZERS: Table[Optimizer] = Table("optimizer", Optimizer)
+
+
+@cache
+def _names_of(cls: type[Optimizer]) -> frozenset[str]:
+    """The names of an optimizer's fields."""
+    return frozenset(field.name for field in fields(cls))
 
 
 def _snake_case(name: str) -> str:

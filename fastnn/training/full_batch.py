@@ -35,6 +35,7 @@ class FullBatch:
         ranges = [np.arange(v.start, v.start + v.rows * v.columns) for v in variables]
         self._places = np.concatenate([np.arange(0), *ranges])
         self.state: dict[str, DoubleArray] = {}
+        self.evaluations = 0  # of loss and gradient, in all steps
         self._known: Point | None = None
         self._end: Seen | None = None  # of the last step
 
@@ -48,6 +49,7 @@ class FullBatch:
         seen: list[Seen] = []
 
         def closure(w: Array) -> tuple[float, Array]:
+            self.evaluations += 1
             network.parameters[places] = w
             try:
                 loss = network.gradient(page.x, page.y, page.weight, commit=not seen, noise=network.iterations)
@@ -74,6 +76,11 @@ class FullBatch:
         network.iterations += 1
         self._end = next((point for point in seen if point.w is end), None)
         return seen[0]
+
+    @property
+    def point(self) -> Point | None:
+        """Where the last step ended."""
+        return self._known
 
     def forget(self) -> None:
         """The rows may be others from now on: what was seen at the last step's end holds no more."""
