@@ -26,7 +26,7 @@ def pillow() -> Any:
 def decoded(file: Any, channels: int, called: str) -> NDArray[np.uint8]:
     """A picture's pixels, (height, width, channels), from a path or an open file; of an animation the first.
 
-    channels: 1 for grey, 3 for red, green and blue, 4 with opacity. Of 16 bits the upper 8 are taken. ValueError, which
+    They are read-only. channels: 1 for grey, 3 for red, green and blue, 4 with opacity. Of 16 bits the upper 8 are taken. ValueError, which
     calls the picture `called`, for what is none, and for one that is damaged.
     """
     image = pillow()
@@ -36,7 +36,7 @@ def decoded(file: Any, channels: int, called: str) -> NDArray[np.uint8]:
                 picture = image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
             if picture.mode != CHANNELS[channels]:
                 picture = picture.convert(CHANNELS[channels])
-            pixels = np.array(picture, np.uint8)
+            pixels, (width, height) = np.frombuffer(picture.tobytes(), np.uint8), picture.size
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # of many classes, each format's own
@@ -44,7 +44,7 @@ def decoded(file: Any, channels: int, called: str) -> NDArray[np.uint8]:
         if type(error).__name__ != "UnidentifiedImageError":
             said = f"it is damaged: {' '.join(str(error).split()) or type(error).__name__}"
         raise ValueError(f"{called} cannot be decoded; {said}; replace it, or leave it out") from None
-    return pixels.reshape(*pixels.shape[:2], channels)
+    return pixels.reshape(height, width, channels)
 
 
 def resized(

@@ -237,11 +237,11 @@ class StoredSource(Source):
         return self._pages(check_batch_size(batch_size), rng, epoch)
 
     def _pages(self, batch_size: int, rng: np.random.Generator | None, epoch: int) -> Iterator[Page]:
-        row_bytes = self._dtype.itemsize * self._take.width + 4 * self.targets
+        row_bytes = 4 * (self._take.width + self.targets)  # of float32, so that the order hangs on no type
         window = max(1, min(self._memory_limit // _WINDOWS, _WINDOW) // row_bytes // batch_size) * batch_size
         found = self._found()
         if found is None:
-            yield from self._first_pass(window, row_bytes, rng)
+            yield from self._first_pass(window, rng)
             return
         x, y = found
         self._rows = len(x)
@@ -279,12 +279,12 @@ class StoredSource(Source):
             return None, state
         return key_of(self._reader.address, what, self._dtype.name), state
 
-    def _first_pass(self, window: int, row_bytes: int, rng: np.random.Generator | None) -> Iterator[Page]:
+    def _first_pass(self, window: int, rng: np.random.Generator | None) -> Iterator[Page]:
         """The rows as they are read, which are kept when all have come."""
         entry, state = self._entry() if self._cache is not False else (None, None)
         held: list[Rows] | None = None if self._too_large and self._cache is False else []
         writer: CacheWriter | None = None
-        rows = 0
+        rows, row_bytes = 0, self._dtype.itemsize * self._take.width + 4 * self.targets
         windows: Any = self._windows(window)
         if self._reader.threaded:
             windows = Ahead(lambda: self._windows(window), 1, self._reader.interrupt)
