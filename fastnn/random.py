@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,21 @@ def generator() -> np.random.Generator:
     if _generator is None:
         _generator = np.random.default_rng()
     return _generator
+
+
+@contextmanager
+def apart(seed: int | None) -> Iterator[None]:
+    """Within it all chance comes from a generator of its own, which begins with `seed`; None changes nothing."""
+    global _generator
+    if seed is None:
+        yield
+        return
+    before = _generator
+    set_random_seed(seed)
+    try:
+        yield
+    finally:
+        _generator = before
 
 
 class SeedGenerator:

@@ -39,6 +39,7 @@ MODULES = [
     "fastnn.data",
     "fastnn.data.digits",
     "fastnn.registry",
+    "fastnn.linear",
     "fastnn.plot",
     "fastnn.ops",
     "fastnn.random",

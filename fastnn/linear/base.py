@@ -34,7 +34,7 @@ class LinearModel(Estimator):
         return signs_of(self.monotone, self._names)
 
     @property
-    def model(self) -> Sequential:
+    def model_(self) -> Sequential:
         """The fitted model as a network of one Dense layer, whose weights are the coefficients, as float32.
 
         It is made anew each time it is asked for: to save, to predict with in SQL, to put into a larger one.

@@ -48,7 +48,7 @@ def beyond_chi2(value: float, degrees: float) -> float:
     if not degrees > 0 or math.isnan(value):
         return math.nan
     half, odd = max(value, 0.0) / 2, int(degrees) % 2
-    # A finite sum of Poisson's terms, those of half-way numbers for odd degrees. Source: Abramowitz and Stegun 26.4.4-5.
+    # A finite sum of Poisson's terms, those of half-way numbers for odd degrees: Abramowitz and Stegun 26.4.4-5.
     total = math.erfc(math.sqrt(half)) if odd else 0.0
     for place in range(int(degrees) // 2):
         power = place + odd / 2

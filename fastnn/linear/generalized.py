@@ -133,7 +133,7 @@ class LogisticRegression(Classifier, LikelihoodModel):
     After ``fit``: ``coef_`` (1, features) of two classes, (classes, features) of more: then the first row is 0, and the
     others say how each class differs from the first one; with a penalty the rows add up to 0. ``intercept_``,
     ``classes_``, ``results_`` (an ``Inference``), ``n_iter_`` (passes), ``n_features_in_``, ``feature_names_in_`` where
-    columns have names; ``model``, the same as a network.
+    columns have names; ``model_``, the same as a network.
 
     Where some columns separate the classes there is no most likely coefficient: a warning names them.
     """
@@ -218,7 +218,7 @@ class LogisticRegression(Classifier, LikelihoodModel):
 
     @property
     def activation(self) -> str:  # type: ignore[override]
-        """The activation of ``model``."""
+        """The activation of ``model_``."""
         return "sigmoid" if len(self.classes_) == 2 else "softmax"
 
     def _network_loss(self) -> str:

@@ -59,7 +59,7 @@ class LinearRegression(LeastSquares):
     rows; "HC0" to "HC3", each row by itself; "cluster", alike within ``groups`` of ``fit``.
 
     After ``fit``: ``coef_`` (features,), ``intercept_``, ``results_`` (an ``Inference``), ``n_features_in_``,
-    ``feature_names_in_`` where columns have names; ``model``, the same as a network.
+    ``feature_names_in_`` where columns have names; ``model_``, the same as a network.
 
     The rows are gone through twice, in blocks, in float64: means and products of columns, then the residuals. Columns
     that cannot be told apart are named in a warning. Rows of a database are float32, as everywhere in fastnn.

@@ -214,10 +214,10 @@ def test_predictions_do_not_depend_on_the_rows_beside() -> None:
 def test_the_network_is_the_model() -> None:
     x, y = data()
     found = LinearRegression().fit(x, y)
-    kernel, bias = found.model.get_weights()
+    kernel, bias = found.model_.get_weights()
     np.testing.assert_array_equal(kernel[:, 0], found.coef_.astype(np.float32))
     np.testing.assert_array_equal(bias, np.float32([found.intercept_]))
-    np.testing.assert_allclose(found.model.predict(x)[:, 0], found.predict(x), atol=1e-4)  # sums of float32, to 1e2
+    np.testing.assert_allclose(found.model_.predict(x)[:, 0], found.predict(x), atol=1e-4)  # sums of float32, to 1e2
 
 
 def test_names_stand_in_the_table() -> None:
@@ -226,7 +226,7 @@ def test_names_stand_in_the_table() -> None:
     frame = pandas.DataFrame(LONGLEY_X, columns=LONGLEY_NAMES)
     found = LinearRegression().fit(frame, pandas.Series(LONGLEY_Y, name="employed"))
     assert list(found.feature_names_in_) == list(LONGLEY_NAMES)
-    assert found.model.feature_names == LONGLEY_NAMES
+    assert found.model_.feature_names == LONGLEY_NAMES
     table = found.summary_frame()
     assert list(table.index) == ["const", *LONGLEY_NAMES]
     assert list(table.columns) == ["coef", "std err", "t", "P>|t|", "[0.025", "0.975]"]

@@ -205,14 +205,14 @@ def test_the_network_is_the_model() -> None:
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     for labels in (y, y > 0):
         found = LogisticRegression().fit(x, labels)
-        given = found.model.predict(x)
+        given = found.model_.predict(x)
         np.testing.assert_allclose(
             given if given.shape[1] == 3 else given[:, 0],
             found.predict_proba(x)[:, slice(3) if given.shape[1] == 3 else 1],
             atol=1e-6,
         )
     found = PoissonRegression().fit(x, y)
-    np.testing.assert_allclose(found.model.predict(x)[:, 0], found.predict(x), rtol=1e-5)
+    np.testing.assert_allclose(found.model_.predict(x)[:, 0], found.predict(x), rtol=1e-5)
 
 
 def test_passes_that_are_too_few_are_said() -> None:

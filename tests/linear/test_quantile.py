@@ -103,4 +103,4 @@ def test_what_is_no_quantile() -> None:
 def test_the_network_has_its_loss() -> None:
     x, y = data()
     found = QuantileRegression(0.9).fit(x, y)
-    assert found.model.evaluate(x, y, verbose=0) == pytest.approx(loss(found, x, y) / len(y), rel=1e-4)
+    assert found.model_.evaluate(x, y, verbose=0) == pytest.approx(loss(found, x, y) / len(y), rel=1e-4)

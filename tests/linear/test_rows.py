@@ -86,15 +86,15 @@ def test_rows_are_not_held(database: Path) -> None:
 def test_a_model_predicts_in_the_database(database: Path, tmp_path: Path) -> None:
     x, _ = data()
     found = LinearRegression().fit(SQLDataset("SELECT a, b, c, y FROM t", database, target="y"))
-    found.model.predict_sql("SELECT id, a, b, c FROM t", database, into="predicted", key="id")
+    found.model_.predict_sql("SELECT id, a, b, c FROM t", database, into="predicted", key="id")
     given = np.array(connect(database).execute("SELECT prediction FROM predicted ORDER BY id").fetchall())[:, 0]
     alone = found.intercept_ + x @ found.coef_
     np.testing.assert_allclose(given, alone, rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="columns"):
-        found.model.predict_sql("SELECT id, b, a, c FROM t", database, into="other", key="id")
-    found.model.save(tmp_path / "model.fastnn")
+        found.model_.predict_sql("SELECT id, b, a, c FROM t", database, into="other", key="id")
+    found.model_.save(tmp_path / "model.fastnn")
     loaded = fastnn.models.load_model(tmp_path / "model.fastnn")
-    np.testing.assert_array_equal(loaded.predict(x), found.model.predict(x))
+    np.testing.assert_array_equal(loaded.predict(x), found.model_.predict(x))
 
 
 @pytest.mark.parametrize("model", MODELS, ids=ids)

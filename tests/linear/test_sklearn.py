@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from fastnn.linear import (
+    AdditiveClassifier,
+    AdditiveRegressor,
     Lasso,
     LinearRegression,
     LogisticRegression,
@@ -18,6 +20,8 @@ from fastnn.linear import (
 
 checks = pytest.importorskip("sklearn.utils.estimator_checks", reason="pip install scikit-learn")
 MODELS: list[Any] = [
+    AdditiveRegressor((8,), random_state=0),
+    AdditiveClassifier((8,), random_state=0),
     LinearRegression(),
     LinearRegression(fit_intercept=False, cov_type="HC3"),
     Ridge(),
