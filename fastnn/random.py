@@ -54,16 +54,6 @@ def generator() -> np.random.Generator:
     return _generator
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """`with seeded(n): ...` draws from a generator of its own in this thread; all others go on as they would have."""
-    token = _own.set(np.random.default_rng(check_count("seed", seed, 0, SEEDS)))
-    try:
-        yield
-    finally:
-        _own.reset(token)
-
-
 class SeedGenerator:
     """A source of random numbers of its own. seed: a whole number; None takes one from the source of all."""
 

@@ -42,6 +42,7 @@ MODULES = [
     "fastnn.model_selection",
     "fastnn.uncertainty",
     "fastnn.registry",
+    "fastnn.linear",
     "fastnn.plot",
     "fastnn.ops",
     "fastnn.random",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._numbers import check_exact, converted, numeric
+from fastnn._numbers import as_numbers, check_exact, converted, numeric
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -39,6 +39,15 @@ def to_float32(value: ArrayLike, name: str, exact: bool = False, first: int = 0)
     if exact:
         check_exact(array, name, first)
     return converted(array, name, first=first)
+
+
+def to_float64(value: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return `value` as a float64 array, itself where it is one already; arguments and errors as ``to_float32``."""
+    if has_columns(value):
+        from . import frames  # most programs have none
+
+        return frames.to_float64(value, name)
+    return np.asarray(as_numbers(value, name), np.float64)
 
 
 def to_rows(value: ArrayLike, name: str, exact: bool = False, ids: bool = False, first: int = 0) -> NDArray[Any]:

@@ -65,6 +65,17 @@ def to_float32(value: Any, name: str, exact: bool) -> NDArray[np.float32]:
         raise TypeError(f"{name} cannot be read ({type(value).__name__}: {error}); {advice(value)}") from error
 
 
+def to_float64(value: Any, name: str) -> NDArray[np.float64]:
+    """As ``to_float32``, in float64."""
+    columns = columns_of(value, name)
+    if columns is None:
+        label = getattr(value, "name", None)
+        name = name if label in (None, "") else f"column {str(label)!r} of {name}"
+        return np.asarray(_column(value, name, False), np.float64)
+    arrays = [_column(column, f"column {label!r} of {name}", False) for label, column in columns]
+    return np.column_stack([np.asarray(array, np.float64) for array in arrays]) if arrays else np.empty((0, 0))
+
+
 def _converted(value: Any, name: str, exact: bool) -> NDArray[np.float32]:
     columns = columns_of(value, name)
     if columns is None:

@@ -1,0 +1,74 @@
+"""Likelihoods of targets, given what the linear part of a model gives: loss, slope and curvature, row by row."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnn.typing import DoubleArray
+
+
+class Terms(NamedTuple):
+    """Of some rows: the sum of the losses; the slope by each unit, (rows, units); curvature(k, l), (rows,), or None."""
+
+    loss: float
+    slope: DoubleArray
+    curvature: DoubleArray  # (units, units, rows)
+
+
+class Multinomial:
+    """One of several classes, y its number. reference: whether the first class has no unit, and stands for 0.
+
+    -log softmax. Of two classes with a reference: the logistic likelihood.
+    """
+
+    def __init__(self, classes: int, reference: bool) -> None:
+        self.classes, self.reference = classes, reference
+        self.units = classes - int(reference)
+
+    def probabilities(self, eta: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+        """(probabilities, their logarithms), (rows, classes), of the units."""
+        scores = np.concatenate([np.zeros((len(eta), 1)), eta], axis=1) if self.reference else eta
+        scores = scores - scores.max(axis=1, keepdims=True)
+        powers = np.exp(scores)
+        total = powers.sum(axis=1, keepdims=True)
+        return powers / total, scores - np.log(total)
+
+    def __call__(self, eta: DoubleArray, y: DoubleArray, weight: DoubleArray | None) -> Terms:
+        found, logs = self.probabilities(eta)
+        label = y.astype(np.intp)
+        places = np.arange(len(y))
+        losses = -logs[places, label]
+        found = found[:, int(self.reference) :]
+        slope = found.copy()
+        own = label - int(self.reference)
+        slope[places[own >= 0], own[own >= 0]] -= 1
+        curvature = -found.T[:, None] * found.T[None]
+        for unit in range(self.units):
+            curvature[unit, unit] = found[:, unit] * (1 - found[:, unit])
+        if weight is not None:
+            losses, slope, curvature = losses * weight, slope * weight[:, None], curvature * weight
+        return Terms(float(losses.sum()), slope, curvature)
+
+
+class Poisson:
+    """Counts with the mean exp(eta): exp(eta) - y eta + log y!."""
+
+    units = 1
+
+    def __call__(self, eta: DoubleArray, y: DoubleArray, weight: DoubleArray | None) -> Terms:
+        eta = eta[:, 0]
+        with np.errstate(over="ignore"):
+            mean = np.exp(eta)
+        losses, slope, curvature = mean - y * eta + log_factorial(y), mean - y, mean
+        if weight is not None:
+            losses, slope, curvature = losses * weight, slope * weight, mean * weight
+        return Terms(float(losses.sum()), slope[:, None], curvature[None, None])
+
+
+def log_factorial(y: DoubleArray) -> DoubleArray:
+    """log y!, for numbers with a fraction by the gamma function."""
+    values, places = np.unique(y, return_inverse=True)
+    return np.array([math.lgamma(value + 1) for value in values.tolist()])[places]
