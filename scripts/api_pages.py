@@ -116,6 +116,8 @@ def prose(line: str) -> str:
 
 def signature(name: str, value: Any) -> str:
     """How something is called, as Python code."""
+    if isinstance(value, type) and issubclass(value, BaseException):  # Python's own constructor, which has none
+        return f"{name}(message)"
     found = inspect.signature(value)
     arguments = listed(found)
     result = "" if isinstance(value, type) else typed(found.return_annotation)

@@ -1,4 +1,7 @@
-"""Simple models that explain themselves."""
+"""Linear models and sums of curves, which explain themselves: coefficients with their errors, odds, shapes.
+
+Solved by passes over the rows of arrays, frames and queries; as networks afterwards.
+"""
 
 from fastnn import _names
 from fastnn.linear.additive import AdditiveClassifier, AdditiveRegressor

@@ -56,7 +56,8 @@ class AdditiveModel(Estimator):
         self.random_state = random_state
 
     def fit(self, x: Any, y: Any = None) -> Self:
-        """Fit. x: (rows, features), an array, a data frame, or a dataset such as ``SQLDataset`` that has a key.
+        """Fit. x: (rows, features), an array, a data frame or dict of columns, or a dataset such as ``SQLDataset`` that
+        has a key.
 
         y: (rows,); a dataset brings its own. Of arrays some rows, drawn by ``random_state``, are kept for validation,
         of a dataset those that a hash of the key says; the net is that of the epoch with the least loss of theirs.
@@ -113,6 +114,10 @@ class AdditiveModel(Estimator):
         ]
         side = parts[0] if features == 1 else Concatenate()(parts)
         self._scale, start = self._start(moments)
+        if max(self._scale, abs(start)) > 1e37:
+            raise ValueError(
+                "y holds numbers beyond float32's range of ±3.4e38, in which the nets compute; scale y first"
+            )
         total: Any = Dense(units, activation, name="total")
         total.trainable = False  # it adds up: what it begins at is learnt by the terms
         self.model_ = Model(rows, total(side), name="additive")
@@ -189,7 +194,7 @@ class AdditiveModel(Estimator):
 
         feature: its name or place. Over the rows of the fit the mean is 0.
         """
-        self.check_fitted()
+        self._check_fitted()
         names = self._names
         if isinstance(feature, str) and feature in names:
             place = names.index(feature)

@@ -39,7 +39,7 @@ class LinearModel(Estimator):
 
         It is made anew each time it is asked for: to save, to predict with in SQL, to put into a larger one.
         """
-        self.check_fitted()
+        self._check_fitted()
         kernel = np.atleast_2d(self.coef_).T
         model = Sequential([Input((self.n_features_in_,)), Dense(kernel.shape[1], self.activation)])
         model.set_weights([kernel.astype(np.float32), np.atleast_1d(self.intercept_).astype(np.float32)])
@@ -61,12 +61,12 @@ class LinearModel(Estimator):
 
         alpha: what an interval leaves out, 0.05 for intervals of 95 %.
         """
-        self.check_fitted()
+        self._check_fitted()
         return self.results_.summary(alpha)
 
     def summary_frame(self, alpha: float = 0.05) -> Any:
         """The table of coefficients as pandas's DataFrame; ``results_.to_dict()`` is the same without pandas."""
-        self.check_fitted()
+        self._check_fitted()
         return self.results_.to_frame(alpha)
 
 

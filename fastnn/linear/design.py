@@ -175,7 +175,7 @@ class Design:
             z[:, 0] = 1
         x = block.x if len(self.kept) == block.x.shape[1] else block.x[:, self.kept]
         np.subtract(x, self.mean[self.kept], out=z[:, lead:])
-        z[:, lead:] /= self.scale[self.kept]
+        z[:, lead:] *= 1 / self.scale[self.kept]
         return z
 
     def solution(self, found: DoubleArray) -> tuple[DoubleArray, DoubleArray]:

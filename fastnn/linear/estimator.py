@@ -80,7 +80,7 @@ class Estimator:
     def __sklearn_is_fitted__(self) -> bool:
         return "n_features_in_" in vars(self)
 
-    def check_fitted(self) -> None:
+    def _check_fitted(self) -> None:
         """NotFittedError before ``fit``: scikit-learn's, where the program has imported it."""
         if not self.__sklearn_is_fitted__():
             raise of_sklearn("NotFittedError", NotFittedError)(
@@ -125,7 +125,7 @@ class Estimator:
 
     def _rows(self, x: Any) -> Rows:
         """The rows that a prediction is asked for, of as many features as the model knows, by the same names."""
-        self.check_fitted()
+        self._check_fitted()
         if is_dataset(x):
             rows: Rows = dataset_rows(x, targets=False)
         else:
@@ -144,7 +144,7 @@ class Estimator:
 
         x, y, sample_weight: as for ``fit``; a dataset brings its own targets.
         """
-        self.check_fitted()
+        self._check_fitted()
         weight: DoubleArray | None
         if is_dataset(x):
             y, weight = labels_of(x)

@@ -78,8 +78,8 @@ class LikelihoodModel(LinearModel):
                 scores = Scores(kind, covariance, as_groups(groups))
                 for block in problem.rows:
                     z = design.of(block)
-                    slope = problem.likelihood(z @ found.theta, block.y, block.weight).slope
-                    scores.add_scores((slope[:, :, None] * z[:, None]).reshape(len(z), -1), block.first)
+                    slope = problem.likelihood(found.theta.T @ z.T, block.y, block.weight).slope
+                    scores.add_scores((slope.T[:, :, None] * z[:, None]).reshape(len(z), -1), block.first)
                 covariance = scores.covariance(design.moments.weight, design.width * units)
             covariance = _by_unit(design, covariance, units, lead + features)
         coef, intercept = design.solution(found.theta)
@@ -156,7 +156,8 @@ class LogisticRegression(Classifier, LikelihoodModel):
         self.cov_type = cov_type
 
     def fit(self, x: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> Self:
-        """Fit. x: (rows, features), an array, a data frame, a sparse matrix, or a dataset such as ``SQLDataset``.
+        """Fit. x: (rows, features), an array, a data frame or dict of columns, a sparse matrix, or a dataset such as
+        ``SQLDataset``.
 
         y: (rows,), labels of any type that can be sorted; a dataset brings its own, 0, 1, 2, ... sample_weight:
         (rows,), how many rows each stands for. groups: (rows,), for cov_type="cluster".
@@ -232,11 +233,11 @@ class LogisticRegression(Classifier, LikelihoodModel):
     def predict_proba(self, x: Any) -> DoubleArray:
         """The probability of each class, in the order of ``classes_``: (rows, classes)."""
         found = self._linear(x)
-        return Multinomial(len(self.classes_), len(self.classes_) == 2).probabilities(found)[0]
+        return Multinomial(len(self.classes_), len(self.classes_) == 2).probabilities(found.T)[0].T
 
-    def odds_ratios(self, alpha: float = 0.05) -> dict[str, DoubleArray]:
+    def odds_ratios(self, alpha: float = 0.05) -> dict[str, Any]:
         """exp of the coefficients, by what factor the odds grow with a column's 1, with intervals: "low" and "high"."""
-        self.check_fitted()
+        self._check_fitted()
         return self.results_.ratio_table(alpha)
 
 
@@ -328,11 +329,11 @@ class PoissonRegression(LikelihoodModel):
             found: DoubleArray = np.exp(self._linear(x)[:, 0])
         return found
 
-    def rate_ratios(self, alpha: float = 0.05) -> dict[str, DoubleArray]:
+    def rate_ratios(self, alpha: float = 0.05) -> dict[str, Any]:
         """exp of the coefficients, by what factor the mean grows with a column's 1, with intervals: "low" and
         "high".
         """
-        self.check_fitted()
+        self._check_fitted()
         return self.results_.ratio_table(alpha)
 
 

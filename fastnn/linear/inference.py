@@ -88,7 +88,7 @@ class Inference:
         away = quantile(1 - alpha / 2, self._degrees) * self.bse
         return np.stack([self.params - away, self.params + away], axis=-1)
 
-    def ratio_table(self, alpha: float = 0.05) -> dict[str, DoubleArray]:
+    def ratio_table(self, alpha: float = 0.05) -> dict[str, Any]:
         """exp of the coefficients and of their intervals: odds ratios of a logistic model, rate ratios of a Poisson
         one.
 
@@ -97,7 +97,7 @@ class Inference:
         if not self.ratios:
             raise ValueError(f"the coefficients of {self.model} are no logarithms, so there are no ratios")
         low, high = np.moveaxis(self.conf_int(alpha), -1, 0)
-        return {self.ratios: np.exp(self.params), "low": np.exp(low), "high": np.exp(high)}
+        return {"name": list(self.names), self.ratios: np.exp(self.params), "low": np.exp(low), "high": np.exp(high)}
 
     # The model as a whole.
 

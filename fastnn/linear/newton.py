@@ -54,9 +54,9 @@ def derivatives(problem: Problem, theta: DoubleArray) -> tuple[float, DoubleArra
     hessian = np.zeros((units, width, units, width))
     for block in problem.rows:
         z = problem.design.of(block)
-        terms = problem.likelihood(z @ theta, block.y, block.weight)
+        terms = problem.likelihood(theta.T @ z.T, block.y, block.weight)
         loss += terms.loss
-        slope += z.T @ terms.slope
+        slope += (terms.slope @ z).T
         for k in range(units):
             for other in range(k, units):
                 part = (z * terms.curvature[k, other][:, None]).T @ z

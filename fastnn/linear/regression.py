@@ -71,7 +71,8 @@ class LinearRegression(LeastSquares):
         self.cov_type = cov_type
 
     def fit(self, x: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> Self:
-        """Fit. x: (rows, features), an array, a data frame, a sparse matrix, or a dataset such as ``SQLDataset``.
+        """Fit. x: (rows, features), an array, a data frame or dict of columns, a sparse matrix, or a dataset such as
+        ``SQLDataset``.
 
         y: (rows,); a dataset brings its own. sample_weight: (rows,), how exact each y is, as 1 / variance; 0 leaves a
         row out. groups: (rows,), for cov_type="cluster".

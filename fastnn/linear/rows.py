@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn._checks import shown
 from fastnn._numbers import numeric
 from fastnn.data import Dataset, Source
 from fastnn.data.convert import has_columns, to_float64
@@ -140,7 +141,9 @@ def matrix_of(x: Any, reads_sparse: bool = True) -> tuple[Any, tuple[str, ...]]:
             f"x is a {type(x).__name__}, which gives batches; give arrays, a data frame, or a dataset such as "
             "SQLDataset, which can be read several times"
         )
-    if has_columns(x):
+    if isinstance(x, Mapping):
+        names, array = _stacked(x)
+    elif has_columns(x):
         names = own_names(x)
         array = to_float64(x, "x")
     else:
@@ -155,6 +158,22 @@ def matrix_of(x: Any, reads_sparse: bool = True) -> tuple[Any, tuple[str, ...]]:
                 raise type(error)(f"x must hold numbers: {error}; fill or convert what is none first") from None
     _check_table(array)
     return array, names
+
+
+def _stacked(columns: Mapping[Any, Any]) -> tuple[tuple[str, ...], DoubleArray]:
+    """(the names, the columns side by side) of a dict of them."""
+    arrays = []
+    for name, column in columns.items():
+        if not isinstance(name, str):
+            raise TypeError(f"x: the columns of a dict have texts as names, got {shown(name)}")
+        arrays.append(to_float64(column, f"x[{name!r}]"))
+        if arrays[-1].ndim != 1 or len(arrays[-1]) != len(arrays[0]):
+            raise ValueError(
+                f"x[{name!r}] must have one number for each row, {len(arrays[0])}, got the shape {arrays[-1].shape}"
+            )
+    if not arrays:
+        raise ValueError("x has no columns: it is an empty dict")
+    return tuple(columns), np.column_stack(arrays)
 
 
 def _check_table(array: Any) -> None:

@@ -19,12 +19,17 @@ class Summary(str):
 
 def text_of(found: Any, alpha: float) -> str:
     """The table of the fit and that of its coefficients."""
-    lines = [found.title.center(_WIDTH).rstrip(), "=" * _WIDTH]
+    coefficients = _coefficients(found, alpha)
+    width = max(_WIDTH, max(map(len, coefficients)))
+    lines = [found.title.center(width).rstrip(), "=" * width]
     left, right = _figures(found)
+    half = (width - 4) // 2
     for place in range(max(len(left), len(right))):
-        halves = [_half(*side[place]) if place < len(side) else " " * 37 for side in (left, right)]
-        lines.append("    ".join(halves).rstrip())
-    lines += ["=" * _WIDTH, *_coefficients(found, alpha), "=" * _WIDTH]
+        halves = [_half(*side[place], half) if place < len(side) else " " * half for side in (left, right)]
+        lines.append((" " * (width - 2 * half)).join(halves).rstrip())
+    lines.append("=" * width)
+    lines += ["-" * width if line == "-" else line for line in coefficients]
+    lines.append("=" * width)
     notes = list(found.notes)
     if found.covariance is None:
         notes.insert(0, f"No standard errors: {found.why}")
@@ -35,8 +40,8 @@ def text_of(found: Any, alpha: float) -> str:
     return "\n".join(lines)
 
 
-def _half(name: str, value: str) -> str:
-    return f"{name}:" + value.rjust(37 - len(name) - 1)
+def _half(name: str, value: str, width: int) -> str:
+    return f"{name}:" + value.rjust(width - len(name) - 1)
 
 
 def _figures(found: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -77,9 +82,9 @@ def _coefficients(found: Any, alpha: float) -> list[str]:
     for block in range(blocks):
         name = found.equations[block] if blocks > 1 else ""
         if block:
-            lines.append("-" * _WIDTH)
+            lines.append("-")
         lines.append(name[:first].rjust(first) + "".join(map(str.rjust, heads, widths)))
-        lines.append("-" * max(_WIDTH, first + room))
+        lines.append("-")
         for row in range(count * block, count * (block + 1)):
             cells = [_cell(head, table[head][row]) for head in heads]
             lines.append(table["name"][row][:first].ljust(first) + "".join(map(str.rjust, cells, widths)))

@@ -106,6 +106,9 @@ def test_containers_of_rows(model: Any) -> None:
         frame = frames.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2]})
         np.testing.assert_array_equal(model.fit(frame, frame["a"] * 0 + y).predict(frame), alone)
         assert list(model.feature_names_in_) == ["a", "b", "c"]
+    columns = {"a": x[:, 0], "b": x[:, 1], "c": x[:, 2]}
+    np.testing.assert_array_equal(model.fit(columns, y).predict(columns), alone)
+    assert list(model.feature_names_in_) == ["a", "b", "c"]
     np.testing.assert_array_equal(model.fit(x.tolist(), y.tolist()).predict(x.tolist()), alone)
     np.testing.assert_array_equal(model.fit(np.asfortranarray(x), y).predict(x), alone)
     np.testing.assert_array_equal(model.fit(x.astype(np.float32), y).predict(x.astype(np.float32)), alone)
