@@ -34,6 +34,11 @@ def names_of(table: Any) -> set[str]:
     return {*table.units, *table.aliases}
 
 
+def is_plain(x: Any) -> bool:
+    """Whether it is an array of rows of finite floats, of which there is nothing more to see."""
+    return type(x) is np.ndarray and x.ndim == 2 and x.dtype in FLOATS and x.size > 0 and bool(np.isfinite(x).all())
+
+
 @contextmanager
 def generator_of(random_state: Any) -> Iterator[Any]:
     """The RandomState that ``check_random_state`` gives."""
@@ -186,6 +191,24 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         else:
             self._fit_stochastic(net, rows, rng, incremental)
 
+    def _checked(self, X: Any, y: Any, reset: bool, **options: Any) -> tuple[Any, Any]:
+        """(X, y) as ``validate_data`` gives them, and what that notes of the columns; plain arrays take a short way."""
+        known = vars(self)
+        if (
+            is_plain(X)
+            and type(y) is np.ndarray
+            and y.shape == X.shape[:1]
+            and (y.dtype.kind in "iub" or (y.dtype in FLOATS and np.isfinite(y).all()))
+            and (reset or (X.shape[1] == known["n_features_in_"] and "feature_names_in_" not in known))
+        ):
+            if reset:
+                self.n_features_in_ = X.shape[1]
+                self.__dict__.pop("feature_names_in_", None)
+            return X, y
+        return validate_data(  # type: ignore[no-any-return]
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=FLOATS, reset=reset, **options
+        )
+
     def _sizes(self) -> list[int]:
         """The units of the hidden layers."""
         sizes = self.hidden_layer_sizes
@@ -300,16 +323,13 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         net = known.get("_net")
         if (
             net is not None
-            and type(X) is np.ndarray
-            and X.ndim == 2
-            and X.dtype in FLOATS
+            and is_plain(X)
             and X.shape[1] == known["n_features_in_"]
-            and len(X)
             and "feature_names_in_" not in known
             and net.runs_on(known["coefs_"], known["intercepts_"])
         ):
-            x = as_float32(X) if X.dtype != np.float32 or not X.flags.c_contiguous else X
-            if np.isfinite(x).all():
+            x = X if X.dtype == np.float32 and X.flags.c_contiguous else as_float32(X)
+            if x is X or np.isfinite(x).all():  # float32 may not hold it
                 found: FloatArray = net.network.predict(x)
                 return found
         check_is_fitted(self, "coefs_")

@@ -10,12 +10,11 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import validate_data
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
 
 from fastnn.losses import as_loss
 from fastnn.sklearn import labels
-from fastnn.sklearn.base import FLOATS, BaseMLP, takes_passes
+from fastnn.sklearn.base import BaseMLP, takes_passes
 from fastnn.sklearn.rows import Rows
 from fastnn.typing import Array, FloatArray
 
@@ -136,13 +135,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     _sparse_labels = False
 
     def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, FloatArray]:
-        X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=FLOATS, reset=reset)
+        X, y = self._checked(X, y, reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._kind, self.classes_ = labels.kind_of(y)
         else:
-            self._check_classes(unique_labels(y))
+            self._check_classes(labels.classes_in(y))
         self._sparse_labels = hasattr(y, "tocsr")
         targets = labels.encoded(y, self._kind, self.classes_)
         self.n_outputs_ = len(self.classes_) if self._kind == "multiclass" else targets.shape[1]

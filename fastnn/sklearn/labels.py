@@ -10,11 +10,14 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from fastnn.typing import Array, FloatArray
 
 
+def classes_in(y: Any) -> Array:
+    """The labels that there are, in order."""
+    return np.unique(y) if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "iub" else unique_labels(y)
+
+
 def kind_of(y: Any) -> tuple[str, Array]:
     """("one", "binary", "multiclass" or "multilabel", the classes in order). ValueError for what is no labels."""
-    if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "iub":
-        classes = np.unique(y)
-    else:
+    if not (type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "iub"):
         kind = type_of_target(y, input_name="y", raise_unknown=True)
         if kind == "multilabel-indicator":
             return "multilabel", unique_labels(y)
@@ -29,7 +32,7 @@ def kind_of(y: Any) -> tuple[str, Array]:
                 f"Unknown label type: {kind}. Maybe you are trying to fit a classifier, which expects discrete classes "
                 "on a regression target with continuous values."
             )
-        classes = unique_labels(y)
+    classes = classes_in(y)
     return ("one" if len(classes) == 1 else "binary" if len(classes) == 2 else "multiclass"), classes
 
 

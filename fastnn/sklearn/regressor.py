@@ -8,10 +8,9 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from fastnn.losses import Poisson
-from fastnn.sklearn.base import FLOATS, BaseMLP, takes_passes
+from fastnn.sklearn.base import BaseMLP, takes_passes
 from fastnn.sklearn.rows import Rows, as_float32
 from fastnn.typing import FloatArray
 
@@ -111,16 +110,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     _kind = "numbers"
 
     def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, FloatArray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=FLOATS,
-            reset=reset,
-        )
+        X, y = self._checked(X, y, reset, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         targets = as_float32(y if y.ndim == 2 else y.reshape(-1, 1))

@@ -168,3 +168,23 @@ def test_no_adjusting_of_arguments() -> None:
         mine = {name: value for name, value in b if name in dict(a)}
         assert [(n, p.default, p.kind) for n, p in mine.items()] == [(n, p.default, p.kind) for n, p in a]
         assert [name for name, _ in b][: len(a)] == [name for name, _ in a]
+
+
+@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize("callbacks", [False, True])
+def test_rows_that_are_made_float32_as_they_are_drawn(
+    kind: str, callbacks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bits as those that are made so all at once."""
+    from fastnn.callbacks import LambdaCallback
+    from fastnn.sklearn import rows
+
+    settings = {"random_state": 0, "max_iter": 3, "batch_size": 7, "callbacks": LambdaCallback() if callbacks else None}
+    weight = WEIGHTS[:150]
+    wanted = getattr(ours, kind)(**settings).fit(X, y, weight)
+    monkeypatch.setattr(rows, "MANY_BYTES", 0)
+    monkeypatch.setattr(rows, "PAGE", 30 * 16)
+    paged = getattr(ours, kind)(**settings).fit(X, y, weight)
+    assert all((a == b).all() for a, b in zip(wanted.coefs_, paged.coefs_, strict=True))
+    np.testing.assert_allclose(wanted.loss_curve_, paged.loss_curve_, rtol=1e-12)
+    assert (paged.partial_fit(X, y).predict(X) == wanted.partial_fit(X, y).predict(X)).all()
