@@ -27,7 +27,8 @@ cdef float FAR = 86, FAR_OF_TANH = 15
 
 
 # What the steps of a recurrence wait for is multiplications, and how long a chain of them is. So these two are shorter
-# than those of maths.pxd, and as close: at most 1.6 ulp where the result is not tiny (with fused multiply-adds).
+# than those of maths.pxd: tanh at most 2.9 ulp; sigmoid 2.2 for |x| <= 5, 3.8 for |x| <= 20, 5.5 far out, and without
+# fused multiply-adds 19 and 69, where it is next to nothing.
 cdef inline float gate_exp(float y, float* scale) noexcept nogil:
     """(e^y - scale) / scale, where scale = 2^n is near e^y, for |y| < 87; relative error of the polynomial 1.4e-8."""
     cdef float n = maths.multiply_add(y, maths.LOG2E, maths.ROUND + <float>127)
