@@ -13,11 +13,11 @@ from fastnn.kernels.types cimport make_cell
 
 cdef extern from *:
     """
-    #define FASTNN_LN2 0.693147182f
+    #define FASTNN_LN2_ALONE 0.693147182f
     typedef float *__restrict fastnn_apart;
     typedef const float *__restrict fastnn_apart_const;
     """
-    const float LN2 "FASTNN_LN2"
+    const float LN2_ALONE "FASTNN_LN2_ALONE"         # without a low part, which fused multiply-adds need not
     ctypedef float* apart "fastnn_apart"                # which no other pointer of the call leads to
     ctypedef const float* apart_const "fastnn_apart_const"
 
@@ -35,7 +35,7 @@ cdef inline float gate_exp(float y, float* scale) noexcept nogil:
     cdef float r, square, low
     scale[0] = maths.power_of_two(maths.bits_of(n))
     n = n - (maths.ROUND + <float>127)
-    r = maths.multiply_add(n, -LN2, y)
+    r = maths.multiply_add(n, -LN2_ALONE, y)
     square = r * r
     low = maths.multiply_add(<float>1.66665420e-1, r, <float>4.99999970e-1)
     n = maths.multiply_add(<float>8.36665183e-3, r, <float>4.16672044e-2)
