@@ -18,7 +18,9 @@ cdef extern from "clock.h" nogil:
 
 cdef enum:
     BLOCKS = 64                         # that the parameters are cut into, about
-    BLOCK_ROWS = 12                     # and whole multiples of these rows of W, a tile's
+    BLOCK_ROWS = 12                     # and whole multiples of these rows of W, a tile's,
+    FEW_ROWS = 4                        # or of these, where a tile's are work that threads should share
+    HEAVY_TILE = 1000000
     BLOCK_BATCH = 32                    # rows of the batch for which they are cut
     # Of a batch that goes by parts: rows that one has at least, and is a multiple of; or bytes of activations and
     # gradients, if that is more. Lines that a large gradient sums up at least, and what adding a number of a gradient
@@ -208,7 +210,7 @@ cdef class Learning(AddedLosses):
             places.append(op)
             total += (variable.stop - variable.start) * (BLOCK_BATCH * self.work_of(op) + STEP_WORK)
         for i in range(self.variable_count):
-            count += (self.variables[i].stop - self.variables[i].start) // (BLOCK_ROWS * (<Op>places[i]).row_size) + 1
+            count += (self.variables[i].stop - self.variables[i].start) // (FEW_ROWS * (<Op>places[i]).row_size) + 1
         self.blocks = <Block*>calloc(max(1, count), sizeof(Block))
         self.penalty_parts = <double*>calloc(max(1, count), sizeof(double))
         self.squares = <double*>calloc(max(1, count), sizeof(double))
@@ -219,6 +221,8 @@ cdef class Learning(AddedLosses):
             variable.first_block = number = self.block_count
             work = self.work_of(op)
             step = BLOCK_ROWS * op.row_size
+            if step * BLOCK_BATCH * work > HEAVY_TILE:
+                step = FEW_ROWS * op.row_size
             step *= max(1, <Py_ssize_t>(total / (BLOCKS * step * (BLOCK_BATCH * work + STEP_WORK))))
             p0, end = variable.start - op.start, variable.stop - op.start
             while p0 < end:
@@ -262,20 +266,30 @@ cdef class Learning(AddedLosses):
                 pass
 
     cdef Py_ssize_t first_block(self, Py_ssize_t rows, int thread, int threads) noexcept nogil:
-        """Of a thread's share of the parameters, in a batch of `rows` rows; the next thread's is its end."""
+        """Of a thread's share of the parameters, in a batch of `rows` rows; the next thread's is its end.
+
+        With no rows, of its share of the steps alone.
+        """
         cdef Py_ssize_t low = 0, high = self.block_count, middle
         cdef double start = (self.gradient_work * rows + STEP_WORK * self.learnt) * thread / threads
-        if thread == 0:
+        if thread == 0 or start == 0:
             return 0
         if thread == threads:
             return high
         while low < high:
             middle = (low + high) // 2
-            if self.blocks[middle].work_before * rows + STEP_WORK * self.blocks[middle].before < start:
+            if self.work_before(middle, rows) < start:
                 low = middle + 1
             else:
                 high = middle
-        return low
+        # The nearer end of the block that the share would end in.
+        return low - (2 * start < self.work_before(low - 1, rows) + self.work_before(low, rows))
+
+    cdef double work_before(self, Py_ssize_t block, Py_ssize_t rows) noexcept nogil:
+        """Operations of all blocks before this one, in a batch of `rows` rows."""
+        if block == self.block_count:
+            return self.gradient_work * rows + STEP_WORK * self.learnt
+        return self.blocks[block].work_before * rows + STEP_WORK * self.blocks[block].before
 
     cdef Py_ssize_t group_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil:
         """Parameters whose gradient is made in one go. Rows of d that do not stay in cache are better read seldom."""

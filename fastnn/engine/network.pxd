@@ -268,6 +268,9 @@ cdef class Learning(AddedLosses):
     cdef Py_ssize_t first_block(self, Py_ssize_t rows, int thread, int threads) noexcept nogil
 
     @cython.final
+    cdef double work_before(self, Py_ssize_t block, Py_ssize_t rows) noexcept nogil
+
+    @cython.final
     cdef Py_ssize_t group_size(self, Py_ssize_t op, Py_ssize_t rows) noexcept nogil
 
     @cython.final

@@ -284,7 +284,11 @@ cdef class RecurrentOp(StatesOp):
         for row in range(max(first, self.features + self.hidden), last):
             g = self.g + row * columns
             if row > self.features + self.hidden:       # the second bias, beside the state
-                self.column_sums(self.gates, self.line, lines, columns, g)
+                if row > first:
+                    memcpy(g, g - columns, split * sizeof(float))
+                else:
+                    self.column_sums(self.gates, self.line, lines, split, g)
+                self.column_sums(self.gates + split, self.line, lines, columns - split, g + split)
             else:
                 self.column_sums(self.gates, self.line, lines, split, g)
                 if split < columns:

@@ -142,6 +142,7 @@ cdef class Runner(PythonUnits):
         cdef Step step = self.new_step(True, thread)
         cdef Rows rows = job.rows
         cdef Py_ssize_t start = rows.start, r0 = 0, r1 = 0, i, first = 0, last = self.block_count, next_row
+        cdef Py_ssize_t steps = self.first_block(0, thread, threads), end = self.first_block(0, thread + 1, threads)
         cdef bint weighted = rows.weight != NULL, well = True, done
         cdef bint fetches = rows.order != NULL and rows.count * rows.row_bytes > CACHED
         cdef double total, share, rate = job.learning_rate
@@ -198,7 +199,7 @@ cdef class Runner(PythonUnits):
             if job.rates != NULL:
                 rate = job.rates[(start - job.first) // job.batch]
             if job.update:
-                self.take_steps(&step, rate, first, last, thread, threads)
+                self.take_steps(&step, rate, steps, end, thread, threads)
             elif job.mean != NULL:
                 self.average_gradients(job, start, step.batch, first, last)
             self.wait(PARAMETERS, thread, threads)

@@ -47,6 +47,8 @@ cdef inline void tuner_note(ThreadTuner* tuner, double seconds, Py_ssize_t rows)
     if rows == 0:
         return
     if tuner.alone_now:
+        if tuner.alone == 0 and seconds / rows < tuner.together:
+            tuner.left = 0              # the team went first, when all memory was new: it is tried again at once
         tuner.alone = seconds / rows
     else:
         tuner.together = seconds / rows

@@ -67,6 +67,23 @@ def test_equal_numbers_add_up_and_others_stay() -> None:
     np.testing.assert_array_equal(found[[1, 3, 5]], 0)
 
 
+def test_a_table_whose_gradient_is_made_in_several_goes() -> None:
+    layer = Embedding(30_000, 70)  # 2,100,000 numbers
+    model = Sequential([Input((5,), dtype="int32"), layer, Flatten(), Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).integers(0, 30_000, (64, 5)).astype(np.int32)
+    x[:9] = [14_979, 14_980, 14_979, 29_999, 0]  # where the first go ends, within a row of the table
+    y = np.ones((64, 1), np.float32)
+    model.evaluate(x, y, verbose=0)
+    model.description.network.gradient(x, y)
+    kernel = model.get_weights()[1].astype(float)
+    d = 2 / 64 * (model.predict(x) - y).astype(float) * kernel.T
+    expected = np.zeros((30_000, 70))
+    np.add.at(expected, x, d.reshape(64, 5, 70))
+    found = layer._placed().views(model.description.network.gradients)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
+
+
 def test_a_large_table_by_threads() -> None:
     before, ends = fastnn.get_num_threads(), []
     x = np.random.default_rng(0).integers(0, 3000, (2000, 3)).astype(np.float32)

@@ -215,6 +215,51 @@ def test_threads_and_batches_change_no_bit(kind: Any) -> None:
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("units", [49, 64, 130])
+@pytest.mark.parametrize(
+    "layer", [(SimpleRNN, {}), (LSTM, {}), (GRU, {}), (GRU, {"reset_after": False}), (LSTM, {"activation": "relu"})]
+)
+def test_a_row_alone_has_the_bits_that_it_has_in_a_batch(layer: Any, units: int) -> None:
+    """With so many units its weights lie in other panels."""
+    kind, how = layer
+    x = np.random.default_rng(units).normal(size=(5, 7, 3)).astype(np.float32)
+    model = Sequential([Input((7, 3)), kind(units, return_sequences=True, **how)])
+    whole = model.predict(x)
+    for row in range(5):
+        np.testing.assert_array_equal(model.predict(x[row : row + 1])[0], whole[row])
+
+
+@pytest.mark.parametrize("columns", [1, 8, 16, 23])
+def test_gates_from_one_end_to_the_other(columns: int) -> None:
+    """Beside float64, in the lanes of whole vectors and in those that are left over."""
+    x = np.concatenate([np.linspace(-90, 90, 3001), [0.0, 1e-8, -1e-8, 1e30, -1e30]]).astype(np.float32)
+    exact = x.astype(float)
+    with np.errstate(over="ignore"):
+        sigmoid = 1 / (1 + np.exp(-exact))
+    zeros, lot = np.zeros((columns, 4 * columns), np.float32), np.float32(60)
+    wide = Sequential([Input((1, 1)), lstm := LSTM(columns)])
+    ones = np.ones(columns, np.float32)
+    for gate, expected in ((2, np.tanh(exact)), (0, sigmoid)):  # what the other gates let through
+        kernel, bias = np.zeros((1, 4, columns), np.float32), np.array([[lot], [-lot], [lot], [lot]]) * ones
+        kernel[0, gate], bias[gate] = 1, 0
+        lstm.set_weights([kernel.reshape(1, -1), zeros, bias.ravel()])
+        found = wide.predict(x.reshape(-1, 1, 1))
+        np.testing.assert_allclose(found, np.tanh(expected)[:, None] * ones, rtol=2e-6, atol=1e-30)
+        assert np.isnan(wide.predict(np.full((1, 1, 1), np.nan, np.float32))).all()
+
+
+def test_arrays_are_predicted_whatever_their_order() -> None:
+    model = Sequential([Input((4, 6)), LSTM(3), Dense(2)])
+    x = np.random.default_rng(0).normal(size=(5, 4, 6)).astype(np.float32)
+    expected = model.predict(x)
+    np.testing.assert_array_equal(model.predict(np.asfortranarray(x)), expected)
+    np.testing.assert_array_equal(model.predict(x.astype(float)), expected)
+    np.testing.assert_array_equal(model.predict(x[::-1])[::-1], expected)
+    for wrong in (x.reshape(5, 6, 4), x[:, :, :5], x[:0]):
+        with pytest.raises(ValueError, match=r"\(4, 6\)|no rows"):
+            model.predict(wrong)
+
+
 def test_what_cannot_be_is_said() -> None:
     with pytest.raises(
         ValueError, match=r"LSTM expects rows of two axes, \(steps, features\), got rows of shape \(4,\)"
