@@ -2,69 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from numbers import Integral, Real
 from operator import is_
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fastnn.activations import ACTIVATIONS as ALL_ACTIVATIONS
-from fastnn.callbacks import Callback
-from fastnn.losses import LOSSES, Loss
-from fastnn.optimizers import OPTIMIZERS, Optimizer
+from fastnn.sklearn.checks import FLOATS, NOTHING, PARAMETERS, PLAIN, generator_of, is_plain, looks_at_all
 from fastnn.sklearn.fitting import NON_FINITE, FitMixin
-from fastnn.sklearn.network import ACTIVATIONS, Net, Plan, loss_of, optimizer_of
+from fastnn.sklearn.network import Net, Plan, loss_of, optimizer_of
 from fastnn.sklearn.rows import FEW_ROWS, Rows, as_float32, rows_for
 from fastnn.typing import FloatArray
-
-NOTHING = object()
-PLAIN = {bool, int, float, str, tuple, type(None)}  # what does not change by itself
-SPARE: list[np.random.RandomState] = []  # a new one takes as long as five epochs of iris, a new seed a fiftieth of that
-FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
-
-
-def names_of(table: Any) -> set[str]:
-    """All names that a table knows its entries by."""
-    return {*table.units, *table.aliases}
-
-
-def is_plain(x: Any) -> bool:
-    """Whether it is an array of rows of finite floats, of which there is nothing more to see."""
-    return type(x) is np.ndarray and x.ndim == 2 and x.dtype in FLOATS and x.size > 0 and bool(np.isfinite(x).all())
-
-
-@contextmanager
-def generator_of(random_state: Any) -> Iterator[Any]:
-    """The RandomState that ``check_random_state`` gives."""
-    if type(random_state) is not int:
-        yield check_random_state(random_state)
-        return
-    rng = SPARE.pop() if SPARE else np.random.RandomState()
-    rng.seed(random_state)
-    try:
-        yield rng
-    finally:
-        SPARE.append(rng)
-
-
-def looks_at_all(solver: Any) -> bool:
-    """Whether a solver looks at all rows in each step."""
-    return bool(solver == "lbfgs" if isinstance(solver, str) else getattr(solver, "full_batch", False))
-
-
-def takes_passes(est: Any) -> bool:
-    """Whether an estimator has ``partial_fit``. AttributeError that says why it has not."""
-    if looks_at_all(est.solver):
-        raise AttributeError(
-            f"partial_fit is only available for stochastic optimizers. {est.solver} is not stochastic."
-        )
-    return True
 
 
 class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
@@ -97,35 +48,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
     ``sklearn.neural_network``.
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "loss": [StrOptions({"log_loss", "squared_error", *names_of(LOSSES)}), Loss, callable],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({*ACTIVATIONS, *names_of(ALL_ACTIVATIONS)}), callable, list, tuple],
-        "solver": [StrOptions(names_of(OPTIMIZERS)), Optimizer],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
-        "callbacks": [None, Callback, list, tuple],
-        "class_weight": [None, StrOptions({"balanced"}), dict, list],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = PARAMETERS
     _found_good: ClassVar[list[Any]] = [NOTHING]  # parameters of the last estimator that was looked at
     n_outputs_: int
     _net: Net | None = None  # made of the parameters and the weights when there is use for it; in no pickle

@@ -14,7 +14,8 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 
 from fastnn.losses import as_loss
 from fastnn.sklearn import labels
-from fastnn.sklearn.base import BaseMLP, takes_passes
+from fastnn.sklearn.base import BaseMLP
+from fastnn.sklearn.checks import takes_passes
 from fastnn.sklearn.rows import Rows
 from fastnn.typing import Array, FloatArray
 

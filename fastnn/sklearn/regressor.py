@@ -10,7 +10,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from fastnn.losses import Poisson
-from fastnn.sklearn.base import BaseMLP, takes_passes
+from fastnn.sklearn.base import BaseMLP
+from fastnn.sklearn.checks import takes_passes
 from fastnn.sklearn.rows import Rows, as_float32
 from fastnn.typing import FloatArray
 
