@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.data import SQLDataset
+from fastnn.data import ArraySource, SQLDataset
+from fastnn.data.dataset import Dataset, Stored
 from fastnn.linear import (
     Lasso,
     LinearRegression,
@@ -138,6 +139,30 @@ def test_threads_change_no_bit(threads: int) -> None:
     finally:
         fastnn.set_num_threads(before)
     np.testing.assert_array_equal(found, LogisticRegression().fit(x, y).coef_)
+
+
+def test_other_sources_of_rows() -> None:
+    x, y = data()
+    weight = np.random.default_rng(1).uniform(0.5, 2, len(y)).astype(np.float32).astype(float)
+    for source in (
+        ArraySource(x, y, weight),
+        Dataset(Stored((x, y, weight))),
+        Dataset(Stored((x, y, weight))).batch(7),
+    ):
+        found = LinearRegression().fit(source)
+        np.testing.assert_allclose(found.coef_, LinearRegression().fit(x, y, weight).coef_, rtol=1e-7)
+        assert found.results_.model == "WLS"
+        assert found.score(source) == pytest.approx(LinearRegression().fit(x, y, weight).score(x, y, weight))
+
+
+def test_a_model_goes_into_a_registry(tmp_path: Path) -> None:
+    x, y = data()
+    found = PoissonRegression().fit({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2]}, y)
+    with fastnn.registry.open(tmp_path / "models.db") as registry:
+        registry.save(found.model_, "counts")
+        loaded = registry.load("counts")
+    assert loaded.feature_names == ("a", "b", "c")
+    np.testing.assert_array_equal(loaded.predict(x), found.model_.predict(x))
 
 
 def test_what_is_refused_is_said() -> None:
