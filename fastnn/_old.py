@@ -29,7 +29,7 @@ ATTRIBUTES = {
     "eval": "model.predict(x), where dropout and noise are at rest",
     "train": "model.fit(x, y)",
     "add_loss": "self.add_loss(...) in call(self, inputs) of a layer of your own, which the tensors go through",
-    "reset_states": "nothing: no layer keeps a state between batches",
+    "reset_states": "layer.reset_state() of each stateful layer",
     "get_input_at": "layer.input",
     "get_output_at": "layer.output",
     "get_input_shape_at": "layer.input.shape",

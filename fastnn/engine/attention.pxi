@@ -5,6 +5,10 @@ its rows gathered. The weights of a row, (heads, queries, keys), are saved for t
 """
 
 
+cdef enum:
+    TOGETHER_CAUSAL = 32                # queries of which the last says what keys they all see; and keys, turned round
+
+
 cdef struct Heads:
     # Where heads lie in a row: from a line to the next one's, from a head to the next one's, numbers of a head's line.
     Py_ssize_t line
@@ -132,16 +136,30 @@ cdef class AttentionOp(NoiseOp):
 
     # Products of a head, whose lines are `stride` numbers apart.
 
-    cdef void product(self, const Step* step, types.gemm32 multiply, const float* a, Py_ssize_t a_stride, Py_ssize_t m,
-                      const float* b, Py_ssize_t b_stride, float* c, Py_ssize_t c_stride, Py_ssize_t n, Py_ssize_t k
-                      ) noexcept nogil:
-        """C = A.B, or A.Bt."""
+    cdef void scores_of(self, const Step* step, const float* a, Py_ssize_t a_stride, const float* b,
+                        Py_ssize_t b_stride, float* table, Py_ssize_t k) noexcept nogil:
+        """table = A.Bt; what comes after a query, if causal, is whatever it was."""
+        self.product(step, self.matmul_transposed_b, a, a_stride, b, b_stride, table, self.keys, self.keys, k, False)
+
+    cdef void means_of(self, const Step* step, const float* table, const float* b, Py_ssize_t b_stride, float* c,
+                       Py_ssize_t c_stride, Py_ssize_t n) noexcept nogil:
+        """C = table.B; what comes after a query, if causal, is left out."""
+        self.product(step, self.matmul, table, self.keys, b, b_stride, c, c_stride, n, self.keys, True)
+
+    cdef void product(self, const Step* step, types.gemm32 multiply, const float* a, Py_ssize_t a_stride,
+                      const float* b, Py_ssize_t b_stride, float* c, Py_ssize_t c_stride, Py_ssize_t n, Py_ssize_t k,
+                      bint deep) noexcept nogil:
+        """deep: keys are the k, not the n."""
         cdef const float** addresses = <const float**>step.scratch
-        cdef Py_ssize_t first = 0, i, lines
-        while first < m:
-            lines = min(m - first, <Py_ssize_t>ADDRESSES)
+        cdef Py_ssize_t first = 0, i, lines, most = TOGETHER_CAUSAL if self.causal else ADDRESSES
+        while first < self.queries:
+            lines = min(self.queries - first, most)
             for i in range(lines):
                 addresses[i] = a + (first + i) * a_stride
+            if self.causal and deep:
+                k = min(first + lines, self.keys)
+            elif self.causal:
+                n = min(first + lines, self.keys)
             multiply(addresses, 0, b, b_stride, NULL, c + first * c_stride, c_stride, lines, n, k,
                      step.scratch + ADDRESS_SPACE)
             first += lines
@@ -150,15 +168,21 @@ cdef class AttentionOp(NoiseOp):
                                  Py_ssize_t c_stride, Py_ssize_t n, bint more) noexcept nogil:
         """C = At.B, of a table; with `more` it is added."""
         cdef const float** addresses = <const float**>step.scratch
-        cdef Py_ssize_t first = 0, i, lines
-        while first < self.queries:
-            lines = min(self.queries - first, <Py_ssize_t>ADDRESSES)
-            for i in range(lines):
-                addresses[i] = a + (first + i) * self.keys
-            self.matmul_transposed_a(addresses, 0, b + first * b_stride, b_stride, c if more else NULL, c, c_stride,
-                                     self.keys, n, lines, step.scratch + ADDRESS_SPACE)
-            first += lines
-            more = True
+        cdef Py_ssize_t first, i, lines, key = 0, keys
+        cdef bint again
+        while key < self.keys:
+            keys = min(self.keys - key, <Py_ssize_t>TOGETHER_CAUSAL) if self.causal else self.keys
+            first, again = min(key, self.queries - 1) if self.causal else 0, more
+            while first < self.queries:
+                lines = min(self.queries - first, <Py_ssize_t>ADDRESSES)
+                for i in range(lines):
+                    addresses[i] = a + (first + i) * self.keys
+                self.matmul_transposed_a(addresses, key, b + first * b_stride, b_stride, c if again else NULL, c,
+                                         c_stride, keys, n, lines, step.scratch + ADDRESS_SPACE)
+                first += lines
+                again = True
+            c += keys * c_stride
+            key += keys
 
     # What a query sees.
 
@@ -228,18 +252,15 @@ cdef class AttentionOp(NoiseOp):
                 if self.scored:
                     memcpy(weights, q + head * self.table, self.table * sizeof(float))
                 else:
-                    self.product(step, self.matmul_transposed_b, q + head * self.q.head, self.q.line, self.queries,
-                                 self.reads[1].rows[row] + group * self.k.head, self.k.line, weights, self.keys,
-                                 self.keys, self.q.width)
+                    self.scores_of(step, q + head * self.q.head, self.q.line,
+                                   self.reads[1].rows[row] + group * self.k.head, self.k.line, weights, self.q.width)
                 self.find_weights(step, row, head, weights)
                 used = weights
                 if self.drops(step):
                     self.drop(step, row, head, weights, self.table_of(step, 0))
                     used = self.table_of(step, 0)
-                self.product(step, self.matmul, used, self.keys, self.queries,
-                             self.reads[self.of_v].rows[row] + group * self.v.head, self.v.line,
-                             self.a + row * self.units + head * self.out.head, self.out.line, self.out.width,
-                             self.keys)
+                self.means_of(step, used, self.reads[self.of_v].rows[row] + group * self.v.head, self.v.line,
+                              self.a + row * self.units + head * self.out.head, self.out.line, self.out.width)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, head, mask, n = self.queries * self.heads * self.q.width
@@ -273,9 +294,10 @@ cdef class AttentionOp(NoiseOp):
                                     more)
         if self.reads[0].d == NULL and (self.scored or self.reads[1].d == NULL):
             return
-        self.product(step, self.matmul_transposed_b, d, self.out.line, self.queries,
-                     self.reads[self.of_v].rows[row] + group * self.v.head, self.v.line, slopes, self.keys, self.keys,
-                     self.v.width)
+        if self.causal:
+            memset(slopes, 0, self.table * sizeof(float))
+        self.scores_of(step, d, self.out.line, self.reads[self.of_v].rows[row] + group * self.v.head, self.v.line,
+                       slopes, self.v.width)
         if self.drops(step):
             self.drop(step, row, head, slopes, slopes)
         if self.states:
@@ -287,8 +309,7 @@ cdef class AttentionOp(NoiseOp):
         if self.reads[0].d != NULL:
             k = self.reads[1].rows[row] + group * self.k.head
             to = self.reads[0].d + row * self.queries * self.heads * self.q.width
-            self.product(step, self.matmul, slopes, self.keys, self.queries, k, self.k.line, to + head * self.q.head,
-                         self.q.line, self.q.width, self.keys)
+            self.means_of(step, slopes, k, self.k.line, to + head * self.q.head, self.q.line, self.q.width)
         if self.reads[1].d != NULL:
             to = self.reads[1].d + row * self.keys * self.k.width * (self.heads // self.repeats)
             self.product_of_columns(step, slopes, q + head * self.q.head, self.q.line, to + group * self.k.head,

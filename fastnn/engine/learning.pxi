@@ -25,8 +25,8 @@ cdef enum:
     # Of a batch that goes by parts: rows that one has at least, and is a multiple of; or bytes of activations and
     # gradients, if that is more. Lines that a large gradient sums up at least, and what adding a number of a gradient
     # counts in operations.
-    LEAST_PART = 8
-    NEAR_BYTES = 8388608
+    LEAST_PART = 4
+    NEAR_BYTES = 10485760
     LEAST_LINES = 256
     PART_WORK = 64
     LARGE = 262144                      # numbers in the gradient of a layer's output that are more than L2 holds

@@ -111,9 +111,9 @@ def test_the_memory_that_is_said_is_taken(monkeypatch: pytest.MonkeyPatch) -> No
 def test_26_doublings_say_what_a_row_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     model = doubled(26)
     x, y = np.ones((64, 1), np.float32), np.ones((64, 1), np.float32)
-    monkeypatch.setattr(machine, "memory", lambda: 4 * 10**9)
-    with pytest.raises(MemoryError, match=r"8 rows at once take 4.29 GB \(537 MB for each row\), more than the 4 GB"):
-        model.fit(x, y, 64, verbose=0)  # eight at a time
+    monkeypatch.setattr(machine, "memory", lambda: 2 * 10**9)
+    with pytest.raises(MemoryError, match=r"4 rows at once take 2.15 GB \(537 MB for each row\), more than the 2 GB"):
+        model.fit(x, y, 64, verbose=0)  # four at a time
     monkeypatch.setattr(machine, "memory", lambda: 5 * 10**8)
     with pytest.raises(MemoryError, match=r"1 rows at once take 5\d\d MB"):
         model.predict(x[:1])
