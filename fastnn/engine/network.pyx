@@ -291,8 +291,15 @@ cdef class Network(Runner):
         self.take_x(&rows, x)
         return self.predicted(&rows, progress)
 
-    def predict_as_it_lies(self, x, tuple shape=None):
-        """`predict`, or None where x is not an array that it takes. shape: of a row, where it has several axes."""
+    def predict_as_it_lies(self, x):
+        """`predict`, or None where x is not an array that it takes."""
+        return self.predicted_in_shape(x, None)
+
+    def predict_in_shape(self, x, tuple shape):
+        """The same of rows of this shape, where they have several axes."""
+        return self.predicted_in_shape(x, shape)
+
+    cdef object predicted_in_shape(self, x, tuple shape):
         cdef Rows rows
         if type(x) is not ndarray or not take_rows(&rows, x, self.inputs, self.all_ids, shape) or rows.count == 0:
             return None                             # a subclass may have a mask

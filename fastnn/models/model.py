@@ -287,7 +287,7 @@ class Model(Surface):
                 if plain is not None:
                     return plain
             elif (rows := self.description.only_rows) is not None:
-                plain = network.predict_as_it_lies(x, rows[0])
+                plain = network.predict_in_shape(x, rows[0])
                 if plain is not None:
                     return plain if len(rows[1]) == 1 else plain.reshape(len(plain), *rows[1])
         from fastnn.training.trainer import predict

@@ -244,7 +244,9 @@ def test_gates_from_one_end_to_the_other(columns: int) -> None:
         kernel[0, gate], bias[gate] = 1, 0
         lstm.set_weights([kernel.reshape(1, -1), zeros, bias.ravel()])
         found = wide.predict(x.reshape(-1, 1, 1))
-        np.testing.assert_allclose(found, np.tanh(expected)[:, None] * ones, rtol=2e-6, atol=1e-30)
+        np.testing.assert_allclose(
+            found, np.tanh(expected)[:, None] * ones, rtol=5e-6, atol=1e-30
+        )  # 69 ulp without FMA
         assert np.isnan(wide.predict(np.full((1, 1, 1), np.nan, np.float32))).all()
 
 
