@@ -114,7 +114,7 @@ class LBFGS(Optimizer):
 
 
 def _dot(a: DoubleArray, b: DoubleArray) -> float:
-    return float((a * b).sum())
+    return float(np.add.reduce(a * b))
 
 
 def _at(closure: Closure, w: Array) -> tuple[float, DoubleArray]:
@@ -124,16 +124,17 @@ def _at(closure: Closure, w: Array) -> tuple[float, DoubleArray]:
 
 def _direction(g: DoubleArray, steps: DoubleArray, changes: DoubleArray) -> DoubleArray:
     """-H g. Nocedal and Wright, algorithm 7.4, from H0 = s.y / y.y of the latest pair, eq. 7.20."""
-    d = -g
-    pairs = [(s, y, 1 / _dot(s, y)) for s, y in zip(steps, changes, strict=True)]
+    d, scaled = -g, np.empty_like(g)
+    weights = (1 / np.add.reduce(steps * changes, axis=1)).tolist()
+    pairs = list(zip(steps, changes, weights, strict=True))
     shares = []
     for s, y, weight in reversed(pairs):
         shares.append(weight * _dot(s, d))
-        d = d - shares[-1] * y
+        d -= np.multiply(y, shares[-1], out=scaled)
     if pairs:
-        d = d / (pairs[-1][2] * _dot(pairs[-1][1], pairs[-1][1]))
+        d /= pairs[-1][2] * _dot(pairs[-1][1], pairs[-1][1])
     for (s, y, weight), share in zip(pairs, reversed(shares), strict=True):
-        d = d + (share - weight * _dot(y, d)) * s
+        d += np.multiply(s, share - weight * _dot(y, d), out=scaled)
     return d
 
 

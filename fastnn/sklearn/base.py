@@ -123,6 +123,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
             and y.shape == X.shape[:1]
             and (y.dtype.kind in "iub" or (y.dtype in FLOATS and np.isfinite(y).all()))
             and (reset or (X.shape[1] == known["n_features_in_"] and "feature_names_in_" not in known))
+            and np.isfinite(X).all()
         ):
             if reset:
                 self.n_features_in_ = X.shape[1]
@@ -252,7 +253,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
             and net.runs_on(known["coefs_"], known["intercepts_"])
         ):
             x = X if X.dtype == np.float32 and X.flags.c_contiguous else as_float32(X)
-            if x is X or np.isfinite(x).all():  # float32 may not hold it
+            if np.isfinite(x).all():
                 found: FloatArray = net.network.predict(x)
                 return found
         check_is_fitted(self, "coefs_")
