@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from fastnn.typing import Array
 __all__ = ["SeedGenerator", "normal", "randint", "set_random_seed", "shuffle", "truncated_normal", "uniform"]
 
 _generator: np.random.Generator | None = None
+_own: ContextVar[np.random.Generator | None] = ContextVar("_own", default=None)  # of a block, see `seeded`
 
 
 def set_random_seed(seed: int) -> None:
@@ -31,24 +33,22 @@ def set_random_seed(seed: int) -> None:
 def generator() -> np.random.Generator:
     """The generator in use; seeded by the operating system until ``set_random_seed`` is called."""
     global _generator
+    own = _own.get()
+    if own is not None:
+        return own
     if _generator is None:
         _generator = np.random.default_rng()
     return _generator
 
 
 @contextmanager
-def apart(seed: int | None) -> Iterator[None]:
-    """Within it all chance comes from a generator of its own, which begins with `seed`; None changes nothing."""
-    global _generator
-    if seed is None:
-        yield
-        return
-    before = _generator
-    set_random_seed(seed)
+def seeded(seed: int) -> Iterator[None]:
+    """`with seeded(n): ...` draws from a generator of its own in this thread; all others go on as they would have."""
+    token = _own.set(np.random.default_rng(check_count("seed", seed, 0, SEEDS)))
     try:
         yield
     finally:
-        _generator = before
+        _own.reset(token)
 
 
 class SeedGenerator:
