@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastnn import _names, random
-from fastnn._checks import as_number, check_count, shown
+from fastnn._checks import SEEDS, as_number, check_count, shown
 from fastnn.callbacks import EarlyStopping, ReduceLROnPlateau
 from fastnn.initializers import RandomNormal, RandomUniform
 from fastnn.layers import Concatenate, Dense, Input, Normalization, Rescaling
@@ -73,7 +73,7 @@ class AdditiveModel(Estimator):
         seed: Any = self.random_state
         if hasattr(seed, "randint"):  # a RandomState
             seed = int(seed.randint(2**31 - 1))
-        with nullcontext() if seed is None else random.seeded(check_count("random_state", seed, 0, 2**64 - 1)):
+        with nullcontext() if seed is None else random.seeded(check_count("random_state", seed, 0, SEEDS)):
             self._build(moments, signs)
             self._train(rows, moments.rows, share)
         self._centre(rows, moments.rows)

@@ -254,7 +254,8 @@ class PoissonRegression(LikelihoodModel):
 
     alpha: a penalty on squares as in scikit-learn's ``PoissonRegressor``, |b|² alpha / 2 beside the mean loss of a row;
     0 by default, so that there are standard errors. fit_intercept, monotone, tol, max_iter, cov_type: as
-    ``LogisticRegression``. After ``fit``: ``coef_`` (features,), ``intercept_``, and the rest as there.
+    ``LogisticRegression``. After ``fit``: ``coef_`` (features,), ``intercept_``, and the rest as there. For rates fit
+    counts / time with sample_weight=time: coefficients and their errors are those of an offset log(time).
     """
 
     activation = "exponential"

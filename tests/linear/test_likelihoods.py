@@ -219,3 +219,14 @@ def test_passes_that_are_too_few_are_said() -> None:
     x, y = data()
     with pytest.warns(UserWarning, match="after 2 passes .* raise max_iter"):
         LogisticRegression(max_iter=2).fit(x, y)
+
+
+def test_rates_are_counts_with_weights() -> None:
+    """As the documentation says: an offset of log(time) is counts / time, weighted by time."""
+    sm = pytest.importorskip("statsmodels.api", reason="pip install statsmodels")
+    x, y = counts()
+    time = np.random.default_rng(3).uniform(0.5, 4, len(y))
+    found = PoissonRegression().fit(x, y / time, time).results_
+    known = sm.GLM(y, sm.add_constant(x), family=sm.families.Poisson(), exposure=time).fit(tol=1e-12)
+    np.testing.assert_allclose(found.params, known.params, rtol=1e-8)
+    np.testing.assert_allclose(found.bse, known.bse, rtol=1e-8)
