@@ -113,9 +113,7 @@ OLDEST = "fastnn.kernels._baseline."
 # What a step waits for besides kernels stays at -O2. All else is as small as can be; but not by copying rows byte after
 # byte in place, which is what -Os makes of a memcpy whose size it does not know.
 FAST = {
-    "embedding",
     "network",
-    "normalization",
     "ops",
     "team",
     "text",

@@ -1,4 +1,4 @@
-"""Normalisation over a batch, included by normalization.pyx: moments of all of its rows, for each column."""
+# Normalisation over a batch: moments of all of its rows, for each column.
 
 
 cdef class BatchNormalizationOp(ColumnOp):

@@ -26,12 +26,30 @@ What an op needs beside its parameters and its output, it asks for: numbers of a
 of rows (`partials`). `placed` is called when all of these have their addresses.
 """
 
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.math cimport isfinite, sqrt, sqrtf
+from libc.stdint cimport int32_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
 
-from fastnn.kernels.kernel cimport BACKWARD, float32_of, FORWARD, Kernel, Numbers, workspace_elements
+import numpy as np
+
+from fastnn.kernels.buffers cimport address
+from fastnn.kernels.kernel cimport (
+    BACKWARD, float32_of, FORWARD, GRADIENT, Kernel, MOMENTS, Numbers, SUMS, workspace_elements,
+)
+from fastnn.kernels.types cimport (
+    ADDED, affine32, batch_backward32, batch_sums32, BETA, combine_moments32, COLUMNS, FLOORED, FOUND, GAMMA, INVERSE,
+    layer_backward32, layer_forward32, layer_gradient32, MEAN, moments32, prelu_backward32, prelu_forward32,
+    prelu_gradient32, Root, SHIFT, VARIANCE, vector32,
+)
+from fastnn.kernels.wide_step cimport finite
 
 from fastnn import kernels
+from fastnn.engine.description import RowError
+
+
+cdef extern from "atomics.h" nogil:
+    int atomic_swap(int* p, int value)
 
 
 cdef Py_ssize_t LARGEST = 2**48          # parameters, or numbers in a row: far from overflow, beyond any memory
@@ -250,3 +268,8 @@ cdef class ActivationOp(Activated):
         self.deactivate(r0, r1)
         if self.reads.d != NULL:
             memcpy(self.reads.d + start, self.d + start, (r1 - r0) * self.units * sizeof(float))
+
+
+include "normalization.pxi"
+include "batch_normalization.pxi"
+include "embedding.pxi"

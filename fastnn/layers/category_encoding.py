@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import check_choice, check_count, written
-from fastnn.engine.embedding import EncodeOp
+from fastnn.engine.ops import EncodeOp
 from fastnn.layers._fields import nothing, own_input_shape
 from fastnn.layers.base import LAYERS
 from fastnn.layers.preprocessing import Preparing

@@ -11,8 +11,7 @@ import numpy as np
 
 from fastnn import _names, activations
 from fastnn._checks import check_count, shown
-from fastnn.engine.normalization import ScaleShiftOp
-from fastnn.engine.ops import DenseOp
+from fastnn.engine.ops import DenseOp, ScaleShiftOp
 from fastnn.initializers import Initializer
 from fastnn.layers._axes import along, permute_op, sizes
 from fastnn.layers._fields import ShapeArgument, own_input_shape, parameter_of, resolve_units

@@ -12,7 +12,7 @@ import numpy as np
 from fastnn._checks import check_flag
 from fastnn._numbers import as_numbers
 from fastnn._output import warn
-from fastnn.engine.embedding import EmbeddingOp
+from fastnn.engine.ops import EmbeddingOp
 from fastnn.layers._fields import nothing, own_input_shape, parameter_of, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter
 from fastnn.layers.operation import mask_op, operation

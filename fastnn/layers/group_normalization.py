@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import check_number
-from fastnn.engine.normalization import LayerNormalizationOp, ScaleShiftOp, UnitNormalizationOp
+from fastnn.engine.ops import LayerNormalizationOp, ScaleShiftOp, UnitNormalizationOp
 from fastnn.layers._axes import along, permute_op, row_axes, row_axis, sizes
 from fastnn.layers._fields import affine_parameters, check_axis, own_input_shape, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter

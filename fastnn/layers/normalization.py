@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import check_number
-from fastnn.engine.normalization import BatchNormalizationOp, LayerNormalizationOp
+from fastnn.engine.ops import BatchNormalizationOp, LayerNormalizationOp
 from fastnn.initializers import Ones
 from fastnn.layers._axes import along, row_axes, row_axis, sizes
 from fastnn.layers._fields import affine_parameters, check_axis, nothing, own_input_shape, parameter_of, resolve_units

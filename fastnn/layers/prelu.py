@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import check_count
-from fastnn.engine.normalization import PReLUOp
+from fastnn.engine.ops import PReLUOp
 from fastnn.layers._axes import along, row_axes, sizes
 from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units
 from fastnn.layers.base import LAYERS, Layer, Parameter

@@ -14,7 +14,7 @@ from fastnn._checks import shown
 from fastnn._numbers import as_numbers, from_objects, numeric, refuse_masked
 from fastnn._table import plain
 from fastnn.data.convert import has_columns
-from fastnn.engine.normalization import AffineOp, StandardizeOp
+from fastnn.engine.ops import AffineOp, StandardizeOp
 from fastnn.initializers import Initializer, Ones, Zeros
 from fastnn.layers._axes import along, row_axes, sizes
 from fastnn.layers._fields import check_axis, own_input_shape

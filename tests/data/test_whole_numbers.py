@@ -13,9 +13,8 @@ import fastnn
 from fastnn import data
 from fastnn.data import ArraySource, PagedSource, convert, kinds
 from fastnn.data.dataset import Dataset, Stored
-from fastnn.engine.embedding import EmbeddingOp
 from fastnn.engine.network import Network
-from fastnn.engine.ops import DenseOp
+from fastnn.engine.ops import DenseOp, EmbeddingOp
 from fastnn.layers import Concatenate, Dense, Embedding, Flatten, Input, Rescaling
 from fastnn.models import Model, Sequential
 

@@ -10,7 +10,7 @@ import pytest
 
 import fastnn
 from fastnn.data import ArraySource
-from fastnn.engine.normalization import BatchNormalizationOp
+from fastnn.engine.ops import BatchNormalizationOp
 from fastnn.layers import BatchNormalization, Dense, Flatten, Input, Masking
 from fastnn.models import Model, Sequential, load_model
 

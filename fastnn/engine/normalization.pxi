@@ -1,26 +1,6 @@
-"""Ops that have numbers for each column, or normalise.
-
-A row is some lines of `width` columns, one after the other: a column's numbers are in each line.
-"""
-
-from libc.math cimport isfinite, sqrt, sqrtf
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
-
-import numpy as np
-
-from fastnn.engine.ops cimport ADDRESS_SPACE, ADDRESSES, lines_of_block, Op, Step
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport BACKWARD, FORWARD, float32_of, GRADIENT, MOMENTS, SUMS
-from fastnn.kernels.types cimport (
-    ADDED, affine32, batch_backward32, batch_sums32, BETA, combine_moments32, COLUMNS, FLOORED, FOUND, GAMMA, INVERSE,
-    layer_backward32, layer_forward32, layer_gradient32, MEAN, moments32, prelu_backward32, prelu_forward32,
-    prelu_gradient32, Root, SHIFT, VARIANCE, vector32,
-)
-from fastnn.kernels.wide_step cimport finite
-
-from fastnn import kernels
-
+# Ops that have numbers for each column, or normalise.
+#
+# A row is some lines of `width` columns, one after the other: a column's numbers are in each line.
 
 cdef double SMALLEST = 1.1754944e-38    # that a float32 is and no denormal
 
@@ -49,9 +29,6 @@ cdef class ColumnOp(Op):
             n = lines_of_block(self.d, self.units, r0, r1, rows)
             affine(root, rows, 0, n, self.lines, self.width, numbers, epsilon, True, self.reads.d + r0 * self.units)
             r0 += n
-
-
-include "batch_normalization.pxi"
 
 
 cdef class LayerNormalizationOp(ColumnOp):

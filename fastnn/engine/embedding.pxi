@@ -1,19 +1,4 @@
-"""Ops that read whole numbers: rows of a table, and rows of zeros and ones."""
-
-from libc.stdint cimport int32_t
-from libc.string cimport memcpy, memset
-
-cimport fastnn.kernels.types as types
-from fastnn.engine.ops cimport Op, Step
-from fastnn.kernels.kernel cimport float32_of
-
-from fastnn import kernels
-from fastnn.engine.description import RowError
-
-
-cdef extern from "atomics.h" nogil:
-    int atomic_swap(int* p, int value)
-
+# Ops that read whole numbers: rows of a table, and rows of zeros and ones.
 
 cdef enum:
     EXACT = 16777216                    # float32 holds each whole number below
