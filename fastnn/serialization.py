@@ -132,8 +132,11 @@ def _is_of_fastnn(given: Any) -> bool:
 def _is_tabled(cls: Any) -> bool:
     """Whether a class is a unit whose fields say what it is made of; with its own ``get_config`` that does."""
     method = getattr(cls, "get_config", None)
-    return getattr(cls, "table_family", None) in TABLES and (
-        method is None or _is_of_fastnn(method) or _is_of_fastnn(cls)
+    entered = hasattr(cls, "table_name") or not _is_of_fastnn(cls)
+    return (
+        entered
+        and getattr(cls, "table_family", None) in TABLES
+        and (method is None or _is_of_fastnn(method) or _is_of_fastnn(cls))
     )
 
 
@@ -252,6 +255,8 @@ def _unit_from(config: Mapping[str, Any], custom: Mapping[str, Any] | None) -> A
         arrays = {key for key, each in inner.items() if is_of_keras(each) and each["class_name"] in READERS}
         inner = {key: _deserialized(each, None) if key in arrays else each for key, each in inner.items()}
         return TABLES[cls.table_family].from_config({"class": name, **inner}, {**(custom or {}), name: cls})
+    if getattr(cls, "table_family", None) == "optimizer" and _is_of_fastnn(cls):
+        return cls.from_config(inner, custom)
     arguments = _deserialized(dict(inner), custom)
     return cls.from_config(arguments) if hasattr(cls, "from_config") else cls(**as_arguments(name, arguments))
 
@@ -265,4 +270,7 @@ def _known(name: str, place: str) -> Any:
     tables: list[Any] = [TABLES[PLACES[place]]] if place in PLACES else list(TABLES.values())
     same = [cls for table in tables for _, cls in table if cls.__name__ == name]
     same += [table.aliases[name] for table in tables if name in table.aliases]  # such as stand in no list of a table
+    if not same:  # LossScaleOptimizer, say, which is no entry
+        offered = [(getattr(import_module(f"fastnn.{_place_of(table.family)}"), name, None), table) for table in tables]
+        same = [cls for cls, table in offered if isinstance(cls, type) and issubclass(cls, table.base)]
     return same[0] if same else None

@@ -305,6 +305,12 @@ cdef class Network(Runner):
             return None                             # a subclass may have a mask
         return self.predicted(&rows, None)
 
+    def freeze(self, frozen):
+        """Have ops not learn, or learn, in what follows but for a fit: for each op whether it does not."""
+        cdef Op op
+        for op, each in zip(self.ops, frozen, strict=True):
+            op.frozen = each
+
     def predict_in_training(self, x, uint64_t number=0):
         """What the network gives in training for the rows of x as one batch: with noise, and by the batch's moments.
 

@@ -117,8 +117,11 @@ class Surface(Built):
         """
         check_count("number", number, 0, 2**64 - 1)
         network = self.description.network or self._built_by("the call", x)
-        source = self._batch(x, None, None)
-        self.description.check_source(source, "x")
+        source, description = self._batch(x, None, None), self.description
+        description.check_source(source, "x")
+        if description.trainer is None:  # else it is as it was when the model was compiled
+            description.frozen = frozenset(layer for layer in description.layers() if not layer.trainable)
+        network.freeze(description.frozen_ops())
         if not self._adds_losses():
             return self._split(network.predict_in_training(source.x, number))
         if not number:

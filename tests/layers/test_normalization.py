@@ -67,6 +67,29 @@ def test_frozen_it_normalises_by_them_while_training() -> None:
     assert (layer.get_weights()[2] != 0).all()
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_frozen_it_normalises_by_them_in_a_call_as_in_training(compiled: bool) -> None:
+    """As keras.layers.BatchNormalization, before any fit and after."""
+    layer = BatchNormalization()
+    layer.trainable = False
+    first = Input((6,))
+    model, x = Model(first, Dense(3)(layer(first))), rows(40, 5.0)
+    if compiled:
+        model.compile("sgd", "mse")
+    for _ in range(2):
+        before = [weights.copy() for weights in layer.get_weights()]
+        np.testing.assert_allclose(model(x, training=True), model.predict(x), rtol=1e-6)
+        for one, other in zip(before, layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+        if compiled:
+            model.train_on_batch(x, np.zeros((40, 3), np.float32))
+    layer.trainable = True
+    if compiled:
+        model.compile("sgd", "mse")
+    assert np.abs(model(x, training=True) - model.predict(x)).max() > 0.1
+    assert (layer.get_weights()[2] != 0).all()
+
+
 def test_numbers_far_from_zero_are_normalised() -> None:
     """In float32 their mean is 1/8 coarse; normalised they still have mean 0 and deviation 1."""
     layer = BatchNormalization()

@@ -54,6 +54,17 @@ def test_layers_and_models_come_back() -> None:
         assert again.get_config() == model.get_config()
 
 
+def test_an_optimizer_around_another_comes_back() -> None:
+    given = optimizers.LossScaleOptimizer(optimizers.Adam(0.01), initial_scale=8.0)
+    config = saving.serialize_keras_object(given)
+    for module in (config["module"], "keras.optimizers"):
+        found = saving.deserialize_keras_object({**config, "module": module})
+        assert found == given
+        assert isinstance(found.inner_optimizer, optimizers.Adam)
+    with pytest.raises(TypeError, match="inner_optimizer must be an optimizer, got 3"):
+        saving.deserialize_keras_object({**config, "config": {"inner_optimizer": 3}})
+
+
 def test_keras_names_are_read() -> None:
     for config, expected in (
         ({"class_name": "Adam", "config": {"learning_rate": 0.5}}, optimizers.Adam(0.5)),
