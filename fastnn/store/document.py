@@ -57,7 +57,8 @@ def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
         metadata[TEXTS[kind]] = text
     if kind == BACKUP:  # what a model's file says may be changed by others, and its numbers are its own
         metadata[SUM] = _sum(arrays, described)
-    safetensors.write(path, arrays, metadata)
+    # Of a backup the one before serves as well.
+    safetensors.write(path, arrays, metadata, lasting=kind != BACKUP)
 
 
 @contextmanager

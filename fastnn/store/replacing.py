@@ -20,9 +20,10 @@ _writing: set[str] = set()  # names that this process has in use
 
 
 @contextlib.contextmanager
-def replacing(path: Any) -> Iterator[BinaryIO]:
+def replacing(path: Any, lasting: bool = True) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when the block ends, or vanishes if it fails.
 
+    lasting: the new file is there after a loss of power too; else it or the old one is, whole, at half the cost.
     OSError, with the name `path`, where it cannot be written; ValueError where `path` is no regular file.
     """
     given = check_path("filepath", path)
@@ -34,6 +35,8 @@ def replacing(path: Any) -> Iterator[BinaryIO]:
         mode = _mode(given, target)
         _sweep(folder)
         yield from _replaced(target, folder, mode)
+        if lasting:
+            _sync_folder(folder)
     except OSError as error:
         # A full disk names no file, and all else the temporary one.
         if error.errno is None or error.filename == given:
@@ -58,7 +61,6 @@ def _replaced(target: str, folder: str, mode: int | None) -> Iterator[BinaryIO]:
         raise
     finally:
         _writing.discard(name)
-    _sync_folder(folder)
 
 
 def _unnamed(folder: str, mode: int | None) -> BinaryIO | None:

@@ -68,12 +68,14 @@ class Entry(NamedTuple):
     end: int
 
 
-def write(path: Path | BytesIO, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
+def write(
+    path: Path | BytesIO, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str], lasting: bool = True
+) -> None:
     """Write `tensors` and `metadata` to `path`, all or nothing; or to a file in memory.
 
     The new content becomes visible in one step, when it is on the disk; until then, and after any
     failure, `path` holds what it held before. A symbolic link is followed. A new file gets the
-    permissions of any new file, an old one keeps its own.
+    permissions of any new file, an old one keeps its own. lasting: see ``replacing``.
 
     Arrays may have any shape, memory order and byte order. ValueError: a dtype that the table
     `DTYPES` lacks, a reserved or unencodable name, a header that `read` would refuse, a `path` that
@@ -81,7 +83,7 @@ def write(path: Path | BytesIO, tensors: Mapping[str, NDArray[Any]], metadata: M
     folder. OSError, with the name: what else the system refuses.
     """
     header = _header(tensors, metadata)
-    with contextlib.nullcontext(path) if isinstance(path, BytesIO) else replacing(path) as file:
+    with contextlib.nullcontext(path) if isinstance(path, BytesIO) else replacing(path, lasting) as file:
         file.write(struct.pack("<Q", len(header)))
         file.write(header)
         for _, array in _in_file_order(tensors):
