@@ -104,7 +104,9 @@ class Net:
         return found | ({"rate": float(rate)} if isinstance(rate, float) else {})
 
     def go_on(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` gave."""
+        """Take up what ``state`` gave; where another optimizer has come in between, that begins afresh."""
+        if state["steps"] and state["slots"].keys() != set(self.trainer.slot_names()):
+            return
         if "rate" in state:
             self.optimizer.learning_rate = state["rate"]
         self.trainer.go_on(state["steps"], state["slots"], state["huge"])

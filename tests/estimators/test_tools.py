@@ -347,7 +347,7 @@ def test_decisions_are_scikit_learns() -> None:
     linear = SKLearnClassifier(build, random_state=0).fit(X, y)
     assert linear.decision_function(X).shape == (150, 3)
     assert not hasattr(linear, "predict_proba")
-    with pytest.raises(AttributeError, match="has no attribute .predict_proba"):
+    with pytest.raises(AttributeError, match="has no attribute 'predict_proba'"):
         linear.predict_proba(X)
 
 
