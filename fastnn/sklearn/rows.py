@@ -73,7 +73,7 @@ class Rows(Source):
         x, y, weight = dense(self.x), self.y, self.weight
         if weight is not None:
             times = weight.astype(np.intp)
-            whole = bool((times == weight).all()) and 0 <= times.sum() <= min(most, FEW_ROWS)
+            whole = bool((times == weight).all() and times.min() >= 0) and times.sum() <= min(most, FEW_ROWS)
             counts: Any = times if whole else (weight != 0).astype(np.intp)
             x, y, weight = x.repeat(counts, axis=0), y.repeat(counts, axis=0), weight.repeat(counts)
             weight = None if whole else weight
