@@ -351,6 +351,20 @@ def test_decisions_are_scikit_learns() -> None:
         linear.predict_proba(X)
 
 
+def test_one_output_in_a_list() -> None:
+    def listed(X: Any, y: Any, count: int = 1) -> fastnn.Model:
+        x = layers.Input((X.shape[1],))
+        model = fastnn.Model(x, [layers.Dense(y.shape[1])(x) for _ in range(count)])
+        model.compile("adam", ["mse"] * count)
+        return model
+
+    est = SKLearnRegressor(listed, random_state=0).fit(RX, RY)
+    assert est.predict(RX).shape == (442,)
+    two = SKLearnRegressor(listed, model_kwargs={"count": 2})
+    with pytest.raises(ValueError, match="y must be a list of 2 arrays"):
+        two.fit(RX, RY)
+
+
 def test_pictures_and_several_targets() -> None:
     def pictures(X: Any, y: Any) -> fastnn.Sequential:
         model = fastnn.Sequential([layers.Input(X.shape[1:]), layers.Flatten(), layers.Dense(y.shape[1])])
