@@ -74,7 +74,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         """As scikit-learn does it; numbers and texts that were just found good are not looked at again."""
         values, cls = vars(self), type(self)
         given = [values.get(name) for name in self._parameter_constraints]
-        if not all(map(is_, given, cls._found_good)):
+        if not all(map(is_, given, vars(cls).get("_found_good", [NOTHING]))):  # a subclass may ask for more
             super()._validate_params()
             cls._found_good = given if all(type(value) in PLAIN for value in given) else [NOTHING]
 

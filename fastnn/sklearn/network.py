@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -104,7 +105,9 @@ class Net:
         return found | ({"rate": float(rate)} if isinstance(rate, float) else {})
 
     def go_on(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` gave."""
+        """Take up what ``state`` gave; where another optimizer has come in between, that begins afresh."""
+        if state["steps"] and state["slots"].keys() != set(self.trainer.slot_names()):
+            return
         if "rate" in state:
             self.optimizer.learning_rate = state["rate"]
         self.trainer.go_on(state["steps"], state["slots"], state["huge"])
@@ -158,5 +161,9 @@ def optimizer_of(solver: Any, given: Any) -> Optimizer:
 
 def loss_of(given: Any) -> Any:
     """A loss; one by name divides by the weights of a batch's rows, as scikit-learn does, an object as it says."""
-    found = losses.as_loss(given)
-    return replace(found, reduction="mean_with_sample_weight") if isinstance(given, str) else found
+    return _by_weights(given) if isinstance(given, str) else losses.as_loss(given)
+
+
+@cache
+def _by_weights(name: str) -> Any:
+    return replace(losses.as_loss(name), reduction="mean_with_sample_weight")

@@ -93,8 +93,10 @@ class SKLearnBase(BaseEstimator):  # type: ignore[misc]
         """What the model gives for rows that are checked."""
         check_is_fitted(self, "model_")
         X = validate_data(self, X, reset=False, allow_nd=True)
-        found: FloatArray = self.model_.predict(X)
-        return found
+        found = self.model_.predict(X)
+        if not isinstance(found, np.ndarray):  # a list or dict of one: fit takes a model of one output
+            (found,) = found.values() if isinstance(found, dict) else found
+        return found  # type: ignore[no-any-return]
 
     def _validated(self, X: Any, y: Any) -> tuple[Array, Array]:
         X, y = validate_data(self, X, y, allow_nd=True, multi_output=True)

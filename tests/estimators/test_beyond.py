@@ -338,6 +338,42 @@ def test_patience_is_counted_across_calls(est: Any) -> None:
     est.partial_fit(rows, targets)
 
 
+def test_parameters_that_change_between_passes() -> None:
+    theirs = pytest.importorskip("sklearn.neural_network")
+    both = [home(random_state=0, batch_size=50) for home in (theirs.MLPClassifier, MLPClassifier)]
+    for est in both:
+        est.partial_fit(X, y, classes=[0, 1, 2]).set_params(alpha=0.5).partial_fit(X, y)
+        est.set_params(learning_rate_init=0.1, batch_size=30).partial_fit(X, y)  # the optimizer has its rate
+    np.testing.assert_allclose(both[1].coefs_[0], both[0].coefs_[0], atol=1e-5)
+    both[1].set_params(solver="sgd", alpha=0.1).partial_fit(X, y)
+    both[1].set_params(dropout=0.5).partial_fit(X, y)
+    assert pickle.loads(pickle.dumps(both[1])).set_params(solver="adam").partial_fit(X, y).predict(X).shape == (150,)
+    for wrong in ({"hidden_layer_sizes": (7,)}, {"hidden_layer_sizes": (100, 100)}):
+        with pytest.raises(ValueError, match="fit the estimator anew"):
+            clone(both[1]).fit(X, y).set_params(**wrong).partial_fit(X, y)
+        with pytest.raises(ValueError, match="fit the estimator anew"):
+            clone(both[1]).set_params(warm_start=True).fit(X, y).set_params(**wrong).fit(X, y)
+    with pytest.raises(ValueError, match="X has 3 features"):
+        both[1].partial_fit(X[:, :3], y)
+    assert not hasattr(both[1].set_params(solver="lbfgs"), "partial_fit")
+    assert both[1].predict(X).shape == (150,)
+
+
+def test_ctrl_c_in_an_epoch() -> None:
+    import _thread
+    import threading
+
+    rng = np.random.default_rng(0)
+    est = MLPRegressor("squared_error", (256, 256), max_iter=10_000, n_iter_no_change=np.inf)
+    timer = threading.Timer(0.5, _thread.interrupt_main)
+    timer.start()
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        est.fit(rng.normal(size=(5000, 20)), rng.normal(size=5000))
+    timer.join()
+    assert 0 < est.n_iter_ < 10_000
+    assert np.isfinite(est.predict(rng.normal(size=(5, 20)))).all()
+
+
 def test_what_diverges_says_so() -> None:
     wild = MLPRegressor(activation="identity", solver="sgd", learning_rate_init=1.0, random_state=0)
     with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):

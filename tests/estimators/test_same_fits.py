@@ -105,6 +105,13 @@ def test_weighted(data: str, name: str) -> None:
     compare(*fitted, rows)
 
 
+def test_weights_below_0() -> None:
+    for weight in (np.where(y == 1, -0.1, 1), np.where(np.arange(150) % 9 == 0, -1, 2)):
+        for size in ("auto", 40):
+            a, b = both("MLPClassifier", random_state=1, max_iter=5, batch_size=size)
+            compare(a.fit(X, y, weight), b.fit(X, y, weight), X)
+
+
 def test_poisson() -> None:
     rng = np.random.RandomState(0)
     rows = rng.normal(size=(250, 3))

@@ -303,3 +303,76 @@ def test_threads_share_an_estimator() -> None:
     wanted = MLPClassifier(random_state=0, max_iter=20).fit(X, y).predict_proba(X)
     found = joblib.Parallel(4, "threading")(joblib.delayed(est.predict_proba)(X) for _ in range(40))
     assert all((one == wanted).all() for one in found)
+
+
+# The wrappers beside Keras's.
+
+
+def test_a_model_in_place_of_a_function() -> None:
+    model = build(X, np.eye(3)[y], "categorical_crossentropy", "softmax")
+    before = model.get_weights()
+    est = SKLearnClassifier(model, fit_kwargs={"epochs": 20}, random_state=0).fit(X, y)
+    assert est.score(X, y) > 0.9
+    assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True))
+    assert est.model_ is not model
+    assert len(est.history_.history["loss"]) == 20
+    assert clone(est).fit(X, y).score(X, y) == est.score(X, y)
+
+
+def test_warm_start_of_a_wrapper_goes_on() -> None:
+    est = SKLearnRegressor(build, warm_start=True, fit_kwargs={"epochs": 5}, random_state=0).fit(RX, RY)
+    first, model = est.history_.history["loss"], est.model_
+    est.fit(RX, RY)
+    assert est.model_ is model
+    assert est.history_.history["loss"][0] < first[0]
+    again = SKLearnRegressor(build, fit_kwargs={"epochs": 5}, random_state=0).fit(RX, RY)
+    assert again.fit(RX, RY).history_.history["loss"] == first
+
+
+def test_arguments_of_a_fit() -> None:
+    est = SKLearnRegressor(build, fit_kwargs={"epochs": 5, "batch_size": 64}, random_state=0)
+    assert len(est.fit(RX, RY, epochs=2).history_.epoch) == 2
+    assert est.fit_kwargs == {"epochs": 5, "batch_size": 64}
+    held = est.fit(RX, RY, validation_split=0.2).history_.history
+    assert len(held["val_loss"]) == 5
+    with pytest.raises(TypeError, match="epoch"):
+        est.fit(RX, RY, epoch=3)
+
+
+def test_decisions_are_scikit_learns() -> None:
+    two = SKLearnClassifier(build, model_kwargs={"loss": "categorical_crossentropy", "last": "softmax"}, random_state=0)
+    assert two.fit(X, y > 0, epochs=20).decision_function(X).shape == (150,)
+    assert ((two.decision_function(X) > 0) == two.predict(X)).all()
+    np.testing.assert_allclose(two.predict_proba(X).sum(axis=1), 1, atol=1e-6)
+    linear = SKLearnClassifier(build, random_state=0).fit(X, y)
+    assert linear.decision_function(X).shape == (150, 3)
+    assert not hasattr(linear, "predict_proba")
+    with pytest.raises(AttributeError, match="has no attribute 'predict_proba'"):
+        linear.predict_proba(X)
+
+
+def test_one_output_in_a_list() -> None:
+    def listed(X: Any, y: Any, count: int = 1) -> fastnn.Model:
+        x = layers.Input((X.shape[1],))
+        model = fastnn.Model(x, [layers.Dense(y.shape[1])(x) for _ in range(count)])
+        model.compile("adam", ["mse"] * count)
+        return model
+
+    est = SKLearnRegressor(listed, random_state=0).fit(RX, RY)
+    assert est.predict(RX).shape == (442,)
+    two = SKLearnRegressor(listed, model_kwargs={"count": 2})
+    with pytest.raises(ValueError, match="y must be a list of 2 arrays"):
+        two.fit(RX, RY)
+
+
+def test_pictures_and_several_targets() -> None:
+    def pictures(X: Any, y: Any) -> fastnn.Sequential:
+        model = fastnn.Sequential([layers.Input(X.shape[1:]), layers.Flatten(), layers.Dense(y.shape[1])])
+        model.compile("adam", "mse")
+        return model
+
+    rows = RX[:, :9].reshape(-1, 3, 3)
+    est = SKLearnRegressor(pictures, random_state=0).fit(rows, RX[:, :2])
+    assert est.predict(rows).shape == (442, 2)
+    assert est.fit(rows, RY).predict(rows).shape == (442,)
+    assert SKLearnTransformer(pictures, random_state=0).fit_transform(rows, RX[:, :2]).shape == (442, 2)
