@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.cases import LOSSES, Fit
 from fastnn import activations, kernels, losses, optimizers
-from fastnn.engine.random import permutation
+from fastnn.kernels.bindings import permutation
 from support.bindings import bound
 
 # As the engine has them: rows that go through all ops together, rows whose losses are added up together, parameters
