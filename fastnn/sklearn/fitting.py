@@ -10,8 +10,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
+from fastnn._checks import shown
 from fastnn.callbacks import Callback
 from fastnn.callbacks.base import checked
+from fastnn.callbacks.state import array_of, checked_state
 from fastnn.sklearn.network import Net
 from fastnn.sklearn.rows import Rows
 from fastnn.typing import FloatArray
@@ -22,6 +24,21 @@ NON_FINITE = (
 REDUCTION = 1e7 * float(np.finfo(float).eps)  # SciPy's ftol: L-BFGS ends where the loss falls by less, relatively
 
 
+# What an estimator keeps from epoch to epoch, which a backup of its fit has.
+KEPT: dict[str, Any] = {
+    "n_iter_": int,
+    "t_": int,
+    "loss_": float,
+    "loss_curve_": [float],
+    "best_loss_": float,
+    "validation_scores_": [float],
+    "best_validation_score_": float,
+    "_no_improvement_count": int,
+    "_stuck": bool,
+    "_before": float,
+}
+
+
 class FitMixin:
     """The fit of an estimator on rows that are checked, with a network that has its weights."""
 
@@ -29,6 +46,9 @@ class FitMixin:
     solver: Any
     _best: list[FloatArray]
     _no_improvement_count: int
+    _ends: str  # of L-BFGS: why it did not converge
+    _before: float | None  # and the loss before the last step
+    _stuck: bool  # which found no way down
 
     def _fit_stochastic(self: Any, net: Net, rows: Rows, rng: Any, incremental: bool) -> None:
         """Epochs until a stopping rule says so, or ``max_iter``; one of them where it is a step of ``partial_fit``."""
@@ -64,7 +84,7 @@ class FitMixin:
     def _run(self: Any, net: Net, rows: Rows, held: Rows | None, epochs: int, batch_size: int) -> bool:
         """The epochs; gives whether the stopping rule, or a callback, ended them."""
         if self.callbacks:  # a fit of the model, which calls them, and measures what is held out
-            rule = StoppingRule(net, lambda total, alone: self._epoch_ends(net, rows, held, total, alone))
+            rule = self._rule(net, rows, lambda total, alone: self._epoch_ends(net, rows, held, total, alone))
             net.trainer.fit(rows, epochs, batch_size, held, callbacks=[*checked(self.callbacks), rule])
             return bool(net.model.stop_training)
         for _ in range(epochs):  # each one compiled call: a fourth of an epoch of iris less than by the trainer
@@ -150,46 +170,107 @@ class FitMixin:
 
     def _fit_lbfgs(self: Any, net: Net, rows: Rows) -> None:
         """Steps over all rows, until the gradient or what is gained is small, or a count is full."""
-        (page,) = rows.whole()
-        steps, rate = net.trainer.full_batch, float(net.optimizer.learning_rate)
-        self.n_iter_, ends, stuck, before = 0, "", False, None
-        while not ends:
-            try:
-                seen = steps.step(net.optimizer, net.network, page, rate)
-            except FloatingPointError as error:
-                raise ValueError(f"{NON_FINITE} ({error})") from None
-            point = steps.point
-            loss = seen.loss if point.loss is None else point.loss
-            before = seen.loss if before is None else before
-            self.n_iter_ += 1
-            alone = net.network.losses_of_outputs[0] / rows.rows
-            self.loss_ = self._reported(float(loss), alone)
-            if self.verbose:
-                print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-            still = before - loss <= REDUCTION * max(abs(before), abs(loss), 1.0)
-            flat = point.gradient is not None and float(np.abs(point.gradient).max(initial=0.0)) <= self.tol
-            if flat or (still and (stuck or steps.state)):
-                return
-            stuck, before = still, loss  # where no way down was found it looks along the gradient, once
-            if self.n_iter_ >= self.max_iter:
-                ends = f"TOTAL NO. OF ITERATIONS REACHED LIMIT (max_iter={self.max_iter})"
-            elif steps.evaluations > self.max_fun:
-                ends = f"TOTAL NO. OF F,G EVALUATIONS EXCEEDS LIMIT (max_fun={self.max_fun})"
-        _warn(
-            f"lbfgs failed to converge after {self.n_iter_} iteration(s): {ends}. Increase the number of iterations "
-            "(max_iter), or scale the data.",
-            ConvergenceWarning,
-        )
+        steps, self.n_iter_, self._ends, self._before, self._stuck = net.trainer.full_batch, 0, "", None, False
+        try:
+            if self.callbacks:
+                rule = self._rule(net, rows, lambda total, alone: self._step_ends(net, rows, total))
+                callbacks = [*checked(self.callbacks), rule]
+                net.trainer.fit(rows, self.max_iter, rows.rows, shuffle=False, callbacks=callbacks)
+            else:
+                (page,) = rows.whole()
+                rate, ended = float(net.optimizer.learning_rate), False
+                while not ended:
+                    seen = steps.step(net.optimizer, net.network, page, rate)
+                    ended = self._step_ends(net, rows, seen.loss)
+        except FloatingPointError as error:
+            raise ValueError(f"{NON_FINITE} ({error})") from None
+        if self._ends:
+            _warn(
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s): {self._ends}. Increase the number of "
+                "iterations (max_iter), or scale the data.",
+                ConvergenceWarning,
+            )
+
+    def _rule(self: Any, net: Net, rows: Rows, ends: Callable[[float, float], bool]) -> StoppingRule:
+        """The stopping rule as a callback, which a backup has with the order of the rows and the best weights."""
+        rows.remembers = True
+
+        def keeps(is_between: bool) -> dict[str, Any]:
+            found = {name: vars(self).get(name) for name in KEPT}
+            there = {name: value for name, value in found.items() if value is not None and np.isfinite(value).all()}
+            steps = getattr(net.trainer.full_batch, "evaluations", 0)
+            best = [array.copy() for array in self._best]
+            return {
+                "numbers": {**there, "evaluations": steps},
+                "best": best,
+                "between": is_between,
+                "order": rows.drawn_from(is_between),
+            }
+
+        def takes(state: Any) -> None:
+            if not isinstance(state, dict) or state.keys() != {"numbers", "best", "between", "order"}:
+                raise ValueError(f"StoppingRule: expected numbers, best, between and order, got {shown(state)}")
+            forms = {name: KEPT[name] for name in KEPT if name in state["numbers"]}
+            numbers = checked_state(rule, state["numbers"], evaluations=int, **forms)
+            best = [array_of("StoppingRule: best", array).astype(np.float32) for array in state["best"]]
+            if [array.shape for array in best] != [array.shape for array in self._best]:
+                raise ValueError("StoppingRule: best must be arrays of the shapes of the estimator's weights")
+            rows.draw_from(state["order"])
+            rule.is_between = bool(state["between"])
+            if not rule.is_between:  # the pass has been begun, and its order is drawn once more
+                rows.shuffle()
+            if net.trainer.full_batch is not None:
+                net.trainer.full_batch.evaluations = numbers["evaluations"]
+            vars(self).update({name: numbers[name] for name in forms}, _best=best)
+
+        rule = StoppingRule(net, ends, keeps, takes)
+        return rule
+
+    def _step_ends(self: Any, net: Net, rows: Rows, seen: float) -> bool:
+        """After a step of L-BFGS, before which the loss was `seen`: whether it was the last."""
+        steps, point = net.trainer.full_batch, net.trainer.full_batch.point
+        loss = seen if point.loss is None else point.loss
+        before = seen if self._before is None else self._before
+        self.n_iter_ += 1
+        alone = net.network.losses_of_outputs[0] / rows.rows
+        self.loss_ = self._reported(float(loss), alone)
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+        still = bool(before - loss <= REDUCTION * max(abs(before), abs(loss), 1.0))
+        flat = point.gradient is not None and float(np.abs(point.gradient).max(initial=0.0)) <= self.tol
+        if flat or (still and (self._stuck or steps.state)):
+            return True
+        self._stuck, self._before = still, float(loss)  # no way down: it looks along the gradient, once
+        if self.n_iter_ >= self.max_iter:
+            self._ends = f"TOTAL NO. OF ITERATIONS REACHED LIMIT (max_iter={self.max_iter})"
+        elif steps.evaluations > self.max_fun:
+            self._ends = f"TOTAL NO. OF F,G EVALUATIONS EXCEEDS LIMIT (max_fun={self.max_fun})"
+        return bool(self._ends)
 
 
 class StoppingRule(Callback):
-    """The stopping rule as the last callback of a fit of the model."""
+    """The stopping rule as the last callback of a fit of the model; a backup has what it goes by."""
 
-    def __init__(self, net: Net, ends: Callable[[float, float], bool]) -> None:
-        self.net, self.ends = net, ends
+    def __init__(
+        self, net: Net, ends: Callable[[float, float], bool], keeps: Callable[[bool], Any], takes: Any
+    ) -> None:
+        self.net, self.ends, self.keeps, self.takes = net, ends, keeps, takes
+        self.is_between = True  # two epochs
+
+    def get_state(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.keeps(self.is_between)
+        return found
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.takes(state)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """From here on the order of the epoch is drawn."""
+        self.is_between = False
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Note the loss, and end the fit where the rule says so."""
+        self.is_between = True
         loss = float((logs or {})["loss"])
         if self.ends(loss, (loss - self.net.network.penalty_value()) / self.net.plan.importance):
             self.net.model.stop_training = True

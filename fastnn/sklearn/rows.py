@@ -45,6 +45,8 @@ class Rows(Source):
         self.rng: Any = None
         self.order: Any = None
         self._places: Any = None
+        self.remembers = False  # where the order of the pass that runs was drawn from
+        self._before: Any = None
 
     def draws(self, rng: Any) -> None:
         """Have each pass draw its order from a RandomState, as scikit-learn does; None: the rows as they lie."""
@@ -87,8 +89,34 @@ class Rows(Source):
     def shuffle(self) -> None:
         """Draw the order of the next pass, as scikit-learn draws it."""
         if self.rng is not None:
+            if self.remembers:
+                self._before = self._standing()
             self.rng.shuffle(self._places)
             self.order[:] = self._places
+
+    def _standing(self) -> list[Array]:
+        """What the order of the next pass is drawn from: the RandomState, and the order of this one."""
+        _, keys, place, has_gauss, cached = self.rng.get_state()
+        return [keys.copy(), np.array([place, has_gauss, cached], np.float64), self._places.astype(np.uint32)]
+
+    def drawn_from(self, is_between: bool) -> list[Array] | None:
+        """What the order of the next pass is drawn from; within a pass, what its own was. None for rows as they lie."""
+        if self.rng is None:
+            return None
+        return self._standing() if is_between or self._before is None else self._before
+
+    def draw_from(self, standing: Any) -> None:
+        """Draw the next order from what ``drawn_from`` gave. ValueError for anything else."""
+        if (standing is None) != (self.rng is None):
+            raise ValueError("order must be arrays where rows are shuffled, and None where they are not")
+        if standing is None:
+            return
+        keys, numbers, places = standing
+        if len(places) != self.rows or not (np.sort(places) == np.arange(self.rows)).all():
+            raise ValueError(f"order must be one of {self.rows} rows")
+        place, has_gauss, cached = np.asarray(numbers, float).tolist()
+        self.rng.set_state(("MT19937", np.asarray(keys, np.uint32), int(place), int(has_gauss), cached))
+        self._places[:] = places
 
     def pages(self, batch_size: int, rng: Any = None) -> Iterator[Page]:
         self.shuffle()
