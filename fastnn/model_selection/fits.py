@@ -65,8 +65,8 @@ class Fits:
         comm: Any = None,
         may_diverge: bool = False,
     ) -> None:
-        if not callable(build):
-            raise TypeError(f"build must be a function that gives a compiled model, got {shown(build)}")
+        if not callable(build) or hasattr(build, "fit"):
+            raise TypeError(f"build must be a function that gives a new compiled model, got {shown(build)}")
         self._build, self._folds, self._fit = build, folds, dict(fit)
         self._takes = _arguments(build)
         self._callbacks, self._scoring = callbacks, dict(scoring or {})

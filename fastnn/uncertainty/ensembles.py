@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._checks import as_flag, check_count
+from fastnn.data import Source
 from fastnn.model_selection.fits import Fits, threads_of
 from fastnn.model_selection.folds import Fold, Folds, Rows, count_of
 from fastnn.model_selection.validation import jobs_of, seed_of
@@ -58,6 +59,8 @@ class Ensemble:
     ) -> Ensemble:
         """Fit all. fit: epochs, batch_size and what else ``Model.fit`` takes; the others as in ``cross_validate``."""
         rows, root = Rows(x, y, sample_weight), seed_of(self.random_state, None)
+        if self.bootstrap and isinstance(x, Source):
+            raise TypeError("Ensemble: bootstrap draws rows by their numbers, which a dataset's have not; give arrays")
 
         def member(seed: int) -> Callable[[], Fold]:
             def made() -> Fold:

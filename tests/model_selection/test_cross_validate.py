@@ -243,6 +243,7 @@ def test_scoring() -> None:
         (lambda: None, TypeError, "build must give a compiled model, got None"),
         (lambda: Sequential([Dense(1)]), RuntimeError, "call model.compile in it"),
         ("adam", TypeError, "build must be a function"),
+        (Sequential([Dense(1)]), TypeError, "build must be a function that gives a new compiled model, got"),
     ],
 )
 def test_what_build_may_be(build: Any, error: type[Exception], says: str) -> None:

@@ -156,6 +156,11 @@ def test_sets_by_hand() -> None:
         (lambda: TemperatureScaling(same(3, "softmax")).predict(X[:, :3]), RuntimeError, "no temperature yet"),
         (lambda: Ensemble(same, 0), ValueError, "count must be at least 1"),
         (lambda: Ensemble(same).predict(X), RuntimeError, "no networks yet"),
+        (
+            lambda: Ensemble(same, bootstrap=True).fit(fastnn.data.ArraySource(X, X)),
+            TypeError,
+            "bootstrap draws rows by their numbers",
+        ),
         (lambda: MonteCarloDropout(3), TypeError, "model must be"),
         (lambda: MonteCarloDropout(same(4)).predict(X), ValueError, "no dropout or noise at work"),
         (lambda: MonteCarloDropout(same(4)).predict(X[:0]), ValueError, "x has no rows"),
