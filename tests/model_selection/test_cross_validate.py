@@ -21,6 +21,7 @@ from fastnn.layers import Concatenate, Dense, Dropout, Input, Normalization
 from fastnn.model_selection import cross_validate, learning_curve, validation_curve
 from fastnn.models import Model, Sequential
 from support.database import connect
+from support.signals import ctrl_c
 
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(120, 5)).astype(np.float32)
@@ -285,6 +286,13 @@ def test_an_error_ends_all_and_leaves_threads_as_they_were() -> None:
     assert len(made) < 60
     assert fastnn.get_num_threads() == before
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastnn-fit")]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_ctrl_c_ends_all_fits(n_jobs: int) -> None:
+    ctrl_c(lambda: validated(X, Y, n_jobs=n_jobs, epochs=10**6))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastnn-fit")]
+    assert validated(X, Y, n_jobs=n_jobs)["test_loss"].tolist() == validated(X, Y, n_jobs=1)["test_loss"].tolist()
 
 
 def test_a_frame_of_scores() -> None:
