@@ -35,9 +35,9 @@ def test_importing_fastnn_imports_none_of_it() -> None:
     import sys
 
     code = "import fastnn, sys; assert not {'sklearn', 'scipy', 'fastnn.sklearn', 'fastnn.wrappers'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
     code = "import fastnn; fastnn.sklearn.MLPClassifier; fastnn.wrappers.SKLearnClassifier"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
 @pytest.mark.parametrize("names", ["fastnn.sklearn", "fastnn.wrappers import SKLearnClassifier"])
@@ -55,7 +55,7 @@ def test_without_scikit_learn(names: str) -> None:
         else:
             raise SystemExit("imported")
         """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
 # The model.

@@ -126,7 +126,7 @@ KILLED = """
 
 
 def test_a_process_that_is_killed_goes_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", textwrap.dedent(KILLED)]
+    command = [sys.executable, "-P", "-c", textwrap.dedent(KILLED)]
     whole = subprocess.run([*command, str(tmp_path / "a")], capture_output=True, text=True, check=True, timeout=120)
     expected, killed = whole.stdout.splitlines()[-1], 0
     assert expected.startswith("weights")

@@ -229,4 +229,4 @@ def test_the_package_is_imported_when_it_is_used() -> None:
         "found = fastnn.linear.LinearRegression().fit([[1.0], [2], [4]], [1, 2, 3]).results_.bse; "
         "assert not {'scipy', 'sklearn', 'pandas', 'statsmodels'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

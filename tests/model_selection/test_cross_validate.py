@@ -458,7 +458,7 @@ KILLED = """
 
 def test_a_run_that_is_killed_goes_on(tmp_path: Path) -> None:
     """Killed until it ends by itself, it gives what one gives that was left alone."""
-    command = [sys.executable, "-c", textwrap.dedent(KILLED)]
+    command = [sys.executable, "-P", "-c", textwrap.dedent(KILLED)]
 
     def results(text: str) -> list[str]:
         return [line for line in text.splitlines() if line.startswith(("weights", "scores"))]
