@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from fastnn._checks import check_count, check_flag, shown
+from fastnn._output import warn
 from fastnn.callbacks.base import Callback, Logs, TrainerCallback
 from fastnn.callbacks.paths import folder_for, path_of
 from fastnn.callbacks.state import array_of
@@ -35,6 +38,7 @@ FORM = {
 class BackupAndRestore(TrainerCallback):
     """Writes where the fit stands to a file in `backup_dir`; the next fit that finds it there goes on from it.
 
+    A file is written while the next epoch runs; where that fails, the error comes with the next one, or at the end.
     A fit that was killed and is started again, with the same model, data and arguments, ends with the same bits as
     one that was not: weights, optimizer, order of the rows, dropout and the other callbacks' states are restored; no
     seed is needed, but a generator must begin again with its first batch. The history has the epochs from there on, as
@@ -64,6 +68,7 @@ class BackupAndRestore(TrainerCallback):
         self._before = os.path.join(self.backup_dir, "previous.fastnn")
         self._batches = 0
         self._fit: Any = None
+        self._writing: _Writing | None = None
 
     def listens(self, hook: str) -> bool:
         return super().listens(hook) and hook != ("on_train_batch_end" if self.save_freq == "epoch" else "on_epoch_end")
@@ -95,9 +100,14 @@ class BackupAndRestore(TrainerCallback):
 
     def on_train_interrupt(self, error: BaseException, logs: Logs | None = None) -> None:
         self._fit = None  # but the files stay: the next fit goes on
+        try:
+            self._written()
+        except Exception as failure:  # beside what ends the fit
+            warn(f"BackupAndRestore: the last backup could not be written: {failure}")
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self._fit = None  # with the rows
+        self._written()
         if self.delete_checkpoint:
             for path in (self._path, self._before):
                 with contextlib.suppress(FileNotFoundError):
@@ -110,10 +120,22 @@ class BackupAndRestore(TrainerCallback):
         from fastnn.store.versions import BACKUP
 
         arrays, place = self._standing()
-        os.makedirs(self.backup_dir, exist_ok=True)
-        if self.double_checkpoint and os.path.exists(self._path):
-            os.replace(self._path, self._before)
-        document.write(self._path, BACKUP, arrays, place)
+        metadata = document.metadata_of(BACKUP, arrays, place)  # here, as what it says goes on to change
+        self._written()
+
+        def write() -> None:
+            os.makedirs(self.backup_dir, exist_ok=True)
+            if self.double_checkpoint and os.path.exists(self._path):
+                os.replace(self._path, self._before)
+            document.write_with(self._path, arrays, metadata)
+
+        self._writing = _Writing(write)
+
+    def _written(self) -> None:
+        """Wait until the last backup is on the disk. What its writing raises is raised here."""
+        if self._writing is not None:
+            self._writing.end()
+            self._writing = None
 
     def _standing(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """(arrays, where the fit stands): what a file has."""
@@ -215,6 +237,28 @@ class BackupAndRestore(TrainerCallback):
         done = fit.accumulator
         done.rows, done.batches, done.loss, done.losses, states = place["tally"]
         done.states = [np.array(state, float) for state in states]
+
+
+class _Writing:
+    """What runs in a thread of its own, which lets others run while it waits for the disk."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._error: BaseException | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name="fastnn-backup")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # raised by `end`
+            self._error = error
+
+    def end(self) -> None:
+        """Wait for its end, and raise what it raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
 
 
 def _weights_in(arrays: dict[str, Any]) -> list[Any]:

@@ -48,6 +48,17 @@ class Document:
 
 def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
     """Write a file of that kind, all or nothing. ValueError, TypeError for what no file holds; OSError by name."""
+    write_with(path, arrays, metadata_of(kind, arrays, described))
+
+
+def write_with(path: Any, arrays: Arrays, metadata: dict[str, str]) -> None:
+    """`write`, with what ``metadata_of`` gives for these arrays."""
+    # Of a backup the one before serves as well.
+    safetensors.write(path, arrays, metadata, lasting=SUM not in metadata)
+
+
+def metadata_of(kind: str, arrays: Arrays, described: Any = None) -> dict[str, str]:
+    """What a file of that kind says beside its arrays. ValueError, TypeError for what no file holds."""
     metadata = {"format": label(kind)}
     if kind in TEXTS:
         text = _text(described)
@@ -57,8 +68,7 @@ def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
         metadata[TEXTS[kind]] = text
     if kind == BACKUP:  # what a model's file says may be changed by others, and its numbers are its own
         metadata[SUM] = _sum(arrays, described)
-    # Of a backup the one before serves as well.
-    safetensors.write(path, arrays, metadata, lasting=kind != BACKUP)
+    return metadata
 
 
 @contextmanager

@@ -163,7 +163,7 @@ def test_a_process_that_is_killed(tmp_path):
 
     assert run(1, "kill").returncode == -9
     resumed, whole = run(2, "resume"), run(1, "whole")
-    assert resumed.stdout.split()[0] == "5", resumed.stderr
+    assert resumed.stdout.split()[0] in ("4", "5"), resumed.stderr  # the last one may not have been on the disk yet
     assert resumed.stdout.split()[1:] == whole.stdout.split()[1:]
 
 
