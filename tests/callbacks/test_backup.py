@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -181,6 +182,31 @@ def test_errors_and_ctrl_c_leave_the_files_and_an_end_deletes_them(tmp_path):
     assert os.listdir(tmp_path / "a" / "b") == ["latest.fastnn"]
     assert model.fit(X, Y, epochs=5, verbose=0, callbacks=[backup]).epoch == [3, 4]
     assert os.listdir(tmp_path / "a") == []
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7])
+def test_a_full_disk_ends_the_fit(tmp_path, monkeypatch, epochs):
+    """Of whichever epoch: at the next one's end, or the fit's; another error goes before it, and a warning tells."""
+    seen = []
+
+    def write_with(path, arrays, metadata):
+        seen.append(path)
+        if len(seen) == max(1, epochs - 1):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(document, "write_with", write_with)
+    with pytest.raises(OSError, match="No space left"):
+        model_of().fit(X, Y, epochs=epochs, verbose=0, callbacks=[BackupAndRestore(tmp_path / "b")])
+    assert len(seen) <= epochs
+    seen.clear()
+
+    def stop(epoch, logs):
+        if epoch == max(1, epochs - 1):
+            raise InterruptedError
+
+    callbacks = [BackupAndRestore(tmp_path / "b"), LambdaCallback(on_epoch_begin=stop)]
+    with pytest.warns(UserWarning, match="the last backup could not be written"), pytest.raises(InterruptedError):
+        model_of().fit(X, Y, epochs=epochs + 1, verbose=0, callbacks=callbacks)
 
 
 def test_files_of_others_stay(tmp_path):
