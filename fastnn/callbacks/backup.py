@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-from collections.abc import Callable
+from collections.abc import Generator
 from os import PathLike
 from typing import Any
 
@@ -16,6 +15,7 @@ from fastnn._output import warn
 from fastnn.callbacks.base import Callback, Logs, TrainerCallback
 from fastnn.callbacks.paths import folder_for, path_of
 from fastnn.callbacks.state import array_of
+from fastnn.databases.ahead import Ahead
 
 __all__ = ["BackupAndRestore"]
 
@@ -68,7 +68,7 @@ class BackupAndRestore(TrainerCallback):
         self._before = os.path.join(self.backup_dir, "previous.fastnn")
         self._batches = 0
         self._fit: Any = None
-        self._writing: _Writing | None = None
+        self._writing: Ahead[None] | None = None
 
     def listens(self, hook: str) -> bool:
         return super().listens(hook) and hook != ("on_train_batch_end" if self.save_freq == "epoch" else "on_epoch_end")
@@ -123,18 +123,20 @@ class BackupAndRestore(TrainerCallback):
         metadata = document.metadata_of(BACKUP, arrays, place)  # here, as what it says goes on to change
         self._written()
 
-        def write() -> None:
+        def write() -> Generator[None, None, None]:
             os.makedirs(self.backup_dir, exist_ok=True)
             if self.double_checkpoint and os.path.exists(self._path):
                 os.replace(self._path, self._before)
             document.write_with(self._path, arrays, metadata)
+            yield
 
-        self._writing = _Writing(write)
+        self._writing = Ahead(write, 1)
 
     def _written(self) -> None:
         """Wait until the last backup is on the disk. What its writing raises is raised here."""
         if self._writing is not None:
-            self._writing.end()
+            for _ in self._writing:
+                pass
             self._writing = None
 
     def _standing(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -237,28 +239,6 @@ class BackupAndRestore(TrainerCallback):
         done = fit.accumulator
         done.rows, done.batches, done.loss, done.losses, states = place["tally"]
         done.states = [np.array(state, float) for state in states]
-
-
-class _Writing:
-    """What runs in a thread of its own, which lets others run while it waits for the disk."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._error: BaseException | None = None
-        self._work = work
-        self._thread = threading.Thread(target=self._run, name="fastnn-backup")
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:  # raised by `end`
-            self._error = error
-
-    def end(self) -> None:
-        """Wait for its end, and raise what it raised."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
 
 
 def _weights_in(arrays: dict[str, Any]) -> list[Any]:
