@@ -227,7 +227,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         self._net, self._optimizer_state = net, None
 
     def _network(self) -> Net:
-        """The network on the estimator's weights, whoever has set them."""
+        """The network on the weights in `coefs_` and `intercepts_`, also where a caller has replaced them."""
         net = self._net
         if net is None:
             units = (self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_))
@@ -237,8 +237,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
             if state is not None:
                 net.go_on(state)
         elif not net.runs_on(self.coefs_, self.intercepts_):
-            net.take(self.coefs_, self.intercepts_)
-            self.coefs_, self.intercepts_ = list(net.coefs), list(net.intercepts)
+            self._put_on(net)
         return net
 
     def _predicted(self, X: Any) -> FloatArray:

@@ -66,7 +66,7 @@ class Net:
     # Weights.
 
     def runs_on(self, coefs: Sequence[Array], intercepts: Sequence[Array]) -> bool:
-        """Whether these are the network's own weights: whoever replaced one has others in mind."""
+        """Whether these are the network's own arrays, none of them replaced."""
         return (
             len(coefs) == len(intercepts) == len(self.coefs)
             and all(map(is_, coefs, self.coefs))

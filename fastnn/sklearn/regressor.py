@@ -102,10 +102,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         found = self._predicted(X)
         return found.ravel() if found.shape[1] == 1 else found
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        return tags
-
     # What a regressor says for itself.
 
     _kind = "numbers"
