@@ -127,7 +127,7 @@ class BackupAndRestore(TrainerCallback):
             os.makedirs(self.backup_dir, exist_ok=True)
             if self.double_checkpoint and os.path.exists(self._path):
                 os.replace(self._path, self._before)
-            document.write_with(self._path, arrays, metadata)
+            document.write_with(self._path, arrays, metadata, lasting=False)  # the one before serves as well
             yield
 
         self._writing = Ahead(write, 1)

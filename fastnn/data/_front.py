@@ -206,10 +206,17 @@ class Part:
         return {name: rows[name][chosen] for name in rows} if isinstance(rows, dict) else rows[chosen]
 
 
-def taken(features: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several | None) -> Any:
-    """What a model with these inputs reads of a query's features: ``Picked`` or ``Fronted``. inputs: None for one."""
+def taken(
+    features: Sequence[str], targets: Sequence[str], null: float | None, inputs: Several | None, windows: bool
+) -> Any:
+    """What a model with these inputs reads of a query's features: ``Picked`` or ``Fronted``. inputs: None for one.
+
+    windows: whether rows are put together into sequences, of which a model has one input.
+    """
     if inputs is None:
         return Picked(features, targets, null)
+    if windows:
+        raise ValueError("sequence= goes with a model of one input of numbers, and this one reads columns by name")
     if inputs.front is not None:
         return Fronted(features, targets, null, inputs)
     return Picked([name for names in features_of(features, inputs) for name in names], targets, null)

@@ -75,12 +75,8 @@ class Queried:
         if not features:
             raise ValueError(f"the query gives the key {key!r} alone; select the features too")
         check_names(names, features, "the query")
-        self._take = taken(features, (), null, inputs)
+        self._take = taken(features, (), null, inputs, windows is not None)
         if windows is not None:
-            if inputs is not None:
-                raise ValueError(
-                    "sequence= goes with a model of one input of numbers, and this one reads columns by name"
-                )
             self._take = Sequenced(self._take, windows)
         self._key = key
         self.width: int = self._take.width

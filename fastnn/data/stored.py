@@ -196,15 +196,13 @@ class StoredSource(Source):
 
     def through(self, inputs: Several) -> StoredSource:
         """The same rows as a model reads that has a front, or several inputs: columns by the names of its inputs."""
-        if self.sequence is not None:
-            raise ValueError("sequence= goes with a model of one input of numbers, and this one reads columns by name")
         known = inputs.front, list(inputs.names), list(inputs.shapes)
         state = () if inputs.front is None else inputs.front.state()
         if self._fronted is not None and self._fronted[0] == known:
             _, tables, before = self._fronted
             if len(tables) == len(state) and all(map(operator.is_, tables, state)):
                 return before
-        take = taken(self.columns, self.targets_named, self._null, inputs)
+        take = taken(self.columns, self.targets_named, self._null, inputs, self.sequence is not None)
         if isinstance(self._take, Part):
             take = self._take.around(take)
         made: StoredSource = self._changed(

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import as_flag, check_choice, check_flag, check_number, shown
-from fastnn.engine.layer_ops import AttentionOp, StridedCopyOp, TanhScoresOp
+from fastnn.engine.layer_ops import AttentionOp, MaskedOp, StridedCopyOp, TanhScoresOp
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.arithmetic import as_tensor
 from fastnn.layers.base import LAYERS, Layer, any_sources, check_row, check_seed, set_field
@@ -100,7 +100,10 @@ class Weighting(Layer):
         )
 
     def masked_ops(self, rows: Sequence[Shape], masks: Sequence[Shape | None]) -> tuple[Any, ...]:
-        """With the masks of queries, keys and values beside those that are sources."""
+        """With the masks of queries, keys and values beside those that are sources.
+
+        Where heads come first, a query that is masked has weights as others have, and the means of it are 0.
+        """
         heads, _, queries, keys = self._sizes(rows)
         n, own, extra = len(rows), [], []
         for k, mask in enumerate(masks[: 2 if self.scored else 3]):
@@ -110,10 +113,16 @@ class Weighting(Layer):
             apart = heads if self.apart else 1
             if prod(mask) != apart * lines:
                 raise ValueError(f"a mask of rows of shape {mask} does not go with {lines} lines of {apart} head(s)")
-            own.append((apart, 1, lines) if k else (apart, lines, 1))
-            extra.append(-1 - n - k)
+            if k or not self.apart:
+                own.append((apart, 1, lines) if k else (apart, lines, 1))
+                extra.append(-1 - n - k)
         first, *rest = self.ops(*rows, *own)
-        return ((first[0], (*first[1][:n], *extra)), *rest)
+        found = [(first[0], (*first[1][:n], *extra)), *rest]
+        if self.apart and masks[0] is not None:
+            means = 1 if self.return_scores else 0  # the op that gives them
+            row = self.output_shape(*rows)
+            found.insert(means + 1, (MaskedOp(prod(row[:-1]), row[-1]), (means, -1 - n)))
+        return tuple(found)
 
     def reference(self, *given: DoubleArray) -> Any:
         """The formula, in float64; with return_scores also the weights."""
@@ -277,8 +286,8 @@ class Attention(_Attention):
     numbers of the layer's own. Called as layer([query, value], mask=[query_mask, value_mask], use_causal_mask=True,
     return_attention_scores=True): masks are rows of zeros and ones, (queries,) and (keys,), or None; what a query does
     not see has no weight, and where query_mask is 0, 0 is given. A query that sees nothing has 0. With
-    return_attention_scores a tuple is given, the second of it the weights, (.., queries, keys), before dropout.
-    Source: Luong et al. 2015.
+    return_attention_scores a tuple is given, the second of it the weights, (.., queries, keys), before dropout, of a
+    masked query too. Source: Luong et al. 2015.
     """
 
     use_scale: bool = False

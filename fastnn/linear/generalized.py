@@ -66,10 +66,12 @@ class LikelihoodModel(LinearModel):
         raise NotImplementedError
 
     def _told(
-        self, problem: Problem, found: Found, loss: float, null: float, groups: Any, why: str, **more: Any
+        self, problem: Problem, found: Found, null: float, groups: Any, penalised: bool, signs: Array, **more: Any
     ) -> Inference:
-        """The inference of what was found. loss, null: -log-likelihoods, of the model and of an intercept alone."""
+        """The inference of what was found. null: the -log-likelihood of an intercept alone."""
         design, units, kind = problem.design, problem.units, self.cov_type
+        why = PENALISED if penalised else CONSTRAINED if signs.any() else ""
+        loss = found.loss - 0.5 * float((problem.penalty[:, None] * found.theta**2).sum())
         lead, features = int(design.intercept), len(self._names)
         covariance: DoubleArray | None = None
         if not why:
@@ -101,6 +103,7 @@ class LikelihoodModel(LinearModel):
             llnull=-null,
             prsquared=1 - loss / null if null else math.nan,
             why=why,
+            method="Penalized MLE" if penalised else "MLE",
             notes=tuple(notes),
             **more,
         )
@@ -190,20 +193,17 @@ class LogisticRegression(Classifier, LikelihoodModel):
         if not reference and intercept:
             constant = constant - constant.mean()
         self.coef_, self.intercept_, self.n_iter_ = np.ascontiguousarray(coef.T), constant, found.passes
-        why = PENALISED if alpha > 0 else CONSTRAINED if signs.any() else ""
         share = counts[counts > 0] / counts.sum()
         null = -float((counts[counts > 0] * np.log(share)).sum()) if intercept else counts.sum() * math.log(classes)
-        loss = found.loss - 0.5 * float((problem.penalty[:, None] * found.theta**2).sum())
         self.results_ = self._told(
             problem,
             found,
-            loss,
             null,
             groups,
-            why,
+            alpha > 0,
+            signs,
             title="Logit Regression Results" if classes == 2 else "MNLogit Regression Results",
             model="Logit" if classes == 2 else "MNLogit",
-            method="MLE" if alpha == 0 else "Penalized MLE",
             equations=tuple(f"{self._target}={label}" for label in self.classes_[int(reference) :]),
             ratios="odds ratio",
             extra={"C": inverse} if alpha else {},
@@ -299,19 +299,16 @@ class PoissonRegression(LikelihoodModel):
         problem, found = self._solve(rows, design, Poisson(), start, alpha * moments.weight, signs)
         coef, constant = design.solution(found.theta)
         self.coef_, self.intercept_, self.n_iter_ = coef[:, 0], float(constant[0]), found.passes
-        why = PENALISED if alpha > 0 else CONSTRAINED if signs.any() else ""
         null += total - total * math.log(mean) if intercept else moments.weight
-        loss = found.loss - 0.5 * float((problem.penalty[:, None] * found.theta**2).sum())
         self.results_ = self._told(
             problem,
             found,
-            loss,
             null,
             groups,
-            why,
+            alpha > 0,
+            signs,
             title="Poisson Regression Results",
             model="Poisson",
-            method="MLE" if alpha == 0 else "Penalized MLE",
             ratios="rate ratio",
             extra={"alpha": alpha} if alpha else {},
         )

@@ -9,8 +9,9 @@ import numpy as np
 
 from fastnn._checks import as_number, shown
 
-from .fits import Fits, threads_of
+from .fits import Fits
 from .folds import Folds, Rows, folds_of
+from .scores import check_score
 from .validation import jobs_of, scorers, seed_of
 
 
@@ -36,7 +37,7 @@ def learning_curve(
     score: a name that the model's evaluation has, or scoring's. The others as in ``cross_validate``.
     """
     rows, root = Rows(x, y), seed_of(random_state, None)
-    whole = folds_of(rows, cv, groups, root, keep=1)
+    whole = folds_of(rows, cv, groups, root)
     if whole.indices is None:
         raise TypeError("learning_curve takes rows that have numbers, such as arrays; a dataset's have none")
     least = min(len(train) for train, _ in whole.indices)
@@ -46,7 +47,7 @@ def learning_curve(
     rng = np.random.default_rng(root)
     pairs = [(rng.permutation(train), test) for train, test in whole.indices]
     cut = [(order[:size], test) for size in sizes for order, test in pairs]
-    folds = folds_of(rows, cut, None, root, keep=1 + threads_of(n_jobs))
+    folds = folds_of(rows, cut, None, root)
     found = _scores(build, folds, [{}], root, score, scoring, callbacks, n_jobs, verbose, fit)
     shape = (len(sizes), len(pairs))
     return np.array(sizes), found[0].reshape(shape), found[1].reshape(shape)
@@ -76,7 +77,7 @@ def validation_curve(
     if not values:
         raise ValueError("param_range has no value")
     root = seed_of(random_state, None)
-    folds = folds_of(Rows(x, y), cv, groups, root, keep=1 + threads_of(n_jobs))
+    folds = folds_of(Rows(x, y), cv, groups, root)
     candidates = [{param_name: value} for value in values]
     train, test = _scores(build, folds, candidates, root, score, scoring, callbacks, n_jobs, verbose, fit)
     shape = (len(folds), len(values))
@@ -106,9 +107,7 @@ def _scores(
         verbose=verbose,
     )
     results = fits.run(jobs_of(candidates, folds, root))
-    known = [name.removeprefix("test_") for name in results[0] if name.startswith("test_")]
-    if score not in known:
-        raise ValueError(f"score must be one of {', '.join(known)}, got {shown(score)}")
+    check_score(score, results[0])
     train, test = (np.array([each[f"{part}_{score}"] for each in results]) for part in ("train", "test"))
     return train, test
 

@@ -71,7 +71,8 @@ class Fits:
         self._takes = _arguments(build)
         self._callbacks, self._scoring = callbacks, dict(scoring or {})
         self._test_scores, self._train_scores, self._keep_models = scores, train_scores, keep_models
-        self.threads = threads_of(n_jobs)
+        self.threads = _threads(n_jobs)
+        folds.keep = 1 + self.threads
         self._verbose, self._comm, self._may_diverge = verbose, comm, may_diverge
         self._records = None if backup_dir is None else Records(backup_dir)
         self._stop = threading.Event()
@@ -118,6 +119,7 @@ class Fits:
             futures = [pool.submit(copy_context().run, self._one, job) for job in jobs]
             left: Any = set(futures)
             while left:
+                # Not for ever, as a wait without an end hears no Ctrl-C on Windows.
                 finished, left = wait(left, timeout=0.1, return_when=FIRST_EXCEPTION)
                 done += len(finished)
                 if verbose and finished:
@@ -135,18 +137,17 @@ class Fits:
         if self._records is not None and (known := self._records.known(job, self._keep_models)) is not None:
             return known
         fold = self._folds[job.fold]
-        own = {name: value for name, value in job.settings.items() if name not in self._to_fit(job.settings)}
+        own, options = self._parts(job.settings)
         with random.seeded(job.seed):
             model = self._made(own, fold.train)
-            result = self._fitted(model, job, fold)
+            result = self._fitted(model, job, fold, options)
         if self._records is not None:
             self._records.keep(job, result, model if self._keep_models else None)
         if self._keep_models:
             result["estimator"] = model
         return result
 
-    def _fitted(self, model: Any, job: Job, fold: Fold) -> dict[str, Any]:
-        options = {**self._fit, **{name: job.settings[name] for name in self._to_fit(job.settings)}}
+    def _fitted(self, model: Any, job: Job, fold: Fold, options: Mapping[str, Any]) -> dict[str, Any]:
         callbacks = [*_fresh(self._callbacks), _Stops(self._stop)]
         if self._records is not None:
             callbacks.append(BackupAndRestore(self._records.folder_of(job)))
@@ -178,13 +179,14 @@ class Fits:
 
     def made(self, settings: Mapping[str, Any], train: Rows) -> tuple[Any, dict[str, Any]]:
         """A network for all rows, and what its fit is called with."""
-        to_fit = self._to_fit(settings)
-        own = {name: value for name, value in settings.items() if name not in to_fit}
-        options = {**self._fit, **{name: settings[name] for name in to_fit}}
+        own, options = self._parts(settings)
         return self._made(own, train), {**options, "callbacks": _fresh(self._callbacks)}
 
-    def _to_fit(self, settings: Mapping[str, Any]) -> list[str]:
-        return [name for name in settings if name in FIT and name not in self._takes]
+    def _parts(self, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Settings for `build`, and all that `fit` is called with."""
+        to_fit = {name: value for name, value in settings.items() if name in FIT and name not in self._takes}
+        own = {name: value for name, value in settings.items() if name not in to_fit}
+        return own, {**self._fit, **to_fit}
 
     def _made(self, settings: Mapping[str, Any], train: Rows) -> Any:
         given = {name: getattr(train, name) for name in ("x", "y") if name in self._takes and name not in settings}
@@ -199,7 +201,7 @@ class Fits:
         return model
 
 
-def threads_of(n_jobs: Any) -> int:
+def _threads(n_jobs: Any) -> int:
     """How many networks at a time `n_jobs` says: None and -1 for as many as there are threads."""
     if n_jobs is None or (isinstance(n_jobs, int) and n_jobs == -1):
         return int(get_num_threads())

@@ -41,12 +41,10 @@ class Fold(NamedTuple):
 
 
 class Folds:
-    """The folds of some rows, each made when it is asked for; a few are kept, for all who ask."""
+    """The folds of some rows, each made when it is asked for; the last `keep` are kept, for all who ask."""
 
-    def __init__(
-        self, made: list[Callable[[], Fold]], indices: list[tuple[Indices, Indices]] | None, keep: int
-    ) -> None:
-        self._made, self.indices, self._keep = made, indices, keep
+    def __init__(self, made: list[Callable[[], Fold]], indices: list[tuple[Indices, Indices]] | None = None) -> None:
+        self._made, self.indices, self.keep = made, indices, 1
         self._kept: dict[int, Fold] = {}
         self._lock = threading.Lock()
 
@@ -57,12 +55,12 @@ class Folds:
         with self._lock:
             if number not in self._kept:
                 self._kept[number] = self._made[number]()
-                if len(self._kept) > self._keep:
+                if len(self._kept) > self.keep:
                     del self._kept[next(iter(self._kept))]
             return self._kept[number]
 
 
-def folds_of(rows: Rows, cv: Any, groups: Any, seed: int, keep: int) -> Folds:
+def folds_of(rows: Rows, cv: Any, groups: Any, seed: int) -> Folds:
     """The folds that `cv` says: see ``cross_validate``. TypeError, ValueError for what is none."""
     if isinstance(rows.x, StoredSource):
         return _of_dataset(rows, cv, groups)
@@ -85,7 +83,7 @@ def folds_of(rows: Rows, cv: Any, groups: Any, seed: int, keep: int) -> Folds:
     def fold(train: Indices, test: Indices) -> Callable[[], Fold]:
         return lambda: Fold(rows.take(train), rows.take(test))
 
-    return Folds([fold(*pair) for pair in checked], checked, keep)
+    return Folds([fold(*pair) for pair in checked], checked)
 
 
 def count_of(rows: Rows) -> int:
@@ -149,6 +147,11 @@ def _checked(pair: Any, fold: int, count: int) -> tuple[Indices, Indices]:
     return found[0], found[1]
 
 
+def is_one_hot(labels: Any) -> bool:
+    """Whether each row of a matrix has a single 1, and zeros else."""
+    return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
+
+
 def _labels(y: Any) -> Any:
     """The class of each row as splitters want it; None where y says none."""
     parts = parts_of(y)
@@ -156,8 +159,7 @@ def _labels(y: Any) -> Any:
         return None
     labels = np.asarray(parts[0])
     if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "biuf":
-        one_hot = ((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()
-        return labels.argmax(axis=1) if one_hot else labels
+        return labels.argmax(axis=1) if is_one_hot(labels) else labels
     return labels.reshape(-1) if labels.size == len(labels) else labels
 
 
@@ -208,4 +210,4 @@ def _of_dataset(rows: Rows, cv: Any, groups: Any) -> Folds:
     for part in (part for fold in folds for part in fold):
         for _ in part.x.pages(8192):  # read once, here: an open connection belongs to this thread
             pass
-    return Folds([partial(folds.__getitem__, number) for number in range(k)], None, k)
+    return Folds([partial(folds.__getitem__, number) for number in range(k)])

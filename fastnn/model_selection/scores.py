@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from fastnn._checks import shown
 from fastnn.callbacks.monitors import rises
 
 
@@ -27,6 +29,13 @@ class Scores(dict[str, Any]):
     def mean(self, name: str = "test_loss") -> float:
         """The mean over the folds."""
         return float(np.mean(self[name]))
+
+
+def check_score(score: str, names: Iterable[str]) -> None:
+    """ValueError unless a fit gives it. names: of what a fit gives, test_<metric> among them."""
+    known = [name.removeprefix("test_") for name in names if name.startswith("test_")]
+    if score not in known:
+        raise ValueError(f"score must be one of {', '.join(known)}, got {shown(score)}")
 
 
 def as_frame(columns: dict[str, Any]) -> Any:

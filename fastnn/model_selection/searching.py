@@ -12,9 +12,9 @@ from fastnn import random
 from fastnn._checks import as_flag, check_count, shown
 from fastnn._output import warn
 
-from .fits import Fits, threads_of
+from .fits import Fits
 from .folds import Rows, folds_of
-from .scores import as_frame, goodness
+from .scores import as_frame, check_score, goodness
 from .space import checked_settings, drawn, grid, suggested
 from .validation import jobs_of, scorers, seed_of
 
@@ -102,7 +102,7 @@ def search(
         check_count("n_iter", n_iter)
     goodness(score, mode, 0.0)
     rows, root = Rows(x, y, sample_weight), seed_of(random_state, comm)
-    folds = folds_of(rows, cv, groups, root, keep=1 + threads_of(n_jobs))
+    folds = folds_of(rows, cv, groups, root)
     fits = Fits(
         build,
         folds,
@@ -146,9 +146,8 @@ class _Found:
         jobs = jobs_of(candidates, self._folds, self._root)
         results, name = self._fits.run(jobs), f"test_{self._score}"
         self._names = self._names or next((list(each) for each in results if "diverged" not in each), [])
-        if self._names and name not in self._names:
-            known = [each.removeprefix("test_") for each in self._names if each.startswith("test_")]
-            raise ValueError(f"score must be one of {', '.join(known)}, got {shown(self._score)}")
+        if self._names:
+            check_score(self._score, self._names)
         diverged = [
             (result["diverged"], job) for result, job in zip(results, jobs, strict=True) if "diverged" in result
         ]

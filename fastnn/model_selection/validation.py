@@ -10,7 +10,7 @@ import numpy as np
 from fastnn import random
 from fastnn._checks import SEEDS, check_count, shown
 
-from .fits import Fits, threads_of
+from .fits import Fits
 from .folds import Folds, Rows, folds_of
 from .records import Job
 from .scores import Scores
@@ -62,7 +62,7 @@ def cross_validate(
     and what ``fit`` raises.
     """
     rows, root = Rows(x, y, sample_weight), seed_of(random_state, comm)
-    folds = folds_of(rows, cv, groups, root, keep=1 + threads_of(n_jobs))
+    folds = folds_of(rows, cv, groups, root)
     fits = Fits(
         build,
         folds,
@@ -90,8 +90,13 @@ def cross_validate(
 
 def jobs_of(candidates: list[dict[str, Any]], folds: Folds, root: int) -> list[Job]:
     """Each candidate on each fold; all of a fold one after the other."""
-    seeds = np.random.SeedSequence(root).generate_state(len(folds), np.uint32).tolist()
+    seeds = seeds_of(root, len(folds))
     return [Job(settings, fold, seeds[fold]) for fold in range(len(folds)) for settings in candidates]
+
+
+def seeds_of(root: int, count: int) -> list[int]:
+    """A seed for each of `count` networks, the n-th by its number and `root` alone."""
+    return [int(seed) for seed in np.random.SeedSequence(root).generate_state(count, np.uint32)]
 
 
 def seed_of(random_state: Any, comm: Any) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from copy import copy
+from collections.abc import Iterable, Mapping
+from copy import copy, deepcopy
 from math import prod
 from typing import Any
 
@@ -271,11 +271,11 @@ class Description:
                     found.append(variable._replace(path=f"{paths[layer]}/{parameter.name}"))
         return found
 
-    def frozen_ops(self) -> list[bool]:
-        """For each op whether its parameters do not learn."""
+    def frozen_ops(self, frozen: frozenset[Layer]) -> list[bool]:
+        """For each op whether its parameters do not learn, where these layers do not."""
         assert self.plan is not None
         return [
-            layer in self.frozen or (layer is not None and op.size > 0 and not op.commits and not _learns(layer))
+            layer in frozen or (layer is not None and op.size > 0 and not op.commits and not _learns(layer))
             for op, layer in zip(self.plan.ops, self.plan.layers, strict=True)
         ]
 
@@ -306,6 +306,16 @@ class Description:
                 place.parameters, place.views(place.store.flat if flat is None else flat), strict=True
             )
         }
+
+
+def note_alike(made: Description, fitted: Description) -> None:
+    """Note of a model that is made of a fitted one what that knows of the data."""
+    made.columns, made.notes = fitted.columns, deepcopy(fitted.notes)
+
+
+def untrainable(layers: Iterable[Layer]) -> frozenset[Layer]:
+    """Those that have ``trainable`` False now."""
+    return frozenset(layer for layer in layers if not layer.trainable)
 
 
 def _find_paths(member: Any, path: str, found: dict[Layer, str]) -> None:

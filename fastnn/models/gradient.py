@@ -78,7 +78,7 @@ def by_inputs(description: Any, trainer: Any, source: Any) -> list[FloatArray]:
         network.seed = description.seed
         network.set_objectives(trainer.objectives.described)
         variables = [*(Variable(start, 1) for start in own), *description.variables()]
-        network.set_variables(variables, [False] * shift + description.frozen_ops())
+        network.set_variables(variables, [False] * shift + description.frozen_ops(description.frozen))
         x = np.asarray(source.x, np.float32)  # ids too: the taps read them
         network.gradient(x, source.y, source.weight, noise=description.network.iterations)
         return [np.concatenate(tap.slopes) for tap in taps]

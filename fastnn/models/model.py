@@ -18,6 +18,7 @@ from fastnn.data.given import source_of, unread_targets, validation_of
 from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Structure, Tensor, check_training, distinct, flattened, is_symbolic, names_of
 from fastnn.models.built import ADOPT, KINDS
+from fastnn.models.description import untrainable
 from fastnn.models.surface import Surface, checked_steps
 from fastnn.typing import FloatArray
 
@@ -125,7 +126,7 @@ class Model(Surface):
         with self.description.locked():
             self.description.trainer, self.description.steps_per_execution = trainer, steps
             self.description.compiled_with = (optimizer, loss, loss_weights, metrics, weighted_metrics)
-            self.description.frozen = frozenset(layer for layer in self.description.layers() if not layer.trainable)
+            self.description.frozen = untrainable(self.description.layers())
 
     @property
     def optimizer(self) -> Any:

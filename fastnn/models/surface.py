@@ -10,6 +10,7 @@ from fastnn._output import warn
 from fastnn._table import gathering
 from fastnn.layers.surface import penalties_of
 from fastnn.models.built import Built
+from fastnn.models.description import untrainable
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object
 
 COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
@@ -119,9 +120,9 @@ class Surface(Built):
         network = self.description.network or self._built_by("the call", x)
         source, description = self._batch(x, None, None), self.description
         description.check_source(source, "x")
-        if description.trainer is None:  # else it is as it was when the model was compiled
-            description.frozen = frozenset(layer for layer in description.layers() if not layer.trainable)
-        network.freeze(description.frozen_ops())
+        # Of a compiled model it is as it was then.
+        frozen = untrainable(description.layers()) if description.trainer is None else description.frozen
+        network.freeze(description.frozen_ops(frozen))
         if not self._adds_losses():
             return self._split(network.predict_in_training(source.x, number))
         if not number:

@@ -51,10 +51,9 @@ def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
     write_with(path, arrays, metadata_of(kind, arrays, described))
 
 
-def write_with(path: Any, arrays: Arrays, metadata: dict[str, str]) -> None:
-    """`write`, with what ``metadata_of`` gives for these arrays."""
-    # Of a backup the one before serves as well.
-    safetensors.write(path, arrays, metadata, lasting=SUM not in metadata)
+def write_with(path: Any, arrays: Arrays, metadata: dict[str, str], lasting: bool = True) -> None:
+    """`write`, with what ``metadata_of`` gives for these arrays. lasting: as in ``safetensors.write``."""
+    safetensors.write(path, arrays, metadata, lasting=lasting)
 
 
 def metadata_of(kind: str, arrays: Arrays, described: Any = None) -> dict[str, str]:

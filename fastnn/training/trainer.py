@@ -281,7 +281,7 @@ class Trainer:
         optimizer = self.optimizer
         network.set_objectives(self.compiled_objectives().described)
         variables = optimizer.told(self.model.description.variables())
-        network.set_variables(variables, self.model.description.frozen_ops())
+        network.set_variables(variables, self.model.description.frozen_ops(self.model.description.frozen))
         slots = self.slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
             self.full_batch = None

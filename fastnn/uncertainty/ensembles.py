@@ -9,10 +9,11 @@ import numpy as np
 
 from fastnn._checks import as_flag, check_count
 from fastnn.data import Source
-from fastnn.model_selection.fits import Fits, threads_of
+from fastnn.model_selection.fits import Fits
 from fastnn.model_selection.folds import Fold, Folds, Rows, count_of
-from fastnn.model_selection.validation import jobs_of, seed_of
+from fastnn.model_selection.validation import jobs_of, seed_of, seeds_of
 from fastnn.models import Model
+from fastnn.models.description import note_alike
 
 if TYPE_CHECKING:
     import os
@@ -72,8 +73,7 @@ class Ensemble:
 
             return made
 
-        seeds = np.random.SeedSequence(root).generate_state(self.count, np.uint32).tolist()
-        folds = Folds([member(seed) for seed in seeds], None, 1 + threads_of(self.n_jobs))
+        folds = Folds([member(seed) for seed in seeds_of(root, self.count)])
         fits = Fits(
             self.build,
             folds,
@@ -117,5 +117,5 @@ def _mean_of(models: list[Any]) -> Any:
         model.name = f"{first.name}_{number}" if number else first.name
         outputs.append(model(given))
     mean = Model(inputs if len(inputs) > 1 else inputs[0], Average()(outputs))
-    mean.description.columns = first.description.columns
+    note_alike(mean.description, first.description)
     return mean

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._checks import as_number, shown
+from fastnn.model_selection.folds import is_one_hot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def classes_of(what: str, y: Any, rows: int, classes: int) -> NDArray[np.intp]:
     """The class of each row, from numbers of classes or one-hot rows. ValueError for what is none."""
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] == classes and classes > 1:
-        if not (((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()):
+        if not is_one_hot(labels):
             raise ValueError(f"{what}: y must be numbers of classes, or one-hot rows")
         labels = labels.argmax(axis=1)
     labels = labels.reshape(-1) if labels.size == len(labels) else labels

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn._checks import check_count
 from fastnn.models import check_model, clone_model
+from fastnn.models.description import note_alike
 
 from .given import classes_of, probabilities_of
 
@@ -135,6 +135,5 @@ def _divided(model: Any, place: int, temperature: float) -> Any:
     scaled.set_weights(model.get_weights())
     layer = scaled.layers[place]
     layer.set_weights([weights / np.float32(temperature) for weights in layer.get_weights()])
-    scaled.description.columns = model.description.columns
-    scaled.description.notes = copy.deepcopy(model.description.notes)
+    note_alike(scaled.description, model.description)
     return scaled

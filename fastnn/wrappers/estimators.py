@@ -173,7 +173,7 @@ class SKLearnClassifier(ClassifierMixin, SKLearnBase):  # type: ignore[misc]
         return self._outputs(X)
 
     def _validated(self, X: Any, y: Any) -> tuple[Array, Array]:
-        X, y = validate_data(self, X, y, allow_nd=True, multi_output=True)
+        X, y = super()._validated(X, y)
         check_classification_targets(y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

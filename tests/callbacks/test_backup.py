@@ -189,7 +189,7 @@ def test_a_full_disk_ends_the_fit(tmp_path, monkeypatch, epochs):
     """Of whichever epoch: at the next one's end, or the fit's; another error goes before it, and a warning tells."""
     seen = []
 
-    def write_with(path, arrays, metadata):
+    def write_with(path, arrays, metadata, lasting):
         seen.append(path)
         if len(seen) == max(1, epochs - 1):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)

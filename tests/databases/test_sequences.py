@@ -12,6 +12,7 @@ import fastnn
 from fastnn.data import Json, MongoDataset, SQLDataset, write_predictions
 from fastnn.layers import GRU, Dense
 from fastnn.models import Sequential
+from fastnn.uncertainty import Ensemble
 from support.database import connect
 
 RNG = np.random.default_rng(2)
@@ -231,6 +232,19 @@ def test_predictions_of_windows(path: Path, tmp_path: Path) -> None:
             assert [rows[name] for name in names] == expected[:, 0].tolist()
     padded = list(model.predict_iter(query, path, key="id", sequence=("customer", "day", 6, -5)))
     np.testing.assert_array_equal(padded[0][1], model.predict(windows(6, -5), verbose=0))
+
+
+def test_the_mean_of_an_ensemble_reads_windows_too(path: Path) -> None:
+    def build() -> Any:
+        model = Sequential([fastnn.layers.Input((6, 3)), GRU(2), Dense(1)])
+        model.compile("adam", "mse")
+        return model
+
+    data = SQLDataset(QUERY, path, target="y", sequence=("customer", "day", 6))
+    ensemble = Ensemble(build, 2, random_state=0).fit(data, epochs=1)
+    query = "SELECT customer || '/' || day AS id, customer, day, a, b, c FROM t ORDER BY customer, day"
+    found = np.concatenate([rows for _, rows in ensemble.model_.predict_iter(query, path, key="id")])
+    np.testing.assert_allclose(found, ensemble.predict(windows(6))[0], atol=1e-6)
 
 
 def saved(model: Any, tmp_path: Path) -> Path:

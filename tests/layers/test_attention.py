@@ -246,10 +246,11 @@ def test_dropout_and_masks_for_any_number_of_threads(threads: int) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def attention_formula(scores: np.ndarray, seen: Any, value: np.ndarray) -> np.ndarray:
+def attention_formula(scores: np.ndarray, seen: Any, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     weights = np.exp(np.where(seen, scores, -np.inf))
     total = weights.sum(-1, keepdims=True)
-    return np.asarray(weights / np.where(total > 0, total, 1) @ value)
+    weights = weights / np.where(total > 0, total, 1)
+    return weights @ value, weights
 
 
 @pytest.mark.parametrize("make", [Attention, lambda: Attention(score_mode="concat"), lambda: AdditiveAttention(False)])
@@ -260,17 +261,18 @@ def test_masks_of_attention(make: Any, causal: bool) -> None:
     query_mask, value_mask = rng.random((6, 4)) > 0.3, rng.random((6, 5)) > 0.4
     value_mask[2] = False
     layer = make()
-    found, weights = layer([q, v], mask=[query_mask, value_mask], use_causal_mask=causal, return_attention_scores=True)
+    masks = [query_mask, value_mask]
+    found, weights = layer([q, v], mask=masks, use_causal_mask=causal, return_attention_scores=True)
     sums = np.tanh(q[:, :, None] + v[:, None]).sum(-1)
     scores = q @ v.swapaxes(1, 2) if make is Attention else sums
     seen = value_mask[:, None] & (np.tril(np.ones((4, 5))) if causal else np.ones((4, 5))).astype(bool)
-    expected = attention_formula(scores, seen, v) * query_mask[:, :, None]
-    np.testing.assert_allclose(found, expected, atol=2e-6)
+    means, expected = attention_formula(scores, seen, v)
+    np.testing.assert_allclose(found, means * query_mask[:, :, None], atol=2e-6)
+    np.testing.assert_allclose(weights, expected, atol=2e-6)  # of a query that is masked too, as in Keras
     assert (weights[2] == 0).all()
     assert ((weights != 0) <= seen).all()
-    np.testing.assert_allclose(
-        layer([q, v], mask=[None, value_mask], use_causal_mask=causal), attention_formula(scores, seen, v), atol=2e-6
-    )
+    np.testing.assert_array_equal(found, layer([q, v], mask=masks, use_causal_mask=causal))
+    np.testing.assert_allclose(layer([q, v], mask=[None, value_mask], use_causal_mask=causal), means, atol=2e-6)
 
 
 def test_more_keys_than_addresses_at_a_time() -> None:

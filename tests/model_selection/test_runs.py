@@ -1,0 +1,185 @@
+"""Fits side by side that end early: by an error, by Ctrl-C, by a kill; and those that processes share."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastnn
+from support.folds import X, Y, build, validated
+from support.signals import ctrl_c
+
+
+def test_an_error_ends_all_and_leaves_threads_as_they_were() -> None:
+    made = []
+
+    def failing() -> Any:
+        made.append(None)
+        if len(made) == 2:
+            raise OSError("no more")
+        return build()
+
+    before = fastnn.get_num_threads()
+    with pytest.raises(OSError, match="no more"):
+        validated(X, Y, build=failing, cv=60, n_jobs=2, epochs=50)
+    assert len(made) < 60
+    assert fastnn.get_num_threads() == before
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastnn-fit")]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_ctrl_c_ends_all_fits(n_jobs: int) -> None:
+    ctrl_c(lambda: validated(X, Y, n_jobs=n_jobs, epochs=10**6))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastnn-fit")]
+    assert validated(X, Y, n_jobs=n_jobs)["test_loss"].tolist() == validated(X, Y, n_jobs=1)["test_loss"].tolist()
+
+
+# Of many processes.
+
+
+class Comm:
+    """As many processes as threads stand for, by the three methods of mpi4py's that are used."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.given = size, [None] * size
+        self.barrier = threading.Barrier(size, timeout=60)
+        self.local = threading.local()
+
+    def Get_rank(self) -> int:
+        return self.local.rank
+
+    def Get_size(self) -> int:
+        return self.size
+
+    def allgather(self, value: Any) -> list[Any]:
+        self.given[self.local.rank] = value
+        self.barrier.wait()
+        found = list(self.given)
+        self.barrier.wait()
+        return found
+
+
+def in_processes(size: int, work: Any) -> list[Any]:
+    comm, found = Comm(size), [None] * size
+
+    def run(rank: int) -> None:
+        comm.local.rank = rank
+        try:
+            found[rank] = work(comm)
+        except Exception as error:
+            found[rank] = error
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_processes_share_the_fits(size: int) -> None:
+    expected = validated(X, Y)
+    made: list[int] = []
+
+    def counted() -> Any:
+        made.append(0)
+        return build()
+
+    for found in in_processes(size, lambda comm: validated(X, Y, build=counted, comm=comm, n_jobs=1)):
+        assert found["test_loss"].tolist() == expected["test_loss"].tolist()
+        assert found["history"] == expected["history"]
+    assert len(made) == 5
+
+
+def test_all_processes_hear_of_an_error() -> None:
+    made: list[int] = []
+
+    def failing() -> Any:
+        made.append(0)
+        if len(made) == 4:
+            raise OSError("no more")
+        return build()
+
+    found = in_processes(2, lambda comm: validated(X, Y, build=failing, comm=comm, n_jobs=1))
+    assert sorted(type(error).__name__ for error in found) == ["OSError", "RuntimeError"]
+
+
+# Of runs that are killed.
+
+KILLED = """
+    import sys
+    import numpy as np
+    import fastnn
+    from fastnn.layers import Dense, Dropout, Input
+    from fastnn.model_selection import cross_validate
+    from fastnn.models import Sequential
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(300, 5)).astype("f4"), rng.integers(0, 3, 300)
+
+    def build():
+        print("made", flush=True)
+        model = Sequential([Input((5,)), Dense(8, "relu"), Dropout(0.2), Dense(3, "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    folder = sys.argv[1] or None
+    found = cross_validate(
+        build, x, y, epochs=60, random_state=0, n_jobs=2, verbose=0, backup_dir=folder, return_estimator=True
+    )
+    print("weights", [w.tobytes().hex() for model in found["estimator"] for w in model.get_weights()])
+    print("scores", found["test_loss"].tolist(), found["test_accuracy"].tolist(), len(found["history"]))
+"""
+
+
+def test_a_run_that_is_killed_goes_on(tmp_path: Path) -> None:
+    """Killed until it ends by itself, it gives what one gives that was left alone."""
+    command = [sys.executable, "-P", "-c", textwrap.dedent(KILLED)]
+
+    def results(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line.startswith(("weights", "scores"))]
+
+    whole = subprocess.run([*command, ""], capture_output=True, text=True, check=True, timeout=120)
+    expected = results(whole.stdout)
+    assert len(expected) == 2
+    folder, killed = str(tmp_path / "backup"), 0
+    for attempt in range(100):
+        process = subprocess.Popen([*command, folder], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        first = process.stdout.readline()  # "made", by the first fit
+        time.sleep(0.02 * attempt)
+        process.kill()
+        rest = process.communicate()[0]
+        killed += process.returncode == -signal.SIGKILL
+        if process.returncode == 0:
+            assert results(first + rest) == expected
+            break
+    assert killed > 1
+    again = subprocess.run([*command, folder], capture_output=True, text=True, check=True, timeout=120)
+    assert results(again.stdout) == expected
+    assert "made" not in again.stdout  # all was there
+
+
+def test_what_was_cut_off_is_done_again(tmp_path: Path) -> None:
+    expected = validated(X, Y, backup_dir=tmp_path)["test_loss"].tolist()
+    (path,) = tmp_path.glob("finished-*.jsonl")
+    path.write_bytes(path.read_bytes()[:-30])
+    made: list[int] = []
+
+    def counted() -> Any:
+        made.append(0)
+        return build()
+
+    assert validated(X, Y, build=counted, backup_dir=tmp_path)["test_loss"].tolist() == expected
+    assert len(made) == 1
+    with pytest.raises(TypeError, match="backup_dir must be a path"):
+        validated(X, Y, backup_dir=3)
