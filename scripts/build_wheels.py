@@ -8,7 +8,8 @@ manylinux_2_17 asks for no newer glibc. zig comes from PyPI, with all else that 
 
 Then of each wheel: its tag, what its modules are linked against and which versions of that they need (auditwheel and
 the headers of the files), its size beside what gcc makes for this machine, check-wheel-contents, twine check, and that
-pip on the target would choose it. Then it is compressed anew, as well as can be (shrink_wheel.py). All modules are
+pip on the target would choose it. Then it is compressed anew, as well as can be (shrink_wheel.py), and must be below
+2,000,000 bytes. All modules are
 compiled for Windows too, without a wheel. --test also installs those for this machine in new environments and runs the
 tests of what they hold. What was built and could not be run here is listed. The exit status is 0 if all is well.
 """
@@ -36,6 +37,13 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ["setuptools>=77", "Cython>=3.3", "pip"]
 CHECK = ["ziglang", "auditwheel", "check-wheel-contents", "twine", "macholib", "pyelftools", "zopfli"]
 MORE_THAN_GCC = 60_000  # bytes
+MOST = 2_000_000  # bytes of a wheel that is compressed anew
+# zig makes -Os of -Oz, which clang has.
+ZIG = """#!{python}
+import os, sys
+given = [word for each in sys.argv[1:] for word in (["-Xclang", each] if each == "-Oz" else [each])]
+os.execv({zig!r}, [{zig!r}, *given])
+"""
 # Seconds since 1970 in a wheel's files: the same sources give the same bytes.
 EPOCH = "1577836800"
 
@@ -205,6 +213,14 @@ def compiled_for_windows(python: str, zig: str, source: Path, folder: Path) -> i
     return len(modules)
 
 
+def zig_of(python: str, path: Path) -> str:
+    """A program that runs the zig which a Python has with clang's words."""
+    zig = run([python, "-c", "import ziglang, os; print(os.path.dirname(ziglang.__file__))"]).strip() + "/zig"
+    path.write_text(ZIG.format(python=python, zig=zig), encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
 def made_by_gcc(python: str, source: Path) -> int:
     """Bytes of the wheel that this machine's own compiler makes."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -249,7 +265,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         tools = environment(folder / "tools", sys.executable, [*BUILD, *CHECK])
-        zig = run([tools, "-c", "import ziglang, os; print(os.path.dirname(ziglang.__file__))"]).strip() + "/zig"
+        zig = zig_of(tools, folder / "zig")
         source = sources(folder / "source", tools)
         builders = {version: environment(folder / version, here[version], BUILD) for version in wanted}
         made = {}
@@ -269,6 +285,9 @@ def main() -> int:
         shrink = [tools, str(ROOT / "scripts" / "shrink_wheel.py")]  # behind the comparison with gcc's, which is not
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             print(*(said.strip() for said in pool.map(lambda wheel: run([*shrink, str(wheel)]), made)), sep="\n")
+        large = [f"{wheel.name} has {wheel.stat().st_size:,} bytes" for wheel in made if wheel.stat().st_size > MOST]
+        wrong += large
+        print(*large, sep="\n")
         runs_here = f"manylinux_2_17_{platform.machine()}"
         for version in wanted if given.test is not None and runs_here in given.targets else []:
             wrong += [] if tested(version, here[version], folder, out, given.test) else [f"tests of {version}"]

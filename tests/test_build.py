@@ -29,7 +29,7 @@ def test_every_kernel_source_is_in_one_module(build: dict[str, Any]) -> None:
     folder = SETUP.parent / "fastnn" / "kernels"
     text = "".join((folder / f"{name}.pyx").read_text(encoding="utf-8") for name in build["KERNELS"])
     for source in folder.glob("*.pxi"):
-        assert text.count(f'include "{source.name}"') == 1, f"include {source.name} in hot.pyx or rest.pyx"
+        assert text.count(f'include "{source.name}"') == 1, f"include {source.name} in hot.pyx, rest.pyx or rare.pyx"
 
 
 class Refusing:

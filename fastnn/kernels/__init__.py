@@ -36,7 +36,7 @@ except ImportError as error:
         "compiled: start Python in another folder, after `pip install .` in this one"
     ) from None
 
-MODULES = ("hot", "rest")  # of each instruction set
+MODULES = ("hot", "rest", "rare")  # of each instruction set
 
 named = os.environ.get("FASTNN_ISA", "")
 isa: str = named or cpu.supported()[0]
@@ -57,7 +57,8 @@ def kernels_of(isa: str) -> dict[str, Kernel]:
     """All kernels of an instruction set, by name. Those of the baseline have the float64 forms of all others."""
     found: dict[str, Kernel] = {}
     for name in MODULES:
-        module = import_module(f"fastnn.kernels._{isa}.{name}")
+        own = "avx2" if (name, isa) == ("rare", "avx512") else isa  # wider vectors would not tell
+        module = import_module(f"fastnn.kernels._{own}.{name}")
         found.update({name: kernel for name, kernel in vars(module).items() if isinstance(kernel, Kernel)})
     return found
 

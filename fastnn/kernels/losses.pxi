@@ -16,26 +16,8 @@ cimport libc.math as libc
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.targets cimport class_of, clear, weight_of
+from fastnn.kernels.targets cimport class_of, clear, weigh, weight_of
 from fastnn.kernels.types cimport LABELS, make_loss, make_penalty, real, wide
-
-cdef inline void weigh(
-        const real* a, real* d, const real* weight, Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
-    """d = scale * weight * a. Rows of weight 0 become 0, whatever they hold."""
-    cdef Py_ssize_t row, i
-    cdef real factor
-    if weight == NULL:
-        factor = <real>scale
-        for i in range(rows * units):
-            d[i] = factor * a[i]
-        return
-    for row in range(rows):
-        if weight[row] == 0:
-            clear(d + row * units, units)
-        else:
-            factor = <real>(scale * weight[row])
-            for i in range(row * units, (row + 1) * units):
-                d[i] = factor * a[i]
 
 
 cdef inline real clipped_entropy(
