@@ -90,7 +90,7 @@ else:
     COMPILE += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # for exceptions that C does not have
     COMPILE += ["-fno-plt"]  # a call of Python's by its address, without a stub of code
     COMPILE += ["-Wno-unused-function"]  # Cython writes some
-    LINK = [] if PLATFORM.startswith("macosx") else ["-Wl,-s"]
+    LINK = ["-Wl,-x" if PLATFORM.startswith("macosx") else "-Wl,-s"]  # without symbols
     if DEBUG:
         COMPILE, LINK = ["-O0", "-g"], []
     if SANITIZE:
@@ -100,13 +100,12 @@ else:
 
 
 # The last -O counts. For an instruction set's modules; the rest would have twice the size with -O3.
-# Unrolled by clang too, as gcc does not, they are 65 kB more.
-VECTORIZED = ["-ftree-vectorize", "-fvect-cost-model=dynamic", "-fno-unroll-loops"]
+VECTORIZED = ["-ftree-vectorize", "-fvect-cost-model=dynamic"]
 # A loop's last elements are taken one by one: shorter vectors for them would be 42 kB of a wheel. With AVX-512 up to 15
 # are left over, which tells in the kernels of `rest` that work on short rows, so there they are.
 ONE_BY_ONE = ["--param=vect-epilogues-nomask=0"]
 VECTORS = {"hot": ["-O3", *ONE_BY_ONE], "rest": [*VECTORIZED, "-funswitch-loops"]}
-VECTORS["rare"] = VECTORS["rest"]
+VECTORS["rare"] = [*VECTORS["rest"], "-fno-unroll-loops"]  # by clang, which is 12 kB less; gcc does not at -O2
 # What such processors do by themselves, instructions put in order: 20 kB less.
 UNORDERED = ["-fno-schedule-insns2"] if X86_64 else []
 # Beside AVX2 and AVX-512 the baseline is for old processors and for float64: 38 kB of a wheel less, for as fast a fit;
@@ -128,7 +127,7 @@ def optimisation(name: str) -> list[str]:
     if WINDOWS or DEBUG or SANITIZE:
         return []
     if SEVERAL_SETS and name.startswith(OLDEST):
-        return [*VECTORIZED, *ONE_BY_ONE] if name.endswith("hot") else [*SMALL, *UNORDERED]
+        return [*VECTORIZED, *ONE_BY_ONE, "-fno-unroll-loops"] if name.endswith("hot") else [*SMALL, *UNORDERED]
     flags = ONE_BY_ONE if name.endswith(("_avx2.rest", "_avx2.rare")) else []
     name = name.rpartition(".")[2]
     if name == "hot":
