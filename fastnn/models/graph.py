@@ -76,15 +76,12 @@ def planned_unit(graph: Graph, column: int) -> tuple[Plan, list[LookUp]]:
     unit = _append(plan, StridedCopyOp(units, (1,), (1,), column), [plan.outputs[output]], None)
     for place, op in enumerate(plan.ops):
         source = plan.sources[place][0]
-        while source >= 0 and type(plan.ops[source]) is ActivationOp:  # which copies an input for slices of rows
+        while source >= 0 and plan.layers[source] is None:  # a copy of an input for slices of rows
             source = plan.sources[source][0]
         if isinstance(op, EmbeddingOp) and source < 0:
             found.append(LookUp(-1 - source, plan.layers[place], plan.starts[place], op.choices, op.depth))
             plan.inputs.append(op.units * op.slices)
-            given = -len(plan.inputs)
-            if op.slices > 1:
-                given = _copied(plan, given, (op.units * op.slices,), 1)
-            plan.sources[:] = [tuple(given if s == place else s for s in each) for each in plan.sources]
+            plan.ops[place], plan.sources[place] = ActivationOp(plan.inputs[-1]), (-len(plan.inputs),)
     plan.outputs.clear()
     plan.added.clear()
     plan.masks[:] = [None]
