@@ -31,7 +31,7 @@ nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;padding:0;list-style:none}
 table{border-collapse:collapse;margin:.4rem 0 1rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.2rem 0}
 th,td{border-bottom:1px solid #ccc;padding:.2rem .7rem;text-align:right;vertical-align:top}
-th:first-child,td:first-child{text-align:left;overflow-wrap:anywhere}
+th:first-child,td:first-child{text-align:left}
 .grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr))}
 .small{grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr))}
 figure{margin:0;padding:.7rem;border:1px solid #ccc;border-radius:6px;min-width:0}
@@ -112,7 +112,7 @@ def _drawn(given: Figure, name: str, draw: Any) -> str:
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#1a1a1a"},
         "margin": {"l": 60, "r": 15, "t": 15, "b": 50},
         "colorway": list(COLORS),
-        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "itemsizing": "constant"},
         "hoverlabel": {"font": {"size": 14}},
         **given.figure["layout"],
     }
