@@ -16,6 +16,7 @@ SCALE = "Cividis"
 
 STYLE = """
 *{box-sizing:border-box}
+html{overflow-y:scroll}
 body{margin:0;font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff}
 header,main,nav{max-width:80rem;margin:0 auto;padding:0 1rem}
 h1{font-size:1.7rem;margin:1.2rem 0 .2rem;overflow-wrap:anywhere}
@@ -32,7 +33,8 @@ table{border-collapse:collapse;margin:.4rem 0 1rem;font-variant-numeric:tabular-
 caption{text-align:left;font-weight:600;padding:.2rem 0}
 th,td{border-bottom:1px solid #ccc;padding:.2rem .7rem;text-align:right;vertical-align:top}
 th:first-child,td:first-child{text-align:left}
-.grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr))}
+.grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,34rem),1fr))}
+.one{grid-template-columns:minmax(0,1fr)}
 .small{grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr))}
 figure{margin:0;padding:.7rem;border:1px solid #ccc;border-radius:6px;min-width:0}
 details{margin:.25rem 0}
@@ -98,10 +100,13 @@ def document(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 
 def _section(name: str, section: Section, draw: Any, numbers: Any) -> str:
+    # A figure is drawn as soon as it is read, so its width must not hang on what comes after it.
+    count = sum(isinstance(part, Figure) for part in section.parts)
+    kind = " small" if section.small else " one" if count == 1 else ""
     out, is_open = [f'<section aria-labelledby="{name}"><h2 id="{name}">{escape(section.title)}</h2>'], False
     for part in section.parts:
         if isinstance(part, Figure) != is_open:
-            out.append("</div>" if is_open else f'<div class="grid{" small" if section.small else ""}">')
+            out.append("</div>" if is_open else f'<div class="grid{kind}">')
             is_open = not is_open
         out.append(_drawn(part, f"f{next(numbers)}", draw) if isinstance(part, Figure) else part)
     return "".join([*out, "</div>" if is_open else "", "</section>"])
