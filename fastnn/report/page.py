@@ -117,10 +117,11 @@ def _drawn(given: Figure, name: str, draw: Any) -> str:
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#1a1a1a"},
         "margin": {"l": 60, "r": 15, "t": 15, "b": 50},
         "colorway": list(COLORS),
-        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "itemsizing": "constant"},
         "hoverlabel": {"font": {"size": 14}},
         **given.figure["layout"],
     }
+    below = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
+    layout["legend"] = below | layout.get("legend", {})
     for axis in ("xaxis", "yaxis"):
         layout[axis] = {"automargin": True, "gridcolor": "#e4e4e4", "zerolinecolor": "#bbb", **layout.get(axis, {})}
     html = draw.to_html(
@@ -195,7 +196,9 @@ def histogram(values: Any, color: str) -> tuple[dict[str, Any], str]:
 
 def number(value: Any) -> str:
     """A number as people read it."""
-    return "undefined" if not np.isfinite(value) else f"{value:.4g}"
+    if not np.isfinite(value):
+        return "undefined"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def duration(value: float) -> str:

@@ -180,7 +180,7 @@ def _surface(model: Any, source: ArraySource, points: int, rng: Any) -> Iterator
         f"L(w + a d1 + b d2) on {len(rows):,} rows: two random directions, each as long as the weights, output by "
         f"output (Li et al. 2018). The loss is from {number(known.min())} to {number(known.max())}."
     )
-    solid: list[dict[str, Any]] = [{"type": "surface", **common, "colorbar": bar}]
+    solid: list[dict[str, Any]] = [{"type": "surface", **common, "showscale": False}]
     if points % 2:
         solid.append({"type": "scatter3d", "z": [z[middle, middle]], **here})
     margin = {"margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "showlegend": False}
