@@ -40,8 +40,8 @@ def write_report(
 
     x, y: as `evaluate` takes them, at most the first 10,000 rows of them; without x a page of the layers, weights and
     history alone. history: what fit gave, or a dict of lists; None for that of the last fit, or what ``fastnn train``
-    has noted. surface: points along a side of the picture of the loss, 0 for none; it costs surface^2 evaluations of at
-    most 512 rows, on a copy of the weights. random_state: what its two directions hang on.
+    has noted. surface: points along a side of the picture of the loss, 0 for none; it costs surface^2 evaluations of
+    512 rows, fewer for a large model, on a copy of the weights. random_state: what its two directions hang on.
     ImportError where plotly is missing; ValueError for rows that do not fit, or are not finite.
     """
     check_model("write_report", model)

@@ -13,7 +13,7 @@ import numpy as np
 from .page import COLORS, SCALE, SYMBOLS, Figure, Section, duration, histogram, line, number, table
 from .rows import outputs_of, spread
 from .structure import Part, least_seconds, parts_of, rows_at_once, values_of
-from .surface import hidden_tensor, loss_surface, projected
+from .surface import hidden_tensor, loss_surface, projected, rows_for
 from .tasks import classes_of, pages_of
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def written(
         whole = least_seconds(built.network, np.ascontiguousarray(source.x[rows]))
     parts = parts_of(model, built.graph, names, values)
     count = model.count_params()
-    columns = ", ".join(built.columns[:NAMES]) + f" and {len(built.columns) - NAMES} more" * (
-        len(built.columns) > NAMES
-    )
+    features = model.feature_names
+    columns = ", ".join(features[:NAMES])
+    columns += f" and {len(features) - NAMES} more" if len(features) > NAMES else ""
     facts = {
         "Parameters": f"{count:,} ({4 * count:,} bytes)",
         "Reads": columns or f"rows of shape {model.input_shape}",
@@ -160,7 +160,7 @@ def _each_histogram(parts: list[Part], before: str) -> Iterator[tuple[str, Any, 
 
 
 def _surface(model: Any, source: ArraySource, points: int, rng: Any) -> Iterator[str | Figure]:
-    rows = spread(source.rows, ROWS)
+    rows = spread(source.rows, rows_for(model, points, ROWS))
     steps, loss = loss_surface(model, source, rows, points, rng)
     known = loss[np.isfinite(loss)]
     if not len(known):
@@ -194,7 +194,7 @@ def _surface(model: Any, source: ArraySource, points: int, rng: Any) -> Iterator
 
 def _scene(*titles: str) -> dict[str, Any]:
     axes = {f"{axis}axis": {"title": {"text": title}} for axis, title in zip("xyz", titles, strict=True)}
-    return axes | {"aspectmode": "cube", "camera": {"eye": {"x": 1.7, "y": 1.7, "z": 1.2}}}
+    return axes | {"aspectmode": "cube", "camera": {"eye": {"x": 1.85, "y": 1.85, "z": 1.2}}}
 
 
 def _importance(model: Any, source: ArraySource, rng: Any) -> Iterator[str | Figure]:
@@ -205,7 +205,7 @@ def _importance(model: Any, source: ArraySource, rng: Any) -> Iterator[str | Fig
         return
     x, y, seed = source.x[at], source.y[at], int(rng.integers(2**32))  # type: ignore[index]
     found = import_module("fastnn.explain").permutation_importance(model, x, y, random_state=seed)
-    names = model.description.columns or found.feature_names
+    names = model.feature_names or found.feature_names
     mean, deviation = found.importances_mean, found.importances_std
     best = np.argsort(-mean)[:NAMES][::-1]
     bars = {"type": "bar", "orientation": "h", "x": mean[best], "y": [escape(names[k]) for k in best]}

@@ -49,9 +49,9 @@ def network_of(model: Any, graph: Graph, flat: Any = None) -> Network:
     plan, store = planned(graph), model.description.store
     pairs = zip(plan.layers, plan.starts, strict=True)
     starts = [start_of(layer) + start for layer, start in pairs]
-    vector = store.flat if flat is None else flat
+    vector, lock = (store.flat, store.lock) if flat is None else (flat, None)
     network = Network(
-        plan.ops, plan.sources, plan.inputs, plan.outputs, vector, starts, added=plan.added, masks=plan.masks
+        plan.ops, plan.sources, plan.inputs, plan.outputs, vector, starts, lock, added=plan.added, masks=plan.masks
     )
     network.seed = model.description.seed
     return network

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn.engine.arena import aligned
 from fastnn.layers import InputLayer
+from fastnn.layers.graph import calls
 from fastnn.layers.tensor import Tensor
 
 from .structure import network_of
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from fastnn.data import ArraySource
 
     Doubles = NDArray[np.float64]
+
+
+WORK, LEAST = 5e10, 32  # multiplications of all points together, about; rows
+
+
+def rows_for(model: Any, points: int, most: int) -> int:
+    """How many rows the loss is worked out for: `most`, or as few as a large model has time for."""
+    nodes = [node for node in calls(model.description.graph) if node.graph is None and node.rows]
+    work = sum(node.layer.count_params() * prod(node.rows[0][:-1]) for node in nodes if hasattr(node.layer, "weights"))
+    return int(min(most, max(LEAST, WORK // (2 * points**2 * max(1, work)))))
 
 
 def loss_surface(

@@ -272,6 +272,24 @@ def test_models_in_models_and_layers_of_layers_unfold(tmp_path: Path) -> None:
     assert (outputs[1].truth == X[:, :1]).all()  # type: ignore[union-attr]
 
 
+def test_columns_of_texts(tmp_path: Path) -> None:
+    color, km = Input((), name="color", dtype="string"), Input((1,), name="km")
+    codes = fastnn.layers.StringLookup(vocabulary=["red", "blue"], output_mode="one_hot")(color)
+    hidden = Dense(4, "tanh", name="hidden")(Concatenate()([codes, Rescaling(0.1)(km)]))
+    model = Model({"color": color, "km": km}, Dense(1)(hidden))
+    model.compile("adam", "mse")
+    x = {"color": np.array(["red", "blue", "green"] * 20), "km": X[:, 0]}
+    source = rows_of(model, x, X[:, 1])
+    values = values_of(model, source, np.arange(5, 25))
+    found = next(each for tensor, each in values.items() if tensor.node.layer.name == "hidden")
+    w, b = model.get_weights()[:2]
+    rows = np.column_stack([[[c not in ("red", "blue"), c == "red", c == "blue"] for c in x["color"]], X[:, 0] * 0.1])
+    np.testing.assert_allclose(found, np.tanh(rows @ w + b)[5:25], rtol=1e-4, atol=1e-5)
+    page = written(model, tmp_path, x, X[:, 1])
+    assert {"hidden: what it gives", "Residuals", "Loss surface, to turn", "Last hidden layer"} <= set(titles(page))
+    assert "<td>color, km</td>" in page
+
+
 def test_sequences_of_ids_and_layers_of_layers(tmp_path: Path) -> None:
     model = Sequential(
         [Input((6,)), Embedding(50, 8, mask_zero=True), fastnn.layers.Bidirectional(LSTM(5)), Dense(3, "softmax")]
@@ -324,13 +342,14 @@ def test_logits_become_probabilities() -> None:
 
 def test_errors_of_numbers_are_those_of_numpy(tmp_path: Path) -> None:
     model, y = small(), X.sum(axis=1)
-    text = words(written(model, tmp_path, X, y))
-    e = model.predict(X)[:, 0].astype(float) - y
+    page = written(model, tmp_path, X, y)
+    text, e = words(page), model.predict(X)[:, 0].astype(float) - y
     r2 = 1 - (e**2).sum() / ((y - y.astype(float).mean()) ** 2).sum()
     worst = np.abs(e).argmax()
     for value in (np.abs(e).mean(), np.sqrt((e**2).mean()), r2):
         assert number(value) in text
-    assert f"(row {worst})" in text
+    assert f"<td>{number(e.mean())}</td>" in page
+    assert f"<td>{number(e[worst])} (row {worst})</td>" in page
 
 
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "mse"])
