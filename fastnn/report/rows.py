@@ -15,7 +15,7 @@ from fastnn.typing import Array
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST = 10_000  # rows that are read of the data
+MOST, NUMBERS = 10_000, 2**25  # rows that are read of the data, and what the model gives for them
 
 
 class Output(NamedTuple):
@@ -37,15 +37,16 @@ def rows_of(model: Any, x: Any, y: Any) -> ArraySource:
         shapes, unused = trainer.wanted(built.gives.names)
     source = source_of(x, y, None, built.reads(), Several(built.gives.names, shapes, unused=unused))
     built.check_source(source, "x")
+    most = min(MOST, max(1, NUMBERS // built.network.units))
     pages: list[Any] = []
     for page in source.pages(1024):
         pages.append(page)
-        if sum(len(each.x) for each in pages) >= MOST:
+        if sum(len(each.x) for each in pages) >= most:
             break
     if not pages:
         raise ValueError("the data gave no rows")
     parts = ([page[k] for page in pages] for k in range(3))
-    rows, targets, weights = (None if part[0] is None else np.concatenate(part)[:MOST] for part in parts)
+    rows, targets, weights = (None if part[0] is None else np.concatenate(part)[:most] for part in parts)
     _check_finite(rows, "x", source.columns)
     found = ArraySource(rows, targets)  # type: ignore[arg-type]
     found.x, found.weight, found.weight_shape = rows, weights, source.weight_shape  # type: ignore[assignment]

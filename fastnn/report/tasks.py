@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Doubles = NDArray[np.float64]
 
-CURVES, COLUMNS, POINTS, BINS = 10, 6, 2000, 10
+CLASSES, CURVES, COLUMNS, POINTS, BINS = 50, 10, 6, 2000, 10
 
 
 def pages_of(output: Output) -> Iterator[str | Figure]:
@@ -61,7 +61,8 @@ def classes_of(output: Output) -> tuple[Doubles, Doubles, bool] | None:
         labels = truth[:, 0]
         if (labels != np.floor(labels)).any() or labels.min() < 0 or labels.max() >= units:
             return None
-        truth = np.eye(units)[labels.astype(int)]
+        truth = np.zeros(scores.shape)
+        truth[np.arange(len(truth)), labels.astype(int)] = 1
     elif truth.shape[1] != units or not binary or (output.activation == "linear" and not logits):
         return None
     if logits and "Binary" in type(output.loss).__name__:
@@ -96,26 +97,33 @@ def _counts(truth: Doubles, scores: Doubles) -> tuple[Doubles, Doubles]:
 
 def _confusion(labels: Any, guesses: Any, names: tuple[str, ...]) -> Iterator[str | Figure]:
     count = len(names)
-    counts = np.bincount(labels * count + guesses, minlength=count * count).reshape(count, count)
-    rows, columns, right = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
-    shares = 100 * counts / np.maximum(rows, 1)[:, None]
-    ticks = list(map(escape, names))
+    rows, columns = np.bincount(labels, minlength=count), np.bincount(guesses, minlength=count)
+    right = np.bincount(labels[labels == guesses], minlength=count)
+    kept = np.sort(np.argsort(-rows, kind="stable")[:CLASSES])
+    place = np.full(count, -1)
+    place[kept] = np.arange(len(kept))
+    pairs = np.stack([place[labels], place[guesses]])[:, (place[labels] >= 0) & (place[guesses] >= 0)]
+    counts = np.zeros((len(kept), len(kept)), np.int64)
+    np.add.at(counts, tuple(pairs), 1)
+    shares = 100 * counts / np.maximum(rows[kept], 1)[:, None]
+    ticks = [escape(names[k]) for k in kept]
     figure = heat(shares, ticks, ticks, "predicted class", "true class", "% of the true class")
     figure["data"][0] |= {
         "customdata": counts,
         "hovertemplate": "true %{y}<br>predicted %{x}<br>%{customdata} rows, %{z:.1f} %<extra></extra>",
-        **({"text": counts, "texttemplate": "%{text}", "zmin": 0, "zmax": 100} if count <= 20 else {}),
+        **({"text": counts, "texttemplate": "%{text}", "zmin": 0, "zmax": 100} if len(kept) <= 20 else {}),
     }
     figure["layout"]["yaxis"]["autorange"] = "reversed"
     wrong = len(labels) - int(right.sum())
     text = f"{wrong:,} of {len(labels):,} rows are taken for another class. Each line adds up to 100 % of a true class."
+    text += f" Shown are the {CLASSES} classes with most rows." if count > CLASSES else ""
     head = ("class", "rows", "precision", "recall", "F1")
     cells = []
-    for k, name in enumerate(names):
+    for k in kept:
         precision = right[k] / columns[k] if columns[k] else np.nan
         recall = right[k] / rows[k] if rows[k] else np.nan
         f1 = 2 * right[k] / (rows[k] + columns[k]) if rows[k] + columns[k] else np.nan
-        cells.append((name, f"{rows[k]:,}", number(precision), number(recall), number(f1)))
+        cells.append((names[k], f"{rows[k]:,}", number(precision), number(recall), number(f1)))
     yield Figure("Confusion matrix", text, figure, table(head, cells, "Precision, recall and F1 of each class"), 460)
 
 

@@ -74,6 +74,9 @@ def test_every_figure_is_drawn(browser: Any) -> None:
     widths = "return [...document.querySelectorAll('figure')].map(e => [e, e.querySelector('.main-svg')].map(WIDTH))"
     for outer, inner in browser.execute_script(widths.replace("WIDTH", "e => e.getBoundingClientRect().width")):
         assert outer - 40 < inner < outer
+    for title in ("Loss surface, to turn", "Last hidden layer"):
+        assert figure(browser, title).find_elements("css selector", ".gl-container canvas")
+        assert "WebGL" not in figure(browser, title).text
     assert len(figure(browser, "Confusion matrix").find_elements("css selector", ".heatmaplayer image")) == 1
 
 

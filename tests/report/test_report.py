@@ -326,6 +326,21 @@ def test_a_task_has_its_figures(
         assert "ROC curve" not in titles(page)
 
 
+def test_of_many_classes_those_with_most_rows_are_shown() -> None:
+    labels = np.concatenate([np.repeat(np.arange(60, 110), 3), np.arange(60)])
+    scores = RNG.random((len(labels), 120)) ** 4
+    scores[np.arange(len(labels)), labels] += RNG.random(len(labels))
+    output = Output("", scores / scores.sum(1, keepdims=True), labels[:, None].astype(float), "softmax", None, ())
+    matrix, curves = list(pages_of(output))[:2]
+    counts, guesses = matrix.figure["data"][0]["customdata"], scores.argmax(1)  # type: ignore[union-attr]
+    assert counts.shape == (50, 50)
+    assert all(counts[i, j] == ((labels == i + 60) & (guesses == j + 60)).sum() for i in range(50) for j in range(50))
+    assert matrix.figure["data"][0]["y"][0] == "60"  # type: ignore[union-attr]
+    assert "50 classes with most rows" in matrix.text  # type: ignore[union-attr]
+    assert matrix.table.count("<tr>") == 51  # type: ignore[union-attr]
+    assert len(curves.figure["data"]) == 11  # type: ignore[union-attr]
+
+
 def test_logits_become_probabilities() -> None:
     z, y = np.array([[2.0, -1.0, 0.5]]), np.array([[2.0]])
     for loss in (fastnn.losses.SparseCategoricalCrossentropy(from_logits=True),):
