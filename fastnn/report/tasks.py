@@ -117,14 +117,17 @@ def _confusion(labels: Any, guesses: Any, names: tuple[str, ...]) -> Iterator[st
     wrong = len(labels) - int(right.sum())
     text = f"{wrong:,} of {len(labels):,} rows are taken for another class. Each line adds up to 100 % of a true class."
     text += f" Shown are the {CLASSES} classes with most rows." if count > CLASSES else ""
-    head = ("class", "rows", "precision", "recall", "F1")
+    few = len(kept) <= 20
+    head = ["class", "rows", "precision", "recall", "F1", *(f"as {names[k]}" for k in kept if few)]
     cells = []
-    for k in kept:
+    for k, taken_for in zip(kept, counts, strict=True):
         precision = right[k] / columns[k] if columns[k] else np.nan
         recall = right[k] / rows[k] if rows[k] else np.nan
         f1 = 2 * right[k] / (rows[k] + columns[k]) if rows[k] + columns[k] else np.nan
-        cells.append((names[k], f"{rows[k]:,}", number(precision), number(recall), number(f1)))
-    yield Figure("Confusion matrix", text, figure, table(head, cells, "Precision, recall and F1 of each class"), 460)
+        shown = [f"{n:,}" for n in taken_for if few]
+        cells.append((names[k], f"{rows[k]:,}", number(precision), number(recall), number(f1), *shown))
+    caption = "Of each class precision, recall and F1" + (", and for which it is taken" if few else "")
+    yield Figure("Confusion matrix", text, figure, table(head, cells, caption), 460)
 
 
 def _curves(truth: Doubles, scores: Doubles, names: tuple[str, ...]) -> Iterator[str | Figure]:

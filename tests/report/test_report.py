@@ -146,6 +146,8 @@ def test_the_confusion_matrix_counts(made: Any) -> None:
     recall = (guesses[y == 3] == 3).mean()
     precision = (y[guesses == 3] == 3).mean()
     assert f"<tr><td>3</td><td>{(y == 3).sum()}</td><td>{precision:.4g}</td><td>{recall:.4g}</td>" in page
+    line = "".join(f"<td>{((y == 3) & (guesses == k)).sum()}</td>" for k in range(10))
+    assert f"{line}</tr>" in page
     (output,) = outputs_of(model, rows_of(model, x, y))
     figure = next(each for each in pages_of(output) if getattr(each, "title", "") == "Confusion matrix")
     counts = figure.figure["data"][0]["customdata"]  # type: ignore[union-attr]
