@@ -42,6 +42,7 @@ MODULES = [
     "fastnn.model_selection",
     "fastnn.uncertainty",
     "fastnn.explain",
+    "fastnn.report",
     "fastnn.registry",
     "fastnn.linear",
     "fastnn.plot",

@@ -76,9 +76,9 @@ class Parser(argparse.ArgumentParser):
             self.error(f"argument --config: {action.dest}: {error}")
 
 
-def add_rows(parser: Parser) -> None:
-    """Let the command take a table or a query, and its database."""
-    parser.add_argument("--data", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
+def add_rows(parser: Parser, more: str = "") -> None:
+    """Let the command take a table or a query, and its database. more: what else --data may be."""
+    parser.add_argument("--data", metavar="URL", help=f"the database: a file, or a URL such as sqlite:///shop.db{more}")
     parser.add_argument("--table", metavar="NAME", help="all rows of a table")
     parser.add_argument("--query", metavar="SQL", help="or a SELECT of the columns")
     parser.add_argument(

@@ -208,6 +208,9 @@ def _trained(model: Any, train: Any, validation: Any, options: argparse.Namespac
     )  # fmt: skip
     best = len(history.epoch) - 1 if validation is None else int(np.argmin(history.history["val_loss"]))
     values = {name: float(each[best]) for name, each in history.history.items()}
+    notes = model.description.notes
+    before = notes.get("history", {}) if options.resume else {}
+    notes["history"] = {name: [*before.get(name, []), *map(float, each)] for name, each in history.history.items()}
     return {"epochs": len(history.epoch), **values}
 
 
@@ -218,13 +221,18 @@ def reporting() -> Any:
     return LambdaCallback(on_epoch_end=lambda epoch, logs: say(f"epoch {epoch + 1}: {figures(logs or {})}"))
 
 
+def rows_for(model: Any, options: argparse.Namespace, parser: Parser, **needed: str) -> SQLDataset:
+    """The rows of the table or the query, with the columns that the model was trained on."""
+    known = model.description.notes.get("trained", {})
+    options.target = options.target or known.get("target")
+    query = query_of(options, parser, target="--target", **needed)
+    options.features, options.key, options.null = list(model.feature_names) or None, None, known.get("null")
+    return _source(query, options, columns=model.description.notes.get("columns"))
+
+
 def run_evaluate(options: argparse.Namespace, parser: Parser) -> None:
     """Print the loss and the metrics."""
     model = loaded(options, parser)
-    known = model.description.notes.get("trained", {})
-    options.target = options.target or known.get("target")
-    query = query_of(options, parser, target="--target")
-    options.features, options.key, options.null = list(model.feature_names) or None, None, known.get("null")
-    data = _source(query, options, columns=model.description.notes.get("columns"))
+    data = rows_for(model, options, parser)
     found = model.evaluate(data, verbose=0, return_dict=True)
     result({"rows": data.rows, **{name: float(each) for name, each in found.items()}}, options.json)

@@ -28,6 +28,7 @@ COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a tra
 FORM = {"seed": int, "columns": [str]}
 # What a model notes of the columns that it prepares itself, where it does.
 _NOTES = {"classes": [str | int | float], "ignored": [str], "optional": [str], "preparation": [[str]], "columns": dict}
+_NOTES |= {"history": dict}
 TRAINING = {
     "optimizer": dict,
     "loss": str | list | dict,
