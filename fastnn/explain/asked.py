@@ -126,7 +126,9 @@ class Groups:
         for number, rows in enumerate(asked.rows):
             row = rows.shape[1:]
             name = asked.names[number] if several else ""
-            if len(row) == 3:
+            if not row:
+                owner, own = np.zeros((), int), ["" if several else asked.names[0]]
+            elif len(row) == 3:
                 cells = [-(-side // size) for side, size in zip(row, _patch(what, patch, row), strict=False)]
                 down, right = (
                     np.arange(side) // size for side, size in zip(row, _patch(what, patch, row), strict=False)
@@ -201,7 +203,7 @@ def explanation(
         packed(values),
         base[:, 0] if asked.single else base,
         asked.rows if len(asked.rows) > 1 else asked.rows[0],
-        feature_names=asked.names if len(asked.rows) > 1 or asked.rows[0].ndim == 2 else (),
+        feature_names=asked.names,
         output_names=asked.outputs,
         method=method,
         std=None if std is None else packed(std),
