@@ -34,7 +34,7 @@ class Importances(NamedTuple):
 
     def plot(self, ax: Any = None, top: int = 15) -> Any:
         """Bars of the `top` largest, with their standard deviations; gives the Axes. ImportError without matplotlib."""
-        axes = _axes(ax)
+        axes = axes_of(ax)
         order = np.argsort(self.importances_mean)[-check_count("top", top) :]
         names = [self.feature_names[i] for i in order]
         axes.barh(names, self.importances_mean[order], xerr=self.importances_std[order], color=LESS)
@@ -107,7 +107,7 @@ class PartialDependence(NamedTuple):
 
     def plot(self, ax: Any = None, output: int = 0) -> Any:
         """A curve, bars for categories, or a map for two features; gives the Axes. ImportError without matplotlib."""
-        axes, (values, *others) = _axes(ax), self.grid_values
+        axes, (values, *others) = axes_of(ax), self.grid_values
         axes.set_xlabel(self.feature_names[0])
         named = self.output_names[output] if self.output_names else "output"
         if others:
@@ -203,7 +203,8 @@ def _grids(what: str, grid: Any, columns: Sequence[Any]) -> list[Any]:
         for column in columns:
             values = np.unique(column)
             if values.dtype.kind == "f" and len(values) > most:
-                values = np.linspace(*np.quantile(column, [0.05, 0.95]), most)
+                low, high = np.quantile(column, [0.05, 0.95])
+                values = np.linspace(low, high, most)
             found.append(values)
     else:
         found = [np.asarray(each) for each in (grid if len(columns) == 2 else [grid])]
@@ -212,7 +213,8 @@ def _grids(what: str, grid: Any, columns: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _axes(ax: Any) -> Any:
+def axes_of(ax: Any) -> Any:
+    """The Axes to draw on, new ones for None."""
     if ax is not None:
         return ax
     try:

@@ -74,7 +74,9 @@ def lime(
     given = asked("lime", model, x, output)
     if len(given.rows) > 1 or given.rows[0].ndim != (2 if kind == "table" else 4):
         shape = "(rows, features)" if kind == "table" else "(rows, height, width, channels)"
-        raise ValueError(f"lime: kind={kind!r} takes a model of one input, {shape}, got {[r.shape for r in given.rows]}")
+        raise ValueError(
+            f"lime: kind={kind!r} takes a model of one input, {shape}, got {[r.shape for r in given.rows]}"
+        )
     rows = given.rows[0]
     if kind == "picture":
         return _pictures(model, given, background, count, width or 0.25, most, segments, rng)

@@ -116,9 +116,7 @@ def kernel_shap(
     return game.explained(whole, solve, "KernelSHAP")
 
 
-def _coalitions(
-    n: int, budget: int, rng: np.random.Generator
-) -> tuple[Masks, Doubles, NDArray[np.int64], float, int]:
+def _coalitions(n: int, budget: int, rng: np.random.Generator) -> tuple[Masks, Doubles, NDArray[np.int64], float, int]:
     """(coalitions, weights, how often each drawn pair came, weight of a draw, draws).
 
     Drawn coalitions stand last, then their complements in the same order.
