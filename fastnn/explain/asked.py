@@ -117,35 +117,33 @@ class Groups:
     """Which numbers of a row are one feature: each of a flat row, a step of a sequence, a patch of a picture.
 
     count, names: of the features. patch: (height, width) in pixels, or one number; by default a quarter of each side.
+    groups: of a model of one input, the name or number of the feature of each number of a row, or of each of its first
+    axes; they come in the order in which they are first named.
     """
 
-    def __init__(self, what: str, asked: Asked, patch: Any = None) -> None:
+    def __init__(self, what: str, asked: Asked, patch: Any = None, groups: Any = None) -> None:
+        self._shapes = [rows.shape[1:] for rows in asked.rows]
         self._owners: list[Array] = []  # for each input the feature of each number, along axes that broadcast
-        self._starts, names = [0], []
-        several = len(asked.rows) > 1
-        for number, rows in enumerate(asked.rows):
-            row = rows.shape[1:]
-            name = asked.names[number] if several else ""
-            if not row:
+        self._starts, names, several = [0], list[str](), len(self._shapes) > 1
+        for number, row in enumerate(self._shapes):
+            if groups is not None:
+                owner, own = _given(what, groups, self._shapes)
+            elif not row:
                 owner, own = np.zeros((), int), ["" if several else asked.names[0]]
             elif len(row) == 3:
-                cells = [-(-side // size) for side, size in zip(row, _patch(what, patch, row), strict=False)]
-                down, right = (
-                    np.arange(side) // size for side, size in zip(row, _patch(what, patch, row), strict=False)
-                )
-                owner = (down[:, None] * cells[1] + right)[..., None]
-                own = [f"patch ({i}, {j})" for i in range(cells[0]) for j in range(cells[1])]
+                owner, own = _patches(what, patch, row)
             else:
                 owner = np.arange(row[0]).reshape(-1, *[1] * (len(row) - 1))
                 own = [f"step {1 + step}" for step in range(row[0])] if len(row) > 1 else list(asked.names)
-                if several and len(row) == 1:
-                    own = [f"{name}[{i}]" for i in range(row[0])] if row[0] > 1 else [name]
-                    name = ""
-            names += [f"{name} {each}".strip() for each in own]
+            if several and len(row) == 1:
+                name = asked.names[number]
+                own = [f"{name}[{i}]" for i in range(row[0])] if row[0] > 1 else [name]
+            elif several:
+                own = [f"{asked.names[number]} {each}".strip() for each in own]
+            names += own
             self._owners.append(owner)
             self._starts.append(self._starts[-1] + len(own))
         self.names, self.count = tuple(names), len(names)
-        self._shapes = [rows.shape[1:] for rows in asked.rows]
 
     def mixed(self, masks: Array, given: Sequence[Array], others: Sequence[Array]) -> list[Array]:
         """Rows with the features of `given` where `masks` (..., features) say so, and of `others` elsewhere.
@@ -174,20 +172,36 @@ class Groups:
         for start, owner, row in zip(self._starts, self._owners, self._shapes, strict=False):
             own = values[:, start + owner]
             if share:
-                sizes = np.bincount(owner.ravel()) * (prod(row) / owner.size)
+                sizes = np.bincount(owner.ravel()) * (prod(row) / owner.size)  # numbers of each feature
                 own = own / sizes[owner][..., None]
             found.append(np.ascontiguousarray(np.broadcast_to(own, (len(values), *row, values.shape[-1]))))
         return found
 
 
-def _patch(what: str, patch: Any, row: tuple[int, ...]) -> tuple[int, int]:
+def _patches(what: str, patch: Any, row: tuple[int, ...]) -> tuple[Array, list[str]]:
     if patch is None:
-        return -(-row[0] // 4), -(-row[1] // 4)
+        patch = tuple(-(-side // 4) for side in row[:2])
     sides = tuple(patch) if isinstance(patch, (tuple, list)) else (patch, patch)
     if len(sides) != 2:
         raise ValueError(f"{what}: patch must be a number of pixels or (height, width), got {shown(patch)}")
     height, width = (check_count(f"{what}: patch", side) for side in sides)
-    return height, width
+    down, right = np.arange(row[0]) // height, np.arange(row[1]) // width
+    names = [f"patch ({i}, {j})" for i in range(down[-1] + 1) for j in range(right[-1] + 1)]
+    return (down[:, None] * (right[-1] + 1) + right)[..., None], names
+
+
+def _given(what: str, groups: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, list[str]]:
+    labels = np.asarray(groups)
+    if len(shapes) > 1 or not labels.ndim or labels.shape != shapes[0][: labels.ndim]:
+        raise ValueError(
+            f"{what}: groups must name the feature of each number of a row {', '.join(map(str, shapes))}, got the "
+            f"shape {labels.shape}"
+        )
+    known, first, owner = np.unique(labels, return_index=True, return_inverse=True)
+    order = first.argsort()
+    owner = order.argsort()[owner].reshape(*labels.shape, *[1] * (len(shapes[0]) - labels.ndim))
+    text = labels.dtype.kind in "OUS"
+    return owner, [str(each) if text else f"group {each}" for each in known[order]]
 
 
 def explanation(

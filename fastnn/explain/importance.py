@@ -50,15 +50,16 @@ def permutation_importance(
     metric: Callable[[Any, Any], float] | None = None,
     repeats: int = 5,
     patch: Any = None,
+    groups: Any = None,
     random_state: int | None = None,
 ) -> Importances:
     """The loss with a feature's values shuffled among the rows, minus the loss with them as they are.
 
     model: compiled, or with `metric` any function of an array of rows. metric: a function of (y, predictions), of which
     more is better, as scikit-learn's `r2_score` and `accuracy_score`; then it is the metric as it is minus that with
-    the feature shuffled. A feature is a number of a flat row, a step of a sequence, a patch of a picture (patch: as in
-    `exact_shapley`). repeats: shuffles of each. Features that say the same have each the less. ValueError for one row,
-    RuntimeError where the model was not compiled. Source: Breiman 2001; Fisher, Rudin and Dominici 2019.
+    the feature shuffled. A feature is a number of a flat row, a step of a sequence, a patch of a picture; patch,
+    groups: as in `exact_shapley`. repeats: shuffles of each. Features that say the same have each the less. ValueError
+    for one row, RuntimeError where the model was not compiled. Source: Breiman 2001; Fisher, Rudin and Dominici 2019.
     """
     what = "permutation_importance"
     if metric is not None and not callable(metric):
@@ -82,7 +83,7 @@ def permutation_importance(
                 return -float(metric(y, model.predict(model.description.takes.pack(rows))))
             return -float(metric(y, model(rows[0])))
 
-    groups, base = Groups(what, given, patch), badness(given.rows)
+    groups, base = Groups(what, given, patch, groups), badness(given.rows)
     found = np.empty((groups.count, number))
     for feature, repeat in product(range(groups.count), range(number)):
         place, kept = groups.numbers(feature)
@@ -213,15 +214,15 @@ def _grids(what: str, grid: Any, columns: Sequence[Any]) -> list[Any]:
     return found
 
 
-def axes_of(ax: Any) -> Any:
-    """The Axes to draw on, new ones for None."""
+def axes_of(ax: Any, size: tuple[float, float] = (4.2, 3.6)) -> Any:
+    """The Axes to draw on, new ones for None. size: in inches."""
     if ax is not None:
         return ax
     try:
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError('a plot needs matplotlib: pip install "fastnn[plot]"') from error
-    return pyplot.subplots(layout="constrained")[1]
+    return pyplot.subplots(figsize=size, layout="constrained")[1]
 
 
 def _numbered(axis: Any, values: Any) -> Any:

@@ -103,7 +103,7 @@ def _pictures(
     model: Any, given: Any, background: Any, count: int, width: float, most: int | None, segments: Any, rng: Any
 ) -> Explanation:
     pictures = given.rows[0]
-    groups = Groups("lime", given) if segments is None else _Segments(segments, pictures.shape[1:])
+    groups = Groups("lime", given, None, segments)
     others = _hidden(groups, pictures) if background is None else np.asarray(background, pictures.dtype)
     if others.shape not in (pictures.shape, pictures.shape[1:]):
         raise ValueError(f"lime: background must be a picture of {pictures.shape[1:]}, got the shape {others.shape}")
@@ -120,20 +120,6 @@ def _pictures(
         fits.append(_fitted(masks.astype(np.float64), _in_parts(said, count), weights, most))
     values, base = map(np.array, zip(*fits, strict=True))
     return explanation(given, groups.spread(values, share=False), base, "LIME")
-
-
-class _Segments(Groups):
-    """Segments that the user gives."""
-
-    def __init__(self, segments: Any, row: tuple[int, ...]) -> None:
-        labels = np.asarray(segments)
-        if labels.shape != row[:2] or labels.dtype.kind not in "iu":
-            raise ValueError(
-                f"lime: segments must be whole numbers of the shape {row[:2]}, got {labels.dtype} {labels.shape}"
-            )
-        known, owner = np.unique(labels, return_inverse=True)
-        self._owners, self._starts, self._shapes = [owner.reshape(row[:2])[..., None]], [0, len(known)], [row]
-        self.names, self.count = tuple(f"segment {label}" for label in known), len(known)
 
 
 def _hidden(groups: Groups, pictures: Array) -> Array:

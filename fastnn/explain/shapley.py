@@ -27,7 +27,9 @@ MOST = 12  # features of which all coalitions are worked out
 CELLS = 2**22  # values of coalitions in memory
 
 
-def exact_shapley(model: Any, x: Any, background: Any, *, output: Any = None, patch: Any = None) -> Explanation:
+def exact_shapley(
+    model: Any, x: Any, background: Any, *, output: Any = None, patch: Any = None, groups: Any = None
+) -> Explanation:
     """Shapley values by their definition, of at most 12 features.
 
     values_i = sum over coalitions S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S)); v(S) is the mean output
@@ -37,11 +39,12 @@ def exact_shapley(model: Any, x: Any, background: Any, *, output: Any = None, pa
     model: a built model, or a function of an array of rows that gives (rows,) or (rows, units). background: rows as x,
     some ten to a hundred that stand for all. output: which unit of which output, a number, an output's name or
     (name, unit); None for all of the only output. A feature is a number of a flat row, a step of a sequence, a patch
-    of a picture (patch: its height and width; by default a quarter of each side), which share their value evenly.
-    ValueError for more features. Source: Shapley 1953; Lundberg and Lee 2017.
+    of a picture (patch: its height and width; by default a quarter of each side), or, with groups, all numbers of one
+    name: a text or whole number for each number of a row, such as a category's columns, or for each pixel. The numbers
+    of a feature share its value evenly. ValueError for more features. Source: Shapley 1953; Lundberg and Lee 2017.
     """
     what = "exact_shapley"
-    game = _Game(what, model, x, background, output, patch)
+    game = _Game(what, model, x, background, output, patch, groups)
     n = game.groups.count
     if n > MOST:
         raise ValueError(
@@ -68,6 +71,7 @@ def kernel_shap(
     samples: int | None = None,
     output: Any = None,
     patch: Any = None,
+    groups: Any = None,
     random_state: int | None = None,
 ) -> Explanation:
     """Shapley values by weighted least squares over coalitions: KernelSHAP.
@@ -80,7 +84,7 @@ def kernel_shap(
     samples: coalitions, 2 n + 2048 by default, at least 2 n + 4. Others as in `exact_shapley`. Sources: Lundberg and
     Lee 2017; Covert and Lee 2021.
     """
-    game = _Game("kernel_shap", model, x, background, output, patch)
+    game = _Game("kernel_shap", model, x, background, output, patch, groups)
     n = game.groups.count
     budget = 2 * n + 2048 if samples is None else check_count("kernel_shap: samples", samples, 2 * n + 4)
     if n == 1:
@@ -161,6 +165,7 @@ def permutation_shap(
     permutations: int = 10,
     output: Any = None,
     patch: Any = None,
+    groups: Any = None,
     random_state: int | None = None,
 ) -> Explanation:
     """Shapley values by random orders of the features, each taken forwards and backwards: PermutationSHAP.
@@ -172,7 +177,7 @@ def permutation_shap(
     Tejada 2009; Mitchell, Cooper, Frank and Holmes 2022.
     """
     count = check_count("permutation_shap: permutations", permutations)
-    game = _Game("permutation_shap", model, x, background, output, patch)
+    game = _Game("permutation_shap", model, x, background, output, patch, groups)
     n, rng = game.groups.count, generator_of(random_state)
     orders = rng.random((count, n)).argsort(axis=1)
     ranks = np.stack([orders.argsort(axis=1), n - 1 - orders.argsort(axis=1)], axis=1)  # (orders, 2, features)
@@ -192,9 +197,9 @@ def permutation_shap(
 class _Game:
     """The rows whose features are the players, and what each coalition is worth."""
 
-    def __init__(self, what: str, model: Any, x: Any, background: Any, output: Any, patch: Any) -> None:
+    def __init__(self, what: str, model: Any, x: Any, background: Any, output: Any, patch: Any, groups: Any) -> None:
         self.asked = asked(what, model, x, output)
-        self.groups = Groups(what, self.asked, patch)
+        self.groups = Groups(what, self.asked, patch, groups)
         self._background = background_of(what, model, background, self.asked)
 
     def _worth(self, masks: Masks, start: int, stop: int) -> Doubles:

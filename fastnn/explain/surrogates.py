@@ -10,13 +10,14 @@ from fastnn._checks import as_number, shown
 from fastnn.models import Model
 
 from .asked import AT_ONCE, asked, generator_of
-from .drawing import LESS
+from .drawing import LESS, MORE
 from .importance import axes_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEPTH = 4  # of a tree that is read
+COLOURS = (LESS, MORE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")  # Okabe and Ito 2008
 
 
 class Surrogate(NamedTuple):
@@ -55,19 +56,20 @@ class Surrogate(NamedTuple):
 
     def plot(self, ax: Any = None) -> Any:
         """The tree, or bars of what ``text`` says; gives the Axes. ImportError where matplotlib is missing."""
-        axes = axes_of(ax)
         if hasattr(self.model, "tree_"):
             from sklearn.tree import plot_tree
 
-            classes = list(self.class_names) or None
-            plot_tree(self.model, ax=axes, feature_names=list(self.feature_names), class_names=classes, filled=True)
+            axes = axes_of(ax, (1.1 * self.model.get_n_leaves() + 1, 1.1 * self.model.get_depth() + 1))
+            names, classes = list(self.feature_names), list(self.class_names) or None
+            plot_tree(self.model, ax=axes, feature_names=names, class_names=classes, impurity=False, fontsize=8)
             return axes
+        axes = axes_of(ax)
         heads, table = self._table()
         table = [each for each in table if each[0] != "intercept"]
         high = 0.8 / len(heads)
         for place, head in enumerate(heads):
             at = np.arange(len(table)) + high * place
-            colour = LESS if len(heads) == 1 else None
+            colour = COLOURS[place % len(COLOURS)]
             axes.barh(at, [row[place] for _, row in table], high, label=head, color=colour)
         axes.set_yticks(np.arange(len(table)) + 0.4 - high / 2, [name for name, _ in table])
         axes.invert_yaxis()
