@@ -198,7 +198,7 @@ def feature_number(what: str, feature: Any, names: Sequence[str]) -> int:
 
 def _grids(what: str, grid: Any, columns: Sequence[Any]) -> list[Any]:
     """The values of each feature."""
-    if not np.ndim(grid) and not isinstance(grid, (list, tuple)):
+    if not isinstance(grid, (list, tuple, np.ndarray)):
         most = check_count(f"{what}: grid", grid, 2)
         found = []
         for column in columns:
