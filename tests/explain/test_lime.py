@@ -181,7 +181,11 @@ def test_pictures_behind_another(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"x": ["one", "two"], "background": None}, ValueError, "one text at a time"),
         ({"x": " ...", "background": None}, ValueError, "has no word"),
         ({"x": np.full((1, 6), np.inf)}, ValueError, "finite"),
-        ({"model": picture, "x": PICTURES, "background": None, "segments": SEGMENTS[:2]}, ValueError, "groups must name"),
+        (
+            {"model": picture, "x": PICTURES, "background": None, "segments": SEGMENTS[:2]},
+            ValueError,
+            "groups must name",
+        ),
     ],
 )
 def test_errors(change: dict[str, Any], error: type[Exception], said: str) -> None:
