@@ -45,7 +45,7 @@ def test_of_a_line_the_nearest_is_known() -> None:
     assert found.distances[0] == pytest.approx(2 / SCALES[0], rel=1e-3)
     np.testing.assert_array_equal(found.nearest, found.rows[0])
     np.testing.assert_allclose(found.outputs, odds(found.rows))
-    back = counterfactual(odds, found.rows + [[1, 0, 0, 0, 0]], target=0, background=B, random_state=0)
+    back = counterfactual(odds, found.rows + np.eye(5)[:1], target=0, background=B, random_state=0)
     assert odds(back.rows)[0] <= 0.5
     assert back.rows[0, 0] == pytest.approx(2, abs=1e-3)
 

@@ -91,7 +91,7 @@ def test_a_picture_beside_lime() -> None:
         expected[place] = value
     ours = lime(picture, PICTURES, segments=SEGMENTS, samples=2000, random_state=0)
     assert ours.values.shape == (2, 8, 8, 3, 2)
-    found = np.array([ours.values[0, ..., 0, 1][SEGMENTS == label][0] for label in known])
+    found = np.array([ours.values[0, ..., 0, 1][label == SEGMENTS][0] for label in known])
     assert np.corrcoef(found, expected)[0, 1] > 0.98
 
 
