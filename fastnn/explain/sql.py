@@ -14,6 +14,7 @@ from fastnn.databases.layout import BASE, BECAUSE
 from fastnn.models import check_model
 
 from .given import names_of, output_of
+from .gradients import expected_gradients
 from .shapley import exact_shapley, kernel_shap, permutation_shap
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-METHODS = {"permutation": permutation_shap, "kernel": kernel_shap, "exact": exact_shapley}
+METHODS: dict[str, Any] = {
+    "permutation": permutation_shap,
+    "kernel": kernel_shap,
+    "exact": exact_shapley,
+    "expected_gradients": expected_gradients,
+}
 
 
 def explain_sql(
@@ -32,7 +38,7 @@ def explain_sql(
     into: str,
     key: str,
     background: Any,
-    method: Literal["permutation", "kernel", "exact"] = "permutation",
+    method: Literal["permutation", "kernel", "exact", "expected_gradients"] = "permutation",
     output: Any = None,
     params: Any = None,
     null: float | None = None,
@@ -45,15 +51,17 @@ def explain_sql(
     """Write Shapley values of the rows of a query into the table `into`, beside the prediction; gives how many rows.
 
     The table has key, prediction, base_value, because_<feature> for each feature, and model, model_version and
-    predicted_at, as `predict_sql` has them: prediction = base_value + the sum of the others. Of a model that reads
-    columns, texts among them, a feature is a column, or those columns that its layers put together, "a x b".
+    predicted_at, as `predict_sql` has them: prediction = base_value + the sum of the others, but for chance with
+    expected gradients. Of a model that reads columns, texts among them, a feature is a column, or those columns that
+    its layers put together, "a x b".
 
     sql, con, into, key, params, null, mode, to, version: as in ``Model.predict_sql``; the query runs once, rows and
     explanations are gathered apart and written in one short transaction, and a run that is ended is gone on with by
     the next one of the same model and arguments. background: rows as ``predict`` takes them, some ten to a hundred;
     a frame's columns name features that the model has no names for. method, options: ``permutation_shap``,
-    ``kernel_shap`` or ``exact_shapley``, and what it takes. output: the unit that is explained, where the model has
-    several. ValueError for a model of windows of rows, and for all that ``fastnn.data.write_predictions`` refuses.
+    ``kernel_shap``, ``exact_shapley`` or ``expected_gradients``, which is by far the fastest and takes numbers alone,
+    and what that takes. output: the unit that is explained, where the model has several. ValueError for a model of
+    windows of rows, and for all that ``fastnn.data.write_predictions`` refuses.
     """
     from fastnn.data.predictions import write_predictions
     from fastnn.models.by_rows import by_rows, origin_of
@@ -71,6 +79,8 @@ def explain_sql(
         raise ValueError(f"{what}: output must be one unit, got all of {', '.join(chosen.names)}; choose one of them")
     if any(len(tensor.row) > 1 for tensor in model.inputs) or rows.sequence is not None:
         raise ValueError(f"{what} takes models of flat rows; explain windows by the functions of fastnn.explain")
+    if method == "expected_gradients" and model.description.front is not None:
+        raise ValueError(f"{what}: expected_gradients takes models of numbers alone; take method='permutation'")
     known = batch_of(background, None, None, model.description.reads())
     model.description.check_source(known, f"x of {what}: background")
     others = np.asarray(known.x, np.float32)
@@ -83,10 +93,18 @@ def explain_sql(
         found = np.asarray(model.description.network.predict(x), np.float64)
         return found.reshape(len(x), -1)[:, chosen.start]
 
+    def split(x: NDArray[np.float32]) -> Any:
+        ends = np.cumsum([prod(tensor.row) for tensor in model.inputs])[:-1]
+        return model.description.takes.pack(np.split(x, ends, axis=1))
+
     def explained(x: NDArray[np.float32]) -> NDArray[np.float64]:
-        found = METHODS[method](function, x, others, groups=labels, **options)
-        values = [found.values[:, labels == feature].sum(axis=1) for feature in features]
-        return np.stack([found.base_values + sum(values), found.base_values, *values], axis=1)
+        if method == "expected_gradients":
+            found = expected_gradients(model, split(x), split(others), output=output, **options)
+        else:
+            found = METHODS[method](function, x, others, groups=labels, **options)
+        each = np.concatenate(found.values, axis=1) if isinstance(found.values, list) else found.values
+        values = [each[:, labels == feature].sum(axis=1) for feature in features]
+        return np.stack([function(x), found.base_values, *values], axis=1)
 
     explained(others[:1])  # what is wrong with the options is said before a query runs
     marks = blake2b(repr((method, chosen, labels.tolist(), sorted(options.items()))).encode())
