@@ -114,6 +114,14 @@ def test_where_there_is_none_it_says_so() -> None:
     assert len(far) == 0
 
 
+def test_what_jumps_over_the_target_is_none() -> None:
+    found = counterfactual(lambda a: np.floor(a @ WEIGHTS), X, target=(1.2, 1.8), background=B, random_state=0)
+    assert len(found) == 0
+    assert np.floor(found.nearest @ WEIGHTS) in (1, 2)
+    steps = counterfactual(lambda a: np.floor(a @ WEIGHTS), X, target=(1.2, 2.2), background=B, random_state=0)
+    assert np.floor(steps.rows @ WEIGHTS).tolist() == [2]
+
+
 def test_seeds() -> None:
     runs = [
         counterfactual(odds, X, target=1, background=B, features=[1, 4], count=2, random_state=seed)

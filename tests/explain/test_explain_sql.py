@@ -117,7 +117,10 @@ def test_modes_and_versions(model: Sequential, con: Any, path: Path, tmp_path: P
         assert model.predict_sql(SQL, str(path), to=str(other), into="why", key="id", mode="replace") == ROWS
 
 
-def test_an_ended_run_is_gone_on_with(model: Sequential, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("background", [20, 19])
+def test_an_ended_run_is_gone_on_with(
+    model: Sequential, path: Path, monkeypatch: pytest.MonkeyPatch, background: int
+) -> None:
     from fastnn.explain import sql
 
     monkeypatch.setattr(staged, "SECONDS", 0.0)
@@ -154,9 +157,10 @@ def test_an_ended_run_is_gone_on_with(model: Sequential, path: Path, monkeypatch
         "permutation",
         lambda function, x, *more, **named: seen.append(len(x)) or real(function, x, *more, **named),
     )
-    assert explain(model, con, sql=long, permutations=1) == 9600
-    assert seen == [1, 1408]  # the first part was there
-    assert explain(model, con, sql=long, permutations=1, into="again") == 9600
+    again = {"sql": long, "permutations": 1, "background": X[:background]}
+    assert explain(model, con, **again) == 9600
+    assert seen == ([1, 1408] if background == 20 else [1, 8192, 1408])  # the first part was there, by the same rows
+    assert explain(model, con, **again, into="again") == 9600
     assert [row[1:6] for row in table(con)[1]] == [row[1:6] for row in table(con, "again")[1]]
     con.close()
 
