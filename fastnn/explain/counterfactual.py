@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 STARTS = 4000  # rows that the search begins with
-KEPT = 48  # of them that are brought nearer
+FIRST, KEPT = 400, 48  # of them whose features are set back, and that are brought nearer
 ROUNDS = 40
 HALVINGS = 20
-STEPS = (1.0, 0.5, 0.25, 0.1, 0.02)  # shares of the way back to the row
+STEPS = (0.5, 0.25, 0.1, 0.02)  # shares of the way back to the row
+APART = 0.2  # of its distance from x a row is away from the others
 CHANGED = 0.1  # what a changed feature costs beside its distance, in scales
 
 
@@ -67,9 +68,9 @@ def counterfactual(
 ) -> Counterfactuals:
     """The nearest rows to x of which the model says `target`: what would have to be otherwise.
 
-    Random rows are brought back towards x feature by feature, as long as the model says the target; the distance is
-    the sum of |change| / scale, and each changed feature costs 0.1 more. What it gives is checked by the model; that
-    there is nothing nearer is not known.
+    Of random rows at the target feature after feature is set back to x's, the others are brought nearer, and at last
+    set back where that can be; the distance is the sum of |change| / scale, and each changed feature costs 0.1 more.
+    What it gives is checked by the model; that there is nothing nearer is not known.
 
     x: one row. target: a class, the number of a unit (or its name), 0 or 1 for one unit of probability; or (low, high)
     for the output of one unit. background: rows as x; a feature's scale is its median absolute deviation there, and it
@@ -109,6 +110,27 @@ def counterfactual(
         moved = rows != row
         return np.asarray((np.abs(rows - row, dtype=np.float64) / scale + CHANGED * moved).sum(axis=-1))
 
+    def sorted_rows(rows: Array) -> Array:
+        rows = np.unique(rows, axis=0)
+        ordered: Array = rows[np.argsort(costs(rows), kind="stable")]
+        return ordered
+
+    def best_of(rows: Array, tried: Array) -> Array:
+        """Of each row and what is tried in its place, (rows, trials, features), the nearest that is at the target."""
+        every = np.concatenate([rows[:, None], fitting(tried.reshape(-1, len(row))).reshape(tried.shape)], axis=1)
+        made = every.reshape(-1, len(row))
+        price = np.where(far(made) == 0, costs(made), np.inf).reshape(every.shape[:2])
+        chosen: Array = every[np.arange(len(rows)), price.argmin(axis=1)]
+        return chosen
+
+    one_by_one = np.eye(len(row), dtype=row.dtype)[free]
+
+    def without(rows: Array) -> Array:
+        """As few changed features as may be: one after the other is set back."""
+        for _ in range(len(free) if len(rows) else 0):
+            rows = best_of(rows, rows[:, None] - one_by_one * (rows - row)[:, None])
+        return rows
+
     if far(row[None])[0] == 0:
         raise ValueError(f"{what}: the model says {shown(target)} of x already")
     rows = fitting(_starts(row, low, high, scale, free, known, rng))
@@ -130,24 +152,23 @@ def counterfactual(
         before, behind = np.where(past, before, middle), np.where(past, middle, behind)
     rows = np.concatenate([rows, fitting(row + behind * (rows - row))]) if len(rows) else rows
     rows = rows[far(rows) == 0] if len(rows) else rows
-    rows = rows[np.argsort(costs(rows), kind="stable")]
+    rows = sorted_rows(rows)
+    rows = without(np.concatenate([_different(rows, row, FIRST), rows[:FIRST]]))
+    rows = sorted_rows(rows)
     rows = np.concatenate([_different(rows, row, KEPT), rows[:KEPT]])
     for _ in range(ROUNDS if len(rows) else 0):
-        tried = [rows[:, None]]
-        back = np.where(np.eye(len(row), dtype=bool)[free], 1.0, 0.0)
-        for share in STEPS:
-            tried.append(rows[:, None] - share * back * (rows - row)[:, None])
+        tried = [rows[:, None] - share * one_by_one * (rows - row)[:, None] for share in STEPS]
         moved = rng.normal(size=(len(rows), 12, len(row))) * scale * rng.choice([1.0, 0.2, 0.04], (len(rows), 12, 1))
-        kept = rng.random(moved.shape) < 0.5
-        tried.append(np.where(kept, rows[:, None], row) + moved * (rng.random(moved.shape) < 1 / len(free)))
-        every = np.concatenate(tried, axis=1)
-        made = fitting(every.reshape(-1, len(row)))
-        price = np.where(far(made) == 0, costs(made), np.inf).reshape(len(rows), -1)
-        chosen = made.reshape(every.shape)[np.arange(len(rows)), price.argmin(axis=1)]
-        if (chosen == rows).all():
-            break
-        rows = chosen
-    rows = _different(rows[np.argsort(costs(rows), kind="stable")], row, number)
+        some = (rows != row)[:, None] & (rng.random(moved.shape) < 0.5)
+        tried.append(np.where(some, rows[:, None] + moved, rows[:, None]))
+        rows = best_of(rows, np.concatenate(tried, axis=1))
+    rows = without(rows)
+    kept: list[Array] = []
+    for each in _different(sorted_rows(rows), row, KEPT):
+        own = np.abs(each - row, dtype=np.float64) / scale
+        if len(kept) < number and all((np.abs(each - other) / scale).sum() > APART * own.sum() for other in kept):
+            kept.append(each)
+    rows = np.array(kept, row.dtype).reshape(-1, len(row))
     outputs = given.answer([rows]) if len(rows) else np.empty((0, 1))
     distances = (np.abs(rows - row, dtype=np.float64) / scale).sum(axis=1)
     first = rows[0] if len(rows) else nearest

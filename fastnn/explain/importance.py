@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Doubles = NDArray[np.float64]
 
-CURVES = 200  # of single rows in one picture
+CURVES = 100  # of single rows in one picture
 
 
 class Importances(NamedTuple):
@@ -38,7 +38,10 @@ class Importances(NamedTuple):
         order = np.argsort(self.importances_mean)[-check_count("top", top) :]
         names = [self.feature_names[i] for i in order]
         axes.barh(names, self.importances_mean[order], xerr=self.importances_std[order], color=LESS)
-        axes.set(xlabel="worse when shuffled", title="Permutation importance")
+        axes.set(
+            xlabel="worse when shuffled",
+        )
+        axes.set_title("Permutation importance", fontsize=10)
         return axes
 
 
@@ -122,14 +125,18 @@ class PartialDependence(NamedTuple):
         ends = _numbered(axes.xaxis, values)
         if self.individual is not None:
             curves = self.individual[output][:: -(-len(self.individual[output]) // CURVES)]
-            axes.plot(ends, curves.T, color="0.6", linewidth=0.5, alpha=0.5)
+            axes.plot(
+                ends, curves.T, color="0.6", linewidth=0.5, alpha=0.5, label=["a row"] + [None] * (len(curves) - 1)
+            )
         if self.average is not None:
             if np.asarray(values).dtype.kind in "OUS":
                 axes.bar(ends, self.average[output], color=LESS)
             else:
                 axes.plot(ends, self.average[output], color=LESS, linewidth=2, label="average")
-        axes.set_ylabel(named if self.average is None else f"average {named}")
-        axes.set_title(f"Partial dependence on {self.feature_names[0]}")
+        axes.set_ylabel(f"average {named}" if self.individual is None else named)
+        axes.set_title(f"Partial dependence on {self.feature_names[0]}", fontsize=10)
+        if self.average is not None and self.individual is not None:
+            axes.legend()
         return axes
 
 

@@ -218,7 +218,7 @@ def test_plots(model: Sequential) -> None:
     one = partial_dependence(model, X, 2, kind="both", grid=9)
     assert one.plot(given) is given
     np.testing.assert_allclose(given.lines[-1].get_ydata(), one.average[0])
-    assert len(given.lines) == 121  # every second row's, and the average
+    assert len(given.lines) == 81  # every third row's, and the average
     both = partial_dependence(model, X, [0, 1], grid=5)
     axes = both.plot()
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("x1", "x2")
