@@ -44,8 +44,7 @@ def _bars(ax: Any, explained: Any, row: int | None, top: int) -> None:
         ax.set_xlabel("mean |effect on the output|")
     else:
         values, names = _of_row(explained, row)
-        base = explained.base_values[row]
-        ax.set_xlabel(f"effect on the output\nfrom {base:.4g} to {base + values.sum():.4g}")
+        ax.set_xlabel(f"effect on the output\nbase {explained.base_values[row]:.4g}, sum {values.sum():+.4g}")
     order = np.argsort(-np.abs(values), kind="stable")
     widths, labels = values[order], [names[place] for place in order]
     if len(order) > top:

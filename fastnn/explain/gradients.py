@@ -30,6 +30,9 @@ class Found(NamedTuple):
     std: DoubleArray | None = None
 
 
+Work = Callable[["FloatArray", slice], Found]  # of some rows as they lie flat, and which of all they are
+
+
 def integrated_gradients(
     model: Any, x: Any, *, baseline: Any = None, output: Any = None, steps: int = 64
 ) -> Explanation:
@@ -43,24 +46,25 @@ def integrated_gradients(
     ValueError, TypeError, FloatingPointError as ``Model.input_gradient``. Source: Sundararajan, Taly and Yan 2017.
     """
     what = "integrated_gradients"
-    nodes, weights = np.polynomial.legendre.leggauss(check_count(f"{what}: steps", steps, most=4096))
+    nodes, weights = np.polynomial.legendre.leggauss(check_count(f"{what}: steps", steps, most=1024))
     nodes, weights = (nodes + 1) / 2, weights / 2
     rows = rows_of(model, x, what)
     start = None if baseline is None else _baseline_of(model, baseline, rows, what)
 
-    def work(slopes: Slopes, flat: FloatArray, part: slice) -> Found:
-        base = np.zeros_like(flat)
-        if start is not None:
-            given = slopes.flat(start)
-            base = np.broadcast_to(given if len(given) == 1 else given[part], flat.shape)
-        base = np.where(slopes.free, base, flat)
-        way, total = flat - base, np.zeros(flat.shape)
-        for some in _groups(len(nodes), slopes, flat):
-            ends = (base + nodes[some, None, None].astype(np.float32) * way).reshape(-1, slopes.width)
-            total += np.tensordot(weights[some], slopes(ends).reshape(-1, *flat.shape), 1)
-        return Found(way * total, slopes.values(base))
+    def begin(slopes: Slopes) -> Work:
+        given = np.zeros((1, slopes.width), np.float32) if start is None else slopes.flat(start)
 
-    return _explained(model, x, rows, output, what, "integrated gradients", work)
+        def work(flat: FloatArray, part: slice) -> Found:
+            base = np.where(slopes.free, given if len(given) == 1 else given[part], flat)
+            way, total = flat - base, np.zeros(flat.shape)
+            for some in _groups(len(nodes), slopes, flat):
+                ends = (base + nodes[some, None, None].astype(np.float32) * way).reshape(-1, slopes.width)
+                total += np.tensordot(weights[some], slopes(ends).reshape(-1, *flat.shape), 1)
+            return Found(way * total, slopes.values(base))
+
+        return work
+
+    return _explained(model, x, rows, output, what, "integrated gradients", begin)
 
 
 def expected_gradients(
@@ -88,23 +92,26 @@ def expected_gradients(
     rows, known, rng = rows_of(model, x, what), rows_of(model, background, f"{what}: background"), _rng(random_state)
     turns = rng.random((2, len(rows[0])))
 
-    def work(slopes: Slopes, flat: FloatArray, part: slice) -> Found:
+    def begin(slopes: Slopes) -> Work:
         given = slopes.flat(known)
         outputs = slopes.values(given)
-        given = given[np.argsort(outputs, kind="stable")]  # so that neighbours are alike
-        total, squares = np.zeros(flat.shape), np.zeros(flat.shape)
-        for some in _groups(count, slopes, flat):
+        given, base = given[np.argsort(outputs, kind="stable")], outputs.mean()  # so that neighbours are alike
+
+        def samples_of(flat: FloatArray, part: slice, some: slice) -> DoubleArray:
             numbers = np.arange(count)[some, None]
             places = (numbers + turns[0, part]) / count
             which = ((numbers * TURN + turns[1, part]) % 1 * len(given)).astype(np.intp)
             way = np.where(slopes.free, flat - given[which], np.float32(0))
             ends = flat - way * (1 - places[..., None]).astype(np.float32)
-            each = way * slopes(ends.reshape(-1, slopes.width)).reshape(ends.shape).astype(np.float64)
-            total += each.sum(axis=0)
-            squares += (each**2).sum(axis=0)
-        return Found(total / count, np.full(len(flat), outputs.mean()), _error_of(total, squares, count))
+            return way * np.float64(slopes(ends.reshape(-1, slopes.width)).reshape(ends.shape))
 
-    return _explained(model, x, rows, output, what, "expected gradients", work)
+        def work(flat: FloatArray, part: slice) -> Found:
+            mean, std = _mean_of(count, slopes, flat, lambda some: samples_of(flat, part, some))
+            return Found(mean, np.full(len(flat), base), std)
+
+        return work
+
+    return _explained(model, x, rows, output, what, "expected gradients", begin)
 
 
 def input_x_gradient(model: Any, x: Any, *, output: Any = None) -> Explanation:
@@ -114,11 +121,11 @@ def input_x_gradient(model: Any, x: Any, *, output: Any = None) -> Explanation:
     ``Model.input_gradient``. Source: Shrikumar et al. 2016.
     """
 
-    def work(slopes: Slopes, flat: FloatArray, part: slice) -> Found:
-        return Found(flat * np.float64(slopes(flat)), slopes.values(np.where(slopes.free, 0, flat)))
+    def begin(slopes: Slopes) -> Work:
+        return lambda flat, _: Found(flat * np.float64(slopes(flat)), slopes.values(np.where(slopes.free, 0, flat)))
 
     what = "input_x_gradient"
-    return _explained(model, x, rows_of(model, x, what), output, what, "input x gradient", work)
+    return _explained(model, x, rows_of(model, x, what), output, what, "input x gradient", begin)
 
 
 def smooth_grad(
@@ -144,22 +151,23 @@ def smooth_grad(
         raise ValueError(f"{what}: noise must be at least 0 and finite, got {shown(noise)}")
     seed = int(_rng(random_state).integers(2**63))
 
-    def work(slopes: Slopes, flat: FloatArray, part: slice) -> Found:
-        own = np.random.default_rng([seed, part.start])  # the same for each output
-        spread = np.zeros(flat.shape, np.float32)
-        for columns in slopes.taps:
-            spread[:, columns] = share * np.ptp(flat[:, columns], axis=1, keepdims=True)
-        total, squares = np.zeros(flat.shape), np.zeros(flat.shape)
-        for some in _groups(count, slopes, flat):
-            drawn = own.standard_normal((some.stop - some.start, *flat.shape), np.float32)
-            ends = (flat + drawn * spread).reshape(-1, slopes.width)
-            each = flat * slopes(ends).reshape(drawn.shape).astype(np.float64)
-            total += each.sum(axis=0)
-            squares += (each**2).sum(axis=0)
-        base = slopes.values(np.where(slopes.free, 0, flat))
-        return Found(total / count, base, _error_of(total, squares, count))
+    def begin(slopes: Slopes) -> Work:
+        def work(flat: FloatArray, part: slice) -> Found:
+            own = np.random.default_rng([seed, part.start])  # the same for each output
+            spread = np.zeros(flat.shape, np.float32)
+            for columns in slopes.taps:
+                spread[:, columns] = share * np.ptp(flat[:, columns], axis=1, keepdims=True)
 
-    return _explained(model, x, rows_of(model, x, what), output, what, "SmoothGrad x input", work)
+            def samples_of(some: slice) -> DoubleArray:
+                drawn = own.standard_normal((some.stop - some.start, *flat.shape), np.float32)
+                return flat * np.float64(slopes((flat + drawn * spread).reshape(-1, slopes.width)).reshape(drawn.shape))
+
+            mean, std = _mean_of(count, slopes, flat, samples_of)
+            return Found(mean, slopes.values(np.where(slopes.free, 0, flat)), std)
+
+        return work
+
+    return _explained(model, x, rows_of(model, x, what), output, what, "SmoothGrad x input", begin)
 
 
 def _explained(
@@ -169,15 +177,16 @@ def _explained(
     output: Any,
     what: str,
     method: str,
-    work: Callable[[Slopes, FloatArray, slice], Found],
+    begin: Callable[[Slopes], Work],
 ) -> Explanation:
-    """What `work` finds for each unit that is asked for, some rows at a time."""
+    """What a unit's work finds, for each unit that is asked for, some rows at a time."""
     chosen, units = output_of(model, output, what), list[Any]()
     for column in range(chosen.start, chosen.start + chosen.width):
         slopes, found = Slopes(model.description, column, what), []
+        work = begin(slopes)
         for start in range(0, len(rows[0]), slopes.rows):
             part = slice(start, min(start + slopes.rows, len(rows[0])))
-            found.append(work(slopes, slopes.flat([each[part] for each in rows]), part))
+            found.append(work(slopes.flat([each[part] for each in rows]), part))
         units.append([None if each[0] is None else np.concatenate(each) for each in zip(*found, strict=True)])
     values, base, std = zip(*units, strict=True)
 
@@ -220,7 +229,14 @@ def _rng(random_state: int | None) -> np.random.Generator:
     return np.random.default_rng(check_count("random_state", random_state, 0))
 
 
-def _error_of(total: DoubleArray, squares: DoubleArray, count: int) -> DoubleArray:
-    """The standard error of a mean, from the sums of what it is of and of its squares."""
+def _mean_of(
+    count: int, slopes: Slopes, flat: FloatArray, samples_of: Callable[[slice], DoubleArray]
+) -> tuple[DoubleArray, DoubleArray]:
+    """The mean of so many samples of some rows, and its standard error."""
+    total, squares = np.zeros(flat.shape), np.zeros(flat.shape)
+    for some in _groups(count, slopes, flat):
+        each = samples_of(some)
+        total += each.sum(axis=0)
+        squares += (each**2).sum(axis=0)
     variance = np.maximum(squares - total**2 / count, 0) / (count - 1)
-    return np.asarray(np.sqrt(variance / count))
+    return total / count, np.sqrt(variance / count)

@@ -37,7 +37,7 @@ def occlusion(
     ids an id. Of several inputs one is filled at a time. output: as in ``integrated_gradients``. base_values: f with
     all of x filled; values do not sum to what is missing from there.
 
-    ValueError for a window larger than a row and for an output that is not there; else as ``rows_of``'s ``predict``.
+    ValueError for a window larger than a row and for an output that is not there; TypeError, ValueError as ``predict``.
     Source: Zeiler and Fergus 2014.
     """
     what = "occlusion"

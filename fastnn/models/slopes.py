@@ -37,7 +37,7 @@ class Slopes:
             )
         if description.network.fixed_rows:
             raise ValueError(f"{what}: a stateful layer goes on from batch to batch; make the model without stateful")
-        self.what = what
+        self.what, self.locked = what, description.locked
         with description.locked():
             store, (plan, self.tables) = description.store, planned_unit(description.graph, column)
             self.parameters, self.shapes = store.flat, [tensor.row for tensor in description.graph.inputs]
@@ -83,14 +83,15 @@ class Slopes:
         """The rows of the model's inputs as they lie flat, embedded where ids are looked up."""
         given = [each.reshape(len(each), -1) for each in rows]
         for table in self.tables:
-            weights = self.parameters[table.start : table.start + table.choices * table.depth]
             ids = given[table.input].astype(np.intp)
             if (ids != given[table.input]).any() or ids.min() < 0 or ids.max() >= table.choices:
                 raise ValueError(
                     f"{self.what}: ids must be whole numbers from 0 to {table.choices - 1}, got {ids.min()} to "
                     f"{ids.max()}; check the data, or make the Embedding larger"
                 )
-            given.append(weights.reshape(table.choices, table.depth)[ids].reshape(len(ids), -1))
+            with self.locked():
+                weights = self.parameters[table.start : table.start + table.choices * table.depth]
+                given.append(weights.reshape(table.choices, table.depth)[ids].reshape(len(ids), -1))
         return np.concatenate(given, axis=1).astype(np.float32, copy=False)
 
     def folded(self, flat: DoubleArray) -> list[DoubleArray]:

@@ -37,6 +37,7 @@ from fastnn.layers import (
     MultiHeadAttention,
     RandomContrast,
     SpatialDropout1D,
+    SpectralNormalization,
     StringLookup,
     TimeDistributed,
 )
@@ -102,6 +103,16 @@ def in_python() -> Model:
     return Model(x, Dense(1)(Concatenate()([once(once(Sine()(x))), Dropout(0.5)(x, training=False)])))
 
 
+def phases() -> Model:
+    """Another formula in training, and a norm that training would find more exactly."""
+
+    class Two(Layer):
+        def call(self, x: Any, training: bool = False) -> Any:
+            return ops.exp(x) if training else ops.sin(x)
+
+    return Sequential([Input((5,)), Two(), SpectralNormalization(Dense(4, "tanh")), Dense(1)])
+
+
 def differences(model: Model, rows: list[Any], out: Callable[[Any], Any], place: int) -> Any:
     """Central ones, by each number of an input."""
     found, h = np.zeros(rows[place].shape), 1e-2
@@ -117,7 +128,16 @@ def differences(model: Model, rows: list[Any], out: Callable[[Any], Any], place:
 
 @pytest.mark.parametrize(
     ("make", "output"),
-    [(dense, 2), (in_training, 1), (pictures, 1), (recurrent, 0), (masked, None), (attending, 5), (in_python, None)],
+    [
+        (dense, 2),
+        (in_training, 1),
+        (pictures, 1),
+        (recurrent, 0),
+        (masked, None),
+        (attending, 5),
+        (in_python, None),
+        (phases, None),
+    ],
 )
 def test_slopes_are_finite_differences(make: Any, output: Any) -> None:
     model = make()

@@ -152,7 +152,7 @@ def test_bars_are_as_long_as_the_values(pyplot: Any) -> None:
     order = np.argsort(-np.abs(VALUES[1]))
     np.testing.assert_allclose([bar.get_width() for bar in own.patches], VALUES[1][order])
     assert len({bar.get_facecolor() for bar in own.patches}) == 2  # what adds, and what takes
-    assert "from 1 to" in own.get_xlabel()
+    assert own.get_xlabel() == f"effect on the output\nbase 1, sum {VALUES[1].sum():+.4g}"
     assert own.get_title() == "by hand, row 1"
 
 
