@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._checks import as_number, check_count, shown
 
-from .asked import AT_ONCE, asked, background_of, generator_of
+from .features import AT_ONCE, asked, background_of, generator_of
 from .importance import feature_number
 
 if TYPE_CHECKING:

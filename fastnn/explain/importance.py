@@ -11,8 +11,8 @@ from fastnn import _names
 from fastnn._checks import check_count, shown
 from fastnn.models import Model
 
-from .asked import AT_ONCE, Groups, asked, generator_of
 from .drawing import LESS
+from .features import AT_ONCE, Groups, asked, generator_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

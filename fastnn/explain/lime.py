@@ -10,7 +10,7 @@ import numpy as np
 from fastnn._checks import as_number, check_count, shown
 from fastnn.models import Model
 
-from .asked import AT_ONCE, Groups, asked, background_of, explanation, generator_of
+from .features import AT_ONCE, Groups, asked, background_of, explanation, generator_of
 from .result import Explanation
 
 if TYPE_CHECKING:

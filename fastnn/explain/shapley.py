@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._checks import check_count
 
-from .asked import AT_ONCE, Groups, asked, background_of, explanation, generator_of
+from .features import AT_ONCE, Groups, asked, background_of, explanation, generator_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ import numpy as np
 from fastnn._checks import as_number, shown
 from fastnn.models import Model
 
-from .asked import AT_ONCE, asked, generator_of
 from .drawing import LESS, MORE
+from .features import AT_ONCE, asked, generator_of
 from .importance import axes_of
 
 if TYPE_CHECKING:

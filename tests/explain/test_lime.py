@@ -184,7 +184,7 @@ def test_pictures_behind_another(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             {"model": picture, "x": PICTURES, "background": None, "segments": SEGMENTS[:2]},
             ValueError,
-            "groups must name",
+            r"segments\) must name",
         ),
     ],
 )

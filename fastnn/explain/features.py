@@ -194,8 +194,8 @@ def _given(what: str, groups: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[A
     labels = np.asarray(groups)
     if len(shapes) > 1 or not labels.ndim or labels.shape != shapes[0][: labels.ndim]:
         raise ValueError(
-            f"{what}: groups must name the feature of each number of a row {', '.join(map(str, shapes))}, got the "
-            f"shape {labels.shape}"
+            f"{what}: groups (of lime: segments) must name the feature of each number of a row of "
+            f"{', '.join(map(str, shapes))}, got the shape {labels.shape}"
         )
     known, first, owner = np.unique(labels, return_index=True, return_inverse=True)
     order = first.argsort()
