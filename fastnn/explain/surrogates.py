@@ -59,7 +59,7 @@ class Surrogate(NamedTuple):
         if hasattr(self.model, "tree_"):
             from sklearn.tree import plot_tree
 
-            axes = axes_of(ax, (1.1 * self.model.get_n_leaves() + 1, 1.1 * self.model.get_depth() + 1))
+            axes = axes_of(ax, (1.4 * self.model.get_n_leaves() + 1, 1.1 * self.model.get_depth() + 1))
             names, classes = list(self.feature_names), list(self.class_names) or None
             plot_tree(self.model, ax=axes, feature_names=names, class_names=classes, impurity=False, fontsize=8)
             return axes
