@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,22 @@ def test_a_frame_has_a_line_for_each_row_and_output() -> None:
     assert list(several().to_dataframe().columns) == ["left_0", "left_1", "left_2", "left_3", "right"]
     with pytest.raises(ValueError, match="one axis"):
         Explanation(np.zeros((2, 3, 4)), 0, np.zeros((2, 3, 4))).to_dataframe()
+
+
+@pytest.mark.parametrize(
+    ("package", "ask", "install"),
+    [
+        ("shap", Explanation.to_shap, "pip install shap"),
+        ("pandas", Explanation.to_dataframe, r'pip install "fastnn\[pandas\]"'),
+        ("matplotlib", Explanation.plot, r'pip install "fastnn\[plot\]"'),
+    ],
+)
+def test_a_package_that_is_missing_is_named(
+    package: str, ask: Any, install: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=install):
+        ask(flat())
 
 
 def test_what_does_not_hang_together_is_refused() -> None:
@@ -281,9 +299,6 @@ def test_outputs_by_number_and_name() -> None:
 
 
 def test_importing_explain_imports_no_package() -> None:
-    import subprocess
-    import sys
-
     program = "import fastnn.explain, sys; print([n for n in ('matplotlib', 'shap', 'pandas') if n in sys.modules])"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
