@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 
 import fastnn
 from fastnn import layers as L
+from fastnn._process import fresh_process
 from fastnn.models import Model, Sequential
 
 pytest.importorskip("sklearn", reason="scikit-learn is not here: pip install scikit-learn")
 
-from fastnn.explain import surrogate
+from fastnn.explain import permutation_importance, surrogate
 
 RNG = np.random.default_rng(6)
 X = (RNG.normal(size=(400, 3)) * [1, 20, 0.1]).astype(np.float32)
@@ -136,3 +138,20 @@ def test_plots() -> None:
     bayes = surrogate(line(1, "sigmoid"), X, "naive_bayes", random_state=0).plot()
     assert len(bayes.patches) == 6
     pyplot.close("all")
+
+
+def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    linear = surrogate(line(1, "linear"), X, "linear", random_state=0)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for drawn in (linear, permutation_importance(lambda a: a[:, 0], X, X[:, 0], metric=lambda y, said: 1.0)):
+        with pytest.raises(ImportError, match=r"fastnn\[plot\]"):
+            drawn.plot()
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match=r"fastnn\[sklearn\]"):
+        surrogate(line(1, "linear"), X)
+
+
+def test_nothing_is_imported_before_it_is_used() -> None:
+    packages = {"matplotlib", "sklearn", "pandas", "shap", "lime"}
+    code = f"import sys, fastnn.explain; print(sorted({packages} & set(sys.modules)))"
+    assert fresh_process(code).strip() == "[]"
