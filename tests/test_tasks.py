@@ -21,6 +21,10 @@ NEEDS = {
     "scikit-learn": (lambda: find_spec("sklearn"), "pip install 'fastnn[sklearn]'"),
     "speech": (lambda: shutil.which("espeak-ng"), "apt-get install espeak-ng"),
     "text": (TEXTS.exists, "pip download --no-deps --no-binary :all: vaderSentiment==3.3.2; FASTNN_TEST_TEXTS: where"),
+    "why-did-it-say-that": (
+        lambda: find_spec("matplotlib") and find_spec("sklearn"),
+        "pip install 'fastnn[plot,sklearn]'",
+    ),
     "weather": (lambda: find_spec("vega_datasets"), "pip install vega_datasets"),
 }
 PAGES = [*sorted((DOCS / "tasks").glob("*.md")), DOCS / "databases.md", DOCS / "registry.md", DOCS / "scikit-learn.md"]

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["RUN", "Layout", "Run", "are_predictions", "columns_of"]
+__all__ = ["BASE", "BECAUSE", "RUN", "Layout", "Run", "are_predictions", "columns_of"]
 
 # What each row says of the run that it is from.
 RUN = ("model", "model_version", "predicted_at")
+# What an explanation has beside the prediction.
+BASE, BECAUSE = "base_value", "because_"
 
 
 class Run(NamedTuple):
@@ -50,7 +52,7 @@ def are_predictions(names: Sequence[str]) -> bool:
     """Whether a table with these columns is one of predictions, of whatever version of fastnn."""
     if tuple(names[-len(RUN) :]) == RUN:
         names = names[: -len(RUN)]
-    predicted = list(names[1:])
+    predicted = [name for name in names[1:] if name != BASE and not name.startswith(BECAUSE)]
     if predicted in (["prediction"], ["prediction", "probability"]):
         return True
     return bool(predicted) and all(name.startswith("prediction_") for name in predicted)

@@ -6,6 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn._checks import shown
+from fastnn._table import gathering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +51,29 @@ def by_rows(model: Any, what: str, kind: Any = None) -> ByRows:
     predict = network.predict if by_name or several else _shaped(model)
     kept = description.notes
     return ByRows(predict, description.columns, inputs, kind, outputs, kept.get("columns", {}), kept.get("sequence"))
+
+
+class Origin(NamedTuple):
+    """The name and version of a model that a table says; bytes that tell it from others, None where it has own code."""
+
+    name: str
+    version: str | int | None
+    identity: bytes | None
+
+
+def origin_of(model: Any, version: str | int | None) -> Origin:
+    """Where what a model says is from. version: None for that of a registry, where it is as it was there."""
+    from hashlib import sha256
+
+    from fastnn.store.model_file import packed
+
+    with gathering() as own, model.description.locked():
+        data = packed(model)
+    digest = None if own else sha256(data).hexdigest()  # code of the user's own may change
+    name, known, registered = vars(model).get("_registered", (model.name, None, None))
+    if digest != registered:  # it has learnt since, or is of no registry
+        name, known = model.name, None
+    return Origin(name, known if version is None else version, None if digest is None else digest.encode())
 
 
 def _shaped(model: Any) -> Callable[[Any], Any]:

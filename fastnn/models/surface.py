@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastnn._checks import as_flag, check_count, shown
 from fastnn._output import warn
-from fastnn._table import gathering
 from fastnn.layers.surface import penalties_of
 from fastnn.models.built import Built
 from fastnn.models.description import untrainable
@@ -185,13 +184,10 @@ class Surface(Built):
         is ended is gone on with by the next one of the same model. See ``fastnn.data.write_predictions``.
         """
         from fastnn.data.predictions import write_predictions
-        from fastnn.models.by_rows import by_rows
+        from fastnn.models.by_rows import by_rows, origin_of
 
         self._built("predict_sql")
-        rows, digest = by_rows(self, "predict_sql", kind), self._digest()
-        name, known, registered = vars(self).get("_registered", (self.name, None, None))
-        if digest != registered:  # it has learnt since, or is of no registry
-            name, known = self.name, None
+        rows, origin = by_rows(self, "predict_sql", kind), origin_of(self, version)
         return write_predictions(
             rows.predict,
             sql,
@@ -204,13 +200,13 @@ class Surface(Built):
             kind=rows.kind,  # type: ignore[arg-type]
             mode=mode,
             to=to,
-            model=name,
-            version=known if version is None else version,
+            model=origin.name,
+            version=origin.version,
             names=rows.names,
             inputs=rows.inputs,
             outputs=rows.outputs,
             columns=rows.columns,
-            identity=None if digest is None else digest.encode(),
+            identity=origin.identity,
         )
 
     def predict_iter(
@@ -286,16 +282,6 @@ class Surface(Built):
         network = self._built("register_duckdb")
         rows = by_rows(self, "register_duckdb", kind)
         register_duckdb(con, name, network, rows.kind, output, rows.inputs)
-
-    def _digest(self) -> str | None:
-        """What tells this model from others; None where it has code of the user's own, which may change."""
-        from hashlib import sha256
-
-        from fastnn.store.model_file import packed
-
-        with gathering() as own, self.description.locked():
-            data = packed(self)
-        return None if own else sha256(data).hexdigest()
 
     def export(self, filepath: Any, format: str = "onnx", **_: Any) -> None:
         """Not there: ValueError, which says what is."""
