@@ -67,8 +67,8 @@ class GradientNorms(TrainerCallback):
         return found
 
     def get_state(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "norms": self.norms}
+        return {"epoch": self.epoch, "norms": [[name, values] for name, values in self.norms.items()]}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        state = checked_state(self, state, epoch=[int], norms={str: [float]})
-        self.epoch, self.norms = list(state["epoch"]), {name: list(each) for name, each in state["norms"].items()}
+        state = checked_state(self, state, epoch=[int], norms=[(str, [float])])
+        self.epoch, self.norms = list(state["epoch"]), {name: list(values) for name, values in state["norms"]}

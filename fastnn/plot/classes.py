@@ -40,8 +40,8 @@ def confusion_matrix(
             size = "medium" if len(told) < 6 else "x-small"
             for (row, column), value in np.ndenumerate(drawn):
                 text = f"{value:.0f}" if normalize is None else f"{value:.2f}".lstrip("0") if value else "0"
-                light = image.norm(value) > 0.5
-                ax.text(column, row, text, ha="center", va="center", size=size, color="black" if light else "white")
+                style = {"color": "black" if image.norm(value) > 0.5 else "white", "alpha": 1 if value else 0.4}
+                ax.text(column, row, text, ha="center", va="center", size=size, **style)
         else:
             colours(ax, image, _SHARES[normalize] or "rows")
         step = -(-len(told) // 20)

@@ -40,25 +40,27 @@ def predicted_against_true(y_true: Any, y_pred: Any, *, name: str = "value", uni
     errors, spread = truth - guess, ((truth - truth.mean()) ** 2).sum()
     figure = f"R² {1 - (errors**2).sum() / spread:.3f}, " if spread else ""  # a single value has none
     low, high = min(truth.min(), guess.min()), max(truth.max(), guess.max())
+    margin = 0.04 * (high - low) or 0.5
     with canvas(ax, 70) as ax:
         ax.plot([low, high], [low, high], color=QUIET, linewidth=0.8, zorder=0)
         _points(ax, truth, guess)
-        ax.set_aspect("equal", "datalim")
+        ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
         title = f"{figure}off by {np.abs(errors).mean():.3g}{f' {unit}' * bool(unit)} on average"
         label(ax, title, _of("true", name, unit), _of("predicted", name, unit))
     return ax
 
 
 def residuals(y_true: Any, y_pred: Any, *, name: str = "value", unit: str = "", ax: Any = None) -> Any:
-    """Each row's error, true - predicted, over its prediction; gives the Axes. Arguments as above.
+    """Each row's error, true - predicted, over its prediction; gives the Axes.
 
-    A curve or a fan in them is something that the model has not learnt. Arguments as for ``predicted_against_true``.
+    Their mean and standard deviation stand above. A curve or a fan in them is something that the model has not learnt.
+    Arguments as for ``predicted_against_true``.
     """
     truth, guess = _pair(y_true, y_pred)
     with canvas(ax) as ax:
         ax.axhline(0, color=QUIET, linewidth=0.8, zorder=0)
         _points(ax, guess, truth - guess)
-        title = f"residuals: mean {(truth - guess).mean():.2g}, standard deviation {(truth - guess).std():.3g}"
+        title = f"residuals: {(truth - guess).mean():.2g} ± {(truth - guess).std():.2g}" + f" {unit}" * bool(unit)
         label(ax, title, _of("predicted", name, unit), "true - predicted" + f" ({unit})" * bool(unit))
     return ax
 

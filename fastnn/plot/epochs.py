@@ -55,10 +55,10 @@ def history(history: EpochLogs, figure: str = "loss", *, ax: Any = None) -> Any:
 
 
 def gradient_norms(norms: Any, *, ax: Any = None) -> Any:
-    """The norm of each layer's gradient over the epochs, in logarithms; gives the Axes.
+    """The norm of each layer's gradient over the epochs, in logarithms where they span more than a power of ten.
 
-    norms: a ``fastnn.callbacks.GradientNorms`` that a fit was given. Lines that fall from one layer to the next by
-    powers of ten are gradients that vanish. TypeError for another object, ValueError where it has no epoch.
+    Gives the Axes. norms: a ``fastnn.callbacks.GradientNorms`` that a fit was given. Lines that lie powers of ten below
+    those of later layers are gradients that vanish. TypeError for another object, ValueError where it has no epoch.
     """
     if not hasattr(norms, "norms"):
         raise TypeError(f"gradient_norms: expected a fastnn.callbacks.GradientNorms, got {shown(norms)}")
@@ -68,7 +68,8 @@ def gradient_norms(norms: Any, *, ax: Any = None) -> Any:
     with canvas(ax) as ax:
         for place, (name, values) in enumerate(norms.norms.items()):
             ax.plot(epochs, values, label=name, marker="." if len(epochs) < 20 else None, **line(place))
-        ax.set_yscale("log" if any(value > 0 for values in norms.norms.values() for value in values) else "linear")
+        found = [value for values in norms.norms.values() for value in values if value > 0]
+        ax.set_yscale("log" if found and max(found) > 10 * min(found) else "linear")
         _over_epochs(ax, "gradients by layer", "L2 norm of the gradient")
         legend(ax)
     return ax

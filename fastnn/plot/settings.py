@@ -99,13 +99,14 @@ def search_results(search: Any, *, ax: Any = None) -> Any:
             places, ticks = _places(known)
             at = np.array([places[known.index(value)] for value in values])
             one.errorbar(at, means, spread, fmt="o", color=COLOURS[0], alpha=0.6, elinewidth=0.6, markersize=3)
-            one.plot(at[best], means[best], "o", color=COLOURS[1], markersize=5, label="best")
+            one.plot(at[best], means[best], "o", color=COLOURS[1], markersize=5, label="best", zorder=3)
             if ticks:
                 one.set_xticks(places, ticks)
+                one.margins(x=0.25)
             else:
                 _scaled(one, places)
-            label(one, "", name.removeprefix("param_").replace("_", " "), scoring.replace("_", " "))
-        drawn[0].set_title(f"{len(means)} candidates, best {means[best]:.4g}", loc="left")
+            best_of = values[best] if ticks else f"{values[best]:.4g}"
+            label(one, f"best: {best_of}", name.removeprefix("param_").replace("_", " "), scoring.replace("_", " "))
     return drawn
 
 

@@ -103,7 +103,7 @@ def legend(ax: Any) -> None:
 
 def square(ax: Any) -> None:
     """Both axes from 0 to 1, alike."""
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
 
 
 def colours(ax: Any, drawn: Any, text: str) -> None:
