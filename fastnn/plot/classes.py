@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._checks import check_count, shown
-from fastnn.plot.style import QUIET, canvas, classes, colours, label, legend, line, numbers, plain, square
+from fastnn.plot.style import QUIET, canvas, classes, colours, label, legend, line, numbers, plain, shares, upright
 
 if TYPE_CHECKING:
     from fastnn.plot.style import Codes, Doubles
@@ -46,8 +46,7 @@ def confusion_matrix(
             colours(ax, image, _SHARES[normalize] or "rows")
         step = -(-len(told) // 20)
         ax.set_yticks(range(0, len(told), step), told[::step])
-        turned = max(map(len, told)) * len(told) > 24
-        ax.set_xticks(range(0, len(told), step), told[::step], rotation=90 * turned)
+        upright(ax, told)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         title = f"{(truth == guess).mean():.1%} of {len(truth):,} rows are right"
@@ -73,8 +72,8 @@ def roc_curve(y_true: Any, y_score: Any, *, names: Sequence[Any] | None = None, 
             found, taken = found / found[-1], (taken - found) / (taken[-1] - found[-1])
             ax.plot(taken, found, label=f"{name}AUC {np.trapezoid(found, taken):.3f}", **style)
         label(ax, "ROC curve", "false positive rate", "true positive rate")
-        square(ax)
-        legend(ax)
+        shares(ax)
+        legend(ax, "lower right")
     return ax
 
 
@@ -94,8 +93,8 @@ def precision_recall_curve(y_true: Any, y_score: Any, *, names: Sequence[Any] | 
         if len(curves) == 1:
             ax.axhline(curves[0][2].mean(), color=QUIET, linewidth=0.8, linestyle=":")
         label(ax, "precision and recall", "recall", "precision")
-        square(ax)
-        legend(ax)
+        shares(ax)
+        legend(ax, "lower left")
     return ax
 
 
@@ -113,8 +112,8 @@ def lift_curve(y_true: Any, y_score: Any, *, names: Sequence[Any] | None = None,
             tenth = np.interp(0.1, taken / taken[-1], found / found[-1]) / 0.1
             ax.plot(taken / taken[-1], found / found[-1], label=f"{name}lift {tenth:.1f} at 10 %", **style)
         label(ax, "cumulative gains", "share of rows, highest scores first", "share of positives found")
-        square(ax)
-        legend(ax)
+        shares(ax)
+        legend(ax, "lower right")
     return ax
 
 
@@ -141,7 +140,7 @@ def calibration_curve(
             points = given[there] / rows[there], found[there] / rows[there]
             ax.plot(*points, marker="o", label=name.rstrip(": "), **style)
         label(ax, "calibration", "mean predicted probability", "share of positive rows")
-        square(ax)
+        shares(ax)
         if len(ax.lines) > 2:
             legend(ax)
     return ax

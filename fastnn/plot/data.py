@@ -20,6 +20,7 @@ from fastnn.plot.style import (
     legend,
     numbers,
     texts,
+    upright,
 )
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def embedding(
             style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place // len(COLOURS)]}
             ax.scatter(*points[rows].T, s=7, alpha=0.8, linewidths=0, label=name, **style)
         label(ax, {"pca": "principal components", "tsne": "t-SNE"}[method], *axes)
-        legend(ax)
+        legend(ax, "beside")
     return ax
 
 
@@ -158,7 +159,7 @@ def _correlations(table: Doubles) -> Doubles:
 
 def _named(ax: Any, told: list[str]) -> None:
     places = range(0, len(told), -(-len(told) // 20))
-    ax.set_xticks(places, [told[each] for each in places], rotation=90 * (max(map(len, told)) * len(told) > 24))
+    upright(ax, told)
     ax.set_yticks(places, [told[each] for each in places])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

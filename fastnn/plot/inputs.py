@@ -19,6 +19,7 @@ from fastnn.plot.style import (
     label,
     numbers,
     texts,
+    upright,
 )
 
 _SIDE = 100  # points of a surface along each axis
@@ -110,6 +111,7 @@ def saliency(model: Any, picture: Any, output: Any = None, *, ax: Any = None) ->
         ax.imshow(grey, cmap="gray_r")
         image = ax.imshow(heat, cmap="viridis", vmin=0, alpha=np.clip(2 * heat / (heat.max() or 1.0), 0, 0.85))
         ax.set(title=f"what output {output} hangs on", xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
         colours(ax, image, "|d output / d pixel|")
     return ax
 
@@ -142,7 +144,7 @@ def attention_map(
             if sides[0] is not None:
                 one.set_yticks(range(len(sides[0])), sides[0])
             if sides[1] is not None:
-                one.set_xticks(range(len(sides[1])), sides[1], rotation=90)
+                upright(one, sides[1])
             one.spines[:].set_visible(False)
         figure = drawn[0].figure
         bar = figure.colorbar(image, ax=list(drawn), label="weight", pad=0.02, shrink=0.9)

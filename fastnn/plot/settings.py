@@ -20,8 +20,9 @@ def learning_curve(curve: Any, *, score: str = "loss", ax: Any = None) -> Any:
     """
     sizes, train, test = _parts("learning_curve", curve, ("sizes", "train_scores", "test_scores"))
     sizes = numbers("sizes", sizes, 1)
+    found = _scores(train, test, len(sizes))
     with canvas(ax) as ax:
-        _bands(ax, sizes, train, test)
+        _bands(ax, sizes, found)
         _scaled(ax, sizes)
         label(ax, "learning curve", "rows learnt from", score.replace("_", " "))
         legend(ax)
@@ -37,10 +38,10 @@ def validation_curve(
     scores (values, folds). param_range, param_name: as they were given to it. score: what they are.
     """
     train, test = _parts("validation_curve", curve, ("train_scores", "test_scores"))
-    values = list(param_range)
-    sizes, ticks = _places(values)
+    sizes, ticks = _places(list(param_range))
+    found = _scores(train, test, len(sizes))
     with canvas(ax) as ax:
-        _bands(ax, sizes, train, test)
+        _bands(ax, sizes, found)
         if ticks:
             ax.set_xticks(sizes, ticks)
         else:
@@ -124,9 +125,13 @@ def _places(values: list[Any]) -> tuple[Any, list[str]]:
     return np.arange(len(values), dtype=np.float64), [str(value) for value in values]
 
 
-def _bands(ax: Any, x: Any, train: Any, test: Any) -> None:
-    for place, (given, name) in enumerate(((train, "training"), (test, "validation"))):
-        scores = numbers(f"the scores of {name}", given, 2, len(x), nan=True)
+def _scores(train: Any, test: Any, rows: int) -> dict[str, Any]:
+    pairs = {"training": train, "validation": test}
+    return {name: numbers(f"the scores of {name}", given, 2, rows, nan=True) for name, given in pairs.items()}
+
+
+def _bands(ax: Any, x: Any, found: dict[str, Any]) -> None:
+    for place, (name, scores) in enumerate(found.items()):
         mean, spread = np.nanmean(scores, axis=1), np.nanstd(scores, axis=1)
         ax.plot(x, mean, marker="o", label=name, **line(place))
         ax.fill_between(x, mean - spread, mean + spread, color=COLOURS[place], alpha=0.2, linewidth=0)

@@ -92,17 +92,24 @@ def label(ax: Any, title: str, x: str, y: str) -> None:
             ax.locator_params(axis=axis, nbins=5)
 
 
-def legend(ax: Any) -> None:
-    """Where it hides least; beside the picture where it is long."""
+def legend(ax: Any, where: str = "best") -> None:
+    """What the lines are; beside the picture where that is long."""
     handles, _ = ax.get_legend_handles_labels()
-    if len(handles) > 3:
+    if len(handles) > 3 or (handles and where == "beside"):
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.3)
     elif handles:
-        ax.legend()
+        ax.legend(loc=where)
 
 
-def square(ax: Any) -> None:
-    """Both axes from 0 to 1, alike."""
+def upright(ax: Any, told: Sequence[str]) -> None:
+    """Texts below an axis, turned where they do not fit beside each other; no more than 20."""
+    step = -(-len(told) // 20)
+    turned = max(map(len, told[::step])) * len(told[::step]) > 24
+    ax.set_xticks(range(0, len(told), step), told[::step], rotation=90 * turned)
+
+
+def shares(ax: Any) -> None:
+    """Both axes from 0 to 1."""
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
 
 

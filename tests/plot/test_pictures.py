@@ -113,8 +113,8 @@ def test_no_text_leaves_the_picture_or_lies_on_another(name: str) -> None:
             boxes.append(("legend", ax.get_legend().get_window_extent()))
     whole = figure.bbox.padded(1)
     for place, (text, box) in enumerate(boxes):
-        assert whole.x0 <= box.x0 and box.x1 <= whole.x1, f"{text!r} leaves the picture"
-        assert whole.y0 <= box.y0 and box.y1 <= whole.y1, f"{text!r} leaves the picture"
+        outside = box.x0 < whole.x0 or box.x1 > whole.x1 or box.y0 < whole.y0 or box.y1 > whole.y1
+        assert not outside, f"{text!r} leaves the picture"
         for other, second in boxes[:place]:
             assert not box.padded(-0.5).overlaps(second.padded(-0.5)), f"{text!r} lies on {other!r}"
 

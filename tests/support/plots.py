@@ -113,7 +113,7 @@ SEVERAL: dict[str, tuple[int, Callable[[Any], Any]]] = {
 
 
 def pixels_of(figure: Any) -> Any:
-    """A figure as (height, width, 3) at 100 dpi, 80 mm wide where the function made it; texts left out, as fonts differ."""
+    """A figure as (height, width, 3) at 100 dpi, without its texts, as fonts differ."""
     from matplotlib.text import Text
     from PIL import Image
 
