@@ -95,16 +95,16 @@ def saliency(model: Any, picture: Any, output: Any = None, *, ax: Any = None) ->
     """The pixels that an output hangs on: |d output / d pixel|, the largest of a pixel's channels; gives the Axes.
 
     picture: (height, width) or (height, width, channels), one row of the model's input, which stands in grey below the
-    colours. output: the number of the output, by default the largest. ValueError for another shape. Source: Simonyan,
-    Vedaldi and Zisserman 2014.
+    colours. output: a unit's number, by default the largest's, or what else ``model.input_gradient`` takes. ValueError
+    for another shape. Source: Simonyan, Vedaldi and Zisserman 2014.
     """
     pixels = numbers("picture", picture)
     row = tuple(model.input_shape[1:])
     if pixels.ndim not in (2, 3) or pixels.size != np.prod(row):
         raise ValueError(f"saliency: picture must be one row of the model's input, {row}, got {pixels.shape}")
     given = pixels.reshape(1, *row).astype(np.float32)
-    if output is None:
-        output = int(np.argmax(model.predict(given)))
+    if output is None and isinstance(found := model.predict(given), np.ndarray):
+        output = int(found.argmax())
     slopes = np.abs(np.asarray(model.input_gradient(given, output=output), np.float64)).reshape(pixels.shape)
     grey, heat = (pixels, slopes) if pixels.ndim == 2 else (pixels.mean(2), slopes.max(2))
     with canvas(ax) as ax:

@@ -87,8 +87,8 @@ def test_calibration(bins: int) -> None:
     calibration = pytest.importorskip(
         "sklearn.calibration", reason="scikit-learn is the truth: pip install scikit-learn"
     )
-    scores = np.r_[S, 0, 1]
-    labels = np.r_[Y, 0, 1]
+    scores = np.r_[S, TIED, 0, 1]  # of which many lie on an edge of two bins
+    labels = np.r_[Y, Y, 0, 1]
     display = calibration.CalibrationDisplay.from_predictions(labels, scores, n_bins=bins)
     line = plot.calibration_curve(labels, scores, bins=bins).lines[-1]
     np.testing.assert_allclose(line.get_xydata(), np.c_[np.ravel(display.prob_pred), np.ravel(display.prob_true)])
