@@ -71,7 +71,7 @@ def gradient_norms(norms: Any, *, ax: Any = None) -> Any:
         found = [value for values in norms.norms.values() for value in values if value > 0]
         ax.set_yscale("log" if found and max(found) > 10 * min(found) else "linear")
         _over_epochs(ax, "gradients by layer", "L2 norm of the gradient")
-        legend(ax)
+        legend(ax, "beside")
     return ax
 
 

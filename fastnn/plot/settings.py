@@ -107,7 +107,7 @@ def search_results(search: Any, *, ax: Any = None) -> Any:
             else:
                 _scaled(one, places)
             best_of = values[best] if ticks else f"{values[best]:.4g}"
-            label(one, f"best: {best_of}", name.removeprefix("param_").replace("_", " "), scoring.replace("_", " "))
+            label(one, f"best: {best_of}", name.removeprefix("param_").replace("_", " "), scoring.replace("_", " "), 3)
     return drawn
 
 

@@ -84,12 +84,12 @@ def line(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
 
 
-def label(ax: Any, title: str, x: str, y: str) -> None:
+def label(ax: Any, title: str, x: str, y: str, ticks: int = 5) -> None:
     """Say what is drawn, and along which axes; few ticks."""
     ax.set(title=title, xlabel=x, ylabel=y)
     for axis, scale in (("x", ax.get_xscale()), ("y", ax.get_yscale())):
         if scale == "linear" and hasattr(getattr(ax, f"{axis}axis").get_major_locator(), "set_params"):
-            ax.locator_params(axis=axis, nbins=5)
+            ax.locator_params(axis=axis, nbins=ticks)
 
 
 def legend(ax: Any, where: str = "best") -> None:

@@ -123,16 +123,19 @@ def _named(names: list[str]) -> list[str]:
 
 
 def _ridges(arrays: Mapping[str, Doubles], beside: Mapping[str, str], title: str, what: str, ax: Any) -> Any:
-    """A histogram for each array, one above the other, the first on top; all with the same bins."""
+    """A histogram for each array, one above the other, the first on top; all with the same bins.
+
+    They span 99 % of each array's numbers; what lies beyond stands in the outermost ones.
+    """
     finite = {name: values[np.isfinite(values)] for name, values in arrays.items()}
-    some = np.concatenate([*finite.values()])
-    if not some.size:
+    ends = [np.quantile(values, (0.005, 0.995)) for values in finite.values() if values.size]
+    if not ends:
         raise ValueError(f"{title}: there is nothing finite to draw")
-    low, high = float(some.min()), float(some.max())
+    low, high = np.min(ends), np.max(ends)
     edges = np.linspace(low, high, _BINS + 1) if high > low else np.linspace(low - 0.5, low + 0.5, _BINS + 1)
     with canvas(ax, 26 + 8 * len(arrays)) as ax:
         for place, values in enumerate(finite.values()):
-            counts, _ = np.histogram(values, edges)
+            counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
             foot = len(arrays) - 1.0 - place
             style = {"color": COLOURS[place % len(COLOURS)], "linewidth": 0.8, "zorder": place}
             ax.stairs(foot + 0.85 * counts / max(counts.max(), 1), edges, baseline=foot, fill=True, alpha=0.6, **style)
