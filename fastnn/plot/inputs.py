@@ -92,11 +92,11 @@ def decision_surface(
 
 
 def saliency(model: Any, picture: Any, output: Any = None, *, ax: Any = None) -> Any:
-    """The pixels that an output hangs on: |d output / d pixel|, the largest of a pixel's channels; gives the Axes.
+    """A picture, and the pixels that an output hangs on: |d output / d pixel|; gives the two Axes.
 
-    picture: (height, width) or (height, width, channels), one row of the model's input, which stands in grey below the
-    colours. output: a unit's number, by default the largest's, or what else ``model.input_gradient`` takes. ValueError
-    for another shape. Source: Simonyan, Vedaldi and Zisserman 2014.
+    picture: (height, width) or (height, width, channels), one row of the model's input; of several channels the largest
+    slope is drawn. output: a unit's number, by default the largest's, or what else ``model.input_gradient`` takes.
+    ValueError for another shape. Source: Simonyan, Vedaldi and Zisserman 2014.
     """
     pixels = numbers("picture", picture)
     row = tuple(model.input_shape[1:])
@@ -106,14 +106,19 @@ def saliency(model: Any, picture: Any, output: Any = None, *, ax: Any = None) ->
     if output is None and isinstance(found := model.predict(given), np.ndarray):
         output = int(found.argmax())
     slopes = np.abs(np.asarray(model.input_gradient(given, output=output), np.float64)).reshape(pixels.shape)
-    grey, heat = (pixels, slopes) if pixels.ndim == 2 else (pixels.mean(2), slopes.max(2))
-    with canvas(ax) as ax:
-        ax.imshow(grey, cmap="gray_r")
-        image = ax.imshow(heat, cmap="viridis", vmin=0, alpha=np.clip(2 * heat / (heat.max() or 1.0), 0, 0.85))
-        ax.set(title=f"what output {output} hangs on", xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-        colours(ax, image, "|d output / d pixel|")
-    return ax
+    low, high = pixels.min(), pixels.max()
+    shown_as = (pixels - low) / ((high - low) or 1.0)
+    shown_as = (
+        shown_as if shown_as.shape[-1] == 3 and pixels.ndim == 3 else shown_as.reshape(*pixels.shape[:2], -1).mean(2)
+    )
+    with canvases(ax, 2, 2, 40) as (left, right):
+        left.imshow(shown_as, cmap="gray_r")
+        image = right.imshow(slopes.reshape(*pixels.shape[:2], -1).max(2), cmap="viridis", vmin=0)
+        for one, title in ((left, "picture"), (right, f"what output {output} hangs on")):
+            one.set(title=title, xticks=[], yticks=[])
+            one.spines[:].set_visible(False)
+        colours(right, image, "|d output / d pixel|")
+    return np.array([left, right])
 
 
 def attention_map(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import Input, Model, plot
-from fastnn.layers import Add, Dense
+from fastnn import Input, Model, Sequential, plot
+from fastnn.layers import Add, Dense, Flatten
 from support.plots import (
     ATTENTION,
     CURVE,
@@ -321,7 +321,9 @@ def ridges(ax: Any) -> dict[str, Any]:
 
 def check_ridges(ax: Any, expected: list[Any]) -> None:
     for (shares, edges), values in zip(ridges(ax).values(), expected, strict=True):
-        ends = np.array([np.quantile(each, [0.005, 0.995]) for each in expected])  # what lies beyond is in the last bins
+        ends = np.array(
+            [np.quantile(each, [0.005, 0.995]) for each in expected]
+        )  # what lies beyond is in the last bins
         np.testing.assert_allclose((edges[0], edges[-1]), (ends[:, 0].min(), ends[:, 1].max()))
         counts, _ = np.histogram(np.ravel(values), edges)
         counts[[0, -1]] += np.sum(np.less(values, edges[0])), np.sum(np.greater(values, edges[-1]))
@@ -359,7 +361,6 @@ def test_histograms_of_gradients() -> None:
 
 
 def test_gradients_leave_moving_averages() -> None:
-    from fastnn import Sequential
     from fastnn.layers import BatchNormalization
 
     model = Sequential([Dense(3, input_dim=4), BatchNormalization(), Dense(1)])
@@ -387,14 +388,29 @@ def test_a_graph_of_several_inputs_and_a_model_within() -> None:
 
 
 def test_saliency() -> None:
-    ax = plot.saliency(Sighted(), PIXELS)
+    left, right = plot.saliency(Sighted(), PIXELS)
     slopes = np.abs(Sighted().input_gradient(PIXELS, output=2)).max(axis=2)
-    np.testing.assert_allclose(ax.images[0].get_array(), PIXELS.mean(axis=2))
-    np.testing.assert_allclose(ax.images[1].get_array(), slopes)
-    assert ax.get_title() == "what output 2 hangs on"
-    other = plot.saliency(Sighted(), PIXELS, 1)
-    np.testing.assert_allclose(other.images[1].get_array(), slopes / 2)
+    np.testing.assert_allclose(left.images[0].get_array(), PIXELS)  # of three channels, from 0 to 1
+    np.testing.assert_allclose(right.images[0].get_array(), slopes)
+    assert (left.get_title(), right.get_title()) == ("picture", "what output 2 hangs on")
+    _, other = plot.saliency(Sighted(), PIXELS, 1)
+    np.testing.assert_allclose(other.images[0].get_array(), slopes / 2)
     assert other.get_title() == "what output 1 hangs on"
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 1)])
+def test_saliency_of_a_model(shape: tuple[int, ...]) -> None:
+    """Of a linear model the slopes are its weights."""
+    model = Sequential([Flatten(input_shape=shape), Dense(2)])
+    weights = np.arange(24, dtype=np.float32).reshape(12, 2) - 11
+    model.set_weights([weights, np.array([0, 1], np.float32)])
+    picture = 5 - np.arange(12.0).reshape(shape)
+    for output, taken in ((0, 0), (1, 1), (None, int(model.predict(picture[None]).argmax()))):
+        left, right = plot.saliency(model, picture, output)
+        np.testing.assert_allclose(left.images[0].get_array(), (6 + picture.reshape(4, 3)) / 11)
+        np.testing.assert_allclose(right.images[0].get_array(), np.abs(weights[:, taken]).reshape(4, 3), rtol=1e-5)
+    alone = Sequential([Flatten(input_shape=shape), Dense(1)])
+    assert plot.saliency(alone, picture)[1].get_title() == "what output 0 hangs on"
 
 
 def test_attention() -> None:

@@ -101,12 +101,12 @@ CASES: dict[str, Callable[[Any], Any]] = {
     ),
     "residuals": lambda ax: plot.residuals(X[:, 0], X[:, 0] + X[:, 3], name="mass", unit="kg", ax=ax),
     "roc_curve": lambda ax: plot.roc_curve(Y3, S3, names=["ape", "bee", "cow"], ax=ax),
-    "saliency": lambda ax: plot.saliency(Sighted(), PIXELS, ax=ax),
     "validation_curve": lambda ax: plot.validation_curve(CURVE[1:], ["a", "b", "c"], param_name="kind", ax=ax),
     "weight_heatmap": lambda ax: plot.weight_heatmap(MODEL, 0, ax=ax),
     "weight_histograms": lambda ax: plot.weight_histograms(MODEL, ax=ax),
 }
 SEVERAL: dict[str, tuple[int, Callable[[Any], Any]]] = {
+    "saliency": (2, lambda ax: plot.saliency(Sighted(), PIXELS, ax=ax)),
     "attention_map_heads": (2, lambda ax: plot.attention_map(ATTENTION, ax=ax)),
     "search_results": (2, lambda ax: plot.search_results(search_of(), ax=ax)),
 }
