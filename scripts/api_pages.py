@@ -41,6 +41,7 @@ MODULES = [
     "fastnn.data.digits",
     "fastnn.model_selection",
     "fastnn.uncertainty",
+    "fastnn.explain",
     "fastnn.registry",
     "fastnn.linear",
     "fastnn.plot",

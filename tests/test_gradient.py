@@ -8,7 +8,21 @@ import numpy as np
 import pytest
 
 from fastnn import ops
-from fastnn.layers import Add, BatchNormalization, Dense, Dropout, Flatten, Input, Layer, Reshape, TimeDistributed
+from fastnn.layers import (
+    Add,
+    AlphaDropout,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianDropout,
+    Input,
+    Layer,
+    RandomContrast,
+    Reshape,
+    SpatialDropout1D,
+    TimeDistributed,
+)
 from fastnn.models import Model, Sequential
 from fastnn.optimizers import Adam
 from support.guarded import close
@@ -63,6 +77,36 @@ def test_it_is_that_of_finite_differences(make: Any) -> None:
             moved[index] += sign
             ends.append(model.evaluate(moved, Y, verbose=0))
         close(by_x[index], (ends[0] - ends[1]) / (2 * h), 2e-2, 2e-4)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [Dropout(0.5), SpatialDropout1D(0.5), AlphaDropout(0.5, noise_shape=(None, 1)), GaussianDropout(0.5)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_noise_that_is_not_at_work_passes_gradients_on(made: Any) -> None:
+    """A layer that is called with training=False is none in training either, and none on the way back."""
+    row = (3, 2) if isinstance(made, SpatialDropout1D) else (6,)
+    x, rows = Input(row), X.reshape(12, *row)
+    kernel = Dense(2)
+    model, plain = Model(x, kernel(Flatten()(made(x, training=False)))), Model(x, kernel(Flatten()(x)))
+    for each in (model, plain):
+        each.compile("sgd", "mse")
+    found, expected = (each.gradient(rows, Y, inputs=True)[1] for each in (model, plain))
+    np.testing.assert_array_equal(found, expected)
+    assert (found != 0).all()
+
+
+def test_contrast_and_phases_that_are_not_at_work_pass_gradients_on() -> None:
+    x = Input((2, 2, 1))
+    contrast = RandomContrast(0.9)(x, training=False)
+    model = Model(x, Dense(1)(Flatten()(contrast)))
+    model.compile("sgd", "mse")
+    rows = np.abs(X[:, :4]).reshape(12, 2, 2, 1)
+    (kernel, _), slopes = model.gradient(rows, Y[:, :1], inputs=True)
+    error = model.predict(rows) - Y[:, :1]
+    np.testing.assert_allclose(slopes.reshape(12, 4), 2 / 12 * error * model.get_weights()[0].T, rtol=1e-4)
+    np.testing.assert_allclose(kernel, 2 / 12 * rows.reshape(12, 4).T @ error, rtol=1e-4)
 
 
 def test_a_loop_of_ones_own_is_as_fit() -> None:

@@ -226,13 +226,8 @@ def _series(column: Any) -> NDArray[Any]:
     return np.asarray(column)
 
 
-def rows_of(values: Any, inputs: Inputs) -> NDArray[np.float32]:
-    """Return the engine's rows for a model with a front: (rows, width), float32.
-
-    values: the columns, as a dict or a data frame by name, or a list in the order of ``inputs.names``; of a single
-    input its array. Raises TypeError, ValueError as ``texts_of``, and ValueError for a missing or surplus column, rows
-    of another shape, and numbers of rows that differ.
-    """
+def columns_of(values: Any, inputs: Inputs) -> list[NDArray[Any]]:
+    """Return the columns that a model with a front reads, each (rows, *shape), as they are; arguments as `rows_of`."""
     front = inputs.front
     columns = [
         _shaped(array, dtype, name, shape, missing)
@@ -240,13 +235,26 @@ def rows_of(values: Any, inputs: Inputs) -> NDArray[np.float32]:
             _columns(values, inputs), front.dtypes, inputs.names, inputs.shapes, front.missing, strict=True
         )
     ]
-    names = [f"x[{name!r}]" for name in inputs.names]
     rows = len(columns[0])
-    for name, column in zip(names, columns, strict=True):
+    for name, column in zip(inputs.names, columns, strict=True):
         if len(column) != rows:
-            raise ValueError(f"{names[0]} has {rows} rows but {name} has {len(column)}; they need one row each")
+            raise ValueError(
+                f"x[{inputs.names[0]!r}] has {rows} rows but x[{name!r}] has {len(column)}; they need one row each"
+            )
     if rows == 0:
         raise ValueError("x has no rows; give at least one")
+    return columns
+
+
+def rows_of(values: Any, inputs: Inputs) -> NDArray[np.float32]:
+    """Return the engine's rows for a model with a front: (rows, width), float32.
+
+    values: the columns, as a dict or a data frame by name, or a list in the order of ``inputs.names``; of a single
+    input its array. Raises TypeError, ValueError as ``texts_of``, and ValueError for a missing or surplus column, rows
+    of another shape, and numbers of rows that differ.
+    """
+    front, columns = inputs.front, columns_of(values, inputs)
+    names, rows = [f"x[{name!r}]" for name in inputs.names], len(columns[0])
     out = np.empty((rows, front.width), np.float32)
     for start in range(0, rows, BLOCK):
         parts = [

@@ -5,6 +5,7 @@ A step allocates nothing. Two networks may share the vector: two models that hav
 """
 
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport PyThread_get_thread_ident
@@ -247,7 +248,7 @@ cdef class Arena:
         return 0
 
     cdef int ask_for_gradients(self, frozen) except -1:
-        """Which ops need a gradient: those that learn, and all that come after one that learns."""
+        """Which ops need a gradient: those that learn or are tapped, and all that come after one of them."""
         cdef Op op
         frozen = [False] * self.count if frozen is None else [bool(each) for each in frozen]
         if len(frozen) != self.count:
@@ -257,7 +258,7 @@ cdef class Arena:
             op.frozen = frozen[i]
             before = any([source >= 0 and self.wants[source] for source in self.sources[i]])
             self.wants.append(len(self.readers[i]) > 0 and not op.steady and (
-                before or (op.size > 0 and not op.frozen)))
+                before or op.tapped or (op.size > 0 and not op.frozen)))
             self.wanted[i] = self.wants[i]
         self.capacity = self.gradient_capacity = 0
         return 0
@@ -423,6 +424,15 @@ cdef class Arena:
                 else:
                     self.output_d[~reader] = d
         return 0
+
+    def slopes(self, Py_ssize_t place, Py_ssize_t rows):
+        """The gradient by what an op gave for the first `rows` rows of the last batch: float32 (rows, units)."""
+        cdef Op op = self.ops[place]
+        if op.d == NULL or not 0 <= rows <= self.gradient_capacity:
+            raise ValueError(f"op {place} has no gradient of {rows} rows")
+        array = np.empty((rows, op.units * op.slices), np.float32)
+        memcpy(address(array, True), op.d, array.size * sizeof(float))
+        return array
 
     # One run at a time.
 

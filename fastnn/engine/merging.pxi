@@ -337,13 +337,14 @@ cdef class PhaseOp(Op):
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row
-        cdef int k = 0 if step.training else 1
+        cdef int k = 0 if in_training(step, self.training) else 1
         for row in range(r0, r1):
             memcpy(self.a + row * self.units, self.reads[k].rows[row], self.units * sizeof(float))
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units, n = (r1 - r0) * self.units * sizeof(float)
-        if self.reads[0].d != NULL:
-            memcpy(self.reads[0].d + start, self.d + start, n)
-        if self.reads[1].d != NULL:
-            memset(self.reads[1].d + start, 0, n)
+        cdef int k = 0 if in_training(step, self.training) else 1
+        if self.reads[k].d != NULL:
+            memcpy(self.reads[k].d + start, self.d + start, n)
+        if self.reads[1 - k].d != NULL:
+            memset(self.reads[1 - k].d + start, 0, n)

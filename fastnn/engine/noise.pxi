@@ -61,7 +61,9 @@ cdef class NoiseOp(DrawingOp):
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units
-        if self.reads.d != NULL:
+        if self.reads.d != NULL and not in_training(step, self.training):
+            memcpy(self.reads.d + start, self.d + start, (r1 - r0) * self.units * sizeof(float))
+        elif self.reads.d != NULL:
             self.slopes(self.d + start, self.reads.d + start, (r1 - r0) * self.units, <uint32_t>start, self.strength,
                         self.key(step))
 
@@ -122,7 +124,9 @@ cdef class SharedDropoutOp(DropoutOp):
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, n = self.units
-        if self.reads.d != NULL:
+        if not in_training(step, self.training):
+            NoiseOp.backward(self, step, r0, r1)
+        elif self.reads.d != NULL:
             for row in range(r0, r1):
                 self.spread(self.d + row * n, self.z + row * self.draws, self.reads.d + row * n)
 
@@ -148,7 +152,9 @@ cdef class SharedAlphaDropoutOp(SharedDropoutOp):
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, j, n = self.units
         cdef const float* draws
-        if self.reads.d != NULL:
+        if not in_training(step, self.training):
+            NoiseOp.backward(self, step, r0, r1)
+        elif self.reads.d != NULL:
             for row in range(r0, r1):
                 draws = self.z + row * self.draws
                 for j in range(row * n, (row + 1) * n):

@@ -90,6 +90,7 @@ cdef class Op:
     cdef readonly Py_ssize_t start      # where the parameters begin in the flat vector
     cdef readonly bint frozen           # the parameters do not learn
     cdef public Py_ssize_t slices       # rows of the op in a row of the network
+    cdef public bint tapped             # the gradient by what it gives is asked for: see `slopes` of Arena
     cdef public int training            # it works as in training: 1 in each run, -1 in none, 0 as the run says
     cdef Py_ssize_t number              # place in the network
     cdef Py_ssize_t block_rows          # rows of the op in a block of the network's

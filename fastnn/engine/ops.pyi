@@ -30,6 +30,7 @@ class Op:
     @property
     def width(self) -> int: ...
     slices: int
+    tapped: bool
     training: int
     @property
     def widths(self) -> tuple[int, ...]: ...

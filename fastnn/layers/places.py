@@ -55,6 +55,12 @@ def place_of(layer: Any) -> Place | None:
     return place
 
 
+def start_of(layer: Any) -> int:
+    """Where a layer's weights begin in the vector that the model's layers share; 0 for one that has none."""
+    place = place_of(layer) if layer is not None else None
+    return 0 if place is None else place.start
+
+
 def set_place(layer: Any, place: Place | None) -> None:
     """Say where a layer's weights lie from now on."""
     vars(layer)["_place"] = place

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.engine.network import Network
-from fastnn.models.gradient import start_of
+from fastnn.layers.places import start_of
 from fastnn.models.graph import planned
 from fastnn.typing import Array, FloatArray
 

@@ -12,7 +12,7 @@ from fastnn.engine.arena import aligned
 from fastnn.engine.description import Variable
 from fastnn.engine.network import Network
 from fastnn.engine.python import PythonOp
-from fastnn.layers.places import Place, place_of
+from fastnn.layers.places import Place, place_of, start_of
 from fastnn.models.graph import planned
 from fastnn.typing import Array, FloatArray
 
@@ -84,12 +84,6 @@ def by_inputs(description: Any, trainer: Any, source: Any) -> list[FloatArray]:
         return [np.concatenate(tap.slopes) for tap in taps]
 
 
-def start_of(layer: Any) -> int:
-    """Where a layer's weights begin in the vector that the model's layers share; 0 for one that has none."""
-    place = place_of(layer) if layer is not None else None
-    return 0 if place is None else place.start
-
-
 class Gradients:
     """The part of a model that gives gradients."""
 
@@ -125,3 +119,30 @@ class Gradients:
             slopes = [each.reshape(len(each), *row) for each, row in zip(slopes, rows, strict=True)]
             given = (*given, self.description.takes.pack(slopes))
         return given if len(given) > 1 else given[0]
+
+    def input_gradient(self, x: Any, output: Any = None) -> Any:
+        """The gradient of one unit of an output by each number of each input, row by row, as x is given: float32.
+
+        Layers do what they do in prediction; no ``compile`` is needed. output: None where the model has one unit, else
+        a unit's number; of a model of several outputs an output's name, or (name, unit). Where ids are looked up
+        (Embedding) there is no slope by them, and 0 stands for it; the methods of ``fastnn.explain`` go by what is
+        looked up. Large inputs go by slices of rows.
+
+        ValueError for an output that is not there, for several units at once, for NaN in x, and for a model that reads
+        texts, ids alone, or is stateful; FloatingPointError where the output or a slope is not finite.
+        """
+        from fastnn.models.asked import output_of, rows_of  # `import fastnn` must stay short
+        from fastnn.models.slopes import input_slopes
+
+        rows, chosen = rows_of(self, x, "input_gradient"), output_of(self, output, "input_gradient")
+        if chosen.names:
+            raise ValueError(
+                f"input_gradient: output must be one unit, got {output!r}, which has {chosen.width}; give its number"
+            )
+        if self.description.reads_ids:
+            raise ValueError(
+                "input_gradient: the model reads ids, which have no slopes; fastnn.explain.integrated_gradients goes "
+                "by what is looked up for them"
+            )
+        found = input_slopes(self.description, rows, chosen.start, "input_gradient")
+        return self.description.takes.pack(found)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from fastnn import regularizers
 from fastnn.engine.arena import starts_of
 from fastnn.engine.description import AddedLoss
-from fastnn.engine.ops import ActivationOp
+from fastnn.engine.layer_ops import StridedCopyOp
+from fastnn.engine.ops import ActivationOp, EmbeddingOp
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.front import FrontLayer
 from fastnn.layers.graph import Graph, leaves
@@ -50,6 +51,42 @@ def planned(graph: Graph) -> Plan:
             raise ValueError(f"input {tensor.name!r} is text, and a model computes with numbers; {ADVICE}")
     plan = Plan([], [], [], [], [prod(tensor.row) for tensor in graph.inputs], [], {}, [], [])
     return _planned(graph, plan, {tensor: -1 - k for k, tensor in enumerate(graph.inputs)})
+
+
+class LookUp(NamedTuple):
+    """A table that an input's ids are looked up in: `choices` rows of `depth`, from `start` on in the layer's part."""
+
+    input: int
+    layer: Layer | None
+    start: int
+    choices: int
+    depth: int
+
+
+def planned_unit(graph: Graph, column: int) -> tuple[Plan, list[LookUp]]:
+    """The ops that lead to one number of the outputs side by side, without losses and masks of the output.
+
+    What is looked up for an input's ids is one more input, behind the graph's own, and no op: an entry of the list.
+    """
+    plan, output = planned(graph), 0
+    while column >= prod(graph.outputs[output].row):
+        column -= prod(graph.outputs[output].row)
+        output += 1
+    units, found = prod(graph.outputs[output].row), []
+    unit = _append(plan, StridedCopyOp(units, (1,), (1,), column), [plan.outputs[output]], None)
+    for place, op in enumerate(plan.ops):
+        source = plan.sources[place][0]
+        while source >= 0 and plan.layers[source] is None:  # a copy of an input for slices of rows
+            source = plan.sources[source][0]
+        if isinstance(op, EmbeddingOp) and source < 0:
+            found.append(LookUp(-1 - source, plan.layers[place], plan.starts[place], op.choices, op.depth))
+            plan.inputs.append(op.units * op.slices)
+            plan.ops[place], plan.sources[place] = ActivationOp(plan.inputs[-1]), (-len(plan.inputs),)
+    plan.outputs.clear()
+    plan.added.clear()
+    plan.masks[:] = [None]
+    _keep_what_is_read(plan, [unit])
+    return plan, found
 
 
 def _planned(graph: Graph, plan: Plan, values: dict[Tensor, Any]) -> Plan:

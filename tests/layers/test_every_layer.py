@@ -119,3 +119,24 @@ def test_no_case_is_of_a_layer_without_arithmetic() -> None:
     for case in CASES.values():
         layer = case.make()
         assert isinstance(layer, (*shaping, Composite)) or layer.ops(*case.shapes)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not CASES[name].choices])
+def test_slopes_of_a_prediction_are_its_differences(name: str) -> None:
+    """By x, as the layer predicts; but where a kink lies between."""
+    case = CASES[name]
+    model, _ = case.model(1)
+    x, h = case.rows(17), 4e-3
+    model.optimizer.learning_rate = 1e-9  # moving averages follow, and hardly anything else
+    model.fit(x + 1, np.ones((17, 1), np.float32), epochs=2, verbose=0)
+    expected = np.empty(x.shape)
+    for column in range(x.shape[1]):
+        move = np.zeros(x.shape[1], np.float32)
+        move[column] = h
+        expected[:, column] = (model.predict(x + move) - model.predict(x - move))[:, 0] / (2 * h)
+    rounding = 3e-7 * np.abs(model.predict(x)) / h
+    far = (
+        np.abs(model.input_gradient(x) - expected)
+        > 3e-2 * np.abs(expected) + 2e-2 * np.median(np.abs(expected)) + rounding
+    )
+    assert far.mean() < 0.08, far.mean()
