@@ -126,7 +126,7 @@ def embedding(
         for place, (name, rows) in enumerate(groups):
             style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place // len(COLOURS)]}
             ax.scatter(*points[rows].T, s=7, alpha=0.8, linewidths=0, label=name, **style)
-        label(ax, {"pca": "principal components", "tsne": "t-SNE"}[method], *axes)
+        label(ax, {"pca": "principal components", "tsne": "t-SNE"}[method], axes[0], axes[1])
         legend(ax, "beside")
     return ax
 

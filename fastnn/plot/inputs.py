@@ -85,7 +85,7 @@ def decision_surface(
             shade.set_clim(min(heights.min(), values.min()), max(heights.max(), values.max()))
             ax.scatter(table[:, first], table[:, second], c=values, cmap="cividis", norm=shade.norm, **edge)
         rest = "; other features at their medians" * (table.shape[1] > 2)
-        label(ax, f"predictions{rest}", *(_title(each, columns) for each in (first, second)))
+        label(ax, f"predictions{rest}", _title(first, columns), _title(second, columns))
         if codes is not None:
             ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=min(4, len(told)), columnspacing=1)
     return ax
