@@ -46,10 +46,11 @@ def history(history: EpochLogs, figure: str = "loss", *, ax: Any = None) -> Any:
     [name] = _chosen(history, [figure])
     with canvas(ax) as ax:
         for text, epochs, lines, style in _curves(history, name):
-            ax.plot(epochs, lines, label=text, marker="." if len(epochs) < 20 else None, **style)
+            first, *_ = ax.plot(epochs, lines, marker="." if len(epochs) < 20 else None, **style)
+            first.set_label(text)
         what = name.replace("_", " ") + (" (s)" if name == "seconds" else "")
         _over_epochs(ax, what.partition(" (")[0] + " over epochs", what)
-        if len(ax.lines) > 1:
+        if history.values(f"val_{name}")[0]:
             legend(ax)
     return ax
 

@@ -146,6 +146,7 @@ def attention_map(
             image = one.imshow(weights, cmap="viridis", vmin=min(0, heads.min()), vmax=heads.max(), aspect="auto")
             title = "attention" if table.ndim == 2 else f"head {place + 1}"
             label(one, title, "key", "query")
+            one.locator_params(integer=True)
             if sides[0] is not None:
                 one.set_yticks(range(len(sides[0])), sides[0])
             if sides[1] is not None:

@@ -132,7 +132,8 @@ def _scores(train: Any, test: Any, rows: int) -> dict[str, Any]:
 
 def _bands(ax: Any, x: Any, found: dict[str, Any]) -> None:
     for place, (name, scores) in enumerate(found.items()):
-        mean, spread = np.nanmean(scores, axis=1), np.nanstd(scores, axis=1)
+        known = np.ma.masked_invalid(scores)  # without folds whose fit diverged
+        mean, spread = known.mean(axis=1), known.std(axis=1)
         ax.plot(x, mean, marker="o", label=name, **line(place))
         ax.fill_between(x, mean - spread, mean + spread, color=COLOURS[place], alpha=0.2, linewidth=0)
 

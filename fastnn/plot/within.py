@@ -36,6 +36,7 @@ def weight_heatmap(model: Any, layer: Any, *, ax: Any = None) -> Any:
         image = ax.imshow(kernel, cmap=around_zero(), vmin=-largest, vmax=largest, **style)
         lines = "input" if arrays[0].ndim == 2 else f"input ({' x '.join(map(str, arrays[0].shape[:-1]))})"
         label(ax, f"weights of {found.name}", "unit", lines)
+        ax.locator_params(integer=True)
         ax.spines[:].set_visible(False)
         colours(ax, image, "weight")
     return ax

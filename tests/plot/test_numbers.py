@@ -434,6 +434,10 @@ def test_a_history() -> None:
     assert legend(ax) == ["training", "validation"]
     alone = plot.history(history, "mae")
     assert (alone.get_ylabel(), alone.get_legend()) == ("mae", None)
+    history.on_epoch_end(6, {"matrix": np.eye(2), "val_matrix": np.ones((2, 2))})
+    several = plot.history(history, "matrix")
+    assert [line.get_ydata().tolist() for line in several.lines] == [[1], [0], [0], [1], [1], [1], [1], [1]]
+    assert legend(several) == ["training", "validation"]
 
 
 def test_norms() -> None:
@@ -460,6 +464,10 @@ def test_a_learning_curve() -> None:
     for ours, theirs in zip(ax.collections, display.fill_between_, strict=True):
         np.testing.assert_allclose(ours.get_paths()[0].vertices, theirs.get_paths()[0].vertices)
     assert ax.get_xscale() == display.ax_.get_xscale() == "log"
+    lost = CURVE[2].copy()
+    lost[0], lost[1, 0] = np.nan, np.nan  # folds that diverged
+    mean = plot.learning_curve((*CURVE[:2], lost)).lines[1].get_ydata()
+    np.testing.assert_allclose(np.ma.filled(mean, np.nan), [np.nan, lost[1, 1:].mean(), lost[2].mean()])
     assert legend(ax) == ["training", "validation"]
 
 
