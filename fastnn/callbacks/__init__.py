@@ -7,6 +7,7 @@ from fastnn.callbacks.bar import *
 from fastnn.callbacks.base import *
 from fastnn.callbacks.checkpoint import *
 from fastnn.callbacks.control import *
+from fastnn.callbacks.gradients import *
 from fastnn.callbacks.history import *
 from fastnn.callbacks.loggers import *
 from fastnn.callbacks.monitors import *

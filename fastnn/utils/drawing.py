@@ -117,7 +117,7 @@ def by_matplotlib(boxes: list[Box], arrows: Arrows, rankdir: str, dpi: int, out:
         axes.add_patch(Rectangle((left, top), width, LINE, facecolor=color, edgecolor=color))
         for number, text in enumerate((box.title, *box.lines)):
             down = top + LINE * number + LINE * 0.5 + (PAD / 2 if number else 0)
-            style = {"color": "white", "weight": "bold"} if number == 0 else {"color": "#222"}
+            style: dict[str, Any] = {"color": "white", "weight": "bold"} if number == 0 else {"color": "#222"}
             size = SIZE * 72 / 96
             axes.text(x, down, text, ha="center", va="center", family="monospace", size=size, parse_math=False, **style)
     figure.savefig(out, dpi=dpi, format=kind)
