@@ -61,8 +61,10 @@ def check_rows(optimizer: Any, network: Any, built: Any) -> None:
     for op, layer in zip(network.ops, built.plan.layers, strict=True):
         learns = op.size and not op.frozen
         problem = None
-        if op.whole_batch or op.takes_gil:
-            problem = "looks at all rows of a batch together" if op.whole_batch else "is written in Python"
+        if op.whole_batch and not op.frozen and op.training >= 0:
+            problem = "looks at all rows of a batch together"
+        elif op.takes_gil:
+            problem = "runs Python, which may look at other rows"
         elif learns and not op.knows_rows:
             problem = "has no known gradient by each row"
         elif learns and op.start in seen:
