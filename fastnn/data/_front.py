@@ -218,7 +218,7 @@ class Part:
 class Numbered:
     """Of what another takes, rows with a number behind the targets: that which `number` gives for some columns."""
 
-    def __init__(self, take: Picked | Fronted | Sequenced, names: Sequence[str], number: Any) -> None:
+    def __init__(self, take: Any, names: Sequence[str], number: Any) -> None:
         self._take, self._names, self._number = take, names, number
         self.wanted, self.width = take.wanted._replace(others=(*take.wanted.others, *names)), take.width
 

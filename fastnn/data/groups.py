@@ -77,7 +77,7 @@ class Grouped(Source):
                 continue
             part = _of_rows(part, np.flatnonzero(numbers == self.group))
             if held is not None:
-                part = Page(*(None if b is None else np.concatenate([a, b]) for a, b in zip(held, part, strict=True)))
+                part = _joined(held, part)
             whole = len(part.x) // batch_size * batch_size
             yield _of_rows(part, slice(whole))
             held = _of_rows(part, slice(whole, None))
@@ -97,4 +97,10 @@ class Grouped(Source):
 
 
 def _of_rows(page: Page, places: Any) -> Page:
-    return Page(*(None if each is None else each[places] for each in page))
+    found = (None if each is None else each[places] for each in (page.x, page.y, page.weight, None, page.numbers))
+    return Page(*found)  # type: ignore[arg-type]
+
+
+def _joined(page: Page, after: Page) -> Page:
+    pairs = zip(page[:5], after[:5], strict=True)
+    return Page(*(None if a is None else np.concatenate([a, b]) for a, b in pairs))  # type: ignore[arg-type]

@@ -268,14 +268,16 @@ cdef class DenseOp(Activated):
         cdef Py_ssize_t row, i, j, lines = self.lines, n = self.slices * lines, inputs = self.reads.width
         cdef float* d
         cdef float* x
+        cdef float* other
         cdef double pairs
         for row in range(r0, r1):
             for i in range(row * n, row * n + n):
                 pairs, d = 0, self.d + i * self.width
                 x = <float*>self.reads.rows[i // lines] + i % lines * inputs
                 for j in range(row * n, i + 1):
-                    pairs += (1 + (j < i)) * self.dot(d, self.d + j * self.width, self.width, 0) * (
-                        self.use_bias + self.dot(x, <float*>self.reads.rows[j // lines] + j % lines * inputs, inputs, 0))
+                    other = <float*>self.reads.rows[j // lines] + j % lines * inputs
+                    pairs += ((1 + (j < i)) * (self.use_bias + self.dot(x, other, inputs, 0))
+                              * self.dot(d, self.d + j * self.width, self.width, 0))
                 squares[row - r0] += pairs
 
 

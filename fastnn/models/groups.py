@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,21 +16,18 @@ from fastnn.data.groups import MISSING, Grouped, Groups
 from fastnn.data.source import RowSource, Source
 from fastnn.models.surface import listed
 
-if TYPE_CHECKING:
-    from fastnn.models.model import Model
-
 
 class GroupMetrics:
     """What ``evaluate(..., by=)`` gives: of all rows what it gives without, as a list, a dict or a number; and more.
 
     groups: for each group, by its label (several columns: a tuple of labels; none, NaN: "missing"), a dict with "rows",
     "loss" and the metrics. gap: for each metric of one number the largest less the smallest of the groups, those
-    without a value (NaN) left out. Printed, it is a table of them.
+    without a value (NaN) left out. whole: as groups, of all rows. Printed, it is a table of them.
     """
 
     groups: dict[Any, dict[str, Any]]
     gap: dict[str, float]
-    _whole: dict[str, Any]
+    whole: dict[str, Any]
 
     def frame(self) -> Any:
         """A row for each group, as a data frame of pandas. ImportError where pandas is missing."""
@@ -42,7 +39,7 @@ class GroupMetrics:
 
     def __str__(self) -> str:
         rows = [("group", "rows", *self.gap)]
-        for label, values in [*self.groups.items(), ("all", self._whole), ("gap", self.gap)]:
+        for label, values in [*self.groups.items(), ("all", self.whole), ("gap", self.gap)]:
             named = ", ".join(map(str, label)) if isinstance(label, tuple) else str(label)
             rows.append((named, str(values.get("rows", "")), *(f"{values[name]:.4f}" for name in self.gap)))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -67,7 +64,7 @@ class GroupLoss(GroupMetrics, float):
 
 
 def evaluate_by(
-    model: Model,
+    model: Any,
     source_of: Callable[[Any], Source],
     x: Any,
     by: Any,
@@ -96,7 +93,8 @@ def evaluate_by(
     if names and hasattr(x, "numbered"):
         if len(names) < len(parts):
             raise TypeError(f"by must be names of columns of the query, got {shown(by)}")
-        source: Any = source_of(x).numbered(names, groups.of)
+        source: Any = source_of(x)
+        source = source.numbered(names, groups.of)
         numbers = None
     else:
         labels = [_labels(_column(x, part) if isinstance(part, str) else part) for part in parts]
@@ -124,7 +122,7 @@ def evaluate_by(
     kind: Any = GroupDict if flag else GroupList if len(whole) > 1 else GroupLoss
     made: GroupMetrics = kind(dict(whole) if flag else listed(dict(whole)))
     made.groups, made.gap = found, gap
-    made._whole = {"rows": sum(each["rows"] for each in found.values()), **whole}
+    made.whole = {"rows": sum(each["rows"] for each in found.values()), **whole}
     return made
 
 
@@ -168,7 +166,7 @@ def _column(x: Any, name: str) -> Any:
     return x[name]
 
 
-def _without(model: Model, x: Any, names: Sequence[str]) -> Any:
+def _without(model: Any, x: Any, names: Sequence[str]) -> Any:
     """x without the columns of these names that the model does not read."""
     given = (list(x) if isinstance(x, Mapping) else list(names_of(x))) if names else []
     takes = model.description.takes

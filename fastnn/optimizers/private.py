@@ -60,7 +60,7 @@ class DPSGD(SGD):
 
 
 def dp_epsilon(*, rows: int, batch_size: int, epochs: int, noise: float, delta: float) -> float:
-    """The epsilon for which DPSGD's weights are (epsilon, delta)-differentially private, as to adding or removing a row.
+    """The epsilon for which DPSGD's weights are (epsilon, delta)-differentially private, as to adding or taking a row.
 
     rows: that are trained on. noise: as in ``DPSGD``; 0 gives infinity. delta: above 0 and below 1; below 1 / rows is
     usual. Steps are counted as if each drew every row by itself with the chance batch_size / rows (Poisson sampling);

@@ -1,4 +1,4 @@
-"""Differentially private steps: rows clipped as a loop over rows clips them, noise as it is said, and what is refused."""
+"""Differentially private steps: rows clipped as a loop over rows clips them, noise as it is said, what is refused."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def test_losses_that_are_refused(loss: Any) -> None:
 
 def test_gradients_that_are_given_are_refused() -> None:
     w = np.ones(3, "f4")
-    with pytest.raises(TypeError, match="DPSGD clips the gradient of each row, which .* use fit, or SGD"):
+    with pytest.raises(TypeError, match=r"DPSGD clips the gradient of each row, which .* use fit, or SGD"):
         DPSGD(0.1).apply_gradients([(np.ones(3), w)])
     np.testing.assert_array_equal(w, 1)
 
