@@ -16,13 +16,24 @@ from fastnn.data.groups import MISSING, Grouped, Groups
 from fastnn.data.source import RowSource, Source
 from fastnn.models.surface import listed
 
+__all__ = ["GroupMetrics"]
+
 
 class GroupMetrics:
-    """What ``evaluate(..., by=)`` gives: of all rows what it gives without, as a list, a dict or a number; and more.
+    """What ``evaluate(..., by=)`` gives: the list, dict or number that it gives without, and the same of each group.
 
-    groups: for each group, by its label (several columns: a tuple of labels; none, NaN: "missing"), a dict with "rows",
-    "loss" and the metrics. gap: for each metric of one number the largest less the smallest of the groups, those
-    without a value (NaN) left out. whole: as groups, of all rows. Printed, it is a table of them.
+    by: a label for each row, (rows,): an array, a list, a series; or the name of a column of x, where that is a frame,
+    a dict of columns or a ``SQLDataset``, whose query may have it beside the features (name these by features=); or a
+    tuple of several, whose combinations are the groups. A column that the model does not read is taken out of x. The
+    rows are read once for all, and once more for each group: a SQLDataset reads them from what it keeps.
+
+    groups: by its label (of several columns a tuple; None, NaN: "missing"), for each group a dict of "rows", "loss"
+    and the metrics, which are those of evaluating its rows alone. gap: for each metric of one number the largest less
+    the smallest of the groups; those without a value, NaN, are left out. whole: as groups, of all rows. Printed, it is
+    a table of them.
+
+    ValueError for an unknown column, labels of another number than rows, more than 1000 groups, and with steps;
+    TypeError for rows that cannot be read again in the same order, such as a generator's.
     """
 
     groups: dict[Any, dict[str, Any]]
@@ -74,16 +85,7 @@ def evaluate_by(
     callbacks: Any,
     return_dict: bool,
 ) -> GroupMetrics:
-    """``Model.evaluate`` of all rows and of those of each group: ``GroupMetrics``, the numbers of each group alone.
-
-    by: a label for each row, (rows,): an array, a list, a series; or the name of a column of x, where that is a frame,
-    a dict of columns or a ``SQLDataset``, whose query may have it beside the features (name these by features=); or a
-    tuple of several, whose combinations are the groups. A column that the model does not read is taken out of x. The
-    rows are read once for all, and once more for each group, which a SQLDataset does from what it keeps.
-
-    ValueError for an unknown column, labels of another number than rows, more than 1000 groups, and with steps;
-    TypeError for rows that cannot be read again in the same order, such as a generator's.
-    """
+    """See ``GroupMetrics``, and ``Model.evaluate``; source_of: what makes a source of x, or of some of its columns."""
     trainer, flag = model.description.trainer, as_flag("return_dict", return_dict)
     if steps is not None:
         raise ValueError("by goes with all rows; leave steps out")

@@ -223,8 +223,8 @@ class Model(Surface):
         """Loss and metrics over rows: the loss alone, [loss, metric, ...], or a dict.
 
         batch_size: rows that are read at a time from a source; the result does not depend on it, but for losses that
-        are no mean over the rows. steps: the first so many batches only. by: also for each group of rows, see
-        ``fastnn.models.groups.evaluate_by``: labels (rows,), the name of a column of x, or a tuple of such.
+        are no mean over the rows. steps: the first so many batches only. by: also for each group of rows, by labels
+        (rows,), the name of a column of x, or a tuple of such: see ``fastnn.models.groups.GroupMetrics``.
         """
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
 

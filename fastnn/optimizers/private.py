@@ -35,8 +35,10 @@ class DPSGD(SGD):
     two layers share, and a loss that is no mean over rows. Gradients that are given are of no known rows: ``apply``
     raises TypeError.
 
-    The noise is a function of the seed (``fastnn.random.set_random_seed``) and the step, so that a fit goes on to the
-    bit: keep the seed secret. Source: Abadi et al. 2016, algorithm 1. ``dp_epsilon`` says what it promises.
+    The noise is a function of the model's seed and the step, so that a fit goes on to the bit from a backup, which has
+    to be kept secret; files and pickles of the model leave the seed out. The operating system chooses it; one of
+    ``fastnn.set_random_seed`` has to be kept secret too. Source: Abadi et al. 2016, algorithm 1. ``dp_epsilon`` says
+    what it promises.
     """
 
     noise: float = 1.0

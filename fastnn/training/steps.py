@@ -57,7 +57,7 @@ def check_rows(optimizer: Any, network: Any, built: Any) -> None:
     """ValueError where the optimizer clips the gradient of each row, and a layer's is not known row by row."""
     if not optimizer.row_clipping[0]:
         return
-    seen = set()
+    built.secret, seen = True, set()
     for op, layer in zip(network.ops, built.plan.layers, strict=True):
         learns = op.size and not op.frozen
         problem = None

@@ -214,6 +214,22 @@ def test_goes_on_to_the_bit(tmp_path: Path) -> None:
         np.testing.assert_array_equal(weights(again), weights(whole))
 
 
+def test_files_have_no_seed_that_would_take_the_noise_away(tmp_path: Path) -> None:
+    """Also once the model was compiled anew."""
+    model, x, y = wide(0.7, 0.1, 1)
+    model.fit(x, y, epochs=1, verbose=0)
+    seed = str(model.description.network.seed).encode()
+    for optimizer in (None, "sgd"):
+        if optimizer:
+            model.compile(optimizer, "mse")
+        assert seed not in pickle.dumps(model)
+        model.save(tmp_path / "m.fastnn")
+        assert seed not in (tmp_path / "m.fastnn").read_bytes()
+    plain, _, _ = made("dense", SGD())
+    plain.predict(NETS["dense"][1])
+    assert str(plain.description.network.seed).encode() in pickle.dumps(plain)
+
+
 def test_files_and_copies_know_it(tmp_path: Path) -> None:
     model, x, y = wide(0.7, 0.1, 1, momentum=0.5)
     model.fit(x, y, epochs=1, verbose=0)
@@ -221,6 +237,7 @@ def test_files_and_copies_know_it(tmp_path: Path) -> None:
     for other in (load_model(tmp_path / "model.fastnn"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert other.optimizer == model.optimizer
         assert other.optimizer.row_clipping == (0.1, 0.7)
+        assert other.description.network.seed != model.description.network.seed
 
 
 def test_a_batch_whose_gradients_are_not_finite_changes_nothing() -> None:
