@@ -173,7 +173,7 @@ def test_columns_of_frames(fitted_on_frame: bool) -> None:
 
 
 def test_rows_in_pages() -> None:
-    model = model_of(("accuracy",), losses.BinaryCrossentropy(reduction="mean_with_sample_weight"))
+    model = model_of(("accuracy",), "dice")  # which hangs on how rows are cut into batches
     source = PagedSource(X, Y, memory_limit=1500)
     assert len(list(source.pages(16))) > 1
     found = model.evaluate(source, batch_size=16, by=SEX, verbose=0)

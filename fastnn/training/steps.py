@@ -61,8 +61,8 @@ def check_rows(optimizer: Any, network: Any, built: Any) -> None:
     for op, layer in zip(network.ops, built.plan.layers, strict=True):
         learns = op.size and not op.frozen
         problem = None
-        if op.whole_batch and not op.frozen and op.training >= 0:
-            problem = "looks at all rows of a batch together"
+        if op.held_rows or (op.whole_batch and not op.frozen and op.training >= 0):
+            problem = "looks at other rows too"
         elif op.takes_gil:
             problem = "runs Python, which may look at other rows"
         elif learns and not op.knows_rows:

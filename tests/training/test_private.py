@@ -88,6 +88,10 @@ NETS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
     ),
     "branches": (branches, numbers(6)),
     "attention": (attention, numbers(5, 4)),
+    "parts of a batch": (
+        lambda: Sequential([L.Dense(48, "tanh", input_shape=(600, 40)), L.GlobalAveragePooling1D(), L.Dense(1)]),
+        numbers(600, 40),
+    ),
     "penalties": (
         lambda: Sequential([L.Dense(4, "tanh", kernel_regularizer="l2", input_shape=(6,)), L.Dense(2)]),
         numbers(6),
@@ -145,7 +149,36 @@ def test_rows_are_clipped_as_a_loop_over_rows_clips_them(name: str, weighted: bo
     before = weights(model)
     np.testing.assert_array_equal(before, weights(plain))
     model.fit(x, y, batch_size=ROWS, sample_weight=weight, shuffle=False, verbose=0)
+    assert (0 < model.description.network.part_rows < ROWS) == (name == "parts of a batch")
     np.testing.assert_allclose((before - weights(model).astype(float)) / 0.5, expected, rtol=2e-4, atol=2e-6 * clip)
+
+
+def test_gradients_of_rows_by_hand() -> None:
+    """Two layers in float64, a row at a time, nothing of which comes from the engine."""
+    fastnn.set_random_seed(1)
+    model = Sequential([L.Dense(5, "tanh", input_shape=(4,)), L.Dense(2)])
+    model.compile(DPSGD(0.25, noise=0, clip=2.0, momentum=0.5), "mse")
+    x, y = numbers(4), numbers(2)
+    model.predict(x)
+    w = [np.asarray(each, float) for each in model.get_weights()]
+    velocity = [np.zeros_like(each) for each in w]
+    for start in (0, 16, 32):
+        total, clipped = [np.zeros_like(each) for each in w], 0
+        for row, target in zip(x[start : start + 16].astype(float), y[start : start + 16], strict=True):
+            hidden = np.tanh(row @ w[0] + w[1])
+            d = hidden @ w[2] + w[3] - target
+            d_hidden = (w[2] @ d) * (1 - hidden**2)
+            gradients = [np.outer(row, d_hidden), d_hidden, np.outer(hidden, d), d]
+            norm = np.sqrt(sum((each**2).sum() for each in gradients))
+            clipped += norm > 2.0
+            total = [a + b * min(1, 2.0 / norm) for a, b in zip(total, gradients, strict=True)]
+        rows = len(x[start : start + 16])
+        assert 0 < clipped < rows
+        velocity = [0.5 * v - 0.25 * g / rows for v, g in zip(velocity, total, strict=True)]
+        w = [a + v for a, v in zip(w, velocity, strict=True)]
+    model.fit(x, y, batch_size=16, shuffle=False, verbose=0)
+    for found, expected in zip(model.get_weights(), w, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["lines", "embedding", "attention"])
@@ -266,10 +299,19 @@ class Own(L.Layer):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Sequential([L.Input((4,)), L.BatchNormalization(name="bn"), L.Dense(2)]), "bn looks at all rows"),
+        (
+            lambda: Sequential([L.Input((4,)), L.BatchNormalization(name="bn"), L.Dense(2)]),
+            "bn looks at other rows too",
+        ),
         (lambda: Sequential([L.Input((4,)), L.PReLU(name="p"), L.Dense(2)]), "p has no known gradient by each row"),
         (lambda: Sequential([L.Input((4, 4, 1)), L.Conv2D(2, 3, name="c"), L.Flatten()]), "c has no known gradient"),
         (lambda: Sequential([L.Input((4, 2)), L.LSTM(3, name="cells")]), "cells has no known gradient"),
+        (
+            lambda: Sequential(
+                [L.Input(batch_shape=(5, 4, 2)), L.LSTM(3, stateful=True, trainable=False, name="cells"), L.Dense(1)]
+            ),
+            "cells looks at other rows too",
+        ),
         (shared, "both is called more than once"),
         (lambda: Sequential([L.Input((4,)), Own(name="own"), L.Dense(2)]), "own runs Python"),
     ],
