@@ -147,7 +147,8 @@ cdef inline float polar(uint32_t h, float factor, float* other) noexcept nogil:
     """Two independent normal numbers of one hash (Box and Muller 1958); factor: -2 deviation^2. None beyond 6.7.
 
     Their radius comes of h, their angle of its place in a good lattice (L'Ecuyer 1999): an eighth of a circle either
-    way, which two bits turn to any quarter. log p as in `maths.log32`, for p from 2^-32 to 1; errors at most 1e-6.
+    way, which two bits turn to any quarter. log p as in `maths.log32`, for p from 2^-32 to 1; errors at most 2e-6
+    of the radius.
     """
     cdef uint32_t angle = h * <uint32_t>29943829
     cdef int32_t i = maths.bits_of(<float><int>(h >> 1) + <float>0.5) - 0x3f3504f3
@@ -160,10 +161,9 @@ cdef inline float polar(uint32_t h, float factor, float* other) noexcept nogil:
     q = q * f + <float>3.333487480e-1
     q = (q * f - <float>0.5) * (f * f) + f + <float>((i >> 23) - 31) * <float>6.9314718e-1
     q = maths.square_root(q * factor)
-    s = ((<float>-1.98412698e-4 * u + <float>8.33333333e-3) * u - <float>1.66666667e-1) * u + <float>1
-    c = ((<float>2.48015873e-5 * u - <float>1.38888889e-3) * u + <float>4.16666667e-2) * u - <float>0.5
-    s = q * t * s
-    c = maths.float_of(maths.bits_of(q * (c * u + <float>1)) ^ <int>((angle << 1) & <uint32_t>0x80000000))
+    s = q * t * ((<float>8.15157e-3 * u - <float>1.6662476e-1) * u + <float>9.9999857e-1)
+    c = ((<float>-1.35858e-3 * u + <float>4.165502e-2) * u - <float>4.9999857e-1) * u + <float>9.9999997e-1
+    c = maths.float_of(maths.bits_of(q * c) ^ <int>((angle << 1) & <uint32_t>0x80000000))
     other[0] = c if angle >> 31 else s
     return s if angle >> 31 else c
 
