@@ -130,6 +130,18 @@ def test_a_metric_without_a_value_in_a_group() -> None:
     assert sum(each["counts"].sum() for each in found.groups.values()) == ROWS
 
 
+def test_a_model_that_is_not_built_yet() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is missing: pip install pandas")
+    frame = pandas.DataFrame(X, columns=list("pqrs")).assign(sex=SEX)
+    for x, by in ((X, SEX), (frame, "sex")):
+        fastnn.set_random_seed(1)
+        model = Sequential([L.Dense(1)])
+        model.compile("sgd", "mse")
+        found = model.evaluate(x, Y, by=by, verbose=0)
+        assert model.input_shape == (None, 4)
+        assert found.groups[1]["loss"] == pytest.approx(model.evaluate(X[SEX == 1], Y[SEX == 1], verbose=0))
+
+
 def test_metrics_in_python() -> None:
     def own(y: Any, out: Any) -> Any:
         return np.abs(y - out).mean(axis=-1)

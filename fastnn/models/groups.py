@@ -170,10 +170,12 @@ def _column(x: Any, name: str) -> Any:
 
 def _without(model: Any, x: Any, names: Sequence[str]) -> Any:
     """x without the columns of these names that the model does not read."""
-    given = (list(x) if isinstance(x, Mapping) else list(names_of(x))) if names else []
+    if not names:
+        return x
+    given = list(x if isinstance(x, Mapping) else names_of(x))
     takes = model.description.takes
     read = takes.names if isinstance(x, Mapping) or len(takes.names) > 1 else model.feature_names
-    if not read and len(given) == prod(model.input_shape[1:]):
+    if not read and model.built and len(given) == prod(model.input_shape[1:]):
         return x
     kept = [name for name in given if name in read or name not in names]
     if len(kept) == len(given):
