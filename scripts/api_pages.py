@@ -25,6 +25,7 @@ MODULES = [
     "fastnn",
     "fastnn.models",
     "fastnn.models.feature_space",
+    "fastnn.models.groups",
     "fastnn.layers",
     "fastnn.layers.composite",
     "fastnn.layers.python",

@@ -32,6 +32,7 @@ INPUTS = 5
 TABLES = {
     table: units(table) for table in (ACTIVATIONS, CONSTRAINTS, INITIALIZERS, LOSSES, METRICS, OPTIMIZERS, REGULARIZERS)
 }
+TABLES[OPTIMIZERS] = [each for each in TABLES[OPTIMIZERS] if not each.row_clipping[0]]  # which few models take
 SCHEDULE_NUMBERS: dict[str, dict[str, Any]] = {
     "exponential_decay": {"initial_learning_rate": 1e-3, "decay_steps": 3, "decay_rate": 0.9},
     "inverse_time_decay": {"initial_learning_rate": 1e-3, "decay_steps": 3, "decay_rate": 0.9},

@@ -64,8 +64,8 @@ def test_a_field_that_is_right_is_set(optimizer: Optimizer) -> None:
         setattr(optimizer, field.name, getattr(optimizer, field.name))
     optimizer.learning_rate, optimizer.name = 0.25, "mine"
     assert (optimizer.learning_rate, optimizer.name) == (0.25, "mine")
-    optimizer.note = "no field"  # type: ignore[attr-defined]
-    assert optimizer.note == "no field"  # type: ignore[attr-defined]
+    optimizer.remark = "no field"  # type: ignore[attr-defined]
+    assert optimizer.remark == "no field"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ class Typed:
             if name in self._missing:
                 column = filled(column, self._missing[name])
             called = f"column {name!r} of the query"
-            found[name] = _decoded(column, called, first) if kind == "any" else column_of(column, kind, called, first)
+            found[name] = decoded(column, called, first) if kind == "any" else column_of(column, kind, called, first)
         for name in self._strict:
             absent = np.isnan(found[name])
             if absent.any() and (error := refused(name, first + int(absent.argmax()), None, False)):
@@ -96,7 +96,7 @@ class Typed:
         return found
 
 
-def _decoded(column: NDArray[Any], called: str, first: int) -> NDArray[Any]:
+def decoded(column: NDArray[Any], called: str, first: int) -> NDArray[Any]:
     """A column as objects, its texts as Python's; ValueError for one that is no UTF-8."""
     values = column.tolist()
     if Text not in set(map(type, values)):
@@ -170,14 +170,23 @@ class Part:
     width: int
 
     def __init__(
-        self, take: Picked | Fronted | Typed | Sequenced | Part, key: str, share: tuple[float, float], taken: bool
+        self,
+        take: Picked | Fronted | Typed | Sequenced | Numbered | Part,
+        key: str,
+        share: tuple[float, float],
+        taken: bool,
     ) -> None:
         wanted = take.wanted
         self._take, self._key, self._share, self._taken = take, key, share, taken
         self.wanted = wanted._replace(others=(*wanted.others, key))
         self.width = take.width
 
-    def around(self, take: Picked | Fronted | Typed | Sequenced | Part) -> Part:
+    @property
+    def whole(self) -> Any:
+        """What it takes a part of, or a part of a part."""
+        return self._take.whole if isinstance(self._take, Part) else self._take
+
+    def around(self, take: Picked | Fronted | Typed | Sequenced | Numbered | Part) -> Part:
         """The same part of what another takes."""
         inner = self._take.around(take) if isinstance(self._take, Part) else take
         return Part(inner, self._key, self._share, self._taken)
@@ -204,6 +213,32 @@ class Part:
         chosen = inside == self._taken
         rows = self._take(block._replace(others=others), first)
         return {name: rows[name][chosen] for name in rows} if isinstance(rows, dict) else rows[chosen]
+
+
+class Numbered:
+    """Of what another takes, rows with a number behind the targets: that which `number` gives for some columns."""
+
+    def __init__(self, take: Any, names: Sequence[str], number: Any) -> None:
+        self._take, self._names, self._number = take, names, number
+        self.wanted, self.width = take.wanted._replace(others=(*take.wanted.others, *names)), take.width
+
+    def begun(self) -> Numbered:
+        """As ``Picked.begun``."""
+        return Numbered(self._take.begun(), self._names, self._number)
+
+    def address(self) -> Hashable | None:
+        """None: who reads the same need not number it so."""
+        return None
+
+    def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
+        """As ``Picked``."""
+        others, at = block.others, len(block.others) - len(self._names)
+        labels = [
+            decoded(column, f"column {name!r} of the query", first).tolist()
+            for column, name in zip(others[at:], self._names, strict=True)
+        ]
+        rows = self._take(block._replace(others=others[:at]), first)
+        return np.concatenate([rows, self._number(labels)[:, None]], axis=1)
 
 
 def taken(

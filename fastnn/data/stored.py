@@ -16,7 +16,7 @@ from fastnn.databases.ahead import Ahead
 from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cache, discard, key_of, open_cached
 from fastnn.databases.reader import NoRowsError, listed
 
-from ._front import Fronted, Part, Picked, Typed, taken
+from ._front import Fronted, Numbered, Part, Picked, Typed, taken
 from .arguments import check_known, checked_null, names_of
 from .sequences import Sequenced, checked
 from .source import Page, Source, drawn, row_order
@@ -102,7 +102,7 @@ class StoredSource(Source):
         self.targets = len(targets)
         self._null, self.key, self._cache = checked_null(null), key, cache
         self.prepare, self.targets_named = prepare, tuple(targets)
-        self._take: Picked | Fronted | Sequenced | Part = Picked(chosen, targets, self._null)
+        self._take: Picked | Fronted | Sequenced | Numbered | Part = Picked(chosen, targets, self._null)
         self._dtype = reader.dtype_of(chosen)  # of the features, as they are kept
         others = (self._null, None if self.sequence is None else self.sequence.padding)
         if any(other is not None and not (0 <= other <= 255 and other % 1 == 0) for other in others):
@@ -213,6 +213,16 @@ class StoredSource(Source):
         )
         self._fronted = known, state, made
         return made
+
+    def numbered(self, names: Sequence[str], number: Any) -> Any:
+        """The same with a target more: what number(labels) gives for lists of the values of these columns.
+
+        ValueError for an unknown column.
+        """
+        check_known("by", names, self._reader.columns)
+        take = self._take
+        made: Any = Numbered(take.whole if isinstance(take, Part) else take, names, number)
+        return self._changed(_take=take.around(made) if isinstance(take, Part) else made, targets=self.targets + 1)
 
     def typed(
         self, kinds: Mapping[str, str], missing: Mapping[str, Any] | None = None

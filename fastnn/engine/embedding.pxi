@@ -62,6 +62,7 @@ cdef class EmbeddingOp(IndexOp):
         self.choices, self.depth, self.title, self.most = choices, depth, title, min(choices, EXACT)
         self.size, self.row_size, self.scatters = choices * depth, 1, True
         self.add = <types.vector32>float32_of(kernels.add, "vector")
+        self.know_rows()
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row, j, index, n = self.depth
@@ -94,6 +95,17 @@ cdef class EmbeddingOp(IndexOp):
                 if first <= index <= last:
                     start, end = max(index * n, p0), min(index * n + n, p1)
                     self.add(self.g + start, self.d + row * self.units + j * n + start - index * n, end - start, 0)
+
+    cdef void row_squares(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, double* squares) noexcept nogil:
+        # Places with the same index add up to one row of the table.
+        cdef Py_ssize_t row, i, j, index, inputs = self.inputs, n = self.slices * inputs, depth = self.depth
+        for row in range(r0, r1):
+            for i in range(row * n, row * n + n):
+                index = self.index_at(self.reads.rows[i // inputs], i % inputs)
+                for j in range(row * n, i + 1):
+                    if self.index_at(self.reads.rows[j // inputs], j % inputs) == index:
+                        squares[row - r0] += (1 + (j < i)) * self.dot(
+                            self.d + i * depth, self.d + j * depth, depth, 0)
 
 
 cdef class EncodeOp(IndexOp):

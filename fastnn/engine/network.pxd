@@ -287,6 +287,7 @@ cdef class Learning(AddedLosses):
 
 
 cdef enum:
+    CLIPPED = 16                        # rows whose gradients' norms are found together
     MAX_SLOTS = 6                       # an optimizer's four, the gradients' sum, the weights' average
 
 
@@ -309,6 +310,9 @@ cdef class Stepping(Learning):
     cdef double clip_value              # these three: 0 for no clipping
     cdef double clip_norm
     cdef double clip_global_norm
+    cdef double row_clip                # of each row's gradient, 0 for none; and the noise, times that
+    cdef double row_noise
+    cdef types.noise32 noise
     cdef double average_momentum
     cdef long long overwrite            # steps after which the average replaces the weights, 0 for never
     cdef types.vector32 take_mean
@@ -321,6 +325,12 @@ cdef class Stepping(Learning):
     cdef int find_workspace(self) except -1
     cdef void take_steps(self, const Step* step, double rate, Py_ssize_t first, Py_ssize_t stop, int thread,
                          int threads) noexcept nogil
+
+    @cython.final
+    cdef void clip_rows(self, const Step* step, Py_ssize_t r0, Py_ssize_t stop) noexcept nogil
+
+    @cython.final
+    cdef void add_noise(self, const Step* step, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
 
     @cython.final
     cdef void accumulate(self, Py_ssize_t first, Py_ssize_t stop, bint last) noexcept nogil

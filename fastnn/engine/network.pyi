@@ -62,6 +62,8 @@ class Stepping(Learning):
         global_clipnorm: float | None = None,
         ema_momentum: float | None = None,
         ema_overwrite_frequency: int | None = None,
+        row_clip: float = 0,
+        row_noise: float = 0,
     ) -> None: ...
 
 class PythonUnits(Stepping): ...

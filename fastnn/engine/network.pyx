@@ -15,7 +15,7 @@ from fastnn.kernels.mix cimport mix64
 from fastnn.engine.rows cimport FLOAT32, Rows, find_rows, take_rows
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
 from fastnn.kernels.buffers cimport address, floats_of
-from fastnn.kernels.kernel cimport float32_of, float64_of, Kernel, Numbers, PACK_A_ROWS, penalty_workspace
+from fastnn.kernels.kernel cimport float32_of, float64_of, FORWARD, Kernel, Numbers, PACK_A_ROWS, penalty_workspace
 from fastnn.kernels.team cimport barrier, Job, recruit, run, share_begin
 from fastnn.kernels.wide_step cimport FLOAT_MAX, take_step, WIDE_FROM
 
@@ -213,6 +213,10 @@ cdef class Network(Runner):
             else:
                 job.learning_rate = learning_rate
             self.prepare(&job, True, True, progress)
+            if update and self.row_clip > 0 and (self.loss_waits or self.hangs_on_batches()):
+                raise ValueError(
+                    "the gradient of a row is clipped by itself, but this loss, its mask or its reduction depends on "
+                    "the whole batch; take a loss that is a mean over the rows, reduction='sum_over_batch_size'")
             with nogil:
                 self.run_in_slices(fit_thread, &job, &self.fit_tuner)
             self.explain_failure(&job)

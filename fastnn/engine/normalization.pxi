@@ -53,6 +53,11 @@ cdef class LayerNormalizationOp(ColumnOp):
         self.rows = <layer_forward32>float32_of(kernels.layer_normalization, "layer_normalization", FORWARD)
         self.slopes = <layer_backward32>float32_of(kernels.layer_normalization, "layer_normalization", BACKWARD)
         self.sums = <layer_gradient32>float32_of(kernels.layer_normalization, "layer_normalization", GRADIENT)
+        self.know_rows()
+
+    cdef Py_ssize_t scratch_size(self) noexcept:
+        """Addresses of lines, or a row's gradient."""
+        return max(<Py_ssize_t>ADDRESS_SPACE, 2 * self.width)
 
     cdef Py_ssize_t saved(self) noexcept:
         """The normalised row, and 1 / the deviation of each line."""
@@ -76,6 +81,14 @@ cdef class LayerNormalizationOp(ColumnOp):
             self.sums(self.d, rows, self.lines, n, self.z, p0, min(p1, end), self.g, NULL)
         if p1 > end:
             self.sums(self.d, rows, self.lines, n, self.z, max(p0 - end, 0), p1 - end, NULL, self.g + end)
+
+    cdef void row_squares(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, double* squares) noexcept nogil:
+        cdef Py_ssize_t row, n = self.width, rows = self.slices
+        cdef float* g = step.scratch
+        for row in range(r0, r1):
+            self.sums(self.d + row * rows * self.units, rows, self.lines, n,
+                      self.z + row * rows * (self.units + self.lines), 0, n, g, g + n)
+            squares[row - r0] += self.dot(g + (not self.scale) * n, NULL, (self.scale + self.center) * n, 0)
 
 
 cdef class UnitNormalizationOp(LayerNormalizationOp):

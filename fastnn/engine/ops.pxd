@@ -86,6 +86,8 @@ cdef class Op:
     cdef readonly bint commits          # it has something to do once a batch is accepted
     cdef readonly Py_ssize_t held_rows  # whose states it keeps from batch to batch, in runs that do not train too, or 0
     cdef bint scatters                  # its gradient goes through the batch, however few parameters it is for
+    cdef readonly bint knows_rows       # it has `row_squares`
+    cdef types.vector32 dot             # of such an op
     cdef readonly bint steady           # what it gives has no slope: no gradient goes through it
     cdef readonly Py_ssize_t start      # where the parameters begin in the flat vector
     cdef readonly bint frozen           # the parameters do not learn
@@ -121,6 +123,8 @@ cdef class Op:
     cdef void whole_forward(self, const Step* step) noexcept nogil
     cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void whole_backward(self, const Step* step) noexcept nogil
+    cdef int know_rows(self) except -1
+    cdef void row_squares(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, double* squares) noexcept nogil
     cdef void commit(self, const Step* step) noexcept nogil
     cdef object explain(self)
 

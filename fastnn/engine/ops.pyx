@@ -17,6 +17,10 @@ whole_forward()                 all are: each thread puts the blocks together, i
 blocks_backward(rows r0:r1)     the same of the rows of d
 whole_backward()
 
+An op of parameters may say how long their gradient by each row is, for an optimizer that clips it row by row:
+
+row_squares(rows r0:r1)         adds to `squares` the squared norm of each row's gradient, once `backward` is done
+
 and an op that changes something of its own at each step has `commit`, called once a batch is accepted: a batch whose
 loss or gradient is not finite changes nothing. An op that cannot go on sets step.error; `explain` then gives the
 exception.
@@ -142,6 +146,14 @@ cdef class Op:
     cdef void whole_backward(self, const Step* step) noexcept nogil:
         pass
 
+    cdef int know_rows(self) except -1:
+        self.knows_rows = True
+        self.dot = <vector32>float32_of(kernels.squares, "vector")
+        return 0
+
+    cdef void row_squares(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, double* squares) noexcept nogil:
+        pass
+
     cdef void commit(self, const Step* step) noexcept nogil:
         pass
 
@@ -192,6 +204,7 @@ cdef class DenseOp(Activated):
         self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
         self.matmul_transposed_b = <types.gemm32>float32_of(kernels.gemm_transposed_b, "gemm")
         self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
+        self.know_rows()
 
     cdef Py_ssize_t scratch_size(self) noexcept:
         """Addresses of lines, then the workspace of a multiply."""
@@ -249,6 +262,23 @@ cdef class DenseOp(Activated):
             line += n
         if last > inputs:
             self.column_sums(self.d, units, lines, units, self.g + inputs * units)
+
+    cdef void row_squares(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, double* squares) noexcept nogil:
+        # |sum of x d^T|^2 over a row's lines is the sum over pairs of them of (x.x') (d.d'); the bias has an x of 1.
+        cdef Py_ssize_t row, i, j, lines = self.lines, n = self.slices * lines, inputs = self.reads.width
+        cdef float* d
+        cdef float* x
+        cdef float* other
+        cdef double pairs
+        for row in range(r0, r1):
+            for i in range(row * n, row * n + n):
+                pairs, d = 0, self.d + i * self.width
+                x = <float*>self.reads.rows[i // lines] + i % lines * inputs
+                for j in range(row * n, i + 1):
+                    other = <float*>self.reads.rows[j // lines] + j % lines * inputs
+                    pairs += ((1 + (j < i)) * (self.use_bias + self.dot(x, other, inputs, 0))
+                              * self.dot(d, self.d + j * self.width, self.width, 0))
+                squares[row - r0] += pairs
 
 
 cdef class ActivationOp(Activated):

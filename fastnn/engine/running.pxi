@@ -164,6 +164,8 @@ cdef class Runner(PythonUnits):
                     job.within = step.first
                 self.collect(&rows, start + step.first, r0, r1)
                 self.rows_phase(job, &step, r0, r1, thread, threads)
+                if self.row_clip > 0 and job.update:
+                    self.clip_rows(&step, r0, r1)
                 next_row = start + step.first + step.rows
                 if fetches:
                     for i in range(min(next_row + r0, rows.stop), min(next_row + r1, rows.stop)):
@@ -199,6 +201,8 @@ cdef class Runner(PythonUnits):
             if job.rates != NULL:
                 rate = job.rates[(start - job.first) // job.batch]
             if job.update:
+                if self.row_noise > 0:
+                    self.add_noise(&step, steps, end)
                 self.take_steps(&step, rate, steps, end, thread, threads)
             elif job.mean != NULL:
                 self.average_gradients(job, start, step.batch, first, last)

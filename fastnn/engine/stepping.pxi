@@ -3,6 +3,9 @@
 A thread takes the steps of its own blocks of parameters. An optimizer that must see the whole of a variable (its norm,
 the means of its rows and columns) takes the steps of whole variables instead, each on one thread, once all threads have
 made the gradients of their blocks ready; so no bit depends on how many threads there are.
+
+Differentially private steps (Abadi et al. 2016) bring the gradient of each row within a norm before it is added up: a
+parameter's gradient is linear in the rows' d, so these are scaled. Noise follows, once the gradients are whole.
 """
 
 
@@ -14,6 +17,7 @@ cdef class Stepping(Learning):
         self.scale, self.decay = vector_of(kernels.scale), vector_of(kernels.decay)
         self.take_average, self.sum_of_squares = vector_of(kernels.average), vector_of(kernels.squares)
         self.slots = []
+        self.noise = <types.noise32>float32_of(kernels.normal_pairs, "noise", FORWARD)
 
     cdef int clear_variables(self) except -1:
         self.decays_apart = False
@@ -84,21 +88,57 @@ cdef class Stepping(Learning):
             self.leave()
 
     def set_numbers(self, numbers, *, weight_decay=None, clipvalue=None, clipnorm=None, global_clipnorm=None,
-                    ema_momentum=None, ema_overwrite_frequency=None):
-        """New numbers for the optimizer (its momentum, say) and for what happens around its step; slots stay."""
+                    ema_momentum=None, ema_overwrite_frequency=None, row_clip=0, row_noise=0):
+        """New numbers for the optimizer (its momentum, say) and for what happens around its step; slots stay.
+
+        row_clip: the norm that each row's gradient is brought within, 0 for none; row_noise: that of noise for the
+        gradient of a batch, times row_clip / rows. All ops that learn have `knows_rows` then, and share nothing.
+        """
         cdef Numbers values = Numbers(numbers)
         cdef double decay = weight_decay or 0, value = clipvalue or 0, norm = clipnorm or 0
         cdef double of_all = global_clipnorm or 0, momentum = ema_momentum or 0
         cdef long long overwrite = ema_overwrite_frequency or 0
+        cdef double row = row_clip, deviation = row_noise
         self.enter()
         try:
             self.optimizer_numbers = values
             self.weight_decay, self.clip_value, self.clip_norm, self.clip_global_norm = decay, value, norm, of_all
             self.average_momentum, self.overwrite = momentum, overwrite
+            self.row_clip, self.row_noise = row, deviation
         finally:
             self.leave()
 
     # Without the GIL.
+
+    cdef void clip_rows(self, const Step* step, Py_ssize_t r0, Py_ssize_t stop) noexcept nogil:
+        """Scale d of rows r0:stop, whose way back is done, so that no row's gradient is longer than `row_clip`."""
+        cdef double squares[CLIPPED]
+        cdef double norm
+        cdef Py_ssize_t i, row, units, r1
+        while r0 < stop:
+            r1 = min(stop, r0 + CLIPPED)
+            memset(squares, 0, sizeof(squares))
+            for i in range(self.count):
+                if (<Op>self.op_list[i]).size and not (<Op>self.op_list[i]).frozen and self.wanted[i]:
+                    (<Op>self.op_list[i]).row_squares(step, r0, r1, squares)
+            for row in range(r0, r1):       # of the loss's mean: rows times as long
+                norm = step.batch * (sqrt(squares[row - r0]) if squares[row - r0] > 0 else squares[row - r0])
+                if not norm <= self.row_clip:
+                    for i in range(self.count):
+                        if (<Op>self.op_list[i]).size and not (<Op>self.op_list[i]).frozen and self.wanted[i]:
+                            units = (<Op>self.op_list[i]).units * (<Op>self.op_list[i]).slices
+                            self.scale((<Op>self.op_list[i]).d + row * units, NULL, units, self.row_clip / norm)
+            r0 = r1
+
+    cdef void add_noise(self, const Step* step, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        """Add normal numbers of this step and of a parameter's place to the gradients of blocks first:stop."""
+        cdef Py_ssize_t i
+        cdef float* g
+        cdef uint64_t key = mix64(~mix64(self.seed ^ mix64(<uint64_t>step.number)))
+        for i in range(first, stop):
+            g = self.g + self.blocks[i].start
+            self.noise(g, g, self.blocks[i].p1 - self.blocks[i].p0, <uint32_t>self.blocks[i].start,
+                       self.row_noise * self.row_clip / step.batch, key)
 
     cdef void take_steps(self, const Step* step, double rate, Py_ssize_t first, Py_ssize_t stop, int thread,
                          int threads) noexcept nogil:

@@ -75,7 +75,7 @@ cdef double average_vector(real* a, real* b, Py_ssize_t n, double x) noexcept no
 
 
 cdef double squares_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
-    return sums.whole_dot(a, a, n)
+    return sums.whole_dot(a, a if b == NULL else b, n)
 
 
 cdef double largest_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:

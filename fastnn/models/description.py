@@ -55,6 +55,7 @@ class Description:
         self.trainer: Any = None
         self.frozen: frozenset[Layer] = frozenset()
         self.seed: int | None = None
+        self.secret = False  # the seed, which noise that protects rows hangs on: it stays out of files
         self.compiled_with: tuple[Any, ...] = ()  # as `compile` was given it
         self.steps_per_execution = 1  # batches between two hooks of batches
         self.last_logs: dict[str, Any] = {}  # of the last evaluation, if there was no fit since

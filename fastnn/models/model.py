@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
@@ -19,7 +18,7 @@ from fastnn.layers.graph import Graph
 from fastnn.layers.tensor import Structure, Tensor, check_training, distinct, flattened, is_symbolic, names_of
 from fastnn.models.built import ADOPT, KINDS
 from fastnn.models.description import untrainable
-from fastnn.models.surface import Surface, checked_steps
+from fastnn.models.surface import Surface, checked_steps, is_nothing, listed
 from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -190,7 +189,7 @@ class Model(Surface):
 
             say(choices(self.description.notes["preparation"]))
         validation = None if validation_data is None else self._validation(validation_data)
-        if validation is None and not _is_nothing(validation_split):
+        if validation is None and not is_nothing(validation_split):
             source, validation = source.split(validation_split)
         return trainer.fit(
             source,
@@ -218,18 +217,27 @@ class Model(Surface):
         steps: int | None = None,
         callbacks: Iterable[Callback] | None = None,
         return_dict: bool = False,
+        *,
+        by: Any = None,
     ) -> Any:
         """Loss and metrics over rows: the loss alone, [loss, metric, ...], or a dict.
 
         batch_size: rows that are read at a time from a source; the result does not depend on it, but for losses that
-        are no mean over the rows. steps: the first so many batches only.
+        are no mean over the rows. steps: the first so many batches only. by: also for each group of rows, by labels
+        (rows,), the name of a column of x, or a tuple of such: see ``fastnn.models.groups.GroupMetrics``.
         """
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
-        logs = trainer.evaluate(
-            self._source(x, self._targets(x, y), sample_weight), rows, verbose, steps=steps, callbacks=callbacks
-        )
+
+        def rows_of(x: Any) -> Source:
+            return self._source(x, self._targets(x, y), sample_weight)
+
+        if by is not None:
+            from fastnn.models.groups import evaluate_by
+
+            return evaluate_by(self, rows_of, x, by, rows, verbose, steps, callbacks, return_dict)
+        logs = trainer.evaluate(rows_of(x), rows, verbose, steps=steps, callbacks=callbacks)
         self.description.last_logs = dict(logs)
-        return logs if as_flag("return_dict", return_dict) else _listed(logs)
+        return logs if as_flag("return_dict", return_dict) else listed(logs)
 
     def train_on_batch(
         self,
@@ -242,12 +250,12 @@ class Model(Surface):
         """One step on one batch: the loss before the step, or [loss, metric, ...], or a dict."""
         self._check_weighable(class_weight)
         logs = self._compiled("train_on_batch").step(self._batch(x, y, sample_weight), class_weight)
-        return logs if as_flag("return_dict", return_dict) else _listed(logs)
+        return logs if as_flag("return_dict", return_dict) else listed(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, as ``evaluate`` gives them."""
         logs = self._compiled("test_on_batch").evaluate(self._batch(x, y, sample_weight))
-        return logs if as_flag("return_dict", return_dict) else _listed(logs)
+        return logs if as_flag("return_dict", return_dict) else listed(logs)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -383,17 +391,6 @@ class Model(Surface):
         return self.description.gives.pack(
             [part.reshape(len(out), *row) for part, row in zip(parts, rows, strict=True)]
         )
-
-
-def _is_nothing(share: Any) -> bool:
-    """Whether a validation_split asks for none; what is no number is left to `split`, which says so."""
-    return share is None or (isinstance(share, Real) and not share)
-
-
-def _listed(logs: dict[str, Any]) -> Any:
-    """Logs as Keras gives them: the loss alone, or [loss, metric, ...]."""
-    loss = logs.pop("loss")
-    return [loss, *logs.values()] if logs else loss
 
 
 KINDS[Model.table_name] = Model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastnn._checks import as_flag, check_count, shown
@@ -306,3 +307,14 @@ def checked_steps(run_eagerly: Any, steps_per_execution: Any, jit_compile: Any, 
         as_flag("jit_compile", jit_compile)
     as_flag("auto_scale_loss", auto_scale_loss)
     return steps
+
+
+def listed(logs: dict[str, Any]) -> Any:
+    """Logs as Keras gives them: the loss alone, or [loss, metric, ...]."""
+    loss = logs.pop("loss")
+    return [loss, *logs.values()] if logs else loss
+
+
+def is_nothing(share: Any) -> bool:
+    """Whether a validation_split asks for none; what is no number is left to `split`, which says so."""
+    return share is None or (isinstance(share, Real) and not share)

@@ -11,6 +11,7 @@ from fastnn.optimizers.base import *
 from fastnn.optimizers.lbfgs import *
 from fastnn.optimizers.loss_scale import *
 from fastnn.optimizers.momentum import *
+from fastnn.optimizers.private import *
 from fastnn.optimizers.scaled import *
 from fastnn.optimizers.whole import *
 

@@ -63,6 +63,8 @@ class Optimizer(Applying):
     kernel: ClassVar[Any]
     # Whether it asks for loss and gradient at points of its own choice, over all rows: then it has no kernel.
     full_batch: ClassVar[bool] = False
+    # What each row's gradient is clipped to, 0 for nothing, and the noise of their sum.
+    row_clipping: ClassVar[Any] = (0.0, 0.0)
     # How many of the first slots stand side by side in `variables`, variable after variable; all others by slot.
     slots_together: ClassVar[int] = 2
 

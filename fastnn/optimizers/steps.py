@@ -36,8 +36,11 @@ def begin(optimizer: Any, network: Any) -> None:
 
 def tell_numbers(optimizer: Any, network: Any) -> None:
     """Tell a network the optimizer's numbers as they are now."""
+    clip, noise = optimizer.row_clipping
     network.set_numbers(
         optimizer.numbers(),
+        row_clip=clip,
+        row_noise=noise,
         weight_decay=optimizer.weight_decay,
         clipvalue=optimizer.clipvalue,
         clipnorm=optimizer.clipnorm,

@@ -63,7 +63,7 @@ def _write(model: Any, path: Path | BytesIO) -> None:
     built = model.description
     network = built.network
     arrays = {} if network is None else built.arrays()
-    seed = (built.seed or 0) if network is None else network.seed
+    seed = 0 if built.secret else (built.seed or 0) if network is None else network.seed
     description = {**describe(model, arrays), "seed": seed, "columns": list(built.columns)}
     if built.notes:
         description["notes"] = built.notes
@@ -144,12 +144,11 @@ def load(path: Path | BytesIO, kinds: Kinds, custom: Mapping[str, Any] | None, c
             built.frozen = frozenset(chosen(layers, number, "layer") for number in training["frozen"])
         built.notes = described.get("notes", {})
         check_form(built.notes, {name: form for name, form in _NOTES.items() if name in built.notes})
-        built.seed = check_count("seed", described["seed"], 0, 2**64 - 1)
+        built.seed = check_count("seed", described["seed"], 0, 2**64 - 1) or None
         built.columns = tuple(described["columns"])
         # Only now is any memory taken for weights: the file has proved that it holds them.
         make(model)
         if built.graph is None:
-            built.seed = built.seed or None
             return model
         arrays = file.arrays() if arrays is None else arrays
         arrays = renamed(arrays) if file.version < 3 else arrays

@@ -24,7 +24,7 @@ from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
 from fastnn.training.objectives import CompiledObjectives, Logs, objectives_of, outputs_of, settled, with_loss
 from fastnn.training.progress import Progress
-from fastnn.training.steps import ModelSteps
+from fastnn.training.steps import ModelSteps, check_rows
 from fastnn.typing import Array, FloatArray, Shape, TrainedModel
 
 ClassWeight = Mapping[int, float] | str
@@ -292,6 +292,7 @@ class Trainer:
                 begin(optimizer, network)
             network.owned_by = self
         tell_numbers(optimizer, network)
+        check_rows(optimizer, network, self.model.description)
         self._network, self._slots = network, slots
 
     def slot_names(self) -> tuple[str, ...]:

@@ -31,6 +31,38 @@ def test_normal_numbers_are_normal(key: int) -> None:
         assert abs((z > limit).mean() - share) < 5 * math.sqrt(share * (1 - share) / N)
 
 
+@pytest.mark.parametrize("key", [0, 1, 12345678901234567890])
+def test_pairs_of_normal_numbers_are_normal_and_independent(key: int) -> None:
+    """Both halves, their sum, the angle and the radius of the pairs; a number without a partner too."""
+    z = kernels.normal_pairs.forward(np.zeros(2 * N + 1, np.float32), 0.5, key).astype(float) / 0.5
+    a, b = z[:N], z[N : 2 * N]
+    for each in (a, b, (a + b) / math.sqrt(2), (a - b) / math.sqrt(2)):
+        for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+            assert abs((each**power).mean() - moment) < 5 * math.sqrt(variance / N)
+        for limit in (-4.0, -2.0, -0.5, 0.1, 1.5, 3.5, 4.2):
+            share = 0.5 * math.erfc(limit / math.sqrt(2))
+            assert abs((each > limit).mean() - share) < 5 * math.sqrt(share * (1 - share) / N)
+    for even in ((np.arctan2(b, a) / math.pi + 1) / 2, np.exp(-(a * a + b * b) / 2)):
+        assert np.abs(np.histogram(even, 64, (0, 1))[0] - N / 64).max() < 5 * math.sqrt(N / 64)
+    for lag in (1, 2, 16, 1000):
+        assert abs(np.corrcoef(a[lag:], b[:-lag])[0, 1]) < 5 / math.sqrt(N)
+    assert 0 < abs(z[-1]) < 6.7
+
+
+def test_pairs_are_of_their_places_alone(guard: Guard, rng: np.random.Generator) -> None:
+    """A pair is two places half of n apart; x is added in any precision, and NaN stays."""
+    x = rng.normal(size=101).astype("f4")
+    z = kernels.normal_pairs.forward(np.zeros(101, "f4"), 1.0, 7, first=3)
+    np.testing.assert_allclose(kernels.normal_pairs.forward(x, 0.25, 7, first=3), x + 0.25 * z, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(kernels.normal_pairs.forward(x.astype(float), 0.25, 7, first=3), x + 0.25 * z, atol=1e-5)
+    np.testing.assert_array_equal(z[:50], kernels.normal_pairs.forward(np.zeros(200, "f4"), 1.0, 7, first=3)[:50])
+    np.testing.assert_array_equal(z[:5], kernels.normal_pairs.forward(np.zeros(10, "f4"), 1.0, 7, first=3)[:5])
+    for n in SIZES:
+        out = guard(np.full(n, np.nan), "f4")
+        assert np.isfinite(kernels.normal_pairs.forward(guard(np.zeros(n, "f4")), 1.0, 7, out=out)).all()
+    assert np.isnan(kernels.normal_pairs.forward(np.array([np.nan, 1], "f4"), 1.0, 7)[0])
+
+
 def test_normal_numbers_are_in_the_order_of_the_random_numbers() -> None:
     """One random number stands behind both: dropout drops an element where its normal number lies below the rate's."""
     z = normals(9, 4096)
@@ -92,6 +124,9 @@ def test_fixed_values() -> None:
     """The generator is part of what a seed promises."""
     expected = [0.019116, -0.779802, -1.022119, -0.470365, -1.07838, 1.217675]
     np.testing.assert_allclose(normals(0x0123456789ABCDEF, 6), expected, rtol=1e-4)
+    pairs = [0.3485, -1.648294, -1.832555, -1.111112, 0.576115, 0.625816]
+    found = kernels.normal_pairs.forward(np.zeros(6, np.float32), 1.0, 0x0123456789ABCDEF)
+    np.testing.assert_allclose(found, pairs, rtol=1e-4)
 
 
 def test_not_a_number_stays(dtype: str) -> None:

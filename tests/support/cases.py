@@ -20,7 +20,7 @@ def rowwise(loss: Any) -> bool:
 
 # Not elu with a negative alpha: it folds, and near the fold a gradient of 1e-8 decides the sign of RMSprop's step.
 ACTIVATIONS = [unit for unit in units(activations.ACTIVATIONS) if unit != activations.ELU(-2.0)]
-OPTIMIZERS = [unit for unit in units(optimizers.OPTIMIZERS) if not unit.full_batch]
+OPTIMIZERS = [each for each in units(optimizers.OPTIMIZERS) if not (each.full_batch or each.row_clipping[0])]
 # A loss with the activation that the output goes through: its own where it has one, and others. Every loss that takes
 # rows one by one and any number of outputs.
 LOSSES = [

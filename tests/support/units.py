@@ -110,6 +110,7 @@ OTHERS: dict[Any, list[Any]] = {
     OPTIMIZERS: [
         o.SGD(0.1, momentum=0.9),
         o.SGD(0.1, momentum=0.9, nesterov=True),
+        o.DPSGD(0.1, momentum=0.9, nesterov=True, noise=0.5, clip=2.0),
         o.RMSprop(0.02, rho=0.8, epsilon=1e-3),
         o.RMSprop(momentum=0.5),
         o.RMSprop(centered=True),
