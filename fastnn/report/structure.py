@@ -14,8 +14,8 @@ from fastnn.engine.network import Network
 from fastnn.layers import InputLayer
 from fastnn.layers.front import FrontLayer
 from fastnn.layers.graph import Graph
+from fastnn.layers.places import start_of
 from fastnn.layers.tensor import Tensor, called
-from fastnn.models.gradient import start_of
 from fastnn.models.graph import planned
 
 if TYPE_CHECKING:
