@@ -1,7 +1,7 @@
-"""The kernels whose loops gain from all that a compiler can do: for each instruction set, at -O3 (setup.py)."""
+"""Products of matrices and what else most of the time goes into, for each instruction set (setup.py)."""
 
 include "gemm.pxi"
+include "muon.pxi"
 include "planes.pxi"
 include "optimizers.pxi"
-include "optimizers_whole.pxi"
 include "vectors.pxi"

@@ -15,7 +15,10 @@ cdef extern from *:
 # become branches, which are slower.
 cdef double EPSILON = 1e-7
 
+include "functions.pxi"
 include "losses_by_row.pxi"
 include "losses_others.pxi"
 include "matrices.pxi"
 include "metrics.pxi"
+include "optimizers_more.pxi"
+include "optimizers_whole.pxi"

@@ -1,4 +1,4 @@
-"""The kernels that gain from vectors alone: for each instruction set, at -O2 (setup.py)."""
+"""The kernels that gain from vectors alone, for each instruction set (setup.py)."""
 
 # An element must be part of its loop, or the loop is no vector instructions: here `inline` is an order.
 cdef extern from *:
@@ -19,7 +19,6 @@ include "activations.pxi"
 include "activations_piecewise.pxi"
 include "activations_rows.pxi"
 include "columns.pxi"
-include "functions.pxi"
 include "losses.pxi"
 include "losses_elementwise.pxi"
 include "noise.pxi"

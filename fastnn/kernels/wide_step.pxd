@@ -1,6 +1,6 @@
 # An optimizer's step for gradients whose squares are no float32, or whose sums might become none.
 
-from fastnn.kernels.types cimport step32, step64
+from fastnn.kernels.types cimport real, step32, step64
 
 cdef enum:
     CHUNK = 64                          # parameters that are taken at a time
@@ -53,3 +53,11 @@ cdef inline void take_step(step32 step, step64 wide, bint huge, float* w, const 
         wide_step(wide, w, g, slots, slot_count, n, rate, t, p)
     else:
         step(w, g, slots, n, rate, t, p)
+
+
+cdef inline float kept(real x) noexcept nogil:
+    """x as a slot or a weight holds it."""
+    if real is float:
+        return x
+    else:
+        return finite(x)
