@@ -300,6 +300,6 @@ def test_outputs_by_number_and_name() -> None:
 
 def test_importing_explain_imports_no_package() -> None:
     program = "import fastnn.explain, sys; print([n for n in ('matplotlib', 'shap', 'pandas') if n in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
     assert "explain" in dir(fastnn)

@@ -187,7 +187,7 @@ def test_what_is_no_axes() -> None:
 
 def test_importing_it_imports_no_matplotlib() -> None:
     code = "import sys, fastnn, fastnn.plot, fastnn.callbacks; assert 'matplotlib' not in sys.modules, 'imported'"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
