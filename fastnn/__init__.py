@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         config,
         constraints,
         datasets,
+        explain,
         linear,
         losses,
         metrics,
