@@ -153,7 +153,9 @@ def _labels(column: Any) -> list[Any]:
         if hasattr(column, method):
             column = getattr(column, method)()
             break
-    if not isinstance(column, (list, tuple)) or any(isinstance(each, (list, dict, set)) for each in column):
+    if not isinstance(column, (list, tuple)) or any(
+        isinstance(each, (list, dict, set)) or getattr(each, "shape", ()) for each in column
+    ):
         raise TypeError(f"by must be one label a row, the name of a column, or a tuple of such; got {shown(column)}")
     return [each.item() if hasattr(each, "item") else each for each in column]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def confusion_matrix(
     the order of their numbers or scores. normalize: "true", "pred" or "all" for shares of lines, columns or all, as in
     scikit-learn. ValueError for classes that are none, and for lengths that differ.
     """
-    if normalize not in _SHARES:
+    if not isinstance(normalize, (str, NoneType)) or normalize not in _SHARES:
         raise ValueError(f"confusion_matrix: normalize must be None, 'true', 'pred' or 'all', got {shown(normalize)}")
     truth, guess, told = _both(y_true, y_pred, names)
     counts = np.bincount(truth * len(told) + guess, minlength=len(told) ** 2).reshape(len(told), -1).astype(float)
@@ -125,7 +126,7 @@ def calibration_curve(
     On the dotted line probabilities hold: of the rows that are given 0.8, 80 % are positive; below it the model is too
     sure. Bins without rows are left out. Arguments as for ``roc_curve``; ValueError for what is not from 0 to 1.
     """
-    edges = np.linspace(0, 1, check_count("bins", bins) + 1)
+    edges = np.linspace(0, 1, check_count("bins", bins, 1, 10_000) + 1)
     curves = _sorted("calibration_curve", y_true, probabilities, names)
     if any(scores[-1] < 0 or scores[0] > 1 for _, _, _, scores in curves):
         raise ValueError(

@@ -40,6 +40,8 @@ def decision_surface(
     features: two columns, by number or name. A model of several outputs has a region for each class, one whose y are
     two classes the probability of the second, others the predicted number. names: of the classes.
     """
+    if not hasattr(model, "predict"):
+        raise TypeError(f"decision_surface: model must be one that predicts, got {shown(model)}")
     columns = list(getattr(x, "columns", ()))
     table = numbers("x", x, 2)
     first, second = (_column(each, columns, table.shape[1]) for each in _two(features))
@@ -98,6 +100,8 @@ def saliency(model: Any, picture: Any, output: Any = None, *, ax: Any = None) ->
     slope is drawn. output: a unit's number, by default the largest's, or what else ``model.input_gradient`` takes.
     ValueError for another shape. Source: Simonyan, Vedaldi and Zisserman 2014.
     """
+    if not hasattr(model, "input_gradient"):
+        raise TypeError(f"saliency: model must be a model of fastnn, got {shown(model)}")
     pixels = numbers("picture", picture)
     row = tuple(model.input_shape[1:])
     if pixels.ndim not in (2, 3) or pixels.size != np.prod(row):

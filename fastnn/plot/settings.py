@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def validation_curve(
     scores (values, folds). param_range, param_name: as they were given to it. score: what they are.
     """
     train, test = _parts("validation_curve", curve, ("train_scores", "test_scores"))
-    sizes, ticks = _places(list(param_range))
+    sizes, ticks = _places(_listed("param_range", param_range))
     found = _scores(train, test, len(sizes))
     with canvas(ax) as ax:
         _bands(ax, sizes, found)
@@ -61,7 +61,7 @@ def partial_dependence(
     """
     if average is None and individual is None:
         raise ValueError("partial_dependence: pass average, individual, or both")
-    places, ticks = _places(list(grid))
+    places, ticks = _places(_listed("grid", grid))
     lines = None if individual is None else numbers("individual", individual, 2)
     if lines is not None and lines.shape[1] != len(places):
         raise ValueError(f"individual must be (rows, {len(places)}), a value for each of grid, got {lines.shape}")
@@ -116,6 +116,12 @@ def _parts(what: str, curve: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
     if len(found) != len(names):
         raise TypeError(f"{what}: expected ({', '.join(names)}), as model_selection.{what} gives, got {shown(curve)}")
     return found
+
+
+def _listed(name: str, given: Any) -> list[Any]:
+    if not isinstance(given, Iterable):
+        raise TypeError(f"{name} must be a list of values, got {shown(given)}")
+    return list(given)
 
 
 def _places(values: list[Any]) -> tuple[Any, list[str]]:

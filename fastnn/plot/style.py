@@ -135,6 +135,8 @@ def numbers(what: str, given: Any, axes: int | None = None, rows: int | None = N
         raise TypeError(f"{what} must be numbers, got {shown(given)}") from None
     if axes == 1 and found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
+    if axes is None and not found.ndim:
+        raise ValueError(f"{what} must be an array, got the single number {shown(given)}")
     if axes is not None and found.ndim != axes:
         much = "one number for each row" if axes == 1 else f"an array of {axes} axes"
         raise ValueError(f"{what} must be {much}, got the shape {found.shape}")

@@ -25,7 +25,7 @@ from fastnn.store.text import check_form
 from fastnn.store.versions import MODEL, WEIGHTS, renamed, upgraded
 
 COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a trainer was given
-FORM = {"seed": int, "columns": [str]}
+FORM = {"seed": int, "columns": [str], "layers": [object]}
 # What a model notes of the columns that it prepares itself, where it does.
 _NOTES = {"classes": [str | int | float], "ignored": [str], "optional": [str], "preparation": [[str]], "columns": dict}
 _NOTES |= {"history": dict}
