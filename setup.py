@@ -125,7 +125,7 @@ def optimisation(name: str) -> list[str]:
     if WINDOWS or DEBUG or SANITIZE:
         return []
     if SEVERAL_SETS and name.startswith(OLDEST):
-        return [*UNORDERED, *([*VECTORIZED, "-fno-unroll-loops"] if name.endswith("hot") else SMALL)]
+        return [*UNORDERED, *(VECTORIZED if name.endswith("hot") else SMALL)]
     # 3 % of the instructions of a step of mnist; with AVX-512 it tells nothing.
     flags = ["-fpeel-loops"] if name.endswith("_avx2.hot") else []
     name = name.rpartition(".")[2]
