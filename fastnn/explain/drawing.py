@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.plot.style import COLOURS, pyplot
+
 if TYPE_CHECKING:
     from fastnn.typing import Array
 
-LESS, MORE = "#0072B2", "#D55E00"  # blue and vermillion differ for all eyes; Okabe and Ito 2008
+LESS, MORE = COLOURS[:2]  # blue and vermillion
 LABELS = 20  # of features along the edge of a heat map, at most
+
+
+def axes_of(ax: Any, size: tuple[float, float] = (4.2, 3.6)) -> Any:
+    """The Axes to draw on, new ones for None. size: in inches."""
+    return pyplot().subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
 def draw(explained: Any, row: int | None, ax: Any, top: int) -> Any:
@@ -22,12 +29,7 @@ def draw(explained: Any, row: int | None, ax: Any, top: int) -> Any:
             f"plot draws rows of one axis, sequences of two and pictures of at most 4 channels, got values of shape "
             f"{values.shape}"
         )
-    if ax is None:
-        try:
-            from matplotlib import pyplot
-        except ImportError as error:
-            raise ImportError('a plot needs matplotlib: pip install "fastnn[plot]"') from error
-        ax = pyplot.subplots(figsize=(4.2, 3.6), layout="constrained")[1]
+    ax = axes_of(ax)
     if axes == 1:
         _bars(ax, explained, row, top)
     else:

@@ -11,7 +11,7 @@ from fastnn import _names
 from fastnn._checks import check_count, shown
 from fastnn.models import Model
 
-from .drawing import LESS
+from .drawing import LESS, axes_of
 from .features import AT_ONCE, Groups, asked, generator_of
 
 if TYPE_CHECKING:
@@ -219,17 +219,6 @@ def _grids(what: str, grid: Any, columns: Sequence[Any]) -> list[Any]:
     if len(found) != len(columns) or any(each.ndim != 1 or not len(each) for each in found):
         raise ValueError(f"{what}: grid must be a number or values, of two features two lists, got {shown(grid)}")
     return found
-
-
-def axes_of(ax: Any, size: tuple[float, float] = (4.2, 3.6)) -> Any:
-    """The Axes to draw on, new ones for None. size: in inches."""
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError('a plot needs matplotlib: pip install "fastnn[plot]"') from error
-    return pyplot.subplots(figsize=size, layout="constrained")[1]
 
 
 def _numbered(axis: Any, values: Any) -> Any:

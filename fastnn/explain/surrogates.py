@@ -8,16 +8,15 @@ import numpy as np
 
 from fastnn._checks import as_number, shown
 from fastnn.models import Model
+from fastnn.plot.style import COLOURS
 
-from .drawing import LESS, MORE
+from .drawing import axes_of
 from .features import AT_ONCE, asked, generator_of
-from .importance import axes_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEPTH = 4  # of a tree that is read
-COLOURS = (LESS, MORE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")  # Okabe and Ito 2008
 
 
 class Surrogate(NamedTuple):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._checks import check_count, shown
+from fastnn.plot.ranked import counts, precision_recall, roc
 from fastnn.plot.style import QUIET, canvas, classes, colours, label, legend, line, numbers, plain, shares, upright
 
 if TYPE_CHECKING:
@@ -65,13 +66,12 @@ def roc_curve(y_true: Any, y_score: Any, *, names: Sequence[Any] | None = None, 
     probability that a positive row has a higher score than another, ties counting half. A class without rows has no
     curve; ValueError where one class alone is there. Source: Fawcett 2006.
     """
-    curves = _sorted("roc_curve", y_true, y_score, names)
+    curves = _curves("roc_curve", y_true, y_score, names)
     with canvas(ax, 70) as ax:
         ax.plot([0, 1], [0, 1], color=QUIET, linewidth=0.8, linestyle=":")
         for style, name, positive, scores in curves:
-            found, taken = _counts(positive, scores)
-            found, taken = found / found[-1], (taken - found) / (taken[-1] - found[-1])
-            ax.plot(taken, found, label=f"{name}AUC {np.trapezoid(found, taken):.3f}", **style)
+            taken, found, area = roc(positive, scores)
+            ax.plot(taken, found, label=f"{name}AUC {area:.3f}", **style)
         label(ax, "ROC curve", "false positive rate", "true positive rate")
         shares(ax)
         legend(ax, "lower right")
@@ -84,12 +84,11 @@ def precision_recall_curve(y_true: Any, y_score: Any, *, names: Sequence[Any] | 
     Arguments and errors as for ``roc_curve``. Of one curve, the dotted line is the share of positive rows, which
     chance has. Source: scikit-learn's average_precision_score.
     """
-    curves = _sorted("precision_recall_curve", y_true, y_score, names)
+    curves = _curves("precision_recall_curve", y_true, y_score, names)
     with canvas(ax, 70) as ax:
         for style, name, positive, scores in curves:
-            found, taken = _counts(positive, scores)
-            recall, precision = found / found[-1], np.append(1.0, found[1:] / taken[1:])
-            area = float(np.sum(np.diff(recall) * precision[1:]))
+            recall, precision, area = precision_recall(positive, scores)
+            recall, precision = np.append(0.0, recall), np.append(1.0, precision)
             ax.plot(recall, precision, drawstyle="steps-pre", label=f"{name}AP {area:.3f}", **style)
         if len(curves) == 1:
             ax.axhline(curves[0][2].mean(), color=QUIET, linewidth=0.8, linestyle=":")
@@ -105,11 +104,11 @@ def lift_curve(y_true: Any, y_score: Any, *, names: Sequence[Any] | None = None,
     The height over the dotted line, divided by it, is the lift: at 10 % of the rows, 40 % found are a lift of 4. Rows
     of equal score are taken together. Arguments and errors as for ``roc_curve``.
     """
-    curves = _sorted("lift_curve", y_true, y_score, names)
+    curves = _curves("lift_curve", y_true, y_score, names)
     with canvas(ax, 70) as ax:
         ax.plot([0, 1], [0, 1], color=QUIET, linewidth=0.8, linestyle=":")
         for style, name, positive, scores in curves:
-            found, taken = _counts(positive, scores)
+            found, taken = counts(positive, scores)
             tenth = np.interp(0.1, taken / taken[-1], found / found[-1]) / 0.1
             ax.plot(taken / taken[-1], found / found[-1], label=f"{name}lift {tenth:.1f} at 10 %", **style)
         label(ax, "cumulative gains", "share of rows, highest scores first", "share of positives found")
@@ -127,8 +126,8 @@ def calibration_curve(
     sure. Bins without rows are left out. Arguments as for ``roc_curve``; ValueError for what is not from 0 to 1.
     """
     edges = np.linspace(0, 1, check_count("bins", bins, 1, 10_000) + 1)
-    curves = _sorted("calibration_curve", y_true, probabilities, names)
-    if any(scores[-1] < 0 or scores[0] > 1 for _, _, _, scores in curves):
+    curves = _curves("calibration_curve", y_true, probabilities, names)
+    if any(scores.min() < 0 or scores.max() > 1 for _, _, _, scores in curves):
         raise ValueError(
             "calibration_curve: probabilities must be from 0 to 1; end the model with a sigmoid or softmax"
         )
@@ -172,10 +171,10 @@ def _both(y_true: Any, y_pred: Any, names: Sequence[Any] | None) -> tuple[Codes,
     return codes, taken, names
 
 
-def _sorted(
+def _curves(
     what: str, y_true: Any, y_score: Any, names: Sequence[Any] | None
 ) -> list[tuple[dict[str, Any], str, Doubles, Doubles]]:
-    """Style, text, whether each row is positive, and scores: of each curve, highest scores first."""
+    """Style, text, whether each row is positive, and scores: of each curve."""
     scores = numbers("y_score" if what != "calibration_curve" else "probabilities", y_score)
     if scores.ndim > 2:
         raise ValueError(f"{what}: scores must be (rows,) or (rows, classes), got the shape {scores.shape}")
@@ -192,13 +191,6 @@ def _sorted(
     curves = []
     for each in [1] if alone else np.unique(codes).tolist():
         column = scores[:, -1] if alone else scores[:, each]
-        order = np.argsort(-column, kind="stable")
         text = "" if alone and names is None else f"{told[each]}: "
-        curves.append((line(0 if alone else each), text, (codes[order] == each).astype(np.float64), column[order]))
+        curves.append((line(0 if alone else each), text, (codes == each).astype(np.float64), column))
     return curves
-
-
-def _counts(positive: Doubles, scores: Doubles) -> tuple[Doubles, Doubles]:
-    """(Positive rows, all rows) with at least each of the scores that there are, from none to all."""
-    ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    return np.append(0.0, np.cumsum(positive)[ends]), np.append(0.0, ends + 1.0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.plot.ranked import precision_recall, roc
 from fastnn.uncertainty import expected_calibration_error
 
 from .page import COLORS, Figure, heat, line, number, table
@@ -71,28 +72,6 @@ def classes_of(output: Output) -> tuple[Doubles, Doubles, bool] | None:
         grown = np.exp(scores - scores.max(axis=1, keepdims=True))
         scores = grown / grown.sum(axis=1, keepdims=True)
     return truth, scores, bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
-
-
-def roc(truth: Doubles, scores: Doubles) -> tuple[Doubles, Doubles, float]:
-    """(share of false alarms, share that is found, area), by a falling threshold. truth: 0 or 1, of both some."""
-    hits, alarms = _counts(truth, scores)
-    x, y = np.append(0, alarms) / alarms[-1], np.append(0, hits) / hits[-1]
-    return x, y, float(np.trapezoid(y, x))
-
-
-def precision_recall(truth: Doubles, scores: Doubles) -> tuple[Doubles, Doubles, float]:
-    """(recall, precision, average precision: the sum of precision times the step in recall), by a falling threshold."""
-    hits, alarms = _counts(truth, scores)
-    recall, precision = hits / hits[-1], hits / (hits + alarms)
-    return recall, precision, float((np.diff(recall, prepend=0) * precision).sum())
-
-
-def _counts(truth: Doubles, scores: Doubles) -> tuple[Doubles, Doubles]:
-    """How many are found, and how many alarms are false, from each threshold on."""
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    hits = np.cumsum(truth[order])[last]
-    return hits, last + 1 - hits
 
 
 def _confusion(labels: Any, guesses: Any, names: tuple[str, ...]) -> Iterator[str | Figure]:

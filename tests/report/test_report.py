@@ -18,12 +18,13 @@ from fastnn.cli import main
 from fastnn.datasets import digits
 from fastnn.layers import LSTM, Concatenate, Dense, Embedding, Input, Rescaling
 from fastnn.models import Model, Sequential, load_model
+from fastnn.plot.ranked import precision_recall, roc
 from fastnn.report import write_report
 from fastnn.report.page import number
 from fastnn.report.rows import Output, outputs_of, rows_of
 from fastnn.report.structure import parts_of, values_of
 from fastnn.report.surface import hidden_tensor, loss_surface, projected
-from fastnn.report.tasks import classes_of, pages_of, precision_recall, roc
+from fastnn.report.tasks import classes_of, pages_of
 from fastnn.store import model_file
 from support.database import connect
 
