@@ -42,6 +42,8 @@ MODULES = [
     "fastnn.data.digits",
     "fastnn.model_selection",
     "fastnn.uncertainty",
+    "fastnn.exchange",
+    "fastnn.compress",
     "fastnn.explain",
     "fastnn.report",
     "fastnn.registry",

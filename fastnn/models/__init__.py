@@ -65,10 +65,12 @@ def load_model(
     FileNotFoundError; ValueError where the file is damaged, truncated or not a fastnn model, or names a function or
     class that is not known, and for a safe_mode of False.
     """
-    from fastnn.store import model_file
+    from fastnn.store import formats, model_file
 
     if not as_flag("safe_mode", safe_mode):
         raise ValueError("safe_mode=False asks to run code from a file, which fastnn never does; leave it out")
+    if other := formats.of_model(filepath):
+        return other.load(filepath, custom_objects, as_flag("compile", compile))  # type: ignore[no-any-return]
     given = BytesIO(filepath.read()) if hasattr(filepath, "read") else filepath
     model: Model = model_file.load(given, KINDS, custom_objects, as_flag("compile", compile))
     if "feature_space" in model.description.notes:

@@ -278,12 +278,16 @@ class Built(Gradients, Connected):
         filepath: a path, or a file that is open for bytes, such as a BytesIO.
         ``pickle``, ``copy`` and joblib take a model too, and put these bytes into what they write.
 
-        The layout is safetensors: data only, any name. The file is replaced whole or not at all. FileExistsError
-        where it exists and overwrite is False; RuntimeError before the model is built.
+        The layout is safetensors, data only, with any name but one that ends with ".keras", which is written as Keras
+        writes it. The file is replaced whole or not at all. FileExistsError where it exists and overwrite is False;
+        RuntimeError before the model is built.
         """
-        from fastnn.store import model_file  # with json, a quarter of what `import fastnn` would cost
+        from fastnn.store import formats, model_file  # with json, a quarter of what `import fastnn` would cost
 
         self._built("save")
+        if other := formats.of_model(filepath):
+            other.save(self, filepath, overwrite)
+            return
         with self.description.locked():
             if hasattr(filepath, "write"):
                 filepath.write(model_file.packed(self))
@@ -292,9 +296,12 @@ class Built(Gradients, Connected):
 
     def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone to one file, as ``save`` does it; ``load_weights`` reads them."""
-        from fastnn.store import model_file
+        from fastnn.store import formats, model_file
 
         self._built("save_weights")
+        if other := formats.of_weights(filepath):
+            other.save_weights(self, filepath, overwrite)
+            return
         with self.description.locked():
             model_file.save_weights(self.description, filepath, overwrite)
 
@@ -304,10 +311,14 @@ class Built(Gradients, Connected):
         ValueError, and no change, where a name or shape differs or the file is damaged. skip_mismatch: leave out the
         arrays whose name or shape differs, instead.
         """
-        from fastnn.store import model_file
+        from fastnn.store import formats, model_file
 
         self._built("load_weights")
-        model_file.load_weights(self.description, filepath, as_flag("load_weights: skip_mismatch", skip_mismatch))
+        skip = as_flag("load_weights: skip_mismatch", skip_mismatch)
+        if other := formats.of_weights(filepath):
+            other.load_weights(self, filepath, skip)
+            return
+        model_file.load_weights(self.description, filepath, skip)
 
     def get_config(self) -> dict[str, Any]:
         """Layers and connections as Keras has them, without weights; ``from_config`` makes the model again.

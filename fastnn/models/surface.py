@@ -284,12 +284,19 @@ class Surface(Built):
         rows = by_rows(self, "register_duckdb", kind)
         register_duckdb(con, name, network, rows.kind, output, rows.inputs)
 
-    def export(self, filepath: Any, format: str = "onnx", **_: Any) -> None:
-        """Not there: ValueError, which says what is."""
-        raise ValueError(
-            f"export: Unrecognized format={shown(format)}: fastnn exports to no other framework; model.save(filepath) "
-            "writes a file that fastnn itself loads with NumPy alone, and model.get_weights() gives the arrays"
-        )
+    def export(self, filepath: Any, format: str = "onnx", **options: Any) -> Any:
+        """Write the model in a form that runs without fastnn.
+
+        format: "onnx" (extra ``fastnn[onnx]``), "c" (one C99 file and its header) or "sql" (an expression or a view
+        for a database). options: of ``fastnn.exchange.to_onnx``, ``to_c`` and ``to_sql``.
+
+        ValueError for another format, and where the model has a layer that the format cannot say; RuntimeError before
+        the model is built.
+        """
+        from fastnn.store import formats
+
+        self._built("export")
+        return formats.export(self, filepath, format, options)
 
 
 def checked_steps(run_eagerly: Any, steps_per_execution: Any, jit_compile: Any, auto_scale_loss: Any) -> int:
