@@ -111,12 +111,7 @@ UNORDERED = ["-fno-schedule-insns2"] if X86_64 else []
 OLDEST = "fastnn.kernels._baseline."
 # What a step waits for besides kernels stays at -O2. All else is as small as can be; but not by copying rows byte after
 # byte in place, which is what -Os makes of a memcpy whose size it does not know.
-FAST = {
-    "network",
-    "ops",
-    "team",
-    "text",
-}
+FAST = {"team", "text"}
 SMALL = ["-Os", "-Oz", "-fno-builtin-memcpy", "-fno-builtin-memset"]
 
 

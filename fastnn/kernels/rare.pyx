@@ -17,6 +17,7 @@ cdef double EPSILON = 1e-7
 
 include "functions.pxi"
 include "losses_by_row.pxi"
+include "losses_elementwise.pxi"
 include "losses_others.pxi"
 include "matrices.pxi"
 include "metrics.pxi"
