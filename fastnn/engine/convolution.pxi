@@ -59,8 +59,8 @@ cdef class ConvolutionOp(Activated):
         if channels < 1 or filters < 1 or groups < 1 or channels % groups or filters % groups:
             raise ValueError(f"{groups} groups of {channels} channels and {filters} filters cannot be")
         find_places(ahead.size, taps, ahead.stride, gaps, ahead.given)
-        if (product(ahead.size) * max(channels, filters) > LARGEST
-                or product(taps) * channels * filters > LARGEST):
+        if (product(ahead.size) * max(channels, filters) > LARGEST_PICTURE
+                or product(taps) * channels * filters > LARGEST_PICTURE):
             raise ValueError(f"a kernel {kernel} of {channels} channels and {filters} filters is too large for {size}")
         ahead.channels, ahead.filters, ahead.groups = channels, filters, groups
         find_segments(ahead, taps, gaps)

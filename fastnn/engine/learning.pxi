@@ -18,7 +18,7 @@ cdef extern from "clock.h" nogil:
 
 cdef enum:
     BLOCKS = 64                         # that the parameters are cut into, about
-    BLOCK_ROWS = 12                     # and whole multiples of these rows of W, a tile's,
+    TILE_ROWS = 12                      # and whole multiples of these rows of W, a tile's,
     FEW_ROWS = 4                        # or of these, where a tile's are work that threads should share
     HEAVY_TILE = 1000000
     BLOCK_BATCH = 32                    # rows of the batch for which they are cut
@@ -220,7 +220,7 @@ cdef class Learning(AddedLosses):
             variable, op = &self.variables[i], places[i]
             variable.first_block = number = self.block_count
             work = self.work_of(op)
-            step = BLOCK_ROWS * op.row_size
+            step = TILE_ROWS * op.row_size
             if step * BLOCK_BATCH * work > HEAVY_TILE:
                 step = FEW_ROWS * op.row_size
             step *= max(1, <Py_ssize_t>(total / (BLOCKS * step * (BLOCK_BATCH * work + STEP_WORK))))

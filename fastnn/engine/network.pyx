@@ -3,31 +3,37 @@
 cimport cython
 from libc.math cimport HUGE_VAL, isfinite, NAN, sqrt
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
 
-from fastnn.engine.arena cimport Arena, LINE, multiplied_lines, padded
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
+
 from fastnn.engine.lines cimport (
     Bounds, all_are_0, all_finite, count_of, lines_are_meant, note_present, row_of, sum_of,
 )
-from fastnn.engine.ops cimport Activated, Op, Step, STEP_WORK
+from fastnn.engine.ops cimport Activated, BLOCK_ROWS, LINE, Op, padded, Step, STEP_WORK
 from fastnn.kernels.mix cimport mix64
-from fastnn.engine.rows cimport FLOAT32, Rows, find_rows, take_rows
+from fastnn.engine.rows cimport FLOAT32, Input, Rows, find_rows, take_rows
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
 from fastnn.kernels.buffers cimport address, floats_of
 from fastnn.kernels.kernel cimport float32_of, float64_of, FORWARD, Kernel, Numbers, PACK_A_ROWS, penalty_workspace
-from fastnn.kernels.team cimport barrier, Job, recruit, run, share_begin
+from fastnn.kernels.team cimport barrier, dismiss, forks, Job, recruit, run, share_begin
 from fastnn.kernels.wide_step cimport FLOAT_MAX, take_step, WIDE_FROM
 
+from _thread import allocate_lock
 from math import prod
 
 import numpy as np
 
 from fastnn import kernels
-from fastnn.engine.arena import aligned
+from fastnn.engine import machine
 from fastnn.engine.description import RowError
 from fastnn.kernels.bindings import state_size
 
+include "lock.pxi"
+include "checks.pxi"
+include "arena.pxi"
 include "objectives.pxi"
 include "added_losses.pxi"
 include "learning.pxi"

@@ -5,6 +5,15 @@ from fastnn.kernels.kernel cimport Kernel, Numbers
 
 
 cdef enum:
+    LINE = 16                           # floats in a cache line
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
+    """n floats as whole cache lines."""
+    return (n + LINE - 1) // LINE * LINE
+
+
+cdef enum:
     ADDRESSES = 512                     # lines whose addresses are written at a time
     ADDRESS_SPACE = 1024                # floats of a thread's scratch that they take, 8 bytes each
     BLOCK_ROWS = 16                     # rows that go together, of most networks: see `block_rows` of an Arena

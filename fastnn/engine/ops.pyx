@@ -30,25 +30,31 @@ What an op needs beside its parameters and its output, it asks for: numbers of a
 of rows (`partials`). `placed` is called when all of these have their addresses.
 """
 
-from libc.math cimport isfinite, sqrt, sqrtf
-from libc.stdint cimport int32_t
+from libc.math cimport cos, floor, isfinite, sin, sqrt, sqrtf
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
+from math import prod
+
 import numpy as np
 
+cimport fastnn.kernels.types as types
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.kernel cimport (
     BACKWARD, float32_of, FORWARD, GRADIENT, Kernel, MOMENTS, Numbers, SUMS, workspace_elements,
 )
 from fastnn.kernels.types cimport (
-    ADDED, affine32, batch_backward32, batch_sums32, BETA, combine_moments32, COLUMNS, FLOORED, FOUND, GAMMA, INVERSE,
-    layer_backward32, layer_forward32, layer_gradient32, MEAN, moments32, prelu_backward32, prelu_forward32,
-    prelu_gradient32, Root, SHIFT, VARIANCE, vector32,
+    ADDED, affine32, Axes, batch_backward32, batch_sums32, BETA, combine_moments32, COLUMNS, dot_backward32,
+    dot_forward32, FLOORED, FOUND, GAMMA, INVERSE, layer_backward32, layer_forward32, layer_gradient32, MEAN, Merge,
+    merge_backward32, merge_forward32, moments32, noise32, prelu_backward32, prelu_forward32, prelu_gradient32, Root,
+    SHIFT, SUBTRACT, sum32, VARIANCE, vector32,
 )
+from fastnn.kernels.mix cimport mix64
 from fastnn.kernels.wide_step cimport finite
 
 from fastnn import kernels
+from fastnn._numbers import as_numbers
 from fastnn.engine.description import RowError
 
 
@@ -303,3 +309,18 @@ cdef class ActivationOp(Activated):
 include "normalization.pxi"
 include "batch_normalization.pxi"
 include "embedding.pxi"
+include "merging.pxi"
+include "patches.pxi"
+include "planes.pxi"
+include "winograd.pxi"
+include "convolution.pxi"
+include "windows.pxi"
+include "noise.pxi"
+include "masks.pxi"
+include "pictures.pxi"
+include "states.pxi"
+include "recurrent.pxi"
+include "gated.pxi"
+include "spectral.pxi"
+include "attention.pxi"
+include "python_ops.pxi"

@@ -1,7 +1,7 @@
 """What a kernel meets of a picture of three axes: a patch at each of its places, and where that lies."""
 
 
-cdef Py_ssize_t LARGEST = 2**31          # numbers in a picture, in a kernel
+cdef Py_ssize_t LARGEST_PICTURE = 2**31          # numbers in a picture, in a kernel
 
 
 cdef struct Patches:
@@ -22,7 +22,7 @@ cdef int take(values, Py_ssize_t least, Py_ssize_t* out) except -1:
     cdef int axis
     out[0], out[1], out[2] = values
     for axis in range(3):
-        if not least <= out[axis] < LARGEST:
+        if not least <= out[axis] < LARGEST_PICTURE:
             raise ValueError(f"{values} cannot be sizes of three axes")
     return 0
 

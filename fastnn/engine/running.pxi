@@ -17,7 +17,7 @@ cdef extern from "atomics.h" nogil:
 
 cdef enum:
     RESTARTS = 8
-    CACHED = 262144                     # bytes of a page that need not be fetched before they are used
+    CACHED_PAGE = 262144                # bytes of a page that need not be fetched before they are used
 
 
 cdef void fit_thread(void* argument, int thread, int threads) noexcept nogil:
@@ -144,7 +144,7 @@ cdef class Runner(PythonUnits):
         cdef Py_ssize_t start = rows.start, r0 = 0, r1 = 0, i, first = 0, last = self.block_count, next_row
         cdef Py_ssize_t steps = self.first_block(0, thread, threads), end = self.first_block(0, thread + 1, threads)
         cdef bint weighted = rows.weight != NULL, well = True, done
-        cdef bint fetches = rows.order != NULL and rows.count * rows.row_bytes > CACHED
+        cdef bint fetches = rows.order != NULL and rows.count * rows.row_bytes > CACHED_PAGE
         cdef double total, share, rate = job.learning_rate
         cdef int huge = self.huge
         while start < rows.stop:

@@ -28,7 +28,7 @@ cdef class PoolOp(Op):
             if w.before[axis] >= w.pool[axis] or behind[axis] >= w.pool[axis]:
                 raise ValueError(f"windows {pool} have no cell of a picture {size} with {before} and {after} around it")
         find_places(whole, w.pool, w.stride, ones, w.given)
-        if product(w.size) * channels > LARGEST:
+        if product(w.size) * channels > LARGEST_PICTURE:
             raise ValueError(f"a picture {size} of {channels} channels is too large")
         self.shape([(<Py_ssize_t>product(w.size), channels)], <Py_ssize_t>product(w.given), channels)
         self.window.channels = channels
@@ -63,7 +63,7 @@ cdef class PadOp(Op):
         take(after, 0, behind)
         for axis in range(3):
             self.given[axis] = self.size[axis] + self.before[axis] + behind[axis]
-        if product(self.given) * channels > LARGEST:
+        if product(self.given) * channels > LARGEST_PICTURE:
             raise ValueError(f"a picture {size} with {before} and {after} around it is too large")
         self.shape([(<Py_ssize_t>product(self.size), channels)], <Py_ssize_t>product(self.given), channels)
 

@@ -7,7 +7,7 @@ as stay in cache. The gradients go through the same maps, turned, so there is no
 
 
 cdef enum:
-    WINDOWS, GIVEN, FLOORED, SLOPES, SPREAD     # of winograd.h
+    WINDOWS, GIVEN, FLOORED_LINES, SLOPES, SPREAD     # of winograd.h
     MOST_LINES = 16                             # of a kernel
     LEAST_CHANNELS = 8                          # with fewer, or fewer filters, the maps take longer than what they save
     LEAST_FILTERS = 16
@@ -92,7 +92,7 @@ cdef void winograd_row(const Winograd* self, const float** addresses, float* scr
                     firsts[i] = k * plane + i * wide * p.channels
                 self.matmul(addresses, firsts, self.lines, scratch + k * self.lines * self.numbers, p.filters, NULL,
                             m + k * plane_m, p.filters, tall * wide, p.filters, p.channels, workspace)
-            self.map(FLOORED if floors else GIVEN, z + (y * p.given[2] + 2 * t) * p.filters, tall,
+            self.map(FLOORED_LINES if floors else GIVEN, z + (y * p.given[2] + 2 * t) * p.filters, tall,
                      p.given[2] * p.filters, p.given[2] - 2 * t, p.filters, m, wide, plane_m, bias)
             t += wide
         y += tall

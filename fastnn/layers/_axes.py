@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from fastnn._checks import shown
-from fastnn.engine.layer_ops import StridedCopyOp
+from fastnn.engine.ops import StridedCopyOp
 from fastnn.layers.base import Layer
 from fastnn.typing import Shape
 

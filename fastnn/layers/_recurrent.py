@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import activations
 from fastnn._checks import check_flag, check_number, shown
-from fastnn.engine.layer_ops import SharedDropoutOp, StridedCopyOp
+from fastnn.engine.ops import SharedDropoutOp, StridedCopyOp
 from fastnn.layers._fields import own_input_shape, parameter_of, resolve_units, size_of
 from fastnn.layers.base import Layer, Parameter, check_seed, set_field
 from fastnn.layers.masks import OfSteps

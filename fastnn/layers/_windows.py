@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn._checks import check_choice, check_count, shown
-from fastnn.engine.layer_ops import PadOp
+from fastnn.engine.ops import PadOp
 from fastnn.layers._axes import permute_op
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import Layer

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import as_flag, check_choice, check_flag, check_number, shown
-from fastnn.engine.layer_ops import AttentionOp, MaskedOp, StridedCopyOp, TanhScoresOp
+from fastnn.engine.ops import AttentionOp, MaskedOp, StridedCopyOp, TanhScoresOp
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.arithmetic import as_tensor
 from fastnn.layers.base import LAYERS, Layer, any_sources, check_row, check_seed, set_field

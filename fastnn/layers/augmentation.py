@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import as_number, check_choice, check_number, shown
-from fastnn.engine.layer_ops import ContrastOp, PictureOp
+from fastnn.engine.ops import ContrastOp, PictureOp
 from fastnn.layers._pictures import AS_IT_IS, FLOAT32_MAX, Pictures, moved
 from fastnn.layers.base import LAYERS
 from fastnn.typing import DoubleArray, Shape

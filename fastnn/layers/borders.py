@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import check_choice, check_count, shown
 from fastnn._pictures import resized
-from fastnn.engine.layer_ops import PictureOp, StridedCopyOp
+from fastnn.engine.ops import PictureOp, StridedCopyOp
 from fastnn.layers._windows import Spatial, pad_ops, padded, sizes_of
 from fastnn.layers.base import LAYERS
 from fastnn.typing import DoubleArray, Shape

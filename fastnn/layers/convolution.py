@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn import _names, activations
 from fastnn._checks import check_choice, check_flag, shown
-from fastnn.engine.layer_ops import ConvolutionOp
+from fastnn.engine.ops import ConvolutionOp
 from fastnn.layers._fields import parameter_of, resolve_units, size_of
 from fastnn.layers._windows import Spatial, in_three, pad_ops, padded, same_border, sizes_of
 from fastnn.layers.base import LAYERS, Parameter

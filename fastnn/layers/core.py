@@ -13,9 +13,15 @@ from fastnn import activations, kernels
 from fastnn._checks import check_choice, check_count, check_flag, shown
 from fastnn._dtypes import dtype_name
 from fastnn._output import warn
-from fastnn.engine.layer_ops import DropoutOp, MergeOp, SharedDropoutOp, StridedCopyOp
-from fastnn.engine.ops import ActivationOp, DenseOp
-from fastnn.engine.python import PythonActivationOp
+from fastnn.engine.ops import (
+    ActivationOp,
+    DenseOp,
+    DropoutOp,
+    MergeOp,
+    PythonActivationOp,
+    SharedDropoutOp,
+    StridedCopyOp,
+)
 from fastnn.layers._draws import check_noise_shape, drawn_by
 from fastnn.layers._fields import check_nothing, check_rate, nothing, parameter_of, resolve_units, size_of
 from fastnn.layers.base import LAYERS, Layer, Parameter, check_row, check_seed, check_shape, set_field

@@ -12,7 +12,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import check_number
 from fastnn._numbers import as_numbers
-from fastnn.engine.layer_ops import MaskedOp
+from fastnn.engine.ops import MaskedOp
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.operation import mask_op, operation

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._checks import shown
-from fastnn.engine.layer_ops import ConcatenateOp, ConstantOp, DotOp, MergeOp
+from fastnn.engine.ops import ConcatenateOp, ConstantOp, DotOp, MergeOp
 from fastnn.layers._axes import row_axis, stretch_op
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.tensor import called

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._checks import check_number
-from fastnn.engine.layer_ops import NoiseOp, SharedAlphaDropoutOp
+from fastnn.engine.ops import NoiseOp, SharedAlphaDropoutOp
 from fastnn.layers._draws import check_noise_shape, drawn_by
 from fastnn.layers._fields import check_rate, own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_seed

@@ -11,8 +11,7 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn._checks import check_count, shown
-from fastnn.engine.layer_ops import REDUCTIONS, ConstantOp, MaskOp, NoiseOp, PhaseOp, ReduceOp, StridedCopyOp
-from fastnn.engine.ops import ActivationOp
+from fastnn.engine.ops import REDUCTIONS, ActivationOp, ConstantOp, MaskOp, NoiseOp, PhaseOp, ReduceOp, StridedCopyOp
 from fastnn.layers._axes import permute_op, sizes, stretch_op
 from fastnn.layers.base import LAYERS, Layer, check_row
 from fastnn.layers.tensor import Tensor

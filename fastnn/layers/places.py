@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from fastnn._checks import as_list
 from fastnn._names import users_line
 from fastnn._numbers import as_numbers, converted
-from fastnn.engine.arena import Held, Lock
+from fastnn.engine.network import Held, Lock
 from fastnn.initializers import Initializer
 from fastnn.layers.tensor import TRACE, SymbolicError, called
 from fastnn.regularizers import Regularizer

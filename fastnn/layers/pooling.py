@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _names, kernels
 from fastnn._checks import check_choice, check_flag
-from fastnn.engine.layer_ops import MaskedOp, PoolOp
+from fastnn.engine.ops import MaskedOp, PoolOp
 from fastnn.layers._windows import Spatial, in_three, same_border, sizes_of
 from fastnn.layers.base import LAYERS
 from fastnn.typing import DoubleArray, Shape

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.engine.python import PythonOp
+from fastnn.engine.ops import PythonOp
 from fastnn.typing import Shape
 
 

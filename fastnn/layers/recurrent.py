@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import check_flag
-from fastnn.engine.layer_ops import GRUOp, LSTMOp, SimpleRNNOp
+from fastnn.engine.ops import GRUOp, LSTMOp, SimpleRNNOp
 from fastnn.initializers import Initializer
 from fastnn.layers._recurrent import Recurrent
 from fastnn.layers.base import LAYERS, Parameter

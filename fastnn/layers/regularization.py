@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import check_choice, check_number
-from fastnn.engine.layer_ops import SharedDropoutOp
+from fastnn.engine.ops import SharedDropoutOp
 from fastnn.layers._fields import check_rate, own_input_shape
 from fastnn.layers.base import LAYERS, Layer, check_seed
 from fastnn.regularizers import L1L2

@@ -10,7 +10,7 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import as_flag, check_choice, check_number
 from fastnn._pictures import resized
-from fastnn.engine.layer_ops import PictureOp
+from fastnn.engine.ops import PictureOp
 from fastnn.layers._fields import size_of
 from fastnn.layers._pictures import AS_IT_IS, FLOAT32_MAX, Pictures
 from fastnn.layers.base import LAYERS

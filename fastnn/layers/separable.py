@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _names
-from fastnn.engine.layer_ops import ConvolutionOp
+from fastnn.engine.ops import ConvolutionOp
 from fastnn.layers._fields import parameter_of, size_of
 from fastnn.layers._windows import in_three
 from fastnn.layers.base import LAYERS, Parameter

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _names, activations
 from fastnn._checks import check_count, shown
-from fastnn.engine.layer_ops import SpectralDenseOp
+from fastnn.engine.ops import SpectralDenseOp
 from fastnn.initializers import TruncatedNormal
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS, Layer, Parameter

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _names
 from fastnn._checks import shown
-from fastnn.engine.layer_ops import ConvolutionOp, StridedCopyOp
+from fastnn.engine.ops import ConvolutionOp, StridedCopyOp
 from fastnn.layers._fields import parameter_of, size_of
 from fastnn.layers._windows import in_three, sizes_of
 from fastnn.layers.base import LAYERS, Parameter

@@ -13,8 +13,7 @@ from fastnn import initializers, random, regularizers
 from fastnn._checks import as_flag, check_count, shown
 from fastnn._names import users_line
 from fastnn._numbers import as_numbers, converted
-from fastnn.engine.layer_ops import ParameterOp
-from fastnn.engine.ops import DenseOp
+from fastnn.engine.ops import DenseOp, ParameterOp
 from fastnn.initializers import Initializer
 from fastnn.layers._fields import constraint_of
 from fastnn.layers.base import Layer

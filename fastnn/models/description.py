@@ -15,10 +15,9 @@ from fastnn.activations import RowActivation
 from fastnn.data.arrays import input_forms
 from fastnn.data.several import Several
 from fastnn.data.source import Source, check_names
-from fastnn.engine.arena import Held
 from fastnn.engine.description import Variable
-from fastnn.engine.layer_ops import StridedCopyOp
-from fastnn.engine.network import Network
+from fastnn.engine.network import Held, Network
+from fastnn.engine.ops import StridedCopyOp
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import leaves_of, parts_of
 from fastnn.layers.graph import Graph, calls, leaves

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import as_flag
-from fastnn.engine.arena import aligned
 from fastnn.engine.description import Variable
-from fastnn.engine.network import Network
-from fastnn.engine.python import PythonOp
+from fastnn.engine.network import Network, aligned
+from fastnn.engine.ops import PythonOp
 from fastnn.layers.places import Place, place_of, start_of
 from fastnn.models.graph import planned
 from fastnn.typing import Array, FloatArray

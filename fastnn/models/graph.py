@@ -7,10 +7,9 @@ from math import prod
 from typing import Any, NamedTuple
 
 from fastnn import regularizers
-from fastnn.engine.arena import starts_of
 from fastnn.engine.description import AddedLoss
-from fastnn.engine.layer_ops import StridedCopyOp
-from fastnn.engine.ops import ActivationOp, EmbeddingOp
+from fastnn.engine.network import starts_of
+from fastnn.engine.ops import ActivationOp, EmbeddingOp, StridedCopyOp
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.front import FrontLayer
 from fastnn.layers.graph import Graph, leaves

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastnn.engine.arena import Lock, aligned, starts_of
+from fastnn.engine.network import Lock, aligned, starts_of
 from fastnn.initializers import Initializer
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.places import Place, place_of, set_place

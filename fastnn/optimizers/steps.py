@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._checks import shown
 from fastnn._numbers import as_numbers
-from fastnn.engine.arena import aligned
+from fastnn.engine.network import aligned
 from fastnn.typing import Array, FloatArray
 
 if TYPE_CHECKING:

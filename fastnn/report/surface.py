@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.engine.arena import aligned
+from fastnn.engine.network import aligned
 from fastnn.layers import InputLayer
 from fastnn.layers.graph import calls
 from fastnn.layers.tensor import Tensor

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from fastnn import kernels, losses, optimizers
-from fastnn.engine.layer_ops import DropoutOp
 from fastnn.engine.network import Network
-from fastnn.engine.ops import ActivationOp, DenseOp
+from fastnn.engine.ops import ActivationOp, DenseOp, DropoutOp
 from support.cases import data, model_of
 from support.networks import set_loss
 

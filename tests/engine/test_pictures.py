@@ -7,7 +7,7 @@ import random
 import pytest
 
 from fastnn import kernels
-from fastnn.engine.layer_ops import ConvolutionOp, PadOp, PoolOp
+from fastnn.engine.ops import ConvolutionOp, PadOp, PoolOp
 
 SIZES = [-1, 0, 1, 2, 3, 5, 2**31, 2**40, 2**62]
 

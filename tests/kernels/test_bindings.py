@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import fastnn.kernels
-from fastnn.engine.layer_ops import MergeOp, NoiseOp
 from fastnn.engine.network import Network
-from fastnn.engine.ops import DenseOp
+from fastnn.engine.ops import DenseOp, MergeOp, NoiseOp
 from fastnn.kernels.bindings import evaluate, row_values, state_size
 from fastnn.kernels.kernel import Kernel
 from support.bindings import kernels

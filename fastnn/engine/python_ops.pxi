@@ -4,22 +4,9 @@ Such an op takes the GIL for the rows of each call, so that its network runs on 
 copies: a function may keep its arguments, and the engine's memory does not outlive a run.
 """
 
-from libc.string cimport memcpy, memset
-
-import numpy as np
-
-from fastnn._numbers import as_numbers
-
-from fastnn.engine.ops cimport in_training, Op, Step
-from fastnn.kernels.buffers cimport address
-
-
 cdef extern from "denormals.h" nogil:
     unsigned long long flush_denormals()
     void restore_denormals(unsigned long long before)
-
-
-cdef object isfinite = np.isfinite
 
 
 def _size(shape):
@@ -134,18 +121,18 @@ cdef class PythonOp(Op):
                 memset(self.reads[source].d + r0 * n, 0, (r1 - r0) * n * sizeof(float))
             else:
                 d_x = self.taken(d_xs[source], (r1 - r0, *self.input_shapes[source]), "backward: the gradient by x")
-                self.gave_not_finite |= not isfinite(d_x).all()
+                self.gave_not_finite |= not np.isfinite(d_x).all()
                 memcpy(self.reads[source].d + r0 * n, address(d_x), (r1 - r0) * n * sizeof(float))
         if r0 == 0:
             memset(self.state, 0, self.size * sizeof(float))
         for shape, d_weight in zip(self.weight_shapes, d_weights, strict=True):
             d_weight = self.taken(d_weight, shape, "backward: the gradient by a weight")
-            self.gave_not_finite |= not isfinite(d_weight).all()
+            self.gave_not_finite |= not np.isfinite(d_weight).all()
             more, n = <const float*>address(d_weight), d_weight.size
             for i in range(n):
                 total[i] += more[i]
             total += n
-        if self.gave_not_finite and not isfinite(d).all():
+        if self.gave_not_finite and not np.isfinite(d).all():
             self.gave_not_finite = False
         return 0
 

@@ -4,29 +4,6 @@ All weights lie in one flat float32 vector; for each op there is a block of acti
 A step allocates nothing. Two networks may share the vector: two models that have layers in common.
 """
 
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
-
-from cpython.exc cimport PyErr_CheckSignals
-from cpython.pythread cimport PyThread_get_thread_ident
-
-from _thread import allocate_lock
-
-import numpy as np
-
-from fastnn.engine.ops cimport BLOCK_ROWS, Op
-from fastnn.engine.rows cimport FLOAT32, Input, Rows
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.kernel cimport float32_of
-from fastnn.kernels.team cimport dismiss, forks
-
-from fastnn import kernels
-from fastnn.engine import machine
-
-
-include "lock.pxi"
-
-
 cdef extern from "denormals.h" nogil:
     unsigned long long flush_denormals()
     void restore_denormals(unsigned long long before)
@@ -52,10 +29,6 @@ cdef enum:
     GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
 
 
-cdef Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
-    return (n + LINE - 1) // LINE * LINE
-
-
 cdef Py_ssize_t multiplied_lines(Op op) noexcept:
     """Lines that an op multiplies for a row of the network: those that it gives, or that it reads first."""
     return max(op.lines, op.reads.lines) * op.slices
@@ -76,9 +49,6 @@ def starts_of(sizes):
         starts.append(end)
         end += padded(size)
     return starts, end
-
-
-include "checks.pxi"
 
 
 cdef class Arena:
