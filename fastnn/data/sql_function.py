@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from fastnn.databases.sqlite_function import Function
+    from fastnn.databases.native import Function
 
     from .several import Several
 
@@ -111,7 +111,7 @@ def _function(what: str, name: str, network: Any, kind: str, output: str) -> Fun
         )
     if output == "probability" and kind == "values":
         raise ValueError(f"{what}: values have no probability")
-    from fastnn.databases.sqlite_function import Function
+    from fastnn.databases.native import Function
 
     return Function(str(name), network.predict_as_it_lies, network.inputs, kind, output == "probability")
 

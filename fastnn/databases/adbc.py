@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arrow_reader import blocks_of
 from .arrow_values import Batches
-from .decoders import StreamError
+from .native import StreamError
 from .reader import Reader, check_names, explained
 from .statement import driver_values, no_rows, only_select, quoted, rows_since
 from .urls import ServerURL

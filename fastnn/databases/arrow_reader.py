@@ -10,7 +10,7 @@ import numpy as np
 from fastnn._numbers import EXACT
 
 from .arrow_values import Batches, field_of
-from .decoders import StreamError, transpose
+from .native import StreamError, transpose
 from .reader import Block, Reader, check_exact, check_names, check_unchanged, explained, refused
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .decoders import Stream, memory
+from .native import Stream, memory
 from .reader import Text
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ cdef enum:
     BINARY = 0x05
     UNDEFINED = 0x06
     BOOL = 0x08
-    NULL_VALUE = 0x0A
+    BSON_NULL = 0x0A
     REGEX = 0x0B
     POINTER = 0x0C
     CODE = 0x0F
@@ -217,7 +217,7 @@ cdef class BSONRows:
         return at + size if size <= end - at else -1
 
     cdef int take(self, Node* node, int kind, Py_ssize_t at, Py_ssize_t after) noexcept nogil:
-        if kind == NULL_VALUE or kind == UNDEFINED:
+        if kind == BSON_NULL or kind == UNDEFINED:
             return 0                            # as if it were missing
         if node.slot >= 0 and not self.number(node.slot, kind, at):
             return self.stop(node)

@@ -185,7 +185,7 @@ class MongoReader(Reader):
         return (bson.decode_all(batch, _options())[0], len(batch)) if batch else ({}, 0)
 
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
-        from .decoders import BSONRows
+        from .native import BSONRows
 
         names = [*wanted.numbers, *wanted.targets]
         nodes = nodes_of(names, wanted.others, self._vectors)

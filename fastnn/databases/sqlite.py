@@ -159,7 +159,7 @@ class SQLiteReader(Reader):
         if path is None:
             yield from self._by_cursor(wanted)
             return
-        from .sqlite_c import SQLiteError
+        from .native import SQLiteError
         from .sqlite_native import blocks
 
         done, failed = 0, "the query failed"

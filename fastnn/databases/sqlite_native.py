@@ -17,8 +17,8 @@ from .ahead import Ahead
 from .reader import Block, check_unchanged, inexact, refused
 
 if TYPE_CHECKING:
+    from .native import Connection, Statement
     from .reader import Wanted
-    from .sqlite_c import Connection, Statement
 
 # Numbers of a block, which stay in the cache until they are taken; and blocks that are read before they are asked for.
 _NUMBERS, _AHEAD = 2**16, 8
@@ -38,7 +38,7 @@ def is_loaded() -> bool:
     import _sqlite3
     import sqlite3
 
-    from . import sqlite_c
+    from . import native
 
     try:
         # The same library once more, with all that it was linked to.
@@ -47,10 +47,10 @@ def is_loaded() -> bool:
         version.restype = ctypes.c_char_p
         if version().decode() != sqlite3.sqlite_version or not library.sqlite3_threadsafe():
             return False
-        functions = [getattr(library, f"sqlite3_{name}") for name in sqlite_c.NAMES]
+        functions = [getattr(library, f"sqlite3_{name}") for name in native.NAMES]
     except (AttributeError, OSError):  # it is a part of Python, which keeps the names for itself
         return False
-    sqlite_c.use([ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions])
+    native.use([ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions])
     return True
 
 
@@ -73,7 +73,7 @@ def blocks(
 
     columns: of the result, in its order. running: has the connections while they read, for who interrupts them.
     """
-    from .sqlite_c import Connection, Statement
+    from .native import Connection, Statement
 
     uri = f"{Path(path).as_uri()}?mode=ro"
     plain = None if params else _PLAIN.fullmatch(sql)
@@ -152,7 +152,7 @@ class _Ranges(NamedTuple):
 
 def _ranges(uri: str, table: str) -> _Ranges | None:
     """None for what is no table of rowids, and for a small one."""
-    from .sqlite_c import Connection, SQLiteError, Statement
+    from .native import Connection, SQLiteError, Statement
 
     connection = Connection(uri)
     name = table if table[0] not in '"`[' else table[1:-1].replace(2 * table[0], table[0])
@@ -190,7 +190,7 @@ def _agree(connections: list[Connection], look: str) -> bool:
 
     A connection's data_version stays as long as no other commits.
     """
-    from .sqlite_c import SQLiteError
+    from .native import SQLiteError
 
     begun = []
     try:

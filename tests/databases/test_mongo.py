@@ -19,9 +19,9 @@ import bson  # noqa: E402
 from bson.binary import BinaryVectorDtype  # noqa: E402
 
 from fastnn.data import MongoDataset  # noqa: E402
-from fastnn.databases.decoders import BSONRows  # noqa: E402
 from fastnn.databases.mongo import MongoReader, Place  # noqa: E402
 from fastnn.databases.mongo_fields import nodes_of  # noqa: E402
+from fastnn.databases.native import BSONRows  # noqa: E402
 from fastnn.databases.reader import Wanted  # noqa: E402
 from fastnn.layers import Dense  # noqa: E402
 from fastnn.models import Sequential  # noqa: E402

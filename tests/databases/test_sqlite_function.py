@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 
 import fastnn.layers as L
-from fastnn.databases import sqlite_function
+from fastnn.databases import native
 from fastnn.models import Model, Sequential, load_model
 from support.database import connect
 from support.small import random_model
 
 ROWS = 500
 HEADER = Path("/usr/include/sqlite3ext.h")
-SOURCE = Path(__file__).parents[2] / "fastnn" / "databases" / "sqlite_function.pyx"
+SOURCE = Path(__file__).parents[2] / "fastnn" / "databases" / "sqlite_function.pxi"
 
 
 @pytest.fixture(params=["extension", "create_function"])
@@ -170,10 +170,10 @@ def test_what_is_let_go_is_let_go(con: sqlite3.Connection) -> None:
     for seed in range(20):
         random_model(seed=seed).register_sqlite(con)
     gc.collect()
-    assert sum(type(each) is sqlite_function.Function for each in gc.get_objects()) == 1
+    assert sum(type(each) is native.Function for each in gc.get_objects()) == 1
     con.close()
     gc.collect()
-    assert not any(type(each) is sqlite_function.Function for each in gc.get_objects())
+    assert not any(type(each) is native.Function for each in gc.get_objects())
 
 
 def test_what_it_learns_later_counts(con: sqlite3.Connection) -> None:
@@ -259,7 +259,7 @@ def test_it_loads_for_nobody_else(way: str) -> None:
     connection = connect(":memory:")
     connection.enable_load_extension(True)
     with pytest.raises(sqlite3.OperationalError):
-        connection.load_extension(sqlite_function.__file__)
+        connection.load_extension(native.__file__)
 
 
 def test_a_connection_that_outlives_all_else(way: str) -> None:

@@ -5,19 +5,6 @@ There is no other copy in the process: two of them drop each other's locks (http
 Source of all meanings: https://sqlite.org/c3ref/intro.html.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
-from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.math cimport isinf
-from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
-
-import numpy as np
-
-from fastnn.databases.reader import Text
-from fastnn.kernels.buffers cimport address
-from fastnn.kernels.text cimport Entry, Tokens
-
 # Values of https://sqlite.org/c3ref/c_abort.html, c_blob.html, c_open_autoproxy.html: they do not change.
 cdef enum:
     ROW = 100

@@ -4,16 +4,6 @@ An extension has no SQLite of its own and is linked to none: it is given a table
 it, `sqlite3_api_routines` in sqlite3ext.h, whose order is fixed.
 """
 
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.float cimport FLT_MAX
-from libc.math cimport fabs, isfinite
-from libc.stdint cimport int64_t
-
-from fastnn.kernels.buffers cimport address
-
-import numpy as np
-
-
 cdef extern from *:
     """
     static int (*fastnn_entry)(void*, char**, void**) = 0;
@@ -48,9 +38,6 @@ cdef enum:
 
 cdef enum:
     ERROR = 1                       # SQLITE_ERROR
-    INTEGER = 1
-    FLOAT = 2
-    NULL_VALUE = 5
     FLAGS = 0x801                   # SQLITE_UTF8 | SQLITE_DETERMINISTIC
 
 ctypedef void (*Call)(void*, int, void**) noexcept
