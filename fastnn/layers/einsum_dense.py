@@ -93,7 +93,7 @@ class EinsumDense(Layer):
         resolve_units(self, "kernel", "bias")
         own_input_shape(self)
 
-    def _parsed(self, row: Shape) -> _Parsed:
+    def parsed(self, row: Shape) -> _Parsed:
         """The equation for rows of this shape. ValueError where they do not go with it, or it is of no Dense layer."""
         match = EQUATION.fullmatch(self.equation.replace(" ", ""))
         assert match is not None
@@ -137,7 +137,7 @@ class EinsumDense(Layer):
 
     def row_given(self, row: Shape) -> Shape:
         """The shape of a row of what it gives for rows of this shape."""
-        found = self._parsed(row)
+        found = self.parsed(row)
         given: Shape = self.activation.row_given(found.sizes(found.gives))
         return given
 
@@ -146,7 +146,7 @@ class EinsumDense(Layer):
         return [label for label in found.gives if isinstance(label, str) and label in (self.bias_axes or "")]
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        found, biased = self._parsed(input_shape), self._biased(self._parsed(input_shape))
+        found, biased = self.parsed(input_shape), self._biased(self.parsed(input_shape))
         kernel = parameter_of(self, "kernel", found.sizes(found.summed + found.new))
         if hasattr(kernel.initializer, "rule"):
             matrix = prod(found.sizes(found.summed)), prod(found.sizes(found.new))
@@ -157,7 +157,7 @@ class EinsumDense(Layer):
         return kernel, parameter_of(self, "bias", tuple(found.size[x] if x in biased else 1 for x in behind))
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
-        found = self._parsed(input_shape)
+        found = self.parsed(input_shape)
         biased, kept = self._biased(found), [label for label in found.reads if label not in found.summed]
         row, order, given = found.sizes(found.gives), [*kept, *found.summed], [*kept, *found.new]
         joined = biased == list(found.new)

@@ -36,7 +36,7 @@ class _Sized(Pictures):
         channels = self.sizes(input_shape)[2]
         return (channels, self.height, self.width) if self.first else (self.height, self.width, channels)
 
-    def _part(self, height: int, width: int) -> tuple[float, float, float, float]:
+    def part(self, height: int, width: int) -> tuple[float, float, float, float]:
         """First line, first column, height and width of the part that is resized; it may lie beyond the picture."""
         raise NotImplementedError
 
@@ -48,7 +48,7 @@ class _Sized(Pictures):
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         sizes = self.sizes(input_shape)
-        top, left, tall, wide = self._part(*sizes[:2])
+        top, left, tall, wide = self.part(*sizes[:2])
         down, right = tall / self.height, wide / self.width
         base = (right, 0.0, left + 0.5 * right - 0.5, 0.0, down, top + 0.5 * down - 0.5)
         window = (top, top + tall - 1, left, left + wide - 1)
@@ -69,7 +69,7 @@ class _Sized(Pictures):
     def reference(self, x: DoubleArray) -> DoubleArray:
         """The formula, in float64."""
         x = self.seen(x)
-        top, left, tall, wide = (int(each) for each in self._part(*x.shape[1:3]))
+        top, left, tall, wide = (int(each) for each in self.part(*x.shape[1:3]))
         around = ((max(-top, 0), max(top + tall - x.shape[1], 0)), (max(-left, 0), max(left + wide - x.shape[2], 0)))
         x = np.pad(x, ((0, 0), *around, (0, 0)), constant_values=self.fill_value)
         top, left = max(top, 0), max(left, 0)
@@ -111,7 +111,7 @@ class Resizing(_Sized):
             raise ValueError("Resizing: only one of `crop_to_aspect_ratio` and `pad_to_aspect_ratio` can be True")
         super().__post_init__()
 
-    def _part(self, height: int, width: int) -> tuple[float, float, float, float]:
+    def part(self, height: int, width: int) -> tuple[float, float, float, float]:
         if self.crop_to_aspect_ratio:
             return self._cropped(height, width)
         if self.pad_to_aspect_ratio:
@@ -136,7 +136,7 @@ class CenterCrop(_Sized):
     name: str | None = None
     input_shape: Any = None
 
-    def _part(self, height: int, width: int) -> tuple[float, float, float, float]:
+    def part(self, height: int, width: int) -> tuple[float, float, float, float]:
         if height < self.height or width < self.width:
             return self._cropped(height, width)
         return (height - self.height) // 2, (width - self.width) // 2, self.height, self.width

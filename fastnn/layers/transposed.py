@@ -61,7 +61,7 @@ class _ConvTranspose(Convolution):
                 f"{shown(self.output_padding)} and {self.strides} (it must be strictly less than `strides`)"
             )
 
-    def _cuts(self, sizes: Shape) -> list[tuple[int, int, int]]:
+    def cuts(self, sizes: Shape) -> list[tuple[int, int, int]]:
         """Of each axis: cells of all that the kernel reaches, the first that is given, and how many are."""
         found = []
         extras = self.output_padding or [None] * self.axes
@@ -82,7 +82,7 @@ class _ConvTranspose(Convolution):
         return found
 
     def _places(self, sizes: Shape) -> Shape:
-        return tuple(given for _, _, given in self._cuts(sizes))
+        return tuple(given for _, _, given in self.cuts(sizes))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         sizes, _ = self._picture(input_shape)
@@ -96,7 +96,7 @@ class _ConvTranspose(Convolution):
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         sizes, channels = self._picture(input_shape)
-        cuts, fused = self._cuts(sizes), self._fused()
+        cuts, fused = self.cuts(sizes), self._fused()
         whole, given = [each for each, _, _ in cuts], self._places(sizes)
         op = ConvolutionOp(
             in_three(whole, 1),
@@ -124,7 +124,7 @@ class _ConvTranspose(Convolution):
         """The formula, in float64."""
         x = self._seen(x)
         sizes = x.shape[1:-1]
-        cuts = self._cuts(sizes)
+        cuts = self.cuts(sizes)
         z = np.zeros((len(x), *(whole for whole, _, _ in cuts), self.filters))
         for tap in np.ndindex(*self.kernel_size):
             parts = zip(tap, sizes, self.strides, self.dilation_rate, strict=True)

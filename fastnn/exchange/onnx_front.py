@@ -1,0 +1,96 @@
+"""Layers of a model's front, which read raw columns, as nodes of ONNX and of ai.onnx.ml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.exchange.onnx_calls import REFUSED, Call, writes
+from fastnn.exchange.onnx_layers import encoded
+
+_HASH = "ONNX has no operator for FarmHash and SipHash"
+REFUSED.update(
+    hashing=_HASH,
+    hashed_crossing=_HASH,
+    text_vectorization="ONNX's operators do not standardise and split text as it does",
+    date_parts="ONNX has no operator that reads dates",
+)
+
+
+@writes("string_lookup", "integer_lookup")
+def _lookup(c: Call, x: str) -> str:
+    layer, g = c.layer, c.g
+    text = layer.vocabulary_kind == "string"
+    table, specials = layer.get_vocabulary(False), len(layer.get_vocabulary()) - layer.vocabulary_size()
+    first = layer.vocabulary_size() - len(table) - specials
+    kinds = ("strings" if text else "int64s", "int64s")
+    if layer.invert:
+        tokens = layer.get_vocabulary()
+        given = _labels(c, g.cast(x, "int64"), list(range(len(tokens))), tokens, layer.oov_token, kinds[::-1])
+        g.kinds[given] = layer.vocabulary_kind
+        return given
+    masked = layer.mask_token is not None
+    depth = layer.max_tokens if layer.pad_to_max_tokens else layer.vocabulary_size()
+    start = 1 if masked and layer.output_mode == "int" else 0
+    several = layer.num_oov_indices > 1
+    if layer.num_oov_indices == 0:
+        c.refuse("num_oov_indices=0 makes an unknown value an error, and ONNX has none")
+    if several and (text or layer.oov_method != "floormod"):
+        c.refuse(f"num_oov_indices={layer.num_oov_indices} shares unknown values by a hash: {_HASH}; 1 needs none")
+    keys, values = list(table), list(range(first, first + len(table)))
+    if masked:  # beyond the last number it leaves no trace
+        keys, values = [*keys, layer.mask_token], [*values, 0 if layer.output_mode == "int" else depth]
+    found = _labels(c, x if text else g.cast(x, "int64"), keys, values, -1 if several else start, kinds)
+    if several:
+        count = np.array(layer.num_oov_indices, np.int64)
+        other = c.op("Add", c.op("Mod", x, count), np.array(start, np.int64))
+        found = c.op("Where", c.op("Equal", found, np.array(-1, np.int64)), other, found)
+    g.kinds[found] = "int64"
+    if layer.output_mode == "int":
+        return found
+    rows = encoded(c, found, "count" if layer.output_mode == "tf_idf" else layer.output_mode, depth)
+    return c.op("Mul", rows, c.known("idf_weights", layer.idf_weights)) if layer.output_mode == "tf_idf" else rows
+
+
+def _labels(c: Call, x: str, keys: list[Any], values: list[Any], default: Any, kinds: tuple[str, str]) -> str:
+    one, other = kinds
+    named = {f"keys_{one}": keys, f"values_{other}": values, f"default_{other.removesuffix('s')}": default}
+    return str(c.op("LabelEncoder", x, domain="ai.onnx.ml", **named))
+
+
+@writes("discretization")
+def _discretization(c: Call, x: str) -> str:
+    layer, last = c.layer, len(c.row) + 1
+    wide = c.op("Unsqueeze", c.g.cast(x, "float32"), [last])
+    above = c.op("GreaterOrEqual", wide, c.known("bin_boundaries", np.array(layer.bin_boundaries, np.float32)))
+    bins = c.op("ReduceSum", c.op("Cast", above, to=c.g.element("int64")), [last], keepdims=0)
+    c.g.kinds[bins] = "int64"
+    if layer.output_mode == "int":
+        return str(bins)
+    if layer.output_mode != "one_hot" and len(c.row) > 1:
+        bins = c.g.transpose(bins, [0, *range(2, len(c.row) + 1), 1])
+    return encoded(c, bins, layer.output_mode, layer.number_of_bins())
+
+
+@writes("scaler")
+def _scaler(c: Call, x: str) -> str:
+    """In float64, as fastnn does it."""
+    layer = c.layer
+    if c.g.kinds.get(x) == "string":
+        c.refuse('it reads numbers that lie there as text; give its Input dtype="float32"')
+    double = c.g.onnx.TensorProto.DOUBLE
+    center, scale, fill = (np.array(each, np.float64) for each in (layer.center, layer.scale, layer.fill))
+    numbers = c.op("Cast", x, to=double)
+    if layer.log:
+        numbers = c.op("Log", c.op("Add", numbers, np.array(1.0)))
+    missing = c.op("IsNaN", numbers)
+    filled = numbers if layer.missing is None else c.op("Where", missing, c.known("fill", fill), numbers)
+    scaled = c.op("Div", c.op("Sub", filled, c.known("center", center)), c.known("scale", scale))
+    scaled = c.op("Cast", scaled, to=1)
+    if not layer.indicator:
+        return str(scaled)
+    both = [scaled, c.op("Cast", missing, to=1)]
+    if not c.row:
+        both = [c.op("Unsqueeze", each, [1]) for each in both]
+    return str(c.op("Concat", *both, axis=-1))

@@ -1,0 +1,329 @@
+"""Dense layers, normalisations, merges and the layers that turn rows round, as ONNX nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fastnn.exchange.onnx_calls import Call, axes_of, axis_of, writes
+from fastnn.layers.group_normalization import SHORTEST
+from fastnn.layers.preprocessing import EPSILON
+from fastnn.typing import Array, DoubleArray, Shape
+
+
+@writes(
+    "identity",
+    "dropout",
+    "gaussian_noise",
+    "gaussian_dropout",
+    "alpha_dropout",
+    "spatial_dropout1d",
+    "spatial_dropout2d",
+    "spatial_dropout3d",
+    "activity_regularization",
+    "random_flip",
+    "random_rotation",
+    "random_zoom",
+    "random_translation",
+    "random_contrast",
+    "random_brightness",
+)
+def _identity(c: Call, x: str) -> str:
+    return x
+
+
+@writes("dense")
+def _dense(c: Call, x: str) -> str:
+    return c.activated(product(c, x, c.weight("kernel"), c.weight("bias")))
+
+
+def product(c: Call, x: str, kernel: str | None, bias: str | None) -> str:
+    """x . kernel + bias, along the last axis."""
+    if len(c.row) == 1:
+        return str(c.op("Gemm", x, kernel, *([bias] if bias else [])))
+    return c.plus(c.op("MatMul", x, kernel), bias)
+
+
+@writes("weights")
+def _weights(c: Call, x: str) -> str:
+    """Weights of a user's layer: a product with them, or they themselves, which are the same for all rows."""
+    names = list(c.arrays)
+    if "inputs" in c.node.makes.keywords:  # type: ignore[union-attr]
+        return product(c, x, c.weight(names[0]), c.weight(names[1]) if len(names) > 1 else None)
+    given = c.weight(names[0], lambda array: array[None])
+    c.g.same.add(str(given))
+    return str(given)
+
+
+@writes("spectral_normalization")
+def _spectral(c: Call, x: str) -> str:
+    def divided(kernel: Array) -> Array:
+        u = np.asarray(c.arrays["vector_u"], np.float64)[0]
+        sigma = np.linalg.norm(kernel @ (u / max(np.linalg.norm(u), 1e-30)))
+        return (kernel / (sigma or 1.0)).astype(np.float32)
+
+    return c.activated(product(c, x, c.weight("kernel", divided), c.weight("bias")), c.layer.layer.activation)
+
+
+@writes("einsum_dense")
+def _einsum(c: Call, x: str) -> str:
+    """Its axes over which is summed at the end, as one; those that are new come in their place."""
+    found = c.layer.parsed(c.row)
+    kept = [label for label in found.reads if label not in found.summed]
+    order, given = [*kept, *found.summed], [*kept, *found.new]
+    before, after = (prod(found.sizes(labels)) for labels in (found.summed, found.new))
+    x = c.g.transpose(x, [0, *(found.reads.index(label) + 1 for label in order)])
+    if len(found.summed) > 1:
+        x = c.g.reshape(x, (*found.sizes(kept), before))
+    z = c.op("MatMul", x, c.weight("kernel", lambda array: array.reshape(before, after)))
+    if len(found.new) > 1:
+        z = c.g.reshape(z, found.sizes(given))
+    z = c.g.transpose(z, [0, *(given.index(label) + 1 for label in found.gives)])
+    return c.activated(c.plus(z, c.weight("bias")))
+
+
+@writes("activation", "re_lu", "leaky_re_lu", "elu")
+def _activation(c: Call, x: str) -> str:
+    return c.activated(x)
+
+
+@writes("softmax")
+def _softmax(c: Call, x: str) -> str:
+    axes = axes_of(c.layer.axis, c.row)
+    if len(axes) == 1:
+        return str(c.op("Softmax", x, axis=axes[0] + 1))
+    kept = [size for axis, size in enumerate(c.row) if axis not in axes]
+
+    def joined(x: str) -> str:
+        a = c.op("Softmax", c.g.reshape(x, [*kept, prod(_sizes(c.row, axes))]), axis=-1)
+        return c.g.reshape(a, [*kept, *_sizes(c.row, axes)])
+
+    return c.along(x, axes, joined)
+
+
+@writes("p_re_lu")
+def _prelu(c: Call, x: str) -> str:
+    return str(c.op("PRelu", x, c.weight("alpha")))
+
+
+# Normalisations.
+
+
+@writes("batch_normalization")
+def _batch_normalization(c: Call, x: str) -> str:
+    axis = axis_of(c.layer.axis, c.row)
+    order = [0, axis + 1, *(each + 1 for each in range(len(c.row)) if each != axis)]
+    size = c.row[axis]
+    reads = [
+        c.weight(name) or np.full(size, default, np.float32)
+        for name, default in (("gamma", 1), ("beta", 0), ("moving_mean", 0), ("moving_variance", 1))
+    ]
+    a = c.op("BatchNormalization", c.g.transpose(x, order), *reads, epsilon=c.layer.epsilon)
+    return c.g.transpose(a, sorted(range(len(order)), key=order.__getitem__))
+
+
+@writes("layer_normalization")
+def _layer_normalization(c: Call, x: str) -> str:
+    axes = axes_of(c.layer.axis, c.row)
+    scale = c.weight("gamma") or np.ones(_sizes(c.row, axes), np.float32)
+    return c.along(x, axes, lambda x: _normalised(c, x, len(axes), scale, c.weight("beta")))
+
+
+def _normalised(c: Call, x: str, axes: int, scale: Any, bias: str | None = None) -> str:
+    reads = [x, scale, bias] if bias else [x, scale]
+    return str(c.op("LayerNormalization", *reads, axis=-axes, epsilon=c.layer.epsilon))
+
+
+@writes("rms_normalization")
+def _rms_normalization(c: Call, x: str) -> str:
+    axes = axes_of(c.layer.axis, c.row)
+    mean = c.op("ReduceMean", c.op("Mul", x, x), axes=[axis + 1 for axis in axes], keepdims=1)
+    a = c.op("Div", x, c.op("Sqrt", c.op("Add", mean, float(c.layer.epsilon))))
+    return str(c.op("Mul", a, c.weight("scale", lambda array: _spread(array, c.row, axes))))
+
+
+def _sizes(row: Shape, axes: Sequence[int]) -> Shape:
+    return tuple(row[axis] for axis in axes)
+
+
+def _spread(array: Any, row: Shape, axes: tuple[int, ...]) -> Array:
+    """An array of these axes with an axis of 1 for each of the others."""
+    return np.reshape(array, [size if axis in axes else 1 for axis, size in enumerate(row)])
+
+
+@writes("unit_normalization")
+def _unit_normalization(c: Call, x: str) -> str:
+    return _unit(c, x, [axis + 1 for axis in axes_of(c.layer.axis, c.row)])
+
+
+def _unit(c: Call, x: str, axes: list[int]) -> str:
+    length = c.op("ReduceL2", x, axes=axes, keepdims=1)
+    return str(c.op("Div", x, c.op("Max", length, SHORTEST)))
+
+
+@writes("group_normalization")
+def _group_normalization(c: Call, x: str) -> str:
+    axis = axis_of(c.layer.axis, c.row)
+    order = [0, axis + 1, *(each + 1 for each in range(len(c.row)) if each != axis)]
+    front = [c.row[each - 1] for each in order[1:]]
+    groups = front[0] if c.layer.groups == -1 else c.layer.groups
+    width = prod(c.row) // groups
+    a = _normalised(c, c.g.reshape(c.g.transpose(x, order), (groups, width)), 1, np.ones(width, np.float32))
+    a = c.g.reshape(a, front)
+    for kind, name in (("Mul", "gamma"), ("Add", "beta")):
+        if name in c.arrays:
+            a = c.op(kind, a, c.weight(name, lambda array: array.reshape(-1, *(1,) * (len(front) - 1))))
+    return c.g.transpose(a, sorted(range(len(order)), key=order.__getitem__))
+
+
+@writes("normalization")
+def _normalization(c: Call, x: str) -> str:
+    axes = () if c.layer.axis in (None, ()) else axes_of(c.layer.axis, c.row)
+    shape = _sizes(c.row, axes)
+
+    def own(name: str, place: int) -> DoubleArray:
+        given = c.layer.given[place] if c.layer.given is not None else c.arrays[name]
+        return np.broadcast_to(np.asarray(given, np.float64), shape)
+
+    mean = c.known("mean", _spread(own("mean", 0), c.row, axes).astype(np.float32))
+    deviation = np.maximum(np.sqrt(own("variance", 1)), EPSILON).astype(np.float32)
+    scale = c.known("deviation", _spread(deviation, c.row, axes))
+    if c.layer.invert:
+        return str(c.op("Add", c.op("Mul", x, scale), mean))
+    return str(c.op("Div", c.op("Sub", x, mean), scale))
+
+
+@writes("rescaling")
+def _rescaling(c: Call, x: str) -> str:
+    scale, offset = (c.known(name, np.asarray(getattr(c.layer, name), np.float32)) for name in ("scale", "offset"))
+    return str(c.op("Add", c.op("Mul", x, scale), offset))
+
+
+# Merges.
+
+
+def alike(c: Call, xs: tuple[str, ...]) -> list[str]:
+    """Rows of fewer axes with axes of 1 before their own, as they are broadcast."""
+    axes = max(map(len, c.rows))
+    return [
+        x if len(row) == axes else c.g.reshape(x, [*(1,) * (axes - len(row)), *row])
+        for x, row in zip(xs, c.rows, strict=True)
+    ]
+
+
+def _merge(kind: str, of_two: str = "") -> Callable[..., Any]:
+    def write(c: Call, *xs: str) -> str:
+        first, *rest = alike(c, xs)
+        if not rest:
+            return first
+        if of_two and (len(rest) == 1 or not kind):
+            for other in rest:
+                first = c.op(of_two, first, other)
+            return first
+        return str(c.op(kind, first, *rest))
+
+    return write
+
+
+for _name, _kinds in {
+    "add": ("Sum", "Add"),
+    "subtract": ("", "Sub"),
+    "multiply": ("", "Mul"),
+    "average": ("Mean",),
+    "maximum": ("Max",),
+    "minimum": ("Min",),
+}.items():
+    writes(_name)(_merge(*_kinds))
+
+
+@writes("concatenate")
+def _concatenate(c: Call, *xs: str) -> str:
+    return str(c.op("Concat", *xs, axis=axis_of(c.layer.axis, c.row) + 1)) if len(xs) > 1 else xs[0]
+
+
+@writes("dot")
+def _dot(c: Call, x: str, y: str) -> str:
+    axes = c.layer.axes if isinstance(c.layer.axes, (tuple, list)) else (c.layer.axes,) * 2
+    i, j = (axis_of(axis, row) for axis, row in zip(axes, c.rows, strict=True))
+    left, right = c.rows
+    if c.layer.normalize:
+        x, y = _unit(c, x, [i + 1]), _unit(c, y, [j + 1])
+    n = left[i]
+    x = c.g.transpose(x, [0, *(axis + 1 for axis in range(len(left)) if axis != i), i + 1])
+    y = c.g.transpose(y, [0, j + 1, *(axis + 1 for axis in range(len(right)) if axis != j)])
+    z = c.op("MatMul", _shaped(c, x, len(left), (prod(left) // n, n)), _shaped(c, y, len(right), (n, prod(right) // n)))
+    return c.g.reshape(z, c.node.rows[0])
+
+
+def _shaped(c: Call, x: str, axes: int, row: Shape) -> str:
+    return x if axes == 2 else c.g.reshape(x, row)
+
+
+# Rows seen otherwise.
+
+
+@writes("flatten", "reshape")
+def _reshape(c: Call, x: str) -> str:
+    return c.g.reshape(x, c.node.rows[0])
+
+
+@writes("permute")
+def _permute(c: Call, x: str) -> str:
+    return c.g.transpose(x, [0, *c.layer.dims])
+
+
+@writes("repeat_vector")
+def _repeat_vector(c: Call, x: str) -> str:
+    return str(c.op("Expand", c.op("Unsqueeze", x, [1]), [1, *c.node.rows[0]]))
+
+
+@writes("step")
+def _step(c: Call, x: str) -> str:
+    """One step of several."""
+    return str(c.op("Gather", x, np.array(c.layer.number, np.int64), axis=1))
+
+
+# Whole numbers.
+
+
+@writes("embedding")
+def _embedding(c: Call, x: str) -> str:
+    return str(c.op("Gather", c.weight("embeddings"), c.g.cast(x, "int64")))
+
+
+@writes("category_encoding")
+def _category_encoding(c: Call, x: str) -> str:
+    return encoded(c, c.g.cast(x, "int64"), c.layer.output_mode, c.layer.num_tokens)
+
+
+def encoded(c: Call, x: str, mode: str, depth: int, row: Shape | None = None) -> str:
+    """Whole numbers from 0 on as rows of zeros and ones, or of counts; one from `depth` on leaves no trace."""
+    row = c.row if row is None else row
+    if mode == "one_hot" and row[-1:] == (1,):
+        x = c.op("Squeeze", x, [-1])
+    rows = c.op("OneHot", x, np.array(depth, np.int64), np.array([0, 1], np.float32), axis=-1)
+    if mode == "one_hot":
+        return str(rows)
+    if mode == "multi_hot":
+        return str(c.op("ReduceMax", rows, axes=[-2], keepdims=0))
+    return str(c.op("ReduceSum", rows, [-2], keepdims=0))
+
+
+# Masks.
+
+
+@writes("masking")
+def _masking(c: Call, x: str) -> str:
+    return str(c.op("Where", valid(c, x, c.layer.mask_value, True, keep=1), x, 0.0))
+
+
+def valid(c: Call, x: str, value: float, by_line: bool, keep: int = 0) -> str:
+    """Which numbers of x are another than `value`, or which lines have such a number; as bool."""
+    apart = c.op("Not", c.op("Equal", c.g.cast(x, "float32"), float(value)))
+    if not by_line:
+        return str(apart)
+    any_apart = c.op("ReduceMax", c.op("Cast", apart, to=1), axes=[-1], keepdims=keep)
+    return str(c.op("Cast", any_apart, to=9))
