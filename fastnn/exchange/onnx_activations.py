@@ -20,7 +20,7 @@ def _plain(kind: str, **attributes: Any) -> Writer:
 
     def write(g: Graph, z: str, unit: Any) -> str:
         given = {name: getattr(unit, each) if isinstance(each, str) else each for name, each in attributes.items()}
-        return str(g.op(kind, z, **given))
+        return g.op(kind, z, **given)
 
     return write
 
@@ -31,59 +31,60 @@ def _clip(low: float, high: float) -> Writer:
 
 def _relu(g: Graph, z: str, unit: Any) -> str:
     if unit.numbers() == type(unit)().numbers():
-        return str(g.op("Relu", z))
+        return g.op("Relu", z)
     above = z if unit.max_value is None else g.op("Min", z, float(unit.max_value))
-    below = g.op("Mul", g.op("Sub", z, float(unit.threshold)), float(unit.negative_slope))
+    slope = float(unit.negative_slope)
+    below = g.op("Mul", g.op("Sub", z, float(unit.threshold)), slope) if slope else 0.0
     # The other way round NaN would be the lower one.
-    return str(g.op("Where", g.op("LessOrEqual", z, float(unit.threshold)), below, above))
+    return g.op("Where", g.op("LessOrEqual", z, float(unit.threshold)), below, above)
 
 
 def _gelu(g: Graph, z: str, unit: Any) -> str:
     if unit.approximate:  # 1 + tanh(u) = 2 sigmoid(2 u)
         cubic = g.op("Mul", g.op("Mul", z, z), g.op("Mul", z, 0.044715))
-        return str(g.op("Mul", z, g.op("Sigmoid", g.op("Mul", g.op("Add", z, cubic), 2 * sqrt(2 / pi)))))
+        return g.op("Mul", z, g.op("Sigmoid", g.op("Mul", g.op("Add", z, cubic), 2 * sqrt(2 / pi))))
     tail = g.op("Add", g.op("Erf", g.op("Div", z, sqrt(2.0))), 1.0)
-    return str(g.op("Mul", g.op("Mul", z, 0.5), tail))
+    return g.op("Mul", g.op("Mul", z, 0.5), tail)
 
 
 def _squareplus(g: Graph, z: str, unit: Any) -> str:
     root = g.op("Sqrt", g.op("Add", g.op("Mul", z, z), float(unit.b)))
     below = g.op("Div", unit.b / 2, g.op("Add", root, g.op("Abs", z)))  # in which nothing cancels
-    return str(g.op("Where", g.op("Less", z, 0.0), below, g.op("Mul", g.op("Add", z, root), 0.5)))
+    return g.op("Where", g.op("Less", z, 0.0), below, g.op("Mul", g.op("Add", z, root), 0.5))
 
 
 def _sparse_plus(g: Graph, z: str, _: Any) -> str:
     bounded = g.op("Clip", g.op("Add", z, 1.0), 0.0, 2.0)
     between = g.op("Mul", g.op("Mul", bounded, bounded), 0.25)
-    return str(g.op("Where", g.op("GreaterOrEqual", z, 1.0), z, between))
+    return g.op("Where", g.op("GreaterOrEqual", z, 1.0), z, between)
 
 
 def _hard_shrink(g: Graph, z: str, unit: Any) -> str:
-    return str(g.op("Where", g.op("LessOrEqual", g.op("Abs", z), float(unit.threshold)), 0.0, z))
+    return g.op("Where", g.op("LessOrEqual", g.op("Abs", z), float(unit.threshold)), 0.0, z)
 
 
 def _soft_shrink(g: Graph, z: str, unit: Any) -> str:
-    return str(g.op("Sub", z, g.op("Clip", z, -float(unit.threshold), float(unit.threshold))))
+    return g.op("Sub", z, g.op("Clip", z, -float(unit.threshold), float(unit.threshold)))
 
 
 def _threshold(g: Graph, z: str, unit: Any) -> str:
-    return str(g.op("Where", g.op("LessOrEqual", z, float(unit.threshold)), float(unit.default_value), z))
+    return g.op("Where", g.op("LessOrEqual", z, float(unit.threshold)), float(unit.default_value), z)
 
 
 def _glu(g: Graph, z: str, unit: Any) -> str:
-    one, other = g.op("Split", z, axis=unit.axis, outputs=2)
-    return str(g.op("Mul", one, g.op("Sigmoid", other)))
+    one, other = g.several(2, "Split", z, axis=unit.axis)
+    return g.op("Mul", one, g.op("Sigmoid", other))
 
 
 def _sparsemax(g: Graph, z: str, unit: Any) -> str:
     """max(z - tau, 0): tau is the largest of (the sum of the k largest - 1) / k."""
     below = g.op("Sub", z, g.op("ReduceMax", z, axes=[-1], keepdims=1))
     width = g.op("Shape", z, start=-1)
-    falling, _ = g.op("TopK", below, width, axis=-1, outputs=2)
+    falling, _ = g.several(2, "TopK", below, width, axis=-1)
     last = np.array(-1, np.int64)
     count = g.op("CumSum", g.op("Pow", falling, 0.0), last)
     taus = g.op("Div", g.op("Sub", g.op("CumSum", falling, last), 1.0), count)
-    return str(g.op("Relu", g.op("Sub", below, g.op("ReduceMax", taus, axes=[-1], keepdims=1))))
+    return g.op("Relu", g.op("Sub", below, g.op("ReduceMax", taus, axes=[-1], keepdims=1)))
 
 
 ACTIVATIONS: dict[str, Writer] = {

@@ -73,10 +73,16 @@ class Call:
             self.refuse(f"its activation {name!r} ({kind}) is written in Python")
         return given
 
-    def along(self, x: str, axes: Sequence[int], change: Callable[[str], str], row: Shape | None = None) -> str:
+    def along(self, x: str, axes: Sequence[int], change: Callable[[str], str]) -> str:
         """change(x), which works along the last axes, along `axes` of a row."""
-        count = len(self.row if row is None else row)
-        order = [0, *(axis + 1 for axis in range(count) if axis not in axes), *(axis + 1 for axis in axes)]
+        return self._turned(x, [*(axis for axis in range(len(self.row)) if axis not in axes), *axes], change)
+
+    def second(self, x: str, axis: int, change: Callable[[str], str]) -> str:
+        """change(x), which has channels second, with the axis of a row there."""
+        return self._turned(x, [axis, *(each for each in range(len(self.row)) if each != axis)], change)
+
+    def _turned(self, x: str, order: list[int], change: Callable[[str], str]) -> str:
+        order = [0, *(axis + 1 for axis in order)]
         back = sorted(range(len(order)), key=order.__getitem__)
         return self.g.transpose(change(self.g.transpose(x, order)), back)
 
@@ -98,6 +104,6 @@ def axes_of(axis: Any, row: Shape) -> tuple[int, ...]:
 def refuse(path: str, layer: Any, why: str) -> Never:
     """ValueError for a layer that ONNX cannot say."""
     raise ValueError(
-        f"to_onnx: layer {path!r} ({type(layer).__name__}) cannot be written as ONNX: {why}; export a model "
-        "that begins behind it, or takes another layer in its place"
+        f"to_onnx: layer {path!r} ({type(layer).__name__}) cannot be written as ONNX: {why}; take another "
+        "in its place, or export a model that begins behind it"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,74 +15,57 @@ from fastnn.exchange.onnx_calls import REFUSED, WRITERS, Call, axis_of, refuse
 from fastnn.exchange.onnx_graph import IR_VERSION, ML_OPSET, OPSET, Graph
 from fastnn.exchange.onnx_layers import valid
 from fastnn.layers.front import FrontLayer, column_dtype
-from fastnn.layers.graph import Graph as Calls
 from fastnn.layers.masks import rules_of
 from fastnn.layers.places import place_of
 from fastnn.layers.tensor import Node, Tensor, called
 from fastnn.models import check_model
 from fastnn.store.replacing import replacing
-from fastnn.typing import Array, Shape
+from fastnn.typing import Array
 
 # Layers that broadcast what is the same for all rows to what is not.
-BROADCAST = {"add", "subtract", "multiply", "average", "maximum", "minimum", "dot", "operation"}
-BROADCAST |= {"tanh_scores", "weighting"}
+BROADCAST = {"add", "subtract", "multiply", "average", "maximum", "minimum", "dot", "operation", "weighting"}
+BROADCAST.add("tanh_scores")
 
 
 def to_onnx(model: Any) -> Any:
     """The model as an ``onnx.ModelProto``: opset 17, IR version 8, checked by ``onnx.checker``. Extra: onnx.
 
-    Inputs and outputs have the model's names and "batch" as their first axis. Inputs are float32; int64 where the model
-    reads whole numbers by an Input of such a dtype or by Embedding alone, text where it reads text: layers such as
-    StringLookup, Discretization and Normalization are in the graph, so that raw rows go in. Weights are called as in
-    the model's file, "dense/kernel", and are there once, however often a layer is called; kernels of convolutions and
+    Inputs and outputs have the model's names, and "batch" as their first axis. Inputs are float32; int64 where the
+    model reads whole numbers by an Input of such a dtype or by Embedding alone, text where it reads text: StringLookup,
+    Discretization, Normalization and the like are in the graph, so that raw rows go in. Weights are called as in the
+    model's file, "dense/kernel", and are there once, however often a layer is called; kernels of convolutions and
     recurrent layers lie as ONNX's operators read them. metadata_props: "fastnn", the version; "classes" and "columns",
     as JSON, where the model knows them.
 
-    The graph is what ``predict`` does, in float32; values that fastnn makes an error, such as an id out of range, are
-    none there. ValueError that names the layer where ONNX has no operators for it: Hashing, HashedCrossing,
+    The graph is what ``predict`` does, in float32; what fastnn makes an error, such as an id out of range, is none
+    there. ValueError that names the layer where ONNX has no operators for it: Hashing, HashedCrossing,
     TextVectorization, DateParts, stateful layers, what is written in Python. ImportError without the package onnx.
     """
     check_model("to_onnx", model)
-    graph = Graph()
-    tensors = model.inputs, model.outputs  # builds a model of which only that was missing
+    graph, tensors = Graph(), (model.inputs, model.outputs)  # which build a model of which only that was missing
     description = model.description
     with description.locked():
         arrays = {name: np.array(view) for name, view in description.arrays().items()}
-    names = [
-        [graph.unique(name or kind) for name in given]
-        for given, kind in ((model.input_names, "input"), (model.output_names, "output"))
-    ]
-    inputs, values = [], {}
-    for name, tensor in zip(names[0], tensors[0], strict=True):
+    inputs, outputs, values = [], {}, {}
+    for name, tensor in zip(model.input_names, tensors[0], strict=True):
+        value = graph.unique(name or "input")
         kind = "int64" if description.reads_ids else column_dtype(tensor.dtype)
-        inputs.append(graph.info(name, kind, ["batch", *tensor.row]))
-        graph.kinds[name] = kind
-        values[tensor] = name
-    _Writer(graph, description.paths(), arrays).write(description.graph, values)
-    outputs = {}
-    for name, tensor in zip(names[1], tensors[1], strict=True):
-        value = graph.cast(values[tensor], "float32")
-        if value in graph.same:
-            value = graph.op("Expand", value, graph.batch_of(names[0][0], tensor.row))
-        outputs[name] = value
-    shapes = [["batch", *tensor.row] for tensor in tensors[1]]
-    proto = graph.finish(model.name, inputs, outputs, shapes)
-    return _checked(graph.onnx, proto, description)
-
-
-def _checked(onnx: Any, graph: Any, description: Any) -> Any:
-    helper = onnx.helper
-    opsets = [helper.make_opsetid("", OPSET)]
-    if any(node.domain for node in graph.node):
-        opsets.append(helper.make_opsetid("ai.onnx.ml", ML_OPSET))
-    made = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+        inputs.append(graph.info(value, kind, ["batch", *tensor.row]))
+        graph.kinds[value], values[tensor] = kind, value
+    names = [graph.unique(name or "output") for name in model.output_names]
+    _Writer(graph, description.paths(), arrays).write(description.graph, values, {}, False)
+    for name, tensor in zip(names, tensors[1], strict=True):
+        outputs[name] = graph.rows_of(graph.cast(values[tensor], "float32"), inputs[0].name, tensor.row)
+    proto = graph.finish(model.name, inputs, outputs, [["batch", *tensor.row] for tensor in tensors[1]])
+    helper = graph.onnx.helper
+    opsets = [helper.make_opsetid(*each) for each in (("", OPSET), ("ai.onnx.ml", ML_OPSET))]
+    opsets = opsets if any(node.domain for node in proto.node) else opsets[:1]
+    made = helper.make_model(proto, opset_imports=opsets, ir_version=IR_VERSION)
     made.producer_name, made.producer_version = "fastnn", __version__
-    notes = {"fastnn": __version__}
-    for name, known in (("classes", description.notes.get("classes")), ("columns", list(description.columns))):
-        if known is not None and len(known):
-            notes[name] = json.dumps(np.asarray(known).tolist() if not isinstance(known, list) else known)
-    helper.set_model_props(made, notes)
-    onnx.checker.check_model(made, full_check=True)
+    notes = {"classes": description.notes.get("classes"), "columns": description.columns or None}
+    known = {name: json.dumps(np.asarray(each).tolist()) for name, each in notes.items() if each is not None}
+    helper.set_model_props(made, {"fastnn": __version__, **known})
+    graph.onnx.checker.check_model(made, full_check=True)
     return made
 
 
@@ -93,160 +76,115 @@ def export(model: Any, filepath: str | PathLike[str], **options: Any) -> None:
         file.write(data)
 
 
-def reason(layer: type) -> str | None:
-    """Why no layer of this class can be written; None where one can. LookupError for a class that is not known."""
-    for cls in layer.__mro__:
-        name = getattr(cls, "table_name", "") if cls.__module__.startswith("fastnn.layers.") else ""
-        if name in REFUSED:
-            return REFUSED[name]
-        if name in WRITERS or getattr(cls, "made_of_layers", False) or name == "input_layer":
-            return None
-    raise LookupError(layer.__name__)
-
-
-class _Mask(NamedTuple):
-    """The value of a mask, and the shape of a row of it."""
-
-    value: str
-    row: Shape
-
-
 class _Writer:
-    """Writes the calls of a model's graph. paths: of its layers. arrays: its weights by their paths."""
+    """Writes the calls of a model's graph. paths: of its layers. arrays: its weights by their paths.
+
+    Masks are values, 1 for what counts and 0, and go with the shape of a row of theirs: see fastnn.layers.masks.
+    """
 
     def __init__(self, graph: Graph, paths: dict[Any, str], arrays: dict[str, Array]) -> None:
         self.g, self.paths, self.arrays = graph, paths, arrays
 
-    def write(
-        self, graph: Calls, values: dict[Tensor, str], masks: dict[Tensor, _Mask] | None = None, training: bool = False
-    ) -> None:
+    def write(self, graph: Any, values: dict[Tensor, str], masks: dict[Tensor, Any], training: bool) -> None:
         """Add to `values` and `masks` what the calls of a graph give. training: what a call around it says of it."""
-        masks = {} if masks is None else masks
         for node in _needed(graph, values):
             own = [masks.get(tensor) for tensor in node.values]
             for k, place in node.given_masks.items():
-                own[k] = _Mask(values[node.inputs[place]], node.inputs[place].row)
+                own[k] = values[node.inputs[place]], node.inputs[place].row
+            reads = [values[tensor] for tensor in node.values]
             says = training if node.training is None else node.training
-            if node.graph is not None:
-                self._inside(node, values, masks, own, says)
-            else:
-                self._leaf(node, values, masks, own, says)
+            given, found = (self._leaf if node.graph is None else self._inside)(node, reads, own, says)
+            values.update(zip(node.tensors(), given, strict=True))
+            masks.update((tensor, mask) for tensor, mask in zip(node.tensors(), found, strict=False) if mask)
 
-    def _inside(self, node: Node, values: Any, masks: Any, own: list[_Mask | None], training: bool) -> None:
+    def _inside(self, node: Node, reads: list[str], own: list[Any], training: bool) -> tuple[list[str], list[Any]]:
         """A layer of layers, or a model: its graph; of TimeDistributed with each step as a row."""
-        inner: Calls = node.graph
-        self.g.at = called(node.layer)
-        reads = [
-            values[tensor] if tensor.row == inside.row else self.g.reshape(values[tensor], inside.row)
-            for tensor, inside in zip(node.values, inner.inputs, strict=True)
-        ]
-        inside: list[_Mask | None] = own
-        if inner.inputs[0].row != node.values[0].row:
-            inside = [
-                None
-                if mask is None or len(mask.row) < 2
-                else _Mask(self.g.reshape(mask.value, mask.row[1:]), mask.row[1:])
-                for mask in own
-            ]
-        within = dict(zip(inner.inputs, reads, strict=True))
-        known = {tensor: mask for tensor, mask in zip(inner.inputs, inside, strict=True) if mask is not None}
+        inner, at = node.graph, called(node.layer)
+        rows, inside = [tensor.row for tensor in node.values], own
+        within = dict(zip(inner.inputs, self._shaped(at, reads, rows, inner.inputs), strict=True))
+        if any(mask and tensor.row != row for mask, tensor, row in zip(own, inner.inputs, rows, strict=True)):
+            inside = [(self.g.reshape(mask[0], mask[1][1:]), mask[1][1:]) if len(mask[1]) > 1 else None for mask in own]
+        known = dict(zip(inner.inputs, inside, strict=True))
         self.write(inner, within, known, training)
-        self.g.at = called(node.layer)
-        given = [
-            within[tensor] if tensor.row == row else self.g.reshape(within[tensor], row)
-            for tensor, row in zip(inner.outputs, node.rows, strict=True)
-        ]
-        values.update(zip(node.tensors(), given, strict=True))
+        ends = [within[tensor] for tensor in inner.outputs]
+        given = self._shaped(at, ends, [tensor.row for tensor in inner.outputs], node.tensors())
         if inner.masks:
-            found = [None if tensor is None else _Mask(within[tensor], tensor.row) for tensor in inner.masks]
-        elif node.layer.supports_masking:
-            found = self._masks_given(node, [], own)
-        else:
-            found = [known.get(tensor) for tensor in inner.outputs]
-        masks.update((tensor, mask) for tensor, mask in zip(node.tensors(), found, strict=False) if mask is not None)
+            return given, [tensor and (within[tensor], tensor.row) for tensor in inner.masks]
+        if node.layer.supports_masking:
+            return given, self._masks_given(node, [], own)
+        return given, [known.get(tensor) for tensor in inner.outputs]
 
-    def _leaf(self, node: Node, values: Any, masks: Any, own: list[_Mask | None], training: bool) -> None:
-        layer, rules = node.layer, rules_of(node)
-        path = self.paths.get(layer, called(layer))
-        reads = [values[tensor] for tensor in node.values]
-        kind = _writer_of(path, rules)
+    def _shaped(self, at: str, values: list[str], rows: list[Any], tensors: Any) -> list[str]:
+        """Values as rows of the tensors' shapes."""
+        self.g.at = at
+        each = zip(values, rows, tensors, strict=True)
+        return [x if row == tensor.row else self.g.reshape(x, tensor.row) for x, row, tensor in each]
+
+    def _leaf(self, node: Node, reads: list[str], own: list[Any], training: bool) -> tuple[list[str], list[Any]]:
+        """A layer that has ops."""
+        g, layer, rules = self.g, node.layer, rules_of(node)
+        g.at = path = self.paths.get(layer, called(layer))
+        kind = _kind_of(path, rules)
         if training and (layer.whole_batch or _draws(rules)):
             refuse(path, layer, "it is called with training=True, and draws numbers or goes by the batch")
-        self.g.at = path
         if not isinstance(layer, FrontLayer) and kind not in ("embedding", "category_encoding"):
-            reads = [self.g.cast(x, "float32") for x in reads]
-        same = [x in self.g.same for x in reads]
-        if any(same) and not all(same) and kind not in BROADCAST:
-            anchor = reads[same.index(False)]
-            reads = [
-                self.g.op("Expand", x, self.g.batch_of(anchor, tensor.row)) if alike else x
-                for x, tensor, alike in zip(reads, node.values, same, strict=True)
-            ]
-        place = place_of(layer)
-        names = [] if place is None else [parameter.name for parameter in place.parameters]
+            reads = [g.cast(x, "float32") for x in reads]
+        apart = [x for x in reads if x not in g.same]
+        if apart and kind not in BROADCAST:
+            reads = [g.rows_of(x, apart[0], tensor.row) for x, tensor in zip(reads, node.values, strict=True)]
+        names = [parameter.name for parameter in place.parameters] if (place := place_of(layer)) else []
         arrays = {name: self.arrays[f"{path}/{name}"] for name in names}
-        values_of_masks = [mask and mask.value for mask in own]
-        given = WRITERS[kind](Call(self.g, node, path, arrays, values_of_masks, training), *reads)
+        given = WRITERS[kind](Call(g, node, path, arrays, [mask and mask[0] for mask in own], training), *reads)
         given = [given] if isinstance(given, str) else given
-        if all(same) and same:
-            self.g.same.update(given)
-        values.update(zip(node.tensors(), given, strict=True))
-        if any(own) or rules.makes_mask():
-            found = self._masks_given(node, reads, own)
-            masks.update(
-                (tensor, mask) for tensor, mask in zip(node.tensors(), found, strict=False) if mask is not None
-            )
+        g.same.update(() if apart else given)
+        return given, self._masks_given(node, reads, own) if any(own) or rules.makes_mask() else []
 
-    def _masks_given(self, node: Node, reads: list[str], own: list[_Mask | None]) -> list[_Mask | None]:
-        """The masks of what a call gives. See fastnn.layers.masks."""
-        rules, rows = rules_of(node), [tensor.row for tensor in node.values]
-        ops = rules.mask_ops(rows, [mask and mask.row for mask in own])
+    def _masks_given(self, node: Node, reads: list[str], own: list[Any]) -> list[Any]:
+        """The masks of what a call gives."""
+        g, rules, rows = self.g, rules_of(node), [tensor.row for tensor in node.values]
+        ops = rules.mask_ops(rows, [mask and mask[1] for mask in own])
+        row = node.rows[0][:-1]
         if ops is None:
             return []
         if ops == ():
             return [own[0]] * rules.masked_outputs
-        row = node.rows[0][:-1]
-        call = Call(self.g, node, self.g.at, {}, (), False)
         if rules.makes_mask():
             by_line = rules.table_name == "masking"
-            found = self.g.op("Cast", valid(call, reads[0], getattr(rules, "mask_value", 0.0), by_line), to=1)
-        elif rules.table_name == "concatenate" and len(row) + 1 > (axis := axis_of(rules.axis, rows[0])) + 1:
+            found = g.op("Cast", valid(g, reads[0], getattr(rules, "mask_value", 0.0), by_line), to=1)
+        elif rules.table_name == "concatenate" and (axis := axis_of(rules.axis, rows[0])) < len(row):
             ones = [np.ones((1, *each[: len(row)]), np.float32) for each in rows]
             parts = [
-                self.g.op("Expand", self.g.value(one), self.g.batch_of(x, one.shape[1:]))
-                if mask is None
-                else mask.value
+                mask[0] if mask else g.op("Expand", one, g.batch_of(x, one.shape[1:]))
                 for x, one, mask in zip(reads, ones, own, strict=True)
             ]
-            found = self.g.op("Concat", *parts, axis=axis + 1)
+            found = g.op("Concat", *parts, axis=axis + 1)
         else:
-            found = self.g.op("Max", *(mask.value for mask in own if mask is not None))
-        return [_Mask(found, row)] * rules.masked_outputs
+            found = g.op("Max", *(mask[0] for mask in own))
+        return [(found, row)] * rules.masked_outputs
 
 
-def _needed(graph: Calls, known: dict[Tensor, str]) -> Iterator[Node]:
+def _needed(graph: Any, known: dict[Tensor, str]) -> Iterator[Node]:
     """The calls that lead to the outputs, in their order, but for those that are known."""
-    ends = [*graph.outputs, *(mask for mask in graph.masks if mask is not None)]
-    needed, stack = set(), [tensor.node for tensor in ends if tensor not in known]
+    needed, stack = set(), [tensor for tensor in (*graph.outputs, *graph.masks) if tensor is not None]
     while stack:
-        node = stack.pop()
-        if node not in needed:
-            needed.add(node)
-            stack += [tensor.node for tensor in node.inputs if tensor not in known]
+        tensor = stack.pop()
+        if tensor not in known and tensor.node not in needed:
+            needed.add(tensor.node)
+            stack += tensor.node.inputs
     return (node for node in graph.nodes if node in needed)
 
 
-def _writer_of(path: str, layer: Any) -> str:
+def _kind_of(path: str, layer: Any) -> str:
     """The name of what writes a layer. ValueError where nothing does."""
     for cls in type(layer).__mro__:
         name, ops = getattr(cls, "table_name", ""), getattr(cls, "ops", None)
-        if not cls.__module__.startswith("fastnn.layers."):
-            continue
-        if name in REFUSED:
-            refuse(path, layer, REFUSED[name])
-        if name in WRITERS and type(layer).ops is ops:
-            return str(name)
-    refuse(path, layer, "it is written in Python")
+        if (
+            cls.__module__.startswith("fastnn.layers.")
+            and (name in REFUSED or name in WRITERS)
+            and type(layer).ops is ops
+        ):
+            return str(name) if name in WRITERS else refuse(path, layer, REFUSED[name])
+    refuse(path, getattr(layer, "owner", layer), "it is written in Python")
 
 
 def _draws(layer: Any) -> bool:

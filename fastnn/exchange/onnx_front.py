@@ -20,43 +20,39 @@ REFUSED.update(
 
 @writes("string_lookup", "integer_lookup")
 def _lookup(c: Call, x: str) -> str:
-    layer, g = c.layer, c.g
-    text = layer.vocabulary_kind == "string"
-    table, specials = layer.get_vocabulary(False), len(layer.get_vocabulary()) - layer.vocabulary_size()
-    first = layer.vocabulary_size() - len(table) - specials
-    kinds = ("strings" if text else "int64s", "int64s")
+    layer, g, text = c.layer, c.g, c.layer.vocabulary_kind == "string"
+    mode, several, kind = layer.output_mode, layer.num_oov_indices > 1, "strings" if text else "int64s"
+    tokens = layer.get_vocabulary(False)
     if layer.invert:
         tokens = layer.get_vocabulary()
-        given = _labels(c, g.cast(x, "int64"), list(range(len(tokens))), tokens, layer.oov_token, kinds[::-1])
+        given = _labels(c, x, "int64s", [*range(len(tokens))], kind, tokens, layer.oov_token)
         g.kinds[given] = layer.vocabulary_kind
         return given
-    masked = layer.mask_token is not None
-    depth = layer.max_tokens if layer.pad_to_max_tokens else layer.vocabulary_size()
-    start = 1 if masked and layer.output_mode == "int" else 0
-    several = layer.num_oov_indices > 1
     if layer.num_oov_indices == 0:
         c.refuse("num_oov_indices=0 makes an unknown value an error, and ONNX has none")
     if several and (text or layer.oov_method != "floormod"):
-        c.refuse(f"num_oov_indices={layer.num_oov_indices} shares unknown values by a hash: {_HASH}; 1 needs none")
-    keys, values = list(table), list(range(first, first + len(table)))
-    if masked:  # beyond the last number it leaves no trace
-        keys, values = [*keys, layer.mask_token], [*values, 0 if layer.output_mode == "int" else depth]
-    found = _labels(c, x if text else g.cast(x, "int64"), keys, values, -1 if several else start, kinds)
+        c.refuse(f"{_HASH}, by which unknown values share num_oov_indices={layer.num_oov_indices}; 1 needs none")
+    size = layer.vocabulary_size()
+    depth = layer.max_tokens if layer.pad_to_max_tokens else size
+    start = int(layer.mask_token is not None and mode == "int")
+    values = [*range(size - len(tokens), size)]
+    if layer.mask_token is not None:  # beyond the last number it leaves no trace
+        tokens, values = [*tokens, layer.mask_token], [*values, 0 if mode == "int" else depth]
+    found = _labels(c, x, kind, tokens, "int64s", values, -1 if several else start)
     if several:
-        count = np.array(layer.num_oov_indices, np.int64)
-        other = c.op("Add", c.op("Mod", x, count), np.array(start, np.int64))
-        found = c.op("Where", c.op("Equal", found, np.array(-1, np.int64)), other, found)
+        other = c.op("Add", c.op("Mod", x, np.array(layer.num_oov_indices)), np.array(start))
+        found = c.op("Where", c.op("Equal", found, np.array(-1)), other, found)
     g.kinds[found] = "int64"
-    if layer.output_mode == "int":
+    if mode == "int":
         return found
-    rows = encoded(c, found, "count" if layer.output_mode == "tf_idf" else layer.output_mode, depth)
-    return c.op("Mul", rows, c.known("idf_weights", layer.idf_weights)) if layer.output_mode == "tf_idf" else rows
+    rows = encoded(c, found, "count" if mode == "tf_idf" else mode, depth)
+    return c.op("Mul", rows, c.known("idf_weights", layer.idf_weights)) if mode == "tf_idf" else rows
 
 
-def _labels(c: Call, x: str, keys: list[Any], values: list[Any], default: Any, kinds: tuple[str, str]) -> str:
-    one, other = kinds
-    named = {f"keys_{one}": keys, f"values_{other}": values, f"default_{other.removesuffix('s')}": default}
-    return str(c.op("LabelEncoder", x, domain="ai.onnx.ml", **named))
+def _labels(c: Call, x: str, kind: str, keys: list[Any], other: str, values: list[Any], default: Any) -> str:
+    named = {f"keys_{kind}": keys, f"values_{other}": values, f"default_{other.removesuffix('s')}": default}
+    x = c.g.cast(x, "int64") if kind == "int64s" else x
+    return c.op("LabelEncoder", x, domain="ai.onnx.ml", **named)
 
 
 @writes("discretization")
@@ -67,7 +63,7 @@ def _discretization(c: Call, x: str) -> str:
     bins = c.op("ReduceSum", c.op("Cast", above, to=c.g.element("int64")), [last], keepdims=0)
     c.g.kinds[bins] = "int64"
     if layer.output_mode == "int":
-        return str(bins)
+        return bins
     if layer.output_mode != "one_hot" and len(c.row) > 1:
         bins = c.g.transpose(bins, [0, *range(2, len(c.row) + 1), 1])
     return encoded(c, bins, layer.output_mode, layer.number_of_bins())
@@ -89,8 +85,8 @@ def _scaler(c: Call, x: str) -> str:
     scaled = c.op("Div", c.op("Sub", filled, c.known("center", center)), c.known("scale", scale))
     scaled = c.op("Cast", scaled, to=1)
     if not layer.indicator:
-        return str(scaled)
+        return scaled
     both = [scaled, c.op("Cast", missing, to=1)]
     if not c.row:
         both = [c.op("Unsqueeze", each, [1]) for each in both]
-    return str(c.op("Concat", *both, axis=-1))
+    return c.op("Concat", *both, axis=-1)

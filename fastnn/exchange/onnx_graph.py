@@ -48,16 +48,22 @@ class Graph:
         self._names[found] = 0
         return found
 
-    def op(self, kind: str, *reads: Any, outputs: int = 1, domain: str = "", **attributes: Any) -> Any:
-        """A node. Gives the name of what it gives, or a list of `outputs` of them.
+    def op(self, kind: str, *reads: Any, domain: str = "", **attributes: Any) -> str:
+        """A node of one output. Gives the name of what it gives.
 
         reads: names; None for what is left out; arrays, float numbers and lists of whole numbers become initialisers.
         """
+        return self.several(1, kind, *reads, domain=domain, **attributes)[0]
+
+    def several(self, count: int, kind: str, *reads: Any, domain: str = "", **attributes: Any) -> list[str]:
+        """A node of `count` outputs: their names."""
         name = self.unique(f"{self.at}/{kind}")
-        given = [name] + [self.unique(f"{name}_{place}") for place in range(1, outputs)]
+        given = [name] + [self.unique(f"{name}_{place}") for place in range(1, count)]
         inputs = [self.value(each) for each in reads]
+        while not inputs[-1]:
+            inputs.pop()
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, given, name=name, domain=domain, **attributes))
-        return given if outputs > 1 else name
+        return given
 
     def value(self, given: Any) -> str:
         """The name of a value; of an initialiser for a number, a list of whole numbers or an array."""
@@ -91,7 +97,7 @@ class Graph:
         """A value as "float32" or "int64"."""
         if self.kinds.get(x, "float32") == kind:
             return x
-        given: str = self.op("Cast", x, to=self.element(kind))
+        given = self.op("Cast", x, to=self.element(kind))
         if kind != "float32":
             self.kinds[given] = kind
         return given
@@ -103,8 +109,7 @@ class Graph:
 
     def reshape(self, x: str, row: Sequence[int]) -> str:
         """The same numbers as rows of this shape."""
-        given: str = self.op("Reshape", x, [-1, *row])
-        return given
+        return self.op("Reshape", x, [-1, *row])
 
     def transpose(self, x: str, order: Sequence[int]) -> str:
         """Axes in another order. One that undoes another leaves nothing."""
@@ -112,7 +117,7 @@ class Graph:
         order = tuple(before[axis] for axis in order)
         if order == tuple(range(len(order))):
             return source
-        given: str = self.op("Transpose", source, perm=order)
+        given = self.op("Transpose", source, perm=order)
         self._turned[given] = source, order
         return given
 
@@ -126,7 +131,11 @@ class Graph:
     def batch_of(self, x: str, row: Sequence[int]) -> str:
         """A shape: as many rows as x has, each of shape `row`."""
         rows = self.op("Shape", x, start=0, end=1)
-        return str(self.op("Concat", rows, list(row), axis=0)) if row else str(rows)
+        return self.op("Concat", rows, list(row), axis=0) if row else rows
+
+    def rows_of(self, x: str, beside: str, row: Sequence[int]) -> str:
+        """A value with a row for each of another's, where it has one for all."""
+        return self.op("Expand", x, self.batch_of(beside, row)) if x in self.same else x
 
     def info(self, name: str, kind: str, shape: Sequence[Any]) -> Any:
         """What a graph says of one of its inputs or outputs."""

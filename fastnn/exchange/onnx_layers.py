@@ -9,28 +9,19 @@ from typing import Any
 import numpy as np
 
 from fastnn.exchange.onnx_calls import Call, axes_of, axis_of, writes
+from fastnn.exchange.onnx_graph import Graph
 from fastnn.layers.group_normalization import SHORTEST
 from fastnn.layers.preprocessing import EPSILON
 from fastnn.typing import Array, DoubleArray, Shape
 
 
-@writes(
-    "identity",
-    "dropout",
-    "gaussian_noise",
-    "gaussian_dropout",
-    "alpha_dropout",
-    "spatial_dropout1d",
-    "spatial_dropout2d",
-    "spatial_dropout3d",
-    "activity_regularization",
-    "random_flip",
-    "random_rotation",
-    "random_zoom",
-    "random_translation",
-    "random_contrast",
-    "random_brightness",
-)
+# Those that do nothing but in training.
+_IDLE = """identity dropout gaussian_noise gaussian_dropout alpha_dropout spatial_dropout1d spatial_dropout2d
+    spatial_dropout3d activity_regularization random_flip random_rotation random_zoom random_translation
+    random_contrast random_brightness"""
+
+
+@writes(*_IDLE.split())
 def _identity(c: Call, x: str) -> str:
     return x
 
@@ -43,7 +34,7 @@ def _dense(c: Call, x: str) -> str:
 def product(c: Call, x: str, kernel: str | None, bias: str | None) -> str:
     """x . kernel + bias, along the last axis."""
     if len(c.row) == 1:
-        return str(c.op("Gemm", x, kernel, *([bias] if bias else [])))
+        return c.op("Gemm", x, kernel, bias)
     return c.plus(c.op("MatMul", x, kernel), bias)
 
 
@@ -53,9 +44,9 @@ def _weights(c: Call, x: str) -> str:
     names = list(c.arrays)
     if "inputs" in c.node.makes.keywords:  # type: ignore[union-attr]
         return product(c, x, c.weight(names[0]), c.weight(names[1]) if len(names) > 1 else None)
-    given = c.weight(names[0], lambda array: array[None])
-    c.g.same.add(str(given))
-    return str(given)
+    given = c.known(names[0], c.arrays[names[0]][None])
+    c.g.same.add(given)
+    return given
 
 
 @writes("spectral_normalization")
@@ -94,7 +85,7 @@ def _activation(c: Call, x: str) -> str:
 def _softmax(c: Call, x: str) -> str:
     axes = axes_of(c.layer.axis, c.row)
     if len(axes) == 1:
-        return str(c.op("Softmax", x, axis=axes[0] + 1))
+        return c.op("Softmax", x, axis=axes[0] + 1)
     kept = [size for axis, size in enumerate(c.row) if axis not in axes]
 
     def joined(x: str) -> str:
@@ -106,7 +97,7 @@ def _softmax(c: Call, x: str) -> str:
 
 @writes("p_re_lu")
 def _prelu(c: Call, x: str) -> str:
-    return str(c.op("PRelu", x, c.weight("alpha")))
+    return c.op("PRelu", x, c.weight("alpha"))
 
 
 # Normalisations.
@@ -115,14 +106,9 @@ def _prelu(c: Call, x: str) -> str:
 @writes("batch_normalization")
 def _batch_normalization(c: Call, x: str) -> str:
     axis = axis_of(c.layer.axis, c.row)
-    order = [0, axis + 1, *(each + 1 for each in range(len(c.row)) if each != axis)]
-    size = c.row[axis]
-    reads = [
-        c.weight(name) or np.full(size, default, np.float32)
-        for name, default in (("gamma", 1), ("beta", 0), ("moving_mean", 0), ("moving_variance", 1))
-    ]
-    a = c.op("BatchNormalization", c.g.transpose(x, order), *reads, epsilon=c.layer.epsilon)
-    return c.g.transpose(a, sorted(range(len(order)), key=order.__getitem__))
+    names = {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}
+    reads = [c.weight(name) or np.full(c.row[axis], each, np.float32) for name, each in names.items()]
+    return c.second(x, axis, lambda x: c.op("BatchNormalization", x, *reads, epsilon=c.layer.epsilon))
 
 
 @writes("layer_normalization")
@@ -133,8 +119,7 @@ def _layer_normalization(c: Call, x: str) -> str:
 
 
 def _normalised(c: Call, x: str, axes: int, scale: Any, bias: str | None = None) -> str:
-    reads = [x, scale, bias] if bias else [x, scale]
-    return str(c.op("LayerNormalization", *reads, axis=-axes, epsilon=c.layer.epsilon))
+    return c.op("LayerNormalization", x, scale, bias, axis=-axes, epsilon=c.layer.epsilon)
 
 
 @writes("rms_normalization")
@@ -142,7 +127,7 @@ def _rms_normalization(c: Call, x: str) -> str:
     axes = axes_of(c.layer.axis, c.row)
     mean = c.op("ReduceMean", c.op("Mul", x, x), axes=[axis + 1 for axis in axes], keepdims=1)
     a = c.op("Div", x, c.op("Sqrt", c.op("Add", mean, float(c.layer.epsilon))))
-    return str(c.op("Mul", a, c.weight("scale", lambda array: _spread(array, c.row, axes))))
+    return c.op("Mul", a, c.weight("scale", lambda array: _spread(array, c.row, axes)))
 
 
 def _sizes(row: Shape, axes: Sequence[int]) -> Shape:
@@ -161,22 +146,24 @@ def _unit_normalization(c: Call, x: str) -> str:
 
 def _unit(c: Call, x: str, axes: list[int]) -> str:
     length = c.op("ReduceL2", x, axes=axes, keepdims=1)
-    return str(c.op("Div", x, c.op("Max", length, SHORTEST)))
+    return c.op("Div", x, c.op("Max", length, SHORTEST))
 
 
 @writes("group_normalization")
 def _group_normalization(c: Call, x: str) -> str:
-    axis = axis_of(c.layer.axis, c.row)
-    order = [0, axis + 1, *(each + 1 for each in range(len(c.row)) if each != axis)]
-    front = [c.row[each - 1] for each in order[1:]]
-    groups = front[0] if c.layer.groups == -1 else c.layer.groups
-    width = prod(c.row) // groups
-    a = _normalised(c, c.g.reshape(c.g.transpose(x, order), (groups, width)), 1, np.ones(width, np.float32))
-    a = c.g.reshape(a, front)
-    for kind, name in (("Mul", "gamma"), ("Add", "beta")):
-        if name in c.arrays:
-            a = c.op(kind, a, c.weight(name, lambda array: array.reshape(-1, *(1,) * (len(front) - 1))))
-    return c.g.transpose(a, sorted(range(len(order)), key=order.__getitem__))
+    axis, row = axis_of(c.layer.axis, c.row), c.row
+    groups = row[axis] if c.layer.groups == -1 else c.layer.groups
+    width = prod(row) // groups
+
+    def change(x: str) -> str:
+        a = _normalised(c, c.g.reshape(x, (groups, width)), 1, np.ones(width, np.float32))
+        a = c.g.reshape(a, (row[axis], *row[:axis], *row[axis + 1 :]))
+        for kind, name in (("Mul", "gamma"), ("Add", "beta")):
+            if name in c.arrays:
+                a = c.op(kind, a, c.weight(name, lambda array: array.reshape(-1, *(1,) * (len(row) - 1))))
+        return a
+
+    return c.second(x, axis, change)
 
 
 @writes("normalization")
@@ -192,14 +179,14 @@ def _normalization(c: Call, x: str) -> str:
     deviation = np.maximum(np.sqrt(own("variance", 1)), EPSILON).astype(np.float32)
     scale = c.known("deviation", _spread(deviation, c.row, axes))
     if c.layer.invert:
-        return str(c.op("Add", c.op("Mul", x, scale), mean))
-    return str(c.op("Div", c.op("Sub", x, mean), scale))
+        return c.op("Add", c.op("Mul", x, scale), mean)
+    return c.op("Div", c.op("Sub", x, mean), scale)
 
 
 @writes("rescaling")
 def _rescaling(c: Call, x: str) -> str:
     scale, offset = (c.known(name, np.asarray(getattr(c.layer, name), np.float32)) for name in ("scale", "offset"))
-    return str(c.op("Add", c.op("Mul", x, scale), offset))
+    return c.op("Add", c.op("Mul", x, scale), offset)
 
 
 # Merges.
@@ -223,7 +210,7 @@ def _merge(kind: str, of_two: str = "") -> Callable[..., Any]:
             for other in rest:
                 first = c.op(of_two, first, other)
             return first
-        return str(c.op(kind, first, *rest))
+        return c.op(kind, first, *rest)
 
     return write
 
@@ -241,7 +228,7 @@ for _name, _kinds in {
 
 @writes("concatenate")
 def _concatenate(c: Call, *xs: str) -> str:
-    return str(c.op("Concat", *xs, axis=axis_of(c.layer.axis, c.row) + 1)) if len(xs) > 1 else xs[0]
+    return c.op("Concat", *xs, axis=axis_of(c.layer.axis, c.row) + 1) if len(xs) > 1 else xs[0]
 
 
 @writes("dot")
@@ -277,13 +264,13 @@ def _permute(c: Call, x: str) -> str:
 
 @writes("repeat_vector")
 def _repeat_vector(c: Call, x: str) -> str:
-    return str(c.op("Expand", c.op("Unsqueeze", x, [1]), [1, *c.node.rows[0]]))
+    return c.op("Expand", c.op("Unsqueeze", x, [1]), [1, *c.node.rows[0]])
 
 
 @writes("step")
 def _step(c: Call, x: str) -> str:
     """One step of several."""
-    return str(c.op("Gather", x, np.array(c.layer.number, np.int64), axis=1))
+    return c.op("Gather", x, np.array(c.layer.number, np.int64), axis=1)
 
 
 # Whole numbers.
@@ -291,7 +278,7 @@ def _step(c: Call, x: str) -> str:
 
 @writes("embedding")
 def _embedding(c: Call, x: str) -> str:
-    return str(c.op("Gather", c.weight("embeddings"), c.g.cast(x, "int64")))
+    return c.op("Gather", c.weight("embeddings"), c.g.cast(x, "int64"))
 
 
 @writes("category_encoding")
@@ -306,10 +293,10 @@ def encoded(c: Call, x: str, mode: str, depth: int, row: Shape | None = None) ->
         x = c.op("Squeeze", x, [-1])
     rows = c.op("OneHot", x, np.array(depth, np.int64), np.array([0, 1], np.float32), axis=-1)
     if mode == "one_hot":
-        return str(rows)
+        return rows
     if mode == "multi_hot":
-        return str(c.op("ReduceMax", rows, axes=[-2], keepdims=0))
-    return str(c.op("ReduceSum", rows, [-2], keepdims=0))
+        return c.op("ReduceMax", rows, axes=[-2], keepdims=0)
+    return c.op("ReduceSum", rows, [-2], keepdims=0)
 
 
 # Masks.
@@ -317,13 +304,13 @@ def encoded(c: Call, x: str, mode: str, depth: int, row: Shape | None = None) ->
 
 @writes("masking")
 def _masking(c: Call, x: str) -> str:
-    return str(c.op("Where", valid(c, x, c.layer.mask_value, True, keep=1), x, 0.0))
+    return c.op("Where", valid(c.g, x, c.layer.mask_value, True, keep=1), x, 0.0)
 
 
-def valid(c: Call, x: str, value: float, by_line: bool, keep: int = 0) -> str:
+def valid(g: Graph, x: str, value: float, by_line: bool, keep: int = 0) -> str:
     """Which numbers of x are another than `value`, or which lines have such a number; as bool."""
-    apart = c.op("Not", c.op("Equal", c.g.cast(x, "float32"), float(value)))
+    apart = g.op("Not", g.op("Equal", g.cast(x, "float32"), float(value)))
     if not by_line:
-        return str(apart)
-    any_apart = c.op("ReduceMax", c.op("Cast", apart, to=1), axes=[-1], keepdims=keep)
-    return str(c.op("Cast", any_apart, to=9))
+        return apart
+    any_apart = g.op("ReduceMax", g.op("Cast", apart, to=1), axes=[-1], keepdims=keep)
+    return g.op("Cast", any_apart, to=9)

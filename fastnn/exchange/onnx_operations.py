@@ -32,7 +32,7 @@ def _affine(c: Call, x: str, a: float = 0.0, b: float = 0.0) -> str:
 
 def _clip(c: Call, x: str, low: float | None = None, high: float | None = None) -> str:
     bounds = [None if each is None else float(each) for each in (low, high)]
-    return str(c.op("Clip", x, *(bounds if high is not None else bounds[:1])))
+    return c.op("Clip", x, *(bounds if high is not None else bounds[:1]))
 
 
 def _reduce(c: Call, x: str, how: str, axes: Any, keepdims: bool) -> str:
@@ -40,8 +40,8 @@ def _reduce(c: Call, x: str, how: str, axes: Any, keepdims: bool) -> str:
     if not places:
         return x
     if how == "sum":  # whose axes are an input
-        return str(c.op("ReduceSum", x, places, keepdims=int(keepdims)))
-    return str(c.op(f"Reduce{how.capitalize()}", x, axes=places, keepdims=int(keepdims)))
+        return c.op("ReduceSum", x, places, keepdims=int(keepdims))
+    return c.op(f"Reduce{how.capitalize()}", x, axes=places, keepdims=int(keepdims))
 
 
 def cut(c: Call, x: str, parts: dict[int, tuple[int, int, int]], row: Shape | None = None) -> str:
@@ -53,7 +53,7 @@ def cut(c: Call, x: str, parts: dict[int, tuple[int, int, int]], row: Shape | No
     firsts, counts, steps = (list(each) for each in zip(*parts.values(), strict=True))
     ends = [first + count * step for first, count, step in zip(firsts, counts, steps, strict=True)]
     ends = [END if end < 0 else end for end in ends]
-    return str(c.op("Slice", x, firsts, ends, [axis + 1 for axis in parts], steps))
+    return c.op("Slice", x, firsts, ends, [axis + 1 for axis in parts], steps)
 
 
 def _slice(c: Call, x: str, parts: Any) -> str:
@@ -70,7 +70,7 @@ def _slice(c: Call, x: str, parts: Any) -> str:
 def _broadcast(c: Call, x: str, shape: Any) -> str:
     if len(c.row) < len(shape):
         x = c.g.reshape(x, [*(1,) * (len(shape) - len(c.row)), *c.row])
-    return str(c.op("Expand", x, [1, *shape]))
+    return c.op("Expand", x, [1, *shape])
 
 
 def _constant(c: Call, x: str, value: Any) -> str:
@@ -112,7 +112,7 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     "constant": _constant,
     "normal": lambda c, x, shape, mean, **_: _same(c, np.full(shape, mean, np.float32)),  # drawn in training alone
     "mask": _mask,
-    "valid": lambda c, x, value, by_line: c.op("Cast", valid(c, x, value, by_line), to=1),
+    "valid": lambda c, x, value, by_line: c.op("Cast", valid(c.g, x, value, by_line), to=1),
     "phase": lambda c, x, y: x if c.training else y,
 }
 
@@ -136,7 +136,7 @@ def _weighting(c: Call, *xs: str) -> list[str]:
         x = c.g.transpose(x, [*order[:2], *(order[:1:-1] if turned else order[2:])])
         if count == heads:
             return x
-        return str(c.op("Gather", x, np.repeat(np.arange(count), heads // count), axis=1))
+        return c.op("Gather", x, np.repeat(np.arange(count), heads // count), axis=1)
 
     if scored:
         scores = c.g.reshape(xs[0], (heads, queries, keys))
@@ -182,4 +182,4 @@ def _tanh_scores(c: Call, query: str, key: str, w: str) -> str:
     q = c.g.reshape(query, (*c.rows[0][:-1], 1, width))
     k = c.g.reshape(key, (*c.rows[1][:-2], 1, *c.rows[1][-2:]))
     w = c.g.reshape(w, (*(1,) * len(c.row), width))
-    return str(c.op("ReduceSum", c.op("Mul", c.op("Tanh", c.op("Add", q, k)), w), [-1], keepdims=0))
+    return c.op("ReduceSum", c.op("Mul", c.op("Tanh", c.op("Add", q, k)), w), [-1], keepdims=0)

@@ -60,18 +60,16 @@ def _turned(kernel: Array) -> Array:
 
 
 def _convolved(c: Call, x: str, kernel: str | None, bias: str | None, groups: int = 1) -> str:
-    return str(
-        c.op(
-            "Conv",
-            x,
-            kernel,
-            *([bias] if bias else []),
-            kernel_shape=c.layer.kernel_size,
-            strides=c.layer.strides,
-            dilations=c.layer.dilation_rate,
-            pads=_borders(c, _reach(c.layer), c.layer.padding),
-            group=groups,
-        )
+    return c.op(
+        "Conv",
+        x,
+        kernel,
+        bias,
+        kernel_shape=c.layer.kernel_size,
+        strides=c.layer.strides,
+        dilations=c.layer.dilation_rate,
+        pads=_borders(c, _reach(c.layer), c.layer.padding),
+        group=groups,
     )
 
 
@@ -90,8 +88,8 @@ def _depthwise(c: Call, x: str) -> str:
 @writes("separable_conv1d", "separable_conv2d")
 def _separable(c: Call, x: str) -> str:
     between = _by_channel(c, x, "depthwise_kernel")
-    reads = [each for each in (c.weight("pointwise_kernel", _turned), c.weight("bias")) if each]
-    return c.activated(_as_given(c, c.op("Conv", between, *reads)))
+    z = c.op("Conv", between, c.weight("pointwise_kernel", _turned), c.weight("bias"))
+    return c.activated(_as_given(c, z))
 
 
 def _by_channel(c: Call, x: str, name: str, bias: str | None = None) -> str:
@@ -116,7 +114,7 @@ def _transposed(c: Call, x: str) -> str:
         "ConvTranspose",
         _to_first(c, x),
         c.weight("kernel", _turned),
-        *([bias] if (bias := c.weight("bias")) else []),
+        c.weight("bias"),
         kernel_shape=layer.kernel_size,
         strides=layer.strides,
         dilations=layer.dilation_rate,
@@ -145,7 +143,7 @@ def _global_pooling(c: Call, x: str) -> str:
         return _of_steps(c, _as_last(c, x), c.masks[0])
     kind = "ReduceMax" if c.layer.largest else "ReduceMean"
     a = c.op(kind, _to_first(c, x), axes=[*range(2, len(c.row) + 1)], keepdims=int(c.layer.keepdims))
-    return _as_given(c, a) if c.layer.keepdims else str(a)
+    return _as_given(c, a) if c.layer.keepdims else a
 
 
 def _as_last(c: Call, x: str) -> str:
@@ -171,7 +169,7 @@ def _zero_padding(c: Call, x: str) -> str:
 
 def _padded(c: Call, x: str, pairs: dict[int, Any], value: float = 0.0) -> str:
     full = [(0, 0), *(pairs.get(axis, (0, 0)) for axis in range(len(c.row)))]
-    return str(c.op("Pad", x, [int(before) for before, _ in full] + [int(after) for _, after in full], float(value)))
+    return c.op("Pad", x, [int(before) for before, _ in full] + [int(after) for _, after in full], float(value))
 
 
 @writes("cropping1d", "cropping2d", "cropping3d")
@@ -216,7 +214,7 @@ def _resized(c: Call, x: str, axis: int, n: int, given: int, nearest: bool) -> s
     lower = np.floor(places + 0.5 * nearest).astype(np.int64)
     below = c.op("Gather", x, lower, axis=axis + 1)
     if nearest:
-        return str(below)
+        return below
     weight = (places - lower).astype(np.float32).reshape(-1, *(1,) * (len(c.row) - axis - 1))
     above = c.op("Gather", x, np.minimum(lower + 1, n - 1), axis=axis + 1)
-    return str(c.op("Add", c.op("Mul", below, 1 - weight), c.op("Mul", above, weight)))
+    return c.op("Add", c.op("Mul", below, 1 - weight), c.op("Mul", above, weight))
