@@ -19,6 +19,7 @@ NEEDS = {
     "clothes": (Path("/usr/share/datasets/fashion-mnist").exists, "apt-get install dataset-fashion-mnist"),
     "linear-models": (lambda: find_spec("scipy"), "pip install scipy"),
     "look-at-your-model": (lambda: find_spec("matplotlib"), "pip install 'fastnn[plot]'"),
+    "onnx": (lambda: find_spec("onnx") and find_spec("onnxruntime"), "pip install 'fastnn[onnx]' onnxruntime"),
     "scikit-learn": (lambda: find_spec("sklearn"), "pip install 'fastnn[sklearn]'"),
     "speech": (lambda: shutil.which("espeak-ng"), "apt-get install espeak-ng"),
     "text": (TEXTS.exists, "pip download --no-deps --no-binary :all: vaderSentiment==3.3.2; FASTNN_TEST_TEXTS: where"),

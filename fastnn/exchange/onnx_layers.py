@@ -14,7 +14,6 @@ from fastnn.layers.group_normalization import SHORTEST
 from fastnn.layers.preprocessing import EPSILON
 from fastnn.typing import Array, DoubleArray, Shape
 
-
 # Those that do nothing but in training.
 _IDLE = """identity dropout gaussian_noise gaussian_dropout alpha_dropout spatial_dropout1d spatial_dropout2d
     spatial_dropout3d activity_regularization random_flip random_rotation random_zoom random_translation
