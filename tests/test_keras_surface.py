@@ -549,7 +549,7 @@ def test_what_a_compiled_model_says():
     with pytest.raises(TypeError, match="expected what get_compile_config gives"):
         other.compile_from_config(3)
     with pytest.raises(ValueError, match=r"export: .*model\.save"):
-        model.export("x")
+        model.export("x", format="tf_saved_model")
 
 
 def test_losses_are_the_penalties():
