@@ -14,6 +14,7 @@ from fastnn.exchange import onnx_front, onnx_operations, onnx_pictures, onnx_rec
 from fastnn.exchange.onnx_calls import REFUSED, WRITERS, Call, axis_of, refuse
 from fastnn.exchange.onnx_graph import IR_VERSION, ML_OPSET, OPSET, Graph
 from fastnn.exchange.onnx_layers import valid
+from fastnn.layers.core import NUMBERS
 from fastnn.layers.front import FrontLayer, column_dtype
 from fastnn.layers.masks import rules_of
 from fastnn.layers.places import place_of
@@ -23,15 +24,14 @@ from fastnn.store.replacing import replacing
 from fastnn.typing import Array
 
 # Layers that broadcast what is the same for all rows to what is not.
-BROADCAST = {"add", "subtract", "multiply", "average", "maximum", "minimum", "dot", "operation", "weighting"}
-BROADCAST.add("tanh_scores")
+BROADCAST = {"add", "subtract", "multiply", "average", "maximum", "minimum", "dot", "tanh_scores"}
 
 
 def to_onnx(model: Any) -> Any:
     """The model as an ``onnx.ModelProto``: opset 17, IR version 8, checked by ``onnx.checker``. Extra: onnx.
 
-    Inputs and outputs have the model's names, and "batch" as their first axis. Inputs are float32; int64 where the
-    model reads whole numbers by an Input of such a dtype or by Embedding alone, text where it reads text: StringLookup,
+    Inputs and outputs have the model's names, and "batch" as their first axis. Inputs are float32; whole numbers where
+    an Input has such a dtype, int64 where Embedding alone reads them, text where the model does: StringLookup,
     Discretization, Normalization and the like are in the graph, so that raw rows go in. Weights are called as in the
     model's file, "dense/kernel", and are there once, however often a layer is called; kernels of convolutions and
     recurrent layers lie as ONNX's operators read them. metadata_props: "fastnn", the version; "classes" and "columns",
@@ -49,7 +49,8 @@ def to_onnx(model: Any) -> Any:
     inputs, outputs, values = [], {}, {}
     for name, tensor in zip(model.input_names, tensors[0], strict=True):
         value = graph.unique(name or "input")
-        kind = "int64" if description.reads_ids else column_dtype(tensor.dtype)
+        whole = tensor.dtype if tensor.dtype in NUMBERS else column_dtype(tensor.dtype)
+        kind = "int64" if description.reads_ids and whole == "float32" else whole
         inputs.append(graph.info(value, kind, ["batch", *tensor.row]))
         graph.kinds[value], values[tensor] = kind, value
     names = [graph.unique(name or "output") for name in model.output_names]
@@ -89,9 +90,10 @@ class _Writer:
         """Add to `values` and `masks` what the calls of a graph give. training: what a call around it says of it."""
         for node in _needed(graph, values):
             own = [masks.get(tensor) for tensor in node.values]
-            for k, place in node.given_masks.items():
-                own[k] = values[node.inputs[place]], node.inputs[place].row
             reads = [values[tensor] for tensor in node.values]
+            for k, place in node.given_masks.items():
+                mask = node.inputs[place]
+                own[k] = self.g.rows_of(values[mask], reads[k], mask.row), mask.row
             says = training if node.training is None else node.training
             given, found = (self._leaf if node.graph is None else self._inside)(node, reads, own, says)
             values.update(zip(node.tensors(), given, strict=True))
@@ -109,7 +111,7 @@ class _Writer:
         ends = [within[tensor] for tensor in inner.outputs]
         given = self._shaped(at, ends, [tensor.row for tensor in inner.outputs], node.tensors())
         if inner.masks:
-            return given, [tensor and (within[tensor], tensor.row) for tensor in inner.masks]
+            return given, [None if tensor is None else (within[tensor], tensor.row) for tensor in inner.masks]
         if node.layer.supports_masking:
             return given, self._masks_given(node, [], own)
         return given, [known.get(tensor) for tensor in inner.outputs]
@@ -117,8 +119,7 @@ class _Writer:
     def _shaped(self, at: str, values: list[str], rows: list[Any], tensors: Any) -> list[str]:
         """Values as rows of the tensors' shapes."""
         self.g.at = at
-        each = zip(values, rows, tensors, strict=True)
-        return [x if row == tensor.row else self.g.reshape(x, tensor.row) for x, row, tensor in each]
+        return [self.g.seen(x, row, tensor.row) for x, row, tensor in zip(values, rows, tensors, strict=True)]
 
     def _leaf(self, node: Node, reads: list[str], own: list[Any], training: bool) -> tuple[list[str], list[Any]]:
         """A layer that has ops."""
@@ -150,7 +151,7 @@ class _Writer:
             return [own[0]] * rules.masked_outputs
         if rules.makes_mask():
             by_line = rules.table_name == "masking"
-            found = g.op("Cast", valid(g, reads[0], getattr(rules, "mask_value", 0.0), by_line), to=1)
+            found = g.cast(valid(g, reads[0], getattr(rules, "mask_value", 0.0), by_line), "float32")
         elif rules.table_name == "concatenate" and (axis := axis_of(rules.axis, rows[0])) < len(row):
             ones = [np.ones((1, *each[: len(row)]), np.float32) for each in rows]
             parts = [
@@ -176,14 +177,14 @@ def _needed(graph: Any, known: dict[Tensor, str]) -> Iterator[Node]:
 
 def _kind_of(path: str, layer: Any) -> str:
     """The name of what writes a layer. ValueError where nothing does."""
+    if isinstance(layer, FrontLayer) and layer.table_name in WRITERS and layer.table() is None:
+        refuse(path, layer, "it knows no data yet; call its adapt")
     for cls in type(layer).__mro__:
-        name, ops = getattr(cls, "table_name", ""), getattr(cls, "ops", None)
-        if (
-            cls.__module__.startswith("fastnn.layers.")
-            and (name in REFUSED or name in WRITERS)
-            and type(layer).ops is ops
-        ):
-            return str(name) if name in WRITERS else refuse(path, layer, REFUSED[name])
+        name = getattr(cls, "table_name", "") if cls.__module__.startswith("fastnn.layers.") else ""
+        if name in REFUSED:
+            refuse(path, layer, REFUSED[name])
+        if name in WRITERS and type(layer).ops is cls.ops:  # type: ignore[attr-defined]
+            return str(name)
     refuse(path, getattr(layer, "owner", layer), "it is written in Python")
 
 

@@ -23,6 +23,7 @@ def _lookup(c: Call, x: str) -> str:
     layer, g, text = c.layer, c.g, c.layer.vocabulary_kind == "string"
     mode, several, kind = layer.output_mode, layer.num_oov_indices > 1, "strings" if text else "int64s"
     tokens = layer.get_vocabulary(False)
+    x = g.cast(x, "int64") if not text or layer.invert else x
     if layer.invert:
         tokens = layer.get_vocabulary()
         given = _labels(c, x, "int64s", [*range(len(tokens))], kind, tokens, layer.oov_token)
@@ -51,7 +52,6 @@ def _lookup(c: Call, x: str) -> str:
 
 def _labels(c: Call, x: str, kind: str, keys: list[Any], other: str, values: list[Any], default: Any) -> str:
     named = {f"keys_{kind}": keys, f"values_{other}": values, f"default_{other.removesuffix('s')}": default}
-    x = c.g.cast(x, "int64") if kind == "int64s" else x
     return c.op("LabelEncoder", x, domain="ai.onnx.ml", **named)
 
 
@@ -60,7 +60,7 @@ def _discretization(c: Call, x: str) -> str:
     layer, last = c.layer, len(c.row) + 1
     wide = c.op("Unsqueeze", c.g.cast(x, "float32"), [last])
     above = c.op("GreaterOrEqual", wide, c.known("bin_boundaries", np.array(layer.bin_boundaries, np.float32)))
-    bins = c.op("ReduceSum", c.op("Cast", above, to=c.g.element("int64")), [last], keepdims=0)
+    bins = c.op("ReduceSum", c.g.cast(above, "int64"), [last], keepdims=0)
     c.g.kinds[bins] = "int64"
     if layer.output_mode == "int":
         return bins
@@ -75,18 +75,18 @@ def _scaler(c: Call, x: str) -> str:
     layer = c.layer
     if c.g.kinds.get(x) == "string":
         c.refuse('it reads numbers that lie there as text; give its Input dtype="float32"')
-    double = c.g.onnx.TensorProto.DOUBLE
     center, scale, fill = (np.array(each, np.float64) for each in (layer.center, layer.scale, layer.fill))
-    numbers = c.op("Cast", x, to=double)
+    numbers = c.g.cast(x, "float64")
     if layer.log:
         numbers = c.op("Log", c.op("Add", numbers, np.array(1.0)))
     missing = c.op("IsNaN", numbers)
     filled = numbers if layer.missing is None else c.op("Where", missing, c.known("fill", fill), numbers)
     scaled = c.op("Div", c.op("Sub", filled, c.known("center", center)), c.known("scale", scale))
-    scaled = c.op("Cast", scaled, to=1)
+    c.g.kinds[scaled] = "float64"
+    scaled = c.g.cast(scaled, "float32")
     if not layer.indicator:
         return scaled
-    both = [scaled, c.op("Cast", missing, to=1)]
+    both = [scaled, c.g.cast(missing, "float32")]
     if not c.row:
         both = [c.op("Unsqueeze", each, [1]) for each in both]
     return c.op("Concat", *both, axis=-1)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 OPSET, IR_VERSION, ML_OPSET = 17, 8, 3
+LOGICAL = {"And", "Equal", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "Not"}  # operators that give bool
 MOST_BYTES = 2_000_000_000  # of weights: a protobuf message ends at 2**31
 
 
@@ -25,7 +26,7 @@ class Graph:
     """Nodes and initialisers, written one by one.
 
     A value is the name of what a node gives. at: how the names of the nodes that come begin, a layer's way in the
-    model. kinds: of values that are not float32, "int64", "string" or "bool". same: values with one row, for all.
+    model. kinds: of values that are not float32, as NumPy calls them, or "string". same: values with one row, for all.
     """
 
     def __init__(self, taken: Sequence[str] = ()) -> None:
@@ -63,6 +64,7 @@ class Graph:
         while not inputs[-1]:
             inputs.pop()
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, given, name=name, domain=domain, **attributes))
+        self.kinds.update(dict.fromkeys(given if kind in LOGICAL else (), "bool"))
         return given
 
     def value(self, given: Any) -> str:
@@ -94,22 +96,26 @@ class Graph:
             self.nodes = outside
 
     def cast(self, x: str, kind: str) -> str:
-        """A value as "float32" or "int64"."""
+        """A value as another kind."""
         if self.kinds.get(x, "float32") == kind:
             return x
         given = self.op("Cast", x, to=self.element(kind))
-        if kind != "float32":
-            self.kinds[given] = kind
+        self.kinds[given] = kind
         return given
 
     def element(self, kind: str) -> int:
         """ONNX's number for a kind of value."""
-        types = self.onnx.TensorProto
-        return int({"float32": types.FLOAT, "int64": types.INT64, "string": types.STRING}[kind])
+        if kind == "string":
+            return int(self.onnx.TensorProto.STRING)
+        return int(self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)))
 
     def reshape(self, x: str, row: Sequence[int]) -> str:
         """The same numbers as rows of this shape."""
         return self.op("Reshape", x, [-1, *row])
+
+    def seen(self, x: str, row: Sequence[int], other: Sequence[int]) -> str:
+        """Rows of one shape as rows of another."""
+        return x if tuple(row) == tuple(other) else self.reshape(x, other)
 
     def transpose(self, x: str, order: Sequence[int]) -> str:
         """Axes in another order. One that undoes another leaves nothing."""

@@ -191,18 +191,11 @@ def _rescaling(c: Call, x: str) -> str:
 # Merges.
 
 
-def alike(c: Call, xs: tuple[str, ...]) -> list[str]:
-    """Rows of fewer axes with axes of 1 before their own, as they are broadcast."""
-    axes = max(map(len, c.rows))
-    return [
-        x if len(row) == axes else c.g.reshape(x, [*(1,) * (axes - len(row)), *row])
-        for x, row in zip(xs, c.rows, strict=True)
-    ]
-
-
 def _merge(kind: str, of_two: str = "") -> Callable[..., Any]:
     def write(c: Call, *xs: str) -> str:
-        first, *rest = alike(c, xs)
+        axes = max(map(len, c.rows))  # rows of fewer axes have axes of 1 before their own
+        full = zip(xs, c.rows, strict=True)
+        first, *rest = (c.g.seen(x, row, (*(1,) * (axes - len(row)), *row)) for x, row in full)
         if not rest:
             return first
         if of_two and (len(rest) == 1 or not kind):
@@ -240,12 +233,9 @@ def _dot(c: Call, x: str, y: str) -> str:
     n = left[i]
     x = c.g.transpose(x, [0, *(axis + 1 for axis in range(len(left)) if axis != i), i + 1])
     y = c.g.transpose(y, [0, j + 1, *(axis + 1 for axis in range(len(right)) if axis != j)])
-    z = c.op("MatMul", _shaped(c, x, len(left), (prod(left) // n, n)), _shaped(c, y, len(right), (n, prod(right) // n)))
-    return c.g.reshape(z, c.node.rows[0])
-
-
-def _shaped(c: Call, x: str, axes: int, row: Shape) -> str:
-    return x if axes == 2 else c.g.reshape(x, row)
+    x = x if len(left) == 2 else c.g.reshape(x, (prod(left) // n, n))
+    y = y if len(right) == 2 else c.g.reshape(y, (n, prod(right) // n))
+    return c.g.reshape(c.op("MatMul", x, y), c.node.rows[0])
 
 
 # Rows seen otherwise.
@@ -285,10 +275,9 @@ def _category_encoding(c: Call, x: str) -> str:
     return encoded(c, c.g.cast(x, "int64"), c.layer.output_mode, c.layer.num_tokens)
 
 
-def encoded(c: Call, x: str, mode: str, depth: int, row: Shape | None = None) -> str:
+def encoded(c: Call, x: str, mode: str, depth: int) -> str:
     """Whole numbers from 0 on as rows of zeros and ones, or of counts; one from `depth` on leaves no trace."""
-    row = c.row if row is None else row
-    if mode == "one_hot" and row[-1:] == (1,):
+    if mode == "one_hot" and c.row[-1:] == (1,):
         x = c.op("Squeeze", x, [-1])
     rows = c.op("OneHot", x, np.array(depth, np.int64), np.array([0, 1], np.float32), axis=-1)
     if mode == "one_hot":
@@ -311,5 +300,4 @@ def valid(g: Graph, x: str, value: float, by_line: bool, keep: int = 0) -> str:
     apart = g.op("Not", g.op("Equal", g.cast(x, "float32"), float(value)))
     if not by_line:
         return apart
-    any_apart = g.op("ReduceMax", g.op("Cast", apart, to=1), axes=[-1], keepdims=keep)
-    return g.op("Cast", any_apart, to=9)
+    return g.cast(g.op("ReduceMax", g.cast(apart, "float32"), axes=[-1], keepdims=keep), "bool")

@@ -12,7 +12,6 @@ from fastnn.exchange.onnx_calls import Call, writes
 from fastnn.exchange.onnx_layers import valid
 from fastnn.typing import Shape
 
-BOOL = 9  # TensorProto.BOOL
 END = np.iinfo(np.int64).min  # of a slice that goes backwards to the first
 
 
@@ -31,8 +30,7 @@ def _affine(c: Call, x: str, a: float = 0.0, b: float = 0.0) -> str:
 
 
 def _clip(c: Call, x: str, low: float | None = None, high: float | None = None) -> str:
-    bounds = [None if each is None else float(each) for each in (low, high)]
-    return c.op("Clip", x, *(bounds if high is not None else bounds[:1]))
+    return c.op("Clip", x, *(None if each is None else float(each) for each in (low, high)))
 
 
 def _reduce(c: Call, x: str, how: str, axes: Any, keepdims: bool) -> str:
@@ -68,9 +66,7 @@ def _slice(c: Call, x: str, parts: Any) -> str:
 
 
 def _broadcast(c: Call, x: str, shape: Any) -> str:
-    if len(c.row) < len(shape):
-        x = c.g.reshape(x, [*(1,) * (len(shape) - len(c.row)), *c.row])
-    return c.op("Expand", x, [1, *shape])
+    return c.op("Expand", c.g.seen(x, c.row, (*(1,) * (len(shape) - len(c.row)), *c.row)), [1, *shape])
 
 
 def _constant(c: Call, x: str, value: Any) -> str:
@@ -112,7 +108,7 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     "constant": _constant,
     "normal": lambda c, x, shape, mean, **_: _same(c, np.full(shape, mean, np.float32)),  # drawn in training alone
     "mask": _mask,
-    "valid": lambda c, x, value, by_line: c.op("Cast", valid(c.g, x, value, by_line), to=1),
+    "valid": lambda c, x, value, by_line: c.g.cast(valid(c.g, x, value, by_line), "float32"),
     "phase": lambda c, x, y: x if c.training else y,
 }
 
@@ -154,7 +150,7 @@ def _weighting(c: Call, *xs: str) -> list[str]:
     out = c.g.reshape(out if apart else c.g.transpose(out, [0, 2, 1, 3]), c.node.rows[0])
     if apart and c.masks[0] is not None:
         counts = c.g.reshape(c.masks[0], (*c.node.rows[0][:-1], 1))
-        out = c.op("Where", c.op("Cast", counts, to=BOOL), out, 0.0)
+        out = c.op("Where", c.g.cast(counts, "bool"), out, 0.0)
     return [out, c.g.reshape(shares, c.node.rows[1])] if layer.return_scores else [out]
 
 
@@ -165,7 +161,7 @@ def _seen(c: Call, masks: Any, rows: list[Shape], heads: int, queries: int, keys
     for k, mask in enumerate(c.masks[: 2 if c.layer.scored else 3]):
         if mask is not None and (k or not c.layer.apart):
             given.append((mask, (apart, 1, keys) if k else (apart, queries, 1)))
-    found = [c.op("Cast", c.g.reshape(mask, row), to=BOOL) for mask, row in given]
+    found = [c.g.cast(c.g.reshape(mask, row), "bool") for mask, row in given]
     away = np.arange(queries)[:, None] - np.arange(keys)
     if c.layer.causal:
         found.append(c.g.value(away >= 0))

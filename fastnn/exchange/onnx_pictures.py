@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.exchange.onnx_calls import Call, writes
-from fastnn.exchange.onnx_operations import BOOL, cut
+from fastnn.exchange.onnx_operations import cut
 from fastnn.typing import Array, Shape
 
 
@@ -140,20 +140,16 @@ def _pooling(c: Call, x: str) -> str:
 @writes(*(f"global_{kind}_pooling{axes}d" for kind in ("max", "average") for axes in (1, 2, 3)))
 def _global_pooling(c: Call, x: str) -> str:
     if c.layer.reads_mask and c.masks[0] is not None:
-        return _of_steps(c, _as_last(c, x), c.masks[0])
+        return _of_steps(c, c.g.transpose(x, [0, 2, 1]) if _is_first(c) else x, c.masks[0])
     kind = "ReduceMax" if c.layer.largest else "ReduceMean"
     a = c.op(kind, _to_first(c, x), axes=[*range(2, len(c.row) + 1)], keepdims=int(c.layer.keepdims))
     return _as_given(c, a) if c.layer.keepdims else a
 
 
-def _as_last(c: Call, x: str) -> str:
-    return c.g.transpose(x, [0, 2, 1]) if _is_first(c) else x
-
-
 def _of_steps(c: Call, x: str, mask: str) -> str:
     """The mean of the steps that count, 0 where none does."""
     counts = c.op("Unsqueeze", mask, [2])
-    kept = c.op("Where", c.op("Cast", counts, to=BOOL), x, 0.0)
+    kept = c.op("Where", c.g.cast(counts, "bool"), x, 0.0)
     sums, total = (c.op("ReduceSum", each, [1], keepdims=0) for each in (kept, counts))
     return c.g.reshape(c.op("Div", sums, c.op("Max", total, 1.0)), c.node.rows[0])
 
@@ -174,9 +170,8 @@ def _padded(c: Call, x: str, pairs: dict[int, Any], value: float = 0.0) -> str:
 
 @writes("cropping1d", "cropping2d", "cropping3d")
 def _cropping(c: Call, x: str) -> str:
-    axes = range(1, len(c.row)) if getattr(c.layer, "data_format", None) == "channels_first" else _axes(c)
-    pairs = [c.layer.cropping] if len(axes) == 1 else c.layer.cropping
-    parts = {axis: (first, c.node.rows[0][axis], 1) for axis, (first, _) in zip(axes, pairs, strict=True)}
+    pairs = [c.layer.cropping] if len(_axes(c)) == 1 else c.layer.cropping
+    parts = {axis: (first, c.node.rows[0][axis], 1) for axis, (first, _) in zip(_axes(c), pairs, strict=True)}
     return cut(c, x, parts)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.exchange.onnx_calls import Call, writes
-from fastnn.exchange.onnx_operations import BOOL, cut
+from fastnn.exchange.onnx_operations import cut
 from fastnn.typing import Array
 
 # Activations that the nodes have, and that every runtime has in them alike.
@@ -86,7 +86,7 @@ def _scanned(c: Call, x: str, states: tuple[str, ...], units: list[Any]) -> list
         now = _step(c, step, own, kernels, biases[1:], units)
         out = now[0]
         if len(read) > 1:
-            counts = c.op("Cast", c.op("Unsqueeze", there, [1]), to=BOOL)
+            counts = g.cast(c.op("Unsqueeze", there, [1]), "bool")
             now = [c.op("Where", counts, new, old) for new, old in zip(now, own, strict=True)]
             out = c.op("Where", counts, now[0], 0.0) if layer.zero_output_for_mask else now[0]
         after = [c.op("Identity", each) for each in (*now, out)]

@@ -217,7 +217,10 @@ def test_ids_are_whole_numbers_and_of_several_kinds() -> None:
     assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.INT64
     whole = L.Input((6,), dtype="int32")
     proto = check(model_of(whole, L.Dense(2)(whole)), steps())
-    assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.INT64
+    assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.INT32
+    pixels = L.Input((4, 4, 1), dtype="uint8")
+    proto = check(model_of(pixels, L.Conv2D(2, 3)(L.Rescaling(1 / 255)(pixels))), abs(numbers(3, 4, 4, 1)).round())
+    assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     both = L.Input((6,))
     proto = check(model_of(both, [L.Flatten()(L.Embedding(5, 3)(both)), L.Dense(2)(both)]), steps())
     assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
@@ -335,6 +338,63 @@ def test_attention_of_masked_lines() -> None:
     check(model_of(first, [*given, L.LSTM(3)(given[0])]), steps())
 
 
+def test_masks_of_ones_own() -> None:
+    class Late(L.Layer):
+        """Steps from the third on count."""
+
+        def call(self, x: Any) -> Any:
+            return x * 2
+
+        def compute_mask(self, x: Any, mask: Any = None) -> Any:
+            return x[:, :, 0] * 0 + [0, 0, 1, 1, 1, 1]
+
+    class Ended(L.Layer):
+        """No mask behind it."""
+
+        def call(self, x: Any) -> Any:
+            return x, x + 1
+
+        def compute_mask(self, x: Any, mask: Any = None) -> Any:
+            return [None, mask]
+
+    first = L.Input((6, 4))
+    one, other = Ended()(Late()(first))
+    check(model_of(first, [L.LSTM(3)(Late()(first)), L.LSTM(3)(one), L.LSTM(3)(other)]), numbers(7, 6, 4))
+
+
+def test_a_mask_that_is_the_same_for_all_rows() -> None:
+    class Own(L.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = L.LSTM(3)
+
+        def build(self, shape: Any) -> None:
+            self.mask = self.add_weight(shape=(6,), initializer=lambda shape, dtype=None: np.arange(6) % 2.0)
+
+        def call(self, x: Any) -> Any:
+            return self.steps(x, mask=self.mask * 1)
+
+    first = L.Input((6, 4))
+    model = fastnn.Model(first, Own()(first))
+    check(model, numbers(7, 6, 4))
+
+
+def test_queries_that_are_learnt() -> None:
+    class Pooled(L.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = L.Attention()
+
+        def build(self, shape: Any) -> None:
+            self.queries = self.add_weight(shape=(2, shape[-1]))
+
+        def call(self, x: Any) -> Any:
+            return self.attention([self.queries * 1, x], return_attention_scores=True)
+
+    first = L.Input((6, 4))
+    check(model_of(first, Pooled()(first)), numbers(7, 6, 4))
+
+
 def test_steps_of_steps() -> None:
     first = L.Input((3, 6))
     rows = L.Embedding(5, 4, mask_zero=True)(first)
@@ -444,6 +504,16 @@ def test_a_layer_of_the_front_that_is_refused(layer: Any, why: str) -> None:
     model = fastnn.Model(first, L.Flatten()(layer()(first)))
     with pytest.raises(ValueError, match=rf"to_onnx: layer '\w+' \(\w+\) cannot be written as ONNX: .*{why}"):
         to_onnx(model)
+
+
+def test_a_layer_that_knows_no_data_is_refused() -> None:
+    first = L.Input((1,), dtype="string")
+    model = fastnn.Model(first, L.StringLookup()(first))
+    with pytest.raises(ValueError, match=r"\(StringLookup\).* it knows no data yet; call its adapt"):
+        to_onnx(model)
+    numbers_ = L.Input((1,))
+    with pytest.raises(ValueError, match=r"\(Discretization\).* it knows no data yet"):
+        to_onnx(fastnn.Model(numbers_, L.Discretization(num_bins=3)(numbers_)))
 
 
 def test_a_scaler_of_numbers_that_are_text_is_refused() -> None:

@@ -22,9 +22,9 @@ def session_of(proto: Any) -> Any:
 def given_by(proto: Any, *columns: Any) -> list[np.ndarray]:
     """What a graph gives for columns in the order of its inputs; whole numbers as it takes them."""
     session = session_of(proto)
-    kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(string)": object}
+    kinds = {"float": np.float32, "string": object}
     feed = {
-        each.name: np.asarray(column).astype(kinds[each.type])
+        each.name: np.asarray(column).astype(kinds.get(name := each.type[7:-1], name))
         for each, column in zip(session.get_inputs(), columns, strict=True)
     }
     return session.run(None, feed)
