@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from fastnn._checks import as_number, check_batch_size, check_count, shown
+from fastnn._checks import as_number, check_batch_size, check_count, check_text, shown
 from fastnn.databases.ahead import Ahead
 from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cache, discard, key_of, open_cached
 from fastnn.databases.reader import NoRowsError, listed
@@ -73,7 +73,7 @@ class StoredSource(Source):
         check_known("target", targets, names)
         self.sequence = checked(sequence)
         if key is not None:
-            check_known("key", [key], names)
+            check_known("key", [check_text("key", key)], names)
         apart = [key]
         if self.sequence is not None:
             check_known("sequence", list(self.sequence[:2]), names)
@@ -93,7 +93,7 @@ class StoredSource(Source):
                 f"no feature is left: the query's columns are {listed(names)} and the targets "
                 f"{listed(targets)}; select more columns"
             )
-        if not (isinstance(cache, bool) or cache == "auto"):
+        if not (isinstance(cache, bool) or (isinstance(cache, str) and cache == "auto")):
             cache = as_number("cache", cache)
             if not cache >= 0:
                 raise ValueError(f'cache must be "auto", True, False or seconds of at least 0, got {cache:g}')

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn._checks import SEEDS, check_count, shown
 from fastnn.data.batches import batch_of
+from fastnn.data.queried import Queried
 from fastnn.databases.layout import BASE, BECAUSE
 from fastnn.models import check_model
 
@@ -57,11 +58,11 @@ def explain_sql(
 
     sql, con, into, key, params, null, mode, to, version: as in ``Model.predict_sql``; the query runs once, rows and
     explanations are gathered apart and written in one short transaction, and a run that is ended is gone on with by
-    the next one of the same model and arguments. background: rows as ``predict`` takes them, some ten to a hundred;
-    a frame's columns name features that the model has no names for. method, options: ``permutation_shap``,
-    ``kernel_shap``, ``exact_shapley`` or ``expected_gradients``, which is by far the fastest and takes numbers alone,
-    and what that takes. output: the unit that is explained, where the model has several. ValueError for a model of
-    windows of rows, and for all that ``fastnn.data.write_predictions`` refuses.
+    the next one of the same model and arguments. background: rows as ``predict`` takes them, some ten to a hundred, or
+    a query of them on `con`, without the key; its columns, or a frame's, name features that the model has no names for.
+    method, options: ``permutation_shap``, ``kernel_shap``, ``exact_shapley`` or ``expected_gradients``, which is by far
+    the fastest and takes numbers alone, and what that takes. output: the unit that is explained, where the model has
+    several. ValueError for a model of windows of rows, and for all that ``fastnn.data.write_predictions`` refuses.
     """
     from fastnn.data.predictions import write_predictions
     from fastnn.models.by_rows import by_rows, origin_of
@@ -81,9 +82,14 @@ def explain_sql(
         raise ValueError(f"{what} takes models of flat rows; explain windows by the functions of fastnn.explain")
     if method == "expected_gradients" and model.description.front is not None:
         raise ValueError(f"{what}: expected_gradients takes models of numbers alone; take method='permutation'")
-    known = batch_of(background, None, None, model.description.reads())
-    model.description.check_source(known, f"x of {what}: background")
-    others = np.asarray(known.x, np.float32)
+    if isinstance(background, str):
+        asked = Queried(background, con, None, None, null, rows.names, rows.inputs, rows.columns)
+        others = np.concatenate([x for _, x in asked.batches(1024)] or [np.empty((0, asked.width), np.float32)])
+        background = np.empty(0, [(name, np.float32) for name in asked.reader.columns])  # for their names
+    else:
+        known = batch_of(background, None, None, model.description.reads())
+        model.description.check_source(known, f"x of {what}: background")
+        others = np.asarray(known.x, np.float32)
     if not len(others) or not np.isfinite(others).all():
         raise ValueError(f"{what}: background must have rows, and no NaN or infinity in them")
     labels = np.array(_features(model, background, others), object)

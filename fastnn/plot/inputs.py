@@ -40,7 +40,7 @@ def decision_surface(
     features: two columns, by number or name. A model of several outputs has a region for each class, one whose y are
     two classes the probability of the second, others the predicted number. names: of the classes.
     """
-    if not hasattr(model, "predict"):
+    if isinstance(model, type) or not hasattr(model, "predict"):
         raise TypeError(f"decision_surface: model must be one that predicts, got {shown(model)}")
     columns = list(getattr(x, "columns", ()))
     table = numbers("x", x, 2)
@@ -51,8 +51,10 @@ def decision_surface(
     grid = np.tile(np.median(table, axis=0), (_SIDE * _SIDE, 1))
     grid[:, first], grid[:, second] = np.tile(across, _SIDE), np.repeat(up, _SIDE)
     given = type(x)(grid, columns=x.columns) if columns else grid
-    found = np.asarray(getattr(model, "predict_proba", model.predict)(given))
-    found = numbers("what the model predicts", found.reshape(len(grid), -1))
+    found = numbers("what the model predicts", getattr(model, "predict_proba", model.predict)(given))
+    if len(found) != len(grid):
+        raise ValueError(f"decision_surface: the model must predict a row for each of {len(grid)}, gave {len(found)}")
+    found = found.reshape(len(grid), -1)
     count = found.shape[1]
     truth = None if y is None else np.asarray(y)
     if truth is not None and len(truth) != len(table):
@@ -100,7 +102,7 @@ def saliency(model: Any, picture: Any, output: Any = None, *, ax: Any = None) ->
     slope is drawn. output: a unit's number, by default the largest's, or what else ``model.input_gradient`` takes.
     ValueError for another shape. Source: Simonyan, Vedaldi and Zisserman 2014.
     """
-    if not hasattr(model, "input_gradient"):
+    if isinstance(model, type) or not hasattr(model, "input_gradient"):
         raise TypeError(f"saliency: model must be a model of fastnn, got {shown(model)}")
     pixels = numbers("picture", picture)
     row = tuple(model.input_shape[1:])

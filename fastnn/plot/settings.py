@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -119,9 +119,10 @@ def _parts(what: str, curve: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def _listed(name: str, given: Any) -> list[Any]:
-    if not isinstance(given, Iterable):
-        raise TypeError(f"{name} must be a list of values, got {shown(given)}")
-    return list(given)
+    try:
+        return list(given)
+    except (TypeError, NotImplementedError):  # the second of a memoryview of several axes
+        raise TypeError(f"{name} must be a list of values, got {shown(given)}") from None
 
 
 def _places(values: list[Any]) -> tuple[Any, list[str]]:

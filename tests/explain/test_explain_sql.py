@@ -165,6 +165,21 @@ def test_an_ended_run_is_gone_on_with(
     con.close()
 
 
+def test_a_background_is_a_query(model: Sequential, con: Any) -> None:
+    """Its rows are those that an array would give, and its columns name what the model has no names for."""
+    part = SQL.replace("id, ", "").replace(" ORDER BY id", " ORDER BY id LIMIT 20")
+    explain(model, con, method="exact")
+    explain(model, con, into="asked", background=part, method="exact")
+    assert [each[:6] for each in table(con, "asked")[1]] == [each[:6] for each in table(con)[1]]
+    nameless = Sequential([L.Input((3,)), L.Dense(1)])
+    explain(nameless, con, into="nameless", background=part, method="exact")
+    assert table(con, "nameless")[0] == table(con)[0]
+    with pytest.raises(ValueError, match="background must have rows"):
+        explain(model, con, into="none", background=part.replace("ORDER", "WHERE id < 0 ORDER"))
+    with pytest.raises(ValueError, match="one SELECT"):
+        explain(model, con, into="none", background="nothing")
+
+
 def test_columns_and_several_inputs(con: Any) -> None:
     town, size, day = L.Input((1,), dtype="string", name="town"), L.Input((1,), name="size"), L.Input((1,), name="day")
     code = L.StringLookup(vocabulary=["Bern", "Graz"], output_mode="one_hot")(town)
