@@ -45,7 +45,7 @@ def test_the_recipes_are_found_and_short() -> None:
         "Add a layer without weights",
         "Add a layer with weights",
     ]
-    assert len(STEPS) == len(re.findall(r"^```(?:python|cython|text)$", TEXT, re.MULTILINE)) == 22
+    assert len(STEPS) == len(re.findall(r"^```(?:python|cython|text)$", TEXT, re.MULTILINE)) == 24
     assert all(len(step.code.splitlines()) <= 42 for step in STEPS)
 
 

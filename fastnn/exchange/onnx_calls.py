@@ -14,6 +14,7 @@ from fastnn.typing import Array, Shape
 
 # What writes a layer, by its name in LAYERS: (call, values) -> the value that it gives, or a list of them.
 WRITERS: dict[str, Callable[..., Any]] = {}
+UNKNOWN = "there are no ONNX operators here for"  # what is written in Python
 # What cannot be written, and why.
 REFUSED: dict[str, str] = {}
 
@@ -68,9 +69,8 @@ class Call:
         unit = self.layer.activation if unit is None else unit
         given = activated(self.g, z, unit)
         if given is None:
-            kind = type(unit).__name__
-            name = getattr(unit, "name", None) or kind
-            self.refuse(f"its activation {name!r} ({kind}) is written in Python")
+            name = getattr(unit, "name", None) or unit.table_name
+            self.refuse(f"{UNKNOWN} what its activation {name!r} ({type(unit).__name__}) does")
         return given
 
     def along(self, x: str, axes: Sequence[int], change: Callable[[str], str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn._version import __version__
 from fastnn.exchange import onnx_front, onnx_operations, onnx_pictures, onnx_recurrent  # noqa: F401 - the table
-from fastnn.exchange.onnx_calls import REFUSED, WRITERS, Call, axis_of, refuse
+from fastnn.exchange.onnx_calls import REFUSED, UNKNOWN, WRITERS, Call, axis_of, refuse
 from fastnn.exchange.onnx_graph import IR_VERSION, ML_OPSET, OPSET, Graph
 from fastnn.exchange.onnx_layers import valid
 from fastnn.layers.core import NUMBERS
@@ -185,7 +185,7 @@ def _kind_of(path: str, layer: Any) -> str:
             refuse(path, layer, REFUSED[name])
         if name in WRITERS and type(layer).ops is cls.ops:  # type: ignore[attr-defined]
             return str(name)
-    refuse(path, getattr(layer, "owner", layer), "it is written in Python")
+    refuse(path, getattr(layer, "owner", layer), f"{UNKNOWN} what it does")
 
 
 def _draws(layer: Any) -> bool:

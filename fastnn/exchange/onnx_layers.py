@@ -12,7 +12,7 @@ from fastnn.exchange.onnx_calls import Call, axes_of, axis_of, writes
 from fastnn.exchange.onnx_graph import Graph
 from fastnn.layers.group_normalization import SHORTEST
 from fastnn.layers.preprocessing import EPSILON
-from fastnn.typing import Array, DoubleArray, Shape
+from fastnn.typing import Array, Shape
 
 # Those that do nothing but in training.
 _IDLE = """identity dropout gaussian_noise gaussian_dropout alpha_dropout spatial_dropout1d spatial_dropout2d
@@ -75,7 +75,7 @@ def _einsum(c: Call, x: str) -> str:
     return c.activated(c.plus(z, c.weight("bias")))
 
 
-@writes("activation", "re_lu", "leaky_re_lu", "elu")
+@writes("activation", "activation_layer")
 def _activation(c: Call, x: str) -> str:
     return c.activated(x)
 
@@ -168,18 +168,13 @@ def _group_normalization(c: Call, x: str) -> str:
 @writes("normalization")
 def _normalization(c: Call, x: str) -> str:
     axes = () if c.layer.axis in (None, ()) else axes_of(c.layer.axis, c.row)
-    shape = _sizes(c.row, axes)
-
-    def own(name: str, place: int) -> DoubleArray:
-        given = c.layer.given[place] if c.layer.given is not None else c.arrays[name]
-        return np.broadcast_to(np.asarray(given, np.float64), shape)
-
-    mean = c.known("mean", _spread(own("mean", 0), c.row, axes).astype(np.float32))
-    deviation = np.maximum(np.sqrt(own("variance", 1)), EPSILON).astype(np.float32)
-    scale = c.known("deviation", _spread(deviation, c.row, axes))
+    given = c.layer.given or (c.arrays["mean"], c.arrays["variance"])
+    mean, variance = (np.broadcast_to(np.asarray(each, np.float64), _sizes(c.row, axes)) for each in given)
+    both = {"mean": mean, "deviation": np.maximum(np.sqrt(variance), EPSILON)}
+    center, scale = (c.known(name, _spread(each, c.row, axes).astype(np.float32)) for name, each in both.items())
     if c.layer.invert:
-        return c.op("Add", c.op("Mul", x, scale), mean)
-    return c.op("Div", c.op("Sub", x, mean), scale)
+        return c.op("Add", c.op("Mul", x, scale), center)
+    return c.op("Div", c.op("Sub", x, center), scale)
 
 
 @writes("rescaling")
@@ -191,31 +186,23 @@ def _rescaling(c: Call, x: str) -> str:
 # Merges.
 
 
-def _merge(kind: str, of_two: str = "") -> Callable[..., Any]:
+def _merge(kind: str) -> Callable[..., Any]:
     def write(c: Call, *xs: str) -> str:
         axes = max(map(len, c.rows))  # rows of fewer axes have axes of 1 before their own
         full = zip(xs, c.rows, strict=True)
         first, *rest = (c.g.seen(x, row, (*(1,) * (axes - len(row)), *row)) for x, row in full)
-        if not rest:
-            return first
-        if of_two and (len(rest) == 1 or not kind):
-            for other in rest:
-                first = c.op(of_two, first, other)
-            return first
-        return c.op(kind, first, *rest)
+        if kind in ("Mean", "Max", "Min"):  # of any number
+            return c.op(kind, first, *rest)
+        for other in rest:
+            first = c.op(kind, first, other)
+        return first
 
     return write
 
 
-for _name, _kinds in {
-    "add": ("Sum", "Add"),
-    "subtract": ("", "Sub"),
-    "multiply": ("", "Mul"),
-    "average": ("Mean",),
-    "maximum": ("Max",),
-    "minimum": ("Min",),
-}.items():
-    writes(_name)(_merge(*_kinds))
+_MERGES = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "average": "Mean", "maximum": "Max", "minimum": "Min"}
+for _name, _kind in _MERGES.items():
+    writes(_name)(_merge(_kind))
 
 
 @writes("concatenate")
