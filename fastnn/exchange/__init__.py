@@ -11,13 +11,15 @@ from fastnn import _names
 
 if TYPE_CHECKING:
     from fastnn.exchange.onnx_export import to_onnx
+    from fastnn.exchange.onnx_import import from_onnx
 
-__all__ = ["to_onnx"]
+__all__ = ["from_onnx", "to_onnx"]
 
 # Imported when first asked for: most programs use one of them.
 __getattr__ = _names.later(
     __name__,
     {
+        "from_onnx": "onnx_import",
         "to_onnx": "onnx_export",
     },
     __all__,
