@@ -79,7 +79,7 @@ class TimeDistributed(Composite):
                 f"got {row[0]}; put the layer on the rows (steps, ...) themselves, where it sees all steps together"
             )
         whole = InputLayer(row).tensor()
-        steps = [_Step(number)(whole) for number in range(row[0])]
+        steps = [Step(number)(whole) for number in range(row[0])]
         given = [Tensor(first.node.copy((step,)), first.place) for step in steps]
         return Graph((whole,), (Concatenate(1)([Reshape((1, *tensor.row))(tensor) for tensor in given]),))
 
@@ -90,7 +90,7 @@ class TimeDistributed(Composite):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Step(Layer):
+class Step(Layer):
     """One step of a sequence."""
 
     number: int
