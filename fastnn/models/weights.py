@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,10 +45,26 @@ class Runs(Protocol):
         """Go on in another store."""
 
 
+_most: ContextVar[int | None] = ContextVar("most", default=None)
+
+
+@contextmanager
+def at_most(numbers: int) -> Iterator[None]:
+    """Within it a store of more numbers is a ValueError: a file describes more than it holds."""
+    token = _most.set(numbers)
+    try:
+        yield
+    finally:
+        _most.reset(token)
+
+
 class Store:
     """A flat float32 vector with its lock, the layers whose weights lie in it, and the models that run on it."""
 
     def __init__(self, size: int) -> None:
+        most = _most.get()
+        if most is not None and size > most:
+            raise ValueError(f"the model has {size:,} weights, and the file holds {most:,} numbers at most")
         self.flat: FloatArray = aligned(max(1, size))
         self.lock = Lock()
         self.layers: weakref.WeakSet[Layer] = weakref.WeakSet()
