@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnn import _names
 from fastnn._attributes import public_names
-from fastnn._checks import as_list, check_count, shown
+from fastnn._checks import LONGEST, as_list, check_count, shown
 from fastnn._output import warn
 from fastnn.typing import TrainedModel
 
@@ -113,8 +113,7 @@ class TrainerCallback(Callback):
     adds: tuple[str, ...] = ()  # names that its on_epoch_end puts into the logs, for those after it
 
     def joins(self) -> None:
-        # Called where the loop of a fit, an evaluation or a prediction is to run it, before any hook.
-        pass
+        pass  # Called where the loop of a fit, an evaluation or a prediction is to run it, before any hook.
 
     def checks(self, fit: Any) -> None:
         # Called before any ``on_train_begin``: raises where the callback could not do what it is for.
@@ -125,13 +124,17 @@ class TrainerCallback(Callback):
         pass
 
     def measured(self, rate: float, seconds: float) -> None:
-        # Called before any ``on_epoch_end``: the learning rate of the epoch's last step, and how long training and
-        # validation took, which are not in the logs, as they are not in Keras's.
+        # Called before any ``on_epoch_end``: the rate of the epoch's last step, and how long training and validation
+        # took, which are not in the logs, as they are not in Keras's.
         pass
 
     def pauses(self) -> None:
         # Called every tenth of a second or so of an epoch, between two batches, where a callback overrides it.
         pass
+
+    def ahead(self) -> int:
+        # Called before an epoch and between two ranges of batches: how many may run until it is called again.
+        return LONGEST
 
     def accepts(self, error: Exception, batch: int) -> bool:
         # Whether a loss that is not finite, as `error` explains it, merely ends the fit.

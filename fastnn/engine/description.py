@@ -76,6 +76,7 @@ class Variable(NamedTuple):
 
     l1, l2: its penalties. penalty: a kernel with its numbers, constraint: a kernel with its numbers, or None; where
     they are Python, functions of its weights as a flat array, which give (value, slopes) and the weights constrained.
+    mask: a uint8 array, 0 where a number is 0 after every step, else 1; who has it may change it between two runs.
     decays: whether the optimizer's weight decay shrinks it; decay: one of its own in place of the optimizer's.
     shape: as an optimizer that takes whole variables reads it, where that is not (rows, columns); matrix: which of its
     two ways it takes. path: what it is called, "dense/kernel".
@@ -91,6 +92,7 @@ class Variable(NamedTuple):
     decays: bool = True
     python_penalty: Any = None
     python_constraint: Any = None
+    mask: Any = None
     decay: float | None = None
     shape: Sequence[int] = ()
     matrix: bool = True

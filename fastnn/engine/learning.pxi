@@ -12,6 +12,11 @@ cdef extern from "atomics.h" nogil:
     int atomic_swap(int* p, int value)
 
 
+cdef extern from "bits.h" nogil:
+    int32_t bits_of(float x)
+    float float_of(int32_t i)
+
+
 cdef extern from "clock.h" nogil:
     double seconds_now()
 
@@ -34,6 +39,13 @@ cdef enum:
 
 cdef types.vector32 vector_of(Kernel kernel) except NULL:
     return <types.vector32>float32_of(kernel, "vector")
+
+
+cdef void keep(float* w, const uint8_t* mask, Py_ssize_t n) noexcept nogil:
+    """0 where the mask is 0, of what is not finite too; without a branch, which would often be guessed wrong."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        w[i] = float_of(bits_of(w[i]) & -<int32_t>mask[i])
 
 
 cdef class Learning(AddedLosses):
@@ -114,6 +126,13 @@ cdef class Learning(AddedLosses):
             numbers = Numbers(values)
             variable.constraint = <types.constraint32>float32_of(kernel, "constraint")
             memcpy(variable.constraint_numbers, numbers.values, sizeof(variable.constraint_numbers))
+            self.has_constraints = True
+        if description.mask is not None:
+            if description.mask.dtype != np.uint8 or description.mask.size != rows * columns:
+                raise ValueError(f"a mask must be {rows * columns} uint8 numbers, got {description.mask.dtype} "
+                                 f"{description.mask.shape}")
+            self.kept_matrices.append(description.mask)
+            variable.mask = <const uint8_t*>address(description.mask)
             self.has_constraints = True
         return 0
 
@@ -377,16 +396,33 @@ cdef class Learning(AddedLosses):
                                                   variable.columns, variable.penalty_numbers, variable.slopes + n)
 
     cdef void constrain(self, int thread, int threads) noexcept nogil:
-        """A thread's share of each constrained variable: some of its columns, or of its rows."""
-        cdef Py_ssize_t i, rows, vectors
+        """A thread's share of each constrained variable: some of its columns, or of its rows.
+
+        Masks come first: the lengths that a constraint sees are those of what is left, and it keeps zeros.
+        """
+        cdef Py_ssize_t i, row, rows, vectors, first, stop
         cdef Variable* variable
+        cdef bint upright
         for i in range(self.variable_count):
             variable = &self.variables[i]
+            if variable.constraint == NULL and variable.mask == NULL:
+                continue
+            rows = (variable.stop - variable.start) // variable.columns
+            upright = variable.constraint != NULL and variable.constraint_numbers[0] == 0
+            vectors = variable.columns if upright else rows
+            first, stop = vectors * thread // threads, vectors * (thread + 1) // threads
+            if variable.mask != NULL and upright:
+                for row in range(rows):
+                    self.hide(variable, row * variable.columns + first, row * variable.columns + stop)
+            elif variable.mask != NULL:
+                self.hide(variable, first * variable.columns, stop * variable.columns)
             if variable.constraint != NULL:
-                rows = (variable.stop - variable.start) // variable.columns
-                vectors = variable.columns if variable.constraint_numbers[0] == 0 else rows
-                variable.constraint(self.w + variable.start, rows, variable.columns, vectors * thread // threads,
-                                    vectors * (thread + 1) // threads, variable.constraint_numbers)
+                variable.constraint(self.w + variable.start, rows, variable.columns, first, stop,
+                                    variable.constraint_numbers)
+
+    cdef void hide(self, const Variable* variable, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        """Make 0 of a variable's numbers first:stop where its mask is 0, whatever they are."""
+        keep(self.w + variable.start + first, variable.mask + first, stop - first)
 
     cdef double sum_of_penalties(self) noexcept nogil:
         """Sums over variables have the order in which these were given, wherever they lie."""

@@ -6,7 +6,7 @@ from fastnn.engine.rows cimport Input, Rows
 from fastnn.engine.thread_tuner cimport ThreadTuner
 from fastnn.kernels.kernel cimport Kernel, MAX_NUMBERS, Numbers
 from fastnn.kernels.team cimport Job
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 
 include "arena_fields.pxi"
@@ -199,6 +199,7 @@ cdef struct Variable:
     double value
     types.constraint32 constraint       # or NULL
     double constraint_numbers[MAX_NUMBERS]
+    const uint8_t* mask                 # 0 where a number stays 0, else 1; or NULL
 
 
 cdef struct Block:
@@ -284,6 +285,7 @@ cdef class Learning(AddedLosses):
     cdef double penalise(self, Py_ssize_t block, double scale) noexcept nogil
     cdef void penalise_matrices(self, int thread, int threads) noexcept nogil
     cdef void constrain(self, int thread, int threads) noexcept nogil
+    cdef void hide(self, const Variable* variable, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef double sum_of_penalties(self) noexcept nogil
     cdef double over_blocks(self, const double* parts, const Variable* variable) noexcept nogil
 

@@ -2,7 +2,7 @@
 
 cimport cython
 from libc.math cimport HUGE_VAL, isfinite, NAN, sqrt
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
 

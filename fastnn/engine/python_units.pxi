@@ -73,6 +73,8 @@ cdef class PythonUnits(Stepping):
                 variable = &self.variables[number]
                 weights = constraint(self.weights_of_variable(variable))
                 self.copy_given(self.w + variable.start, weights, variable, constraint, "numbers")
+                if variable.mask != NULL:
+                    self.hide(variable, 0, variable.stop - variable.start)
         except BaseException as error:
             self.pending, self.error = error, -1
         return 0

@@ -221,6 +221,11 @@ cdef class Stepping(Learning):
                 if decay > 0:
                     self.decay(self.w + self.blocks[i].start, NULL, n, decay * rate)
 
+    cdef void hide(self, const Variable* variable, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        Learning.hide(self, variable, first, stop)
+        if self.average != NULL:
+            keep(self.average + variable.start + first, variable.mask + first, stop - first)
+
     cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
         """Take new weights into their average, which is at first the weights themselves."""
         self.take_average(self.average + start, self.w + start, n,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from math import prod
 from typing import Any, NamedTuple
@@ -64,6 +64,18 @@ def start_of(layer: Any) -> int:
 def set_place(layer: Any, place: Place | None) -> None:
     """Say where a layer's weights lie from now on."""
     vars(layer)["_place"] = place
+
+
+def pruned(layer: Any) -> Mapping[str, Array]:
+    """By name, what says of each number of a layer's weights whether it may be other than 0: uint8, 0 or 1."""
+    found: Mapping[str, Array] = vars(layer).get("_pruned", {})
+    return found
+
+
+def set_pruned(layer: Any, masks: Mapping[str, Array]) -> None:
+    """Say so from now on, of a layer that has weights; those who train it are to ask."""
+    vars(layer)["_pruned"] = masks
+    placed(layer).store.prunings += 1
 
 
 def placed(layer: Any) -> Place:

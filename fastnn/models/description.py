@@ -21,7 +21,7 @@ from fastnn.engine.ops import StridedCopyOp
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import leaves_of, parts_of
 from fastnn.layers.graph import Graph, calls, leaves
-from fastnn.layers.places import Place, locked, place_of, placed, set_place
+from fastnn.layers.places import Place, locked, place_of, placed, pruned, set_place
 from fastnn.layers.tensor import Structure
 from fastnn.models import weights
 from fastnn.models.front import Front
@@ -268,7 +268,8 @@ class Description:
             for parameter in place.parameters:
                 if parameter.trainable and layer not in self.frozen:
                     variable = _variable(parameter, place.start + parameter.offset)
-                    found.append(variable._replace(path=f"{paths[layer]}/{parameter.name}"))
+                    path, mask = f"{paths[layer]}/{parameter.name}", pruned(layer).get(parameter.name)
+                    found.append(variable._replace(path=path, mask=mask))
         return found
 
     def frozen_ops(self, frozen: frozenset[Layer]) -> list[bool]:

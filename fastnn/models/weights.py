@@ -69,6 +69,7 @@ class Store:
         self.lock = Lock()
         self.layers: weakref.WeakSet[Layer] = weakref.WeakSet()
         self.models: weakref.WeakSet[Runs] = weakref.WeakSet()
+        self.prunings = 0  # how often it was said of a layer which of its weights stay 0
 
     def in_order(self) -> list[tuple[Layer, Place]]:
         """The layers with their places, as they lie."""

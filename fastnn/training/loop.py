@@ -14,7 +14,7 @@ from fastnn.engine.description import RowError
 from fastnn.layers.tensor import called
 from fastnn.optimizers.variables import Rate
 from fastnn.training.accumulator import MetricAccumulator
-from fastnn.training.epochs import BatchRange, EpochIterator
+from fastnn.training.epochs import ALL, BatchRange, EpochIterator
 from fastnn.training.non_finite import explained, problem_of
 from fastnn.training.progress import Progress
 from fastnn.typing import FloatArray
@@ -141,6 +141,7 @@ class FitLoop(BatchLoop):
         self.rate = 0.0  # of the last step
         self.last_logs: dict[str, Any] = {}
         self._pauses = callbacks.trainer_hooks("pauses")
+        self._ahead: list[Any] = callbacks.trainer_hooks("ahead")
         if self._pauses and not self.batchwise:
             epochs.at_once = 1
         self._looked = perf_counter()
@@ -149,7 +150,14 @@ class FitLoop(BatchLoop):
         self.epochs.number = self.epoch
         if self.trainer.objectives.gathers and done == 0:
             self.trainer.objectives.begin()
+        self._look_ahead()
         return super().run_epoch(done)
+
+    def _look_ahead(self) -> None:
+        """Where a callback wants to be called after so many batches, have the next range be no longer."""
+        if self._ahead and not self.stopped():
+            most = self.epochs.at_once if self._pauses or self.batchwise else ALL
+            self.epochs.at_once = min(most, *(hook() for hook in self._ahead))
 
     def expected(self, callback: Callback, hook: str) -> tuple[dict[str, Any], bool]:
         """(logs as `hook` of a callback will be given them, of no rows; whether no other callback may add to them)."""
@@ -233,6 +241,7 @@ class FitLoop(BatchLoop):
     def ends(self) -> bool:
         if self._pauses:
             self._pause()
+        self._look_ahead()
         return bool(self.model.stop_training)
 
     def _pause(self) -> None:

@@ -261,9 +261,9 @@ class Trainer:
 
     def configured(self) -> Any:
         """The network, told what to train for and how; the model is built."""
-        with self.model.description.locked():
-            network = self.model.description.network
-            configured = (self.optimizer, self.optimizer.settings())
+        built = self.model.description
+        with built.locked():
+            network, configured = built.network, (self.optimizer, self.optimizer.settings(), built.store.prunings)
             if self._network is not network or network.owned_by is not self or self._configured != configured:
                 self._configure(network)
                 self._configured = configured
