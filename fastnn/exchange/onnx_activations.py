@@ -127,4 +127,4 @@ def activated(g: Graph, z: str, unit: Any) -> str | None:
     write = ACTIVATIONS.get(unit.table_name) if unit.compiled or isinstance(unit, GLU) else None
     if write is None or of_rows:
         return write and write(g, z, unit)
-    return g.elementwise(z, lambda x: write(g, x, unit))
+    return g.elementwise(lambda x: write(g, x, unit), z)

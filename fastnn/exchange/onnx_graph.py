@@ -127,12 +127,12 @@ class Graph:
         self._turned[given] = source, order
         return given
 
-    def elementwise(self, x: str, change: Callable[[str], str]) -> str:
-        """change(x), before a Transpose where x comes from one: those of pictures then meet and cancel."""
-        if x not in self._turned:
-            return change(x)
-        source, order = self._turned[x]
-        return self.transpose(change(source), order)
+    def elementwise(self, change: Callable[..., str], *xs: str) -> str:
+        """change(*xs), before a Transpose where all xs come from one alike: those of pictures then meet and cancel."""
+        orders = {self._turned[x][1] if x in self._turned else () for x in xs}
+        if len(orders) > 1 or orders == {()}:
+            return change(*xs)
+        return self.transpose(change(*(self._turned[x][0] for x in xs)), orders.pop())
 
     def batch_of(self, x: str, row: Sequence[int]) -> str:
         """A shape: as many rows as x has, each of shape `row`."""

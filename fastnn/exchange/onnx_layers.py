@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -190,12 +191,10 @@ def _merge(kind: str) -> Callable[..., Any]:
     def write(c: Call, *xs: str) -> str:
         axes = max(map(len, c.rows))  # rows of fewer axes have axes of 1 before their own
         full = zip(xs, c.rows, strict=True)
-        first, *rest = (c.g.seen(x, row, (*(1,) * (axes - len(row)), *row)) for x, row in full)
+        alike = [c.g.seen(x, row, (*(1,) * (axes - len(row)), *row)) for x, row in full]
         if kind in ("Mean", "Max", "Min"):  # of any number
-            return c.op(kind, first, *rest)
-        for other in rest:
-            first = c.op(kind, first, other)
-        return first
+            return c.g.elementwise(lambda *xs: c.op(kind, *xs), *alike)
+        return reduce(lambda one, other: c.g.elementwise(lambda *xs: c.op(kind, *xs), one, other), alike)
 
     return write
 

@@ -191,6 +191,14 @@ def test_pictures_are_turned_once() -> None:
     ]
 
 
+def test_a_residual_of_pictures_is_turned_once() -> None:
+    first = L.Input((6, 6, 2))
+    rows = L.Conv2D(4, 3, padding="same")(first)
+    more = L.Conv2D(4, 3, padding="same")(L.Activation("silu")(L.BatchNormalization()(rows)))
+    proto = check(model_of(first, L.GlobalMaxPooling2D()(L.Add()([rows, more]))), numbers(3, 6, 6, 2))
+    assert kinds(proto).count("Transpose") == 1
+
+
 def test_what_is_the_same_for_all_rows() -> None:
     class Own(L.Layer):
         def build(self, shape: Any) -> None:
