@@ -15,6 +15,7 @@ cdef extern from *:
 # become branches, which are slower.
 cdef double EPSILON = 1e-7
 
+include "activations_piecewise.pxi"
 include "functions.pxi"
 include "losses_by_row.pxi"
 include "losses_elementwise.pxi"
@@ -23,3 +24,4 @@ include "matrices.pxi"
 include "metrics.pxi"
 include "optimizers_more.pxi"
 include "optimizers_whole.pxi"
+include "rows.pxi"

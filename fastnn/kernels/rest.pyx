@@ -16,12 +16,10 @@ cdef extern from *:
 cdef double EPSILON = 1e-7
 
 include "activations.pxi"
-include "activations_piecewise.pxi"
 include "activations_rows.pxi"
 include "columns.pxi"
 include "losses.pxi"
 include "noise.pxi"
 include "pooling.pxi"
 include "recurrent.pxi"
-include "rows.pxi"
 include "winograd.pxi"

@@ -107,9 +107,12 @@ static void turn_float(const float *b, ptrdiff_t stride, int columns, ptrdiff_t 
 #include "tile_body.h"
 #undef REAL
 #undef NAME
+/* float64 is for what is called from Python: tiles of few heights do. */
+#define FASTNN_FEW_TILES
 #define REAL double
 #define NAME(name) name##_double
 #include "tile_body.h"
+#undef FASTNN_FEW_TILES
 #undef REAL
 #undef NAME
 
