@@ -14,7 +14,7 @@ from fastnn._table import gathering
 from fastnn.layers import LAYERS, Layer
 from fastnn.layers.base import leaves_of
 from fastnn.layers.places import placed, pruned, set_pruned
-from fastnn.layers.tensor import has_automatic_name, set_automatic_name
+from fastnn.layers.tensor import called, has_automatic_name, set_automatic_name
 from fastnn.models import Model, Sequential, load_model
 from fastnn.models.configs import cloned
 from fastnn.models.description import note_alike
@@ -50,7 +50,8 @@ def alike(layer: Layer, changes: dict[Layer, dict[str, Any]]) -> Layer:
 def rebuilt(model: Any, change: Callable[[Layer], Sequence[Layer]]) -> tuple[Any, Pairs]:
     """A model of the layers that `change` gives for each, one after the other, and the layers that go together.
 
-    Compiled as the model is, with a new optimizer. The weights are new.
+    Compiled as the model is, with a new optimizer. The weights are new. ValueError where it could not share weights as
+    the model does.
     """
     made: dict[Any, list[Any]] = {}
 
@@ -70,8 +71,17 @@ def rebuilt(model: Any, change: Callable[[Layer], Sequence[Layer]]) -> tuple[Any
     if model.compiled:
         optimizer, *others = model.description.compiled_with
         copy.compile(deepcopy(optimizer), *others)
-    pairs = [(old, new[0]) for old, new in made.items() if isinstance(old, Layer) and len(new) == 1]
-    return copy, {a: b for old, new in pairs for a, b in zip(leaves_of(old), leaves_of(new), strict=True)}
+    pairs: Pairs = {}
+    for old, new in made.items():
+        if isinstance(old, Layer) and len(new) == 1:
+            for leaf, other in zip(leaves_of(old), leaves_of(new[0]), strict=True):
+                if leaf in pairs:
+                    raise ValueError(
+                        f"layer {called(leaf)!r} is in {called(old)!r} and elsewhere in the model too, and would have "
+                        "two kernels in a copy; give each place a layer of its own"
+                    )
+                pairs[leaf] = other
+    return copy, pairs
 
 
 def _in_a_row(members: Iterable[Any], name: str) -> Any:

@@ -23,6 +23,13 @@ __all__ = ["distil"]
 LEAST = 1e-7  # probability of which the logarithm is taken
 
 
+class End(NamedTuple):
+    """How a model ends. kind: "softmax", "sigmoid", else "linear"; layer: which has it, None where it gives logits."""
+
+    kind: str
+    layer: Layer | None = None
+
+
 def distil(
     teacher: Any,
     student: Any,
@@ -37,14 +44,14 @@ def distil(
     """Train a student on what its teacher predicts for these rows, and on their labels where there are any; gives it.
 
     The loss of a student that ends in softmax or sigmoid is alpha * L(y, softmax(z)) + (1 - alpha) * T^2 * L(q,
-    softmax(z / T)), where z are its logits, q = softmax(v / T), v the teacher's, T the temperature and L the cross
-    entropy; of any other (1 - alpha) times the mean squared error to the teacher's predictions, and alpha times its own
-    loss, or the mean squared error, to y. Source: Hinton, Vinyals and Dean 2015.
+    softmax(z / T)): z are its logits, q = softmax(v / T), v the teacher's, T the temperature, L the cross entropy. Of
+    any other it is alpha times its own loss, or the mean squared error, to y, and (1 - alpha) times that error to
+    the teacher's predictions. Source: Hinton, Vinyals and Dean 2015.
 
-    teacher: a model, or anything whose ``predict`` gives probabilities, such as an Ensemble. Its predictions are worked
-    out once; those of a dataset's rows too, which are kept in memory. student: a model with one output and the same
-    inputs, trained in place, with the optimizer it was compiled with, or Adam. data: x, (x, y), (x, y, sample_weight)
-    or a dataset of such. temperature: above 0. alpha: 0 to 1. callbacks see a model of two outputs, labels and teacher.
+    teacher: a model, or what has ``predict``, probabilities for a classifier, such as an Ensemble. It predicts once.
+    student: of one output; trained in place, by the optimizer that it was compiled with, or Adam. data: x, (x, y), (x,
+    y, sample_weight), or a dataset of such, which is kept in memory. temperature: above 0. alpha: 0 to 1. callbacks see
+    a model of two outputs, labels and teacher.
 
     TypeError, ValueError for what does not go together; RuntimeError for a model without weights.
     """
@@ -55,62 +62,58 @@ def distil(
         raise TypeError(f"distil: teacher must be a model, or have predict, got {shown(teacher)}")
     temperature, alpha = as_number("distil: temperature", temperature), as_number("distil: alpha", alpha)
     if not 0 < temperature < float("inf") or not 0 <= alpha <= 1:
-        raise ValueError(
-            f"distil: temperature must be above 0 and alpha from 0 to 1, got {shown(temperature)} and {shown(alpha)}"
-        )
+        raise ValueError(f"distil: temperature must be above 0 and alpha from 0 to 1, got {temperature} and {alpha}")
     check_count("distil: epochs", epochs)
     x, y, weight = _parts(data)
+    y = next(iter(y.values())) if isinstance(y, dict) and len(y) == 1 else y
     end = _end(student, "student")
     taught = _targets(teacher, x, end, temperature)
-    expected = student.output_shape[1:]
+    (expected,) = student.description.output_shapes()
     if taught.shape[1:] != expected:
         raise ValueError(f"distil: the teacher gives rows of {taught.shape[1:]}, the student of {expected}")
     copy, pairs = _with_logits(student, end, "student")
     z = copy.outputs[0]
-    soft = Identity(name="taught")(z) if end.kind == "linear" else Rescaling(1 / temperature, name="taught")(z)
-    hard, metrics = _hard(student, end, y)
-    softened = {"softmax": CategoricalCrossentropy(True), "sigmoid": BinaryCrossentropy(True)}.get(end.kind, "mse")
-    scale = 1.0 if end.kind == "linear" else temperature**2
-    optimizer = deepcopy(student.description.compiled_with[0]) if student.compiled else "adam"
+    own, optimizer = student.description.compiled_with[1::-1] if student.compiled else (None, "adam")
+    hard: Any = own or "mse"
+    soft: Any = "mse"
+    last: Any = Identity(name="taught")
+    scale, metrics = 1.0, None
+    if end.kind != "linear":
+        last, scale = Rescaling(1 / temperature, name="taught"), temperature**2
+        hard = soft = BinaryCrossentropy(True) if end.kind == "sigmoid" else CategoricalCrossentropy(True)
+        if end.kind == "softmax":
+            metrics = ["accuracy"]
+            hard = soft if np.shape(y)[1:] == expected else SparseCategoricalCrossentropy(True)
     if y is None:
-        learner = Model(copy.input, soft)
-        learner.compile(optimizer, softened, loss_weights=scale)
+        learner = Model(copy.input, last(z))
+        learner.compile(deepcopy(optimizer), soft, loss_weights=scale)
     else:
-        learner = Model(copy.input, [z, soft])
-        learner.compile(optimizer, [hard, softened], metrics=[metrics, None], loss_weights=[alpha, (1 - alpha) * scale])
-    history = learner.fit(
-        x, taught if y is None else [y, taught], batch_size, epochs, verbose, callbacks, sample_weight=weight
-    )
+        learner = Model(copy.input, [z, last(z)])
+        learner.compile(deepcopy(optimizer), [hard, soft], [alpha, (1 - alpha) * scale], [metrics, None])
+    targets = taught if y is None else [y, taught]
+    student.history = learner.fit(x, targets, batch_size, epochs, verbose, callbacks, sample_weight=weight)
     take_weights(student, {new: old for old, new in pairs.items()})
-    student.history = history
     return student
 
 
-class End(NamedTuple):
-    """How a model ends. kind: "softmax", "sigmoid", else "linear"; layer: which has it, None for one of logits."""
-
-    kind: str
-    layer: Layer | None = None
-
-
 def _end(model: Any, who: str) -> End:
-    """ValueError for a model of several outputs, and where something else reads what softmax or sigmoid give."""
+    """ValueError for a model of several outputs."""
     built = model.description
     if len(model.outputs) > 1:
         raise ValueError(
             f"distil: the {who} must have one output, got {len(model.outputs)}; take a Model of one of them"
         )
-    kind, layer = built.last_activation(), built.last_layer()
-    if kind not in ("softmax", "sigmoid"):
-        loss = built.compiled_with[1] if model.compiled else None
-        if not getattr(loss, "from_logits", False):
-            return End("linear")
-        return End("sigmoid" if isinstance(loss, BinaryCrossentropy) else "softmax")
-    return End(kind, layer)
+    kind = built.last_activation()
+    if kind in ("softmax", "sigmoid"):
+        return End(kind, built.last_layer())
+    loss = built.compiled_with[1] if model.compiled else None
+    if not getattr(loss, "from_logits", False):
+        return End("linear")
+    return End("sigmoid" if isinstance(loss, BinaryCrossentropy) else "softmax")
 
 
 def _with_logits(model: Any, end: End, who: str) -> tuple[Any, Pairs]:
-    """A copy of a model without softmax or sigmoid at its end, and the layers that go together."""
+    """A copy without softmax or sigmoid at its end, and the layers that go together. ValueError where it has none."""
 
     def change(layer: Layer) -> list[Layer]:
         if layer is end.layer and isinstance(layer, Softmax):
@@ -128,39 +131,26 @@ def _with_logits(model: Any, end: End, who: str) -> tuple[Any, Pairs]:
 
 
 def _targets(teacher: Any, x: Any, end: End, temperature: float) -> Array:
-    """What the student's second output is to be."""
-    if not isinstance(teacher, Model):
-        p = np.asarray(teacher.predict(x), np.float64)
-        if end.kind == "linear":
-            return p.astype(np.float32)
-        p = np.clip(p, LEAST, 1 - LEAST if end.kind == "sigmoid" else 1)
-        return _softened(np.log(p) - (np.log1p(-p) if end.kind == "sigmoid" else 0), end.kind, temperature)
-    own = _end(teacher, "teacher")
-    if end.kind == "linear":
-        return np.asarray(teacher.predict(x, verbose=0))
-    if own.layer is not None and own.kind != end.kind:
-        raise ValueError(f"distil: the teacher ends in {own.kind}, the student in {end.kind}; both must be alike")
-    logits = teacher if own.layer is None else _with_logits(teacher, own, "teacher")[0]
-    return _softened(np.asarray(logits.predict(x, verbose=0), np.float64), end.kind, temperature)
-
-
-def _softened(v: Any, kind: str, temperature: float) -> Array:
-    """softmax(v / T) or sigmoid(v / T)."""
-    v = v / temperature
-    if kind == "sigmoid":
-        return np.asarray(0.5 + 0.5 * np.tanh(v / 2), np.float32)
-    e = np.exp(v - v.max(axis=-1, keepdims=True))
-    return np.asarray(e / e.sum(axis=-1, keepdims=True), np.float32)
-
-
-def _hard(student: Any, end: End, y: Any) -> tuple[Any, Any]:
-    """The loss for labels, of logits where there are such, and the metrics."""
+    """What the student is to give."""
+    if isinstance(teacher, Model):
+        own = _end(teacher, "teacher")
+        if own.layer is not None and own.kind != end.kind != "linear":
+            raise ValueError(f"distil: the teacher ends in {own.kind}, the student in {end.kind}; both must be alike")
+        if own.layer is not None and end.kind != "linear":
+            teacher = _with_logits(teacher, own, "teacher")[0]
+        (found,) = teacher.description.gives.unpack(teacher.predict(x, verbose=0), "distil: predictions")
+        v = np.asarray(found, np.float64)
+    else:
+        v = np.asarray(teacher.predict(x), np.float64)
+        if end.kind != "linear":
+            v = np.clip(v, LEAST, 1 - LEAST)
+            v = np.log(v) - (np.log1p(-v) if end.kind == "sigmoid" else 0)
     if end.kind == "sigmoid":
-        return BinaryCrossentropy(True), None
-    if end.kind == "linear":
-        return (student.description.compiled_with[1] if student.compiled else None) or "mse", None
-    whole = y is not None and np.shape(y) == (len(y), *student.output_shape[1:])
-    return (CategoricalCrossentropy if whole else SparseCategoricalCrossentropy)(True), ["accuracy"]
+        v = 0.5 + 0.5 * np.tanh(v / (2 * temperature))
+    elif end.kind == "softmax":
+        v = np.exp((v - v.max(axis=-1, keepdims=True)) / temperature)
+        v /= v.sum(axis=-1, keepdims=True)
+    return v.astype(np.float32)
 
 
 def _parts(data: Any) -> tuple[Any, Any, Any]:
@@ -188,5 +178,5 @@ def _below(parts: list[Any]) -> Any:
     if isinstance(first, dict):
         return {name: _below([part[name] for part in parts]) for name in first}
     if isinstance(first, (tuple, list)):
-        return type(first)([_below([part[place] for part in parts]) for place in range(len(first))])
+        return [_below([part[place] for part in parts]) for place in range(len(first))]
     return np.concatenate(parts)

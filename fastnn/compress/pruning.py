@@ -75,21 +75,13 @@ class PruneLowMagnitude(TrainerCallback):
         return final + (min(self.initial_sparsity, final) - final) * left**3
 
     def checks(self, fit: Any) -> None:
-        self._find()
-
-    def _find(self) -> list[masks.Target]:
-        who = type(self).__name__
-        fixed = self.group is not None
-        return masks.targets_of(who, self.model, self.layers, self.final_sparsity, fixed)
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        built, steps = self.model.description, self.params.get("steps")
+        built, steps, fixed = self.model.description, self.params.get("steps"), self.group is not None
         if self.end_step is None and steps is not None and self.step == 0:
-            self._end = max(self.begin_step, steps * self.params["epochs"] * 2 // 3)
+            self._end = max(self.begin_step, steps * (self.params["epochs"] - fit.epoch) * 2 // 3)
         with built.locked():
-            self._targets = self._find()
+            self._targets = masks.targets_of(type(self).__name__, self.model, self.layers, self.final_sparsity, fixed)
             self._masks = masks.begin(self._targets)
-            self._before = built.trainer.configured().iterations  # with the masks
+            self._before = fit.trainer.configured().iterations  # with the masks
 
     def _counted(self) -> tuple[int, int]:
         """(the step, the network's) by now."""

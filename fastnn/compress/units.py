@@ -16,14 +16,14 @@ from fastnn import layers as L
 from fastnn.activations import Linear, RowActivation
 from fastnn.layers import Layer
 from fastnn.layers._axes import row_axis
-from fastnn.layers.base import leaves_of
 from fastnn.layers.graph import Graph
 from fastnn.layers.places import placed
 from fastnn.typing import Array
 
 LINEAR = Linear()
 Labels = Any  # whole numbers, (units,)
-Rule = Callable[["Units", Any, list[Labels]], Sequence[Labels] | None]
+Given = Sequence[Labels] | None
+Rule = Callable[["Units", Any, list[Labels]], Given]
 
 
 class Use(NamedTuple):
@@ -45,12 +45,8 @@ class Units:
         self.uses: dict[tuple[Layer, str, int], Use] = {}
         self.scales: list[tuple[Layer, Labels]] = []  # BatchNormalizations, and what they normalise
         self.shapes: dict[Layer, tuple[Sequence[int], Labels]] = {}  # the rows that a Reshape makes, and their units
-        self._closed: set[Layer] = set()  # within layers that are not known here
         values = {tensor: self.fixed(tensor.row) for tensor in graph.inputs}
         self._walk(graph, values)
-        for use in self.uses.values():
-            if use.layer in self._closed:
-                self.fix(use.labels)
         for tensor in (*graph.outputs, *(each.tensor for each in graph.added)):
             self.fix(values[tensor])
         parents = np.array(self._parents)
@@ -68,7 +64,7 @@ class Units:
 
     def join(self, first: Labels, second: Labels) -> None:
         """Have units go, or stay, together, number by number."""
-        for pair in zip(first.tolist(), second.tolist(), strict=True):
+        for pair in set(zip(first.tolist(), second.tolist(), strict=True)):
             low, high = sorted(map(self._root, pair))
             self._parents[high] = low
 
@@ -107,7 +103,6 @@ class Units:
                 for labels in (*reads, *(made or ())):
                     self.fix(labels)
                 made = [self.fixed(tensor.row) for tensor in given]
-                self._closed.update(leaves_of(node.layer) if node.graph is not None else ())
             values.update(zip(given, made, strict=True))
 
     def model(self, node: Any, reads: list[Labels]) -> list[Labels]:
@@ -121,8 +116,9 @@ class Units:
         return [within[tensor] for tensor in node.graph.outputs]
 
 
-def _elementwise(activation: Any) -> bool:
-    """Whether each number hangs on its own alone."""
+def _elementwise(layer: Any) -> bool:
+    """Whether each number that its activation gives, if it has one, hangs on one number alone."""
+    activation = getattr(layer, "activation", LINEAR)
     return activation.compiled and not isinstance(activation, RowActivation) and activation.row_given((8,)) == (8,)
 
 
@@ -131,60 +127,39 @@ def _makes(units: Units, node: Any, count: int, kernel: str, axis: int) -> list[
     own = units.made_by(node.layer, count)
     units.use(node.layer, kernel, axis, own, "in")
     units.use(node.layer, "bias", 0, own)
-    if _elementwise(getattr(node.layer, "activation", LINEAR)):
+    if _elementwise(node.layer):
         return [own]
     units.fix(own)
     return [units.fixed(node.rows[0])]
 
 
-def _dense(units: Units, node: Any, reads: list[Labels]) -> list[Labels]:
+def _dense(units: Units, node: Any, reads: list[Labels]) -> Given:
     units.use(node.layer, "kernel", 0, reads[0], "out")
     return _makes(units, node, node.layer.units, "kernel", 1)
 
 
-def _convolution(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
-    layer = node.layer
-    if layer.data_format != "channels_last" or layer.groups > 1:
+def _embedding(units: Units, node: Any, reads: list[Labels]) -> Given:
+    units.fix(reads[0])
+    return _makes(units, node, node.layer.output_dim, "embeddings", 1)
+
+
+def _convolution(units: Units, node: Any, reads: list[Labels]) -> Given:
+    layer, name = node.layer, type(node.layer).__name__
+    if layer.data_format != "channels_last" or getattr(layer, "groups", 1) > 1:
         return None
-    axes = len(layer.kernel_size)
-    units.use(layer, "kernel", axes, reads[0], "out")
-    return _makes(units, node, layer.filters, "kernel", axes + 1)
-
-
-def _transposed(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
-    layer = node.layer
-    if layer.data_format != "channels_last":
-        return None
-    axes = len(layer.kernel_size)
-    units.use(layer, "kernel", axes + 1, reads[0], "out")
-    return _makes(units, node, layer.filters, "kernel", axes)
-
-
-def _depthwise(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
-    layer = node.layer
-    if layer.data_format != "channels_last" or not _elementwise(layer.activation):
-        return None
-    given = np.repeat(reads[0], layer.depth_multiplier)
-    units.use(layer, "kernel", len(layer.kernel_size), reads[0])
-    units.use(layer, "bias", 0, given)
-    return [given]
-
-
-def _separable(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
-    layer = node.layer
-    if layer.data_format != "channels_last":
-        return None
-    axes = len(layer.kernel_size)
-    units.use(layer, "depthwise_kernel", axes, reads[0])
-    units.use(layer, "pointwise_kernel", axes, np.repeat(reads[0], layer.depth_multiplier), "out")
-    return _makes(units, node, layer.filters, "pointwise_kernel", axes + 1)
-
-
-def _recurrent(units: Units, node: Any, reads: list[Labels]) -> list[Labels]:
-    own = _recurrence(units, node.layer, reads[0])
-    for state in reads[1:]:
-        units.join(own, state)
-    return [own] * len(node.rows)
+    axis, channels = len(layer.kernel_size), reads[0]
+    if "depth_multiplier" in vars(layer):  # each channel has kernels of its own
+        own = "kernel" if name.startswith("Depthwise") else "depthwise_kernel"
+        channels = np.repeat(channels, layer.depth_multiplier)
+        units.use(layer, own, axis, reads[0])
+        if own == "kernel":
+            units.use(layer, "bias", 0, channels)
+            return [channels] if _elementwise(layer) else None
+        units.use(layer, "pointwise_kernel", axis, channels, "out")
+        return _makes(units, node, layer.filters, "pointwise_kernel", axis + 1)
+    turned = name.endswith("Transpose")
+    units.use(layer, "kernel", axis + turned, channels, "out")
+    return _makes(units, node, layer.filters, "kernel", axis + (not turned))
 
 
 def _recurrence(units: Units, layer: Any, read: Labels) -> Labels:
@@ -198,13 +173,19 @@ def _recurrence(units: Units, layer: Any, read: Labels) -> Labels:
     return own
 
 
-def _bidirectional(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
+def _recurrent(units: Units, node: Any, reads: list[Labels]) -> Given:
+    own = _recurrence(units, node.layer, reads[0])
+    for state in reads[1:]:
+        units.join(own, state)
+    return [own] * len(node.rows)
+
+
+def _bidirectional(units: Units, node: Any, reads: list[Labels]) -> Given:
     layer = node.layer
     both = layer.layer, layer.backward_layer
-    if len(reads) > 1 or not all(type(each) in (L.LSTM, L.GRU, L.SimpleRNN) for each in both):
+    if len(reads) > 1 or not all(RULES.get(type(each)) is _recurrent for each in both):
         return None
-    own = [_recurrence(units, each, reads[0]) for each in both]
-    merged = own
+    merged = own = [_recurrence(units, each, reads[0]) for each in both]
     if layer.merge_mode == "concat":
         merged = [np.concatenate(own)]
     elif layer.merge_mode is not None:
@@ -214,20 +195,14 @@ def _bidirectional(units: Units, node: Any, reads: list[Labels]) -> list[Labels]
     return [*merged, *own[:1] * states, *own[1:] * states]
 
 
-def _time_distributed(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
+def _time_distributed(units: Units, node: Any, reads: list[Labels]) -> Given:
     """The layer's own rule, on the call that its graph begins with."""
     within = node.layer.layer
     call = next((each for each in node.graph.nodes if each.layer is within), None)
-    rule = RULES.get(type(within))
-    return None if call is None or rule is None or len(call.values[0].row) < 1 else rule(units, call, reads)  # type: ignore[return-value]
+    return None if call is None or type(within) not in RULES else RULES[type(within)](units, call, reads)
 
 
-def _embedding(units: Units, node: Any, reads: list[Labels]) -> list[Labels]:
-    units.fix(reads[0])
-    return _makes(units, node, node.layer.output_dim, "embeddings", 1)
-
-
-def _batch_normalization(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
+def _batch_normalization(units: Units, node: Any, reads: list[Labels]) -> Given:
     row = node.values[0].row
     if row_axis(node.layer, node.layer.axis, row) != len(row) - 1:
         return None
@@ -237,26 +212,22 @@ def _batch_normalization(units: Units, node: Any, reads: list[Labels]) -> list[L
     return reads
 
 
-def _prelu(units: Units, node: Any, reads: list[Labels]) -> list[Labels]:
+def _prelu(units: Units, node: Any, reads: list[Labels]) -> Given:
     shape = placed(node.layer).parameters[0].shape
     if shape and shape[-1] == len(reads[0]):
         units.use(node.layer, "alpha", len(shape) - 1, reads[0])
     return reads
 
 
-def _pass(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
+def _pass(units: Units, node: Any, reads: list[Labels]) -> Given:
     """What works number by number, or along other axes than the last."""
     layer = node.layer
-    if getattr(layer, "data_format", None) == "channels_first" or getattr(layer, "noise_shape", None) is not None:
-        return None
-    return reads if _elementwise(getattr(layer, "activation", LINEAR)) else None
+    along = getattr(layer, "data_format", None) == "channels_first" or getattr(layer, "noise_shape", None) is not None
+    apart = any(np.ndim(getattr(layer, name, 0)) for name in ("scale", "offset"))  # of Rescaling
+    return None if along or apart or not _elementwise(layer) else reads
 
 
-def _rescaling(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
-    return reads if np.ndim(node.layer.scale) == np.ndim(node.layer.offset) == 0 else None
-
-
-def _reshape(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
+def _reshape(units: Units, node: Any, reads: list[Labels]) -> Given:
     """The numbers stay in their order: those of the last axis come again and again."""
     count = node.rows[0][-1]
     if count % len(reads[0]):
@@ -270,11 +241,11 @@ def _reshape(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | Non
     return [given]
 
 
-def _permute(units: Units, node: Any, reads: list[Labels]) -> list[Labels] | None:
+def _permute(units: Units, node: Any, reads: list[Labels]) -> Given:
     return reads if node.layer.dims[-1] == len(node.layer.dims) else None
 
 
-def _merge(units: Units, node: Any, reads: list[Labels]) -> list[Labels]:
+def _merge(units: Units, node: Any, reads: list[Labels]) -> Given:
     widest = max(reads, key=len)
     for labels in reads:
         if len(labels) == len(widest):
@@ -284,45 +255,35 @@ def _merge(units: Units, node: Any, reads: list[Labels]) -> list[Labels]:
     return [widest]
 
 
-def _concatenate(units: Units, node: Any, reads: list[Labels]) -> list[Labels]:
+def _concatenate(units: Units, node: Any, reads: list[Labels]) -> Given:
     row = node.values[0].row
     if row_axis(node.layer, node.layer.axis, row) == len(row) - 1:
         return [np.concatenate(reads)]
     return _merge(units, node, reads)
 
 
+# What is done with a call of each layer: gives the labels of what it gives, None where all that it reads stays.
+_NAMES = {
+    _dense: "Dense",
+    _embedding: "Embedding",
+    _convolution: "Conv# Conv#Transpose DepthwiseConv# SeparableConv#",
+    _recurrent: "LSTM GRU SimpleRNN",
+    _bidirectional: "Bidirectional",
+    _time_distributed: "TimeDistributed",
+    _batch_normalization: "BatchNormalization",
+    _prelu: "PReLU",
+    _reshape: "Reshape Flatten",
+    _permute: "Permute",
+    _merge: "Add Subtract Multiply Average Maximum Minimum",
+    _concatenate: "Concatenate",
+    _pass: "Activation ReLU LeakyReLU ELU Identity ActivityRegularization Dropout AlphaDropout GaussianDropout "
+    "GaussianNoise RepeatVector Rescaling SpatialDropout# MaxPooling# AveragePooling# GlobalMaxPooling# "
+    "GlobalAveragePooling# ZeroPadding# Cropping# UpSampling#",
+}
 RULES: Mapping[type, Rule] = {
-    L.Dense: _dense,
-    L.Embedding: _embedding,
-    L.BatchNormalization: _batch_normalization,
-    L.PReLU: _prelu,
-    L.Rescaling: _rescaling,
-    L.Reshape: _reshape,
-    L.Flatten: _reshape,
-    L.Permute: _permute,
-    L.Concatenate: _concatenate,
-    L.Bidirectional: _bidirectional,
-    L.TimeDistributed: _time_distributed,
-    **dict.fromkeys((L.Conv1D, L.Conv2D, L.Conv3D), _convolution),
-    **dict.fromkeys((L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose), _transposed),
-    **dict.fromkeys((L.DepthwiseConv1D, L.DepthwiseConv2D), _depthwise),
-    **dict.fromkeys((L.SeparableConv1D, L.SeparableConv2D), _separable),
-    **dict.fromkeys((L.LSTM, L.GRU, L.SimpleRNN), _recurrent),
-    **dict.fromkeys((L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum), _merge),
-    **dict.fromkeys((L.Activation, L.ReLU, L.LeakyReLU, L.ELU, L.Identity, L.ActivityRegularization), _pass),
-    **dict.fromkeys((L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.SpatialDropout3D), _pass),
-    **dict.fromkeys((L.AlphaDropout, L.GaussianDropout, L.GaussianNoise, L.RepeatVector), _pass),
-    **{
-        getattr(L, f"{name}{axes}D"): _pass
-        for axes in (1, 2, 3)
-        for name in (
-            "MaxPooling",
-            "AveragePooling",
-            "GlobalMaxPooling",
-            "GlobalAveragePooling",
-            "ZeroPadding",
-            "Cropping",
-            "UpSampling",
-        )
-    },
+    getattr(L, each): rule
+    for rule, names in _NAMES.items()
+    for name in names.split()
+    for each in {name.replace("#", f"{axes}D") for axes in (1, 2, 3)}
+    if each in L.__all__
 }

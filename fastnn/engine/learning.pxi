@@ -411,11 +411,12 @@ cdef class Learning(AddedLosses):
             upright = variable.constraint != NULL and variable.constraint_numbers[0] == 0
             vectors = variable.columns if upright else rows
             first, stop = vectors * thread // threads, vectors * (thread + 1) // threads
-            if variable.mask != NULL and upright:
+            if variable.mask != NULL and upright and stop - first < variable.columns:
                 for row in range(rows):
                     self.hide(variable, row * variable.columns + first, row * variable.columns + stop)
             elif variable.mask != NULL:
-                self.hide(variable, first * variable.columns, stop * variable.columns)
+                self.hide(variable, 0 if upright else first * variable.columns,
+                          (rows if upright else stop) * variable.columns)
             if variable.constraint != NULL:
                 variable.constraint(self.w + variable.start, rows, variable.columns, first, stop,
                                     variable.constraint_numbers)

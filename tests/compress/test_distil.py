@@ -171,12 +171,12 @@ def test_data_in_other_forms():
 def test_several_inputs():
     def make(seed):
         a, b = L.Input((5,), name="a"), L.Input((2,), name="b")
-        return Model({"a": a, "b": b}, L.Dense(3, "softmax")(L.Concatenate()([a, b])))
+        return Model({"a": a, "b": b}, {"p": L.Dense(3, "softmax", name="p")(L.Concatenate()([a, b]))})
 
     teacher, student = make(0), make(1)
     x = {"a": X, "b": X[:, :2]}
     distil(teacher, student, x, epochs=3)
-    distil(teacher, student, (x, LABELS % 3), epochs=3)
+    distil(teacher, student, (x, {"p": LABELS % 3}), epochs=3)
     distil(teacher, student, iter([(x, LABELS % 3)]), epochs=3)
 
 

@@ -13,8 +13,10 @@ from fastnn import layers as L
 from fastnn.callbacks import BackupAndRestore, Callback, EarlyStopping, LambdaCallback, ModelCheckpoint, TimeBudget
 from fastnn.compress import PruneLowMagnitude, prune, sparsity, strip
 from fastnn.constraints import MaxNorm, NonNeg
+from fastnn.data import ArraySource
 from fastnn.models import Model, Sequential, load_model
 from fastnn.optimizers import SGD, Adam, Muon
+from fastnn.training import Trainer
 from support.small import bits
 
 RNG = np.random.default_rng(0)
@@ -114,6 +116,9 @@ def test_without_an_end_two_thirds_of_the_fit_go_by():
     fit(model, callback)
     assert callback.step == 120
     assert callback.sparsity_at(40) == 0.8
+    fit(model, later := PruneLowMagnitude(0.9), initial_epoch=3)
+    assert later.sparsity_at(19) < 0.9 == later.sparsity_at(20)
+    assert later.step == 30
 
 
 @pytest.mark.parametrize("how", ["batches", "steps", "pauses"])
@@ -132,20 +137,29 @@ def test_with_gradients_of_several_batches():
     assert sparsity(model, True)["dense/kernel"] == 0.9
 
 
-def test_the_same_bits_for_any_number_of_threads():
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [L.Dense(256, "relu", kernel_constraint=MaxNorm(1))],
+        lambda: [L.Dense(256, "relu", kernel_constraint=MaxNorm(1, axis=1)), L.Dense(64)],
+        lambda: [L.Reshape((8, 8)), L.Conv1D(64, 3, kernel_constraint=NonNeg()), L.Flatten()],
+    ],
+)
+def test_the_same_bits_for_any_number_of_threads(layers):
     x, y = RNG.normal(size=(1024, 64)).astype("f4"), RNG.normal(size=(1024, 8)).astype("f4")
     before, found = fastnn.get_num_threads(), []
     try:
         for threads in (1, 2, 3, 4):
             fastnn.set_num_threads(threads)
             fastnn.set_random_seed(1)
-            model = Sequential([L.Input((64,)), L.Dense(256, "relu", kernel_constraint=MaxNorm(1)), L.Dense(8)])
+            model = Sequential([L.Input((64,)), *layers(), L.Dense(8)])
             model.compile(Adam(0.01, clipnorm=1.0), "mse")
             model.fit(x, y, 256, 4, 0, callbacks=[PruneLowMagnitude(0.9, end_step=12, frequency=4)])
             found.append(bits(model))
     finally:
         fastnn.set_num_threads(before)
     assert all(each == found[0] for each in found)
+    assert sparsity(model) > 0.7
 
 
 # Constraints
@@ -294,7 +308,7 @@ def test_a_fit_that_was_killed(tmp_path):
             raise Killed
 
     def callback():
-        return PruneLowMagnitude(0.9, begin_step=2, end_step=53, frequency=7)
+        return PruneLowMagnitude(0.9, begin_step=2, end_step=53, frequency=9)
 
     for constraint in (None, NonNeg()):
         whole, killed, resumed = (model_of(constraint=constraint) for _ in range(3))
@@ -362,6 +376,13 @@ def test_strip(tmp_path):
     plain.compile("adam", "sparse_categorical_crossentropy")
     fit(plain, epochs=1)
     assert sparsity(plain) < 0.1
+
+
+def test_a_trainer_of_its_own():
+    model = model_of()
+    trainer = Trainer(model, "adam", "sparse_categorical_crossentropy", callbacks=[PruneLowMagnitude(0.9, end_step=10)])
+    trainer.fit(ArraySource(X, Y[:, None].astype("f4")), epochs=2, batch_size=20)
+    assert sparsity(model, True)["dense/kernel"] == 0.9
 
 
 def test_copies_have_no_masks():

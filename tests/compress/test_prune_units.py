@@ -371,6 +371,24 @@ def test_attention_is_left_alone_and_what_is_around_it_is_not():
         prune_units(model, {"down": 4})
 
 
+def test_states_that_one_layer_hands_to_another():
+    model = fill(coded())
+    small = prune_units(model, 0.5)
+    kept = []
+    for name in "ab":
+        (w, *_), (v, *_) = model.get_layer(name).get_weights(), small.get_layer(name).get_weights()
+        kept.append([int(np.flatnonzero((w == column[:, None]).all(0))[0]) for column in v.T])
+    assert kept[0] == kept[1]
+
+
+def test_a_layer_that_is_within_another_and_elsewhere():
+    x, steps, dense = L.Input((6,)), L.Input((3, 6)), L.Dense(6)
+    h = L.Add()([dense(x), L.GlobalMaxPooling1D()(L.TimeDistributed(dense)(steps))])
+    model = Model([x, steps], L.Dense(2)(h))
+    with pytest.raises(ValueError, match=r"layer 'dense' is in '.*' and elsewhere"):
+        prune_units(model, 0.5)
+
+
 # How many
 
 
