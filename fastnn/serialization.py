@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +30,26 @@ PLACES = {
     "schedules": "schedule",
 }
 PLAIN = (str, int, float, bool, type(None))
+SHARED = "shared_object_id"  # Keras's, of what stands in several places of a configuration
+_shared: ContextVar[dict[Any, Any] | None] = ContextVar("shared", default=None)
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Within it a layer or model in several places of what is described, or read, is one, by a number that it has.
+
+    What is read keeps its name, also one that nobody chose.
+    """
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+def is_sharing() -> bool:
+    """Whether this is within ``sharing``."""
+    return _shared.get() is not None
 
 
 def is_of_keras(config: object) -> bool:
@@ -117,12 +138,16 @@ def _unit(obj: Any) -> dict[str, Any]:
     else:
         config = _serialized(obj.get_config())
     own = not _is_of_fastnn(cls)
-    return {
+    described = {
         "module": cls.__module__ if own else f"fastnn.{_place_of(cls.table_family)}",
         "class_name": "Functional" if not own and cls.__name__ == "Model" else cls.__name__,  # as Keras calls it
         "config": config,
         "registered_name": object_registration.get_registered_name(cls) if own else None,
     }
+    known = _shared.get()
+    if known is not None and getattr(cls, "table_family", None) in ("layer", "model"):
+        described[SHARED] = known.setdefault(obj, len(known) + 1)
+    return described
 
 
 def _is_of_fastnn(given: Any) -> bool:
@@ -183,7 +208,12 @@ def _deserialized(config: Any, custom_objects: Mapping[str, Any] | None) -> Any:
         return READERS[name](inner, custom_objects)
     if name == "function":
         return _function_from(config, custom_objects)
-    return _unit_from(config, custom_objects)
+    known, number = _shared.get(), config.get(SHARED)
+    if known is None or not isinstance(number, int):
+        return _unit_from(config, custom_objects)
+    if number not in known:
+        known[number] = _unit_from(config, custom_objects)
+    return known[number]
 
 
 def _parts(inner: Any, custom: Mapping[str, Any] | None) -> list[Any]:

@@ -17,9 +17,19 @@ TEXTS = Path(os.environ.get("FASTNN_TEST_TEXTS", ""), "vaderSentiment-3.3.2.tar.
 # What a page reads that does not come with fastnn, whether it is here, and how to get it.
 NEEDS = {
     "clothes": (Path("/usr/share/datasets/fashion-mnist").exists, "apt-get install dataset-fashion-mnist"),
+    "keras": (
+        lambda: all(map(find_spec, ("keras", "jax", "h5py"))),
+        "pip install 'fastnn[keras]' keras jax",
+    ),
     "linear-models": (lambda: find_spec("scipy"), "pip install scipy"),
     "look-at-your-model": (lambda: find_spec("matplotlib"), "pip install 'fastnn[plot]'"),
     "onnx": (lambda: find_spec("onnx") and find_spec("onnxruntime"), "pip install 'fastnn[onnx]' onnxruntime"),
+    "plain-code": (lambda: shutil.which("cc"), "apt-get install gcc"),
+    "models-from-onnx": (lambda: find_spec("onnx") and find_spec("skl2onnx"), "pip install 'fastnn[onnx]' skl2onnx"),
+    "other-libraries": (
+        lambda: all(map(find_spec, ("torch", "jax", "sklearn", "thinc"))),
+        "pip install 'fastnn[torch,jax,sklearn,thinc]'",
+    ),
     "scikit-learn": (lambda: find_spec("sklearn"), "pip install 'fastnn[sklearn]'"),
     "speech": (lambda: shutil.which("espeak-ng"), "apt-get install espeak-ng"),
     "text": (TEXTS.exists, "pip download --no-deps --no-binary :all: vaderSentiment==3.3.2; FASTNN_TEST_TEXTS: where"),

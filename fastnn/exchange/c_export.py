@@ -37,7 +37,8 @@ def to_c(model: Any, name: str | None = None, weights: str = "float32") -> CSour
 
     name: one of C's; None takes the model's. weights: "float32", or "int8": kernels of dense, convolution and recurrent
     layers as whole numbers from -127 to 127, 127 being the largest weight of an output channel; what they meet (a line,
-    a picture, a step) is made u8 by its own range, 0 included; sums are exact, in int32, and all else is float.
+    a picture, a step) is made u8 by its own range, 0 included; sums are exact, in int32, and all else is float. It is
+    what ``fastnn.compress.quantize`` makes of the model.
 
     Ids that an Embedding or CategoryEncoding does not have, which ``predict`` refuses, give zeros. TypeError,
     ValueError for what is no model or no name, and for a layer that has no form in C, by its name; RuntimeError before
@@ -50,7 +51,7 @@ def to_c(model: Any, name: str | None = None, weights: str = "float32") -> CSour
             "to_c: the model prepares columns as they come, text among them, and C gets numbers; give the part behind "
             "them as a model of its own: Model(tensors, outputs)"
         )
-    if weights not in WEIGHTS:
+    if not isinstance(weights, str) or weights not in WEIGHTS:
         raise ValueError(f"to_c: weights must be one of {', '.join(map(repr, WEIGHTS))}, got {shown(weights)}")
     name = _identifier(_as_name(str(model.name)) if name is None else name)
     writer = CWriter(LAYERS_IN_C, COVERED, weights == "int8", [f"{name}_predict", f"{name}_scratch"])

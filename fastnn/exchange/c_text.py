@@ -16,14 +16,13 @@ static void zero(float *y, long n) {
     "accumulate": """\
 /* y[j] += sum over i < n of x[i] * w[i * stride + j], for j < m */
 static void accumulate(const float *x, const float *w, float *restrict y, long n, long m, long stride) {
-    long i = 0;
-    for (; i + 4 <= n; i += 4, w += 4 * stride) {
-        const float a = x[i], b = x[i + 1], c = x[i + 2], d = x[i + 3];
+    for (long i = 0; i < n / 4; ++i, x += 4, w += 4 * stride) {
+        const float a = x[0], b = x[1], c = x[2], d = x[3];
         const float *wb = w + stride, *wc = wb + stride, *wd = wc + stride;
         for (long j = 0; j < m; ++j) y[j] += a * w[j] + b * wb[j] + c * wc[j] + d * wd[j];
     }
-    for (; i < n; ++i, w += stride) {
-        const float a = x[i];
+    for (long i = 0; i < n % 4; ++i, ++x, w += stride) {
+        const float a = x[0];
         for (long j = 0; j < m; ++j) y[j] += a * w[j];
     }
 }
@@ -50,16 +49,13 @@ static float quantise(const float *x, int16_t *q, long n) {
     "accumulate8": """\
 /* sums[j] += sum over i < n of q[i] * w[i * stride + j], for j < m: exact */
 static void accumulate8(const int16_t *q, const int8_t *w, int32_t *restrict sums, long n, long m, long stride) {
-    long i = 0;
-    for (; i + 2 <= n; i += 2, w += 2 * stride) {
-        const int32_t a = q[i], b = q[i + 1];
+    for (long i = 0; i < n / 2; ++i, q += 2, w += 2 * stride) {
+        const int32_t a = q[0], b = q[1];
         const int8_t *wb = w + stride;
         for (long j = 0; j < m; ++j) sums[j] += a * w[j] + b * wb[j];
     }
-    for (; i < n; ++i, w += stride) {
-        const int32_t a = q[i];
-        for (long j = 0; j < m; ++j) sums[j] += a * w[j];
-    }
+    if (n % 2)
+        for (long j = 0; j < m; ++j) sums[j] += q[0] * w[j];
 }
 """,
     "zero8": """\

@@ -202,19 +202,17 @@ def _live(steps: list[Step]) -> None:
     """Note for each array its first and its last step; of one that a loop goes on with, all of the loop."""
     loops = [(at, step.end) for at, step in enumerate(steps) if step.end]
     touched: dict[Value, list[int]] = {}
-    cut: set[Value] = set()
     for at, step in enumerate(steps):
         for value in step.arrays():
             whole = value
             while whole.base is not None:
                 whole = whole.base
-                cut.add(whole)
             touched.setdefault(whole, []).append(at)
     for value, places in touched.items():
         value.first, value.last = places[0], places[-1]
         for start, end in loops:
             inside = [at for at in places if start < at < end]
-            if inside and (len(inside) < len(places) or value in cut):
+            if 0 < len(inside) < len(places):
                 value.first, value.last = min(value.first, start), max(value.last, end)
 
 

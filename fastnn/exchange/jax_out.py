@@ -41,7 +41,7 @@ def to_jax(model: Any) -> tuple[Callable[[dict[str, Any], Any], Any], dict[str, 
                 own[parameter.name] = (name, None) if learns else ("", array)
                 if learns:
                     learn[name] = array
-    takes, gives = description.takes, description.gives
+    takes, gives, ids = description.takes, description.gives, description.reads_ids
 
     def function(parameters: dict[str, Any], x: Any) -> Any:
         def call(node: Any, reads: list[Any]) -> tuple[Any, ...]:
@@ -50,6 +50,8 @@ def to_jax(model: Any) -> tuple[Callable[[dict[str, Any], Any], Any], dict[str, 
             return applied(xp, node, reads, weights)
 
         inputs = [jax.numpy.asarray(each) for each in takes.unpack(x, "x")]
+        if not ids:
+            inputs = [each.astype(jax.numpy.promote_types(each.dtype, "float32")) for each in inputs]
         return gives.pack(evaluated(graph, inputs, call))
 
     return function, learn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,13 +22,20 @@ REFUSED = {
 LACKING = {"DateParts", "Scaler", "Pinball", "GaussianNLL", "ConfusionMatrix", "WarmUp", "OneCycle", "LBFGS", "Rprop"}
 LACKING |= {"DPSGD"}
 WORDS = {snake_case(each) for each in LACKING} | {"lbfgs", "dpsgd", "gaussian_nll"}
+# Activations that are others in Keras, and why.
+OTHERS = {
+    "glu": "Keras gets the shape behind it wrong",
+    "sparsemax": "Keras's has rows that do not sum to 1",
+    "threshold": "Keras's has no numbers of its own",
+}
 # Parts of a configuration that are the same in both.
 SAME = {"__keras_tensor__", "__numpy__", "__slice__", "__ellipsis__", "__bytes__"}
+KEPT = ("module", "registered_name", "shared_object_id")
 LAYERS = {"LeakyReLU", "ELU", "ReLU"}  # activations whose numbers Keras knows as layers alone
 MERGES = {"Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply"}
 RECURRENT = {"Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN"}
 ATTENTION = {"GroupQueryAttention", "MultiHeadAttention"}
-DTYPES = {"float32", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"}
+FLOATS = {"float32", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"}
 
 
 def theirs(value: Any) -> Any:
@@ -38,8 +46,10 @@ def theirs(value: Any) -> Any:
         return value
     if "class_name" not in value or "config" not in value:
         for name, word in value.items():
-            if isinstance(word, str) and (word in WORDS or (word == "glu" and name.endswith("activation"))):
-                _refuse(word, "Keras has none" if word in WORDS else "Keras gets the shape behind it wrong")
+            if isinstance(word, str) and word in WORDS:
+                _refuse(word, "Keras has none")
+            if isinstance(word, str) and word in OTHERS and name.endswith("activation"):
+                _refuse(word, OTHERS[word])
         return {name: theirs(each) for name, each in value.items()}
     name, module = value["class_name"], str(value.get("module"))
     if name == "__tuple__":
@@ -77,6 +87,8 @@ def _layer_there(entry: dict[str, Any]) -> dict[str, Any]:
     """A layer's entry in a model, with what Keras's class has in another way."""
     name, config = entry["class_name"], dict(entry["config"])
     entry["config"] = config
+    for each in ("adapted", "has_input_vocabulary"):
+        config.pop(each, None)
     if name in REFUSED:
         _refuse(name, REFUSED[name])
     nodes = [
@@ -104,6 +116,10 @@ def _layer_there(entry: dict[str, Any]) -> dict[str, Any]:
         }
     if name == "Pipeline":
         entry["config"] = {"layers": config["layers"], "name": config["name"]}
+    elif name.startswith("SpatialDropout"):
+        config.pop("trainable", None)
+    elif name == "Discretization" and config.get("bin_boundaries"):
+        config["num_bins"] = None
     elif name == "ActivityRegularization":
         config.pop("activity_regularizer", None)
     elif name == "Normalization" and isinstance(config.get("mean"), float) != isinstance(config.get("variance"), float):
@@ -151,9 +167,7 @@ def ours(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     if "class_name" not in value or "config" not in value:
-        return {
-            name: _activation(ours(each)) if name.endswith("activation") else ours(each) for name, each in value.items()
-        }
+        return {name: _activation(each) if name.endswith("activation") else ours(each) for name, each in value.items()}
     name, module, config = value["class_name"], str(value.get("module")), value["config"]
     if name in SAME:
         return dict(value)
@@ -167,20 +181,27 @@ def ours(value: Any) -> Any:
         config = {**config, "dtype": _dtype(config["dtype"])}
     if name in ("LayerNormalization", "RMSNormalization") and isinstance(config, Mapping):
         _check_axes(name, config.get("axis"))
+    if name == "Discretization" and isinstance(config, Mapping) and config.get("bin_boundaries"):
+        config = {**config, "num_bins": None}
     if isinstance(config, Mapping) and config.get("quantization_config") is not None:
         raise ValueError(f"{name} is quantized in Keras, which fastnn does not read; save the model before it is")
-    kept = {each: value[each] for each in ("module", "registered_name", "name", "inbound_nodes") if each in value}
+    kept = {each: value[each] for each in (*KEPT, "name", "inbound_nodes") if each in value}
     return {**ours(kept), "class_name": name, "config": ours(config)}
 
 
-def _dtype(name: Any) -> str:
-    if name not in DTYPES:
+def _dtype(name: Any) -> Any:
+    """The dtype of a layer: what computes does so in float32 here, also where Keras has halves or doubles of it."""
+    if name in FLOATS:
+        return "float32"
+    if not isinstance(name, str) or not re.fullmatch(r"u?int\d+|bool|string", name):
         raise ValueError(f"fastnn computes in float32; dtype {shown(name)} of Keras is not read")
-    return "float32"
+    return name
 
 
 def _activation(value: Any) -> Any:
-    """Where Keras has a layer in an activation's place, the activation."""
+    """An activation; Keras may have a layer in its place."""
+    if isinstance(value, str) and value in OTHERS:
+        raise ValueError(f"activation {value!r} is not taken from Keras: {OTHERS[value]}")
     if (
         isinstance(value, Mapping)
         and str(value.get("module")).endswith(".layers")
@@ -188,4 +209,4 @@ def _activation(value: Any) -> Any:
     ):
         config = {key: each for key, each in value["config"].items() if key not in ("name", "trainable", "dtype")}
         return {"module": "fastnn.activations", "class_name": value["class_name"], "config": config}
-    return value
+    return ours(value)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from io import BytesIO
+from math import isqrt
 from typing import Any
 
 from fastnn._checks import check_path
@@ -13,21 +15,21 @@ from fastnn._table import own_objects
 from fastnn._version import __version__
 from fastnn.exchange import keras_h5
 from fastnn.exchange.keras_config import ours, theirs
-from fastnn.exchange.keras_layout import groups
+from fastnn.exchange.keras_layout import groups, snake_case
 from fastnn.exchange.keras_ops import CALL, KerasOperation
 from fastnn.exchange.keras_weights import check_free, packed, refusing, take
 from fastnn.models import Model
 from fastnn.models.weights import at_most
 from fastnn.object_registration import CustomObjectScope
-from fastnn.serialization import deserialize_keras_object, serialize_keras_object
+from fastnn.serialization import deserialize_keras_object, serialize_keras_object, sharing
+from fastnn.store.model_file import MAX_GATHERED, MAX_THRESHOLDS
 from fastnn.store.replacing import replacing
 from fastnn.store.text import check_size, parsed
 
-METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+METADATA, CONFIG = "metadata.json", "config.json"
 KERAS = "3.15.1"  # whose form this is
 MAX_OBJECTS = 2**16  # in the JSON text
 MAX_TEXT = 2**25  # bytes of a JSON text
-MAX_RATIO = 100  # how many times its bytes in the archive a part may be
 SLACK = 2**12  # numbers that a model may have beside those of the file
 
 
@@ -39,7 +41,8 @@ def save(model: Any, filepath: Any, overwrite: bool = True) -> None:
     of the user's own.
     """
     check_free(filepath, overwrite)
-    described = theirs(serialize_keras_object(model))
+    with sharing():
+        described = theirs(serialize_keras_object(model))
     described["compile_config"] = _compiled(model)
     data = packed(model)
     parts: dict[str, str | bytes] = {
@@ -47,7 +50,7 @@ def save(model: Any, filepath: Any, overwrite: bool = True) -> None:
         CONFIG: json.dumps(described),
     }
     with replacing(filepath) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, part in {**parts, WEIGHTS: data}.items():
+        for name, part in {**parts, keras_h5.IN_ARCHIVE: data}.items():
             archive.writestr(zipfile.ZipInfo(name), part)
 
 
@@ -72,9 +75,11 @@ def load(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile
             version = str(_text(archive, METADATA).get("keras_version", ""))
             if version[:1] in ("1", "2"):
                 raise ValueError(f"it is of Keras {version:.20}; load it with Keras 3 and save it again")
-            data = BytesIO(_part(archive, WEIGHTS))
+            data = BytesIO(keras_h5.part(archive, keras_h5.IN_ARCHIVE))
+            if isinstance(described.get("config"), dict) and "layers" in described["config"]:
+                described["config"] = _with_vocabularies(archive, described["config"])
         with keras_h5.opened(data, "load_model") as weights, CustomObjectScope({**own, CALL: KerasOperation}):
-            with at_most(weights.size() + SLACK):
+            with at_most(weights.size() + SLACK), sharing():
                 model = deserialize_keras_object(ours({**described, "compile_config": None}))
             if not isinstance(model, Model):
                 raise ValueError(f"it describes a {type(model).__name__}, not a model")
@@ -84,6 +89,7 @@ def load(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile
                 )
             compiled = described.get("compile_config") if compile else None
             if compiled:
+                _check_work(compiled)
                 model.compile_from_config(ours(compiled))
             known = groups(model, described["config"])
             if unread := weights.unread(group.path for group in known):
@@ -92,24 +98,40 @@ def load(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile
     return model
 
 
-def _part(archive: zipfile.ZipFile, name: str, most: int | None = None) -> bytes:
-    """A part of an archive, whose size is known before it is read."""
-    info = archive.getinfo(name)
-    limit = MAX_RATIO * info.compress_size + 1024 if most is None else most
-    if info.file_size > limit:
-        raise ValueError(
-            f"{name} would be {info.file_size:,} bytes of {info.compress_size:,}: at most {limit:,} are read"
-        )
-    with archive.open(info) as part:
-        data = part.read(info.file_size + 1)
-    if len(data) != info.file_size:
-        raise ValueError(f"{name} has {len(data):,} bytes in place of {info.file_size:,}")
-    return data
+def _check_work(config: Any) -> None:
+    """ValueError where a metric would have so much to add up that to make it would take long."""
+    if isinstance(config, Mapping):
+        for name, most in (("num_thresholds", MAX_THRESHOLDS), ("num_classes", isqrt(MAX_GATHERED))):
+            if type(number := config.get(name)) is int and number > most:
+                raise ValueError(f"{name} may be at most {most:,} in a file, got {number:,}")
+        config = list(config.values())
+    for each in config if isinstance(config, list) else ():
+        _check_work(each)
+
+
+def _with_vocabularies(archive: zipfile.ZipFile, config: Any, path: str = "assets/layers") -> Any:
+    """A model's configuration, in which layers that learnt words from data have them: Keras keeps these in texts."""
+    met: Counter[str] = Counter()
+    layers = []
+    for entry in config["layers"]:
+        name, inner = snake_case(str(entry["class_name"])), entry["config"]
+        where = f"{path}/{name}_{met[name]}" if met[name] else f"{path}/{name}"
+        met[name] += 1
+        text = f"{where}/vocabulary.txt"
+        if "layers" in inner:
+            inner = _with_vocabularies(archive, inner, f"{where}/layers")
+        elif inner.get("vocabulary", "") is None and text in archive.namelist():
+            words: list[Any] = keras_h5.part(archive, text, MAX_TEXT).decode().splitlines()
+            while words and not words[-1]:
+                words.pop()
+            inner = {**inner, "vocabulary": words if name != "integer_lookup" else [int(each) for each in words]}
+        layers.append({**entry, "config": inner})
+    return {**config, "layers": layers}
 
 
 def _text(archive: zipfile.ZipFile, name: str) -> Any:
     """An object of JSON in an archive."""
-    text = _part(archive, name, MAX_TEXT)
+    text = keras_h5.part(archive, name, MAX_TEXT)
     check_size(text, MAX_OBJECTS)
     found = parsed(text.decode())
     if not isinstance(found, dict):

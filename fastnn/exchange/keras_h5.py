@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -14,6 +15,8 @@ from fastnn._checks import shown
 from fastnn.typing import Array
 
 KINDS = "fiu"  # of NumPy's types
+IN_ARCHIVE = "model.weights.h5"  # what a file of weights is called in a model's
+MAX_RATIO = 100  # how many times its bytes in an archive a part may be
 
 
 def needed(what: str) -> Any:
@@ -138,3 +141,20 @@ def opened(file: Any, what: str) -> Iterator[Weights]:
         raise ValueError(f"it is no HDF5 file, or damaged: {error!s:.200}") from error
     with h5:
         yield Weights(h5)
+
+
+def part(archive: zipfile.ZipFile, name: str, most: int | None = None) -> bytes:
+    """A part of an archive, whose size is known before it is read. ValueError where it is missing or too long."""
+    if name not in archive.namelist():
+        raise ValueError(f"there is no {name} in it, as Keras's files have")
+    info = archive.getinfo(name)
+    limit = MAX_RATIO * info.compress_size + 1024 if most is None else most
+    if info.file_size > limit:
+        raise ValueError(
+            f"{name} would be {info.file_size:,} bytes of {info.compress_size:,}: at most {limit:,} are read"
+        )
+    with archive.open(info) as file:
+        data = file.read(info.file_size + 1)
+    if len(data) != info.file_size:
+        raise ValueError(f"{name} has {len(data):,} bytes in place of {info.file_size:,}")
+    return data

@@ -16,7 +16,9 @@ from fastnn.models import Model, Sequential
 from fastnn.typing import FloatArray
 
 # The attributes under which layers of Keras keep their parts, in the order of the parts here; a list ends with a slash.
-PARTS = {
+PARTS: dict[str, tuple[str, ...]] = {
+    "AdditiveAttention": (),
+    "Attention": (),
     "Bidirectional": ("forward_layer", "backward_layer"),
     "Pipeline": ("layers/",),
     "RNN": ("cell",),
@@ -60,6 +62,36 @@ def groups(model: Any, config: Any = None) -> list[Group]:
     return [group for group in _of_model(model, "", set(), config) if group.views()]
 
 
+def in_keras_order(model: Any) -> list[Any]:
+    """The members of a model in the order in which Keras numbers them: by depth, then as they are met from the outputs.
+
+    It is that of the graph, but where a layer is called at several depths: Keras moves all before it to the deepest.
+    """
+    graph, gives = model.description.graph, model.description.gives
+    outputs = list(graph.outputs)
+    if gives.kind == "dict":
+        outputs = [tensor for _, tensor in sorted(zip(gives.names, outputs, strict=True), key=lambda pair: pair[0])]
+    finished: dict[Any, None] = {}
+    met: dict[Any, int] = {}
+    stack = [(tensor.node, False) for tensor in reversed(outputs)]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            finished[node] = None
+        elif node not in finished:
+            met.setdefault(node.layer, len(met))
+            stack.append((node, True))
+            stack += [(tensor.node, False) for tensor in reversed(node.inputs)]
+    deep: dict[Any, int] = {}  # calls
+    depths: dict[Any, int] = {}  # members
+    for node in reversed(finished):
+        depths[node.layer] = depth = max(deep.get(node, 0), depths.get(node.layer, 0))
+        for tensor in node.inputs:
+            deep[tensor.node] = max(deep.get(tensor.node, 0), depth + 1)
+    members = model.description.members  # those that no output reads are inputs, which have no weights
+    return sorted(members, key=lambda member: (-depths.get(member, 0), met.get(member, -1)))
+
+
 def snake_case(name: str) -> str:
     """A class's name as Keras writes it in a path: "p_re_lu", "conv2d_transpose"."""
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
@@ -67,9 +99,11 @@ def snake_case(name: str) -> str:
 
 def _of_model(model: Any, path: str, seen: set[Any], config: Any = None) -> Iterator[Group]:
     members = model.description.members
+    if not isinstance(model, Sequential):
+        members = in_keras_order(model)
     configs: dict[Any, Any] = {}
     if config is not None:
-        known = dict(zip(model.description.names, members, strict=True))
+        known = dict(zip(model.description.names, model.description.members, strict=True))
         entries = {each["config"].get("name"): each["config"] for each in config["layers"]}
         configs = {known[name]: each for name, each in entries.items() if name in known}
         members = [*configs, *(each for each in members if each not in configs)]
@@ -105,6 +139,7 @@ def _of(member: Any, path: str, seen: set[Any], config: Any = None) -> Iterator[
     own = tuple(part for title, part in parts if not title)
     if own:
         yield Group(path, called(member), own)
+        seen.update(own)
     for attribute, held in _attributes(member, name, parts):
         if attribute.endswith("/"):
             yield from _listed(held, f"{path}/{attribute}", seen)
@@ -117,7 +152,7 @@ def _attributes(member: Any, name: str, parts: Any) -> Iterable[tuple[str, Any]]
     if name in ATTENTION:
         return [(ATTENTION[name][title], part) for title, part in parts if title in ATTENTION[name]]
     if name in PARTS:
-        several = PARTS[name][0].endswith("/")
+        several = "/" in "".join(PARTS[name])
         held = [part for title, part in parts if title]
         return [(PARTS[name][0], held)] if several else list(zip(PARTS[name], held, strict=False))
     # Of a class of the user's own its attributes, as Keras goes over them: by name, those with an underscore last.
@@ -128,6 +163,6 @@ def _attributes(member: Any, name: str, parts: Any) -> Iterable[tuple[str, Any]]
         if isinstance(value, Connected):
             found.append((attribute, value))
         elif isinstance(value, (list, tuple, dict)):
-            several = value.values() if isinstance(value, dict) else value
-            found.append((f"{attribute}/", [each for each in several if isinstance(each, Connected)]))
+            each_of = value.values() if isinstance(value, dict) else value
+            found.append((f"{attribute}/", [each for each in each_of if isinstance(each, Connected)]))
     return found

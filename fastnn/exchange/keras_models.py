@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from fastnn._checks import shown
@@ -24,7 +26,7 @@ def from_keras(keras_model: Any, custom_objects: Mapping[str, Any] | None = None
         raise TypeError(f"from_keras takes a model of Keras, got {shown(keras_model)}")
     if not keras_model.built:
         raise ValueError("from_keras: the model is not built; call it on rows first, so that it has weights")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         path = os.path.join(folder, "model.keras")
         keras_model.save(path)
         return keras_file.load(path, custom_objects)
@@ -39,10 +41,23 @@ def to_keras(model: Model) -> Any:
     """
     check_model("to_keras", model)
     keras = _keras("to_keras")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         path = os.path.join(folder, "model.keras")
         model.save(path)
-        return keras.saving.load_model(path)
+        try:
+            return keras.saving.load_model(path)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"to_keras: Keras {keras.__version__} does not take the model: {str(error)[-500:]}"
+            ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Keras and its backend say of each other's versions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _keras(call: str) -> Any:

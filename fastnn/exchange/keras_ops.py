@@ -8,6 +8,7 @@ from typing import Any
 from fastnn import ops
 from fastnn._checks import shown
 from fastnn.exchange.keras_layout import snake_case
+from fastnn.serialization import deserialize_keras_object
 
 CALL = "fastnn operation"  # under which name loading knows the class below
 SINGLE = {"Absolute", "Ceil", "Cos", "Erf", "Expm1", "Floor", "Log", "Log1p", "Sign", "Sin", "Sqrt", "Square"}
@@ -26,13 +27,16 @@ class KerasOperation:
         name, arguments = config["operation"], dict(config["arguments"])
         if name == "GetItem":
             return cls(lambda x, key: x[tuple(key) if isinstance(key, list) else key], {})
+        if name in ("LogSoftmax", "Softmax") and arguments.get("axis") == -1:
+            del arguments["axis"]
         known = snake_case(str(name))
         if known not in ops.__all__:
             raise ValueError(f"operation {shown(name)} of Keras is not known here; fastnn.ops has what there is")
         return cls(getattr(ops, known), arguments)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._function(*args, **{**self._arguments, **kwargs})
+        given = [deserialize_keras_object(each) if isinstance(each, Mapping) else each for each in args]
+        return self._function(*given, **{**self._arguments, **kwargs})
 
 
 def operation_of(entry: Mapping[str, Any], ours: Callable[[Any], Any]) -> dict[str, Any]:

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn._checks import shown
+from fastnn.exchange.keras_layout import Group
+from fastnn.layers.places import placed
 from fastnn.optimizers import Adafactor, Muon, Nadam
 from fastnn.typing import Array
 
-WHERE = "optimizer"
+WHERE, INNER = "optimizer", "optimizer/inner_optimizer"  # the second of one that scales the loss
 LEAST = 2**31 - 1  # Keras counts steps in four bytes
 
 
-def state_of(model: Any) -> list[Array]:
-    """The state of a compiled and built model's optimizer, as Keras has it."""
+def groups_of(model: Any, known: Sequence[Group]) -> list[tuple[str, str, list[Array]]]:
+    """The groups of a compiled and built model's optimizer: path, name and arrays, as Keras has them."""
+    given, state = model.optimizer, _state_of(model, known)
+    if not hasattr(given, "inner_optimizer"):
+        return [(WHERE, given.name, state)]
+    own = [np.zeros((), np.int32), np.zeros((), np.float32), given.step_counter.numpy(), given.dynamic_scale.numpy()]
+    return [(WHERE, given.name, own + state), (INNER, given.inner_optimizer.name, state)]
+
+
+def _state_of(model: Any, known: Sequence[Group]) -> list[Array]:
     optimizer = model.description.trainer.optimizer
     count, *rest = optimizer.variables
     found = [np.int32(min(int(count), LEAST)), *(each.numpy() for each in _head(optimizer, rest))]
-    for variable, matrix in _vectors(model, optimizer):
-        found += _split(variable.numpy()) if isinstance(optimizer, Adafactor) else [variable.numpy()] if matrix else []
+    for variable, kept in _vectors(model, optimizer, known):
+        found += _split(variable.numpy()) if isinstance(optimizer, Adafactor) else [variable.numpy()] if kept else []
     if isinstance(optimizer, Nadam):
         found.append(np.float32(_product(optimizer.beta_1, int(count))))
     return found
 
 
-def take_state(model: Any, weights: Any, path: str = WHERE) -> bool:
+def take_state(model: Any, weights: Any, known: Sequence[Group]) -> bool:
     """Go on from the state that a file has for the optimizer; False, and no change, where it has none.
 
     ValueError where it is another optimizer's.
     """
+    outer = model.optimizer
+    path = INNER if hasattr(outer, "inner_optimizer") else WHERE
     optimizer = model.description.trainer.optimizer
     count, *rest = optimizer.variables
     head, given = _head(optimizer, rest), weights.count(path)
@@ -41,7 +53,7 @@ def take_state(model: Any, weights: Any, path: str = WHERE) -> bool:
     steps = weights.array(path, 0, ())
     at = 1 + len(head)
     if given > at:  # else it was compiled and never trained
-        for variable, kept in _vectors(model, optimizer):
+        for variable, kept in _vectors(model, optimizer, known):
             if not kept:
                 continue
             if isinstance(optimizer, Adafactor):
@@ -55,6 +67,11 @@ def take_state(model: Any, weights: Any, path: str = WHERE) -> bool:
         raise ValueError(f"{type(optimizer).__name__} keeps {at} arrays for this model, and the file has {given}")
     if not 0 <= steps < 2**62:
         raise ValueError(f"the optimizer's count of steps must be at least 0, got {shown(steps)}")
+    if path == INNER and weights.count(WHERE) > 3:
+        values += [
+            (outer.step_counter, weights.array(WHERE, 2, ())),
+            (outer.dynamic_scale, weights.array(WHERE, 3, ())),
+        ]
     for variable, value in values:
         variable.assign(value)
     count.assign(np.int64(steps))
@@ -66,16 +83,32 @@ def _head(optimizer: Any, rest: Any) -> Any:
     return rest[:1] if isinstance(optimizer.learning_rate, float) else []
 
 
-def _vectors(model: Any, optimizer: Any) -> Iterator[tuple[Any, bool]]:
+def _vectors(model: Any, optimizer: Any, known: Sequence[Group]) -> Iterator[tuple[Any, bool]]:
     """The vectors of each variable in Keras's order, and whether Keras keeps them."""
     vectors = optimizer.variables[1:][len(_head(optimizer, optimizer.variables[1:])) :]
-    if not isinstance(optimizer, Muon):
-        yield from ((each, True) for each in vectors)
-        return
-    matrices = [each.matrix for each in optimizer.told(model.description.variables())]
-    first = len(vectors) - 2 * len(matrices)  # of averages, and of gradients that are added up
-    for at, each in enumerate(vectors):  # of a matrix Muon keeps no velocity
-        yield each, at < first or (at - first) % 2 == 0 or not matrices[(at - first) // 2]
+    order = _order(model, known)
+    together = len(optimizer.slots[: optimizer.slots_together])
+    blocks = [1] * (bool(optimizer.use_ema) + bool(optimizer.gradient_accumulation_steps)) + [together] * bool(together)
+    blocks += [1] * (len(optimizer.slots) - together)
+    told = optimizer.told(model.description.variables()) if isinstance(optimizer, Muon) else ()
+    for width in blocks:
+        for place in order:
+            for at in range(width):  # of a matrix Muon keeps no velocity
+                yield vectors[place * width + at], not (told and width == together and at == 1 and told[place].matrix)
+        vectors = vectors[width * len(order) :]
+
+
+def _order(model: Any, known: Sequence[Group]) -> list[int]:
+    """The numbers of the variables that learn, in Keras's order of their layers."""
+    rank = {layer: at for at, layer in enumerate(layer for group in known for layer in group.layers)}
+    description = model.description
+    layers = [
+        layer
+        for layer in description.plan.parameters
+        for parameter in placed(layer).parameters
+        if parameter.trainable and layer not in description.frozen
+    ]
+    return sorted(range(len(layers)), key=lambda at: rank[layers[at]])
 
 
 def _product(beta: float, steps: int) -> float:

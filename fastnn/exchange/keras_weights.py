@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,9 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
     The file is replaced whole or not at all. FileExistsError where it exists and overwrite is False; ImportError
     without h5py; ValueError for a model that Keras cannot have.
     """
-    check_free(filepath, overwrite)
+    path = check_free(filepath, overwrite)
+    if path.lower().endswith(".keras"):
+        raise ValueError(f"save_weights: {path} would be a whole model's name; call save, or let it end in .weights.h5")
     data = packed(model)
     with replacing(filepath) as file:
         file.write(data)
@@ -37,7 +41,7 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None
     with (
         open(path, "rb") as file,
         refusing(path, "does not fit this model"),
-        keras_h5.opened(file, "load_weights") as weights,
+        keras_h5.opened(_h5_of(path, file), "load_weights") as weights,
     ):
         known = groups(model)
         fitting = [group for group in known if not skip_mismatch or _fits(group, weights)]
@@ -47,6 +51,14 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None
         if not skip_mismatch and (unread := weights.unread(group.path for group in known)):
             raise ValueError(f"it has weights of layers that the model has not: {', '.join(unread[:5])}")
         take(model, fitting, weights, whole=False)
+
+
+def _h5_of(path: str, file: Any) -> Any:
+    """The file of weights: the one that is given, or what a model's file has."""
+    if not path.lower().endswith(".keras"):
+        return file
+    with zipfile.ZipFile(file) as archive:
+        return BytesIO(keras_h5.part(archive, keras_h5.IN_ARCHIVE))
 
 
 def _fits(group: Group, weights: keras_h5.Weights) -> bool:
@@ -73,7 +85,7 @@ def take(model: Any, known: Sequence[Group], weights: keras_h5.Weights, whole: b
     arrays = [array for group in known for array in arrays_of(group, weights)]
     if model.compiled and not model.description.trainer.optimizer.full_batch:
         try:
-            keras_optimizer.take_state(model, weights)
+            keras_optimizer.take_state(model, weights, known)
         except ValueError:
             if whole:
                 raise
@@ -84,18 +96,19 @@ def take(model: Any, known: Sequence[Group], weights: keras_h5.Weights, whole: b
 def packed(model: Any) -> bytes:
     """The weights and the optimizer's state as the bytes of a file."""
     with model.description.locked():
-        found = [(group.path, group.name, [np.array(view) for view in group.views()]) for group in groups(model)]
+        known = groups(model)
+        found = [(group.path, group.name, [np.array(view) for view in group.views()]) for group in known]
         if model.compiled:
-            optimizer = model.optimizer
-            found.append((keras_optimizer.WHERE, optimizer.name, keras_optimizer.state_of(model)))
+            found += keras_optimizer.groups_of(model, known)
     return keras_h5.written(found, "save")
 
 
-def check_free(path: Any, overwrite: bool) -> None:
-    """FileExistsError where there is a file that may not be replaced."""
+def check_free(path: Any, overwrite: bool) -> str:
+    """The path as a text. FileExistsError where there is a file that may not be replaced."""
     name = check_path("filepath", path)
     if not as_flag("overwrite", overwrite) and os.path.exists(name):
         raise FileExistsError(f"{name} exists; pass overwrite=True or another name")
+    return name
 
 
 class refusing:

@@ -17,12 +17,13 @@ from fastnn._checks import check_count, shown
 from fastnn._output import warn
 from fastnn.layers.arithmetic import reshape as as_row
 from fastnn.layers.base import set_field
+from fastnn.layers.operation import operation
 from fastnn.layers.tensor import MAX_LAYERS, Tensor
 from fastnn.models import Model
 from fastnn.typing import Array
 
 from . import onnx_import_layers, onnx_import_numbers, onnx_import_ops, onnx_import_windows
-from .onnx_import_file import FLOATS, TEXT, File, Node, needed
+from .onnx_import_file import FLOATS, TEXT, WHOLE, File, Node, needed
 from .onnx_import_numbers import MOST_NUMBERS
 from .onnx_import_views import ROWS, View
 
@@ -59,8 +60,8 @@ class Reading:
     """One graph while it is read.
 
     values: what each name stands for, a View or an array. weights: the arrays that layers will have. count: how often
-    each name is read. done: nodes that another's layer does too. scores, soft: tensors that are q . kt, and softmax of
-    it, with q, k, a scale and whether the future is hidden.
+    each name is read. done: nodes that another's layer does too. origin: the name that a tensor was given first.
+    scores, soft: tensors that are q . kt, and softmax of it, with q, k, a scale and whether the future is hidden.
     """
 
     def __init__(self, file: File) -> None:
@@ -77,6 +78,7 @@ class Reading:
                 self.read.setdefault(name, []).append(node)
         self.names: set[str] = set()
         self.done: set[Node] = set()
+        self.origin: dict[Tensor, str] = {}
         self.scores: dict[Tensor, Any] = {}
         self.soft: dict[Tensor, Any] = {}
         self.left = MOST_NUMBERS + 4 * sum(array.size for array in file.arrays.values())
@@ -103,7 +105,7 @@ class Reading:
             )
         except ERRORS as error:
             raise ValueError(f"from_onnx: {error}") from error
-        for layer in model.layers:
+        for layer in model.description.layers():
             if layer in self.weights:
                 layer.set_weights(self.weights[layer])
         self._note(model)
@@ -115,8 +117,8 @@ class Reading:
             if not self.count[name]:
                 continue
             what = f"from_onnx: input {shown(name)}"
-            if kind == TEXT or not sizes:
-                raise ValueError(f"{what} is text, or has no axis of rows; fastnn reads numbers by rows")
+            if not sizes:
+                raise ValueError(f"{what} has no axis of rows, and fastnn reads rows")
             place = sizes.index(None) if None in sizes else 0
             row: Any = sizes[:place] + sizes[place + 1 :]
             given = shapes.pop(name, row)
@@ -126,7 +128,8 @@ class Reading:
                     f"{what} has rows of shape {row}; from_onnx(path, input_shapes={{{name!r}: ...}}) says all"
                 )
             row = tuple(check_count(what, size, 1, ROWS - 1) for size in given)
-            tensor = layers.Input(row, name=self.name(name))
+            dtype = "string" if kind == TEXT else "int64" if kind in WHOLE else "float32"
+            tensor = layers.Input(row, dtype=dtype, name=self.name(name))
             seen = [(k + 1,) for k in range(len(row))]
             seen.insert(place, (0,))
             self.values[name] = View(tensor, row, seen, sizes[place] or ROWS, kind not in FLOATS)
@@ -148,24 +151,19 @@ class Reading:
         """Say what was left out, and keep what the model is to know of its columns and classes."""
         if self.others:
             warn(f"from_onnx: left out {', '.join(map(shown, self.others))}, which is no output of floats")
-        notes: dict[str, Any] = {}
-        for name in ("classes", "columns"):
-            try:
-                notes[name] = json.loads(self.file.metadata.get(name, "[]"))
-            except (ValueError, RecursionError):
-                notes[name] = []
-            if not isinstance(notes[name], list) or not all(
-                isinstance(each, (str, int, float)) for each in notes[name]
-            ):
-                notes[name] = []
-        classes = self._classes() or notes["classes"]
-        if classes and model.outputs[-1].row in ((len(classes),), (len(classes) - 1,) if len(classes) == 2 else ()):
+        classes, columns = self._classes() or self._noted("classes", (str, int)), self._noted("columns", (str,))
+        if classes and model.outputs[-1].row in ((len(classes),), (1,)[: len(classes) == 2]):
             model.description.notes["classes"] = classes
-        columns = notes["columns"]
-        if len(columns) == sum(prod(tensor.row) for tensor in model.inputs) and all(
-            isinstance(x, str) for x in columns
-        ):
+        if len(columns) == sum(prod(tensor.row) for tensor in model.inputs):
             model.description.columns = tuple(columns)
+
+    def _noted(self, name: str, kinds: tuple[type, ...]) -> list[Any]:
+        """What ``to_onnx`` has noted in the file; none where it is another thing."""
+        try:
+            found = json.loads(self.file.metadata.get(name, "[]"))
+        except (ValueError, RecursionError):
+            return []
+        return found if isinstance(found, list) and all(isinstance(each, kinds) for each in found) else []
 
     def _classes(self) -> list[Any]:
         for node in needed(self.file.nodes, [name for name, _, _ in self.file.outputs]):
@@ -173,8 +171,7 @@ class Reading:
                 return list(node.get("classlabels_int64s", []) or node.get("classlabels_strings", []))
             found = self.file.arrays.get(node.inputs[0]) if node.op == "ArrayFeatureExtractor" and node.inputs else None
             if found is not None and found.dtype.kind in "iO":
-                texts = (x.decode(errors="replace") if isinstance(x, bytes) else x for x in found.ravel().tolist())
-                return list(texts)
+                return [x.decode(errors="replace") if isinstance(x, bytes) else x for x in found.ravel().tolist()]
         return []
 
     # Nodes.
@@ -188,8 +185,11 @@ class Reading:
                 if value is None and self.count[name] and name:
                     raise ValueError(f"its output {shown(name)} is not worked out in fastnn")
                 self.values[name] = value
+                if isinstance(value, View):
+                    self.origin.setdefault(value.tensor, name)
         except ERRORS as error:
-            raise ValueError(f"from_onnx: {node}: {error}") from error
+            text = error if isinstance(error, ValueError) else "its inputs and attributes are not such as ONNX gives it"
+            raise ValueError(f"from_onnx: {node}: {text}") from error
         self.values[""] = None
 
     def _given(self, node: Node) -> Any:
@@ -233,23 +233,32 @@ class Reading:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers")
         return name
 
-    def layer(self, node: Node, made: Any, given: Any, arrays: Sequence[Array] | None = None, **named: Any) -> Any:
-        """What a layer gives, which is called as the node is; `arrays` will be its weights."""
+    def layer(
+        self,
+        node: Node,
+        made: Any,
+        given: Any,
+        arrays: Sequence[Array] | None = None,
+        steps: bool = False,
+        **named: Any,
+    ) -> Any:
+        """What a layer gives that is called as the node is. arrays: for its weights. steps: whether each goes alone."""
         set_field(made, "name", self.name(node.name))
-        found = made(given, **named)
+        found = layers.TimeDistributed(made)(given) if steps else made(given, **named)
         if arrays is not None:
             self.weights[made] = [np.array(array, np.float32) for array in arrays]
-            rows = [tensor.row for tensor in (given if isinstance(given, list) else [given])]
+            rows = [tensor.row[steps:] for tensor in (given if isinstance(given, list) else [given])]
             shapes = [parameter.shape for parameter in made.parameters(*rows)]
             if shapes != [array.shape for array in arrays]:
                 raise ValueError(f"its arrays have shapes {[array.shape for array in arrays]}, expected {shapes}")
         return found
 
     def activated(self, node: Node, x: View, unit: Any, row: bool = False) -> Tensor:
-        """An activation of each number, or along the row's last axis; of the layer before, where that is read here alone."""
+        """An activation, of `row` along its last axis; as that of the layer before, where only this reads it."""
         call = x.tensor.node
         before, linear = call.layer, getattr(call.layer, "activation", None)
-        alone = self.count[node.inputs[0]] == 1 and before in self.weights and not isinstance(before, tuple(RECURRENT))
+        alone = before in self.weights and not isinstance(before, RECURRENT)
+        alone = alone and self.count[node.inputs[0]] == 1 and self.origin.get(x.tensor) == node.inputs[0]
         if alone and getattr(linear, "table_name", "") == "linear" and (not row or x.tensor.row[-1:] == x.sizes[-1:]):
             other = replace(before, activation=unit)
             self.weights[other] = self.weights.pop(before)
@@ -280,12 +289,12 @@ class Reading:
         if np.isnan(array).any():
             raise ValueError("a constant has NaN in it")
         if array.size <= FEW:
-            return layers.Operation("constant", {"value": array.astype(float).tolist()})(near)
+            return operation("constant", near, value=array.astype(float).tolist())
         table = array.reshape(len(array) if array.ndim > 1 else 1, -1)
-        lines = layers.Operation("constant", {"value": list(map(float, range(len(table))))})(near)
+        lines = operation("constant", near, value=list(map(float, range(len(table)))))
         embedding = layers.Embedding(*table.shape, name=self.name("constant"))
         self.weights[embedding] = [table]
-        return layers.Reshape(array.shape)(embedding(lines))
+        return as_row(embedding(lines), array.shape)
 
 
 RECURRENT = (layers.LSTM, layers.GRU, layers.SimpleRNN)

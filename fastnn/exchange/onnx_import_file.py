@@ -15,10 +15,13 @@ from fastnn.typing import Array
 from .onnx_import_views import ROWS
 
 MOST_BYTES = 2**31  # protobuf's own limit
+MOST_FIELDS = 2**20  # of all messages together: a field of two bytes may take a hundred in memory
+MOST_DEPTH = 100  # protobuf's own limit
 MOST = {"nodes": 20 * MAX_LAYERS, "arrays": 2**14, "attributes": 2**17}  # shapes take many nodes, and are no layers
 OPSETS = range(9, 27)
 # TensorProto's numbers of types.
 FLOATS, WHOLE, TEXT = (1, 10, 11, 16), (2, 3, 4, 5, 6, 7, 9, 12, 13), 8
+KINDS = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints", 8: "strings"}  # AttributeProto's
 DATA = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
 
 
@@ -41,20 +44,15 @@ class Node:
         return name in self._attributes
 
     def get(self, name: str, default: Any) -> Any:
-        """An attribute of the default's kind (float, int, str, array, or list of these). ValueError for another kind."""
+        """An attribute of the default's type: float, int, str, array or list. ValueError for another."""
         found = self._attributes.get(name)
         if found is None:
             return default
-        value: Any = {
-            1: lambda: found.f,
-            2: lambda: found.i,
-            3: lambda: found.s.decode(errors="replace"),
-            4: lambda: array_of(found.t),
-            6: lambda: list(found.floats),
-            7: lambda: list(found.ints),
-            8: lambda: [each.decode(errors="replace") for each in found.strings],
-        }.get(found.type, lambda: None)()
-        if type(value) is not type(default):
+        value = getattr(found, KINDS.get(found.type, "type"))
+        if found.type in (3, 8):
+            value = value.decode(errors="replace") if found.type == 3 else [x.decode(errors="replace") for x in value]
+        value = array_of(value) if found.type == 4 else list(value) if found.type in (6, 7) else value
+        if found.type not in KINDS or type(value) is not type(default):
             raise ValueError(f"attribute {name!r} has a value of another type, {shown(value)}")
         return value
 
@@ -92,7 +90,6 @@ def _model(given: Any) -> Any:
     """A path, bytes or a ModelProto as a ModelProto; no other file is opened."""
     try:
         import onnx
-        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise ImportError('from_onnx needs onnx: pip install "fastnn[onnx]"') from error
     if isinstance(given, onnx.ModelProto):
@@ -106,15 +103,54 @@ def _model(given: Any) -> Any:
         if size > MOST_BYTES or len(content) > MOST_BYTES:
             raise ValueError(f"from_onnx: an ONNX file has at most {MOST_BYTES:,} bytes, got {size:,}")
     proto = onnx.ModelProto()
+    _count_fields(memoryview(content), proto.DESCRIPTOR, MOST_FIELDS, 0)
     try:
         proto.ParseFromString(content)
-    except (DecodeError, RuntimeError, UnicodeDecodeError) as error:
+    except Exception as error:  # protobuf's own errors, which other packages have under other names
         raise ValueError(f"from_onnx: that is no ONNX model: {shown(str(error))}") from error
     return proto
 
 
+def _count_fields(data: memoryview, kind: Any, left: int, depth: int) -> int:
+    """How many of `left` fields a message leaves, before any memory is taken for it. ValueError where it has more.
+
+    What is no message ends the count: protobuf says what is wrong with it.
+    """
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        found = shift = 0
+        while at < len(data) and shift < 64:
+            found |= (data[at] & 127) << shift
+            shift, at = shift + 7, at + 1
+            if data[at - 1] < 128:
+                break
+        return found
+
+    while at < len(data):
+        tag, left = number(), left - 1
+        if left < 0 or depth > MOST_DEPTH:
+            raise ValueError(
+                f"from_onnx: a model has at most {MOST_FIELDS:,} fields, at most {MOST_DEPTH} deep; this one has more"
+            )
+        if tag & 7 == 2:
+            size = number()
+            field = kind.fields_by_number.get(tag >> 3)
+            if field is not None and field.message_type is not None:
+                left = _count_fields(data[at : at + size], field.message_type, left, depth + 1)
+            at += size
+        elif tag & 7 == 0:
+            number()
+        elif tag & 7 in (1, 5):
+            at += 8 if tag & 7 == 1 else 4
+        else:
+            break
+    return left
+
+
 def array_of(tensor: Any) -> Array:
-    """A TensorProto as an array of its own. ValueError for data in another file, and for more numbers than there are."""
+    """A TensorProto as an array of its own. ValueError for data in another file, and where numbers are missing."""
     from onnx import numpy_helper
 
     name, shape, kind = shown(tensor.name), tuple(tensor.dims), tensor.data_type

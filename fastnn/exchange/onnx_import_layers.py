@@ -44,6 +44,7 @@ def _matmul(g: Any, node: Node, a: Any, b: Any) -> Any:
     if added:
         g.done.add(after[0])
         g.values[after[0].outputs[0]] = given
+        g.origin[given.tensor] = after[0].outputs[0]
     return given
 
 
@@ -68,11 +69,7 @@ def _product(g: Any, node: Node, a: Any, b: Any, bias: Any) -> tuple[Any, bool]:
     if kernel.ndim != 2 or a.ndim < 1 or a.shape[-1] != len(kernel):
         raise ValueError(f"{a} and an array of shape {b.shape} do not go together, or it is more than one matrix")
     n, place = kernel.shape[1], a.ndim - 1
-    fits = (
-        isinstance(bias, np.ndarray)
-        and bias.size == n == (*bias.shape, 1)[: bias.ndim or 1][-1]
-        and bias.ndim <= a.ndim
-    )
+    fits = isinstance(bias, np.ndarray) and bias.shape[-1:] == (n,) and bias.size == n and bias.ndim <= a.ndim
     own = a.axes[place]
     if 0 in own:
         raise ValueError(MIXED)
@@ -119,7 +116,7 @@ def _each(g: Any, node: Node, left: Any, right: Any) -> Any:
     heads, m, k = left.row
     n = right.row[2]
     both = layers.Concatenate()([layers.Reshape((heads, m * k))(left), layers.Reshape((heads, k * n))(right)])
-    line = layers.Input((m * k + k * n,))
+    line: Any = layers.Input((m * k + k * n,))
     parts = [layers.Reshape((m, k))(line[:, : m * k]), layers.Reshape((k, n))(line[:, m * k :])]
     return g.layer(node, layers.TimeDistributed(Model(line, layers.Dot((2, 1))(parts))), both)
 
@@ -132,9 +129,8 @@ def _batch_normalization(g: Any, node: Node, x: View, *arrays: Any) -> View:
         raise ValueError("it goes by the rows' moments, or has no channels; export the model for inference")
     view, axis = x.alone(1)
     momentum = min(1.0, max(0.0, node.get("momentum", 0.9)))
-    made = layers.BatchNormalization(
-        axis + 1 - (axis + 1 == len(view.sizes)) * (axis + 2), momentum, node.get("epsilon", 1e-5)
-    )
+    last = axis + 1 == len(view.sizes)
+    made = layers.BatchNormalization(-1 if last else axis + 1, momentum, node.get("epsilon", 1e-5))
     return view.like(g.layer(node, made, view.row(), list(map(known, arrays))))
 
 

@@ -9,17 +9,20 @@ have that size has 1 in its place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from fastnn import activations as units, layers, ops
+from fastnn.ops.elements import ACTIVATIONS
 from fastnn.typing import Array
 
 from .onnx_import_file import FLOATS, TEXT, Node
 from .onnx_import_views import ROWS, View, beside, same_rows, told
 
+relu = ACTIVATIONS["relu"]
 MOST_NUMBERS = 2**26  # of an array that is made, 256 MB
 
 
@@ -86,6 +89,10 @@ def unit(make: Callable[[Node], Any]) -> Callable[..., Any]:
     return function
 
 
+def _plain(made: Any, node: Node) -> Any:
+    return made()
+
+
 def _function(name: str) -> Callable[..., Any]:
     function = getattr(ops, name)
     return lambda g, node, x: x.like(function(x.tensor)) if isinstance(x, View) else np.asarray(function(x))
@@ -109,7 +116,7 @@ def _shrink(node: Node) -> Any:
 def _clip(g: Any, node: Node, x: View, low: Any = None, high: Any = None) -> View:
     least = one(low, node.get("min", -np.inf))
     most = one(high, node.get("max", np.inf))
-    made = {(0, 6): units.ReLU6, (-1, 1): units.HardTanh}.get((least, most))
+    made: Any = {(0.0, 6.0): units.ReLU6, (-1.0, 1.0): units.HardTanh}.get((least, most))
     if made:
         return x.like(g.activated(node, x, made()), x.whole)
     tensor = x.tensor
@@ -180,43 +187,31 @@ def _with_array(g: Any, node: Node, kind: str, view: View, array: Array, turned:
         given = view.like(function(*((number, view.tensor) if turned else (view.tensor, number))))
         g.follow(view, given, kind if not turned else "", array)
         return given
-    aligned = view.aligned(array)
-    if aligned is None:
-        view, array = widened(view, array)
-        aligned = view.aligned(array)
-    x, row = view.row(), np.asarray(aligned, np.float64)
-    few = row.size <= 1024 and prod(x.row) <= 2**20 and np.isfinite(row).all()  # a Rescaling has one for each number
-    if few and not (kind == "Div" and (turned or not row.all())):
-        row = row.reshape(row.shape[next((k for k, n in enumerate(row.shape) if n > 1), row.ndim) :])
+    row = view.aligned(array)
+    few = prod(view.sizes) <= 2**20 and not (kind == "Div" and (turned or not array.all()))  # a scale for each number
+    if few and row is not None and row.size <= 1024 and np.isfinite(row).all():
+        row = row.astype(float).reshape(row.shape[next((k for k, n in enumerate(row.shape) if n > 1), row.ndim) :])
         scale, offset = {
             "Add": (1.0, row), "Sub": (-1.0, row) if turned else (1.0, -row), "Mul": (row, 0.0),
         }.get(kind, (1 / row, 0.0) if kind == "Div" else (None, None))  # fmt: skip
         if scale is not None:
-            return view.like(g.layer(node, layers.Rescaling(scale, offset), x))
-    y = g.constant(row, x)
-    given = view.like(function(*((y, x) if turned else (x, y))))
-    g.follow(view, given, kind, row)
+            return view.like(g.layer(node, layers.Rescaling(scale, offset), view.row()))
+    (x, y), found = beside([view, repeated(g, array, view)])
+    given = found.like(function(*((y, x) if turned else (x, y))))
+    g.follow(view, given, kind, array)
     return given
 
 
-def widened(view: View, array: Array) -> tuple[View, Array]:
-    """A view made as large as an array broadcasts it, and the array without numbers for each row."""
-    ndim = max(view.ndim, array.ndim)
-    view = view.seen([*[()] * (ndim - view.ndim), *view.axes])
-    array = array.reshape((1,) * (ndim - array.ndim) + array.shape)
-    place = view.place
-    if array.shape[place] != 1:
-        array = same_rows(array, place) if array.shape[place] == view.rows else array
-    if view.axes[place] != (0,) or array.shape[place] != 1:
-        raise ValueError("it makes more rows of each row")
-    row = [prod(view.sizes[axis - 1] for axis in axes if axis) for axes in view.axes]
-    wide = counted(np.broadcast_shapes([*row[:place], 1, *row[place + 1 :]], array.shape))
-    wide = [size for k, size in enumerate(wide) if k != place]
-    tensor = view.laid([axes for k, axes in enumerate(view.axes) if k != place])
-    if tensor.row != tuple(wide or [1]):
-        tensor = layers.Operation("broadcast_to", {"shape": wide})(tensor)
-    seen = [(k + 1,) for k in range(len(wide))]
-    return View(tensor, wide, [*seen[:place], (0,), *seen[place:]], view.rows, view.whole), array  # type: ignore[list-item]
+def repeated(g: Any, array: Array, near: View) -> View:
+    """An array as a view, the same for all rows."""
+    ndim = max(array.ndim, near.ndim)
+    array, place = array.reshape((1,) * (ndim - array.ndim) + array.shape), near.place + ndim - near.ndim
+    if array.shape[place] not in (1, near.rows):
+        raise ValueError(f"an array of shape {array.shape} does not go with {near}: it makes more rows of each")
+    row = same_rows(array, place).reshape(array.shape[:place] + array.shape[place + 1 :])
+    seen = [(k + 1,) for k in range(row.ndim)]
+    tensor = g.constant(row.reshape(row.shape or (1,)), near.tensor)
+    return View(tensor, row.shape, [*seen[:place], (0,), *seen[place:]], near.rows, whole(array))
 
 
 def _several(g: Any, node: Node, *values: Any) -> Any:
@@ -240,7 +235,7 @@ def _compared(g: Any, node: Node, a: Any, b: Any) -> Any:
     if kind == "Equal":
         return view.like(ops.subtract(1.0, ops.square(sign)), True)
     sign = ops.negative(sign) if kind.startswith("Less") else sign
-    given = ops.subtract(1.0, ops.relu(ops.negative(sign))) if kind.endswith("Equal") else ops.relu(sign)
+    given = ops.subtract(1.0, relu(ops.negative(sign))) if kind.endswith("Equal") else relu(sign)
     return view.like(given, True)
 
 
@@ -262,7 +257,7 @@ def _where(g: Any, node: Node, condition: Any, a: Any, b: Any) -> Any:
     for x, weight in ((a, condition), (b, opposite)):
         x = x if isinstance(x, View) else np.clip(x.astype(float), -1e30, 1e30)
         parts.append(pair(g, node, x, weight if isinstance(weight, View) else weight.astype(float), "Mul"))
-    return pair(g, node, *parts, "Add")
+    return pair(g, node, parts[0], parts[1], "Add")
 
 
 def _prelu(g: Any, node: Node, x: View, slope: Any) -> View:
@@ -298,4 +293,4 @@ for _name, _made in {
     "Relu": units.ReLU, "Sigmoid": units.Sigmoid, "Tanh": units.Tanh, "Softplus": units.Softplus, "Mish": units.Mish,
     "Softsign": units.Softsign, "Exp": units.Exponential, "HardSwish": units.HardSiLU, "Selu": units.SELU,
 }.items():  # fmt: skip
-    OPS[_name] = unit(lambda node, made=_made: made())
+    OPS[_name] = unit(partial(_plain, _made))

@@ -12,8 +12,8 @@ from fastnn import layers, ops
 from fastnn.typing import Array
 
 from .onnx_import_file import Node
-from .onnx_import_numbers import axes_of, counted, integers, known, one, place_of, whole, widened
-from .onnx_import_views import MIXED, ROWS, View, beside, same_rows, told
+from .onnx_import_numbers import axes_of, counted, integers, known, one, pair, place_of, repeated
+from .onnx_import_views import MIXED, ROWS, View, beside, told
 
 # Axes.
 
@@ -54,10 +54,9 @@ def _expand(g: Any, node: Node, x: Any, shape: Any) -> Any:
     sizes = integers(shape)
     if isinstance(x, np.ndarray):
         return np.broadcast_to(x, counted(np.broadcast_shapes(x.shape, tuple(counted(sizes)))))
-    k = x.place + len(sizes) - x.ndim
-    sizes = [1 if place == k and size == x.rows else size for place, size in enumerate(sizes)]
-    array = np.broadcast_to(np.zeros(1), counted(sizes))
-    return x if x.aligned(array) is not None else widened(x, array)[0]
+    own = (1,) * (len(sizes) - x.ndim) + x.shape[max(0, x.ndim - len(sizes)) :]
+    more = [new if old == 1 else 1 for new, old in zip(sizes, own[-len(sizes) :], strict=True)]
+    return pair(g, node, x, np.zeros(counted(more), int), "Add") if prod(more) > 1 else x.reshape(own)
 
 
 def _reduced(how: str) -> Callable[..., Any]:
@@ -83,6 +82,22 @@ def _reduced(how: str) -> Callable[..., Any]:
         return View(ops.sqrt(tensor) if how == "norm" else tensor, sizes, seen, x.rows)
 
     return function
+
+
+def _labels(g: Any, node: Node, x: View) -> View:
+    """A number for each key: a lookup, which numbers its keys from 1 on, and a table, where the node's are others."""
+    text = node.has("keys_strings")
+    keys: list[Any] = node.get("keys_strings" if text else "keys_int64s", [])
+    kind = "int64s" if node.has("values_int64s") else "floats"
+    numbers, other = node.get(f"values_{kind}", []), node.get(f"default_{kind[:-1]}", -1 if kind == "int64s" else -0.0)
+    if not keys or len(set(keys)) < len(keys) or len(numbers) != len(keys):
+        raise ValueError("it has no number for each of different keys")
+    ids = g.layer(node, (layers.StringLookup if text else layers.IntegerLookup)(vocabulary=keys), x.tensor)
+    if numbers == [other + 1 + k for k in range(len(keys))]:
+        return x.like(ops.add(ids, float(other)) if other else ids, True)
+    table = np.array([other, *numbers], np.float32)[:, None]
+    given = g.layer(node, layers.Embedding(*table.shape), ids, [table])
+    return View(given, x.sizes, x.axes, x.rows, kind == "int64s")
 
 
 # Parts.
@@ -116,7 +131,10 @@ def _split(g: Any, node: Node, x: Any, sizes: Any = None) -> list[Any]:
 
 
 def _gather(g: Any, node: Node, x: Any, index: Any) -> Any:
-    place = place_of(node, x, 0)
+    if node.op == "ArrayFeatureExtractor":  # columns of the last axis
+        place, index = x.ndim - 1, known(index).ravel()
+    else:
+        place = place_of(node, x, 0)
     if isinstance(index, View):
         return _looked_up(g, node, known(x, "the table"), index)
     if index.dtype.kind != "i":
@@ -149,13 +167,6 @@ def _looked_up(g: Any, node: Node, table: Array, ids: View) -> View:
     return View(given, (*ids.sizes, *row), [*ids.axes, *((n + 1 + k,) for k in range(len(row)))], ids.rows)
 
 
-def _features(g: Any, node: Node, x: View, index: Any) -> View:
-    """Columns of the last axis."""
-    at = integers(known(index).ravel())
-    parts = [x.cut(x.ndim - 1, slice(place, place + 1)) for place in at]
-    return _joined(g, node, parts, x.ndim - 1)
-
-
 def _concat(g: Any, node: Node, *values: Any) -> Any:
     place = place_of(node, values[0], 1)
     views = [value for value in values if isinstance(value, View)]
@@ -173,17 +184,6 @@ def _joined(g: Any, node: Node, views: list[View], place: int) -> View:
     tensors, view = beside(views, place)
     given = g.layer(node, layers.Concatenate(view.axes[place][0]), tensors)
     return View(given, given.row, view.axes, view.rows, all(each.whole for each in views))
-
-
-def repeated(g: Any, array: Array, near: View) -> View:
-    """An array as a view, the same for all rows."""
-    place = near.place
-    if array.ndim != near.ndim or array.shape[place] not in (1, near.rows):
-        raise ValueError(f"an array of shape {array.shape} does not go with {near}")
-    row = same_rows(array, place).reshape(array.shape[:place] + array.shape[place + 1 :])
-    seen = [(k + 1,) for k in range(row.ndim)]
-    tensor = g.constant(row.reshape(row.shape or (1,)), near.tensor)
-    return View(tensor, row.shape, [*seen[:place], (0,), *seen[place:]], near.rows, whole(array))  # type: ignore[list-item]
 
 
 def _pad(g: Any, node: Node, x: View, pads: Any = None, value: Any = None, axes: Any = None) -> View:
@@ -227,9 +227,20 @@ def _one_hot(g: Any, node: Node, x: View, depth: Any, values: Any) -> View:
     count, (off, on) = int(one(depth)), map(float, known(values))
     if node.get("axis", -1) not in (-1, x.ndim):
         raise ValueError("the axis that it makes must be the last")
-    given = ops.one_hot(layers.Reshape((*x.sizes, 1))(x.row()), count)
+    if not 1 <= count <= 2**16:
+        raise ValueError(f"a depth of {count} is none of 1 to 65,536")
+    # 1 where k or k - depth is met, and nowhere for numbers beyond them, of which CategoryEncoding makes an error.
+    lines = layers.Reshape((*x.sizes, 1))(x.row())
+    first = ops.subtract(lines, g.constant(np.arange(count), lines))
+    given = ops.subtract(1.0, ops.square(ops.sign(ops.multiply(first, ops.add(first, float(count))))))
     given = ops.add(ops.multiply(given, on - off), off) if (off, on) != (0, 1) else given
     return View(given, (*x.sizes, count), [*x.axes, (len(x.sizes) + 1,)], x.rows)
+
+
+def _dropout(g: Any, node: Node, x: Any, ratio: Any = None, training: Any = None) -> list[Any]:
+    if training is not None and known(training).any():
+        raise ValueError("it draws numbers; export the model for inference")
+    return [x]
 
 
 # Constants alone.
@@ -263,10 +274,11 @@ OPS: dict[str, Callable[..., Any]] = {
     "Shape": _shape,
     "Expand": _expand,
     "ReduceL2": _reduced("norm"),
+    "LabelEncoder": _labels,
     "Slice": _slice,
     "Split": _split,
     "Gather": _gather,
-    "ArrayFeatureExtractor": _features,
+    "ArrayFeatureExtractor": _gather,
     "Concat": _concat,
     "Pad": _pad,
     "OneHot": _one_hot,
@@ -274,7 +286,8 @@ OPS: dict[str, Callable[..., Any]] = {
     "ConstantOfShape": _filled,
     "Range": _range,
     "Trilu": lambda g, node, x, k=None: (np.triu if node.get("upper", 1) else np.tril)(known(x), int(one(k, 0))),
-    **dict.fromkeys(("Identity", "Dropout"), lambda g, node, x, *_: [x]),
+    "Identity": lambda g, node, x: [x],
+    "Dropout": _dropout,
     **{f"Reduce{how.title()}": _reduced(how) for how in ("sum", "mean", "max", "min", "prod")},
     "GlobalAveragePool": lambda g, node, x: _reduced("mean")(g, node, x, np.arange(2, x.ndim)),
     "GlobalMaxPool": lambda g, node, x: _reduced("max")(g, node, x, np.arange(2, x.ndim)),

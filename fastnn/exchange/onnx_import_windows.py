@@ -19,12 +19,18 @@ from .onnx_import_views import View, same_rows
 
 
 def _picture(x: View) -> tuple[Any, View]:
-    """The tensor with its channels last, and the view of it."""
-    rank = x.ndim - 2
-    if not 1 <= rank <= 3 or x.axes[0] != (0,):
+    """The tensor with its channels last, and the view of it; pictures that lie side by side in a row are its steps."""
+    if not 3 <= x.ndim <= 5 or x.axes[0][:1] != (0,):
         raise ValueError(f"{x} is no picture: (rows, channels, 1 to 3 axes)")
-    tensor, _ = x.last(*range(2, x.ndim), 1)
-    return tensor, View(tensor, tensor.row, [(0,), (rank + 1,), *((k + 1,) for k in range(rank))], x.rows)
+    steps = x.axes[0][1:]
+    x.last(*range(1, x.ndim))
+    tensor = x.laid([*[steps] * bool(steps), *x.axes[2:], x.axes[1]])
+    return tensor, _seen(tensor, x)
+
+
+def _seen(tensor: Any, x: View) -> View:
+    rank, n = x.ndim - 2, len(tensor.row)
+    return View(tensor, tensor.row, [(0, 1)[: n - rank], (n,), *((n - rank + k,) for k in range(rank))], x.rows)
 
 
 def _windows(node: Node, x: View, kernel: Sequence[int]) -> tuple[Any, Any, Any, bool]:
@@ -63,9 +69,7 @@ def _conv(g: Any, node: Node, x: View, w: Any, bias: Any = None) -> View:
     tensor, _ = _picture(x)
     arrays = [w.transpose([*range(2, w.ndim), 1, 0]), *([] if bias is None else [known(bias, "its bias")])]
     made = kind(w.shape[1 if turned else 0], w.shape[2:], strides, **named)
-    given = x.seen([(0,), (rank + 1,), *((k + 1,) for k in range(rank))])
-    tensor = g.layer(node, made, tensor, arrays)
-    given = View(tensor, tensor.row, given.axes, x.rows)
+    given = _seen(g.layer(node, made, tensor, arrays, steps=len(x.axes[0]) > 1), x)
     return padded(given, {k + 2: (-one, -two) for k, (one, two) in enumerate(border)}) if turned else given
 
 
@@ -89,8 +93,8 @@ def _pool(g: Any, node: Node, x: View) -> View:
         inside = np.pad(np.ones(counted(sizes)), border)
         tensor = ops.add(tensor, g.constant(np.where(inside, 0, -3e38)[..., None], tensor))
     kind = getattr(layers, f"{'Max' if largest else 'Average'}Pooling{len(kernel)}D")
-    given = g.layer(node, kind(tuple(kernel), strides, "same" if same else "valid"), tensor)
-    return View(given, given.row, x.axes, x.rows)
+    given = g.layer(node, kind(tuple(kernel), strides, "same" if same else "valid"), tensor, steps=len(x.axes[0]) > 1)
+    return _seen(given, x)
 
 
 # Steps.
@@ -115,26 +119,21 @@ def _recurrent(
     n, gates, held = known(r, "R").shape[-1], len(order), 2 if node.op == "LSTM" else 1
     steps_at, rows_at = (1, 0) if first else (0, 1)
     fits = x.ndim == 3 and x.axes[rows_at] == (0,) and known(w, "W").shape == (len(ways), gates * n, x.shape[2])
-    if (
-        not fits
-        or r.shape != (len(ways), gates * n, n)
-        or (b is not None and known(b, "B").shape != (len(ways), 2 * gates * n))
-    ):
+    fits = fits and r.shape == (len(ways), gates * n, n)
+    if not fits or (b is not None and known(b, "B").shape != (len(ways), 2 * gates * n)):
         raise ValueError(
             f"x of shape {x}, W {w.shape} and R {r.shape} do not go together, or the rows are not axis {rows_at}"
         )
     names = [name.capitalize() for name in node.get("activations", [])] or usual * len(ways)
-    if (
-        len(names) != len(usual) * len(ways)
-        or not UNITS.keys() >= set(names)
-        or (held > 1 and names[1::3] != names[2::3])
-    ):
+    fits = len(names) == len(usual) * len(ways) and UNITS.keys() >= set(names)
+    if not fits or (held > 1 and names[1::3] != names[2::3]):
         raise ValueError(f"activations {names} are none that the layer has")
     if lengths is not None and (known(lengths, "sequence_lens") != x.shape[steps_at]).any():
         raise ValueError("sequence_lens: rows of different lengths are not read; use masks")
     if node.has("clip") or node.get("input_forget", 0) or any(known(each, "P").any() for each in states[held:]):
         raise ValueError("clip, input_forget and peepholes are not read")
     want = [g.count[name] > 0 if name else False for name in [*node.outputs, "", ""][: held + 1]]
+    states_too = (want[0] and want[1]) or any(want[2:])  # of the last state alone it is what the layer gives
     tensor, given = x.laid([x.axes[steps_at], x.axes[2]]), []
     for way, backward in enumerate(ways):
         named: dict[str, Any] = {"activation": UNITS[names[len(usual) * way + len(usual) - 1]]()}
@@ -151,21 +150,15 @@ def _recurrent(
             both = [gate(each) for each in np.split(b[way], 2)]
             arrays.append(np.stack(both) if named.get("reset_after") else both[0] + both[1])
         begin = _begins(g, states[:held], way, len(ways), n, tensor, rows_at)
-        made = kind(
-            n,
-            use_bias=b is not None,
-            return_sequences=want[0],
-            return_state=any(want[1:]),
-            go_backwards=backward,
-            **named,
-        )
+        named |= {"return_sequences": want[0], "return_state": states_too, "go_backwards": backward}
+        made = kind(n, use_bias=b is not None, **named)
         out = g.layer(node, made, [tensor, *begin] if begin else tensor, arrays)
         out = [*out] if isinstance(out, tuple) else [out]
         given.append([out[0][:, ::-1] if backward and want[0] else out[0], *out[1:]])
     found: list[Any] = [None] * (held + 1)
     for k in range(held + 1):
         if want[k]:  # side by side: (steps, ways, n), and of states (ways, n)
-            parts = [out[k] for out in given]
+            parts = [out[k if states_too else 0] for out in given]
             whole = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
             seen = [(axis,) for axis in range(3 if k else 4)]
             if not first:
@@ -181,13 +174,11 @@ def _begins(g: Any, states: Sequence[Any], way: int, ways: int, n: int, near: An
     found = []
     for state in states:
         if isinstance(state, View):
-            if (
-                state.ndim != 3
-                or state.axes[rows_at] != (0,)
-                or (state.shape[1 - rows_at], state.shape[2]) != (ways, n)
-            ):
+            fits = state.ndim == 3 and state.axes[rows_at] == (0,)
+            if not fits or (state.shape[1 - rows_at], state.shape[2]) != (ways, n):
                 raise ValueError(f"a state of shape {state} is none of {ways} directions and {n} units")
-            found.append(state.laid([state.axes[1 - rows_at], state.axes[2]])[:, way])
+            tensor: Any = state.laid([state.axes[1 - rows_at], state.axes[2]])
+            found.append(tensor[:, way])
             continue
         array = np.zeros((1, 1, n)) if state is None else state
         array = np.broadcast_to(same_rows(array, rows_at), (ways, 1, n) if rows_at else (1, ways, n))

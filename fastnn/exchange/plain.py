@@ -110,11 +110,11 @@ def _call(writer: Any, node: Node, paths: Any, training: bool | None, masked: bo
     kind = type(layer).__name__ if known is None else known.__name__
     rows = [tensor.row for tensor in node.values]
     call = Call(layer, kind, paths.get(layer, called(layer)), rows, node.rows[0], {}, layer)
+    if kind not in writer.layers:
+        raise call.refuse(f"{what} cannot write it: it has no form there; covered are {writer.covered}")
     python = hasattr(layer, "forward") and not isinstance(layer, FrontLayer)
-    own = python or known is None or type(layer).ops is not known.ops or node.makes is not None
-    if own or kind not in writer.layers:
-        why = "it is written in Python or has weights of its own" if own else "it has no form there"
-        raise call.refuse(f"{what} cannot write it: {why}; covered are {writer.covered}")
+    if python or type(layer).ops is not known.ops or node.makes is not None:  # type: ignore[union-attr]
+        raise call.refuse(f"{what} cannot write it: it has methods of its own, in Python")
     if masked and layer.reads_mask and kind != "BatchNormalization":
         raise call.refuse(f"{what} knows no masks, and it reads one; leave out mask_zero, Masking and mask=")
     if training and kind in NOISE:
@@ -127,6 +127,9 @@ def _call(writer: Any, node: Node, paths: Any, training: bool | None, masked: bo
             call.weights[parameter.name] = np.array(view, np.float64)
             if not np.isfinite(view).all():
                 raise call.refuse(f"its {parameter.name} holds numbers that are not finite; train it anew")
+    missing = [each.name for each in layer.parameters(*rows) if each.name not in call.weights]
+    if missing:
+        raise call.refuse(f"its {missing[0]} is no array of floats; give {what} the model that this one was made of")
     return call
 
 

@@ -55,15 +55,16 @@ def to_sql(
     <table>_prediction unless it is given. outputs: the names of the predictions; "prediction", or numbered ones.
     output: which of them an expression is, where there are several.
 
-    A NULL among what is read gives NULL, and so does an id or text that ``predict`` refuses. exp, ln and sqrt, where
-    the model needs them, SQLite has if it is compiled with SQLITE_ENABLE_MATH_FUNCTIONS. TypeError, ValueError for
-    what is no model, for one of more than 10,000 weights, for layers that have no form in SQL, and for names that do
-    not fit; RuntimeError before the model is built.
+    A NULL among what is read gives NULL, and so does an id or text that ``predict`` refuses. exp, ln, sqrt and tanh,
+    where the model needs them, SQLite has if it is compiled with SQLITE_ENABLE_MATH_FUNCTIONS: the query's first line
+    names them, and a program may give them to it. TypeError, ValueError for what is no model, for one of more than
+    10,000 weights, for layers that have no form in SQL, and for names that do not fit; RuntimeError before the model is
+    built.
     """
     description = built("to_sql", model)
-    if dialect not in FENCES:
+    if not isinstance(dialect, str) or dialect not in FENCES:
         raise ValueError(f"to_sql: dialect must be one of {', '.join(map(repr, FENCES))}, got {shown(dialect)}")
-    if form not in FORMS:
+    if not isinstance(form, str) or form not in FORMS:
         raise ValueError(f"to_sql: form must be one of {', '.join(map(repr, FORMS))}, got {shown(form)}")
     count = model.count_params()
     if count > MOST_WEIGHTS:
@@ -121,9 +122,12 @@ def _query(writer: SqlWriter, source: str, given: list[str], names: list[str], k
         lines.append(f"l{number} AS (SELECT {', '.join([*kept, *level])}\n    FROM {from_}{FENCES[writer.dialect]})")
     last = [f"k{k} AS {key}" for k, key in enumerate(keys)]
     last += [f"{text} AS {name}" for text, name in zip(given, names, strict=True)]
-    needs = f"; needs {', '.join(sorted(writer.functions))}" if writer.functions else ""
-    levels_ = ",\n".join(lines)
-    return f"-- fastnn {__version__}{needs}\nWITH {levels_}\nSELECT {', '.join(last)}\n    FROM l{len(levels) - 1}"
+    needs = ""
+    if writer.functions and writer.dialect == "sqlite":
+        needs = f"; needs {', '.join(sorted(writer.functions))} (SQLITE_ENABLE_MATH_FUNCTIONS)"
+    written = ",\n".join(lines)
+    query = f"-- fastnn {__version__}{needs}\nWITH {written}\nSELECT {', '.join(last)}\n    FROM l{len(levels) - 1}"
+    return query.replace("\0", "")
 
 
 def _expression(writer: SqlWriter, text: str) -> str:
@@ -135,13 +139,13 @@ def _expression(writer: SqlWriter, text: str) -> str:
                 "to_sql: MariaDB's subqueries cannot see the row at hand, and without them the expression has more "
                 f"than {MOST_CHARACTERS:,} characters; take form='view'"
             )
-        return f"({found})"
+        return f"({found})"  # in which no reference is left
     lines = []
     for number, level in enumerate(writer.used([text])):
         from_ = f"\n    FROM l{number - 1}{FENCES[writer.dialect]}" if number else ""
         lines.append(f"l{number} AS (SELECT {', '.join(level)}{from_})")
-    levels = ",\n".join(lines)
-    return f"(WITH {levels}\nSELECT {text} FROM l{len(lines) - 1})"
+    written = ",\n".join(lines)
+    return f"(WITH {written}\nSELECT {text} FROM l{len(lines) - 1})".replace("\0", "")
 
 
 def _names(what: str, given: Any) -> list[str]:

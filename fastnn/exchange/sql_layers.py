@@ -19,7 +19,8 @@ COVERED = (
     "IntegerLookup, Discretization and Scaler"
 )
 MOST_ARGUMENTS = 50  # of SQLite's max, which takes 100
-REFERENCE = re.compile(r"\bh\d+_\d+\b")
+LEAST = {"sqlite": ("min", "max"), "mariadb": ("least", "greatest")}  # which give NULL for NULL, as others do not
+REFERENCE = re.compile("\0h[0-9]+_[0-9]+\0")  # to a column of a level; a zero byte is in no name and no text of a model
 
 
 class SqlWriter:
@@ -35,11 +36,11 @@ class SqlWriter:
     def emit(self, texts: Any) -> Any:
         """A level of these expressions; gives what stands for each, which may be read again and again."""
         made: dict[str, str] = {}
-        level = f"h{len(self._levels)}_"
+        level = f"\0h{len(self._levels)}_"
         found = np.empty(texts.shape, object)
         for place, text in enumerate(texts.flat):
-            known = REFERENCE.fullmatch(text) or re.fullmatch(r"[-\d.e+]+", text)
-            found.flat[place] = text if known else made.setdefault(text, f"{level}{len(made)}")
+            known = REFERENCE.fullmatch(text) or re.fullmatch(r"\d[-\d.e]*", text)  # not -1: --1 is a comment
+            found.flat[place] = text if known else made.setdefault(text, f"{level}{len(made)}\0")
         if made:
             self._levels.append({own: text for text, own in made.items()})
         return found
@@ -80,7 +81,7 @@ class SqlWriter:
         with np.errstate(over="ignore"):
             single = np.float32(value)
         short = single if float(single) == float(value) else np.float64(value)
-        return np.format_float_scientific(short, trim="-")
+        return re.sub(r"e\+?(-?)0*(?=\d)", r"e\1", np.format_float_scientific(short, trim="-"))
 
     def where(self, condition: str, yes: str, no: str) -> str:
         """One of two; the second for NULL."""
@@ -91,12 +92,16 @@ class SqlWriter:
         n = self.number
         if name == "exp":  # which is an error in some where it is beyond the doubles, or below
             self.functions.add("exp")
-            return f"exp(CASE WHEN {x} < -80 THEN {n(-80)} WHEN {x} > 88 THEN {n(88)} ELSE {x} END)"
+            low, high = n(-80), n(88)
+            if self.dialect in LEAST:
+                least, most = LEAST[self.dialect]
+                return f"exp({least}({most}({x}, {low}), {high}))"
+            return f"exp(CASE WHEN {x} < {low} THEN {low} WHEN {x} > {high} THEN {high} ELSE {x} END)"
         if name == "expm1":
             return f"({self.call('exp', x)} - {n(1)})"
         if name == "log1p":
             return self.call("log", f"({n(1)} + {x})")
-        if name == "tanh":
+        if name == "tanh" and self.dialect == "mariadb":
             return f"({n(1)} - {n(2)} / ({self.call('exp', f'({n(2)} * {x})')} + {n(1)}))"
         if name == "erfc":  # Abramowitz and Stegun 7.1.26, off by at most 1.5e-7
             t = f"({n(1)} / ({n(1)} + {n(0.3275911)} * abs({x})))"
@@ -190,13 +195,18 @@ def _dense(w: SqlWriter, call: Call, x: Any) -> Any:
             f"{w.number(weight)} * {text}" for weight, text in zip(kernel[:, place[-1]], x[place[:-1]], strict=True)
         ]
         terms = [term for term, weight in zip(terms, kernel[:, place[-1]], strict=True) if weight]
-        made[place] = total([*terms, w.number(0.0 if bias is None else bias[place[-1]])])
+        terms += [w.number(bias[place[-1]])] if bias is not None and bias[place[-1]] else []
+        made[place] = total(terms or [w.number(0)])
     return _activated(w, call, w.emit(made))
 
 
 def _affine(w: SqlWriter, call: Call, x: Any) -> Any:
     n = w.number
-    return w.emit(_mapped(lambda z, c, s, t: f"({z} - {n(c)}) * {n(s)} + {n(t)}", x, *affine(call)))
+
+    def text(z: str, centre: float, scale: float, shift: float) -> str:
+        return (f"({z} - {n(centre)})" if centre else z) + f" * {n(scale)}" + (f" + {n(shift)}" if shift else "")
+
+    return w.emit(_mapped(text, x, *affine(call)))
 
 
 def _normalisation(w: SqlWriter, call: Call, x: Any) -> Any:

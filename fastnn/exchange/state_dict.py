@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any
 
@@ -44,11 +44,11 @@ def load_state_dict(model: Any, state: Any, map: Mapping[str, str] | None = None
         raise ValueError("load_state_dict: the model is not built, so it has no weights; build it, or give input_shape")
     given = _arrays(state)
     layers = _layers(model)
-    if map is None and set(given) & set(model.description.arrays()):
+    if map is None and given and set(given) <= set(model.description.arrays()):
         found = _by_name(model.description, given)
     else:
-        groups = _groups(given)
-        found = _by_map(groups, layers, map, given) if map is not None else _by_order(groups, layers)
+        groups, leaves = _groups(given), [layer for layer in model.description.layers() if layer.weights]
+        found = _by_map(groups, layers, map, given) if map is not None else _by_order(groups, layers, leaves)
     for layer, arrays in found.items():  # all of which are known to fit
         layer.set_weights(arrays)
 
@@ -98,26 +98,21 @@ def _layers(model: Any) -> dict[str, Any]:
 
 
 def _by_name(description: Any, given: Mapping[str, Array]) -> dict[Any, list[Array]]:
-    """By fastnn's names."""
-    paths, found, missing, known_names = description.paths(), {}, [], set()
+    """By fastnn's names, all of which are the model's."""
+    paths, found, missing = description.paths(), {}, []
     for layer in description.layers():
         place = place_of(layer)
         arrays = []
         for parameter, old in zip(place.parameters, layer.get_weights(), strict=True) if place is not None else ():
             name = f"{paths[layer]}/{parameter.name}"
-            known_names.add(name)
             if name not in given and layer.trainable and parameter.trainable:
                 missing.append(name)
             arrays.append(given.get(name, old))
         if arrays:
-            found[layer] = arrays
-    odd = sorted(set(given) - known_names)
-    if missing or odd:
-        raise ValueError(
-            f"load_state_dict: missing {', '.join(missing) or 'nothing'}, and not of the model "
-            f"{', '.join(odd) or 'nothing'}; give map for other names"
-        )
-    return {layer: _checked(paths[layer], layer, arrays) for layer, arrays in found.items()}
+            found[layer] = _checked(paths[layer], layer, arrays)
+    if missing:
+        raise ValueError(f"load_state_dict: missing {', '.join(missing)}; give map, to load some of the layers alone")
+    return found
 
 
 def _checked(path: str, layer: Any, arrays: list[Array]) -> list[Array]:
@@ -160,15 +155,16 @@ def _try(layer: Any, group: Mapping[str, Array]) -> list[Array] | None:
         return None
 
 
-def _by_order(groups: Groups, layers: Mapping[str, Any]) -> dict[Any, list[Array]]:
-    if len(groups) == len(layers):
-        pairs = list(zip(layers.values(), groups.values(), strict=True))
+def _by_order(groups: Groups, layers: Mapping[str, Any], leaves: Sequence[Any]) -> dict[Any, list[Array]]:
+    for own in (list(layers.values()), leaves):  # attention as one, or by its projections
+        if len(groups) != len(own):
+            continue
+        pairs = zip(own, groups.values(), strict=True)
         found = {layer: arrays for layer, group in pairs if (arrays := _try(layer, group)) is not None}
-        if len(found) == len(layers):
+        if len(found) == len(own):
             return found
-        fits = {layer: [name for name, group in groups.items() if _try(layer, group)] for layer in layers.values()}
-        taken_by = [names[0] for names in fits.values() if len(names) == 1]
-        if len(set(taken_by)) == len(layers):
+        fits = {layer: [name for name, group in groups.items() if _try(layer, group)] for layer in own}
+        if len({names[0] for names in fits.values() if len(names) == 1}) == len(own):
             return {layer: _fitted(layer, groups[names[0]]) for layer, names in fits.items()}
     raise ValueError(
         "load_state_dict cannot tell which module is which layer; give map={module: layer}. The state has "

@@ -79,8 +79,8 @@ def _read(m: Any, x: Any, weights: list[Any]) -> Any:
     w, b = (np.asarray(m.get_param(each)) for each in ("W", "b"))
     dense = L.Dense(b.size, UNITS.get(name))
     if name == "softmax":
-        dense = L.Dense(b.size, "softmax" if m.attrs.get("softmax_normalize", True) else None)
-        w, b = (each / m.attrs.get("softmax_temperature", 1.0) for each in (w, b))
+        dense = L.Dense(b.size, "softmax" if m.attrs["softmax_normalize"] else None)
+        w, b = (each / (m.attrs["softmax_temperature"] if m.attrs["softmax_normalize"] else 1) for each in (w, b))
     z = _weighed(dense, x, [w.reshape(b.size, -1).T, b.ravel()], weights)
     if name == "maxout":
         return ops.max(L.Reshape(b.shape)(z), axis=-1)

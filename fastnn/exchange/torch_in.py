@@ -10,9 +10,8 @@ import numpy as np
 
 from fastnn import layers as L
 from fastnn._checks import shown
-from fastnn.exchange.torch_functions import FUNCTIONS, METHODS
-from fastnn.exchange.torch_layers import MODULES, activation_of
-from fastnn.exchange.torch_values import Value, WithMore
+from fastnn.exchange.torch_functions import METHODS, OtherLayoutError, Value, WithMore
+from fastnn.exchange.torch_layers import FUNCTIONS, MODULES, activation_of
 from fastnn.exchange.torch_weights import taken
 from fastnn.layers.base import check_shape
 from fastnn.models import Model
@@ -39,13 +38,16 @@ def from_torch(module: Any, input_shape: Any = None, name: str | None = None) ->
         raise ImportError('from_torch needs torch: pip install "fastnn[torch]"') from error
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"from_torch: module must be a torch.nn.Module, got {shown(module)}")
-    return _Reading(torch, module, input_shape).model(name)
+    try:
+        return _Reading(torch, module, input_shape, "rows").model(name)
+    except OtherLayoutError:  # so the steps come first in what the module reads
+        return _Reading(torch, module, input_shape, "steps").model(name)
 
 
 class _Reading:
     """A module that is being read: its traced graph, and the layers made so far."""
 
-    def __init__(self, torch: Any, module: Any, input_shape: Any) -> None:
+    def __init__(self, torch: Any, module: Any, input_shape: Any, layout: str) -> None:
         self.torch = torch
         alone = type(module).__module__.startswith("torch.nn.") and not isinstance(module, torch.nn.Sequential)
         self.root = torch.nn.Sequential(module) if alone else module  # whose own forward is not to be traced
@@ -63,15 +65,9 @@ class _Reading:
         self.layers: dict[Any, Any] = {}  # by the module and what it is made with, so that a shared one stays one
         self.weights: list[tuple[Any, dict[str, Any]]] = []
         self.fused: set[Any] = set()
+        self.names: set[str] = set()
         self.made: dict[Any, Any] = {}  # modules in place of functions
-        self.input_shape = input_shape
-        first = {getattr(each, "batch_first", None) for each in self.modules.values()} - {None}
-        if len(first) > 1:
-            raise ValueError(
-                "from_torch: some modules have batch_first=True and others not, so it cannot be told which axis is "
-                f"that of the rows; give all the same, or {WAY_OUT}"
-            )
-        self.rows_first = first != {False}
+        self.input_shape, self.layout = input_shape, layout
 
     def model(self, name: str | None) -> Model:
         """The model, with its weights."""
@@ -109,7 +105,7 @@ class _Reading:
         count = sum(each.op == "placeholder" and not each.args for each in self.nodes)
         shapes = self._shapes(count, node)
         tensor = L.Input(shapes[len(inputs)], name=None if count == 1 else str(node.target))
-        value = Value(tensor, "rows" if self.rows_first else "steps")
+        value = Value(tensor, self.layout)
         inputs.append(value)
         return value
 
@@ -168,10 +164,10 @@ class _Reading:
         """The module that a node calls; of a function of torch.nn.functional one that does the same; else None."""
         if node.op == "call_module":
             return self.modules[node.target]
-        if node.op not in ("call_function", "call_method") or _named(node) not in FUNCTIONS:
+        kind = FUNCTIONS.get(_named(node).replace("_", ""))
+        if node.op not in ("call_function", "call_method") or kind is None:
             return None
         if node not in self.made:
-            kind = FUNCTIONS[_named(node)]
             make = getattr(self.torch.nn, kind)
             args, kwargs = list(node.args[1:]), dict(node.kwargs)
             if kind == "Dropout":  # what follows is whether it trains
@@ -197,6 +193,8 @@ class _Reading:
     def _tried(self, make: Callable[[], Any], what: str) -> Any:
         try:
             return make()
+        except OtherLayoutError as error:
+            raise OtherLayoutError(f"from_torch: {what}: {error}; else {WAY_OUT}") from error
         except (TypeError, IndexError, AttributeError, KeyError) as error:
             raise ValueError(f"from_torch: {what} is called in a way that is not read ({error}); {WAY_OUT}") from error
         except ValueError as error:
@@ -241,12 +239,17 @@ class Call:
         for step in part.split(".") if part and not part.startswith("_l") else ():
             inner = getattr(inner, step)
         named = f"{self.path}.{part.strip('_')}".strip(".").replace(".", "_")
+        while named in self.reading.names:  # "a.b" beside "a_b"
+            named += "_"
         arrays = {name: each.detach().cpu().numpy().astype(np.float32) for name, each in inner.state_dict().items()}
         if part.startswith("_l"):
             arrays = {name.removesuffix(part): w for name, w in arrays.items() if name.endswith(part)}
         name = None if named.replace("_", "").isdigit() or self.node.op != "call_module" else named
         learns = [each.requires_grad for each in inner.parameters()]
-        found = make(**fields, **({} if name is None else {"name": name}))
+        if name is not None:
+            fields["name"] = name
+            self.reading.names.add(name)
+        found = make(**fields)
         if learns and not any(learns):
             found.trainable = False
         if arrays:

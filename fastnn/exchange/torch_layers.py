@@ -7,8 +7,9 @@ from math import prod
 from typing import Any, NamedTuple
 
 from fastnn import activations as A, layers as L
+from fastnn.exchange.torch_functions import Value, reshaped
 from fastnn.exchange.torch_sequences import SEQUENCES, last_axes, normed, only
-from fastnn.exchange.torch_values import Value, reshaped
+from fastnn.exchange.torch_weights import UNITS
 from fastnn.layers.operation import operation
 
 Maker = Callable[..., Any]
@@ -29,38 +30,19 @@ class Unit(NamedTuple):
 
     def __call__(self, value: Value) -> Value:
         """What it gives."""
-        if self.dim is None or self.last_of(value):
+        if not self.last_of(value) and value.layout == "rows":
+            value = value.as_picture()  # along the channels, most often
+        if self.last_of(value):
             return value.like(L.Activation(self.unit)(value.tensor))
         if isinstance(self.unit, A.Softmax):
             return value.like(L.Softmax(value.axis(self.dim))(value.tensor))
         raise ValueError(f"{self.unit!r} along axis {self.dim} is not read, but along the last one")
 
 
-def _softplus(m: Any) -> Any:
-    only(m, beta=1)
-    return A.Softplus()
-
-
-def _hard_tanh(m: Any) -> Any:
-    only(m, min_val=-1.0, max_val=1.0)
-    return A.HardTanh()
-
-
 def _dim(m: Any) -> Any:
     return -1 if m.dim is None else m.dim
 
 
-# In PyTorch's own terms: a Softplus goes over to z above its threshold, which changes less than 1e-8.
-UNITS: dict[str, Callable[[Any], Any]] = {
-    "ReLU": lambda m: A.ReLU(), "ReLU6": lambda m: A.ReLU6(), "ELU": lambda m: A.ELU(m.alpha),
-    "SELU": lambda m: A.SELU(), "CELU": lambda m: A.CELU(m.alpha), "SiLU": lambda m: A.SiLU(),
-    "GELU": lambda m: A.GELU(m.approximate == "tanh"), "Mish": lambda m: A.Mish(), "Softplus": _softplus,
-    "Softsign": lambda m: A.Softsign(), "Tanh": lambda m: A.Tanh(), "Tanhshrink": lambda m: A.TanhShrink(),
-    "Sigmoid": lambda m: A.Sigmoid(), "LogSigmoid": lambda m: A.LogSigmoid(), "Hardtanh": _hard_tanh,
-    "Hardsigmoid": lambda m: A.HardSigmoid(), "Hardswish": lambda m: A.HardSiLU(),
-    "Hardshrink": lambda m: A.HardShrink(m.lambd), "Softshrink": lambda m: A.SoftShrink(m.lambd),
-    "Threshold": lambda m: A.Threshold(m.threshold, m.value), "LeakyReLU": lambda m: A.LeakyReLU(m.negative_slope),
-}  # fmt: skip
 OF_ROWS: dict[str, Any] = {"Softmax": A.Softmax, "LogSoftmax": A.LogSoftmax}
 
 
@@ -69,7 +51,13 @@ def activation_of(module: Any) -> Unit | None:
     kind = type(module).__name__
     if kind in OF_ROWS:
         return Unit(OF_ROWS[kind](), _dim(module))
-    return Unit(UNITS[kind](module)) if kind in UNITS else None
+    if kind not in UNITS:
+        return None
+    if kind in ("Softplus", "Hardtanh"):
+        only(module, beta=1, min_val=-1.0, max_val=1.0)
+    made, fields = UNITS[kind]
+    given = [getattr(module, name) for name in fields]
+    return Unit(made(*([given[0] == "tanh"] if kind == "GELU" else given)))
 
 
 def _glu(call: Any, x: Value) -> Value:
@@ -289,7 +277,9 @@ def _batch_norm(call: Any, x: Value) -> Value:
 
 def _group_norm(call: Any, x: Value) -> Value:
     m, x = call.module, x.as_picture()
-    only(m, track_running_stats=False)  # of an InstanceNorm, a group for each channel
+    if not hasattr(m, "num_groups"):  # an InstanceNorm, a group for each channel
+        only(m, track_running_stats=False)
+        x = _picture(x, _axes(m))
     fields = {"groups": getattr(m, "num_groups", -1), "epsilon": m.eps, "center": m.affine, "scale": m.affine}
     return x.like(call.layer(L.GroupNormalization, **fields)(x.tensor))
 
@@ -325,3 +315,6 @@ for _n in (1, 2, 3):
         f"BatchNorm{_n}d": _batch_norm, f"InstanceNorm{_n}d": _group_norm, f"Dropout{_n}d": _spatial_dropout,
         f"ZeroPad{_n}d": _zero_pad,
     }  # fmt: skip
+# Functions of torch.nn.functional, without their "_", by the module that does the same with the same arguments.
+FREE = (*UNITS, *OF_ROWS, "GLU", "Dropout", "Flatten", *(kind for kind in MODULES if "Pool" in kind))
+FUNCTIONS = {kind.lower(): kind for kind in FREE}

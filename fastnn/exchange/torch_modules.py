@@ -5,18 +5,85 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from fastnn import activations as A, layers as L
+from fastnn._table import field_values
 from fastnn.exchange.array_graph import applied, evaluated
 from fastnn.exchange.array_units import activated
-from fastnn.exchange.torch_arrays import Arrays
-from fastnn.exchange.torch_weights import given_by, known
+from fastnn.exchange.torch_weights import UNITS as UNITS_BY_NAME, given_by, known
 from fastnn.layers._axes import row_axes
 from fastnn.layers._windows import same_border
 from fastnn.layers.places import placed
+
+
+class Arrays:
+    """PyTorch's functions by the names that the formulas have for them: see ``fastnn.exchange.array_layers``."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    softplus = staticmethod(F.softplus)
+
+    def __deepcopy__(self, memo: Any) -> Arrays:
+        return self
+
+    def constant(self, array: Any, like: Any) -> Any:
+        """Numbers that do not learn, where another tensor is; whole numbers where there is none."""
+        if like is None:
+            return torch.as_tensor(np.asarray(array))
+        kind = like.dtype if like.is_floating_point() else torch.float32
+        return torch.as_tensor(np.asarray(array, np.float32), dtype=kind, device=like.device)
+
+    def integers(self, x: Any) -> Any:
+        """Ids."""
+        return x.to(torch.int64)
+
+    def stop_gradient(self, x: Any) -> Any:
+        """Without a slope."""
+        return x.detach()
+
+    def transpose(self, x: Any, axes: Any) -> Any:
+        """With its axes in another order."""
+        return x.permute(axes)
+
+    def take(self, x: Any, places: Any, axis: int) -> Any:
+        """These places of an axis."""
+        return torch.index_select(x, axis, places.to(x.device))
+
+    def sort(self, x: Any) -> Any:
+        """Ascending along the last axis."""
+        return torch.sort(x).values
+
+    def pad(self, x: Any, pairs: Any, value: float) -> Any:
+        """With a border along each axis."""
+        return F.pad(x, [n for pair in reversed(list(pairs)) for n in pair], value=value) if np.any(pairs) else x
+
+    def convolve(self, x: Any, kernel: Any, strides: Any, border: Any, dilation: Any, groups: int) -> Any:
+        """A convolution, channels last."""
+        x = torch.movedim(self.pad(x, [(0, 0), *border, (0, 0)], 0.0), -1, 1)
+        function = (F.conv1d, F.conv2d, F.conv3d)[len(strides) - 1]
+        kernel = torch.movedim(kernel, (-1, -2), (0, 1))
+        return torch.movedim(function(x, kernel, None, strides, 0, dilation, groups), 1, -1)
+
+    def convolve_transposed(self, x: Any, kernel: Any, strides: Any, dilation: Any) -> Any:
+        """All that a kernel (..., filters, channels) reaches."""
+        function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[len(strides) - 1]
+        kernel = torch.movedim(kernel, (-1, -2), (0, 1))
+        given = function(torch.movedim(x, -1, 1), kernel, None, strides, 0, 0, 1, dilation)
+        return torch.movedim(given, 1, -1)
+
+    def scan(self, step: Any, first: Any, xs: Any) -> tuple[Any, Any]:
+        """The state after all steps of xs (rows, steps, ..), and the first array of it after each."""
+        now, given = first, []
+        for x in torch.unbind(xs, 1):
+            now = step(now, x)
+            given.append(now[0])
+        return now, torch.stack(given, 1)
+
 
 XP = Arrays()
 
@@ -29,6 +96,11 @@ class Held:
 
     def __deepcopy__(self, memo: Any) -> Held:
         return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a module of to_torch is not pickled whole; save its state_dict(), and make it anew by to_torch"
+        )
 
 
 class Formula(nn.Module):  # type: ignore[misc]
@@ -46,8 +118,10 @@ class Formula(nn.Module):  # type: ignore[misc]
 
     def forward(self, *xs: Any, node: Any = None) -> Any:
         """What the layer gives; a tuple of several."""
-        weights = {name: getattr(self, name) for name in self.names}
-        given = applied(XP, self.held.value if node is None else node, xs, weights)
+        node = self.held.value if node is None else node
+        if self.training and getattr(node.layer, "operation", None) == "phase":  # which way a call goes while training
+            return xs[0]
+        given = applied(XP, node, xs, {name: getattr(self, name) for name in self.names})
         return given if len(given) > 1 else given[0]
 
     def extra_repr(self) -> str:
@@ -159,37 +233,19 @@ LAST = _made(
 )
 STEPS = _made(_Steps, nn.RNN, nn.LSTM, nn.GRU)
 
-UNITS: dict[type, Any] = {
-    A.ReLU: lambda f: nn.ReLU() if f == A.relu else Unit(f),
-    A.ReLU6: lambda f: nn.ReLU6(),
-    A.LeakyReLU: lambda f: nn.LeakyReLU(f.negative_slope),
-    A.ELU: lambda f: nn.ELU(f.alpha),
-    A.SELU: lambda f: nn.SELU(),
-    A.CELU: lambda f: nn.CELU(f.alpha),
-    A.GELU: lambda f: nn.GELU("tanh" if f.approximate else "none"),
-    A.SiLU: lambda f: nn.SiLU(),
-    A.Mish: lambda f: nn.Mish(),
-    A.Softplus: lambda f: nn.Softplus(),
-    A.Softsign: lambda f: nn.Softsign(),
-    A.Tanh: lambda f: nn.Tanh(),
-    A.TanhShrink: lambda f: nn.Tanhshrink(),
-    A.Sigmoid: lambda f: nn.Sigmoid(),
-    A.LogSigmoid: lambda f: nn.LogSigmoid(),
-    A.HardTanh: lambda f: nn.Hardtanh(),
-    A.HardSigmoid: lambda f: nn.Hardsigmoid(),
-    A.HardSiLU: lambda f: nn.Hardswish(),
-    A.HardShrink: lambda f: nn.Hardshrink(f.threshold),
-    A.SoftShrink: lambda f: nn.Softshrink(f.threshold),
-    A.Threshold: lambda f: nn.Threshold(f.threshold, f.default_value),
-    A.Softmax: lambda f: nn.Softmax(-1),
-    A.LogSoftmax: lambda f: nn.LogSoftmax(-1),
-}
+UNITS = {made: name for name, (made, _) in UNITS_BY_NAME.items()}
 
 
 def unit_module(unit: Any) -> Any:
     """The module of an activation."""
-    make = UNITS.get(type(unit))
-    return Unit(unit) if make is None else make(unit)
+    if isinstance(unit, (A.Softmax, A.LogSoftmax)):
+        return getattr(nn, type(unit).__name__)(-1)
+    name = UNITS.get(type(unit))
+    if name is None or (isinstance(unit, A.ReLU) and unit != A.relu):
+        return Unit(unit)
+    if isinstance(unit, A.GELU):
+        return nn.GELU("tanh" if unit.approximate else "none")
+    return getattr(nn, name)() if isinstance(unit, A.ReLU) else getattr(nn, name)(*field_values(unit).values())
 
 
 def _convolution(layer: Any, row: Any) -> Any:

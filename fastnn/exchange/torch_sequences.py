@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn import layers as L
-from fastnn.exchange.torch_values import Value, WithMore
+from fastnn.exchange.torch_functions import OtherLayoutError, Value, WithMore
 
 
 def only(module: Any, **expected: Any) -> None:
@@ -28,6 +28,15 @@ def normed(call: Any, m: Any, tensor: Any, part: str = "") -> Any:
     return call.layer(L.LayerNormalization, part, axis=last_axes(m), epsilon=m.eps, **fields)(tensor)
 
 
+def _along_steps(x: Value, rows_first: bool) -> Value:
+    """The value, where its axes are as the module has them. OtherLayoutError where not."""
+    x = x.as_rows() if x.layout == "picture" else x
+    if (x.layout == "rows") != rows_first:
+        order = "rows, steps, features" if rows_first else "steps, rows, features"
+        raise OtherLayoutError(f"its batch_first says ({order}), and that is not the order of what it is called on")
+    return x
+
+
 def _recurrent(call: Any, x: Value, before: Any = None) -> Any:
     m = call.module
     if before is not None:
@@ -35,7 +44,8 @@ def _recurrent(call: Any, x: Value, before: Any = None) -> Any:
     only(m, proj_size=0)
     wants = {each.args[1] for each in call.node.users if getattr(each.target, "__name__", "") == "getitem"}
     stateful = bool(wants - {0})
-    tensor, states = x.as_layout("steps" if x.layout == "steps" else "rows").tensor, []
+    x = _along_steps(x, m.batch_first)
+    tensor, states = x.tensor, []
     for number in range(m.num_layers):
         if number and m.dropout:
             tensor = L.Dropout(m.dropout)(tensor)
@@ -72,6 +82,7 @@ def _attended(call: Any, m: Any, part: str, query: Value, key: Value, value: Val
     for name in ("key_padding_mask", "attn_mask", "src_mask", "src_key_padding_mask"):
         if options.get(name) is not None:
             raise ValueError(f"{name} must be None: masks are not read")
+    query, key, value = (_along_steps(each, m.batch_first) for each in (query, key, value))
     if m.bias_k is not None or m.add_zero_attn:
         raise ValueError("add_bias_kv and add_zero_attn must be False")
     layer = call.layer(

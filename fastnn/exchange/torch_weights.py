@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import layers as L
+from fastnn import activations as A, layers as L
 from fastnn.layers.convolution import Convolution
 from fastnn.layers.places import placed
 from fastnn.layers.tensor import called
@@ -27,6 +27,17 @@ NAMES: dict[type, dict[str, str]] = {
     L.PReLU: {"alpha": "weight"},
     L.Embedding: {"embeddings": "weight"},
 }
+# Activations: PyTorch's module, fastnn's class, and its fields by PyTorch's names. A Softplus goes over to z above its
+# threshold, which changes less than 1e-8.
+UNITS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "ReLU": (A.ReLU, ()), "ReLU6": (A.ReLU6, ()), "ELU": (A.ELU, ("alpha",)), "SELU": (A.SELU, ()),
+    "CELU": (A.CELU, ("alpha",)), "GELU": (A.GELU, ("approximate",)), "SiLU": (A.SiLU, ()), "Mish": (A.Mish, ()),
+    "Softplus": (A.Softplus, ()), "Softsign": (A.Softsign, ()), "Tanh": (A.Tanh, ()), "Tanhshrink": (A.TanhShrink, ()),
+    "Sigmoid": (A.Sigmoid, ()), "LogSigmoid": (A.LogSigmoid, ()), "Hardtanh": (A.HardTanh, ()),
+    "Hardsigmoid": (A.HardSigmoid, ()), "Hardswish": (A.HardSiLU, ()), "Hardshrink": (A.HardShrink, ("lambd",)),
+    "Softshrink": (A.SoftShrink, ("lambd",)), "Threshold": (A.Threshold, ("threshold", "value")),
+    "LeakyReLU": (A.LeakyReLU, ("negative_slope",)),
+}  # fmt: skip
 RECURRENT = (L.SimpleRNN, L.LSTM, L.GRU)
 STEPS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 PARTS = ("query", "key", "value")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 WEIGHTS = "make the same layers in fastnn and hand their weights to set_weights()"
 STARTS = {
-    b"\x89HDF\r\n\x1a\n": f"an HDF5 file, as Keras writes .h5 and .weights.h5; {WEIGHTS}",
+    b"\x89HDF\r\n\x1a\n": (
+        "an HDF5 file; load_weights reads Keras's under names that end in .weights.h5, and a model that is one is read "
+        "by Keras 3, which saves it as .keras"
+    ),
     b"\x93NUMPY": "an array of NumPy; read it with numpy.load()",
     b"SQLite format 3\0": "a SQLite database; give it to fastnn.data.SQLDataset",
     b"\x1f\x8b": "compressed with gzip; unpack it first",
@@ -16,7 +19,11 @@ STARTS = {
 }
 # A zip archive, by the end of the name of its first file.
 ARCHIVES = {
-    (b"metadata.json", b"config.json", b".weights.h5"): f"a Keras model (.keras); {WEIGHTS}",
+    (
+        b"metadata.json",
+        b"config.json",
+        b".weights.h5",
+    ): "a Keras model; load_model reads it under a name that ends in .keras",
     (b"/data.pkl", b"/byteorder", b"/version", b"/.format_version"): f"a PyTorch file; {WEIGHTS}",
     (b".npy",): "arrays of NumPy (.npz); read them with numpy.load()",
 }
@@ -37,5 +44,5 @@ def kind_of(start: bytes) -> str | None:
     if start[4:8] == b"TFL3":
         return f"a TensorFlow Lite model; {WEIGHTS}"
     if start[:1] == b"\x08" and start[1:2] < b"\x20" and start[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"):
-        return f"an ONNX model; {WEIGHTS}"
+        return "an ONNX model; fastnn.exchange.from_onnx(path) reads it"
     return None

@@ -21,7 +21,7 @@ EXPORTS = {
 # What ``save`` and ``load_model``, ``save_weights`` and ``load_weights`` go to by a path's ending: a module's functions
 # of these names.
 MODELS = {".keras": "fastnn.exchange.keras_file"}
-WEIGHTS = {".weights.h5": "fastnn.exchange.keras_weights"}
+WEIGHTS = {".weights.h5": "fastnn.exchange.keras_weights", ".keras": "fastnn.exchange.keras_weights"}
 
 
 def export(model: Any, filepath: Any, format: Any, options: dict[str, Any]) -> Any:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import fastnn
+import fastnn.compress
 import fastnn.layers as L
 from fastnn import Model, Sequential
 from fastnn.exchange import to_c
-from support.c_models import compiled, run_sanitized
+from support.c_models import build, compiled, run_sanitized, written
 
 
 def rows(*shape: int, seed: int = 1) -> np.ndarray:
@@ -72,6 +73,14 @@ def test_a_graph_of_several_inputs_and_outputs(tmp_path: Path) -> None:
     assert "const float *input_int" in header
     assert "#define NET_INPUT_INT_SIZE 4" in header
     assert to_c(model, "net").source.count("_kernel[12]") == 1  # the shared layer's, once
+
+
+def test_what_is_read_again_is_not_written_over(tmp_path: Path) -> None:
+    x = L.Input((6,))
+    y = L.Dense(6)(x)
+    a, b = L.ReLU()(y), L.Activation("tanh")(y)
+    model = shaken(Model(x, [L.Dense(2)(L.Add()([y, a, L.Dense(6)(b)])), L.LayerNormalization()(L.Subtract()([a, b]))]))
+    check(model, tmp_path, rows(3, 6))
 
 
 def test_layers_in_time(tmp_path: Path) -> None:
@@ -140,6 +149,14 @@ def test_it_stays_within_its_arrays(make: Any, weights: str, tmp_path: Path) -> 
     np.testing.assert_allclose(found, model.predict(x, verbose=0), atol=1e-5 if weights == "float32" else 0.05)
 
 
+@pytest.mark.parametrize("compiler", ["cc", "clang"])
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_optimising_compilers_find_nothing(compiler: str, weights: str, tmp_path: Path) -> None:
+    for make in (picture_net, step_net):
+        source = written(make(), tmp_path, "", weights=weights)
+        build(source, tmp_path / "net.o", "-O3", "-Wshadow", "-Wdouble-promotion", "-c", compiler=compiler)
+
+
 def test_memory_is_the_callers_and_is_used_again() -> None:
     model = Sequential([L.Input((64,)), *(L.Dense(64, "relu") for _ in range(20)), L.Dense(64)])
     files = to_c(model, "deep")
@@ -184,6 +201,25 @@ def test_int8_is_the_convention_of_the_quantised_model(tmp_path: Path) -> None:
     assert "Weights take 1744 bytes" in small
     assert "<stdint.h>" in small
     assert "<stdint.h>" not in plain
+
+
+@pytest.mark.parametrize("make", [picture_net, step_net])
+def test_int8_is_what_a_quantised_model_predicts(make: Any, tmp_path: Path) -> None:
+    quantize = getattr(fastnn.compress, "quantize", None)
+    if quantize is None:
+        pytest.skip("fastnn.compress.quantize is not there")
+    model = make()
+    x = rows(20, *model.inputs[0].row)
+    (found,) = compiled(model, tmp_path, weights="int8")(x)
+    np.testing.assert_allclose(found, quantize(model).predict(x), atol=0.01)  # a batch normalisation is in its kernel
+    layers = [
+        L.Input((9, 9, 4)),
+        L.Conv2D(8, 3, padding="same", activation="relu"),
+        L.Conv2D(4, 3, strides=2, groups=2),
+    ]
+    plain = shaken(Sequential([*layers, L.Flatten(), L.Dense(3, "relu")]))
+    x = rows(20, 9, 9, 4)
+    np.testing.assert_array_equal(compiled(plain, tmp_path, weights="int8")(x)[0], quantize(plain).predict(x))
 
 
 @pytest.mark.parametrize("make", [picture_net, step_net])

@@ -68,7 +68,7 @@ def _chosen() -> list[str]:
         kind = case.make()
         key = type(kind).__name__, max(map(len, case.shapes)), getattr(kind, "operation", "")
         taken[key] = taken.get(key, 0) + 1
-        if taken[key] <= (5 if key[0].endswith(("1D", "2D", "LSTM", "GRU")) else 1):
+        if taken[key] <= (3 if key[0].endswith(("1D", "2D", "LSTM", "GRU")) else 1):
             chosen.append(title)
     return chosen
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastnn.exchange import from_onnx
 from support.onnx_text import check, rows_for, runtime
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-
-from fastnn.exchange import from_onnx
 
 ROWS = np.random.default_rng(3).normal(size=(60, 5)).astype(np.float32)
 CLASS = (ROWS[:, 0] + ROWS[:, 1] > 0).astype(int) + (ROWS[:, 2] > 0.5)
@@ -110,9 +109,9 @@ def networks() -> dict[str, tuple[Any, tuple[int, ...]]]:
     made = {
         "mlp": (
             nn.Sequential(
-                nn.Linear(6, 8), nn.ReLU(), nn.BatchNorm1d(8), nn.Linear(8, 8), nn.GELU(), nn.LayerNorm(8), nn.Dropout(),
-                nn.Linear(8, 4), nn.PReLU(), nn.Linear(4, 8), nn.SiLU(), nn.Linear(8, 8), nn.Mish(), nn.Linear(8, 4),
-                nn.ELU(), nn.Linear(4, 3), nn.Softmax(-1),
+                nn.Linear(6, 8), nn.ReLU(), nn.BatchNorm1d(8), nn.Linear(8, 8), nn.GELU(), nn.LayerNorm(8),
+                nn.Dropout(), nn.Linear(8, 4), nn.PReLU(), nn.Linear(4, 8), nn.SiLU(), nn.Linear(8, 8), nn.Mish(),
+                nn.Linear(8, 4), nn.ELU(), nn.Linear(4, 3), nn.Softmax(-1),
             ),
             (4, 6),
         ),

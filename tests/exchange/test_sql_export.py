@@ -103,7 +103,7 @@ def normalised(x: np.ndarray) -> Any:
     return scale
 
 
-NAMES = ["a", 'b "q"', "order", "d`e", "É f", "g'h"]
+NAMES = ["h1_0", 'b "q"', "order", "d`e", "É f", "g'h"]
 
 
 def test_a_view_a_query_and_an_expression(db: tuple[str, Run]) -> None:
@@ -122,7 +122,7 @@ def test_a_view_a_query_and_an_expression(db: tuple[str, Run]) -> None:
     found = np.array(run(f"SELECT {names} FROM measured_prediction ORDER BY id"), float)
     np.testing.assert_array_equal(found[:, 0], range(30))
     np.testing.assert_allclose(found[:, 1:], given, rtol=1e-5, atol=1e-5)
-    query = to_sql(model, "measured", dialect, "query", columns=NAMES, key=["id", "a"], outputs=["x", "y", "z"])
+    query = to_sql(model, "measured", dialect, "query", columns=NAMES, key=["id", "h1_0"], outputs=["x", "y", "z"])
     assert sorted(row[0] for row in run(query)) == list(range(30))
     if dialect == "mariadb":  # a small one, which is written without subqueries
         model = shaken(Sequential([L.Input((6,)), L.Rescaling(0.01), L.Dense(5, "tanh"), L.Dense(3, "sigmoid")]))
@@ -155,7 +155,7 @@ def test_null_is_null(db: tuple[str, Run]) -> None:
     both = [L.Maximum()([a, b]), L.Minimum()([a, b]), L.Add()([a, b]), L.Dense(1, "relu")(L.Concatenate()([a, b]))]
     one = [L.ReLU(6)(a), L.Activation("hard_sigmoid")(a), L.Activation("softplus")(a), L.LayerNormalization()(a)]
     model = Model([a, b], [L.Concatenate()(both), L.Concatenate()(one), L.CategoryEncoding(2, "one_hot")(a)])
-    fill(dialect, run, "t1", {"a": [1, None, 1, None], "b": [2, 2, None, None]})
+    fill(dialect, run, "t1", {"a": [1, None, 1, None], "b": [1, 2, None, None]})
     for number, row in enumerate(run(to_sql(model, "t1", dialect, "query", key="id") + " ORDER BY id")):
         known = [*([number == 0] * 4), *([number in (0, 2)] * 6)]
         assert [each is not None for each in row[1:]] == known
@@ -163,7 +163,7 @@ def test_null_is_null(db: tuple[str, Run]) -> None:
 
 def test_columns_as_they_come(db: tuple[str, Run]) -> None:
     dialect, run = db
-    words = ["plain", "it's", 'say "x"', "back\\slash", "ünï", "Plain", "plain "]
+    words = ["h9_9", "it's", 'say "x"', "back\\slash", "ünï", "H9_9", "h9_9 "]
     text, size = L.Input((1,), dtype="string", name="kind of"), L.Input((1,), dtype="int64", name="size")
     weight = L.Input((1,), name="weight")
     lookup = L.StringLookup(vocabulary=words[:5], output_mode="one_hot")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 import fastnn.layers as L
 from fastnn import Model, Sequential
 from fastnn.exchange import to_sql
@@ -96,6 +97,17 @@ def test_graphs() -> None:
     np.testing.assert_allclose(_answers(model, rows), given, rtol=1e-5, atol=1e-5)
 
 
+def test_constants_below_0() -> None:
+    x = L.Input((2,))
+    dense = L.Dense(2, "sigmoid", kernel_initializer="zeros", bias_initializer=fastnn.initializers.Constant(-2.0))
+    model = Model(
+        x, [dense(x), L.Activation("softplus")(L.Rescaling(0.0, -3.0)(x)), L.Activation("mish")(x * 0.0 - 1.0)]
+    )
+    rows = np.ones((3, 2), np.float32)
+    given = np.concatenate(model.predict(rows), axis=1)
+    np.testing.assert_allclose(_answers(model, rows), given, rtol=1e-5, atol=1e-5)
+
+
 def _net(*units: int) -> Any:
     return Sequential([L.Input((3,)), *(L.Dense(n, "relu") for n in units)])
 
@@ -111,6 +123,8 @@ def test_what_is_too_large_is_refused_with_its_number() -> None:
     ("options", "says"),
     [
         ({"dialect": "oracle"}, "dialect must be one of 'sqlite', 'postgresql', 'mariadb', 'duckdb', got 'oracle'"),
+        ({"dialect": ["sqlite"]}, "dialect must be one of"),
+        ({"form": np.array(["view"])}, "form must be one of"),
         ({"form": "table"}, "form must be one of 'view', 'query', 'expression', got 'table'"),
         ({"columns": None}, r"reads 3 number\(s\), knows no names; give columns=\[...\]"),
         ({"columns": ["a", "b"]}, r"reads 3 number\(s\), got 2 columns"),

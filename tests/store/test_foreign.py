@@ -64,10 +64,13 @@ def arrays(path: Path) -> None:
 
 
 FILES = [
-    (archive("metadata.json", "config.json", "model.weights.h5"), r"a Keras model \(\.keras\); make the same layers"),
-    (keras_file(".keras"), r"a Keras model \(\.keras\)"),
-    (keras_file(".h5"), "an HDF5 file, as Keras writes"),
-    (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000)), "an HDF5 file, as Keras writes"),
+    (archive("metadata.json", "config.json", "model.weights.h5"), "a Keras model; load_model reads it"),
+    (keras_file(".keras"), "a Keras model; load_model reads it"),
+    (keras_file(".h5"), r"an HDF5 file; load_weights reads .*\.weights\.h5"),
+    (
+        lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000)),
+        r"an HDF5 file; load_weights reads .*\.weights\.h5",
+    ),
     (archive("model/data.pkl", "model/version"), "a PyTorch file; make the same layers"),
     (torch_file(), "a PyTorch file"),
     (torch_file(_use_new_zipfile_serialization=False), "a pickle"),

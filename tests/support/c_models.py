@@ -20,11 +20,12 @@ SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover
 _number = itertools.count()
 
 
-def build(source: Path, target: Path, *flags: str) -> None:
+def build(source: Path, target: Path, *flags: str, compiler: str = "cc") -> None:
     """Compile a file with all warnings; the test is skipped where there is no compiler."""
-    if shutil.which("cc") is None:
-        pytest.skip("a C compiler: apt-get install gcc")
-    command = ["cc", *STRICT, *flags, "-o", str(target), str(source), "-lm"]
+    if shutil.which(compiler) is None:
+        pytest.skip(f"a C compiler, {compiler}: apt-get install gcc clang")
+    libraries = [] if "-c" in flags else ["-lm"]
+    command = [compiler, *STRICT, *flags, "-o", str(target), str(source), *libraries]
     done = subprocess.run(command, capture_output=True, text=True)
     assert not done.returncode, done.stderr[:4000]
 

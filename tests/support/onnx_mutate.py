@@ -7,6 +7,18 @@ from typing import Any
 
 NUMBERS = (0, 1, -1, 2, 3, 7, 255, 2**20, 2**31 - 19, 2**31, 2**40, 2**63 - 1, -(2**63))
 
+# Ops that a node may become.
+OPS = """
+Abs Add And ArrayFeatureExtractor AveragePool BatchNormalization Cast Ceil Celu Clip Concat Constant ConstantOfShape
+Conv ConvTranspose Cos Div Dropout Elu Equal Erf Exp Expand Flatten Floor GRU Gather Gelu Gemm GlobalAveragePool
+GlobalMaxPool Greater GreaterOrEqual HardSigmoid HardSwish Identity If InstanceNormalization LSTM LabelEncoder
+LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop MatMul Max MaxPool Mean Min Mish Mod Mul Neg
+Normalizer Not OneHot Or PRelu Pad Pow RNN Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd
+ReduceSum Relu Reshape Resize Round Scaler Selu Shape Shrink Sigmoid Sign Sin Slice Softmax Softplus Softsign Split
+Sqrt Squeeze Sub Sum Tanh TopK Transpose Trilu Unsqueeze Where ZipMap
+"""
+NAMES = OPS.split()
+
 
 def altered_bytes(content: bytes, rng: random.Random) -> bytes:
     """Some bytes changed, left out, doubled or cut off."""
@@ -27,23 +39,23 @@ def altered_bytes(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def altered_fields(proto: Any, rng: random.Random, ops: list[str]) -> Any:
-    """A copy with one or a few fields of the graph changed, so that it is still a model. ops: names to try."""
+def altered_fields(proto: Any, rng: random.Random) -> Any:
+    """A copy with one or a few fields of the graph changed, so that it is still a model."""
     made = type(proto)()
     made.CopyFrom(proto)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        _alter(made.graph, rng, ops)
+        _alter(made.graph, rng)
     return made
 
 
-def _alter(graph: Any, rng: random.Random, ops: list[str]) -> None:
+def _alter(graph: Any, rng: random.Random) -> None:
     if not graph.node:
         return
     node = rng.choice(graph.node)
     names = [name for each in graph.node for name in (*each.input, *each.output)] + ["", "none"]
     how = rng.randrange(11)
     if how == 0:
-        node.op_type = rng.choice(ops)
+        node.op_type = rng.choice(NAMES)
     elif how == 1 and node.input:
         node.input[rng.randrange(len(node.input))] = rng.choice(names)
     elif how == 2:

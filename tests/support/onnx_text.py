@@ -24,7 +24,7 @@ def graph(text: str, opset: int = 17, outputs: tuple[str, ...] = ("y",), kind: i
         if isinstance(value, tuple)
     ]
     arrays = [numpy_helper.from_array(np.asarray(v), k) for k, v in values.items() if not isinstance(v, tuple)]
-    nodes = [parser.parse_node(line.strip()) for line in text.strip().splitlines()]
+    nodes = [parser.parse_node(line.strip()) for line in text.strip().splitlines() if line.strip()]
     for node in nodes:
         if node.op_type in ("Scaler", "Normalizer", "ArrayFeatureExtractor", "ZipMap"):
             node.domain = "ai.onnx.ml"
