@@ -248,6 +248,8 @@ cdef class Arena:
         cdef Op op
         total = 0
         for i, op in enumerate(self.ops):
+            if gradients and self.wants[i] and op.forward_only:
+                raise ValueError("a quantised model has no gradients; ask the model that it was made of")
             copies = 1 + (len(self.readers[i]) if gradients and self.wants[i] else 0)
             total += (copies * op.units + op.saved() + 4) * op.slices      # two floats' room for an address
             if gradients and self.wants[i]:

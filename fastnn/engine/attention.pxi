@@ -1,4 +1,4 @@
-"""Attention, included by layer_ops.pyx: for each query a mean of the values, weighted by the softmax of its scores.
+"""Attention, included by ops.pyx: for each query a mean of the values, weighted by the softmax of its scores.
 
 A head is some numbers of each line. It is read where it lies, by the addresses of its lines in the row: no product has
 its rows gathered. The weights of a row, (heads, queries, keys), are saved for the way back, before dropout.

@@ -11,6 +11,14 @@ three pixels wide by tiles (winograd.pxi).
 
 cdef enum:
     ENOUGH = 6                              # rows of a multiply
+    SLACK = 4                               # floats that copies of patches may read and write behind what there is
+
+
+# picture, bytes of a number, where patches begin, where the picture does in them, patches, firsts, segments, bytes of
+# each, out, bytes from one patch to the next
+ctypedef void (*gather32)(
+    const char*, Py_ssize_t, const float* const*, const float*, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, Py_ssize_t,
+    char*, Py_ssize_t) noexcept nogil
 
 
 cdef class ConvolutionOp(Activated):
@@ -45,6 +53,9 @@ cdef class ConvolutionOp(Activated):
     cdef types.sum32 column_sums
     cdef types.vector32 add
     cdef types.sum32 turned
+    cdef list quantized                     # weights of each group, in place of W, or None
+    cdef void** few                         # them
+    cdef gather32 gather
 
     def __init__(self, size, kernel, Py_ssize_t channels, Py_ssize_t filters, stride=(1, 1, 1), dilation=(1, 1, 1),
                  Py_ssize_t groups=1, bint use_bias=True, activation=None, numbers=(), bint transposed=False):
@@ -100,12 +111,37 @@ cdef class ConvolutionOp(Activated):
     def __dealloc__(self):
         free(self.ahead.firsts)
         free(self.planes.taps)
+        free(self.few)
+
+    def kernels(self):
+        if type(self) is not ConvolutionOp or self.transposed or self.by_channel or self.kernel_rows > MOST_DEPTH:
+            return ()
+        return ((self.kernel_rows, self.ahead.filters),)
+
+    def quantize(self, weights):
+        cdef Py_ssize_t group
+        self.quantized = weights[0].parts(*[self.ahead.filters // self.ahead.groups] * self.ahead.groups)
+        self.gather = <gather32>float32_of(kernels.gather, "gather")
+        free(self.few)
+        self.few = <void**>malloc(self.ahead.groups * sizeof(void*))
+        if self.few == NULL:
+            raise MemoryError("no memory for a kernel's groups")
+        for group, each in enumerate(self.quantized):
+            self.few[group] = <void*>each
+        self.by_planes = self.by_winograd = self.floors = False
+        self.size = self.use_bias * self.width
+        self.only_forward()
 
     cdef Py_ssize_t saved(self) noexcept:
         return 0 if self.floors else Activated.saved(self)
 
     cdef Py_ssize_t scratch_size(self) noexcept:
-        """Addresses of patches, the workspace of a multiply, the kernel turned; or planes; or wide rows."""
+        """Addresses of patches, the workspace of a multiply, the kernel turned; or planes; or wide rows.
+
+        Quantised: addresses, what a picture is, it as the product takes it, and what this works in.
+        """
+        if self.quantized is not None:
+            return ADDRESS_SPACE + 2 + self.inputs + 2 * SLACK + (<FewBits>self.few[0]).space()
         if self.copies > 1:
             return max(ADDRESS_SPACE + self.workspace, self.pixels * self.ahead.filters)
         return max(ADDRESS_SPACE + self.workspace + (
@@ -140,7 +176,9 @@ cdef class ConvolutionOp(Activated):
         cdef const float* bias = self.w + self.kernel_size if self.use_bias else NULL
         cdef float* scratch = step.scratch + ADDRESS_SPACE + self.workspace
         cdef Py_ssize_t row
-        if self.by_winograd:
+        if self.few != NULL:
+            self.few_bits(step, r0, r1)
+        elif self.by_winograd:
             self.winograd.kernel(False, self.w, self.winograd.lines, self.winograd.numbers, scratch)
             for row in range(r0, r1):
                 winograd_row(&self.winograd, <const float**>step.scratch, scratch, step.scratch + ADDRESS_SPACE,
@@ -159,6 +197,35 @@ cdef class ConvolutionOp(Activated):
         else:
             self.correlate(step, &self.ahead, self.reads.rows, r0 * self.lines, r1 * self.lines, self.w, bias, self.z)
         self.activate(r0, r1)
+
+    cdef void few_bits(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """Each picture as the product takes it, as bytes by its own range say; then copies of some places' patches."""
+        cdef const Patches* p = &self.ahead
+        cdef const float** places = <const float**>step.scratch
+        cdef types.Int8Row* picture = <types.Int8Row*>(step.scratch + ADDRESS_SPACE)
+        cdef char* prepared = <char*>(picture + 1)
+        cdef types.Int8Row* rows = <types.Int8Row*>(step.scratch + ADDRESS_SPACE + 2 + self.inputs + SLACK)
+        cdef char* patches = <char*>(rows + TOGETHER_AS_BYTES)
+        cdef Py_ssize_t stride = (<FewBits>self.few[0]).stride, item = (<FewBits>self.few[0]).item
+        cdef Py_ssize_t row, line, n, i, group, filters = p.filters // p.groups
+        cdef const float* x
+        cdef float* to
+        memset(patches, 0, TOGETHER_AS_BYTES * stride)
+        for row in range(r0, r1):
+            x, line = self.reads.rows[row], 0
+            (<FewBits>self.few[0]).prepare(x, self.inputs, prepared, self.inputs, picture)
+            for i in range(TOGETHER_AS_BYTES):
+                rows[i] = picture[0]
+            while line < self.places:
+                n = patches_of(p, &x, line, min(self.places, line + TOGETHER_AS_BYTES), places)
+                for group in range(p.groups):
+                    self.gather(prepared, item, places, x, n, p.firsts + group * p.segments, p.segments,
+                                p.depth * item, patches, stride)
+                    to = self.z + row * self.units + line * filters * p.groups + group * filters
+                    (<FewBits>self.few[group]).product(
+                        patches, rows, n, self.w + group * filters if self.use_bias else NULL, to, p.filters,
+                        <float*>(patches + TOGETHER_AS_BYTES * stride) + SLACK)
+                line += n
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t row = r0, end

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 cimport fastnn.kernels.types as types
 from fastnn.kernels.kernel cimport Kernel, Numbers
@@ -20,6 +20,8 @@ cdef enum:
     # Operations, or what takes as long: of an optimizer's step for a parameter, of an activation or loss for a number.
     STEP_WORK = 32
     UNIT_WORK = 64
+    TOGETHER_AS_BYTES = 48              # rows that are prepared for few bits at a time: whole tiles of all kernels
+    MOST_DEPTH = 65536                  # whose sums of bytes times int8 are below 2 ** 31
 
 
 cdef struct Step:
@@ -96,6 +98,7 @@ cdef class Op:
     cdef readonly Py_ssize_t held_rows  # whose states it keeps from batch to batch, in runs that do not train too, or 0
     cdef bint scatters                  # its gradient goes through the batch, however few parameters it is for
     cdef readonly bint knows_rows       # it has `row_squares`
+    cdef readonly bint forward_only     # its weights are quantised: it has no gradients
     cdef types.vector32 dot             # of such an op
     cdef readonly bint steady           # what it gives has no slope: no gradient goes through it
     cdef readonly Py_ssize_t start      # where the parameters begin in the flat vector
@@ -142,15 +145,47 @@ cdef class Activated(Op):
     cdef readonly Kernel kernel
     cdef Numbers numbers
     cdef bint raw                       # the loss applies the activation: leave it out
+    cdef bint in_place                  # nothing goes back: the activation works where z lies
     cdef types.activation_forward32 activation_forward
     cdef types.activation_backward32 activation_backward
 
+    cdef int only_forward(self) except -1
     cdef void activate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void deactivate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
 
 
+cdef class FewBits:
+    cdef readonly object packed
+    cdef object arrays
+    cdef Py_ssize_t depth
+    cdef Py_ssize_t columns
+    cdef Py_ssize_t stride              # bytes of a row that is prepared
+    cdef Py_ssize_t item                # of one of its numbers
+    cdef Py_ssize_t workspace           # floats
+    cdef bint is_int8
+    cdef types.Int8 w
+    cdef float range[2]
+    cdef bint fixed
+    cdef bint brain
+    cdef const uint16_t* halves
+    cdef types.quantize32 quantize
+    cdef types.int8_multiply32 multiply_rows
+    cdef types.widen32 widen
+    cdef types.half_row32 one_row
+    cdef types.gemm32 matmul
+
+    cdef Py_ssize_t space(self) noexcept nogil
+    cdef void prepare(self, const float* x, Py_ssize_t n, void* out, Py_ssize_t size, types.Int8Row* row
+                      ) noexcept nogil
+    cdef void product(self, const void* x, const types.Int8Row* rows, Py_ssize_t m, const float* init, float* c,
+                      Py_ssize_t c_stride, float* workspace) noexcept nogil
+    cdef void multiply(self, const float* const* x, Py_ssize_t first, Py_ssize_t m, const float* init, float* c,
+                       Py_ssize_t c_stride, float* space) noexcept nogil
+
+
 cdef class DenseOp(Activated):
     cdef readonly bint use_bias
+    cdef FewBits quantized              # in place of W, or None
     cdef types.gemm32 matmul
     cdef types.gemm32 matmul_transposed_a
     cdef types.gemm32 matmul_transposed_b

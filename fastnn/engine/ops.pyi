@@ -44,6 +44,10 @@ class Op:
     def commits(self) -> bool: ...
     @property
     def frozen(self) -> bool: ...
+    @property
+    def forward_only(self) -> bool: ...
+    def kernels(self) -> tuple[tuple[int, int], ...]: ...
+    def quantize(self, weights: Any) -> None: ...
 
 class Activated(Op):
     @property
@@ -350,3 +354,19 @@ class PythonOp(Op):
 
 class PythonActivationOp(PythonOp):
     def __init__(self, units: int, activation: Any, title: str | None = None) -> None: ...
+
+class FewBits:
+    packed: Any
+    def __init__(
+        self,
+        packed: ArrayLike,
+        depth: int,
+        columns: int,
+        scales: ArrayLike | None = None,
+        sums: ArrayLike | None = None,
+        range: Iterable[float] = (),
+        brain: bool = False,
+    ) -> None: ...
+
+class FakeQuantizeOp(Op):
+    def __init__(self, units: int, lines: int = 1) -> None: ...

@@ -31,7 +31,7 @@ of rows (`partials`). `placed` is called when all of these have their addresses.
 """
 
 from libc.math cimport cos, floor, isfinite, sin, sqrt, sqrtf
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -66,6 +66,8 @@ cdef Py_ssize_t LARGEST = 2**48          # parameters, or numbers in a row: far 
 
 cdef enum:
     NARROW_LAYER = 8                    # units below which W.d for one row does not pay
+    PANEL = 64                          # columns of int8 weights that lie together, and of those left over
+    PIECE = 16
 
 
 cdef class Op:
@@ -152,6 +154,14 @@ cdef class Op:
     cdef void whole_backward(self, const Step* step) noexcept nogil:
         pass
 
+    def kernels(self):
+        """(rows, columns) of each of its first parameters that can be quantised."""
+        return ()
+
+    def quantize(self, weights):
+        """Go on with quantised weights in place of the first parameters, one for each of `kernels`."""
+        raise TypeError(f"{type(self).__name__} cannot be quantised")
+
     cdef int know_rows(self) except -1:
         self.knows_rows = True
         self.dot = <vector32>float32_of(kernels.squares, "vector")
@@ -177,11 +187,15 @@ cdef class Activated(Op):
         self.activation_backward = <types.activation_backward32>float32_of(self.kernel, "activation", BACKWARD)
 
     cdef Py_ssize_t saved(self) noexcept:
-        return 0 if self.kernel is kernels.linear else self.units
+        return 0 if self.kernel is kernels.linear or self.forward_only else self.units
+
+    cdef int only_forward(self) except -1:
+        self.forward_only, self.in_place = True, self.kernel is not kernels.linear
+        return 0
 
     cdef void activate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units
-        if self.a != self.z and not self.raw:
+        if (self.a != self.z or self.in_place) and not self.raw:
             self.activation_forward(
                 self.z + start, self.a + start, self.numbers.values, (r1 - r0) * self.lines, self.width)
 
@@ -212,12 +226,22 @@ cdef class DenseOp(Activated):
         self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
         self.know_rows()
 
+    def kernels(self):
+        return () if type(self) is not DenseOp or self.reads.width > MOST_DEPTH else ((self.reads.width, self.width),)
+
+    def quantize(self, weights):
+        self.quantized, = weights[0].parts(self.width)
+        self.size, self.knows_rows = self.use_bias * self.width, False
+        self.only_forward()
+
     cdef Py_ssize_t scratch_size(self) noexcept:
         """Addresses of lines, then the workspace of a multiply."""
+        if self.quantized is not None:
+            return ADDRESS_SPACE + self.quantized.space()
         return ADDRESS_SPACE + workspace_elements(self.width, max(self.reads.width, self.width))
 
     cdef double work_of_row(self) noexcept:
-        return 2.0 * self.lines * self.size + UNIT_WORK * self.units
+        return 2.0 * self.lines * self.reads.width * self.width + UNIT_WORK * self.units
 
     cdef double work_of_gradient(self) noexcept:
         return 2.0 * self.lines
@@ -226,8 +250,14 @@ cdef class DenseOp(Activated):
         cdef Py_ssize_t n, line = r0 * self.lines, end = r1 * self.lines, inputs = self.reads.width, units = self.width
         cdef const float* bias = self.w + inputs * units if self.use_bias else NULL
         cdef const float* const* x
+        if self.quantized is not None:
+            bias = self.w if self.use_bias else NULL
         while line < end:
             n = lines_of(self.reads, line, end, <const float**>step.scratch, &x)
+            if self.quantized is not None:
+                self.quantized.multiply(x, 0, n, bias, self.z + line * units, units, step.scratch + ADDRESS_SPACE)
+                line += n
+                continue
             self.matmul(x, 0, self.w, units, bias, self.z + line * units, units, n, units, inputs,
                         step.scratch + ADDRESS_SPACE)
             line += n
@@ -306,6 +336,7 @@ cdef class ActivationOp(Activated):
             memcpy(self.reads.d + start, self.d + start, (r1 - r0) * self.units * sizeof(float))
 
 
+include "quantized.pxi"
 include "normalization.pxi"
 include "batch_normalization.pxi"
 include "embedding.pxi"
@@ -323,4 +354,5 @@ include "recurrent.pxi"
 include "gated.pxi"
 include "spectral.pxi"
 include "attention.pxi"
+include "fake_quantized.pxi"
 include "python_ops.pxi"

@@ -13,6 +13,12 @@ cdef class RecurrentOp(StatesOp):
         cdef Py_ssize_t pitch = self.steps * self.line, columns = c1 - c0, j, i = 0
         if rows.step == 0 and self.begins_with_zeros():
             return
+        if self.few_h is not None:
+            if c0 == 0:
+                self.few_h.multiply(a, first, rows.n, c, c, pitch, self.workspace(step))
+            else:
+                self.few_h_rest.multiply(a, first, rows.n, c, c, pitch, self.workspace(step))
+            return
         if packed == NULL:
             self.matmul(a, first, self.state_weights() + c0, self.columns, c, c, pitch, rows.n, columns, self.hidden,
                         self.workspace(step))
@@ -36,7 +42,7 @@ cdef class RecurrentOp(StatesOp):
 
     cdef const float* bias_of_x(self, const Step* step) noexcept nogil:
         """What the products of x begin with: for a second bias, where it is added to the same number, the sum."""
-        cdef const float* given = self.w + (self.features + self.hidden) * self.columns
+        cdef const float* given = self.biases_at()
         cdef float* bias = self.bias(step)
         cdef Py_ssize_t j
         if self.biases < 2:
@@ -46,6 +52,14 @@ cdef class RecurrentOp(StatesOp):
             bias[j] += given[self.columns + j]
         return bias
 
+    cdef void floats_of_x(self, const Step* step, const float* const* x, Py_ssize_t n, const float* bias, float* z
+                          ) noexcept nogil:
+        cdef Py_ssize_t split = self.split, rest = self.columns - split
+        self.matmul(x, 0, self.w, self.columns, bias, z, self.line, n, split, self.features, self.workspace(step))
+        if rest:
+            self.matmul(x, 0, self.w + split, self.columns, bias + split if bias != NULL else NULL,
+                        z + self.line - rest, self.line, n, rest, self.features, self.workspace(step))
+
     cdef void products_of_x(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t line = r0 * self.steps, end = r1 * self.steps, n, k, split = self.split
         cdef Py_ssize_t rest = self.columns - split, gap = self.line - self.columns
@@ -54,14 +68,17 @@ cdef class RecurrentOp(StatesOp):
         cdef const float* const* x
         cdef float* z
         if self.biases == 2:
-            own = self.w + (self.features + self.hidden + 1) * self.columns + split
+            own = self.biases_at() + self.columns + split
         while line < end:
             n = self.lines_of_x(line, end, <const float**>step.scratch, &x)
             z = self.gates + line * self.line
-            self.matmul(x, 0, self.w, self.columns, bias, z, self.line, n, split, self.features, self.workspace(step))
-            if rest:
-                self.matmul(x, 0, self.w + split, self.columns, bias + split if bias != NULL else NULL,
-                            z + split + gap, self.line, n, rest, self.features, self.workspace(step))
+            if self.few_x is not None:
+                self.few_x.multiply(x, 0, n, bias, z, self.line, self.workspace(step))
+                if rest:
+                    self.few_x_rest.multiply(x, 0, n, bias + split if bias != NULL else NULL, z + split + gap,
+                                             self.line, self.workspace(step))
+            else:
+                self.floats_of_x(step, x, n, bias, z)
             for k in range(n if gap else 0):
                 if own != NULL:
                     memcpy(z + k * self.line + split, own, gap * sizeof(float))
@@ -86,7 +103,9 @@ cdef class RecurrentOp(StatesOp):
         cdef Rows rows
         cdef Py_ssize_t row, s, n = self.hidden, last = self.steps - 1
         cdef float* packed = NULL
-        if r1 - r0 == 1 and self.steps >= PACK_STEPS and n * self.joined >= ALTERNATE:
+        if self.few_h is not None:
+            pass
+        elif r1 - r0 == 1 and self.steps >= PACK_STEPS and n * self.joined >= ALTERNATE:
             packed = self.panels(step)
             self.pack_wide(0, self.joined, packed)
             self.pack_wide(self.joined, self.columns, packed + self.joined * n)

@@ -41,6 +41,11 @@ cdef struct Rows:
     bint masks[MOST_ROWS]               # whether it leaves out each
 
 
+cdef list parts_at(Py_ssize_t split, Py_ssize_t columns):
+    """Columns before and behind one."""
+    return [split] + [columns - split] * (split < columns)
+
+
 cdef class StatesOp(Op):
     """What an op of a recurrent layer has, and where. (steps, features) -> (steps, hidden), or (hidden,).
 
@@ -86,6 +91,10 @@ cdef class StatesOp(Op):
     cdef float* held           # NULL where rows begin anew in each batch
     cdef const float* zeros
     cdef const float* ones
+    cdef FewBits few_x                  # quantised weights of x, to `split`, or None
+    cdef FewBits few_x_rest             # and behind it, if there are any
+    cdef FewBits few_h                  # of the state, to `joined`
+    cdef FewBits few_h_rest
 
     cdef types.gemm32 matmul
     cdef types.gemm32 matmul_packed
@@ -162,18 +171,37 @@ cdef class StatesOp(Op):
         """Say what is not as in a SimpleRNN."""
         pass
 
+    def kernels(self):
+        if max(self.features, self.hidden) > MOST_DEPTH:
+            return ()
+        return (self.features, self.columns), (self.hidden, self.columns)
+
+    def quantize(self, weights):
+        x = weights[0].parts(*parts_at(self.split, self.columns))
+        h = weights[1].parts(*parts_at(self.joined, self.columns))
+        self.few_x, self.few_x_rest, self.few_h, self.few_h_rest = x[0], x[len(x) - 1], h[0], h[len(h) - 1]
+        self.size, self.forward_only = self.biases * self.columns, True
+
+    cdef const float* biases_at(self) noexcept nogil:
+        return self.w + ((self.features + self.hidden) * self.columns if self.few_x is None else 0)
+
     cdef Py_ssize_t saved(self) noexcept:
         cdef Py_ssize_t kept = (not self.sequences or self.zero) + 2 * (self.arrays_of_state - 1) + (self.rate > 0)
         return self.steps * ((1 + self.raw) * self.line + kept * self.hidden) + (2 + (self.rate > 0)) * self.hidden
 
     cdef Py_ssize_t scratch_size(self) noexcept:
         """Addresses, the workspace of a multiply, both kernels in panels, a bias, and what some rows need at a step."""
-        return (ADDRESS_SPACE + workspace_elements(self.columns, max(self.features, self.hidden))
+        return (ADDRESS_SPACE + self.workspace_size()
                 + (self.features + self.hidden + 1) * self.columns
                 + ((1 + 2 * self.valid) * MOST_ROWS + TEMPORARY) * self.hidden)
 
+    cdef Py_ssize_t workspace_size(self) noexcept nogil:
+        if self.few_x is not None:
+            return max(self.few_x.space(), self.few_h.space())
+        return workspace_elements(self.columns, max(self.features, self.hidden))
+
     cdef double work_of_row(self) noexcept:
-        return self.steps * (2.0 * self.size + UNIT_WORK * self.line)
+        return self.steps * (2.0 * (self.features + self.hidden) * self.columns + UNIT_WORK * self.line)
 
     cdef double work_of_gradient(self) noexcept:
         return 2.0 * self.steps
@@ -204,7 +232,7 @@ cdef class StatesOp(Op):
 
     cdef float* panels(self, const Step* step) noexcept nogil:
         """Where the weights of the state lie in panels, then those of x, then a bias, then a step's numbers."""
-        return step.scratch + ADDRESS_SPACE + workspace_elements(self.columns, max(self.features, self.hidden))
+        return step.scratch + ADDRESS_SPACE + self.workspace_size()
 
     cdef float* temporary(self, const Step* step) noexcept nogil:
         return self.panels(step) + (self.features + self.hidden + 1) * self.columns

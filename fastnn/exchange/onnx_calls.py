@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Never
 
+from fastnn.exchange import onnx_quantized
 from fastnn.exchange.onnx_activations import activated
 from fastnn.exchange.onnx_graph import Graph
 from fastnn.layers.masks import rules_of
+from fastnn.layers.quantized import quantized
 from fastnn.layers.tensor import Node
 from fastnn.typing import Array, Shape
 
@@ -48,9 +50,12 @@ class Call:
         self.rows: list[Shape] = [tensor.row for tensor in self.node.values]
         self.row = self.rows[0]
         self.op = self.g.op
+        self.few = quantized(self.node.layer)
 
     def weight(self, name: str, change: Callable[[Array], Any] | None = None) -> str | None:
         """A weight of the layer, changed, as an initialiser of the weight's own name; None where there is none."""
+        if name in self.few:
+            return onnx_quantized.weight(self.g, f"{self.path}/{name}", self.few[name], change)
         if name not in self.arrays:
             return None
         array = self.arrays[name]

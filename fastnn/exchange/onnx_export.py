@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from fastnn._version import __version__
-from fastnn.exchange import onnx_front, onnx_operations, onnx_pictures, onnx_recurrent  # noqa: F401 - the table
+from fastnn.exchange import (  # the table
+    onnx_front,  # noqa: F401
+    onnx_operations,  # noqa: F401
+    onnx_pictures,  # noqa: F401
+    onnx_quantized,
+    onnx_recurrent,  # noqa: F401
+)
 from fastnn.exchange.onnx_calls import REFUSED, UNKNOWN, WRITERS, Call, axis_of, refuse
 from fastnn.exchange.onnx_graph import IR_VERSION, ML_OPSET, OPSET, Graph
 from fastnn.exchange.onnx_layers import valid
@@ -18,6 +24,7 @@ from fastnn.layers.core import NUMBERS
 from fastnn.layers.front import FrontLayer, column_dtype
 from fastnn.layers.masks import rules_of
 from fastnn.layers.places import place_of
+from fastnn.layers.quantized import quantized
 from fastnn.layers.tensor import Node, Tensor, called
 from fastnn.models import check_model
 from fastnn.store.replacing import replacing
@@ -135,6 +142,8 @@ class _Writer:
             reads = [g.rows_of(x, apart[0], tensor.row) for x, tensor in zip(reads, node.values, strict=True)]
         names = [parameter.name for parameter in place.parameters] if (place := place_of(layer)) else []
         arrays = {name: self.arrays[f"{path}/{name}"] for name in names}
+        few = quantized(layer)
+        reads[:1] = [onnx_quantized.as_bytes(g, x, few.get("kernel")) for x in reads[:1]]
         given = WRITERS[kind](Call(g, node, path, arrays, [mask and mask[0] for mask in own], training), *reads)
         given = [given] if isinstance(given, str) else given
         g.same.update(() if apart else given)

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.exchange import onnx_quantized
 from fastnn.exchange.onnx_calls import Call, axes_of, axis_of, writes
 from fastnn.exchange.onnx_graph import Graph
 from fastnn.layers.group_normalization import SHORTEST
 from fastnn.layers.preprocessing import EPSILON
+from fastnn.layers.quantized import Int8
 from fastnn.typing import Array, Shape
 
 # Those that do nothing but in training.
@@ -28,6 +30,9 @@ def _identity(c: Call, x: str) -> str:
 
 @writes("dense")
 def _dense(c: Call, x: str) -> str:
+    few = c.few.get("kernel")
+    if isinstance(few, Int8) and not few.range.size:
+        return c.activated(c.plus(onnx_quantized.product(c.g, x, f"{c.path}/kernel", few), c.weight("bias")))
     return c.activated(product(c, x, c.weight("kernel"), c.weight("bias")))
 
 

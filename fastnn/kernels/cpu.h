@@ -18,14 +18,22 @@
 #if defined(FASTNN_BASELINE_ONLY) || !(defined(__x86_64__) || defined(_M_X64))
 static int cpu_has_avx2(void) { return 0; }
 static int cpu_has_avx512(void) { return 0; }
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+static int cpu_has_dot(int wide) { (void)wide; return (int)(getauxval(AT_HWCAP) >> 20 & 1); }
+#elif defined(__ARM_FEATURE_DOTPROD)
+static int cpu_has_dot(int wide) { (void)wide; return 1; }
+#else
+static int cpu_has_dot(int wide) { (void)wide; return 0; }
+#endif
 #else
 #if defined(_MSC_VER)
 #include <intrin.h>
-#define FASTNN_CPUID(leaf, of) __cpuidex((int *)(of), leaf, 0)
+#define FASTNN_CPUID(leaf, part, of) __cpuidex((int *)(of), leaf, part)
 #define FASTNN_XGETBV() ((unsigned int)_xgetbv(0))
 #else
 #include <cpuid.h>
-#define FASTNN_CPUID(leaf, of) __cpuid_count(leaf, 0, (of)[0], (of)[1], (of)[2], (of)[3])
+#define FASTNN_CPUID(leaf, part, of) __cpuid_count(leaf, part, (of)[0], (of)[1], (of)[2], (of)[3])
 static unsigned int xgetbv0(void) {
     unsigned int low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -36,12 +44,12 @@ static unsigned int xgetbv0(void) {
 /* Asked of the processor itself: clang's support library would bring a hundred kilobytes along. */
 static int cpu_has(unsigned int bits, unsigned int registers) {
     unsigned int leaf[4];
-    FASTNN_CPUID(0, leaf);
+    FASTNN_CPUID(0, 0, leaf);
     if (leaf[0] < 7) return 0;
-    FASTNN_CPUID(1, leaf);
+    FASTNN_CPUID(1, 0, leaf);
     if ((leaf[2] & 0x18001000) != 0x18001000) return 0;           /* FMA, OSXSAVE, AVX */
     if ((FASTNN_XGETBV() & registers) != registers) return 0;     /* those that the system saves */
-    FASTNN_CPUID(7, leaf);
+    FASTNN_CPUID(7, 0, leaf);
     return (leaf[1] & bits) == bits;
 }
 static int cpu_has_avx2(void) { return cpu_has(0x20, 0x6); }                      /* AVX2; XMM and YMM */
@@ -51,6 +59,15 @@ static int cpu_has_avx512(void) {
 #else
     return cpu_has(0xC0030020, 0xE6);                             /* AVX2, F, DQ, BW, VL; the masks and ZMM too */
 #endif
+}
+/* Bytes by bytes in one instruction (VNNI): on the registers of AVX-512, or on those of AVX2. One of the two sets runs. */
+static int cpu_has_dot(int wide) {
+    unsigned int leaf[4];
+    FASTNN_CPUID(7, 0, leaf);
+    if (wide) return leaf[2] >> 11 & 1;
+    if (leaf[0] < 1) return 0;
+    FASTNN_CPUID(7, 1, leaf);
+    return leaf[0] >> 4 & 1;
 }
 #endif
 

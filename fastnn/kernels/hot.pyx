@@ -1,6 +1,7 @@
 """Products of matrices and what else most of the time goes into, for each instruction set (setup.py)."""
 
 include "gemm.pxi"
+include "int8.pxi"
 include "muon.pxi"
 include "planes.pxi"
 include "optimizers.pxi"

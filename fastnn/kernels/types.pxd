@@ -4,7 +4,7 @@
 # owns, so that it runs without the GIL. The engine works in float32; the float64 form has the same arguments, but for
 # what float pointers point at.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastnn.kernels.kernel cimport Kernel, make
 
@@ -367,3 +367,41 @@ ctypedef void (*cell32)(
 
 cdef inline Kernel make_cell(str name, cell32 forward, cell32 backward):
     return make(name, "cell", <void*>forward, NULL, <void*>backward, NULL)
+
+
+cdef struct Int8:
+    # int8 weights, as int8.h has them too.
+    const int8_t* panels                # (depth / 4, 64 columns or 16, 4), one behind the other
+    const float* scales
+    const int32_t* sums
+    Py_ssize_t depth
+    Py_ssize_t columns
+
+cdef struct Int8Row:
+    # A byte of a row stands for (byte - zero) * scale.
+    float scale
+    int32_t zero
+
+# x, n, its least and most number (or NULL), bytes, how many, what they stand for
+ctypedef void (*quantize32)(
+    const float*, Py_ssize_t, const float*, uint8_t*, Py_ssize_t, Int8Row*) noexcept nogil
+
+# rows of bytes, their stride, what they stand for, m, weights, C or a bias (or NULL), its stride, C, its stride
+ctypedef void (*int8_multiply32)(
+    const uint8_t*, Py_ssize_t, const Int8Row*, Py_ssize_t, const Int8*, const float*, Py_ssize_t, float*, Py_ssize_t
+    ) noexcept nogil
+
+cdef inline Kernel make_int8(str name, void* quantize, void* multiply, void* without):
+    return make(name, "int8", quantize, NULL, multiply, NULL, without, NULL)
+
+
+# whether they are bfloat16, halves, how many, as floats
+ctypedef void (*widen32)(bint, const uint16_t*, Py_ssize_t, float*) noexcept nogil
+
+# whether they are bfloat16, x, a panel (depth, width) of halves, depth, width (64 or 16), columns of it, a bias (or
+# NULL), c
+ctypedef void (*half_row32)(
+    bint, const float*, const uint16_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*) noexcept nogil
+
+cdef inline Kernel make_half(str name, void* widen, void* row):
+    return make(name, "half", widen, NULL, row, NULL)

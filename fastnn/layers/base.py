@@ -20,6 +20,7 @@ from fastnn.layers import places
 from fastnn.layers.masks import given_masks, noted
 from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops
+from fastnn.layers.quantized import quantized
 from fastnn.layers.surface import Surface, check_only
 from fastnn.layers.tensor import (
     TRACE,
@@ -300,7 +301,8 @@ class Layer(_Fixed):
 
     def count_params(self) -> int:
         """How many numbers the layer's weights hold."""
-        return sum(array.size for _, array in self._held())
+        few = [each for layer in leaves_of(self) for each in quantized(layer).values()]
+        return sum(array.size for _, array in self._held()) + sum(each.size for each in few)
 
 
 def _trace(cls: Any) -> None:

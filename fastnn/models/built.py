@@ -14,6 +14,7 @@ from fastnn.layers.base import mode_of
 from fastnn.layers.connected import Connected
 from fastnn.layers.graph import Graph
 from fastnn.layers.places import LayerVariable, replace, variables_of
+from fastnn.layers.quantized import quantized_in
 from fastnn.layers.tensor import Node, Tensor, flattened, set_automatic_name
 from fastnn.models import configs
 from fastnn.models.description import Description
@@ -245,7 +246,8 @@ class Built(Gradients, Connected):
     def count_params(self) -> int:
         """How many numbers the weights hold."""
         self._built("count_params")
-        return sum(array.size for array in self.description.views())
+        few = quantized_in(self.description).values()
+        return sum(array.size for array in self.description.views()) + sum(each.size for each in few)
 
     def summary(
         self,

@@ -22,6 +22,7 @@ from fastnn.layers import Layer, Parameter
 from fastnn.layers.base import leaves_of, parts_of
 from fastnn.layers.graph import Graph, calls, leaves
 from fastnn.layers.places import Place, locked, place_of, placed, pruned, set_place
+from fastnn.layers.quantized import kept
 from fastnn.layers.tensor import Structure
 from fastnn.models import weights
 from fastnn.models.front import Front
@@ -84,12 +85,12 @@ class Description:
         return list(dict.fromkeys(layer for member in self.members for layer in leaves_of(member)))
 
     def parameters(self) -> Mapping[Layer, tuple[Parameter, ...]]:
-        """What each layer that has weights needs in this graph, whether or not there are any yet."""
+        """What each layer that has float32 weights needs in this graph, whether or not there are any yet."""
         assert self.graph is not None
         found: dict[Layer, tuple[Parameter, ...]] = {}
         for node in calls(self.graph):
             if node.graph is None and node.layer not in found:
-                found[node.layer] = node.layer.parameters(*(tensor.row for tensor in node.values))
+                found[node.layer] = kept(node.layer, node.layer.parameters(*(tensor.row for tensor in node.values)))
         return found
 
     # The network.

@@ -14,6 +14,7 @@ from fastnn.layers import Layer, Parameter
 from fastnn.layers.front import FrontLayer
 from fastnn.layers.graph import Graph, leaves
 from fastnn.layers.masks import rules_of
+from fastnn.layers.quantized import aware, fake_quantized, kept, quantize_ops, quantized, with_straight_through
 from fastnn.layers.tensor import Node, Tensor, called
 from fastnn.models import weights
 from fastnn.models.front import ADVICE, Front, Value
@@ -269,11 +270,19 @@ def _add_ops(
         sources = sources + [0 if mask is None else mask.place for mask in masks]
     pairs = [op if isinstance(op, tuple) else (op, None) for op in given]
     ops = [op for op, _ in pairs]
-    starts = _take_parameters(plan, layer, layer.parameters(*rows), ops)
+    parameters = layer.parameters(*rows)
+    if quantized(layer):
+        quantize_ops(layer, parameters, ops)
+        parameters = kept(layer, parameters)
+    if aware(layer):
+        parameters = with_straight_through(layer, parameters)
+    starts = _take_parameters(plan, layer, parameters, ops)
     places: list[int] = []
     for (op, named), start in zip(pairs, starts, strict=True):
         before = places[-1:] or sources[: len(rows)]
         reads = before if named is None else [places[k] if k >= 0 else sources[-1 - k] for k in named]
+        if aware(layer) and op.kernels():
+            reads = [_append(plan, fake_quantized(op), reads[:1], None, slices), *reads[1:]]
         places.append(_append(plan, op, reads, layer, slices, start))
     return (places or sources[: len(rows)])[-len(node.rows) :]
 

@@ -15,6 +15,7 @@ from fastnn.data import ArraySource, Source
 from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, unread_targets, validation_of
 from fastnn.layers.graph import Graph
+from fastnn.layers.quantized import check_learns
 from fastnn.layers.tensor import Structure, Tensor, check_training, distinct, flattened, is_symbolic, names_of
 from fastnn.models.built import ADOPT, KINDS
 from fastnn.models.description import untrainable
@@ -119,6 +120,7 @@ class Model(Surface):
         an epoch is one compiled call as it is. ValueError for an unknown name.
         """
         steps = checked_steps(run_eagerly, steps_per_execution, jit_compile, auto_scale_loss)
+        check_learns(self.description, "compile")
         from fastnn.training import Trainer  # with what it needs: `import fastnn` must stay short
 
         trainer = Trainer(self, optimizer, loss, metrics, None, loss_weights, weighted_metrics)
@@ -139,6 +141,7 @@ class Model(Surface):
 
     def _compiled(self, action: str) -> Trainer:
         if self.description.trainer is None:
+            check_learns(self.description, action)
             raise RuntimeError(
                 f"{action} needs a compiled model; call compile(optimizer, loss, metrics) first, "
                 "such as model.compile('adam', 'mean_squared_error')"

@@ -10,6 +10,7 @@ from typing import Any
 from fastnn._checks import as_list, check_count, shown
 from fastnn._output import aligned, padded, printable, width_of
 from fastnn.layers import InputLayer, Layer
+from fastnn.layers.quantized import quantized_in
 from fastnn.layers.tensor import Node
 from fastnn.models.description import Description
 
@@ -156,9 +157,12 @@ def _totals(model: Description) -> list[str]:
     """How many numbers there are, in Keras's words, by which scripts find them; the optimizer's once it has stepped."""
     total = sum(view.size for view in model.views()) if model.network is not None else 0
     fixed = sum(array.size for layer in model.layers() for array in layer.non_trainable_weights) if total else 0
-    counts = {"Total": total, "Trainable": total - fixed, "Non-trainable": fixed}
+    few = quantized_in(model).values()
+    whole, own = sum(each.size for each in few), sum(each.size * each.itemsize for each in few)
+    counts = {"Total": total + whole, "Trainable": total - fixed, "Non-trainable": fixed + whole}
     trainer = model.trainer
     if trainer is not None and total and trainer.is_ready(model.network) and model.network.iterations:
         counts["Optimizer"] = sum(prod(variable.shape) for variable in trainer.given_optimizer.variables)
         counts["Total"] += counts["Optimizer"]
-    return [f"{what} params: {count:,} ({count * 4:,} bytes)" for what, count in counts.items()]
+    saved = {"Total": 4 * whole - own, "Non-trainable": 4 * whole - own}
+    return [f"{what} params: {count:,} ({count * 4 - saved.get(what, 0):,} bytes)" for what, count in counts.items()]

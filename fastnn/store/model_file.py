@@ -18,7 +18,7 @@ from fastnn._checks import as_flag, check_count, check_path, shown
 from fastnn._table import own_objects, plain, unplain
 from fastnn.layers.tensor import MAX_LAYERS
 from fastnn.optimizers import OPTIMIZERS
-from fastnn.store import document, tables
+from fastnn.store import document, quantized, tables
 from fastnn.store.architecture import Kinds, check_counts, chosen, describe, make, restore
 from fastnn.store.document import Document
 from fastnn.store.text import check_form
@@ -67,6 +67,8 @@ def _write(model: Any, path: Path | BytesIO) -> None:
     description = {**describe(model, arrays), "seed": seed, "columns": list(built.columns)}
     if built.notes:
         description["notes"] = built.notes
+    if few := quantized.put(built, arrays):
+        description["quantized"] = few
     trainer = built.trainer
     if trainer is not None:
         steps, slots = (0, {}) if network is None else trainer.vectors()
@@ -90,11 +92,13 @@ def _write(model: Any, path: Path | BytesIO) -> None:
 def save_weights(built: Any, path: Path, overwrite: bool) -> None:
     """See ``Model.save_weights``; built: the description of a built model."""
     _check_free(path, overwrite)
+    quantized.refuse(built, "save_weights")
     document.write(path, WEIGHTS, built.arrays())
 
 
 def load_weights(built: Any, path: Path, skip_mismatch: bool = False) -> None:
     """See ``Model.load_weights``; built: the description of a built model."""
+    quantized.refuse(built, "load_weights")
     with document.reading(path, "no file of weights", "does not fit this model", WEIGHTS, MODEL) as file:
         wanted = built.arrays()
         if skip_mismatch:
@@ -131,6 +135,11 @@ def load(path: Path | BytesIO, kinds: Kinds, custom: Mapping[str, Any] | None, c
         built = model.description
         if built.graph is None and not isinstance(path, BytesIO):
             raise ValueError("the model has no input shape")
+        few = quantized.names(described.get("quantized", {}))
+        if described.get("quantized") and built.graph is not None:
+            arrays = file.arrays() if arrays is None and few else arrays
+            quantized.take(built, described["quantized"], arrays or {})
+            file.shapes = {name: entry for name, entry in file.shapes.items() if name not in few}
         weights = {} if built.graph is None else _check_weights(built, file)
         training, slots = described.get("training") if compiled else None, {}
         if training is None:

@@ -33,6 +33,7 @@ DTYPES = {
     "F64": "f8",
     "F32": "f4",
     "F16": "f2",
+    "BF16": "V2",  # which NumPy has not: two bytes, the upper half of a float32
     "I64": "i8",
     "I32": "i4",
     "I16": "i2",
@@ -182,6 +183,8 @@ def _in_file_order(tensors: Mapping[str, NDArray[Any]]) -> list[tuple[str, NDArr
 
 
 def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind == "V":
+        array = np.ascontiguousarray(array).view(np.uint16)
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
 
 
@@ -279,5 +282,5 @@ def _read_array(path: Path, file: BufferedReader | BytesIO, entry: Entry) -> NDA
     if got != array.nbytes:
         _wrong(path, entry.name, f"expected {array.nbytes:,} bytes, got {got:,}")
     if sys.byteorder == "big":
-        array.byteswap(inplace=True)
+        (array.view(np.uint16) if array.dtype.kind == "V" else array).byteswap(inplace=True)
     return array

@@ -60,7 +60,7 @@ DAMAGE = {
     "entry list": (raw({"a": []}), "'a': expected dtype, shape"),
     "entry without shape": (raw({"a": {"dtype": "F32", "data_offsets": [0, 0]}}), "expected dtype"),
     "entry with more": (raw({"a": tensor(x=1)}, bytes(8)), "expected dtype"),
-    "dtype unknown": (raw({"a": tensor("BF16", (4,))}, bytes(8)), "dtype of F64.*got 'BF16'"),
+    "dtype unknown": (raw({"a": tensor("BF17", (4,))}, bytes(8)), "dtype of F64.*got 'BF17'"),
     "dtype case": (raw({"a": tensor("f32")}, bytes(8)), "dtype of"),
     "dtype list": (raw({"a": tensor(["F32"])}, bytes(8)), "dtype of"),
     "shape number": (raw({"a": tensor(shape=2)}, bytes(8)), "shape"),
