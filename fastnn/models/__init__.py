@@ -80,10 +80,13 @@ def load_model(
     return model
 
 
-def save_model(model: Model, filepath: str | PathLike[str], overwrite: bool = True) -> None:
-    """Write a model to one file, as its method ``save`` does; ``load_model`` reads it. TypeError for what is none."""
+def save_model(model: Model, filepath: str | PathLike[str], overwrite: bool = True, **how: Any) -> None:
+    """Write a model to one file, as its method ``save`` does; ``load_model`` reads it. TypeError for what is none.
+
+    how: ``compression`` and ``include_optimizer`` of ``save``.
+    """
     check_model("save_model", model)
-    model.save(filepath, overwrite)
+    model.save(filepath, overwrite, **how)
 
 
 def check_model(call: str, model: object) -> None:

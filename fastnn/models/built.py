@@ -274,11 +274,24 @@ class Built(Gradients, Connected):
 
     # Files.
 
-    def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+    def save(
+        self,
+        filepath: str | PathLike[str],
+        overwrite: bool = True,
+        compression: bool | str | Mapping[str, Any] | None = None,
+        include_optimizer: bool | None = None,
+    ) -> None:
         """Write layers, weights, and what ``compile`` was given with the optimizer's state to one file.
 
         filepath: a path, or a file that is open for bytes, such as a BytesIO.
         ``pickle``, ``copy`` and joblib take a model too, and put these bytes into what they write.
+
+        compression: "xz", "zlib" or "zstd" compress the whole file, every weight to the bit; True is "xz", or "zlib"
+        in a Python without it; "zstd" needs ``pip install "fastnn[compress]"`` to save and to load. {"bits": 4}
+        rounds the weights of each array to 16 values besides, which k-means finds, and keeps zeros as the gaps between
+        others: best after pruning. bits: 2 to 8; {"bits": 4, "method": "zstd"} says both. Loading asks for nothing.
+        include_optimizer: whether the optimizer's state goes along, which is up to twice as large as the weights; by
+        default it does without compression alone. Training goes on from a file without it, with a state of zeros.
 
         The layout is safetensors, data only, with any name but one that ends with ".keras", which is written as Keras
         writes it. The file is replaced whole or not at all. FileExistsError where it exists and overwrite is False;
@@ -287,25 +300,30 @@ class Built(Gradients, Connected):
         from fastnn.store import formats, model_file  # with json, a quarter of what `import fastnn` would cost
 
         self._built("save")
-        if other := formats.of_model(filepath):
+        if other := formats.of_model(filepath, compression):
             other.save(self, filepath, overwrite)
             return
         with self.description.locked():
             if hasattr(filepath, "write"):
-                filepath.write(model_file.packed(self))
+                filepath.write(model_file.packed(self, compression, include_optimizer))
             else:
-                model_file.save(self, filepath, overwrite)
+                model_file.save(self, filepath, overwrite, compression, include_optimizer)
 
-    def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+    def save_weights(
+        self,
+        filepath: str | PathLike[str],
+        overwrite: bool = True,
+        compression: bool | str | Mapping[str, Any] | None = None,
+    ) -> None:
         """Write the weights alone to one file, as ``save`` does it; ``load_weights`` reads them."""
         from fastnn.store import formats, model_file
 
         self._built("save_weights")
-        if other := formats.of_weights(filepath):
+        if other := formats.of_weights(filepath, compression):
             other.save_weights(self, filepath, overwrite)
             return
         with self.description.locked():
-            model_file.save_weights(self.description, filepath, overwrite)
+            model_file.save_weights(self.description, filepath, overwrite, compression)
 
     def load_weights(self, filepath: str | PathLike[str], skip_mismatch: bool = False) -> None:
         """Take the weights from a file of ``save_weights`` or ``save``, by the layers' names.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -17,6 +17,9 @@ import numpy as np
 
 from fastnn._checks import check_path, shown
 from fastnn.store import safetensors
+from fastnn.store.codebooks import TEXT as CODED, Coded, coded
+from fastnn.store.packing import Compression, packed
+from fastnn.store.replacing import replacing
 from fastnn.store.text import check_form, check_size, parsed
 from fastnn.store.versions import BACKUP, TEXTS, label, refusal, version_of
 
@@ -28,14 +31,18 @@ Arrays = dict[str, Any]
 
 
 class Document:
-    """A file that is open: its version, what its text says, None where it has none, and its arrays' shapes by name."""
+    """A file that is open: its version, what its text says, None where it has none, and its arrays' shapes by name.
+
+    Weights that are coded are among these as what they will be.
+    """
 
     def __init__(self, path: str, version: int, described: Any, file: safetensors.OpenFile) -> None:
         self.path = path
         self.version = version
         self.described = described
-        self.shapes = file.entries
         self._file = file
+        self._coded = Coded(file.metadata.get(CODED), file.entries, file.room)
+        self.shapes = self._coded.shapes
 
     def arrays(self) -> Arrays:
         """The arrays by name. ValueError where the file is not as it was written, as far as its kind says that."""
@@ -43,12 +50,36 @@ class Document:
         expected = self._file.metadata.get(SUM)
         if expected is not None and expected != _sum(arrays, self.described):
             raise ValueError("its checksum is another: the file was damaged")
-        return arrays
+        return self._coded.arrays(arrays)
 
 
-def write(path: Any, kind: str, arrays: Arrays, described: Any = None) -> None:
-    """Write a file of that kind, all or nothing. ValueError, TypeError for what no file holds; OSError by name."""
-    write_with(path, arrays, metadata_of(kind, arrays, described))
+def write(
+    path: Any,
+    kind: str,
+    arrays: Arrays,
+    described: Any = None,
+    how: Compression | None = None,
+    weights: Callable[[], Set[str]] = frozenset,
+) -> None:
+    """Write a file of that kind, all or nothing. ValueError, TypeError for what no file holds; OSError by name.
+
+    how: how it is made small. weights: the names of the arrays that may be rounded, asked for where some are.
+    """
+    metadata = metadata_of(kind, arrays, described)
+    if how is None:
+        write_with(path, arrays, metadata)
+        return
+    if how.bits is not None:
+        arrays, more = coded(arrays, weights(), how.bits)
+        metadata |= more
+    file = BytesIO()
+    write_with(file, arrays, metadata)
+    data = packed(file.getvalue(), how.method)
+    if isinstance(path, BytesIO):
+        path.write(data)
+        return
+    with replacing(path) as out:
+        out.write(data)
 
 
 def write_with(path: Any, arrays: Arrays, metadata: dict[str, str], lasting: bool = True) -> None:

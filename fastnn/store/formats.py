@@ -34,17 +34,23 @@ def export(model: Any, filepath: Any, format: Any, options: dict[str, Any]) -> A
     return import_module(EXPORTS[format]).export(model, filepath, **options)
 
 
-def of_model(path: Any) -> Any:
-    """The module for a model's file of that name; None where it is fastnn's own."""
-    return _by_ending(path, MODELS)
+def of_model(path: Any, compression: Any = None) -> Any:
+    """The module for a model's file of that name; None where it is fastnn's own. ValueError where it takes no
+    compression."""
+    return _by_ending(path, MODELS, compression)
 
 
-def of_weights(path: Any) -> Any:
-    """The module for a file of weights of that name; None where it is fastnn's own."""
-    return _by_ending(path, WEIGHTS)
+def of_weights(path: Any, compression: Any = None) -> Any:
+    """The module for a file of weights of that name; None where it is fastnn's own. Errors as of `of_model`."""
+    return _by_ending(path, WEIGHTS, compression)
 
 
-def _by_ending(path: Any, modules: dict[str, str]) -> Any:
+def _by_ending(path: Any, modules: dict[str, str], compression: Any) -> Any:
     if not isinstance(path, (str, PathLike)) or not isinstance(name := fspath(path), str):
         return None
-    return next((import_module(home) for ending, home in modules.items() if name.lower().endswith(ending)), None)
+    for ending, home in modules.items():
+        if name.lower().endswith(ending):
+            if compression:
+                raise ValueError(f"compression is of fastnn's own files, got the name {shown(name)}; leave one out")
+            return import_module(home)
+    return None

@@ -18,7 +18,7 @@ from fastnn._checks import as_flag, check_count, check_path, shown
 from fastnn._table import own_objects, plain, unplain
 from fastnn.layers.tensor import MAX_LAYERS
 from fastnn.optimizers import OPTIMIZERS
-from fastnn.store import document, quantized, tables
+from fastnn.store import document, packing, quantized, tables
 from fastnn.store.architecture import Kinds, check_counts, chosen, describe, make, restore
 from fastnn.store.document import Document
 from fastnn.store.text import check_form
@@ -46,21 +46,27 @@ Arrays = dict[str, Any]
 Path = str | bytes | PathLike[Any]
 
 
-def save(model: Any, path: Path, overwrite: bool) -> None:
+def save(
+    model: Any, path: Path, overwrite: bool, compression: packing.Given = None, optimizer: bool | None = None
+) -> None:
     """See ``Model.save``; the model is built."""
+    how = packing.chosen(compression)
     _check_free(path, overwrite)
-    _write(model, path)
+    _write(model, path, how, optimizer)
 
 
-def packed(model: Any) -> bytes:
+def packed(model: Any, compression: packing.Given = None, optimizer: bool | None = None) -> bytes:
     """A model, which need not be built, as the bytes of its file; ``load`` reads them from a BytesIO."""
     file = BytesIO()
-    _write(model, file)
+    _write(model, file, packing.chosen(compression), optimizer)
     return file.getvalue()
 
 
-def _write(model: Any, path: Path | BytesIO) -> None:
+def _write(
+    model: Any, path: Path | BytesIO, how: packing.Compression | None = None, optimizer: bool | None = None
+) -> None:
     built = model.description
+    optimizer = how is None if optimizer is None else as_flag("save: include_optimizer", optimizer)
     network = built.network
     arrays = {} if network is None else built.arrays()
     seed = 0 if built.secret else (built.seed or 0) if network is None else network.seed
@@ -71,12 +77,12 @@ def _write(model: Any, path: Path | BytesIO) -> None:
         description["quantized"] = few
     trainer = built.trainer
     if trainer is not None:
-        steps, slots = (0, {}) if network is None else trainer.vectors()
+        steps, slots = (0, {}) if network is None or not optimizer else trainer.vectors()
         description["training"] = training = {
             "optimizer": OPTIMIZERS.config(trainer.optimizer),
             **{name: plain(getattr(trainer, name, None)) for name in COMPILED},
             "iterations": steps,
-            "huge_gradient": trainer.huge_gradient,
+            "huge_gradient": optimizer and trainer.huge_gradient,
             "slots": list(slots),
             "frozen": [number for number, layer in enumerate(built.layers()) if layer in built.frozen],
         }
@@ -86,14 +92,25 @@ def _write(model: Any, path: Path | BytesIO) -> None:
                 if name in arrays:
                     raise ValueError(f"two arrays would be called {name!r} in the file; rename a model or layer")
                 arrays[name] = array
-    document.write(path, MODEL, arrays, description)
+    document.write(path, MODEL, arrays, description, how, lambda: _learnt(built))
 
 
-def save_weights(built: Any, path: Path, overwrite: bool) -> None:
+def save_weights(built: Any, path: Path, overwrite: bool, compression: packing.Given = None) -> None:
     """See ``Model.save_weights``; built: the description of a built model."""
+    how = packing.chosen(compression)
     _check_free(path, overwrite)
     quantized.refuse(built, "save_weights")
-    document.write(path, WEIGHTS, built.arrays())
+    document.write(path, WEIGHTS, built.arrays(), None, how, lambda: _learnt(built))
+
+
+def _learnt(built: Any) -> set[str]:
+    """The names of the arrays that training found. Others, such as means of columns, are exact numbers."""
+    if built.network is None:
+        return set()
+    paths = built.paths()
+    return {
+        f"{paths[layer]}/{each.name}" for layer, own in built.parameters().items() for each in own if each.trainable
+    }
 
 
 def load_weights(built: Any, path: Path, skip_mismatch: bool = False) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._checks import shown
-from fastnn.store import foreign
+from fastnn.store import foreign, packing
 from fastnn.store.replacing import replacing
 from fastnn.store.text import check_size, parsed
 
@@ -96,8 +96,20 @@ class OpenFile:
 
     def __init__(self, path: Path, file: BufferedReader | BytesIO) -> None:
         self.path = path
+        length = _length(file)
+        self.room = packing.room(length)  # bytes that its arrays may be when they are decoded
+        if method := packing.method_of(_start(file)):
+            try:
+                file = packing.unpacked(file, length, method)
+            except ValueError as error:
+                _damaged(path, f"it is {error}")
+            length = _length(file)
+            if (start := _start(file))[8:9] != b"{":
+                inner = foreign.kind_of(start) or "no model"
+                _damaged(path, f"it is {packing.NAMED[method]}, and what is in it is {inner}")
+        elif kind := foreign.kind_of(_start(file)):
+            _damaged(path, f"it is {kind}")
         self._file = file
-        length = len(file.getbuffer()) if isinstance(file, BytesIO) else os.fstat(file.fileno()).st_size
         header, size = _read_header(path, file, length)
         self.metadata = _metadata(path, header.pop(METADATA, {}))
         self.entries = {name: _entry(path, name, fields) for name, fields in header.items()}
@@ -124,8 +136,6 @@ def opened(path: Path | BytesIO) -> Iterator[OpenFile]:
     if not stat.S_ISREG(os.stat(path).st_mode):
         _damaged(path, "expected a regular file, got a folder, pipe or device")
     with open(path, "rb") as file:
-        if kind := foreign.kind_of(file.peek(512)):
-            _damaged(path, f"it is {kind}")
         yield OpenFile(path, file)
 
 
@@ -189,6 +199,14 @@ def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
 
 
 # Reading
+
+
+def _length(file: BufferedReader | BytesIO) -> int:
+    return len(file.getbuffer()) if isinstance(file, BytesIO) else os.fstat(file.fileno()).st_size
+
+
+def _start(file: BufferedReader | BytesIO) -> bytes:
+    return bytes(file.getbuffer()[:512]) if isinstance(file, BytesIO) else file.peek(512)
 
 
 def _damaged(path: Path, problem: str) -> NoReturn:
