@@ -4,8 +4,8 @@
     codes      U8   which entry each weight is; of an array of many zeros, each weight that is none
     gaps       U8   how many zeros lie before each of these; 255 stands for as many zeros and no weight
 
-and the text "coded" in the metadata: {"dense/kernel": [[784, 512], entries, codes, gaps], ...}, of an array without
-gaps with 0 in their place.
+and the text "coded" in the metadata: {"dense/kernel": [[784, 512], order, entries, codes, gaps], ...}, of an array
+without gaps with 0 in their place. order: 0 where the last axis goes first, as in memory; 1 where the first does.
 
 Source: Han, Mao and Dally 2016, "Deep Compression", sections 2 and 3: gaps, and a codebook by k-means with a linear
 start. The general compressor around the file takes the place of Huffman's code.
@@ -43,13 +43,14 @@ def coded(arrays: Arrays, weights: Set[str], bits: int) -> tuple[Arrays, dict[st
         if name not in weights or array.dtype != np.float32 or array.size < LEAST or not np.isfinite(array).all():
             kept[name] = array
             continue
-        flat = np.ravel(array)
-        there = np.flatnonzero(flat)
-        gaps = np.empty(0, np.uint8)
-        if there.size <= (1 - SPARSE) * flat.size:
-            gaps, flat = _gaps(there), flat[there]
+        flat, gaps, order = np.ravel(array), np.empty(0, np.uint8), 0
+        if np.count_nonzero(flat) <= (1 - SPARSE) * flat.size:
+            ways = [_gaps(np.flatnonzero(each)) for each in (flat, np.ravel(array, "F"))]
+            order = int(np.argmin([_entropy(each) for each in ways]))
+            flat, gaps = np.ravel(array, "CF"[order]), ways[order]
+            flat = flat[flat != 0]
         book, codes = rounded(flat, 2 ** (bits if array.ndim > 1 else max(bits, VECTOR_BITS)))
-        places[name] = [list(array.shape), len(book), len(codes), len(gaps)]
+        places[name] = [list(array.shape), order, len(book), len(codes), len(gaps)]
         for parts, part in zip((books, all_codes, all_gaps), (book, codes, gaps), strict=True):
             parts.append(part)
     if not places:
@@ -93,6 +94,13 @@ def _gaps(there: Any) -> Any:
     return gaps
 
 
+def _entropy(numbers: Any) -> float:
+    """Bits that a code of each number by itself needs for them all: few where they go in runs of alike ones."""
+    counts = np.bincount(numbers, minlength=1)
+    counts = counts[counts > 0]
+    return float((counts * np.log2(counts.sum() / counts)).sum())
+
+
 class Array(NamedTuple):
     """What an array of weights will be."""
 
@@ -114,10 +122,10 @@ class Coded:
         ends = dict.fromkeys(NAMES, 0)
         left = room
         for name, place in self._places.items():
-            check_form(place, ([int], int, int, int))
-            shape, *counts = place
+            check_form(place, ([int], int, int, int, int))
+            shape, order, *counts = place
             size = math.prod(shape)
-            if min([*shape, *counts]) < 0 or name in entries or counts[0] > 256:
+            if min([*shape, *counts]) < 0 or name in entries or counts[0] > 256 or order not in (0, 1):
                 raise ValueError(f"the codes of {name!r:.80} are none: {place!r:.200}")
             left -= 4 * size
             if left < 0:
@@ -142,11 +150,12 @@ class Coded:
             return arrays
         found = {name: array for name, array in arrays.items() if name not in NAMES}
         begins = [0, 0, 0]
-        for name, (shape, *counts) in self._places.items():
+        for name, (shape, order, *counts) in self._places.items():
             parts = [arrays[each][a : a + n] for each, a, n in zip(NAMES, begins, counts, strict=True)]
             begins = [a + n for a, n in zip(begins, counts, strict=True)]
             try:
-                found[name] = _decoded(*parts, math.prod(shape)).reshape(shape)
+                flat = _decoded(*parts, math.prod(shape))
+                found[name] = np.ascontiguousarray(flat.reshape(shape, order="CF"[order]))
             except (ValueError, IndexError):
                 raise ValueError(f"the codes of {name!r:.80} are not as they were written") from None
         return found

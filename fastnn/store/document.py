@@ -74,7 +74,8 @@ def write(
         metadata |= more
     file = BytesIO()
     write_with(file, arrays, metadata)
-    data = packed(file.getvalue(), how.method)
+    words = sum(each.nbytes for each in arrays.values() if each.itemsize > 2)
+    data = packed(file.getvalue(), how.method, 2 * words > sum(each.nbytes for each in arrays.values()))
     if isinstance(path, BytesIO):
         path.write(data)
         return

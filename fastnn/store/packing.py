@@ -67,15 +67,18 @@ def method_of(start: bytes) -> str | None:
     return next((method for magic, method in MAGIC.items() if start.startswith(magic)), None)
 
 
-def packed(content: bytes, method: str) -> bytes:
-    """The content compressed. ImportError where the module is missing; ValueError where it would not be read back."""
+def packed(content: bytes, method: str, is_words: bool) -> bytes:
+    """The content compressed. ImportError where the module is missing; ValueError where it would not be read back.
+
+    is_words: whether most of it is numbers of four bytes or eight, which xz then looks for.
+    """
     if method == "zlib":
         packer = zlib.compressobj(9, zlib.DEFLATED, GZIP)
         data = packer.compress(content) + packer.flush()
     elif method == "xz":
         lzma = _lzma()
-        # Bytes of codes and of gaps go by no alignment, so none is looked for.
-        filters = [{"id": lzma.FILTER_LZMA2, "preset": 6 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
+        bits = dict.fromkeys(("lc", "lp", "pb"), 2 if is_words else 0)
+        filters = [{"id": lzma.FILTER_LZMA2, "preset": 6 | lzma.PRESET_EXTREME, **bits}]
         data = lzma.compress(content, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
     else:
         data = _zstd_packed(content)
