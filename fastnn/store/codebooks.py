@@ -45,9 +45,9 @@ def coded(arrays: Arrays, weights: Set[str], bits: int) -> tuple[Arrays, dict[st
             continue
         flat, gaps, order = np.ravel(array), np.empty(0, np.uint8), 0
         if np.count_nonzero(flat) <= (1 - SPARSE) * flat.size:
-            ways = [_gaps(np.flatnonzero(each)) for each in (flat, np.ravel(array, "F"))]
-            order = int(np.argmin([_entropy(each) for each in ways]))
-            flat, gaps = np.ravel(array, "CF"[order]), ways[order]
+            ways = [(each, _gaps(np.flatnonzero(each))) for each in (flat, np.ravel(array, "F"))]
+            order = int(np.argmin([_entropy(each) for _, each in ways]))
+            flat, gaps = ways[order]
             flat = flat[flat != 0]
         book, codes = rounded(flat, 2 ** (bits if array.ndim > 1 else max(bits, VECTOR_BITS)))
         places[name] = [list(array.shape), order, len(book), len(codes), len(gaps)]
@@ -63,12 +63,14 @@ def rounded(values: Any, most: int) -> tuple[Any, Any]:
     """At most that many values, ascending, that have the least squared distance from given ones, and which each is.
 
     k-means, whose clusters are stretches of the sorted values, so that a round costs their number times a search. 0 is
-    an entry where it is among the values: what was pruned stays so.
+    an entry where it is among the values: what was pruned stays so. And so do values that are few enough: what was
+    rounded once is not rounded again.
     """
+    distinct = np.unique(values)
+    if len(distinct) <= most:
+        return distinct, np.searchsorted(distinct, values).astype(np.uint8)
     ordered = np.sort(values[values != 0]).astype(np.float64)
     zeros = len(ordered) < len(values)
-    if len(ordered) == 0:
-        return np.zeros(int(zeros), np.float32), np.zeros(len(values), np.uint8)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     centres = np.linspace(ordered[0], ordered[-1], most - zeros)
     for _ in range(ROUNDS):
@@ -142,7 +144,7 @@ class Coded:
         for each, end in ends.items() if text is not None else ():
             found = entries.get(each)
             if found is None or found.shape != (end,) or found.dtype != (np.float32 if each == NAMES[0] else np.uint8):
-                raise ValueError(f"expected {end:,} {each}, got {found}")
+                raise ValueError(f"expected {end:,} numbers as {each!r}, got {found}")
 
     def arrays(self, arrays: Arrays) -> Arrays:
         """A file's arrays with weights in the place of codes. ValueError where a code is of no entry or place."""
@@ -151,11 +153,11 @@ class Coded:
         found = {name: array for name, array in arrays.items() if name not in NAMES}
         begins = [0, 0, 0]
         for name, (shape, order, *counts) in self._places.items():
-            parts = [arrays[each][a : a + n] for each, a, n in zip(NAMES, begins, counts, strict=True)]
+            book, codes, gaps = (arrays[each][a : a + n] for each, a, n in zip(NAMES, begins, counts, strict=True))
             begins = [a + n for a, n in zip(begins, counts, strict=True)]
             try:
-                flat = _decoded(*parts, math.prod(shape))
-                found[name] = np.ascontiguousarray(flat.reshape(shape, order="CF"[order]))
+                flat = _decoded(book, codes, gaps, math.prod(shape))
+                found[name] = np.ascontiguousarray(flat.reshape(shape, order="F" if order else "C"))
             except (ValueError, IndexError):
                 raise ValueError(f"the codes of {name!r:.80} are not as they were written") from None
         return found

@@ -69,13 +69,15 @@ def write(
     if how is None:
         write_with(path, arrays, metadata)
         return
+    size = sum(each.nbytes for each in arrays.values())
     if how.bits is not None:
         arrays, more = coded(arrays, weights(), how.bits)
         metadata |= more
     file = BytesIO()
     write_with(file, arrays, metadata)
     words = sum(each.nbytes for each in arrays.values() if each.itemsize > 2)
-    data = packed(file.getvalue(), how.method, 2 * words > sum(each.nbytes for each in arrays.values()))
+    is_words = 2 * words > sum(each.nbytes for each in arrays.values())
+    data = packed(file.getvalue(), how.method, is_words, size)
     if isinstance(path, BytesIO):
         path.write(data)
         return

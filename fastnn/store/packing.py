@@ -67,10 +67,11 @@ def method_of(start: bytes) -> str | None:
     return next((method for magic, method in MAGIC.items() if start.startswith(magic)), None)
 
 
-def packed(content: bytes, method: str, is_words: bool) -> bytes:
+def packed(content: bytes, method: str, is_words: bool, size: int = 0) -> bytes:
     """The content compressed. ImportError where the module is missing; ValueError where it would not be read back.
 
-    is_words: whether most of it is numbers of four bytes or eight, which xz then looks for.
+    is_words: whether most of it is numbers of four bytes or eight, which xz then looks for. size: bytes of the arrays
+    that it stands for.
     """
     if method == "zlib":
         packer = zlib.compressobj(9, zlib.DEFLATED, GZIP)
@@ -82,9 +83,10 @@ def packed(content: bytes, method: str, is_words: bool) -> bytes:
         data = lzma.compress(content, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
     else:
         data = _zstd_packed(content)
-    if len(content) > room(len(data)):
+    size = max(size, len(content))
+    if size > room(len(data)):
         raise ValueError(
-            f"{len(content):,} bytes would be {len(data):,}, less than a {RATIO}th, and files that unpack to so much "
+            f"{size:,} bytes would be {len(data):,}, less than a {RATIO}th, and files that unpack to so much "
             "more than they are will not be read; save it without compression"
         )
     return data
