@@ -139,6 +139,14 @@ def whole(least: int) -> Callable[[str], int]:
     return read
 
 
+def share(text: str) -> float:
+    """A number of at least 0 and below 1."""
+    with suppress(ValueError):
+        if 0 <= float(text) < 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number of at least 0 and below 1, got {text!r}")
+
+
 def sizes(text: str) -> Sequence[int]:
     """Whole numbers of at least 1 between commas; none where the text is empty."""
     return [whole(1)(part.strip()) for part in text.split(",")] if text.strip() else []

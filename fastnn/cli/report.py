@@ -59,20 +59,23 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
     model = loaded(options, parser)
     x, y = None, None
     if options.data is not None and options.data.endswith(".npz"):
-        for name in ("table", "query", "target"):
-            if getattr(options, name) is not None:
-                parser.error(f"argument --{name}: it is of a database, and {options.data} has arrays; leave it out")
-        x, y = _arrays(options.data, model)
+        x, y = arrays_of(options.data, model, parser, options)
     elif any(each is not None for each in (options.data, options.table, options.query)):
         x = rows_for(model, options, parser)
     write_report(model, options.out, x, y, history=history, surface=options.surface, random_state=options.seed)
     result({"report": options.out, "bytes": Path(options.out).stat().st_size}, options.json)
 
 
-def _arrays(path: str, model: Any) -> tuple[Any, Any]:
-    """x, or a dict of the arrays that the model's inputs are called by, and y where it is there, likewise."""
+def arrays_of(path: str, model: Any, parser: Parser, options: argparse.Namespace) -> tuple[Any, Any]:
+    """x, or a dict of the arrays that the model's inputs are called by, and y where it is there, likewise.
+
+    An error where options say something of a database.
+    """
     import numpy as np
 
+    for name in ("table", "query", "target", "key"):
+        if getattr(options, name, None) is not None:
+            parser.error(f"argument --{name}: it is of a database, and {path} has arrays; leave it out")
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = dict(file)

@@ -221,12 +221,14 @@ def reporting() -> Any:
     return LambdaCallback(on_epoch_end=lambda epoch, logs: say(f"epoch {epoch + 1}: {figures(logs or {})}"))
 
 
-def rows_for(model: Any, options: argparse.Namespace, parser: Parser, **needed: str) -> SQLDataset:
-    """The rows of the table or the query, with the columns that the model was trained on."""
+def rows_for(
+    model: Any, options: argparse.Namespace, parser: Parser, key: str | None = None, **needed: str
+) -> SQLDataset:
+    """The rows of the table or the query, with the columns that the model was trained on. key: what names a row."""
     known = model.description.notes.get("trained", {})
     options.target = options.target or known.get("target")
     query = query_of(options, parser, target="--target", **needed)
-    options.features, options.key, options.null = list(model.feature_names) or None, None, known.get("null")
+    options.features, options.key, options.null = list(model.feature_names) or None, key, known.get("null")
     return _source(query, options, columns=model.description.notes.get("columns"))
 
 
