@@ -37,6 +37,9 @@ def add_to(commands: Any) -> None:
     compress.add_argument(
         "--key", metavar="COLUMN", help="the column that names a row, by which some are kept apart; that of training"
     )
+    compress.add_argument(
+        "--validation", metavar="FILE", help="with arrays: others that judge, x and y, that it was not trained on; .npz"
+    )
     compress.add_argument("-o", "--out", metavar="FILE", help="where the small model is saved")
     compress.add_argument("--for", dest="aim", choices=("size", "speed"), default="size", help="(default: %(default)s)")
     compress.add_argument(
@@ -57,10 +60,14 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
     parser.need(options, data="--data", out="--out")
     if not (folder := Path(options.out).parent).is_dir():
         raise ValueError(f"there is no folder {str(folder)!r} for the model; make it, or check --out")
-    model = loaded(options, parser)
+    model, judging = loaded(options, parser), None
     if options.data.endswith(".npz"):
         data: Any = arrays_of(options.data, model, parser, options)
+        if options.validation is not None:
+            judging = arrays_of(options.validation, model, parser, options)
     else:
+        if options.validation is not None:
+            parser.error("argument --validation: it is of arrays; rows of a database are kept apart by their key")
         key = options.key or model.description.notes.get("trained", {}).get("key")
         if key is None:
             parser.error("argument --key: say which column names a row; some rows are kept apart by it, to judge")
@@ -71,6 +78,7 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         data,
         options.max_loss,
         options.aim,
+        validation_data=judging,
         epochs=options.epochs,
         batch_size=options.batch_size,
         random_state=options.seed,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from io import BytesIO
+from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from fastnn._checks import as_flag, as_number, check_count, shown
+from fastnn._checks import as_flag, as_list, as_number, check_count, shown
 from fastnn._output import aligned, padded, say
 from fastnn._table import gathering
 from fastnn.callbacks import LearningRateScheduler
 from fastnn.compress.copies import alike, rebuilt, take_weights
+from fastnn.compress.densities import shares_of
 from fastnn.compress.judging import MANY, Judge, check_scoring
 from fastnn.compress.pruning import PruneLowMagnitude
 from fastnn.compress.quantization import quantize
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["Compressed", "Step", "compress"]
 
 KEEPS = {"size": (0.5,), "speed": (0.5, 0.25, 0.125)}  # shares of each layer's units
-SHARES = (0.9, 0.93, 0.95, 0.97, 0.98, 0.99)  # of the weights that are left then, to prune
-SOFTER = (0.75, 0.5)  # where the first of these is too much
-BITS = (5, 4, 3)  # of a codebook's entries
+SPARSITIES = (0.8, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)  # shares of the weights that are left then
+SOFTER = (0.6, 0.4)  # tried where the first of these is too much
+BITS = (8, 6, 5, 4, 3, 2)  # of the numbers of a codebook's entries
 PARTS = 5  # one of which the rows are that judge
 
 
@@ -92,6 +94,7 @@ def compress(
     *,
     validation_data: Any = None,
     scoring: Callable[..., float] | None = None,
+    sparsities: Sequence[float] = SPARSITIES,
     epochs: int = 6,
     batch_size: int = 128,
     random_state: int = 0,
@@ -99,10 +102,10 @@ def compress(
 ) -> Compressed:
     """Prune, quantise and code a model, as far as it stays as good. The one that is given stays as it is.
 
-    target "size": of each layer half of the units go, then the weights that are nearest to 0, up to 99 % of them; what
-    is left is rounded to 32, 16 or 8 values, which are coded; the file is compressed. "speed": units go alone, to an
-    eighth; then weights become int8, where that is faster. After each part that goes the rest is trained for so many
-    epochs. What costs more than max_loss is taken back, and the next kind of step follows.
+    target "size": of each layer half of the units go, then the weights that are nearest to 0, more and more of them;
+    what is left is rounded to fewer and fewer values, which are coded; the file is compressed. "speed": units go alone,
+    until an eighth is left; then weights become int8, where that is faster. After each part that goes the rest is
+    trained for so many epochs. What costs more than max_loss is taken back, and the next kind of step follows.
 
     data: (x, y), (x, y, sample_weight), or a dataset, as ``fit`` takes them. validation_data: the same, of rows that
     judge, 10,000 at most, and that the model was not trained on. Without it a fifth of data does, which is not trained
@@ -110,8 +113,9 @@ def compress(
     random_state. A model that was trained on these rows knows them, and then less can go.
 
     max_loss: of the share of rows that are right, or of R squared where the model gives numbers; or of what scoring
-    gives, a function of (model, x, y), of which more is better. batch_size: of the training. verbose: whether the table
-    is printed as it grows.
+    gives, a function of (model, x, y), of which more is better. sparsities: the shares of the weights that are pruned,
+    for size, one after the other, each above the one before; of small kernels less. epochs, batch_size: of the training
+    after each. verbose: whether the table is printed as it grows.
 
     Gives ``Compressed``: model, steps, table(), save(path). RuntimeError for a model that is not built or not compiled;
     ValueError, TypeError for data and options that are none.
@@ -126,6 +130,9 @@ def compress(
         raise ValueError(f"compress: target must be 'size' or 'speed', got {shown(target)}")
     check_scoring(scoring)
     seed = check_count("compress: random_state", random_state, 0)
+    shares = [as_number("compress: sparsities", each) for each in as_list("compress: sparsities", sparsities, "shares")]
+    if any(not a < b for a, b in pairwise([0.0, *shares, 1.0])):
+        raise ValueError(f"compress: sparsities must rise, above 0 and below 1, got {shown(sparsities)}")
     if model.description.network is None or not model.compiled:
         what = "built" if model.description.network is None else "compiled"
         raise RuntimeError(f"compress: model {model.name!r} is not {what} yet, and it is trained between the steps")
@@ -134,7 +141,7 @@ def compress(
     search = _Search(model, train, Judge(model, test, scoring), limit, fit, as_flag("compress: verbose", verbose))
     search.prune_units(KEEPS[target])
     if target == "size":
-        search.prune_weights()
+        search.prune_weights(shares)
         search.round()
     else:
         search.quantize()
@@ -151,6 +158,7 @@ class _Search:
         self._steps: list[Step] = []
         self._least = -float("inf")
         self._model, self._how = model, cast("Given", None)
+        self._before: list[Any] = []  # of which it was pruned
         self._consider("as given", model)
         self._least = self._steps[0].score - limit
 
@@ -169,31 +177,37 @@ class _Search:
                 return
             before = keep
 
-    def prune_weights(self) -> None:
+    def prune_weights(self, shares: Sequence[float]) -> None:
         """More and more of the weights."""
         reached = 0.0
-        for share in SHARES:
+        for share in shares:
             if not self._pruned(share, reached):
                 break
             reached = share
         for share in SOFTER if not reached else ():
-            if self._pruned(share, 0.0):
+            if share < min(shares, default=0.0) and self._pruned(share, 0.0):
                 break
 
     def _pruned(self, share: float, reached: float) -> bool:
         pruned = _without_dropout(self._model) if not reached else deepcopy(self._model)
         try:
-            self._trained(pruned, PruneLowMagnitude(share, reached))
+            self._trained(pruned, PruneLowMagnitude(share, reached, layers=shares_of(pruned, share)))
         except ValueError as error:
             if "nothing to prune" in str(error):
                 return False
             raise
-        return self._consider(f"{1 - share:.3g} of the weights", pruned, True)
+        before = self._model
+        if kept := self._consider(f"{1 - share:.3g} of the weights", pruned, True):
+            self._before.append(before)
+        return kept
 
     def round(self) -> None:
-        """Fewer and fewer values of the weights."""
-        for bits in BITS:
-            if not self._consider(f"weights of {bits} bits", self._model, {"bits": bits}):
+        """Fewer and fewer values of the weights; of a model that was pruned less, where none are few enough."""
+        for model in [self._model, *reversed(self._before)]:
+            for bits in BITS:
+                if not self._consider(f"weights of {bits} bits", model, {"bits": bits}):
+                    break
+            if isinstance(self._how, dict):
                 return
 
     def quantize(self) -> None:
@@ -226,13 +240,13 @@ class _Search:
         if isinstance(how, dict):
             model = load_model(BytesIO(data), own)  # type: ignore[arg-type] # with the weights that its file has
         score, (row, rows) = self._judge.score(model), self._judge.times(model)
-        before = self._steps[-1] if self._steps else None
-        kept = score >= self._least and (not faster or before is None or rows + row < before.rows + before.row)
+        before = [step for step in self._steps if step.kept][-1:]
+        kept = score >= self._least and not any(faster and row + rows >= step.row + step.rows for step in before)
         self._steps.append(Step(name, len(data), row, rows, score, kept))
         if kept:
             self._model, self._how = model, how
         if self._verbose:
-            lines = [_heads(self._judge.measure)] * (before is None) + [_cells(self._steps[-1], self._steps[0])]
+            lines = [_heads(self._judge.measure)] * (not before) + [_cells(self._steps[-1], self._steps[0])]
             for line in lines:
                 say("  ".join(map(padded, line, (22, 10, 7, 9, 12, 8, 0))).rstrip())
         return kept
