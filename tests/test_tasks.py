@@ -21,6 +21,7 @@ NEEDS = {
         lambda: all(map(find_spec, ("keras", "jax", "h5py"))),
         "pip install 'fastnn[keras]' keras jax",
     ),
+    "compression": (lambda: find_spec("zstandard"), "pip install 'fastnn[compress]'"),
     "linear-models": (lambda: find_spec("scipy"), "pip install scipy"),
     "look-at-your-model": (lambda: find_spec("matplotlib"), "pip install 'fastnn[plot]'"),
     "onnx": (lambda: find_spec("onnx") and find_spec("onnxruntime"), "pip install 'fastnn[onnx]' onnxruntime"),
@@ -39,7 +40,10 @@ NEEDS = {
     ),
     "weather": (lambda: find_spec("vega_datasets"), "pip install vega_datasets"),
 }
-PAGES = [*sorted((DOCS / "tasks").glob("*.md")), DOCS / "databases.md", DOCS / "registry.md", DOCS / "scikit-learn.md"]
+PAGES = [
+    *sorted((DOCS / "tasks").glob("*.md")),
+    *(DOCS / f"{name}.md" for name in ("compression", "databases", "registry", "scikit-learn")),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)

@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
         "--validation", metavar="FILE", help="with arrays: others that judge, x and y, that it was not trained on; .npz"
     )
     compress.add_argument("-o", "--out", metavar="FILE", help="where the small model is saved")
-    compress.add_argument("--for", dest="aim", choices=("size", "speed"), default="size", help="(default: %(default)s)")
+    compress.add_argument("--for", choices=("size", "speed"), default="size", help="(default: %(default)s)")
     compress.add_argument(
         "--max-loss", metavar="SHARE", type=share, default=0.005, help="that it may be worse by (%(default)s)"
     )
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         model,
         data,
         options.max_loss,
-        options.aim,
+        getattr(options, "for"),  # a word of Python's
         validation_data=judging,
         epochs=options.epochs,
         batch_size=options.batch_size,

@@ -216,7 +216,7 @@ class _Search:
             small = quantize(self._model)
         except ValueError:  # no layer can
             return
-        self._consider("weights of 8 bits", small, True, faster=True)
+        self._consider("int8 weights", small, True, faster=True)
 
     def result(self) -> Compressed:
         """What came of it."""
