@@ -94,6 +94,7 @@ def compress(
     *,
     validation_data: Any = None,
     scoring: Callable[..., float] | None = None,
+    units: Sequence[float] | None = None,
     sparsities: Sequence[float] = SPARSITIES,
     epochs: int = 6,
     batch_size: int = 128,
@@ -113,8 +114,9 @@ def compress(
     random_state. A model that was trained on these rows knows them, and then less can go.
 
     max_loss: of the share of rows that are right, or of R squared where the model gives numbers; or of what scoring
-    gives, a function of (model, x, y), of which more is better. sparsities: the shares of the weights that are pruned,
-    for size, one after the other, each above the one before; of small kernels less. epochs, batch_size: of the training
+    gives, a function of (model, x, y), of which more is better. units: the shares of each layer's units that stay, one
+    after the other; () where all shall. sparsities: the shares of the weights that are pruned, for size, likewise; of
+    small kernels less. epochs, batch_size: of the training
     after each. verbose: whether the table is printed as it grows.
 
     Gives ``Compressed``: model, steps, table(), save(path). RuntimeError for a model that is not built or not compiled;
@@ -130,16 +132,15 @@ def compress(
         raise ValueError(f"compress: target must be 'size' or 'speed', got {shown(target)}")
     check_scoring(scoring)
     seed = check_count("compress: random_state", random_state, 0)
-    shares = [as_number("compress: sparsities", each) for each in as_list("compress: sparsities", sparsities, "shares")]
-    if any(not a < b for a, b in pairwise([0.0, *shares, 1.0])):
-        raise ValueError(f"compress: sparsities must rise, above 0 and below 1, got {shown(sparsities)}")
+    keeps = _rising("units", KEEPS[target] if units is None else units, falling=True)
+    shares = _rising("sparsities", sparsities)
     if model.description.network is None or not model.compiled:
         what = "built" if model.description.network is None else "compiled"
         raise RuntimeError(f"compress: model {model.name!r} is not {what} yet, and it is trained between the steps")
     train, test = _parts(data, validation_data, seed)
     fit = {"epochs": check_count("compress: epochs", epochs), "batch_size": check_count("batch_size", batch_size)}
     search = _Search(model, train, Judge(model, test, scoring), limit, fit, as_flag("compress: verbose", verbose))
-    search.prune_units(KEEPS[target])
+    search.prune_units(keeps)
     if target == "size":
         search.prune_weights(shares)
         search.round()
@@ -268,6 +269,17 @@ def _without_dropout(model: Any) -> Any:
     copy, pairs = rebuilt(model, change)
     take_weights(copy, pairs)
     return copy
+
+
+def _rising(what: str, given: Any, falling: bool = False) -> list[float]:
+    """Shares that rise, or fall. ValueError, TypeError for others."""
+    found = [as_number(f"compress: {what}", each) for each in as_list(f"compress: {what}", given, "shares")]
+    ends = [0.0, *(reversed(found) if falling else found), 1.0]
+    if any(not a < b for a, b in pairwise(ends)):
+        raise ValueError(
+            f"compress: {what} must {'fall' if falling else 'rise'}, above 0 and below 1, got {shown(given)}"
+        )
+    return found
 
 
 def _parts(data: Any, validation_data: Any, seed: int) -> tuple[Rows, Rows]:

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import random
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from fastnn.models import Model, load_model
+from fastnn.store import model_file, packing
 from fuzzing import models
 from fuzzing.judge import ROOT
 from fuzzing.mutate import altered
 from fuzzing.trial import FAILED, Trial
+
+CODED = ("deep", "several", "shared")  # whose weights are saved by codebooks too
+
+
+def _coded(model: Model) -> bytes:
+    """The file within a compressed one, which `altered` can take apart."""
+    for layer in model.layers:
+        layer.set_weights([np.resize([0, 0, 0, 1.5, -2], w.shape) for w in layer.get_weights()])
+    with patch("fastnn.store.codebooks.LEAST", 1):
+        return lzma.decompress(model_file.packed(model, {"bits": 4}))
+
+
+def _packed(content: bytes, rng: random.Random, trial: Trial) -> bytes:
+    """It compressed, with a byte changed or the end cut off at times."""
+    method, harm = rng.choice(["xz", "zlib"]), rng.choice(["none", "none", "byte", "cut"])
+    trial.note(f"compressed by {method}; harm: {harm}")
+    content = packing.packed(content, method, rng.random() < 0.5)
+    at = rng.randrange(len(content))
+    if harm == "byte":
+        return content[:at] + bytes([rng.randrange(256)]) + content[at + 1 :]
+    return content[:at] if harm == "cut" else content
 
 
 class Files:
@@ -27,6 +52,8 @@ class Files:
             self.files[title] = models.file_of(model, folder, train=not title.startswith(("loss", "metric")))
         for sample in sorted((ROOT / "tests/store/samples").glob("*.fastnn")):
             self.files[sample.name] = sample.read_bytes()
+        for title in CODED:
+            self.files[f"coded {title}"] = _coded(models.made()[title]())
         self.titles, self.all = sorted(self.files), [self.files[title] for title in sorted(self.files)]
         self.weights = {"deep": models.made()["deep"](), "several": models.made()["several"]()}
 
@@ -35,6 +62,8 @@ class Files:
         title = rng.choice(self.titles)
         content, notes = altered(self.files[title], self.all, rng)
         trial.note(f"the file of {title}, altered: {'; '.join(notes)}")
+        if rng.random() < 0.1:
+            content = _packed(content, rng, trial)
         path = trial.path("altered.fastnn")
         with open(path, "wb") as file:
             file.write(content)

@@ -105,6 +105,15 @@ def test_the_ladder_is_climbed_until_it_breaks(model):
     assert asked[-7] == pytest.approx(0.1, abs=0.01)
 
 
+def test_without_some_of_the_steps(model):
+    found = compress(model, DATA, 0.5, validation_data=JUDGING, units=(), sparsities=(), **FEW)
+    assert {step.name[:7] for step in found.steps} == {"as give", "weights"}
+    found = compress(model, DATA, 0.5, "speed", validation_data=JUDGING, units=(0.75,), **FEW)
+    assert [layer.units for layer in found.model.layers if isinstance(layer, L.Dense)] == [48, 2]
+    found = compress(model, DATA, 0.5, "speed", validation_data=JUDGING, units=(), **FEW)
+    assert found.model.count_params() == model.count_params()
+
+
 def test_where_the_first_step_is_too_much(model):
     def scoring(candidate, x, y):
         return float(left(candidate) > 0.55)
@@ -266,6 +275,8 @@ WRONG = [
     ({"scoring": "accuracy"}, TypeError, r"scoring must be a function of \(model, x, y\)"),
     ({"scoring": lambda *_: "good"}, TypeError, "what scoring gives must be a number"),
     ({"sparsities": (0.9, 0.5)}, ValueError, "sparsities must rise"),
+    ({"units": (0.25, 0.5)}, ValueError, "units must fall"),
+    ({"units": (1.0, 0.5)}, ValueError, "units must fall"),
     ({"sparsities": (0.5, 1.0)}, ValueError, "sparsities must rise"),
     ({"sparsities": 0.9}, TypeError, "sparsities must be a list of shares"),
     ({"sparsities": ("x",)}, TypeError, "sparsities must be a number"),

@@ -14,6 +14,7 @@ import pytest
 
 import fastnn
 from fastnn import Model, Sequential, layers as L
+from fastnn.compress import prune, quantize, sparsity
 from fastnn.models import load_model, save_model
 from fastnn.store import packing, safetensors
 from support.small import bits, model_of, rows
@@ -178,6 +179,30 @@ def test_weights_alone(tmp_path, how, wide):
         changed.load_weights(path)
     changed.load_weights(path, skip_mismatch=True)
     assert (changed.get_weights()[0] == other.get_weights()[0]).all()
+
+
+def test_a_quantised_model(path, wide):
+    """Its int8 weights are as they were; what is float32 beside them is rounded where it was asked for."""
+    x = rows(50, 40, 3)[0]
+    for count in (8, 16):
+        small = quantize(wide, bits=count)
+        expected = small.predict(x)
+        small.save(path)
+        size = path.stat().st_size
+        small.save(path, compression=True)
+        assert (load_model(path).predict(x) == expected).all()
+        assert path.stat().st_size < 0.6 * size
+        small.save(path, compression={"bits": 8})
+        np.testing.assert_allclose(load_model(path).predict(x), expected, atol=0.02)
+
+
+def test_a_pruned_model(path, wide):
+    small = prune(wide, 0.9)
+    expected = [w != 0 for w in small.get_weights() if w.ndim > 1]
+    small.save(path, compression={"bits": 4})
+    found = load_model(path)
+    assert all((a == (b != 0)).all() for a, b in zip(expected, found.get_weights()[::2], strict=False) if b.ndim > 1)
+    assert sparsity(found) == pytest.approx(sparsity(small))
 
 
 def test_files_in_memory(wide):
