@@ -116,8 +116,7 @@ def compress(
     max_loss: of the share of rows that are right, or of R squared where the model gives numbers; or of what scoring
     gives, a function of (model, x, y), of which more is better. units: the shares of each layer's units that stay, one
     after the other; () where all shall. sparsities: the shares of the weights that are pruned, for size, likewise; of
-    small kernels less. epochs, batch_size: of the training
-    after each. verbose: whether the table is printed as it grows.
+    small kernels less. epochs, batch_size: of the training after each. verbose: whether the table is printed.
 
     Gives ``Compressed``: model, steps, table(), save(path). RuntimeError for a model that is not built or not compiled;
     ValueError, TypeError for data and options that are none.

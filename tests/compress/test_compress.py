@@ -185,6 +185,44 @@ def test_a_graph_with_pictures_states_and_two_outputs():
         assert [each.shape for each in given] == [(200, 3), (200, 1)]
 
 
+class Own(Model):
+    """A class of the user's own."""
+
+    def __init__(self, units=32, **names):
+        super().__init__(**names)
+        self.first, self.drop, self.last = L.Dense(units, "relu"), L.Dropout(0.2), L.Dense(2, "softmax")
+
+    def call(self, inputs):
+        return self.last(self.drop(self.first(inputs)))
+
+
+def _of_texts():
+    words = L.TextVectorization(output_sequence_length=4, vocabulary=["a", "b", "c"])
+    read = [L.Input((1,), dtype="string"), words, L.Embedding(5, 32, mask_zero=True), L.Bidirectional(L.LSTM(8))]
+    return Sequential([*read, L.Dense(2, "softmax")])
+
+
+def _shared():
+    inner = Sequential([L.Dense(16, "relu"), L.Dense(16, "relu")])
+    given = L.Input((20,))
+    first = L.Dense(16)(given)
+    return Model(given, L.Dense(2, "softmax")(L.Add()([inner(inner(first)), L.Dense(16)(given)])))
+
+
+@pytest.mark.parametrize("make", [Own, _of_texts, _shared])
+@pytest.mark.parametrize("target", ["size", "speed"])
+def test_odd_models(make, target, tmp_path):
+    model = make()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x = np.array(["a b", "c", "b a c"])[RNG.integers(0, 3, (400, 1))] if make is _of_texts else DATA[0]
+    model.fit(x, DATA[1], verbose=0)
+    found = compress(model, (x, DATA[1]), 0.9, target, **FEW)
+    assert found.last.bytes < found.steps[0].bytes
+    found.save(tmp_path / "small.fastnn")
+    loaded = load_model(tmp_path / "small.fastnn", {"Own": Own})
+    assert (loaded.predict(x) == found.model.predict(x)).all()
+
+
 def test_rows_with_weights_and_without_a_part_to_judge(model):
     weights = np.ones(400)
     found = compress(model, (*DATA, weights), 0.1, **FEW)
