@@ -9,11 +9,14 @@ gcc, clang, Apple's clang and zig get the same flags, each those that it takes: 
 anything is built. On Windows it is clang-cl where it is found; with MSVC alone fastnn works, several times slower.
 """
 
+import ast
+import io
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tokenize
 from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +27,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, PlatformError
 
 from distutils.ccompiler import new_compiler  # isort: skip (setuptools brings it)
@@ -106,15 +110,14 @@ VECTORS = {"hot": [*VECTORIZED, "-funswitch-loops"]}
 # Where code begins is no matter but for products: 8 kB less.
 UNALIGNED = ["-fno-align-functions", "-fno-align-jumps", "-fno-align-labels", "-fno-align-loops"]
 VECTORS["rest"] = [*VECTORS["hot"], *UNALIGNED]
-VECTORS["rare"] = [*VECTORS["rest"], "-fno-unroll-loops"]  # by clang, which is 12 kB less; gcc does not at -O2
+VECTORS["rare"] = [*VECTORS["rest"], "-fno-unroll-loops", "-fno-tree-pre"]  # by clang, 12 kB less; gcc does not anyway
 # What such processors do by themselves, instructions put in order: 20 kB less.
 UNORDERED = ["-fno-schedule-insns2"] if X86_64 else []
 # Beside AVX2 and AVX-512 the baseline is for old processors and for float64: 38 kB of a wheel less, for as fast a fit;
 # and 90 kB less of what is not hot, which takes 1.1 to 1.4 times as long there.
 OLDEST = "fastnn.kernels._baseline."
-# What a step waits for besides kernels stays at -O2. All else is as small as can be; but not by copying rows byte after
-# byte in place, which is what -Os makes of a memcpy whose size it does not know.
-FAST = {"team", "text"}
+# All else is as small as can be, but for what reads texts; and not by copying rows byte after byte in place, which is
+# what -Os makes of a memcpy whose size it does not know.
 SMALL = ["-Os", "-Oz", "-fno-builtin-memcpy", "-fno-builtin-memset"]
 
 
@@ -127,7 +130,7 @@ def optimisation(name: str) -> list[str]:
     # 3 % of the instructions of a step of mnist; with AVX-512 it tells nothing.
     flags = ["-fpeel-loops"] if name.endswith("_avx2.hot") else []
     name = name.rpartition(".")[2]
-    return [*flags, *UNORDERED, *VECTORS.get(name, [] if name in FAST else SMALL)]
+    return [*flags, *UNORDERED, *VECTORS.get(name, [] if name == "text" else SMALL)]
 
 
 def extension(name: str, source: str, flags: list[str], macros: list[str]) -> Extension:
@@ -173,6 +176,40 @@ def extensions() -> list[Extension]:
             macros = ["FASTNN_FLOAT64"] if isa == "baseline" else []
             by_set.append(extension(f"fastnn.kernels._{isa}.{name}", source, flags, macros))
     return by_set + once
+
+
+def lean(source: str) -> str:
+    """A module's source without comments and without what its private functions and classes say of themselves.
+
+    The lines keep their numbers, so that a traceback names those of the sources.
+    """
+    lines = source.split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    stack: list[tuple[ast.AST, bool]] = [(ast.parse(source), False)]
+    while stack:
+        node, private = stack.pop()
+        own = getattr(node, "name", "")
+        private |= isinstance(own, str) and own.startswith("_") and not own.endswith("__")
+        named = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        if named and private and len(node.body) > 1 and ast.get_docstring(node) is not None:
+            for row in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1):
+                lines[row - 1] = ""
+        stack += [(each, private) for each in ast.iter_child_nodes(node)]
+    return "\n".join(lines)
+
+
+class LeanModules(build_py):
+    """The package as it is installed: its comments are for those who have the sources; they are 60 kB of a wheel."""
+
+    def build_module(self, module: str, module_file: str, package: str) -> Any:
+        built = super().build_module(module, module_file, package)
+        if module_file.endswith(".py"):
+            path = Path(self.get_module_outfile(self.build_lib, package.split("."), module))
+            path.write_text(lean(path.read_text(encoding="utf-8")), encoding="utf-8")
+        return built
 
 
 class SmallWheel(bdist_wheel):
@@ -270,4 +307,7 @@ class FittedBuild(build_ext):
 
 if __name__ == "__main__":
     # Something compiled, so that the wheel is this platform's; what, says FittedBuild.
-    setup(ext_modules=[Extension(SHARED, [])], cmdclass={"bdist_wheel": SmallWheel, "build_ext": FittedBuild})
+    setup(
+        ext_modules=[Extension(SHARED, [])],
+        cmdclass={"bdist_wheel": SmallWheel, "build_ext": FittedBuild, "build_py": LeanModules},
+    )

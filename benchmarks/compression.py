@@ -128,8 +128,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("networks", nargs="*", default=list(NETWORKS)[:2], help="of these: %(default)s")
     parser.add_argument("--seeds", type=int, default=5, help="of the networks beside, %(default)s")
     parser.add_argument("--epochs", type=int, default=10, help="before compress, %(default)s")
-    parser.add_argument("--step-epochs", type=int, default=6, help="after each of its steps, %(default)s")
-    parser.add_argument("--most", type=int, default=24, help="epochs of the networks beside, %(default)s")
+    parser.add_argument("--step-epochs", type=int, default=10, help="after each of its steps, %(default)s")
+    parser.add_argument("--most", type=int, default=30, help="epochs of the networks beside, %(default)s")
     parser.add_argument("--quick", action="store_true", help="6,000 pictures, 2 seeds, few epochs: does it run?")
     parser.add_argument("--json", type=Path, help="write all figures there")
     given = parser.parse_args(arguments)
@@ -149,7 +149,7 @@ def one(name: str, make: Callable[[], Sequential], data: Data, given: argparse.N
     means = [statistics.mean(each) for each in zip(*(accuracies for _, accuracies in runs), strict=True)]
     model, about = runs[0][0], {"data": data.train, "validation_data": data.validation}
     print(f"## {name}, {model.count_params():,} weights\n", flush=True)
-    shown = sorted({given.epochs, *range(given.epochs, given.most + 1, 6)})
+    shown = sorted({given.epochs, *range(given.epochs, given.most + 1, 10)})
     print("| epochs | " + " | ".join(map(str, shown)) + " |\n|---|" + "--:|" * len(shown))
     print(
         f"| accuracy, mean of {given.seeds} | " + " | ".join(f"{means[k - 1]:.4f}" for k in shown) + " |\n", flush=True

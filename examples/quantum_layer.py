@@ -94,5 +94,5 @@ rows += rng.normal(0, 0.1, rows.shape)
 
 model = Sequential([Input((2,)), Dense(3), Circuit(2), Dense(1, "sigmoid")])
 model.compile(fastnn.optimizers.Adam(0.1), "binary_crossentropy", metrics=["accuracy"])
-model.fit(rows[:160], upper[:160], batch_size=40, epochs=12, verbose=0)
+model.fit(rows[:160], upper[:160], batch_size=40, epochs=16, verbose=0)
 print(f"accuracy {model.evaluate(rows[160:], upper[160:], verbose=0)[1]:.3f}")

@@ -45,7 +45,7 @@ def add_to(commands: Any) -> None:
     compress.add_argument(
         "--max-loss", metavar="SHARE", type=share, default=0.005, help="that it may be worse by (%(default)s)"
     )
-    compress.add_argument("--epochs", metavar="N", type=whole(1), default=6, help="after each step (%(default)s)")
+    compress.add_argument("--epochs", metavar="N", type=whole(1), default=10, help="after each step (%(default)s)")
     compress.add_argument("--batch-size", metavar="N", type=whole(1), default=128, help="rows a step (%(default)s)")
     compress.add_argument("--seed", metavar="N", type=whole(0), default=0, help="where chance starts (%(default)s)")
     compress.add_argument("--json", action="store_true", help="the result as a line of JSON, without the table")

@@ -15,14 +15,14 @@ from fastnn._table import gathering
 from fastnn.callbacks import LearningRateScheduler
 from fastnn.compress.copies import alike, rebuilt, take_weights
 from fastnn.compress.densities import shares_of
-from fastnn.compress.judging import MANY, Judge, check_scoring
+from fastnn.compress.judging import MANY, Judge, check_scoring, parts_of
 from fastnn.compress.pruning import PruneLowMagnitude
 from fastnn.compress.quantization import quantize
 from fastnn.compress.shrinking import prune_units
 from fastnn.data.source import Source
 from fastnn.data.stored import StoredSource
 from fastnn.layers import Dropout
-from fastnn.model_selection.folds import Rows, folds_of
+from fastnn.model_selection.folds import Rows
 from fastnn.models import check_model, load_model
 from fastnn.store import model_file
 
@@ -35,7 +35,6 @@ KEEPS = {"size": (0.5,), "speed": (0.5, 0.25, 0.125)}  # shares of each layer's 
 SPARSITIES = (0.8, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)  # shares of the weights that are left then
 SOFTER = (0.6, 0.4)  # tried where the first of these is too much
 BITS = (8, 6, 5, 4, 3, 2)  # of the numbers of a codebook's entries
-PARTS = 5  # one of which the rows are that judge
 
 
 class Step(NamedTuple):
@@ -96,7 +95,7 @@ def compress(
     scoring: Callable[..., float] | None = None,
     units: Sequence[float] | None = None,
     sparsities: Sequence[float] = SPARSITIES,
-    epochs: int = 6,
+    epochs: int = 10,
     batch_size: int = 128,
     random_state: int = 0,
     verbose: bool | int = 1,
@@ -136,7 +135,7 @@ def compress(
     if model.description.network is None or not model.compiled:
         what = "built" if model.description.network is None else "compiled"
         raise RuntimeError(f"compress: model {model.name!r} is not {what} yet, and it is trained between the steps")
-    train, test = _parts(data, validation_data, seed)
+    train, test = parts_of(data, validation_data, seed)
     fit = {"epochs": check_count("compress: epochs", epochs), "batch_size": check_count("batch_size", batch_size)}
     search = _Search(model, train, Judge(model, test, scoring), limit, fit, as_flag("compress: verbose", verbose))
     search.prune_units(keeps)
@@ -159,7 +158,8 @@ class _Search:
         self._least = -float("inf")
         self._model, self._how = model, cast("Given", None)
         self._before: list[Any] = []  # of which it was pruned
-        self._consider("as given", model)
+        if not self._consider("as given", model):
+            raise ValueError("compress: the model as given predicts NaN for rows that judge; train it anew")
         self._least = self._steps[0].score - limit
 
     def prune_units(self, keeps: Any) -> None:
@@ -205,7 +205,8 @@ class _Search:
         """Fewer and fewer values of the weights; of a model that was pruned less, where none are few enough."""
         for model in [self._model, *reversed(self._before)]:
             for bits in BITS:
-                if not self._consider(f"weights of {bits} bits", model, {"bits": bits}):
+                self._consider(f"weights of {bits} bits", model, {"bits": bits}, smaller=True)
+                if self._steps[-1].score < self._least:
                     break
             if isinstance(self._how, dict):
                 return
@@ -233,15 +234,17 @@ class _Search:
         model.fit(x, y, sample_weight=weight, callbacks=list(callbacks), verbose=0, **self._fit)
         model.optimizer.learning_rate = rate
 
-    def _consider(self, name: str, model: Any, how: Given = None, faster: bool = False) -> bool:
-        """Enter a step, and go on from it where it is good enough. faster: and as it is faster than the one before."""
+    def _consider(self, name: str, model: Any, how: Given = None, faster: bool = False, smaller: bool = False) -> bool:
+        """Enter a step, and go on from it where it is good enough; faster, smaller: and better in that than before."""
         with gathering() as own:
             data = model_file.packed(model, how, False)
         if isinstance(how, dict):
             model = load_model(BytesIO(data), own)  # type: ignore[arg-type] # with the weights that its file has
         score, (row, rows) = self._judge.score(model), self._judge.times(model)
         before = [step for step in self._steps if step.kept][-1:]
-        kept = score >= self._least and not any(faster and row + rows >= step.row + step.rows for step in before)
+        kept = score >= self._least
+        for step in before:
+            kept &= not (faster and row + rows >= step.row + step.rows) and not (smaller and len(data) >= step.bytes)
         self._steps.append(Step(name, len(data), row, rows, score, kept))
         if kept:
             self._model, self._how = model, how
@@ -279,28 +282,6 @@ def _rising(what: str, given: Any, falling: bool = False) -> list[float]:
             f"compress: {what} must {'fall' if falling else 'rise'}, above 0 and below 1, got {shown(given)}"
         )
     return found
-
-
-def _parts(data: Any, validation_data: Any, seed: int) -> tuple[Rows, Rows]:
-    """The rows to train on, and those that judge."""
-
-    def rows(given: Any, what: str) -> Rows:
-        if isinstance(given, tuple):
-            if len(given) not in (2, 3):
-                raise ValueError(f"compress: {what} must be (x, y) or (x, y, sample_weight), got {len(given)} parts")
-            return Rows(*given)
-        return Rows(given)
-
-    found = rows(data, "data")
-    if validation_data is not None:
-        return found, rows(validation_data, "validation_data")
-    if found.y is None and not isinstance(found.x, StoredSource):
-        raise ValueError(
-            f"compress: data must be (x, y), or a dataset of a database with a key, got {shown(data)}; with any other "
-            "dataset pass validation_data"
-        )
-    fold = folds_of(found, PARTS, None, seed)[0]
-    return fold.train, fold.test
 
 
 def _heads(measure: str) -> tuple[str, ...]:

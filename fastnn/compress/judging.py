@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import as_number, shown
-from fastnn.model_selection.folds import Rows
+from fastnn.data.stored import StoredSource
+from fastnn.model_selection.folds import Rows, folds_of
 from fastnn.report.rows import Output, outputs_of, rows_of
 from fastnn.report.tasks import classes_of
 
 MANY = 256  # rows of a batch whose time is taken
+PARTS = 5  # one of which the rows are that judge
 LONGEST, CALLS = 0.1, 100  # seconds and calls, at most, that a time is taken of
 
 
@@ -52,6 +54,28 @@ class Judge:
         network, x = model.description.network, self._source.x
         many = x[np.arange(MANY) % len(x)]
         return _least(lambda: network.predict(x[:1])), _least(lambda: network.predict(many))
+
+
+def parts_of(data: Any, validation_data: Any, seed: int) -> tuple[Rows, Rows]:
+    """The rows to train on, and those that judge."""
+
+    def rows(given: Any, what: str) -> Rows:
+        if isinstance(given, tuple):
+            if len(given) not in (2, 3):
+                raise ValueError(f"compress: {what} must be (x, y) or (x, y, sample_weight), got {len(given)} parts")
+            return Rows(*given)
+        return Rows(given)
+
+    found = rows(data, "data")
+    if validation_data is not None:
+        return found, rows(validation_data, "validation_data")
+    if found.y is None and not isinstance(found.x, StoredSource):
+        raise ValueError(
+            f"compress: data must be (x, y), or a dataset of a database with a key, got {shown(data)}; with any other "
+            "dataset pass validation_data"
+        )
+    fold = folds_of(found, PARTS, None, seed)[0]
+    return fold.train, fold.test
 
 
 def check_scoring(scoring: Any) -> None:

@@ -46,7 +46,7 @@ def quantize(model: Any, bits: int = 8, rows: Any = None, dtype: str | None = No
     for weights that are not finite. Source: Jacob et al. 2018.
     """
     check_model("quantize", model)
-    if bits not in (8, 16) or isinstance(bits, bool):
+    if not isinstance(bits, (int, np.integer)) or isinstance(bits, bool) or bits not in (8, 16):
         raise ValueError(f"quantize: bits must be 8 or 16, got {shown(bits)}")
     kinds = ("int8",) if bits == 8 else ("float16", "bfloat16")
     if dtype is not None and dtype not in kinds:

@@ -12,7 +12,7 @@ from fastnn import _names
 if TYPE_CHECKING:
     from fastnn.exchange.c_export import to_c
     from fastnn.exchange.jax_out import to_jax
-    from fastnn.exchange.keras_models import from_keras, to_keras
+    from fastnn.exchange.keras_file import from_keras, to_keras
     from fastnn.exchange.onnx_export import to_onnx
     from fastnn.exchange.onnx_import import from_onnx
     from fastnn.exchange.sklearn_models import from_sklearn, to_sklearn
@@ -43,7 +43,7 @@ __all__ = [
 __getattr__ = _names.later(
     __name__,
     {
-        "from_keras": "keras_models",
+        "from_keras": "keras_file",
         "from_onnx": "onnx_import",
         "from_sklearn": "sklearn_models",
         "from_thinc": "thinc_models",
@@ -51,7 +51,7 @@ __getattr__ = _names.later(
         "load_state_dict": "state_dict",
         "to_c": "c_export",
         "to_jax": "jax_out",
-        "to_keras": "keras_models",
+        "to_keras": "keras_file",
         "to_onnx": "onnx_export",
         "to_sklearn": "sklearn_models",
         "to_sql": "sql_export",

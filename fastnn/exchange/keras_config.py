@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn._checks import shown
 from fastnn.exchange.keras_layout import snake_case
-from fastnn.exchange.keras_ops import operation_of, theirs_of
+from fastnn.exchange.keras_ops import operation_of, tensors_in, theirs_of, unmasked
 
 ELSEWHERE = "what it computes there is not what it computes here"
 # Layers that do not go to Keras or come from it, and why.
@@ -96,10 +96,12 @@ def _layer_there(entry: dict[str, Any]) -> dict[str, Any]:
     ]
     if "inbound_nodes" in entry:
         entry["inbound_nodes"] = nodes
+    if any(node["kwargs"].get("training") is not None for node in nodes):
+        _refuse(config.get("name"), "it is called with training=, which in Keras's fit and predict is that of the run")
     if name == "Operation":
         return theirs_of(entry)
     rank = max(
-        (len(_tensors(node["args"])[0]["config"]["shape"]) for node in nodes if _tensors(node["args"])), default=2
+        (len(tensors_in(node["args"])[0]["config"]["shape"]) for node in nodes if tensors_in(node["args"])), default=2
     )
     for node in nodes:
         args = node["args"]
@@ -137,14 +139,6 @@ def _layer_there(entry: dict[str, Any]) -> dict[str, Any]:
     if name in ("LayerNormalization", "RMSNormalization"):
         _check_axes(name, config.get("axis"))
     return entry
-
-
-def _tensors(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        if value.get("class_name") == "__keras_tensor__":
-            return [value]
-        value = list(value.values())
-    return [tensor for each in value for tensor in _tensors(each)] if isinstance(value, (list, tuple)) else []
 
 
 def _flat(value: Any) -> list[Any]:
@@ -185,6 +179,8 @@ def ours(value: Any) -> Any:
         config = {**config, "num_bins": None}
     if isinstance(config, Mapping) and config.get("quantization_config") is not None:
         raise ValueError(f"{name} is quantized in Keras, which fastnn does not read; save the model before it is")
+    if isinstance(config, Mapping) and "input_layers" in config:
+        config = unmasked(config)
     kept = {each: value[each] for each in (*KEPT, "name", "inbound_nodes") if each in value}
     return {**ours(kept), "class_name": name, "config": ours(config)}
 

@@ -1,24 +1,30 @@
-"""Keras's files of models, ``.keras``: a zip archive of two JSON texts and a file of weights. Keras is not needed."""
+"""Keras's files of models, ``.keras``: a zip archive of two JSON texts and a file of weights. Keras is not needed.
+
+Its models that are in memory go over by such a file.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from math import isqrt
 from typing import Any
 
-from fastnn._checks import check_path
+from fastnn._checks import check_path, shown
 from fastnn._table import own_objects
 from fastnn._version import __version__
-from fastnn.exchange import keras_h5
 from fastnn.exchange.keras_config import ours, theirs
 from fastnn.exchange.keras_layout import groups, snake_case
 from fastnn.exchange.keras_ops import CALL, KerasOperation
-from fastnn.exchange.keras_weights import check_free, packed, refusing, take
-from fastnn.models import Model
+from fastnn.exchange.keras_weights import IN_ARCHIVE, check_free, opened, packed, part, refusing, take
+from fastnn.models import Model, check_model
 from fastnn.models.weights import at_most
 from fastnn.object_registration import CustomObjectScope
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object, sharing
@@ -50,8 +56,8 @@ def save(model: Any, filepath: Any, overwrite: bool = True) -> None:
         CONFIG: json.dumps(described),
     }
     with replacing(filepath) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, part in {**parts, keras_h5.IN_ARCHIVE: data}.items():
-            archive.writestr(zipfile.ZipInfo(name), part)
+        for name, each in {**parts, IN_ARCHIVE: data}.items():
+            archive.writestr(zipfile.ZipInfo(name), each)
 
 
 def _compiled(model: Any) -> Any:
@@ -75,10 +81,10 @@ def load(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile
             version = str(_text(archive, METADATA).get("keras_version", ""))
             if version[:1] in ("1", "2"):
                 raise ValueError(f"it is of Keras {version:.20}; load it with Keras 3 and save it again")
-            data = BytesIO(keras_h5.part(archive, keras_h5.IN_ARCHIVE))
+            data = BytesIO(part(archive, IN_ARCHIVE))
             if isinstance(described.get("config"), dict) and "layers" in described["config"]:
                 described["config"] = _with_vocabularies(archive, described["config"])
-        with keras_h5.opened(data, "load_model") as weights, CustomObjectScope({**own, CALL: KerasOperation}):
+        with opened(data, "load_model") as weights, CustomObjectScope({**own, CALL: KerasOperation}):
             with at_most(weights.size() + SLACK), sharing():
                 model = deserialize_keras_object(ours({**described, "compile_config": None}))
             if not isinstance(model, Model):
@@ -121,7 +127,7 @@ def _with_vocabularies(archive: zipfile.ZipFile, config: Any, path: str = "asset
         if "layers" in inner:
             inner = _with_vocabularies(archive, inner, f"{where}/layers")
         elif inner.get("vocabulary", "") is None and text in archive.namelist():
-            words: list[Any] = keras_h5.part(archive, text, MAX_TEXT).decode().splitlines()
+            words: list[Any] = part(archive, text, MAX_TEXT).decode().splitlines()
             while words and not words[-1]:
                 words.pop()
             inner = {**inner, "vocabulary": words if name != "integer_lookup" else [int(each) for each in words]}
@@ -131,9 +137,66 @@ def _with_vocabularies(archive: zipfile.ZipFile, config: Any, path: str = "asset
 
 def _text(archive: zipfile.ZipFile, name: str) -> Any:
     """An object of JSON in an archive."""
-    text = keras_h5.part(archive, name, MAX_TEXT)
+    text = part(archive, name, MAX_TEXT)
     check_size(text, MAX_OBJECTS)
     found = parsed(text.decode())
     if not isinstance(found, dict):
         raise ValueError(f"{name} must be an object, got a {type(found).__name__}")
     return found
+
+
+# Models in memory.
+
+
+def from_keras(keras_model: Any, custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """A model of Keras 3, on any backend, as one of fastnn's: layers, weights, what it was compiled with.
+
+    The optimizer's state goes over too, so that training goes on where it was. custom_objects: classes and functions of
+    your own by their names, written with fastnn. TypeError for what is no built model of Keras; ValueError, naming it,
+    for a layer, operation or dtype that fastnn has not.
+    """
+    keras = _keras("from_keras")
+    if not isinstance(keras_model, keras.Model):
+        raise TypeError(f"from_keras takes a model of Keras, got {shown(keras_model)}")
+    if not keras_model.built:
+        raise ValueError("from_keras: the model is not built; call it on rows first, so that it has weights")
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        path = os.path.join(folder, "model.keras")
+        keras_model.save(path)
+        return load(path, custom_objects)
+
+
+def to_keras(model: Model) -> Any:
+    """A model of Keras 3 that predicts what this one does and goes on training where it is: the way to GPU and TPU.
+
+    Keras computes with the backend that the environment's KERAS_BACKEND, "jax", "torch" or "tensorflow", has named
+    before keras was first imported. TypeError for what is no model, RuntimeError before it is built; ValueError, naming
+    it, for what Keras has not.
+    """
+    check_model("to_keras", model)
+    keras = _keras("to_keras")
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        path = os.path.join(folder, "model.keras")
+        model.save(path)
+        try:
+            return keras.saving.load_model(path)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"to_keras: Keras {keras.__version__} does not take the model: {str(error)[-500:]}"
+            ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Keras and its backend say of each other's versions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def _keras(call: str) -> Any:
+    try:
+        import keras
+    except ImportError:
+        raise ImportError(f"{call} needs Keras 3 and a backend: pip install keras jax") from None
+    return keras

@@ -39,6 +39,49 @@ class KerasOperation:
         return self._function(*given, **{**self._arguments, **kwargs})
 
 
+def tensors_in(value: Any) -> list[Any]:
+    """The tensors in an argument of a call, wherever they stand."""
+    if isinstance(value, Mapping):
+        if value.get("class_name") == "__keras_tensor__":
+            return [value]
+        value = list(value.values())
+    return [tensor for each in value for tensor in tensors_in(each)] if isinstance(value, (list, tuple)) else []
+
+
+def unmasked(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A graph of Keras without the operations that work out masks, which layers pass on here by themselves.
+
+    Such are the comparison that Embedding and Masking make of what they read, and what is made of its result alone.
+    `training` of a call is left out too: in Keras's fit and predict that of the run takes its place.
+    """
+
+    def sources(node: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        return [tuple(tensor["config"]["keras_history"]) for tensor in tensors_in([node["args"], node["kwargs"]])]
+
+    masking = [e for e in config["layers"] if e["class_name"] == "Masking" or e["config"].get("mask_zero")]
+    read = {source for entry in masking for node in entry["inbound_nodes"] for source in sources(node)}
+    made: set[Any] = set()
+    for entry in config["layers"]:
+        if ".ops." in str(entry.get("module")):
+            found = {source for node in entry["inbound_nodes"] for source in sources(node)}
+            if (entry["class_name"] == "NotEqual" and found <= read) or (found and {each[0] for each in found} <= made):
+                made.add(entry["name"])
+    layers = []
+    for entry in config["layers"]:
+        if entry.get("name") not in made:
+            nodes = [{**node, "kwargs": dict(node["kwargs"])} for node in entry["inbound_nodes"]]
+            for given in (node["kwargs"] for node in nodes):
+                masks = [
+                    key
+                    for key, each in given.items()
+                    if {t["config"]["keras_history"][0] for t in tensors_in(each)} & made
+                ]
+                for key in ("training", *masks):
+                    given.pop(key, None)
+            layers.append({**entry, "inbound_nodes": nodes})
+    return {**config, "layers": layers}
+
+
 def operation_of(entry: Mapping[str, Any], ours: Callable[[Any], Any]) -> dict[str, Any]:
     """A graph's entry of one of Keras's operations, as one that loading makes a KerasOperation of."""
     kept = {each: entry[each] for each in ("name", "inbound_nodes") if each in entry}

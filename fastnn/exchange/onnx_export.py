@@ -44,6 +44,10 @@ def to_onnx(model: Any) -> Any:
     recurrent layers lie as ONNX's operators read them. metadata_props: "fastnn", the version; "classes" and "columns",
     as JSON, where the model knows them.
 
+    A quantised model has its weights as int8 or float16 there, those of int8 through DequantizeLinear by channel. With
+    ranges from rows, what Dense and convolutions read goes through QuantizeLinear and DequantizeLinear; without, Dense
+    multiplies by MatMulInteger, with one range for all rows that come together, and other layers read floats.
+
     The graph is what ``predict`` does, in float32; what fastnn makes an error, such as an id out of range, is none
     there. ValueError that names the layer where ONNX has no operators for it: Hashing, HashedCrossing,
     TextVectorization, DateParts, stateful layers, what is written in Python. ImportError without the package onnx.

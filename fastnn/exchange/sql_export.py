@@ -52,14 +52,14 @@ def to_sql(
 
     columns: the table's, for the numbers that the model reads, input by input; None takes the names that the model was
     fitted on, or those of its inputs. key: a column, or several, beside the predictions. name: of the view;
-    <table>_prediction unless it is given. outputs: the names of the predictions; "prediction", or numbered ones.
-    output: which of them an expression is, where there are several.
+    <table>_prediction unless it is given. outputs: the names of the predictions; "prediction" unless they are given,
+    and behind it, where there are several, the class or a number. output: which of them an expression is.
 
-    A NULL among what is read gives NULL, and so does an id or text that ``predict`` refuses. exp, ln, sqrt and tanh,
-    where the model needs them, SQLite has if it is compiled with SQLITE_ENABLE_MATH_FUNCTIONS: the query's first line
-    names them, and a program may give them to it. TypeError, ValueError for what is no model, for one of more than
-    10,000 weights, for layers that have no form in SQL, and for names that do not fit; RuntimeError before the model is
-    built.
+    A NULL gives NULL, unless the model knows what to do with it; so does an id or text that ``predict`` refuses. exp,
+    ln, sqrt and tanh, where the model needs them, SQLite has if it is compiled with SQLITE_ENABLE_MATH_FUNCTIONS: the
+    query's first line names them, and a program may give them to it. TypeError, ValueError for what is no model, for
+    one of more than 10,000 weights, for layers that have no form in SQL, and for names that do not fit; RuntimeError
+    before the model is built.
     """
     description = built("to_sql", model)
     if not isinstance(dialect, str) or dialect not in FENCES:
@@ -181,9 +181,11 @@ def _outputs(description: Any, outputs: Any, count: int, keys: list[str]) -> lis
     if outputs is None:
         tensors, names = description.graph.outputs, []
         titles = ["prediction"] if len(tensors) == 1 else description.gives.names
+        classes = description.notes.get("classes") or ()
         for title, tensor in zip(titles, tensors, strict=True):
             size = prod(tensor.row)
-            names += [title if size == 1 else f"{title}_{number}" for number in range(size)]
+            each = classes if len(classes) == size == count else range(size)
+            names += [title] if size == 1 else [f"{title}_{one}" for one in each]
         found = list(distinct(names))
     else:
         found = _names("outputs", outputs)

@@ -297,16 +297,17 @@ def _embedding(w: SqlWriter, call: Call, x: Any) -> Any:
 
 def _lookup(w: SqlWriter, call: Call, x: Any) -> Any:
     layer = call.layer
-    mode, start = layer.output_mode, int(layer.mask_token is not None and layer.output_mode == "int")
-    if layer.invert or mode == "tf_idf" or layer.num_oov_indices > 1 or (layer.mask_token is not None and not start):
+    mode, masked = layer.output_mode, layer.mask_token is not None
+    if layer.invert or mode == "tf_idf" or layer.num_oov_indices > 1:
         raise call.refuse(
-            "to_sql writes lookups with output_mode 'int', 'one_hot', 'multi_hot' and 'count', at most one "
-            "num_oov_indices, and mask_token with 'int' alone"
+            "to_sql writes lookups with output_mode 'int', 'one_hot', 'multi_hot' and 'count', and at most one "
+            "num_oov_indices"
         )
+    start, nothing = int(masked and mode == "int"), 0 if mode == "int" else -1  # which has no place in a row
     tokens = layer.get_vocabulary(include_special_tokens=False)
     constant = w.text if call.kind == "StringLookup" else str
     cases = [(token, start + layer.num_oov_indices + k) for k, token in enumerate(tokens)]
-    cases = [(layer.mask_token, 0), *cases] if start else cases
+    cases += [(layer.mask_token, nothing)] if masked else []
     when = " ".join(f"WHEN {constant(token)} THEN {w.number(number)}" for token, number in cases)
     exact = {"sqlite": "{} COLLATE BINARY", "mariadb": "BINARY {}"}.get(w.dialect, "{}")
     exact = exact if call.kind == "StringLookup" else "{}"
@@ -314,7 +315,7 @@ def _lookup(w: SqlWriter, call: Call, x: Any) -> Any:
     def cell(place: str) -> str:
         known = f"CASE {exact.format(place)} {when}"
         other = w.number(start) if layer.num_oov_indices else "NULL"
-        missing = w.number(0) if start else "NULL"
+        missing = w.number(nothing) if masked else "NULL"
         return w.double(f"CASE WHEN {place} IS NULL THEN {missing} ELSE {known} ELSE {other} END END")
 
     ids = w.emit(_mapped(cell, x))

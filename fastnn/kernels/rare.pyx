@@ -1,4 +1,4 @@
-"""The kernels that few networks have, or that take little of any: with AVX-512 those of AVX2 serve (setup.py)."""
+"""Kernels that few networks have, or that gain little from wider vectors: AVX2's serve with AVX-512 too (setup.py)."""
 
 # An element must be part of its loop, or the loop is no vector instructions: here `inline` is an order.
 cdef extern from *:
@@ -16,12 +16,14 @@ cdef extern from *:
 cdef double EPSILON = 1e-7
 
 include "activations_piecewise.pxi"
+include "columns.pxi"
 include "functions.pxi"
 include "losses_by_row.pxi"
 include "losses_elementwise.pxi"
 include "losses_others.pxi"
 include "matrices.pxi"
 include "metrics.pxi"
+include "noise.pxi"
 include "optimizers_more.pxi"
 include "optimizers_whole.pxi"
 include "rows.pxi"

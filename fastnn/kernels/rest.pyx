@@ -17,9 +17,7 @@ cdef double EPSILON = 1e-7
 
 include "activations.pxi"
 include "activations_rows.pxi"
-include "columns.pxi"
 include "losses.pxi"
-include "noise.pxi"
 include "pooling.pxi"
 include "recurrent.pxi"
 include "winograd.pxi"

@@ -129,7 +129,7 @@ class Int8(FewBits):
         scales = np.zeros(filled.shape[1], np.float32)
         scales[: piece.shape[1]] = self.scales[end - piece.shape[1] : end]
         sums = filled.sum(axis=0, dtype=np.int32)
-        return engine.FewBits(_packed(filled, self.step), *piece.shape, scales, sums, tuple(self.range))
+        return engine.FewBits(_packed(filled, self.step), len(piece), piece.shape[1], scales, sums, tuple(self.range))
 
     def arrays(self) -> dict[str, Array]:
         return {"": self.values(), "_scale": self.scales, **({"_range": self.range} if self.range.size else {})}
@@ -157,7 +157,7 @@ class Float16(FewBits):
 
     def _part(self, piece: Array, end: int) -> Any:
         filled = _filled(np.ascontiguousarray(piece).view(np.uint16), 1)
-        return engine.FewBits(_packed(filled, 1), *piece.shape, brain=self.brain)
+        return engine.FewBits(_packed(filled, 1), len(piece), piece.shape[1], brain=self.brain)
 
     def values(self) -> Array:
         return super().values().view(self.dtype)

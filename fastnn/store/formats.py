@@ -31,7 +31,15 @@ def export(model: Any, filepath: Any, format: Any, options: dict[str, Any]) -> A
             f"export: Unrecognized format={shown(format)}{_names.hint(format, EXPORTS)}: fastnn writes "
             f"{', '.join(map(repr, EXPORTS))}; model.save(filepath) writes a file that fastnn itself loads"
         )
-    return import_module(EXPORTS[format]).export(model, filepath, **options)
+    from inspect import signature
+
+    write = import_module(EXPORTS[format]).export
+    try:
+        signature(write).bind(model, filepath, **options)
+    except TypeError as error:
+        takes = ", ".join(name for name in signature(write).parameters if name not in ("model", "filepath"))
+        raise TypeError(f"export: of format={format!r}: {error}; it takes {takes or 'no options'}") from None
+    return write(model, filepath, **options)
 
 
 def of_model(path: Any, compression: Any = None) -> Any:

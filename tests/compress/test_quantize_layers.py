@@ -194,6 +194,7 @@ def test_what_has_learnt_with_int8_predicts_as_what_is_made_of_it(tmp_path: Path
     [
         ({"bits": 4}, "bits must be 8 or 16, got 4"),
         ({"bits": True}, "bits must be 8 or 16"),
+        ({"bits": np.array([8, 8])}, "bits must be 8 or 16"),
         ({"dtype": "float16"}, "dtype with bits=8 must be 'int8'"),
         ({"bits": 16, "dtype": "int8"}, "must be 'float16' or 'bfloat16'"),
         ({"bits": 16, "rows": rows(2, 5)}, "rows are for bits=8"),

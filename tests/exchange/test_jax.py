@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import layers as L, optimizers
+from fastnn import layers as L, ops, optimizers
 from fastnn.exchange import load_state_dict, to_jax
 from fastnn.layers.graph import calls
 from fastnn.models import Model, Sequential
-from support.layers import CASES
+from support.layers import CASES, FORMS
 
 jax = pytest.importorskip("jax")
 
 
 def _distinct() -> list[str]:
-    """Cases that have a kind of layer or operation which none before has: compiling all would take minutes."""
+    """Cases that have a kind of layer which none before has: compiling all would take minutes."""
     seen: set[Any] = set()
     found = []
     for name, case in CASES.items():
         nodes = calls(case.model()[0].description.graph)
-        kinds = {(type(node.layer).__name__, getattr(node.layer, "operation", "")) for node in nodes}
+        kinds = {type(node.layer).__name__ for node in nodes}
         if not kinds <= seen and not (name.startswith("lambda") and "tensor" not in name):
             found.append(name)
         seen |= kinds
@@ -49,6 +49,26 @@ def test_every_layer(part: int) -> None:
         np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5, err_msg=name)
         wanted = model.input_gradient(x, 1)
         assert abs(slopes - wanted).max() < 2e-5 * (1 + abs(wanted).max()), name
+
+
+def test_every_function() -> None:
+    def together(t: Any) -> Any:
+        given = [form(t) for form, _ in FORMS.values()]
+        return ops.stack([ops.mean(each, axis=list(range(1, len(each.shape)))) for each in given], axis=1)
+
+    model = Sequential([L.Input((3, 4)), L.Lambda(together)])
+    function, parameters = to_jax(model)
+    x = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
+
+    def weighed(x: Any, weights: Any) -> Any:
+        y = function(parameters, x)
+        return (y * weights).sum(), y
+
+    back = jax.jit(jax.grad(weighed, has_aux=True))
+    np.testing.assert_allclose(back(x, np.float32(1))[1], model.predict(x, verbose=0), rtol=1e-5, atol=1e-5)
+    for unit in range(0, len(FORMS), 7):
+        slopes = back(x, np.eye(len(FORMS), dtype=np.float32)[unit])[0]
+        np.testing.assert_allclose(slopes, model.input_gradient(x, unit), rtol=1e-5, atol=1e-5)
 
 
 def test_the_gradient_by_the_weights_is_that_of_training() -> None:

@@ -56,7 +56,7 @@ _first: dict[Any, str] = {}
 for _title, _case in CASES.items():
     if not _title.startswith("form of"):
         _more = _title.startswith(
-            ("time dist", "rnn of", "bidirectional ", "attention", "multi head with", "gru", "oper")
+            ("time distributed model", "rnn of", "bidirectional ", "attention of", "multi head with", "gru, res")
         )
         _first.setdefault(re.sub(r" on \(.*", "", _title) if _more else type(_case.make()), _title)
 TITLES = [*_first.values(), *(title for title in NOT_THERE if title in CASES and title not in _first.values())]
@@ -133,24 +133,28 @@ def test_what_keras_lacks() -> None:
     assert lacking - {"Operation"} == LACKING
 
 
-@pytest.mark.parametrize("activation", units(ACTIVATIONS), ids=repr)
-def test_activations(activation: Any) -> None:
-    model = Sequential([L.Input((5,)), L.Dense(6, activation), L.Dense(2)])
-    x = np.random.default_rng(1).normal(size=(9, 5)).astype("f4")
-    if activation.table_name in OTHERS or getattr(activation, "negative_slope", 1) < 0:
-        with pytest.raises(ValueError, match=r"cannot go to Keras|does not take"):
-            to_keras(model)
-        return
-    own = activation != type(activation)()
-    if own and type(activation) not in (activations.ReLU, activations.LeakyReLU, activations.ELU):
-        with pytest.raises(ValueError, match="without numbers of its own"):
-            to_keras(model)
-        return
+def test_activations() -> None:
+    """Each with the numbers that it has in the tables' tests; what Keras has in another way is refused by name."""
+    x, going = L.Input((5,)), []
+    for activation in units(ACTIVATIONS):
+        own = activation != type(activation)() and not isinstance(
+            activation, (activations.ReLU, activations.LeakyReLU, activations.ELU)
+        )
+        if activation.table_name in OTHERS or own or getattr(activation, "negative_slope", 1) < 0:
+            with pytest.raises(ValueError, match=r"cannot go to Keras|does not take"):
+                to_keras(Sequential([L.Input((5,)), L.Dense(6, activation)]))
+        else:
+            going.append(L.Dense(6, activation))
+    assert len(going) > 20
+    model = Model(x, [layer(x) for layer in going])
+    rows = np.random.default_rng(1).normal(size=(9, 5)).astype("f4")
     theirs = to_keras(model)
-    assert apart(theirs(x), model.predict(x)) <= 1e-5
     back = from_keras(theirs)
-    assert back.layers[0].activation == activation
-    assert apart(back.predict(x), model.predict(x)) == 0
+    for layer, mine, other, again in zip(going, model.predict(rows), theirs(rows), back.predict(rows), strict=True):
+        assert apart(other, mine) <= 1e-5, layer.activation
+        assert apart(again, mine) == 0, layer.activation
+    known = {layer.name: layer.activation for layer in back.layers if isinstance(layer, L.Dense)}
+    assert all(known[name] == layer.activation for name, layer in zip(model.output_names, going, strict=True))
 
 
 def test_shared_and_nested() -> None:
@@ -172,6 +176,36 @@ def test_shared_and_nested() -> None:
         assert apart(found[name], expected[name]) <= 1e-5
         assert apart(back.predict(x)[name], expected[name]) <= 1e-6
     assert len(back.weights) == len(model.weights)
+
+
+def test_training_of_a_call() -> None:
+    """In Keras that of the run takes its place: what is drawn in a fit alone is not drawn in predictions."""
+    x = keras.layers.Input((5,))
+    theirs = keras.Model(x, keras.layers.Dense(2)(keras.layers.Dropout(0.5)(x, training=True)))
+    rows = np.random.default_rng(0).normal(size=(6, 5)).astype("f4")
+    assert apart(from_keras(theirs).predict(rows), theirs.predict(rows, verbose=0)) <= 1e-5
+    start = L.Input((5,))
+    with pytest.raises(ValueError, match="'dropout' cannot go to Keras: it is called with training="):
+        to_keras(Model(start, L.Dropout(0.5)(start, training=True)))
+
+
+def test_masks() -> None:
+    """Keras writes each mask as an operation; here layers pass them on."""
+    lib = keras.layers
+    x = lib.Input((6,))
+    h = lib.Bidirectional(lib.LSTM(3, return_sequences=True))(lib.Embedding(9, 4, mask_zero=True)(x))
+    models = [(keras.Model(x, lib.GRU(3)(h)), np.random.default_rng(0).integers(0, 9, (5, 6)).astype("f4"))]
+    x = lib.Input((6, 3))
+    h = lib.Masking()(x)
+    steps = np.random.default_rng(1).normal(size=(5, 6, 3)).astype("f4")
+    steps[:, 4:] = 0
+    models.append(
+        (keras.Model(x, lib.GRU(3)(lib.Add()([lib.LSTM(3, return_sequences=True)(h), lib.Dense(3)(h)]))), steps)
+    )
+    for theirs, rows in models:
+        ours = from_keras(theirs)
+        assert apart(ours.predict(rows), theirs.predict(rows, verbose=0)) <= 1e-5
+        assert apart(to_keras(ours).predict(rows, verbose=0), ours.predict(rows)) <= 1e-5
 
 
 def test_shared_by_two_models(tmp_path: Any) -> None:

@@ -207,3 +207,21 @@ def test_refused() -> None:
     model.compile("adam", "pinball")
     with pytest.raises(ValueError, match="pinball"):
         to_keras(model)
+
+
+def test_state_of_shared_layers() -> None:
+    """A layer that is called at two depths: Keras numbers those before it in another order, and so its vectors."""
+    a, b = L.Input((5,), name="a"), L.Input((5,), name="b")
+    shared = L.Dense(4, "tanh")
+    one, other = shared(L.Dense(4)(a)), L.Dense(4)(shared(L.Dense(4)(b)))
+    model = fastnn.Model({"a": a, "b": b}, L.Dense(2)(L.Add()([one, other])))
+    model.compile(optimizers.Adam(0.01), "mse")
+    x = {"a": X, "b": X[::-1].copy()}
+    model.fit(x, Y, verbose=0, shuffle=False)
+    theirs = to_keras(model)
+    back = from_keras(theirs)
+    for each in (model, theirs, back):
+        each.fit(x, Y, verbose=0, shuffle=False, epochs=2)
+    expected = theirs.predict(x, verbose=0)
+    for each in (model, back):
+        np.testing.assert_allclose(each.predict(x), expected, atol=1e-5)

@@ -14,6 +14,8 @@ import pytest
 import fastnn
 import fastnn.layers as L
 from fastnn import Model, Sequential
+from fastnn.data import SQLDataset
+from fastnn.datasets import penguins
 from fastnn.exchange import to_sql
 from fastnn.exchange.c_layers import LAYERS_IN_C
 from fastnn.exchange.sql_layers import LAYERS_IN_SQL
@@ -95,6 +97,28 @@ def test_graphs() -> None:
     rows = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
     given = np.concatenate(model.predict(rows), axis=1)
     np.testing.assert_allclose(_answers(model, rows), given, rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_that_prepares_columns(tmp_path: Path) -> None:
+    path, columns = tmp_path / "birds.db", penguins.load_columns()
+    con = connect(path)
+    con.execute(f"CREATE TABLE birds (id INTEGER PRIMARY KEY, {', '.join(columns)})")
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    rows_ = [[None if value == "" or value != value else value for value in row] for row in rows]
+    con.executemany(f"INSERT INTO birds VALUES (NULL{', ?' * len(columns)})", rows_)
+    con.commit()
+    source = SQLDataset("SELECT * FROM birds", path, target="species", key="id", prepare="auto")
+    model = Sequential([L.Dense(8, "relu"), L.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(source, epochs=2, verbose=0)
+    assert any(None in row for row in rows_)
+    model.predict_sql("SELECT * FROM birds", path, into="guesses", key="id")
+    con.execute(to_sql(model, "birds", key="id"))
+    both = "birds_prediction JOIN guesses USING (id) ORDER BY id"
+    found = con.execute(f"SELECT prediction_Adelie, prediction_Chinstrap, prediction_Gentoo FROM {both}").fetchall()
+    best, top = zip(*con.execute(f"SELECT prediction, probability FROM {both}"), strict=True)
+    np.testing.assert_allclose(np.max(found, axis=1), top, rtol=1e-5, atol=1e-5)
+    assert [("Adelie", "Chinstrap", "Gentoo")[k] for k in np.argmax(found, axis=1)] == list(best)
 
 
 def test_constants_below_0() -> None:
