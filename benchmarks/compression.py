@@ -31,7 +31,10 @@ from fastnn.models import Sequential, load_model
 
 LOSS = 0.003  # that is no loss
 BITS = 4
-SPARSITIES = (0.6, 0.7, 0.8, 0.85, 0.88, 0.9, 0.93)  # of the curve
+
+# Of the curve: which units go first, and shares of the weights. Few filters are all needed.
+HALF = (0.5,), (0.6, 0.7, 0.8, 0.85, 0.88, 0.9, 0.93)
+WHOLE: tuple[Any, Any] = (), (0.9, 0.93, 0.95, 0.96, 0.97, 0.98)
 BATCH = 128
 
 
@@ -54,10 +57,10 @@ def caffe() -> Sequential:
     return Sequential([*features, Dropout(0.2), Dense(500, "relu"), Dropout(0.2), Dense(10, "softmax")])
 
 
-NETWORKS: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {
-    "784-512-512-10": (dense, (784,)),
-    "LeNet-5": (caffe, (28, 28, 1)),
-    "LeNet-5-1998": (lenet, (28, 28, 1)),
+NETWORKS: dict[str, tuple[Callable[[], Sequential], tuple[int, ...], tuple[Any, Any]]] = {
+    "784-512-512-10": (dense, (784,), HALF),
+    "LeNet-5": (caffe, (28, 28, 1), WHOLE),
+    "LeNet-5-1998": (lenet, (28, 28, 1), WHOLE),
 }
 
 
@@ -91,14 +94,14 @@ def trained(make: Callable[[], Sequential], data: Data, seed: int, epochs: int, 
     return load_model(kept), found  # type: ignore[arg-type]
 
 
-def curve(model: Any, data: Data, epochs: int) -> Iterator[dict[str, Any]]:
+def curve(model: Any, data: Data, epochs: int, units: Any, sparsities: Any) -> Iterator[dict[str, Any]]:
     """For each share of pruned weights: how many times smaller the file is with codebooks, and how good on the test.
 
-    epochs: those of a step, of which there are two: half of the units, and the weights.
+    epochs: those of a step, of which there are two at most: half of the units, and the weights.
     """
     plain = BytesIO()
     model.save(plain, include_optimizer=False)
-    for sparsity in SPARSITIES:
+    for sparsity in sparsities:
         points: list[dict[str, float]] = []
 
         def scoring(candidate: Any, x: Any, y: Any, points: list[dict[str, float]] = points) -> float:
@@ -110,7 +113,7 @@ def curve(model: Any, data: Data, epochs: int) -> Iterator[dict[str, Any]]:
             points.append({"bytes": size, "smaller": len(plain.getvalue()) / size, "accuracy": accuracy})
             return float((candidate.predict(x, verbose=0).argmax(axis=1) == y).mean())
 
-        options = {"epochs": epochs, "batch_size": BATCH, "sparsities": (sparsity,), "verbose": 0}
+        options = {"epochs": epochs, "batch_size": BATCH, "units": units, "sparsities": (sparsity,), "verbose": 0}
         found = compress(model, data.train, 0.5, validation_data=data.validation, scoring=scoring, **options)
         for number, (step, point) in enumerate(zip(found.steps, points, strict=True)):
             if step.name.endswith("of the weights"):
@@ -137,13 +140,15 @@ def main(arguments: list[str] | None = None) -> None:
         given.seeds, given.epochs, given.step_epochs, given.most = 2, 2, 1, 6
     figures = {}
     for name in given.networks:
-        make, shape = NETWORKS[name]
-        figures[name] = one(name, make, Data(shape, 6000 if given.quick else 60000), given)
+        make, shape, ways = NETWORKS[name]
+        figures[name] = one(name, make, Data(shape, 6000 if given.quick else 60000), ways, given)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def one(name: str, make: Callable[[], Sequential], data: Data, given: argparse.Namespace) -> dict[str, Any]:
+def one(
+    name: str, make: Callable[[], Sequential], data: Data, ways: tuple[Any, Any], given: argparse.Namespace
+) -> dict[str, Any]:
     """All of one network, printed as it comes."""
     runs = [trained(make, data, seed, given.most, given.epochs) for seed in range(given.seeds)]
     means = [statistics.mean(each) for each in zip(*(accuracies for _, accuracies in runs), strict=True)]
@@ -167,7 +172,7 @@ def one(name: str, make: Callable[[], Sequential], data: Data, given: argparse.N
     points = []
     print(f"| step | epochs | bytes, {BITS} bits | smaller | accuracy | mean of {given.seeds} | holds |")
     print("|---|--:|--:|--:|--:|--:|---|")
-    for point in curve(model, data, given.step_epochs):
+    for point in curve(model, data, given.step_epochs, *ways):
         point["epochs"] += given.epochs
         mean = means[min(int(point["epochs"]), given.most) - 1]
         holds = point["accuracy"] >= mean - LOSS

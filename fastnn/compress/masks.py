@@ -88,7 +88,7 @@ def chosen_layers(what: str, model: Any, layers: Any) -> dict[Layer, Any]:
 
 
 def targets_of(what: str, model: Any, layers: Any, share: float, fixed: bool) -> list[Target]:
-    """The weights to prune: kernels that learn, and of layers that are named all that have two axes or more.
+    """The weights to prune: kernels that learn, and of layers that are named all of two axes or more but biases.
 
     fixed: the share is a pattern's, for the last layer too. ValueError where there are none.
     """
@@ -104,7 +104,7 @@ def targets_of(what: str, model: Any, layers: Any, share: float, fixed: bool) ->
         if own is None and layer in last and not fixed:
             wanted = min(wanted, LAST)
         for number, parameter in enumerate(placed(layer).parameters):
-            named = layers is not None or parameter.name.endswith("kernel")
+            named = "bias" not in parameter.name if layers is not None else parameter.name.endswith("kernel")
             if parameter.trainable and len(parameter.shape) > 1 and named:
                 found.append(Target(layer, number, f"{paths[layer]}/{parameter.name}", wanted))
     if not found:

@@ -60,7 +60,7 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None
             warn(f"load_weights: {path} has no weights of these shapes for {', '.join(left)}: they stay as they are")
         if not skip_mismatch and (unread := weights.unread(group.path for group in known)):
             raise ValueError(f"it has weights of layers that the model has not: {', '.join(unread[:5])}")
-        take(model, fitting, weights, whole=False)
+        take(model, known, weights, fitting)
 
 
 def _h5_of(path: str, file: Any) -> Any:
@@ -87,20 +87,27 @@ def arrays_of(group: Group, weights: Weights) -> list[Any]:
     return [weights.array(group.path, at, view.shape) for at, view in enumerate(views)]
 
 
-def take(model: Any, known: Sequence[Group], weights: Weights, whole: bool = True) -> None:
+def take(model: Any, known: Sequence[Group], weights: Weights, fitting: Sequence[Group] | None = None) -> None:
     """Give the model what the file has, or raise and change nothing.
 
-    whole: the optimizer's state must fit, where there is one.
+    fitting: the groups that are taken, of those that the model has; the optimizer's state is then left out where it is
+    another's.
     """
-    arrays = [array for group in known for array in arrays_of(group, weights)]
-    if model.compiled and not model.description.trainer.optimizer.full_batch:
+    taken = known if fitting is None else fitting
+    arrays = [array for group in taken for array in arrays_of(group, weights)]
+    if has_state(model):
         try:
             keras_optimizer.take_state(model, weights, known)
         except ValueError:
-            if whole:
+            if fitting is None:
                 raise
     with model.description.locked() as held:
-        held.assign([view for group in known for view in group.views()], arrays)
+        held.assign([view for group in taken for view in group.views()], arrays)
+
+
+def has_state(model: Any) -> bool:
+    """Whether the model is compiled with an optimizer whose state Keras could have."""
+    return model.compiled and not model.description.trainer.optimizer.full_batch
 
 
 def packed(model: Any) -> bytes:
@@ -108,7 +115,7 @@ def packed(model: Any) -> bytes:
     with model.description.locked():
         known = groups(model)
         found = [(group.path, group.name, [np.array(view) for view in group.views()]) for group in known]
-        if model.compiled:
+        if has_state(model):
             found += keras_optimizer.groups_of(model, known)
     return written(found, "save")
 

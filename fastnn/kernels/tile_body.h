@@ -126,51 +126,47 @@ FASTNN_INLINE void NAME(tile)(
     }
 }
 
-/* Rows that a tile has: others are several tiles, whose code would be as long again. */
+/* Of few heights, others are two tiles. */
 #define TILE_OF(R, vectors, part, by_column) \
     NAME(tile)(R, vectors, part, by_column, a, firsts, segments, b, b_stride, init, init_stride, c, c_stride, depth)
 
 #define TILE_CASE(R, by_column)                                                      \
-    if (rows >= R) {                                                                 \
+    case R:                                                                          \
         if (columns == 2 * NAME(LANES)) TILE_OF(R, 2, 0, by_column);                 \
         else if (columns > NAME(LANES)) TILE_OF(R, 2, columns - NAME(LANES), by_column); \
         else if (columns == NAME(LANES)) TILE_OF(R, 1, 0, by_column);                \
         else TILE_OF(R, 1, columns, by_column);                                      \
-        done = R;                                                                    \
-    } else
+        break;
 
-#if defined(FASTNN_FEW_TILES)
-#define TILE_TALL_CASES(by_column)
-#define TILE_LOW_CASES(by_column) TILE_CASE(4, by_column)
-#else
 #if FASTNN_TILE_ROWS > 6
-#define TILE_TALL_CASES(by_column) TILE_CASE(12, by_column) TILE_CASE(8, by_column)
+#define TILE_TALL_CASES(by_column)                                                   \
+    TILE_CASE(7, by_column)  TILE_CASE(8, by_column)  TILE_CASE(9, by_column)        \
+    TILE_CASE(10, by_column) TILE_CASE(11, by_column) TILE_CASE(12, by_column)
 #else
 #define TILE_TALL_CASES(by_column)
 #endif
-#define TILE_LOW_CASES(by_column)                                                    \
-    TILE_CASE(6, by_column) TILE_CASE(4, by_column) TILE_CASE(3, by_column) TILE_CASE(2, by_column)
-#endif
 
+#ifdef FASTNN_FEW_TILES
+#define TILE_CASES(by_column) TILE_CASE(1, by_column) TILE_CASE(4, by_column)
+#else
 #define TILE_CASES(by_column)                                                        \
-    int done = 0;                                                                    \
-    for (;;) {                                                                       \
-        TILE_TALL_CASES(by_column)                                                   \
-        TILE_LOW_CASES(by_column)                                                    \
-        TILE_CASE(1, by_column) return;                                              \
-        if (!(rows -= done)) return;                                                 \
-        if (init) init += done * init_stride;                                        \
-        c += done * c_stride;                                                        \
-        TILE_NEXT_##by_column                                                        \
-    }
-#define TILE_NEXT_0 a += done;
-#define TILE_NEXT_1 first += done;
+    TILE_CASE(1, by_column) TILE_CASE(2, by_column) TILE_CASE(3, by_column)          \
+    TILE_CASE(4, by_column) TILE_CASE(5, by_column) TILE_CASE(6, by_column)          \
+    TILE_TALL_CASES(by_column)
+#endif
 
 /* rows: 1 .. TILE_ROWS; columns: 1 .. TILE_VECTORS * LANES. */
 static void NAME(tile_rows)(int rows, int columns, const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments,
                             const REAL *b, ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c,
                             ptrdiff_t c_stride, ptrdiff_t depth) {
-    TILE_CASES(0)
+    const int top = rows > 4 ? 4 : 1;
+    switch (rows) {
+        TILE_CASES(0)
+        default:
+            NAME(tile_rows)(top, columns, a, firsts, segments, b, b_stride, init, init_stride, c, c_stride, depth);
+            NAME(tile_rows)(rows - top, columns, a + top, firsts, segments, b, b_stride,
+                            init ? init + top * init_stride : NULL, init_stride, c + top * c_stride, c_stride, depth);
+    }
 }
 
 static void NAME(tile_columns)(int rows, int columns, const REAL *const *a, ptrdiff_t first, const REAL *b,
@@ -178,7 +174,14 @@ static void NAME(tile_columns)(int rows, int columns, const REAL *const *a, ptrd
                                ptrdiff_t c_stride, ptrdiff_t depth) {
     const ptrdiff_t *const firsts = &first;
     enum { segments = 1 };
-    TILE_CASES(1)
+    const int top = rows > 4 ? 4 : 1;
+    switch (rows) {
+        TILE_CASES(1)
+        default:
+            NAME(tile_columns)(top, columns, a, first, b, b_stride, init, init_stride, c, c_stride, depth);
+            NAME(tile_columns)(rows - top, columns, a, first + top, b, b_stride,
+                               init ? init + top * init_stride : NULL, init_stride, c + top * c_stride, c_stride, depth);
+    }
 }
 
 /* One row and up to ROW_VECTORS vectors: many chains, so that one row does not wait for each addition. Whole vectors, 4 or
@@ -396,6 +399,3 @@ static void NAME(sum_rows)(const REAL *d, ptrdiff_t stride, ptrdiff_t rows, ptrd
 #undef TILE_CASE
 #undef TILE_CASES
 #undef TILE_TALL_CASES
-#undef TILE_LOW_CASES
-#undef TILE_NEXT_0
-#undef TILE_NEXT_1

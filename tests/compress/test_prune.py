@@ -464,3 +464,11 @@ def test_models_that_are_refused():
             call(Sequential([L.Dense(3)]))
         with pytest.raises(TypeError, match="must be a fastnn"):
             call(5)
+
+
+@pytest.mark.parametrize("layers", [None, ["gru"], {"gru": 0.5}])
+def test_biases_stay(layers: object) -> None:
+    """Those of a GRU have two axes."""
+    model = Sequential([L.Input((4, 3)), L.GRU(6, name="gru", bias_initializer="random_normal"), L.Dense(1)])
+    pruned = prune(model, 0.5, layers=layers).get_layer("gru").get_weights()
+    assert [bool((array == 0).any()) for array in pruned] == [True, True, False]

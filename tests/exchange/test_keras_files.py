@@ -406,10 +406,24 @@ def test_mismatch_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "x.weights.h5").write_bytes(h5({**WEIGHTS, "layers/dense_1/vars/0": np.zeros((9, 2), "f4")}))
     model = load_model(write(tmp_path / "m.keras", CONFIG, WEIGHTS))
     model.set_weights([np.ones_like(w) for w in model.get_weights()])
+    model.compile("adam", "mse")
     with pytest.warns(UserWarning, match="last"):
         model.load_weights(tmp_path / "x.weights.h5", skip_mismatch=True)
     np.testing.assert_array_equal(model.get_weights()[0], KERNEL)
     np.testing.assert_array_equal(model.get_weights()[-1], np.ones((4, 2)))
+
+
+def test_an_optimizer_of_ours_alone(tmp_path: Path) -> None:
+    """Its weights go into a file as those of any other model."""
+    model = Sequential([L.Input((3,)), L.Dense(2)])
+    for rule in ("lbfgs", "rprop"):
+        model.compile(rule, "mse")
+        model.fit(X, X[:, :2], epochs=2, batch_size=7, verbose=0)
+        model.save_weights(tmp_path / "x.weights.h5")
+        before = model.predict(X)
+        model.set_weights([w + 1 for w in model.get_weights()])
+        model.load_weights(tmp_path / "x.weights.h5")
+        np.testing.assert_array_equal(model.predict(X), before)
 
 
 def test_bombs(tmp_path: Path) -> None:
