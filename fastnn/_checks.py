@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import re
 from collections.abc import Mapping
 from itertools import islice
 from types import NoneType
@@ -27,6 +28,7 @@ def shown(value: object) -> str:
         text = repr(value)
     except Exception:  # an int of thousands of digits has no text, and a user's own class may have none either
         return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # where an object lies says nothing, and is another place each time
     return text if len(text) <= 200 else f"{text[:180]}..."
 
 

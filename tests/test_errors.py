@@ -402,3 +402,10 @@ def test_train_on_batch():
     with pytest.raises(ValueError, match=r"class_weight must be a dict"):
         model.train_on_batch(X, LABELS, class_weight=5)
     unharmed(model, before)
+
+
+def test_an_error_says_the_same_each_time() -> None:
+    """Where an object lies in memory is no part of it."""
+    with pytest.raises((TypeError, ValueError), match="<object object>") as told:
+        Dense([object(), test_an_error_says_the_same_each_time])  # type: ignore[arg-type]
+    assert "0x" not in str(told.value)

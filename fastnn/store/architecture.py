@@ -272,7 +272,7 @@ def _ends(entry: Any, nodes: list[Node]) -> tuple[Structure, list[Tensor]]:
     tensors = [_tensor(nodes, read) for read in reads]
     texts = tuple(names)
     known = kind in ("list", "tuple", "dict") or (kind == "one" and len(tensors) == 1)
-    if not known or len(set(texts)) != len(tensors):
+    if not known or not len(set(texts)) == len(texts) == len(tensors):
         raise ValueError(f"expected inputs or outputs with a name each, got {shown(entry)}")
     return Structure(kind, texts), tensors
 

@@ -302,6 +302,7 @@ EDITS = {
     "inputs twice the same": entry(inputs=["list", ["a", "b"], [[0, 0], [0, 0]]]),
     "one input less": entry(inputs=["list", ["a"], [[0, 0]]]),
     "inputs of one name": entry(inputs=["list", ["a", "a"], [[0, 0], [1, 0]]]),
+    "a name of an input twice": entry(inputs=["dict", ["a", "b", "b"], [[0, 0], [1, 0]]]),
     "inputs alone": entry(inputs=["one", ["a", "b"], [[0, 0], [1, 0]]]),
     "inputs of another kind": entry(inputs=["set", ["a", "b"], [[0, 0], [1, 0]]]),
     "input names numbers": entry(inputs=["list", [1, 2], [[0, 0], [1, 0]]]),
