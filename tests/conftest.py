@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import fastnn
+from support import servers
 from support.database import close_all
 
 
@@ -29,3 +31,18 @@ def _closed() -> Iterator[None]:
     """No test leaves a connection to another."""
     yield
     close_all()
+
+
+# Servers run as long as the tests, one of a kind for all of them.
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    with servers.postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[dict[str, Any]]:
+    with servers.mariadb_server() as options:
+        yield options

@@ -18,13 +18,8 @@ from fastnn.models.built import KINDS, Built
 
 MODELS_OWN = {"name", "description", "history", "stop_training", "stop_evaluating", "stop_predicting"}
 MODELS_OWN |= {"_automatic", "_calls", "_numbers", "_registered", "_tensors"}
-NOTES = {
-    "_place",
-    "_calls",
-    "_variables",
-    "_weighted",
-    "_pruned",
-}  # what a layer knows of the models and graphs that it is in
+# What a layer knows of the models and graphs that it is in.
+NOTES = {"_place", "_calls", "_variables", "_weighted", "_pruned"}
 
 
 def _reduced(model: Any, protocol: Any) -> Any:

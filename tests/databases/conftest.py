@@ -10,23 +10,11 @@ import pytest
 from support import servers
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Any]:
-    with servers.postgres_server() as server:
-        yield server
-
-
 @pytest.fixture
 def postgres(postgres_server: Any) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
     with servers.postgres_database(postgres_server) as url:
         yield url
-
-
-@pytest.fixture(scope="session")
-def mariadb_server() -> Iterator[dict[str, Any]]:
-    with servers.mariadb_server() as options:
-        yield options
 
 
 @pytest.fixture
