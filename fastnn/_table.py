@@ -15,7 +15,7 @@ from fastnn._attributes import public_names
 from fastnn._checks import check_flag, check_name, shown
 from fastnn._families import OTHERS, TABLES
 from fastnn.object_registration import found, get_registered_name, registered
-from fastnn.serialization import deserialize_keras_object, is_of_keras
+from fastnn.serialization import SHARED, deserialize_keras_object, is_of_keras, numbered, read_once
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
@@ -159,7 +159,9 @@ class Table(Generic[T]):
                 f"custom_objects={{{name!r:.80}: the class}}; known: {self.known()}"
             )
         cls = self.find(name, custom)
-        given = {field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family")}
+        given = {
+            field: unplain(value, custom) for field, value in config.items() if field not in ("class", "family", SHARED)
+        }
         if not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in vars(cls):
             made = getattr(cls, "from_description", None)
             if made is not None:
@@ -283,7 +285,8 @@ def plain(value: Any) -> Any:
     family = getattr(value, "table_family", None)
     if family is not None:
         value = value() if isinstance(value, type) else value
-        return {"family": family, **(OTHERS | TABLES)[family].config(value)}
+        described = {"family": family, **(OTHERS | TABLES)[family].config(value)}
+        return numbered(value, described) if family in ("layer", "model") else described
     return _named(getattr(value, "__name__", type(value).__name__), value) if callable(value) else value
 
 
@@ -332,7 +335,7 @@ def unplain(value: Any, custom: Mapping[str, Any] | None, families: Collection[s
     if is_of_keras(value) and not _is_beyond_tables(value["class_name"]):
         return deserialize_keras_object(value, custom)
     if isinstance(value.get("family"), str) and value["family"] in (families or OTHERS | TABLES):
-        return (OTHERS | TABLES)[value["family"]].from_config(value, custom)
+        return read_once(value, lambda: (OTHERS | TABLES)[value["family"]].from_config(value, custom))
     return {key: unplain(item, custom, families) for key, item in value.items()}
 
 

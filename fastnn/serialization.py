@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from importlib import import_module
@@ -31,25 +31,75 @@ PLACES = {
 }
 PLAIN = (str, int, float, bool, type(None))
 SHARED = "shared_object_id"  # Keras's, of what stands in several places of a configuration
-_shared: ContextVar[dict[Any, Any] | None] = ContextVar("shared", default=None)
+
+
+class Shared:
+    """The layers and models of one description: the number of each, and those that were read, by number."""
+
+    def __init__(self, keeps_names: bool) -> None:
+        self.keeps_names = keeps_names
+        self.numbers: dict[Any, int] = {}
+        self.read: dict[int, Any] = {}
+
+
+_shared: ContextVar[Shared | None] = ContextVar("shared", default=None)
 
 
 @contextmanager
-def sharing() -> Iterator[None]:
+def sharing(keeps_names: bool = False, anew: bool = True) -> Iterator[bool]:
     """Within it a layer or model in several places of what is described, or read, is one, by a number that it has.
 
-    What is read keeps its name, also one that nobody chose.
+    keeps_names: what is read in Keras's form keeps its name, also one that nobody chose. anew: False where it is a part
+    of what may be described, or read, already. It gives whether it is the outermost.
     """
-    token = _shared.set({})
+    if not anew and _shared.get() is not None:
+        yield False
+        return
+    token = _shared.set(Shared(keeps_names))
     try:
-        yield
+        yield True
     finally:
         _shared.reset(token)
 
 
-def is_sharing() -> bool:
-    """Whether this is within ``sharing``."""
-    return _shared.get() is not None
+def keeps_names() -> bool:
+    """Whether names are kept of what is read in Keras's form."""
+    known = _shared.get()
+    return known is not None and known.keeps_names
+
+
+def numbered(obj: Any, described: dict[str, Any]) -> dict[str, Any]:
+    """A description of a layer or model, with the number that the object has."""
+    known = _shared.get()
+    if known is None:
+        return described
+    return {**described, SHARED: known.numbers.setdefault(obj, len(known.numbers) + 1)}
+
+
+def read_once(config: Mapping[str, Any], read: Callable[[], Any]) -> Any:
+    """What `read` makes of a description; the same object for each that has its number."""
+    known, number = _shared.get(), config.get(SHARED)
+    if known is None or type(number) is not int:
+        return read()
+    if number not in known.read:
+        known.read[number] = read()
+    return known.read[number]
+
+
+def without_lone_numbers(described: Any) -> None:
+    """Take away the numbers of layers and models that stand in one place, which are nearly all."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    left = [described]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            if type(each.get(SHARED)) is int and ("class_name" in each or each.keys() & {"class", "kind", "family"}):
+                found.setdefault(each[SHARED], []).append(each)
+            each = each.values()
+        left += [part for part in each if isinstance(part, (dict, list, tuple))]
+    for places in found.values():
+        if len(places) == 1:
+            del places[0][SHARED]
 
 
 def is_of_keras(config: object) -> bool:
@@ -144,10 +194,7 @@ def _unit(obj: Any) -> dict[str, Any]:
         "config": config,
         "registered_name": object_registration.get_registered_name(cls) if own else None,
     }
-    known = _shared.get()
-    if known is not None and getattr(cls, "table_family", None) in ("layer", "model"):
-        described[SHARED] = known.setdefault(obj, len(known) + 1)
-    return described
+    return numbered(obj, described) if getattr(cls, "table_family", None) in ("layer", "model") else described
 
 
 def _is_of_fastnn(given: Any) -> bool:
@@ -208,12 +255,7 @@ def _deserialized(config: Any, custom_objects: Mapping[str, Any] | None) -> Any:
         return READERS[name](inner, custom_objects)
     if name == "function":
         return _function_from(config, custom_objects)
-    known, number = _shared.get(), config.get(SHARED)
-    if known is None or not isinstance(number, int):
-        return _unit_from(config, custom_objects)
-    if number not in known:
-        known[number] = _unit_from(config, custom_objects)
-    return known[number]
+    return read_once(config, lambda: _unit_from(config, custom_objects))
 
 
 def _parts(inner: Any, custom: Mapping[str, Any] | None) -> list[Any]:

@@ -47,7 +47,7 @@ def save(model: Any, filepath: Any, overwrite: bool = True) -> None:
     of the user's own.
     """
     check_free(filepath, overwrite)
-    with sharing():
+    with sharing(keeps_names=True):
         described = theirs(serialize_keras_object(model))
     described["compile_config"] = _compiled(model)
     data = packed(model)
@@ -85,7 +85,7 @@ def load(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile
             if isinstance(described.get("config"), dict) and "layers" in described["config"]:
                 described["config"] = _with_vocabularies(archive, described["config"])
         with opened(data, "load_model") as weights, CustomObjectScope({**own, CALL: KerasOperation}):
-            with at_most(weights.size() + SLACK), sharing():
+            with at_most(weights.size() + SLACK), sharing(keeps_names=True):
                 model = deserialize_keras_object(ours({**described, "compile_config": None}))
             if not isinstance(model, Model):
                 raise ValueError(f"it describes a {type(model).__name__}, not a model")

@@ -66,8 +66,9 @@ class Scaler(AdaptedLayer):
         if self.indicator and self.missing is None:
             raise ValueError('Scaler: indicator=True needs missing=: "mean", "median" or a number')
         own_input_shape(self)
-        if self.center is not None:
-            self._take(self.center, self.scale, self.fill)
+        known = (self.center, self.scale, self.fill)
+        if any(each is not None for each in known):
+            self._take(*known)
 
     def update_state(self, data: Any) -> None:
         rows = self._numbers(np.asarray(data))

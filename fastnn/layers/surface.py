@@ -12,7 +12,7 @@ from fastnn._dtypes import dtype_name
 from fastnn._table import own_objects, plain
 from fastnn.layers.connected import Connected
 from fastnn.layers.tensor import called, set_automatic_name
-from fastnn.serialization import deserialize_keras_object, is_sharing, serialize_keras_object
+from fastnn.serialization import deserialize_keras_object, keeps_names, serialize_keras_object
 from fastnn.typing import Shape
 
 __all__ = ["deserialize", "serialize"]
@@ -80,7 +80,7 @@ class Surface(Connected):
         own = given.get("name")
         made = isinstance(own, str) and re.fullmatch(rf"{cls.table_name}(_\d+)?", own)
         layer = cls(**given)
-        if made and not is_sharing():  # nobody gave it
+        if made and not keeps_names():  # nobody gave it
             set_automatic_name(layer)
         return layer
 

@@ -14,15 +14,21 @@ from fastnn._table import own_objects
 from fastnn.layers import InputLayer
 from fastnn.layers.tensor import Tensor
 from fastnn.object_registration import CustomObjectScope
-from fastnn.serialization import deserialize_keras_object, serialize_keras_object
+from fastnn.serialization import deserialize_keras_object, serialize_keras_object, sharing, without_lone_numbers
 
 TENSOR = "__keras_tensor__"
 
 
 def config_of(model: Any) -> dict[str, Any]:
     """A model's configuration, all JSON but for tuples."""
-    if model.description.kind == "sequential":
-        return _chain(model)
+    with sharing(anew=False) as outermost:
+        config = _chain(model) if model.description.kind == "sequential" else _connected(model)
+    if outermost:
+        without_lone_numbers(config)
+    return config
+
+
+def _connected(model: Any) -> dict[str, Any]:
     names = dict(zip(model.description.members, model.description.names, strict=True))
     graph = model.description.graph
     places: dict[Any, list[Any]] = {}  # of each node: [name, its number among the layer's]
@@ -103,7 +109,7 @@ def model_of(config: Any, functional: Callable[..., Any], sequential: Callable[.
     if "models" in config:  # the form of fastnn's files
         raise ValueError("this describes no model in get_config's form; json.dumps it and call model_from_json")
     try:
-        with CustomObjectScope(own) if own else nullcontext():
+        with CustomObjectScope(own) if own else nullcontext(), sharing(anew=False):
             made = _graph(config, functional) if "input_layers" in config else _line(config, sequential)
     except (KeyError, IndexError, AttributeError, TypeError) as error:
         raise ValueError(f"this describes no model: {error}") from error

@@ -12,6 +12,7 @@ before it: so no description has a cycle.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fastnn._checks import shown
@@ -28,6 +29,7 @@ from fastnn.layers.tensor import (
     set_automatic_name,
 )
 from fastnn.object_registration import found, registered
+from fastnn.serialization import SHARED, numbered, read_once, sharing, without_lone_numbers
 from fastnn.store import calls
 from fastnn.store.tables import put_apart, put_back
 from fastnn.store.text import FormError, check_form
@@ -57,12 +59,18 @@ def describe(model: Any, arrays: dict[str, Any] | None = None) -> dict[str, Any]
     layers: dict[Layer, int] = {}
     models: dict[Any, int] = {}
     described: list[dict[str, Any]] = []
-    _describe(model, layers, models, described)
-    configs = [{**layer.config(), "automatic": has_automatic_name(layer)} for layer in layers]
+    with sharing(anew=False) as outermost:
+        _describe(model, layers, models, described)
+        configs = [numbered(layer, {**layer.config(), "automatic": has_automatic_name(layer)}) for layer in layers]
+        # Not the model itself, which has its number where it is a part of a layer.
+        inside = zip(list(models)[:-1], described, strict=False)
+        entries = [*(numbered(each, entry) for each, entry in inside), described[-1]]
     if arrays is not None:
         put_apart(list(layers), configs, arrays)
-    whole = {"layers": configs, "models": described}
+    whole = {"layers": configs, "models": entries}
     check_counts(whole)
+    if outermost:
+        without_lone_numbers(whole)
     return whole
 
 
@@ -159,11 +167,14 @@ def restore(
     configs, entries = described["layers"], described["models"]
     if not entries:
         raise ValueError(f"a model has at most {MAX_LAYERS} layers and at least one, got none")
-    layers = [_layer(config, custom, number, arrays) for number, config in enumerate(configs)]
     models: list[Any] = []
-    for entry in entries:
-        check_form(entry, {"sequential": _SEQUENTIAL, "subclassed": _SUBCLASSED}.get(entry["kind"], _FUNCTIONAL))
-        models.append(_model(entry, kinds, layers, models, custom))
+    with sharing(anew=False):
+        layers = [_layer(config, custom, number, arrays) for number, config in enumerate(configs)]
+        for entry in entries:
+            check_form(entry, {"sequential": _SEQUENTIAL, "subclassed": _SUBCLASSED}.get(entry["kind"], _FUNCTIONAL))
+            models.append(read_once(entry, partial(_model, entry, kinds, layers, models, custom)))
+            if not hasattr(models[-1], "description"):
+                raise ValueError(f"expected a model of number {entry[SHARED]}, got {shown(models[-1])}")
     described_models = [model for model in models if not hasattr(model, "described")]
     used = {member for model in described_models for member in model.description.members}
     if len(used) != len(layers) + len(models) - 1:
@@ -198,7 +209,9 @@ def make(member: Any) -> None:
 
 def _layer(config: Any, custom: Custom, number: int, arrays: Mapping[str, Any] | None) -> Layer:
     fields = {key: value for key, value in config.items() if key not in ("automatic", "tables")}
-    layer = LAYERS.from_config(fields, custom)
+    layer = read_once(config, lambda: LAYERS.from_config(fields, custom))
+    if not isinstance(layer, Layer):
+        raise ValueError(f"expected a layer of number {config[SHARED]}, got {shown(layer)}")
     if "tables" in config:
         put_back(layer, number, config["tables"], arrays)
     named(layer, ())

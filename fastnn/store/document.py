@@ -153,6 +153,10 @@ def _text(described: Any) -> str:
         raise ValueError("what is saved must be of a few levels, got far deeper nesting") from None
     except ValueError as error:  # a list that holds itself, or a whole number of thousands of digits
         raise ValueError(f"what is saved cannot be written as JSON: {error}") from None
+    except TypeError as error:
+        if "keys must be" not in str(error):  # which says what it is already
+            raise
+        raise TypeError(f"what is saved cannot be written as JSON: {error}") from None
 
 
 def _plain(value: Any) -> Any:

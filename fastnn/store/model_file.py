@@ -18,6 +18,7 @@ from fastnn._checks import as_flag, check_count, check_path, shown
 from fastnn._table import own_objects, plain, unplain
 from fastnn.layers.tensor import MAX_LAYERS
 from fastnn.optimizers import OPTIMIZERS
+from fastnn.serialization import sharing
 from fastnn.store import document, packing, quantized, tables
 from fastnn.store.architecture import Kinds, check_counts, chosen, describe, make, restore
 from fastnn.store.document import Document
@@ -148,7 +149,8 @@ def load(path: Path | BytesIO, kinds: Kinds, custom: Mapping[str, Any] | None, c
         if named := tables.names(described):
             arrays = file.arrays()  # of the sizes that the file has proved
             file.shapes = {name: entry for name, entry in file.shapes.items() if name not in named}
-        model = restore(described, kinds, custom, arrays)
+        with sharing():  # also where a class of the user's own loads a file while one is loaded
+            model = restore(described, kinds, custom, arrays)
         built = model.description
         if built.graph is None and not isinstance(path, BytesIO):
             raise ValueError("the model has no input shape")

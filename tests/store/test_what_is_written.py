@@ -34,6 +34,7 @@ UNWRITTEN = {
     "half a character": (lambda: {"a": "\ud800"}, ValueError, "lone surrogates"),
     "half a character in a name": (lambda: {"\udc80": 1}, ValueError, "lone surrogates"),
     "too many digits": (lambda: {"a": 10**5000}, ValueError, "cannot be written as JSON"),
+    "a key of no text": (lambda: {"a": {(1,): 1}}, TypeError, "cannot be written as JSON: keys must be"),
     "an object": (lambda: {"a": object()}, TypeError, "numbers, texts"),
 }
 
