@@ -17,7 +17,7 @@ VERSION = 4
 # Since 1: a chain of layers, units by class alone. 2: graphs; units by family and class; weights alone by name.
 # 3: rows of any rank, so layers with axes; the names of the optimizer's vectors are listed.
 # 4: the names of the columns that a model was fitted on; whether a gradient was huge; what a layer's call is given
-# beside its tensors; several outputs as a tuple.
+# beside its tensors; several outputs as a tuple; the number of a layer or model that stands in several places.
 # Backups since 1: a checkpoint's files by path. 2: by what its template was filled with.
 VERSIONS = {MODEL: VERSION, WEIGHTS: VERSION, BACKUP: 2}
 TEXTS = {MODEL: "model", BACKUP: "place"}  # under which name the JSON text of a file of that kind stands
