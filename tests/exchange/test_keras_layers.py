@@ -63,7 +63,7 @@ TITLES = [*_first.values(), *(title for title in NOT_THERE if title in CASES and
 
 
 def apart(one: Any, other: Any) -> float:
-    one, other = np.asarray(one, float), np.asarray(other, float)
+    one, other = (np.asarray(keras.ops.convert_to_numpy(each), float) for each in (one, other))
     assert one.shape == other.shape
     return float(np.abs(one - other).max() / max(1.0, np.abs(other).max()))
 
