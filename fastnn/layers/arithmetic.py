@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator as python
+from collections.abc import Iterable
 from math import prod
 from typing import Any, Never
 
@@ -55,11 +56,16 @@ def symbolic(*values: Any) -> bool:
 
 
 def as_tensor(value: Any, beside: Tensor) -> Tensor:
-    """A tensor for a tensor, a weight or an array; `beside` says how many rows there are."""
-    if isinstance(value, Tensor):
-        return value
+    """A tensor for a tensor, a weight or an array; `beside` says how many rows there are.
+
+    What is the same for all rows may have their axis, of size 1.
+    """
     if isinstance(value, Weight):
-        return value.tensor()
+        value = value.tensor()
+    if isinstance(value, Tensor):
+        axes = len(beside.row) + 1
+        apart = value.node.same and not beside.node.same and len(value.row) == axes and value.row[0] == 1
+        return reshape(value, value.row[1:]) if apart else value
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"expected a tensor or numbers beside {beside!r}, got {shown(value)}{users_line()}")
@@ -73,6 +79,11 @@ def as_tensor(value: Any, beside: Tensor) -> Tensor:
     node = operation("constant", beside, value=array.astype(float).tolist()).node
     node.same = True
     return node.tensors()[0]
+
+
+def tensor_beside(values: Iterable[Any]) -> Tensor | None:
+    """The first tensor among them, one that has rows of its own before those that are the same for all."""
+    return min((each for each in values if isinstance(each, Tensor)), key=lambda each: each.node.same, default=None)
 
 
 def _as_number(value: Any) -> float | None:
@@ -126,7 +137,7 @@ def binary(kind: str, left: Any, right: Any) -> Any:
     if kind == "matmul":
         return matmul(left, right)
     numbers = _as_number(left), _as_number(right)
-    beside = next((each for each in (left, right) if isinstance(each, Tensor)), None)
+    beside = tensor_beside((left, right))
     if beside is None:
         beside = next(each for each in (left, right) if isinstance(each, Weight)).tensor()
     for number, other, first in ((numbers[1], left, False), (numbers[0], right, True)):

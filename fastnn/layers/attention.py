@@ -13,11 +13,11 @@ from fastnn import _names
 from fastnn._checks import as_flag, check_choice, check_flag, check_number, shown
 from fastnn.engine.ops import AttentionOp, MaskedOp, StridedCopyOp, TanhScoresOp
 from fastnn.layers._fields import own_input_shape
-from fastnn.layers.arithmetic import as_tensor
+from fastnn.layers.arithmetic import as_tensor, tensor_beside
 from fastnn.layers.base import LAYERS, Layer, any_sources, check_row, check_seed, set_field
 from fastnn.layers.composite import Composite
 from fastnn.layers.surface import rows_of
-from fastnn.layers.tensor import OPERATORS, Tensor, mapped
+from fastnn.layers.tensor import OPERATORS, Operators, Tensor, mapped
 from fastnn.layers.tracing import tensors_in
 from fastnn.typing import DoubleArray, Shape
 
@@ -175,13 +175,23 @@ def as_mask(mask: Any, beside: Tensor) -> Tensor | None:
     return as_tensor(np.asarray(mask), beside)
 
 
-def with_constants(given: Any, named: dict[str, Any]) -> Any:
-    """A call's arguments, with lists for arrays that are the same for all rows: a file can hold those."""
+def with_constants(given: Any, named: dict[str, Any], *reads: str) -> Any:
+    """A call's arguments, with lists for arrays that are the same for all rows: a file can hold those.
+
+    reads: the names of its first arguments, in which arrays and weights are tensors.
+    """
 
     def plain(each: Any) -> Any:
         return each.tolist() if isinstance(each, np.ndarray) else each
 
-    if tensors_in((given, named)):
+    beside: Any = tensor_beside(tensors_in((given, named)))
+    if beside is not None:
+
+        def read(each: Any) -> Any:
+            return as_tensor(each, beside) if isinstance(each, (np.ndarray, Operators)) else each
+
+        given = (*mapped(tuple(given[: len(reads)]), read), *given[len(reads) :])
+        named = {name: mapped(each, read) if name in reads else each for name, each in named.items()}
         return mapped((given, named), plain)
     mask = named.get("attention_mask")
     if isinstance(mask, np.ndarray) and (mask.ndim < 3 or len(mask) == 1):
@@ -199,7 +209,7 @@ def check_dropout(layer: Any) -> None:
 class _Attention(Composite):
     """What Attention and AdditiveAttention have in common."""
 
-    passes_mask = True
+    passes_mask = reads_rows = True
     use_scale: bool
     dropout: float
     seed: int | None
@@ -219,7 +229,7 @@ class _Attention(Composite):
                     "mask must be a list, of length 2 or 3)"
                 )
             named["masks"] = list(mask)
-        args, kwargs = with_constants(given, named)
+        args, kwargs = with_constants(given, named, "inputs")
         return super().__call__(*args, **kwargs)
 
     def _check_inputs(self, inputs: Any) -> None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, ClassVar
 
 from fastnn._checks import as_arguments, as_flag
 from fastnn._table import field_values, note_own, plain, unplain
@@ -47,6 +47,7 @@ class Composite(Traced, Layer):
     """A layer whose ``call`` puts layers, arithmetic and weights together; it is traced once and compiled."""
 
     made_of_layers = True
+    reads_rows: ClassVar[bool] = False  # also in what is the same for all rows, as a layer with ops does
 
     def __new__(cls, *given: Any, **named: Any) -> Any:
         self = super().__new__(cls, *given, **named)
@@ -179,7 +180,8 @@ class Composite(Traced, Layer):
         kinds = [tensor.dtype for tensor in outer] or ["float32"] * len(rows)
         inputs = [InputLayer(row, dtype=kind).tensor() for row, kind in zip(rows, kinds, strict=True)]
         for tensor, other in zip(inputs, outer, strict=False):
-            tensor.node.same, tensor.node.batch = other.node.same, other.node.batch
+            tensor.node.same = other.node.same and not self.reads_rows
+            tensor.node.batch = other.node.batch
         for tensor, mask in zip(inputs, masks, strict=False):
             tensor.node.masks = (mask,)
         if given is None:

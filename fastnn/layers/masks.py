@@ -62,6 +62,7 @@ class Masked:
 class OfSteps(Masked):
     """A layer that reads steps and gives, with `return_sequences`, as many, or what the last one gave."""
 
+    reads_rows = True
     return_sequences: Any
 
     def mask_ops(self, rows: Sequence[Shape], masks: Rows) -> tuple[Any, ...] | int | None:

@@ -36,7 +36,7 @@ class _Projection(EinsumDense):
 class _Heads(Composite):
     """What the two have in common: projections, the attention between them, and masks."""
 
-    passes_mask = True
+    passes_mask = reads_rows = True
     dropout: float
     use_bias: bool
     use_gate: bool
@@ -73,7 +73,7 @@ class _Heads(Composite):
                 f"{type(self).__name__} takes query_mask, value_mask, key_mask and attention_mask, and no `mask`: say "
                 "whose lines it is about"
             )
-        args, kwargs = with_constants(given, named)
+        args, kwargs = with_constants(given, named, "query", "value", "key")
         return super().__call__(*args, **kwargs)
 
     def _projection(self, name: str, equation: str, sizes: Shape, **more: Any) -> EinsumDense:

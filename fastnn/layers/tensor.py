@@ -105,6 +105,8 @@ class Operators:
 
     __slots__ = ()
 
+    tensor: Callable[[], Any]  # of a weight, it as a tensor
+
 
 def _operator(name: str, turned: bool) -> Any:
     def operator(self: Any, *other: Any) -> Any:
@@ -324,14 +326,21 @@ def is_symbolic(given: Any) -> bool:
     return isinstance(given, Tensor) or (isinstance(given, (list, tuple)) and any(isinstance(t, Tensor) for t in given))
 
 
-def constants(given: Any) -> Any:
-    """What a layer is called on; within a ``call`` that is traced, an array of numbers as a tensor, for all rows.
+def constants(given: Any, beside: Tensor | None = None) -> Any:
+    """What a layer is called on; within a ``call`` that is traced, arrays and weights as tensors, for all rows.
 
     A layer's weights would else be used as they are, and learn nothing: of positions, say.
     """
     trace = TRACE.get()
+    if trace is None or isinstance(given, Tensor):
+        return given
+    if isinstance(given, (list, tuple)) and not hasattr(given, "_fields"):
+        first = next((each for each in given if isinstance(each, Tensor)), None)
+        return type(given)(constants(each, first) for each in given)
+    if isinstance(given, Operators):
+        return given.tensor() if beside is None else OPERATORS["constant"](given, beside)
     number = getattr(getattr(given, "dtype", None), "kind", None) in ("f", "i", "u", "b")
-    return OPERATORS["constant"](given, trace.anchor) if number and trace is not None else given
+    return OPERATORS["constant"](given, trace.anchor if beside is None else beside) if number else given
 
 
 def has_automatic_name(member: Any) -> bool:
