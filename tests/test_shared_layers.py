@@ -10,7 +10,7 @@ import pytest
 
 import fastnn
 from fastnn import Input, Model, Sequential
-from fastnn.layers import BatchNormalization, Dense, Dropout, Subtract
+from fastnn.layers import BatchNormalization, Concatenate, Dense, Dropout, Subtract
 from fastnn.optimizers import SGD, Adam
 
 RNG = np.random.default_rng(0)
@@ -281,3 +281,11 @@ def test_models_that_share_go_one_by_one():
     gc.collect()
     assert [each() for each in gone] == [None, None]
     np.testing.assert_array_equal(encoder.predict(X), expected)
+
+
+def test_names_that_nobody_gave_do_not_hang_on_the_order_of_layers() -> None:
+    """Files have weights by name: those of a graph whose layers come by their furthest call have the names they had."""
+    x, (shared, first, last) = Input((4,)), (Dense(4) for _ in range(3))
+    model = Model(x, Concatenate()([shared(x), shared(first(x)), last(first(shared(x)))]))
+    assert model.layers[1:4] == [first, shared, last]  # as Keras has them
+    assert [first.name, shared.name, last.name] == ["dense_1", "dense", "dense_2"]

@@ -200,7 +200,7 @@ class Composite(Traced, Layer):
             raise ValueError(f"layer {called(self)!r}: {error}") from None
         weighted = list(dict.fromkeys(node.layer for node in calls(graph) if has_weights(node)))
         if "_known" not in vars(self):
-            self._consists_of([member for member in graph.members if not isinstance(member, InputLayer)])
+            self._consists_of([member for member in graph.named if not isinstance(member, InputLayer)])
         if vars(self).setdefault("_weighted", weighted) != weighted:
             raise ValueError(
                 f"layer {called(self)!r}: {type(self).__name__}.call used other layers than before; make them once, "

@@ -21,7 +21,9 @@ class AddedLoss(NamedTuple):
 class Graph:
     """From input tensors to output tensors. ValueError where they do not hang together.
 
-    nodes: the calls, as Keras orders them: those furthest from the outputs first. members: each layer and model once.
+    nodes: the calls, as Keras orders them: those furthest from the outputs first, where a call is as far as any of the
+    same layer behind it. members: each layer and model once, by its furthest call. named: they in the order by which
+    those that have no name get one: without regard to calls of the same layer.
     slices: how many rows of the graph a row of the call is that it stands for. added: what tensors add to the loss,
     beside what layers' activity regularisers do; they need not lead to an output. masks: of the outputs, where a
     user's ``compute_mask`` gave them.
@@ -42,8 +44,7 @@ class Graph:
         self.masks = tuple(masks)
         if not all(isinstance(tensor.node.layer, InputLayer) for tensor in inputs):
             self._begin_with_inputs()
-        self.nodes = _ordered(self.inputs, self._ends())
-        self.members: tuple[Any, ...] = tuple(dict.fromkeys(node.layer for node in self.nodes))
+        self.nodes, self.members, self.named = _ordered(self.inputs, self._ends())
         self.size = sum(node.size for node in self.nodes)
         if self.size > MAX_LAYERS:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
@@ -61,7 +62,7 @@ class Graph:
             else InputLayer(tensor.row, name=f"{tensor.name}_input", dtype=tensor.dtype).tensor()
             for tensor in self.inputs
         }
-        for node in _ordered(self.inputs, self._ends()):
+        for node in _ordered(self.inputs, self._ends())[0]:
             if node.tensors()[0] not in places:
                 copy = node.copy(tuple(places[tensor] for tensor in node.inputs))
                 places.update(zip(node.tensors(), copy.tensors(), strict=True))
@@ -71,8 +72,11 @@ class Graph:
         self.masks = tuple(None if mask is None else places[mask] for mask in self.masks)
 
 
-def _ordered(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[Node, ...]:
-    """The calls between inputs and outputs, without recursion: a model may be deep."""
+def _ordered(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[tuple[Any, ...], ...]:
+    """The calls between inputs and outputs, their layers, and these as they are named: see Graph.
+
+    Without recursion: a model may be deep.
+    """
     ends = {tensor for tensor in inputs if not isinstance(tensor.node.layer, InputLayer)}
     finished: dict[Node, None] = {tensor.node: None for tensor in inputs if tensor not in ends}
     met: dict[Node, int] = {}  # in which order, going back from the outputs
@@ -92,12 +96,18 @@ def _ordered(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[N
             )
         stack.append((node, True))
         stack += [(tensor.node, False) for tensor in reversed(node.inputs) if tensor not in ends]
-    depth = dict.fromkeys(finished, 0)
+    apart, depth, of_layer = dict.fromkeys(finished, 0), dict.fromkeys(finished, 0), dict[Any, int]()
     for node in reversed(finished):
-        for tensor in node.inputs:
-            if tensor.node in depth:
-                depth[tensor.node] = max(depth[tensor.node], depth[node] + 1)
-    return tuple(sorted(finished, key=lambda node: (-depth[node], met.get(node, len(met)))))
+        depth[node] = of_layer[node.layer] = max(depth[node], of_layer.get(node.layer, 0))
+        for before in {tensor.node for tensor in node.inputs} & depth.keys():
+            apart[before] = max(apart[before], apart[node] + 1)
+            depth[before] = max(depth[before], depth[node] + 1)
+    by_call = {node: met.get(node, -1) for node in finished}  # -1: of an input that leads to no output
+    first = {node.layer: by_call[node] for node in sorted(finished, key=lambda node: -by_call[node])}
+    nodes = sorted(finished, key=lambda node: (-depth[node], by_call[node]))
+    named = sorted(finished, key=lambda node: (-apart[node], met.get(node, len(met))))
+    members = sorted(of_layer, key=lambda layer: (-of_layer[layer], first[layer]))
+    return tuple(nodes), tuple(members), tuple(dict.fromkeys(node.layer for node in named))
 
 
 def calls(graph: Graph) -> Iterator[Node]:
@@ -114,7 +124,8 @@ def leaves(graph: Graph) -> list[Any]:
     Those of a layer of layers come as its own weights do: in the order of its attributes, not of its calls.
     """
     found: dict[Any, None] = {}
-    for node in graph.nodes:
+    place = {member: number for number, member in enumerate(graph.members)}
+    for node in sorted(graph.nodes, key=lambda node: place[node.layer]):
         inner = [node.layer] if node.graph is None else leaves(node.graph)
         if isinstance(node.layer, Layer) and len(inner) > 1:
             order = {layer: place for place, layer in enumerate(leaves_of(node.layer))}

@@ -78,13 +78,16 @@ class Model(Surface):
             raise ValueError("expected that each member is called on the way from the inputs to the outputs")
         self = Model.__new__(Model)
         self._begin(name)
-        self.description.members, self.description.graph = members, graph
+        self.description.members, self.description.graph = list(graph.members), graph
         self.description.takes, self.description.gives = takes[0], gives[0]
         self._name_members()
         return self
 
     def _name_members(self) -> None:
-        self.description.names = names_of(self.description.members)
+        graph, members = self.description.graph, self.description.members
+        named = members if graph is None else graph.named
+        known = dict(zip(named, names_of(named), strict=True))
+        self.description.names = [known[member] for member in members]
 
     def _begin_alone(self, name: str | None) -> None:
         raise TypeError(

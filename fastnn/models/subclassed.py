@@ -116,7 +116,7 @@ class Subclassed(Traced, Model):
         description = self.description
         own = layers_of(self)
         members = list(graph.members)
-        order = sorted(members, key=lambda member: own.index(member) if member in own else len(own))
+        order = sorted(graph.named, key=lambda member: own.index(member) if member in own else len(own))
         names = dict(zip(order, names_of(order), strict=True))
         description.graph, description.members = graph, members
         description.names = [names[member] for member in members]

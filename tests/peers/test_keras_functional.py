@@ -57,6 +57,45 @@ def test_shape_and_order_of_layers():
     assert ours.output_shape == theirs.output_shape
 
 
+def tangle(library, seed):
+    """Layers and a model, each called at several depths; inputs of which some lead nowhere but to the last sum."""
+    rng, layers = np.random.default_rng(seed), library.layers
+    x = library.Input((4,), name="inside")
+    inner = library.Model(x, layers.Dense(4, name="second")(layers.Dense(4, name="first")(x)), name="model")
+    shared = [inner, *(layers.Dense(4, name=f"dense{n}") for n in range(rng.integers(2, 5)))]
+    inputs = [library.Input((4,), name=f"input{n}") for n in range(rng.integers(1, 3))]
+    tensors = list(inputs)
+    for n in range(rng.integers(3, 14)):
+        if rng.random() < 0.3 and len(tensors) > 1:
+            pair = rng.choice(len(tensors), 2, replace=False)
+            tensors.append(layers.Add(name=f"add{n}")([tensors[k] for k in pair]))
+        else:
+            layer = shared[rng.integers(len(shared))]
+            tensors.append(layer(tensors[rng.integers(max(0, len(tensors) - 5), len(tensors))]))
+    outputs = [tensors[k] for k in dict.fromkeys(rng.integers(len(inputs), len(tensors), rng.integers(1, 4)).tolist())]
+    if rng.random() < 0.7:
+        outputs.append(layers.Add(name="last")([outputs[-1], *inputs]))
+    return library.Model(inputs, outputs)
+
+
+def test_layers_and_weights_of_layers_called_at_several_depths_come_in_the_same_order():
+    for seed in range(60):
+        ours, theirs = tangle(fastnn, seed), tangle(keras, seed)
+        assert [layer.name for layer in ours.layers] == [layer.name for layer in theirs.layers], seed
+        ours.set_weights(theirs.get_weights())
+        for mine, other in zip(ours.weights, theirs.weights, strict=True):
+            np.testing.assert_array_equal(mine.numpy(), np.asarray(other.value), err_msg=f"{seed} {other.path}")
+            assert other.path.endswith(mine.path), seed
+        if seed < 3:
+            x = [A[:, :4]] * len(ours.inputs)
+            for mine, other in zip(as_list(ours.predict(x)), as_list(theirs.predict(x, verbose=0)), strict=True):
+                np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4 * abs(other).max(), err_msg=str(seed))
+
+
+def as_list(given):
+    return given if isinstance(given, list) else [given]
+
+
 CASES = [
     {"loss": ["mse", "sparse_categorical_crossentropy"]},
     {"loss": ["mse", "sparse_categorical_crossentropy"], "loss_weights": [0.3, 2.0]},
