@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._checks import check_count, shown
-from fastnn.plot.ranked import counts, precision_recall, roc
+from fastnn.plot.ranked import calibration, confusion, counts, precision_recall, roc
 from fastnn.plot.style import QUIET, canvas, classes, colours, label, legend, line, numbers, plain, shares, upright
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ def confusion_matrix(
     if not isinstance(normalize, (str, NoneType)) or normalize not in _SHARES:
         raise ValueError(f"confusion_matrix: normalize must be None, 'true', 'pred' or 'all', got {shown(normalize)}")
     truth, guess, told = _both(y_true, y_pred, names)
-    counts = np.bincount(truth * len(told) + guess, minlength=len(told) ** 2).reshape(len(told), -1).astype(float)
-    whole_of = {None: 1.0, "true": counts.sum(1, keepdims=True), "pred": counts.sum(0), "all": counts.sum()}[normalize]
+    rows = confusion(truth, guess, len(told))
+    whole_of = {None: 1.0, "true": rows.sum(1, keepdims=True), "pred": rows.sum(0), "all": rows.sum()}[normalize]
     with np.errstate(invalid="ignore"):
-        drawn = np.nan_to_num(counts / whole_of)
+        drawn = np.nan_to_num(rows / whole_of)
     with canvas(ax, 70) as ax:
         image = ax.imshow(drawn, cmap="cividis", vmin=0, vmax=1 if normalize in ("true", "pred") else None)
         if len(told) <= _WRITTEN:
@@ -125,7 +125,7 @@ def calibration_curve(
     On the dotted line probabilities hold: of the rows that are given 0.8, 80 % are positive; below it the model is too
     sure. Bins without rows are left out. Arguments as for ``roc_curve``; ValueError for what is not from 0 to 1.
     """
-    edges = np.linspace(0, 1, check_count("bins", bins, 1, 10_000) + 1)
+    check_count("bins", bins, 1, 10_000)
     curves = _curves("calibration_curve", y_true, probabilities, names)
     if any(scores.min() < 0 or scores.max() > 1 for _, _, _, scores in curves):
         raise ValueError(
@@ -134,11 +134,7 @@ def calibration_curve(
     with canvas(ax, 70) as ax:
         ax.plot([0, 1], [0, 1], color=QUIET, linewidth=0.8, linestyle=":")
         for style, name, positive, scores in curves:
-            places = np.searchsorted(edges[1:-1], scores)
-            rows, found, given = (np.bincount(places, each, bins) for each in (None, positive, scores))
-            there = rows > 0
-            points = given[there] / rows[there], found[there] / rows[there]
-            ax.plot(*points, marker="o", label=name.rstrip(": "), **style)
+            ax.plot(*calibration(positive, scores, bins)[:2], marker="o", label=name.rstrip(": "), **style)
         label(ax, "calibration", "mean predicted probability", "share of positive rows")
         shares(ax)
         if len(ax.lines) > 2:

@@ -1,4 +1,4 @@
-"""How well scores put positive rows before others: counts over thresholds, ROC, precision and recall, as numbers."""
+"""How well classes are told apart, as numbers: confusion, counts by threshold, ROC, precision, recall, calibration."""
 
 from __future__ import annotations
 
@@ -31,3 +31,16 @@ def precision_recall(positive: Any, scores: Any) -> tuple[Doubles, Doubles, floa
     found, taken = counts(positive, scores)
     recall, precision = found / found[-1], found[1:] / taken[1:]
     return recall[1:], precision, float((np.diff(recall) * precision).sum())
+
+
+def confusion(truth: Any, guesses: Any, count: int) -> NDArray[np.intp]:
+    """How many rows of each of `count` classes were taken for each, (true, predicted)."""
+    return np.bincount(truth * count + guesses, minlength=count**2).reshape(count, count)
+
+
+def calibration(positive: Any, probabilities: Any, bins: int) -> tuple[Doubles, Doubles, NDArray[np.intp]]:
+    """(mean probability, share of positive rows, rows) of those bins of equal width, (a, b], that have rows."""
+    places = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], probabilities)
+    rows, found, given = (np.bincount(places, each, bins) for each in (None, positive, probabilities))
+    there = rows > 0
+    return given[there] / rows[there], found[there] / rows[there], rows[there]

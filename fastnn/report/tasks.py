@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.plot.ranked import precision_recall, roc
+from fastnn.plot.ranked import calibration, confusion, precision_recall, roc
 from fastnn.uncertainty import expected_calibration_error
 
 from .page import COLORS, Figure, heat, line, number, table
@@ -82,8 +82,7 @@ def _confusion(labels: Any, guesses: Any, names: tuple[str, ...]) -> Iterator[st
     place = np.full(count, -1)
     place[kept] = np.arange(len(kept))
     pairs = np.stack([place[labels], place[guesses]])[:, (place[labels] >= 0) & (place[guesses] >= 0)]
-    counts = np.zeros((len(kept), len(kept)), np.int64)
-    np.add.at(counts, tuple(pairs), 1)
+    counts = confusion(*pairs, len(kept))
     shares = 100 * counts / np.maximum(rows[kept], 1)[:, None]
     ticks = [escape(names[k]) for k in kept]
     figure = heat(shares, ticks, ticks, "predicted class", "true class", "% of the true class")
@@ -139,20 +138,16 @@ def _curves(truth: Doubles, scores: Doubles, names: tuple[str, ...]) -> Iterator
 
 
 def _calibration(labels: Any, guesses: Any, scores: Doubles) -> Iterator[str | Figure]:
-    sure = scores.max(axis=1)
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    rows, right, said = (np.bincount(bins, w, BINS) for w in (None, labels == guesses, sure))
-    there = rows > 0
-    x, y = said[there] / rows[there], right[there] / rows[there]
+    x, y, rows = calibration(labels == guesses, scores.max(axis=1), BINS)
     lines = [
         line([0, 1], [0, 1], "as said", 0) | {"line": {"color": "#767676", "dash": "dot", "width": 1}},
         line(x, y, "the model", 0)
-        | {"mode": "lines+markers", "customdata": rows[there]}
+        | {"mode": "lines+markers", "customdata": rows}
         | {"hovertemplate": "says %{x:.1%}<br>right %{y:.1%}<br>%{customdata} rows<extra></extra>"},
     ]
     figure = {"data": lines, "layout": _axes("mean probability of the predicted class", "share that is right")}
     error = expected_calibration_error(scores, labels, BINS)
-    cells = [(f"{number(a)}", f"{number(b)}", f"{n:,}") for a, b, n in zip(x, y, rows[there], strict=True)]
+    cells = [(f"{number(a)}", f"{number(b)}", f"{n:,}") for a, b, n in zip(x, y, rows, strict=True)]
     text = (
         f"Whether rows that are said to be of a class with probability p are so in a share p of cases: {BINS} bins of "
         f"equal width. The expected calibration error is {number(error)}, at best 0 (Naeini et al. 2015)."
