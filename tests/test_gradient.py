@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn.layers as L
 from fastnn import ops
 from fastnn.layers import (
     Add,
@@ -139,3 +140,25 @@ def test_what_does_not_learn_has_none_and_several_inputs() -> None:
         chain().gradient(X, Y)
     with pytest.raises(TypeError, match="inputs must be True or False"):
         model.gradient({"a": X[:, :3], "b": X[:, 3:]}, Y, inputs=np.ones(3))
+
+
+def test_a_batch_that_training_takes_in_parts_has_the_slopes_of_all_its_rows() -> None:
+    model = Sequential([Input((9, 2)), L.LSTM(8, return_sequences=True), L.LSTM(4), L.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(3000, 9, 2)).astype(np.float32)
+    model.gradient(x, x[:, 0, :1])
+    assert 0 < model.description.network.part_rows < len(x)  # which a fit of these rows goes by
+    whole = model.gradient(x, x[:, 0, :1], inputs=True)[1]
+    for rows in (slice(0, 100), slice(2900, 3000)):
+        part = model.gradient(x[rows], x[rows, 0, :1], inputs=True)[1]
+        np.testing.assert_allclose(whole[rows] * 30, part, rtol=1e-4, atol=1e-7)
+
+
+def test_an_input_that_leads_to_no_output_has_slopes_of_0() -> None:
+    a, b = Input((4,)), Input((3,))
+    model = Model([a, b], L.Dense(1)(a))
+    model.compile("sgd", "mse")
+    rows = np.ones((5, 4)), np.ones((5, 3))
+    by_a, by_b = model.gradient(list(rows), np.zeros((5, 1)), inputs=True)[1]
+    assert by_a.any()
+    np.testing.assert_array_equal(by_b, np.zeros((5, 3)))

@@ -12,12 +12,12 @@ import numpy as np
 
 from fastnn._checks import shown
 from fastnn._table import gathering
-from fastnn.engine.network import Network
-from fastnn.layers.places import place_of, start_of
+from fastnn.layers.places import place_of
 from fastnn.layers.quantized import BFloat16, FewBits, Float16, int8_of, quantized_in, rounded
 from fastnn.models import asked, check_model
 from fastnn.models.built import KINDS
 from fastnn.models.graph import planned
+from fastnn.models.networks import network_of
 from fastnn.store import document, model_file
 from fastnn.store.versions import MODEL
 from fastnn.typing import Array, FloatArray
@@ -144,13 +144,11 @@ def _ranges(model: Any, rows: Any, found: list[Weights]) -> dict[str, tuple[floa
         raise ValueError("quantize: rows has no row")
     reads = [(each.name, plan.sources[each.op][0]) for each in found if each.number == 0]
     ends = list(dict.fromkeys(source for _, source in reads if source >= 0))
-    starts = [start_of(layer) + start for layer, start in zip(plan.layers, plan.starts, strict=True)]
-    store, parts = description.store, dict(enumerate(np.split(x, np.cumsum(plan.inputs)[:-1], axis=1)))
+    parts = dict(enumerate(np.split(x, np.cumsum(plan.inputs)[:-1], axis=1)))
     values: dict[int, Array] = {-1 - number: part for number, part in parts.items()}
     if ends:
         outputs = list(dict.fromkeys([*ends, *plan.outputs]))  # the rest of the ops lead there
-        network = Network(plan.ops, plan.sources, plan.inputs, outputs, store.flat, starts, store.lock)
-        network.seed = description.seed
+        network = network_of(description, plan, outputs)
         widths = np.cumsum([plan.ops[place].units * plan.ops[place].slices for place in ends])
         values.update(zip(ends, np.split(network.predict(x), widths, axis=1), strict=False))
     ranges: dict[str, tuple[float, float]] = {}

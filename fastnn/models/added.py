@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.engine.network import Network
-from fastnn.layers.places import start_of
 from fastnn.models.graph import planned
+from fastnn.models.networks import network_of
 from fastnn.typing import Array, FloatArray
 
 
@@ -19,12 +18,9 @@ def with_losses(description: Any, x: FloatArray, number: int | None) -> tuple[Fl
     number: which random numbers a run as in training draws; None for a run that is none. The engine adds such losses up
     where it has targets; here a network of its own gives the numbers that they are made of.
     """
-    store, plan = description.store, planned(description.graph)
+    plan = planned(description.graph)
     ends = list(dict.fromkeys([*plan.outputs, *(each.op for each in plan.added)]))
-    pairs = zip(plan.layers, plan.starts, strict=True)
-    starts = [start_of(layer) + start for layer, start in pairs]
-    network = Network(plan.ops, plan.sources, plan.inputs, ends, store.flat, starts, store.lock)
-    network.seed = description.seed
+    network = network_of(description, plan, ends)
     given = network.predict(x) if number is None else network.predict_in_training(x, number)
     widths = [plan.ops[place].units * plan.ops[place].slices for place in ends]
     parts = dict(zip(ends, np.split(given, np.cumsum(widths)[:-1], axis=1), strict=True))

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn._checks import as_flag
-from fastnn.engine.description import Variable
-from fastnn.engine.network import Network, aligned
-from fastnn.engine.ops import PythonOp
-from fastnn.layers.places import Place, place_of, start_of
+from fastnn.layers.places import Place, place_of
 from fastnn.models.graph import planned
-from fastnn.typing import Array, FloatArray
-
-LINE = 16  # floats of a cache line, on which parameters begin
+from fastnn.models.networks import network_of, read_inputs
+from fastnn.typing import FloatArray
 
 
 def by_weights(description: Any, trainer: Any, source: Any) -> tuple[float, list[FloatArray]]:
@@ -35,22 +30,6 @@ def by_weights(description: Any, trainer: Any, source: Any) -> tuple[float, list
         return float(loss), found
 
 
-class _Tap:
-    """Passes rows on, and keeps the gradient that comes back."""
-
-    def __init__(self) -> None:
-        self.slopes: list[Array] = []
-
-    def forward(self, x: Any, weights: Any, training: bool) -> Any:
-        """x."""
-        return x
-
-    def backward(self, x: Any, a: Any, d: Any, weights: Any) -> Any:
-        """The gradient, which is noted."""
-        self.slopes.append(d)
-        return d, [np.zeros(1, np.float32)]
-
-
 def by_inputs(description: Any, trainer: Any, source: Any) -> list[FloatArray]:
     """The gradient of the loss of a source's rows, as one batch, by the numbers of each input.
 
@@ -58,29 +37,16 @@ def by_inputs(description: Any, trainer: Any, source: Any) -> list[FloatArray]:
     """
     trainer.ready(source)
     with description.locked():
-        store, plan = description.store, planned(description.graph)
-        taps = [_Tap() for _ in plan.inputs]
-        flat = aligned(store.flat.size + LINE * (len(taps) + 1))
-        flat[: store.flat.size] = store.flat
-        first = -(-store.flat.size // LINE) * LINE
-        own = [first + LINE * k for k in range(len(taps))]
-        ops = [PythonOp(tap, ((n,),), (n,), ((1,),)) for tap, n in zip(taps, plan.inputs, strict=True)]
-        shift = len(taps)
-        sources: list[Sequence[int]] = [(-1 - k,) for k in range(shift)]
-        sources += [tuple(-1 - s if s < 0 else s + shift for s in each) for each in plan.sources]
-        pairs = zip(plan.layers, plan.starts, strict=True)
-        starts = own + [start_of(layer) + start for layer, start in pairs]
-        added = [each._replace(op=each.op + shift) for each in plan.added]
-        outputs = [place + shift for place in plan.outputs]
-        masks = [None if place is None else place + shift for place in plan.masks]
-        network = Network([*ops, *plan.ops], sources, plan.inputs, outputs, flat, starts, added=added, masks=masks)
-        network.seed = description.seed
+        plan = planned(description.graph)
+        taps = read_inputs(plan)
+        network = network_of(description, plan, taps=taps, whole=True)
         network.set_objectives(trainer.objectives.described)
-        variables = [*(Variable(start, 1) for start in own), *description.variables()]
-        network.set_variables(variables, [False] * shift + description.frozen_ops(description.frozen))
+        frozen = description.frozen_ops(description.frozen)
+        network.set_variables(description.variables(), [False] * len(taps) + frozen)
         x = np.asarray(source.x, np.float32)  # ids too: the taps read them
         network.gradient(x, source.y, source.weight, noise=description.network.iterations)
-        return [np.concatenate(tap.slopes) for tap in taps]
+        found = {number: network.slopes(place, len(x)) for place, number in enumerate(taps)}
+        return [found.get(n, np.zeros((len(x), width), np.float32)) for n, width in enumerate(plan.inputs)]
 
 
 class Gradients:

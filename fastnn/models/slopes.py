@@ -9,10 +9,9 @@ import numpy as np
 
 from fastnn import kernels
 from fastnn.engine.description import AddedLoss, Objective
-from fastnn.engine.network import Network
-from fastnn.engine.ops import ActivationOp
 from fastnn.layers.places import start_of
 from fastnn.models.graph import planned_unit
+from fastnn.models.networks import network_of, read_inputs
 
 if TYPE_CHECKING:
     from fastnn.typing import Array, DoubleArray, FloatArray
@@ -43,32 +42,13 @@ class Slopes:
             self.parameters, self.shapes = store.flat, [tensor.row for tensor in description.graph.inputs]
             self.tables = [each._replace(start=each.start + start_of(each.layer)) for each in self.tables]
             instead = {table.input for table in self.tables}
-            read = {-1 - source for each in plan.sources for source in each if source < 0}
-            taps = [number for number in sorted(read) if number not in instead]
-            shift = len(taps)
-            moved = {-1 - number: place for place, number in enumerate(taps)}
+            taps = [number for number in read_inputs(plan) if number not in instead]
             for op in plan.ops:
                 op.training = op.training or -1
-            ops = [ActivationOp(plan.inputs[number]) for number in taps]
-            for op in ops:
-                op.tapped = True
-            sources: list[Sequence[int]] = [(-1 - number,) for number in taps]
-            sources += [tuple(moved.get(s, s) if s < 0 else s + shift for s in each) for each in plan.sources]
-            starts = [start_of(layer) + start for layer, start in zip(plan.layers, plan.starts, strict=True)]
-            unit = plan.outputs[0] + shift
-            self.network = Network(
-                [*ops, *plan.ops],
-                sources,
-                plan.inputs,
-                [unit],
-                store.flat,
-                [0] * shift + starts,
-                store.lock,
-                added=[AddedLoss(unit, 1.0, mean=False)],
-            )
-            self.network.seed = description.seed
+            plan.added.append(AddedLoss(plan.outputs[0], 1.0, mean=False))
+            self.network = network_of(description, plan, taps=taps)
             self.network.set_objectives([Objective(kernels.mean_absolute_error, 1, importance=0.0)])
-            self.network.set_variables([], [False] * shift + [True] * len(plan.ops))
+            self.network.set_variables([], [False] * len(taps) + [True] * len(plan.ops))
         ends = np.cumsum([0, *plan.inputs]).tolist()
         self.width = ends[-1]
         self.parts = [slice(ends[number], ends[number + 1]) for number in range(len(plan.inputs))]

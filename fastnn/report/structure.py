@@ -14,9 +14,9 @@ from fastnn.engine.network import Network
 from fastnn.layers import InputLayer
 from fastnn.layers.front import FrontLayer
 from fastnn.layers.graph import Graph
-from fastnn.layers.places import start_of
 from fastnn.layers.tensor import Tensor, called
 from fastnn.models.graph import planned
+from fastnn.models.networks import network_of
 
 if TYPE_CHECKING:
     from fastnn.data import ArraySource
@@ -44,19 +44,6 @@ class Part:
     config: dict[str, Any] = field(default_factory=dict)  # its plain fields
 
 
-def network_of(model: Any, graph: Graph, flat: Any = None) -> Network:
-    """A network of a graph of the model's layers, on its weights, or on another flat vector like theirs."""
-    plan, store = planned(graph), model.description.store
-    pairs = zip(plan.layers, plan.starts, strict=True)
-    starts = [start_of(layer) + start for layer, start in pairs]
-    vector, lock = (store.flat, store.lock) if flat is None else (flat, None)
-    network = Network(
-        plan.ops, plan.sources, plan.inputs, plan.outputs, vector, starts, lock, added=plan.added, masks=plan.masks
-    )
-    network.seed = model.description.seed
-    return network
-
-
 def rows_at_once(model: Any, most: int) -> int:
     """How many rows are looked at, so that what the layers give for them has its place in memory."""
     units: int = sum(prod(row) for node in model.description.graph.nodes for row in node.rows)
@@ -79,7 +66,7 @@ def _run(model: Any, graph: Graph, x: Array, given: Values) -> Values:
     wanted = [tensor for node in graph.nodes if _computes(node) for tensor in node.tensors()]
     tensors = list(dict.fromkeys([*graph.outputs, *wanted]))
     tensors = [tensor for tensor in tensors if tensor not in given and tensor.dtype != "string"]
-    out = network_of(model, Graph(graph.inputs, tensors)).predict(x) if tensors else np.zeros((len(x), 0))
+    out = network_of(model.description, planned(Graph(graph.inputs, tensors))).predict(x) if tensors else x[:, :0]
     parts = np.split(out, np.cumsum([prod(tensor.row) for tensor in tensors])[:-1], axis=1)
     return given | dict(zip(tensors, parts, strict=False))
 
@@ -114,7 +101,7 @@ def parts_of(model: Any, graph: Graph, names: dict[Any, str], values: Values) ->
         if _computes(node) and all(tensor in values for tensor in inputs):
             arrays = [values[tensor] for tensor in inputs]
             x = np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1))
-            part.seconds = least_seconds(network_of(model, Graph(inputs, node.tensors())), x)
+            part.seconds = least_seconds(network_of(model.description, planned(Graph(inputs, node.tensors()))), x)
         if node.graph is not None and layer not in seen:
             part.parts = _inside(model, node, [] if x is None else [values[tensor] for tensor in node.values])
         seen.add(layer)

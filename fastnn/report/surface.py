@@ -11,8 +11,8 @@ from fastnn.engine.network import aligned
 from fastnn.layers import InputLayer
 from fastnn.layers.graph import calls
 from fastnn.layers.tensor import Tensor
-
-from .structure import network_of
+from fastnn.models.graph import planned
+from fastnn.models.networks import network_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def loss_surface(
     with built.locked():
         base, variables = built.store.flat.copy(), built.variables()
     flat = aligned(base.size)
-    network = network_of(model, built.graph, flat)
+    network = network_of(built, planned(built.graph), flat=flat)
     network.set_objectives(trainer.compiled_objectives().described)
     network.set_variables(variables, built.frozen_ops(built.frozen))
     x, y = np.ascontiguousarray(source.x[rows]), np.ascontiguousarray(source.y[rows])  # type: ignore[index]
