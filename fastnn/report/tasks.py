@@ -82,7 +82,7 @@ def _confusion(labels: Any, guesses: Any, names: tuple[str, ...]) -> Iterator[st
     place = np.full(count, -1)
     place[kept] = np.arange(len(kept))
     pairs = np.stack([place[labels], place[guesses]])[:, (place[labels] >= 0) & (place[guesses] >= 0)]
-    counts = confusion(*pairs, len(kept))
+    counts = confusion(pairs[0], pairs[1], len(kept))
     shares = 100 * counts / np.maximum(rows[kept], 1)[:, None]
     ticks = [escape(names[k]) for k in kept]
     figure = heat(shares, ticks, ticks, "predicted class", "true class", "% of the true class")
