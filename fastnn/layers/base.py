@@ -216,9 +216,8 @@ class Layer(_Fixed):
             count = sum(parameter.size for parameter in self.parameters(*rows))
             if count > MOST_PARAMETERS:
                 raise ValueError(f"{count} weights are more than any machine has; at most 2**40 can be")
-        except (ValueError, IndexError) as error:
-            says = error if isinstance(error, ValueError) else f"rows of more axes are expected, got {rows}"
-            raise ValueError(f"layer {called(self)!r}: {says}") from None
+        except ValueError as error:
+            raise ValueError(f"layer {called(self)!r}: {error}") from None
         return row
 
     def _set(self, name: str, value: object) -> None:

@@ -247,6 +247,11 @@ class Dense(Layer):
         _input_shape(self)
 
     def output_shape(self, input_shape: Shape) -> Shape:
+        if not input_shape:
+            raise ValueError(
+                f"{type(self).__name__} expects rows of at least one axis, got single numbers; Reshape((1,)) makes "
+                "rows of them (expected min_ndim=2)"
+            )
         given: Shape = self.activation.row_given((*input_shape[:-1], self.units))
         return given
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import fastnn.layers as L
+from fastnn import ops
 from fastnn.layers import (
     CategoryEncoding,
     Concatenate,
@@ -24,6 +28,7 @@ from fastnn.layers import (
 )
 from fastnn.models import Model, load_model, model_from_json
 from fastnn.store.architecture import describe
+from support.layers import CASES, OF_COLUMNS, RANDOM, Case
 
 
 @pytest.mark.parametrize(
@@ -116,3 +121,22 @@ def test_doublings_in_a_file(tmp_path: Path) -> None:
 
 def test_a_flat_row_of_the_largest_size_is_described() -> None:
     assert Flatten()(Input((2**15, 2**16))).shape == (None, 2**31)
+
+
+@pytest.mark.parametrize("name", [*CASES, *RANDOM, *OF_COLUMNS])
+def test_rows_of_any_number_of_axes_are_taken_or_refused_by_the_layer(name: str) -> None:
+    """What indexes a row's shape says itself how many axes it needs, single numbers included."""
+    case = CASES.get(name) or Case((RANDOM | {n: make for n, (make, _) in OF_COLUMNS.items()})[name], [(3,)])
+    each = [(), (3,), (2, 3), (2, 2, 3), (2, 2, 2, 3), (2, 2, 2, 2, 3)]
+    for shapes in product(each, repeat=len(case.shapes)) if len(case.shapes) < 3 else zip(*[each] * 3, strict=True):
+        tensors = [L.Input(row) if row else ops.sum(L.Input((3,)), axis=-1) for row in shapes]
+        layer = case.make()
+        with suppress(TypeError, ValueError):
+            layer(tensors if len(tensors) > 1 else tensors[0], **case.call)
+
+
+def test_dense_on_single_numbers() -> None:
+    numbers = ops.sum(L.Input((3,)), axis=-1)
+    with pytest.raises(ValueError, match="layer 'dense': Dense expects rows of at least one axis, got single numbers"):
+        L.Dense(2)(numbers)
+    assert L.Dense(2)(L.Reshape((1,))(numbers)).shape == (None, 2)
