@@ -38,7 +38,7 @@ def to_c(model: Any, name: str | None = None, weights: str = "float32") -> CSour
     name: one of C's; None takes the model's. weights: "float32", or "int8": kernels of dense, convolution and recurrent
     layers as whole numbers from -127 to 127, 127 being the largest weight of an output channel; what they meet (a line,
     a picture, a step) is made u8 by its own range, 0 included; sums are exact, in int32, and all else is float. It is
-    what ``fastnn.compress.quantize`` makes of the model.
+    what ``fastnn.compress.quantize`` makes of the model; a model that it made is written with the bytes it has.
 
     Ids that an Embedding or CategoryEncoding does not have, which ``predict`` refuses, give zeros. TypeError,
     ValueError for what is no model or no name, and for a layer that has no form in C, by its name; RuntimeError before

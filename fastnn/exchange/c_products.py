@@ -10,15 +10,24 @@ import numpy as np
 
 from fastnn.exchange.c_steps import indented, looped, place, strides_of, title
 from fastnn.exchange.plain import Call
+from fastnn.layers.quantized import Int8, int8_of, quantized
 from fastnn.typing import DoubleArray, Shape
 
 
-def _int8(w: Any, call: Call, name: str, kernel: DoubleArray, n: int, m: int) -> tuple[str, str]:
-    """The tables of a kernel as int8 and of the scales of its columns; n, m: how many numbers it meets and gives."""
+def _int8(w: Any, call: Call, name: str, x: str, n: int, m: int) -> tuple[str, str, str] | None:
+    """The tables of a kernel as int8 and of the scales of its columns, and what makes bytes of x; None for floats.
+
+    n, m: how many numbers it meets and gives.
+    """
+    few = quantized(call.layer).get(name)
+    if not isinstance(few, Int8):
+        if not w.int8:
+            return None
+        few = int8_of(call.weights[name].astype(np.float32), call.weights[name].shape[-1])
     w.quantised, w.sums = max(w.quantised, n), max(w.sums, m)
-    top = np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1)))
-    scale = np.where(top > 0, top, 1.0) / 127
-    return w.weight(call, name, np.rint(kernel / scale).astype(int), "int8_t"), w.weight(call, f"{name}_scale", scale)
+    table = w.weight(call, name, few.values(), "int8_t"), w.weight(call, f"{name}_scale", few.scales)
+    ends = few.range if few.range.size else (0.0, 0.0)
+    return *table, f"const float scale = {w.use('quantise', x, 's->q', n, *map(w.number, ends))}"
 
 
 def _product(
@@ -28,16 +37,17 @@ def _product(
     n, stride = kernel.shape
     start, stop, _ = columns.indices(stride)
     at, m = f" + {start}" * (start > 0), stop - start
-    if not w.int8:
+    int8 = _int8(w, call, name, x, n, m)
+    if int8 is None:
         return [w.use("accumulate", x, w.weight(call, name, kernel) + at, y, n, m, stride)]
-    table, scales = _int8(w, call, name, kernel, n, m)
-    return [
-        "{",
-        *indented([f"const float scale = {w.use('quantise', x, 's->q', n)}", w.use("zero8", "s->sums", m)]),
-        *indented([w.use("accumulate8", "s->q", table + at, "s->sums", n, m, stride)]),
-        *indented([w.use("scaled", "s->sums", "scale", scales + at, y, m)]),
-        "}",
-    ]
+    table, scales, quantised = int8
+    return ["{", *indented([quantised, *_sums(w, "s->q", table + at, scales + at, y, n, m, stride)]), "}"]
+
+
+def _sums(w: Any, q: str, table: str, scales: str, y: str, n: int, m: int, stride: int) -> list[str]:
+    """Lines that add to y what n bytes by m columns of whole numbers are."""
+    sums = [w.use("zero8", "s->sums", m), w.use("accumulate8", q, table, "s->sums", n, m, stride)]
+    return [*sums, w.use("scaled", "s->sums", "scale", scales, y, m)]
 
 
 def _bias(w: Any, call: Call, y: str, n: int, bias: Any, name: str = "bias") -> str:
@@ -45,15 +55,20 @@ def _bias(w: Any, call: Call, y: str, n: int, bias: Any, name: str = "bias") -> 
     return str(w.use("zero", y, n) if bias is None else w.use("copy", w.weight(call, name, bias), y, n))
 
 
-def dense(w: Any, call: Call, x: Any, name: str = "kernel") -> Any:
-    """A product of each line with a kernel."""
+def dense(w: Any, call: Call, x: Any, name: str = "kernel", whole: bool = False) -> Any:
+    """A product of each line with a kernel; whole: bytes by the range of all lines."""
     kernel = call.weights[name].reshape(-1, call.weights[name].shape[-1])
     n, m = kernel.shape
     lines = x.size // n
     y = w.value(lines * m)
     from_, to = w.line("x", lines, n), w.line("y", lines, m)
-    code = [_bias(w, call, to, m, call.weights.get("bias")), *_product(w, call, name, kernel, from_, to)]
-    code = looped([("i", lines)], code) + w.activated(call.layer.activation, "y", lines, m)
+    bias, code = _bias(w, call, to, m, call.weights.get("bias")), []
+    if whole and (int8 := _int8(w, call, name, "x", x.size, m)):
+        table, scales, quantised = int8
+        code, product = [quantised], _sums(w, w.line("s->q", lines, n), table, scales, to, n, m, m)
+    else:
+        product = _product(w, call, name, kernel, from_, to)
+    code += looped([("i", lines)], [bias, *product]) + w.activated(call.layer.activation, "y", lines, m)
     w.step(title(call), {"x": x}, {"y": y}, code)
     return y
 
@@ -93,7 +108,7 @@ def convolution(w: Any, call: Call, x: Any) -> Any:
     first = {"depthwise_kernel": call.weights["depthwise_kernel"]}
     y = _convolved(w, call._replace(weights=first), x, "depthwise_kernel", False)
     rest = {name: array for name, array in call.weights.items() if name not in first}
-    return dense(w, call._replace(weights=rest), y, "pointwise_kernel")
+    return dense(w, call._replace(weights=rest), y, "pointwise_kernel", True)
 
 
 def _convolved(w: Any, call: Call, x: Any, name: str, ends: bool = True) -> Any:
@@ -101,8 +116,9 @@ def _convolved(w: Any, call: Call, x: Any, name: str, ends: bool = True) -> Any:
     layer, kernel, channels = call.layer, call.weights[name], call.rows[0][-1]
     window, by_channel = kernel.shape[:-2], not call.kind.startswith("Conv")
     filters, groups = kernel.shape[-1] * (channels if by_channel else 1), getattr(layer, "groups", 1)
-    int8, depth, own = w.int8 and not by_channel, channels // groups, filters // groups
-    table, scales = _int8(w, call, name, kernel, x.size, filters) if int8 else (w.weight(call, name), "")
+    depth, own = channels // groups, filters // groups
+    int8 = None if by_channel else _int8(w, call, name, "x", x.size, filters)
+    table, scales, quantised = int8 or (w.weight(call, name), "", "")
 
     def by_channels(at: str, cell: str) -> list[str]:
         counters = [("j", channels), ("m", filters // channels)]
@@ -125,7 +141,7 @@ def _convolved(w: Any, call: Call, x: Any, name: str, ends: bool = True) -> Any:
     code += [*lines, *([w.use("scaled", "s->sums", "scale", scales, "to", filters)] if int8 else [])]
     code = looped(places, code)
     if int8:
-        code.insert(0, f"const float scale = {w.use('quantise', 'x', 's->q', x.size)}")
+        code.insert(0, quantised)
     count = prod(n for _, n in places)
     y = w.value(count * filters)
     code += w.activated(layer.activation, "y", count, filters) if ends else []

@@ -28,13 +28,14 @@ static void accumulate(const float *x, const float *w, float *restrict y, long n
 }
 """,
     "quantise": """\
-/* q[i] = round(x[i] / scale), which is a byte less its zero point: scale maps the least and the largest of x and 0 to
-   0 and 255. Gives scale, NaN where x is not finite. */
-static float quantise(const float *x, int16_t *q, long n) {
-    float low = 0.0f, high = 0.0f, odd = 0.0f;
+/* q[i] = round(x[i] / scale), which is a byte less its zero point: scale maps low and high, where they are not one,
+   else the least and the largest of x and 0, to 0 and 255. Gives scale, NaN where x is not finite. */
+static float quantise(const float *x, int16_t *q, long n, float low, float high) {
+    const int own = low == high;
+    float odd = 0.0f;
     for (long i = 0; i < n; ++i) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
+        low = own && x[i] < low ? x[i] : low;
+        high = own && x[i] > high ? x[i] : high;
         odd += x[i] - x[i];
     }
     const float range = high - low, scale = range > 0.0f && range < 3e38f ? range / 255.0f : 1.0f;

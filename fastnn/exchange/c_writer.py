@@ -13,6 +13,7 @@ import numpy as np
 from fastnn.activations import RowActivation
 from fastnn.exchange.c_text import HELPERS
 from fastnn.exchange.plain import UNITS, Call, affine, axes_of
+from fastnn.layers.quantized import quantized
 from fastnn.layers.tensor import Node
 from fastnn.typing import Shape
 
@@ -62,6 +63,7 @@ class CWriter:
     """Takes down a model's calls for `plain.walk`. layers, covered: as that says. taken: names of C in use."""
 
     what = "to_c"
+    bits = ("int8", "float16", "bfloat16")
 
     def __init__(self, layers: Any, covered: str, int8: bool, taken: Sequence[str]) -> None:
         self.layers, self.covered, self.int8 = layers, covered, int8
@@ -119,6 +121,8 @@ class CWriter:
         if node in self._folded:
             return None
         if reader is None or call.kind not in FOLDING or call.layer.activation.table_name != "linear":
+            return call
+        if quantized(call.layer):  # which has its own scales
             return call
         first = getattr(call.layer, "data_format", None) == "channels_first"
         norm = reader[1]

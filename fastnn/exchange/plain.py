@@ -12,6 +12,7 @@ from fastnn.layers.base import LAYERS
 from fastnn.layers.front import FrontLayer
 from fastnn.layers.graph import Graph
 from fastnn.layers.places import place_of
+from fastnn.layers.quantized import quantized
 from fastnn.layers.tensor import Node, Tensor, called
 from fastnn.models import check_model
 from fastnn.typing import DoubleArray, Shape
@@ -51,11 +52,11 @@ def built(what: str, model: Any) -> Any:
 def walk(writer: Any, description: Any, values: Sequence[Any]) -> list[Any]:
     """Have a writer write all calls of a model, whose inputs are these values; gives the outputs'.
 
-    The writer has `what`, its function, for errors; `layers`, for each kind of layer what writes it, (writer, call,
-    *values) -> a value or a list of them; `covered`, in words; ``each(count, row, value, steps, path)``, which gives
-    what `steps` gives for each of `count` parts of a value, rows of that shape; and ``before(call, node, reader)``, the
-    call as it is to be written, or None where the one before has done its work. reader: (node, call) of the only one
-    that reads it.
+    The writer has `what`, its function, for errors; `bits`, the kinds of quantised weights that it can write; `layers`,
+    for each kind of layer what writes it, (writer, call, *values) -> a value or a list of them; `covered`, in words;
+    ``each(count, row, value, steps, path)``, which gives what `steps` gives for each of `count` parts of a value, rows
+    of that shape; and ``before(call, node, reader)``, the call as it is to be written, or None where the one before has
+    done its work. reader: (node, call) of the only one that reads it.
     """
     with description.locked():
         paths, graph = description.paths(), description.graph
@@ -127,9 +128,12 @@ def _call(writer: Any, node: Node, paths: Any, training: bool | None, masked: bo
             call.weights[parameter.name] = np.array(view, np.float64)
             if not np.isfinite(view).all():
                 raise call.refuse(f"its {parameter.name} holds numbers that are not finite; train it anew")
+    for name, few in quantized(layer).items():
+        if few.kind in writer.bits:
+            call.weights[name] = few.floats().astype(np.float64)
     missing = [each.name for each in layer.parameters(*rows) if each.name not in call.weights]
     if missing:
-        raise call.refuse(f"its {missing[0]} is no array of floats; give {what} the model that this one was made of")
+        raise call.refuse(f"its {missing[0]} is quantised; give {what} the model that this one was made of")
     return call
 
 

@@ -27,6 +27,7 @@ class SqlWriter:
     """Takes down a model's calls for `plain.walk`, level by level: each reads the columns of those before."""
 
     what, covered = "to_sql", COVERED
+    bits = ("float16", "bfloat16")  # int8 rounds what it meets, too
 
     def __init__(self, dialect: str) -> None:
         self.layers, self.dialect = LAYERS_IN_SQL, dialect

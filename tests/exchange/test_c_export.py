@@ -230,6 +230,33 @@ def test_int8_of_other_layers_is_near(make: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, model.predict(x, verbose=0), atol=0.03)
 
 
+@pytest.mark.parametrize("ranges", [False, True])
+@pytest.mark.parametrize("make", [picture_net, step_net])
+def test_a_model_that_is_quantised_predicts_the_same_in_c(make: Any, ranges: bool, tmp_path: Path) -> None:
+    """Its own whole numbers, scales and ranges, also beside a normalisation; nothing is asked for."""
+    model = make()
+    x = rows(20, *model.inputs[0].row)
+    few = fastnn.compress.quantize(model, rows=x[:10] if ranges else None)
+    (found,) = compiled(few, tmp_path)(2 * x)  # beyond the ranges, too
+    given, exact = few.predict(2 * x), model.predict(2 * x)
+    np.testing.assert_allclose(found, given, atol=0.005)  # a number that differs in its last bit may be the next byte
+    assert np.abs(found - given).mean() < 0.1 * np.abs(found - exact).mean()
+    assert "int8_t" in to_c(few).source
+
+
+def test_what_is_quantised_has_the_same_bits_in_c(tmp_path: Path) -> None:
+    x = rows(20, 9, 9, 4)
+    layers = [L.Input((9, 9, 4)), L.Conv2D(8, 3, padding="same", activation="relu"), L.Flatten(), L.Dense(3, "relu")]
+    model = shaken(Sequential(layers))
+    for few in (fastnn.compress.quantize(model), fastnn.compress.quantize(model, rows=x)):
+        np.testing.assert_array_equal(compiled(few, tmp_path)(x)[0], few.predict(x))
+    for dtype in ("float16", "bfloat16"):
+        few = fastnn.compress.quantize(model, 16, dtype=dtype)
+        (found,) = compiled(few, tmp_path)(x)
+        np.testing.assert_allclose(found, few.predict(x), rtol=1e-5, atol=1e-5)
+        assert np.abs(found - model.predict(x)).max() > 1e-4
+
+
 def test_int8_of_zeros(tmp_path: Path) -> None:
     model = Sequential([L.Input((4,)), L.Dense(3, kernel_initializer="zeros", bias_initializer="ones")])
     (found,) = compiled(model, tmp_path, weights="int8")(np.concatenate([np.zeros((1, 4)), rows(1, 4)]))

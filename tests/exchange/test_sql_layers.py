@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import fastnn
+import fastnn.compress
 import fastnn.layers as L
 from fastnn import Model, Sequential
 from fastnn.data import SQLDataset
@@ -119,6 +120,16 @@ def test_a_model_that_prepares_columns(tmp_path: Path) -> None:
     best, top = zip(*con.execute(f"SELECT prediction, probability FROM {both}"), strict=True)
     np.testing.assert_allclose(np.max(found, axis=1), top, rtol=1e-5, atol=1e-5)
     assert [("Adelie", "Chinstrap", "Gentoo")[k] for k in np.argmax(found, axis=1)] == list(best)
+
+
+def test_floats_of_16_bits_are_written_and_bytes_refused() -> None:
+    model = _net(5, 2)
+    few = fastnn.compress.quantize(model, 16, dtype="bfloat16")
+    rows = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    found = _answers(few, rows)
+    np.testing.assert_allclose(found, few.predict(rows), rtol=1e-5, atol=1e-6)
+    assert np.abs(found - model.predict(rows)).max() > 1e-4
+    assert re.search("'dense.*its kernel is quantised; give to_sql", str(_refusal(fastnn.compress.quantize(model))))
 
 
 def test_constants_below_0() -> None:
