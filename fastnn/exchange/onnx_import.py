@@ -31,7 +31,7 @@ FEW = 256  # numbers that a layer has among its arguments; more are weights
 # What may work on the number of rows and still say the same for any.
 OF_ROWS = {
     *("Add", "Cast", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Gather", "Identity", "Mul", "ReduceProd"),
-    *("Reshape", "Shape", "Slice", "Split", "Squeeze", "Sub", "Tile", "Unsqueeze", "Where"),
+    *("Reshape", "Resize", "Shape", "Slice", "Split", "Squeeze", "Sub", "Tile", "Unsqueeze", "Where"),
 }
 OPS = {**onnx_import_numbers.OPS, **onnx_import_ops.OPS, **onnx_import_layers.OPS, **onnx_import_windows.OPS}
 ERRORS = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)

@@ -58,7 +58,7 @@ class Node:
 
 
 class File:
-    """A graph as it was read: its nodes, arrays, and the (name, type, shape) of its inputs and outputs."""
+    """A graph as it was read: its nodes, arrays and their types, and (name, type, shape) of its inputs and outputs."""
 
     def __init__(self, given: Any) -> None:
         proto = _model(given)
@@ -80,6 +80,7 @@ class File:
             raise ValueError("from_onnx: sparse initialisers are not read; write them dense")
         self.nodes = [Node(each) for each in graph.node]
         self.arrays = {each.name: array_of(each) for each in graph.initializer}
+        self.kinds = {each.name: each.data_type for each in graph.initializer}
         self.inputs = [_described(each) for each in graph.input if each.name not in self.arrays]
         self.outputs = [_described(each) for each in graph.output]
         self.metadata = {each.key: each.value for each in proto.metadata_props}

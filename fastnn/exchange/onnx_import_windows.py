@@ -11,9 +11,9 @@ from fastnn import activations as units, layers, ops
 from fastnn.typing import Array
 
 from .onnx_import_file import Node
-from .onnx_import_numbers import counted, known
+from .onnx_import_numbers import counted, integers, known
 from .onnx_import_ops import padded
-from .onnx_import_views import View, same_rows
+from .onnx_import_views import View, same_rows, told
 
 # Pictures.
 
@@ -55,21 +55,27 @@ def _windows(node: Node, x: View, kernel: Sequence[int]) -> tuple[Any, Any, Any,
 def _conv(g: Any, node: Node, x: View, w: Any, bias: Any = None) -> View:
     rank, groups, turned = x.ndim - 2, node.get("group", 1), node.op == "ConvTranspose"
     strides, dilations, border, same = _windows(node, x, known(w, "its kernel").shape[2:])
-    if w.shape[turned is False] * groups != x.shape[1] or w.shape[0] % groups:
+    if groups < 1 or w.shape[not turned] * (1 if turned else groups) != x.shape[1] or w.shape[0] % groups:
         raise ValueError(f"a kernel of shape {w.shape} in {groups} groups does not go with {x}")
     kind = getattr(layers, f"Conv{rank}D{'Transpose' * turned}")
     named: dict[str, Any] = {"dilation_rate": dilations, "use_bias": bias is not None}
     if turned:
-        if groups > 1 or node.has("output_shape") or node.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-            raise ValueError("group, output_shape and auto_pad of it are not read")
+        if node.has("output_shape") or node.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+            raise ValueError("output_shape and auto_pad of it are not read")
         named["output_padding"] = tuple(node.get("output_padding", []) or [0] * rank)
     else:
         named |= {"groups": groups, "padding": "same" if same else "valid"}
         x = x if same else padded(_picture(x)[1], {k + 2: each for k, each in enumerate(border)})
     tensor, _ = _picture(x)
-    arrays = [w.transpose([*range(2, w.ndim), 1, 0]), *([] if bias is None else [known(bias, "its bias")])]
-    made = kind(w.shape[1 if turned else 0], w.shape[2:], strides, **named)
-    given = _seen(g.layer(node, made, tensor, arrays, steps=len(x.axes[0]) > 1), x)
+    count, apart = w.shape[1 if turned else 0], groups if turned else 1  # of a turned one each group is a layer
+    biases = [[]] * apart if bias is None else [[each] for each in np.split(known(bias, "its bias"), apart)]
+    n, parts = tensor.row[-1] // apart, []
+    for k, kernel in enumerate(np.split(w, apart)):
+        arrays = [kernel.transpose([*range(2, w.ndim), 1, 0]), *biases[k]]
+        part = tensor if apart == 1 else tensor[..., k * n : (k + 1) * n]
+        made = kind(count, w.shape[2:], strides, **named)
+        parts.append(g.layer(node, made, part, arrays, steps=len(x.axes[0]) > 1))
+    given = _seen(parts[0] if apart == 1 else layers.Concatenate()(parts), x)
     return padded(given, {k + 2: (-one, -two) for k, (one, two) in enumerate(border)}) if turned else given
 
 
@@ -77,24 +83,65 @@ def _pool(g: Any, node: Node, x: View) -> View:
     kernel, largest = node.get("kernel_shape", []), node.op == "MaxPool"
     strides, dilations, border, same = _windows(node, x, kernel)
     sizes = x.shape[2:]
-    if node.get("ceil_mode", 0) and any(
-        (n + sum(each) - k) % s for n, each, k, s in zip(sizes, border, kernel, strides, strict=True)
-    ):
-        raise ValueError("ceil_mode gives windows that reach beyond the border; fastnn has none")
     if max(dilations) > 1:
         raise ValueError("its dilations are not read")
-    same = same and (largest or not node.get("count_include_pad", 0))
-    outside = not same and any(map(any, border))
-    if outside and not largest and not node.get("count_include_pad", 0):
-        raise ValueError(f"means of windows that reach beyond a border of {border} are not read")
+    more = [(0, 0)] * len(sizes)
+    if node.get("ceil_mode", 0):  # a last window may reach beyond the border, unless it begins there
+        for k, (n, (before, after)) in enumerate(zip(sizes, border, strict=True)):
+            beyond = -(n + before + after - kernel[k]) % strides[k]
+            begins = n + before + after + beyond - kernel[k]
+            more[k] = (0, beyond if begins < n + before else beyond - strides[k])
+    include = not largest and bool(node.get("count_include_pad", 0))
+    same = same and not include and not any(map(any, more))
+    whole = [(one, two + rest) for (one, two), (_, rest) in zip(border, more, strict=True)]
+    outside = not same and any(map(any, whole))
     x = _picture(x)[1]
-    tensor, x = _picture(padded(x, {k + 2: each for k, each in enumerate(border)}) if outside else x)
+    tensor, x = _picture(padded(x, {k + 2: each for k, each in enumerate(whole)}) if outside else x)
+    inside = np.ones(0)
+    if outside:  # which cells count
+        inside = np.pad(np.ones(counted(sizes)), border, constant_values=float(include))
+        inside = np.pad(inside, [(0, max(0, rest)) for _, rest in more])
+        inside = inside[tuple(slice(size) for size in x.shape[2:])]
     if outside and largest:  # what lies outside is less than all that is inside
-        inside = np.pad(np.ones(counted(sizes)), border)
         tensor = ops.add(tensor, g.constant(np.where(inside, 0, -3e38)[..., None], tensor))
     kind = getattr(layers, f"{'Max' if largest else 'Average'}Pooling{len(kernel)}D")
     given = g.layer(node, kind(tuple(kernel), strides, "same" if same else "valid"), tensor, steps=len(x.axes[0]) > 1)
+    if outside and not largest and not inside.all():
+        cells = np.lib.stride_tricks.sliding_window_view(inside, kernel)[tuple(slice(None, None, s) for s in strides)]
+        means = cells.mean(tuple(range(-len(kernel), 0)))
+        given = ops.multiply(given, g.constant(1 / means[..., None], given))
     return _seen(given, x)
+
+
+def _resize(g: Any, node: Node, x: View, *others: Any) -> View:
+    """Pixels as blocks of them, or lines between their middles."""
+    scales, sizes = (others[0], None) if node.op == "Upsample" else [*others[1:], None, None][:2]
+    _picture(x)
+    old = list(x.shape)
+    if sizes is not None and known(sizes).size:
+        new = integers(sizes)
+        factors = [b / a for a, b in zip(old, new, strict=True)]
+    else:
+        factors = list(map(float, known(scales, "scales")))
+        new = [int(np.floor(size * factor)) for size, factor in zip(old, factors, strict=True)]
+    exact = all(abs(a * factor - b) < 1e-3 for a, b, factor in zip(old, new, factors, strict=True))
+    mode, how = node.get("mode", "nearest"), node.get("coordinate_transformation_mode", "half_pixel")
+    middles = how in ("half_pixel", "pytorch_half_pixel") and node.op == "Resize"
+    nearest = node.get("nearest_mode", "round_prefer_floor")
+    blocks = (
+        nearest.startswith("round") if middles else node.op == "Upsample" or (how, nearest) == ("asymmetric", "floor")
+    )
+    axes = node.has("axes") or node.get("antialias", 0) or new[:2] != old[:2] or not exact
+    rank, times = x.ndim - 2, tuple(b // a for a, b in zip(old[2:], new[2:], strict=True))
+    made: Any = None
+    if mode == "nearest" and blocks and [a * n for a, n in zip(old[2:], times, strict=True)] == new[2:]:
+        made = getattr(layers, f"UpSampling{rank}D")(times if rank > 1 else times[0])
+    elif mode == "linear" and middles and rank == 2 and min(new[2:]) > 1:
+        made = layers.Resizing(counted(new[2:])[0], new[3])
+    if axes or made is None:
+        raise ValueError(f"mode {mode!r} from {told(old[2:])} to {told(new[2:])} by {how!r} is none that fastnn has")
+    tensor, x = _picture(x)
+    return _seen(g.layer(node, made, tensor, steps=len(x.axes[0]) > 1), x)
 
 
 # Steps.
@@ -189,5 +236,6 @@ def _begins(g: Any, states: Sequence[Any], way: int, ways: int, n: int, near: An
 OPS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("Conv", "ConvTranspose"), _conv),
     **dict.fromkeys(("MaxPool", "AveragePool"), _pool),
+    **dict.fromkeys(("Resize", "Upsample"), _resize),
     **dict.fromkeys(KINDS, _recurrent),
 }

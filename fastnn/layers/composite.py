@@ -27,12 +27,13 @@ from typing import Any, ClassVar
 from fastnn._checks import as_arguments, as_flag
 from fastnn._table import field_values, note_own, plain, unplain
 from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, set_field
+from fastnn.layers.constants import constants
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.masks import given_masks, noted
 from fastnn.layers.operation import Operation
 from fastnn.layers.surface import rows_of
-from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, constants, names_of, replaced
+from fastnn.layers.tensor import Node, Structure, Tensor, called, check_training, names_of, replaced
 from fastnn.layers.traced import Traced, made_from
 from fastnn.layers.tracing import ASKED, arguments_of, has_weights, layers_of, shapes_of, tensors_in
 from fastnn.layers.weight import Weights

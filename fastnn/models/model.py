@@ -52,9 +52,9 @@ class Model(Surface):
         self._begin(name)
         reads, kind, keys = flattened(inputs, "inputs")
         gives, kind_of_outputs, keys_of_outputs = flattened(outputs, "outputs")
-        self.description.graph = Graph(reads, gives)
-        self.description.members = list(self.description.graph.members)
-        self._name_members()
+        self.description.graph = graph = Graph(reads, gives)
+        self.description.members = list(graph.members)
+        self._name_members(graph)
         known = dict(zip(self.description.members, self.description.names, strict=True))
         self.description.takes = Structure(
             kind, keys or tuple(known[tensor.node.layer] for tensor in self.description.graph.inputs)
@@ -80,14 +80,12 @@ class Model(Surface):
         self._begin(name)
         self.description.members, self.description.graph = list(graph.members), graph
         self.description.takes, self.description.gives = takes[0], gives[0]
-        self._name_members()
+        self._name_members(graph)
         return self
 
-    def _name_members(self) -> None:
-        graph, members = self.description.graph, self.description.members
-        named = members if graph is None else graph.named
-        known = dict(zip(named, names_of(named), strict=True))
-        self.description.names = [known[member] for member in members]
+    def _name_members(self, graph: Graph) -> None:
+        known = dict(zip(graph.named, names_of(graph.named), strict=True))
+        self.description.names = [known[member] for member in self.description.members]
 
     def _begin_alone(self, name: str | None) -> None:
         raise TypeError(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastnn
+import fastnn.compress
 import fastnn.layers as L
 from fastnn.exchange import from_onnx
 from support.onnx_cases import CASES, ONE, PICTURE, RECURRENT, STEPS, recurrent, some, whole
@@ -45,6 +46,17 @@ def test_softmax_of_old_opsets_is_of_all_axes_from_one_on() -> None:
     check(graph("y = Unsqueeze<axes=[1]>(x)", 11, **ONE))
     check(graph("y = Clip<min=-0.5, max=0.5>(x)", 9, **ONE))
     check(graph("y = Slice<starts=[1], ends=[3], axes=[1]>(x)", 9, **ONE))
+
+
+def test_a_quantised_file_of_ours_comes_back() -> None:
+    """Of a convolution: whole numbers by DequantizeLinear, and bytes of a given range for what they meet."""
+    from fastnn.exchange import to_onnx
+
+    rows = np.random.default_rng(0).normal(size=(5, 8, 8, 2)).astype(np.float32)
+    layers = [L.Input((8, 8, 2)), L.Conv2D(4, 3, activation="relu"), L.Flatten(), L.Dense(3)]
+    few = fastnn.compress.quantize(fastnn.Sequential(layers), rows=rows)
+    again = from_onnx(to_onnx(few))
+    np.testing.assert_allclose(again.predict(rows), few.predict(rows), rtol=1e-4, atol=1e-4)
 
 
 # Steps.
@@ -229,7 +241,15 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "training": ("y = BatchNormalization<training_mode=1>(x, g, g, g, g)", {**ONE, "g": np.ones(6, "f")}, "moments"),
     "an attribute of another type": ("y = Softmax<axis=1.5>(x)", ONE, "attribute 'axis' has a value of another type"),
     "nothing gives it": ("y = Relu(q)", ONE, "'q', which nothing gives"),
-    "ceil_mode": ("y = MaxPool<kernel_shape=[2, 2], strides=[4, 4], ceil_mode=1>(x)", PICTURE, "ceil_mode"),
+    "a Resize by corners": (
+        'y = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , s)',
+        {**PICTURE, "s": np.array([1, 1, 2, 2], "f")}, r"\(Resize\): mode 'linear' from \(7, 6\) to \(14, 12\)",
+    ),
+    "a cubic Resize": ('y = Resize<mode="cubic">(x, , s)', {**PICTURE, "s": np.array([1, 1, 2, 2], "f")}, "'cubic'"),
+    "bytes by scales of columns": (
+        "a = QuantizeLinear(x, s)\ny = DequantizeLinear(a, s)", {**ONE, "s": np.ones(6, "f")}, "by one scale",
+    ),
+    "TopK": ("y, z = TopK(x, k)", {**ONE, "k": whole(2)}, "no layer of fastnn does that"),
     "dilated windows": ("y = MaxPool<kernel_shape=[2, 2], dilations=[2, 2]>(x)", PICTURE, "dilations"),
     "a reflected border": ('y = Pad<mode="reflect">(x, p)', {**ONE, "p": whole(0, 1, 0, 1)}, "reflect"),
     "Shrink": ("y = Shrink<lambd=0.4, bias=0.1>(x)", ONE, "none that fastnn has"),

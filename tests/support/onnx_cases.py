@@ -235,6 +235,68 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"x": (None, 4, 3), "flat": whole(-1, 3), "w": some(3, 5), "c": some(5), "three": whole(-1, 4, 5)},
     ),
 }
+RNG = np.random.default_rng(8)
+CASES |= {
+    "ConvTranspose in groups": (
+        "y = ConvTranspose<group=3, strides=[2, 1], pads=[1, 0, 0, 1]>(x, w, b)",
+        {**PICTURE, "w": some(3, 2, 3, 2), "b": some(6)},
+    ),
+    "ConvTranspose in groups of channels": (
+        "y = ConvTranspose<group=2>(x, w)",
+        {"x": (None, 4, 5, 3), "w": some(4, 3, 2, 2)},
+    ),
+    "MaxPool of ceil_mode": ("y = MaxPool<kernel_shape=[2, 2], strides=[4, 4], ceil_mode=1>(x)", PICTURE),
+    "MaxPool of ceil_mode with a border": (
+        "y = MaxPool<kernel_shape=[3, 2], strides=[3, 4], pads=[1, 0, 1, 1], ceil_mode=1>(x)",
+        PICTURE,
+    ),
+    "MaxPool of ceil_mode that begins outside": (
+        "y = MaxPool<kernel_shape=[2, 1], strides=[4, 5], pads=[1, 0, 1, 0], ceil_mode=1>(x)",
+        PICTURE,
+    ),
+    "MaxPool of ceil_mode of steps": (
+        "y = MaxPool<kernel_shape=[2], strides=[2], ceil_mode=1>(x)",
+        {"x": (None, 3, 7)},
+    ),
+    "AveragePool of ceil_mode": ("y = AveragePool<kernel_shape=[2, 3], strides=[2, 2], ceil_mode=1>(x)", PICTURE),
+    "AveragePool of its own border": ("y = AveragePool<kernel_shape=[3, 2], pads=[2, 1, 0, 0]>(x)", PICTURE),
+    "AveragePool of ceil_mode and a border": (
+        "y = AveragePool<kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1>(x)",
+        PICTURE,
+    ),
+    "Resize of blocks": (
+        'y = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x, , s)',
+        {**PICTURE, "s": np.array([1, 1, 2, 3], "f")},
+    ),
+    "Resize of blocks by middles": ("y = Resize(x, , , s)", {"x": (2, 3, 7, 6), "s": whole(2, 3, 21, 12)}),
+    "Resize of steps": ("y = Resize(x, , s)", {"x": (None, 3, 5), "s": np.array([1, 1, 4], "f")}),
+    "Resize of three axes": ("y = Resize(x, , s)", {"x": (None, 2, 3, 2, 4), "s": np.array([1, 1, 2, 3, 2], "f")}),
+    "Resize linear": (
+        'y = Resize<mode="linear", coordinate_transformation_mode="pytorch_half_pixel">(x, , s)',
+        {**PICTURE, "s": np.array([1, 1, 2, 2], "f")},
+    ),
+    "Resize linear to a size": ('y = Resize<mode="linear">(x, , , s)', {"x": (2, 3, 7, 6), "s": whole(2, 3, 10, 4)}),
+    "weights as bytes": (
+        "v = DequantizeLinear<axis=1>(w, s, z)\nc = DequantizeLinear(b, t)\ny = Gemm(x, v, c)",
+        {
+            **ONE,
+            "w": RNG.integers(-128, 128, (6, 3)).astype(np.int8),
+            "s": np.array([0.01, 0.02, 0.03], "f"),
+            "z": np.array([0, 3, -5], np.int8),
+            "b": np.array([10, -20, 30], np.int32),
+            "t": np.float32(0.05),
+        },
+    ),
+    "bytes of a kernel of a picture": (
+        "v = DequantizeLinear<axis=0>(w, s)\ny = Conv(x, v)",
+        {**PICTURE, "w": RNG.integers(0, 255, (2, 3, 3, 3)).astype(np.uint8), "s": np.array([0.01, 0.02], "f")},
+    ),
+    "numbers that go by bytes": (
+        "a = QuantizeLinear(x, s, z)\nb = DequantizeLinear(a, s, z)\nc = QuantizeLinear(b, t, n)\n"
+        "y = DequantizeLinear(c, t, n)",
+        {**ONE, "s": np.float32(0.01), "z": np.uint8(120), "t": np.float32(0.013), "n": np.int8(-3)},
+    ),
+}
 
 RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}
 

@@ -15,7 +15,8 @@ GlobalMaxPool Greater GreaterOrEqual HardSigmoid HardSwish Identity If InstanceN
 LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop MatMul Max MaxPool Mean Min Mish Mod Mul Neg
 Normalizer Not OneHot Or PRelu Pad Pow RNN Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd
 ReduceSum Relu Reshape Resize Round Scaler Selu Shape Shrink Sigmoid Sign Sin Slice Softmax Softplus Softsign Split
-Sqrt Squeeze Sub Sum Tanh TopK Transpose Trilu Unsqueeze Where ZipMap
+Sqrt Squeeze Sub Sum Tanh TopK Transpose Trilu Unsqueeze Upsample Where ZipMap
+DequantizeLinear QuantizeLinear
 """
 NAMES = OPS.split()
 
