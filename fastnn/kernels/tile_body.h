@@ -159,13 +159,16 @@ FASTNN_INLINE void NAME(tile)(
 static void NAME(tile_rows)(int rows, int columns, const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments,
                             const REAL *b, ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c,
                             ptrdiff_t c_stride, ptrdiff_t depth) {
-    const int top = rows > 4 ? 4 : 1;
     switch (rows) {
         TILE_CASES(0)
-        default:
+#ifdef FASTNN_FEW_TILES
+        default: {
+            const int top = rows > 4 ? 4 : 1;
             NAME(tile_rows)(top, columns, a, firsts, segments, b, b_stride, init, init_stride, c, c_stride, depth);
             NAME(tile_rows)(rows - top, columns, a + top, firsts, segments, b, b_stride,
                             init ? init + top * init_stride : NULL, init_stride, c + top * c_stride, c_stride, depth);
+        }
+#endif
     }
 }
 
@@ -174,13 +177,16 @@ static void NAME(tile_columns)(int rows, int columns, const REAL *const *a, ptrd
                                ptrdiff_t c_stride, ptrdiff_t depth) {
     const ptrdiff_t *const firsts = &first;
     enum { segments = 1 };
-    const int top = rows > 4 ? 4 : 1;
     switch (rows) {
         TILE_CASES(1)
-        default:
+#ifdef FASTNN_FEW_TILES
+        default: {
+            const int top = rows > 4 ? 4 : 1;
             NAME(tile_columns)(top, columns, a, first, b, b_stride, init, init_stride, c, c_stride, depth);
             NAME(tile_columns)(rows - top, columns, a, first + top, b, b_stride,
                                init ? init + top * init_stride : NULL, init_stride, c + top * c_stride, c_stride, depth);
+        }
+#endif
     }
 }
 
