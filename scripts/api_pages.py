@@ -47,6 +47,8 @@ MODULES = [
     "fastnn.explain",
     "fastnn.report",
     "fastnn.registry",
+    "fastnn.mlflow",
+    "fastnn.hub",
     "fastnn.linear",
     "fastnn.plot",
     "fastnn.ops",
