@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _names
+from fastnn.registry.base import Registry
+from fastnn.registry.comparison import Comparison
 from fastnn.registry.entries import Entry
-from fastnn.registry.models import Registry
 
-__all__ = ["Entry", "Registry", "open"]
+__all__ = ["Comparison", "Entry", "Registry", "open"]
 
 
 def open(where: Any, *, timeout: float = 30.0) -> Registry:
@@ -29,7 +30,9 @@ def open(where: Any, *, timeout: float = 30.0) -> Registry:
     these names; FileNotFoundError where the folder of a path is missing; ImportError where the driver is; TypeError for
     any other object.
     """
-    return Registry(where, timeout)
+    from fastnn.registry.models import DatabaseRegistry
+
+    return DatabaseRegistry(where, timeout)
 
 
 _names.offer(globals())

@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from fastnn._checks import check_text, shown
 from fastnn.databases.reader import listed
 
-from .kinds import Row
-
 __all__ = ["Entry"]
 
 LONGEST = 255  # characters of a name
@@ -40,24 +38,16 @@ class Entry(NamedTuple):
     fastnn_version: str
 
 
-def entry_of(row: Row, aliases: set[str]) -> Entry:
-    name, version, created, metrics, query, feature_names, statistics, notes, size, digest, fastnn_version, _ = row
+def entry_of(about: Mapping[str, Any], aliases: Iterable[str]) -> Entry:
+    """What is said of a version, dicts and lists being JSON; ValueError where it was altered."""
     try:
-        return Entry(
-            name,
-            version,
-            tuple(sorted(aliases)),
-            datetime.fromisoformat(created),
-            json.loads(metrics),
-            query or None,
-            tuple(json.loads(feature_names)),
-            json.loads(statistics),
-            notes,
-            size,
-            digest,
-            fastnn_version,
-        )
-    except (TypeError, ValueError) as error:
+        told = {**about, "aliases": tuple(sorted(aliases)), "query": about["query"] or None}
+        told["created"] = datetime.fromisoformat(about["created"])
+        told |= {name: json.loads(about[name]) for name in ("metrics", "statistics")}
+        told["feature_names"] = tuple(json.loads(about["feature_names"]))
+        return Entry(**{name: told[name] for name in Entry._fields})
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        name, version = about.get("name"), about.get("version")
         raise ValueError(f"what the registry says of version {version} of {name!r} was altered: {error}") from None
 
 

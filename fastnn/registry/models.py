@@ -7,21 +7,16 @@ given again.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from hashlib import sha256
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-from fastnn import _names
-from fastnn._checks import as_list, as_number, check_count, check_text, shown
-from fastnn._version import __version__
+from fastnn._checks import as_number
 from fastnn.databases.reader import listed
-from fastnn.models import Model, load_model
 
+from .base import Found, New, Registry, chosen, now
 from .database import Database, Session
-from .entries import Entry, as_json, checked_alias, checked_name, entry_of, few
+from .entries import Entry, entry_of
 from .kinds import Row
 
 MODELS, PARTS, ALIASES = "fastnn_models", "fastnn_model_parts", "fastnn_model_aliases"
@@ -49,106 +44,44 @@ ALL = ", ".join(COLUMNS[MODELS])
 # What a version that was deleted has; it stays known when it was, and of which bytes.
 EMPTY = {"metrics": "'{}'", "query": "''", "feature_names": "'[]'", "statistics": "'{}'", "notes": "''"}
 
-# As a class that has a method `list` cannot say it.
-Entries = list[Entry]
-Numbers = list[int]
 
-
-class Registry:
-    """Models by name and version, as ``fastnn.registry.open`` gives it; ``with`` closes it.
-
-    Each call is done whole or not at all, also where the process is killed. Raises ValueError with the database's own
-    words where that refuses, and TimeoutError where others were in the way for too long.
-    """
+class DatabaseRegistry(Registry):
+    """The tables. TimeoutError where others were in the way for too long."""
 
     def __init__(self, where: Any, timeout: float = 30.0) -> None:
         timeout = as_number("timeout", timeout)
         if not 0 <= timeout < 10**6:
             raise ValueError(f"timeout must be seconds from 0, got {timeout:g}")
         self._database = Database(where, timeout)
-        self._closed = False
+        self.address = self._database.address
         if self._database.is_there:
             self._database.do("the registry cannot be opened", self._missing)
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._database.address}{', closed' if self._closed else ''}>"
-
-    def __enter__(self) -> Registry:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the registry; an open connection that it was given stays open."""
-        self._closed = True
-
-    def save(
-        self,
-        model: Any,
-        name: str,
-        *,
-        metrics: Mapping[str, Any] | None = None,
-        query: str | None = None,
-        statistics: Mapping[str, Any] | None = None,
-        notes: str = "",
-        aliases: Iterable[str] = (),
-    ) -> int:
-        """Save a model as the next version of a name; gives the version, from 1.
-
-        model: a built model, or a FeatureSpace. name: any text of 1 to 255 characters without white space at its ends.
-        metrics, statistics: names and what JSON has for them (numbers, also NumPy's, texts, lists, dicts). query: the
-        SQL that it was trained with. notes: any text. aliases: names that point to this version from now on.
-
-        A version is never written over, and no number is given twice, though others save at the same time, and not
-        after a deletion either.
-        """
-        name = checked_name("name", name)
-        several = as_list("aliases", [aliases] if isinstance(aliases, str) else aliases, "texts")
-        pointing = [checked_alias(each) for each in several]
-        told = [as_json("metrics", metrics), "" if query is None else check_text("query", query)]
-        known = [as_json("statistics", statistics), check_text("notes", notes)]
-        data = _bytes_of(model)
-        names = json.dumps([*getattr(model, "feature_names", ())])
-        row = (*told, names, *known, len(data), sha256(data).hexdigest(), __version__, "")
+    def _save(self, name: str, new: New) -> int:
+        row, data = {**new.about, "deleted": ""}, new.data
 
         def work(session: Session) -> int:
             if self._missing(session):
                 return 0
             version = _last(session, name) + 1
             marks = ", ".join("?" * len(COLUMNS[MODELS]))
-            session.run(f"INSERT INTO {MODELS} ({ALL}) VALUES ({marks})", name, version, _now(), *row)
+            told = {**row, "name": name, "version": version, "created": now()}
+            session.run(f"INSERT INTO {MODELS} ({ALL}) VALUES ({marks})", *(told[each] for each in COLUMNS[MODELS]))
             size = session.part()
             for part, begin in enumerate(range(0, len(data), size)):
                 insert = f"INSERT INTO {PARTS} (name, version, part, bytes) VALUES (?, ?, ?"
                 session.add_bytes(insert, name, version, part, bytes(data[begin : begin + size]))
-            for alias in pointing:
+            for alias in new.aliases:
                 _point(session, name, alias, version)
             return version
 
         what = f"the model {name!r} cannot be saved"
-        self._check_open()
         while not (version := self._database.do(what, work, write=True)):
             self._database.do(what, self._make, write=True)  # apart, as some databases commit with it
         return version
 
-    def load(
-        self,
-        name: str,
-        version: int | str = "latest",
-        *,
-        custom_objects: Mapping[str, Any] | None = None,
-        compile: bool = True,
-    ) -> Any:
-        """The model of a version: its number, an alias, or "latest", the highest that there is.
-
-        custom_objects, compile: as in ``fastnn.models.load_model``, which reads the bytes once their checksum is right.
-
-        ValueError for an unknown name, version or alias, and where the bytes are damaged or a newer fastnn wrote them.
-        """
-        name = checked_name("name", name)
-
-        def work(session: Session) -> tuple[int, int, str, BytesIO]:
+    def _fetch(self, name: str, version: int | str) -> Found:
+        def work(session: Session) -> Found:
             found = self._find(session, name, version)
             row = f"SELECT size, sha256 FROM {MODELS} WHERE name = ? AND version = ?"
             next_part = f"SELECT bytes FROM {PARTS} WHERE name = ? AND version = ? AND part = ?"
@@ -159,44 +92,25 @@ class Registry:
                 part += 1
             if data.tell() != size:
                 self._find(session, name, found)  # unless it was deleted meanwhile
-            return found, size, digest, data
+            return Found(found, size, digest, data)
 
-        found, size, expected, data = self._do(f"the model {name!r} cannot be loaded", work, name)
-        what, came = f"version {found} of {name!r}", sha256(data.getbuffer()).hexdigest()
-        if data.tell() != size or came != expected:
-            raise ValueError(
-                f"{what} is damaged in {self._database.address}: expected {size:,} bytes with the checksum "
-                f"{expected:.12}, got {data.tell():,} with {came:.12}; load another version"
-            )
-        data.seek(0)
-        try:
-            model = load_model(data, custom_objects, compile)
-        except ValueError as error:
-            raise ValueError(f"{what} cannot be loaded: {error}") from error
-        vars(model)["_registered"] = name, found, expected  # what predictions say, as long as it is this one
-        return model
+        done: Found = self._do(f"the model {name!r} cannot be loaded", work, name)
+        return done
 
-    def list(self, name: str | None = None) -> Sequence[Entry]:
-        """A list of what there is, by name and version: all of it, or the versions of a name, which may be unknown."""
-        where, values = ("", ()) if name is None else (" AND name = ?", (checked_name("name", name),))
+    def _list(self, name: str | None) -> list[Entry]:
+        where, values = ("", ()) if name is None else (" AND name = ?", (name,))
 
-        def work(session: Session) -> Entries:
+        def work(session: Session) -> list[Entry]:
             rows = session.run(f"SELECT {ALL} FROM {MODELS} WHERE deleted = ''{where}", *values)
             aliases: dict[Row, set[str]] = {}
             for owner, alias, version in session.run(f"SELECT name, alias, version FROM {ALIASES}"):
                 aliases.setdefault((owner, version), set()).add(alias)
-            return sorted(entry_of(row, aliases.get(row[:2], set())) for row in rows)
+            return [entry_of(dict(zip(COLUMNS[MODELS], row, strict=True)), aliases.get(row[:2], set())) for row in rows]
 
-        found: Entries = self._do("the models cannot be listed", work)
+        found: list[Entry] = self._do("the models cannot be listed", work)
         return found
 
-    def alias(self, name: str, alias: str, version: int | str | None) -> None:
-        """Have an alias point to a version (a number, "latest" as it is now, or another alias); None takes it away.
-
-        alias: a text as a name is one, but not "latest" and no number.
-        """
-        name, alias = checked_name("name", name), checked_alias(alias)
-
+    def _alias(self, name: str, alias: str, version: int | str | None) -> None:
         def work(session: Session) -> None:
             _last(session, name)
             if version is None:
@@ -207,13 +121,7 @@ class Registry:
 
         self._do(f"the alias {alias!r} of {name!r} cannot be set", work, name, write=True)
 
-    def delete(self, name: str, version: int | str | None = None) -> int:
-        """Delete a version, or all of a name, with the aliases that point there; gives how many versions that were.
-
-        The name and the numbers stay known, so that they are not given again.
-        """
-        name = checked_name("name", name)
-
+    def _delete(self, name: str, version: int | str | None) -> int:
         def work(session: Session) -> int:
             _last(session, name)
             one = self._find(session, name, "latest" if version is None else version)
@@ -223,7 +131,7 @@ class Registry:
                 for table in (PARTS, ALIASES):
                     session.run(f"DELETE FROM {table} WHERE name = ? AND version = ?", name, each)
                 update = f"UPDATE {MODELS} SET {nothing}, deleted = ? WHERE name = ? AND version = ?"
-                session.run(update, _now(), name, each)
+                session.run(update, now(), name, each)
             return len(found)
 
         count: int = self._do(f"the model {name!r} cannot be deleted", work, name, write=True)
@@ -231,21 +139,16 @@ class Registry:
 
     def _do(self, what: str, work: Callable[[Session], Any], name: str | None = None, write: bool = False) -> Any:
         """Do what needs no new table. Where there is no registry yet: ValueError for an unknown name, or no entries."""
-        self._check_open()
 
         def on_tables(session: Session) -> Any:
             return self._nothing(name) if self._missing(session) else work(session)
 
         return self._database.do(what, on_tables, write) if self._database.is_there else self._nothing(name)
 
-    def _nothing(self, name: str | None) -> Entries:
+    def _nothing(self, name: str | None) -> list[Entry]:
         if name is None:
             return []
-        raise ValueError(f"no model {name!r} in {self._database.address}, which has no models yet")
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ValueError("the registry is closed; open it again")
+        raise ValueError(f"no model {name!r} in {self.address}, which has no models yet")
 
     def _missing(self, session: Session) -> set[str]:
         """The tables that are not there. ValueError for one that has not the columns that it would have here."""
@@ -253,7 +156,7 @@ class Registry:
         for table in COLUMNS.keys() - missing:
             if lacking := COLUMNS[table].keys() - session.columns(table):
                 raise ValueError(
-                    f"{self._database.address} has a table {table!r} that is not a registry's: it has no column "
+                    f"{self.address} has a table {table!r} that is not a registry's: it has no column "
                     f"{listed(sorted(lacking))}; rename it, or open a registry in another database"
                 )
         return missing
@@ -275,25 +178,18 @@ class Registry:
 
     def _find(self, session: Session, name: str, version: int | str) -> int:
         """The number of a version; ValueError where there is none such."""
-        found = _versions(session, name)
-        if not found:
-            known = sorted({each for (each,) in session.run(f"SELECT name FROM {MODELS} WHERE deleted = ''")})
-            has = f"it has {few(known)}" if known else "it has none"
-            raise ValueError(f"no model {name!r} in {self._database.address}{_names.hint(name, known)}; {has}")
-        if version == "latest":
-            return max(found)
-        if isinstance(version, str):
-            aliases: dict[str, int] = dict(session.run(f"SELECT alias, version FROM {ALIASES} WHERE name = ?", name))
-            if version not in aliases:
-                has = f"its aliases are {few(sorted(aliases))}" if aliases else "it has no aliases"
-                raise ValueError(f"{name!r} has no alias {shown(version)}{_names.hint(version, aliases)}; {has}")
-            return aliases[version]
-        number = check_count("version", version)
-        if number not in found:
+
+        def known() -> list[str]:
+            return [each for (each,) in session.run(f"SELECT DISTINCT name FROM {MODELS} WHERE deleted = ''")]
+
+        def deleted(number: int) -> str | None:
             rows = session.run(f"SELECT deleted FROM {MODELS} WHERE name = ? AND version = ?", name, number)
-            what = f"was deleted at {rows[0][0]}" if rows else "was never saved"
-            raise ValueError(f"version {number} of {name!r} {what}; there are {few(sorted(found))}")
-        return number
+            return str(rows[0][0]) if rows else None
+
+        def aliases() -> dict[str, int]:
+            return dict(session.run(f"SELECT alias, version FROM {ALIASES} WHERE name = ?", name))
+
+        return chosen(self.address, name, version, _versions(session, name), aliases, known, deleted)
 
 
 def _last(session: Session, name: str) -> int:
@@ -304,26 +200,10 @@ def _last(session: Session, name: str) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def _versions(session: Session, name: str) -> Numbers:
+def _versions(session: Session, name: str) -> list[int]:
     return [each for (each,) in session.run(f"SELECT version FROM {MODELS} WHERE name = ? AND deleted = ''", name)]
 
 
 def _point(session: Session, name: str, alias: str, version: int) -> None:
     session.run(f"DELETE FROM {ALIASES} WHERE name = ? AND alias = ?", name, alias)
     session.run(f"INSERT INTO {ALIASES} (name, alias, version) VALUES (?, ?, ?)", name, alias, version)
-
-
-def _bytes_of(model: Any) -> memoryview:
-    """A model as the bytes of its file."""
-    if not isinstance(model, Model):
-        from fastnn.models.feature_space import FeatureSpace
-
-        if not isinstance(model, FeatureSpace):
-            raise TypeError(f"model must be a fastnn.models.Model, got {shown(model)}")
-    file = BytesIO()
-    model.save(file)
-    return file.getbuffer()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
