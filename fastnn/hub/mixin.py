@@ -57,13 +57,14 @@ class HubModel(ModelHubMixin):  # type: ignore[misc]
         token: Any = None,
         **others: Any,
     ) -> HubModel:
+        options = {"revision": revision, "cache_dir": cache_dir, "token": token}
+        options |= {"force_download": force_download, "local_files_only": local_files_only}
+        here = Path(model_id).is_dir()
+        if config is None and not here:
+            hf_hub_download(model_id, "config.json", **options)  # raises again what the mixin does not tell
         # Before a file of another library, of any size, is downloaded.
         if not isinstance(config, dict) or not isinstance(config.get("fastnn_version"), str):
-            has = shown(sorted(config)) if isinstance(config, dict) else "no such file"
-            raise ValueError(f"it is no fastnn model: config.json should say fastnn_version, got {has}")
-        path = Path(model_id, FILE)
-        if not Path(model_id).is_dir():
-            options = {"revision": revision, "cache_dir": cache_dir, "token": token}
-            options |= {"force_download": force_download, "local_files_only": local_files_only}
-            path = Path(hf_hub_download(model_id, FILE, **options))
+            has = "no such file" if config is None else shown(config)
+            raise ValueError(f"{model_id!r} is no fastnn model: config.json should say fastnn_version, got {has}")
+        path = Path(model_id, FILE) if here else Path(hf_hub_download(model_id, FILE, **options))
         return cls(load_model(path, custom_objects, compile))

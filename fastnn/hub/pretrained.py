@@ -86,9 +86,10 @@ def refusals(what: str) -> Iterator[None]:
     """What huggingface_hub and the network refuse, as a ValueError with their words."""
     try:
         yield
-    except TypeError:  # of an option that it does not have
-        raise
     except Exception as error:
+        # The first of an option that it does not have, the second in words of our own.
+        if type(error) in (TypeError, ValueError):
+            raise
         raise ValueError(f"{what}: {' '.join(str(error).split())}") from error
 
 

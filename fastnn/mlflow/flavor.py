@@ -158,13 +158,13 @@ def load_model(
         folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=to)
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise ValueError(f"load_model: {uri!r} cannot be loaded; MLflow says: {error}") from error
-    return load_file(file_in(mlflow, folder, uri), custom_objects, compile)
+    return load_file(Path(folder, flavor_of(mlflow, folder, uri)["data"]), custom_objects, compile)
 
 
-def file_in(mlflow: Any, folder: str, uri: str) -> Path:
-    """The model's file in a folder that was downloaded. ValueError where the flavour is missing or odd."""
+def flavor_of(mlflow: Any, path: str, uri: str) -> Any:
+    """What an MLmodel, or a folder with one, says of the model's file. ValueError where it is missing or odd."""
     try:
-        flavors = mlflow.models.Model.load(folder).flavors
+        flavors = mlflow.models.Model.load(path).flavors
     except Exception as error:  # of YAML, of MLflow, and of what others have written into the file
         raise ValueError(f"{uri!r} is no model that MLflow saved: {error}") from error
     if FLAVOR not in flavors:
@@ -174,7 +174,7 @@ def file_in(mlflow: Any, folder: str, uri: str) -> Path:
     # It is a name that somebody has written: it may lead nowhere else.
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(f"{uri!r} names its file {shown(name)}, where a name such as {FILE!r} is expected")
-    return Path(folder) / name
+    return flavors[FLAVOR]
 
 
 class _Pyfunc:

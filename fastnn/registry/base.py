@@ -15,7 +15,7 @@ from fastnn._checks import as_list, check_count, check_text, shown
 from fastnn._version import __version__
 from fastnn.models import Model, load_model
 
-from .comparison import Comparison, compared
+from .comparison import Comparison, check_rows, compared
 from .entries import Entry, as_json, checked_alias, checked_name, few
 
 __all__ = ["Registry"]
@@ -85,7 +85,7 @@ class Registry(ABC):
         name = checked_name("name", name)
         several = as_list("aliases", [aliases] if isinstance(aliases, str) else aliases, "texts")
         pointing = tuple(checked_alias(each) for each in several)
-        about = {
+        about: dict[str, Any] = {
             "created": "",
             "metrics": as_json("metrics", metrics),
             "query": "" if query is None else check_text("query", query),
@@ -129,7 +129,7 @@ class Registry(ABC):
             )
         data.seek(0)
         try:
-            model = load_model(data, custom_objects, compile)
+            model: Any = load_model(data, custom_objects, compile)  # type: ignore[arg-type]
         except ValueError as error:
             raise ValueError(f"{what} cannot be loaded: {error}") from error
         vars(model)["_registered"] = name, found, expected  # what predictions say, as long as it is this one
@@ -176,6 +176,7 @@ class Registry(ABC):
         answers alone are to be compared. ValueError where one of the two does not take these rows, or has no compiled
         metrics to say what they are worth, which it names.
         """
+        check_rows(x)
         versions, models = [], []
         for each in (a, b):
             models.append(self.load(name, each, custom_objects=custom_objects))
@@ -211,11 +212,12 @@ def chosen(
     numbers: Sequence[int],
     aliases: Callable[[], Mapping[str, int]],
     known: Callable[[], Sequence[str]],
-    deleted: Callable[[int], str | None] = lambda number: None,
+    deleted: Callable[[int], str | None] | None = None,
 ) -> int:
     """The number of a version, where a name has these; ValueError where there is none such.
 
-    aliases: of the name. known: the names that there are. deleted: when a version was deleted, None where it was not.
+    aliases: of the name. known: the names that there are. deleted: when a version was deleted, None where it never was
+    there; not given where nobody knows.
     """
     if not numbers:
         names = sorted(known())
@@ -231,8 +233,8 @@ def chosen(
         return pointing[version]
     number = check_count("version", version)
     if number not in numbers:
-        when = deleted(number)
-        what = "was never saved" if when is None else f"was deleted at {when}"
+        when = "" if deleted is None else deleted(number)
+        what = "was never saved" if when is None else f"was deleted at {when}" if when else "is not there"
         raise ValueError(f"version {number} of {name!r} {what}; there are {few(sorted(numbers))}")
     return number
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn._checks import shown
 from fastnn._output import aligned
 
 __all__ = ["Comparison"]
@@ -36,18 +37,24 @@ class Comparison(NamedTuple):
         return f"{aligned([head, *lines])}\n{same}{differ}"
 
 
+def check_rows(x: Any) -> None:
+    """TypeError for what is no rows, or can be read only once."""
+    if x is None or hasattr(x, "__next__"):
+        raise TypeError(f"compare: x must be rows as evaluate takes them, to be read several times, got {shown(x)}")
+
+
 def compared(name: str, versions: Sequence[int], models: Sequence[Any], x: Any, y: Any, weight: Any) -> Comparison:
     """See ``Registry.compare``."""
     found: list[dict[str, float]] = []
     outputs: list[list[Any]] = []
-    if x is None:
-        raise TypeError(f"compare: x must be rows as evaluate takes them, got None; {name!r} is compared on data")
+    targets = getattr(x, "targets", None)  # of a dataset: how many columns they are
+    judged = y is not None or (isinstance(targets, int) and targets > 0)
     for version, model in zip(versions, models, strict=True):
         try:
             given = model.predict(x)
             several = given.values() if isinstance(given, dict) else given if isinstance(given, list) else [given]
             outputs.append([np.asarray(each, np.float64) for each in several])
-            if y is not None or getattr(x, "has_targets", False):
+            if judged:
                 found.append(model.evaluate(x, y, sample_weight=weight, verbose=0, return_dict=True))
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"compare: version {version} of {name!r}: {error}") from error

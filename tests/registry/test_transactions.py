@@ -271,7 +271,7 @@ def test_the_file_of_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(FileNotFoundError, match="create its folder first"):
         fastnn.registry.open(tmp_path / "no" / "m.db")
     with pytest.raises(IsADirectoryError, match="is a folder"):
-        fastnn.registry.open(tmp_path)
+        fastnn.registry.open(f"sqlite:///{tmp_path}")
     path.write_bytes(b"this is no database" * 100)
     with pytest.raises(ValueError, match=r"cannot be opened; SQLite says: file is not a database"):
         fastnn.registry.open(path)
