@@ -36,7 +36,8 @@ def model_signature(model: Any) -> Any:
     """What MLflow checks rows by before a pyfunc model sees them: a ``mlflow.models.ModelSignature``, or None.
 
     A model of columns has a ColSpec "double" for each, by its ``feature_names`` where it has them, which takes float32,
-    float64 and whole numbers; a TensorSpec of float32 would refuse float64. None for a model of rows of several axes,
+    float64 and whole numbers of up to 32 bits (MLflow takes no int64 for a double); a TensorSpec of float32 would
+    refuse float64. None for a model of rows of several axes,
     of several inputs, or of texts, which takes what ``predict`` does.
     """
     mlflow = mlflow_of("model_signature")
@@ -158,22 +159,22 @@ def load_model(
         folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=to)
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise ValueError(f"load_model: {uri!r} cannot be loaded; MLflow says: {error}") from error
-    return load_file(Path(folder, flavor_of(mlflow, folder, uri)["data"]), custom_objects, compile)
+    return load_file(Path(folder, flavor_of(mlflow, folder, repr(uri))["data"]), custom_objects, compile)
 
 
-def flavor_of(mlflow: Any, path: str, uri: str) -> Any:
+def flavor_of(mlflow: Any, path: str, what: str) -> Any:
     """What an MLmodel, or a folder with one, says of the model's file. ValueError where it is missing or odd."""
     try:
-        flavors = mlflow.models.Model.load(path).flavors
+        flavors = dict(mlflow.models.Model.load(path).flavors)
     except Exception as error:  # of YAML, of MLflow, and of what others have written into the file
-        raise ValueError(f"{uri!r} is no model that MLflow saved: {error}") from error
+        raise ValueError(f"{what} is no model that MLflow saved: {error}") from error
     if FLAVOR not in flavors:
         has = ", ".join(map(str, flavors)) or "none"
-        raise ValueError(f"{uri!r} is no fastnn model: its flavours are {has}; fastnn.mlflow.log_model logs one")
-    name = flavors[FLAVOR].get("data")
+        raise ValueError(f"{what} is no fastnn model: its flavours are {has}; fastnn.mlflow.log_model logs one")
+    name = flavors[FLAVOR].get("data") if isinstance(flavors[FLAVOR], dict) else None
     # It is a name that somebody has written: it may lead nowhere else.
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
-        raise ValueError(f"{uri!r} names its file {shown(name)}, where a name such as {FILE!r} is expected")
+        raise ValueError(f"{what} names its file {shown(name)}, where a name such as {FILE!r} is expected")
     return flavors[FLAVOR]
 
 

@@ -72,8 +72,8 @@ def compared(name: str, versions: Sequence[int], models: Sequence[Any], x: Any, 
         len(a[0]),
         pairs,  # type: ignore[arg-type]
         _agreement(models, a, b),
-        sum(float(each.sum()) for each in differences) / count if count else 0.0,
-        max((float(each.max()) for each in differences if each.size), default=0.0),
+        sum(float(each.sum()) for each in differences) / count,
+        max(float(each.max()) for each in differences),
     )
 
 
@@ -88,4 +88,4 @@ def _agreement(models: Sequence[Any], a: Sequence[Any], b: Sequence[Any]) -> flo
         else:
             return None
         same &= (one == other).reshape(len(same), -1).all(axis=1)
-    return float(same.mean()) if len(same) else None
+    return float(same.mean())

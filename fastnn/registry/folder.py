@@ -24,6 +24,7 @@ Done = TypeVar("Done")
 
 FILE, ABOUT, ALIASES = "model.fastnn", "entry.json", "aliases"
 OLD = 24 * 3600.0  # seconds after which nobody writes to an unfinished version any more
+LONGEST = 240  # characters of a file's name
 JSON = ("metrics", "feature_names", "statistics")
 
 
@@ -36,6 +37,9 @@ class FolderRegistry(Registry):
 
     def _save(self, name: str, new: New) -> int:
         home = self._home(name)
+
+        for alias in new.aliases:
+            _quoted(alias)
 
         def save() -> int:
             home.mkdir(parents=True, exist_ok=True)
@@ -158,9 +162,14 @@ class FolderRegistry(Registry):
 
 
 def _quoted(name: str) -> str:
-    """A name as that of a file: no separator, no dot at its beginning."""
+    """A name as that of a file: no separator, no dot at its beginning. ValueError where no file has so long a name."""
     text = quote(name, safe=" +,=@")
-    return f"%2E{text[1:]}" if text.startswith(".") else text
+    text = f"%2E{text[1:]}" if text.startswith(".") else text
+    if len(text) > LONGEST:
+        raise ValueError(
+            f"a name in a folder is written as {text:.40}..., of {len(text)} characters; at most {LONGEST}"
+        )
+    return text
 
 
 def _numbers(home: Path) -> list[int]:

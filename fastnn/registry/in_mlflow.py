@@ -48,6 +48,7 @@ class MlflowRegistry(Registry):
             except failed:
                 experiment = client.get_experiment_by_name(name).experiment_id
             run = client.create_run(experiment, tags={"mlflow.source.name": "fastnn"}).info
+            made = None
             try:
                 for metric, value in json.loads(new.about["metrics"]).items():
                     if isinstance(value, (int, float)):
@@ -60,6 +61,8 @@ class MlflowRegistry(Registry):
                     client.set_registered_model_alias(name, alias, made.version)
             except BaseException:
                 client.set_terminated(run.run_id, "FAILED")
+                if made is not None:  # of a name that MLflow takes for no alias
+                    client.delete_model_version(name, made.version)
                 raise
             client.set_terminated(run.run_id)
             return int(made.version)

@@ -57,8 +57,12 @@ class HubRegistry(Registry):
                 except self._hub.errors.HfHubHTTPError as error:
                     if getattr(error.response, "status_code", 0) != 409 or number == version + MOST_TRIED - 1:
                         raise
-            for alias in new.aliases:
-                self._point(repo, alias, f"v{number}")
+            try:
+                for alias in new.aliases:
+                    self._point(repo, alias, f"v{number}")
+            except BaseException:
+                self._api.delete_tag(repo, tag=f"v{number}")
+                raise
         return number
 
     def _fetch(self, name: str, version: int | str) -> Found:
