@@ -131,7 +131,7 @@ def test_what_is_no_model_of_fastnn(hub: dict[str, Any], tmp_path: Path) -> None
     with pytest.raises(ValueError, match=r"cannot be loaded: .*No such file"):
         from_pretrained(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"no model")
-    with pytest.raises(ValueError, match=r"no fastnn model|not a fastnn model|is no"):
+    with pytest.raises(ValueError, match="as no safetensors file does"):
         from_pretrained(tmp_path)
 
 
