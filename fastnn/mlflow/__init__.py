@@ -8,7 +8,7 @@ from fastnn import _names
 
 if TYPE_CHECKING:
     from fastnn.mlflow.callback import MlflowCallback
-    from fastnn.mlflow.flavor import load_model, log_model, model_signature, save_model
+    from fastnn.mlflow.flavor import load_model, log_model, model_signature, resolve, save_model
 
 # Imported when first asked for. MLflow itself asks for _load_pyfunc, by this package's name, which its files have.
 _HOMES = {
@@ -17,9 +17,10 @@ _HOMES = {
     "load_model": "flavor",
     "log_model": "flavor",
     "model_signature": "flavor",
+    "resolve": "flavor",
     "save_model": "flavor",
 }
-__all__ = ["MlflowCallback", "load_model", "log_model", "model_signature", "save_model"]
+__all__ = ["MlflowCallback", "load_model", "log_model", "model_signature", "resolve", "save_model"]
 
 __getattr__ = _names.later(__name__, _HOMES, __all__)
 _names.offer(globals())

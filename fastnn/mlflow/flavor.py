@@ -16,7 +16,7 @@ from fastnn._checks import as_list, check_path, check_text, shown
 from fastnn._version import __version__
 from fastnn.models import check_model, load_model as load_file
 
-__all__ = ["load_model", "log_model", "model_signature", "save_model"]
+__all__ = ["load_model", "log_model", "model_signature", "resolve", "save_model"]
 
 FLAVOR = "fastnn"
 FILE = "model.fastnn"
@@ -160,6 +160,30 @@ def load_model(
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise ValueError(f"load_model: {uri!r} cannot be loaded; MLflow says: {error}") from error
     return load_file(Path(folder, flavor_of(mlflow, folder, repr(uri))["data"]), custom_objects, compile)
+
+
+def resolve(model_uri: str) -> str:
+    """The version that "models:/NAME@ALIAS", "models:/NAME/VERSION" or "models:/NAME/latest" stands for now, as a text.
+
+    ValueError for another URI, and for a name, version or alias that MLflow does not know, in its words.
+    """
+    mlflow = mlflow_of("resolve")
+    uri = check_text("resolve: model_uri", model_uri)
+    parts = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+|latest))", uri)
+    if parts is None:
+        raise ValueError(f"resolve: model_uri must be models:/NAME@ALIAS or models:/NAME/VERSION, got {shown(uri)}")
+    (name, alias, version), client = parts.groups(), mlflow.MlflowClient()
+    try:
+        if alias:
+            return str(client.get_model_version_by_alias(name, alias).version)
+        if version == "latest":
+            client.get_registered_model(name)
+            quote = '"' if "'" in name else "'"
+            found = client.search_model_versions(f"name = {quote}{name}{quote}")
+            return str(max(int(each.version) for each in found))
+        return str(client.get_model_version(name, version).version)
+    except (mlflow.exceptions.MlflowException, OSError, ValueError) as error:
+        raise ValueError(f"resolve: {uri!r} is not there; MLflow says: {error}") from error
 
 
 def flavor_of(mlflow: Any, path: str, what: str) -> Any:

@@ -22,7 +22,7 @@ def open(where: Any, *, timeout: float = 30.0) -> Registry:
       postgresql://user@host/database (by psycopg, or ADBC where that is missing) or mysql://user@host/database
       (mariadb:// too, by PyMySQL), a password being quoted as in any URL, or left to PGPASSWORD, to ~/.pgpass, or to
       ?read_default_file=~/.my.cnf; or an open connection of sqlite3, psycopg or PyMySQL
-    - a folder that is there, or a path that ends with a slash: NAME/VERSION/model.fastnn in it
+    - a folder that is there, or a path that ends with a slash: NAME/VERSION.fastnn in it
     - "mlflow:" and the URI of MLflow's tracking server or database, "mlflow:" alone for the one that MLflow is set to
     - "hf:OWNER", whose repositories on the Hugging Face Hub are the names; "hf:" alone for names "owner/name"
 

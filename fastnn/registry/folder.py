@@ -1,15 +1,16 @@
-"""A registry in a folder: NAME/VERSION/model.fastnn, what is said of it beside it, and a small file for each alias.
+"""A registry in a folder: NAME/1.fastnn, what is said of it in NAME/1.json, and a small file for each alias.
 
-Anything else that reads files can read it, and it may lie on a shared disk. Each change is one rename.
+Anything that reads files can read it, ``fastnn serve`` among them, and it may lie on a shared disk. Who makes the .json
+has the number; the version is there once the .fastnn is, in one rename.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,8 +23,7 @@ from .entries import Entry, entry_of
 
 Done = TypeVar("Done")
 
-FILE, ABOUT, ALIASES = "model.fastnn", "entry.json", "aliases"
-OLD = 24 * 3600.0  # seconds after which nobody writes to an unfinished version any more
+FILE, ABOUT, ALIASES = ".fastnn", ".json", "aliases"
 LONGEST = 240  # characters of a file's name
 JSON = ("metrics", "feature_names", "statistics")
 
@@ -37,25 +37,18 @@ class FolderRegistry(Registry):
 
     def _save(self, name: str, new: New) -> int:
         home = self._home(name)
-
         for alias in new.aliases:
             _quoted(alias)
+        told = {each: json.loads(value) if each in JSON else value for each, value in new.about.items()}
+        about = json.dumps({"name": name, **told}, indent=1).encode()
 
         def save() -> int:
             home.mkdir(parents=True, exist_ok=True)
-            self._sweep(home)
-            made = home / f".new-{os.urandom(8).hex()}"
-            made.mkdir()
-            try:
-                _write(made / FILE, bytes(new.data))
-                told = {each: json.loads(value) if each in JSON else value for each, value in new.about.items()}
-                _write(made / ABOUT, json.dumps({"name": name, **told, "created": now()}, indent=1).encode())
-                version = max(_numbers(home), default=0) + 1
-                while not _renamed(made, home / str(version)):  # another was faster
-                    version += 1
-            except BaseException:
-                shutil.rmtree(made, ignore_errors=True)
-                raise
+            version = max(_numbers(home, ABOUT) + _numbers(home, FILE), default=0) + 1
+            while not _taken(home / f"{version}{ABOUT}", about):
+                version += 1
+            with replacing(home / f"{version}{FILE}") as file:
+                file.write(new.data)
             for alias in new.aliases:
                 self._point(home, alias, version)
             return version
@@ -65,14 +58,13 @@ class FolderRegistry(Registry):
     def _fetch(self, name: str, version: int | str) -> Found:
         def fetch() -> Found:
             found = self._find(name, version)
-            home = self._home(name) / str(found)
-            about = _read(home, name, found)
+            entry = _entry(self._home(name), name, found, ())
             try:
-                data = (home / FILE).read_bytes()
+                data = (self._home(name) / f"{found}{FILE}").read_bytes()
             except FileNotFoundError:
-                self._find(name, found)  # unless it was deleted meanwhile
+                self._find(name, found)  # which says that it was deleted meanwhile
                 raise
-            return Found(found, entry_of(about, ()).size, about["sha256"], BytesIO(data))
+            return Found(found, entry.size, entry.sha256, BytesIO(data))
 
         return self._do(f"the model {name!r} cannot be loaded", fetch)
 
@@ -80,9 +72,9 @@ class FolderRegistry(Registry):
         def entries() -> Iterator[Entry]:
             for each in self._names() if name is None else [name]:
                 aliases = self._aliases(each)
-                for version in self._versions(each):
-                    about = _read(self._home(each) / str(version), each, version)
-                    yield entry_of(about, [alias for alias, number in aliases.items() if number == version])
+                for version in _numbers(self._home(each), FILE):
+                    pointing = [alias for alias, number in aliases.items() if number == version]
+                    yield _entry(self._home(each), each, version, pointing)
 
         return self._do("the models cannot be listed", lambda: list(entries()))
 
@@ -100,14 +92,15 @@ class FolderRegistry(Registry):
     def _delete(self, name: str, version: int | str | None) -> int:
         def delete() -> int:
             one = self._find(name, "latest" if version is None else version)
-            found = self._versions(name) if version is None else [one]
             home = self._home(name)
+            found = _numbers(home, FILE) if version is None else [one]
             for alias, number in self._aliases(name).items():
                 if number in found:
                     (home / ALIASES / _quoted(alias)).unlink(missing_ok=True)
-            for each in found:  # the folder stays, so that its number is not given again
-                _write(home / str(each) / ABOUT, json.dumps({"name": name, "deleted": now()}).encode())
-                (home / str(each) / FILE).unlink(missing_ok=True)
+            for each in found:
+                (home / f"{each}{FILE}").unlink(missing_ok=True)
+                with replacing(home / f"{each}{ABOUT}") as file:
+                    file.write(json.dumps({"name": name, "deleted": now()}).encode())
             return len(found)
 
         return self._do(f"the model {name!r} cannot be deleted", delete)
@@ -124,41 +117,30 @@ class FolderRegistry(Registry):
     def _names(self) -> list[str]:
         if not self._root.is_dir():
             return []
-        names = [unquote(each.name) for each in self._root.iterdir() if each.is_dir()]
-        return [name for name in names if self._home(name).is_dir() and self._versions(name)]
-
-    def _versions(self, name: str) -> list[int]:
-        """The numbers of a name, those that were deleted left out."""
-        home = self._home(name)
-        return [each for each in _numbers(home) if not _deleted(home / str(each), name, each)]
+        return [unquote(each.name) for each in self._root.iterdir() if _numbers(each, FILE)]
 
     def _aliases(self, name: str) -> dict[str, int]:
-        home = self._home(name) / ALIASES
-        known, found = set(self._versions(name)), {}
-        for each in home.iterdir() if home.is_dir() else ():
+        home = self._home(name)
+        known, found = {f"{each}": each for each in _numbers(home, FILE)}, {}
+        for each in (home / ALIASES).iterdir() if (home / ALIASES).is_dir() else ():
             if not each.name.startswith("."):
-                text = each.read_text(encoding="utf-8").strip()
-                if text.isdecimal() and int(text) in known:
-                    found[unquote(each.name)] = int(text)
+                text = each.read_text(encoding="utf-8", errors="replace").strip()
+                if text in known:
+                    found[unquote(each.name)] = known[text]
         return found
 
     def _find(self, name: str, version: int | str) -> int:
         def deleted(number: int) -> str | None:
-            home = self._home(name) / str(number)
-            return _deleted(home, name, number) if home.is_dir() else None
+            path = self._home(name) / f"{number}{ABOUT}"
+            return str(_read(path, name).get("deleted", "")) if path.exists() else None
 
-        numbers = self._versions(name)
+        numbers = _numbers(self._home(name), FILE)
         return chosen(self.address, name, version, numbers, lambda: self._aliases(name), self._names, deleted)
 
     def _point(self, home: Path, alias: str, version: int) -> None:
         (home / ALIASES).mkdir(exist_ok=True)
-        _write(home / ALIASES / _quoted(alias), f"{version}\n".encode())
-
-    def _sweep(self, home: Path) -> None:
-        """Remove what a writer that was killed has left."""
-        for each in home.glob(".new-*"):
-            if time.time() - each.stat().st_mtime > OLD:
-                shutil.rmtree(each, ignore_errors=True)
+        with replacing(home / ALIASES / _quoted(alias)) as file:
+            file.write(f"{version}\n".encode())
 
 
 def _quoted(name: str) -> str:
@@ -172,41 +154,43 @@ def _quoted(name: str) -> str:
     return text
 
 
-def _numbers(home: Path) -> list[int]:
+def _numbers(home: Path, ending: str) -> list[int]:
+    """The versions that have a file of that kind."""
     if not home.is_dir():
         return []
-    names = [each.name for each in home.iterdir() if each.is_dir()]
+    names = [each.name.removesuffix(ending) for each in home.iterdir() if each.name.endswith(ending)]
     return sorted(int(name) for name in names if name.isascii() and name.isdecimal() and name[0] != "0")
 
 
-def _renamed(made: Path, to: Path) -> bool:
-    """Give a finished version its number; False where that is taken."""
+def _taken(path: Path, about: bytes) -> bool:
+    """Take a number by writing what is said of the version; False where another has it."""
     try:
-        made.rename(to)
-    except OSError:
-        if to.exists():
-            return False
-        raise
+        with open(path, "xb") as file:
+            file.write(about)
+    except FileExistsError:
+        return False
     return True
 
 
-def _write(path: Path, data: bytes) -> None:
-    with replacing(path) as file:
-        file.write(data)
-
-
-def _read(home: Path, name: str, version: int) -> dict[str, Any]:
-    """What is said of a version, as an entry has it. ValueError where it was altered."""
+def _read(path: Path, name: str) -> dict[str, Any]:
     try:
-        told = json.loads((home / ABOUT).read_bytes())
+        told = json.loads(path.read_bytes())
         if not isinstance(told, dict) or told.get("name") != name:
             # As of "A" and "a" where the file system takes them for one.
             raise ValueError(f"it is not of {name!r}")
-    except (FileNotFoundError, ValueError, RecursionError) as error:
-        raise ValueError(f"what {str(home / ABOUT)!r} says of version {version} was altered: {error}") from None
-    return {**told, **{each: json.dumps(told.get(each)) for each in JSON}, "version": version}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"what {str(path)!r} says was altered: {error}") from None
+    return told
 
 
-def _deleted(home: Path, name: str, version: int) -> str | None:
-    when = _read(home, name, version).get("deleted")
-    return None if when is None else str(when)
+def _entry(home: Path, name: str, version: int, aliases: Iterable[str]) -> Entry:
+    """What is said of a version; of a file that somebody has put there, what it says itself."""
+    if (home / f"{version}{ABOUT}").exists():
+        told = _read(home / f"{version}{ABOUT}", name)
+    else:
+        data, when = (home / f"{version}{FILE}").read_bytes(), (home / f"{version}{FILE}").stat().st_mtime
+        told = {"query": "", "notes": "", "fastnn_version": "", "metrics": {}, "feature_names": [], "statistics": {}}
+        told |= {"created": datetime.fromtimestamp(when, UTC).isoformat()}
+        told |= {"size": len(data), "sha256": sha256(data).hexdigest()}
+    told |= {each: json.dumps(told.get(each)) for each in JSON}
+    return entry_of({**told, "name": name, "version": version}, aliases)

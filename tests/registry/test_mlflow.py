@@ -43,6 +43,10 @@ def test_both_ways_give_the_same(mlflow: Any) -> None:
         for rows in (X, X.astype(np.float32), X.astype(np.float16), (X * 9).astype(np.int32), X[:1]):
             np.testing.assert_array_equal(pyfunc.predict(rows), made.predict(rows))
             np.testing.assert_array_equal(native.predict(rows), made.predict(rows))
+    assert {flavour.resolve(f"models:/churn{each}") for each in ("@champion", "/1", "/latest")} == {"1"}
+    flavour.log_model(made, "net", registered_model_name="churn")
+    resolved = [flavour.resolve(f"models:/churn{each}") for each in ("@champion", "/1", "/latest")]
+    assert resolved == ["1", "1", "2"]
     assert flavour.load_model(info.model_uri, compile=False).optimizer is None
     assert set(info.flavors) == {"fastnn", "python_function"}
     assert info.flavors["fastnn"]["size"] == len(file_of(made))
@@ -144,6 +148,12 @@ def test_what_is_not_there(mlflow: Any) -> None:
     ):
         with pytest.raises(ValueError, match=f"load_model: '{uri}' cannot be loaded; MLflow says: .*{words}"):
             flavour.load_model(uri)
+    for uri in ("models:/nett@champion", "models:/net@champion", "models:/net/7", "models:/nett/latest"):
+        with pytest.raises(ValueError, match=f"resolve: '{uri}' is not there; MLflow says: "):
+            flavour.resolve(uri)
+    for uri in ("models:/net", "models:/m-1", "runs:/a/b", "net", ""):
+        with pytest.raises(ValueError, match="resolve: model_uri must be models:/NAME@ALIAS or"):
+            flavour.resolve(uri)
     for odd in (None, 3, b"a"):
         with pytest.raises(TypeError, match="load_model: model_uri must be a string"):
             flavour.load_model(odd)  # type: ignore[arg-type]

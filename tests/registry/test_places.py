@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import threading
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -165,7 +164,7 @@ def test_damaged_bytes(where: str, tmp_path: Path, request: pytest.FixtureReques
         files = repository.commits[repository.tags["v1"]]
         files["model.safetensors"] = files["model.safetensors"][:-1] + b"?"
     else:
-        [path] = tmp_path.rglob("model.fastnn")
+        [path] = [*tmp_path.rglob("1.fastnn"), *tmp_path.rglob("model.fastnn")]
         path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(ValueError, match=r"version 1 of 'm' is damaged in .*; load another version"):
         registry.load("m")
@@ -181,8 +180,15 @@ def test_what_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         registry = fastnn.registry.open(same)
         assert repr(registry) == f"<Registry {tmp_path / 'there'}>"
     assert fastnn.registry.open("new/").save(model(), "m") == 1
-    assert sorted(each.name for each in Path("new/m/1").iterdir()) == ["entry.json", "model.fastnn"]
-    assert file_of(fastnn.models.load_model("new/m/1/model.fastnn")) == file_of(model())
+    assert sorted(each.name for each in Path("new/m").iterdir()) == ["1.fastnn", "1.json"]
+    assert file_of(fastnn.models.load_model("new/m/1.fastnn")) == file_of(model())
+    # A file that somebody has put there.
+    model(2).save("new/m/7.fastnn")
+    registry = fastnn.registry.open("new")
+    assert file_of(registry.load("m", 7)) == file_of(model(2))
+    entry = registry.list()[1]
+    assert (entry.version, entry.size, entry.metrics) == (7, len(file_of(model(2))), {})
+    assert registry.save(model(), "m") == 8
     Path("file").touch()
     with pytest.raises(ValueError, match=r"cannot be saved; .* says: .*Not a directory"):
         fastnn.registry.open("file/").save(model(), "m")
@@ -210,51 +216,42 @@ def test_what_others_do_to_the_files(tmp_path: Path) -> None:
     registry = fastnn.registry.open(tmp_path)
     registry.save(model(), "m", aliases="a")
     (tmp_path / "notes.txt").touch()
-    (tmp_path / "m" / "old").mkdir()
     (tmp_path / "other").mkdir()
+    for odd in ("old", "0.fastnn", "01.fastnn", "x.fastnn", "1.5.fastnn", "\u0663.fastnn"):
+        (tmp_path / "m" / odd).touch()
     assert [each.version for each in registry.list()] == [1]
-    (tmp_path / "m" / "aliases" / "b").write_text("99")
-    (tmp_path / "m" / "aliases" / "c").write_text("x")
+    for alias, text in (("b", b"99"), ("c", b"x"), ("d", b"\xff"), ("e", b"01")):
+        (tmp_path / "m" / "aliases" / alias).write_bytes(text)
     assert registry.list()[0].aliases == ("a",)
-    entry = tmp_path / "m" / "1" / "entry.json"
-    good = entry.read_text()
-    for bad in (
-        "",
-        "[",
-        "3",
-        "{}",
-        good.replace('"m"', '"n"'),
-        good.replace('"created": "20', '"created": "no'),
-        "[" * 10**5,
-    ):
-        entry.write_text(bad)
-        with pytest.raises(ValueError, match=r"version 1.* was altered"):
+    about = tmp_path / "m" / "1.json"
+    good = about.read_text()
+    for bad in ("", "[", "3", "{}", good.replace('"m"', '"n"'), good.replace('"created": "20', '"created": "no')):
+        about.write_text(bad)
+        with pytest.raises(ValueError, match="was altered"):
             registry.list()
-    entry.write_text(good)
-    (tmp_path / "m" / "1" / "model.fastnn").unlink()
-    with pytest.raises(ValueError, match=r"cannot be loaded; .*No such file"):
+    about.write_text("[" * 10**5)
+    with pytest.raises(ValueError, match="was altered"):
         registry.load("m")
 
 
 def test_a_writer_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no such version, and its number is not given again."""
     registry = fastnn.registry.open(tmp_path)
 
     def killed(*given: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", killed)
+        patch.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             registry.save(model(), "m")
-    assert list((tmp_path / "m").iterdir()) == []
-    left = tmp_path / "m" / ".new-0"
-    left.mkdir()
-    assert registry.save(model(), "m") == 1
-    assert left.exists()  # another may be at work there
-    os.utime(left, (0, time.time() - 2 * 24 * 3600))
+    assert [each.name for each in (tmp_path / "m").iterdir()] == ["1.json"]
+    assert registry.list() == []
+    with pytest.raises(ValueError, match="no model 'm'"):
+        registry.load("m")
     assert registry.save(model(), "m") == 2
-    assert not left.exists()
-    assert [each.version for each in registry.list()] == [1, 2]
+    with pytest.raises(ValueError, match="version 1 of 'm' is not there; there are 2"):
+        registry.load("m", 1)
 
 
 # The others
