@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PIPELINES = {"airflow_dag", "beam_inference", "pipeline"}  # tests/test_pipelines.py runs them
+EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.py")) if path.stem not in PIPELINES]
 
 
 def run(*arguments: str, cwd: Path) -> str:
