@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -100,17 +101,20 @@ def test_a_run_that_was_killed_after_it_saved(tmp_path: Path, monkeypatch: pytes
 def test_the_dag(tmp_path: Path) -> None:
     """Parsed and run by Airflow's own command, twice: the second run registers nothing."""
     settings = f"--data sqlite:///{tmp_path}/pipeline.db --registry {tmp_path}/models/ --work {tmp_path} --epochs 2"
+    (tmp_path / "dags").mkdir()
+    for name in ("airflow_dag.py", "pipeline.py"):
+        shutil.copy(EXAMPLES / name, tmp_path / "dags")
     environment = {
         "AIRFLOW_HOME": str(tmp_path / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
         "FASTNN_PIPELINE": settings,
     }
     loaded(EXAMPLES / "pipeline.py").demo(tmp_path / "pipeline.db")
     done = run("-m", "airflow", "db", "migrate", cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stderr
     for registered in (True, False):
-        command = ("dags", "test", "-f", str(EXAMPLES / "airflow_dag.py"), "fastnn_pipeline")
-        done = run("-m", "airflow", *command, cwd=tmp_path, **environment)
+        done = run("-m", "airflow", "dags", "test", "fastnn_pipeline", cwd=tmp_path, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         ended = re.findall(r"DagRun Finished: .*?state=(\w+)", done.stdout + done.stderr)
         assert ended == ["success"]

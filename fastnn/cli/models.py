@@ -11,7 +11,7 @@ from fastnn.cli.output import say, shown
 from fastnn.cli.parser import Parser
 
 MODELS = """\
-Lists the models that a registry has in a database: each version, its aliases, when it
+Lists the models that a registry has: each version, its aliases, when it
 was saved, and its metrics; after --alias or --delete, of the version of one.
 """
 
@@ -20,7 +20,11 @@ def add_to(commands: Any) -> None:
     """Add the command to the others."""
     models = commands.add_parser("models", description=MODELS)
     models.set_defaults(run=run)
-    models.add_argument("registry", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
+    models.add_argument(
+        "registry",
+        metavar="URL",
+        help="a database: a file, or a URL such as sqlite:///shop.db; a folder; mlflow:URI; hf:OWNER",
+    )
     models.add_argument("name", metavar="NAME", nargs="?", help="the model, by default all")
     _add_version(models)
     models.add_argument("--alias", metavar="ALIAS", help="let it point to that version")
@@ -39,7 +43,9 @@ def add_model(parser: Parser) -> None:
 
 def add_registry(parser: Parser) -> None:
     """Let the command take a registry."""
-    parser.add_argument("--registry", metavar="URL", help="the database in which the model is, by name, in no file")
+    parser.add_argument(
+        "--registry", metavar="URL", help="where the model is, by name, in no file: as for `fastnn models`"
+    )
 
 
 def registry_of(options: argparse.Namespace) -> Any:

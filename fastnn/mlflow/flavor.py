@@ -6,7 +6,8 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -155,10 +156,8 @@ def load_model(
     mlflow = mlflow_of("load_model")
     uri = check_text("load_model: model_uri", os.fspath(model_uri) if isinstance(model_uri, Path) else model_uri)
     to = None if dst_path is None else check_path("load_model: dst_path", dst_path)
-    try:
+    with refusals(f"load_model: {uri!r} cannot be loaded"):
         folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=to)
-    except (mlflow.exceptions.MlflowException, OSError) as error:
-        raise ValueError(f"load_model: {uri!r} cannot be loaded; MLflow says: {error}") from error
     return load_file(Path(folder, flavor_of(mlflow, folder, repr(uri))["data"]), custom_objects, compile)
 
 
@@ -173,7 +172,7 @@ def resolve(model_uri: str) -> str:
     if parts is None:
         raise ValueError(f"resolve: model_uri must be models:/NAME@ALIAS or models:/NAME/VERSION, got {shown(uri)}")
     (name, alias, version), client = parts.groups(), mlflow.MlflowClient()
-    try:
+    with refusals(f"resolve: {uri!r} is not there"):
         if alias:
             return str(client.get_model_version_by_alias(name, alias).version)
         if version == "latest":
@@ -182,8 +181,20 @@ def resolve(model_uri: str) -> str:
             found = client.search_model_versions(f"name = {quote}{name}{quote}")
             return str(max(int(each.version) for each in found))
         return str(client.get_model_version(name, version).version)
-    except (mlflow.exceptions.MlflowException, OSError, ValueError) as error:
-        raise ValueError(f"resolve: {uri!r} is not there; MLflow says: {error}") from error
+
+
+@contextmanager
+def refusals(what: str, secret: str = "") -> Iterator[None]:
+    """What MLflow, its store or the way there refuses, as a ValueError with its words, without the secret."""
+    try:
+        yield
+    except Exception as error:
+        if type(error) in (TypeError, ValueError):  # in words of our own
+            raise
+        says = " ".join(str(error).split())
+        if secret and secret in says:
+            raise ValueError(f"{what}; MLflow says: {says.replace(secret, '***')}") from None
+        raise ValueError(f"{what}; MLflow says: {says}") from error
 
 
 def flavor_of(mlflow: Any, path: str, what: str) -> Any:

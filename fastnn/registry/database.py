@@ -22,7 +22,9 @@ from .kinds import MYSQL, POSTGRES, SQLITE, Kind, Row
 Done = TypeVar("Done")
 
 PART = 2**20  # bytes of a model in one row, which any server takes; less where a packet is smaller
-URLS = "sqlite:///path, postgresql://user@host/database, or mysql://user@host/database (mariadb:// too)"
+URLS = (
+    "sqlite:///path, postgresql://user@host/database, mysql://user@host/database (mariadb:// too), mlflow:URI, hf:OWNER"
+)
 
 
 class Session:
@@ -116,7 +118,7 @@ class Database:
             self._open_url(where, scheme)
         elif isinstance(where, str | bytes | os.PathLike):
             if is_url and scheme != "sqlite":
-                hint = _names.hint(scheme, ("sqlite", "postgresql", "mysql", "mariadb"))
+                hint = _names.hint(scheme.partition(":")[0], ("sqlite", "postgresql", "mysql", "mariadb", "mlflow"))
                 raise ValueError(f"a registry is opened by {URLS}; got the scheme {scheme!r:.40}{hint}")
             self._path = file_of(where)
             self.kind, self.address = SQLITE, self._path

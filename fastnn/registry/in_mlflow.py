@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastnn._checks import check_text
-from fastnn.mlflow.flavor import flavor_of, mlflow_of, save_model
+from fastnn.mlflow.flavor import flavor_of, mlflow_of, refusals, save_model
 
 from .base import Found, New, Registry, chosen
 from .entries import Entry, entry_of
@@ -30,7 +30,9 @@ class MlflowRegistry(Registry):
     def __init__(self, uri: str) -> None:
         self._mlflow = mlflow_of("a registry in MLflow")
         uri = check_text("the URI", uri)
-        self.address = f"mlflow:{re.sub(r'(?<=//)[^/@]*:[^/]*@', '***@', uri)}"
+        secret = re.search(r"(?<=//)[^/@]*:[^/]*(?=@)", uri)
+        self._secret = secret[0] if secret else ""
+        self.address = f"mlflow:{uri.replace(self._secret, '***') if secret else uri}"
         self._uri = uri or None
         with self._told("the registry cannot be opened"):
             self._client = self._mlflow.MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
@@ -84,8 +86,9 @@ class MlflowRegistry(Registry):
 
     def _list(self, name: str | None) -> list[Entry]:
         with self._told("the models cannot be listed"):
-            names = self._names() if name is None else [name]
-            return [self._entry(each) for one in names for each in self._versions(one)]
+            found = self._versions(name)
+            aliases = {each: self._aliases(each) for each in {one.name for one in found}}
+            return [self._entry(each, aliases[each.name]) for each in found]
 
     def _alias(self, name: str, alias: str, version: int | str | None) -> None:
         with self._told(f"the alias {alias!r} of {name!r} cannot be set"):
@@ -114,14 +117,17 @@ class MlflowRegistry(Registry):
     def _names(self) -> list[str]:
         return [each.name for each in _pages(self._client.search_registered_models, max_results=1000)]
 
-    def _versions(self, name: str) -> list[Any]:
-        quote = '"' if "'" in name else "'"
-        return _pages(self._client.search_model_versions, f"name = {quote}{name}{quote}", max_results=ALL)
+    def _versions(self, name: str | None) -> list[Any]:
+        # MLflow's filter has no way to write both quotes.
+        quote = '"' if "'" in (name or "") else "'"
+        wanted = None if name is None or quote in name else f"name = {quote}{name}{quote}"
+        found = _pages(self._client.search_model_versions, wanted, max_results=ALL)
+        return [each for each in found if name in (None, each.name)]
 
     def _aliases(self, name: str) -> dict[str, int]:
         return {alias: int(each) for alias, each in self._client.get_registered_model(name).aliases.items()}
 
-    def _entry(self, version: Any) -> Entry:
+    def _entry(self, version: Any, aliases: Mapping[str, int]) -> Entry:
         created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat()
         told = {**UNKNOWN, "fastnn_version": "", "created": created}
         if TAG in version.tags:
@@ -129,15 +135,11 @@ class MlflowRegistry(Registry):
         elif version.run_id:
             told["metrics"] = json.dumps(self._client.get_run(version.run_id).data.metrics)
         number, notes = int(version.version), version.description or ""
-        aliases = [each for each, one in self._aliases(version.name).items() if one == number]
-        return entry_of({**told, "name": version.name, "version": number, "notes": notes}, aliases)
+        pointing = [each for each, one in aliases.items() if one == number]
+        return entry_of({**told, "name": version.name, "version": number, "notes": notes}, pointing)
 
-    @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (self._mlflow.exceptions.MlflowException, OSError) as error:
-            raise ValueError(f"{what}; MLflow says: {error}") from error
+    def _told(self, what: str) -> AbstractContextManager[None]:
+        return refusals(what, self._secret)
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import threading
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -290,8 +291,30 @@ def test_what_others_have_registered_in_mlflow(mlflow_uri: str) -> None:
 
 def test_no_password_of_mlflow_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
-    registry = fastnn.registry.open("mlflow:http://me:s3cret@127.0.0.1:1")
+    secret = "s3cret"
+    registry = fastnn.registry.open(f"mlflow:http://me:{secret}@127.0.0.1:1")
     assert repr(registry) == "<Registry mlflow:http://***@127.0.0.1:1>"
+    with pytest.raises(ValueError, match=r"cannot be opened; MLflow says: .*odd://\*\*\*@host") as caught:
+        fastnn.registry.open(f"mlflow:odd://me:{secret}@host/x")
+    assert secret not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_database_that_is_none(mlflow_uri: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(ValueError, match=r"MLflow says: .*file is not a database"):
+        fastnn.registry.open(f"mlflow:sqlite:///{tmp_path}/bad.db").list()
+    registry = fastnn.registry.open("mlflow:")
+    for name in ("it's", 'say "x"', "both ' and \"", "a.b-c d"):
+        assert registry.save(model(), name) == 1
+        assert [each.name for each in registry.list(name)] == [name]
+        assert file_of(registry.load(name)) == file_of(model())
+    assert len(registry.list()) == 4
+    for refused in ("a/b", "a:b"):
+        with pytest.raises(ValueError, match=r"MLflow says: .*cannot contain '/' or ':'"):
+            registry.save(model(), refused)
+    with pytest.raises(ValueError, match=r"MLflow says: .* exceeds the maximum length"):
+        registry.save(model(), "long", statistics={"x": "x" * 10**6})
+    assert len(registry.list()) == 4
 
 
 def test_the_hub_without_a_network(hub: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
