@@ -36,14 +36,11 @@ def open(where: Any, *, timeout: float = 30.0) -> Registry:
     these names; FileNotFoundError where the folder of a path is missing; ImportError where the driver is, MLflow or
     huggingface_hub; TypeError for any other object.
     """
-    if isinstance(where, str) and where.startswith("mlflow:"):
-        from fastnn.registry.in_mlflow import MlflowRegistry
+    if isinstance(where, str) and where.startswith(("mlflow:", "hf:")):
+        from fastnn.registry.elsewhere import HubRegistry, MlflowRegistry
 
-        return MlflowRegistry(where.removeprefix("mlflow:"))
-    if isinstance(where, str) and where.startswith("hf:"):
-        from fastnn.registry.on_hub import HubRegistry
-
-        return HubRegistry(where.removeprefix("hf:"))
+        kind, _, place = where.partition(":")
+        return MlflowRegistry(place) if kind == "mlflow" else HubRegistry(place)
     path = os.fsdecode(where) if isinstance(where, (str, bytes, os.PathLike)) else "://"
     if "://" not in path and (path.endswith(("/", os.sep)) or os.path.isdir(check_path("where", path))):
         from fastnn.registry.folder import FolderRegistry

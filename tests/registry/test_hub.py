@@ -14,6 +14,7 @@ import pytest
 
 import fastnn
 from fastnn.hub import from_pretrained, model_card, push_to_hub, save_pretrained
+from fastnn.hub.models import hub_model
 from fastnn.layers import Dense, Flatten, Input
 from support.pages import HOME
 from support.registries import file_of, model
@@ -82,13 +83,13 @@ def test_the_files_are_what_others_read(tmp_path: Path) -> None:
 
 def test_the_mixin(tmp_path: Path) -> None:
     hub = needs_the_hub()
-    made = fastnn.hub.HubModel(model(1), {"license": "mit"})
+    made = hub_model()(model(1), {"license": "mit"})
     assert isinstance(made, hub.ModelHubMixin)
     made.save_pretrained(tmp_path, model_card_kwargs={"notes": "Said later."})
     assert "Said later." in (tmp_path / "README.md").read_text()
-    assert file_of(fastnn.hub.HubModel.from_pretrained(tmp_path).model) == file_of(model(1))
-    with pytest.raises(TypeError, match=r"HubModel: model must be a fastnn\.models\.Model"):
-        fastnn.hub.HubModel("net")
+    assert file_of(hub_model().from_pretrained(tmp_path).model) == file_of(model(1))
+    with pytest.raises(TypeError, match=r"model must be a fastnn\.models\.Model"):
+        hub_model()("net")
 
 
 def test_to_a_hub_and_back(hub: dict[str, Any]) -> None:
@@ -173,12 +174,12 @@ def test_what_no_card_can_say() -> None:
 
 def test_a_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    monkeypatch.delitem(sys.modules, "fastnn.hub.mixin", raising=False)
+    hub_model.cache_clear()
     for call in (
         lambda: save_pretrained(model(), tmp_path),
         lambda: from_pretrained(tmp_path),
         lambda: push_to_hub(model(), "me/net"),
-        lambda: fastnn.hub.HubModel,
+        hub_model,
     ):
         with pytest.raises(ImportError, match=r'fastnn\.hub needs huggingface_hub: pip install "fastnn\[hub\]"'):
             call()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.hub.models import hub_model
 from fastnn.layers import Dense, Input
 from support.registries import file_of, model
 
@@ -356,11 +357,12 @@ def test_what_the_hub_refuses(hub: dict[str, Any]) -> None:
     ("where", "hidden", "words"),
     [
         ("mlflow:", "mlflow", r'a registry in MLflow needs MLflow and pandas: pip install "fastnn\[mlflow\]"'),
-        ("hf:me", "huggingface_hub", r'a registry on the Hub needs huggingface_hub: pip install "fastnn\[hub\]"'),
+        ("hf:me", "huggingface_hub", r'fastnn\.hub needs huggingface_hub: pip install "fastnn\[hub\]"'),
     ],
 )
 def test_a_missing_package(where: str, hidden: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, hidden, None)
+    hub_model.cache_clear()
     with pytest.raises(ImportError, match=words):
         fastnn.registry.open(where)
 
