@@ -30,9 +30,9 @@ class MlflowRegistry(Registry):
     # Versions that others have registered are there too; of them an entry has what MLflow says.
 
     def __init__(self, uri: str) -> None:
-        from fastnn.mlflow import flavor
+        from fastnn import mlflow
 
-        self._flavor, self._mlflow = flavor, flavor.mlflow_of("a registry in MLflow")
+        self._flavor, self._mlflow = mlflow, mlflow.mlflow_of("a registry in MLflow")
         self._uri = check_text("the URI", uri) or None
         secret = re.search(r"(?<=//)[^/@]*:[^/]*(?=@)", uri)
         self._secret = secret[0] if secret else ""
@@ -152,18 +152,16 @@ class HubRegistry(Registry):
     """A name is a repository, version 3 its tag "v3", an alias any other tag."""
 
     def __init__(self, owner: str) -> None:
-        from fastnn.hub import models
+        from fastnn import hub
 
-        models.hub_model()
+        hub.hub_model()  # ImportError, with the command
         import huggingface_hub
 
         self._owner = check_text("the owner", owner).strip("/")
         self.address = f"hf:{self._owner}"
-        self._models, self._hub, self._api = models, huggingface_hub, huggingface_hub.HfApi()
+        self._models, self._hub, self._api = hub, huggingface_hub, huggingface_hub.HfApi()
 
     def _save(self, name: str, new: New) -> int:
-        if not hasattr(new.model, "description"):
-            raise TypeError(f"{self.address} keeps models, got a {type(new.model).__name__}; save it in a database")
         repo, add = self._repo(name), self._hub.CommitOperationAdd
         metrics, notes = json.loads(new.about["metrics"]), new.about["notes"]
         config = {"fastnn_version": new.about["fastnn_version"], "registry": new.about}

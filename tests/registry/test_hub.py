@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.hub import from_pretrained, model_card, push_to_hub, save_pretrained
-from fastnn.hub.models import hub_model
+from fastnn.hub import from_pretrained, hub_model, model_card, push_to_hub, save_pretrained
 from fastnn.layers import Dense, Flatten, Input
 from support.pages import HOME
 from support.registries import file_of, model

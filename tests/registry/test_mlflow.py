@@ -97,18 +97,18 @@ def test_signatures(mlflow: Any) -> None:
 
 def test_a_folder(mlflow: Any, tmp_path: Path) -> None:
     folder = tmp_path / "saved" / "net"
-    flavour.save_model(model(1), folder, metadata={"owner": "me"}, extra_pip_requirements="scipy")
+    flavour.save_model(model(1), folder, pip_requirements=["fastnn", "scipy"])
     assert {each.name for each in folder.iterdir()} == {
         "MLmodel",
         "model.fastnn",
         "requirements.txt",
-        "conda.yaml",
         "python_env.yaml",
     }
     needs = (folder / "requirements.txt").read_text().split()
-    assert needs == [f"fastnn=={fastnn.__version__}", "pandas", "scipy"]
+    assert needs == ["fastnn", "scipy"]
     assert file_of(flavour.load_model(folder)) == file_of(flavour.load_model(str(folder))) == file_of(model(1))
-    assert mlflow.models.Model.load(str(folder)).metadata == {"owner": "me"}
+    info = flavour.log_model(model(1), metadata={"owner": "me"})
+    assert info.metadata == {"owner": "me"}
     from mlflow.utils.environment import _PythonEnv  # what MLflow's server reads
 
     env = _PythonEnv.from_yaml(str(folder / "python_env.yaml"))
@@ -116,8 +116,8 @@ def test_a_folder(mlflow: Any, tmp_path: Path) -> None:
     np.testing.assert_array_equal(mlflow.pyfunc.load_model(str(folder)).predict(X), model(1).predict(X))
     with pytest.raises(ValueError, match="is there already; give the path of a new folder"):
         flavour.save_model(model(1), folder)
-    flavour.save_model(model(1), tmp_path / "b", pip_requirements=["fastnn"])
-    assert (tmp_path / "b" / "requirements.txt").read_text() == "fastnn\n"
+    flavour.save_model(model(1), tmp_path / "b")
+    assert (tmp_path / "b" / "requirements.txt").read_text() == f"fastnn=={fastnn.__version__}\npandas\n"
 
 
 def test_what_a_file_may_not_say(mlflow: Any, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.hub.models import hub_model
+from fastnn.hub import hub_model
 from fastnn.layers import Dense, Input
 from support.registries import file_of, model
 

@@ -1,4 +1,4 @@
-"""A model as the Hub has it: README.md, config.json and model.safetensors."""
+"""Models on the Hugging Face Hub, and in folders as it has them."""
 
 from __future__ import annotations
 
@@ -112,11 +112,9 @@ def model_card(
         f"# {_plain(repo_id or model.name)}",
         "A neural network of fastnn, which runs small networks on ordinary CPUs and needs nothing but NumPy.",
         notes,
-        '```sh\npip install "fastnn[hub]"\n```',
-        f"```python\nimport fastnn\n\nmodel = fastnn.hub.from_pretrained({json.dumps(where)})\nmodel.predict(rows)"
-        "\n```",
-        f"It reads {reads}, and gives rows of shape {' and '.join(map(str, gives))}. The file holds data alone; nothing in "
-        "it is run.",
+        '```python\nimport fastnn  # pip install "fastnn[hub]"\n\n'
+        f"model = fastnn.hub.from_pretrained({json.dumps(where)})\nmodel.predict(rows)\n```",
+        f"It reads {reads}, and gives rows of shape {' and '.join(map(str, gives))}. Nothing in the file is run.",
         _table(("metric", "value"), measured),
         f"{model.count_params():,} parameters; saved by fastnn {__version__}.",
         _table(("layer", "kind"), layers),

@@ -1,4 +1,4 @@
-"""The flavour: a folder with a model's file and what MLflow is to know of it."""
+"""Models in MLflow: a flavour of its own and as pyfunc, and a callback of a fit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from fastnn import _names
-from fastnn._checks import as_list, check_path, check_text, shown
+from fastnn._checks import as_list, check_flag, check_path, check_text, shown
+from fastnn._output import warn
 from fastnn._version import __version__
+from fastnn.callbacks.base import Logs, TrainerCallback
+from fastnn.callbacks.monitors import number_of
 from fastnn.models import check_model, load_model as load_file
 
-__all__ = ["load_model", "log_model", "model_signature", "resolve", "save_model"]
+__all__ = ["MlflowCallback", "load_model", "log_model", "model_signature", "resolve", "save_model"]
 
 FLAVOR = "fastnn"
 FILE = "model.fastnn"
@@ -36,10 +39,9 @@ def mlflow_of(what: str) -> Any:
 def model_signature(model: Any) -> Any:
     """What MLflow checks rows by before a pyfunc model sees them: a ``mlflow.models.ModelSignature``, or None.
 
-    A model of columns has a ColSpec "double" for each, by its ``feature_names`` where it has them, which takes float32,
-    float64 and whole numbers of up to 32 bits (MLflow takes no int64 for a double); a TensorSpec of float32 would
-    refuse float64. None for a model of rows of several axes,
-    of several inputs, or of texts, which takes what ``predict`` does.
+    A ColSpec "double" for each column, by its name where the model was fitted on names: it takes float32, float64 and
+    int32, but no int64; a TensorSpec of float32 would refuse float64. None for a model of rows of several axes, of
+    several inputs or outputs, or of texts: it takes what ``predict`` does.
     """
     mlflow = mlflow_of("model_signature")
     check_model("model_signature", model)
@@ -64,27 +66,20 @@ def save_model(
     *,
     mlflow_model: Any = None,
     signature: Any = None,
-    metadata: Mapping[str, Any] | None = None,
-    pip_requirements: Iterable[str] | None = None,
-    extra_pip_requirements: Iterable[str] = (),
+    pip_requirements: Iterable[str] = (f"fastnn=={__version__}", "pandas"),
 ) -> None:
     """Save a model as a folder that MLflow loads, as the flavour "fastnn" and as pyfunc.
 
-    path: a folder that is not there yet. mlflow_model: a ``mlflow.models.Model`` to enter the flavours in. signature: a
-    ModelSignature, False for none; None for that of `model_signature`. metadata: names and values that MLflow shows.
-    pip_requirements: of the environment that MLflow serves the model in, by default this fastnn and pandas;
-    extra_pip_requirements: beside them.
-
-    ValueError where there is such a folder; ImportError where MLflow or pandas is missing.
+    path: a folder that is not there yet, or empty. mlflow_model: a ``mlflow.models.Model`` to enter the flavours in.
+    signature: a ModelSignature, False for none, None for that of `model_signature`. pip_requirements: of the
+    environment that MLflow serves the model in.
     """
     mlflow = mlflow_of("save_model")
     check_model("save_model", model)
     folder = Path(check_path("save_model: path", path))
-    needs = [f"fastnn=={__version__}", "pandas"] if pip_requirements is None else _texts(pip_requirements)
-    needs += _texts(extra_pip_requirements, "extra_")
+    given = [pip_requirements] if isinstance(pip_requirements, str) else pip_requirements
+    needs = as_list("save_model: pip_requirements", given, "texts")
     told = mlflow.models.Model() if mlflow_model is None else mlflow_model
-    if metadata is not None:
-        told.metadata = {**(told.metadata or {}), **metadata}
     signature = model_signature(model) if signature is None else signature
     if signature is not False:
         told.signature = signature
@@ -93,48 +88,32 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / FILE)
     data = (folder / FILE).read_bytes()
-    python = platform.python_version()
     (folder / "requirements.txt").write_text("".join(f"{each}\n" for each in needs), encoding="utf-8")
-    build = "build_dependencies: [pip]\ndependencies: [-r requirements.txt]\n"
-    (folder / "python_env.yaml").write_text(f"python: {python}\n{build}", encoding="utf-8")
-    pip = f"dependencies: [python={python}, pip, {{pip: [-r requirements.txt]}}]\n"
-    (folder / "conda.yaml").write_text(f"name: mlflow-env\nchannels: [conda-forge]\n{pip}", encoding="utf-8")
-    mlflow.pyfunc.add_to_model(
-        told, loader_module="fastnn.mlflow", data=FILE, conda_env="conda.yaml", python_env="python_env.yaml"
-    )
+    env = f"python: {platform.python_version()}\nbuild_dependencies: [pip]\ndependencies: [-r requirements.txt]\n"
+    (folder / "python_env.yaml").write_text(env, encoding="utf-8")
+    mlflow.pyfunc.add_to_model(told, loader_module="fastnn.mlflow", data=FILE, python_env="python_env.yaml")
     known = {"size": len(data), "sha256": sha256(data).hexdigest(), "feature_names": [*model.feature_names]}
     told.add_flavor(FLAVOR, fastnn_version=__version__, data=FILE, **known)
     told.save(str(folder / "MLmodel"))
 
 
 def log_model(
-    model: Any,
-    name: str = "model",
-    *,
-    registered_model_name: str | None = None,
-    signature: Any = None,
-    metadata: Mapping[str, Any] | None = None,
-    pip_requirements: Iterable[str] | None = None,
-    extra_pip_requirements: Iterable[str] = (),
-    **options: Any,
+    model: Any, name: str = "model", *, registered_model_name: str | None = None, signature: Any = None, **options: Any
 ) -> Any:
     """Log a model in MLflow's active run, or in one that this starts; gives MLflow's ``ModelInfo``.
 
-    name: of the logged model. registered_model_name: also make it the next version of that name in MLflow's registry.
-    options: of ``mlflow.models.Model.log`` (params, tags, step, model_type, ...). The rest: as in `save_model`.
+    name: of the logged model. registered_model_name: also make it the next version of that name. options: what else
+    `save_model` takes, and ``mlflow.models.Model.log`` (params, tags, step, model_type, ...).
     """
     mlflow = mlflow_of("log_model")
     check_model("log_model", model)
     return mlflow.models.Model.log(
         artifact_path=None,
         name=check_text("log_model: name", name),
-        flavor=sys.modules["fastnn.mlflow"],
+        flavor=sys.modules[__name__],
         registered_model_name=registered_model_name,
         model=model,
         signature=signature,
-        metadata=metadata,
-        pip_requirements=pip_requirements,
-        extra_pip_requirements=extra_pip_requirements,
         **options,
     )
 
@@ -230,9 +209,86 @@ def _load_pyfunc(path: str, model_config: Any = None) -> _Pyfunc:
     return _Pyfunc(load_file(path))
 
 
-def _texts(given: Any, what: str = "") -> list[str]:
-    each = f"save_model: {what}pip_requirements"
-    return [check_text(each, one) for one in as_list(each, [given] if isinstance(given, str) else given, "texts")]
+LONGEST = 500  # characters of a parameter, which any version takes
+
+
+class MlflowCallback(TrainerCallback):
+    """Logs a fit in MLflow: its parameters, each epoch's loss and metrics, and at the end, if asked, the model.
+
+    In the active run; where there is none, in one of the fit's own, which it ends: FINISHED, FAILED where an error ends
+    the fit, KILLED by Ctrl-C. Parameters are epochs, batch_size, steps, parameters, loss, optimizer and what that was
+    made with; one that the run has is left as it is. learning_rate is that of an epoch's last step. log_model: log the
+    model as ``fastnn.mlflow.log_model`` does, unless an error ended the fit. registered_model_name: also make it the
+    next version of that name. run_id: of the run of MLflow's, once the fit has begun.
+
+    What MLflow refuses while the fit runs ends no fit: a warning says so. ImportError where MLflow or pandas is
+    missing.
+    """
+
+    def __init__(self, log_model: bool = False, registered_model_name: str | None = None) -> None:
+        self.log_model = log_model
+        check_flag(self, "log_model")
+        if registered_model_name is not None:
+            check_text("MlflowCallback: registered_model_name", registered_model_name)
+            self.log_model = True
+        self.registered_model_name = registered_model_name
+        self.run_id: str | None = None
+        self._mlflow = mlflow_of("MlflowCallback")
+        self._rate: float | None = None
+        self._own = False
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._own = self._mlflow.active_run() is None
+        run = self._mlflow.start_run() if self._own else self._mlflow.active_run()
+        self.run_id = run.info.run_id
+        told = {name: self.params.get(name) for name in ("epochs", "batch_size", "steps")}
+        told |= {"parameters": self.model.count_params(), **_compiled(self.model)}
+        known = self._client().get_run(self.run_id).data.params
+        new = {name: str(each)[:LONGEST] for name, each in told.items() if each is not None and name not in known}
+        self._try("log_params", lambda: self._mlflow.log_params(new, run_id=self.run_id))
+
+    def measured(self, rate: float, seconds: float) -> None:
+        self._rate = rate
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        found = {name: number_of(each) for name, each in {"learning_rate": self._rate, **(logs or {})}.items()}
+        numbers = {name: each for name, each in found.items() if each is not None}
+        self._try("log_metrics", lambda: self._mlflow.log_metrics(numbers, step=epoch, run_id=self.run_id))
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        try:
+            if self.log_model:
+                log_model(self.model, run_id=self.run_id, registered_model_name=self.registered_model_name)
+        except BaseException:
+            self._end("FAILED")
+            raise
+        self._end("FINISHED")
+
+    def on_train_interrupt(self, error: BaseException, logs: Logs | None = None) -> None:
+        self._end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+
+    def _end(self, status: str) -> None:
+        if self._own:
+            self._try("end_run", lambda: self._mlflow.end_run(status))
+
+    def _client(self) -> Any:
+        return self._mlflow.MlflowClient()
+
+    def _try(self, what: str, call: Any) -> None:
+        try:
+            call()
+        except Exception as error:  # of MLflow, of its store, of the way there
+            warn(f"MlflowCallback: {what} failed: {error}")
+
+
+def _compiled(model: Any) -> dict[str, Any]:
+    """What a model was compiled with, as parameters."""
+    from fastnn.optimizers import serialize
+
+    optimizer = model.optimizer
+    values = {name: getattr(optimizer, name, None) for name in serialize(optimizer)["config"]}
+    made = {f"optimizer_{name}": each for name, each in values.items() if name != "name" and each not in (None, False)}
+    return {"loss": getattr(model.loss, "name", model.loss), "optimizer": type(optimizer).__name__, **made}
 
 
 _names.offer(globals())
