@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, unquote
 
 from fastnn.store.replacing import replacing
 
 from .base import Found, New, Registry, chosen, now
 from .entries import Entry, entry_of
-
-Done = TypeVar("Done")
 
 FILE, ABOUT, ALIASES = ".fastnn", ".json", "aliases"
 LONGEST = 240  # characters of a file's name
@@ -37,26 +36,21 @@ class FolderRegistry(Registry):
 
     def _save(self, name: str, new: New) -> int:
         home = self._home(name)
-        for alias in new.aliases:
-            _quoted(alias)
+        pointing = [_quoted(alias) for alias in new.aliases]
         told = {each: json.loads(value) if each in JSON else value for each, value in new.about.items()}
         about = json.dumps({"name": name, **told}, indent=1).encode()
-
-        def save() -> int:
+        with self._told(f"the model {name!r} cannot be saved"):
             home.mkdir(parents=True, exist_ok=True)
             version = max(_numbers(home, ABOUT) + _numbers(home, FILE), default=0) + 1
             while not _taken(home / f"{version}{ABOUT}", about):
                 version += 1
-            with replacing(home / f"{version}{FILE}") as file:
-                file.write(new.data)
-            for alias in new.aliases:
+            _write(home / f"{version}{FILE}", new.data)
+            for alias in pointing:
                 self._point(home, alias, version)
             return version
 
-        return self._do(f"the model {name!r} cannot be saved", save)
-
     def _fetch(self, name: str, version: int | str) -> Found:
-        def fetch() -> Found:
+        with self._told(f"the model {name!r} cannot be loaded"):
             found = self._find(name, version)
             entry = _entry(self._home(name), name, found, ())
             try:
@@ -66,48 +60,42 @@ class FolderRegistry(Registry):
                 raise
             return Found(found, entry.size, entry.sha256, BytesIO(data))
 
-        return self._do(f"the model {name!r} cannot be loaded", fetch)
-
     def _list(self, name: str | None) -> list[Entry]:
-        def entries() -> Iterator[Entry]:
+        found = []
+        with self._told("the models cannot be listed"):
             for each in self._names() if name is None else [name]:
                 aliases = self._aliases(each)
                 for version in _numbers(self._home(each), FILE):
                     pointing = [alias for alias, number in aliases.items() if number == version]
-                    yield _entry(self._home(each), each, version, pointing)
-
-        return self._do("the models cannot be listed", lambda: list(entries()))
+                    found.append(_entry(self._home(each), each, version, pointing))
+        return found
 
     def _alias(self, name: str, alias: str, version: int | str | None) -> None:
-        def point() -> None:
-            home = self._home(name)
+        home, file = self._home(name), _quoted(alias)
+        with self._told(f"the alias {alias!r} of {name!r} cannot be set"):
+            found = self._find(name, alias if version is None else version)
             if version is None:
-                self._find(name, alias)
-                (home / ALIASES / _quoted(alias)).unlink(missing_ok=True)
+                (home / ALIASES / file).unlink(missing_ok=True)
             else:
-                self._point(home, alias, self._find(name, version))
-
-        self._do(f"the alias {alias!r} of {name!r} cannot be set", point)
+                self._point(home, file, found)
 
     def _delete(self, name: str, version: int | str | None) -> int:
-        def delete() -> int:
+        home = self._home(name)
+        with self._told(f"the model {name!r} cannot be deleted"):
             one = self._find(name, "latest" if version is None else version)
-            home = self._home(name)
             found = _numbers(home, FILE) if version is None else [one]
             for alias, number in self._aliases(name).items():
                 if number in found:
                     (home / ALIASES / _quoted(alias)).unlink(missing_ok=True)
             for each in found:
                 (home / f"{each}{FILE}").unlink(missing_ok=True)
-                with replacing(home / f"{each}{ABOUT}") as file:
-                    file.write(json.dumps({"name": name, "deleted": now()}).encode())
+                _write(home / f"{each}{ABOUT}", json.dumps({"name": name, "deleted": now()}).encode())
             return len(found)
 
-        return self._do(f"the model {name!r} cannot be deleted", delete)
-
-    def _do(self, what: str, work: Callable[[], Done]) -> Done:
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
         try:
-            return work()
+            yield
         except OSError as error:
             raise ValueError(f"{what}; {self.address} says: {error}") from error
 
@@ -139,8 +127,12 @@ class FolderRegistry(Registry):
 
     def _point(self, home: Path, alias: str, version: int) -> None:
         (home / ALIASES).mkdir(exist_ok=True)
-        with replacing(home / ALIASES / _quoted(alias)) as file:
-            file.write(f"{version}\n".encode())
+        _write(home / ALIASES / alias, f"{version}\n".encode())
+
+
+def _write(path: Path, data: bytes | memoryview) -> None:
+    with replacing(path) as file:
+        file.write(data)
 
 
 def _quoted(name: str) -> str:
