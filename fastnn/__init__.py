@@ -30,6 +30,7 @@ from fastnn.variables import Variable
 
 if TYPE_CHECKING:
     from fastnn import (
+        applications,
         backend,
         callbacks,
         compress,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         saving,
         uncertainty,
         utils,
+        zoo,
     )
     from fastnn.losses import Loss
     from fastnn.metrics import Metric
@@ -75,6 +77,7 @@ __all__ = [
     "Trainer",
     "Variable",
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "compress",
@@ -109,6 +112,7 @@ __all__ = [
     "show_config",
     "uncertainty",
     "utils",
+    "zoo",
 ]
 
 # What a model needs when it is compiled, pictures, data and helpers: `import fastnn` must stay short.
@@ -119,6 +123,7 @@ __getattr__ = _names.later(
         "Metric": "metrics",
         "Optimizer": "optimizers",
         "Trainer": "training",
+        "applications": "applications",
         "backend": "backend",
         "callbacks": "callbacks",
         "compress": "compress",
@@ -144,6 +149,7 @@ __getattr__ = _names.later(
         "uncertainty": "uncertainty",
         "utils": "utils",
         "wrappers": "wrappers",
+        "zoo": "zoo",
     },
     __all__,
 )

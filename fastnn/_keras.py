@@ -11,8 +11,14 @@ MaxNumBoundingBoxes MelSpectrogram MixUp MultiOptimizer OptimizerMap OrbaxCheckp
 RandomColorDegeneration RandomColorJitter RandomElasticTransform RandomErasing RandomGaussianBlur RandomGrayscale
 RandomHue RandomInvert RandomPerspective RandomPosterization RandomSaturation RandomSharpness RandomShear RematScope
 ReversibleEmbedding STFT STFTInitializer STFTSpectrogram Solarization StatelessScope
-SymbolicScope TFSMLayer TorchModuleWrapper applications array_to_img bounding_boxes ctc device distillation distribution
+SymbolicScope TFSMLayer TorchModuleWrapper array_to_img bounding_boxes ctc device distillation distribution
 dtype_policies export img_to_array load_img mixed_precision name_scope quantizers remat save_img stft tree visualization
+ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201 EfficientNetB0
+EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7
+EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L EfficientNetV2M EfficientNetV2S
+InceptionResNetV2 InceptionV3 MobileNetV2 MobileNetV3Large MobileNetV3Small NASNetLarge NASNetMobile ResNet101
+ResNet101V2 ResNet152 ResNet152V2 ResNet50 ResNet50V2 VGG16 VGG19 Xception convnext densenet efficientnet
+efficientnet_v2 imagenet_utils mobilenet mobilenet_v2 mobilenet_v3 nasnet resnet resnet_v2
 """
 # Of its configuration and of modules that hold others.
 _MODULES = """

@@ -116,7 +116,6 @@ NAMES = {
 
 # Modules of Keras 1 and 2 and of TensorFlow, below fastnn.
 MODULES = {
-    "applications": "layers of your own: no networks that somebody has trained come along, see docs/differences.md",
     "keras": _KERAS,
     "engine.topology": "fastnn.layers.Layer, fastnn.Input and fastnn.models.Model",
     "engine.base_layer": "fastnn.layers.Layer",

@@ -43,6 +43,8 @@ MODULES = [
     "fastnn.model_selection",
     "fastnn.uncertainty",
     "fastnn.exchange",
+    "fastnn.zoo",
+    "fastnn.applications",
     "fastnn.compress",
     "fastnn.explain",
     "fastnn.report",

@@ -310,7 +310,7 @@ def test_layers_of_keras(name):
         exec(f"from fastnn.layers import {name}", {})
 
 
-@pytest.mark.parametrize("name", ["tree", "applications", "distribution", "visualization", "mixed_precision"])
+@pytest.mark.parametrize("name", ["tree", "quantizers", "distribution", "visualization", "mixed_precision"])
 def test_modules_of_keras(name):
     with pytest.raises(AttributeError, match=rf"module 'fastnn' has no attribute '{name}' \({LEFT_OUT}\)"):
         getattr(fastnn, name)

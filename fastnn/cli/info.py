@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fastnn.cli.models import add_model, loaded
-from fastnn.cli.output import result
+from fastnn.cli.models import ZOO, add_model, loaded
+from fastnn.cli.output import figures, result
 from fastnn.cli.parser import Parser
 
 INFO = """\
@@ -27,15 +27,21 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace, parser: Parser) -> None:
     """Print it."""
     model = loaded(options, parser)
+    of_zoo = options.registry is None and options.model.startswith(ZOO)
     about: dict[str, Any] = {
         "model": model.name,
-        **({"bytes": Path(options.model).stat().st_size} if options.registry is None else {}),
+        **({"bytes": Path(options.model).stat().st_size} if options.registry is None and not of_zoo else {}),
         "parameters": model.count_params(),
         "reads": ", ".join(model.feature_names) or f"rows of shape {model.input_shape}",
         "gives": f"rows of shape {model.output_shape}",
     }
     notes = model.description.notes.get("trained", {})
     trained = {f"trained: {name}": each for name, each in notes.items() if each not in ("", [])}
+    if of_zoo:
+        from fastnn import zoo
+
+        about |= zoo.card(options.model.removeprefix(ZOO))._asdict()
+        about["metrics"] = dict(about["metrics"]) if options.json else figures(about["metrics"])
     result(about | trained, options.json)
     if not options.json:
         model.summary()

@@ -15,6 +15,8 @@ Lists the models that a registry has: each version, its aliases, when it
 was saved, and its metrics; after --alias or --delete, of the version of one.
 """
 
+ZOO = "zoo:"  # before the name of a model of fastnn.zoo
+
 
 def add_to(commands: Any) -> None:
     """Add the command to the others."""
@@ -35,7 +37,9 @@ def add_to(commands: Any) -> None:
 def add_model(parser: Parser) -> None:
     """Let the command take a model."""
     parser.add_argument(
-        "model", metavar="MODEL", help="the file that train or model.save wrote; or, in a registry, a name"
+        "model",
+        metavar="MODEL",
+        help="the file that train or model.save wrote; zoo:NAME, which comes with fastnn; or, in a registry, a name",
     )
     add_registry(parser)
     _add_version(parser)
@@ -66,6 +70,10 @@ def loaded(options: argparse.Namespace, parser: Parser) -> Any:
         return registry.load(options.model, options.version or "latest")
     if options.version is not None:
         parser.error("argument --version: it is of a model in a registry; add --registry URL")
+    if options.model.startswith(ZOO):
+        from fastnn import zoo
+
+        return zoo.load(options.model.removeprefix(ZOO))
     return load_model(options.model)
 
 
