@@ -18,7 +18,7 @@ EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 Effic
 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L EfficientNetV2M EfficientNetV2S
 InceptionResNetV2 InceptionV3 MobileNetV2 MobileNetV3Large MobileNetV3Small NASNetLarge NASNetMobile ResNet101
 ResNet101V2 ResNet152 ResNet152V2 ResNet50 ResNet50V2 VGG16 VGG19 Xception convnext densenet efficientnet
-efficientnet_v2 imagenet_utils mobilenet mobilenet_v2 mobilenet_v3 nasnet resnet resnet_v2
+efficientnet_v2 imagenet_utils inception_resnet_v2 inception_v3 mobilenet_v2 mobilenet_v3 nasnet resnet resnet_v2
 """
 # Of its configuration and of modules that hold others.
 _MODULES = """

@@ -241,7 +241,7 @@ def mackey_glass() -> Trained:
     )
     scale = Normalization(mean=[0.93], variance=[0.05])  # as its are, nearly
     model = Sequential([Input((steps, 1)), scale, tcn], name="mackey_glass")
-    model.compile(Adam(CosineDecay(0.003, 93 * 60)), "mse", metrics=["mae"])
+    model.compile(Adam(CosineDecay(0.005, 93 * 60)), "mse", metrics=["mae"])
     cut = end - steps - ahead + 1
     model.fit(x[:cut], y[:cut], batch_size=32, epochs=60, verbose=0)
     card = {

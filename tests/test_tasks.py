@@ -21,6 +21,10 @@ NEEDS = {
         lambda: all(map(find_spec, ("keras", "jax", "h5py"))),
         "pip install 'fastnn[keras]' keras jax",
     ),
+    "keras-applications": (
+        lambda: all(map(find_spec, ("keras", "jax", "h5py"))),
+        "pip install 'fastnn[keras]' keras jax",
+    ),
     "compression": (lambda: find_spec("zstandard"), "pip install 'fastnn[compress]'"),
     "linear-models": (lambda: find_spec("scipy"), "pip install scipy"),
     "look-at-your-model": (lambda: find_spec("matplotlib"), "pip install 'fastnn[plot]'"),

@@ -10,7 +10,7 @@ from fastnn import layers
 from fastnn._checks import as_flag, check_count, shown
 from fastnn.models import Model
 
-POOLING = {
+POOLING: dict[Any, Any] = {
     "avg": {3: layers.GlobalAveragePooling2D, 2: layers.GlobalAveragePooling1D},
     "max": {3: layers.GlobalMaxPooling2D, 2: layers.GlobalMaxPooling1D},
 }
@@ -48,7 +48,7 @@ def weighted(who: str, model: Model, weights: Any) -> Model:
     if weights is None:
         return model
     is_word = isinstance(weights, str) and not PurePath(weights).suffix and not os.path.exists(weights)
-    if is_word or not isinstance(weights, (str, bytes, os.PathLike)):
+    if is_word or not isinstance(weights, (str, os.PathLike)):
         raise ValueError(
             f"{who}: weights must be None or the path of a file of weights, got {shown(weights)}; no trained weights "
             "come with an architecture: fastnn.zoo has small trained models, and fastnn.exchange.from_keras takes "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn import Input, _names, layers as L
+from fastnn import _names, layers as L
 from fastnn._checks import as_number, check_count, shown
 from fastnn.applications._ends import ended, sizes
 from fastnn.models import Model
@@ -38,7 +38,7 @@ def LeNet5(
     """
     given = locals()
     height, width, _ = shape = sizes("LeNet5", input_shape, *AXES)
-    x = y = Input(shape)
+    x = y = L.Input(shape)
     if height < 32 or width < 32:
         gaps = (max(32 - height, 0), max(32 - width, 0))
         y = L.ZeroPadding2D([(gap // 2, gap - gap // 2) for gap in gaps])(y)
@@ -101,7 +101,7 @@ def _resnet(who: str, blocks: int, projection: bool, given: dict[str, Any]) -> M
         y = L.Conv2D(filters, 3, strides, "same", use_bias=projection, kernel_initializer="he_normal")(y)
         return L.BatchNormalization()(y)
 
-    x = Input(sizes(who, given["input_shape"], *AXES))
+    x = L.Input(sizes(who, given["input_shape"], *AXES))
     y = L.ReLU()(convolved(x, 16))
     for filters in (16, 32, 64):
         for block in range(blocks):
@@ -172,7 +172,7 @@ def _mobilenet(who: str, given: dict[str, Any], tiny: bool) -> Model:
     if not 0 < alpha < 64:
         raise ValueError(f"{who}: alpha must be a share of the filters, above 0, got {shown(given['alpha'])}")
     rate = given["dropout"]
-    x = Input(sizes(who, given["input_shape"], *AXES, least=32))
+    x = L.Input(sizes(who, given["input_shape"], *AXES, least=32))
     y = behind(x, L.Conv2D(filters(32), 3, 2, "same", use_bias=tiny))
     for count in (64, -128, 128, -256, 256, -512, *[512] * 5, -1024, 1024):  # below 0: half as many pixels
         strides, padding = (2 if count < 0 else 1), "same"
@@ -222,7 +222,7 @@ def MLPMixer(
     def mlp(y: Any, between: int, units: int) -> Any:
         return L.Dense(units)(L.Dense(between, "gelu")(y))
 
-    x = Input(shape)
+    x = L.Input(shape)
     y = L.Reshape((patches, hidden_dim))(L.Conv2D(hidden_dim, patch_size, patch_size)(x))
     for _ in range(num_blocks):
         mixed = mlp(L.Permute((2, 1))(L.LayerNormalization(epsilon=1e-6)(y)), tokens_mlp_dim, patches)

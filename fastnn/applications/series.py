@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn import Input, _names, layers as L
+from fastnn import _names, layers as L
 from fastnn._checks import MOST, check_count
 from fastnn.applications._ends import ended, sizes
 from fastnn.models import Model
@@ -36,7 +36,7 @@ def TCN(
     recurrent networks for sequence modeling, figure 1, table 1 and appendix A.
     """
     given = locals()
-    x = y = Input(sizes("TCN", input_shape, "steps", "features"))
+    x = y = L.Input(sizes("TCN", input_shape, "steps", "features"))
     for what in ("filters", "kernel_size", "num_blocks"):
         check_count(f"TCN: {what}", given[what], 1, 30 if what == "num_blocks" else MOST)
     for block in range(num_blocks):

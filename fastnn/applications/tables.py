@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import Input, _names, layers as L
+from fastnn import _names, layers as L
 from fastnn._checks import as_list, check_count
 from fastnn.applications._ends import weighted
 from fastnn.models import Model
@@ -51,7 +51,9 @@ def TabTransformer(
     if dim % 8 or dim % heads:
         raise ValueError(f"{who}: dim must be a multiple of 8 and of heads, {heads}, got {dim}")
 
-    ids = Input((len(counts),), dtype="int32", name="categorical")
+    inputs: Any
+    ids: Any
+    inputs = ids = L.Input((len(counts),), dtype="int32", name="categorical")
     values = [L.Embedding(count + 1, dim - dim // 8)(ids[:, i : i + 1]) for i, count in enumerate(counts)]
     column = L.Embedding(len(counts), dim // 8)(ids * 0 + np.arange(len(counts)))
     y = L.Concatenate()([column, L.Concatenate(axis=1)(values) if len(values) > 1 else values[0]])
@@ -60,9 +62,9 @@ def TabTransformer(
         y = L.LayerNormalization()(L.Add()([y, seen]))
         fed = L.Dropout(dropout)(L.Dense(dim)(L.Dense(4 * dim, "gelu")(y)))
         y = L.LayerNormalization()(L.Add()([y, fed]))
-    y, inputs = L.Flatten()(y), ids
+    y = L.Flatten()(y)
     if continuous:
-        x = Input((continuous,), name="continuous")
+        x = L.Input((continuous,), name="continuous")
         y, inputs = L.Concatenate()([y, L.LayerNormalization()(x)]), {"categorical": ids, "continuous": x}
     for factor in (4, 2):
         y = L.Dense(factor * (len(counts) * dim + continuous), "relu")(y)

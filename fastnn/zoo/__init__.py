@@ -59,16 +59,21 @@ def load(name: str) -> Model:
 
     ValueError for a name that it has not.
     """
-    return load_model(BytesIO(_data(name)))
+    return _model(_data(name))
 
 
 def card(name: str) -> Card:
     """The card of a model of the zoo. ValueError for a name that it has not."""
     data = _data(name)
-    model = load_model(BytesIO(data))
+    model = _model(data)
     kept: dict[str, Any] = model.description.notes["card"]
     classes = tuple(model.description.notes.get("classes", ()))
     return Card(name=name, classes=classes, parameters=model.count_params(), bytes=len(data), **kept)
+
+
+def _model(data: bytes) -> Model:
+    file: Any = BytesIO(data)
+    return load_model(file)
 
 
 def _data(name: str) -> bytes:

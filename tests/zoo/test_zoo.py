@@ -75,6 +75,16 @@ def test_a_card(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", zoo.list())
+def test_the_page_says_what_the_card_says(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tasks" / "library-of-models.md").read_text(encoding="utf-8")
+    card = zoo.card(name)
+    (line,) = (each for each in page.splitlines() if each.startswith(f"| `{name}` |"))
+    assert line.endswith(f"{card.rows:,} rows | {card.bytes:,} |")
+    (value,) = card.metrics.values()
+    assert f"{value:.4g}" in line or f"{value:.1f} %" in line
+
+
+@pytest.mark.parametrize("name", zoo.list())
 def test_a_model_is_as_good_as_its_card_says(name: str) -> None:
     card, model, (x, y) = zoo.card(name), zoo.load(name), unseen(name)
     figures = model.evaluate(x, y, verbose=0, return_dict=True)
