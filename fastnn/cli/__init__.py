@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
 import fastnn
-from fastnn.cli import compress, demo, info, models, predict, report, train
+from fastnn.cli import compress, demo, info, models, monitor, predict, report, train
 from fastnn.cli.output import described, forget_output
 from fastnn.cli.parser import Parser, failed
 
@@ -26,6 +26,7 @@ fastnn compress   makes a saved model small, or fast, while it stays as good
 fastnn report     writes a page with pictures about a saved model
 fastnn info       says what a saved model is
 fastnn models     lists the models that a database has
+fastnn monitor    says how good the predictions of a service were
 """
 
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with its arguments, by default those of the process; give the exit status.
 
     0 done; 1 something failed, said in one line; 2 the command was not understood, said in one
-    line; 130 interrupted; 141 nobody reads the output any more.
+    line; 3, 4 what ``fastnn monitor`` found; 130 interrupted; 141 nobody reads the output any more.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold any character
@@ -83,8 +84,10 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     parser = Parser(prog="fastnn", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"fastnn {fastnn.__version__}")
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", help="demo, train, evaluate, predict, compress, report, info or models"
+        dest="command",
+        metavar="COMMAND",
+        help="demo, train, evaluate, predict, compress, report, info, models or monitor",
     )
-    for command in (demo, train, predict, compress, report, info, models):
+    for command in (demo, train, predict, compress, report, info, models, monitor):
         command.add_to(commands)
     return parser, dict(commands.choices)

@@ -94,6 +94,7 @@ def run_train(options: argparse.Namespace, parser: Parser) -> None:
     """Train, save, and print what came of it."""
     import fastnn
     from fastnn.models import load_model
+    from fastnn.serve.drift import reference
 
     registry = registry_of(options)
     model: Any = None
@@ -134,6 +135,10 @@ def run_train(options: argparse.Namespace, parser: Parser) -> None:
     model.description.notes["trained"] = {
         name: each for name, each in notes.items() if each is not None
     } | noted(data.last)  # fmt: skip
+    try:
+        reference(model, train, add=options.resume)
+    except (TypeError, ValueError) as error:  # the model is worth more
+        say(f"no statistics of the columns are kept: {error}")
     saved: dict[str, Any] = {"model": options.out}
     if registry is None:
         model.save(options.out)

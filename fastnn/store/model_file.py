@@ -29,7 +29,7 @@ COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what a tra
 FORM = {"seed": int, "columns": [str], "layers": [object]}
 # What a model notes of the columns that it prepares itself, where it does.
 _NOTES = {"classes": [str | int | float], "ignored": [str], "optional": [str], "preparation": [[str]], "columns": dict}
-_NOTES |= {"history": dict}
+_NOTES |= {"history": dict, "reference": {"features": [{"name": str, "counts": [int]}]}}
 TRAINING = {
     "optimizer": dict,
     "loss": str | list | dict,

@@ -1,0 +1,16 @@
+"""Models in service: what comes in beside what they were trained on, predictions that are kept, and their quality."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastnn import _names
+
+if TYPE_CHECKING:
+    from fastnn.serve import drift, monitor
+    from fastnn.serve.predictions import PredictionLog
+
+__all__ = ["PredictionLog", "drift", "monitor"]
+
+__getattr__ = _names.later(__name__, {"PredictionLog": "predictions", "drift": "drift", "monitor": "monitor"}, __all__)
+_names.offer(globals())
