@@ -8,9 +8,11 @@ from fastnn import _names
 
 if TYPE_CHECKING:
     from fastnn.serve import drift, monitor
+    from fastnn.serve.observer import Observer
     from fastnn.serve.predictions import PredictionLog
 
-__all__ = ["PredictionLog", "drift", "monitor"]
+__all__ = ["Observer", "PredictionLog", "drift", "monitor"]
 
-__getattr__ = _names.later(__name__, {"PredictionLog": "predictions", "drift": "drift", "monitor": "monitor"}, __all__)
+_HOMES = {"Observer": "observer", "PredictionLog": "predictions", "drift": "drift", "monitor": "monitor"}
+__getattr__ = _names.later(__name__, _HOMES, __all__)
 _names.offer(globals())
