@@ -66,7 +66,8 @@ class _Bins:
         kept = config["categories"] if self.edges is None else self.edges
         self.size = len(kept) + 2
         self._places = {None: self.size - 1, **{each: place for place, each in enumerate(kept)}}
-        self.counts = np.zeros(self.size, np.int64) + config.get("counts", 0)
+        self.counts = np.zeros(self.size, np.int64)
+        self.counts[:] = config.get("counts", 0)
         if (self.counts < 0).any() or (self.edges is not None and not (np.diff(kept) > 0).all()):
             raise ValueError(f"{self.name!r} has no such bins")
 
@@ -240,8 +241,8 @@ def reference(model: Any, x: Any, *, add: bool = False) -> None:
 class Drift:
     """Compares the rows that come in with those that a model was trained on; for any number of threads.
 
-    model: one with a `reference`; ValueError otherwise. window: compared are the last rows, so many to twice as many.
-    limit: of the index, from which on a feature has drifted. Memory does not grow.
+    model: one with a `reference`; ValueError otherwise. window: of the last rows about so many to twice as many are
+    compared. limit: of the index, from which on a feature has drifted. Memory does not grow.
     """
 
     def __init__(self, model: Any, window: int = 10_000, limit: float = 0.25) -> None:
@@ -283,7 +284,8 @@ class Drift:
         """What was found, as JSON has it: `rows` since the beginning, `compared` of them, and `features`, each with
 
         name; psi, over tenths of the rows of training; ks, of numbers; missing, missing_before: shares; drifted: if psi
-        is above `limit`, and above what 999 of 1000 windows have by chance. None where there is nothing yet.
+        is above `limit`, above what 999 of 1000 windows have by chance, and there are ten rows for each bin. None where
+        there is nothing yet.
         """
         with self._lock:
             self._count()
@@ -313,7 +315,9 @@ def _compared(bins: _Bins, observed: Any, limit: float) -> dict[str, Any]:
         psi = population_stability_index(e, o)
         free = max(1, int(np.count_nonzero(e + o)) - 1)
         spread = 2 / (9 * free)  # Wilson and Hilferty 1931: the share of 0.999 of chi2
-        drifted = bool(psi > max(limit, (1 / n + 1 / m) * free * (1 - spread + 3.09 * spread**0.5) ** 3))
+        drifted = bool(
+            n > 10 * free and psi > max(limit, (1 / n + 1 / m) * free * (1 - spread + 3.09 * spread**0.5) ** 3)
+        )
         if bins.edges is not None and n > observed[-1] and m > expected[-1]:
             ks = kolmogorov_smirnov(expected[:-1], observed[:-1])
     missing = {"missing": float(observed[-1] / n) if n else None, "missing_before": float(expected[-1] / m)}

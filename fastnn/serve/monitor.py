@@ -78,7 +78,7 @@ def monitor(
     """Join predictions with the truth and say what they were worth by period, model and version.
 
     predictions: a table that ``PredictionLog`` or ``predict_sql`` has written, or a view of it. truth: a SELECT of the
-    column `key` and of what was to be predicted, `target` where it has more; NULL, or no row, where that is unknown yet.
+    column `key` and of what was to be predicted, `target` where it has more; NULL, or no row, while it is not known.
     Keys are compared as texts; each may have several predictions, all of which count, but one truth. database: as
     ``SQLDataset`` takes it. by: "day" or "week".
 
@@ -176,6 +176,8 @@ def _period(at: Any, weeks: bool) -> str:
 
 def _text(value: Any) -> str:
     """A key or a class: 1, 1.0, True and "1" are the same."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
     if not isinstance(value, str):
         with suppress(TypeError, ValueError, OverflowError):
             if value == int(value):

@@ -7,6 +7,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain, islice
 from threading import Event, Lock, Thread
@@ -190,15 +191,16 @@ class PredictionLog:
 
 
 def _said(model: Any, outputs: Any) -> list[list[Any]]:
-    """The columns prediction and probability."""
-    nothing, kind = [None] * len(outputs), by_rows(model, "predictions").kind
-    try:
-        if kind == "values" and outputs.shape[1] > 1:
-            return [nothing, nothing]
-        said = answers(outputs, outputs, kind, outputs.shape[1], 0, model.description.notes.get("classes", ()))
-    except ValueError:  # logits, say, or not finite
-        return [nothing, nothing]
-    return [[_text(each) for each in said[0]], [*said[1:], nothing][0]]
+    """The columns prediction and probability; None for what is not finite, of several numbers, and for logits."""
+    kind, units, known = by_rows(model, "predictions").kind, outputs.shape[1], np.isfinite(outputs).all(axis=1)
+    said: list[Any] = []
+    if kind != "values" or units == 1:
+        with suppress(ValueError):
+            classes = model.description.notes.get("classes", ())
+            said = answers(np.where(known[:, None], outputs, 0), outputs, kind, units, 0, classes)
+    said = [[each if k else None for each, k in zip(column, known, strict=True)] for column in said]
+    said += [[None] * len(outputs)] * (2 - len(said))
+    return [[*map(_text, said[0])], said[1]]
 
 
 def _listed(values: Any) -> Any:
