@@ -31,15 +31,15 @@ def add_to(commands: Any) -> None:
     monitor = commands.add_parser("monitor", description=MONITOR, epilog=EXAMPLE)
     monitor.set_defaults(run=run)
     add = monitor.add_argument
+    add("--database", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
     add("--predictions", metavar="TABLE", help="the table that a service, or fastnn predict, has written")
     add("--truth", metavar="SQL", help="a SELECT of the key and of what was to be predicted")
     add("--key", metavar="COLUMN", help="the column that names a row")
-    add("--database", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
     add("--target", metavar="COLUMN", help="of the truth, where it has more columns")
     add("--by", choices=("day", "week"), default="day", help="(default: %(default)s)")
     add("--metric", metavar="NAME", help="accuracy, f1, auc, mae, rmse, bias or r2 (default: accuracy or mae)")
-    add("--below", metavar="NUMBER", type=float, help="status 3 if it is below")
-    add("--above", metavar="NUMBER", type=float, help="status 3 if it is above")
+    for way in ("below", "above"):
+        add(f"--{way}", metavar="NUMBER", type=float, help=f"status 3 if it is {way}")
     add("--rows", metavar="N", type=whole(1), default=1, help="of known truth, to be judged (%(default)s)")
     add("--json", action="store_true", help="the result as a line of JSON")
     add_config(monitor)

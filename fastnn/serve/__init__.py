@@ -8,11 +8,10 @@ from fastnn import _names
 
 if TYPE_CHECKING:
     from fastnn.serve import drift, monitor
-    from fastnn.serve.observer import Observer
-    from fastnn.serve.predictions import PredictionLog
+    from fastnn.serve.predictions import Observer, PredictionLog
 
 __all__ = ["Observer", "PredictionLog", "drift", "monitor"]
 
-_HOMES = {"Observer": "observer", "PredictionLog": "predictions", "drift": "drift", "monitor": "monitor"}
+_HOMES = {"Observer": "predictions", "PredictionLog": "predictions", "drift": "drift", "monitor": "monitor"}
 __getattr__ = _names.later(__name__, _HOMES, __all__)
 _names.offer(globals())

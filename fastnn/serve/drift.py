@@ -59,7 +59,7 @@ def _shares(*counts: Any) -> Any:
 
 
 class _Bins:
-    """Counts the values of a feature by bins: behind those of `edges`, or of `categories` and others, missing ones'."""
+    # Counts the values of a feature by bins: behind those of `edges`, or of `categories` and others, missing ones'.
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.name, self.edges = config["name"], config.get("edges")
@@ -72,7 +72,7 @@ class _Bins:
             raise ValueError(f"{self.name!r} has no such bins")
 
     def count(self, values: Array) -> Array:
-        """How many values each bin has."""
+        # How many values each bin has.
         if self.edges is None:
             places = np.array([self._places.get(each, self.size - 2) for each in values.tolist()], int)
         else:
@@ -81,13 +81,13 @@ class _Bins:
         return np.bincount(places, minlength=self.size)
 
     def config(self) -> dict[str, Any]:
-        """What a model's notes have."""
+        # What a model's notes have.
         kept = {"categories": [*self._places][1:]} if self.edges is None else {"edges": self.edges}
         return {"name": self.name, **kept, "counts": self.counts.tolist()}
 
 
 class _Seen:
-    """What is known of a feature's values when all have come."""
+    # What is known of a feature's values when all have come.
 
     def __init__(self) -> None:
         self._ranks, self._different, self._kinds = Quantiles(), np.empty(0), Counter[Any]()
@@ -119,11 +119,10 @@ class _Seen:
 
 
 class _Features:
-    """The features of a model's inputs: their names, and the values of each in some rows.
-
-    A column that the model prepares is one, but for dates, as time goes on; else each number of a row, or of large rows
-    the mean and the deviation.
-    """
+    # The features of a model's inputs: their names, and the values of each in some rows.
+    #
+    # A column that the model prepares is one, but for dates, as time goes on; else each number of a row, or of large
+    # rows the mean and the deviation.
 
     def __init__(self, built: Any) -> None:
         self._built, self._reads, front = built, built.reads(), built.front
@@ -144,7 +143,7 @@ class _Features:
             self.names = [f"{name}[{k}]" if size > 1 else name for name, size in inputs for k in range(size)]
 
     def read(self, x: Any) -> Any:
-        """(rows, features), or an array for each: of what `predict` takes, or columns by the names that it knows."""
+        # (rows, features), or an array for each: of what `predict` takes, or columns by the names that it knows.
         reads, columns = self._reads, self._built.columns
         if reads.front is not None:
             return self._columns(columns_of(x, reads))
@@ -153,7 +152,7 @@ class _Features:
         return self._numbers(joined(x, reads.names, reads.shapes, "x", ids=reads.ids))
 
     def blocks(self, x: Any) -> Iterator[Array | list[Array]]:
-        """The values of each feature of what `fit` takes, some rows at a time."""
+        # The values of each feature of what `fit` takes, some rows at a time.
         reads = self._reads
         if reads.front is None:
             source = source_of(x, None, None, reads)
@@ -281,10 +280,10 @@ class Drift:
             counts += bins.count(each)
 
     def report(self) -> dict[str, Any]:
-        """What was found, as JSON has it: `rows` since the beginning, `compared` of them, and `features`, each with
+        """What was found, as JSON has it: rows, since the beginning; compared, of them; and features.
 
-        name; psi, over tenths of the rows of training; ks, of numbers; missing, missing_before: shares; drifted: if psi
-        is above `limit`, above what 999 of 1000 windows have by chance, and there are ten rows for each bin. None where
+        Each has name; psi, over tenths of the rows of training; ks, of numbers; missing, missing_before: shares; drifted:
+        psi is above `limit`, above what 999 of 1000 windows have by chance, and there are ten rows a bin. None where
         there is nothing yet.
         """
         with self._lock:
