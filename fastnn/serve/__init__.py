@@ -8,10 +8,13 @@ from fastnn import _names
 
 if TYPE_CHECKING:
     from fastnn.serve import drift, monitor
-    from fastnn.serve.predictions import Observer, PredictionLog
+    from fastnn.serve.predictions import Observer, PredictionLog, observe
 
-__all__ = ["Observer", "PredictionLog", "drift", "monitor"]
+__all__ = ["Observer", "PredictionLog", "drift", "monitor", "observe"]
 
-_HOMES = {"Observer": "predictions", "PredictionLog": "predictions", "drift": "drift", "monitor": "monitor"}
+_HOMES = dict.fromkeys(["Observer", "PredictionLog", "observe"], "predictions") | {
+    "drift": "drift",
+    "monitor": "monitor",
+}
 __getattr__ = _names.later(__name__, _HOMES, __all__)
 _names.offer(globals())

@@ -68,7 +68,8 @@ class _Bins:
         self._places = {None: self.size - 1, **{each: place for place, each in enumerate(kept)}}
         self.counts = np.zeros(self.size, np.int64)
         self.counts[:] = config.get("counts", 0)
-        if (self.counts < 0).any() or (self.edges is not None and not (np.diff(kept) > 0).all()):
+        edges = np.asarray(self.edges or (), np.float64)
+        if (self.counts < 0).any() or edges.ndim != 1 or not (np.diff(edges) > 0).all():
             raise ValueError(f"{self.name!r} has no such bins")
 
     def count(self, values: Array) -> Array:
@@ -202,7 +203,7 @@ def _kept(model: Any, features: _Features) -> list[_Bins]:
         raise ValueError(f"model {model.name!r} has no statistics of its inputs; {how}, and save it")
     try:
         found = [_Bins(each) for each in noted["features"]]
-        if [bins.name for bins in found] == features.names and all(bins.counts.any() for bins in found):
+        if found and [each.name for each in found] == features.names and all(each.counts.any() for each in found):
             return found
     except (KeyError, TypeError, ValueError, OverflowError):
         pass
@@ -282,7 +283,7 @@ class Drift:
     def report(self) -> dict[str, Any]:
         """What was found, as JSON has it: rows, since the beginning; compared, of them; and features.
 
-        Each has name; psi, over tenths of the rows of training; ks, of numbers; missing, missing_before: shares; drifted:
+        Each has name; psi, over tenths of the rows of training; ks, of numbers; missing, missing_before; drifted, if
         psi is above `limit`, above what 999 of 1000 windows have by chance, and there are ten rows a bin. None where
         there is nothing yet.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import re
@@ -9,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, islice
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,7 @@ from fastnn.serve.drift import NOTE, Drift
 if TYPE_CHECKING:
     from fastnn.serve.monitor import Monitored
 
-__all__ = ["Observer", "PredictionLog"]
+__all__ = ["Observer", "PredictionLog", "observe"]
 
 SAMPLE = 256  # rows of a request that are compared: others wait meanwhile
 ROWS = 80  # of one statement: SQLite may bind no more than 999 values
@@ -73,6 +75,7 @@ class PredictionLog:
         self._insert([])
         self._thread = Thread(target=self._run, name="fastnn predictions", daemon=True)
         self._thread.start()
+        atexit.register(self.close)
 
     def add(
         self,
@@ -110,6 +113,7 @@ class PredictionLog:
             self._closing = True
         self._wake.set()
         self._thread.join(timeout)
+        atexit.unregister(self.close)
         with self._lock:
             self.dropped, self.waiting = self.dropped + self.waiting, 0
 
@@ -232,7 +236,7 @@ def _text(value: Any, most: int | None = None) -> str | None:
 
 
 class Observer:
-    """A hook of ``fastnn.serve.app``, and a collector for ``application.meter.registry.register``.
+    """A hook of ``fastnn.serve.app``, and a collector of prometheus_client; see ``observe``.
 
     models: the service's; versions with a ``drift.reference`` are compared, by at most 256 rows of a request. log: what
     keeps the answers. judge: gives what ``monitor`` gives, in a thread of its own every so many seconds, `every`;
@@ -260,7 +264,12 @@ class Observer:
     def _changed(self, event: str, served: Any) -> None:
         place, model = (served.name, served.version), served.model
         if event == "loaded":
-            self._versions[place] = model, Drift(model, **self._settings) if NOTE in model.description.notes else None
+            drift = None
+            try:
+                drift = Drift(model, **self._settings) if NOTE in model.description.notes else None
+            except ValueError as error:  # it is served all the same
+                self.error = str(error)
+            self._versions[place] = model, drift
         elif self._versions.get(place, (None,))[0] is model:
             del self._versions[place]
 
@@ -270,7 +279,8 @@ class Observer:
         model, drift = self._versions.get(place, (None, None))
         if model is not None and self.log is not None:
             names = dict(zip(("name", "version"), place, strict=True))
-            self.log.add(model, said.outputs, **names, request=said.request_id, inputs=said.inputs)
+            keys = getattr(said, "parameters", {}).get("keys")
+            self.log.add(model, said.outputs, **names, request=said.request_id, keys=keys, inputs=said.inputs)
         if drift is not None:
             step = 1 + (len(next(iter(said.inputs.values()))) - 1) // SAMPLE
             drift.add({name: array[::step] for name, array in said.inputs.items()})
@@ -315,6 +325,34 @@ class Observer:
             except Exception as error:  # the service goes on
                 self.error = str(error)
             self._ended.wait(every)
+
+
+def observe(
+    application: Any,
+    database: Any = None,
+    *,
+    table: str = "fastnn_predictions",
+    key: str = "row_key",
+    inputs: bool = False,
+    truth: str | None = None,
+    every: float = 3600.0,
+    **settings: Any,
+) -> Observer:
+    """Have an `Observer` of an application of ``fastnn.serve.app``, as a hook of it and in its metrics.
+
+    database, table, key, inputs: of the ``PredictionLog``; None for none. truth: for ``monitor``. settings: of `Drift`.
+    """
+    log = None if database is None else PredictionLog(database, table, key=key, inputs=inputs)
+    judge = None
+    if truth is not None:
+        from fastnn.serve.monitor import monitor
+
+        judge = partial(monitor, table, truth, key=key, database=database)
+    observer = Observer(application.models, log, judge, every, **settings)
+    application.hooks.append(observer)
+    if application.meter is not None:
+        application.meter.registry.register(observer)
+    return observer
 
 
 _names.offer(globals())

@@ -348,6 +348,8 @@ def test_a_model_without_statistics_says_what_to_do() -> None:
         {"edges": [3, 2, 1]},
         {"edges": None},
         {"edges": "abc"},
+        {"edges": {"a": 1}},
+        {"edges": [[k] for k in range(29)]},
         {"name": "other"},
     ],
 )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +21,7 @@ from fastnn.databases.addresses import reader_of
 from fastnn.databases.reader import Wanted
 from fastnn.layers import Dense, Input
 from fastnn.models import Model, Sequential
-from fastnn.serve import Observer, PredictionLog, drift
+from fastnn.serve import Observer, PredictionLog, drift, observe
 from support import servers
 from support.database import connect, read
 
@@ -253,6 +257,7 @@ class Said:
 
     def __init__(self, version: str, x: Any, out: Any) -> None:
         self.model, self.version, self.request_id = "churn", version, "id"
+        self.parameters: dict[str, Any] = {}
         self.inputs, self.outputs = {"input_layer": x}, {"dense": out}
 
 
@@ -281,6 +286,9 @@ def test_a_service_is_observed(tmp_path: Path) -> None:
     assert observer.report()["drift"] == []
     models.listeners[0]("loaded", known)
     assert observer.report()["drift"][0]["compared"] == 0
+    plain.model.description.notes["reference"] = {"features": []}
+    models.listeners[0]("loaded", plain)  # which is served all the same
+    assert "are not of what it reads" in observer.report()["error"]
     observer.close()
     assert observer.report()["log"] == {"written": 1200, "dropped": 0, "waiting": 0, "error": None}
     counted = read(tmp_path / "log.db", "SELECT model_version, count(*) FROM fastnn_predictions GROUP BY 1 ORDER BY 1")
@@ -308,3 +316,44 @@ def test_quality_is_looked_at_in_a_thread() -> None:
         ("fastnn_quality", {**labels, "metric": "accuracy"}, 0.8),
     ]
     assert observer.report()["quality"]["qualities"][0]["rows"] == 5
+
+
+def test_an_application_is_observed_in_one_call(tmp_path: Path) -> None:
+    """What it is given: a hook, a collector, a log, and a truth that is looked up; it can be pickled until then."""
+
+    class Application:
+        models, hooks = Models(Served(made(1, "sigmoid"), "1")), []
+        meter = None
+
+    con = connect(tmp_path / "log.db", isolation_level=None)
+    con.execute("CREATE TABLE truth (id INTEGER, y INTEGER)")
+    con.execute("INSERT INTO truth VALUES (7, 1), (8, 1)")
+    call = functools.partial(
+        observe, database=str(tmp_path / "log.db"), key="id", truth="SELECT id, y FROM truth", every=0.02
+    )
+    observer = pickle.loads(pickle.dumps(call))(Application())
+    said = Said("1", np.ones((2, 2), np.float32), np.array([[0.9], [0.2]]))
+    said.parameters = {"keys": [7, 8]}
+    [hook] = Application.hooks
+    assert hook is observer
+    hook(said)
+    while not (observer.quality and observer.quality.qualities):
+        time.sleep(0.01)
+    observer.close()
+    [found] = observer.quality.qualities
+    assert (found.model, found.version, found.rows, found.metrics["accuracy"]) == ("churn", "1", 2, 0.5)
+    assert observer.error is None
+
+
+def test_the_end_of_a_process_writes_what_waits(tmp_path: Path) -> None:
+    code = f"""
+import numpy as np
+from fastnn.layers import Dense
+from fastnn.models import Sequential
+from fastnn.serve import PredictionLog
+model = Sequential([Dense(1)])
+model.build((None, 2))
+PredictionLog({str(tmp_path / "log.db")!r}, seconds=1000).add(model, np.zeros((5, 1)))
+"""
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=60)
+    assert read(tmp_path / "log.db", "SELECT count(*) FROM fastnn_predictions") == [(5,)]
