@@ -126,6 +126,9 @@ def test_truth_comes_late_and_may_be_null(tmp_path: Path) -> None:
     assert sum(each.rows for each in found.qualities) == 5
     assert found.failing == []
     assert watched(path, truth="SELECT id, NULL AS y FROM truth").judged == []
+    # A key whose truth is NULL in one row and known in another has one truth.
+    both = "SELECT id, NULL AS y FROM truth UNION ALL SELECT id, y FROM truth UNION ALL SELECT id, NULL FROM truth"
+    assert sum(each.rows for each in watched(path, truth=both).qualities) == 5
 
 
 def test_keys_that_repeat(tmp_path: Path) -> None:
