@@ -189,22 +189,26 @@ def _metrics(pairs: list[Any]) -> dict[str, float | None]:
     if not pairs:
         return {}
     predicted, shares, truth = zip(*pairs, strict=True)
-    numbers = None if any(each is not None for each in shares) else _numbers(predicted, truth)
+    numbers = None if any(each is not None for each in shares) else _numbers(predicted)
     if numbers is None:
         return _of_classes([*map(_text, predicted)], [*map(_text, truth)], _numbers(shares))
-    error, truths = numbers[0] - numbers[1], numbers[1]
+    truths = _numbers(truth)
+    if truths is None:
+        wrong = next(each for each in truth if _numbers([each]) is None)
+        raise ValueError(f"the truth {shown(wrong)} is no finite number, as predictions are; leave it out of the query")
+    error = numbers - truths
     total = ((truths - truths.mean()) ** 2).sum()
     found = (np.abs(error).mean(), np.sqrt((error**2).mean()), error.mean(), 1 - (error**2).sum() / (total or np.nan))
     return {name: None if each != each else float(each) for name, each in zip(METRICS[3:], found, strict=True)}
 
 
-def _numbers(*columns: Any) -> Any:
-    """Columns as float64; None where one holds what is no finite number."""
+def _numbers(column: Any) -> Any:
+    """A column as float64; None where it holds what is no finite number."""
     try:
-        table = np.array([[float(each) for each in column] for column in columns])
+        numbers = np.array([float(each) for each in column])
     except (TypeError, ValueError, OverflowError):
         return None
-    return table if np.isfinite(table).all() else None
+    return numbers if np.isfinite(numbers).all() else None
 
 
 def _of_classes(predicted: list[str], truth: list[str], shares: Any) -> dict[str, float | None]:
@@ -216,7 +220,7 @@ def _of_classes(predicted: list[str], truth: list[str], shares: Any) -> dict[str
     )
     auc = None
     if shares is not None and len(names) == len(set(truth)) == 2 and (shares >= 0.5).all():
-        auc = roc(labels, np.where(guesses == 1, shares[0], 1 - shares[0]))[2]
+        auc = roc(labels, np.where(guesses == 1, shares, 1 - shares))[2]
     return {"accuracy": float((guesses == labels).mean()), "f1": float((2 * right / (taken + own)).mean()), "auc": auc}
 
 

@@ -87,6 +87,13 @@ def test_metrics_of_numbers_are_scikit_learns(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("wrong", ["unknown", float("inf"), b"x"])
+def test_a_truth_that_is_no_number_beside_predictions_that_are(wrong: Any, tmp_path: Path) -> None:
+    rows = [("2026-11-29T10:00:00+00:00", "1", k, f"{k}.5", None) for k in range(3)]
+    with pytest.raises(ValueError, match=r"the truth .* is no finite number, as predictions are; leave it out"):
+        watched(tables(tmp_path / "t.db", rows, [(0, 1.5), (1, wrong), (2, None)]))
+
+
 DAYS = [
     ("2026-11-27T23:30:00+00:00", "1", 1, "a", None),
     ("2026-11-28T00:30:00+01:00", "1", 2, "a", None),  # in UTC the day before
