@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Observer", "PredictionLog", "observe"]
 
 SAMPLE = 256  # rows of a request that are compared: others wait meanwhile
+COLUMNS = ("predicted_at", "model", "model_version", "request", "place")  # then the key, and
+COLUMNS += ("prediction", "probability", "outputs", "inputs")
 ROWS = 80  # of one statement: SQLite may bind no more than 999 values
 
 
@@ -60,11 +62,12 @@ class PredictionLog:
                 raise ValueError(
                     f"PredictionLog: table and key must be names of letters, digits and _, got {shown(name)}"
                 )
-        self._columns = ["predicted_at", "model", "model_version", "request", "place", key]
-        self._columns += ["prediction", "probability", "outputs", "inputs"]
-        if self._columns.count(key.lower()) > (key == key.lower()):
+        if key.lower() in COLUMNS:
             raise ValueError(f"PredictionLog: key {key!r} is another column of the table")
+        self._columns = [*COLUMNS[:5], key, *COLUMNS[5:]]
         self._seconds = as_number("PredictionLog: seconds", seconds)
+        if not 0 < self._seconds < 10**6:
+            raise ValueError(f"PredictionLog: seconds must be above 0, got {shown(seconds)}")
         self._table, self._inputs, self._most = table, inputs, check_count("PredictionLog: most", most)
         if hasattr(database, "cursor"):
             raise TypeError("PredictionLog: database must be a path or a URL: an open connection is of one thread")
@@ -116,6 +119,7 @@ class PredictionLog:
         atexit.unregister(self.close)
         with self._lock:
             self.dropped, self.waiting = self.dropped + self.waiting, 0
+            self._items.clear()
 
     def __enter__(self) -> PredictionLog:
         return self
@@ -132,7 +136,10 @@ class PredictionLog:
         while not self._closing:
             self._wake.wait(self._seconds)
             self._wake.clear()
-            if self._items and not self._write():
+            done = True
+            while self._items and (done := self._write()):
+                pass
+            if not done:
                 self._wake.wait(10 * self._seconds)
         while self._items and self._write():
             pass
@@ -149,6 +156,8 @@ class PredictionLog:
             return False
         rows = sum(item[0] for item in items)
         with self._lock:
+            if not self._items:  # `close` has given it up
+                return False
             for _ in items:
                 self._items.popleft()
             self.waiting -= rows

@@ -138,7 +138,7 @@ def test_few_rows_drift_by_chance_and_are_not_called_so(rows: int) -> None:
     rng = np.random.default_rng(6)
     model = model_of(rng.normal(size=(20000, 1)))
     found = []
-    for _ in range(300):
+    for _ in range(200):
         watched = Drift(model, limit=0.01)
         watched.add(rng.normal(size=(rows, 1)))
         found += watched.report()["features"]

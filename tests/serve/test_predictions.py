@@ -132,6 +132,19 @@ def test_a_locked_database_costs_rows_and_never_an_answer(tmp_path: Path) -> Non
     assert (log.written, log.dropped) == (100, 901)
 
 
+def test_what_cannot_be_written_in_time_is_given_up_once(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path / "log.db", seconds=0.01)
+    con = connect(tmp_path / "log.db", isolation_level=None)
+    con.execute("BEGIN EXCLUSIVE")
+    log.add(made(1, "linear"), np.zeros((3, 1)))
+    log.close(timeout=0.2)
+    assert (log.written, log.dropped, log.waiting) == (0, 3, 0)
+    con.execute("COMMIT")
+    log._thread.join(20)  # the batch that it was at
+    assert not log._thread.is_alive()
+    assert (log.written, log.dropped, log.waiting) == (0, 3, 0)
+
+
 def test_a_request_larger_than_the_room_is_dropped_whole(tmp_path: Path) -> None:
     with PredictionLog(tmp_path / "log.db", most=10) as log:
         assert not log.add(made(1, "linear"), np.zeros((11, 1)))
@@ -218,6 +231,8 @@ def test_another_table_of_that_name(database: str) -> None:
         ({"key": "Model"}, ValueError, "key 'Model' is another column"),
         ({"most": 0}, ValueError, "most must be at least 1"),
         ({"seconds": "soon"}, TypeError, "seconds must be a number"),
+        ({"seconds": 0}, ValueError, "seconds must be above 0, got 0"),
+        ({"seconds": float("nan")}, ValueError, "seconds must be above 0, got nan"),
         ({"database": "/no/such/folder/x.db"}, FileNotFoundError, "create its folder first"),
         ({"database": "oracle://x/y"}, ValueError, "scheme 'oracle'"),
         ({"database": 7}, TypeError, "is opened by a path"),
