@@ -148,9 +148,14 @@ class _Features:
         reads, columns = self._reads, self._built.columns
         if reads.front is not None:
             return self._columns(columns_of(x, reads))
-        if isinstance(x, Mapping) and x.keys() == set(columns) != set(reads.names):
-            x = np.stack([x[name] for name in columns], axis=-1).reshape(-1, len(columns))
-        return self._numbers(joined(x, reads.names, reads.shapes, "x", ids=reads.ids))
+        if isinstance(x, Mapping) and len(reads.names) == 1:
+            if [*x] == [*reads.names]:
+                x = x[reads.names[0]]
+            elif x.keys() == set(columns):
+                x = np.stack([x[name] for name in columns], axis=-1).reshape(-1, len(columns))
+        if not (type(x) is np.ndarray and x.dtype.kind == "f" and x.ndim > 1 and len(reads.names) == 1):
+            x = joined(x, reads.names, reads.shapes, "x", ids=reads.ids)
+        return self._numbers(x)
 
     def blocks(self, x: Any) -> Iterator[Array | list[Array]]:
         # The values of each feature of what `fit` takes, some rows at a time.
@@ -175,7 +180,9 @@ class _Features:
                 yield self._columns([column[start : start + BLOCK] for column in columns])
 
     def _numbers(self, rows: Array) -> Array:
-        rows = rows.reshape(-1 if rows.ndim < 2 else len(rows), self.width)
+        if prod(rows.shape[1:]) != self.width:
+            raise ValueError(f"x must have rows of {self.width} numbers, got the shape {rows.shape}")
+        rows = rows.reshape(len(rows), self.width)
         if self.width > NUMBERS:
             return np.stack([rows.mean(axis=1, dtype=np.float64), rows.std(axis=1, dtype=np.float64)], axis=1)
         return rows.astype(np.float64)  # a copy: what is lent may change
