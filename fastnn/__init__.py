@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         registry,
         report,
         saving,
+        serve,
         uncertainty,
         utils,
     )
@@ -100,6 +101,7 @@ __all__ = [
     "regularizers",
     "report",
     "saving",
+    "serve",
     "set_num_threads",
     "set_random_seed",
     "show_config",
@@ -134,6 +136,7 @@ __getattr__ = _names.later(
         "registry": "registry",
         "report": "report",
         "saving": "saving",
+        "serve": "serve",
         "sklearn": "sklearn",
         "uncertainty": "uncertainty",
         "utils": "utils",

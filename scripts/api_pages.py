@@ -47,6 +47,7 @@ MODULES = [
     "fastnn.explain",
     "fastnn.report",
     "fastnn.registry",
+    "fastnn.serve",
     "fastnn.linear",
     "fastnn.plot",
     "fastnn.ops",

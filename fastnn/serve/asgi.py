@@ -1,0 +1,389 @@
+"""The application: what every request meets, and the requests for predictions, which are plain ASGI.
+
+Starlette routes all others (``routes.py``). A prediction is short, so that what is done for each request counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import itertools
+import json
+import logging
+import os
+import re
+import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastnn._checks import as_number, check_count
+
+from .metrics import Meter
+from .models import Models
+from .protocol import BINARY, JSON, Request, RequestError, decoded, dumps, encoded
+from .routes import routed
+from .served import Served
+
+if TYPE_CHECKING:
+    from fastnn.typing import Array
+
+LOGGER = logging.getLogger("fastnn.serve")
+LARGE = 1 << 16  # bytes of a body that is decoded in a thread
+EXPLAINED = 64  # rows that are explained at once
+_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_HEALTH = ("/v2/health/live", "/v2/health/ready")
+
+
+class Prediction(NamedTuple):
+    """What a hook is told of a request that was answered.
+
+    inputs: the tensors as they came, by name, (rows, *row). outputs: the model's, likewise, also those that the client
+    did not ask for. is_shadow: whether the client had another version's answer. seconds: from the request's last byte
+    to the answer. trace_id: of the request's ``traceparent``, or None.
+    """
+
+    model: str
+    version: str
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+    request_id: str
+    trace_id: str | None
+    seconds: float
+    is_shadow: bool
+
+
+class Application:
+    """An ASGI application that serves models by the Open Inference Protocol v2; see ``fastnn.serve.app``."""
+
+    def __init__(
+        self,
+        models: Models,
+        *,
+        token: str | None,
+        max_body: int,
+        timeout: float,
+        cors: Iterable[str],
+        hosts: Iterable[str],
+        hooks: Iterable[Callable[[Prediction], None]],
+        routes: Iterable[Any],
+        watch: float | None,
+    ) -> None:
+        self.models = models
+        self.hooks = list(hooks)
+        self.is_draining = False
+        self._token = None if token is None else b"Bearer " + token.encode()
+        self._hosts = frozenset(host.encode() for host in hosts)
+        self.max_body = check_count("max_body", max_body)
+        self._timeout = as_number("timeout", timeout)
+        if not 0 < self._timeout < 10**6:
+            raise ValueError(f"timeout must be seconds above 0, got {self._timeout:g}")
+        self._watch = watch
+        self._outer: Any = self._serve
+        if allowed := [*cors]:
+            from starlette.middleware.cors import CORSMiddleware
+
+            self._outer = CORSMiddleware(self._serve, allowed, allow_methods=["GET", "POST"], allow_headers=["*"])
+        self.pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "fastnn-serve")
+        self._began: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._sweeper: tuple[Any, Any] = (None, None)  # the loop, and what looks for requests that take too long
+        self._start, self._count = os.urandom(4).hex(), itertools.count()
+        self.meter: Meter | None = None  # what counts, where prometheus_client is installed
+        with suppress(ImportError):
+            self.meter = Meter(models)
+        self._others = routed(self, [*routes])  # all but predictions
+        models.listeners.append(lambda event, served: self._say(logging.INFO, event, _of(served)))
+
+    # What every request meets.
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+        await self._outer(scope, receive, send)
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._other(scope, receive, send)
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        call = Call(self, scope, receive, send)
+        self._began[task] = call.began
+        if self._sweeper[0] is not task.get_loop():
+            self._sweep(task.get_loop())
+        try:
+            await self._checked(call)
+        except RequestError as error:
+            await call.refuse(error.status, str(error))
+        except asyncio.CancelledError:
+            if task not in self._late:
+                raise
+            task.uncancel()
+            said = "the request did not come to its end" if call.ended is None else "the prediction did not end"
+            await call.refuse(408 if call.ended is None else 503, f"{said} within {self._timeout:g} seconds")
+        except _Gone:
+            call.status = 499
+        except Exception as error:
+            self._say(logging.ERROR, "failed", {"request_id": call.ident, **_where(error)})
+            await call.refuse(500, "the server failed; its log says more under this request's id")
+        finally:
+            self._began.pop(task, None)
+            self._late.discard(task)
+            call.end()
+
+    async def _checked(self, call: Call) -> None:
+        path, headers = call.scope["path"], call.headers
+        if self._hosts and _host(headers.get(b"host", b"")) not in self._hosts:
+            raise RequestError("the header Host names another server; --allow-host lets it", 421)
+        given = headers.get(b"authorization", b"")
+        if self._token is not None and path not in _HEALTH and not hmac.compare_digest(given, self._token):
+            raise RequestError("a bearer token is needed: Authorization: Bearer TOKEN", 401)
+        if path.startswith("/v2/models/") and call.scope["method"] == "POST":
+            await self._post(call, path)
+        else:
+            await self._others(call.scope, call.receive_limited, call.send_noted)
+
+    async def _post(self, call: Call, path: str) -> None:
+        parts = path.split("/")
+        if len(parts) == 5:
+            version = None
+        elif len(parts) == 7 and parts[4] == "versions":
+            version = parts[5]
+        else:
+            raise RequestError(f"there is nothing at {path[:200]!r}; see /openapi.json", 404)
+        if parts[-1] == "infer":
+            await self.infer(call, parts[3], version)
+        elif parts[-1] == "explain":
+            await self.explain(call, parts[3], version)
+        else:
+            raise RequestError(f"there is nothing at {path[:200]!r} to POST to; see /openapi.json", 405)
+
+    # Predictions.
+
+    async def infer(self, call: Call, name: str, version: str | None) -> None:
+        """Answer an inference request."""
+        served, shadow = self.models.route(name, version)
+        call.served = served
+        request = await call.request()
+        x = served.rows_of(request.tensors)
+        call.rows = rows = request.rows
+        outputs = await served.predict(x, rows, self.pool)
+        body, length = encoded(name, served.version, request, outputs)
+        await call.answer(200, body, JSON if length is None else BINARY, length)
+        seconds = perf_counter() - call.ended
+        if self.meter is not None:
+            self.meter.answered(served, rows, seconds)
+        if self.hooks:
+            self._tell(call, served, request, outputs, seconds, False)
+            if shadow is not None:
+                await self._try(call, shadow, request)
+
+    async def explain(self, call: Call, name: str, version: str | None) -> None:
+        """Answer with what each number of a row adds to an output: an extension of the protocol."""
+        from .explained import explained
+
+        served, _ = self.models.route(name, version)
+        call.served = served
+        request = await call.request()
+        call.rows = request.rows
+        if request.rows > EXPLAINED:
+            raise RequestError(f"inputs: at most {EXPLAINED} rows are explained at once, got {request.rows}")
+        loop = asyncio.get_running_loop()
+        named, said = await loop.run_in_executor(self.pool, explained, served, request)
+        body, length = encoded(name, served.version, request, named, said)
+        await call.answer(200, body, JSON if length is None else BINARY, length)
+
+    async def _try(self, call: Call, shadow: Served, request: Request) -> None:
+        """Have a shadow predict what was answered; whatever becomes of it is nobody's but the hooks'."""
+        start = perf_counter()
+        try:
+            outputs = await shadow.predict(shadow.rows_of(request.tensors), request.rows, self.pool)
+        except RequestError as error:
+            self._say(logging.WARNING, "shadow failed", {"request_id": call.ident, **_of(shadow), **_where(error)})
+        else:
+            self._tell(call, shadow, request, outputs, perf_counter() - start, True)
+
+    def _tell(
+        self, call: Call, served: Served, request: Request, outputs: Any, seconds: float, is_shadow: bool
+    ) -> None:
+        found = {tensor.name: array for tensor, array in outputs}
+        said = Prediction(
+            served.name, served.version, request.tensors, found, call.ident, call.trace, seconds, is_shadow
+        )
+        for hook in self.hooks:
+            try:
+                hook(said)
+            except Exception as error:  # the answer is out
+                self._say(logging.ERROR, "hook failed", {"request_id": call.ident, **_where(error)})
+
+    async def decode(self, body: bytes, length: bytes | None) -> Request:
+        """The request in a body, of which a large one is decoded in a thread."""
+        if len(body) < LARGE:
+            return decoded(body, length)
+        return await asyncio.get_running_loop().run_in_executor(self.pool, decoded, body, length)
+
+    # The rest.
+
+    async def _other(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1003})
+            return
+        while True:  # the life of the server
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                if self._watch is not None:
+                    self.models.watch(self._watch, lambda text: self._say(logging.ERROR, "reload", {"error": text}))
+            else:
+                self.is_draining = True
+                self.models.close()
+                self.pool.shutdown(cancel_futures=True)
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    def _sweep(self, loop: Any) -> None:
+        """Once in a while, end the requests that take too long: cheaper than a timer for each."""
+        now = perf_counter()
+        for task, began in list(self._began.items()):
+            if now - began > self._timeout and task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        self._sweeper = loop, loop.call_later(min(1.0, self._timeout / 4), self._sweep, loop)
+
+    def next_id(self) -> str:
+        """An id for a request that brought none."""
+        return f"{self._start}-{next(self._count):x}"
+
+    def log(self, call: Call) -> None:
+        """Say what became of a request, without anything of its rows."""
+        status = call.status
+        level = logging.DEBUG if status < 400 else logging.INFO if status < 500 else logging.ERROR
+        if status >= 400 and self.meter is not None:
+            self.meter.failed(status)
+        if LOGGER.isEnabledFor(level):
+            said = {"request_id": call.ident, "trace_id": call.trace, "method": call.scope["method"]}
+            said |= {"path": call.scope["path"][:200], "status": status, "rows": call.rows}
+            said |= {"ms": round(1000 * (perf_counter() - call.began), 3), **_of(call.served)}
+            self._say(level, "request", said)
+
+    def _say(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        if LOGGER.isEnabledFor(level):
+            said = {"time": datetime.now(UTC).isoformat(), "level": logging.getLevelName(level).lower(), "event": event}
+            LOGGER.log(level, json.dumps(said | {name: each for name, each in fields.items() if each is not None}))
+
+
+class Call:
+    """A request on its way: what it says in its headers, and what is answered."""
+
+    def __init__(self, app: Application, scope: Any, receive: Any, send: Any) -> None:
+        self.app, self.scope, self._receive, self._send = app, scope, receive, send
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.began = perf_counter()
+        self.ended: Any = None  # when its body had come
+        self.status = 0
+        self.rows: int | None = None
+        self.served: Served | None = None
+        given = self.headers.get(b"x-request-id")
+        known = given is not None and _ID.fullmatch(given)
+        self.ident = given.decode() if given is not None and known else app.next_id()
+        self.parent = self.headers.get(b"traceparent")
+        found = None if self.parent is None else _TRACE.fullmatch(self.parent)
+        self.trace = None if found is None else found[1].decode()
+        self._read = 0
+
+    async def request(self) -> Request:
+        """The inference request in the body. RequestError for what is none, and for one that is too large."""
+        if b"content-encoding" in self.headers and self.headers[b"content-encoding"] != b"identity":
+            raise RequestError("a body must not be compressed: leave Content-Encoding out", 415)
+        self._check_length()
+        message = await self.receive_limited()
+        body = message.get("body", b"")
+        if message.get("more_body"):
+            parts = [body]
+            while message.get("more_body"):
+                message = await self.receive_limited()
+                parts.append(message.get("body", b""))
+            body = b"".join(parts)
+        self.ended = perf_counter()
+        return await self.app.decode(body, self.headers.get(b"inference-header-content-length"))
+
+    def _check_length(self) -> None:
+        length = self.headers.get(b"content-length", b"0")
+        if length.isdigit() and (len(length) > 18 or int(length) > self.app.max_body):
+            self._too_large(length.decode())
+
+    def _too_large(self, came: object) -> None:
+        raise RequestError(f"a body may have at most {self.app.max_body} bytes, got {came}; send fewer rows", 413)
+
+    async def receive_limited(self) -> Any:
+        """The next part of the body."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            if self.status:
+                return message
+            raise _Gone
+        self._read += len(message.get("body", b""))
+        if self._read > self.app.max_body:
+            self._too_large(f"{self._read} and more")
+        return message
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        said = [(b"x-request-id", self.ident.encode())]
+        if self.trace is not None and self.parent is not None:
+            said.append((b"traceparent", self.parent))
+        return said
+
+    async def send_noted(self, message: Any) -> None:
+        """Send what a route says, with the headers that all have."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message["headers"], *self._headers()]}
+        await self._send(message)
+
+    async def answer(
+        self, status: int, body: bytes, kind: bytes = JSON, length: int | None = None, *more: tuple[bytes, bytes]
+    ) -> None:
+        """Send an answer. length: of its JSON, where bytes of tensors follow."""
+        self.status = status
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *self._headers(), *more]
+        if length is not None:
+            headers.append((b"inference-header-content-length", b"%d" % length))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def refuse(self, status: int, error: str) -> None:
+        """Send an error, unless an answer has begun."""
+        if self.status:
+            return
+        more: list[tuple[bytes, bytes]] = [(b"www-authenticate", b"Bearer")] if status == 401 else []
+        if self.ended is None and self.scope["method"] == "POST":
+            more.append((b"connection", b"close"))  # what is left of the body is nobody's
+        await self.answer(status, dumps({"error": error.encode(errors="replace").decode()}), JSON, None, *more)
+
+    def end(self) -> None:
+        """Note what became of it."""
+        if self.status >= 400 or LOGGER.isEnabledFor(logging.DEBUG):
+            self.app.log(self)
+
+
+class _Gone(Exception):
+    """The client has gone before its request was whole."""
+
+
+def _of(served: Served | None) -> dict[str, str]:
+    return {} if served is None else {"model": served.name, "version": served.version}
+
+
+def _where(error: BaseException) -> dict[str, Any]:
+    """What an error was and where, without its words, in which there may be rows."""
+    frames = [f"{os.path.basename(each.filename)}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)]
+    return {"error": type(error).__name__, "at": frames[-6:]}
+
+
+def _host(header: bytes) -> bytes:
+    """The host without its port."""
+    return header[: header.find(b"]") + 1] if header.startswith(b"[") else header.partition(b":")[0]
