@@ -69,14 +69,14 @@ def app(
 
     Raises what ``Models.load`` raises; ImportError where Starlette is missing.
     """
-    from fastnn.serve.asgi import Application
+    from fastnn.serve.asgi import application
     from fastnn.serve.models import Models
 
     if not isinstance(models, Models):
         given, models = models, Models()
         for each in given if isinstance(given, (list, tuple)) else [given]:
             (models.add if hasattr(each, "predict") else models.load)(each)
-    return Application(
+    return application(
         models,
         token=token,
         max_body=max_body,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("fastnn.serve")
 LARGE = 1 << 16  # bytes of a body that is decoded in a thread
 EXPLAINED = 64  # rows that are explained at once
+SHADOWS = 64  # predictions of shadows that may wait; beyond that they are left out
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _HEALTH = ("/v2/health/live", "/v2/health/ready")
@@ -67,11 +68,11 @@ class Application:
         token: str | None,
         max_body: int,
         timeout: float,
-        cors: Iterable[str],
         hosts: Iterable[str],
         hooks: Iterable[Callable[[Prediction], None]],
         routes: Iterable[Any],
         watch: float | None,
+        shared: str | None = None,
     ) -> None:
         self.models = models
         self.hooks = list(hooks)
@@ -83,19 +84,15 @@ class Application:
         if not 0 < self._timeout < 10**6:
             raise ValueError(f"timeout must be seconds above 0, got {self._timeout:g}")
         self._watch = watch
-        self._outer: Any = self._serve
-        if allowed := [*cors]:
-            from starlette.middleware.cors import CORSMiddleware
-
-            self._outer = CORSMiddleware(self._serve, allowed, allow_methods=["GET", "POST"], allow_headers=["*"])
         self.pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "fastnn-serve")
         self._began: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
+        self._trying: set[asyncio.Task[None]] = set()
         self._sweeper: tuple[Any, Any] = (None, None)  # the loop, and what looks for requests that take too long
         self._start, self._count = os.urandom(4).hex(), itertools.count()
         self.meter: Meter | None = None  # what counts, where prometheus_client is installed
         with suppress(ImportError):
-            self.meter = Meter(models)
+            self.meter = Meter(models, shared)
         self._others = routed(self, [*routes])  # all but predictions
         models.listeners.append(lambda event, served: self._say(logging.INFO, event, _of(served)))
 
@@ -103,9 +100,6 @@ class Application:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
-        await self._outer(scope, receive, send)
-
-    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
@@ -116,7 +110,23 @@ class Application:
         if self._sweeper[0] is not task.get_loop():
             self._sweep(task.get_loop())
         try:
-            await self._checked(call)
+            path = scope["path"]
+            self._check(call, path)
+            if scope["method"] == "POST" and path.startswith("/v2/models/"):
+                parts = path.split("/")
+                version = None
+                if len(parts) == 7 and parts[4] == "versions":
+                    version = parts[5]
+                elif len(parts) != 5:
+                    raise RequestError(f"there is nothing at {path[:200]!r}; see /openapi.json", 404)
+                if parts[-1] == "infer":
+                    await self.infer(call, parts[3], version)
+                elif parts[-1] == "explain":
+                    await self.explain(call, parts[3], version)
+                else:
+                    raise RequestError(f"there is nothing at {path[:200]!r} to POST to; see /openapi.json", 405)
+            else:
+                await self._others(scope, call.receive_limited, call.send_noted)
         except RequestError as error:
             await call.refuse(error.status, str(error))
         except asyncio.CancelledError:
@@ -133,34 +143,17 @@ class Application:
         finally:
             self._began.pop(task, None)
             self._late.discard(task)
-            call.end()
+            if call.status >= 400 or LOGGER.isEnabledFor(logging.DEBUG):
+                self.log(call)
 
-    async def _checked(self, call: Call) -> None:
-        path, headers = call.scope["path"], call.headers
-        if self._hosts and _host(headers.get(b"host", b"")) not in self._hosts:
+    def _check(self, call: Call, path: str) -> None:
+        """RequestError for a request that is not to be here."""
+        if self._hosts and _host(call.headers.get(b"host", b"")) not in self._hosts:
             raise RequestError("the header Host names another server; --allow-host lets it", 421)
-        given = headers.get(b"authorization", b"")
-        if self._token is not None and path not in _HEALTH and not hmac.compare_digest(given, self._token):
-            raise RequestError("a bearer token is needed: Authorization: Bearer TOKEN", 401)
-        if path.startswith("/v2/models/") and call.scope["method"] == "POST":
-            await self._post(call, path)
-        else:
-            await self._others(call.scope, call.receive_limited, call.send_noted)
-
-    async def _post(self, call: Call, path: str) -> None:
-        parts = path.split("/")
-        if len(parts) == 5:
-            version = None
-        elif len(parts) == 7 and parts[4] == "versions":
-            version = parts[5]
-        else:
-            raise RequestError(f"there is nothing at {path[:200]!r}; see /openapi.json", 404)
-        if parts[-1] == "infer":
-            await self.infer(call, parts[3], version)
-        elif parts[-1] == "explain":
-            await self.explain(call, parts[3], version)
-        else:
-            raise RequestError(f"there is nothing at {path[:200]!r} to POST to; see /openapi.json", 405)
+        if self._token is not None and path not in _HEALTH:
+            given = call.headers.get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._token):
+                raise RequestError("a bearer token is needed: Authorization: Bearer TOKEN", 401)
 
     # Predictions.
 
@@ -179,8 +172,10 @@ class Application:
             self.meter.answered(served, rows, seconds)
         if self.hooks:
             self._tell(call, served, request, outputs, seconds, False)
-            if shadow is not None:
-                await self._try(call, shadow, request)
+        if shadow is not None and len(self._trying) < SHADOWS:
+            task = asyncio.create_task(self._try(call, shadow, request, outputs))
+            self._trying.add(task)
+            task.add_done_callback(self._trying.discard)
 
     async def explain(self, call: Call, name: str, version: str | None) -> None:
         """Answer with what each number of a row adds to an output: an extension of the protocol."""
@@ -197,15 +192,21 @@ class Application:
         body, length = encoded(name, served.version, request, named, said)
         await call.answer(200, body, JSON if length is None else BINARY, length)
 
-    async def _try(self, call: Call, shadow: Served, request: Request) -> None:
-        """Have a shadow predict what was answered; whatever becomes of it is nobody's but the hooks'."""
-        start = perf_counter()
+    async def _try(self, call: Call, shadow: Served, request: Request, answered: Any) -> None:
+        """Have a shadow predict what was answered; whatever becomes of it is logged, and told to the hooks."""
+        start, said = perf_counter(), {"request_id": call.ident, **_of(shadow)}
         try:
             outputs = await shadow.predict(shadow.rows_of(request.tensors), request.rows, self.pool)
-        except RequestError as error:
-            self._say(logging.WARNING, "shadow failed", {"request_id": call.ident, **_of(shadow), **_where(error)})
-        else:
+        except Exception as error:
+            self._say(logging.WARNING, "shadow failed", {**said, **_where(error)})
+            return
+        if self.hooks:
             self._tell(call, shadow, request, outputs, perf_counter() - start, True)
+        pairs = zip((array for _, array in answered), (array for _, array in outputs), strict=False)
+        differences = [float(abs(a - b).max()) for a, b in pairs if a.shape == b.shape]
+        self._say(
+            logging.INFO, "shadow", {**said, "rows": request.rows, "largest_difference": max(differences, default=None)}
+        )
 
     def _tell(
         self, call: Call, served: Served, request: Request, outputs: Any, seconds: float, is_shadow: bool
@@ -219,12 +220,6 @@ class Application:
                 hook(said)
             except Exception as error:  # the answer is out
                 self._say(logging.ERROR, "hook failed", {"request_id": call.ident, **_where(error)})
-
-    async def decode(self, body: bytes, length: bytes | None) -> Request:
-        """The request in a body, of which a large one is decoded in a thread."""
-        if len(body) < LARGE:
-            return decoded(body, length)
-        return await asyncio.get_running_loop().run_in_executor(self.pool, decoded, body, length)
 
     # The rest.
 
@@ -252,6 +247,8 @@ class Application:
             if now - began > self._timeout and task not in self._late:
                 self._late.add(task)
                 task.cancel()
+        if self.meter is not None:
+            self.meter.leave()
         self._sweeper = loop, loop.call_later(min(1.0, self._timeout / 4), self._sweep, loop)
 
     def next_id(self) -> str:
@@ -280,7 +277,7 @@ class Call:
     """A request on its way: what it says in its headers, and what is answered."""
 
     def __init__(self, app: Application, scope: Any, receive: Any, send: Any) -> None:
-        self.app, self.scope, self._receive, self._send = app, scope, receive, send
+        self.app, self.scope, self.receive, self._send = app, scope, receive, send
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.began = perf_counter()
         self.ended: Any = None  # when its body had come
@@ -297,38 +294,46 @@ class Call:
 
     async def request(self) -> Request:
         """The inference request in the body. RequestError for what is none, and for one that is too large."""
-        if b"content-encoding" in self.headers and self.headers[b"content-encoding"] != b"identity":
+        headers, most = self.headers, self.app.max_body
+        if headers.get(b"content-encoding", b"identity") != b"identity":
             raise RequestError("a body must not be compressed: leave Content-Encoding out", 415)
-        self._check_length()
-        message = await self.receive_limited()
-        body = message.get("body", b"")
-        if message.get("more_body"):
-            parts = [body]
-            while message.get("more_body"):
-                message = await self.receive_limited()
-                parts.append(message.get("body", b""))
-            body = b"".join(parts)
-        self.ended = perf_counter()
-        return await self.app.decode(body, self.headers.get(b"inference-header-content-length"))
-
-    def _check_length(self) -> None:
-        length = self.headers.get(b"content-length", b"0")
-        if length.isdigit() and (len(length) > 18 or int(length) > self.app.max_body):
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and (len(length) > 18 or int(length) > most):
             self._too_large(length.decode())
+        message = await self.receive()
+        body = message.get("body", b"")
+        if message.get("more_body") or len(body) > most or message["type"] == "http.disconnect":
+            body = await self._rest(message)
+        self.ended = perf_counter()
+        length = headers.get(b"inference-header-content-length")
+        if len(body) < LARGE:
+            return decoded(body, length)
+        return await asyncio.get_running_loop().run_in_executor(self.app.pool, decoded, body, length)
+
+    async def _rest(self, message: Any) -> bytes:
+        """A body of several parts, of which the first is there."""
+        parts: list[bytes] = []
+        while True:
+            self._look_at(message)
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await self.receive()
 
     def _too_large(self, came: object) -> None:
         raise RequestError(f"a body may have at most {self.app.max_body} bytes, got {came}; send fewer rows", 413)
 
-    async def receive_limited(self) -> Any:
-        """The next part of the body."""
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            if self.status:
-                return message
+    def _look_at(self, message: Any) -> None:
+        if message["type"] == "http.disconnect" and not self.status:
             raise _Gone
         self._read += len(message.get("body", b""))
         if self._read > self.app.max_body:
             self._too_large(f"{self._read} and more")
+
+    async def receive_limited(self) -> Any:
+        """The next part of the body, for a route."""
+        message = await self.receive()
+        self._look_at(message)
         return message
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
@@ -364,10 +369,25 @@ class Call:
             more.append((b"connection", b"close"))  # what is left of the body is nobody's
         await self.answer(status, dumps({"error": error.encode(errors="replace").decode()}), JSON, None, *more)
 
-    def end(self) -> None:
-        """Note what became of it."""
-        if self.status >= 400 or LOGGER.isEnabledFor(logging.DEBUG):
-            self.app.log(self)
+
+class Crossing(Application):
+    """One that pages of other origins may ask, too."""
+
+    def __init__(self, models: Models, *, cors: Iterable[str], **options: Any) -> None:
+        super().__init__(models, **options)
+        from starlette.middleware.cors import CORSMiddleware
+
+        self._crossing = CORSMiddleware(super().__call__, [*cors], allow_methods=["GET", "POST"], allow_headers=["*"])
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+        await self._crossing(scope, receive, send)
+
+
+def application(models: Models, *, cors: Iterable[str] = (), **options: Any) -> Application:
+    """The application for these options."""
+    allowed = [*cors]
+    return Crossing(models, cors=allowed, **options) if allowed else Application(models, **options)
 
 
 class _Gone(Exception):
