@@ -20,10 +20,10 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastnn._checks import as_number, check_count
+from fastnn._checks import check_count
 
 from .metrics import Meter
-from .models import Models
+from .models import Models, check_seconds
 from .protocol import BINARY, JSON, Request, RequestError, decoded, dumps, encoded
 from .routes import routed
 from .served import Served
@@ -80,10 +80,8 @@ class Application:
         self._token = None if token is None else b"Bearer " + token.encode()
         self._hosts = frozenset(host.encode() for host in hosts)
         self.max_body = check_count("max_body", max_body)
-        self._timeout = as_number("timeout", timeout)
-        if not 0 < self._timeout < 10**6:
-            raise ValueError(f"timeout must be seconds above 0, got {self._timeout:g}")
-        self._watch = watch
+        self._timeout = check_seconds("timeout", timeout)
+        self._watch = None if watch is None else check_seconds("watch: seconds", watch)
         self.pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "fastnn-serve")
         self._began: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
@@ -112,19 +110,12 @@ class Application:
         try:
             path = scope["path"]
             self._check(call, path)
-            if scope["method"] == "POST" and path.startswith("/v2/models/"):
-                parts = path.split("/")
-                version = None
-                if len(parts) == 7 and parts[4] == "versions":
-                    version = parts[5]
-                elif len(parts) != 5:
-                    raise RequestError(f"there is nothing at {path[:200]!r}; see /openapi.json", 404)
-                if parts[-1] == "infer":
-                    await self.infer(call, parts[3], version)
-                elif parts[-1] == "explain":
-                    await self.explain(call, parts[3], version)
-                else:
-                    raise RequestError(f"there is nothing at {path[:200]!r} to POST to; see /openapi.json", 405)
+            parts = path.split("/") if scope["method"] == "POST" and path.startswith("/v2/models/") else ()
+            version = parts[5] if len(parts) == 7 and parts[4] == "versions" else None
+            if parts and parts[-1] == "infer" and (version is not None or len(parts) == 5):
+                await self.infer(call, parts[3], version)
+            elif parts and parts[-1] == "explain" and (version is not None or len(parts) == 5):
+                await self.explain(call, parts[3], version)
             else:
                 await self._others(scope, call.receive_limited, call.send_noted)
         except RequestError as error:

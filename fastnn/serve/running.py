@@ -104,8 +104,9 @@ def _serve(app: Any, bound: socket.socket, settings: dict[str, Any]) -> None:
 
     gc.collect()
     gc.freeze()  # what is there stays: it need not be looked through again and again
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when all is done
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when all is done
     uvicorn.Server(uvicorn.Config(app, lifespan="on", **settings)).run(sockets=[bound])
+    signal.signal(signal.SIGTERM, before)
 
 
 def _work(options: Options, bound: socket.socket, settings: dict[str, Any]) -> None:
