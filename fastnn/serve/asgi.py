@@ -110,11 +110,11 @@ class Application:
         try:
             path = scope["path"]
             self._check(call, path)
-            parts = path.split("/") if scope["method"] == "POST" and path.startswith("/v2/models/") else ()
+            parts = path.split("/") if scope["method"] == "POST" and path.startswith("/v2/models/") else [""]
             version = parts[5] if len(parts) == 7 and parts[4] == "versions" else None
-            if parts and parts[-1] == "infer" and (version is not None or len(parts) == 5):
+            if parts[-1] == "infer" and (version is not None or len(parts) == 5):
                 await self.infer(call, parts[3], version)
-            elif parts and parts[-1] == "explain" and (version is not None or len(parts) == 5):
+            elif parts[-1] == "explain" and (version is not None or len(parts) == 5):
                 await self.explain(call, parts[3], version)
             else:
                 await self._others(scope, call.receive_limited, call.send_noted)
@@ -296,10 +296,10 @@ class Call:
         if message.get("more_body") or len(body) > most or message["type"] == "http.disconnect":
             body = await self._rest(message)
         self.ended = perf_counter()
-        length = headers.get(b"inference-header-content-length")
+        of_json = headers.get(b"inference-header-content-length")
         if len(body) < LARGE:
-            return decoded(body, length)
-        return await asyncio.get_running_loop().run_in_executor(self.app.pool, decoded, body, length)
+            return decoded(body, of_json)
+        return await asyncio.get_running_loop().run_in_executor(self.app.pool, decoded, body, of_json)
 
     async def _rest(self, message: Any) -> bytes:
         """A body of several parts, of which the first is there."""
