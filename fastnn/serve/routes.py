@@ -80,5 +80,6 @@ def routed(app: Any, more: Sequence[Any]) -> Any:
     for place in places:  # which the application itself answers, and others' methods find here
         routes += [Route(f"{place}/{tail}", nothing, methods=["POST"]) for tail in ("infer", "explain")]
     found = Starlette(routes=[*routes, *more], exception_handlers={RequestError: refused, HTTPException: refused})
+    found.router.redirect_slashes = False
     found.state.application = app
     return found

@@ -67,6 +67,7 @@ def test_what_is_not_there_is_refused() -> None:
     for method, path, status in (
         ("GET", "/", 404),
         ("GET", "/etc/passwd", 404),
+        ("GET", "/v2/models/m/", 404),
         ("GET", "/v2/models/m/versions/1/../../../etc", 404),
         ("POST", "/v2", 405),
         ("DELETE", "/v2/models/m", 405),
