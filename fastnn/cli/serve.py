@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def add_to(commands: Any) -> None:
     add_registry(serve)
     serve.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (%(default)s)")
     serve.add_argument("--port", metavar="N", type=whole(0), default=8000, help="0 for any that is free (%(default)s)")
+    serve.add_argument("--grpc-port", metavar="N", type=whole(0), help="listen there for the protocol by gRPC, too")
     serve.add_argument("--workers", metavar="N", type=whole(1), default=1, help="processes, one map of the weights (1)")
     serve.add_argument(
         "--watch", metavar="SECONDS", type=float, help="look so often for new versions; by default never"
@@ -90,7 +92,7 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         hosts += ["localhost", "127.0.0.1", "[::1]", options.host]
     elif token is None:
         say(f"whoever reaches {options.host} may ask, as there is no --token-file")
-    application = {
+    application: dict[str, Any] = {
         "token": token,
         "max_body": options.max_body,
         "timeout": options.timeout,
@@ -100,8 +102,13 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         "routes": (),
         "watch": options.watch,
     }
-    told = running.Options(places, _aliases(options, parser), application, options.log)
     tls = None if options.tls_cert is None else (options.tls_cert, options.tls_key)
+    if options.grpc_port is not None:
+        if find_spec("grpc") is None:
+            raise ImportError('--grpc-port needs grpcio: pip install "fastnn[grpc]"')
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        application |= {"grpc": f"{host}:{options.grpc_port}", "tls": tls}
+    told = running.Options(places, _aliases(options, parser), application, options.log)
     running.run(told, options.host, options.port, options.workers, tls, _begun)
 
 

@@ -11,7 +11,6 @@ import itertools
 import json
 import logging
 import os
-import re
 import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,21 +21,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn._checks import check_count
 
+from .call import Call, Gone
 from .metrics import Meter
 from .models import Models, check_seconds
-from .protocol import BINARY, JSON, Request, RequestError, decoded, dumps, encoded
+from .protocol import BINARY, JSON, Request, RequestError, encoded
 from .routes import routed
-from .served import Served
+from .served import Outputs, Served
 
 if TYPE_CHECKING:
     from fastnn.typing import Array
 
 LOGGER = logging.getLogger("fastnn.serve")
-LARGE = 1 << 16  # bytes of a body that is decoded in a thread
 EXPLAINED = 64  # rows that are explained at once
 SHADOWS = 64  # predictions of shadows that may wait; beyond that they are left out
-_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _HEALTH = ("/v2/health/live", "/v2/health/ready")
 
 
@@ -73,9 +70,13 @@ class Application:
         routes: Iterable[Any],
         watch: float | None,
         shared: str | None = None,
+        grpc: str | None = None,
+        tls: tuple[str, str] | None = None,
     ) -> None:
         self.models = models
         self.hooks = list(hooks)
+        self.grpc_port: int | None = None
+        self._grpc, self._tls, self._grpc_server = grpc, tls, None
         self.is_draining = False
         self._token = None if token is None else b"Bearer " + token.encode()
         self._hosts = frozenset(host.encode() for host in hosts)
@@ -126,7 +127,7 @@ class Application:
             task.uncancel()
             said = "the request did not come to its end" if call.ended is None else "the prediction did not end"
             await call.refuse(408 if call.ended is None else 503, f"{said} within {self._timeout:g} seconds")
-        except _Gone:
+        except Gone:
             call.status = 499
         except Exception as error:
             self._say(logging.ERROR, "failed", {"request_id": call.ident, **_where(error)})
@@ -159,12 +160,25 @@ class Application:
         body, length = encoded(name, served.version, request, outputs)
         await call.answer(200, body, JSON if length is None else BINARY, length)
         seconds = perf_counter() - call.ended
+        self.told(served, shadow, request, outputs, seconds, call.ident, call.trace)
+
+    def told(
+        self,
+        served: Served,
+        shadow: Served | None,
+        request: Request,
+        outputs: Outputs,
+        seconds: float,
+        ident: str,
+        trace: str | None,
+    ) -> None:
+        """Count a request that was answered, tell the hooks, and begin what a shadow would have said."""
         if self.meter is not None:
-            self.meter.answered(served, rows, seconds)
+            self.meter.answered(served, request.rows, seconds)
         if self.hooks:
-            self._tell(call, served, request, outputs, seconds, False)
+            self._tell(served, request, outputs, seconds, ident, trace, False)
         if shadow is not None and len(self._trying) < SHADOWS:
-            task = asyncio.create_task(self._try(call, shadow, request, outputs))
+            task = asyncio.create_task(self._try(shadow, request, outputs, ident, trace))
             self._trying.add(task)
             task.add_done_callback(self._trying.discard)
 
@@ -183,34 +197,37 @@ class Application:
         body, length = encoded(name, served.version, request, named, said)
         await call.answer(200, body, JSON if length is None else BINARY, length)
 
-    async def _try(self, call: Call, shadow: Served, request: Request, answered: Any) -> None:
+    async def _try(self, shadow: Served, request: Request, answered: Outputs, ident: str, trace: str | None) -> None:
         """Have a shadow predict what was answered; whatever becomes of it is logged, and told to the hooks."""
-        start, said = perf_counter(), {"request_id": call.ident, **_of(shadow)}
+        start, said = perf_counter(), {"request_id": ident, **_of(shadow)}
         try:
             outputs = await shadow.predict(shadow.rows_of(request.tensors), request.rows, self.pool)
         except Exception as error:
             self._say(logging.WARNING, "shadow failed", {**said, **_where(error)})
             return
         if self.hooks:
-            self._tell(call, shadow, request, outputs, perf_counter() - start, True)
+            self._tell(shadow, request, outputs, perf_counter() - start, ident, trace, True)
         pairs = zip((array for _, array in answered), (array for _, array in outputs), strict=False)
-        differences = [float(abs(a - b).max()) for a, b in pairs if a.shape == b.shape]
-        self._say(
-            logging.INFO, "shadow", {**said, "rows": request.rows, "largest_difference": max(differences, default=None)}
-        )
+        largest = max((float(abs(a - b).max()) for a, b in pairs if a.shape == b.shape), default=None)
+        self._say(logging.INFO, "shadow", {**said, "rows": request.rows, "largest_difference": largest})
 
     def _tell(
-        self, call: Call, served: Served, request: Request, outputs: Any, seconds: float, is_shadow: bool
+        self,
+        served: Served,
+        request: Request,
+        outputs: Outputs,
+        seconds: float,
+        ident: str,
+        trace: str | None,
+        is_shadow: bool,
     ) -> None:
         found = {tensor.name: array for tensor, array in outputs}
-        said = Prediction(
-            served.name, served.version, request.tensors, found, call.ident, call.trace, seconds, is_shadow
-        )
+        said = Prediction(served.name, served.version, request.tensors, found, ident, trace, seconds, is_shadow)
         for hook in self.hooks:
             try:
                 hook(said)
             except Exception as error:  # the answer is out
-                self._say(logging.ERROR, "hook failed", {"request_id": call.ident, **_where(error)})
+                self._say(logging.ERROR, "hook failed", {"request_id": ident, **_where(error)})
 
     # The rest.
 
@@ -223,8 +240,15 @@ class Application:
             if message["type"] == "lifespan.startup":
                 if self._watch is not None:
                     self.models.watch(self._watch, lambda text: self._say(logging.ERROR, "reload", {"error": text}))
+                if self._grpc is not None:
+                    from .grpc_server import begun
+
+                    self._grpc_server, self.grpc_port = await begun(self, self._grpc, self._token, self._tls)
+                    self._say(logging.INFO, "grpc", {"port": self.grpc_port})
             else:
                 self.is_draining = True
+                if self._grpc_server is not None:
+                    await self._grpc_server.stop(self._timeout)
                 self.models.close()
                 self.pool.shutdown(cancel_futures=True)
             await send({"type": f"{message['type']}.complete"})
@@ -264,103 +288,6 @@ class Application:
             LOGGER.log(level, json.dumps(said | {name: each for name, each in fields.items() if each is not None}))
 
 
-class Call:
-    """A request on its way: what it says in its headers, and what is answered."""
-
-    def __init__(self, app: Application, scope: Any, receive: Any, send: Any) -> None:
-        self.app, self.scope, self.receive, self._send = app, scope, receive, send
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.began = perf_counter()
-        self.ended: Any = None  # when its body had come
-        self.status = 0
-        self.rows: int | None = None
-        self.served: Served | None = None
-        given = self.headers.get(b"x-request-id")
-        known = given is not None and _ID.fullmatch(given)
-        self.ident = given.decode() if given is not None and known else app.next_id()
-        self.parent = self.headers.get(b"traceparent")
-        found = None if self.parent is None else _TRACE.fullmatch(self.parent)
-        self.trace = None if found is None else found[1].decode()
-        self._read = 0
-
-    async def request(self) -> Request:
-        """The inference request in the body. RequestError for what is none, and for one that is too large."""
-        headers, most = self.headers, self.app.max_body
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise RequestError("a body must not be compressed: leave Content-Encoding out", 415)
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and (len(length) > 18 or int(length) > most):
-            self._too_large(length.decode())
-        message = await self.receive()
-        body = message.get("body", b"")
-        if message.get("more_body") or len(body) > most or message["type"] == "http.disconnect":
-            body = await self._rest(message)
-        self.ended = perf_counter()
-        of_json = headers.get(b"inference-header-content-length")
-        if len(body) < LARGE:
-            return decoded(body, of_json)
-        return await asyncio.get_running_loop().run_in_executor(self.app.pool, decoded, body, of_json)
-
-    async def _rest(self, message: Any) -> bytes:
-        """A body of several parts, of which the first is there."""
-        parts: list[bytes] = []
-        while True:
-            self._look_at(message)
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                return b"".join(parts)
-            message = await self.receive()
-
-    def _too_large(self, came: object) -> None:
-        raise RequestError(f"a body may have at most {self.app.max_body} bytes, got {came}; send fewer rows", 413)
-
-    def _look_at(self, message: Any) -> None:
-        if message["type"] == "http.disconnect" and not self.status:
-            raise _Gone
-        self._read += len(message.get("body", b""))
-        if self._read > self.app.max_body:
-            self._too_large(f"{self._read} and more")
-
-    async def receive_limited(self) -> Any:
-        """The next part of the body, for a route."""
-        message = await self.receive()
-        self._look_at(message)
-        return message
-
-    def _headers(self) -> list[tuple[bytes, bytes]]:
-        said = [(b"x-request-id", self.ident.encode())]
-        if self.trace is not None and self.parent is not None:
-            said.append((b"traceparent", self.parent))
-        return said
-
-    async def send_noted(self, message: Any) -> None:
-        """Send what a route says, with the headers that all have."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message = {**message, "headers": [*message["headers"], *self._headers()]}
-        await self._send(message)
-
-    async def answer(
-        self, status: int, body: bytes, kind: bytes = JSON, length: int | None = None, *more: tuple[bytes, bytes]
-    ) -> None:
-        """Send an answer. length: of its JSON, where bytes of tensors follow."""
-        self.status = status
-        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *self._headers(), *more]
-        if length is not None:
-            headers.append((b"inference-header-content-length", b"%d" % length))
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def refuse(self, status: int, error: str) -> None:
-        """Send an error, unless an answer has begun."""
-        if self.status:
-            return
-        more: list[tuple[bytes, bytes]] = [(b"www-authenticate", b"Bearer")] if status == 401 else []
-        if self.ended is None and self.scope["method"] == "POST":
-            more.append((b"connection", b"close"))  # what is left of the body is nobody's
-        await self.answer(status, dumps({"error": error.encode(errors="replace").decode()}), JSON, None, *more)
-
-
 class Crossing(Application):
     """One that pages of other origins may ask, too."""
 
@@ -379,10 +306,6 @@ def application(models: Models, *, cors: Iterable[str] = (), **options: Any) -> 
     """The application for these options."""
     allowed = [*cors]
     return Crossing(models, cors=allowed, **options) if allowed else Application(models, **options)
-
-
-class _Gone(Exception):
-    """The client has gone before its request was whole."""
 
 
 def _of(served: Served | None) -> dict[str, str]:
