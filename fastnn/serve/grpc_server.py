@@ -1,7 +1,7 @@
 """The same protocol by gRPC: the service ``inference.GRPCInferenceService``, beside the HTTP server in its event loop.
 
-Messages are made of the table `MESSAGES`, as the protocol's open_inference_grpc.proto has them, in a pool of their own: a
-client in the same process may bring that file, too. Source: https://github.com/kserve/open-inference-protocol.
+Messages are made of the table `MESSAGES`, as the protocol's open_inference_grpc.proto has them, in a pool of their own:
+a client in the same process may bring that file, too. Source: https://github.com/kserve/open-inference-protocol.
 """
 
 from __future__ import annotations

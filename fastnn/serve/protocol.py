@@ -217,6 +217,7 @@ def _declared(tensor: dict[str, Any]) -> tuple[list[int], str]:
 
 
 def of_values(tensor: dict[str, Any]) -> Array:
+    """A tensor of the values that JSON, or gRPC, has for it."""
     shape, datatype = _declared(tensor)
     data = tensor.get("data")
     if not isinstance(data, list):

@@ -111,10 +111,10 @@ def test_messages_are_those_of_the_protocol() -> None:
 
     for name, own in messages().items():
         theirs = getattr(triton.service_pb2, name).DESCRIPTOR
-        others = {field.name: (field.number, field.type, field.label) for field in theirs.fields}
+        others = {field.name: (field.number, field.type, field.has_presence) for field in theirs.fields}
         for field in own.DESCRIPTOR.fields:
             if field.name in others:
-                assert others[field.name] == (field.number, field.type, field.label), (name, field.name)
+                assert others[field.name] == (field.number, field.type, field.has_presence), (name, field.name)
 
 
 def test_a_token_is_needed_there_too(place: Path) -> None:
