@@ -109,7 +109,7 @@ class Application:
         if self._sweeper[0] is not task.get_loop():
             self._sweep(task.get_loop())
         try:
-            path = scope["path"]
+            path = scope["path"].removeprefix(scope.get("root_path", ""))  # where another application has it
             self._check(call, path)
             parts = path.split("/") if scope["method"] == "POST" and path.startswith("/v2/models/") else [""]
             version = parts[5] if len(parts) == 7 and parts[4] == "versions" else None
