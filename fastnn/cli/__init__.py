@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
 import fastnn
-from fastnn.cli import compress, demo, info, models, monitor, predict, report, train
+from fastnn.cli import compress, demo, info, models, monitor, predict, report, serve, train
 from fastnn.cli.output import described, forget_output
 from fastnn.cli.parser import Parser, failed
 
@@ -24,6 +24,7 @@ fastnn evaluate   says how good a saved model is on such rows
 fastnn predict    writes a saved model's predictions into a table of a database
 fastnn compress   makes a saved model small, or fast, while it stays as good
 fastnn report     writes a page with pictures about a saved model
+fastnn serve      answers over the network with saved models
 fastnn info       says what a saved model is
 fastnn models     lists the models that a database has
 fastnn monitor    says how good the predictions of a service were
@@ -86,8 +87,8 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     commands = parser.add_subparsers(
         dest="command",
         metavar="COMMAND",
-        help="demo, train, evaluate, predict, compress, report, info, models or monitor",
+        help="demo, train, evaluate, predict, compress, report, serve, info, models or monitor",
     )
-    for command in (demo, train, predict, compress, report, info, models, monitor):
+    for command in (demo, train, predict, compress, report, serve, info, models, monitor):
         command.add_to(commands)
     return parser, dict(commands.choices)

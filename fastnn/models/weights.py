@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from hashlib import sha256
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +23,8 @@ from fastnn.layers import Layer, Parameter
 from fastnn.layers.places import Place, place_of, set_place
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, FloatArray, Shape
+
+LEAST_MAPPED = 2**16  # bytes of weights that are worth a file
 
 # Of making networks and stores: two threads may begin to use a model at once. Who holds it waits for no other lock: the
 # stores' own come first.
@@ -61,11 +64,11 @@ def at_most(numbers: int) -> Iterator[None]:
 class Store:
     """A flat float32 vector with its lock, the layers whose weights lie in it, and the models that run on it."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, flat: FloatArray | None = None) -> None:
         most = _most.get()
         if most is not None and size > most:
             raise ValueError(f"the model has {size:,} weights, and the file holds {most:,} numbers at most")
-        self.flat: FloatArray = aligned(max(1, size))
+        self.flat: FloatArray = aligned(max(1, size)) if flat is None else flat
         self.lock = Lock()
         self.layers: weakref.WeakSet[Layer] = weakref.WeakSet()
         self.models: weakref.WeakSet[Runs] = weakref.WeakSet()
@@ -103,6 +106,36 @@ def gathered(
         for number, (view, parameter) in enumerate(zip(moved[layer].views(store.flat), parameters, strict=True)):
             view[...] = first_values(parameter.initializer, parameter.shape, rng) if before is None else before[number]
     return store, moved, list(dict.fromkeys(model for each in stores for model in each.models))
+
+
+def mapped(built: Any, folder: str) -> str | None:
+    """Have a built model's weights lie in a map of a file in a folder, called by their checksum and made if need be.
+
+    Processes that do so have them once in memory. To write to them stays possible: it copies pages for the one process.
+    Gives the file's path, None where the weights are too few for one.
+    """
+    from fastnn.store.replacing import replacing
+
+    before = built.store
+    with before.lock, lock:
+        if before.flat.nbytes < LEAST_MAPPED:
+            return None
+        path = os.path.join(folder, sha256(before.flat).hexdigest())
+        try:
+            flat = np.memmap(path, np.float32, "c")
+        except FileNotFoundError:
+            with replacing(path, lasting=False) as file:
+                file.write(before.flat.data)
+            flat = np.memmap(path, np.float32, "c")
+        store = Store(0, np.asarray(flat))
+        commit({layer: place._replace(store=store) for layer, place in before.in_order()})
+        for layer in built.layers():  # those without weights would hold the old vector
+            if (place := place_of(layer)) is not None and place.store is before:
+                set_place(layer, place._replace(store=store))
+        places = dict(store.in_order())
+        for model in list(before.models):
+            model.move_to(store, places)
+    return path
 
 
 def first_values(initializer: Any, shape: Shape, rng: np.random.Generator) -> Array:

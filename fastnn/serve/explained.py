@@ -1,0 +1,47 @@
+"""Explanations of a request's rows, as an extension of the protocol: what each number adds to an output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import explain
+from fastnn._checks import shown
+
+from .protocol import RequestError, Tensor
+
+if TYPE_CHECKING:
+    from .protocol import Request
+    from .served import Outputs, Served
+
+METHODS = {
+    "integrated_gradients": explain.integrated_gradients,
+    "input_x_gradient": explain.input_x_gradient,
+    "occlusion": explain.occlusion,
+}
+
+
+def explained(served: Served, request: Request) -> tuple[Outputs, dict[str, Any]]:
+    """Tensors of values, one for each input, and base_values; what there is to know beside them.
+
+    parameters of the request: "method", one of METHODS; "output", the name or the number of a unit, else all.
+    """
+    method = request.parameters.get("method", "integrated_gradients")
+    if not isinstance(method, str) or method not in METHODS:
+        raise RequestError(f"parameters.method must be one of {', '.join(METHODS)}, got {shown(method)}")
+    output = request.parameters.get("output")
+    if output is not None and (isinstance(output, bool) or not isinstance(output, (str, int))):
+        raise RequestError(f"parameters.output must be a string or a whole number, got {shown(output)}")
+    try:
+        found = METHODS[method](served.model, served.rows_of(request.tensors), output=output)
+    except RequestError:
+        raise
+    except (ValueError, TypeError, FloatingPointError) as error:
+        raise RequestError(f"explain: {error}") from None
+    values = found.values if isinstance(found.values, list) else [found.values]
+    named = [*zip([each.name for each in served.inputs], values, strict=True), ("base_values", found.base_values)]
+    arrays = [(name, np.ascontiguousarray(array, np.float32)) for name, array in named]
+    tensors = [(Tensor(name, "FP32", array.shape[1:]), array) for name, array in arrays]
+    names = {"feature_names": list(found.feature_names), "output_names": list(found.output_names)}
+    return tensors, {"method": method, **{name: each for name, each in names.items() if each}}
