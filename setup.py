@@ -9,14 +9,11 @@ gcc, clang, Apple's clang and zig get the same flags, each those that it takes: 
 anything is built. On Windows it is clang-cl where it is found; with MSVC alone fastnn works, several times slower.
 """
 
-import ast
-import io
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tokenize
 from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +26,9 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, PlatformError
+
+sys.path.insert(0, str(Path(__file__).with_name("scripts")))
+from lean import lean, public  # isort: skip
 
 from distutils.ccompiler import new_compiler  # isort: skip (setuptools brings it)
 from distutils.sysconfig import customize_compiler  # isort: skip
@@ -83,6 +83,16 @@ SHORTCUTS = (
     "USE_UNICODE_INTERNALS",
 )
 
+# An error names the lines of Python that led to it, as NumPy's do: without those of the compiled modules, 20 kB less.
+TRACED = """#ifdef FASTNN_CHECKED
+#define FASTNN_ADD_TRACEBACK __Pyx_AddTraceback
+#else
+#undef __PYX_MARK_ERR_POS
+#define __PYX_MARK_ERR_POS(f_index, lineno)
+#define FASTNN_ADD_TRACEBACK(...)
+#endif
+"""
+
 if WINDOWS:
     COMPILE = ["/Od", "/Zi"] if DEBUG else ["/O2"]
     LINK: list[str] = []
@@ -106,6 +116,8 @@ else:
 # The last -O counts. For an instruction set's modules; they would have up to twice the size with -O3. A loop's last
 # elements are taken one by one: shorter vectors for them would be 60 kB of a wheel.
 VECTORIZED = ["-ftree-vectorize", "-fvect-cost-model=dynamic", "--param=vect-epilogues-nomask=0"]
+# Clang would write out a loop of vectors again, eight turns of it beside one, which gcc does not: 21 kB.
+VECTORIZED += ["-mllvm=-unroll-runtime=false"]
 VECTORS = {"hot": [*VECTORIZED, "-funswitch-loops"]}
 # Where code begins is no matter but for products: 8 kB less.
 UNALIGNED = ["-fno-align-functions", "-fno-align-jumps", "-fno-align-labels", "-fno-align-loops"]
@@ -113,8 +125,8 @@ VECTORS["rest"] = [*VECTORS["hot"], *UNALIGNED]
 VECTORS["rare"] = [*VECTORS["rest"], "-fno-unroll-loops", "-fno-tree-pre"]  # by clang, 12 kB less; gcc does not anyway
 # What such processors do by themselves, instructions put in order: 20 kB less.
 UNORDERED = ["-fno-schedule-insns2"] if X86_64 else []
-# Beside AVX2 and AVX-512 the baseline is for old processors and for float64: 38 kB of a wheel less, for as fast a fit;
-# and 90 kB less of what is not hot, which takes 1.1 to 1.4 times as long there.
+# Beside AVX2 and AVX-512 the baseline is for old processors and for float64: small, with vectors where it is hot. There
+# a fit takes 1.1 to 1.4 times as long, a product as long as otherwise, for 140 kB of a wheel less.
 OLDEST = "fastnn.kernels._baseline."
 # All else is as small as can be, but for what reads texts; and not by copying rows byte after byte in place, which is
 # what -Os makes of a memcpy whose size it does not know.
@@ -126,7 +138,7 @@ def optimisation(name: str) -> list[str]:
     if WINDOWS or DEBUG or SANITIZE:
         return []
     if SEVERAL_SETS and name.startswith(OLDEST):
-        return [*UNORDERED, *(VECTORIZED if name.endswith("hot") else SMALL)]
+        return [*UNORDERED, *(["-Os", *VECTORIZED] if name.endswith("hot") else SMALL)]
     # 3 % of the instructions of a step of mnist; with AVX-512 it tells nothing.
     flags = ["-fpeel-loops"] if name.endswith("_avx2.hot") else []
     name = name.rpartition(".")[2]
@@ -149,8 +161,17 @@ def extension(name: str, source: str, flags: list[str], macros: list[str]) -> Ex
     )
 
 
-def extensions() -> list[Extension]:
-    """Every extension, as C, the longest to compile first."""
+def traced(path: Path) -> None:
+    """Let a module's C have entries in tracebacks, lines of sources that no wheel has, with FASTNN_CHECKED alone."""
+    text = path.read_text(encoding="utf-8")
+    if TRACED not in text:
+        at = text.index("#define __PYX_ERR(")
+        text = (text[:at] + TRACED + text[at:]).replace('__Pyx_AddTraceback("', 'FASTNN_ADD_TRACEBACK("')
+        path.write_text(text, encoding="utf-8")
+
+
+def extensions(checked: bool = False) -> list[Extension]:
+    """Every extension, as C, the longest to compile first; checked: with what only those want who work on them."""
     sources = sorted(glob("fastnn/*/*.pyx"))
     modules = cythonize(
         [
@@ -163,6 +184,10 @@ def extensions() -> list[Extension]:
         shared_utility_qualified_name=SHARED,
         shared_utility_features_disabled=["MemoryView"],
     )
+    for module in modules:
+        for source in module.sources:
+            traced(Path(source))
+        module.define_macros += [("FASTNN_CHECKED", None)] if checked else []
     once = [module for module in modules if module.name.rpartition(".")[2] not in KERNELS]
     by_set = []
     for name in reversed(KERNELS):
@@ -174,40 +199,24 @@ def extensions() -> list[Extension]:
             source = shutil.copy2(f"build/c/fastnn/kernels/{name}.c", f"build/c_{isa}/{name}.c")
             # Whatever set is in use, float64 is worked out by the baseline's kernels.
             macros = ["FASTNN_FLOAT64"] if isa == "baseline" else []
+            macros += ["FASTNN_CHECKED"] if checked else []
             by_set.append(extension(f"fastnn.kernels._{isa}.{name}", source, flags, macros))
     return by_set + once
 
 
-def lean(source: str) -> str:
-    """A module's source without comments and without what its private functions say of themselves.
-
-    The lines keep their numbers, so that a traceback names those of the sources.
-    """
-    lines = source.split("\n")
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column].rstrip()
-    stack: list[tuple[ast.AST, bool]] = [(ast.parse(source), False)]
-    while stack:
-        node, private = stack.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            private |= node.name.startswith("_") and not node.name.endswith("__")
-            if private and len(node.body) > 1 and ast.get_docstring(node) is not None:
-                for row in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1):
-                    lines[row - 1] = ""
-        stack += [(each, private) for each in ast.iter_child_nodes(node)]
-    return "\n".join(lines)
-
-
 class LeanModules(build_py):
-    """The package as it is installed: its comments are for those who have the sources; they are 54 kB of a wheel."""
+    """The package as it is installed: what is said for those who have the sources is 200 kB of a wheel."""
+
+    def run(self) -> None:
+        self.public = public(Path("fastnn"))
+        super().run()
 
     def build_module(self, module: str, module_file: str, package: str) -> Any:
         built = super().build_module(module, module_file, package)
         if module_file.endswith(".py"):
             path = Path(self.get_module_outfile(self.build_lib, package.split("."), module))
-            path.write_text(lean(path.read_text(encoding="utf-8")), encoding="utf-8")
+            source, own = path.read_text(encoding="utf-8"), "" if module == "__init__" else module
+            path.write_text(lean(source, self.public, own), encoding="utf-8")
         return built
 
 
@@ -277,7 +286,7 @@ class FittedBuild(build_ext):
         # Some commands ask for no more than what there is to build.
         if not {"sdist", "egg_info", "dist_info"}.issuperset(self.distribution.commands):
             require_compiler()
-            self.distribution.ext_modules = extensions()
+            self.distribution.ext_modules = extensions(bool(self.inplace or self.editable_mode))
         super().finalize_options()
 
     def build_extensions(self) -> None:

@@ -127,7 +127,7 @@ class RedisStream:
         self._wait = None if wait is None else as_number("wait", wait)
         self._shown = f"the stream {shown(key)}"
         self._rows = 0
-        self.last = last if last == "$" else _id("last", last)
+        self.last: str = last if last == "$" else _id("last", last)
         if last == "$":
             with self._server.explained("the stream cannot be read", self._shown), self._server.opened() as client:
                 entries = call(client, "XREVRANGE", key, "+", "-", "COUNT", 1)

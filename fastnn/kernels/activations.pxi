@@ -11,7 +11,7 @@ each stands beside its declaration in fastnn/activations/.
 """
 
 cimport fastnn.kernels.maths as maths
-from fastnn.kernels.types cimport make_activation, real, wide
+from fastnn.kernels.types cimport checked, make_activation, real, wide
 
 
 cdef inline real elu_value(real z, real scale, real alpha) noexcept nogil:
@@ -311,37 +311,37 @@ cdef void sigmoid_backward(
 
 
 elu = make_activation(
-    "elu", elu_forward[float], elu_backward[float], wide(elu_forward[double]), wide(elu_backward[double]))
+    "elu", elu_forward[float], elu_backward[float], wide(elu_forward[double]), checked(elu_backward[double]))
 selu = make_activation(
-    "selu", selu_forward[float], selu_backward[float], wide(selu_forward[double]), wide(selu_backward[double]))
+    "selu", selu_forward[float], selu_backward[float], wide(selu_forward[double]), checked(selu_backward[double]))
 celu = make_activation(
-    "celu", celu_forward[float], celu_backward[float], wide(celu_forward[double]), wide(celu_backward[double]))
+    "celu", celu_forward[float], celu_backward[float], wide(celu_forward[double]), checked(celu_backward[double]))
 exponential = make_activation(
     "exponential", exponential_forward[float], exponential_backward[float], wide(exponential_forward[double]),
-    wide(exponential_backward[double]))
+    checked(exponential_backward[double]))
 gelu = make_activation(
-    "gelu", gelu_forward[float], gelu_backward[float], wide(gelu_forward[double]), wide(gelu_backward[double]))
+    "gelu", gelu_forward[float], gelu_backward[float], wide(gelu_forward[double]), checked(gelu_backward[double]))
 silu = make_activation(
-    "silu", silu_forward[float], silu_backward[float], wide(silu_forward[double]), wide(silu_backward[double]))
+    "silu", silu_forward[float], silu_backward[float], wide(silu_forward[double]), checked(silu_backward[double]))
 mish = make_activation(
-    "mish", mish_forward[float], mish_backward[float], wide(mish_forward[double]), wide(mish_backward[double]))
+    "mish", mish_forward[float], mish_backward[float], wide(mish_forward[double]), checked(mish_backward[double]))
 softplus = make_activation(
     "softplus", softplus_forward[float], softplus_backward[float], wide(softplus_forward[double]),
-    wide(softplus_backward[double]))
+    checked(softplus_backward[double]))
 log_sigmoid = make_activation(
     "log_sigmoid", log_sigmoid_forward[float], log_sigmoid_backward[float], wide(log_sigmoid_forward[double]),
-    wide(log_sigmoid_backward[double]))
+    checked(log_sigmoid_backward[double]))
 squareplus = make_activation(
     "squareplus", squareplus_forward[float], squareplus_backward[float], wide(squareplus_forward[double]),
-    wide(squareplus_backward[double]))
+    checked(squareplus_backward[double]))
 softsign = make_activation(
     "softsign", softsign_forward[float], softsign_backward[float], wide(softsign_forward[double]),
-    wide(softsign_backward[double]))
+    checked(softsign_backward[double]))
 tanh = make_activation(
-    "tanh", tanh_forward[float], tanh_backward[float], wide(tanh_forward[double]), wide(tanh_backward[double]))
+    "tanh", tanh_forward[float], tanh_backward[float], wide(tanh_forward[double]), checked(tanh_backward[double]))
 tanh_shrink = make_activation(
     "tanh_shrink", tanh_shrink_forward[float], tanh_shrink_backward[float], wide(tanh_shrink_forward[double]),
-    wide(tanh_shrink_backward[double]))
+    checked(tanh_shrink_backward[double]))
 sigmoid = make_activation(
     "sigmoid", sigmoid_forward[float], sigmoid_backward[float], wide(sigmoid_forward[double]),
-    wide(sigmoid_backward[double]))
+    checked(sigmoid_backward[double]))

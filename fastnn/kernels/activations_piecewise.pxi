@@ -6,7 +6,7 @@ Arguments and rules as in activations.pxi. The slope at a kink is that of one of
 cimport libc.math as libc
 
 cimport fastnn.kernels.maths as maths
-from fastnn.kernels.types cimport make_activation, real, wide
+from fastnn.kernels.types cimport checked, make_activation, real, wide
 
 
 cdef void linear_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -180,33 +180,33 @@ cdef void threshold_backward(
 
 linear = make_activation(
     "linear", linear_forward[float], linear_backward[float], wide(linear_forward[double]),
-    wide(linear_backward[double]))
+    checked(linear_backward[double]))
 relu = make_activation(
-    "relu", relu_forward[float], relu_backward[float], wide(relu_forward[double]), wide(relu_backward[double]))
+    "relu", relu_forward[float], relu_backward[float], wide(relu_forward[double]), checked(relu_backward[double]))
 relu_bounded = make_activation(
     "relu_bounded", relu_bounded_forward[float], relu_bounded_backward[float], wide(relu_bounded_forward[double]),
-    wide(relu_bounded_backward[double]))
+    checked(relu_bounded_backward[double]))
 leaky_relu = make_activation(
     "leaky_relu", leaky_relu_forward[float], leaky_relu_backward[float], wide(leaky_relu_forward[double]),
-    wide(leaky_relu_backward[double]))
+    checked(leaky_relu_backward[double]))
 clipped = make_activation(
     "clipped", clipped_forward[float], clipped_backward[float], wide(clipped_forward[double]),
-    wide(clipped_backward[double]))
+    checked(clipped_backward[double]))
 clipped_line = make_activation(
     "clipped_line", clipped_line_forward[float], clipped_line_backward[float], wide(clipped_line_forward[double]),
-    wide(clipped_line_backward[double]))
+    checked(clipped_line_backward[double]))
 hard_silu = make_activation(
     "hard_silu", hard_silu_forward[float], hard_silu_backward[float], wide(hard_silu_forward[double]),
-    wide(hard_silu_backward[double]))
+    checked(hard_silu_backward[double]))
 hard_shrink = make_activation(
     "hard_shrink", hard_shrink_forward[float], shrink_backward[float], wide(hard_shrink_forward[double]),
-    wide(shrink_backward[double]))
+    checked(shrink_backward[double]))
 soft_shrink = make_activation(
     "soft_shrink", soft_shrink_forward[float], shrink_backward[float], wide(soft_shrink_forward[double]),
-    wide(shrink_backward[double]))
+    checked(shrink_backward[double]))
 sparse_plus = make_activation(
     "sparse_plus", sparse_plus_forward[float], sparse_plus_backward[float], wide(sparse_plus_forward[double]),
-    wide(sparse_plus_backward[double]))
+    checked(sparse_plus_backward[double]))
 threshold = make_activation(
     "threshold", threshold_forward[float], threshold_backward[float], wide(threshold_forward[double]),
-    wide(threshold_backward[double]))
+    checked(threshold_backward[double]))

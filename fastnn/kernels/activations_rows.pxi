@@ -5,7 +5,7 @@ Arguments as in activations.pxi. A NaN in a row makes the whole row NaN.
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.types cimport make_activation, real, wide
+from fastnn.kernels.types cimport checked, make_activation, real, wide
 
 
 cdef void softmax_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
@@ -116,10 +116,10 @@ cdef void sparsemax_backward(
 
 softmax = make_activation(
     "softmax", softmax_forward[float], softmax_backward[float], wide(softmax_forward[double]),
-    wide(softmax_backward[double]))
+    checked(softmax_backward[double]))
 log_softmax = make_activation(
     "log_softmax", log_softmax_forward[float], log_softmax_backward[float], wide(log_softmax_forward[double]),
-    wide(log_softmax_backward[double]))
+    checked(log_softmax_backward[double]))
 sparsemax = make_activation(
     "sparsemax", sparsemax_forward[float], sparsemax_backward[float], wide(sparsemax_forward[double]),
-    wide(sparsemax_backward[double]))
+    checked(sparsemax_backward[double]))

@@ -20,8 +20,8 @@ prelu                 x where x > 0, else alpha * x
 cimport fastnn.kernels.maths as maths
 from fastnn.kernels.sums cimport BLOCK, LANES
 from fastnn.kernels.types cimport (
-    ADDED, BETA, FOUND, GAMMA, INVERSE, make_affine, make_batch, make_combine_moments, make_prelu, MEAN, real, Root,
-    SHIFT, VARIANCE, wide,
+    ADDED, BETA, checked, FOUND, GAMMA, INVERSE, make_affine, make_batch, make_combine_moments, make_prelu, MEAN, real,
+    Root, SHIFT, VARIANCE,
 )
 
 cdef enum:
@@ -311,12 +311,12 @@ cdef void prelu_gradient(const real* const* x, const real* d, Py_ssize_t rows, P
         d += n * channels
 
 
-affine = make_affine("affine", affine_rows[float], wide(affine_rows[double]))
+affine = make_affine("affine", affine_rows[float], checked(affine_rows[double]))
 batch_normalization = make_batch(
     "batch_normalization", moments_columns[float], batch_backward_rows[float], batch_sums_columns[float],
-    wide(moments_columns[double]), wide(batch_backward_rows[double]), wide(batch_sums_columns[double]))
+    checked(moments_columns[double]), checked(batch_backward_rows[double]), checked(batch_sums_columns[double]))
 combine_moments = make_combine_moments(
-    "combine_moments", combine_moments_columns[float], wide(combine_moments_columns[double]))
+    "combine_moments", combine_moments_columns[float], checked(combine_moments_columns[double]))
 prelu = make_prelu(
-    "prelu", prelu_forward[float], prelu_backward[float], prelu_gradient[float], wide(prelu_forward[double]),
-    wide(prelu_backward[double]), wide(prelu_gradient[double]))
+    "prelu", prelu_forward[float], prelu_backward[float], prelu_gradient[float], checked(prelu_forward[double]),
+    checked(prelu_backward[double]), checked(prelu_gradient[double]))

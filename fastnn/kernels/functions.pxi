@@ -6,7 +6,7 @@ Arguments and rules as in activations.pxi. p: the function's number, then its ow
 cimport libc.math as libc
 
 cimport fastnn.kernels.maths as maths
-from fastnn.kernels.types cimport make_activation, real, wide
+from fastnn.kernels.types cimport checked, make_activation, real, wide
 
 
 cdef enum Function:
@@ -133,4 +133,4 @@ cdef void function_backward(
 
 function = make_activation(
     "function", function_forward[float], function_backward[float], wide(function_forward[double]),
-    wide(function_backward[double]))
+    checked(function_backward[double]))

@@ -15,7 +15,7 @@ workspace: as many elements as `workspace_elements` of kernel.pxd says.
 """
 
 from fastnn.kernels.kernel cimport PACK_A_COLUMNS, PACK_A_ROWS, PACK_DEPTH
-from fastnn.kernels.types cimport make_gemm, make_segments, make_sum, real, wide
+from fastnn.kernels.types cimport checked, make_gemm, make_segments, make_sum, real, wide
 
 
 cdef extern from "tile.h" nogil:
@@ -385,7 +385,7 @@ gemm_transposed_a = make_gemm(
     "gemm_transposed_a", matmul_transposed_a_rows[float], wide(matmul_transposed_a_rows[double]))
 gemm_transposed_b = make_gemm(
     "gemm_transposed_b", matmul_transposed_b_rows[float], wide(matmul_transposed_b_rows[double]))
-column_sums = make_sum("column_sums", column_sums_rows[float], wide(column_sums_rows[double]))
+column_sums = make_sum("column_sums", column_sums_rows[float], checked(column_sums_rows[double]))
 gemm_packed = make_gemm("gemm_packed", matmul_packed_rows, NULL)
 pack = make_sum("pack", pack_rows, NULL)
 pack_turned = make_sum("pack_turned", pack_turned_rows, NULL)

@@ -17,7 +17,7 @@ cimport libc.math as libc
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.targets cimport class_of, clear, weigh, weight_of
-from fastnn.kernels.types cimport LABELS, make_loss, make_penalty, real, wide
+from fastnn.kernels.types cimport checked, LABELS, make_loss, make_penalty, real, wide
 
 
 cdef inline real clipped_entropy(
@@ -195,4 +195,4 @@ sparse_categorical_crossentropy = make_loss(
 softmax_sparse_categorical_crossentropy = make_loss(
     "softmax_sparse_categorical_crossentropy", softmax_sparse_categorical_crossentropy_rows[float],
     wide(softmax_sparse_categorical_crossentropy_rows[double]), LABELS)
-l1_l2 = make_penalty("l1_l2", l1_l2_penalty[float], wide(l1_l2_penalty[double]))
+l1_l2 = make_penalty("l1_l2", l1_l2_penalty[float], checked(l1_l2_penalty[double]))

@@ -14,7 +14,7 @@ cimport libc.math as libc
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.sums cimport LANES
-from fastnn.kernels.types cimport make_constraint, make_matrix_penalty, real, wide
+from fastnn.kernels.types cimport checked, make_constraint, make_matrix_penalty, real, wide
 
 
 cdef void unit_rows(
@@ -131,6 +131,6 @@ cdef void norm_range(
         i += LANES
 
 
-orthogonal = make_matrix_penalty("orthogonal", orthogonal_penalty[float], wide(orthogonal_penalty[double]))
+orthogonal = make_matrix_penalty("orthogonal", orthogonal_penalty[float], checked(orthogonal_penalty[double]))
 non_neg = make_constraint("non_neg", non_negative[float], wide(non_negative[double]))
 norm_between = make_constraint("norm_between", norm_range[float], wide(norm_range[double]))

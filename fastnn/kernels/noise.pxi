@@ -19,7 +19,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cimport fastnn.kernels.maths as maths
-from fastnn.kernels.types cimport make_noise, real, wide
+from fastnn.kernels.types cimport checked, make_noise, real
 
 
 cdef inline uint32_t mix(uint32_t h) noexcept nogil:
@@ -181,16 +181,16 @@ cdef void normal_pairs_apply(
 
 
 dropout = make_noise(
-    "dropout", dropout_apply[float], dropout_apply[float], wide(dropout_apply[double]), wide(dropout_apply[double]))
+    "dropout", dropout_apply[float], dropout_apply[float], checked(dropout_apply[double]), checked(dropout_apply[double]))
 alpha_dropout = make_noise(
-    "alpha_dropout", alpha_dropout_forward[float], alpha_dropout_backward[float], wide(alpha_dropout_forward[double]),
-    wide(alpha_dropout_backward[double]))
+    "alpha_dropout", alpha_dropout_forward[float], alpha_dropout_backward[float], checked(alpha_dropout_forward[double]),
+    checked(alpha_dropout_backward[double]))
 gaussian_noise = make_noise(
     "gaussian_noise", gaussian_noise_forward[float], gaussian_noise_backward[float],
-    wide(gaussian_noise_forward[double]), wide(gaussian_noise_backward[double]))
+    checked(gaussian_noise_forward[double]), checked(gaussian_noise_backward[double]))
 gaussian_dropout = make_noise(
     "gaussian_dropout", gaussian_dropout_apply[float], gaussian_dropout_apply[float],
-    wide(gaussian_dropout_apply[double]), wide(gaussian_dropout_apply[double]))
+    checked(gaussian_dropout_apply[double]), checked(gaussian_dropout_apply[double]))
 normal_pairs = make_noise(
-    "normal_pairs", normal_pairs_apply[float], normal_pairs_apply[float], wide(normal_pairs_apply[double]),
-    wide(normal_pairs_apply[double]))
+    "normal_pairs", normal_pairs_apply[float], normal_pairs_apply[float], checked(normal_pairs_apply[double]),
+    checked(normal_pairs_apply[double]))

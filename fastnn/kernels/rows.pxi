@@ -15,7 +15,7 @@ cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.sums cimport BLOCK, LANES
 from fastnn.kernels.types cimport (
-    ADD, AVERAGE, Axes, make_dot, make_layer, make_merge, MAXIMUM, Merge, MINIMUM, MULTIPLY, real, SUBTRACT, wide,
+    ADD, AVERAGE, Axes, checked, make_dot, make_layer, make_merge, MAXIMUM, Merge, MINIMUM, MULTIPLY, real, SUBTRACT,
 )
 
 # Layer normalisation. Of each row are kept the normalised numbers and, for each group, 1 / its deviation.
@@ -344,24 +344,24 @@ cdef void dot_backward(const real* const* x, const real* const* y, Py_ssize_t r0
 
 layer_normalization = make_layer(
     "layer_normalization", layer_forward[float], layer_backward[float], layer_gradient[float],
-    wide(layer_forward[double]), wide(layer_backward[double]), wide(layer_gradient[double]))
+    checked(layer_forward[double]), checked(layer_backward[double]), checked(layer_gradient[double]))
 add_rows = make_merge(
-    "add_rows", ADD, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
-    wide(merge_backward[double]))
+    "add_rows", ADD, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+    checked(merge_backward[double]))
 subtract_rows = make_merge(
-    "subtract_rows", SUBTRACT, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
-    wide(merge_backward[double]))
+    "subtract_rows", SUBTRACT, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+    checked(merge_backward[double]))
 multiply_rows = make_merge(
-    "multiply_rows", MULTIPLY, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
-    wide(merge_backward[double]))
+    "multiply_rows", MULTIPLY, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+    checked(merge_backward[double]))
 average_rows = make_merge(
-    "average_rows", AVERAGE, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
-    wide(merge_backward[double]))
+    "average_rows", AVERAGE, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+    checked(merge_backward[double]))
 maximum_rows = make_merge(
-    "maximum_rows", MAXIMUM, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
-    wide(merge_backward[double]))
+    "maximum_rows", MAXIMUM, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+    checked(merge_backward[double]))
 minimum_rows = make_merge(
-    "minimum_rows", MINIMUM, merge_forward[float], merge_backward[float], wide(merge_forward[double]),
-    wide(merge_backward[double]))
+    "minimum_rows", MINIMUM, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+    checked(merge_backward[double]))
 dot_rows = make_dot(
-    "dot_rows", dot_forward[float], dot_backward[float], wide(dot_forward[double]), wide(dot_backward[double]))
+    "dot_rows", dot_forward[float], dot_backward[float], checked(dot_forward[double]), checked(dot_backward[double]))

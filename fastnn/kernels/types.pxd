@@ -14,7 +14,8 @@ ctypedef fused real:
     double
 
 
-# The float64 form of a function for its kernel: an address in the baseline's modules, NULL in those of other sets.
+# The float64 form of a function for its kernel: an address in the baseline's modules, NULL in those of other sets. Of
+# what runs in networks alone, which are float32, it is there to be checked, and in no wheel.
 cdef extern from *:
     """
     #ifdef FASTNN_FLOAT64
@@ -22,8 +23,14 @@ cdef extern from *:
     #else
     #define FASTNN_WIDE(function) (0 ? (void*)(function) : (void*)0)    /* used for the compiler, and left out */
     #endif
+    #ifdef FASTNN_CHECKED
+    #define FASTNN_CHECK FASTNN_WIDE
+    #else
+    #define FASTNN_CHECK(function) (0 ? (void*)(function) : (void*)0)
+    #endif
     """
     void* wide "FASTNN_WIDE"(...)
+    void* checked "FASTNN_CHECK"(...)
 
 
 # z, a, p (the unit's numbers), rows, units

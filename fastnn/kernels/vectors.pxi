@@ -17,7 +17,7 @@ from libc.stdint cimport int32_t
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
-from fastnn.kernels.types cimport make_vector, real, wide
+from fastnn.kernels.types cimport checked, make_vector, real
 
 
 cdef double add_vector(real* a, real* b, Py_ssize_t n, double x) noexcept nogil:
@@ -108,11 +108,11 @@ cdef double largest_vector(real* a, real* b, Py_ssize_t n, double x) noexcept no
         return found
 
 
-add = make_vector("add", add_vector[float], wide(add_vector[double]))
-take_mean = make_vector("take_mean", take_mean_vector[float], wide(take_mean_vector[double]))
-clip = make_vector("clip", clip_vector[float], wide(clip_vector[double]))
-scale = make_vector("scale", scale_vector[float], wide(scale_vector[double]))
-decay = make_vector("decay", decay_vector[float], wide(decay_vector[double]))
-average = make_vector("average", average_vector[float], wide(average_vector[double]))
-squares = make_vector("squares", squares_vector[float], wide(squares_vector[double]))
-largest = make_vector("largest", largest_vector[float], wide(largest_vector[double]))
+add = make_vector("add", add_vector[float], checked(add_vector[double]))
+take_mean = make_vector("take_mean", take_mean_vector[float], checked(take_mean_vector[double]))
+clip = make_vector("clip", clip_vector[float], checked(clip_vector[double]))
+scale = make_vector("scale", scale_vector[float], checked(scale_vector[double]))
+decay = make_vector("decay", decay_vector[float], checked(decay_vector[double]))
+average = make_vector("average", average_vector[float], checked(average_vector[double]))
+squares = make_vector("squares", squares_vector[float], checked(squares_vector[double]))
+largest = make_vector("largest", largest_vector[float], checked(largest_vector[double]))

@@ -28,6 +28,8 @@ from typing import Any
 from fastnn.engine.ops import PythonOp
 from fastnn.typing import Shape
 
+__all__ = ["python_ops"]
+
 
 def python_ops(layer: Any, *input_shapes: Shape) -> tuple[Any, ...]:
     """The op of a layer written in Python. TypeError for one that lacks a method."""

@@ -65,7 +65,7 @@ class FeatureSpace:
         self.output_mode = output_mode
         self.crossing_dim, self.hashing_dim = crossing_dim, hashing_dim
         self.num_discretization_bins = num_discretization_bins
-        self.features = {key: self._feature(key, value) for key, value in features.items()}
+        self.features: dict[str, Feature] = {key: self._feature(key, value) for key, value in features.items()}
         self.crosses: list[Cross] = []
         for cross in crosses or ():
             if not isinstance(cross, Cross):

@@ -176,7 +176,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         """Attributes of an estimator that begins anew, and its first weights: scikit-learn's draws."""
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(units)
-        self.out_activation_ = self._out_activation()
+        self.out_activation_: str = self._out_activation()
         self._net = self._optimizer_state = None
         self.coefs_: list[FloatArray] = []
         self.intercepts_: list[FloatArray] = []
