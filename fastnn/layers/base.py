@@ -17,7 +17,7 @@ from fastnn._fields import called_with
 from fastnn._names import users_line
 from fastnn._table import Table
 from fastnn.layers import places
-from fastnn.layers.constants import constants
+from fastnn.layers.connected import constants
 from fastnn.layers.masks import given_masks, noted
 from fastnn.layers.places import LayerVariable, Parameter, Place, locked, place_of, placed, variable_of, variables_of
 from fastnn.layers.python import python_ops

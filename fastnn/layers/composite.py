@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 from fastnn._checks import as_arguments, as_flag
 from fastnn._table import field_values, note_own, plain, unplain
 from fastnn.layers.base import COMPOSITE, LAYERS, Layer, any_sources, mode_of, set_field
-from fastnn.layers.constants import constants
+from fastnn.layers.connected import constants
 from fastnn.layers.core import InputLayer
 from fastnn.layers.graph import Graph, calls
 from fastnn.layers.masks import given_masks, noted

@@ -6,7 +6,7 @@ import weakref
 from typing import Any
 
 from fastnn.layers.masks import Masked, mention_mask
-from fastnn.layers.tensor import Node, called
+from fastnn.layers.tensor import OPERATORS, TRACE, Node, Operators, Tensor, called
 
 
 class Connected(Masked):
@@ -44,3 +44,20 @@ class Connected(Masked):
         """The tensor that the layer gave. ValueError where it was called twice."""
         node = self._only_call("output")
         return node.outputs.pack(node.tensors())
+
+
+def constants(given: Any, beside: Tensor | None = None) -> Any:
+    """What a layer is called on; within a ``call`` that is traced, arrays and weights as tensors, for all rows.
+
+    A layer's weights would else be used as they are, and learn nothing: of positions, say.
+    """
+    trace = TRACE.get()
+    if trace is None or isinstance(given, Tensor):
+        return given
+    if isinstance(given, (list, tuple)) and not hasattr(given, "_fields"):
+        first = next((each for each in given if isinstance(each, Tensor)), None)
+        return type(given)(constants(each, first) for each in given)
+    if isinstance(given, Operators):
+        return given.tensor() if beside is None else OPERATORS["constant"](given, beside)
+    number = getattr(getattr(given, "dtype", None), "kind", None) in ("f", "i", "u", "b")
+    return OPERATORS["constant"](given, trace.anchor if beside is None else beside) if number else given

@@ -135,7 +135,7 @@ class Surface(Built):
 
     def _noting_losses(self, source: Any, number: int | None) -> Any:
         """The outputs for rows, side by side; what layers add to the loss is noted, for `losses`."""
-        from fastnn.models.added import with_losses
+        from fastnn.models.networks import with_losses
 
         outputs, vars(self)["_added"] = with_losses(self.description, source.x, number)
         return outputs
