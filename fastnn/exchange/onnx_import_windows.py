@@ -85,31 +85,30 @@ def _pool(g: Any, node: Node, x: View) -> View:
     sizes = x.shape[2:]
     if max(dilations) > 1:
         raise ValueError("its dilations are not read")
-    more = [(0, 0)] * len(sizes)
+    more = [0] * len(sizes)
     if node.get("ceil_mode", 0):  # a last window may reach beyond the border, unless it begins there
         for k, (n, (before, after)) in enumerate(zip(sizes, border, strict=True)):
-            beyond = -(n + before + after - kernel[k]) % strides[k]
-            begins = n + before + after + beyond - kernel[k]
-            more[k] = (0, beyond if begins < n + before else beyond - strides[k])
+            more[k] = -(n + before + after - kernel[k]) % strides[k]
+            more[k] -= strides[k] * (after + more[k] >= kernel[k])
     include = not largest and bool(node.get("count_include_pad", 0))
-    same = same and not include and not any(map(any, more))
-    whole = [(one, two + rest) for (one, two), (_, rest) in zip(border, more, strict=True)]
+    same = same and not include and not any(more)
+    whole = [(one, two + rest) for (one, two), rest in zip(border, more, strict=True)]
     outside = not same and any(map(any, whole))
     x = _picture(x)[1]
     tensor, x = _picture(padded(x, {k + 2: each for k, each in enumerate(whole)}) if outside else x)
-    inside = np.ones(0)
-    if outside:  # which cells count
-        inside = np.pad(np.ones(counted(sizes)), border, constant_values=float(include))
-        inside = np.pad(inside, [(0, max(0, rest)) for _, rest in more])
-        inside = inside[tuple(slice(size) for size in x.shape[2:])]
+    inside = np.zeros(counted(x.shape[2:]) if outside else 0)  # which cells count
+    if outside:
+        counts = [
+            (0, sum(each) + n) if include else (each[0], each[0] + n) for n, each in zip(sizes, border, strict=True)
+        ]
+        inside[tuple(slice(*each) for each in counts)] = 1
     if outside and largest:  # what lies outside is less than all that is inside
         tensor = ops.add(tensor, g.constant(np.where(inside, 0, -3e38)[..., None], tensor))
     kind = getattr(layers, f"{'Max' if largest else 'Average'}Pooling{len(kernel)}D")
     given = g.layer(node, kind(tuple(kernel), strides, "same" if same else "valid"), tensor, steps=len(x.axes[0]) > 1)
     if outside and not largest and not inside.all():
         cells = np.lib.stride_tricks.sliding_window_view(inside, kernel)[tuple(slice(None, None, s) for s in strides)]
-        means = cells.mean(tuple(range(-len(kernel), 0)))
-        given = ops.multiply(given, g.constant(1 / means[..., None], given))
+        given = ops.divide(given, g.constant(cells.mean(tuple(range(-len(kernel), 0)))[..., None], given))
     return _seen(given, x)
 
 
@@ -119,26 +118,25 @@ def _resize(g: Any, node: Node, x: View, *others: Any) -> View:
     _picture(x)
     old = list(x.shape)
     if sizes is not None and known(sizes).size:
-        new = integers(sizes)
-        factors = [b / a for a, b in zip(old, new, strict=True)]
+        exact = new = integers(sizes)
     else:
-        factors = list(map(float, known(scales, "scales")))
-        new = [int(np.floor(size * factor)) for size, factor in zip(old, factors, strict=True)]
-    exact = all(abs(a * factor - b) < 1e-3 for a, b, factor in zip(old, new, factors, strict=True))
+        exact = [a * float(factor) for a, factor in zip(old, known(scales, "scales"), strict=True)]
+        new = [int(size + 1e-3) for size in exact]
+    near = len(new) == len(old) and all(abs(a - b) < 1e-3 for a, b in zip(exact, new, strict=True))
     mode, how = node.get("mode", "nearest"), node.get("coordinate_transformation_mode", "half_pixel")
     middles = how in ("half_pixel", "pytorch_half_pixel") and node.op == "Resize"
     nearest = node.get("nearest_mode", "round_prefer_floor")
     blocks = (
         nearest.startswith("round") if middles else node.op == "Upsample" or (how, nearest) == ("asymmetric", "floor")
     )
-    axes = node.has("axes") or node.get("antialias", 0) or new[:2] != old[:2] or not exact
+    other = node.has("axes") or node.get("antialias", 0) or new[:2] != old[:2] or not near
     rank, times = x.ndim - 2, tuple(b // a for a, b in zip(old[2:], new[2:], strict=True))
     made: Any = None
     if mode == "nearest" and blocks and [a * n for a, n in zip(old[2:], times, strict=True)] == new[2:]:
         made = getattr(layers, f"UpSampling{rank}D")(times if rank > 1 else times[0])
     elif mode == "linear" and middles and rank == 2 and min(new[2:]) > 1:
         made = layers.Resizing(counted(new[2:])[0], new[3])
-    if axes or made is None:
+    if other or made is None:
         raise ValueError(f"mode {mode!r} from {told(old[2:])} to {told(new[2:])} by {how!r} is none that fastnn has")
     tensor, x = _picture(x)
     return _seen(g.layer(node, made, tensor, steps=len(x.axes[0]) > 1), x)

@@ -21,9 +21,8 @@ class AddedLoss(NamedTuple):
 class Graph:
     """From input tensors to output tensors. ValueError where they do not hang together.
 
-    nodes: the calls, as Keras orders them: those furthest from the outputs first, where a call is as far as any of the
-    same layer behind it. members: each layer and model once, by its furthest call. named: they in the order by which
-    those that have no name get one: without regard to calls of the same layer.
+    nodes: the calls, as Keras orders them: those furthest from the outputs first, each as far as a call of the same
+    layer behind it. members: each layer and model once, by its furthest call. named: they as names are made up.
     slices: how many rows of the graph a row of the call is that it stands for. added: what tensors add to the loss,
     beside what layers' activity regularisers do; they need not lead to an output. masks: of the outputs, where a
     user's ``compute_mask`` gave them.
@@ -100,8 +99,8 @@ def _ordered(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[t
     for node in reversed(finished):
         depth[node] = of_layer[node.layer] = max(depth[node], of_layer.get(node.layer, 0))
         for before in {tensor.node for tensor in node.inputs} & depth.keys():
-            apart[before] = max(apart[before], apart[node] + 1)
-            depth[before] = max(depth[before], depth[node] + 1)
+            for each in (apart, depth):
+                each[before] = max(each[before], each[node] + 1)
     by_call = {node: met.get(node, -1) for node in finished}  # -1: of an input that leads to no output
     first = {node.layer: by_call[node] for node in sorted(finished, key=lambda node: -by_call[node])}
     nodes = sorted(finished, key=lambda node: (-depth[node], by_call[node]))

@@ -26,9 +26,8 @@ def network_of(
 ) -> Network:
     """A network of a plan of the model's layers.
 
-    outputs: ops that give in place of the plan's, without masks and losses. taps: inputs, each of which goes through
-    an op that keeps the gradient by it; these ops come first, and `slopes(place, rows)` gives it. flat: weights in
-    place of the model's, where they are there. whole: a batch goes through at once, so that slopes are of all of it.
+    outputs: ops that give in place of the plan's, without masks and losses. taps: inputs by which `slopes` has the
+    gradient, each through an op, the first ones. flat: other weights. whole: slopes are of a whole batch.
     """
     store, shift = description.store, len(taps)
     first = [ActivationOp(plan.inputs[number]) for number in taps]
