@@ -271,30 +271,23 @@ def _prelu(g: Any, node: Node, x: View, slope: Any) -> View:
 
 def _dequantized(g: Any, node: Node, x: Any, scale: Any, zero: Any = None) -> Any:
     """(x - zero) * scale, along an axis or of all: of weights as they stand for floats, and of bytes."""
-    zero = np.zeros(1) if zero is None else known(zero, "its zero point")
     if isinstance(x, View):
-        if known(scale).size != 1 or zero.size != 1:
-            raise ValueError("it has more than one scale for what is worked out of the inputs")
-        return x.like(ops.multiply(ops.subtract(x.tensor, one(zero)), one(scale)))
+        return x.like(ops.multiply(ops.subtract(x.tensor, one(zero, 0.0)), one(scale)))
+    zero = np.zeros(1) if zero is None else known(zero)
     axis = place_of(node, x, 1) if known(scale).size > 1 else 0
     if node.get("block_size", 0) or not {zero.size, scale.size} <= {1, *x.shape[axis : axis + 1]}:
-        raise ValueError("its scales are not one, nor one for each place of an axis")
+        raise ValueError(f"scales of shape {scale.shape} are none of an axis")
     row = [-1 if k == axis else 1 for k in range(x.ndim)]
-    each = [np.reshape(array, row if array.size > 1 else ()) for array in (zero, scale)]
-    return ((x - each[0]) * each[1]).astype(np.float32)
+    zero, scale = (each.reshape(row if each.size > 1 else ()) for each in (zero, scale))
+    return ((x - zero) * scale).astype(np.float32)
 
 
 def _quantized(g: Any, node: Node, x: Any, scale: Any, zero: Any = None) -> Any:
     """round(x / scale) + zero, to the nearest even, as a byte."""
-    name = node.inputs[2] if len(node.inputs) > 2 else ""
-    if (
-        not isinstance(x, View)
-        or known(scale).size != 1
-        or node.get("output_dtype", 0)
-        or g.file.kinds.get(name, 2) > 3
-    ):
-        raise ValueError("it is read where it makes bytes, by one scale, of what is worked out of the inputs")
-    low = -128.0 if g.file.kinds.get(name) == 3 else 0.0
+    kind = 2 if zero is None else g.file.kinds.get(node.inputs[2])
+    if not isinstance(x, View) or kind not in (2, 3):
+        raise ValueError("its zero point is no byte of the file")
+    low = -128.0 if kind == 3 else 0.0
     given = ops.add(ops.round(ops.divide(x.tensor, one(scale))), one(zero, 0.0))
     return x.like(ops.clip(given, low, low + 255), True)
 

@@ -1,4 +1,4 @@
-"""Networks beside a model's own, on its weights: for slopes by inputs, for what layers give, for other weights."""
+"""Networks beside a model's own, of its layers and on its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well classes are told apart, as numbers: confusion, counts by threshold, ROC, precision, recall, calibration."""
+"""How well classes are told apart, as numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def precision_recall(positive: Any, scores: Any) -> tuple[Doubles, Doubles, floa
 
 
 def confusion(truth: Any, guesses: Any, count: int) -> NDArray[np.intp]:
-    """How many rows of each of `count` classes were taken for each, (true, predicted)."""
+    """Rows of each of `count` classes by what they were taken for, (true, predicted)."""
     return np.bincount(truth * count + guesses, minlength=count**2).reshape(count, count)
 
 

@@ -247,7 +247,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "a cubic Resize": ('y = Resize<mode="cubic">(x, , s)', {**PICTURE, "s": np.array([1, 1, 2, 2], "f")}, "'cubic'"),
     "bytes by scales of columns": (
-        "a = QuantizeLinear(x, s)\ny = DequantizeLinear(a, s)", {**ONE, "s": np.ones(6, "f")}, "by one scale",
+        "a = QuantizeLinear(x, s)\ny = DequantizeLinear(a, s)", {**ONE, "s": np.ones(6, "f")}, "expected one number",
     ),
     "TopK": ("y, z = TopK(x, k)", {**ONE, "k": whole(2)}, "no layer of fastnn does that"),
     "dilated windows": ("y = MaxPool<kernel_shape=[2, 2], dilations=[2, 2]>(x)", PICTURE, "dilations"),
