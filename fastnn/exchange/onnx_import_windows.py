@@ -98,9 +98,9 @@ def _pool(g: Any, node: Node, x: View) -> View:
     tensor, x = _picture(padded(x, {k + 2: each for k, each in enumerate(whole)}) if outside else x)
     inside = np.zeros(counted(x.shape[2:]) if outside else 0)  # which cells count
     if outside:
-        more = [0 if include else before for before, _ in border]
-        ends = [n + sum(each) if include else n + each[0] for n, each in zip(sizes, border, strict=True)]
-        inside[tuple(map(slice, more, ends))] = 1
+        begins: Any = [0 if include else before for before, _ in border]
+        ends: Any = [n + sum(each) if include else n + each[0] for n, each in zip(sizes, border, strict=True)]
+        inside[tuple(map(slice, begins, ends))] = 1
     if outside and largest:  # what lies outside is less than all that is inside
         tensor = ops.add(tensor, g.constant(np.where(inside, 0, -3e38)[..., None], tensor))
     kind = getattr(layers, f"{'Max' if largest else 'Average'}Pooling{len(kernel)}D")
