@@ -98,8 +98,8 @@ def _pool(g: Any, node: Node, x: View) -> View:
     tensor, x = _picture(padded(x, {k + 2: each for k, each in enumerate(whole)}) if outside else x)
     inside = np.zeros(counted(x.shape[2:]) if outside else 0)  # which cells count
     if outside:
-        begins: Any = [0 if include else before for before, _ in border]
-        ends: Any = [n + sum(each) if include else n + each[0] for n, each in zip(sizes, border, strict=True)]
+        begins = [0 if include else before for before, _ in border]
+        ends = [n + sum(each) if include else n + each[0] for n, each in zip(sizes, border, strict=True)]
         inside[tuple(map(slice, begins, ends))] = 1
     if outside and largest:  # what lies outside is less than all that is inside
         tensor = ops.add(tensor, g.constant(np.where(inside, 0, -3e38)[..., None], tensor))
@@ -117,10 +117,10 @@ def _resize(g: Any, node: Node, x: View, *others: Any) -> View:
     _picture(x)
     old = list(x.shape)
     if sizes is not None and known(sizes).size:
-        exact = new = integers(sizes)
+        exact: Any = integers(sizes)
     else:
         exact = [a * float(factor) for a, factor in zip(old, known(scales, "scales"), strict=True)]
-        new = [int(size + 1e-3) for size in exact]
+    new = [int(size + 1e-3) for size in exact]
     near = len(new) == len(old) and all(abs(a - b) < 1e-3 for a, b in zip(exact, new, strict=True))
     mode, how = node.get("mode", "nearest"), node.get("coordinate_transformation_mode", "half_pixel")
     middles = how in ("half_pixel", "pytorch_half_pixel") and node.op == "Resize"
