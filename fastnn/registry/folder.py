@@ -41,7 +41,7 @@ class FolderRegistry(Registry):
         about = json.dumps({"name": name, **told}, indent=1).encode()
         with self._told(f"the model {name!r} cannot be saved"):
             home.mkdir(parents=True, exist_ok=True)
-            version = max(_numbers(home, ABOUT) + _numbers(home, FILE), default=0) + 1
+            version = max(_numbers(home, FILE), default=0) + 1
             while not _taken(home / f"{version}{ABOUT}", about):
                 version += 1
             _write(home / f"{version}{FILE}", new.data)
