@@ -178,7 +178,7 @@ def test_numpy_alone() -> None:
         new = {name.partition(".")[0] for name in sys.modules} - before
         print(sorted(name for name in new if name not in sys.stdlib_module_names and not name.startswith("_")))
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
