@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Observer", "PredictionLog", "observe"]
 
 SAMPLE = 256  # rows of a request that are compared: others wait meanwhile
-COLUMNS = ("predicted_at", "model", "model_version", "request", "place")  # then the key, and
-COLUMNS += ("prediction", "probability", "outputs", "inputs")
+BEFORE = ["predicted_at", "model", "model_version", "request", "place"]  # the key
+BEHIND = ["prediction", "probability", "outputs", "inputs"]
 ROWS = 80  # of one statement: SQLite may bind no more than 999 values
 
 
@@ -62,9 +62,9 @@ class PredictionLog:
                 raise ValueError(
                     f"PredictionLog: table and key must be names of letters, digits and _, got {shown(name)}"
                 )
-        if key.lower() in COLUMNS:
+        if key.lower() in BEFORE + BEHIND:
             raise ValueError(f"PredictionLog: key {key!r} is another column of the table")
-        self._columns = [*COLUMNS[:5], key, *COLUMNS[5:]]
+        self._columns = [*BEFORE, key, *BEHIND]
         self._seconds = as_number("PredictionLog: seconds", seconds)
         if not 0 < self._seconds < 10**6:
             raise ValueError(f"PredictionLog: seconds must be above 0, got {shown(seconds)}")
