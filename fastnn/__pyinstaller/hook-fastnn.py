@@ -14,7 +14,8 @@ SUFFIXES = (".py", ".so", ".pyd")
 _files = [path for path in ROOT.rglob("*") if path.suffix in SUFFIXES and HERE not in path.parents]
 _names = {path.relative_to(ROOT.parent).with_name(path.name.partition(".")[0]).parts for path in _files}
 hiddenimports = sorted(".".join(parts).removesuffix(".__init__") for parts in _names if parts[-1] != "__main__")
-datas = [(str(path), str(path.parent.relative_to(ROOT.parent))) for path in ROOT.rglob("*.npz")]
+_data = [path for ending in ("npz", "html") for path in ROOT.rglob(f"*.{ending}")]
+datas = [(str(path), str(path.parent.relative_to(ROOT.parent))) for path in _data]
 # Large ones that fastnn speaks to where they are. One that the program imports is there, and fastnn finds it.
 excludedimports = """
     IPython airflow apache_beam duckdb grpc h5py jax keras matplotlib mlflow onnx onnxruntime optuna pandas plotly

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ Serves saved models by the Open Inference Protocol v2 (KServe, Triton), over HTT
 MODEL is a file, a folder of NAME.fastnn or NAME/VERSION.fastnn, models:/NAME@ALIAS of
 MLflow, URL#NAME@ALIAS of a registry in a database, or NAME@ALIAS with --registry.
 other=MODEL serves it as "other". It ends with SIGTERM, when all that came is answered.
+
+A page to look at them, and to try rows, is at /.
 
 It needs Starlette and uvicorn: pip install "fastnn[serve]"
 """
@@ -53,6 +56,8 @@ def add_to(commands: Any) -> None:
     serve.add_argument("--token-file", metavar="FILE", type=Path, help="the bearer token that requests must bring")
     serve.add_argument("--tls-cert", metavar="FILE", help="a certificate, PEM")
     serve.add_argument("--tls-key", metavar="FILE", help="and its key")
+    serve.add_argument("--grpc-port", metavar="N", type=whole(0), help="the same protocol over gRPC; by default not")
+    serve.add_argument("--graphql", action="store_true", help="answer at /graphql, too")
     serve.add_argument("--cors", metavar="ORIGIN", action="append", default=[], help="a site whose pages may ask")
     serve.add_argument("--allow-host", metavar="NAME", action="append", default=[], help="a name that the server has")
     serve.add_argument(
@@ -100,9 +105,24 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         "routes": (),
         "watch": options.watch,
     }
-    told = running.Options(places, _aliases(options, parser), application, options.log)
     tls = None if options.tls_cert is None else (options.tls_cert, options.tls_key)
+    told = running.Options(places, _aliases(options, parser), application, options.log, setup=_beside(options, tls))
     running.run(told, options.host, options.port, options.workers, tls, _begun)
+
+
+def _beside(options: argparse.Namespace, tls: tuple[str, str] | None) -> list[Any]:
+    """What answers beside the protocol of HTTP; it is made in each process."""
+    found: list[Any] = []
+    if options.graphql:
+        from fastnn.serve import graphql
+
+        found.append(graphql.beside)
+    if options.grpc_port is not None:
+        from fastnn.serve import grpc
+
+        address = {"host": options.host, "port": options.grpc_port, "tls": tls, "shared": options.workers > 1}
+        found.append(partial(grpc.beside, **address))
+    return found
 
 
 def _begun(models: Any, url: str) -> None:

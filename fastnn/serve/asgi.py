@@ -36,7 +36,7 @@ LARGE = 1 << 16  # bytes of a body that is decoded in a thread
 EXPLAINED = 64  # rows that are explained at once
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_HEALTH = ("/v2/health/live", "/v2/health/ready")
+_OPEN = ("/v2/health/live", "/v2/health/ready", "/")  # without a token: the page itself holds nothing
 
 
 class Prediction(NamedTuple):
@@ -75,13 +75,13 @@ class Application:
     ) -> None:
         self.models = models
         self.hooks = list(hooks)
-        self.is_draining = False
+        self.companions, self.is_draining = list[Any](), False  # servers beside it, which have `start` and `stop`
         self._token = None if token is None else b"Bearer " + token.encode()
         self._hosts = frozenset(host.encode() for host in hosts)
         self.max_body = check_count("max_body", max_body)
-        self._timeout = as_number("timeout", timeout)
-        if not 0 < self._timeout < 10**6:
-            raise ValueError(f"timeout must be seconds above 0, got {self._timeout:g}")
+        self.timeout = as_number("timeout", timeout)
+        if not 0 < self.timeout < 10**6:
+            raise ValueError(f"timeout must be seconds above 0, got {self.timeout:g}")
         self._watch = watch
         self._outer: Any = self._serve
         if allowed := [*cors]:
@@ -96,8 +96,8 @@ class Application:
         self.meter: Meter | None = None  # what counts, where prometheus_client is installed
         with suppress(ImportError):
             self.meter = Meter(models)
-        self._others = routed(self, [*routes])  # all but predictions
-        models.listeners.append(lambda event, served: self._say(logging.INFO, event, _of(served)))
+        self.others = routed(self, [*routes])  # all but predictions
+        models.listeners.append(lambda event, served: self.say(logging.INFO, event, _of(served)))
 
     # What every request meets.
 
@@ -124,11 +124,11 @@ class Application:
                 raise
             task.uncancel()
             said = "the request did not come to its end" if call.ended is None else "the prediction did not end"
-            await call.refuse(408 if call.ended is None else 503, f"{said} within {self._timeout:g} seconds")
+            await call.refuse(408 if call.ended is None else 503, f"{said} within {self.timeout:g} seconds")
         except _Gone:
             call.status = 499
         except Exception as error:
-            self._say(logging.ERROR, "failed", {"request_id": call.ident, **_where(error)})
+            self.say(logging.ERROR, "failed", {"request_id": call.ident, **_where(error)})
             await call.refuse(500, "the server failed; its log says more under this request's id")
         finally:
             self._began.pop(task, None)
@@ -139,13 +139,16 @@ class Application:
         path, headers = call.scope["path"], call.headers
         if self._hosts and _host(headers.get(b"host", b"")) not in self._hosts:
             raise RequestError("the header Host names another server; --allow-host lets it", 421)
-        given = headers.get(b"authorization", b"")
-        if self._token is not None and path not in _HEALTH and not hmac.compare_digest(given, self._token):
+        if path not in _OPEN and not self.allows(headers.get(b"authorization", b"")):
             raise RequestError("a bearer token is needed: Authorization: Bearer TOKEN", 401)
         if path.startswith("/v2/models/") and call.scope["method"] == "POST":
             await self._post(call, path)
         else:
-            await self._others(call.scope, call.receive_limited, call.send_noted)
+            await self.others(call.scope, call.receive_limited, call.send_noted)
+
+    def allows(self, authorization: bytes) -> bool:
+        """Whether a header Authorization has the token, where one is asked for."""
+        return self._token is None or hmac.compare_digest(authorization, self._token)
 
     async def _post(self, call: Call, path: str) -> None:
         parts = path.split("/")
@@ -170,13 +173,18 @@ class Application:
         call.served = served
         request = await call.request()
         x = served.rows_of(request.tensors)
-        call.rows = rows = request.rows
-        outputs = await served.predict(x, rows, self.pool)
+        call.rows = request.rows
+        outputs = await served.predict(x, request.rows, self.pool)
         body, length = encoded(name, served.version, request, outputs)
         await call.answer(200, body, JSON if length is None else BINARY, length)
-        seconds = perf_counter() - call.ended
+        await self.answered(call, served, shadow, request, outputs, perf_counter() - call.ended)
+
+    async def answered(
+        self, call: Any, served: Served, shadow: Served | None, request: Request, outputs: Any, seconds: float
+    ) -> None:
+        """Count an answer, by whatever protocol, and have hooks and a shadow know of it. call: has ident and trace."""
         if self.meter is not None:
-            self.meter.answered(served, rows, seconds)
+            self.meter.answered(served, request.rows, seconds)
         if self.hooks:
             self._tell(call, served, request, outputs, seconds, False)
             if shadow is not None:
@@ -197,19 +205,17 @@ class Application:
         body, length = encoded(name, served.version, request, named, said)
         await call.answer(200, body, JSON if length is None else BINARY, length)
 
-    async def _try(self, call: Call, shadow: Served, request: Request) -> None:
+    async def _try(self, call: Any, shadow: Served, request: Request) -> None:
         """Have a shadow predict what was answered; whatever becomes of it is nobody's but the hooks'."""
         start = perf_counter()
         try:
             outputs = await shadow.predict(shadow.rows_of(request.tensors), request.rows, self.pool)
         except RequestError as error:
-            self._say(logging.WARNING, "shadow failed", {"request_id": call.ident, **_of(shadow), **_where(error)})
+            self.say(logging.WARNING, "shadow failed", {"request_id": call.ident, **_of(shadow), **_where(error)})
         else:
             self._tell(call, shadow, request, outputs, perf_counter() - start, True)
 
-    def _tell(
-        self, call: Call, served: Served, request: Request, outputs: Any, seconds: float, is_shadow: bool
-    ) -> None:
+    def _tell(self, call: Any, served: Served, request: Request, outputs: Any, seconds: float, is_shadow: bool) -> None:
         found = {tensor.name: array for tensor, array in outputs}
         said = Prediction(
             served.name, served.version, request.tensors, found, call.ident, call.trace, seconds, is_shadow
@@ -218,7 +224,7 @@ class Application:
             try:
                 hook(said)
             except Exception as error:  # the answer is out
-                self._say(logging.ERROR, "hook failed", {"request_id": call.ident, **_where(error)})
+                self.say(logging.ERROR, "hook failed", {"request_id": call.ident, **_where(error)})
 
     async def decode(self, body: bytes, length: bytes | None) -> Request:
         """The request in a body, of which a large one is decoded in a thread."""
@@ -235,10 +241,14 @@ class Application:
         while True:  # the life of the server
             message = await receive()
             if message["type"] == "lifespan.startup":
+                for each in self.companions:
+                    await each.start()
                 if self._watch is not None:
-                    self.models.watch(self._watch, lambda text: self._say(logging.ERROR, "reload", {"error": text}))
+                    self.models.watch(self._watch, lambda text: self.say(logging.ERROR, "reload", {"error": text}))
             else:
                 self.is_draining = True
+                for each in self.companions:
+                    await each.stop()
                 self.models.close()
                 self.pool.shutdown(cancel_futures=True)
             await send({"type": f"{message['type']}.complete"})
@@ -249,10 +259,10 @@ class Application:
         """Once in a while, end the requests that take too long: cheaper than a timer for each."""
         now = perf_counter()
         for task, began in list(self._began.items()):
-            if now - began > self._timeout and task not in self._late:
+            if now - began > self.timeout and task not in self._late:
                 self._late.add(task)
                 task.cancel()
-        self._sweeper = loop, loop.call_later(min(1.0, self._timeout / 4), self._sweep, loop)
+        self._sweeper = loop, loop.call_later(min(1.0, self.timeout / 4), self._sweep, loop)
 
     def next_id(self) -> str:
         """An id for a request that brought none."""
@@ -268,9 +278,10 @@ class Application:
             said = {"request_id": call.ident, "trace_id": call.trace, "method": call.scope["method"]}
             said |= {"path": call.scope["path"][:200], "status": status, "rows": call.rows}
             said |= {"ms": round(1000 * (perf_counter() - call.began), 3), **_of(call.served)}
-            self._say(level, "request", said)
+            self.say(level, "request", said)
 
-    def _say(self, level: int, event: str, fields: dict[str, Any]) -> None:
+    def say(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        """Write a line of the log, unless it is not asked for."""
         if LOGGER.isEnabledFor(level):
             said = {"time": datetime.now(UTC).isoformat(), "level": logging.getLevelName(level).lower(), "event": event}
             LOGGER.log(level, json.dumps(said | {name: each for name, each in fields.items() if each is not None}))

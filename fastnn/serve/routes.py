@@ -22,6 +22,8 @@ def routed(app: Any, more: Sequence[Any]) -> Any:
     except ImportError as error:
         raise ImportError('fastnn.serve needs starlette: pip install "fastnn[serve]"') from error
 
+    from . import page
+
     models = app.models
 
     def said(value: Any, status: int = 200, headers: Any = None) -> Any:
@@ -73,6 +75,8 @@ def routed(app: Any, more: Sequence[Any]) -> Any:
     for place in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
         paths |= {place: model, f"{place}/ready": model_ready}
     routes = [Route(path, call, methods=["GET"]) for path, call in paths.items()]
-    found = Starlette(routes=[*routes, *more], exception_handlers={RequestError: refused, HTTPException: refused})
+    found = Starlette(
+        routes=[*routes, *more, *page.routes()], exception_handlers={RequestError: refused, HTTPException: refused}
+    )
     found.state.application = app
     return found
