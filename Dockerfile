@@ -8,18 +8,26 @@ FROM python:3.13-alpine3.22 AS build
 # Alpine keeps one version of a package, so that none can be asked for.
 # hadolint ignore=DL3018
 RUN apk add --no-cache build-base && \
-    # fastnn multiplies by kernels of its own: without OpenBLAS and its Fortran, NumPy is a third. \
+    # fastnn multiplies by kernels of its own: without OpenBLAS and its Fortran, NumPy is a third.
     pip wheel --no-cache-dir --no-deps --no-binary numpy -w /wheels -Csetup-args=-Dblas=none -Csetup-args=-Dlapack=none \
     -Cinstall-args=--tags=runtime,python-runtime "numpy>=2"
 WORKDIR /source
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY fastnn fastnn
-RUN pip install --no-cache-dir --prefix=/install /wheels/*.whl . "starlette>=0.46" "uvicorn>=0.30" "uvloop>=0.21" \
-    "httptools>=0.6.3" "orjson>=3.10" "prometheus_client>=0.20"
-# Symbols, and a compiler of Fortran's, serve nobody here.
-RUN find /install -name "*.so" -exec strip {} + && rm -r /install/lib/python3*/site-packages/numpy/f2py
+RUN pip install --no-cache-dir --no-compile --prefix=/install /wheels/*.whl . "starlette>=0.46" "uvicorn>=0.30" \
+    "uvloop>=0.21" "httptools>=0.6.3" "orjson>=3.10" "prometheus_client>=0.20" && \
+    # Symbols, and a compiler of Fortran's, serve nobody here.
+    find /install -name "*.so" -exec strip {} + && rm -r /install/lib/python3*/site-packages/numpy/f2py && \
+    # It works; and what it imports is compiled, which a file system that is read-only could not keep.
+    PYTHONPATH=$(echo /install/lib/python3*/site-packages) python -c "\
+import fastnn.cli, fastnn.serve.running, uvicorn.lifespan.on, uvicorn.loops.uvloop, uvicorn.protocols.http.httptools_impl; \
+from fastnn.layers import Dense, Input; from fastnn.models import Sequential; \
+fastnn.serve.app(Sequential([Input((2,)), Dense(1)]))"
 
 FROM python:3.13-alpine3.22
+# What NumPy is linked with.
+# hadolint ignore=DL3018
+RUN apk add --no-cache libstdc++
 LABEL org.opencontainers.image.title="fastnn" \
     org.opencontainers.image.description="Models of fastnn by the Open Inference Protocol" \
     org.opencontainers.image.licenses="MIT"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,8 +106,8 @@ class Server:
     """A server of gRPC that lives as long as an application, once it is one of ``application.companions``.
 
     port: 0 for any that is free; once it runs, the one that it has. tls: files with a certificate and its key, PEM.
-    shared: whether other processes listen there, too. The application's token, its limits of bytes and of time hold.
-    ImportError where grpcio is missing, OSError where the port is taken.
+    shared: whether other processes listen there, too. The application's token and limits hold. ImportError where
+    grpcio is missing, OSError where the port is taken.
     """
 
     def __init__(
@@ -127,11 +127,11 @@ class Server:
         """Listen."""
         import grpc
 
-        calls = {name: self._handler(name, getattr(self, f"_{_snake(name)}")) for name in CALLS}
+        calls = {name: grpc.unary_unary_rpc_method_handler(self._handler(name)) for name in CALLS}
         # Beside the rows so many bytes for names and shapes.
         said = {"max_receive_message_length": self._app.max_body + 65536, "max_send_message_length": -1}
         said["so_reuseport"] = int(self._shared)
-        server: Any = grpc.aio.server(options=[(f"grpc.{name}", value) for name, value in said.items()])
+        server = self._server = grpc.aio.server(options=[(f"grpc.{name}", value) for name, value in said.items()])
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, calls),))
         address = f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
         if self._tls is None:
@@ -141,27 +141,26 @@ class Server:
             self.port = server.add_secure_port(address, grpc.ssl_server_credentials([(key, certificate)]))
         await server.start()
         self._app.say(logging.INFO, "grpc", {"port": self.port})
-        self._server = server
 
-    async def stop(self, grace: float = 30.0) -> None:
-        """Take no more requests, and answer those that have come within so many seconds."""
-        server, self._server = self._server, None
-        if server is not None:
-            await server.stop(grace)
+    async def stop(self) -> None:
+        """Take no more requests, and answer those that have come."""
+        if self._server is not None:
+            await self._server.stop(self._app.timeout)
 
-    def _handler(self, name: str, call: Callable[..., Any]) -> Any:
+    def _handler(self, name: str) -> Any:
         """What answers a call: with a status and words where it cannot."""
         import grpc
         from google.protobuf.message import DecodeError
 
         app, read, answer = self._app, messages()[f"{name}Request"], messages()[f"{name}Response"]
 
-        async def answered(data: bytes, context: Any) -> Any:
+        async def answered(data: bytes, context: Any) -> bytes:
             given = dict(context.invocation_metadata())
             try:
                 if name not in CALLS[:2] and not app.allows(str(given.get("authorization", "")).encode()):
                     raise RequestError("a bearer token is needed: the metadata authorization: Bearer TOKEN", 401)
-                return answer(**await asyncio.wait_for(call(read.FromString(data), given), app.timeout))
+                found = await asyncio.wait_for(self._answer(name, read.FromString(data), given), app.timeout)
+                return bytes(answer(**found).SerializeToString())
             except DecodeError:
                 status, said = 400, f"these bytes are no {name}Request"
             except RequestError as error:
@@ -174,51 +173,53 @@ class Server:
             if app.meter is not None:
                 app.meter.failed(status)
             await context.abort(getattr(grpc.StatusCode, STATUS.get(status, "INTERNAL")), said)
+            raise AssertionError
 
-        return grpc.unary_unary_rpc_method_handler(answered, None, answer.SerializeToString)
+        return answered
 
-    async def _server_live(self, request: Any, given: Any) -> dict[str, Any]:
-        return {"live": True}
-
-    async def _server_ready(self, request: Any, given: Any) -> dict[str, Any]:
-        return {"ready": bool(self._app.models.names()) and not self._app.is_draining}
-
-    async def _model_ready(self, request: Any, given: Any) -> dict[str, Any]:
-        try:
-            self._app.models.get(request.name, request.version or None)
-        except RequestError:
-            return {"ready": False}
-        return {"ready": True}
-
-    async def _server_metadata(self, request: Any, given: Any) -> dict[str, Any]:
-        return {"name": "fastnn", "version": fastnn.__version__, "extensions": []}
-
-    async def _model_metadata(self, request: Any, given: Any) -> dict[str, Any]:
+    async def _answer(self, name: str, request: Any, given: Any) -> dict[str, Any]:
+        """The fields of an answer."""
         models = self._app.models
-        said = models.get(request.name, request.version or None).metadata(models.versions(request.name))
-        return {name: said[name] for name in ("name", "versions", "platform", "inputs", "outputs")}
+        if name == "ModelInfer":
+            return await self._infer(request, given)
+        if name == "ServerLive":
+            return {"live": True}
+        if name == "ServerReady":
+            return {"ready": bool(models.names()) and not self._app.is_draining}
+        if name == "ServerMetadata":
+            return {"name": "fastnn", "version": fastnn.__version__}
+        try:
+            served = models.get(request.name, request.version or None)
+        except RequestError:
+            if name == "ModelReady":
+                return {"ready": False}
+            raise
+        if name == "ModelReady":
+            return {"ready": True}
+        said = served.metadata(models.versions(request.name))
+        said.pop("parameters", None)
+        return said
 
-    async def _model_infer(self, request: Any, given: Any) -> dict[str, Any]:
-        tensors = _tensors(request)
+    async def _infer(self, request: Any, given: Any) -> dict[str, Any]:
         ident, parent = (str(given.get(name, ""))[:128] for name in ("x-request-id", "traceparent"))
-        trace = parent.partition("-")[2][:32]
-        name, version = request.model_name, request.model_version or None
-        served, outputs = await predicted(self._app, name, version, tensors, ident, trace)
+        name, version, trace = request.model_name, request.model_version or None, parent.partition("-")[2][:32]
+        served, outputs = await predicted(self._app, name, version, _tensors(request), ident, trace)
         found = {tensor.name: (tensor, array) for tensor, array in outputs}
-        said, raw = [], []
+        answer: dict[str, Any] = {"model_name": name, "model_version": served.version, "id": request.id}
+        answer |= {"outputs": [], "raw_output_contents": []}
         for each in [each.name for each in request.outputs] or found:
             if each not in found:
                 raise RequestError(
-                    f"outputs: unknown {shown(each)}{_names.hint(each, found)}; the model has {', '.join(found)}"
+                    f"outputs: unknown {shown(each)}{_names.hint(each, found)}; known: {', '.join(found)}"
                 )
             tensor, array = found[each]
-            said.append({"name": each, "datatype": tensor.datatype, "shape": array.shape})
+            said = {"name": each, "datatype": tensor.datatype, "shape": array.shape}
             if request.raw_input_contents:
-                raw.append(array.tobytes())
+                answer["raw_output_contents"].append(array.tobytes())
             else:
-                said[-1]["contents"] = {"fp32_contents": array.ravel().tolist()}
-        answer = {"model_name": name, "model_version": served.version, "id": request.id}
-        return {**answer, "outputs": said, "raw_output_contents": raw}
+                said["contents"] = {"fp32_contents": array.ravel().tolist()}
+            answer["outputs"].append(said)
+        return answer
 
 
 def beside(app: Application, **address: Any) -> None:
@@ -226,17 +227,13 @@ def beside(app: Application, **address: Any) -> None:
     app.companions.append(Server(app, **address))
 
 
-def _snake(name: str) -> str:
-    return "".join(f"_{each.lower()}" if each.isupper() else each for each in name)[1:]
-
-
 def _tensors(request: Any) -> dict[str, Array]:
     """The tensors of a request by name, of raw bytes or of typed contents. RequestError for what is wrong."""
     raw = request.raw_input_contents
-    if not request.inputs:
-        raise RequestError("inputs must be at least one tensor")
-    if raw and len(raw) != len(request.inputs):
-        raise RequestError(f"raw_input_contents must be one for each of {len(request.inputs)} inputs, got {len(raw)}")
+    if not request.inputs or (raw and len(raw) != len(request.inputs)):
+        raise RequestError(
+            f"inputs must be at least one; raw_input_contents none or {len(request.inputs)}, got {len(raw)}"
+        )
     tensors: dict[str, Array] = {}
     for number, each in enumerate(request.inputs):
         what = f"inputs[{number}] {shown(each.name)}"
@@ -250,21 +247,15 @@ def _tensors(request: Any) -> dict[str, Array]:
 
 
 def _bytes(tensor: Any, what: str) -> bytes:
-    """Typed contents as the raw bytes that would say the same."""
-    dtype, field = DATATYPES.get(tensor.datatype), f"{CONTENTS.get(tensor.datatype)}_contents"
+    """Typed contents as the raw bytes that would say the same; none for a datatype that there is not."""
+    dtype, kind = DATATYPES.get(tensor.datatype), CONTENTS.get(tensor.datatype, "raw_input")
     for each, _ in tensor.contents.ListFields():
-        if each.name != field:
-            raise RequestError(f"{what}: {tensor.datatype} has no {each.name}; {_advice(field)}")
-    if dtype is None or field == "None_contents":
-        return b""  # what is wrong with it is said where it is read
-    values = getattr(tensor.contents, field)
-    if dtype.kind == "O":
+        if each.name != f"{kind}_contents":
+            raise RequestError(f"{what}: {tensor.datatype} comes as {kind}_contents, got {each.name}")
+    values = [] if kind == "raw_input" or dtype is None else getattr(tensor.contents, f"{kind}_contents")
+    if kind == "bytes":
         return b"".join(len(each).to_bytes(4, "little") + each for each in values)
     try:
         return np.array(list(values), dtype).tobytes()
     except OverflowError:
-        raise RequestError(f"{what}: {field} must be of {tensor.datatype}, got a larger number") from None
-
-
-def _advice(field: str) -> str:
-    return "give it as raw_input_contents" if field == "None_contents" else f"give it as {field}"
+        raise RequestError(f"{what}: {kind}_contents must be of {tensor.datatype}, got a larger number") from None
