@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _names
 
 if TYPE_CHECKING:
-    from fastnn.serve.asgi import Application, Prediction
+    from fastnn.serve.asgi import Application
+    from fastnn.serve.calls import Prediction
     from fastnn.serve.models import Models
     from fastnn.serve.protocol import RequestError, Tensor
     from fastnn.serve.served import Served
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 # Imported when first asked for.
 _HOMES = {
     "Models": "models",
-    "Prediction": "asgi",
+    "Prediction": "calls",
     "RequestError": "protocol",
     "Served": "served",
     "Tensor": "protocol",
@@ -69,14 +70,14 @@ def app(
 
     Raises what ``Models.load`` raises; ImportError where Starlette is missing.
     """
-    from fastnn.serve.asgi import Application
+    from fastnn.serve.asgi import application
     from fastnn.serve.models import Models
 
     if not isinstance(models, Models):
         given, models = models, Models()
         for each in given if isinstance(given, (list, tuple)) else [given]:
             (models.add if hasattr(each, "predict") else models.load)(each)
-    return Application(
+    return application(
         models,
         token=token,
         max_body=max_body,

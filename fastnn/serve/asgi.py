@@ -18,43 +18,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from fastnn._checks import as_number, check_count
 
+from .calls import Prediction, host_of
 from .metrics import Meter
 from .models import Models
 from .protocol import BINARY, JSON, Request, RequestError, decoded, dumps, encoded
 from .routes import routed
 from .served import Served
 
-if TYPE_CHECKING:
-    from fastnn.typing import Array
-
 LOGGER = logging.getLogger("fastnn.serve")
 LARGE = 1 << 16  # bytes of a body that is decoded in a thread
 EXPLAINED = 64  # rows that are explained at once
+SHADOWS = 64  # predictions of shadows that may wait; beyond that they are left out
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _OPEN = ("/v2/health/live", "/v2/health/ready", "/")  # without a token: the page itself holds nothing
-
-
-class Prediction(NamedTuple):
-    """What a hook is told of a request that was answered.
-
-    inputs: the tensors as they came, by name, (rows, *row). outputs: the model's, likewise, also those that the client
-    did not ask for. is_shadow: whether the client had another version's answer. seconds: from the request's last byte
-    to the answer. trace_id: of the request's ``traceparent``, or None.
-    """
-
-    model: str
-    version: str
-    inputs: dict[str, Array]
-    outputs: dict[str, Array]
-    request_id: str
-    trace_id: str | None
-    seconds: float
-    is_shadow: bool
 
 
 class Application:
@@ -67,11 +48,11 @@ class Application:
         token: str | None,
         max_body: int,
         timeout: float,
-        cors: Iterable[str],
         hosts: Iterable[str],
         hooks: Iterable[Callable[[Prediction], None]],
         routes: Iterable[Any],
         watch: float | None,
+        shared: str | None = None,
     ) -> None:
         self.models = models
         self.hooks = list(hooks)
@@ -83,19 +64,15 @@ class Application:
         if not 0 < self.timeout < 10**6:
             raise ValueError(f"timeout must be seconds above 0, got {self.timeout:g}")
         self._watch = watch
-        self._outer: Any = self._serve
-        if allowed := [*cors]:
-            from starlette.middleware.cors import CORSMiddleware
-
-            self._outer = CORSMiddleware(self._serve, allowed, allow_methods=["GET", "POST"], allow_headers=["*"])
         self.pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "fastnn-serve")
         self._began: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
+        self._trying: set[asyncio.Task[None]] = set()
         self._sweeper: tuple[Any, Any] = (None, None)  # the loop, and what looks for requests that take too long
         self._start, self._count = os.urandom(4).hex(), itertools.count()
         self.meter: Meter | None = None  # what counts, where prometheus_client is installed
         with suppress(ImportError):
-            self.meter = Meter(models)
+            self.meter = Meter(models, shared)
         self.others = routed(self, [*routes])  # all but predictions
         models.listeners.append(lambda event, served: self.say(logging.INFO, event, _of(served)))
 
@@ -103,9 +80,6 @@ class Application:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
-        await self._outer(scope, receive, send)
-
-    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
@@ -116,7 +90,23 @@ class Application:
         if self._sweeper[0] is not task.get_loop():
             self._sweep(task.get_loop())
         try:
-            await self._checked(call)
+            path = scope["path"]
+            self._check(call, path)
+            if scope["method"] == "POST" and path.startswith("/v2/models/"):
+                parts = path.split("/")
+                version = None
+                if len(parts) == 7 and parts[4] == "versions":
+                    version = parts[5]
+                elif len(parts) != 5:
+                    raise RequestError(f"there is nothing at {path[:200]!r}; see /openapi.json", 404)
+                if parts[-1] == "infer":
+                    await self.infer(call, parts[3], version)
+                elif parts[-1] == "explain":
+                    await self.explain(call, parts[3], version)
+                else:
+                    raise RequestError(f"there is nothing at {path[:200]!r} to POST to; see /openapi.json", 405)
+            else:
+                await self.others(scope, call.receive_limited, call.send_noted)
         except RequestError as error:
             await call.refuse(error.status, str(error))
         except asyncio.CancelledError:
@@ -133,37 +123,19 @@ class Application:
         finally:
             self._began.pop(task, None)
             self._late.discard(task)
-            call.end()
+            if call.status >= 400 or LOGGER.isEnabledFor(logging.DEBUG):
+                self.log(call)
 
-    async def _checked(self, call: Call) -> None:
-        path, headers = call.scope["path"], call.headers
-        if self._hosts and _host(headers.get(b"host", b"")) not in self._hosts:
+    def _check(self, call: Call, path: str) -> None:
+        """RequestError for a request that is not to be here."""
+        if self._hosts and host_of(call.headers.get(b"host", b"")) not in self._hosts:
             raise RequestError("the header Host names another server; --allow-host lets it", 421)
-        if path not in _OPEN and not self.allows(headers.get(b"authorization", b"")):
+        if path not in _OPEN and not self.allows(call.headers.get(b"authorization", b"")):
             raise RequestError("a bearer token is needed: Authorization: Bearer TOKEN", 401)
-        if path.startswith("/v2/models/") and call.scope["method"] == "POST":
-            await self._post(call, path)
-        else:
-            await self.others(call.scope, call.receive_limited, call.send_noted)
 
     def allows(self, authorization: bytes) -> bool:
         """Whether a header Authorization has the token, where one is asked for."""
         return self._token is None or hmac.compare_digest(authorization, self._token)
-
-    async def _post(self, call: Call, path: str) -> None:
-        parts = path.split("/")
-        if len(parts) == 5:
-            version = None
-        elif len(parts) == 7 and parts[4] == "versions":
-            version = parts[5]
-        else:
-            raise RequestError(f"there is nothing at {path[:200]!r}; see /openapi.json", 404)
-        if parts[-1] == "infer":
-            await self.infer(call, parts[3], version)
-        elif parts[-1] == "explain":
-            await self.explain(call, parts[3], version)
-        else:
-            raise RequestError(f"there is nothing at {path[:200]!r} to POST to; see /openapi.json", 405)
 
     # Predictions.
 
@@ -177,9 +149,9 @@ class Application:
         outputs = await served.predict(x, request.rows, self.pool)
         body, length = encoded(name, served.version, request, outputs)
         await call.answer(200, body, JSON if length is None else BINARY, length)
-        await self.answered(call, served, shadow, request, outputs, perf_counter() - call.ended)
+        self.answered(call, served, shadow, request, outputs, perf_counter() - call.ended)
 
-    async def answered(
+    def answered(
         self, call: Any, served: Served, shadow: Served | None, request: Request, outputs: Any, seconds: float
     ) -> None:
         """Count an answer, by whatever protocol, and have hooks and a shadow know of it. call: has ident and trace."""
@@ -187,8 +159,10 @@ class Application:
             self.meter.answered(served, request.rows, seconds)
         if self.hooks:
             self._tell(call, served, request, outputs, seconds, False)
-            if shadow is not None:
-                await self._try(call, shadow, request)
+        if shadow is not None and len(self._trying) < SHADOWS:
+            task = asyncio.create_task(self._try(call, shadow, request, outputs))
+            self._trying.add(task)
+            task.add_done_callback(self._trying.discard)
 
     async def explain(self, call: Call, name: str, version: str | None) -> None:
         """Answer with what each number of a row adds to an output: an extension of the protocol."""
@@ -205,15 +179,21 @@ class Application:
         body, length = encoded(name, served.version, request, named, said)
         await call.answer(200, body, JSON if length is None else BINARY, length)
 
-    async def _try(self, call: Any, shadow: Served, request: Request) -> None:
-        """Have a shadow predict what was answered; whatever becomes of it is nobody's but the hooks'."""
-        start = perf_counter()
+    async def _try(self, call: Any, shadow: Served, request: Request, answered: Any) -> None:
+        """Have a shadow predict what was answered; whatever becomes of it is logged, and told to the hooks."""
+        start, said = perf_counter(), {"request_id": call.ident, **_of(shadow)}
         try:
             outputs = await shadow.predict(shadow.rows_of(request.tensors), request.rows, self.pool)
-        except RequestError as error:
-            self.say(logging.WARNING, "shadow failed", {"request_id": call.ident, **_of(shadow), **_where(error)})
-        else:
+        except Exception as error:
+            self.say(logging.WARNING, "shadow failed", {**said, **_where(error)})
+            return
+        if self.hooks:
             self._tell(call, shadow, request, outputs, perf_counter() - start, True)
+        pairs = zip((array for _, array in answered), (array for _, array in outputs), strict=False)
+        differences = [float(abs(a - b).max()) for a, b in pairs if a.shape == b.shape]
+        self.say(
+            logging.INFO, "shadow", {**said, "rows": request.rows, "largest_difference": max(differences, default=None)}
+        )
 
     def _tell(self, call: Any, served: Served, request: Request, outputs: Any, seconds: float, is_shadow: bool) -> None:
         found = {tensor.name: array for tensor, array in outputs}
@@ -225,12 +205,6 @@ class Application:
                 hook(said)
             except Exception as error:  # the answer is out
                 self.say(logging.ERROR, "hook failed", {"request_id": call.ident, **_where(error)})
-
-    async def decode(self, body: bytes, length: bytes | None) -> Request:
-        """The request in a body, of which a large one is decoded in a thread."""
-        if len(body) < LARGE:
-            return decoded(body, length)
-        return await asyncio.get_running_loop().run_in_executor(self.pool, decoded, body, length)
 
     # The rest.
 
@@ -262,6 +236,8 @@ class Application:
             if now - began > self.timeout and task not in self._late:
                 self._late.add(task)
                 task.cancel()
+        if self.meter is not None:
+            self.meter.leave()
         self._sweeper = loop, loop.call_later(min(1.0, self.timeout / 4), self._sweep, loop)
 
     def next_id(self) -> str:
@@ -291,7 +267,7 @@ class Call:
     """A request on its way: what it says in its headers, and what is answered."""
 
     def __init__(self, app: Application, scope: Any, receive: Any, send: Any) -> None:
-        self.app, self.scope, self._receive, self._send = app, scope, receive, send
+        self.app, self.scope, self.receive, self._send = app, scope, receive, send
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.began = perf_counter()
         self.ended: Any = None  # when its body had come
@@ -308,38 +284,46 @@ class Call:
 
     async def request(self) -> Request:
         """The inference request in the body. RequestError for what is none, and for one that is too large."""
-        if b"content-encoding" in self.headers and self.headers[b"content-encoding"] != b"identity":
+        headers, most = self.headers, self.app.max_body
+        if headers.get(b"content-encoding", b"identity") != b"identity":
             raise RequestError("a body must not be compressed: leave Content-Encoding out", 415)
-        self._check_length()
-        message = await self.receive_limited()
-        body = message.get("body", b"")
-        if message.get("more_body"):
-            parts = [body]
-            while message.get("more_body"):
-                message = await self.receive_limited()
-                parts.append(message.get("body", b""))
-            body = b"".join(parts)
-        self.ended = perf_counter()
-        return await self.app.decode(body, self.headers.get(b"inference-header-content-length"))
-
-    def _check_length(self) -> None:
-        length = self.headers.get(b"content-length", b"0")
-        if length.isdigit() and (len(length) > 18 or int(length) > self.app.max_body):
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and (len(length) > 18 or int(length) > most):
             self._too_large(length.decode())
+        message = await self.receive()
+        body = message.get("body", b"")
+        if message.get("more_body") or len(body) > most or message["type"] == "http.disconnect":
+            body = await self._rest(message)
+        self.ended = perf_counter()
+        length = headers.get(b"inference-header-content-length")
+        if len(body) < LARGE:
+            return decoded(body, length)
+        return await asyncio.get_running_loop().run_in_executor(self.app.pool, decoded, body, length)
+
+    async def _rest(self, message: Any) -> bytes:
+        """A body of several parts, of which the first is there."""
+        parts: list[bytes] = []
+        while True:
+            self._look_at(message)
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await self.receive()
 
     def _too_large(self, came: object) -> None:
         raise RequestError(f"a body may have at most {self.app.max_body} bytes, got {came}; send fewer rows", 413)
 
-    async def receive_limited(self) -> Any:
-        """The next part of the body."""
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            if self.status:
-                return message
+    def _look_at(self, message: Any) -> None:
+        if message["type"] == "http.disconnect" and not self.status:
             raise _Gone
         self._read += len(message.get("body", b""))
         if self._read > self.app.max_body:
             self._too_large(f"{self._read} and more")
+
+    async def receive_limited(self) -> Any:
+        """The next part of the body, for a route."""
+        message = await self.receive()
+        self._look_at(message)
         return message
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
@@ -375,10 +359,25 @@ class Call:
             more.append((b"connection", b"close"))  # what is left of the body is nobody's
         await self.answer(status, dumps({"error": error.encode(errors="replace").decode()}), JSON, None, *more)
 
-    def end(self) -> None:
-        """Note what became of it."""
-        if self.status >= 400 or LOGGER.isEnabledFor(logging.DEBUG):
-            self.app.log(self)
+
+class Crossing(Application):
+    """One that pages of other origins may ask, too."""
+
+    def __init__(self, models: Models, *, cors: Iterable[str], **options: Any) -> None:
+        super().__init__(models, **options)
+        from starlette.middleware.cors import CORSMiddleware
+
+        self._crossing = CORSMiddleware(super().__call__, [*cors], allow_methods=["GET", "POST"], allow_headers=["*"])
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+        await self._crossing(scope, receive, send)
+
+
+def application(models: Models, *, cors: Iterable[str] = (), **options: Any) -> Application:
+    """The application for these options."""
+    allowed = [*cors]
+    return Crossing(models, cors=allowed, **options) if allowed else Application(models, **options)
 
 
 class _Gone(Exception):
@@ -393,8 +392,3 @@ def _where(error: BaseException) -> dict[str, Any]:
     """What an error was and where, without its words, in which there may be rows."""
     frames = [f"{os.path.basename(each.filename)}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)]
     return {"error": type(error).__name__, "at": frames[-6:]}
-
-
-def _host(header: bytes) -> bytes:
-    """The host without its port."""
-    return header[: header.find(b"]") + 1] if header.startswith(b"[") else header.partition(b":")[0]

@@ -236,26 +236,28 @@ def _tensors(request: Any) -> dict[str, Array]:
         )
     tensors: dict[str, Array] = {}
     for number, each in enumerate(request.inputs):
-        what = f"inputs[{number}] {shown(each.name)}"
-        if each.name in tensors:
-            raise RequestError(f"{what} is there already")
-        if raw and each.HasField("contents"):
-            raise RequestError(f"{what} has contents beside raw_input_contents; leave one out")
-        data = raw[number] if raw else _bytes(each, what)
-        tensors[each.name] = of_bytes({"shape": list(each.shape), "datatype": each.datatype}, data, what)
+        try:
+            if each.name in tensors:
+                raise RequestError("it is there already")
+            if raw and each.HasField("contents"):
+                raise RequestError("it has contents beside raw_input_contents; leave one out")
+            data = raw[number] if raw else _bytes(each)
+            tensors[each.name] = of_bytes({"shape": list(each.shape), "datatype": each.datatype}, data)
+        except RequestError as error:
+            raise RequestError(f"inputs[{number}] {shown(each.name)}: {error}") from None
     return tensors
 
 
-def _bytes(tensor: Any, what: str) -> bytes:
+def _bytes(tensor: Any) -> bytes:
     """Typed contents as the raw bytes that would say the same; none for a datatype that there is not."""
     dtype, kind = DATATYPES.get(tensor.datatype), CONTENTS.get(tensor.datatype, "raw_input")
     for each, _ in tensor.contents.ListFields():
         if each.name != f"{kind}_contents":
-            raise RequestError(f"{what}: {tensor.datatype} comes as {kind}_contents, got {each.name}")
+            raise RequestError(f"{tensor.datatype} comes as {kind}_contents, got {each.name}")
     values = [] if kind == "raw_input" or dtype is None else getattr(tensor.contents, f"{kind}_contents")
     if kind == "bytes":
         return b"".join(len(each).to_bytes(4, "little") + each for each in values)
     try:
         return np.array(list(values), dtype).tobytes()
     except OverflowError:
-        raise RequestError(f"{what}: {kind}_contents must be of {tensor.datatype}, got a larger number") from None
+        raise RequestError(f"{kind}_contents must be of {tensor.datatype}, got a larger number") from None

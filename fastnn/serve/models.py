@@ -90,6 +90,10 @@ class Models:
 
     # Reading.
 
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        family = self._table.get(key[0])
+        return family is not None and key[1] in family.versions
+
     def names(self) -> list[str]:
         """The names, in order."""
         return sorted(self._table)

@@ -76,7 +76,7 @@ def routed(app: Any, more: Sequence[Any]) -> Any:
         paths |= {place: model, f"{place}/ready": model_ready}
     routes = [Route(path, call, methods=["GET"]) for path, call in paths.items()]
     found = Starlette(
-        routes=[*routes, *more, *page.routes()], exception_handlers={RequestError: refused, HTTPException: refused}
+        routes=[*routes, *page.routes(), *more], exception_handlers={RequestError: refused, HTTPException: refused}
     )
     found.state.application = app
     return found

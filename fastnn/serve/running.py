@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
-import os
 import signal
 import socket
 import tempfile
@@ -18,7 +18,7 @@ from typing import Any
 
 from fastnn.models.weights import mapped
 
-from .asgi import LOGGER, Application
+from .asgi import LOGGER, Application, application
 from .models import Models
 
 LEVELS = {"requests": logging.DEBUG, "events": logging.INFO, "errors": logging.ERROR}
@@ -29,7 +29,7 @@ class Options:
     """What the processes of a server are told.
 
     places: as ``Models.load`` takes them. aliases: (name, alias, versions, shadow). application: arguments of
-    ``Application``. log: of LEVELS. shared: the folder in which the weights lie that processes have in
+    ``application``. log: of LEVELS. shared: the folder in which the weights lie that processes have in
     common. setup: are called with the application.
     """
 
@@ -51,7 +51,7 @@ def made(options: Options) -> Application:
         models.load(place)
     for each in options.aliases:
         models.alias(*each)
-    app = Application(models, **options.application)
+    app = application(models, **options.application, shared=options.shared)
     for call in options.setup:
         call(app)
     return app
@@ -97,8 +97,6 @@ def run(
             return
         app.pool.shutdown()
         del app
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", os.path.join(folder, "metrics"))
-        os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
         _supervise(replace(options, shared=folder), there, settings, workers)
 
 
@@ -106,6 +104,8 @@ def _serve(app: Any, bound: socket.socket, settings: dict[str, Any]) -> None:
     """Serve in this process until a signal."""
     import uvicorn
 
+    gc.collect()
+    gc.freeze()  # what is there stays: it need not be looked through again and again
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when all is done
     uvicorn.Server(uvicorn.Config(app, lifespan="on", **settings)).run(sockets=[bound])
 

@@ -65,7 +65,7 @@ class Served:
         self.columns = columns if len(names) == 1 and front is None and shapes[0] == (len(columns),) else ()
         self.is_plain = len(names) == 1 and front is None and built.gives.kind == "one"
         self.labels = built.notes.get("classes", [])
-        self.extra: Any = None  # what a metric keeps of it
+        self.counts: list[float] | None = None  # of its requests, where there is a meter
         self._only, self._known = self.inputs[0], {each.name: each for each in self.inputs}
         self._waiting: deque[Job] = deque()
         self._lock = threading.Lock()
@@ -217,18 +217,20 @@ class Served:
                     job.done(error)
 
     def _do(self, jobs: list[Job]) -> None:
-        if len(jobs) == 1 or len({job.x.dtype for job in jobs}) > 1:
-            for job in jobs:
-                try:
-                    job.done(self.outputs_of(job.x))
-                except Exception as error:
-                    job.done(error)
-            return
-        [(tensor, out)] = self.outputs_of(np.concatenate([job.x for job in jobs]))
-        at = 0
+        """Together, where that can be; else, and where it cannot be done so, one by one."""
+        if len(jobs) > 1 and len({job.x.dtype for job in jobs}) == 1:
+            with suppress(Exception):
+                [(tensor, out)] = self.outputs_of(np.concatenate([job.x for job in jobs]))
+                at = 0
+                for job in jobs:
+                    job.done([(tensor, out[at : at + job.rows])])
+                    at += job.rows
+                return
         for job in jobs:
-            job.done([(tensor, out[at : at + job.rows])])
-            at += job.rows
+            try:
+                job.done(self.outputs_of(job.x))
+            except Exception as error:
+                job.done(error)
 
     def _measured(self) -> int:
         """How many rows cost less than a thread's hop; 0 where one costs more."""
