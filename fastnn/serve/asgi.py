@@ -295,10 +295,10 @@ class Call:
         if message.get("more_body") or len(body) > most or message["type"] == "http.disconnect":
             body = await self._rest(message)
         self.ended = perf_counter()
-        length = headers.get(b"inference-header-content-length")
+        header = headers.get(b"inference-header-content-length")
         if len(body) < LARGE:
-            return decoded(body, length)
-        return await asyncio.get_running_loop().run_in_executor(self.app.pool, decoded, body, length)
+            return decoded(body, header)
+        return await asyncio.get_running_loop().run_in_executor(self.app.pool, decoded, body, header)
 
     async def _rest(self, message: Any) -> bytes:
         """A body of several parts, of which the first is there."""

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.request import Request, urlopen
@@ -150,6 +151,25 @@ def test_a_row_is_tried(browser: Any, models: dict[str, Any]) -> None:
     np.testing.assert_allclose([float(each) for each in row[1:]], expected, rtol=1e-3)
     assert "version 2" in text(browser, "answer")
     assert text(browser, "error") == ""
+
+
+def test_an_answer_that_takes_longer_than_a_look_at_the_counts(browser: Any, app: Any) -> None:
+    choose(browser, "named")
+    served_one = app.models.get("named")
+    quick = served_one.rows_of
+
+    def slow(tensors: Any) -> Any:
+        time.sleep(0.3)
+        return quick(tensors)
+
+    served_one.rows_of = slow
+    try:
+        browser.execute_script("[...Array(9)].forEach(count)")
+        browser.find_element("css selector", "#form button").click()
+        browser.execute_script("count()")
+        table(browser)
+    finally:
+        served_one.rows_of = quick
 
 
 def test_classes_and_columns_have_their_names(browser: Any, models: dict[str, Any]) -> None:
