@@ -1,11 +1,12 @@
 """Play odd inputs against fastnn: damaged files, odd calls, damaged backups, odd queries.
 
-    python scripts/fuzz.py files|api|backup|sql|onnx N [--seed S] [--minutes M] [--only NUMBER]
+    python scripts/fuzz.py files|api|backup|sql|onnx|serve N [--seed S] [--minutes M] [--only NUMBER]
 
 files     real model and weights files, altered in their bytes, headers and descriptions: load, predict, fit, save
 api       calls through the public API with odd values, in sequences on one model, which must still work behind them
 backup    files of BackupAndRestore, altered: the fit resumes, or one error names the file and the model is as before
 onnx      graphs of ONNX, altered in their bytes and fields: from_onnx, predict; where the package onnx is there
+serve     requests to a server of models, altered in their fields, bytes and headers; where Starlette is there
 sql       odd queries, parameters, keys, tables and values through SQLDataset, predict_sql and the command
 
 An input is chosen by its kind, seed and number alone. Inputs run in child processes, forked from one that has imported

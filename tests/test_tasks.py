@@ -32,6 +32,10 @@ NEEDS = {
         "pip install 'fastnn[torch,jax,sklearn,thinc]'",
     ),
     "scikit-learn": (lambda: find_spec("sklearn"), "pip install 'fastnn[sklearn]'"),
+    "serve": (
+        lambda: all(map(find_spec, ("starlette", "uvicorn"))) and os.name == "posix",
+        "pip install 'fastnn[serve]'",
+    ),
     "speech": (lambda: shutil.which("espeak-ng"), "apt-get install espeak-ng"),
     "text": (TEXTS.exists, "pip download --no-deps --no-binary :all: vaderSentiment==3.3.2; FASTNN_TEST_TEXTS: where"),
     "why-did-it-say-that": (
@@ -42,7 +46,7 @@ NEEDS = {
 }
 PAGES = [
     *sorted((DOCS / "tasks").glob("*.md")),
-    *(DOCS / f"{name}.md" for name in ("compression", "databases", "registry", "scikit-learn")),
+    *(DOCS / f"{name}.md" for name in ("compression", "databases", "registry", "scikit-learn", "serve")),
 ]
 
 

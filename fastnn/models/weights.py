@@ -108,26 +108,34 @@ def gathered(
     return store, moved, list(dict.fromkeys(model for each in stores for model in each.models))
 
 
-def mapped(built: Any, folder: str) -> None:
+def mapped(built: Any, folder: str) -> str | None:
     """Have a built model's weights lie in a map of a file in a folder, called by their checksum and made if need be.
 
     Processes that do so have them once in memory. To write to them stays possible: it copies pages for the one process.
+    Gives the file's path, None where the weights are too few for one.
     """
+    from fastnn.store.replacing import replacing
+
     before = built.store
     with before.lock, lock:
         if before.flat.nbytes < LEAST_MAPPED:
-            return
-        from fastnn.store.replacing import replacing
-
+            return None
         path = os.path.join(folder, sha256(before.flat).hexdigest())
-        if not os.path.exists(path):
+        try:
+            flat = np.memmap(path, np.float32, "c")
+        except FileNotFoundError:
             with replacing(path, lasting=False) as file:
                 file.write(before.flat.data)
-        store = Store(0, np.asarray(np.memmap(path, np.float32, "c")))
-        places = {layer: place._replace(store=store) for layer, place in before.in_order()}
-        commit(places)
+            flat = np.memmap(path, np.float32, "c")
+        store = Store(0, np.asarray(flat))
+        commit({layer: place._replace(store=store) for layer, place in before.in_order()})
+        for layer in built.layers():  # those without weights would hold the old vector
+            if (place := place_of(layer)) is not None and place.store is before:
+                set_place(layer, place._replace(store=store))
+        places = dict(store.in_order())
         for model in list(before.models):
             model.move_to(store, places)
+    return path
 
 
 def first_values(initializer: Any, shape: Shape, rng: np.random.Generator) -> Array:

@@ -20,11 +20,11 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
-from fastnn._checks import as_number, check_count
+from fastnn._checks import check_count
 
 from .calls import Prediction, host_of
 from .metrics import Meter
-from .models import Models
+from .models import Models, check_seconds
 from .protocol import BINARY, JSON, Request, RequestError, decoded, dumps, encoded
 from .routes import routed
 from .served import Served
@@ -60,10 +60,8 @@ class Application:
         self._token = None if token is None else b"Bearer " + token.encode()
         self._hosts = frozenset(host.encode() for host in hosts)
         self.max_body = check_count("max_body", max_body)
-        self.timeout = as_number("timeout", timeout)
-        if not 0 < self.timeout < 10**6:
-            raise ValueError(f"timeout must be seconds above 0, got {self.timeout:g}")
-        self._watch = watch
+        self.timeout = check_seconds("timeout", timeout)
+        self._watch = None if watch is None else check_seconds("watch: seconds", watch)
         self.pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "fastnn-serve")
         self._began: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
@@ -92,19 +90,12 @@ class Application:
         try:
             path = scope["path"]
             self._check(call, path)
-            if scope["method"] == "POST" and path.startswith("/v2/models/"):
-                parts = path.split("/")
-                version = None
-                if len(parts) == 7 and parts[4] == "versions":
-                    version = parts[5]
-                elif len(parts) != 5:
-                    raise RequestError(f"there is nothing at {path[:200]!r}; see /openapi.json", 404)
-                if parts[-1] == "infer":
-                    await self.infer(call, parts[3], version)
-                elif parts[-1] == "explain":
-                    await self.explain(call, parts[3], version)
-                else:
-                    raise RequestError(f"there is nothing at {path[:200]!r} to POST to; see /openapi.json", 405)
+            parts = path.split("/") if scope["method"] == "POST" and path.startswith("/v2/models/") else [""]
+            version = parts[5] if len(parts) == 7 and parts[4] == "versions" else None
+            if parts[-1] == "infer" and (version is not None or len(parts) == 5):
+                await self.infer(call, parts[3], version)
+            elif parts[-1] == "explain" and (version is not None or len(parts) == 5):
+                await self.explain(call, parts[3], version)
             else:
                 await self.others(scope, call.receive_limited, call.send_noted)
         except RequestError as error:
@@ -295,10 +286,10 @@ class Call:
         if message.get("more_body") or len(body) > most or message["type"] == "http.disconnect":
             body = await self._rest(message)
         self.ended = perf_counter()
-        header = headers.get(b"inference-header-content-length")
+        of_json = headers.get(b"inference-header-content-length")
         if len(body) < LARGE:
-            return decoded(body, header)
-        return await asyncio.get_running_loop().run_in_executor(self.app.pool, decoded, body, header)
+            return decoded(body, of_json)
+        return await asyncio.get_running_loop().run_in_executor(self.app.pool, decoded, body, of_json)
 
     async def _rest(self, message: Any) -> bytes:
         """A body of several parts, of which the first is there."""

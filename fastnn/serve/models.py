@@ -212,9 +212,7 @@ class Models:
 
     def watch(self, seconds: float, failed: Callable[[str], None] | None = None) -> None:
         """Call `refresh` every so many seconds, in a thread, until `close`. failed: is told what could not be done."""
-        seconds = as_number("seconds", seconds)
-        if not 0 < seconds < 10**6:
-            raise ValueError(f"seconds must be above 0, got {seconds:g}")
+        seconds = check_seconds("watch: seconds", seconds)
 
         def run() -> None:
             said: list[str] = []
@@ -301,6 +299,14 @@ class Models:
             for each in several:
                 for listener in self.listeners:
                     listener(event, each)
+
+
+def check_seconds(name: str, value: Any) -> float:
+    """A number of seconds above 0. ValueError or TypeError for others."""
+    seconds = as_number(name, value)
+    if not 0 < seconds < 10**6:
+        raise ValueError(f"{name} must be seconds above 0, got {seconds:g}")
+    return seconds
 
 
 def _rank(version: str) -> tuple[int, int, str]:

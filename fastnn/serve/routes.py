@@ -59,6 +59,9 @@ def routed(app: Any, more: Sequence[Any]) -> Any:
         text, kind = app.meter.text()
         return Response(text, headers={"content-type": kind})
 
+    async def nothing(_: Any) -> Any:
+        raise RequestError("there is no such model", 404)
+
     def refused(_: Any, error: Any) -> Any:
         if isinstance(error, RequestError):
             return said({"error": str(error)}, error.status)
@@ -72,11 +75,15 @@ def routed(app: Any, more: Sequence[Any]) -> Any:
         "/openapi.json": document,
         "/metrics": metrics,
     }
-    for place in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+    places = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+    for place in places:
         paths |= {place: model, f"{place}/ready": model_ready}
     routes = [Route(path, call, methods=["GET"]) for path, call in paths.items()]
+    for place in places:  # which the application itself answers, and others' methods find here
+        routes += [Route(f"{place}/{tail}", nothing, methods=["POST"]) for tail in ("infer", "explain")]
     found = Starlette(
         routes=[*routes, *page.routes(), *more], exception_handlers={RequestError: refused, HTTPException: refused}
     )
+    found.router.redirect_slashes = False
     found.state.application = app
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import signal
 import socket
 import tempfile
@@ -20,6 +21,7 @@ from fastnn.models.weights import mapped
 
 from .asgi import LOGGER, Application, application
 from .models import Models
+from .served import Served
 
 LEVELS = {"requests": logging.DEBUG, "events": logging.INFO, "errors": logging.ERROR}
 
@@ -46,7 +48,7 @@ def made(options: Options) -> Application:
     _log_to_stderr(LEVELS[options.log])
     models = Models()
     if options.shared is not None:
-        models.prepare = lambda served: mapped(served.model.description, str(options.shared))
+        _share(models, options.shared)
     for place in options.places:
         models.load(place)
     for each in options.aliases:
@@ -55,6 +57,22 @@ def made(options: Options) -> Application:
     for call in options.setup:
         call(app)
     return app
+
+
+def _share(models: Models, folder: str) -> None:
+    """Have the weights of what is loaded lie in files of a folder, which go with the last version that has them."""
+
+    def prepare(served: Served) -> None:
+        served.image = mapped(served.model.description, folder)
+
+    def listener(event: str, served: Served) -> None:
+        left = {each.image for each in models.served()}
+        if event == "unloaded" and served.image is not None and served.image not in left:
+            with suppress(OSError):  # another process was first; or Windows, where a map holds it
+                os.unlink(served.image)
+
+    models.prepare = prepare
+    models.listeners.append(listener)
 
 
 def run(
@@ -106,8 +124,9 @@ def _serve(app: Any, bound: socket.socket, settings: dict[str, Any]) -> None:
 
     gc.collect()
     gc.freeze()  # what is there stays: it need not be looked through again and again
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when all is done
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when all is done
     uvicorn.Server(uvicorn.Config(app, lifespan="on", **settings)).run(sockets=[bound])
+    signal.signal(signal.SIGTERM, before)
 
 
 def _work(options: Options, bound: socket.socket, settings: dict[str, Any]) -> None:

@@ -65,6 +65,7 @@ class Served:
         self.columns = columns if len(names) == 1 and front is None and shapes[0] == (len(columns),) else ()
         self.is_plain = len(names) == 1 and front is None and built.gives.kind == "one"
         self.labels = built.notes.get("classes", [])
+        self.image: str | None = None  # the file that its weights are a map of
         self.counts: list[float] | None = None  # of its requests, where there is a meter
         self._only, self._known = self.inputs[0], {each.name: each for each in self.inputs}
         self._waiting: deque[Job] = deque()

@@ -16,3 +16,7 @@ if find_spec("onnx"):
     from fuzzing.onnx_files import Onnx
 
     KINDS[Onnx.name] = Onnx
+if find_spec("starlette"):
+    from fuzzing.serve import Serve
+
+    KINDS[Serve.name] = Serve

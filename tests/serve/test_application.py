@@ -67,11 +67,13 @@ def test_what_is_not_there_is_refused() -> None:
     for method, path, status in (
         ("POST", "/", 405),
         ("GET", "/etc/passwd", 404),
+        ("GET", "/v2/models/m/", 404),
         ("GET", "/v2/models/m/versions/1/../../../etc", 404),
         ("POST", "/v2", 405),
         ("DELETE", "/v2/models/m", 405),
-        ("PUT", INFER, 404),
-        ("POST", "/v2/models/m/nix", 405),
+        ("PUT", INFER, 405),
+        ("GET", INFER, 405),
+        ("POST", "/v2/models/m/nix", 404),
     ):
         answer = ask(app, method, path)
         assert answer.status == status, path

@@ -249,6 +249,7 @@ def test_models_are_replaced_under_load_without_a_wrong_or_a_lost_answer(inline:
 
 
 def test_weights_are_mapped_once_and_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastnn.layers.places import place_of
     from fastnn.models import weights
 
     monkeypatch.setattr(weights, "LEAST_MAPPED", 0)
@@ -260,6 +261,7 @@ def test_weights_are_mapped_once_and_give_the_same(tmp_path: Path, monkeypatch: 
     for model, each in zip(models, expected, strict=True):
         np.testing.assert_array_equal(model.predict(ROWS), each)
         assert isinstance(model.description.store.flat.base, np.memmap)
+        assert {place_of(layer).store for layer in model.description.layers()} == {model.description.store}
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     models[0].set_weights([np.zeros_like(each) for each in models[0].get_weights()])
     np.testing.assert_array_equal(models[0].predict(ROWS), 0)
@@ -267,6 +269,26 @@ def test_weights_are_mapped_once_and_give_the_same(tmp_path: Path, monkeypatch: 
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     models[2].compile("adam", "mse")
     models[2].fit(ROWS, ROWS[:, :2], verbose=0)
+
+
+def test_images_of_weights_go_with_the_last_version_that_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("uvicorn")
+    from fastnn.models import weights
+    from fastnn.serve import running
+
+    monkeypatch.setattr(weights, "LEAST_MAPPED", 0)
+    models, images = Models(), tmp_path / "images"
+    images.mkdir()
+    running._share(models, str(images))
+    for version, seed in ((1, 1), (2, 1), (3, 2)):
+        models.add(small(seed), "m", version)
+    counts = [len(list(images.iterdir()))]
+    for version in (1, 2, 3):
+        models.unload("m", version)
+        counts.append(len(list(images.iterdir())))
+    assert counts == [2, 2, 1, 0]
 
 
 def test_lists_of_models_and_places(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 import fastnn
 from fastnn import Sequential
-from fastnn.layers import Dense
+from fastnn.layers import Dense, ReLU
 
 ROWS = np.random.default_rng(7).standard_normal((3, 4)).astype(np.float32)
 
@@ -19,7 +19,7 @@ ROWS = np.random.default_rng(7).standard_normal((3, 4)).astype(np.float32)
 def small(seed: int = 1, name: str = "m") -> Any:
     """A built model of four inputs and two outputs."""
     fastnn.set_random_seed(seed)
-    model = Sequential([Dense(5, "relu", input_shape=(4,)), Dense(2)], name=name)
+    model = Sequential([Dense(5, input_shape=(4,)), ReLU(), Dense(2)], name=name)
     model.build()
     return model
 
