@@ -33,7 +33,7 @@ BASE = 48 + 3  # MB of python:3.13-alpine, at most, and of libstdc++; they canno
 def stages() -> list[list[tuple[str, str]]]:
     """Instructions and their arguments, from FROM to FROM."""
     text = "\n".join(line for line in FILE.read_text().splitlines() if not line.lstrip().startswith("#"))
-    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+    lines = [line for line in text.replace("\\\n", "").splitlines() if line.strip()]
     found: list[list[tuple[str, str]]] = []
     for line in lines:
         name, _, rest = line.partition(" ")
