@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from time import perf_counter
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .protocol import Request
 
 if TYPE_CHECKING:
     from fastnn.typing import Array
 
-    from .asgi import Application
     from .served import Outputs, Served
 
 
@@ -34,9 +33,9 @@ class Prediction(NamedTuple):
 
 
 async def predicted(
-    app: Application, name: str, version: str | None, tensors: dict[str, Array], ident: str = "", trace: str = ""
+    app: Any, name: str, version: str | None, tensors: dict[str, Array], ident: str = "", trace: str = ""
 ) -> tuple[Served, Outputs]:
-    """The version that answers, and its outputs. ident, trace: of the request, if it has some. RequestError as ever."""
+    """The version of an Application that answers, and its outputs. ident, trace: of the request, if it has some."""
     begin = perf_counter()
     served, shadow = app.models.route(name, version)
     request = Request(None, {}, tensors, None, False)
