@@ -32,8 +32,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _names
 
 if TYPE_CHECKING:
-    from fastnn.serve.asgi import Application
-    from fastnn.serve.calls import Prediction
+    from fastnn.serve.asgi import Application, Prediction
     from fastnn.serve.models import Models
     from fastnn.serve.protocol import RequestError, Tensor
     from fastnn.serve.served import Served
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 # Imported when first asked for.
 _HOMES = {
     "Models": "models",
-    "Prediction": "calls",
+    "Prediction": "asgi",
     "RequestError": "protocol",
     "Served": "served",
     "Tensor": "protocol",

@@ -11,31 +11,48 @@ import itertools
 import json
 import logging
 import os
-import re
 import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn._checks import check_count
 
-from .calls import Prediction, host_of
+from .call import Call, Gone
 from .metrics import Meter
 from .models import Models, check_seconds
-from .protocol import BINARY, JSON, Request, RequestError, decoded, dumps, encoded
+from .protocol import BINARY, JSON, Request, RequestError, encoded
 from .routes import routed
-from .served import Served
+from .served import Outputs, Served
+
+if TYPE_CHECKING:
+    from fastnn.typing import Array
 
 LOGGER = logging.getLogger("fastnn.serve")
-LARGE = 1 << 16  # bytes of a body that is decoded in a thread
 EXPLAINED = 64  # rows that are explained at once
 SHADOWS = 64  # predictions of shadows that may wait; beyond that they are left out
-_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _OPEN = ("/v2/health/live", "/v2/health/ready", "/")  # without a token: the page itself holds nothing
+
+
+class Prediction(NamedTuple):
+    """What a hook is told of a request that was answered.
+
+    inputs: the tensors as they came, by name, (rows, *row). outputs: the model's, likewise, also those that the client
+    did not ask for. is_shadow: whether the client had another version's answer. seconds: from the request's last byte
+    to the answer. trace_id: of the request's ``traceparent``, or None.
+    """
+
+    model: str
+    version: str
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+    request_id: str
+    trace_id: str | None
+    seconds: float
+    is_shadow: bool
 
 
 class Application:
@@ -56,7 +73,8 @@ class Application:
     ) -> None:
         self.models = models
         self.hooks = list(hooks)
-        self.companions, self.is_draining = list[Any](), False  # servers beside it, which have `start` and `stop`
+        self.companions: list[Any] = []  # servers beside it: `await each.start()`, `await each.stop()`
+        self.is_draining = False
         self._token = None if token is None else b"Bearer " + token.encode()
         self._hosts = frozenset(host.encode() for host in hosts)
         self.max_body = check_count("max_body", max_body)
@@ -88,7 +106,7 @@ class Application:
         if self._sweeper[0] is not task.get_loop():
             self._sweep(task.get_loop())
         try:
-            path = scope["path"]
+            path = scope["path"].removeprefix(scope.get("root_path", ""))  # where another application has it
             self._check(call, path)
             parts = path.split("/") if scope["method"] == "POST" and path.startswith("/v2/models/") else [""]
             version = parts[5] if len(parts) == 7 and parts[4] == "versions" else None
@@ -106,7 +124,7 @@ class Application:
             task.uncancel()
             said = "the request did not come to its end" if call.ended is None else "the prediction did not end"
             await call.refuse(408 if call.ended is None else 503, f"{said} within {self.timeout:g} seconds")
-        except _Gone:
+        except Gone:
             call.status = 499
         except Exception as error:
             self.say(logging.ERROR, "failed", {"request_id": call.ident, **_where(error)})
@@ -119,7 +137,7 @@ class Application:
 
     def _check(self, call: Call, path: str) -> None:
         """RequestError for a request that is not to be here."""
-        if self._hosts and host_of(call.headers.get(b"host", b"")) not in self._hosts:
+        if self._hosts and _host(call.headers.get(b"host", b"")) not in self._hosts:
             raise RequestError("the header Host names another server; --allow-host lets it", 421)
         if path not in _OPEN and not self.allows(call.headers.get(b"authorization", b"")):
             raise RequestError("a bearer token is needed: Authorization: Bearer TOKEN", 401)
@@ -136,22 +154,30 @@ class Application:
         call.served = served
         request = await call.request()
         x = served.rows_of(request.tensors)
-        call.rows = request.rows
-        outputs = await served.predict(x, request.rows, self.pool)
+        call.rows = rows = request.rows
+        outputs = await served.predict(x, rows, self.pool)
         body, length = encoded(name, served.version, request, outputs)
         await call.answer(200, body, JSON if length is None else BINARY, length)
-        self.answered(call, served, shadow, request, outputs, perf_counter() - call.ended)
+        seconds = perf_counter() - call.ended
+        self.told(served, shadow, request, outputs, seconds, call.ident, call.trace)
 
-    def answered(
-        self, call: Any, served: Served, shadow: Served | None, request: Request, outputs: Any, seconds: float
+    def told(
+        self,
+        served: Served,
+        shadow: Served | None,
+        request: Request,
+        outputs: Outputs,
+        seconds: float,
+        ident: str,
+        trace: str | None,
     ) -> None:
-        """Count an answer, by whatever protocol, and have hooks and a shadow know of it. call: has ident and trace."""
+        """Count a request that was answered, tell the hooks, and begin what a shadow would have said."""
         if self.meter is not None:
             self.meter.answered(served, request.rows, seconds)
         if self.hooks:
-            self._tell(call, served, request, outputs, seconds, False)
+            self._tell(served, request, outputs, seconds, ident, trace, False)
         if shadow is not None and len(self._trying) < SHADOWS:
-            task = asyncio.create_task(self._try(call, shadow, request, outputs))
+            task = asyncio.create_task(self._try(shadow, request, outputs, ident, trace))
             self._trying.add(task)
             task.add_done_callback(self._trying.discard)
 
@@ -170,32 +196,37 @@ class Application:
         body, length = encoded(name, served.version, request, named, said)
         await call.answer(200, body, JSON if length is None else BINARY, length)
 
-    async def _try(self, call: Any, shadow: Served, request: Request, answered: Any) -> None:
+    async def _try(self, shadow: Served, request: Request, answered: Outputs, ident: str, trace: str | None) -> None:
         """Have a shadow predict what was answered; whatever becomes of it is logged, and told to the hooks."""
-        start, said = perf_counter(), {"request_id": call.ident, **_of(shadow)}
+        start, said = perf_counter(), {"request_id": ident, **_of(shadow)}
         try:
             outputs = await shadow.predict(shadow.rows_of(request.tensors), request.rows, self.pool)
         except Exception as error:
             self.say(logging.WARNING, "shadow failed", {**said, **_where(error)})
             return
         if self.hooks:
-            self._tell(call, shadow, request, outputs, perf_counter() - start, True)
+            self._tell(shadow, request, outputs, perf_counter() - start, ident, trace, True)
         pairs = zip((array for _, array in answered), (array for _, array in outputs), strict=False)
-        differences = [float(abs(a - b).max()) for a, b in pairs if a.shape == b.shape]
-        self.say(
-            logging.INFO, "shadow", {**said, "rows": request.rows, "largest_difference": max(differences, default=None)}
-        )
+        largest = max((float(abs(a - b).max()) for a, b in pairs if a.shape == b.shape), default=None)
+        self.say(logging.INFO, "shadow", {**said, "rows": request.rows, "largest_difference": largest})
 
-    def _tell(self, call: Any, served: Served, request: Request, outputs: Any, seconds: float, is_shadow: bool) -> None:
+    def _tell(
+        self,
+        served: Served,
+        request: Request,
+        outputs: Outputs,
+        seconds: float,
+        ident: str,
+        trace: str | None,
+        is_shadow: bool,
+    ) -> None:
         found = {tensor.name: array for tensor, array in outputs}
-        said = Prediction(
-            served.name, served.version, request.tensors, found, call.ident, call.trace, seconds, is_shadow
-        )
+        said = Prediction(served.name, served.version, request.tensors, found, ident, trace, seconds, is_shadow)
         for hook in self.hooks:
             try:
                 hook(said)
             except Exception as error:  # the answer is out
-                self.say(logging.ERROR, "hook failed", {"request_id": call.ident, **_where(error)})
+                self.say(logging.ERROR, "hook failed", {"request_id": ident, **_where(error)})
 
     # The rest.
 
@@ -206,10 +237,10 @@ class Application:
         while True:  # the life of the server
             message = await receive()
             if message["type"] == "lifespan.startup":
-                for each in self.companions:
-                    await each.start()
                 if self._watch is not None:
                     self.models.watch(self._watch, lambda text: self.say(logging.ERROR, "reload", {"error": text}))
+                for each in self.companions:
+                    await each.start()
             else:
                 self.is_draining = True
                 for each in self.companions:
@@ -254,103 +285,6 @@ class Application:
             LOGGER.log(level, json.dumps(said | {name: each for name, each in fields.items() if each is not None}))
 
 
-class Call:
-    """A request on its way: what it says in its headers, and what is answered."""
-
-    def __init__(self, app: Application, scope: Any, receive: Any, send: Any) -> None:
-        self.app, self.scope, self.receive, self._send = app, scope, receive, send
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.began = perf_counter()
-        self.ended: Any = None  # when its body had come
-        self.status = 0
-        self.rows: int | None = None
-        self.served: Served | None = None
-        given = self.headers.get(b"x-request-id")
-        known = given is not None and _ID.fullmatch(given)
-        self.ident = given.decode() if given is not None and known else app.next_id()
-        self.parent = self.headers.get(b"traceparent")
-        found = None if self.parent is None else _TRACE.fullmatch(self.parent)
-        self.trace = None if found is None else found[1].decode()
-        self._read = 0
-
-    async def request(self) -> Request:
-        """The inference request in the body. RequestError for what is none, and for one that is too large."""
-        headers, most = self.headers, self.app.max_body
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise RequestError("a body must not be compressed: leave Content-Encoding out", 415)
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and (len(length) > 18 or int(length) > most):
-            self._too_large(length.decode())
-        message = await self.receive()
-        body = message.get("body", b"")
-        if message.get("more_body") or len(body) > most or message["type"] == "http.disconnect":
-            body = await self._rest(message)
-        self.ended = perf_counter()
-        of_json = headers.get(b"inference-header-content-length")
-        if len(body) < LARGE:
-            return decoded(body, of_json)
-        return await asyncio.get_running_loop().run_in_executor(self.app.pool, decoded, body, of_json)
-
-    async def _rest(self, message: Any) -> bytes:
-        """A body of several parts, of which the first is there."""
-        parts: list[bytes] = []
-        while True:
-            self._look_at(message)
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                return b"".join(parts)
-            message = await self.receive()
-
-    def _too_large(self, came: object) -> None:
-        raise RequestError(f"a body may have at most {self.app.max_body} bytes, got {came}; send fewer rows", 413)
-
-    def _look_at(self, message: Any) -> None:
-        if message["type"] == "http.disconnect" and not self.status:
-            raise _Gone
-        self._read += len(message.get("body", b""))
-        if self._read > self.app.max_body:
-            self._too_large(f"{self._read} and more")
-
-    async def receive_limited(self) -> Any:
-        """The next part of the body, for a route."""
-        message = await self.receive()
-        self._look_at(message)
-        return message
-
-    def _headers(self) -> list[tuple[bytes, bytes]]:
-        said = [(b"x-request-id", self.ident.encode())]
-        if self.trace is not None and self.parent is not None:
-            said.append((b"traceparent", self.parent))
-        return said
-
-    async def send_noted(self, message: Any) -> None:
-        """Send what a route says, with the headers that all have."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message = {**message, "headers": [*message["headers"], *self._headers()]}
-        await self._send(message)
-
-    async def answer(
-        self, status: int, body: bytes, kind: bytes = JSON, length: int | None = None, *more: tuple[bytes, bytes]
-    ) -> None:
-        """Send an answer. length: of its JSON, where bytes of tensors follow."""
-        self.status = status
-        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *self._headers(), *more]
-        if length is not None:
-            headers.append((b"inference-header-content-length", b"%d" % length))
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def refuse(self, status: int, error: str) -> None:
-        """Send an error, unless an answer has begun."""
-        if self.status:
-            return
-        more: list[tuple[bytes, bytes]] = [(b"www-authenticate", b"Bearer")] if status == 401 else []
-        if self.ended is None and self.scope["method"] == "POST":
-            more.append((b"connection", b"close"))  # what is left of the body is nobody's
-        await self.answer(status, dumps({"error": error.encode(errors="replace").decode()}), JSON, None, *more)
-
-
 class Crossing(Application):
     """One that pages of other origins may ask, too."""
 
@@ -371,10 +305,6 @@ def application(models: Models, *, cors: Iterable[str] = (), **options: Any) -> 
     return Crossing(models, cors=allowed, **options) if allowed else Application(models, **options)
 
 
-class _Gone(Exception):
-    """The client has gone before its request was whole."""
-
-
 def _of(served: Served | None) -> dict[str, str]:
     return {} if served is None else {"model": served.name, "version": served.version}
 
@@ -383,3 +313,8 @@ def _where(error: BaseException) -> dict[str, Any]:
     """What an error was and where, without its words, in which there may be rows."""
     frames = [f"{os.path.basename(each.filename)}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)]
     return {"error": type(error).__name__, "at": frames[-6:]}
+
+
+def _host(header: bytes) -> bytes:
+    """The host without its port."""
+    return header[: header.find(b"]") + 1] if header.startswith(b"[") else header.partition(b":")[0]

@@ -242,21 +242,24 @@ class Models:
         stamps: dict[tuple[str, str], Any] = {}
         aliases: dict[tuple[str, str], str] = {}
         for each in place.source():
-            key = check_served_name("name", each.name), check_served_name("version", each.version)
+            key = each.name, each.version
             before = place.stamps.get(key)
-            if key in stamps or (before is None and key[1] in self._table.get(key[0], Family()).versions):
-                raise ValueError(f"model {key[0]!r} version {key[1]!r} is served from another place already")
-            stamps[key] = before
-            if before != each.stamp:
-                try:
+            try:
+                if before != each.stamp:
+                    check_served_name("name", each.name)
+                    check_served_name("version", each.version)
+                    if key in stamps or (before is None and key in self):
+                        raise ValueError("it is served from another place already")
                     fresh.append(self._made(each.load(), *key))
-                    stamps[key] = each.stamp
-                except Exception as error:
-                    if not lasting:
-                        raise
-                    errors.append(f"model {key[0]!r} version {key[1]!r} stays as it was: {error}")
-            if stamps[key] is not None:
-                aliases |= {(each.name, check_served_name("alias", alias)): each.version for alias in each.aliases}
+                names = [check_served_name("alias", alias) for alias in each.aliases]
+                stamps[key] = each.stamp
+            except Exception as error:
+                if not lasting:
+                    raise
+                errors.append(f"model {each.name!r} version {each.version!r} stays as it was: {error}")
+                stamps.setdefault(key, before)
+            else:
+                aliases |= {(each.name, alias): each.version for alias in names}
         gone = [key for key, stamp in place.stamps.items() if key not in stamps and stamp is not None]
         moved: dict[tuple[str, str], str | None] = {key: None for key in place.aliases if key not in aliases}
         moved |= {key: version for key, version in aliases.items() if place.aliases.get(key) != version}

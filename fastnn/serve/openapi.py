@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 
 from fastnn._version import __version__
@@ -16,17 +17,6 @@ _DATATYPE = {"type": "string", "enum": [*DATATYPES]}
 _BODY = {
     "application/json": {"schema": {"$ref": "#/components/schemas/inference_request"}},
     "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-}
-_ERRORS = {
-    "400": "The request is not what the model reads; the error names the field, what was expected and what came.",
-    "401": "The bearer token is missing or wrong.",
-    "404": "There is no such model or version.",
-    "408": "The request did not come to its end in time.",
-    "413": "The body is too large.",
-    "415": "The body is compressed.",
-    "421": "The header Host names another server.",
-    "500": "The server failed.",
-    "503": "The prediction did not end in time, or the server is not ready.",
 }
 
 
@@ -114,7 +104,10 @@ def _answer(schema: str) -> dict[str, Any]:
 
 def _operation(summary: str, ident: str, schema: str, errors: str = "", **more: Any) -> dict[str, Any]:
     good = _answer(schema)
-    said = {each: {**_answer("error"), "description": _ERRORS[each]} for each in f"401 421 500 {errors}".split()}
+    said = {
+        each: {**_answer("error"), "description": HTTPStatus(int(each)).phrase}
+        for each in f"401 421 500 {errors}".split()
+    }
     return {"summary": summary, "operationId": ident, "responses": {"200": good, **said}, **more}
 
 

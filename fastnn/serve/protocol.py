@@ -149,7 +149,7 @@ def decoded(body: bytes, length: bytes | None) -> Request:
         try:
             size = _parameters(each, "").get("binary_data_size")
             if size is None:
-                tensors[name] = _of_json(each)
+                tensors[name] = of_values(each)
                 continue
             if tail is None:
                 raise RequestError("a binary_data_size needs the header Inference-Header-Content-Length")
@@ -216,7 +216,8 @@ def _declared(tensor: dict[str, Any]) -> tuple[list[int], str]:
     return shape, datatype
 
 
-def _of_json(tensor: dict[str, Any]) -> Array:
+def of_values(tensor: dict[str, Any]) -> Array:
+    """A tensor of the values that JSON, or gRPC, has for it."""
     shape, datatype = _declared(tensor)
     data = tensor.get("data")
     if not isinstance(data, list):

@@ -389,3 +389,12 @@ def test_metrics_of_several_processes_are_added_up(tmp_path: Any) -> None:
 def test_options_are_checked(options: dict[str, Any], words: str) -> None:
     with pytest.raises((ValueError, TypeError), match=words):
         serve.app(small(), **options)
+
+
+def test_it_may_stand_in_another_application() -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    outer = Starlette(routes=[Mount("/models", serve.app(small()))])
+    assert post(outer, GOOD, f"/models{INFER}").status == 200
+    assert ask(outer, "GET", "/models/v2/models/m").json["name"] == "m"

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("starlette")
 
 import fastnn
-from fastnn import Sequential, serve
+from fastnn import Model, Sequential, serve
 from fastnn.layers import LSTM, Dense, Input
 from fastnn.serve import Models, RequestError
 from support.serving import ROWS, asked, infer, post, small, tensor
@@ -289,6 +289,38 @@ def test_images_of_weights_go_with_the_last_version_that_has_them(
         models.unload("m", version)
         counts.append(len(list(images.iterdir())))
     assert counts == [2, 2, 1, 0]
+
+
+def test_a_name_that_no_url_holds_is_said_and_hinders_no_other(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    registry = fastnn.registry.open(url)
+    registry.save(small(1), "m")
+    models = Models(f"{url}#")
+    registry.save(small(1), "a/b")
+    registry.save(small(2), "m")
+    [error] = models.refresh()
+    assert "a/b" in error
+    assert models.versions("m") == ["2"]
+    with pytest.raises(ValueError, match="a/b"):
+        Models(f"{url}#")
+
+
+@pytest.mark.parametrize("form", [list, dict])
+def test_one_input_by_list_or_name_and_outputs_likewise(form: type) -> None:
+    given = Input((4,), name="x")
+    first, second = Dense(2, name="a")(given), Dense(1, name="b")(given)
+    for takes, gives in (
+        ([given] if form is list else {"x": given}, first),
+        (given, [first, second] if form is list else {"a": first, "b": second}),
+    ):
+        model = Model(takes, gives, name="m")
+        model.build()
+        [place] = model.input_names
+        said = post(serve.app(model), infer(tensor(ROWS, name=place))).json["outputs"]
+        out = model.predict(ROWS if not isinstance(takes, dict) else {"x": ROWS})
+        expected = list(out.values()) if isinstance(out, dict) else out if isinstance(out, list) else [out]
+        for each, values in zip(said, expected, strict=True):
+            np.testing.assert_allclose(np.array(each["data"], np.float32), values.ravel(), rtol=1e-6)
 
 
 def test_lists_of_models_and_places(tmp_path: Path) -> None:

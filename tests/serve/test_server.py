@@ -108,6 +108,7 @@ def test_the_client_generated_from_the_protocol(server: Server) -> None:
         client.model_infer("m", request=types.InferenceRequest(inputs=[]))
     with pytest.raises(openapi.core.api_error.ApiError, match="404"):
         client.read_model_metadata("n")
+    client._client_wrapper.httpx_client.close()
 
 
 def test_a_token_and_an_address_for_all(place: Path) -> None:
