@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ Serves saved models by the Open Inference Protocol v2 (KServe, Triton), over HTT
 MODEL is a file, a folder of NAME.fastnn or NAME/VERSION.fastnn, models:/NAME@ALIAS of
 MLflow, URL#NAME@ALIAS of a registry in a database, or NAME@ALIAS with --registry.
 other=MODEL serves it as "other". It ends with SIGTERM, when all that came is answered.
+
+A page to look at them, and to try rows, is at /.
 
 It needs Starlette and uvicorn: pip install "fastnn[serve]"
 """
@@ -39,7 +41,6 @@ def add_to(commands: Any) -> None:
     add_registry(serve)
     serve.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (%(default)s)")
     serve.add_argument("--port", metavar="N", type=whole(0), default=8000, help="0 for any that is free (%(default)s)")
-    serve.add_argument("--grpc-port", metavar="N", type=whole(0), help="listen there for the protocol by gRPC, too")
     serve.add_argument("--workers", metavar="N", type=whole(1), default=1, help="processes, one map of the weights (1)")
     serve.add_argument(
         "--watch", metavar="SECONDS", type=float, help="look so often for new versions; by default never"
@@ -55,6 +56,8 @@ def add_to(commands: Any) -> None:
     serve.add_argument("--token-file", metavar="FILE", type=Path, help="the bearer token that requests must bring")
     serve.add_argument("--tls-cert", metavar="FILE", help="a certificate, PEM")
     serve.add_argument("--tls-key", metavar="FILE", help="and its key")
+    serve.add_argument("--grpc-port", metavar="N", type=whole(0), help="the same protocol over gRPC; by default not")
+    serve.add_argument("--graphql", action="store_true", help="answer at /graphql, too")
     serve.add_argument("--cors", metavar="ORIGIN", action="append", default=[], help="a site whose pages may ask")
     serve.add_argument("--allow-host", metavar="NAME", action="append", default=[], help="a name that the server has")
     serve.add_argument(
@@ -92,7 +95,7 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         hosts += ["localhost", "127.0.0.1", "[::1]", options.host]
     elif token is None:
         say(f"whoever reaches {options.host} may ask, as there is no --token-file")
-    application: dict[str, Any] = {
+    application = {
         "token": token,
         "max_body": options.max_body,
         "timeout": options.timeout,
@@ -103,13 +106,23 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         "watch": options.watch,
     }
     tls = None if options.tls_cert is None else (options.tls_cert, options.tls_key)
-    if options.grpc_port is not None:
-        if find_spec("grpc") is None:
-            raise ImportError('--grpc-port needs grpcio: pip install "fastnn[grpc]"')
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        application |= {"grpc": f"{host}:{options.grpc_port}", "tls": tls}
-    told = running.Options(places, _aliases(options, parser), application, options.log)
+    told = running.Options(places, _aliases(options, parser), application, options.log, setup=_beside(options, tls))
     running.run(told, options.host, options.port, options.workers, tls, _begun)
+
+
+def _beside(options: argparse.Namespace, tls: tuple[str, str] | None) -> list[Any]:
+    """What answers beside the protocol of HTTP; it is made in each process."""
+    found: list[Any] = []
+    if options.graphql:
+        from fastnn.serve import graphql
+
+        found.append(graphql.beside)
+    if options.grpc_port is not None:
+        from fastnn.serve import grpc
+
+        address = {"host": options.host, "port": options.grpc_port, "tls": tls, "shared": options.workers > 1}
+        found.append(partial(grpc.beside, **address))
+    return found
 
 
 def _begun(models: Any, url: str) -> None:

@@ -14,6 +14,8 @@
 #   has all versions; each is a `Served` with `name`, `version`, `model`, `inputs`, `outputs` (`Tensor`s), `columns`.
 # - `app(..., routes=[...])`: Starlette's routes beside the protocol's (a page at "/", GraphQL), behind the same
 #   token, limits, ids and log. Inside, `request.app.state.application` is the Application, with `models` and `meter`.
+# - `Application.companions`: other servers, with `await each.start()` and `await each.stop()`, which live as long as
+#   it does; `calls.predicted` is a prediction that counts and is told like any, for other protocols.
 # - `running.Options.setup`: functions that can be pickled, called with the Application of each process of `fastnn
 #   serve`, so that they may add hooks and collectors there.
 # - `Application.meter.registry`: a prometheus_client registry to which collectors may be added; None where that is

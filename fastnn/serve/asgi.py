@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("fastnn.serve")
 EXPLAINED = 64  # rows that are explained at once
 SHADOWS = 64  # predictions of shadows that may wait; beyond that they are left out
-_HEALTH = ("/v2/health/live", "/v2/health/ready")
+_OPEN = ("/v2/health/live", "/v2/health/ready", "/")  # without a token: the page itself holds nothing
 
 
 class Prediction(NamedTuple):
@@ -70,18 +70,15 @@ class Application:
         routes: Iterable[Any],
         watch: float | None,
         shared: str | None = None,
-        grpc: str | None = None,
-        tls: tuple[str, str] | None = None,
     ) -> None:
         self.models = models
         self.hooks = list(hooks)
-        self.grpc_port: int | None = None
-        self._grpc, self._tls, self._grpc_server = grpc, tls, None
+        self.companions: list[Any] = []  # servers beside it: `await each.start()`, `await each.stop()`
         self.is_draining = False
         self._token = None if token is None else b"Bearer " + token.encode()
         self._hosts = frozenset(host.encode() for host in hosts)
         self.max_body = check_count("max_body", max_body)
-        self._timeout = check_seconds("timeout", timeout)
+        self.timeout = check_seconds("timeout", timeout)
         self._watch = None if watch is None else check_seconds("watch: seconds", watch)
         self.pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "fastnn-serve")
         self._began: dict[asyncio.Task[Any], float] = {}
@@ -92,8 +89,8 @@ class Application:
         self.meter: Meter | None = None  # what counts, where prometheus_client is installed
         with suppress(ImportError):
             self.meter = Meter(models, shared)
-        self._others = routed(self, [*routes])  # all but predictions
-        models.listeners.append(lambda event, served: self._say(logging.INFO, event, _of(served)))
+        self.others = routed(self, [*routes])  # all but predictions
+        models.listeners.append(lambda event, served: self.say(logging.INFO, event, _of(served)))
 
     # What every request meets.
 
@@ -118,7 +115,7 @@ class Application:
             elif parts[-1] == "explain" and (version is not None or len(parts) == 5):
                 await self.explain(call, parts[3], version)
             else:
-                await self._others(scope, call.receive_limited, call.send_noted)
+                await self.others(scope, call.receive_limited, call.send_noted)
         except RequestError as error:
             await call.refuse(error.status, str(error))
         except asyncio.CancelledError:
@@ -126,11 +123,11 @@ class Application:
                 raise
             task.uncancel()
             said = "the request did not come to its end" if call.ended is None else "the prediction did not end"
-            await call.refuse(408 if call.ended is None else 503, f"{said} within {self._timeout:g} seconds")
+            await call.refuse(408 if call.ended is None else 503, f"{said} within {self.timeout:g} seconds")
         except Gone:
             call.status = 499
         except Exception as error:
-            self._say(logging.ERROR, "failed", {"request_id": call.ident, **_where(error)})
+            self.say(logging.ERROR, "failed", {"request_id": call.ident, **_where(error)})
             await call.refuse(500, "the server failed; its log says more under this request's id")
         finally:
             self._began.pop(task, None)
@@ -142,10 +139,12 @@ class Application:
         """RequestError for a request that is not to be here."""
         if self._hosts and _host(call.headers.get(b"host", b"")) not in self._hosts:
             raise RequestError("the header Host names another server; --allow-host lets it", 421)
-        if self._token is not None and path not in _HEALTH:
-            given = call.headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._token):
-                raise RequestError("a bearer token is needed: Authorization: Bearer TOKEN", 401)
+        if path not in _OPEN and not self.allows(call.headers.get(b"authorization", b"")):
+            raise RequestError("a bearer token is needed: Authorization: Bearer TOKEN", 401)
+
+    def allows(self, authorization: bytes) -> bool:
+        """Whether a header Authorization has the token, where one is asked for."""
+        return self._token is None or hmac.compare_digest(authorization, self._token)
 
     # Predictions.
 
@@ -203,13 +202,13 @@ class Application:
         try:
             outputs = await shadow.predict(shadow.rows_of(request.tensors), request.rows, self.pool)
         except Exception as error:
-            self._say(logging.WARNING, "shadow failed", {**said, **_where(error)})
+            self.say(logging.WARNING, "shadow failed", {**said, **_where(error)})
             return
         if self.hooks:
             self._tell(shadow, request, outputs, perf_counter() - start, ident, trace, True)
         pairs = zip((array for _, array in answered), (array for _, array in outputs), strict=False)
         largest = max((float(abs(a - b).max()) for a, b in pairs if a.shape == b.shape), default=None)
-        self._say(logging.INFO, "shadow", {**said, "rows": request.rows, "largest_difference": largest})
+        self.say(logging.INFO, "shadow", {**said, "rows": request.rows, "largest_difference": largest})
 
     def _tell(
         self,
@@ -227,7 +226,7 @@ class Application:
             try:
                 hook(said)
             except Exception as error:  # the answer is out
-                self._say(logging.ERROR, "hook failed", {"request_id": ident, **_where(error)})
+                self.say(logging.ERROR, "hook failed", {"request_id": ident, **_where(error)})
 
     # The rest.
 
@@ -239,16 +238,13 @@ class Application:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 if self._watch is not None:
-                    self.models.watch(self._watch, lambda text: self._say(logging.ERROR, "reload", {"error": text}))
-                if self._grpc is not None:
-                    from .grpc_server import begun
-
-                    self._grpc_server, self.grpc_port = await begun(self, self._grpc, self._token, self._tls)
-                    self._say(logging.INFO, "grpc", {"port": self.grpc_port})
+                    self.models.watch(self._watch, lambda text: self.say(logging.ERROR, "reload", {"error": text}))
+                for each in self.companions:
+                    await each.start()
             else:
                 self.is_draining = True
-                if self._grpc_server is not None:
-                    await self._grpc_server.stop(self._timeout)
+                for each in self.companions:
+                    await each.stop()
                 self.models.close()
                 self.pool.shutdown(cancel_futures=True)
             await send({"type": f"{message['type']}.complete"})
@@ -259,12 +255,12 @@ class Application:
         """Once in a while, end the requests that take too long: cheaper than a timer for each."""
         now = perf_counter()
         for task, began in list(self._began.items()):
-            if now - began > self._timeout and task not in self._late:
+            if now - began > self.timeout and task not in self._late:
                 self._late.add(task)
                 task.cancel()
         if self.meter is not None:
             self.meter.leave()
-        self._sweeper = loop, loop.call_later(min(1.0, self._timeout / 4), self._sweep, loop)
+        self._sweeper = loop, loop.call_later(min(1.0, self.timeout / 4), self._sweep, loop)
 
     def next_id(self) -> str:
         """An id for a request that brought none."""
@@ -280,9 +276,10 @@ class Application:
             said = {"request_id": call.ident, "trace_id": call.trace, "method": call.scope["method"]}
             said |= {"path": call.scope["path"][:200], "status": status, "rows": call.rows}
             said |= {"ms": round(1000 * (perf_counter() - call.began), 3), **_of(call.served)}
-            self._say(level, "request", said)
+            self.say(level, "request", said)
 
-    def _say(self, level: int, event: str, fields: dict[str, Any]) -> None:
+    def say(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        """Write a line of the log, unless it is not asked for."""
         if LOGGER.isEnabledFor(level):
             said = {"time": datetime.now(UTC).isoformat(), "level": logging.getLevelName(level).lower(), "event": event}
             LOGGER.log(level, json.dumps(said | {name: each for name, each in fields.items() if each is not None}))

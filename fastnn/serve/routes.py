@@ -22,6 +22,8 @@ def routed(app: Any, more: Sequence[Any]) -> Any:
     except ImportError as error:
         raise ImportError('fastnn.serve needs starlette: pip install "fastnn[serve]"') from error
 
+    from . import page
+
     models = app.models
 
     def said(value: Any, status: int = 200, headers: Any = None) -> Any:
@@ -79,7 +81,9 @@ def routed(app: Any, more: Sequence[Any]) -> Any:
     routes = [Route(path, call, methods=["GET"]) for path, call in paths.items()]
     for place in places:  # which the application itself answers, and others' methods find here
         routes += [Route(f"{place}/{tail}", nothing, methods=["POST"]) for tail in ("infer", "explain")]
-    found = Starlette(routes=[*routes, *more], exception_handlers={RequestError: refused, HTTPException: refused})
+    found = Starlette(
+        routes=[*routes, *page.routes(), *more], exception_handlers={RequestError: refused, HTTPException: refused}
+    )
     found.router.redirect_slashes = False
     found.state.application = app
     return found

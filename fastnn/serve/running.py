@@ -11,7 +11,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import wait
@@ -92,9 +92,11 @@ def run(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise ImportError('fastnn serve needs uvicorn: pip install "fastnn[serve]"') from error
-    with tempfile.TemporaryDirectory(prefix="fastnn-serve-") as folder, _bound(host, port) as bound:
+    # One process writes nothing: it may have a file system that is read-only.
+    place = tempfile.TemporaryDirectory(prefix="fastnn-serve-") if workers > 1 else nullcontext("")
+    with place as folder, bound(host, port) as there:
         app: Any = made(options)  # by several, too: what is wrong with the models is said once, and in a line
-        url = f"{'http' if tls is None else 'https'}://{_shown(bound)}"
+        url = f"{'http' if tls is None else 'https'}://{_shown(there)}"
         begun(app.models, url)
         timeout = float(options.application.get("timeout", 30))
         settings: dict[str, Any] = {
@@ -109,11 +111,11 @@ def run(
         if tls is not None:
             settings |= {"ssl_certfile": tls[0], "ssl_keyfile": tls[1]}
         if workers == 1:
-            _serve(app, bound, settings)
+            _serve(app, there, settings)
             return
         app.pool.shutdown()
         del app
-        _supervise(replace(options, shared=folder), bound, settings, workers)
+        _supervise(replace(options, shared=folder), there, settings, workers)
 
 
 def _serve(app: Any, bound: socket.socket, settings: dict[str, Any]) -> None:
@@ -162,7 +164,8 @@ def _supervise(options: Options, bound: socket.socket, settings: dict[str, Any],
         raise KeyboardInterrupt
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens. OSError where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)

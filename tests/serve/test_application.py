@@ -65,7 +65,7 @@ def test_a_server_without_models_is_alive_but_not_ready() -> None:
 def test_what_is_not_there_is_refused() -> None:
     app = serve.app(small())
     for method, path, status in (
-        ("GET", "/", 404),
+        ("POST", "/", 405),
         ("GET", "/etc/passwd", 404),
         ("GET", "/v2/models/m/", 404),
         ("GET", "/v2/models/m/versions/1/../../../etc", 404),
@@ -264,10 +264,16 @@ def test_routes_of_others_are_behind_the_same_checks() -> None:
     async def echo(request: Any) -> Any:
         return PlainTextResponse(await request.body())
 
-    app = serve.app(small(), routes=[Route("/", page), Route("/echo", echo, methods=["POST"])], token="t", max_body=10)
-    assert ask(app, "GET", "/").status == 401
+    app = serve.app(
+        small(),
+        routes=[Route("/names", page), Route("/", page), Route("/echo", echo, methods=["POST"])],
+        token="t",
+        max_body=10,
+    )
+    assert ask(app, "GET", "/names").status == 401
+    assert ask(app, "GET", "/").body[:15] == b"<!DOCTYPE html>"  # not another's: it is there without a token
     headers = {"Authorization": "Bearer t"}
-    answer = ask(app, "GET", "/", headers=headers)
+    answer = ask(app, "GET", "/names", headers=headers)
     assert answer.body == b"m"
     assert answer.headers["x-request-id"]
     assert ask(app, "POST", "/echo", b"x" * 10, headers).body == b"x" * 10
