@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import hmac
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnn._version import __version__
 
 from .protocol import Request, RequestError, of_bytes, of_values
 from .routes import EXTENSIONS
-
-if TYPE_CHECKING:
-    from .asgi import Application
 
 # Of each message the fields from 1 on: name and type, * where there are several, @ for a map of parameters by name.
 MESSAGES = """
@@ -105,7 +102,7 @@ def messages() -> dict[str, Any]:
 class Service:
     """What answers, for an Application."""
 
-    def __init__(self, app: Application, token: bytes | None) -> None:
+    def __init__(self, app: Any, token: bytes | None) -> None:
         self._app, self._token = app, token
         self.types = messages()
 
@@ -218,7 +215,7 @@ def _request(given: Any) -> Request:
     )
 
 
-async def begun(app: Application, address: str, token: bytes | None, tls: tuple[str, str] | None) -> tuple[Any, int]:
+async def begun(app: Any, address: str, token: bytes | None, tls: tuple[str, str] | None) -> tuple[Any, int]:
     """A server that listens at an address, and its port. ImportError where grpcio is missing, OSError if it cannot."""
     try:
         import grpc
