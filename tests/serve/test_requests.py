@@ -170,6 +170,16 @@ def test_large_finite_numbers_are_finite() -> None:
     assert post(serve.app(model), infer(tensor(x))).json["outputs"][0]["data"] == [0.0] * 80
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("rows", [1, 100])
+def test_one_odd_number_among_many_is_found(odd: float, rows: int) -> None:
+    x = np.ones((rows, 4), np.float32)
+    x[rows // 2, 2] = odd
+    said = {**SAID, "shape": [rows, 4], "parameters": {"binary_data_size": x.nbytes}}
+    body, headers = binary(infer(said), x.tobytes())
+    assert f"{odd} in row {rows // 2}" in ask(APP, "POST", "/v2/models/m/infer", body, headers).error
+
+
 def test_unknown_models_and_versions_are_404() -> None:
     for path, words in (
         ("/v2/models/n/infer", ["'n'", "m"]),
