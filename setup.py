@@ -2,6 +2,8 @@
 
 FASTNN_DEBUG=1      bounds checks on, no optimisation, debug symbols kept
 FASTNN_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer; FASTNN_SANITIZE=thread: ThreadSanitizer
+FASTNN_CHECKED=1    with what only tests and those who work on fastnn want: the float64 forms of all kernels, entries of
+                    compiled modules in tracebacks; so are builds in place and those of the two above
 FASTNN_BASELINE_ONLY=1   kernels of one instruction set, which all processors have: a shorter build
 CC=clang             another compiler than Python's own
 
@@ -35,6 +37,7 @@ from distutils.sysconfig import customize_compiler  # isort: skip
 
 DEBUG = os.environ.get("FASTNN_DEBUG", "") not in ("", "0")
 SANITIZE = os.environ.get("FASTNN_SANITIZE", "").removeprefix("0")
+CHECKED = DEBUG or bool(SANITIZE) or os.environ.get("FASTNN_CHECKED", "") not in ("", "0")
 WINDOWS = sys.platform == "win32"
 # What is built for, which need not be what builds; for several processors at once, only what all of them run.
 PLATFORM = sysconfig.get_platform()
@@ -286,7 +289,7 @@ class FittedBuild(build_ext):
         # Some commands ask for no more than what there is to build.
         if not {"sdist", "egg_info", "dist_info"}.issuperset(self.distribution.commands):
             require_compiler()
-            self.distribution.ext_modules = extensions(bool(self.inplace or self.editable_mode))
+            self.distribution.ext_modules = extensions(CHECKED or bool(self.inplace or self.editable_mode))
         super().finalize_options()
 
     def build_extensions(self) -> None:
