@@ -58,6 +58,13 @@ def add_to(commands: Any) -> None:
     serve.add_argument("--tls-key", metavar="FILE", help="and its key")
     serve.add_argument("--grpc-port", metavar="N", type=whole(0), help="the same protocol over gRPC; by default not")
     serve.add_argument("--graphql", action="store_true", help="answer at /graphql, too")
+    serve.add_argument(
+        "--predictions", metavar="DATABASE", help="keep the answers there, in the table fastnn_predictions"
+    )
+    serve.add_argument(
+        "--key", metavar="NAME", default="row_key", help="its column for the requests' keys (%(default)s)"
+    )
+    serve.add_argument("--truth", metavar="SQL", help="with --predictions: what was true, by that key; for /metrics")
     serve.add_argument("--cors", metavar="ORIGIN", action="append", default=[], help="a site whose pages may ask")
     serve.add_argument("--allow-host", metavar="NAME", action="append", default=[], help="a name that the server has")
     serve.add_argument(
@@ -105,14 +112,18 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
         "routes": (),
         "watch": options.watch,
     }
+    if options.truth is not None:
+        parser.need(options, predictions="--predictions")
     tls = None if options.tls_cert is None else (options.tls_cert, options.tls_key)
     told = running.Options(places, _aliases(options, parser), application, options.log, setup=_beside(options, tls))
     running.run(told, options.host, options.port, options.workers, tls, _begun)
 
 
 def _beside(options: argparse.Namespace, tls: tuple[str, str] | None) -> list[Any]:
-    """What answers beside the protocol of HTTP; it is made in each process."""
-    found: list[Any] = []
+    """What answers beside the protocol of HTTP, and what watches; it is made in each process."""
+    from fastnn.serve import observe
+
+    found: list[Any] = [partial(observe, database=options.predictions, key=options.key, truth=options.truth)]
     if options.graphql:
         from fastnn.serve import graphql
 

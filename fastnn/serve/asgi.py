@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ class Prediction(NamedTuple):
 
     inputs: the tensors as they came, by name, (rows, *row). outputs: the model's, likewise, also those that the client
     did not ask for. is_shadow: whether the client had another version's answer. seconds: from the request's last byte
-    to the answer. trace_id: of the request's ``traceparent``, or None.
+    to the answer. trace_id: of the request's ``traceparent``, or None. parameters: the request's own.
     """
 
     model: str
@@ -53,6 +53,7 @@ class Prediction(NamedTuple):
     trace_id: str | None
     seconds: float
     is_shadow: bool
+    parameters: Mapping[str, Any]
 
 
 class Application:
@@ -221,7 +222,9 @@ class Application:
         is_shadow: bool,
     ) -> None:
         found = {tensor.name: array for tensor, array in outputs}
-        said = Prediction(served.name, served.version, request.tensors, found, ident, trace, seconds, is_shadow)
+        said = Prediction(
+            served.name, served.version, request.tensors, found, ident, trace, seconds, is_shadow, request.parameters
+        )
         for hook in self.hooks:
             try:
                 hook(said)

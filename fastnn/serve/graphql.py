@@ -15,7 +15,7 @@ import numpy as np
 from fastnn._checks import shown
 
 from .asgi import Application
-from .calls import predicted
+from .predicting import predicted
 from .protocol import RequestError
 from .served import Served
 

@@ -20,7 +20,7 @@ from fastnn._checks import shown
 
 from . import running
 from .asgi import Application
-from .calls import predicted
+from .predicting import predicted
 from .protocol import DATATYPES, RequestError, of_bytes
 
 if TYPE_CHECKING:

@@ -288,7 +288,7 @@ class Observer:
         model, drift = self._versions.get(place, (None, None))
         if model is not None and self.log is not None:
             names = dict(zip(("name", "version"), place, strict=True))
-            keys = getattr(said, "parameters", {}).get("keys")
+            keys = said.parameters.get("keys")
             self.log.add(model, said.outputs, **names, request=said.request_id, keys=keys, inputs=said.inputs)
         if drift is not None:
             step = 1 + (len(next(iter(said.inputs.values()))) - 1) // SAMPLE
