@@ -287,10 +287,12 @@ def test_arguments_have_keras_names_and_defaults(name):
 @pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch", "predict_on_batch"])
 def test_methods_have_keras_names_and_defaults(method):
     ours, other = (
-        [(p.name, p.default) for p in inspect.signature(getattr(model, method)).parameters.values()]
+        [(p.name, p.default, p.kind) for p in inspect.signature(getattr(model, method)).parameters.values()]
         for model in (Model, keras.Model)
     )
-    assert ours == [argument for argument in other if argument[0] != "kwargs"]
+    expected = [argument for argument in other if argument[0] != "kwargs"]
+    assert ours[: len(expected)] == expected
+    assert all(kind is inspect.Parameter.KEYWORD_ONLY for _, _, kind in ours[len(expected) :])  # such as by=
 
 
 def test_predict_is_quiet_on_purpose():
