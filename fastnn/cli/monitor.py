@@ -20,10 +20,10 @@ the last period with known truth, and 4 where no truth is known.
 
 EXAMPLE = """\
 example:
-  fastnn monitor --database shop.db --predictions fastnn_predictions --key id \\
+  fastnn monitor --data sqlite:///shop.db --predictions fastnn_predictions --key id \\
       --truth "SELECT id, bought FROM customers" --metric accuracy --below 0.8
 """
-NEEDED = ("predictions", "truth", "key", "database")
+NEEDED = ("predictions", "truth", "key", "data")
 
 
 def add_to(commands: Any) -> None:
@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
     monitor = commands.add_parser("monitor", description=MONITOR, epilog=EXAMPLE)
     monitor.set_defaults(run=run)
     add = monitor.add_argument
-    add("--database", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
+    add("--data", metavar="URL", help="the database: a file, or a URL such as sqlite:///shop.db")
     add("--predictions", metavar="TABLE", help="the table that a service, or fastnn predict, has written")
     add("--truth", metavar="SQL", help="a SELECT of the key and of what was to be predicted")
     add("--key", metavar="COLUMN", help="the column that names a row")
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
     from fastnn.serve.monitor import monitor
 
     parser.need(options, **{name: f"--{name}" for name in NEEDED})
-    names = ("predictions", "truth", "key", "database", "target", "by", "metric", "below", "above", "rows")
-    found = monitor(**{name: getattr(options, name) for name in names})
+    names = ("predictions", "truth", "key", "target", "by", "metric", "below", "above", "rows")
+    found = monitor(database=options.data, **{name: getattr(options, name) for name in names})
     if options.json:
         print(json.dumps(found.to_json()), flush=True)
     else:

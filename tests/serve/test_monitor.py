@@ -291,7 +291,7 @@ def ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tables(tmp_path / "t.db", DAYS, [(1, "a"), (2, "b"), (3, "b"), (4, "b")])
-    given = ["--database", path, "--predictions", "p", "--key", "id", "--truth", TRUTH]
+    given = ["--data", path, "--predictions", "p", "--key", "id", "--truth", TRUTH]
     status, out, err = ran(capsys, *given)
     assert (status, err) == (0, "")
     lines = [line.split() for line in out.splitlines()]
@@ -311,9 +311,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tables(tmp_path / "t.db", DAYS, [(1, "a")])
-    given = ["--database", path, "--predictions", "p", "--key", "id", "--truth", TRUTH]
+    given = ["--data", path, "--predictions", "p", "--key", "id", "--truth", TRUTH]
     status, _, err = ran(capsys, *given[2:])
-    assert (status, "required: --database" in err) == (2, True)
+    assert (status, "required: --data" in err) == (2, True)
     for more, words in (
         (["--predictions", "q"], "no such table: q"),
         (["--metric", "mae"], "these predictions have no mae"),
@@ -330,7 +330,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
 def test_the_command_takes_a_file_of_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tables(tmp_path / "t.db", DAYS, [(1, "a"), (2, "b")])
     config = tmp_path / "watch.toml"
-    config.write_text(f'database = "{path}"\npredictions = "p"\nkey = "id"\ntruth = "{TRUTH}"\nbelow = 0.9\nrows = 2\n')
+    config.write_text(f'data = "{path}"\npredictions = "p"\nkey = "id"\ntruth = "{TRUTH}"\nbelow = 0.9\nrows = 2\n')
     assert ran(capsys, "--config", str(config))[0] == 3
     assert ran(capsys, "--config", str(config), "--below", "0.2")[0] == 0
 
