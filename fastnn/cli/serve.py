@@ -17,7 +17,7 @@ SERVE = """\
 Serves saved models by the Open Inference Protocol v2 (KServe, Triton), over HTTP.
 
 MODEL is a file, a folder of NAME.fastnn or NAME/VERSION.fastnn, models:/NAME@ALIAS of
-MLflow, URL#NAME@ALIAS of a registry in a database, or NAME@ALIAS with --registry.
+MLflow, URL#NAME@ALIAS of a registry in a database, NAME@ALIAS with --registry, or zoo:NAME.
 other=MODEL serves it as "other". It ends with SIGTERM, when all that came is answered.
 
 A page to look at them, and to try rows, is at /.

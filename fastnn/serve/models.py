@@ -159,7 +159,7 @@ class Models:
 
         place: a file of a model, called like the file, version 1; a folder of NAME.fastnn or NAME/VERSION.fastnn;
         URL#name@alias, URL#name@version, URL#name or URL# of a registry in a database; models:/name@alias or
-        models:/name/version of MLflow. With name= before it, it has that name.
+        models:/name/version of MLflow; zoo:name, which comes with fastnn. With name= before it, it has that name.
 
         OSError, ValueError, ImportError where that is not there, or cannot be loaded or served; nothing changes then.
         """

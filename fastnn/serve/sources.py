@@ -1,4 +1,4 @@
-"""Where models are served from: files, folders, a registry in a database, MLflow."""
+"""Where models are served from: files, folders, a registry in a database, MLflow, fastnn's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +30,8 @@ def source_of(where: Any) -> Source:
     """What lists the versions at a place, each time that it is called. ValueError for what is no place.
 
     where: the path of a file, or of a folder; URL#name, URL#name@alias or URL#name@version of a registry in a database,
-    or URL# for all that it has; models:/name/version or models:/name@alias of MLflow. name=place gives it another name.
+    or URL# for all that it has; models:/name/version or models:/name@alias of MLflow; zoo:name, which comes with
+    fastnn. name=place gives it another name.
     """
     text = os.fspath(where)
     name, equals, place = text.partition("=")
@@ -39,6 +39,8 @@ def source_of(where: Any) -> Source:
         name, place = "", text
     if place.startswith("models:/"):
         return partial(_of_mlflow, place, name)
+    if place.startswith("zoo:"):
+        return partial(_of_zoo, place.removeprefix("zoo:"), name)
     url, sharp, what = place.partition("#")
     if sharp and not os.path.exists(place):
         return partial(_of_registry, url, what, name)
@@ -115,16 +117,21 @@ def _load(url: str, name: str, version: int) -> Any:
 
 
 def _of_mlflow(uri: str, name: str) -> list[Found]:
-    """By ``fastnn.mlflow``, which asks MLflow what the name stands for."""
-    try:
-        flavour: Any = import_module("fastnn.mlflow")
-    except ModuleNotFoundError as error:
-        raise ImportError(f'{uri} needs mlflow: pip install "fastnn[mlflow]"') from error
+    """What the name stands for now."""
+    from fastnn import mlflow
+
     path, at, alias = uri.removeprefix("models:/").partition("@")
-    own, _, version = path.partition("/")
-    resolve = getattr(flavour, "resolve", None)  # (uri) -> the version's number as a text
-    version = resolve(uri) if resolve is not None else version or "1"
-    return [Found(name or own, version, version, partial(flavour.load_model, uri), (alias,) if at else ())]
+    version = mlflow.resolve(uri)
+    return [
+        Found(name or path.partition("/")[0], version, version, lambda: mlflow.load_model(uri), (alias,) * bool(at))
+    ]
+
+
+def _of_zoo(which: str, name: str) -> list[Found]:
+    from fastnn import zoo
+
+    zoo.card(which)  # says what there is, where there is none
+    return [Found(name or which, "1", which, partial(zoo.load, which))]
 
 
 def check_served_name(what: str, name: Any) -> str:

@@ -12,6 +12,7 @@ import pytest
 import fastnn
 import fastnn.mlflow as flavour
 from fastnn.layers import Dense, Input
+from fastnn.serve import Models
 from support.registries import file_of, model
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow's packages warn of each other
@@ -44,6 +45,9 @@ def test_both_ways_give_the_same(mlflow: Any) -> None:
             np.testing.assert_array_equal(pyfunc.predict(rows), made.predict(rows))
             np.testing.assert_array_equal(native.predict(rows), made.predict(rows))
     assert {flavour.resolve(f"models:/churn{each}") for each in ("@champion", "/1", "/latest")} == {"1"}
+    served = Models("models:/churn@champion").get("churn", "champion")
+    assert served.version == "1"
+    np.testing.assert_array_equal(served.model.predict(X), made.predict(X))
     flavour.log_model(made, "net", registered_model_name="churn")
     resolved = [flavour.resolve(f"models:/churn{each}") for each in ("@champion", "/1", "/latest")]
     assert resolved == ["1", "1", "2"]

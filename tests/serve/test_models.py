@@ -8,7 +8,6 @@ import os
 import threading
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -108,20 +107,33 @@ def test_a_registry_gives_versions_and_aliases(tmp_path: Path) -> None:
 def test_mlflow_is_asked_by_its_own_module(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
+    from fastnn import mlflow
+
     asked_for: list[str] = []
 
     def load_model(uri: str) -> Any:
         asked_for.append(uri)
         return small()
 
-    monkeypatch.setitem(sys.modules, "fastnn.mlflow", SimpleNamespace(load_model=load_model, resolve=lambda uri: "4"))
+    monkeypatch.setattr(mlflow, "load_model", load_model)
+    monkeypatch.setattr(mlflow, "resolve", lambda uri: "4")
     models = Models("models:/churn@champion")
     assert models.versions("churn") == ["4"]
     assert models.get("churn", "champion").version == "4"
     assert asked_for == ["models:/churn@champion"]
-    monkeypatch.setitem(sys.modules, "fastnn.mlflow", None)
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(ImportError, match=r"fastnn\[mlflow\]"):
         Models("models:/churn/1")
+
+
+def test_what_comes_with_fastnn_is_served() -> None:
+    models = Models("zoo:iris", "flowers=zoo:iris")
+    assert models.names() == ["flowers", "iris"]
+    rows = np.array([[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]], np.float32)
+    np.testing.assert_array_equal(models.get("flowers").model.predict(rows), fastnn.zoo.load("iris").predict(rows))
+    with pytest.raises(ValueError, match="digits"):
+        Models("zoo:dig")
 
 
 def test_aliases_and_shares() -> None:
