@@ -12,6 +12,7 @@ anything is built. On Windows it is clang-cl where it is found; with MSVC alone 
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -89,13 +90,20 @@ SHORTCUTS = (
 # An error names the lines of Python that led to it, as NumPy's do: without those of the compiled modules, 34 kB less.
 TRACED = """#ifdef FASTNN_CHECKED
 #define FASTNN_ADD_TRACEBACK __Pyx_AddTraceback
+#define FASTNN_ADD_HANDLED __Pyx_AddTraceback
 #else
 #undef __PYX_MARK_ERR_POS
 #define __PYX_MARK_ERR_POS(f_index, lineno) \\
     { (void)__pyx_f[f_index]; (void)__pyx_filename; (void)__pyx_lineno; (void)__pyx_clineno; }
 #define FASTNN_ADD_TRACEBACK(name, c, line, file) ((void)(c), (void)(line), (void)(file))
+#define FASTNN_ADD_HANDLED(name, c, line, file) \\
+    { FASTNN_ADD_TRACEBACK(name, c, line, file); __Pyx_AddTraceback(name, 0, 1, "fastnn"); }
 #endif
 """
+# But an error that is handled there must have a traceback: Cython's handlers take it for an object.
+HANDLED = re.compile(
+    r'__Pyx_AddTraceback(\("[^"]*", __pyx_clineno, __pyx_lineno, __pyx_filename\);\s+if \(__Pyx_GetException)'
+)
 
 if WINDOWS:
     COMPILE = ["/Od", "/Zi"] if DEBUG else ["/O2"]
@@ -169,8 +177,9 @@ def traced(path: Path) -> None:
     """Let a module's C have entries in tracebacks, lines of sources that no wheel has, with FASTNN_CHECKED alone."""
     text = path.read_text(encoding="utf-8")
     if TRACED not in text:  # Cython has written it anew
+        text = HANDLED.sub(r"FASTNN_ADD_HANDLED\1", text)
         at = text.index("#define __PYX_ERR(")
-        text = (text[:at] + TRACED + text[at:]).replace('__Pyx_AddTraceback("', 'FASTNN_ADD_TRACEBACK("')
+        text = text[:at] + TRACED + text[at:].replace('__Pyx_AddTraceback("', 'FASTNN_ADD_TRACEBACK("')
         path.write_text(text, encoding="utf-8")
 
 
