@@ -17,6 +17,8 @@ from fastnn._families import OTHERS, TABLES
 from fastnn.object_registration import found, get_registered_name, registered
 from fastnn.serialization import SHARED, deserialize_keras_object, is_of_keras, numbered, read_once
 
+__all__ = ["Table"]
+
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 

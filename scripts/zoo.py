@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("FASTNN_ISA", "baseline")
+if __name__ == "__main__":  # before fastnn is imported; not of who imports this
+    os.environ.setdefault("FASTNN_ISA", "baseline")
 
 import numpy as np
 
