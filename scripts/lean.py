@@ -98,8 +98,10 @@ def types(tree: ast.Module) -> Iterator[Span]:
     """Where the types of private functions, and of what is inside functions, are, with the mark before each.
 
     A function that is told what it is, as ``function.__doc__ = "..."``, is handed to somebody, and from one that sets
-    a public attribute its type is found.
+    a public attribute its type is found. Where annotations are evaluated, they are there to be read, and stay.
     """
+    if not any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body):
+        return
     told = {
         node.value.id
         for node in ast.walk(tree)
