@@ -88,7 +88,14 @@ class Unshown:
         (CLEAR, layers.Dense, ()),  # the call itself
         (CLEAR, getattr, (layers.Dense(1), "nothing")),
         (CLEAR, fastnn.kernels.matmul, ()),
-        (CLEAR, fastnn.kernels.relu, (np.zeros((1, 2)), (), np.zeros(3))),  # raised in compiled code
+        pytest.param(
+            CLEAR,
+            fastnn.kernels.relu,
+            (np.zeros((1, 2)), (), np.zeros(3)),
+            marks=pytest.mark.skipif(
+                not fastnn.kernels.relu.addresses(True)[1], reason="compiled modules have no tracebacks in a wheel"
+            ),
+        ),  # raised in compiled code
         (CLEAR, own_raises, ()),
         (CLEAR, layers.Activation(own_mean), (np.zeros((2, 3)),)),  # NumPy, within a function of the caller's own
         (CLEAR, fastnn.activations.softmax, (0.5,)),  # an AxisError that is said on purpose

@@ -39,6 +39,9 @@ class Guarded:
         assert self.zones() == self.before, "a kernel wrote beside its buffer"
 
 
+left_out: list[str] = []  # what a test was to call and is not compiled; it is skipped then
+
+
 @contextmanager
 def guards() -> Iterator[Guard]:
     """Gives `guard(array, dtype=None)`: a guarded copy's view. At the end every buffer made is checked."""
@@ -48,8 +51,9 @@ def guards() -> Iterator[Guard]:
         made.append(Guarded(np.asarray(array, dtype)))
         return made[-1].view
 
+    left_out.clear()
     yield guard
-    assert made, "nothing was guarded"
+    assert made or left_out, "nothing was guarded"
     for one in made:
         one.check()
 
