@@ -86,7 +86,13 @@ def test_strings_over_several_lines_stay_as_they_are() -> None:
     ],
 )
 def test_what_goes_and_what_stays(source: str, lean: str) -> None:
-    assert LEAN["lean"](source, set(), "module") == lean
+    first = "from __future__ import annotations\n"
+    assert LEAN["lean"](first + source, set(), "module") == first + lean
+
+
+def test_types_that_are_evaluated_stay() -> None:
+    source = "def f():\n    def g(x: int) -> str: ...\n    y: int = 1\n"
+    assert LEAN["lean"](source, set(), "module") == source.replace("    ", " ")
 
 
 def test_public_is_what_is_named_imported_or_derived_from(tmp_path: Path) -> None:
