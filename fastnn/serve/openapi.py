@@ -35,6 +35,14 @@ def _list(name: str, least: int = 0) -> dict[str, Any]:
     }
 
 
+_TENSOR = _object(
+    "name shape datatype",
+    name=_TEXT,
+    shape=_SHAPE,
+    datatype=_DATATYPE,
+    parameters=_PARAMETERS,
+    data={"$ref": "#/components/schemas/tensor_data"},
+)
 _SCHEMAS: dict[str, Any] = {
     "metadata_server_response": _object(
         "name version extensions", name=_TEXT, version=_TEXT, extensions={"type": "array", "items": _TEXT}
@@ -58,14 +66,7 @@ _SCHEMAS: dict[str, Any] = {
     "inference_request": _object(
         "inputs", id=_TEXT, parameters=_PARAMETERS, inputs=_list("request_input", 1), outputs=_list("request_output")
     ),
-    "request_input": _object(
-        "name shape datatype",
-        name=_TEXT,
-        shape=_SHAPE,
-        datatype=_DATATYPE,
-        parameters=_PARAMETERS,
-        data={"$ref": "#/components/schemas/tensor_data"},
-    ),
+    "request_input": _TENSOR,
     "tensor_data": {
         "type": "array",
         "items": {
@@ -76,14 +77,7 @@ _SCHEMAS: dict[str, Any] = {
         },
     },
     "request_output": _object("name", name=_TEXT, parameters=_PARAMETERS),
-    "response_output": _object(
-        "name shape datatype",
-        name=_TEXT,
-        shape=_SHAPE,
-        datatype=_DATATYPE,
-        parameters=_PARAMETERS,
-        data={"$ref": "#/components/schemas/tensor_data"},
-    ),
+    "response_output": _TENSOR,
     "inference_response": _object(
         "model_name outputs",
         model_name=_TEXT,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,7 @@ from fastnn.models import Sequential
 from fastnn.report import write_report
 
 pytest.importorskip("plotly", reason='a report needs plotly: pip install "fastnn[report]"')
-HOW = "a browser is needed: apt-get install chromium chromium-driver; pip install selenium"
-webdriver = pytest.importorskip("selenium.webdriver", reason=HOW)
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-if CHROMIUM is None or DRIVER is None:
-    pytest.skip(HOW, allow_module_level=True)
-
-ARGUMENTS = (
-    "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update "
-    "disable-sync enable-unsafe-swiftshader window-size=1200,900"
-)
+from support.browser import chromium, wait, webdriver
 
 
 @pytest.fixture(scope="module")
@@ -45,27 +35,13 @@ def browser(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
     folder: Path = tmp_path_factory.mktemp("browser")
     (x, y), _ = digits.load_data()
     write_report(model, folder / "report.html", x, y, random_state=0)
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ARGUMENTS.split():
-        options.add_argument(f"--{argument}")
-    options.add_argument(f"--user-data-dir={folder / 'profile'}")
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    try:
+    with chromium(folder / "profile", "enable-unsafe-swiftshader window-size=1200,900") as driver:
         driver.get((folder / "report.html").as_uri())
         yield driver
-    finally:
-        driver.quit()
 
 
 def figure(browser: Any, title: str) -> Any:
     return browser.find_element("xpath", f"//figure[h3='{title}']")
-
-
-def wait(browser: Any, found: Any) -> Any:
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    return WebDriverWait(browser, 20).until(lambda _: found())
 
 
 def test_every_figure_is_drawn(browser: Any) -> None:

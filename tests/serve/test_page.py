@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,18 +20,7 @@ from support.live import served
 
 pytest.importorskip("starlette", reason='a server: pip install "fastnn[serve]"')
 pytest.importorskip("prometheus_client", reason='a server: pip install "fastnn[serve]"')
-HOW = "a browser is needed: apt-get install chromium chromium-driver; pip install selenium"
-webdriver = pytest.importorskip("selenium.webdriver", reason=HOW)
-from selenium.common.exceptions import WebDriverException  # noqa: E402
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-if CHROMIUM is None or DRIVER is None:
-    pytest.skip(HOW, allow_module_level=True)
-
-ARGUMENTS = (
-    "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update "
-    "disable-sync window-size=1200,1000"
-)
+from support.browser import WebDriverException, chromium, wait
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +55,8 @@ def url(app: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ARGUMENTS.split():
-        options.add_argument(f"--{argument}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("profile"), "window-size=1200,1000") as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -84,12 +66,6 @@ def browser(driver: Any, url: str) -> Any:
     driver.get(url)
     wait(driver, lambda: driver.find_elements("css selector", "#models a"))
     return driver
-
-
-def wait(browser: Any, found: Any) -> Any:
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    return WebDriverWait(browser, 20).until(lambda _: found())
 
 
 def text(browser: Any, place: str) -> str:
