@@ -101,7 +101,7 @@ def run(options: argparse.Namespace, parser: Parser) -> None:
     if _is_loopback(options.host):
         hosts += ["localhost", "127.0.0.1", "[::1]", options.host]
     elif token is None:
-        say(f"whoever reaches {options.host} may ask, as there is no --token-file")
+        say(f"all who reach {options.host} may ask, as there is no --token-file")
     application = {
         "token": token,
         "max_body": options.max_body,

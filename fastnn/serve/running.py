@@ -114,6 +114,8 @@ def run(
             _serve(app, there, settings)
             return
         app.pool.shutdown()
+        for hook in app.hooks:  # what keeps and judges predictions does so in the processes that answer
+            getattr(hook, "close", bool)()
         del app
         _supervise(replace(options, shared=folder), there, settings, workers)
 
@@ -179,7 +181,7 @@ def _shown(bound: socket.socket) -> str:
 
 
 class _Lines(logging.Formatter):
-    """A line of JSON for each record, whoever it is from."""
+    """A line of JSON for each record, also of uvicorn's."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()

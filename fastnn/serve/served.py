@@ -213,7 +213,7 @@ class Served:
                     rows += jobs[-1].rows
             try:
                 self._do(jobs)
-            except BaseException as error:  # whoever waits is told, whatever it is
+            except BaseException as error:  # those who wait are told, of any error
                 for job in jobs:
                     job.done(error)
 
