@@ -181,10 +181,11 @@ cdef void normal_pairs_apply(
 
 
 dropout = make_noise(
-    "dropout", dropout_apply[float], dropout_apply[float], checked(dropout_apply[double]), checked(dropout_apply[double]))
+    "dropout", dropout_apply[float], dropout_apply[float], checked(dropout_apply[double]),
+    checked(dropout_apply[double]))
 alpha_dropout = make_noise(
-    "alpha_dropout", alpha_dropout_forward[float], alpha_dropout_backward[float], checked(alpha_dropout_forward[double]),
-    checked(alpha_dropout_backward[double]))
+    "alpha_dropout", alpha_dropout_forward[float], alpha_dropout_backward[float],
+    checked(alpha_dropout_forward[double]), checked(alpha_dropout_backward[double]))
 gaussian_noise = make_noise(
     "gaussian_noise", gaussian_noise_forward[float], gaussian_noise_backward[float],
     checked(gaussian_noise_forward[double]), checked(gaussian_noise_backward[double]))

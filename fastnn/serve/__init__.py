@@ -15,7 +15,8 @@
 # - `app(..., routes=[...])`: Starlette's routes beside the protocol's (a page at "/", GraphQL), behind the same
 #   token, limits, ids and log. Inside, `request.app.state.application` is the Application, with `models` and `meter`.
 # - `Application.companions`: other servers, with `await each.start()` and `await each.stop()`, which live as long as
-#   it does; `calls.predicted` is a prediction that counts and is told like any, for other protocols.
+#   it does; `predicting.predicted` is a prediction that counts and is told like any, for other protocols.
+# - `Application.closing`: functions that are called, in a thread, when no more is served.
 # - `running.Options.setup`: functions that can be pickled, called with the Application of each process of `fastnn
 #   serve`, so that they may add hooks and collectors there.
 # - `Application.meter.registry`: a prometheus_client registry to which collectors may be added; None where that is

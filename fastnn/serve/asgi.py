@@ -75,6 +75,7 @@ class Application:
         self.models = models
         self.hooks = list(hooks)
         self.companions: list[Any] = []  # servers beside it: `await each.start()`, `await each.stop()`
+        self.closing: list[Callable[[], None]] = []  # are called when no more is served
         self.is_draining = False
         self._token = None if token is None else b"Bearer " + token.encode()
         self._hosts = frozenset(host.encode() for host in hosts)
@@ -225,7 +226,7 @@ class Application:
         said = Prediction(
             served.name, served.version, request.tensors, found, ident, trace, seconds, is_shadow, request.parameters
         )
-        for hook in self.hooks:
+        for hook in [*self.hooks]:
             try:
                 hook(said)
             except Exception as error:  # the answer is out
@@ -250,6 +251,8 @@ class Application:
                     await each.stop()
                 self.models.close()
                 self.pool.shutdown(cancel_futures=True)
+                for close in self.closing:
+                    await asyncio.to_thread(close)
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return

@@ -249,7 +249,8 @@ class Observer:
 
     models: the service's; versions with a ``drift.reference`` are compared, by at most 256 rows of a request. log: what
     keeps the answers. judge: gives what ``monitor`` gives, in a thread of its own every so many seconds, `every`;
-    `quality` is what it gave last, and `error` why it gave none. settings: of ``Drift``.
+    `quality` is what it gave last, and `error` why it gave none. hooks: of the application, of which it is one while
+    there is anything to keep or to compare. settings: of ``Drift``.
     """
 
     def __init__(
@@ -258,12 +259,14 @@ class Observer:
         log: PredictionLog | None = None,
         judge: Callable[[], Monitored] | None = None,
         every: float = 3600.0,
+        hooks: list[Any] | None = None,
         **settings: Any,
     ) -> None:
         self.log, self._settings, self._ended = log, settings, Event()
         self.quality: Monitored | None = None
         self.error: str | None = None
         self._versions: dict[tuple[str, str], tuple[Any, Drift | None]] = {}
+        self._hooks: list[Any] = [] if hooks is None else hooks
         models.listeners.append(self._changed)
         for served in models.served():
             self._changed("loaded", served)
@@ -281,6 +284,9 @@ class Observer:
             self._versions[place] = model, drift
         elif self._versions.get(place, (None,))[0] is model:
             del self._versions[place]
+        is_wanted, is_there = self.log is not None or bool(self._drifts()), self in self._hooks
+        if is_wanted != is_there:  # what no one wants would cost each answer a call
+            (self._hooks.remove if is_there else self._hooks.append)(self)
 
     def __call__(self, said: Any) -> None:
         """Take an answer into account: a ``Prediction``."""
@@ -357,8 +363,8 @@ def observe(
         from fastnn.serve.monitor import monitor
 
         judge = partial(monitor, table, truth, key=key, database=database)
-    observer = Observer(application.models, log, judge, every, **settings)
-    application.hooks.append(observer)
+    observer = Observer(application.models, log, judge, every, application.hooks, **settings)
+    application.closing.append(observer.close)
     if application.meter is not None:
         application.meter.registry.register(observer)
     return observer

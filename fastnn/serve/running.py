@@ -22,6 +22,7 @@ from fastnn.models.weights import mapped
 from .asgi import LOGGER, Application, application
 from .models import Models
 from .served import Served
+from .writes import joining
 
 LEVELS = {"requests": logging.DEBUG, "events": logging.INFO, "errors": logging.ERROR}
 
@@ -114,8 +115,8 @@ def run(
             _serve(app, there, settings)
             return
         app.pool.shutdown()
-        for hook in app.hooks:  # what keeps and judges predictions does so in the processes that answer
-            getattr(hook, "close", bool)()
+        for close in app.closing:  # what keeps and judges predictions does so in the processes that answer
+            close()
         del app
         _supervise(replace(options, shared=folder), there, settings, workers)
 
@@ -127,7 +128,11 @@ def _serve(app: Any, bound: socket.socket, settings: dict[str, Any]) -> None:
     gc.collect()
     gc.freeze()  # what is there stays: it need not be looked through again and again
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when all is done
-    uvicorn.Server(uvicorn.Config(app, lifespan="on", **settings)).run(sockets=[bound])
+    config = uvicorn.Config(app, lifespan="on", **settings)
+    config.load()
+    server = uvicorn.Server(config)
+    config.http_protocol_class = joining(config.http_protocol_class, server.server_state.tasks)
+    server.run(sockets=[bound])
     signal.signal(signal.SIGTERM, before)
 
 

@@ -333,11 +333,28 @@ def test_quality_is_looked_at_in_a_thread() -> None:
     assert observer.report()["quality"]["qualities"][0]["rows"] == 5
 
 
+def test_an_observer_is_a_hook_only_while_there_is_something_to_compare() -> None:
+    known, plain = Served(made(1, "linear"), "1"), Served(made(1, "linear"), "2")
+    drift.reference(known.model, np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32))
+    other = print
+    models, hooks = Models(plain), [other]
+    observer = Observer(models, hooks=hooks)
+    assert hooks == [other]
+    for _ in range(2):
+        for _ in range(2):
+            models.listeners[0]("loaded", known)
+            assert hooks == [other, observer]
+        models.listeners[0]("unloaded", plain)
+        assert hooks == [other, observer]
+        models.listeners[0]("unloaded", known)
+        assert hooks == [other]
+
+
 def test_an_application_is_observed_in_one_call(tmp_path: Path) -> None:
     """What it is given: a hook, a collector, a log, and a truth that is looked up; it can be pickled until then."""
 
     class Application:
-        models, hooks = Models(Served(made(1, "sigmoid"), "1")), []
+        models, hooks, closing = Models(Served(made(1, "sigmoid"), "1")), [], []
         meter = None
 
     con = connect(tmp_path / "log.db", isolation_level=None)
@@ -351,6 +368,7 @@ def test_an_application_is_observed_in_one_call(tmp_path: Path) -> None:
     said.parameters = {"keys": [7, 8]}
     [hook] = Application.hooks
     assert hook is observer
+    assert Application.closing == [observer.close]
     hook(said)
     while not (observer.quality and observer.quality.qualities):
         time.sleep(0.01)
