@@ -350,24 +350,32 @@ cdef class Learning(AddedLosses):
                 and self.blocks[end].p1 - first.p0 <= most:
             end += 1
         p1 = self.blocks[end - 1].p1
-        n = first.op
-        if self.wanted[n]:
-            (<Op>self.op_list[n]).gradient(step, first.p0, p1)
-        else:                           # a mask alone hangs on it
-            memset(own, 0, (p1 - first.p0) * sizeof(float))
-        if step.first:
-            self.add(g, own, p1 - first.p0, 0)
-        elif g != own:
-            memcpy(g, own, (p1 - first.p0) * sizeof(float))
-        while self.next_shared[n] != NULL:
-            if self.wanted[(<Op>self.next_shared[n]).number]:
-                (<Op>self.next_shared[n]).gradient(step, first.p0, p1)
-                self.add(g, (<Op>self.next_shared[n]).g + first.p0, p1 - first.p0, 0)
-            n = (<Op>self.next_shared[n]).number
+        if not self.by_rows:
+            self.own_gradient(step, first.op, first.p0, p1)
+            if step.first:
+                self.add(g, own, p1 - first.p0, 0)
+            elif g != own:
+                memcpy(g, own, (p1 - first.p0) * sizeof(float))
+            self.add_shared(step, first.op, first.p0, p1, g)
         if self.has_penalties and step.first + step.rows == step.batch:
             for i in range(block, end):
                 self.penalty_parts[i] = self.penalise(i, step.penalty)
         return end
+
+    cdef void own_gradient(self, const Step* step, Py_ssize_t n, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
+        """An op's gradient by its parameters p0:p1."""
+        if self.wanted[n]:
+            (<Op>self.op_list[n]).gradient(step, p0, p1)
+        else:                           # a mask alone hangs on it
+            memset((<Op>self.op_list[n]).g + p0, 0, (p1 - p0) * sizeof(float))
+
+    cdef void add_shared(self, const Step* step, Py_ssize_t n, Py_ssize_t p0, Py_ssize_t p1, float* g) noexcept nogil:
+        """Add the gradients by parameters p0:p1 of the ops that share them with op n."""
+        while self.next_shared[n] != NULL:
+            n = (<Op>self.next_shared[n]).number
+            if self.wanted[n]:
+                (<Op>self.op_list[n]).gradient(step, p0, p1)
+                self.add(g, (<Op>self.op_list[n]).g + p0, p1 - p0, 0)
 
     cdef double penalise(self, Py_ssize_t block, double scale) noexcept nogil:
         """Add the penalties' slopes to a block's gradient; gives their value. Those of whole matrices have no scale."""

@@ -225,6 +225,7 @@ cdef class Learning(AddedLosses):
     cdef float* g
     cdef readonly Py_ssize_t part_rows  # of a batch, that go forward, back and into the gradients together; 0: all
     cdef bint apart                     # all ops have a gradient beside `gradients`, to be added
+    cdef bint by_rows                   # each row is a part of the batch, and its whole gradient is clipped
     cdef list shared_gradients          # those, and of ops that share their parameters with one before them
     cdef void** next_shared             # of each op: the next one that has the same parameters, or NULL
 
@@ -282,6 +283,12 @@ cdef class Learning(AddedLosses):
 
     @cython.final
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t block, Py_ssize_t stop) noexcept nogil
+
+    @cython.final
+    cdef void own_gradient(self, const Step* step, Py_ssize_t n, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil
+
+    @cython.final
+    cdef void add_shared(self, const Step* step, Py_ssize_t n, Py_ssize_t p0, Py_ssize_t p1, float* g) noexcept nogil
     cdef double penalise(self, Py_ssize_t block, double scale) noexcept nogil
     cdef void penalise_matrices(self, int thread, int threads) noexcept nogil
     cdef void constrain(self, int thread, int threads) noexcept nogil
@@ -332,6 +339,12 @@ cdef class Stepping(Learning):
 
     @cython.final
     cdef void clip_rows(self, const Step* step, Py_ssize_t r0, Py_ssize_t stop) noexcept nogil
+
+    cdef bint knows_rows(self) noexcept
+
+    @cython.final
+    cdef void clip_row(self, const Step* step, Py_ssize_t first, Py_ssize_t stop, int thread,
+                       int threads) noexcept nogil
 
     @cython.final
     cdef void add_noise(self, const Step* step, Py_ssize_t first, Py_ssize_t stop) noexcept nogil

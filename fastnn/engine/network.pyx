@@ -99,6 +99,10 @@ cdef class Network(Runner):
                 job.part = min(job.batch, self.part_rows)
                 if job.part < job.batch:
                     self.set_gradients_apart()
+            self.by_rows = job.update and self.row_clip > 0 and not self.knows_rows()
+            if self.by_rows:
+                job.part = 1
+                self.set_gradients_apart()
             self.threads = recruit(1 if job.in_training else self.useful_threads(rows, job.part, training))
             self.reserve(job.part, training)
         self.reserve_rows(&job.rows)

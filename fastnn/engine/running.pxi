@@ -164,7 +164,7 @@ cdef class Runner(PythonUnits):
                     job.within = step.first
                 self.collect(&rows, start + step.first, r0, r1)
                 self.rows_phase(job, &step, r0, r1, thread, threads)
-                if self.row_clip > 0 and job.update:
+                if self.row_clip > 0 and job.update and not self.by_rows:
                     self.clip_rows(&step, r0, r1)
                 next_row = start + step.first + step.rows
                 if fetches:
@@ -179,7 +179,10 @@ cdef class Runner(PythonUnits):
                 if self.penalty_rows > 0:   # divided by what the loss is: by rows, or by their weights
                     share = self.share_of(&self.objectives[0], step.batch, weighted)
                     step.penalty = self.penalty_rows * share / step.batch
-                self.find_gradients(&step, first, last, thread, threads)
+                if self.by_rows:
+                    self.clip_row(&step, first, last, thread, threads)
+                if done or not self.by_rows:
+                    self.find_gradients(&step, first, last, thread, threads)
                 if thread == 0 and not done:
                     if step.first == 0:
                         self.keep_logs(False)

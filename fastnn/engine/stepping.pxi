@@ -5,7 +5,9 @@ the means of its rows and columns) takes the steps of whole variables instead, e
 made the gradients of their blocks ready; so no bit depends on how many threads there are.
 
 Differentially private steps (Abadi et al. 2016) bring the gradient of each row within a norm before it is added up: a
-parameter's gradient is linear in the rows' d, so these are scaled. Noise follows, once the gradients are whole.
+parameter's gradient is linear in the rows' d, so these are scaled. Where an op does not know how long a row's gradient
+is, or several share their parameters, each row goes through the network by itself, and its whole gradient is scaled.
+Noise follows, once the gradients are whole.
 """
 
 
@@ -92,7 +94,7 @@ cdef class Stepping(Learning):
         """New numbers for the optimizer (its momentum, say) and for what happens around its step; slots stay.
 
         row_clip: the norm that each row's gradient is brought within, 0 for none; row_noise: that of noise for the
-        gradient of a batch, times row_clip / rows. All ops that learn have `knows_rows` then, and share nothing.
+        gradient of a batch, times row_clip / rows. No op that learns looks at the whole batch then.
         """
         cdef Numbers values = Numbers(numbers)
         cdef double decay = weight_decay or 0, value = clipvalue or 0, norm = clipnorm or 0
@@ -129,6 +131,41 @@ cdef class Stepping(Learning):
                             units = (<Op>self.op_list[i]).units * (<Op>self.op_list[i]).slices
                             self.scale((<Op>self.op_list[i]).d + row * units, NULL, units, self.row_clip / norm)
             r0 = r1
+
+    cdef bint knows_rows(self) noexcept:
+        """Whether all ops that learn know how long the gradient by each row is: that of an op, and not of several."""
+        cdef Op op
+        for op in self.ops:
+            if op.size and not op.frozen and (not op.knows_rows or self.next_shared[op.number] != NULL):
+                return False
+        return True
+
+    cdef void clip_row(self, const Step* step, Py_ssize_t first, Py_ssize_t stop, int thread,
+                       int threads) noexcept nogil:
+        """Bring the gradient of a row, alone in its part, within `row_clip`; add blocks first:stop to those before."""
+        cdef Py_ssize_t i, n
+        cdef double total = 0
+        cdef Block* block
+        cdef float* own
+        for i in range(first, stop):
+            block = &self.blocks[i]
+            own, n = (<Op>self.op_list[block.op]).g + block.p0, block.p1 - block.p0
+            self.own_gradient(step, block.op, block.p0, block.p1)
+            self.add_shared(step, block.op, block.p0, block.p1, own)
+            self.squares[i] = self.sum_of_squares(own, NULL, n, 0)
+        self.wait(SQUARES, thread, threads)
+        for i in range(self.block_count):
+            total += self.squares[i]
+        total = step.batch * sqrt(total)        # of the loss's mean: rows times as long
+        for i in range(first, stop):
+            block = &self.blocks[i]
+            own, n = (<Op>self.op_list[block.op]).g + block.p0, block.p1 - block.p0
+            if not total <= self.row_clip:
+                self.scale(own, NULL, n, self.row_clip / total)
+            if step.first:
+                self.add(self.g + block.start, own, n, 0)
+            else:
+                memcpy(self.g + block.start, own, n * sizeof(float))
 
     cdef void add_noise(self, const Step* step, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
         """Add normal numbers of this step and of a parameter's place to the gradients of blocks first:stop."""

@@ -28,12 +28,12 @@ class DPSGD(SGD):
 
     g_i: the gradient of a row's loss, its sample weight in it, by all weights that learn. clip: above 0. noise: at
     least 0; with 0 nothing is private. momentum, nesterov: as in ``SGD``. Slopes of L1 and L2 penalties are added to g
-    unclipped; gradients clipped, averaged or accumulated further are no less private. Norms are found without a
-    gradient for each row in memory (Goodfellow 2015; along sequences Li et al. 2022): for Dense, EinsumDense,
-    Embedding, LayerNormalization, RMSNormalization, what is made of these (MultiHeadAttention) and layers without
-    weights. ``fit`` refuses with ValueError other layers that learn, layers that look at the whole batch, weights that
-    two layers share, and a loss that is no mean over rows. Gradients that are given are of no known rows: ``apply``
-    raises TypeError.
+    unclipped; gradients clipped, averaged or accumulated further are no less private. A batch never has a gradient for
+    each row in memory: where all that learns is Dense, EinsumDense, Embedding, LayerNormalization, RMSNormalization or
+    made of these (MultiHeadAttention), norms are found from the rows and their slopes (Goodfellow 2015; along sequences
+    Li et al. 2022); else, and where calls share weights, one row after the other goes through the network, which takes
+    some times as long. ``fit`` refuses with ValueError layers that look at the whole batch, layers of one's own, and a
+    loss that is no mean over rows. Gradients that are given are of no known rows: ``apply`` raises TypeError.
 
     The noise is a function of the model's seed and the step, so that a fit goes on to the bit from a backup, which has
     to be kept secret; files and pickles of the model leave the seed out. The operating system chooses it; one of

@@ -54,26 +54,19 @@ class ModelSteps(Steps):
 
 
 def check_rows(optimizer: Any, network: Any, built: Any) -> None:
-    """ValueError where the optimizer clips the gradient of each row, and a layer's is not known row by row."""
+    """ValueError where the optimizer clips the gradient of each row, and a layer's output is of other rows too."""
     if not optimizer.row_clipping[0]:
         return
-    built.secret, seen = True, set()
+    built.secret = True
     for op, layer in zip(network.ops, built.plan.layers, strict=True):
-        learns = op.size and not op.frozen
         problem = None
         if op.held_rows or (op.whole_batch and not op.frozen and op.training >= 0):
             problem = "looks at other rows too"
         elif op.takes_gil:
             problem = "runs Python, which may look at other rows"
-        elif learns and not op.knows_rows:
-            problem = "has no known gradient by each row"
-        elif learns and op.start in seen:
-            problem = "is called more than once, so that the gradients of its calls add up in each row"
         if problem:
             raise ValueError(
                 f"{type(optimizer).__name__} clips the gradient of each row, and {called(layer)} {problem}; use layers "
-                "without weights, Dense, EinsumDense, Embedding, LayerNormalization, RMSNormalization and "
-                "MultiHeadAttention, or set its trainable to False before compile"
+                "that look at a row alone, as LayerNormalization and GroupNormalization do, or set its trainable to "
+                "False before compile"
             )
-        if learns:
-            seen.add(op.start)
