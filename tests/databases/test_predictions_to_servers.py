@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastnn import layers as L
 from fastnn.data import write_predictions
 from fastnn.databases import staged
+from fastnn.explain import explain_sql
+from fastnn.models import Sequential
 from support import servers
 from support.database import connect
 
@@ -121,6 +124,21 @@ def test_classes_and_no_rows(path: Path, server: Server, mode: str) -> None:
     assert server.all("SELECT DISTINCT prediction, probability FROM p") == [(1, 0.75)]
     assert write(path, server, "q", sql=f"{SQL} WHERE k < 0", mode=mode) == 0
     assert server.all("SELECT count(*) FROM q") == [(0,)]
+
+
+def test_explanations(path: Path, server: Server) -> None:
+    """Rows of SQLite explained into a server's table, with a name that has to be quoted."""
+    model = Sequential([L.Dense(1, input_shape=(1,), name="d")])
+    model.set_weights([np.float32([[2.0]]), np.float32([0.5])])
+    sql = 'SELECT k, v AS "a `b`" FROM t'
+    background = f"{sql.replace('k, ', '')} WHERE v IN (1, 3)"
+    named: dict[str, Any] = {"to": server.con, "into": "why", "key": "k", "background": background}
+    for mode in ("create", "replace", "upsert"):
+        assert explain_sql(model, sql, path, method="exact", mode=mode, version=mode, **named) == ROWS
+        because = server.quoted("because_a `b`")
+        found = server.all(f"SELECT k, prediction, base_value, {because}, model_version FROM why ORDER BY k", own=False)
+        assert found == [(i, i / 2 + 0.5, 4.5, i / 2 - 4, mode) for i in range(ROWS)]
+    assert server.tables() == ["why"]
 
 
 KEYS = {
