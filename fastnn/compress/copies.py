@@ -31,7 +31,7 @@ def uncompiled(model: Any) -> Any:
     with gathering() as own:
         model.save(file)
     file.seek(0)
-    return load_model(file, own, compile=False)  # type: ignore[arg-type]
+    return load_model(file, own, compile=False)
 
 
 def alike(layer: Layer, changes: dict[Layer, dict[str, Any]]) -> Layer:

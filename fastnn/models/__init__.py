@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from io import BytesIO
 from os import PathLike
-from typing import Any
+from typing import Any, BinaryIO
 
 from fastnn import _names
 from fastnn._checks import as_flag, shown
@@ -50,7 +50,7 @@ OTHERS[Model.table_family] = _Models
 
 
 def load_model(
-    filepath: str | PathLike[str],
+    filepath: str | PathLike[str] | BinaryIO,
     custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,

@@ -129,7 +129,7 @@ class Registry(ABC):
             )
         data.seek(0)
         try:
-            model: Any = load_model(data, custom_objects, compile)  # type: ignore[arg-type]
+            model: Any = load_model(data, custom_objects, compile)
         except ValueError as error:
             raise ValueError(f"{what} cannot be loaded: {error}") from error
         vars(model)["_registered"] = name, found, expected  # what predictions say, as long as it is this one

@@ -125,7 +125,7 @@ class SKLearnBase(BaseEstimator):  # type: ignore[misc]
         file, epochs = state.pop("_file", None), state.pop("_epochs", None)
         super().__setstate__(state)
         if file is not None:
-            self.model_ = load_model(BytesIO(file))  # type: ignore[arg-type]
+            self.model_ = load_model(BytesIO(file))
         if epochs is not None:
             self.history_ = History()
             numbers, columns = epochs
