@@ -239,7 +239,7 @@ class _Search:
         with gathering() as own:
             data = model_file.packed(model, how, False)
         if isinstance(how, dict):
-            model = load_model(BytesIO(data), own) # with the weights that its file has
+            model = load_model(BytesIO(data), own)  # with the weights that its file has
         score, (row, rows) = self._judge.score(model), self._judge.times(model)
         before = [step for step in self._steps if step.kept][-1:]
         kept = score >= self._least

@@ -22,7 +22,7 @@ from fastnn.layers.scaler import number_of
 from fastnn.models import check_model
 from fastnn.typing import Array
 
-__all__ = ["Drift", "kolmogorov_smirnov", "population_stability_index", "reference"]
+__all__ = ["Drift", "kolmogorov_smirnov", "population_stability_index", "reference", "typical"]
 
 FLOOR = 1e-4  # stands for a share of nothing, of which there is no logarithm
 LEVELS, GROUP = 30, 3  # shares that quantiles are kept of; of so many bins the index takes one
@@ -80,6 +80,14 @@ class _Bins:
             places = np.searchsorted(self.edges, values)
             places[np.isnan(values)] = self.size - 1
         return np.bincount(places, minlength=self.size)
+
+    def middle(self) -> Any:
+        # The median, but for a bin's width; or the most frequent category; None where none is kept.
+        if self.edges is None:
+            return [*self._places][1 + int(self.counts[:-2].argmax())] if self.size > 2 else None
+        known = self.counts[:-1].cumsum()
+        place = int(np.searchsorted(known, known[-1] / 2))
+        return float(np.mean(self.edges[max(0, place - 1) : place + 1])) if self.edges else None
 
     def config(self) -> dict[str, Any]:
         # What a model's notes have.
@@ -243,6 +251,34 @@ def reference(model: Any, x: Any, *, add: bool = False) -> None:
     if not bins or not bins[0].counts.any():
         raise ValueError("reference: x has no rows, or no columns but dates")
     model.description.notes[NOTE] = {"features": [each.config() for each in bins]}
+
+
+def typical(model: Any) -> Any:
+    """One row as `predict` takes it: about the medians of the numbers that a model was trained on, of others the most
+    frequent value, an empty text where none is frequent.
+
+    ValueError for a model without a `reference`, and for dates and rows of more than 256 numbers, which it has not.
+    """
+    check_model("typical", model)
+    features = _Features(model.description)
+    values = {each.name: each.middle() for each in _kept(model, features)}
+    reads = model.description.reads()
+    if reads.front is None:
+        if features.width > NUMBERS:
+            raise ValueError(f"typical: model {model.name!r} has no statistics of single numbers, of {features.width}")
+        row = np.array([[0.0 if each is None else each for each in values.values()]], np.float32)
+        ends = np.cumsum([prod(shape) for shape in reads.shapes])[:-1]
+        parts = [part.reshape(1, *each) for part, each in zip(np.split(row, ends, axis=1), reads.shapes, strict=True)]
+        return model.description.takes.pack(parts)
+    found = {}
+    for name, dtype in zip(reads.names, reads.front.dtypes, strict=True):
+        if name not in values:
+            raise ValueError(f"typical: model {model.name!r} has no statistics of {name!r}, which is a date")
+        value = values[name]
+        if dtype == "string":
+            value = "" if value is None else f"{value:.9g}" if isinstance(value, float) else value
+        found[name] = np.array([0 if value is None else value], object if dtype == "string" else dtype)
+    return found
 
 
 class Drift:

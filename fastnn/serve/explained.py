@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,16 +10,28 @@ import numpy as np
 from fastnn import explain
 from fastnn._checks import shown
 
+from .drift import typical
 from .protocol import RequestError, Tensor
 
 if TYPE_CHECKING:
     from .protocol import Request
     from .served import Outputs, Served
 
-METHODS = {
+FEW = 8  # features up to which all coalitions are worked out
+
+
+def shapley(model: Any, x: Any, output: Any) -> explain.Explanation:
+    """Shapley values beside the typical row of what the model was trained on."""
+    if sum(prod(tensor.row) for tensor in model.inputs) <= FEW:
+        return explain.exact_shapley(model, x, typical(model), output=output)
+    return explain.permutation_shap(model, x, typical(model), output=output, random_state=0)
+
+
+METHODS: dict[str, Any] = {
     "integrated_gradients": explain.integrated_gradients,
     "input_x_gradient": explain.input_x_gradient,
     "occlusion": explain.occlusion,
+    "shapley": shapley,
 }
 
 
@@ -27,7 +40,8 @@ def explained(served: Served, request: Request) -> tuple[Outputs, dict[str, Any]
 
     parameters of the request: "method", one of METHODS; "output", the name or the number of a unit, else all.
     """
-    method = request.parameters.get("method", "integrated_gradients")
+    usual = "integrated_gradients" if served.model.description.front is None else "shapley"
+    method = request.parameters.get("method", usual)
     if not isinstance(method, str) or method not in METHODS:
         raise RequestError(f"parameters.method must be one of {', '.join(METHODS)}, got {shown(method)}")
     output = request.parameters.get("output")

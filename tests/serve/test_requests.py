@@ -13,7 +13,7 @@ pytest.importorskip("starlette")
 
 import fastnn
 from fastnn import Model, Sequential, serve
-from fastnn.layers import Dense, Input, StringLookup
+from fastnn.layers import Concatenate, Dense, Input, StringLookup
 from support.serving import ROWS, ask, binary, infer, post, small, tensor
 
 MODEL = small()
@@ -282,6 +282,65 @@ def test_without_orjson_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_array_equal(np.array(after, np.float32), np.array(before, np.float32))
     for name in ("no JSON", "NaN in JSON", "deep", "an answer that is not finite", "beyond float64"):
         assert post(APP, BAD[name][0]).status == 400
+
+
+def test_columns_are_explained_beside_the_typical_row() -> None:
+    from fastnn.serve import drift
+
+    colour, size = Input((1,), name="colour", dtype="string"), Input((1,), name="size")
+    code = StringLookup(vocabulary=["red", "blue"], output_mode="one_hot")(colour)
+    model = Model([colour, size], Dense(2)(Dense(4, "tanh")(Concatenate()([code, size]))), name="m")
+    model.build()
+    rng = np.random.default_rng(0)
+    rows = infer(tensor(["red", "blue", "red"], [3], "colour", "BYTES"), tensor([1.0, 2.0, 4.0], [3], "size"))
+    app = serve.app(model, hosts=())
+    refused = post(app, rows, "/v2/models/m/explain")
+    assert refused.status == 400
+    assert "has no statistics of its inputs; call fastnn.serve.drift.reference" in refused.error
+    colours = np.array(["blue", "blue", "red"] * 100, object)
+    drift.reference(model, {"colour": colours, "size": rng.integers(2, 5, 300).astype("f4")})
+    assert {key: each.tolist() for key, each in drift.typical(model).items()} == {"colour": ["blue"], "size": [3.0]}
+    answer = post(app, rows, "/v2/models/m/explain")
+    assert answer.status == 200, answer.body
+    assert answer.json["parameters"]["method"] == "shapley"
+    found = {each["name"]: np.array(each["data"]).reshape(each["shape"]) for each in answer.json["outputs"]}
+    x = {"colour": np.array(["red", "blue", "red"], object), "size": np.array([1, 2, 4], "f4")}
+    base = {"colour": np.array(["blue"] * 3, object), "size": np.array([3] * 3, "f4")}
+    f = lambda **given: model.predict(given)  # noqa: E731
+    both, none = f(**x), f(**base)
+    one, two = f(colour=x["colour"], size=base["size"]), f(colour=base["colour"], size=x["size"])
+    # Of two features by hand: the mean of what each adds first and last.
+    np.testing.assert_allclose(found["base_values"], none, atol=1e-6)
+    for key, first, last in (("colour", one - none, both - two), ("size", two - none, both - one)):
+        np.testing.assert_allclose(found[key].reshape(both.shape), (first + last) / 2, atol=1e-6)
+
+
+def test_typical_rows() -> None:
+    from fastnn.serve import drift
+
+    model = Sequential([Input((12,)), Dense(1)])
+    model.build()
+    with pytest.raises(ValueError, match="no statistics"):
+        drift.typical(model)
+    x = np.random.default_rng(0).normal(size=(5000, 12)).astype("f4")
+    x[:, 0] = x[:, 0] > 0.3  # mostly 0
+    drift.reference(model, x)
+    np.testing.assert_allclose(drift.typical(model), np.median(x, axis=0)[None], atol=0.06)
+    rows = np.ones((2, 12), "f4")
+    answer = post(
+        serve.app(model, hosts=()),
+        infer(tensor(rows), parameters={"method": "shapley"}),
+        f"/v2/models/{model.name}/explain",
+    )
+    assert answer.status == 200, answer.body
+    found = {each["name"]: np.array(each["data"]).reshape(each["shape"]) for each in answer.json["outputs"]}
+    weights = model.get_weights()[0][:, 0]
+    np.testing.assert_allclose(found[model.input_names[0]], (rows - drift.typical(model)) * weights, atol=1e-5)
+    wide = Sequential([Input((300,)), Dense(1)])
+    wide.build()
+    drift.reference(wide, np.zeros((5, 300)))
+    with pytest.raises(ValueError, match="no statistics of single numbers, of 300"):
+        drift.typical(wide)
 
 
 def test_explanations_are_an_extension() -> None:
