@@ -174,7 +174,7 @@ def on_aarch64(report: Report, folder: Path, tests: list[str], wheel: Path | Non
     python = foreign_python(folder)
     source = folder / "source"
     shutil.rmtree(source, ignore_errors=True)
-    for name in ("tests",) if wheel else ("fastnn", "tests"):
+    for name in ("tests",) if wheel else ("fastnn", "tests", "scripts"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -194,7 +194,7 @@ def compile_for(python: str, folder: Path, source: Path) -> None:
     # setup.py runs under the emulator and believes that it is at home; the compiler is a cross compiler.
     include = Path(must([python, "-c", "import sysconfig; print(sysconfig.get_path('include'))"]).strip()).name
     compiler = f"aarch64-linux-gnu-gcc --sysroot={folder}/root -I=/usr/include/{include}"
-    must([python, "setup.py", "--quiet", "build_ext", "--inplace"], source, CC=compiler)
+    must([python, "setup.py", "--quiet", "build_ext", "--inplace"], source, CC=compiler, FASTNN_CHECKED="1")
 
 
 def main() -> None:
