@@ -84,7 +84,7 @@ class Link:
         self.network: Any = None  # once all ranks are known to be alike
         self.ended = False  # all ranks know of the error that ends the fit
         self._writes = 0  # of weights, that the others know of
-        self._batch_size = 1
+        self._batch_size, self._trained = 1, False
 
     # For the network: see its set_link.
 
@@ -167,13 +167,17 @@ class Link:
         return RankCallbacks(given, self)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """What runs within is this rank's own affair."""
-        self.network.set_link(None)
+    def alone(self, look: bool) -> Iterator[None]:
+        """What runs within is this rank's own affair. look: see whether it trains, which the lock does not count."""
+        network = self.network
+        before = [vector.copy() for vector in (network.parameters, *network.slots)] if look else []
+        network.set_link(None)
         try:
             yield
         finally:
-            self.network.set_link(self, self._batch_size)
+            network.set_link(self, self._batch_size)
+            after = zip(before, (network.parameters, *network.slots), strict=False)
+            self._trained = any(old.tobytes() != new.tobytes() for old, new in after)
 
     def tell(self, error: BaseException | None, logs: Any = None, value: Any = None, *, slots: bool = True) -> Any:
         """What rank 0 has to say after its callbacks ran: `error` is raised everywhere, `value` is given.
@@ -185,7 +189,7 @@ class Link:
         if self.rank == 0:
             if error is None and model.description.network is not network:
                 error = RuntimeError("a callback has given the model's layers to another model in the midst of a fit")
-            written = network.lock.writes != self._writes
+            written = self._trained or network.lock.writes != self._writes
             mine = _packed(error), value, logs, (model.stop_training, model.stop_evaluating), _fields(optimizer), written
         failed, value, added, stops, fields, written = self.communicator.bcast_object(mine)
         self.ended = failed is not None
@@ -233,7 +237,7 @@ class RankCallbacks(CallbackList):
     def __init__(self, given: CallbackList, link: Link) -> None:
         own = given.callbacks if link.rank == 0 else [each for each in given.callbacks if isinstance(each, History)]
         super().__init__(own, model=link.model)
-        self.link, self._most, self._looked = link, 1, perf_counter()
+        self.link, self._most, self._looked, self._heavy = link, 1, 0.0, False
         self._together(lambda: check_hooks(self.callbacks))
         real = CallbackList.hooks, CallbackList.trainer_hooks
         names = {name for name in HOOKS if real[0](self, name)} | {n for n in ("pauses", "ahead") if real[1](self, n)}
@@ -245,7 +249,7 @@ class RankCallbacks(CallbackList):
         error = value = None
         if self.link.rank == 0:
             try:
-                with self.link.alone():
+                with self.link.alone(slots and self._heavy):
                     value = run()
             except BaseException as found:
                 error = found
@@ -290,12 +294,13 @@ class RankCallbacks(CallbackList):
 
         def run() -> int:
             pauses, now = CallbackList.trainer_hooks(self, "pauses"), perf_counter()
-            for hook in pauses:
-                hook()
-            if now - self._looked < LOOK / 2:
-                self._most *= 2
-            elif now - self._looked > LOOK:
-                self._most = max(1, self._most // 2)
+            if self._looked:
+                for hook in pauses:
+                    hook()
+                if now - self._looked < LOOK / 2:
+                    self._most *= 2
+                elif now - self._looked > LOOK:
+                    self._most = max(1, self._most // 2)
             self._looked = now
             return min([self._most if pauses else LONGEST, *(h() for h in CallbackList.trainer_hooks(self, "ahead"))])
 

@@ -85,6 +85,10 @@ def of_case(name: str) -> tuple[Model, Any, Any]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer(name: str) -> None:
+    if of_case(name)[0].description.network.takes_gil:  # Python
+        with pytest.raises(ValueError, match="runs compiled code alone, and .* is Python"):
+            same(2, lambda c: left_by(lambda: of_case(name), c))
+        return
     check(lambda: of_case(name), sizes=(2 + len(name) % 2,))
 
 
@@ -217,6 +221,7 @@ def test_regularizers_and_constraints(options: dict[str, Any]) -> None:
 def test_a_batch_by_parts() -> None:
     """Rows of a batch that do not stay in cache together go on their way by parts."""
     model, x, y = pictures()
+    model.fit(x[:1], y[:1], verbose=0)
     assert 0 < model.description.network.part_rows < 128
     check(pictures, batch_size=128, epochs=1, sizes=(2,))
 

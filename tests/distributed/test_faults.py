@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from threading import BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ import fastnn
 from fastnn import callbacks, optimizers
 from fastnn.callbacks import BackupAndRestore, Callback, LambdaCallback
 from fastnn.distributed import LocalCommunicator
+from fastnn.engine.description import RowError
 from fastnn.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input
 from fastnn.models import Model, Sequential
-from support.ranks import AbortedError, numbers, run, same
+from support.ranks import AbortedError, GoneError, numbers, run, same
 from support.small import bits
 
 X, Y = numbers(0, 106, 5), numbers(1, 106, 2)
@@ -113,7 +113,7 @@ class Kill(Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.left -= 1
         if self.left < 0:
-            raise KilledError
+            raise KilledError(f"at batch {batch}")
 
 
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (3, 2), (1, 3), (2, 4)])
@@ -162,11 +162,11 @@ def test_a_row_of_one_rank_that_cannot_be() -> None:
 
     ids = np.ones((106, 3), int)
     ids[95] = 10
-    told(2, ValueError, "from 0 to 9, got 10 in column . of row 95", make=make, x=ids)
+    told(2, RowError, "from 0 to 9, got 10 in column . of row 95", make=make, x=ids)
 
 
 def test_a_callback_that_fails() -> None:
-    told(3, KilledError, "", hooks=lambda: [Kill(5)])
+    told(3, KilledError, "at batch 5", hooks=lambda: [Kill(5)])
     told(2, ValueError, "twice", hooks=lambda: [callback := Stops(), callback])
 
 
@@ -247,7 +247,7 @@ def test_a_rank_that_fails_alone_ends_the_job() -> None:
     results = run(2, work)
     assert isinstance(results[1], AbortedError)
     assert "OSError: the disk is gone" in str(results[1])
-    assert isinstance(results[0], (BrokenBarrierError, AbortedError))
+    assert isinstance(results[0], (GoneError, AbortedError))
 
 
 def test_rows_that_rank_0_alone_has() -> None:

@@ -17,9 +17,30 @@ class AbortedError(RuntimeError):
     """A rank has ended the job."""
 
 
+class GoneError(RuntimeError):
+    """A rank that others wait for has ended."""
+
+
 class Job:
     def __init__(self, size: int) -> None:
-        self.size, self.meeting, self.slots = size, threading.Barrier(size, timeout=60), [None] * size
+        self.size, self.slots, self.changed = size, [None] * size, threading.Condition()
+        self.here = self.meetings = self.gone = 0
+
+    def meet(self) -> None:
+        with self.changed:
+            meeting = self.meetings
+            self.here += 1
+            if self.here == self.size:
+                self.here, self.meetings = 0, meeting + 1
+                self.changed.notify_all()
+            while self.meetings == meeting:
+                if self.gone or not self.changed.wait(60):
+                    raise GoneError
+
+    def leave(self) -> None:
+        with self.changed:
+            self.gone += 1
+            self.changed.notify_all()
 
 
 class ThreadCommunicator:
@@ -31,9 +52,9 @@ class ThreadCommunicator:
 
     def _met(self, value: Any) -> list[Any]:
         self.job.slots[self.rank] = value
-        self.job.meeting.wait()
+        self.job.meet()
         found = list(self.job.slots)
-        self.job.meeting.wait()
+        self.job.meet()
         return found
 
     def allgatherv(self, send: Any, receive: Any, counts: Any) -> None:
@@ -55,7 +76,6 @@ class ThreadCommunicator:
         self._met(None)
 
     def abort(self, message: str) -> NoReturn:
-        self.job.meeting.abort()
         raise AbortedError(f"rank {self.rank}: {message}")
 
 
@@ -70,7 +90,7 @@ def run(size: int, work: Callable[[Any], Any]) -> list[Any]:
                 results[rank] = work(ThreadCommunicator(job, rank))
         except BaseException as error:
             results[rank] = error
-            job.meeting.abort()
+            job.leave()
 
     threads = [threading.Thread(target=one, args=(rank,)) for rank in range(size)]
     for thread in threads:
@@ -85,7 +105,7 @@ def same(size: int, work: Callable[[Any], Any]) -> Any:
     results = run(size, work)
     odd = [each for each in results if isinstance(each, BaseException)]
     if odd:
-        raise next((each for each in odd if not isinstance(each, threading.BrokenBarrierError)), odd[0])
+        raise next((each for each in odd if not isinstance(each, GoneError)), odd[0])
     assert all(each == results[0] for each in results[1:])
     return results[0]
 
