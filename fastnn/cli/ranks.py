@@ -29,7 +29,7 @@ def ranks() -> Iterator[Any]:
     communicator = MPICommunicator()
     with ExitStack() as stack:
         if communicator.rank:
-            nothing = stack.enter_context(open(os.devnull, "w"))  # noqa: SIM115
+            nothing = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(redirect_stdout(nothing))
             stack.enter_context(redirect_stderr(nothing))
         try:

@@ -48,7 +48,7 @@ def starts_of(counts: Sequence[int]) -> list[int]:
 
 
 def gather_objects(communicator: Communicator, value: Any) -> list[Any]:
-    """The values of all ranks, in their order, at each: small ones, which pickle takes. Who is in the job is trusted."""
+    """The values of all ranks, in their order: small ones, which pickle takes. Who is in the job is trusted."""
     mine = np.frombuffer(pickle.dumps(value), np.uint8)
     sizes = np.empty(communicator.size, np.int64)
     communicator.allgatherv(np.array([mine.size]), sizes, [1] * communicator.size)

@@ -190,7 +190,14 @@ class Link:
             if error is None and model.description.network is not network:
                 error = RuntimeError("a callback has given the model's layers to another model in the midst of a fit")
             written = self._trained or network.lock.writes != self._writes
-            mine = _packed(error), value, logs, (model.stop_training, model.stop_evaluating), _fields(optimizer), written
+            mine = (
+                _packed(error),
+                value,
+                logs,
+                (model.stop_training, model.stop_evaluating),
+                _fields(optimizer),
+                written,
+            )
         failed, value, added, stops, fields, written = self.communicator.bcast_object(mine)
         self.ended = failed is not None
         if failed is not None:
@@ -277,7 +284,7 @@ class RankCallbacks(CallbackList):
         return super().trainer_hooks(name)
 
     def _trainer_hook(self, name: str, *given: Any) -> Any:
-        found = self._together(lambda: any([hook(*given) for hook in CallbackList.trainer_hooks(self, name)]))
+        found = self._together(lambda: any(hook(*given) for hook in CallbackList.trainer_hooks(self, name)))
         if name == "accepts" and not found:  # all ranks raise the error
             self.link.ended = True
         if name == "fit_begins":  # a backup may have set where it goes on
@@ -302,7 +309,8 @@ class RankCallbacks(CallbackList):
                 elif now - self._looked > LOOK:
                     self._most = max(1, self._most // 2)
             self._looked = now
-            return min([self._most if pauses else LONGEST, *(h() for h in CallbackList.trainer_hooks(self, "ahead"))])
+            own: list[Any] = [hook() for hook in CallbackList.trainer_hooks(self, "ahead")]
+            return int(min([self._most if pauses else LONGEST, *own]))
 
         found: int = self._together(run)
         return found

@@ -27,8 +27,8 @@ exception.
 
 What an op needs beside its parameters and its output, it asks for: numbers of a row that `backward` reads again
 (`saved`), numbers of a batch (`state_size`), numbers of the thread that runs it (`scratch_size`), numbers of a block
-of rows (`partials`). `placed` is called when all of these have their addresses. What `gradient` and a whole-batch op read of
-rows that another process worked on, `shared` says.
+of rows (`partials`). `placed` is called when all of these have their addresses. What `gradient` and a whole-batch op
+read of rows that another process worked on, `shared` says.
 """
 
 from libc.math cimport cos, floor, isfinite, NAN, sin, sqrt, sqrtf

@@ -180,9 +180,9 @@ class Model(Surface):
         for validation.
         validation_data: (x, y), (x, y, sample_weight) or a source. class_weight: class -> weight, or "balanced", which
         makes all classes weigh the same. sample_weight: (rows,), or a number for each value of the loss; a list or dict
-        for several outputs. distribute: a communicator (``fastnn.distributed``), whose ranks all make this call with the
-        same rows and share the work out; the weights end with the same bits on any number of them. The rest, and what
-        is raised: see ``Trainer.fit``; RuntimeError before ``compile``.
+        for several outputs. distribute: a communicator (``fastnn.distributed``), whose ranks all make this call and
+        share the work; the weights end with the same bits on any number of them. The rest, and what is raised: see
+        ``Trainer.fit``; RuntimeError before ``compile``.
         """
         if distribute is not None:
             arguments = {name: value for name, value in locals().items() if name not in ("self", "distribute")}

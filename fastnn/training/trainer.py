@@ -108,7 +108,9 @@ class Trainer:
             self.objectives.check_class_weight()
             source = ClassWeighted(source, class_weight)
         if self.link is not None:
-            self.link.open(source, validation, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps, shuffle=shuffle)
+            self.link.open(
+                source, validation, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps, shuffle=shuffle
+            )
         batches = EpochIterator(source, batch_size, random.generator() if shuffle else None, steps)
         progress = Progress(verbose, epochs)
         listeners, history = self._listeners(callbacks)

@@ -86,7 +86,7 @@ def of_case(name: str) -> tuple[Model, Any, Any]:
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer(name: str) -> None:
     if of_case(name)[0].description.network.takes_gil:  # Python
-        with pytest.raises(ValueError, match="runs compiled code alone, and .* is Python"):
+        with pytest.raises(ValueError, match=r"runs compiled code alone, and .* is Python"):
             same(2, lambda c: left_by(lambda: of_case(name), c))
         return
     check(lambda: of_case(name), sizes=(2 + len(name) % 2,))

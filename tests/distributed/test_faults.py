@@ -129,7 +129,7 @@ def test_other_ranks_go_on_from_a_backup(first: int, then: int, tmp_path: Path) 
             return [BackupAndRestore(folder, save_freq=2), Kill(last)]
 
         with pytest.raises(KilledError):
-            same(first, lambda c: fitted(c, make=make, hooks=lambda: hooks(killed)))
+            same(first, lambda c, last=killed: fitted(c, make=make, hooks=lambda: hooks(last)))
         assert [path.name for path in folder.iterdir()] == ["latest.fastnn"]
         found = same(then, lambda c: fitted(c, make=make, hooks=lambda: hooks(99)))
         assert found[2:] == expected[2:]
@@ -266,7 +266,7 @@ def test_rows_that_rank_0_alone_has() -> None:
 
 
 def test_what_is_no_communicator() -> None:
-    with pytest.raises(TypeError, match="distribute must be a communicator, such as .* which has no rank"):
+    with pytest.raises(TypeError, match=r"distribute must be a communicator, such as .* which has no rank"):
         model_of().fit(X, Y, distribute="mpi")
 
 

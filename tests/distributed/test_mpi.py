@@ -16,8 +16,14 @@ import pytest
 from support.database import connect
 
 pytest.importorskip("mpi4py")
-MPIEXEC = next((path for folder in (Path(sys.executable).parent, Path(sys.prefix) / "bin", *os.get_exec_path())
-                if os.access(path := Path(folder) / "mpiexec", os.X_OK)), None)
+MPIEXEC = next(
+    (
+        path
+        for folder in (Path(sys.executable).parent, Path(sys.prefix) / "bin", *os.get_exec_path())
+        if os.access(path := Path(folder) / "mpiexec", os.X_OK)
+    ),
+    None,
+)
 pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
 
 BEGIN = """
@@ -213,5 +219,3 @@ def test_an_error_of_the_command_is_said_once(shop: Path, tmp_path: Path) -> Non
     result = train(shop, tmp_path / "nowhere" / "model.fastnn", 2)
     assert result.returncode != 0
     assert result.stderr.count("there is no folder") == 1
-
-
