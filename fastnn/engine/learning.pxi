@@ -257,6 +257,7 @@ cdef class Learning(AddedLosses):
             if end == op.size:
                 self.blocks[number - 1].padding = padded(op.size) - op.size
             self.block_count = variable.block_stop = number
+        self.own_first, self.own_stop = 0, self.block_count
         return 0
 
     # How.
@@ -285,14 +286,15 @@ cdef class Learning(AddedLosses):
                 pass
 
     cdef Py_ssize_t first_block(self, Py_ssize_t rows, int thread, int threads) noexcept nogil:
-        """Of a thread's share of the parameters, in a batch of `rows` rows; the next thread's is its end.
+        """Of a thread's share of this process's parameters, in a batch of `rows` rows; the next thread's is its end.
 
         With no rows, of its share of the steps alone.
         """
-        cdef Py_ssize_t low = 0, high = self.block_count, middle
-        cdef double start = (self.gradient_work * rows + STEP_WORK * self.learnt) * thread / threads
-        if thread == 0 or start == 0:
-            return 0
+        cdef Py_ssize_t low = self.own_first, high = self.own_stop, middle
+        cdef double before = self.work_before(low, rows)
+        cdef double start = before + (self.work_before(high, rows) - before) * thread / threads
+        if thread == 0 or start == before:
+            return low
         if thread == threads:
             return high
         while low < high:
@@ -356,7 +358,7 @@ cdef class Learning(AddedLosses):
                 self.add(g, own, p1 - first.p0, 0)
             elif g != own:
                 memcpy(g, own, (p1 - first.p0) * sizeof(float))
-            self.add_shared(step, first.op, first.p0, p1, g)
+            self.add_shared_gradients(step, first.op, first.p0, p1, g)
         if self.has_penalties and step.first + step.rows == step.batch:
             for i in range(block, end):
                 self.penalty_parts[i] = self.penalise(i, step.penalty)
@@ -369,7 +371,8 @@ cdef class Learning(AddedLosses):
         else:                           # a mask alone hangs on it
             memset((<Op>self.op_list[n]).g + p0, 0, (p1 - p0) * sizeof(float))
 
-    cdef void add_shared(self, const Step* step, Py_ssize_t n, Py_ssize_t p0, Py_ssize_t p1, float* g) noexcept nogil:
+    cdef void add_shared_gradients(self, const Step* step, Py_ssize_t n, Py_ssize_t p0, Py_ssize_t p1,
+                                   float* g) noexcept nogil:
         """Add the gradients by parameters p0:p1 of the ops that share them with op n."""
         while self.next_shared[n] != NULL:
             n = (<Op>self.next_shared[n]).number

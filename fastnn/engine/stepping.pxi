@@ -151,7 +151,7 @@ cdef class Stepping(Learning):
             block = &self.blocks[i]
             own, n = (<Op>self.op_list[block.op]).g + block.p0, block.p1 - block.p0
             self.own_gradient(step, block.op, block.p0, block.p1)
-            self.add_shared(step, block.op, block.p0, block.p1, own)
+            self.add_shared_gradients(step, block.op, block.p0, block.p1, own)
             self.squares[i] = self.sum_of_squares(own, NULL, n, 0)
         self.wait(SQUARES, thread, threads)
         for i in range(self.block_count):
@@ -290,9 +290,9 @@ cdef class Stepping(Learning):
         cdef Variable* variable
         cdef types.whole_step32 update = self.wide_whole_step if self.huge else self.whole_step
         for i in range(self.variable_count):
-            if i % threads != thread:
-                continue
             variable = &self.variables[i]
+            if i % threads != thread or not self.own_first <= variable.first_block < self.own_stop:
+                continue
             n = variable.stop - variable.start
             for slot in range(self.slot_count):
                 slots[slot] = self.slot_list[slot] + variable.start
