@@ -1,9 +1,10 @@
 """What of a module's source is installed: all that runs, and all that those read who call what is public.
 
 Away go comments, what internal functions and modules say of themselves, the types of what is private, which are checked
-here, and all but one space of each level of indentation, which help() takes away of docstrings. Lines keep their
-numbers, so that a traceback names those of the sources. Public is what an ``__all__`` names, what a package imports or defines, all without an underscore of a
-module that is so and has no ``__all__`` or that calls ``_names.offer``, and the classes that those are derived from.
+here, and all but one space of each level of indentation, in docstrings too, where help() takes it away. Lines keep
+their numbers, so that a traceback names those of the sources. Public is what an ``__all__`` names, what a package
+imports or defines, all without an underscore of a module that is so and has no ``__all__`` or that calls
+``_names.offer``, and the classes that those are derived from.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ def load_columns() -> dict[str, Array]:
 
 
 def _complete(kept: dict[str, Array]) -> None:
-    """Make whole numbers of what the file has: prices by their steps, and of depth, y, z and carat the difference from
-    what is likely, y being as x, z depth's share of their mean, and carat 0.0061 of the volume. All in 2/3 of the bytes.
+    """Make whole numbers of what the file has, in 2/3 of the bytes: prices by their steps, and of depth, y, z and carat
+    the difference from what is likely, y being as x, z depth's share of the mean of both, carat 0.0061 of the volume.
     """
     x, y, z = (kept[f"{name}/100"] for name in "xyz")
     kept["price"] = kept["price"].cumsum() % 2**16
