@@ -47,6 +47,8 @@ SEVERAL_SETS = X86_64 and os.environ.get("FASTNN_BASELINE_ONLY", "") in ("", "0"
 
 # Compiled once for each instruction set, under fastnn/kernels/_<set>/; all other sources are compiled once.
 KERNELS = ("hot", "rest", "rare")
+# Those whose functions people see; what others say of themselves is not installed, 11 kB.
+SAYING = ("bindings", "kernel", "team")
 SHARED = "fastnn._cyutility"  # what Cython gives to every module
 INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
 if SEVERAL_SETS:
@@ -67,24 +69,30 @@ DIRECTIVES = {
     "embedsignature": True,
     "embedsignature.format": "clinic",
     # What costs bytes and serves nobody; a module whose functions are public says `binding=True` itself.
+    "autotestdict": False,
     "auto_pickle": False,
     "binding": False,
 }
 
-# Cython's shortcuts into Python's own objects, all that it leaves out for other Pythons, as some need others. Nothing
-# here is faster by them, a call of a microsecond neither, and they are 38 kB of a wheel.
+# Cython's shortcuts into Python's own objects, all that it leaves out for other Pythons, as some need others, and what
+# serves nobody here: finalizers of compiled classes, texts that are compressed before the wheel is. Nothing here is
+# faster by them, a call of a microsecond neither, and they are 50 kB of a wheel.
 SHORTCUTS = (
     "CCOMPLEX",
+    "COMPRESS_STRINGS",
     "FAST_GIL",
     "FAST_PYCALL",
     "FAST_THREAD_STATE",
     "UNPACK_METHODS",
     "USE_ASYNC_SLOTS",
     "USE_DICT_VERSIONS",
+    "USE_FREELISTS",
     "USE_PYLONG_INTERNALS",
     "USE_PYTYPE_LOOKUP",
+    "USE_TP_FINALIZE",
     "USE_TYPE_SLOTS",
     "USE_UNICODE_INTERNALS",
+    "VECTORCALL_TPNEW",
 )
 
 # An error names the lines of Python that led to it, as NumPy's do: without those of the compiled modules, 34 kB less.
@@ -98,6 +106,10 @@ TRACED = """#ifdef FASTNN_CHECKED
 #define FASTNN_ADD_TRACEBACK(name, c, line, file) ((void)(c), (void)(line), (void)(file))
 #define FASTNN_ADD_HANDLED(name, c, line, file) \\
     { FASTNN_ADD_TRACEBACK(name, c, line, file); __Pyx_AddTraceback(name, 0, 1, "fastnn"); }
+#ifdef FASTNN_UNSAID
+#undef PyDoc_STR
+#define PyDoc_STR(text) ""
+#endif
 #endif
 """
 # But an error that is handled there must have a traceback: Cython's handlers take it for an object.
@@ -117,6 +129,8 @@ else:
     COMPILE += ["-fno-plt"]  # a call of Python's by its address, without a stub of code
     COMPILE += ["-Wno-unused-function"]  # Cython writes some
     LINK = ["-Wl,-x" if PLATFORM.startswith("macosx") else "-Wl,-s"]  # without symbols
+    LINK += ["-nostartfiles"]  # without what runs constructors, which C does not have: 400 bytes of each module
+    LINK += ["-Wl,--build-id=none", "-Wl,--hash-style=gnu"]
     if DEBUG:
         COMPILE, LINK = ["-O0", "-g"], []
     if SANITIZE:
@@ -159,6 +173,7 @@ def optimisation(name: str) -> list[str]:
 
 def extension(name: str, source: str, flags: list[str], macros: list[str]) -> Extension:
     """A compiled module."""
+    macros = macros if name.endswith(SAYING) else [*macros, "FASTNN_UNSAID"]
     return Extension(
         name,
         [source],
@@ -178,6 +193,8 @@ def traced(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if TRACED not in text:  # Cython has written it anew
         text = HANDLED.sub(r"FASTNN_ADD_HANDLED\1", text)
+        for name in re.findall(r"(\w+), /\* m_doc \*/", text):
+            text = re.sub(rf"({name}\[\] = )(.*);\n", r"\1PyDoc_STR(\2);\n", text)
         at = text.index("#define __PYX_ERR(")
         text = text[:at] + TRACED + text[at:].replace('__Pyx_AddTraceback("', 'FASTNN_ADD_TRACEBACK("')
         path.write_text(text, encoding="utf-8")
@@ -272,13 +289,16 @@ def require_compiler() -> None:
             ) from None
 
 
-def takes(compiler: Any, flag: str) -> bool:
-    """Whether a compiler takes a flag without a word, which is found by trying."""
+def takes(compiler: Any, flag: str, links: bool = False) -> bool:
+    """Whether a compiler takes a flag without a word, as it compiles or links, which is found by trying."""
     with TemporaryDirectory() as folder:
-        source = Path(folder, "tried.c")
+        source, made = Path(folder, "tried.c"), Path(folder, "tried.o")
         source.write_text("int tried;\n", encoding="utf-8")
-        command = [*compiler.compiler_so, "-Werror", flag, "-c", str(source), "-o", str(Path(folder, "tried.o"))]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        compiled = [*compiler.compiler_so, "-Werror", "-c", str(source), "-o", str(made)]
+        linked = [*compiler.linker_so, str(made), flag, "-o", str(made.with_suffix(".so"))]
+        for command in [compiled, linked] if links else [[*compiled, flag]]:
+            done = subprocess.run(command, capture_output=True, check=False)
+        return done.returncode == 0 and not (links and done.stderr)
 
 
 def clang_cl() -> str | None:
@@ -308,8 +328,10 @@ class FittedBuild(build_ext):
         else:
             given = {flag for module in self.extensions for flag in module.extra_compile_args}
             left_out = {flag for flag in given if not takes(self.compiler, flag)}
+            link = [flag for flag in LINK if takes(self.compiler, flag, links=True)]
             for module in self.extensions:
                 module.extra_compile_args = [flag for flag in module.extra_compile_args if flag not in left_out]
+                module.extra_link_args = link
         super().build_extensions()
 
     def use_clang_cl(self) -> None:

@@ -1,9 +1,10 @@
 """What of a module's source is installed: all that runs, and all that those read who call what is public.
 
 Away go comments, what internal functions and modules say of themselves, the types of what is private, which are checked
-here, and all but one space of each level of indentation. Lines keep their numbers, so that a traceback names those of
-the sources. Public is what an ``__all__`` names, what a package imports or defines, all without an underscore of a
-module that is so and has no ``__all__`` or that calls ``_names.offer``, and the classes that those are derived from.
+here, and all but one space of each level of indentation, in docstrings too, where help() takes it away. Lines keep
+their numbers, so that a traceback names those of the sources. Public is what an ``__all__`` names, what a package
+imports or defines, all without an underscore of a module that is so and has no ``__all__`` or that calls
+``_names.offer``, and the classes that those are derived from.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ def without(source: str, spans: Iterable[Span]) -> str:
 
 
 def indented(source: str) -> str:
-    """A source with one space for each level, and none after a line; what is inside a string stays."""
+    """A source with one space for each level, and none after a line; what is inside a string stays, but a docstring."""
     lines = source.split("\n")
     depth, inside, begun = 0, set(), {}
     texts = []  # the rows at which f-strings that are not at their end begin
@@ -178,7 +179,19 @@ def indented(source: str) -> str:
             lines[row - 1] = " " * begun.get(row, 0) + line.lstrip(" ")
         if row + 1 not in inside:
             lines[row - 1] = lines[row - 1].rstrip(" ")
+    for said in docstrings(ast.parse(source)):
+        rows, margin = range(said.lineno, said.end_lineno or 0), " " * said.col_offset
+        if all(lines[row].startswith(margin) or not lines[row] for row in rows):  # of that row and those behind it
+            for row in rows:
+                lines[row] = " " * begun[said.lineno] + lines[row][said.col_offset :] if lines[row] else ""
     return "\n".join(lines)
+
+
+def docstrings(tree: ast.Module) -> Iterator[ast.stmt]:
+    """What modules, classes and functions say of themselves."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, *FUNCTIONS, ast.ClassDef)) and ast.get_docstring(node) is not None:
+            yield node.body[0]
 
 
 def tokens(source: str) -> Iterator[tokenize.TokenInfo]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -12,21 +13,33 @@ from fastnn.typing import Array
 MISSING = 2**16 - 1  # in a column of numbers
 
 
-def columns_of(name: str) -> dict[str, Array]:
+def columns_of(name: str, complete: Callable[[dict[str, Array]], None] | None = None) -> dict[str, Array]:
     """A table's columns in their order: float64, NaN where a number is missing; or texts, "" where one is.
 
-    The file has "carat/100" for numbers of two decimals, kept as whole ones, and "cut" with "cut:texts" for texts.
+    The file has "carat/100" for numbers of two decimals, kept as whole ones, in two rows of low and high bytes where
+    they need both, and "cut" with "cut:texts" for texts. It is not compressed: a wheel is, and better as a whole than
+    array by array. complete: makes whole numbers of columns that the file has what others do not tell of.
     """
     with files(__package__).joinpath(f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        columns: dict[str, Array] = {}
-        for key in arrays.files:
-            column, _, divisor = key.partition("/")
-            if f"{key}:texts" in arrays:
-                columns[column] = arrays[f"{key}:texts"][arrays[key]]
-            elif not key.endswith(":texts"):
-                values = arrays[key] / int(divisor or 1)
-                columns[column] = np.where(arrays[key] == MISSING, np.nan, values)
-        return columns
+        kept = {key: whole(array) for key, array in arrays.items()}
+    if complete is not None:
+        complete(kept)
+    columns: dict[str, Array] = {}
+    for key, numbers in kept.items():
+        column, _, divisor = key.partition("/")
+        if f"{key}:texts" in kept:
+            columns[column] = kept[f"{key}:texts"][numbers]
+        elif not key.endswith(":texts"):
+            columns[column] = np.where(numbers == MISSING, np.nan, numbers / int(divisor or 1))
+    return columns
+
+
+def whole(array: Array) -> Array:
+    """An array of the file as int64; texts stay."""
+    if array.dtype.kind == "U":
+        return array
+    numbers = array.astype(np.int64)
+    return numbers if array.ndim == 1 else numbers[0] + 256 * numbers[1]
 
 
 def frame_of(columns: dict[str, Array]) -> Any:

@@ -29,7 +29,19 @@ def load_data(test_split: float = 0.2, seed: int = 113) -> tuple[Part, Part]:
 
 def load_columns() -> dict[str, Array]:
     """The whole table as a dict of columns, in the order of its rows."""
-    return columns_of("diamonds")
+    return columns_of("diamonds", _complete)
+
+
+def _complete(kept: dict[str, Array]) -> None:
+    """Make whole numbers of what the file has, in 2/3 of the bytes: prices by their steps, and of depth, y, z and carat
+    the difference from what is likely, y being as x, z depth's share of the mean of both, carat 0.0061 of the volume.
+    """
+    x, y, z = (kept[f"{name}/100"] for name in "xyz")
+    kept["price"] = kept["price"].cumsum() % 2**16
+    kept["depth/10"] += 617
+    y += x
+    z += (kept["depth/10"] * (x + y) + 1000) // 2000
+    kept["carat/100"] += (61 * x * y * z + 5 * 10**7) // 10**8
 
 
 def load_frame() -> Any:

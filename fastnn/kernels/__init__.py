@@ -58,8 +58,7 @@ def kernels_of(isa: str) -> dict[str, Kernel]:
     found: dict[str, Kernel] = {}
     for name in MODULES:
         own = "avx2" if (name, isa) == ("rare", "avx512") else isa  # wider vectors would not tell
-        module = import_module(f"fastnn.kernels._{own}.{name}")
-        found.update({name: kernel for name, kernel in vars(module).items() if isinstance(kernel, Kernel)})
+        found.update(import_module(f"fastnn.kernels._{own}.{name}").kernels)
     return found
 
 

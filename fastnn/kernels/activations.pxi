@@ -310,38 +310,38 @@ cdef void sigmoid_backward(
         d[i] = d[i] * (a[i] * (<real>1 - a[i]))
 
 
-elu = make_activation(
-    "elu", elu_forward[float], elu_backward[float], wide(elu_forward[double]), checked(elu_backward[double]))
-selu = make_activation(
-    "selu", selu_forward[float], selu_backward[float], wide(selu_forward[double]), checked(selu_backward[double]))
-celu = make_activation(
-    "celu", celu_forward[float], celu_backward[float], wide(celu_forward[double]), checked(celu_backward[double]))
-exponential = make_activation(
-    "exponential", exponential_forward[float], exponential_backward[float], wide(exponential_forward[double]),
+make_activation(
+    made, "elu", elu_forward[float], elu_backward[float], wide(elu_forward[double]), checked(elu_backward[double]))
+make_activation(
+    made, "selu", selu_forward[float], selu_backward[float], wide(selu_forward[double]), checked(selu_backward[double]))
+make_activation(
+    made, "celu", celu_forward[float], celu_backward[float], wide(celu_forward[double]), checked(celu_backward[double]))
+make_activation(
+    made, "exponential", exponential_forward[float], exponential_backward[float], wide(exponential_forward[double]),
     checked(exponential_backward[double]))
-gelu = make_activation(
-    "gelu", gelu_forward[float], gelu_backward[float], wide(gelu_forward[double]), checked(gelu_backward[double]))
-silu = make_activation(
-    "silu", silu_forward[float], silu_backward[float], wide(silu_forward[double]), checked(silu_backward[double]))
-mish = make_activation(
-    "mish", mish_forward[float], mish_backward[float], wide(mish_forward[double]), checked(mish_backward[double]))
-softplus = make_activation(
-    "softplus", softplus_forward[float], softplus_backward[float], wide(softplus_forward[double]),
+make_activation(
+    made, "gelu", gelu_forward[float], gelu_backward[float], wide(gelu_forward[double]), checked(gelu_backward[double]))
+make_activation(
+    made, "silu", silu_forward[float], silu_backward[float], wide(silu_forward[double]), checked(silu_backward[double]))
+make_activation(
+    made, "mish", mish_forward[float], mish_backward[float], wide(mish_forward[double]), checked(mish_backward[double]))
+make_activation(
+    made, "softplus", softplus_forward[float], softplus_backward[float], wide(softplus_forward[double]),
     checked(softplus_backward[double]))
-log_sigmoid = make_activation(
-    "log_sigmoid", log_sigmoid_forward[float], log_sigmoid_backward[float], wide(log_sigmoid_forward[double]),
+make_activation(
+    made, "log_sigmoid", log_sigmoid_forward[float], log_sigmoid_backward[float], wide(log_sigmoid_forward[double]),
     checked(log_sigmoid_backward[double]))
-squareplus = make_activation(
-    "squareplus", squareplus_forward[float], squareplus_backward[float], wide(squareplus_forward[double]),
+make_activation(
+    made, "squareplus", squareplus_forward[float], squareplus_backward[float], wide(squareplus_forward[double]),
     checked(squareplus_backward[double]))
-softsign = make_activation(
-    "softsign", softsign_forward[float], softsign_backward[float], wide(softsign_forward[double]),
+make_activation(
+    made, "softsign", softsign_forward[float], softsign_backward[float], wide(softsign_forward[double]),
     checked(softsign_backward[double]))
-tanh = make_activation(
-    "tanh", tanh_forward[float], tanh_backward[float], wide(tanh_forward[double]), checked(tanh_backward[double]))
-tanh_shrink = make_activation(
-    "tanh_shrink", tanh_shrink_forward[float], tanh_shrink_backward[float], wide(tanh_shrink_forward[double]),
+make_activation(
+    made, "tanh", tanh_forward[float], tanh_backward[float], wide(tanh_forward[double]), checked(tanh_backward[double]))
+make_activation(
+    made, "tanh_shrink", tanh_shrink_forward[float], tanh_shrink_backward[float], wide(tanh_shrink_forward[double]),
     checked(tanh_shrink_backward[double]))
-sigmoid = make_activation(
-    "sigmoid", sigmoid_forward[float], sigmoid_backward[float], wide(sigmoid_forward[double]),
+make_activation(
+    made, "sigmoid", sigmoid_forward[float], sigmoid_backward[float], wide(sigmoid_forward[double]),
     checked(sigmoid_backward[double]))

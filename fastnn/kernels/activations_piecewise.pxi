@@ -178,35 +178,35 @@ cdef void threshold_backward(
         d[i] = d[i] * (<real>0 if z[i] <= threshold else <real>1)
 
 
-linear = make_activation(
-    "linear", linear_forward[float], linear_backward[float], wide(linear_forward[double]),
+make_activation(
+    made, "linear", linear_forward[float], linear_backward[float], wide(linear_forward[double]),
     checked(linear_backward[double]))
-relu = make_activation(
-    "relu", relu_forward[float], relu_backward[float], wide(relu_forward[double]), checked(relu_backward[double]))
-relu_bounded = make_activation(
-    "relu_bounded", relu_bounded_forward[float], relu_bounded_backward[float], wide(relu_bounded_forward[double]),
+make_activation(
+    made, "relu", relu_forward[float], relu_backward[float], wide(relu_forward[double]), checked(relu_backward[double]))
+make_activation(
+    made, "relu_bounded", relu_bounded_forward[float], relu_bounded_backward[float], wide(relu_bounded_forward[double]),
     checked(relu_bounded_backward[double]))
-leaky_relu = make_activation(
-    "leaky_relu", leaky_relu_forward[float], leaky_relu_backward[float], wide(leaky_relu_forward[double]),
+make_activation(
+    made, "leaky_relu", leaky_relu_forward[float], leaky_relu_backward[float], wide(leaky_relu_forward[double]),
     checked(leaky_relu_backward[double]))
-clipped = make_activation(
-    "clipped", clipped_forward[float], clipped_backward[float], wide(clipped_forward[double]),
+make_activation(
+    made, "clipped", clipped_forward[float], clipped_backward[float], wide(clipped_forward[double]),
     checked(clipped_backward[double]))
-clipped_line = make_activation(
-    "clipped_line", clipped_line_forward[float], clipped_line_backward[float], wide(clipped_line_forward[double]),
+make_activation(
+    made, "clipped_line", clipped_line_forward[float], clipped_line_backward[float], wide(clipped_line_forward[double]),
     checked(clipped_line_backward[double]))
-hard_silu = make_activation(
-    "hard_silu", hard_silu_forward[float], hard_silu_backward[float], wide(hard_silu_forward[double]),
+make_activation(
+    made, "hard_silu", hard_silu_forward[float], hard_silu_backward[float], wide(hard_silu_forward[double]),
     checked(hard_silu_backward[double]))
-hard_shrink = make_activation(
-    "hard_shrink", hard_shrink_forward[float], shrink_backward[float], wide(hard_shrink_forward[double]),
+make_activation(
+    made, "hard_shrink", hard_shrink_forward[float], shrink_backward[float], wide(hard_shrink_forward[double]),
     checked(shrink_backward[double]))
-soft_shrink = make_activation(
-    "soft_shrink", soft_shrink_forward[float], shrink_backward[float], wide(soft_shrink_forward[double]),
+make_activation(
+    made, "soft_shrink", soft_shrink_forward[float], shrink_backward[float], wide(soft_shrink_forward[double]),
     checked(shrink_backward[double]))
-sparse_plus = make_activation(
-    "sparse_plus", sparse_plus_forward[float], sparse_plus_backward[float], wide(sparse_plus_forward[double]),
+make_activation(
+    made, "sparse_plus", sparse_plus_forward[float], sparse_plus_backward[float], wide(sparse_plus_forward[double]),
     checked(sparse_plus_backward[double]))
-threshold = make_activation(
-    "threshold", threshold_forward[float], threshold_backward[float], wide(threshold_forward[double]),
+make_activation(
+    made, "threshold", threshold_forward[float], threshold_backward[float], wide(threshold_forward[double]),
     checked(threshold_backward[double]))

@@ -114,12 +114,12 @@ cdef void sparsemax_backward(
             d_row[j] = d_row[j] - mean * (<real>1 if a_row[j] > 0 else <real>0)
 
 
-softmax = make_activation(
-    "softmax", softmax_forward[float], softmax_backward[float], wide(softmax_forward[double]),
+make_activation(
+    made, "softmax", softmax_forward[float], softmax_backward[float], wide(softmax_forward[double]),
     checked(softmax_backward[double]))
-log_softmax = make_activation(
-    "log_softmax", log_softmax_forward[float], log_softmax_backward[float], wide(log_softmax_forward[double]),
+make_activation(
+    made, "log_softmax", log_softmax_forward[float], log_softmax_backward[float], wide(log_softmax_forward[double]),
     checked(log_softmax_backward[double]))
-sparsemax = make_activation(
-    "sparsemax", sparsemax_forward[float], sparsemax_backward[float], wide(sparsemax_forward[double]),
+make_activation(
+    made, "sparsemax", sparsemax_forward[float], sparsemax_backward[float], wide(sparsemax_forward[double]),
     checked(sparsemax_backward[double]))

@@ -311,12 +311,11 @@ cdef void prelu_gradient(const real* const* x, const real* d, Py_ssize_t rows, P
         d += n * channels
 
 
-affine = make_affine("affine", affine_rows[float], checked(affine_rows[double]))
-batch_normalization = make_batch(
-    "batch_normalization", moments_columns[float], batch_backward_rows[float], batch_sums_columns[float],
+make_affine(made, "affine", affine_rows[float], checked(affine_rows[double]))
+make_batch(
+    made, "batch_normalization", moments_columns[float], batch_backward_rows[float], batch_sums_columns[float],
     checked(moments_columns[double]), checked(batch_backward_rows[double]), checked(batch_sums_columns[double]))
-combine_moments = make_combine_moments(
-    "combine_moments", combine_moments_columns[float], checked(combine_moments_columns[double]))
-prelu = make_prelu(
-    "prelu", prelu_forward[float], prelu_backward[float], prelu_gradient[float], checked(prelu_forward[double]),
+make_combine_moments(made, "combine_moments", combine_moments_columns[float], checked(combine_moments_columns[double]))
+make_prelu(
+    made, "prelu", prelu_forward[float], prelu_backward[float], prelu_gradient[float], checked(prelu_forward[double]),
     checked(prelu_backward[double]), checked(prelu_gradient[double]))

@@ -131,6 +131,6 @@ cdef void function_backward(
         function_slopes(<Function>which, z, a, d, p, n)
 
 
-function = make_activation(
-    "function", function_forward[float], function_backward[float], wide(function_forward[double]),
+make_activation(
+    made, "function", function_forward[float], function_backward[float], wide(function_forward[double]),
     checked(function_backward[double]))

@@ -379,14 +379,12 @@ cdef void column_sums_rows(
         sum_rows_double(d, stride, rows, columns, out)
 
 
-gemm_segments = make_segments("gemm_segments", matmul_segments_rows)
-gemm = make_gemm("gemm", matmul_rows[float], wide(matmul_rows[double]))
-gemm_transposed_a = make_gemm(
-    "gemm_transposed_a", matmul_transposed_a_rows[float], wide(matmul_transposed_a_rows[double]))
-gemm_transposed_b = make_gemm(
-    "gemm_transposed_b", matmul_transposed_b_rows[float], wide(matmul_transposed_b_rows[double]))
-column_sums = make_sum("column_sums", column_sums_rows[float], checked(column_sums_rows[double]))
-gemm_packed = make_gemm("gemm_packed", matmul_packed_rows, NULL)
-pack = make_sum("pack", pack_rows, NULL)
-pack_turned = make_sum("pack_turned", pack_turned_rows, NULL)
-turn = make_sum("turn", turn_rows, NULL)
+make_segments(made, "gemm_segments", matmul_segments_rows)
+make_gemm(made, "gemm", matmul_rows[float], wide(matmul_rows[double]))
+make_gemm(made, "gemm_transposed_a", matmul_transposed_a_rows[float], wide(matmul_transposed_a_rows[double]))
+make_gemm(made, "gemm_transposed_b", matmul_transposed_b_rows[float], wide(matmul_transposed_b_rows[double]))
+make_sum(made, "column_sums", column_sums_rows[float], checked(column_sums_rows[double]))
+make_gemm(made, "gemm_packed", matmul_packed_rows, NULL)
+make_sum(made, "pack", pack_rows, NULL)
+make_sum(made, "pack_turned", pack_turned_rows, NULL)
+make_sum(made, "turn", turn_rows, NULL)

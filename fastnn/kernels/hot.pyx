@@ -1,5 +1,8 @@
 """Products of matrices and what else most of the time goes into, for each instruction set (setup.py)."""
 
+cdef dict made = {}                     # the kernels, by name
+kernels = made
+
 include "gemm.pxi"
 include "int8.pxi"
 include "muon.pxi"

@@ -15,6 +15,6 @@ cdef extern from "half.h" nogil:
     void* gather_segments
 
 
-int8 = make_int8("int8", &int8_quantize_row, int8_best(0), int8_best(1))
-half = make_half("half", &half_widen, &half_row)
-gather = make("gather", "gather", &gather_segments, NULL)
+make_int8(made, "int8", &int8_quantize_row, int8_best(0), int8_best(1))
+make_half(made, "half", &half_widen, &half_row)
+make(made, "gather", "gather", 0, &gather_segments, NULL, NULL)

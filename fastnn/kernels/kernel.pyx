@@ -93,10 +93,24 @@ cdef void* float64_of(Kernel kernel, str signature, int place=0) except NULL:
     return kernel.float64[place]
 
 
-cdef Kernel make(str name, str signature, void* first, void* first64, void* second=NULL, void* second64=NULL,
-                 void* third=NULL, void* third64=NULL):
+cdef Kernel named(dict made, const char* name, const char* signature, int kind, void* first, void* first64):
     cdef Kernel kernel = Kernel.__new__(Kernel)
-    kernel.name, kernel.signature = name, signature
-    kernel.float32 = [first, second, third]
-    kernel.float64 = [first64, second64, third64]
+    kernel.name, kernel.signature, kernel.variant = name.decode(), signature.decode(), kind
+    kernel.float32[FORWARD], kernel.float64[FORWARD] = first, first64
+    made[kernel.name] = kernel
     return kernel
+
+
+cdef int make(dict made, const char* name, const char* signature, int kind, void* function, void* function64,
+              void* size) except -1:
+    cdef Kernel kernel = named(made, name, signature, kind, function, function64)
+    kernel.size = size
+    kernel.labels, kernel.pairs, kernel.whole = (kind & LABELS) != 0, (kind & PAIRS) != 0, (kind & WHOLE) != 0
+    return 0
+
+
+cdef int make_several(dict made, const char* name, const char* signature, int variant, void* first, void* first64,
+                      void* second, void* second64, void* third, void* third64) except -1:
+    cdef Kernel kernel = named(made, name, signature, variant, first, first64)
+    kernel.float32[1], kernel.float32[2], kernel.float64[1], kernel.float64[2] = second, third, second64, third64
+    return 0

@@ -184,15 +184,15 @@ cdef double l1_l2_penalty(const real* w, real* g, Py_ssize_t n, double l1, doubl
     return l1 * sums.sum_of_absolutes(w, n) + l2 * sums.whole_dot(w, w, n)
 
 
-categorical_crossentropy = make_loss(
-    "categorical_crossentropy", categorical_crossentropy_rows[float], wide(categorical_crossentropy_rows[double]))
-softmax_categorical_crossentropy = make_loss(
-    "softmax_categorical_crossentropy", softmax_categorical_crossentropy_rows[float],
+make_loss(
+    made, "categorical_crossentropy", categorical_crossentropy_rows[float], wide(categorical_crossentropy_rows[double]))
+make_loss(
+    made, "softmax_categorical_crossentropy", softmax_categorical_crossentropy_rows[float],
     wide(softmax_categorical_crossentropy_rows[double]))
-sparse_categorical_crossentropy = make_loss(
-    "sparse_categorical_crossentropy", sparse_categorical_crossentropy_rows[float],
+make_loss(
+    made, "sparse_categorical_crossentropy", sparse_categorical_crossentropy_rows[float],
     wide(sparse_categorical_crossentropy_rows[double]), LABELS)
-softmax_sparse_categorical_crossentropy = make_loss(
-    "softmax_sparse_categorical_crossentropy", softmax_sparse_categorical_crossentropy_rows[float],
+make_loss(
+    made, "softmax_sparse_categorical_crossentropy", softmax_sparse_categorical_crossentropy_rows[float],
     wide(softmax_sparse_categorical_crossentropy_rows[double]), LABELS)
-l1_l2 = make_penalty("l1_l2", l1_l2_penalty[float], checked(l1_l2_penalty[double]))
+make_penalty(made, "l1_l2", l1_l2_penalty[float], checked(l1_l2_penalty[double]))

@@ -392,18 +392,18 @@ cdef double circle_rows(
     return total
 
 
-categorical_hinge = make_loss("categorical_hinge", categorical_hinge_rows[float], wide(categorical_hinge_rows[double]))
-cosine_similarity = make_loss("cosine_similarity", cosine_similarity_rows[float], wide(cosine_similarity_rows[double]))
-kl_divergence = make_loss("kl_divergence", kl_divergence_rows[float], wide(kl_divergence_rows[double]))
-gaussian_nll = make_loss("gaussian_nll", gaussian_nll_rows[float], wide(gaussian_nll_rows[double]), PAIRS)
-categorical_generalized_cross_entropy = make_loss(
-    "categorical_generalized_cross_entropy", categorical_generalized_cross_entropy_rows[float],
+make_loss(made, "categorical_hinge", categorical_hinge_rows[float], wide(categorical_hinge_rows[double]))
+make_loss(made, "cosine_similarity", cosine_similarity_rows[float], wide(cosine_similarity_rows[double]))
+make_loss(made, "kl_divergence", kl_divergence_rows[float], wide(kl_divergence_rows[double]))
+make_loss(made, "gaussian_nll", gaussian_nll_rows[float], wide(gaussian_nll_rows[double]), PAIRS)
+make_loss(
+    made, "categorical_generalized_cross_entropy", categorical_generalized_cross_entropy_rows[float],
     wide(categorical_generalized_cross_entropy_rows[double]), LABELS)
-categorical_focal_crossentropy = make_loss(
-    "categorical_focal_crossentropy", categorical_focal_crossentropy_rows[float],
+make_loss(
+    made, "categorical_focal_crossentropy", categorical_focal_crossentropy_rows[float],
     wide(categorical_focal_crossentropy_rows[double]))
-softmax_categorical_focal_crossentropy = make_loss(
-    "softmax_categorical_focal_crossentropy", softmax_categorical_focal_crossentropy_rows[float],
+make_loss(
+    made, "softmax_categorical_focal_crossentropy", softmax_categorical_focal_crossentropy_rows[float],
     wide(softmax_categorical_focal_crossentropy_rows[double]))
-overlap = make_loss("overlap", overlap_rows[float], wide(overlap_rows[double]), WHOLE)
-circle = make_loss("circle", circle_rows[float], wide(circle_rows[double]), LABELS | WHOLE)
+make_loss(made, "overlap", overlap_rows[float], wide(overlap_rows[double]), WHOLE)
+make_loss(made, "circle", circle_rows[float], wide(circle_rows[double]), LABELS | WHOLE)

@@ -82,9 +82,8 @@ cdef double sigmoid_binary_rows(
     return elementwise(sigmoid_binary_element[real], True, False, z, a, y, weight, d, p, rows, units, scale)
 
 
-mean_squared_error = make_loss("mean_squared_error", squared_error_rows[float], wide(squared_error_rows[double]))
-mean_absolute_error = make_loss("mean_absolute_error", absolute_error_rows[float], wide(absolute_error_rows[double]))
-huber = make_loss("huber", huber_rows[float], wide(huber_rows[double]))
-binary_crossentropy = make_loss("binary_crossentropy", binary_rows[float], wide(binary_rows[double]))
-sigmoid_binary_crossentropy = make_loss(
-    "sigmoid_binary_crossentropy", sigmoid_binary_rows[float], wide(sigmoid_binary_rows[double]))
+make_loss(made, "mean_squared_error", squared_error_rows[float], wide(squared_error_rows[double]))
+make_loss(made, "mean_absolute_error", absolute_error_rows[float], wide(absolute_error_rows[double]))
+make_loss(made, "huber", huber_rows[float], wide(huber_rows[double]))
+make_loss(made, "binary_crossentropy", binary_rows[float], wide(binary_rows[double]))
+make_loss(made, "sigmoid_binary_crossentropy", sigmoid_binary_rows[float], wide(sigmoid_binary_rows[double]))

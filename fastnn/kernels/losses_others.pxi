@@ -144,16 +144,12 @@ cdef double sigmoid_focal_rows(
     return elementwise(sigmoid_focal_element[real], True, False, z, a, y, weight, d, p, rows, units, scale)
 
 
-mean_absolute_percentage_error = make_loss(
-    "mean_absolute_percentage_error", percentage_error_rows[float], wide(percentage_error_rows[double]))
-mean_squared_logarithmic_error = make_loss(
-    "mean_squared_logarithmic_error", logarithmic_error_rows[float], wide(logarithmic_error_rows[double]))
-log_cosh = make_loss("log_cosh", log_cosh_rows[float], wide(log_cosh_rows[double]))
-poisson = make_loss("poisson", poisson_rows[float], wide(poisson_rows[double]))
-pinball = make_loss("pinball", pinball_rows[float], wide(pinball_rows[double]))
-hinge = make_loss("hinge", hinge_rows[float], wide(hinge_rows[double]))
-squared_hinge = make_loss("squared_hinge", squared_hinge_rows[float], wide(squared_hinge_rows[double]))
-binary_focal_crossentropy = make_loss(
-    "binary_focal_crossentropy", binary_focal_rows[float], wide(binary_focal_rows[double]))
-sigmoid_binary_focal_crossentropy = make_loss(
-    "sigmoid_binary_focal_crossentropy", sigmoid_focal_rows[float], wide(sigmoid_focal_rows[double]))
+make_loss(made, "mean_absolute_percentage_error", percentage_error_rows[float], wide(percentage_error_rows[double]))
+make_loss(made, "mean_squared_logarithmic_error", logarithmic_error_rows[float], wide(logarithmic_error_rows[double]))
+make_loss(made, "log_cosh", log_cosh_rows[float], wide(log_cosh_rows[double]))
+make_loss(made, "poisson", poisson_rows[float], wide(poisson_rows[double]))
+make_loss(made, "pinball", pinball_rows[float], wide(pinball_rows[double]))
+make_loss(made, "hinge", hinge_rows[float], wide(hinge_rows[double]))
+make_loss(made, "squared_hinge", squared_hinge_rows[float], wide(squared_hinge_rows[double]))
+make_loss(made, "binary_focal_crossentropy", binary_focal_rows[float], wide(binary_focal_rows[double]))
+make_loss(made, "sigmoid_binary_focal_crossentropy", sigmoid_focal_rows[float], wide(sigmoid_focal_rows[double]))

@@ -131,6 +131,6 @@ cdef void norm_range(
         i += LANES
 
 
-orthogonal = make_matrix_penalty("orthogonal", orthogonal_penalty[float], checked(orthogonal_penalty[double]))
-non_neg = make_constraint("non_neg", non_negative[float], wide(non_negative[double]))
-norm_between = make_constraint("norm_between", norm_range[float], wide(norm_range[double]))
+make_matrix_penalty(made, "orthogonal", orthogonal_penalty[float], checked(orthogonal_penalty[double]))
+make_constraint(made, "non_neg", non_negative[float], wide(non_negative[double]))
+make_constraint(made, "norm_between", norm_range[float], wide(norm_range[double]))

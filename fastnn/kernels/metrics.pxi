@@ -388,29 +388,29 @@ cdef void column_moments_update(
         y = y + targets
 
 
-accuracy = make_loss("accuracy", accuracy_rows[float], wide(accuracy_rows[double]))
-binary_accuracy = make_loss("binary_accuracy", binary_accuracy_rows[float], wide(binary_accuracy_rows[double]))
-categorical_accuracy = make_loss(
-    "categorical_accuracy", categorical_accuracy_rows[float], wide(categorical_accuracy_rows[double]))
-sparse_categorical_accuracy = make_loss(
-    "sparse_categorical_accuracy", sparse_categorical_accuracy_rows[float],
+make_loss(made, "accuracy", accuracy_rows[float], wide(accuracy_rows[double]))
+make_loss(made, "binary_accuracy", binary_accuracy_rows[float], wide(binary_accuracy_rows[double]))
+make_loss(made, "categorical_accuracy", categorical_accuracy_rows[float], wide(categorical_accuracy_rows[double]))
+make_loss(
+    made, "sparse_categorical_accuracy", sparse_categorical_accuracy_rows[float],
     wide(sparse_categorical_accuracy_rows[double]), LABELS)
-top_k_categorical_accuracy = make_loss(
-    "top_k_categorical_accuracy", top_k_categorical_accuracy_rows[float], wide(top_k_categorical_accuracy_rows[double]))
-sparse_top_k_categorical_accuracy = make_loss(
-    "sparse_top_k_categorical_accuracy", sparse_top_k_categorical_accuracy_rows[float],
+make_loss(
+    made, "top_k_categorical_accuracy", top_k_categorical_accuracy_rows[float],
+    wide(top_k_categorical_accuracy_rows[double]))
+make_loss(
+    made, "sparse_top_k_categorical_accuracy", sparse_top_k_categorical_accuracy_rows[float],
     wide(sparse_top_k_categorical_accuracy_rows[double]), LABELS)
-sorted_top_k_accuracy = make_loss(
-    "sorted_top_k_accuracy", sorted_top_k_accuracy_rows[float], wide(sorted_top_k_accuracy_rows[double]), LABELS)
-pearson_correlation = make_loss(
-    "pearson_correlation", pearson_correlation_rows[float], wide(pearson_correlation_rows[double]))
-concordance_correlation = make_loss(
-    "concordance_correlation", concordance_correlation_rows[float], wide(concordance_correlation_rows[double]))
-threshold_counts = make_accumulator(
-    "threshold_counts", threshold_counts_update[float], wide(threshold_counts_update[double]), threshold_counts_size)
-confusion_counts = make_accumulator(
-    "confusion_counts", confusion_counts_update[float], wide(confusion_counts_update[double]), confusion_counts_size)
-class_counts = make_accumulator(
-    "class_counts", class_counts_update[float], wide(class_counts_update[double]), class_counts_size)
-column_moments = make_accumulator(
-    "column_moments", column_moments_update[float], wide(column_moments_update[double]), column_moments_size)
+make_loss(
+    made, "sorted_top_k_accuracy", sorted_top_k_accuracy_rows[float], wide(sorted_top_k_accuracy_rows[double]), LABELS)
+make_loss(made, "pearson_correlation", pearson_correlation_rows[float], wide(pearson_correlation_rows[double]))
+make_loss(
+    made, "concordance_correlation", concordance_correlation_rows[float], wide(concordance_correlation_rows[double]))
+make_accumulator(
+    made, "threshold_counts", threshold_counts_update[float], wide(threshold_counts_update[double]),
+    threshold_counts_size)
+make_accumulator(
+    made, "confusion_counts", confusion_counts_update[float], wide(confusion_counts_update[double]),
+    confusion_counts_size)
+make_accumulator(made, "class_counts", class_counts_update[float], wide(class_counts_update[double]), class_counts_size)
+make_accumulator(
+    made, "column_moments", column_moments_update[float], wide(column_moments_update[double]), column_moments_size)

@@ -91,4 +91,4 @@ cdef void muon_step(
         w[i] = kept(<real>w[i] - lr * x[i])
 
 
-muon = make_whole_optimizer("muon", <whole_step32>muon_step[float], wide(muon_step[double]), muon_workspace)
+make_whole_optimizer(made, "muon", <whole_step32>muon_step[float], wide(muon_step[double]), muon_workspace)

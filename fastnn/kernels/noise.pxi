@@ -180,18 +180,18 @@ cdef void normal_pairs_apply(
         a[n - 1] = x[n - 1] + polar(random_bits(first + <uint32_t>(n - 1), halves), factor, &other)
 
 
-dropout = make_noise(
-    "dropout", dropout_apply[float], dropout_apply[float], checked(dropout_apply[double]),
+make_noise(
+    made, "dropout", dropout_apply[float], dropout_apply[float], checked(dropout_apply[double]),
     checked(dropout_apply[double]))
-alpha_dropout = make_noise(
-    "alpha_dropout", alpha_dropout_forward[float], alpha_dropout_backward[float],
+make_noise(
+    made, "alpha_dropout", alpha_dropout_forward[float], alpha_dropout_backward[float],
     checked(alpha_dropout_forward[double]), checked(alpha_dropout_backward[double]))
-gaussian_noise = make_noise(
-    "gaussian_noise", gaussian_noise_forward[float], gaussian_noise_backward[float],
+make_noise(
+    made, "gaussian_noise", gaussian_noise_forward[float], gaussian_noise_backward[float],
     checked(gaussian_noise_forward[double]), checked(gaussian_noise_backward[double]))
-gaussian_dropout = make_noise(
-    "gaussian_dropout", gaussian_dropout_apply[float], gaussian_dropout_apply[float],
+make_noise(
+    made, "gaussian_dropout", gaussian_dropout_apply[float], gaussian_dropout_apply[float],
     checked(gaussian_dropout_apply[double]), checked(gaussian_dropout_apply[double]))
-normal_pairs = make_noise(
-    "normal_pairs", normal_pairs_apply[float], normal_pairs_apply[float], checked(normal_pairs_apply[double]),
+make_noise(
+    made, "normal_pairs", normal_pairs_apply[float], normal_pairs_apply[float], checked(normal_pairs_apply[double]),
     checked(normal_pairs_apply[double]))

@@ -125,6 +125,6 @@ cdef void adam_step(
             w[i] = w[i] - lr * mean / (maths.square_root(square) + epsilon)
 
 
-sgd = make_optimizer("sgd", sgd_step[float], wide(sgd_step[double]), sgd_slots)
-rmsprop = make_optimizer("rmsprop", rmsprop_step[float], wide(rmsprop_step[double]), rmsprop_slots)
-adam = make_optimizer("adam", adam_step[float], wide(adam_step[double]), adam_slots)
+make_optimizer(made, "sgd", sgd_step[float], wide(sgd_step[double]), sgd_slots)
+make_optimizer(made, "rmsprop", rmsprop_step[float], wide(rmsprop_step[double]), rmsprop_slots)
+make_optimizer(made, "adam", adam_step[float], wide(adam_step[double]), adam_slots)

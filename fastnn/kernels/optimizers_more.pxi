@@ -208,12 +208,12 @@ cdef void rprop_step(
         w[i] = w[i] - sign(slope) * step
 
 
-adamax = make_optimizer("adamax", adamax_step[float], wide(adamax_step[double]), two_slots)
-nadam = make_optimizer("nadam", nadam_step[float], wide(nadam_step[double]), two_slots)
-schedule_free_adamw = make_optimizer(
-    "schedule_free_adamw", schedule_free_adamw_step[float], wide(schedule_free_adamw_step[double]), two_slots)
-adagrad = make_optimizer("adagrad", adagrad_step[float], wide(adagrad_step[double]), one_slot)
-adadelta = make_optimizer("adadelta", adadelta_step[float], wide(adadelta_step[double]), two_slots)
-lion = make_optimizer("lion", lion_step[float], wide(lion_step[double]), one_slot)
-ftrl = make_optimizer("ftrl", ftrl_step[float], wide(ftrl_step[double]), two_slots)
-rprop = make_optimizer("rprop", rprop_step[float], wide(rprop_step[double]), two_slots)
+make_optimizer(made, "adamax", adamax_step[float], wide(adamax_step[double]), two_slots)
+make_optimizer(made, "nadam", nadam_step[float], wide(nadam_step[double]), two_slots)
+make_optimizer(
+    made, "schedule_free_adamw", schedule_free_adamw_step[float], wide(schedule_free_adamw_step[double]), two_slots)
+make_optimizer(made, "adagrad", adagrad_step[float], wide(adagrad_step[double]), one_slot)
+make_optimizer(made, "adadelta", adadelta_step[float], wide(adadelta_step[double]), two_slots)
+make_optimizer(made, "lion", lion_step[float], wide(lion_step[double]), one_slot)
+make_optimizer(made, "ftrl", ftrl_step[float], wide(ftrl_step[double]), two_slots)
+make_optimizer(made, "rprop", rprop_step[float], wide(rprop_step[double]), two_slots)

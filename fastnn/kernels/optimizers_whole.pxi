@@ -151,6 +151,6 @@ cdef void adafactor_step(
         w[i] = kept(<real>w[i] - lr * (<real>g[i] / maths.square_root(<real>v[i])))
 
 
-lamb = make_whole_optimizer("lamb", <whole_step32>lamb_step[float], wide(lamb_step[double]), lamb_workspace)
-adafactor = make_whole_optimizer(
-    "adafactor", <whole_step32>adafactor_step[float], wide(adafactor_step[double]), adafactor_workspace)
+make_whole_optimizer(made, "lamb", <whole_step32>lamb_step[float], wide(lamb_step[double]), lamb_workspace)
+make_whole_optimizer(
+    made, "adafactor", <whole_step32>adafactor_step[float], wide(adafactor_step[double]), adafactor_workspace)

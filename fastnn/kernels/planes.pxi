@@ -36,4 +36,4 @@ cdef void planes_turn(
     turn_planes(to_planes, x, channels, lines, n, planes, line, plane)
 
 
-planes = make_planes("planes", planes_forward_picture, planes_gradient_picture, planes_turn, PLANE_LANES)
+make_planes(made, "planes", planes_forward_picture, planes_gradient_picture, planes_turn, PLANE_LANES)

@@ -108,6 +108,6 @@ cdef void depthwise_row(int what, const float* x, const Window* window, const fl
                     d += n
 
 
-depthwise = make_depthwise("depthwise", depthwise_row)
-max_pool = make_pool("max_pool", pool_forward, pool_backward, True)
-average_pool = make_pool("average_pool", pool_forward, pool_backward, False)
+make_depthwise(made, "depthwise", depthwise_row)
+make_pool(made, "max_pool", pool_forward, pool_backward, True)
+make_pool(made, "average_pool", pool_forward, pool_backward, False)

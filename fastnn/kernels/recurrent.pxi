@@ -148,5 +148,5 @@ cdef void gru_backward(
         z += z_pitch
 
 
-lstm_cell = make_cell("lstm_cell", lstm_forward, lstm_backward)
-gru_cell = make_cell("gru_cell", gru_forward, gru_backward)
+make_cell(made, "lstm_cell", lstm_forward, lstm_backward)
+make_cell(made, "gru_cell", gru_forward, gru_backward)

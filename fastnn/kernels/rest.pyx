@@ -15,6 +15,9 @@ cdef extern from *:
 # become branches, which are slower.
 cdef double EPSILON = 1e-7
 
+cdef dict made = {}                     # the kernels, by name
+kernels = made
+
 include "activations.pxi"
 include "activations_rows.pxi"
 include "losses.pxi"

@@ -342,26 +342,27 @@ cdef void dot_backward(const real* const* x, const real* const* y, Py_ssize_t r0
                        axes.normalize, d_y + row * axes.right * n + at)
 
 
-layer_normalization = make_layer(
-    "layer_normalization", layer_forward[float], layer_backward[float], layer_gradient[float],
+make_layer(
+    made, "layer_normalization", layer_forward[float], layer_backward[float], layer_gradient[float],
     checked(layer_forward[double]), checked(layer_backward[double]), checked(layer_gradient[double]))
-add_rows = make_merge(
-    "add_rows", ADD, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+make_merge(
+    made, "add_rows", ADD, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
     checked(merge_backward[double]))
-subtract_rows = make_merge(
-    "subtract_rows", SUBTRACT, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+make_merge(
+    made, "subtract_rows", SUBTRACT, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
     checked(merge_backward[double]))
-multiply_rows = make_merge(
-    "multiply_rows", MULTIPLY, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+make_merge(
+    made, "multiply_rows", MULTIPLY, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
     checked(merge_backward[double]))
-average_rows = make_merge(
-    "average_rows", AVERAGE, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+make_merge(
+    made, "average_rows", AVERAGE, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
     checked(merge_backward[double]))
-maximum_rows = make_merge(
-    "maximum_rows", MAXIMUM, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+make_merge(
+    made, "maximum_rows", MAXIMUM, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
     checked(merge_backward[double]))
-minimum_rows = make_merge(
-    "minimum_rows", MINIMUM, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
+make_merge(
+    made, "minimum_rows", MINIMUM, merge_forward[float], merge_backward[float], checked(merge_forward[double]),
     checked(merge_backward[double]))
-dot_rows = make_dot(
-    "dot_rows", dot_forward[float], dot_backward[float], checked(dot_forward[double]), checked(dot_backward[double]))
+make_dot(
+    made, "dot_rows", dot_forward[float], dot_backward[float], checked(dot_forward[double]),
+    checked(dot_backward[double]))

@@ -6,7 +6,7 @@
 
 from libc.stdint cimport int8_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastnn.kernels.kernel cimport Kernel, make
+from fastnn.kernels.kernel cimport LABELS, make, make_several, PAIRS, WHOLE
 
 
 ctypedef fused real:
@@ -40,9 +40,9 @@ ctypedef void (*activation_forward32)(const float*, float*, const double*, Py_ss
 ctypedef void (*activation_backward32)(
     const float*, const float*, float*, const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
 
-cdef inline Kernel make_activation(str name, activation_forward32 forward, activation_backward32 backward,
-                                   void* forward64, void* backward64):
-    return make(name, "activation", <void*>forward, forward64, <void*>backward, backward64)
+cdef inline int make_activation(dict made, const char* name, activation_forward32 forward,
+                                activation_backward32 backward, void* forward64, void* backward64) except -1:
+    return make_several(made, name, "activation", 0, <void*>forward, forward64, <void*>backward, backward64, NULL, NULL)
 
 
 # z (raw output), a (activated output: read, or written by a fused loss), y, weight (or NULL), d (or NULL), p,
@@ -51,16 +51,8 @@ ctypedef double (*loss32)(
     const float*, float*, const float*, const float*, float*, const double*,
     Py_ssize_t, Py_ssize_t, double) noexcept nogil
 
-# What a loss may be beside the usual: see the attributes of a Kernel.
-cdef enum:
-    LABELS = 1
-    PAIRS = 2
-    WHOLE = 4
-
-cdef inline Kernel make_loss(str name, loss32 rows, void* rows64, int kind=0):
-    cdef Kernel kernel = make(name, "loss", <void*>rows, rows64)
-    kernel.labels, kernel.pairs, kernel.whole = (kind & LABELS) != 0, (kind & PAIRS) != 0, (kind & WHOLE) != 0
-    return kernel
+cdef inline int make_loss(dict made, const char* name, loss32 rows, void* rows64, int kind=0) except -1:
+    return make(made, name, "loss", kind, <void*>rows, rows64, NULL)
 
 
 # a (output), y, weight (or NULL), state (added to), p (the metric's numbers, as many as it has), rows, units, targets
@@ -70,10 +62,9 @@ ctypedef void (*accumulator32)(
 # p, units, targets -> doubles of the state
 ctypedef Py_ssize_t (*state_size)(const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
 
-cdef inline Kernel make_accumulator(str name, accumulator32 update, void* update64, state_size size):
-    cdef Kernel kernel = make(name, "accumulator", <void*>update, update64)
-    kernel.size = <void*>size
-    return kernel
+cdef inline int make_accumulator(dict made, const char* name, accumulator32 update, void* update64,
+                                 state_size size) except -1:
+    return make(made, name, "accumulator", 0, <void*>update, update64, <void*>size)
 
 
 # w, g, slots, n, learning rate, t (steps done, from 1), p
@@ -85,10 +76,8 @@ ctypedef void (*step64)(
 # p -> how many slots the step then reads
 ctypedef int (*slot_count)(const double*) noexcept nogil
 
-cdef inline Kernel make_optimizer(str name, step32 step, void* step64, slot_count slots):
-    cdef Kernel kernel = make(name, "optimizer", <void*>step, step64)
-    kernel.size = <void*>slots
-    return kernel
+cdef inline int make_optimizer(dict made, const char* name, step32 step, void* step64, slot_count slots) except -1:
+    return make(made, name, "optimizer", 0, <void*>step, step64, <void*>slots)
 
 
 # w, g, slots, matrices, rows, columns, whether it is stepped as a matrix, learning rate, t, p, workspace (floats, or
@@ -100,39 +89,39 @@ ctypedef void (*whole_step32)(
 # p, rows, columns -> elements of workspace
 ctypedef Py_ssize_t (*workspace_size)(const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
 
-cdef inline Kernel make_whole_optimizer(str name, whole_step32 step, void* step64, workspace_size size):
-    cdef Kernel kernel = make(name, "whole_optimizer", <void*>step, step64)
-    kernel.size = <void*>size
-    return kernel
+cdef inline int make_whole_optimizer(dict made, const char* name, whole_step32 step, void* step64,
+                                     workspace_size size) except -1:
+    return make(made, name, "whole_optimizer", 0, <void*>step, step64, <void*>size)
 
 
 # w, g (added to), n, l1, l2
 ctypedef double (*penalty32)(const float*, float*, Py_ssize_t, double, double) noexcept nogil
 
-cdef inline Kernel make_penalty(str name, penalty32 penalty, void* penalty64):
-    return make(name, "penalty", <void*>penalty, penalty64)
+cdef inline int make_penalty(dict made, const char* name, penalty32 penalty, void* penalty64) except -1:
+    return make(made, name, "penalty", 0, <void*>penalty, penalty64, NULL)
 
 
 # w, g (added to), rows, columns, p, workspace
 ctypedef double (*matrix_penalty32)(
     const float*, float*, Py_ssize_t, Py_ssize_t, const double*, float*) noexcept nogil
 
-cdef inline Kernel make_matrix_penalty(str name, matrix_penalty32 penalty, void* penalty64):
-    return make(name, "matrix_penalty", <void*>penalty, penalty64)
+cdef inline int make_matrix_penalty(dict made, const char* name, matrix_penalty32 penalty, void* penalty64) except -1:
+    return make(made, name, "matrix_penalty", 0, <void*>penalty, penalty64, NULL)
 
 
 # w, rows, columns, first and last vector, p
 ctypedef void (*constraint32)(float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*) noexcept nogil
 
-cdef inline Kernel make_constraint(str name, constraint32 constraint, void* constraint64):
-    return make(name, "constraint", <void*>constraint, constraint64)
+cdef inline int make_constraint(dict made, const char* name, constraint32 constraint, void* constraint64) except -1:
+    return make(made, name, "constraint", 0, <void*>constraint, constraint64, NULL)
 
 
 # x, a (d, d_x), n, first (number of the first element in the batch), number, key
 ctypedef void (*noise32)(const float*, float*, Py_ssize_t, uint32_t, double, uint64_t) noexcept nogil
 
-cdef inline Kernel make_noise(str name, noise32 forward, noise32 backward, void* forward64, void* backward64):
-    return make(name, "noise", <void*>forward, forward64, <void*>backward, backward64)
+cdef inline int make_noise(dict made, const char* name, noise32 forward, noise32 backward, void* forward64,
+                           void* backward64) except -1:
+    return make_several(made, name, "noise", 0, <void*>forward, forward64, <void*>backward, backward64, NULL, NULL)
 
 
 # rows of A, first column of A, B, its stride, bias (or NULL), C, its stride, m, n, k, workspace
@@ -140,8 +129,8 @@ ctypedef void (*gemm32)(
     const float* const*, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, Py_ssize_t,
     Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
 
-cdef inline Kernel make_gemm(str name, gemm32 rows, void* rows64):
-    return make(name, "gemm", <void*>rows, rows64)
+cdef inline int make_gemm(dict made, const char* name, gemm32 rows, void* rows64) except -1:
+    return make(made, name, "gemm", 0, <void*>rows, rows64, NULL)
 
 
 # rows of A, where each segment of a row begins, segments, B, its stride, bias (or NULL), C, its stride, m, n, numbers
@@ -150,8 +139,8 @@ ctypedef void (*segments32)(
     const float* const*, const Py_ssize_t*, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, Py_ssize_t,
     Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
 
-cdef inline Kernel make_segments(str name, segments32 rows):
-    return make(name, "segments", <void*>rows, NULL)
+cdef inline int make_segments(dict made, const char* name, segments32 rows) except -1:
+    return make(made, name, "segments", 0, <void*>rows, NULL, NULL)
 
 
 # planes of x, taps, how many, W, filters, bias (or NULL), whether what is below 0 becomes 0, planes given, numbers of
@@ -169,11 +158,9 @@ ctypedef void (*planes_gradient32)(
 ctypedef void (*planes_turn32)(
     bint, float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, Py_ssize_t, Py_ssize_t) noexcept nogil
 
-cdef inline Kernel make_planes(str name, planes_forward32 forward, planes_gradient32 gradient, planes_turn32 turn,
-                               int lanes):
-    cdef Kernel kernel = make(name, "planes", <void*>forward, NULL, <void*>gradient, NULL, <void*>turn, NULL)
-    kernel.variant = lanes
-    return kernel
+cdef inline int make_planes(dict made, const char* name, planes_forward32 forward, planes_gradient32 gradient,
+                            planes_turn32 turn, int lanes) except -1:
+    return make_several(made, name, "planes", lanes, <void*>forward, NULL, <void*>gradient, NULL, <void*>turn, NULL)
 
 
 # what is done (winograd.h), pixels, lines, numbers from line to line, pixels of a line from there on, numbers of one,
@@ -185,10 +172,9 @@ ctypedef void (*winograd_tiles32)(
 # whether gradients go back, W, its lines, numbers of a pixel of it, the four planes of W
 ctypedef void (*winograd_kernel32)(bint, float*, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
 
-cdef inline Kernel make_winograd(str name, winograd_tiles32 tiles, winograd_kernel32 weights, bint pays):
-    cdef Kernel kernel = make(name, "winograd", <void*>tiles, NULL, <void*>weights, NULL)
-    kernel.variant = pays
-    return kernel
+cdef inline int make_winograd(dict made, const char* name, winograd_tiles32 tiles, winograd_kernel32 weights,
+                              bint pays) except -1:
+    return make_several(made, name, "winograd", pays, <void*>tiles, NULL, <void*>weights, NULL, NULL, NULL)
 
 
 cdef struct Window:
@@ -213,28 +199,27 @@ ctypedef void (*pool_backward32)(
 # forward (0), gradient by x (1), by w (2); a row of x, window, w, bias (or NULL) or d, what is given or added to
 ctypedef void (*depthwise32)(int, const float*, const Window*, const float*, const float*, float*) noexcept nogil
 
-cdef inline Kernel make_depthwise(str name, depthwise32 row):
-    return make(name, "depthwise", <void*>row, NULL)
+cdef inline int make_depthwise(dict made, const char* name, depthwise32 row) except -1:
+    return make(made, name, "depthwise", 0, <void*>row, NULL, NULL)
 
 
-cdef inline Kernel make_pool(str name, pool_forward32 forward, pool_backward32 backward, bint largest):
-    cdef Kernel kernel = make(name, "pool", <void*>forward, NULL, <void*>backward, NULL)
-    kernel.variant = largest
-    return kernel
+cdef inline int make_pool(dict made, const char* name, pool_forward32 forward, pool_backward32 backward,
+                          bint largest) except -1:
+    return make_several(made, name, "pool", largest, <void*>forward, NULL, <void*>backward, NULL, NULL, NULL)
 
 
 # D, its stride, rows, columns, out: sums of columns, or D in panels for a packed gemm
 ctypedef void (*sum32)(const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*) noexcept nogil
 
-cdef inline Kernel make_sum(str name, sum32 rows, void* rows64):
-    return make(name, "sum", <void*>rows, rows64)
+cdef inline int make_sum(dict made, const char* name, sum32 rows, void* rows64) except -1:
+    return make(made, name, "sum", 0, <void*>rows, rows64, NULL)
 
 
 # a, b (or NULL), n, x; what is returned depends on the kernel
 ctypedef double (*vector32)(float*, float*, Py_ssize_t, double) noexcept nogil
 
-cdef inline Kernel make_vector(str name, vector32 vector, void* vector64):
-    return make(name, "vector", <void*>vector, vector64)
+cdef inline int make_vector(dict made, const char* name, vector32 vector, void* vector64) except -1:
+    return make(made, name, "vector", 0, <void*>vector, vector64, NULL)
 
 
 # The numbers of a column, in an array of addresses: those that are NULL take no part.
@@ -251,8 +236,8 @@ ctypedef void (*affine32)(
     Root, const float* const*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float* const*, double, bint,
     float*) noexcept nogil
 
-cdef inline Kernel make_affine(str name, affine32 rows, void* rows64):
-    return make(name, "affine", <void*>rows, rows64)
+cdef inline int make_affine(dict made, const char* name, affine32 rows, void* rows64) except -1:
+    return make(made, name, "affine", 0, <void*>rows, rows64, NULL)
 
 
 # rows of x, rows, repeats, channels, c0, c1, mean, variance, shift
@@ -270,10 +255,10 @@ ctypedef void (*batch_backward32)(
     const float* const*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
     const float* const*, const float*, const float*, float*) noexcept nogil
 
-cdef inline Kernel make_batch(str name, moments32 moments, batch_backward32 backward, batch_sums32 sums,
-                              void* moments64, void* backward64, void* sums64):
-    return make(name, "batch_normalization", <void*>moments, moments64, <void*>backward, backward64, <void*>sums,
-                sums64)
+cdef inline int make_batch(dict made, const char* name, moments32 moments, batch_backward32 backward, batch_sums32 sums,
+                           void* moments64, void* backward64, void* sums64) except -1:
+    return make_several(made, name, "batch_normalization", 0, <void*>moments, moments64, <void*>backward, backward64,
+                        <void*>sums, sums64)
 
 
 # mean, variance and shift of each block, blocks, lines of each block but the last, of the last, channels, and the three
@@ -281,8 +266,8 @@ cdef inline Kernel make_batch(str name, moments32 moments, batch_backward32 back
 ctypedef void (*combine_moments32)(
     const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, float*, float*) noexcept nogil
 
-cdef inline Kernel make_combine_moments(str name, combine_moments32 combine, void* combine64):
-    return make(name, "combine_moments", <void*>combine, combine64)
+cdef inline int make_combine_moments(dict made, const char* name, combine_moments32 combine, void* combine64) except -1:
+    return make(made, name, "combine_moments", 0, <void*>combine, combine64, NULL)
 
 
 # rows of x, r0, r1, repeats, channels, alpha, a
@@ -299,9 +284,10 @@ ctypedef void (*prelu_gradient32)(
     const float* const*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*
     ) noexcept nogil
 
-cdef inline Kernel make_prelu(str name, prelu_forward32 forward, prelu_backward32 backward, prelu_gradient32 gradient,
-                              void* forward64, void* backward64, void* gradient64):
-    return make(name, "prelu", <void*>forward, forward64, <void*>backward, backward64, <void*>gradient, gradient64)
+cdef inline int make_prelu(dict made, const char* name, prelu_forward32 forward, prelu_backward32 backward,
+                           prelu_gradient32 gradient, void* forward64, void* backward64, void* gradient64) except -1:
+    return make_several(made, name, "prelu", 0, <void*>forward, forward64, <void*>backward, backward64, <void*>gradient,
+                        gradient64)
 
 
 # rows of x, r0, r1, groups, features, gamma, beta, epsilon, centred, kept, a
@@ -319,10 +305,10 @@ ctypedef void (*layer_gradient32)(
     const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, float*, float*
     ) noexcept nogil
 
-cdef inline Kernel make_layer(str name, layer_forward32 forward, layer_backward32 backward, layer_gradient32 gradient,
-                              void* forward64, void* backward64, void* gradient64):
-    return make(name, "layer_normalization", <void*>forward, forward64, <void*>backward, backward64, <void*>gradient,
-                gradient64)
+cdef inline int make_layer(dict made, const char* name, layer_forward32 forward, layer_backward32 backward,
+                           layer_gradient32 gradient, void* forward64, void* backward64, void* gradient64) except -1:
+    return make_several(made, name, "layer_normalization", 0, <void*>forward, forward64, <void*>backward, backward64,
+                        <void*>gradient, gradient64)
 
 
 cdef enum Merge:
@@ -336,11 +322,9 @@ ctypedef void (*merge_forward32)(
 ctypedef void (*merge_backward32)(
     Merge, const float***, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float**) noexcept nogil
 
-cdef inline Kernel make_merge(str name, Merge which, merge_forward32 forward, merge_backward32 backward,
-                              void* forward64, void* backward64):
-    cdef Kernel kernel = make(name, "merge", <void*>forward, forward64, <void*>backward, backward64)
-    kernel.variant = which
-    return kernel
+cdef inline int make_merge(dict made, const char* name, Merge which, merge_forward32 forward, merge_backward32 backward,
+                           void* forward64, void* backward64) except -1:
+    return make_several(made, name, "merge", which, <void*>forward, forward64, <void*>backward, backward64, NULL, NULL)
 
 
 cdef struct Axes:
@@ -361,9 +345,9 @@ ctypedef void (*dot_backward32)(
     const float* const*, const float* const*, Py_ssize_t, Py_ssize_t, const Axes*, const float*, const float*,
     const float*, float*, float*) noexcept nogil
 
-cdef inline Kernel make_dot(str name, dot_forward32 forward, dot_backward32 backward, void* forward64,
-                            void* backward64):
-    return make(name, "dot", <void*>forward, forward64, <void*>backward, backward64)
+cdef inline int make_dot(dict made, const char* name, dot_forward32 forward, dot_backward32 backward, void* forward64,
+                         void* backward64) except -1:
+    return make_several(made, name, "dot", 0, <void*>forward, forward64, <void*>backward, backward64, NULL, NULL)
 
 
 # rows, units, z (gates one behind the other) and its pitch, the state before (of each row), c, its activation, the
@@ -372,8 +356,8 @@ ctypedef void (*cell32)(
     Py_ssize_t, Py_ssize_t, float*, Py_ssize_t, const float* const*, float*, float*, Py_ssize_t, float*, Py_ssize_t
     ) noexcept nogil
 
-cdef inline Kernel make_cell(str name, cell32 forward, cell32 backward):
-    return make(name, "cell", <void*>forward, NULL, <void*>backward, NULL)
+cdef inline int make_cell(dict made, const char* name, cell32 forward, cell32 backward) except -1:
+    return make_several(made, name, "cell", 0, <void*>forward, NULL, <void*>backward, NULL, NULL, NULL)
 
 
 cdef struct Int8:
@@ -398,8 +382,8 @@ ctypedef void (*int8_multiply32)(
     const uint8_t*, Py_ssize_t, const Int8Row*, Py_ssize_t, const Int8*, const float*, Py_ssize_t, float*, Py_ssize_t
     ) noexcept nogil
 
-cdef inline Kernel make_int8(str name, void* quantize, void* multiply, void* without):
-    return make(name, "int8", quantize, NULL, multiply, NULL, without, NULL)
+cdef inline int make_int8(dict made, const char* name, void* quantize, void* multiply, void* without) except -1:
+    return make_several(made, name, "int8", 0, quantize, NULL, multiply, NULL, without, NULL)
 
 
 # whether they are bfloat16, halves, how many, as floats
@@ -410,5 +394,5 @@ ctypedef void (*widen32)(bint, const uint16_t*, Py_ssize_t, float*) noexcept nog
 ctypedef void (*half_row32)(
     bint, const float*, const uint16_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*) noexcept nogil
 
-cdef inline Kernel make_half(str name, void* widen, void* row):
-    return make(name, "half", widen, NULL, row, NULL)
+cdef inline int make_half(dict made, const char* name, void* widen, void* row) except -1:
+    return make_several(made, name, "half", 0, widen, NULL, row, NULL, NULL, NULL)

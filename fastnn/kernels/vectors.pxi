@@ -108,11 +108,11 @@ cdef double largest_vector(real* a, real* b, Py_ssize_t n, double x) noexcept no
         return found
 
 
-add = make_vector("add", add_vector[float], checked(add_vector[double]))
-take_mean = make_vector("take_mean", take_mean_vector[float], checked(take_mean_vector[double]))
-clip = make_vector("clip", clip_vector[float], checked(clip_vector[double]))
-scale = make_vector("scale", scale_vector[float], checked(scale_vector[double]))
-decay = make_vector("decay", decay_vector[float], checked(decay_vector[double]))
-average = make_vector("average", average_vector[float], checked(average_vector[double]))
-squares = make_vector("squares", squares_vector[float], checked(squares_vector[double]))
-largest = make_vector("largest", largest_vector[float], checked(largest_vector[double]))
+make_vector(made, "add", add_vector[float], checked(add_vector[double]))
+make_vector(made, "take_mean", take_mean_vector[float], checked(take_mean_vector[double]))
+make_vector(made, "clip", clip_vector[float], checked(clip_vector[double]))
+make_vector(made, "scale", scale_vector[float], checked(scale_vector[double]))
+make_vector(made, "decay", decay_vector[float], checked(decay_vector[double]))
+make_vector(made, "average", average_vector[float], checked(average_vector[double]))
+make_vector(made, "squares", squares_vector[float], checked(squares_vector[double]))
+make_vector(made, "largest", largest_vector[float], checked(largest_vector[double]))

@@ -21,4 +21,4 @@ cdef void winograd_kernel_lines(bint back, float* w, Py_ssize_t lines, Py_ssize_
     winograd_kernel(back, w, lines, n, u)
 
 
-winograd = make_winograd("winograd", winograd_tiles_lines, winograd_kernel_lines, WINOGRAD)
+make_winograd(made, "winograd", winograd_tiles_lines, winograd_kernel_lines, WINOGRAD)
