@@ -43,6 +43,7 @@ MODULES = [
     "fastnn.model_selection",
     "fastnn.uncertainty",
     "fastnn.exchange",
+    "fastnn.distributed",
     "fastnn.zoo",
     "fastnn.applications",
     "fastnn.compress",

@@ -13,6 +13,7 @@ from fastnn.cli.models import add_model, add_registry, loaded, registry_of
 from fastnn.cli.network import network_of, schedule_of
 from fastnn.cli.output import figures, result, say
 from fastnn.cli.parser import Parser, add_config, add_rows, kinds, names, query_of, sizes, whole
+from fastnn.cli.ranks import ranks
 from fastnn.databases.addresses import rows_with
 from fastnn.databases.reader import NoRowsError
 
@@ -38,6 +39,8 @@ examples:
   fastnn train --data sqlite:///shop.db --query "SELECT id, age, visits, bought FROM customers" \\
       --target bought --key id --hidden 64,32 --epochs 20 --out model.fastnn
   fastnn train --data sqlite:///shop.db --out model.fastnn --resume --since last
+  mpiexec -n 4 fastnn train --data sqlite:///shop.db --table customers --target bought \
+      --out model.fastnn              on four processes or machines: the same model
   fastnn train --config shop.toml     of which a line is: target = "bought"
 """
 
@@ -92,6 +95,11 @@ def add_to(commands: Any) -> None:
 
 def run_train(options: argparse.Namespace, parser: Parser) -> None:
     """Train, save, and print what came of it."""
+    with ranks() as communicator:
+        _train(options, parser, communicator)
+
+
+def _train(options: argparse.Namespace, parser: Parser, communicator: Any) -> None:
     import fastnn
     from fastnn.models import load_model
     from fastnn.serve.drift import reference
@@ -124,12 +132,14 @@ def run_train(options: argparse.Namespace, parser: Parser) -> None:
         what, rows = known.get("task", "a model that was trained"), 0
         say(f"{what}, from {', '.join(model.feature_names or data.columns)}")
     try:
-        found = _trained(model, train, validation, options, rows)
+        found = _trained(model, train, validation, options, rows, communicator)
     except NoRowsError:
         if not options.resume or options.since is None:
             raise
         say(f"there are no new rows to train on; {options.out} stays as it is")
         result({"model": options.out, "rows": 0, "epochs": 0}, options.json)
+        return
+    if communicator is not None and communicator.rank:
         return
     notes = {name: getattr(options, name) for name in REMEMBERED} | {"features": list(data.columns), "task": what}
     model.description.notes["trained"] = {
@@ -181,7 +191,9 @@ def _source(query: str, options: argparse.Namespace, prepare: Any = None, column
     )
 
 
-def _trained(model: Any, train: Any, validation: Any, options: argparse.Namespace, rows: int) -> dict[str, Any]:
+def _trained(
+    model: Any, train: Any, validation: Any, options: argparse.Namespace, rows: int, communicator: Any
+) -> dict[str, Any]:
     """Train, until rows that are kept apart, if there are any, are not predicted better; what came of it.
 
     NoRowsError, before the model is changed, where there is nothing to train on.
@@ -210,6 +222,7 @@ def _trained(model: Any, train: Any, validation: Any, options: argparse.Namespac
         verbose=0,
         validation_data=validation,
         callbacks=callbacks,
+        distribute=communicator,
     )  # fmt: skip
     best = len(history.epoch) - 1 if validation is None else int(np.argmin(history.history["val_loss"]))
     values = {name: float(each[best]) for name, each in history.history.items()}

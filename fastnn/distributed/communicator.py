@@ -6,10 +6,12 @@ import pickle
 import sys
 import time
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
+
+from fastnn._output import say
 
 
 class Communicator(Protocol):
@@ -46,14 +48,19 @@ def starts_of(counts: Sequence[int]) -> list[int]:
 
 
 def gather_objects(communicator: Communicator, value: Any) -> list[Any]:
-    """The values of all ranks, in their order, at each: small ones, which pickle takes. Who is in the job is trusted."""
+    """The values of all ranks, in their order: small ones, which pickle takes. Who is in the job is trusted."""
     mine = np.frombuffer(pickle.dumps(value), np.uint8)
     sizes = np.empty(communicator.size, np.int64)
     communicator.allgatherv(np.array([mine.size]), sizes, [1] * communicator.size)
     counts = sizes.tolist()
     everyone, starts = np.empty(sum(counts), np.uint8), starts_of(counts)
     communicator.allgatherv(mine, everyone, counts)
-    return [pickle.loads(everyone[a:b].tobytes()) for a, b in zip(starts, starts[1:], strict=False)]
+    return [pickle.loads(everyone[a:b].tobytes()) for a, b in pairwise(starts)]
+
+
+def say_failed(communicator: Communicator, message: str) -> None:
+    """Say in a line which rank ends the job, wherever its own output goes."""
+    say(f"fastnn: rank {communicator.rank} of {communicator.size}: {message}", out=sys.__stderr__)
 
 
 class LocalCommunicator:
@@ -126,7 +133,7 @@ class MPICommunicator:
         self._wait(self.comm.Ibarrier())
 
     def abort(self, message: str) -> NoReturn:
-        print(f"fastnn: rank {self.rank} of {self.size}: {message}", file=sys.stderr, flush=True)
+        say_failed(self, message)
         self.comm.Abort(1)
         raise SystemExit(1)
 
@@ -162,7 +169,8 @@ class GlooCommunicator:
         own = receive[starts[self.rank] : starts[self.rank + 1]]
         if own.ctypes.data != send.ctypes.data:
             own[...] = send
-        works = [self._begin(receive[starts[rank] : starts[rank + 1]], rank) for rank in range(self.size)]
+        parts = [receive[a:b] for a, b in pairwise(starts)]
+        works = [self._begin(part, rank) for rank, part in enumerate(parts) if part.size]
         for work in works:
             work.wait()
 
@@ -177,6 +185,6 @@ class GlooCommunicator:
         self._distributed.barrier(self.group)
 
     def abort(self, message: str) -> NoReturn:
-        print(f"fastnn: rank {self.rank} of {self.size}: {message}", file=sys.stderr, flush=True)
+        say_failed(self, message)
         self._distributed.destroy_process_group(self.group)
         raise RuntimeError(message)

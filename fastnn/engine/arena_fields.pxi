@@ -3,7 +3,7 @@
 cdef class Lock:
     cdef readonly unsigned long long number     # in the order in which locks were made
     cdef public int runs                        # networks that run in the thread that holds it
-    cdef long long writes                       # of weights, by others than the networks
+    cdef readonly long long writes              # of weights, by others than the networks
     cdef unsigned long owner                    # that thread, 0 for none
     cdef int depth                              # how often it has taken it
     cdef int forks                              # before it was last taken
@@ -52,7 +52,7 @@ cdef class Arena:
     cdef bint draws                     # in each run, not in training alone
     cdef uint64_t drawn                 # how many runs without training have drawn
     cdef readonly Py_ssize_t fixed_rows  # that every batch has, since some op keeps their states; 0: any number
-    cdef bint takes_gil                 # some op, loss or metric runs Python
+    cdef readonly bint takes_gil        # some op, loss or metric runs Python
     cdef int threads                    # of the team, in the run that holds the lock
     cdef ThreadTuner fit_tuner
     cdef ThreadTuner forward_tuner

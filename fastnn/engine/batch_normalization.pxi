@@ -62,6 +62,13 @@ cdef class BatchNormalizationOp(ColumnOp):
         self.block_sums = self.block_moments + blocks * 3 * self.width
         return 0
 
+    cdef int shared(self, Before when, Shared* to) noexcept:
+        to[0] = Shared(self.block_moments, 3 * self.width, True)
+        to[1] = Shared(NULL, 1, False)              # which lines count
+        if when == BEFORE_BACKWARD:
+            to[0] = Shared(self.block_sums, 2 * self.width, True)
+        return 0 if when == BEFORE_GRADIENT else 1 + (when == BEFORE_FORWARD and self.masked)
+
     cdef Py_ssize_t state_size(self) noexcept:
         """The batch's mean, variance and shift; the sums of d and of d times normalised x; 1 / the deviation.
 
@@ -142,6 +149,8 @@ cdef class BatchNormalizationOp(ColumnOp):
                 spread = state[n + j] + <float>self.epsilon
                 if 1e-25 < spread < 1e30:
                     state[5 * n + j] = 1 / sqrtf(spread)
+                elif step.linked:       # most rows are elsewhere: the loss will not be finite
+                    state[5 * n + j] = <float>NAN
                 else:
                     self.wide_moments(step, j, state)
 
@@ -213,7 +222,7 @@ cdef class BatchNormalizationOp(ColumnOp):
                 self.add(sums, self.block_sums + block * 2 * n, 2 * n, 0)
             for j in range(n):
                 sums[n + j] *= state[5 * n + j]
-                if not isfinite(sums[n + j]):
+                if not isfinite(sums[n + j]) and not step.linked:
                     sums[n + j] = <float>self.wide_along(step, j, state)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:

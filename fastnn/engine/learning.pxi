@@ -257,6 +257,7 @@ cdef class Learning(AddedLosses):
             if end == op.size:
                 self.blocks[number - 1].padding = padded(op.size) - op.size
             self.block_count = variable.block_stop = number
+        self.own_first, self.own_stop = 0, self.block_count
         return 0
 
     # How.
@@ -285,14 +286,15 @@ cdef class Learning(AddedLosses):
                 pass
 
     cdef Py_ssize_t first_block(self, Py_ssize_t rows, int thread, int threads) noexcept nogil:
-        """Of a thread's share of the parameters, in a batch of `rows` rows; the next thread's is its end.
+        """Of a thread's share of this process's parameters, in a batch of `rows` rows; the next thread's is its end.
 
         With no rows, of its share of the steps alone.
         """
-        cdef Py_ssize_t low = 0, high = self.block_count, middle
-        cdef double start = (self.gradient_work * rows + STEP_WORK * self.learnt) * thread / threads
-        if thread == 0 or start == 0:
-            return 0
+        cdef Py_ssize_t low = self.own_first, high = self.own_stop, middle
+        cdef double before = self.work_before(low, rows)
+        cdef double start = before + (self.work_before(high, rows) - before) * thread / threads
+        if thread == 0 or start == before:
+            return low
         if thread == threads:
             return high
         while low < high:

@@ -325,6 +325,9 @@ cdef class ParameterOp(_SameOp):
     cdef double work_of_gradient(self) noexcept:
         return 1
 
+    cdef int shared(self, Before when, Shared* to) noexcept:
+        return min(1, Op.shared(self, when, to))    # what it reads says nothing
+
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
         self.column_sums(self.d + p0, self.units, step.rows * self.slices, p1 - p0, self.g + p0)
 

@@ -1,7 +1,7 @@
 cimport cython
 cimport fastnn.kernels.types as types
 from fastnn.engine.lines cimport Bounds
-from fastnn.engine.ops cimport Op, Step
+from fastnn.engine.ops cimport Before, Op, Step
 from fastnn.engine.rows cimport Input, Rows
 from fastnn.engine.thread_tuner cimport ThreadTuner
 from fastnn.kernels.kernel cimport Kernel, MAX_NUMBERS, Numbers
@@ -233,6 +233,9 @@ cdef class Learning(AddedLosses):
     cdef Py_ssize_t* given_order        # of the variables as they were given: their numbers in `variables`
     cdef Block* blocks
     cdef Py_ssize_t block_count
+    cdef Py_ssize_t own_first           # of the blocks, those that this process has: all, unless it is linked to others
+    cdef Py_ssize_t own_stop
+    cdef bint linked                    # in this run
     cdef Py_ssize_t learnt              # parameters of all blocks
     cdef double gradient_work           # operations of all their gradients, for each row
     cdef public double penalty_rows     # rows of a batch, or their weights, for which penalties count as given, or 0
@@ -265,7 +268,7 @@ cdef class Learning(AddedLosses):
     @cython.final
     cdef inline void wait(self, Barrier number, int thread, int threads) noexcept nogil:
         """Wait until all threads are at this barrier."""
-        if threads > 1:
+        if threads > 1 or self.linked:
             self.wait_for_all(number, thread, threads)
 
     cdef Py_ssize_t first_block(self, Py_ssize_t rows, int thread, int threads) noexcept nogil
@@ -409,7 +412,10 @@ cdef void fit_thread(void* argument, int thread, int threads) noexcept nogil
 cdef void forward_thread(void* argument, int thread, int threads) noexcept nogil
 
 
-cdef class Runner(PythonUnits):
+include "linking_fields.pxi"
+
+
+cdef class Runner(Linked):
     cdef Step new_step(self, bint training, int thread) noexcept nogil
     cdef bint begins_anew(self, Run* job) noexcept nogil
     cdef void run_in_slices(self, Job work, Run* job, ThreadTuner* tuner) noexcept nogil

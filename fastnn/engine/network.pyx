@@ -12,7 +12,10 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from fastnn.engine.lines cimport (
     Bounds, all_are_0, all_finite, count_of, lines_are_meant, note_present, row_of, sum_of,
 )
-from fastnn.engine.ops cimport Activated, BLOCK_ROWS, LINE, Op, padded, Step, STEP_WORK
+from fastnn.engine.ops cimport (
+    Activated, BEFORE_BACKWARD, BEFORE_FORWARD, BEFORE_GRADIENT, BLOCK_ROWS, LINE, MOST_SHARED, Op, padded, Shared,
+    Step, STEP_WORK,
+)
 from fastnn.kernels.mix cimport mix64
 from fastnn.engine.rows cimport FLOAT32, Input, Rows, find_rows, take_rows
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
@@ -39,6 +42,7 @@ include "added_losses.pxi"
 include "learning.pxi"
 include "stepping.pxi"
 include "python_units.pxi"
+include "linking.pxi"
 include "running.pxi"
 
 
@@ -106,6 +110,9 @@ cdef class Network(Runner):
         self.begin_objectives(loss_follows)
         self.progress = progress
         self.not_finite = 0
+        if job.trains and self.link is not None:
+            self.make_lists(job)
+            self.linked = True
         return 0
 
     cdef int check_batches(self, Run* job, bint as_given) except -1:
@@ -226,7 +233,12 @@ cdef class Network(Runner):
             with nogil:
                 self.run_in_slices(fit_thread, &job, &self.fit_tuner)
             self.explain_failure(&job)
+            if self.linked and job.outcome != DONE and not self.cut:
+                if self.rewritten:
+                    self.pending = RuntimeError("weights were written in the midst of a fit of several processes")
+                self.pending = self.link.agreed(self.pending)
         finally:
+            self.linked = False
             self.leave()
         return job.rows.start, job.loss, job.outcome == DONE
 

@@ -63,6 +63,10 @@ cdef class LayerNormalizationOp(ColumnOp):
         """The normalised row, and 1 / the deviation of each line."""
         return self.units + self.lines
 
+    cdef int shared(self, Before when, Shared* to) noexcept:
+        to[0], to[1] = Shared(self.d, self.units, False), Shared(self.z, self.units + self.lines, False)
+        return 2 if when == BEFORE_GRADIENT else 0
+
     cdef const float* gamma(self) noexcept nogil:
         return self.w if self.scale else NULL
 

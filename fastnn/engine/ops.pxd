@@ -35,6 +35,7 @@ cdef struct Step:
     int thread                          # its number in the team
     float* scratch                      # of this thread, for one op at a time
     double penalty                      # what the weights' penalties count in this batch, times as given
+    bint linked                         # the other rows of the batch are other processes'
     int* error                          # 1 + number of an op that cannot go on, 0 while all is well
 
 
@@ -80,6 +81,24 @@ cdef inline Py_ssize_t lines_of_block(const float* block, Py_ssize_t width, Py_s
 cdef inline bint in_training(const Step* step, int training) noexcept nogil:
     """Whether an op with that `training` works as in training, in this step."""
     return step.training if training == 0 else training > 0
+
+
+cdef enum Before:
+    # When the processes of a job give one another what an op reads of rows that are not theirs.
+    BEFORE_FORWARD                      # `whole_forward`
+    BEFORE_BACKWARD                     # `whole_backward`
+    BEFORE_GRADIENT
+
+
+cdef enum:
+    MOST_SHARED = 8
+
+
+cdef struct Shared:
+    # Such numbers: of each of the op's rows, or of each block of rows.
+    float* at                           # NULL for what source number `size` gives
+    Py_ssize_t size
+    bint blocks
 
 
 cdef class Op:
@@ -128,6 +147,7 @@ cdef class Op:
     cdef double work_of_row(self) noexcept
     cdef double work_of_gradient(self) noexcept
     cdef int placed(self, Py_ssize_t rows) except -1
+    cdef int shared(self, Before when, Shared* to) noexcept
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil

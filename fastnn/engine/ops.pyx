@@ -27,10 +27,11 @@ exception.
 
 What an op needs beside its parameters and its output, it asks for: numbers of a row that `backward` reads again
 (`saved`), numbers of a batch (`state_size`), numbers of the thread that runs it (`scratch_size`), numbers of a block
-of rows (`partials`). `placed` is called when all of these have their addresses.
+of rows (`partials`). `placed` is called when all of these have their addresses. What `gradient` and a whole-batch op
+read of rows that another process worked on, `shared` says.
 """
 
-from libc.math cimport cos, floor, isfinite, sin, sqrt, sqrtf
+from libc.math cimport cos, floor, isfinite, NAN, sin, sqrt, sqrtf
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -132,6 +133,17 @@ cdef class Op:
     cdef int placed(self, Py_ssize_t rows) except -1:
         """Memory was reserved for batches of `rows` rows: what depends on its addresses can be noted."""
         return 0
+
+    cdef int shared(self, Before when, Shared* to) noexcept:
+        """Say what the op reads of all rows then, whichever process has them, up to MOST_SHARED; gives how many."""
+        cdef int k, n = 0 if when != BEFORE_GRADIENT else 1
+        to[0] = Shared(self.parts, padded(self.partials()), True)
+        if self.parts == NULL:
+            to[0] = Shared(self.d, self.units, False)
+            for k in range(self.read_count if n else 0):
+                to[n] = Shared(NULL, k, False)
+                n += 1
+        return n
 
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         pass

@@ -28,7 +28,7 @@ cdef void forward_thread(void* argument, int thread, int threads) noexcept nogil
     (<Runner>(<Run*>argument).network).forward_rows(<Run*>argument, thread, threads)
 
 
-cdef class Runner(PythonUnits):
+cdef class Runner(Linked):
     """A network that learns, and the runs of its threads. An op has `slices` rows for each of the network's."""
 
     @cython.final
@@ -70,11 +70,11 @@ cdef class Runner(PythonUnits):
         cdef bint whole = self.loss_waits
         for i in range(first, last + 1):
             if i >= 0 and self.segments[i].whole:
-                self.wait(ROWS, thread, threads)
+                self.meet(2 * i, thread, threads)
                 (<Op>self.op_list[self.segments[i].first]).whole_forward(step)
             self.segment_phase(job, step, i, True, i == last and not whole, r0, stop, thread)
         if whole:
-            self.wait(ROWS, thread, threads)
+            self.meet(2 * last + 2, thread, threads)
             if self.goes_on(job):
                 self.late_losses(step.rows, r0, stop)
                 if thread == 0:
@@ -84,7 +84,7 @@ cdef class Runner(PythonUnits):
             self.segment_phase(job, step, last, False, True, r0, stop, thread)
         for i in range(last - 1, first - 1, -1):
             if self.segments[i + 1].whole:
-                self.wait(ROWS, thread, threads)
+                self.meet(2 * i + 3, thread, threads)
                 (<Op>self.op_list[self.segments[i + 1].first]).whole_backward(step)
             self.segment_phase(job, step, i, False, True, r0, stop, thread)
 
@@ -129,7 +129,7 @@ cdef class Runner(PythonUnits):
         step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
         step.first = step.batch = 0
         step.thread, step.scratch = thread, self.scratch + thread * self.scratch_size
-        step.error, step.penalty = &self.error, 1
+        step.error, step.penalty, step.linked = &self.error, 1, self.linked
         return step
 
     cdef void fit_rows(self, Run* job, int thread, int threads) noexcept nogil:
@@ -152,9 +152,8 @@ cdef class Runner(PythonUnits):
             while True:
                 if step.rows != min(job.part, step.batch - step.first):
                     step.rows = r1 = min(job.part, step.batch - step.first)
-                    if threads > 1:
-                        r0 = share_begin(step.rows, self.block_rows, thread, threads)
-                        r1 = share_begin(step.rows, self.block_rows, thread + 1, threads)
+                    if threads > 1 or self.linked:
+                        self.share_rows(step.rows, thread, threads, &r0, &r1)
                         first = self.first_block(step.rows, thread, threads)
                         last = self.first_block(step.rows, thread + 1, threads)
                 if self.random:
@@ -163,6 +162,8 @@ cdef class Runner(PythonUnits):
                 if thread == 0:
                     job.within = step.first
                 self.collect(&rows, start + step.first, r0, r1)
+                if self.linked:
+                    self.collect_others(&rows, start + step.first, step.rows, thread, threads)
                 self.rows_phase(job, &step, r0, r1, thread, threads)
                 if self.row_clip > 0 and job.update:
                     self.clip_rows(&step, r0, r1)
@@ -170,7 +171,7 @@ cdef class Runner(PythonUnits):
                 if fetches:
                     for i in range(min(next_row + r0, rows.stop), min(next_row + r1, rows.stop)):
                         prefetch(rows.x + rows.order[i] * rows.row_bytes, rows.row_bytes)
-                self.wait(ROWS, thread, threads)
+                self.meet(2 * self.segment_count + 1, thread, threads)
                 total += self.sum_of_losses(step.rows, weighted)
                 well = self.goes_on(job) and isfinite(total)
                 if not well:
@@ -357,9 +358,9 @@ cdef class Runner(PythonUnits):
         cdef double began, seconds
         cdef int threads
         job.slice_end = HUGE_VAL
-        if self.threads == 1:
-            run(work, job, 1)
-            while self.begins_anew(job):
+        if self.threads == 1 or self.linked:
+            run(work, job, self.threads)
+            while not self.linked and self.begins_anew(job):
                 run(work, job, 1)
             return
         tuner_begin(tuner, self.threads, job.batch)

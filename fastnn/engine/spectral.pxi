@@ -43,6 +43,12 @@ cdef class SpectralDenseOp(DenseOp):
             raise MemoryError("no memory for the sums of a batch")
         return 0
 
+    cdef int shared(self, Before when, Shared* to) noexcept:
+        if when != BEFORE_BACKWARD:
+            return DenseOp.shared(self, when, to)
+        to[0] = Shared(<float*>self.block_sums, 2, True)
+        return 1
+
     cdef Py_ssize_t state_size(self) noexcept:
         """u, v, 1 / sigma, and the sum of d * (z - b) over it."""
         return self.width + self.reads.width + 2

@@ -225,6 +225,23 @@ cdef class StatesOp(Op):
         self.c, self.squashed = at, at + states         # of an LSTM
         return 0
 
+    cdef int shared(self, Before when, Shared* to) noexcept:
+        cdef Py_ssize_t states = self.steps * self.hidden
+        cdef int k, n = 2
+        if when != BEFORE_GRADIENT:
+            return 0
+        to[0], to[1] = Shared(self.gates, self.steps * self.line, False), Shared(self.h, self.h_row, False)
+        if self.rate > 0:
+            to[n] = Shared(self.masked, states, False)
+            n += 1
+        if self.held_rows and self.arrays_of_state > 1:     # which `commit` keeps
+            to[n] = Shared(self.c, states, False)
+            n += 1
+        for k in range(1 + self.initial):
+            to[n] = Shared(NULL, k, False)
+            n += 1
+        return n
+
     # What is where.
 
     cdef float* workspace(self, const Step* step) noexcept nogil:

@@ -253,9 +253,9 @@ cdef class Stepping(Learning):
         cdef Variable* variable
         cdef types.whole_step32 update = self.wide_whole_step if self.huge else self.whole_step
         for i in range(self.variable_count):
-            if i % threads != thread:
-                continue
             variable = &self.variables[i]
+            if i % threads != thread or not self.own_first <= variable.first_block < self.own_stop:
+                continue
             n = variable.stop - variable.start
             for slot in range(self.slot_count):
                 slots[slot] = self.slot_list[slot] + variable.start

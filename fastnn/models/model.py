@@ -168,6 +168,8 @@ class Model(Surface):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
+        *,
+        distribute: Any = None,
     ) -> History:
         """Train until epoch number `epochs`; gives a History, whose ``history`` has a list for each quantity.
 
@@ -178,9 +180,15 @@ class Model(Surface):
         for validation.
         validation_data: (x, y), (x, y, sample_weight) or a source. class_weight: class -> weight, or "balanced", which
         makes all classes weigh the same. sample_weight: (rows,), or a number for each value of the loss; a list or dict
-        for several outputs. The rest, and what is raised: see
+        for several outputs. distribute: a communicator (``fastnn.distributed``), whose ranks all make this call and
+        share the work; the weights end with the same bits on any number of them. The rest, and what is raised: see
         ``Trainer.fit``; RuntimeError before ``compile``.
         """
+        if distribute is not None:
+            arguments = {name: value for name, value in locals().items() if name not in ("self", "distribute")}
+            from fastnn.distributed import training
+
+            return training.fit(self, distribute, arguments)
         trainer = self._compiled("fit")
         self.description.last_logs = {}
         self._check_weighable(class_weight)
@@ -196,20 +204,11 @@ class Model(Surface):
         if validation is None and not is_nothing(validation_split):
             source, validation = source.split(validation_split)
         return trainer.fit(
-            source,
-            epochs,
-            (source.batch_size or 32) if batch_size is None else batch_size,
-            validation,
-            verbose=verbose,
-            shuffle=as_flag("shuffle", shuffle),
-            class_weight=class_weight,
-            callbacks=callbacks,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
-        )
+            source, epochs, (source.batch_size or 32) if batch_size is None else batch_size, validation,
+            verbose=verbose, shuffle=as_flag("shuffle", shuffle), class_weight=class_weight, callbacks=callbacks,
+            initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size, validation_freq=validation_freq,
+        )  # fmt: skip
 
     def evaluate(
         self,
@@ -303,7 +302,7 @@ class Model(Surface):
                 plain = network.predict_in_shape(x, rows[0])
                 if plain is not None:
                     return plain if len(rows[1]) == 1 else plain.reshape(len(plain), *rows[1])
-        from fastnn.training.trainer import predict
+        from fastnn.training.loop import predict
 
         source = self._source(x, None, None)
         self.description.check_source(source, "x")

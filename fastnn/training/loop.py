@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks.base import Callback, CallbackList, is_own
+from fastnn._checks import check_count
+from fastnn.callbacks.base import Callback, CallbackList, check_hooks, is_own
+from fastnn.data import Source
 from fastnn.engine.description import RowError
 from fastnn.layers.tensor import called
 from fastnn.optimizers.variables import Rate
@@ -322,3 +324,27 @@ class PredictionLoop(BatchLoop):
 
     def stopped(self) -> bool:
         return bool(self.model.stop_predicting)
+
+
+def predict(
+    model: Any, network: Any, source: Source, batch_size: int, verbose: int | str, steps: int | None, callbacks: Any
+) -> FloatArray:
+    """See ``Model.predict``: the rows of a source, batch by batch where a callback wants to know of them."""
+    batches = EpochIterator(source, batch_size, None, None if steps is None else check_count("steps", steps))
+    listeners, progress = CallbackList(callbacks, model=model), Progress(verbose, None)
+    check_hooks(listeners.callbacks)
+    listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
+    loop = PredictionLoop(model, network, batches, listeners, progress)
+    model.stop_predicting = False
+    listeners.on_predict_begin()
+    loop.look()
+    progress.begin(0, batches.batches)
+    try:
+        done = loop.run_epoch()
+    finally:
+        batches.close()
+    if not loop.outputs:
+        raise ValueError("the data gave no rows")
+    progress.end(done, {})
+    listeners.on_predict_end()
+    return np.concatenate(loop.outputs)

@@ -21,11 +21,11 @@ from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.advice import advise, check_order
 from fastnn.training.epochs import EpochIterator, validation_due
 from fastnn.training.full_batch import FullBatch
-from fastnn.training.loop import EvaluationLoop, FitLoop, PredictionLoop
+from fastnn.training.loop import EvaluationLoop, FitLoop
 from fastnn.training.objectives import CompiledObjectives, Logs, objectives_of, outputs_of, settled, with_loss
 from fastnn.training.progress import Progress
 from fastnn.training.steps import ModelSteps, check_rows
-from fastnn.typing import Array, FloatArray, Shape, TrainedModel
+from fastnn.typing import Array, Shape, TrainedModel
 
 ClassWeight = Mapping[int, float] | str
 
@@ -57,6 +57,7 @@ class Trainer:
         self.metrics = [] if metrics is None else metrics
         self.objectives: CompiledObjectives  # of the network, once there is one
         self.full_batch: FullBatch | None = None  # for an optimizer that looks at all rows
+        self.link: Any = None  # to the other ranks of a fit (fastnn.distributed.training.Link)
         self._network: Any = None
         self._compiled_for: Any = None  # the network that the objectives are for
         self._configured: tuple[Any, ...] = ()
@@ -106,6 +107,10 @@ class Trainer:
         if class_weight is not None:
             self.objectives.check_class_weight()
             source = ClassWeighted(source, class_weight)
+        if self.link is not None:
+            self.link.open(
+                source, validation, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps, shuffle=shuffle
+            )
         batches = EpochIterator(source, batch_size, random.generator() if shuffle else None, steps)
         progress = Progress(verbose, epochs)
         listeners, history = self._listeners(callbacks)
@@ -132,8 +137,12 @@ class Trainer:
             for hook in listeners.trainer_hooks("fit_begins"):
                 hook(fit)
             self._epochs(fit, epochs, tested, due)
+            if self.link is not None:
+                self.link.gather_slots()
         except BaseException as error:
             progress.broken()
+            if self.link is not None:
+                self.link.interrupted(error)
             listeners.on_train_interrupt(error, fit.last_logs)
             raise
         finally:
@@ -150,7 +159,8 @@ class Trainer:
         if history is None:
             history = History()
             chosen.append(history)
-        return CallbackList(chosen, model=self.model), history
+        listeners = CallbackList(chosen, model=self.model)
+        return (listeners if self.link is None else self.link.callbacks(listeners)), history
 
     def _epochs(self, fit: FitLoop, epochs: int, tested: EpochIterator | None, due: Callable[[int], bool]) -> None:
         model, progress, listeners = self.model, fit.progress, fit.callbacks
@@ -370,30 +380,6 @@ class Trainer:
                 advise(self.objectives.outputs, [built.ending(output) for output in range(len(shapes))])
             self._compiled_for = built.network
         return self.objectives
-
-
-def predict(
-    model: Any, network: Any, source: Source, batch_size: int, verbose: int | str, steps: int | None, callbacks: Any
-) -> FloatArray:
-    """See ``Model.predict``: the rows of a source, batch by batch where a callback wants to know of them."""
-    batches = EpochIterator(source, batch_size, None, _optional("steps", steps))
-    listeners, progress = CallbackList(callbacks, model=model), Progress(verbose, None)
-    check_hooks(listeners.callbacks)
-    listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
-    loop = PredictionLoop(model, network, batches, listeners, progress)
-    model.stop_predicting = False
-    listeners.on_predict_begin()
-    loop.look()
-    progress.begin(0, batches.batches)
-    try:
-        done = loop.run_epoch()
-    finally:
-        batches.close()
-    if not loop.outputs:
-        raise ValueError("the data gave no rows")
-    progress.end(done, {})
-    listeners.on_predict_end()
-    return np.concatenate(loop.outputs)
 
 
 def _optional(name: str, value: object) -> int | None:

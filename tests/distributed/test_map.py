@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fastnn.distributed import LocalCommunicator, map
-from support.ranks import in_threads, started
+from support.processes import started
+from support.ranks import run as in_threads
 
 
 def square(number: int) -> int:

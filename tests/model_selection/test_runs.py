@@ -15,7 +15,7 @@ import pytest
 
 import fastnn
 from support.folds import X, Y, build, validated
-from support.ranks import in_threads
+from support.ranks import run as in_threads
 from support.signals import ctrl_c
 
 

@@ -1,132 +1,114 @@
-"""Ranks as threads and as processes, for what needs no more of a job than its communicator."""
+"""Threads that are the ranks of a job, each with chance of its own; what they send is counted."""
 
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
-import textwrap
 import threading
-from multiprocessing.connection import Client, Connection, Listener
+from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, NoReturn
 
+import numpy as np
 
-class Threads:
-    """As many ranks as threads stand for."""
+from fastnn import random
 
+
+class AbortedError(RuntimeError):
+    """A rank has ended the job."""
+
+
+class GoneError(RuntimeError):
+    """A rank that others wait for has ended."""
+
+
+class Job:
     def __init__(self, size: int) -> None:
-        self.size = size
-        self._given: list[Any] = [None] * size
-        self._barrier = threading.Barrier(size, timeout=60)
-        self._local = threading.local()
-        self.calls = 0  # of allgatherv
-        self.sent = 0  # bytes that rank 0 has sent by it
+        self.size, self.slots, self.changed = size, [None] * size, threading.Condition()
+        self.here = self.meetings = self.gone = 0
 
-    @property
-    def rank(self) -> int:
-        return int(self._local.rank)
+    def meet(self) -> None:
+        with self.changed:
+            meeting = self.meetings
+            self.here += 1
+            if self.here == self.size:
+                self.here, self.meetings = 0, meeting + 1
+                self.changed.notify_all()
+            while self.meetings == meeting:
+                if self.gone or not self.changed.wait(60):
+                    raise GoneError
 
-    def _all(self, value: Any) -> list[Any]:
-        self._given[self.rank] = value
-        self._barrier.wait()
-        found = list(self._given)
-        self._barrier.wait()
+    def leave(self) -> None:
+        with self.changed:
+            self.gone += 1
+            self.changed.notify_all()
+
+
+class ThreadCommunicator:
+    """One of the threads of a job. calls: (bytes sent, bytes of all) of each ``allgatherv`` of this rank."""
+
+    def __init__(self, job: Job, rank: int) -> None:
+        self.job, self.rank, self.size = job, rank, job.size
+        self.calls: list[tuple[int, int]] = []
+
+    def _met(self, value: Any) -> list[Any]:
+        self.job.slots[self.rank] = value
+        self.job.meet()
+        found = list(self.job.slots)
+        self.job.meet()
         return found
 
     def allgatherv(self, send: Any, receive: Any, counts: Any) -> None:
         assert len(send) == counts[self.rank]
-        assert send.dtype == receive.dtype
         assert len(receive) == sum(counts)
-        self.calls += self.rank == 0
-        self.sent += send.nbytes * (self.rank == 0)
-        start = 0
-        for count, part in zip(counts, self._all(send.copy()), strict=True):
-            receive[start : start + count] = part
-            start += count
+        self.calls.append((send.nbytes, receive.nbytes))
+        ends = [*accumulate(counts)]
+        for rank, array in enumerate(self._met(send.copy())):
+            assert array.shape == (counts[rank],)
+            receive[ends[rank] - counts[rank] : ends[rank]] = array
 
     def bcast(self, array: Any, root: int = 0) -> None:
-        array[...] = self._all(array.copy())[root]
+        array[...] = self._met(array.copy())[root]
 
     def bcast_object(self, value: Any, root: int = 0) -> Any:
-        return pickle.loads(self._all(pickle.dumps(value))[root])
+        return pickle.loads(self._met(pickle.dumps(value))[root])
 
     def barrier(self) -> None:
-        self._all(None)
+        self._met(None)
 
     def abort(self, message: str) -> NoReturn:
-        self._barrier.abort()
-        raise RuntimeError(f"rank {self.rank} of {self.size}: {message}")
+        raise AbortedError(f"rank {self.rank}: {message}")
 
 
-def in_threads(size: int, work: Any) -> list[Any]:
-    """What work(comm) gives on each rank, or raises."""
-    comm, found = Threads(size), [None] * size
+def run(size: int, work: Callable[[Any], Any]) -> list[Any]:
+    """What work(communicator) gives on each rank; an error where it raises one."""
+    job = Job(size)
+    results: list[Any] = [None] * size
 
-    def run(rank: int) -> None:
-        comm._local.rank = rank
+    def one(rank: int) -> None:
         try:
-            found[rank] = work(comm)
-        except Exception as error:
-            found[rank] = error
+            with random.seeded(rank):
+                results[rank] = work(ThreadCommunicator(job, rank))
+        except BaseException as error:
+            results[rank] = error
+            job.leave()
 
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
+    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(size)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return found
+    return results
 
 
-class Processes:
-    """A rank that is a process, with a line to rank 0. A rank that is killed ends no other."""
-
-    def __init__(self, rank: int, size: int, lines: list[Connection]) -> None:
-        self.rank, self.size, self._lines = rank, size, lines
-
-    def _all(self, value: Any) -> list[Any]:
-        if self.rank:
-            self._lines[0].send(value)
-            return list(self._lines[0].recv())
-        found = [value, *(line.recv() for line in self._lines)]
-        for line in self._lines:
-            line.send(found)
-        return found
-
-    def allgatherv(self, send: Any, receive: Any, counts: Any) -> None:
-        start = 0
-        for count, part in zip(counts, self._all(send.copy()), strict=True):
-            receive[start : start + count] = part
-            start += count
-
-    def bcast_object(self, value: Any, root: int = 0) -> Any:
-        return self._all(value)[root]
+def same(size: int, work: Callable[[Any], Any]) -> Any:
+    """What work gives, which must be the same on all ranks; raises what the first of them has raised."""
+    results = run(size, work)
+    odd = [each for each in results if isinstance(each, BaseException)]
+    if odd:
+        raise next((each for each in odd if not isinstance(each, GoneError)), odd[0])
+    assert all(each == results[0] for each in results[1:])
+    return results[0]
 
 
-CHILD = """
-    import sys
-    from support.ranks import joined
-    comm = joined(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
-"""
-
-
-def joined(rank: int, size: int, port: int) -> Processes:
-    """The communicator of a child."""
-    line = Client(("127.0.0.1", port), authkey=b"ranks")
-    line.send(rank)
-    return Processes(rank, size, [line])
-
-
-def started(size: int, code: str, *arguments: str) -> tuple[Processes, list[subprocess.Popen[str]]]:
-    """The communicator of this process, rank 0, and the other ranks, which run some code that has `comm`."""
-    whole = textwrap.dedent(CHILD) + textwrap.dedent(code)
-    path = [each for each in sys.path if each]
-    with Listener(("127.0.0.1", 0), authkey=b"ranks") as listener:
-        port = str(listener.address[1])
-        start = f"import sys; sys.path[:0] = {path!r}\n{whole}"
-        command = [sys.executable, "-P", "-c", start]
-        children = [
-            subprocess.Popen([*command, str(rank), str(size), port, *arguments], stdout=subprocess.PIPE, text=True)
-            for rank in range(1, size)
-        ]
-        lines = {line.recv(): line for line in (listener.accept() for _ in children)}
-    return Processes(0, size, [lines[rank] for rank in range(1, size)]), children
+def numbers(seed: int, *shape: int) -> Any:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
