@@ -51,7 +51,7 @@ def trained(size: int, *, rows: Any = None, optimizer: Any = None, epochs: int =
     return [models[0], found[0][1]]
 
 
-def sent(comm: Any) -> int:
+def bytes_sent(comm: Any) -> int:
     return sum(own for own, _ in comm.calls)
 
 
@@ -148,14 +148,14 @@ def test_top_k_is_gradient_compression_with_error_feedback(dtype: str) -> None:
     # Moving averages of BatchNormalization are weights too, and change as the rest.
     assert np.allclose(flat(model), w, rtol=2e-4, atol=2e-6)
     exact, other = trained(size, epochs=1, steps=1, average_slots=False)
-    assert sent(comm) < 0.5 * sent(other)
+    assert bytes_sent(comm) < 0.5 * bytes_sent(other)
     assert not np.allclose(flat(model), flat(exact), rtol=2e-4, atol=2e-6)
 
 
 def test_float16_sends_half() -> None:
     _, whole = trained(2, steps=1, average_slots=False)
     model, half = trained(2, steps=1, dtype="float16")
-    assert sent(half) < 0.75 * sent(whole)  # with the counts beside them
+    assert bytes_sent(half) < 0.75 * bytes_sent(whole)  # with the counts beside them
     assert np.isfinite(flat(model)).all()
 
 
