@@ -34,9 +34,9 @@ def predict(rows: Any, model: Any, **options: Any) -> Any:
     row = model.output_shape[1:]
     whole = rows.rechunk(dict.fromkeys(range(1, rows.ndim), -1))
     chunks = (whole.chunks[0], *((size,) for size in row))
-    meta = np.empty((0, *row), np.float32)
+    none = np.empty((0, *row), np.float32)
     axes = {"drop_axis": list(range(1, rows.ndim)), "new_axis": list(range(1, 1 + len(row)))}
-    return whole.map_blocks(model.predict, dtype=np.float32, chunks=chunks, meta=meta, verbose=0, **axes)
+    return whole.map_blocks(model.predict, dtype=np.float32, chunks=chunks, meta=none, verbose=0, **axes)
 
 
 def _scored(frame: Any, found: Scoring) -> Any:

@@ -88,7 +88,7 @@ class LocalSGD(TrainerCallback):
             return LONGEST
         if self._network.iterations - self._before >= self.steps:
             self._meet(False)
-        return self.steps - (self._network.iterations - self._before)
+        return self.steps - int(self._network.iterations - self._before)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._done = False

@@ -186,14 +186,14 @@ def _lead(
                 work.changed.wait_for(lambda: not left, WAIT)
         except BaseException as error:
             known = isinstance(error, Exception)
-            work.put(-1, 0, None, error if known else RuntimeError(type(error).__name__))  # type: ignore[arg-type]
+            work.put(-1, 0, None, error if known else RuntimeError(type(error).__name__))
             with work.changed:  # until the others have heard of it
                 work.changed.wait_for(lambda: not left, WAIT if known else 1.0)
             raise
         finally:
             ended.set()
             with suppress(OSError):  # so that accept() returns
-                socket.create_connection(listener.address).close()  # type: ignore[arg-type]
+                socket.create_connection(listener.address).close()
             accepting.join()
     if work.failed is not None:
         raise _error(work.failed, 0)

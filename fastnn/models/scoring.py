@@ -50,7 +50,7 @@ class Scoring:
         one = [features] if isinstance(features, str) else features
         self.names = names_of(f"{call}: features", self._default(rows, columns) if one is None else one)
         check_known("features", self.names, columns)
-        units = prod(self.model.description.graph.inputs[0].row)
+        units = prod(self.model.inputs[0].row)
         if rows.inputs is None and len(self.names) not in (1, units):
             raise ValueError(
                 f"{call}: the model reads {units} numbers a row, got {len(self.names)} columns, "

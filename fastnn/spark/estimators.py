@@ -175,7 +175,7 @@ class FastNNClassifier(_Fits, HasProbabilityCol, HasRawPredictionCol):  # type: 
     the driver; "exact": every step is that of one process with all rows, whose weights come out to the bit; each task
     holds all rows, and torch is needed on the executors, whose gloo carries the arrays.
 
-    fit raises TypeError, ValueError for Params that cannot be; what is wrong with rows fails the stage.
+    fit raises TypeError, ValueError for Params that cannot be, and for rows that cannot be learnt.
     """
 
     makes, classifies = FastNNClassificationModel, True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -54,7 +55,7 @@ def from_text(text: str) -> Any:
 
 
 def trained(df: Any, features: str, label: str, weight: str, plan: Training) -> str:
-    """The network, as text, that the rows of a data frame have trained. What a task raises fails the stage."""
+    """The network, as text, that the rows of a data frame have trained. ValueError for rows that cannot be learnt."""
     from pyspark.sql import functions as F
 
     read, hidden = as_arrays(df, features)
@@ -64,8 +65,14 @@ def trained(df: Any, features: str, label: str, weight: str, plan: Training) -> 
     several = plan.workers > 1
     rows = read.select(*columns)
     rows = rows.repartition(plan.workers) if several else rows.coalesce(1)
-    found = rows.mapInArrow(lambda batches: _task(batches, plan), "network string", barrier=several).collect()
-    return str(found[0]["network"])
+    given = rows.mapInArrow(lambda batches: _task(batches, plan), "network string", barrier=several)
+    try:
+        return str(given.collect()[0]["network"])
+    except Exception as error:  # of Python in Java in Python
+        ours = re.search(r"\b(?:ValueError|ImportError): (fit: [^\n]*)", str(error))
+        if ours is None:
+            raise
+        raise ValueError(ours[1]) from error
 
 
 def _task(batches: Iterator[Any], plan: Training) -> Iterator[Any]:
@@ -134,7 +141,7 @@ def _made(plan: Training, width: int, classes: int) -> Any:
 
     last = Dense(classes, "softmax") if plan.classifies else Dense(1)
     model = Sequential([Input((width,)), *(Dense(units, plan.activation) for units in plan.hidden), last])
-    optimizer = optimizers.get(plan.optimizer)
+    optimizer: Any = optimizers.get(plan.optimizer)
     optimizer.learning_rate = plan.rate
     model.compile(optimizer, "sparse_categorical_crossentropy" if plan.classifies else "mean_squared_error")
     return model
@@ -201,7 +208,7 @@ def _gloo(context: Any) -> Iterator[Any]:
     try:
         from torch import distributed
     except ImportError as error:
-        raise ImportError('mode "exact" needs torch on each executor: pip install "fastnn[torch]"') from error
+        raise ImportError('fit: mode "exact" needs torch on each executor: pip install "fastnn[torch]"') from error
     rank, infos = context.partitionId(), context.getTaskInfos()
     host = infos[0].address.rpartition(":")[0] or infos[0].address
     store = distributed.TCPStore(host, 0, len(infos), True, wait_for_workers=False) if rank == 0 else None
