@@ -52,6 +52,9 @@ MODULES = [
     "fastnn.registry",
     "fastnn.mlflow",
     "fastnn.hub",
+    "fastnn.distributed",
+    "fastnn.dask",
+    "fastnn.ray",
     "fastnn.serve",
     "fastnn.serve.drift",
     "fastnn.serve.monitor",
@@ -78,7 +81,7 @@ MODULES = [
     "fastnn.backend",
 ]
 # Those that need another package; where it is not here, their pages stay as they are.
-OPTIONAL = {"fastnn.sklearn": "sklearn", "fastnn.wrappers": "sklearn"}
+OPTIONAL = {"fastnn.sklearn": "sklearn", "fastnn.spark": "pyspark", "fastnn.wrappers": "sklearn"}
 MODULES += [name for name, needed in OPTIONAL.items() if find_spec(needed)]
 FAMILIES = {
     "layer": "Layers",

@@ -44,6 +44,8 @@ NEEDS = {
         lambda: all(map(find_spec, ("starlette", "uvicorn"))) and os.name == "posix",
         "pip install 'fastnn[serve]'",
     ),
+    "many-models": (lambda: find_spec("fsspec"), "pip install 'fastnn[files]'"),
+    "spark": (lambda: find_spec("pyspark") and shutil.which("java"), "pip install 'fastnn[spark]', and Java"),
     "speech": (lambda: shutil.which("espeak-ng"), "apt-get install espeak-ng"),
     "text": (TEXTS.exists, "pip download --no-deps --no-binary :all: vaderSentiment==3.3.2; FASTNN_TEST_TEXTS: where"),
     "why-did-it-say-that": (
@@ -52,12 +54,22 @@ NEEDS = {
     ),
     "weather": (lambda: find_spec("vega_datasets"), "pip install vega_datasets"),
 }
-LOUD = {"mlflow-and-hub"}  # MLflow says on standard error what it does, and its packages warn of each other
+LOUD = {"mlflow-and-hub", "spark"}  # they say on standard error what they do, and their packages warn of each other
 PAGES = [
     *sorted((DOCS / "tasks").glob("*.md")),
     *(
         DOCS / f"{name}.md"
-        for name in ("compression", "databases", "mlflow-and-hub", "pipelines", "registry", "scikit-learn", "serve")
+        for name in (
+            "compression",
+            "databases",
+            "many-models",
+            "mlflow-and-hub",
+            "pipelines",
+            "registry",
+            "scikit-learn",
+            "serve",
+            "spark",
+        )
     ),
 ]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _remote
 from fastnn._checks import check_count, check_flag, shown
 from fastnn._output import warn
 from fastnn.callbacks.base import Callback, Logs, TrainerCallback
@@ -80,7 +81,7 @@ class BackupAndRestore(TrainerCallback):
         self._fit = fit
         self._batches = 0
         fit.epochs.remembers = fit.epochs.steps is not None or self.save_freq != "epoch"
-        paths = [path for path in (self._path, self._before) if os.path.exists(path)]
+        paths = [path for path in (self._path, self._before) if _remote.exists(path)]
         for path in paths:
             try:
                 self._restore(path)
@@ -110,10 +111,9 @@ class BackupAndRestore(TrainerCallback):
         self._written()
         if self.delete_checkpoint:
             for path in (self._path, self._before):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-            with contextlib.suppress(OSError):  # it is not empty, or not there
-                os.rmdir(self.backup_dir)
+                _remote.remove(path)
+            with contextlib.suppress(OSError):  # it is not empty
+                _remote.remove(self.backup_dir, folder=True)
 
     def _save(self) -> None:
         from fastnn.store import document
@@ -124,9 +124,9 @@ class BackupAndRestore(TrainerCallback):
         self._written()
 
         def write() -> Generator[None, None, None]:
-            os.makedirs(self.backup_dir, exist_ok=True)
-            if self.double_checkpoint and os.path.exists(self._path):
-                os.replace(self._path, self._before)
+            _remote.make_folder(self.backup_dir)
+            if self.double_checkpoint and _remote.exists(self._path):
+                _remote.move(self._path, self._before)
             document.write_with(self._path, arrays, metadata, lasting=False)  # the one before serves as well
             yield
 

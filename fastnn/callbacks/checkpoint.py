@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import re
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _names
+from fastnn import _names, _remote
 from fastnn._checks import check_count, check_flag, check_number, shown
 from fastnn._output import printable, say
 from fastnn.callbacks.backup import checked_freq
@@ -120,9 +119,7 @@ class ModelCheckpoint(Monitor):
                 say(f"Epoch {epoch + 1}: {printable(self.monitor)} did not improve on {self._bar():.5f}")
             return
         path = self._path(fields)
-        folder = os.path.dirname(path)
-        if folder:
-            os.makedirs(folder, exist_ok=True)
+        _remote.make_folder(os.path.dirname(path))
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
             reached = f"{printable(self.monitor)} reached {value:.5f}, " if self.save_best_only else ""
@@ -152,8 +149,7 @@ class ModelCheckpoint(Monitor):
             places.sort(key=lambda place: self._badness(files[place]), reverse=True)
         self._files = [files[place] for place in sorted(places[-self.keep :])]
         for place in places[: -self.keep]:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(files[place][1]))
+            _remote.remove(self._path(files[place][1]))
 
     def _filling(self, epoch: int, logs: Logs) -> dict[str, Any]:
         """What the names in `filepath` stand for; numbers as Python's, so that a backup can have them."""

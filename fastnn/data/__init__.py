@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastnn.data import digits as digits
     from fastnn.data.media import *
     from fastnn.data.mongo import *
+    from fastnn.data.parquet import *
     from fastnn.data.predictions import *
     from fastnn.data.redis import *
     from fastnn.data.sql import *
@@ -26,6 +27,7 @@ _LATER = {
     "Xml": "media",
     "digits": "digits",
     "MongoDataset": "mongo",
+    "ParquetDataset": "parquet",
     "RedisDataset": "redis",
     "RedisStream": "redis",
     "SQLDataset": "sql",

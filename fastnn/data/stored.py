@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn._checks import as_number, check_batch_size, check_count, check_text, shown
 from fastnn.databases.ahead import Ahead
-from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cache, discard, key_of, open_cached
+from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cache, discard, key_of, open_cached, share
 from fastnn.databases.reader import NoRowsError, listed
 
 from ._front import Fronted, Numbered, Part, Picked, Typed, taken
@@ -334,7 +334,9 @@ class StoredSource(Source):
             if writer is not None:
                 fresh = entry is not None and self._reader.state() == state
                 self._cached = writer.finish(state)
-                if self._cached is not None and not fresh:  # nobody else may take them for the database's
+                if self._cached is not None and fresh:
+                    share(writer.key)
+                elif self._cached is not None:  # nobody else may take them for the database's
                     weakref.finalize(self._cached, discard, writer.key)
             if held is not None and self._cached is None:
                 self._kept = _joined(held)

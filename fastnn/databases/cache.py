@@ -4,6 +4,9 @@ An entry is a folder: `x` and `y`, rows of float32 or bytes side by side, and `a
 the state that the database was in, and a checksum of each file. It is made under another name and renamed when it is
 whole, so that a process that ends before leaves nothing that could be taken for one; two processes that make the same
 one do so side by side, and the second finds the first's.
+
+Where FASTNN_CACHE is a URL, entries lie there for all machines, and those that are used on this one, as maps of files
+need; an entry there is whole once it has about.json.
 """
 
 from __future__ import annotations
@@ -22,14 +25,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from fastnn import _names
+from fastnn import _names, _remote
 from fastnn._checks import as_number
 from fastnn._output import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CacheWriter", "Cached", "cache_folder", "clear_cache", "discard", "key_of", "open_cached"]
+__all__ = ["CacheWriter", "Cached", "cache_folder", "clear_cache", "discard", "key_of", "open_cached", "share"]
 
 _FORMAT = 2
 _CHUNK = 2**23
@@ -39,9 +42,10 @@ _FILES = ("x", "y")
 
 
 def cache_folder() -> Path:
-    """Where entries are: FASTNN_CACHE, else fastnn in XDG_CACHE_HOME, else in ~/.cache. It need not exist."""
+    """Where entries are: FASTNN_CACHE, else fastnn in XDG_CACHE_HOME, else in ~/.cache. It need not exist. Where
+    FASTNN_CACHE is a URL, entries are there too (hdfs://, s3://, ...), for all machines."""
     given = os.environ.get("FASTNN_CACHE")
-    if given:
+    if given and not _remote.is_url(given):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fastnn", "rows")
 
@@ -87,6 +91,50 @@ def open_cached(key: str, state: Hashable, seconds: float | None = None) -> Cach
     state: None where it cannot be known; then the entry may be at most so many seconds old. What is damaged is said in
     a warning, and removed.
     """
+    return _opened(key, state, seconds) or (_opened(key, state, seconds) if _fetched(key) else None)
+
+
+def _shared(key: str) -> str | None:
+    """Where an entry lies for all machines; None where there is no such place."""
+    given = os.environ.get("FASTNN_CACHE")
+    return f"{given.rstrip('/')}/{key}" if given and _remote.is_url(given) else None
+
+
+def _fetched(key: str) -> bool:
+    """Whether an entry that another machine may have made has come, in place of one of this machine's."""
+    url, folder = _shared(key), cache_folder() / key
+    if url is None:
+        return False
+    part = cache_folder() / f"{key}.{os.getpid()}.{time.time_ns():x}.part"
+    try:
+        if not _remote.exists(f"{url}/about.json"):
+            return False
+        part.mkdir(parents=True)
+        for name in ("about.json", *_FILES):
+            _remote.fetch(f"{url}/{name}", str(part / name))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(part, folder)
+    except OSError as error:
+        warn(f"rows that are kept for all machines cannot be fetched: {error}")
+        shutil.rmtree(part, ignore_errors=True)
+        return False
+    return True
+
+
+def share(key: str) -> None:
+    """Have an entry lie where all machines find it, if there is such a place."""
+    url = _shared(key)
+    if url is not None:
+        try:
+            _remote.make_folder(url)
+            _remote.remove(f"{url}/about.json")
+            for name in (*_FILES, "about.json"):
+                _remote.send(str(cache_folder() / key / name), f"{url}/{name}")
+        except OSError as error:
+            warn(f"the rows cannot be kept for all machines, and are on this one: {error}")
+
+
+def _opened(key: str, state: Hashable, seconds: float | None) -> Cached | None:
     folder = cache_folder() / key
     try:
         about = json.loads((folder / "about.json").read_bytes())

@@ -17,6 +17,7 @@ from io import BytesIO
 from math import isqrt
 from typing import Any
 
+from fastnn import _remote
 from fastnn._checks import check_path, shown
 from fastnn._table import own_objects
 from fastnn._version import __version__
@@ -75,7 +76,7 @@ def load(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile
     """
     path = check_path("filepath", filepath)
     own = own_objects(custom_objects)
-    with open(path, "rb") as file, refusing(path, "is no model that fastnn can make"):
+    with _remote.opened(path) as file, refusing(path, "is no model that fastnn can make"):
         with zipfile.ZipFile(file) as archive:
             described = _text(archive, CONFIG)
             version = str(_text(archive, METADATA).get("keras_version", ""))

@@ -5,7 +5,6 @@ They are read as data: by groups and numbers that the reader names, of shapes th
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _remote
 from fastnn._checks import as_flag, check_path, shown
 from fastnn._output import warn
 from fastnn.exchange import keras_optimizer
@@ -49,7 +49,7 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None
     """
     path = check_path("filepath", filepath)
     with (
-        open(path, "rb") as file,
+        _remote.opened(path) as file,
         refusing(path, "does not fit this model"),
         opened(_h5_of(path, file), "load_weights") as weights,
     ):
@@ -123,7 +123,7 @@ def packed(model: Any) -> bytes:
 def check_free(path: Any, overwrite: bool) -> str:
     """The path as a text. FileExistsError where there is a file that may not be replaced."""
     name = check_path("filepath", path)
-    if not as_flag("overwrite", overwrite) and os.path.exists(name):
+    if not as_flag("overwrite", overwrite) and _remote.exists(name):
         raise FileExistsError(f"{name} exists; pass overwrite=True or another name")
     return name
 

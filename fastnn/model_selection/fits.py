@@ -18,6 +18,7 @@ from fastnn import random
 from fastnn._checks import check_count, shown
 from fastnn.callbacks import BackupAndRestore, Callback
 from fastnn.data.stored import StoredSource
+from fastnn.distributed.mapping import communicator_of, map as share
 from fastnn.kernels.team import each_alone, get_num_threads
 from fastnn.utils import Progbar
 
@@ -73,33 +74,40 @@ class Fits:
         self._test_scores, self._train_scores, self._keep_models = scores, train_scores, keep_models
         self.threads = _threads(n_jobs)
         folds.keep = 1 + self.threads
-        self._verbose, self._comm, self._may_diverge = verbose, comm, may_diverge
+        self._verbose, self._comm, self._may_diverge = verbose, communicator_of(comm), may_diverge
         self._records = None if backup_dir is None else Records(backup_dir)
         self._stop = threading.Event()
 
     def run(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """What each job gives, in their order: fit_time, score_time, scores by name, history, and the model where it is
-        wanted. With `comm` each process does its share, and all have all results; models stay where they are.
+        wanted. With `comm` ranks share the jobs, and all have all results; models stay where they are.
         """
-        rank, size = (0, 1) if self._comm is None else (self._comm.Get_rank(), self._comm.Get_size())
-        mine = list(jobs)[rank::size]
-        if self._comm is None:
-            return self._run_here(mine)
-        outcome: Any = None
+        if self._comm is None or self._comm.size == 1:
+            return self._run_here(jobs)
+        models, done = {}, 0
+        bar = Progbar(len(jobs), verbose=_shown(self._verbose), unit_name="fit")
+
+        def one(numbered: tuple[int, Job]) -> dict[str, Any]:
+            result = self._one(numbered[1])
+            if "estimator" in result:
+                models[numbered[0]] = result.pop("estimator")
+            return result
+
+        def told(number: int, result: Any) -> None:
+            nonlocal done
+            done += 1
+            bar.update(done)
+
+        threads = max(1, min(self.threads, -(-len(jobs) // self._comm.size)))
+        self._stop.clear()
+        each_alone(int(threads > 1))
         try:
-            outcome = self._run_here(mine)
-        except Exception as error:  # others wait for this one
-            outcome = error
-        all_outcomes = self._comm.allgather(
-            outcome if isinstance(outcome, Exception) else [_without_model(result) for result in outcome]
-        )
-        if isinstance(outcome, Exception):
-            raise outcome
-        for number, other in enumerate(all_outcomes):
-            if isinstance(other, Exception):
-                raise RuntimeError(f"process {number} failed: {type(other).__name__}: {other}") from other
-        all_outcomes[rank] = outcome
-        return [all_outcomes[place % size][place // size] for place in range(len(jobs))]
+            results = share(one, enumerate(jobs), self._comm, threads=threads, on_result=told)
+        finally:
+            self._stop.set()
+            each_alone(-int(threads > 1))
+        kept = [{"estimator": models.get(number)} if self._keep_models else {} for number in range(len(jobs))]
+        return [result | model for result, model in zip(results, kept, strict=True)]
 
     def _run_here(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         threads = min(self.threads, len(jobs))
@@ -235,7 +243,3 @@ def _apart(rows: Rows) -> Rows:
 
 def _shown(verbose: int | str) -> int:
     return 1 if isinstance(verbose, str) else int(verbose)
-
-
-def _without_model(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in result.items() if name != "estimator"}

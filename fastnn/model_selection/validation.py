@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn import random
 from fastnn._checks import SEEDS, check_count, shown
+from fastnn.distributed.mapping import communicator_of
 
 from .fits import Fits
 from .folds import Folds, Rows, folds_of
@@ -55,8 +56,8 @@ def cross_validate(
 
     random_state: each fold's seed hangs on it and on the fold alone; None: on ``set_random_seed``. backup_dir: a folder
     for what is done; a call that was killed and is made again with the same arguments and data goes on from there. Its
-    content is to be removed when the arguments or the data change. comm: of mpi4py, or with its Get_rank, Get_size and
-    allgather: each process does its share of the fits, and all get all scores.
+    content is to be removed when the arguments or the data change. comm: of ``fastnn.distributed`` or mpi4py: its ranks
+    share the fits, as ``fastnn.distributed.map`` does, and all get all scores.
 
     Gives ``Scores``, a dict as scikit-learn's. Raises TypeError and ValueError for arguments that are none of these,
     and what ``fit`` raises.
@@ -103,7 +104,8 @@ def seed_of(random_state: Any, comm: Any) -> int:
     """The number that folds and fits hang on; of several processes that of the first."""
     if random_state is None:
         drawn = int(random.generator().integers(2**32))
-        return drawn if comm is None else int(comm.allgather(drawn)[0])
+        found = communicator_of(comm)
+        return drawn if found is None else int(found.bcast_object(drawn))
     if hasattr(random_state, "randint"):
         return int(random_state.randint(2**31))
     return check_count("random_state", random_state, 0, SEEDS)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _remote
 from fastnn._checks import check_path, shown
 from fastnn.store import safetensors
 from fastnn.store.codebooks import TEXT as CODED, Coded, coded
@@ -114,6 +115,7 @@ def reading(path: Any, what: str, wrong: str, *kinds: str) -> Iterator[Document]
     memory = isinstance(path, BytesIO)
     name = "a model in memory" if memory else check_path("filepath", path)
     with safetensors.opened(path if memory else name) as file:
+        name = _remote.plain(name)
         found = version_of(file.metadata, *kinds)
         if found is None:
             raise refusal(name, what, file.metadata, kinds[0])

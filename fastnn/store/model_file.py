@@ -6,7 +6,6 @@ Python function or class of the user's own is named too, and taken from the ``cu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from os import PathLike
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._checks import as_flag, check_count, check_path, shown
+from fastnn._remote import exists
 from fastnn._table import own_objects, plain, unplain
 from fastnn.layers.tensor import MAX_LAYERS
 from fastnn.optimizers import OPTIMIZERS
@@ -294,5 +294,5 @@ def _fill(wanted: Arrays, arrays: Arrays, held: Any) -> None:
 
 def _check_free(path: Path, overwrite: bool) -> None:
     name = check_path("filepath", path)
-    if not as_flag("overwrite", overwrite) and os.path.exists(name):
+    if not as_flag("overwrite", overwrite) and exists(name):
         raise FileExistsError(f"{name} exists; pass overwrite=True or another name")

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from fastnn import _remote
 from fastnn._checks import check_path
 
 # The writer's process, the machine (and container) whose process that is, and a number of the file's own. A length
@@ -21,12 +22,16 @@ _writing: set[str] = set()  # names that this process has in use
 
 @contextlib.contextmanager
 def replacing(path: Any, lasting: bool = True) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` when the block ends, or vanishes if it fails.
+    """A new file that takes the place of `path`, or of what a URL names, when the block ends, or vanishes if it fails.
 
     lasting: the new file is there after a loss of power too; else it or the old one is, whole, at half the cost.
     OSError, with the name `path`, where it cannot be written; ValueError where `path` is no regular file.
     """
     given = check_path("filepath", path)
+    if _remote.is_url(given):
+        with _remote.writing(given) as file:
+            yield file
+        return
     target = os.path.realpath(given)
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn import _remote
 from fastnn._checks import shown
 from fastnn.store import foreign, packing
 from fastnn.store.replacing import replacing
@@ -124,13 +125,16 @@ class OpenFile:
 
 @contextlib.contextmanager
 def opened(path: Path | BytesIO) -> Iterator[OpenFile]:
-    """The file `path`, or one in memory, for as long as the block runs.
+    """The file `path`, at a URL or in memory too, for as long as the block runs.
 
     DamagedFileError (a ValueError): anything in the header that the format does not allow, or a `path` that is not a
     regular file. OSError: it cannot be opened.
     """
     if isinstance(path, BytesIO):
         yield OpenFile("a model in memory", path)
+        return
+    if _remote.is_url(path):
+        yield OpenFile(_remote.plain(str(path)), _remote.read(str(path)))
         return
     # Before open(), which waits for ever at a pipe that nobody writes to.
     if not stat.S_ISREG(os.stat(path).st_mode):

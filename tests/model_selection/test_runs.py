@@ -15,6 +15,7 @@ import pytest
 
 import fastnn
 from support.folds import X, Y, build, validated
+from support.ranks import run as in_threads
 from support.signals import ctrl_c
 
 
@@ -45,46 +46,6 @@ def test_ctrl_c_ends_all_fits(n_jobs: int) -> None:
 # Of many processes.
 
 
-class Comm:
-    """As many processes as threads stand for, by the three methods of mpi4py's that are used."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self.given = size, [None] * size
-        self.barrier = threading.Barrier(size, timeout=60)
-        self.local = threading.local()
-
-    def Get_rank(self) -> int:
-        return self.local.rank
-
-    def Get_size(self) -> int:
-        return self.size
-
-    def allgather(self, value: Any) -> list[Any]:
-        self.given[self.local.rank] = value
-        self.barrier.wait()
-        found = list(self.given)
-        self.barrier.wait()
-        return found
-
-
-def in_processes(size: int, work: Any) -> list[Any]:
-    comm, found = Comm(size), [None] * size
-
-    def run(rank: int) -> None:
-        comm.local.rank = rank
-        try:
-            found[rank] = work(comm)
-        except Exception as error:
-            found[rank] = error
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
-
-
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_processes_share_the_fits(size: int) -> None:
     expected = validated(X, Y)
@@ -94,10 +55,27 @@ def test_processes_share_the_fits(size: int) -> None:
         made.append(0)
         return build()
 
-    for found in in_processes(size, lambda comm: validated(X, Y, build=counted, comm=comm, n_jobs=1)):
+    kept = 0
+    share = {"build": counted, "n_jobs": 1, "return_estimator": True}
+    for found in in_threads(size, lambda comm: validated(X, Y, comm=comm, **share)):
         assert found["test_loss"].tolist() == expected["test_loss"].tolist()
         assert found["history"] == expected["history"]
-    assert len(made) == 5
+        kept += sum(model is not None for model in found["estimator"])
+    assert len(made) == kept == 5  # models stay where they are
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_share_a_search(size: int) -> None:
+    settings = {"units": [4, 8], "epochs": [1, 2]}
+    options = {"cv": 2, "random_state": 5, "verbose": 0}
+    expected = fastnn.model_selection.search(build, settings, X, Y, **options)
+    work = lambda comm: fastnn.model_selection.search(build, settings, X, Y, comm=comm, n_jobs=2, **options)  # noqa: E731
+    for found in in_threads(size, work):
+        assert found.best_params_ == expected.best_params_
+        for name in ("mean_test_loss", "split1_test_accuracy", "rank_test"):
+            assert found.cv_results_[name].tolist() == expected.cv_results_[name].tolist()
+        weights = zip(found.best_estimator_.get_weights(), expected.best_estimator_.get_weights(), strict=True)
+        assert all(mine.tobytes() == other.tobytes() for mine, other in weights)
 
 
 def test_all_processes_hear_of_an_error() -> None:
@@ -109,7 +87,7 @@ def test_all_processes_hear_of_an_error() -> None:
             raise OSError("no more")
         return build()
 
-    found = in_processes(2, lambda comm: validated(X, Y, build=failing, comm=comm, n_jobs=1))
+    found = in_threads(2, lambda comm: validated(X, Y, build=failing, comm=comm, n_jobs=1))
     assert sorted(type(error).__name__ for error in found) == ["OSError", "RuntimeError"]
 
 
