@@ -358,7 +358,8 @@ cdef class Learning(AddedLosses):
                 self.add(g, own, p1 - first.p0, 0)
             elif g != own:
                 memcpy(g, own, (p1 - first.p0) * sizeof(float))
-            self.add_shared_gradients(step, first.op, first.p0, p1, g)
+            if self.next_shared[first.op] != NULL:
+                self.add_shared_gradients(step, first.op, first.p0, p1, g)
         if self.has_penalties and step.first + step.rows == step.batch:
             for i in range(block, end):
                 self.penalty_parts[i] = self.penalise(i, step.penalty)
