@@ -18,12 +18,10 @@ cdef class Linked(PythonUnits):
         free(self.list_starts)
 
     def set_link(self, link, Py_ssize_t rows=1):
-        """Fit as one of several from now on, in batches of `rows` rows; None: alone.
-
-        link: has rank and size, and what this calls. gather(send, receive, counts): bytes from each to all, as
-        ``Communicator.allgatherv``. agreed(error): where a fit ends early, of which an error or None is told; gives
-        what to raise, the same for all, or None.
-        """
+        """Fit as one of several from now on, in batches of `rows` rows; None: alone."""
+        # A link has rank and size, and what is called here. gather(send, receive, counts): bytes from each to all, as
+        # Communicator.allgatherv. agreed(error): where a fit ends early, of which an error or None is told; gives what
+        # to raise, the same for all, or None.
         self.enter()
         try:
             self.link, self.link_rows, self.cut = link, rows, False

@@ -200,6 +200,7 @@ def test_python_in_a_layer_is_refused_by_its_name() -> None:
         ({"make": lambda: model_of("sgd")}, "the optimizer of rank 1.*SGD"),
         ({"make": lambda: model_of(loss="mae")}, "the model of rank 1"),
         ({"validation_data": (X, Y)}, "the validation data of rank 1"),
+        ({"shuffle": False}, "the shuffle of rank 1"),
     ],
     ids=str,
 )
