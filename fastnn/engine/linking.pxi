@@ -122,11 +122,11 @@ cdef class Linked(PythonUnits):
             self.barrier_number, self.list_starts[i] = i, n
             if i < last and self.segments[i // 2].whole:
                 n = self.add_shared(n, self.segments[i // 2].first, BEFORE_BACKWARD if i % 2 else BEFORE_FORWARD)
-            elif i >= last and self.loss_waits == (i == last):
+            elif i >= last and (self.loss_waits and job.trains) == (i == last):
                 n = self.add_masks(n)
         for i in range(self.count):
             op = <Op>self.op_list[i]
-            if (op.size and not op.frozen and self.wanted[i]) or op.held_rows:
+            if (job.trains and op.size and not op.frozen and self.wanted[i]) or op.held_rows:
                 n = self.add_shared(n, i, BEFORE_GRADIENT)
         for i in range(self.objective_count + self.metric_count):
             n = self.add_given(n, self.parts + i * blocks, sizeof(double), OF_BLOCKS)
@@ -222,7 +222,8 @@ cdef class Linked(PythonUnits):
             given.at = <char*>self.squares
             self.give(&given, 1, 0)
         elif not self.job.update:
-            self.give_vector(self.g)
+            if self.job.trains:
+                self.give_vector(self.g)
         elif number == WEIGHTS or not (self.has_constraints or (self.iterations + 1) % self.accumulation):
             self.give_vector(self.w)
         if self.cut:

@@ -102,6 +102,16 @@ def test_hooks_run_once() -> None:
     assert seen == [0, 1, 2]
 
 
+def test_a_checkpoint_is_the_file_of_one_rank(tmp_path: Path) -> None:
+    def hooks(name: str) -> Any:
+        return [callbacks.ModelCheckpoint(tmp_path / f"{name}{{epoch}}.fastnn"), callbacks.CSVLogger(tmp_path / name)]
+
+    alone(hooks=lambda: hooks("one"))
+    same(3, lambda c: fitted(c, hooks=lambda: hooks("three")))
+    for name in ("", "1.fastnn", "2.fastnn", "3.fastnn"):
+        assert (tmp_path / f"one{name}").read_bytes() == (tmp_path / f"three{name}").read_bytes()
+
+
 class KilledError(Exception):
     """The process is gone."""
 
