@@ -81,7 +81,7 @@ MODULES = [
     "fastnn.backend",
 ]
 # Those that need another package; where it is not here, their pages stay as they are.
-OPTIONAL = {"fastnn.sklearn": "sklearn", "fastnn.spark": "pyspark", "fastnn.wrappers": "sklearn"}
+OPTIONAL = {"fastnn.sklearn": "sklearn", "fastnn.wrappers": "sklearn", "fastnn.spark": "pyspark"}
 MODULES += [name for name, needed in OPTIONAL.items() if find_spec(needed)]
 FAMILIES = {
     "layer": "Layers",

@@ -185,10 +185,10 @@ def _lead(
             with work.changed:
                 work.changed.wait_for(lambda: not left, WAIT)
         except BaseException as error:
-            known = isinstance(error, Exception)
-            work.put(-1, 0, None, error if known else RuntimeError(type(error).__name__))
+            told = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+            work.put(-1, 0, None, told)
             with work.changed:  # until the others have heard of it
-                work.changed.wait_for(lambda: not left, WAIT if known else 1.0)
+                work.changed.wait_for(lambda: not left, WAIT if told is error else 1.0)
             raise
         finally:
             ended.set()

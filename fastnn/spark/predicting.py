@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from fastnn import _names, set_num_threads
+from fastnn import _names
 from fastnn._checks import shown
+from fastnn.kernels.team import set_num_threads
 from fastnn.models.scoring import FLOATS, Scoring
 
 __all__ = ["predict"]

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from fastnn import random, set_num_threads
+from fastnn import random
 from fastnn.distributed import Communicator, GlooCommunicator, LocalCommunicator, LocalSGD
 from fastnn.distributed.communicator import gather_objects
+from fastnn.kernels.team import set_num_threads
 from fastnn.layers import Dense, Input
 from fastnn.models import Sequential, check_model, load_model
 from fastnn.models.scoring import numbers_of

@@ -80,7 +80,7 @@ def cluster(folder: Path) -> Iterator[str]:
             process.wait()
 
 
-def said(log: Path, pattern: str, seconds: float = 60) -> list[str]:
+def said(log: Path, pattern: str, seconds: float = 300) -> list[str]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := re.findall(pattern, log.read_text(errors="replace")):
