@@ -52,7 +52,7 @@ def from_text(text: str) -> Any:
     """The model of a text. ValueError where it is of none."""
     from io import BytesIO
 
-    return load_model(BytesIO(b64decode(text)))  # type: ignore[arg-type]
+    return load_model(BytesIO(b64decode(text)))
 
 
 def trained(df: Any, features: str, label: str, weight: str, plan: Training) -> str:
