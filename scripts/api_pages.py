@@ -52,7 +52,6 @@ MODULES = [
     "fastnn.registry",
     "fastnn.mlflow",
     "fastnn.hub",
-    "fastnn.distributed",
     "fastnn.dask",
     "fastnn.ray",
     "fastnn.serve",
@@ -252,11 +251,11 @@ def page(module: ModuleType) -> str:
 def contents() -> str:
     """The table of contents."""
     lines = [f"{NOTE}\n# The API\n\n| module | what |\n|---|---|"]
-    for name in MODULES:
-        first = docstring(importlib.import_module(name)).splitlines()[0]
-        lines.append(f"| [{name}]({name}.md) | {prose(first)} |")
-    for name, text in kept().items():
-        lines.append(f"| [{name}]({name}.md) | {text.splitlines()[4]} |")
+    pages = kept()
+    for name in [*(name for name in MODULES if name not in OPTIONAL), *OPTIONAL]:
+        here = name not in pages
+        first = prose(docstring(importlib.import_module(name)).splitlines()[0]) if here else pages[name].splitlines()[4]
+        lines.append(f"| [{name}]({name}.md) | {first} |")
     return "\n".join(lines) + "\n"
 
 
