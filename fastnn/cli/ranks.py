@@ -37,6 +37,6 @@ def ranks() -> Iterator[Any]:
         except Exception as error:
             if communicator.rank == 0:
                 failed(described(error), 1)
-                communicator.comm.Abort(1)
+                communicator.abort("")
             time.sleep(FIRST)
             communicator.abort(described(error))

@@ -59,8 +59,9 @@ def gather_objects(communicator: Communicator, value: Any) -> list[Any]:
 
 
 def say_failed(communicator: Communicator, message: str) -> None:
-    """Say in a line which rank ends the job, wherever its own output goes."""
-    say(f"fastnn: rank {communicator.rank} of {communicator.size}: {message}", out=sys.__stderr__)
+    """Say in a line which rank ends the job, wherever its own output goes; nothing where nothing is to be said."""
+    if message:
+        say(f"fastnn: rank {communicator.rank} of {communicator.size}: {message}", out=sys.__stderr__)
 
 
 class LocalCommunicator:
@@ -134,6 +135,7 @@ class MPICommunicator:
 
     def abort(self, message: str) -> NoReturn:
         say_failed(self, message)
+        time.sleep(0.2)  # what was just said is still on its way through mpiexec, which forgets it
         self.comm.Abort(1)
         raise SystemExit(1)
 

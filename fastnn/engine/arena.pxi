@@ -433,7 +433,7 @@ cdef class Arena:
         self.threads = 1
         pending, self.pending = self.pending, None
         self.progress = None
-        self.running = False
+        self.running = self.linked = False
         self.lock.runs -= 1
         self.lock.release()
         if pending is not None:

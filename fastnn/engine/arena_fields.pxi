@@ -89,6 +89,7 @@ cdef class Arena:
 
     cdef readonly Lock lock             # of the parameters, which other networks may share
     cdef bint running                   # in the thread that holds it
+    cdef bint linked                    # to other processes, in this run
     cdef bint flushes                   # denormals, while it runs
     cdef unsigned long long float_state  # of that thread, from before
     cdef object pending

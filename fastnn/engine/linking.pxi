@@ -18,12 +18,10 @@ cdef class Linked(PythonUnits):
         free(self.list_starts)
 
     def set_link(self, link, Py_ssize_t rows=1):
-        """Fit as one of several from now on, in batches of `rows` rows; None: alone.
-
-        link: has rank and size, and what this calls. gather(send, receive, counts): bytes from each to all, as
-        ``Communicator.allgatherv``. agreed(error): where a fit ends early, of which an error or None is told; gives
-        what to raise, the same for all, or None.
-        """
+        """Fit as one of several from now on, in batches of `rows` rows; None: alone."""
+        # A link has rank and size, and what is called here. gather(send, receive, counts): bytes from each to all, as
+        # Communicator.allgatherv. agreed(error): where a fit ends early, of which an error or None is told; gives what
+        # to raise, the same for all, or None.
         self.enter()
         try:
             self.link, self.link_rows, self.cut = link, rows, False
@@ -124,11 +122,11 @@ cdef class Linked(PythonUnits):
             self.barrier_number, self.list_starts[i] = i, n
             if i < last and self.segments[i // 2].whole:
                 n = self.add_shared(n, self.segments[i // 2].first, BEFORE_BACKWARD if i % 2 else BEFORE_FORWARD)
-            elif i >= last and self.loss_waits == (i == last):
+            elif i >= last and (self.loss_waits and job.trains) == (i == last):
                 n = self.add_masks(n)
         for i in range(self.count):
             op = <Op>self.op_list[i]
-            if (op.size and not op.frozen and self.wanted[i]) or op.held_rows:
+            if (job.trains and op.size and not op.frozen and self.wanted[i]) or op.held_rows:
                 n = self.add_shared(n, i, BEFORE_GRADIENT)
         for i in range(self.objective_count + self.metric_count):
             n = self.add_given(n, self.parts + i * blocks, sizeof(double), OF_BLOCKS)
@@ -224,7 +222,8 @@ cdef class Linked(PythonUnits):
             given.at = <char*>self.squares
             self.give(&given, 1, 0)
         elif not self.job.update:
-            self.give_vector(self.g)
+            if self.job.trains:
+                self.give_vector(self.g)
         elif number == WEIGHTS or not (self.has_constraints or (self.iterations + 1) % self.accumulation):
             self.give_vector(self.w)
         if self.cut:

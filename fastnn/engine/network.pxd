@@ -235,7 +235,6 @@ cdef class Learning(AddedLosses):
     cdef Py_ssize_t block_count
     cdef Py_ssize_t own_first           # of the blocks, those that this process has: all, unless it is linked to others
     cdef Py_ssize_t own_stop
-    cdef bint linked                    # in this run
     cdef Py_ssize_t learnt              # parameters of all blocks
     cdef double gradient_work           # operations of all their gradients, for each row
     cdef public double penalty_rows     # rows of a batch, or their weights, for which penalties count as given, or 0

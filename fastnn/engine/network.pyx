@@ -90,6 +90,8 @@ cdef class Network(Runner):
             job.noise, job.batch = self.drawn, job.batch or self.most_rows
         if self.fixed_rows:
             self.check_batches(job, training or job.in_training)
+        if loss_follows and self.link is not None:
+            job.batch = job.batch or self.most_rows * self.ranks
         job.by_thread = job.batch == 0
         if job.by_thread:
             job.batch = self.most_rows
@@ -110,7 +112,7 @@ cdef class Network(Runner):
         self.begin_objectives(loss_follows)
         self.progress = progress
         self.not_finite = 0
-        if job.trains and self.link is not None:
+        if loss_follows and self.link is not None:
             self.make_lists(job)
             self.linked = True
         return 0
@@ -233,12 +235,7 @@ cdef class Network(Runner):
             with nogil:
                 self.run_in_slices(fit_thread, &job, &self.fit_tuner)
             self.explain_failure(&job)
-            if self.linked and job.outcome != DONE and not self.cut:
-                if self.rewritten:
-                    self.pending = RuntimeError("weights were written in the midst of a fit of several processes")
-                self.pending = self.link.agreed(self.pending)
         finally:
-            self.linked = False
             self.leave()
         return job.rows.start, job.loss, job.outcome == DONE
 
@@ -284,6 +281,10 @@ cdef class Network(Runner):
             if isinstance(self.pending, RowError):
                 row = job.rows.start + job.within + self.pending.row // op.slices
                 self.pending = self.pending.named(row if job.rows.order == NULL else job.rows.order[row])
+        if self.linked and job.outcome != DONE and not self.cut:
+            if self.rewritten:
+                self.pending = RuntimeError("weights were written in the midst of a fit of several processes")
+            self.pending = self.link.agreed(self.pending)
         return 0
 
     def evaluate(self, x, y, weight, progress=None, Py_ssize_t batch_size=0):

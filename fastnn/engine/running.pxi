@@ -256,6 +256,9 @@ cdef class Runner(Linked):
             step.rows = min(job.batch * threads if job.by_thread else job.batch, rows.stop - start)
             r0 = share_begin(step.rows, self.block_rows, thread, threads)
             r1 = share_begin(step.rows, self.block_rows, thread + 1, threads)
+            if self.linked:
+                self.share_rows(step.rows, thread, threads, &r0, &r1)
+                self.collect_others(&rows, start, step.rows, thread, threads)
             self.collect(&rows, start, r0, r1)
             if job.noise:
                 step.key, step.number = mix64(self.seed ^ mix64(mix64(job.noise))) + start, job.noise
@@ -264,7 +267,7 @@ cdef class Runner(Linked):
                 self.losses(step.rows, r0, r1, weighted, False)
             else:
                 self.copy_out(job.out + start * self.units, r0, r1)
-            self.wait(ROWS, thread, threads)
+            self.meet(2 * self.segment_count + 1, thread, threads)
             if thread == 0:
                 if self.error == 0 and job.out == NULL:
                     if self.loss_waits:
@@ -276,7 +279,7 @@ cdef class Runner(Linked):
                     if job.in_training or self.fixed_rows:
                         self.commit(&step, not job.in_training)
                     job.rows.start = start + step.rows
-                    if job.rows.start < rows.stop:
+                    if job.rows.start < rows.stop and not self.linked:
                         self.look_up(job)
             self.wait(PARAMETERS, thread, threads)
             if atomic_read(&job.outcome) != DONE:

@@ -109,8 +109,10 @@ class Trainer:
             source = ClassWeighted(source, class_weight)
         if self.link is not None:
             self.link.open(
-                source, validation, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps, shuffle=shuffle
-            )
+                source, validation, batch_size=batch_size, epochs=epochs, steps_per_epoch=steps, shuffle=shuffle,
+                class_weight=shown(class_weight), validation_freq=shown(validation_freq),
+                validation_steps=validation_steps, validation_batch_size=validation_batch_size,
+            )  # fmt: skip
         batches = EpochIterator(source, batch_size, random.generator() if shuffle else None, steps)
         progress = Progress(verbose, epochs)
         listeners, history = self._listeners(callbacks)

@@ -160,6 +160,25 @@ def test_metrics_that_gather_whole_batches() -> None:
     check(make, class_weight={0: 1.0, 1: 3.0})
 
 
+def test_validation_is_shared_out() -> None:
+    """Each rank takes a part of the rows, of losses that hang on the whole batch too, and masks."""
+    check(dense, validation_split=0.3)
+    check(dense, validation_split=0.3, validation_batch_size=7, validation_steps=2)
+    check(spectral, validation_split=0.3)
+    check(masked, validation_split=0.4)
+    check(stateful, batch_size=48, shuffle=False, validation_split=0.5)
+
+    def messages(communicator: Any, **how: Any) -> int:
+        model, x, y = dense()
+        model.fit(x, y, verbose=0, distribute=communicator, validation_data=(x, y), **how)
+        return len(communicator.calls)
+
+    assert (
+        same(2, lambda c: messages(c, epochs=4, validation_freq=2))
+        == same(2, lambda c: messages(c, epochs=4, validation_freq=4)) + 1
+    )  # of one evaluation
+
+
 def masked() -> tuple[Model, Any, Any]:
     first = Input((6,))
     h = LSTM(8, return_sequences=True, dropout=0.2)(Embedding(11, 4, mask_zero=True)(first))

@@ -102,6 +102,16 @@ def test_hooks_run_once() -> None:
     assert seen == [0, 1, 2]
 
 
+def test_a_checkpoint_is_the_file_of_one_rank(tmp_path: Path) -> None:
+    def hooks(name: str) -> Any:
+        return [callbacks.ModelCheckpoint(tmp_path / f"{name}{{epoch}}.fastnn"), callbacks.CSVLogger(tmp_path / name)]
+
+    alone(hooks=lambda: hooks("one"))
+    same(3, lambda c: fitted(c, hooks=lambda: hooks("three")))
+    for name in ("", "1.fastnn", "2.fastnn", "3.fastnn"):
+        assert (tmp_path / f"one{name}").read_bytes() == (tmp_path / f"three{name}").read_bytes()
+
+
 class KilledError(Exception):
     """The process is gone."""
 
@@ -200,6 +210,7 @@ def test_python_in_a_layer_is_refused_by_its_name() -> None:
         ({"make": lambda: model_of("sgd")}, "the optimizer of rank 1.*SGD"),
         ({"make": lambda: model_of(loss="mae")}, "the model of rank 1"),
         ({"validation_data": (X, Y)}, "the validation data of rank 1"),
+        ({"shuffle": False}, "the shuffle of rank 1"),
     ],
     ids=str,
 )

@@ -139,6 +139,25 @@ def test_a_rank_that_hangs_ends_the_job() -> None:
     assert "fastnn: rank 0 of 2: has waited 2 s for another rank" in result.stderr
 
 
+def test_ctrl_c_of_one_rank_stops_all() -> None:
+    """At the same batch; or it ends the job, where it comes while the rank waits for a message."""
+    result = script(
+        2,
+        """
+        import threading
+        if comm.rank == 1:
+            threading.Timer(0.7, signal.raise_signal, [signal.SIGINT]).start()
+        try:
+            model.fit(x, y, batch_size=100, epochs=1000000, verbose=0, distribute=comm)
+        except KeyboardInterrupt:
+            print(f"stopped {digest()}\\n", end="", flush=True)
+        """,
+    )
+    lines = result.stdout.split("\n")[:2]
+    together = lines[0].startswith("stopped") and lines[0] == lines[1]
+    assert together or "fastnn: rank 1 of 2: KeyboardInterrupt" in result.stderr, result.stdout + result.stderr
+
+
 def test_ranks_that_differ_are_named() -> None:
     result = script(2, "model.fit(x + comm.rank, y, verbose=0, distribute=comm)")
     assert result.returncode != 0
