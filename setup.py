@@ -130,7 +130,7 @@ else:
     COMPILE += ["-Wno-unused-function"]  # Cython writes some
     LINK = ["-Wl,-x" if PLATFORM.startswith("macosx") else "-Wl,-s"]  # without symbols
     LINK += ["-nostartfiles"]  # without what runs constructors, which C does not have: 400 bytes of each module
-    LINK += ["-Wl,--build-id=none", "-Wl,--hash-style=gnu"]
+    LINK += ["-Wl,--build-id=none", "-Wl,--hash-style=gnu", "-Wl,-z,noseparate-code"]
     if DEBUG:
         COMPILE, LINK = ["-O0", "-g"], []
     if SANITIZE:
