@@ -84,9 +84,11 @@ SHORTCUTS = (
     "FAST_PYCALL",
     "FAST_THREAD_STATE",
     "UNPACK_METHODS",
+    "UPDATE_DESCRIPTOR_DOC",
     "USE_ASYNC_SLOTS",
     "USE_DICT_VERSIONS",
     "USE_FREELISTS",
+    "USE_PYLIST_INTERNALS",
     "USE_PYLONG_INTERNALS",
     "USE_PYTYPE_LOOKUP",
     "USE_TP_FINALIZE",
@@ -126,6 +128,7 @@ else:
     # told to do as gcc does, it would fuse a row's products otherwise alone than beside others.
     COMPILE = ["-O2", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
     COMPILE += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # for exceptions that C does not have
+    COMPILE += ["-fno-ident"]  # which compiler it was; fastnn.show_config() says it
     COMPILE += ["-fno-plt"]  # a call of Python's by its address, without a stub of code
     COMPILE += ["-Wno-unused-function"]  # Cython writes some
     LINK = ["-Wl,-x" if PLATFORM.startswith("macosx") else "-Wl,-s"]  # without symbols
@@ -156,7 +159,7 @@ UNORDERED = ["-fno-schedule-insns2"] if X86_64 else []
 OLDEST = "fastnn.kernels._baseline."
 # All else is as small as can be, but for what reads texts; and not by copying rows byte after byte in place, which is
 # what -Os makes of a memcpy whose size it does not know.
-SMALL = ["-Os", "-Oz", "-fno-builtin-memcpy", "-fno-builtin-memset"]
+SMALL = ["-Os", "-Oz", "-fno-builtin-memcpy", "-fno-builtin-memset", "-fno-jump-tables", "-fno-tree-switch-conversion"]
 
 
 def optimisation(name: str) -> list[str]:
