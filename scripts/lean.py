@@ -2,9 +2,9 @@
 
 Away go comments, what internal functions and modules say of themselves, the types of what is private, which are checked
 here, all but one space of each level of indentation, in docstrings too, where help() takes it away, and spaces beside
-operators, but behind commas. Lines keep their numbers, so that a traceback names those of the sources. Public is what
-an ``__all__`` names, what a package imports or defines, all without an underscore of a module that is so and has no
-``__all__`` or that calls ``_names.offer``, and the classes that those are derived from.
+operators, but behind commas before what is no text. Lines keep their numbers, so that a traceback names those of the
+sources. Public is what an ``__all__`` names, what a package imports or defines, all without an underscore of a module
+that is so and has no ``__all__`` or that calls ``_names.offer``, and the classes that those are derived from.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def without(source: str, spans: Iterable[Span]) -> str:
 
 
 def dense(source: str) -> str:
-    """A source without the space between an operator and what is beside it; that behind a comma stays."""
+    """A source without the space between an operator and what is beside it; behind a comma only texts come close."""
     lines = source.split("\n")
     found: list[tuple[int, int]] = []
     texts = 0  # f-strings that are open: what is in their braces stays
@@ -170,7 +170,7 @@ def dense(source: str) -> str:
         texts += name.endswith("STRING_START") - name.endswith("STRING_END")
         row, column = before.end
         if behind.start == (row, column + 1) and tokenize.OP in (before.type, behind.type) and not texts:
-            found += [(row, column)] if before.string != "," else []
+            found += [(row, column)] if before.string != "," or behind.string[0] in "\"'" else []
     for row, column in reversed(found):
         lines[row - 1] = lines[row - 1][:column] + lines[row - 1][column + 1 :]
     return "\n".join(lines)

@@ -96,6 +96,7 @@ def test_strings_over_several_lines_stay_as_they_are() -> None:
         ),
         ("f(\n    1,\n    2,  # two\n)\n", "f(\n1,\n2,\n)\n"),
         ('def f():\n    "All that it has."\n', 'def f():\n "All that it has."\n'),
+        ("x = 'a', f'b', 'c'\n", "x='a', f'b','c'\n"),
         ("x = [1, -2] if a < (b) else f'{a = }, {b + 1}'\n", "x=[1, -2]if a<(b)else f'{a = }, {b + 1}'\n"),
     ],
 )
