@@ -87,6 +87,7 @@ SHORTCUTS = (
     "USE_ASYNC_SLOTS",
     "USE_DICT_VERSIONS",
     "USE_FREELISTS",
+    "USE_PYLIST_INTERNALS",
     "USE_PYLONG_INTERNALS",
     "USE_PYTYPE_LOOKUP",
     "USE_TP_FINALIZE",
@@ -126,11 +127,12 @@ else:
     # told to do as gcc does, it would fuse a row's products otherwise alone than beside others.
     COMPILE = ["-O2", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
     COMPILE += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # for exceptions that C does not have
+    COMPILE += ["-fno-ident"]  # which compiler it was; fastnn.show_config() says it
     COMPILE += ["-fno-plt"]  # a call of Python's by its address, without a stub of code
     COMPILE += ["-Wno-unused-function"]  # Cython writes some
     LINK = ["-Wl,-x" if PLATFORM.startswith("macosx") else "-Wl,-s"]  # without symbols
     LINK += ["-nostartfiles"]  # without what runs constructors, which C does not have: 400 bytes of each module
-    LINK += ["-Wl,--build-id=none", "-Wl,--hash-style=gnu"]
+    LINK += ["-Wl,--build-id=none", "-Wl,--hash-style=gnu", "-Wl,-z,noseparate-code"]
     if DEBUG:
         COMPILE, LINK = ["-O0", "-g"], []
     if SANITIZE:
@@ -156,7 +158,7 @@ UNORDERED = ["-fno-schedule-insns2"] if X86_64 else []
 OLDEST = "fastnn.kernels._baseline."
 # All else is as small as can be, but for what reads texts; and not by copying rows byte after byte in place, which is
 # what -Os makes of a memcpy whose size it does not know.
-SMALL = ["-Os", "-Oz", "-fno-builtin-memcpy", "-fno-builtin-memset"]
+SMALL = ["-Os", "-Oz", "-fno-builtin-memcpy", "-fno-builtin-memset", "-fno-jump-tables", "-fno-tree-switch-conversion"]
 
 
 def optimisation(name: str) -> list[str]:

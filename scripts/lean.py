@@ -1,10 +1,10 @@
 """What of a module's source is installed: all that runs, and all that those read who call what is public.
 
 Away go comments, what internal functions and modules say of themselves, the types of what is private, which are checked
-here, and all but one space of each level of indentation, in docstrings too, where help() takes it away. Lines keep
-their numbers, so that a traceback names those of the sources. Public is what an ``__all__`` names, what a package
-imports or defines, all without an underscore of a module that is so and has no ``__all__`` or that calls
-``_names.offer``, and the classes that those are derived from.
+here, all but one space of each level of indentation, in docstrings too, where help() takes it away, and spaces beside
+operators, but behind commas before what is no text. Lines keep their numbers, so that a traceback names those of the
+sources. Public is what an ``__all__`` names, what a package imports or defines, all without an underscore of a module
+that is so and has no ``__all__`` or that calls ``_names.offer``, and the classes that those are derived from.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import ast
 import io
 import tokenize
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -67,7 +68,7 @@ def lean(source: str, names: set[str], module: str = "") -> str:
     """
     tree = ast.parse(source)
     kept = not module or module in names or bool(listed(tree, False)) or offers(tree)
-    return indented(without(source, [*comments(source), *texts(tree, names, kept), *types(tree)]))
+    return indented(dense(without(source, [*comments(source), *texts(tree, names, kept), *types(tree)])))
 
 
 def comments(source: str) -> Iterator[Span]:
@@ -157,6 +158,22 @@ def without(source: str, spans: Iterable[Span]) -> str:
         left = [lines[row - 1][:column], lines[last - 1][end:]]
         lines[row - 1 : last] = [b"".join(left)] if row == last else [left[0], *[b""] * (last - row - 1), left[1]]
     return b"\n".join(lines).decode()
+
+
+def dense(source: str) -> str:
+    """A source without the space between an operator and what is beside it; behind a comma only texts come close."""
+    lines = source.split("\n")
+    found: list[tuple[int, int]] = []
+    texts = 0  # f-strings that are open: what is in their braces stays
+    for before, behind in pairwise(tokens(source)):
+        name = tokenize.tok_name[before.type]
+        texts += name.endswith("STRING_START") - name.endswith("STRING_END")
+        row, column = before.end
+        if behind.start == (row, column + 1) and tokenize.OP in (before.type, behind.type) and not texts:
+            found += [(row, column)] if before.string != "," or behind.string[0] in "\"'" else []
+    for row, column in reversed(found):
+        lines[row - 1] = lines[row - 1][:column] + lines[row - 1][column + 1 :]
+    return "\n".join(lines)
 
 
 def indented(source: str) -> str:
