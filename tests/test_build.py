@@ -33,7 +33,7 @@ def test_every_kernel_source_is_in_one_module(build: dict[str, Any]) -> None:
 
 
 class Refusing:
-    """A compiler that takes no flag with "loops" in it, nor a warning."""
+    """A compiler that takes no flag with "loops" in it, nor a warning; a linker that warns of one."""
 
     compiler_type = "unix"
     compiler_so = (
@@ -41,11 +41,14 @@ class Refusing:
         "-c",
         "import sys; sys.exit(any('loops' in flag for flag in sys.argv) or '-Werror' not in sys.argv)",
     )
+    linker_so = ("python3", "-c", "import sys; 'loops' in sys.argv[2] and sys.stderr.write('what?')")
 
 
 def test_a_flag_is_left_out_where_the_compiler_does_not_take_it(build: dict[str, Any]) -> None:
     assert build["takes"](Refusing, "-O2")
     assert not build["takes"](Refusing, "-funswitch-loops")
+    assert build["takes"](Refusing, "-O2", links=True)
+    assert not build["takes"](Refusing, "-funswitch-loops", links=True)
 
 
 @pytest.mark.skipif("__import__('shutil').which('cc') is None", reason="no C compiler here")

@@ -33,9 +33,12 @@ class Running(ast.NodeTransformer):
     """A tree without what is said and without types."""
 
     def visit(self, node: ast.AST) -> Any:
-        said = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-        if said and len(node.body) > 1 and ast.get_docstring(node) is not None:
+        says = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        said = ast.get_docstring(node) if says else None
+        if said is not None and len(node.body) > 1:
             del node.body[0]
+        elif said is not None:
+            node.body[0] = ast.copy_location(ast.Expr(ast.Constant(said)), node.body[0])
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.returns = None
         if isinstance(node, ast.arg):
@@ -57,6 +60,16 @@ def test_all_that_runs_is_there_at_its_line(installed: dict[Path, str]) -> None:
         source = path.read_text(encoding="utf-8")
         assert running(text) == running(source), path
         assert text.count("\n") == source.count("\n"), path
+
+
+def test_docstrings_lose_the_indentation_that_help_takes_away() -> None:
+    source = (
+        'class A:\n    def f(self):\n        """Say.\n\n        x: one\n           two\n        """\n        return 1\n'
+    )
+    lean = LEAN["lean"](source, {"A"})
+    assert lean == 'class A:\n def f(self):\n  """Say.\n\n  x: one\n     two\n  """\n  return 1\n'
+    odd = source.replace("        x: one", "  x: one")  # help() would take away less
+    assert LEAN["lean"](odd, {"A"}).split('"""')[1] == odd.split('"""')[1]
 
 
 def test_strings_over_several_lines_stay_as_they_are() -> None:

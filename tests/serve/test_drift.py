@@ -375,4 +375,4 @@ def test_gauges() -> None:
     assert [(name, value) for name, _, value in watched.gauges()] == [
         (f"fastnn_drift_{name}", float(found[name])) for name in ("psi", "ks", "missing", "drifted")
     ]
-    assert drift.__all__ == ["Drift", "kolmogorov_smirnov", "population_stability_index", "reference"]
+    assert drift.__all__ == ["Drift", "kolmogorov_smirnov", "population_stability_index", "reference", "typical"]
