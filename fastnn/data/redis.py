@@ -77,7 +77,8 @@ class RedisDataset(StoredSource):
         cache: Cache = "auto",
     ) -> None:
         if not isinstance(keys, (str, bytes)):
-            if not isinstance(keys, Sequence) or not all(isinstance(each, (str, bytes)) for each in keys):
+            listed = isinstance(keys, Sequence) and not isinstance(keys, memoryview)  # which may have several axes
+            if not listed or not all(isinstance(each, (str, bytes)) for each in keys):
                 raise TypeError(f"keys must be a name, a pattern or a sequence of names, got {shown(keys)}")
             keys = [*keys]
         reader = RedisReader(

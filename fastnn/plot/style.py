@@ -131,7 +131,7 @@ def numbers(what: str, given: Any, axes: int | None = None, rows: int | None = N
     """`given` as float64. ValueError for what is none, has other axes or rows, is empty or not finite."""
     try:
         found = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{what} must be numbers, got {shown(given)}") from None
     if axes == 1 and found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]

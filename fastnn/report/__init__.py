@@ -74,7 +74,7 @@ def _history(model: Any, given: Any) -> Mapping[str, Any]:
     for name, each in found.items():
         try:
             values = np.asarray(each, np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(
                 f"write_report: history[{shown(name)}] must be a list of numbers, got {shown(each)}"
             ) from None

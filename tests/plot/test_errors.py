@@ -156,3 +156,8 @@ def test_numbers_that_are_infinite_are_left_out_of_histograms() -> None:
     model.set_weights([np.full_like(each, np.nan) for each in weights])
     with pytest.raises(ValueError, match="nothing finite to draw"):
         plot.weight_histograms(model)
+
+
+def test_a_number_beyond_float64() -> None:
+    with pytest.raises(TypeError, match="vectors must be numbers, got"):
+        plot.embedding([[10**400, 1], [2, 3]])
