@@ -230,3 +230,12 @@ def test_rows_that_cannot_be_trained_on_leave_no_model(
     assert (status, said) == (1, "")
     assert not [word for word in words if word not in err]
     assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "serve", "monitor", "models", "report", "compress"])
+def test_examples_of_the_help_are_lines(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A backslash that ends a line of an example is printed, and does not join it with the next."""
+    assert main([command, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 100
+    assert command != "train" or "--target bought \\\n      --out model.fastnn" in said

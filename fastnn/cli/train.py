@@ -39,7 +39,7 @@ examples:
   fastnn train --data sqlite:///shop.db --query "SELECT id, age, visits, bought FROM customers" \\
       --target bought --key id --hidden 64,32 --epochs 20 --out model.fastnn
   fastnn train --data sqlite:///shop.db --out model.fastnn --resume --since last
-  mpiexec -n 4 fastnn train --data sqlite:///shop.db --table customers --target bought \
+  mpiexec -n 4 fastnn train --data sqlite:///shop.db --table customers --target bought \\
       --out model.fastnn              on four processes or machines: the same model
   fastnn train --config shop.toml     of which a line is: target = "bought"
 """
