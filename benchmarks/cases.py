@@ -66,6 +66,7 @@ class Case:
     loss: str
     asked: dict[str, float]
     rows: int
+    optimizer = "adam"
 
     @property
     def group(self) -> str:
@@ -92,7 +93,7 @@ class Case:
 
     def restart(self, model: Any) -> None:
         """The initial weights, and Adam as it starts."""
-        model.compile(optimizer="adam", loss=self.loss)
+        model.compile(optimizer=self.optimizer, loss=self.loss)
         model.set_weights(self.weights)
 
     def opponent(self, kind: type[Opponent]) -> Opponent:

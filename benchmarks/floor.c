@@ -1,7 +1,7 @@
 /* What this processor can do at most: fused multiply-adds in float32, and reading memory.
  *
  * floor THREADS BYTES...   prints one line, "fma <operations a second>", and one for each size of an array,
- * "read <bytes> <bytes a second>": all threads together, each on its share of the array.
+ * "read <bytes> <bytes a second>"; "dot <operations a second>" of bfloat16 products where there are such: all threads together, each on its share of the array.
  * Best of several tries, because other work on the machine can only make one slower.
  */
 #include <pthread.h>
@@ -24,7 +24,7 @@ static const size_t READ_AT_LEAST = (size_t)1 << 28; /* bytes in one try, or the
 
 struct job {
     pthread_barrier_t *barrier;
-    const vec *array; /* NULL: multiply and add */
+    const vec *array; /* NULL: multiply and add, in float32 or where `rounds` is not 0 of bfloat16 */
     size_t count;     /* vectors in this thread's share */
     size_t rounds;    /* times that it is read */
     double *seconds;  /* TRIES, of the first thread */
@@ -56,6 +56,28 @@ static vec multiply_add(void) {
     return a[0];
 }
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+enum { DOT = 4 * WIDTH };
+static vec dot_product(void) {
+    __m512 a[CHAINS];
+    __m512i x = _mm512_set1_epi32(0x3F803F80);
+    for (int c = 0; c < CHAINS; c++)
+        a[c] = _mm512_set1_ps((float)c);
+    __asm__ volatile("" : "+x"(x));
+    for (int i = 0; i < STEPS; i++)
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++)
+            a[c] = _mm512_dpbf16_ps(a[c], (__m512bh)x, (__m512bh)x);
+    for (int c = 1; c < CHAINS; c++)
+        a[0] += a[c];
+    return (vec)a[0];
+}
+#else
+enum { DOT = 0 };
+static vec dot_product(void) { return (vec){0}; }
+#endif
+
 static vec read_array(const vec *array, size_t count, size_t rounds) {
     vec sum[8];
     memset(sum, 0, sizeof sum);
@@ -76,7 +98,9 @@ static void *work(void *argument) {
     for (int i = 0; i < TRIES; i++) {
         pthread_barrier_wait(job->barrier);
         double start = now();
-        vec result = job->array ? read_array(job->array, job->count, job->rounds) : multiply_add();
+        vec result = job->array    ? read_array(job->array, job->count, job->rounds)
+                     : job->rounds ? dot_product()
+                                   : multiply_add();
         job->sink += result[0];
         pthread_barrier_wait(job->barrier);
         if (job->seconds)
@@ -123,6 +147,8 @@ int main(int count, char **arguments) {
     }
     double operations = 2.0 * WIDTH * CHAINS * STEPS * threads;
     printf("fma %.6g\n", operations / least(threads, NULL, 0, 0));
+    if (DOT)
+        printf("dot %.6g\n", operations / (2 * WIDTH) * DOT / least(threads, NULL, 0, 1));
     for (int i = 2; i < count; i++) {
         size_t unit = (size_t)threads * 8 * LINES, bytes = strtoull(arguments[i], NULL, 10) / unit * unit;
         char *array = bytes ? aligned_alloc(LINES, bytes) : NULL;

@@ -1,7 +1,8 @@
 """The least time that a workload could take here: `python -m benchmarks.floor`.
 
-Measured by a small C program (floor.c), compiled for this processor: its peak of fused multiply-adds in float32, and
-the speed at which it reads arrays from each cache and from memory. A workload says what it needs at least
+Measured by a small C program (floor.c), compiled for this processor and the vectors of the instruction set in use
+(FASTNN_ISA): its peak of fused multiply-adds in float32, and the speed at which it reads arrays from each cache and
+from memory. A workload says what it needs at least
 (`flops` and `traffic` in cases.py). Arithmetic and memory may work at the same time, so the floor is the larger of the
 two times, not their sum; activations, losses and the optimizer's arithmetic are left out, so nobody reaches it.
 """
@@ -19,6 +20,7 @@ import benchmarks
 from benchmarks import cpus
 
 SOURCE = Path(__file__).with_name("floor.c")
+NARROWER = {"avx2": ["-mno-avx512f"], "baseline": ["-mno-avx"]}  # what a set's kernels have not
 SIZES = tuple(2**power for power in range(14, 30))  # bytes: from the first cache to well beyond the last
 
 
@@ -29,6 +31,7 @@ class Speeds:
     threads: int
     flops: float
     bandwidth: tuple[tuple[int, float], ...]
+    dot: float = 0  # of products of bfloat16; 0: there are none
 
     def arithmetic(self, case: Any) -> float:
         """Seconds that the matrix products of a case take at the peak."""
@@ -56,19 +59,22 @@ class Speeds:
 
 def measure(threads: int) -> Speeds | None:
     """On the first `threads` processors that this process may use; None where there is no C compiler."""
+    from fastnn import kernels  # imports NumPy, for which `main` makes ready
+
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         program = str(Path(folder) / "floor")
-        subprocess.run([compiler, "-O3", "-march=native", "-pthread", "-o", program, str(SOURCE)], check=True)
+        flags = ["-O3", "-march=native", *NARROWER.get(kernels.isa, []), "-pthread"]
+        subprocess.run([compiler, *flags, "-o", program, str(SOURCE)], check=True)
         command = [program, str(threads), *map(str, SIZES)]
         with cpus.pinned(threads):
             lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     words = [line.split() for line in lines]
     (flops,) = (float(speed) for kind, *rest in words if kind == "fma" for speed in rest)
     reads = tuple((int(rest[0]), float(rest[1])) for kind, *rest in words if kind == "read")
-    return Speeds(threads, flops, reads)
+    return Speeds(threads, flops, reads, sum(float(rest[0]) for kind, *rest in words if kind == "dot"))
 
 
 def main() -> None:

@@ -1,14 +1,15 @@
 """Single kernels against NumPy, and PyTorch where it is installed: `python -m benchmarks.kernels --help`.
 
-Products in the three forms that training needs, against OpenBLAS; activations on 16,384 floats, in cache, written in
-place of an array that is there. Each time is the least of interleaved runs; a ratio over 1 means that fastnn is faster.
+Products in the three forms that training needs, against OpenBLAS: of chosen shapes, and narrow ones, 1 to 17 rows or
+columns, that a seed draws, so that nothing is tuned to them; activations on 16,384 floats, in cache, written in place.
+Each time is the least of interleaved runs; a ratio over 1 means that fastnn is faster.
 """
 
 import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from fastnn import kernels
 from fastnn.activations import GELU
 
 RUN = 2e-4  # seconds that a run takes at least, so that the clock does not matter
+TABLES = ("matmul", "narrow", "functions")
 FLOATS = (128, 128)  # 16,384 of them; softmax along the last axis
 FORMS = {"x w": kernels.matmul, "xT d": kernels.matmul_transposed_a, "d wT": kernels.matmul_transposed_b}
 
@@ -49,6 +51,17 @@ SHAPES = (
 )
 
 
+NARROW = 120  # shapes that a seed draws, in turn of each form, with few rows and with few columns
+
+
+def narrow_shapes(seed: int) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    random = np.random.default_rng(seed)
+    for i in range(NARROW):
+        few = int(random.integers(1, 18))
+        many, terms = (int(2**bits) for bits in random.uniform(0, 12, 2))
+        yield list(FORMS)[i % 3], (few, terms, many) if i // 3 % 2 else (many, terms, few)
+
+
 def least(sides: Sequence[Callable[[], object]], turns: int) -> list[float]:
     """The least seconds of one call of each side, run in turn."""
     counts = [calls_for(side) for side in sides]
@@ -60,6 +73,7 @@ def least(sides: Sequence[Callable[[], object]], turns: int) -> list[float]:
 
 
 def calls_for(side: Callable[[], object]) -> int:
+    side()  # the first call makes what the others find
     count = 1
     while seconds(side, count) < RUN:
         count *= 2
@@ -73,21 +87,20 @@ def seconds(side: Callable[[], object], count: int) -> float:
     return time.perf_counter() - start
 
 
-def products(turns: int) -> Iterator[dict[str, Any]]:
+def products(shapes: Iterable[tuple[str, tuple[int, int, int]]], turns: int) -> Iterator[dict[str, Any]]:
     random = np.random.default_rng(0)
-    for rows, terms, columns in SHAPES:
+    for form, (rows, terms, columns) in shapes:
         x = random.standard_normal((rows, terms), np.float32)
         w = random.standard_normal((terms, columns), np.float32)
-        transposed = np.ascontiguousarray(x.T), np.ascontiguousarray(w.T)
-        operands = {"x w": (x, w), "xT d": (transposed[0], w), "d wT": (x, transposed[1])}
-        for form, (a, b) in operands.items():
-            plain = {"x w": (a, b), "xT d": (a.T, b), "d wT": (a, b.T)}[form]
-            ours, theirs = np.empty((2, rows, columns), np.float32)
-            kernel = FORMS[form]
-            times = least([lambda: kernel(a, b, out=ours), lambda: plain[0].dot(plain[1], out=theirs)], turns)  # noqa: B023
-            bound = np.abs(theirs).max() * 1e-4
-            assert np.abs(ours - theirs).max() <= bound, f"{form} of {rows}x{terms}x{columns} differs from NumPy's"
-            yield {"shape": (rows, terms, columns), "form": form, "fastnn": times[0], "numpy": times[1]}
+        a = np.ascontiguousarray(x.T) if form == "xT d" else x
+        b = np.ascontiguousarray(w.T) if form == "d wT" else w
+        plain = a.T if form == "xT d" else a, b.T if form == "d wT" else b
+        ours, theirs = np.empty((2, rows, columns), np.float32)
+        kernel = FORMS[form]
+        times = least([lambda: kernel(a, b, out=ours), lambda: plain[0].dot(plain[1], out=theirs)], turns)  # noqa: B023
+        bound = np.abs(theirs).max() * 1e-4 + terms * 1e-6
+        assert np.abs(ours - theirs).max() <= bound, f"{form} of {rows}x{terms}x{columns} differs from NumPy's"
+        yield {"shape": (rows, terms, columns), "form": form, "fastnn": times[0], "numpy": times[1]}
 
 
 def numpy_functions(x: Array, out: Array) -> dict[str, Callable[[], object]]:
@@ -187,6 +200,19 @@ def table_of_products(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield f"| least | {' | '.join(f'{min(values):.2f}x' for values in ratios.values())} |"
 
 
+def table_of_narrow(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """NumPy's time over fastnn's: the mean of each form, and what is slower."""
+    yield f"| {len(rows)} narrow products | geometric mean | least | below 0.95 |"
+    yield "|---|--:|--:|---|"
+    for form in FORMS:
+        ratios = {row["shape"]: row["numpy"] / row["fastnn"] for row in rows if row["form"] == form}
+        slower = [f"{'x'.join(map(str, at))} {ratio:.2f}" for at, ratio in ratios.items() if ratio < 0.95]
+        mean = math.exp(np.log(list(ratios.values())).mean())
+        yield f"| {form} | {mean:.2f}x | {min(ratios.values()):.2f}x | {', '.join(slower) or '-'} |"
+    mean = math.exp(np.log([row["numpy"] / row["fastnn"] for row in rows]).mean())
+    yield f"| all | {mean:.2f}x | | |"
+
+
 def table_of_functions(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "| 16,384 floats | fastnn | NumPy | ratio | PyTorch | ratio |"
     yield "|---|--:|--:|--:|--:|--:|"
@@ -199,24 +225,29 @@ def table_of_functions(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", metavar="matmul|functions", help="one of the tables; both by default")
+    parser.add_argument("what", nargs="*", metavar="|".join(TABLES), help="some of the tables; all by default")
     parser.add_argument("--threads", type=int, default=1, help="of each library")
+    parser.add_argument("--seed", type=int, default=0, help="of the narrow shapes")
     parser.add_argument("--turns", type=int, default=15, help="interleaved runs of which the least counts")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    if unknown := set(arguments.what) - {"matmul", "functions"}:
-        parser.error(f"unknown table {', '.join(sorted(unknown))}; known are matmul, functions")
+    if unknown := set(arguments.what) - set(TABLES):
+        parser.error(f"unknown table {', '.join(sorted(unknown))}; known are {', '.join(TABLES)}")
     if arguments.turns < 1:
         parser.error(f"--turns must be at least 1, got {arguments.turns}")
     return arguments
 
 
 def main(arguments: argparse.Namespace) -> None:
-    wanted = arguments.what or ["matmul", "functions"]
+    wanted = arguments.what or TABLES
     content: dict[str, Any] = {"machine": machine(arguments.threads), "threads": arguments.threads}
     if "matmul" in wanted:
-        content["matmul"] = list(products(arguments.turns))
+        chosen = [(form, shape) for shape in SHAPES for form in FORMS]
+        content["matmul"] = list(products(chosen, arguments.turns))
         print(*table_of_products(content["matmul"]), "", sep="\n")
+    if "narrow" in wanted:
+        content["narrow"] = list(products(narrow_shapes(arguments.seed), arguments.turns))
+        print(*table_of_narrow(content["narrow"]), "", sep="\n")
     if "functions" in wanted:
         content["functions"] = list(functions(arguments.turns, arguments.threads))
         print(*table_of_functions(content["functions"]), "", sep="\n")

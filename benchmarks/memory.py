@@ -37,12 +37,12 @@ class Memory(NamedTuple):
 
 
 def arena(sizes: Sequence[int], batch_size: int) -> int:
-    """Parameters, their gradient, Adam's slots; for each row of a batch every layer's z, output and dL/dz.
+    """Parameters, their gradient, Adam's slots; for each row of a batch every layer's output and dL/dz.
 
-    The last layer's z is its output.
+    relu works where a layer's z was, and the last layer's z is its output.
     """
     parameters = sum((inputs + 1) * units for inputs, units in pairwise(sizes))
-    return FLOAT * ((2 + SLOTS) * parameters + batch_size * (3 * sum(sizes[1:]) - sizes[-1]))
+    return FLOAT * ((2 + SLOTS) * parameters + batch_size * 2 * sum(sizes[1:]))
 
 
 def resident(field: str = "VmRSS") -> int:
@@ -83,7 +83,17 @@ def measured(side: str, sizes: Sequence[int], rows: int, batch_size: int, epochs
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Bytes of a fit, as JSON.")
+    if not STATUS.exists():
+        raise SystemExit(f"there is no {STATUS} here to read; Linux has it")
+    if sys.argv[1:2] == ["peers"]:
+        from benchmarks import memory_peers
+
+        memory_peers.main(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory",
+        description="Bytes of a fit, as JSON; `peers` instead: of each workload beside PyTorch and JAX, as a table.",
+    )
     parser.add_argument("side", choices=["fastnn", "numpy"])
     parser.add_argument("sizes", nargs="+", type=int, help="inputs, and units of each layer")
     parser.add_argument("--rows", type=int, default=60_000)
@@ -92,8 +102,6 @@ def main() -> None:
     given = parser.parse_args()
     if len(given.sizes) < 2:
         parser.error(f"sizes must be at least the inputs and one layer's units, got {given.sizes}")
-    if not STATUS.exists():
-        parser.error(f"there is no {STATUS} here to read; Linux has it")
     memory = measure(given.side, given.sizes, given.rows, given.batch_size, given.epochs)
     print(json.dumps(memory._asdict()))
 

@@ -2,7 +2,8 @@
 
 Each contender works in a process of its own, all on the same processors and with the same number of threads. A case is
 trained on the rows in order first: a contender whose last loss is not fastnn's is reported as a failure, not with a
-time. Then one warm-up, which compiles what there is to compile, then the timed runs: one of each in every turn.
+time. Then one warm-up, which compiles what there is to compile, then the timed runs: one of each in every turn, begun
+when the threads of the one before have gone to sleep.
 """
 
 import argparse
@@ -10,7 +11,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +31,7 @@ from benchmarks.report import duration, machine, times, write_readme
 from benchmarks.rivals import RIVALS
 
 ROOT = Path(__file__).resolve().parent.parent
+PAUSE, PAUSES = 0.02, 100  # seconds between two looks at whether a thread still runs, and looks at most
 MARKS = {"dense": "peers", "layers": "layers"}  # of tables in README.md, by the group of a case
 
 
@@ -64,8 +67,23 @@ class Contender:
             raise Failed(f"process ended with code {self.process.wait()}; it said last: {said[-1]}") from None
         return answer
 
+    def processor_time(self) -> int:
+        """Nanoseconds that its threads have run (Linux; else 0, as if it slept)."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(each.read_text(encoding="ascii").split()[0]) for each in tasks)
+
     def close(self) -> None:
         self.process.communicate()
+
+
+def settle(racing: Iterable[Contender]) -> None:
+    """Wait until nobody's idle threads look for work any more, which some do for a tenth of a second."""
+    ran = -1
+    for _ in range(PAUSES):
+        before, ran = ran, sum(contender.processor_time() for contender in racing)
+        if ran - before < PAUSE * 1e9 / 100 and before >= 0:
+            return
+        time.sleep(PAUSE)
 
 
 @contextmanager
@@ -87,6 +105,7 @@ def race(case: Fit | Predict, racing: dict[str, Contender], repeats: int) -> dic
     judge(case, results)
     for _ in range(repeats):
         for name in [name for name, result in results.items() if result["status"] == "ok"]:
+            settle(racing.values())
             answer = attempt(racing[name], run=True)
             if answer["status"] == "ok":
                 results[name]["seconds"].append(answer["seconds"])

@@ -22,12 +22,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from math import log2
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,8 @@ class Net:
 
     @property
     def exchanged(self) -> int:
-        """Numbers a row: what each layer gives and its gradient."""
-        return 2 * sum(self.units[1:])
+        """Numbers a row: what each layer gives, but for the last, and its gradient."""
+        return 2 * sum(self.units[1:]) - self.units[-1]
 
 
 LINKS = (Link("1 GbE", 50e-6, 1e9 / 8), Link("25 GbE", 15e-6, 25e9 / 8), Link("InfiniBand 100", 2e-6, 100e9 / 8))
@@ -115,24 +116,73 @@ def data_of(net: Net, rows: int) -> tuple[Any, Any]:
     return rng.normal(size=(rows, net.units[0])).astype(np.float32), rng.integers(0, net.units[-1], rows)
 
 
-def seconds(net: Net, batch: int, steps: int, rounds: int, **fit: Any) -> float:
-    """Of a step of `fit`, the least of some rounds."""
+@dataclass(frozen=True)
+class Fit:
+    """Seconds: of a step, the median of some rounds with the quarters of them below and above; of what begins and ends
+    a fit."""
+
+    step: float
+    low: float
+    high: float
+    start: float
+
+
+def fits(net: Net, batch: int, steps: int, rounds: int, *ways: dict[str, Any], count: Any = None) -> list[Fit]:
+    """Fits in these ways, in turns. A step is what a fit of two epochs takes beyond one of one epoch, by their steps.
+
+    count: gives numbers that grow; `counted` then has by how much a step lets them.
+    """
     x, y = data_of(net, batch * steps)
-    model, found = model_of(net), []
-    model.fit(x[:batch], y[:batch], batch_size=batch, verbose=0, **fit)
+    models, found = [model_of(net) for _ in ways], [[] for _ in ways]
+
+    def fit(number: int, epochs: int) -> tuple[float, Any]:
+        before, start = None if count is None else np.array(count()), perf_counter()
+        models[number].fit(x, y, batch_size=batch, epochs=epochs, shuffle=False, verbose=0, **ways[number])
+        return perf_counter() - start, None if count is None else np.array(count()) - before
+
+    for number in range(len(ways)):
+        fit(number, 1)
     for _ in range(rounds):
-        start = perf_counter()
-        model.fit(x, y, batch_size=batch, shuffle=False, verbose=0, **fit)
-        found.append((perf_counter() - start) / steps)
-    return min(found)
+        for number in range(len(ways)):
+            (one, few), (two, many) = fit(number, 1), fit(number, 2)
+            found[number].append(((two - one) / steps, 2 * one - two))
+            if count is not None:
+                counted[:] = ((many - few) / steps).tolist()
+    results = []
+    for each in found:
+        low, step, high = np.percentile([step for step, _ in each], (25, 50, 75)).tolist()
+        results.append(Fit(step, low, high, float(np.median([start for _, start in each]))))
+    return results
+
+
+counted: list[float] = []
+
+
+def steps_of(net: Net) -> int:
+    """Of an epoch: enough that it takes some tenths of a second."""
+    return max(2, min(1000, 2 * 10**9 // (net.parameters * net.batch)))
 
 
 def measured(net: Net, rounds: int) -> Net:
     """The network with the seconds of its steps on one thread."""
-    steps = max(2, min(100, 4 * 10**8 // (net.parameters * net.batch)))
-    half, whole = (seconds(net, batch, steps, rounds) for batch in (net.batch // 2, net.batch))
+    half, whole = (fits(net, batch, steps_of(net), rounds, {})[0].step for batch in (net.batch // 2, net.batch))
     rows = max(whole - half, 0.1 * whole) / (net.batch / 2)
     return Net(net.name, net.units, net.batch, rows, max(whole - rows * net.batch, 0.0))
+
+
+def overhead(net: Net, rounds: int, comm: Any) -> list[list[float]]:
+    """Of a plain fit, and of one with a communicator of one rank, in turns: seconds of a step in a whole short fit, the
+    least, and the quarters."""
+    steps = max(2, steps_of(net) // 10)
+    x, y = data_of(net, net.batch * steps)
+    ways: list[dict[str, Any]] = [{}, {"distribute": comm}]
+    model, found = model_of(net), [[] for _ in ways]
+    for round in range(20 * rounds + 1):
+        for taken, way in zip(found, ways, strict=True):
+            start = perf_counter()
+            model.fit(x, y, batch_size=net.batch, shuffle=False, verbose=0, **way)
+            taken.extend([(perf_counter() - start) / steps] * (round > 0))
+    return [np.percentile(taken, (0, 25, 50, 75)).tolist() for taken in found]
 
 
 def nets(rounds: int) -> list[Net]:
@@ -161,17 +211,23 @@ class Counting:
 
 def rank(names: list[str], rounds: int) -> None:
     """What each process of mpiexec does; rank 0 prints what it took."""
+    import fastnn
     from fastnn.distributed import LocalSGD, MPICommunicator
 
     comm = Counting(MPICommunicator())
-    found: dict[str, Any] = {"link": asdict(link_here(comm))}
+    fastnn.set_num_threads(1)
+    first = min(NETS, key=lambda net: net.parameters)
+    x, y = data_of(first, first.batch)
+    model_of(first).fit(x, y, batch_size=first.batch, verbose=0, distribute=comm)
+    found: dict[str, Any] = {"first step": time() - float(os.environ["BEGAN"]), "link": asdict(link_here(comm))}
     for net in (net for net in NETS if net.name in names):
-        steps = 20
-        begun, calls = comm.bytes, comm.calls
-        exact = seconds(net, net.batch, steps, rounds, distribute=comm)
-        of_exact = (comm.bytes - begun) / (steps * rounds + 1), (comm.calls - calls) / (steps * rounds + 1)
-        local = seconds(net, net.batch, EVERY, rounds, callbacks=[LocalSGD(comm, EVERY)])
-        found[net.name] = {"exact": exact, "bytes": of_exact[0], "gathers": of_exact[1], "local": local}
+        steps = max(EVERY, steps_of(net) // EVERY * EVERY)
+        [exact] = fits(net, net.batch, steps, rounds, {"distribute": comm}, count=lambda: (comm.bytes, comm.calls))
+        of_step = list(counted)
+        [local] = fits(net, net.batch, steps, rounds, {"callbacks": [LocalSGD(comm, EVERY)]})
+        found[net.name] = {"exact": asdict(exact), "bytes": of_step[0], "gathers": of_step[1], "local": asdict(local)}
+        if comm.size == 1:
+            found[net.name]["overhead"] = overhead(net, rounds, comm)
     if comm.rank == 0:
         print(json.dumps(found))
 
@@ -202,7 +258,9 @@ def runs(ranks: list[int], found: list[Net], cores: int, rounds: int) -> list[di
     for size in ranks:
         code = f"from benchmarks.scale import rank; rank({names!r}, {rounds})"
         command = ["mpiexec", "-n", str(size), sys.executable, "-c", code]
-        told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        environment = {**os.environ, "BEGAN": str(time())}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        told = json.loads(done.stdout.splitlines()[-1])
         link = Link(**told["link"])
         for net in (net for net in found if net.name in names):
             got = told[net.name]
@@ -212,20 +270,53 @@ def runs(ranks: list[int], found: list[Net], cores: int, rounds: int) -> list[di
                 {
                     "net": net.name,
                     "ranks": size,
-                    "exact": got["exact"],
+                    **got,
                     "predicted exact": step(net, "exact", link, size, 1 / share) + latency,
-                    "local": got["local"],
                     "predicted local": step(net, "local", link, size, 1 / share),
-                    "bytes a step": got["bytes"],
-                    "4 (B U + P)": 4 * (net.batch * net.exchanged + net.parameters),
-                    "gathers": got["gathers"],
+                    "B U + P": 4 * (net.batch * net.exchanged + net.parameters),
+                    "ring": 8 * net.parameters,
                     "link": told["link"],
+                    "first step": told["first step"],
                 }
             )
     return table
 
 
 # Told.
+
+
+def runs_table(table: list[dict[str, Any]]) -> str:
+    """Of runs here, in Markdown: times in ms, bytes in kB."""
+    names = (
+        "network", "ranks", "step, ms (quarters)", "predicted", "start and end of a fit, ms", "gathers a step",
+        "kB a step", "of 4 (B U + P)", "ring's 8 P, kB", "local SGD, ms", "predicted", "`mpiexec` to the first step, s",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for run in table:
+        exact, local = run["exact"], run["local"]
+        cells = (
+            run["net"], run["ranks"], f"{_ms(exact['step'])} ({_ms(exact['low'])}-{_ms(exact['high'])})",
+            _ms(run["predicted exact"]), _ms(exact["start"]), f"{run['gathers']:.3g}", f"{run['bytes'] / 1e3:.1f}",
+            f"{run['bytes'] / run['B U + P']:.3f}", f"{run['ring'] / 1e3:.1f}", _ms(local["step"]),
+            _ms(run["predicted local"]), f"{run['first step']:.2f}",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def overhead_table(found: list[tuple[str, str, list[list[float]]]]) -> str:
+    """Of one rank beside a plain fit, in Markdown: ms a step, whole short fits in turns."""
+    names = ("network", "communicator", "plain (quarters)", "with it", "more", "plain, least", "with it", "more")
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for net, name, (plain, one) in found:
+        medians = [f"{_ms(each[2])} ({_ms(each[1])}-{_ms(each[3])})" for each in (plain, one)]
+        cells = (*medians, f"{one[2] / plain[2] - 1:+.1%}", _ms(plain[0]), _ms(one[0]), f"{one[0] / plain[0] - 1:+.1%}")
+        lines.append(f"| {' | '.join((net, name, *cells))} |")
+    return "\n".join(lines)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g}"
 
 
 def table_of(found: list[Net], cores: int) -> str:
@@ -269,7 +360,7 @@ def draw(found: list[Net], cores: int, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cores", type=int, default=16, help="of a node, each as one here (16)")
-    parser.add_argument("--rounds", type=int, default=5, help="the least of so many is taken (5)")
+    parser.add_argument("--rounds", type=int, default=9, help="the median of so many is taken (9)")
     parser.add_argument("--measure", type=int, nargs="+", default=[], metavar="RANKS", help="run these by mpiexec")
     parser.add_argument("--here", type=int, default=2, help="cores of this machine, for --measure (2)")
     parser.add_argument("--json", type=Path, help="write what was measured")
@@ -287,8 +378,19 @@ def main() -> None:
         content = {"nets": [asdict(net) for net in found], "runs": []}
     if options.measure:
         content["runs"] = runs(options.measure, found, options.here, options.rounds)
-    for run in content["runs"]:
-        print({name: f"{value:.4g}" if isinstance(value, float) else value for name, value in run.items()})
+    if content["runs"]:
+        print(runs_table(content["runs"]) + "\n")
+        for ranks, link in {run["ranks"]: run["link"] for run in content["runs"] if run["ranks"] > 1}.items():
+            latency, rate = link["latency"] * log2(ranks) * 1e6, link["bandwidth"] / 1e9
+            print(f"an all-gather of {ranks} ranks here: {latency:.2g} us, and {rate:.2g} GB/s\n")
+    of_one = [(run["net"], "MPI of one", run["overhead"]) for run in content["runs"] if "overhead" in run]
+    if not options.read:
+        from fastnn.distributed import LocalCommunicator
+
+        content["overhead"] = [
+            (net.name, "local", overhead(net, options.rounds, LocalCommunicator())) for net in found[:2]
+        ]
+    print(overhead_table([*content.get("overhead", []), *of_one]) + "\n")
     for net in found:
         print(
             f"{net.name}: {net.parameters:,} parameters, {net.rows * 1e6:.3g} us a row, {net.fixed * 1e3:.3g} ms a step"

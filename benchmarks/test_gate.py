@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from benchmarks import compare, gate, growth, instructions
+from benchmarks import compare, gate, growth, instructions, memory_peers
 from benchmarks.cases import Side
-from benchmarks.memory import Memory, arena
+from benchmarks.memory import STATUS, Memory, arena
+from benchmarks.rivals import Trainer, Unable
 
 RESULT = {"name": "tiny", "medians": {"fastnn": 0.001, "numpy": 0.016}, "ratios": {"numpy": [15, 16, 17]}}
 COUNT = {"name": "avx2: step of tiny", "instructions": 10_000}
@@ -211,5 +212,48 @@ def test_a_point_is_by_the_row_and_can_be_compared():
 
 
 def test_the_arena_by_hand():
-    """3-4-2: 16 + 10 parameters, four vectors; in a row z, a and d of 4 units, a and d of 2."""
-    assert arena((3, 4, 2), 5) == 4 * (4 * 26 + 5 * (3 * 4 + 2 * 2))
+    """3-4-2: 16 + 10 parameters, four vectors; in a row a and d of 4 units and of 2."""
+    assert arena((3, 4, 2), 5) == 4 * (4 * 26 + 5 * (2 * 4 + 2 * 2))
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="only Linux tells")
+def test_memory_is_that_of_the_fit_alone():
+    """NumPy's arrays are known by hand: of medium about four times its weights, and what rows give."""
+    peak = memory_peers.measured("NumPy", "medium")
+    case = memory_peers.FITS["medium"]
+    assert peak["data"] == 4 * case.rows * 784 + 8 * case.rows
+    assert 3.5 * 4 * case.parameters < peak["fit"] < 12 * 4 * case.parameters < peak["data"] < peak["whole"]
+
+
+def test_a_table_of_memory(monkeypatch):
+    monkeypatch.setitem(memory_peers.SIDES, "thinc", ("onnxruntime",))
+    found = {
+        "fastnn": {"data": 2_000_000, "fit": 1_500_000, "whole": 1_234_000_000},
+        "JAX": {"failed": "Killed"},
+        "thinc": memory_peers.measured("thinc", "tiny"),
+    }
+    lines = memory_peers.table({"tiny": found})
+    assert lines[0] == "| MB | x and y | fastnn | JAX | thinc |"
+    assert lines[2] == f"| tiny | 2.0 | 1.5 of 1,234 | failed | {next(iter(found['thinc']))} |"
+    assert "- Failed: JAX, tiny: Killed" in lines
+    assert "data" not in found["thinc"]
+
+
+def test_the_first_form_that_can_does_it(monkeypatch):
+    """JAX steps where its scan is unable; a library that only predicts trains nothing."""
+    ran = []
+
+    def form(name, able):
+        def fit(case):
+            if not able:
+                raise Unable(f"{name} cannot")
+            return Trainer(lambda: ran.append("reset"), lambda shuffle: ran.append((name, shuffle)))
+
+        return type("module", (), {"fit": staticmethod(fit)})
+
+    forms = {"benchmarks.rivals.jax_scan": form("scan", False), "benchmarks.rivals.jax_step": form("step", True)}
+    monkeypatch.setattr(memory_peers, "import_module", forms.get)
+    memory_peers.trained(("jax", "jax-step"), memory_peers.FITS["tiny"])
+    assert ran == ["reset", ("step", True)]
+    with pytest.raises(Unable, match="scan cannot"):
+        memory_peers.trained(("jax",), memory_peers.FITS["tiny"])

@@ -40,6 +40,9 @@ class Scripted:
             return {"check": self.check, "warm_up": 1.0, "libraries": {}}
         return {"seconds": next(self.seconds), "loss": self.loss}
 
+    def processor_time(self):
+        return 0
+
 
 def raced(**others):
     """Two turns of tiny."""

@@ -18,7 +18,7 @@ from fastnn import (
     regularizers,
 )
 from fastnn._version import __version__ as __version__
-from fastnn.config import show_config
+from fastnn.config import get_matmul_precision, set_matmul_precision, show_config
 from fastnn.initializers import Initializer
 from fastnn.kernels.team import get_num_threads, set_num_threads
 from fastnn.layers import Input, Layer
@@ -93,6 +93,7 @@ __all__ = [
     "distributed",
     "exchange",
     "explain",
+    "get_matmul_precision",
     "get_num_threads",
     "hub",
     "initializers",
@@ -115,6 +116,7 @@ __all__ = [
     "report",
     "saving",
     "serve",
+    "set_matmul_precision",
     "set_num_threads",
     "set_random_seed",
     "show_config",

@@ -8,8 +8,8 @@ from fastnn import _names
 
 # What objects have for fastnn's own use, beside what one asks of them: `dir` leaves it out.
 _HOUSE = """
-    abstract accepts accumulator_numbers adds areas arrays as_activation bad_targets by_column by_row checks
-    compiled curve_counts cuts description figure fit_begins from_members from_tensors full_batch fused kernel_for
+    abstract accepts accumulator_numbers adds areas arrays as_activation bad_targets between by_column by_row checks
+    compiled curve_counts cuts description enter figure fit_begins from_members from_tensors full_batch fused kernel_for
     kinds_read label_weights last listens logits made_of_layers measured numbers on_arguments on_arrays output_dtype
     own_config parts pauses rates reads_targets reported result_of rule slot_starts state_size table_family
     table_name takes trainer_hooks value_and_gradient whole whole_batch width
@@ -49,6 +49,6 @@ MissingAttribute.__module__ = "builtins"
 def missing(owner: Any, name: str) -> Any:
     """``__getattr__`` of models, layers, optimizers and histories."""
     # A property of the user's own raised it: so it does again. (`dir` of a class takes ten times as long.)
-    if name.startswith("_") or any(name in vars(cls) for cls in type(owner).__mro__):
+    if name.startswith("_") or hasattr(type(owner), name):
         return object.__getattribute__(owner, name)
     raise MissingAttribute(owner, name)

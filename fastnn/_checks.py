@@ -89,6 +89,8 @@ def check_number(
     A Decimal, Fraction or longdouble, or an int of more than eight bytes, becomes a float, which all can work with.
     """
     value = getattr(owner, name)
+    if type(value) is float and low < value < high:
+        return
     kind = type(owner).__name__
     number = as_number(f"{kind}: {name}", value)
     above = number > low if open_low else number >= low
@@ -117,6 +119,8 @@ def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST, also
 
     also: as in `check_number`.
     """
+    if type(value) is int and least <= value <= most:
+        return value
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -128,6 +132,11 @@ def check_count(name: str, value: Any, least: int = 1, most: int = LONGEST, also
     if number > most:
         raise ValueError(f"{name} must be at most {most:,}, got {shown(number)}")
     return number
+
+
+def optional_count(name: str, value: Any) -> int | None:
+    """The same, or None."""
+    return None if value is None else check_count(name, value)
 
 
 def check_batch_size(value: object) -> int:

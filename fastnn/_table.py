@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
+from functools import cache, wraps
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
@@ -29,9 +29,12 @@ class Table(Generic[T]):
     Names are Keras's: snake case ("leaky_relu"), the class's own ("LeakyReLU"), and short forms ("mse").
     """
 
-    def __init__(self, family: str, base: type[T], also: Collection[str] = ()) -> None:
-        """also: what else may be asked for by name, and is found elsewhere."""
+    def __init__(self, family: str, base: type[T], also: Collection[str] = (), shares: bool = False) -> None:
+        """also: what else may be asked for by name, and is found elsewhere. shares: units cannot change, so that one is
+        enough for all who name it.
+        """
         self.family = family
+        self._shared: dict[type[T], T] | None = {} if shares else None
         self.also = also
         base.table_family = family  # type: ignore[attr-defined]
         base.__dir__ = public_names  # type: ignore[method-assign, assignment]
@@ -88,9 +91,11 @@ class Table(Generic[T]):
             raise TypeError(f"custom_objects[{name!r}] must be a {self.family} class, got {shown(own[name])}")
         if name in self._later:
             self.load(name)
-        for cls in (found(name, own), self.aliases.get(name), registered(name)):
-            if self._is_unit(cls):
-                return cls  # type: ignore[return-value]
+        cls = found(name, own)
+        if not self._is_unit(cls):
+            cls = self.aliases.get(name)
+        if self._is_unit(cls) or self._is_unit(cls := registered(name)):
+            return cls  # type: ignore[no-any-return]
         raise ValueError(f"unknown {self.family} {name!r}{self._hint(name, own)}; known: {self.known()}")
 
     def _is_unit(self, value: Any) -> bool:
@@ -105,7 +110,13 @@ class Table(Generic[T]):
     def get(self, identifier: Any) -> T:
         """An instance, from a name, a class, or an instance."""
         if isinstance(identifier, str):
-            return self.find(identifier)()
+            cls = self.find(identifier)
+            if self._shared is None or not cls.__module__.startswith("fastnn."):
+                return cls()
+            shared = self._shared.get(cls)
+            if shared is None:
+                shared = self._shared[cls] = cls()
+            return shared
         cls = identifier if isinstance(identifier, type) else type(identifier)
         if issubclass(cls, self.base):
             if vars(cls).get("abstract"):
@@ -216,6 +227,9 @@ def check_family(given: Any, *families: str) -> None:
         raise TypeError(f"{families[0]} must be a name, a {families[0]} or a function, got a {came}: {shown(given)}")
 
 
+_NO_UNITS = {type(None), bool, int, float, str}
+
+
 def _check_when_made(cls: Any) -> None:
     """Have the fields of each new unit looked at: whatever is no number, which its class itself checks.
 
@@ -225,7 +239,7 @@ def _check_when_made(cls: Any) -> None:
     fields = dataclasses.fields(cls)
     flags = [field.name for field in fields if field.type == "bool"]
     # A class of the user's own may have units in any field.
-    own = [field.name for field in fields] if cls.__module__.startswith("fastnn.") else []
+    own = {field.name for field in fields} if cls.__module__.startswith("fastnn.") else ()
     made = cls.__init__
 
     @wraps(made)
@@ -233,10 +247,12 @@ def _check_when_made(cls: Any) -> None:
         made(self, *arguments, **named)
         values = vars(self)
         for name in flags:
-            check_flag(self, name)
+            if type(values.get(name)) is not bool:
+                check_flag(self, name)
         check_name(self, values.get("name"))
-        for name in own:
-            value = values.get(name)
+        for name, value in values.items():
+            if type(value) in _NO_UNITS or name not in own:
+                continue
             for each in value if isinstance(value, tuple) else (value,):
                 family = getattr(each, "table_family", None)
                 if family is not None and family not in _families_in(name):
@@ -245,6 +261,7 @@ def _check_when_made(cls: Any) -> None:
     cls.__init__ = __init__
 
 
+@cache
 def _families_in(field: str) -> Collection[str]:
     """The families of the units that a field of this name is for: kernel_initializer, activation, learning_rate, ..."""
     last = field.rpartition("_")[2]

@@ -42,6 +42,8 @@ LAYERS = [f"tests/layers/test_{name}.py" for name in ("recurrent", "convolution"
 QUICK_AARCH64 = [
     *QUICK,
     "tests/kernels/test_gemm.py",
+    "tests/kernels/test_bfloat16.py",
+    "tests/test_matmul_precision.py",
     "tests/engine/test_trajectories.py",
     *LAYERS,
     "-knot edges_of_chunks and not first_weights",

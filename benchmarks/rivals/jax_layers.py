@@ -26,6 +26,7 @@ ACTIVATIONS = {
     "sigmoid": jax.nn.sigmoid,
     "softmax": jax.nn.softmax,
 }
+SGD_RATE = 0.01  # Keras's
 NORM_EPSILON = 1e-3  # Keras's
 
 
@@ -156,6 +157,9 @@ def step_of(case: Case, unravel: Callable[[Any], Any]) -> Callable[..., Any]:
             return mean_loss(case.loss, raw_output(case, unravel(parameters), x[chosen]), y[chosen])
 
         loss, gradient = jax.value_and_grad(loss_of)(parameters)
+        if case.optimizer == "sgd":
+            parameters = jax.tree.map(lambda w, g: w - SGD_RATE * g, parameters, gradient)
+            return (parameters, m, v, t), loss * prod(chosen.shape)
         return (*adam(parameters, gradient, m, v, t + 1), t + 1), loss * prod(chosen.shape)
 
     return step

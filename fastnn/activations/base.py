@@ -92,4 +92,4 @@ class RowActivation(Activation):
         return np.moveaxis(super().__call__(lines).reshape(moved.shape), last, axes)
 
 
-ACTIVATIONS: Table[Activation] = Table("activation", Activation)
+ACTIVATIONS: Table[Activation] = Table("activation", Activation, shares=True)

@@ -116,12 +116,10 @@ class TrainerCallback(Callback):
         pass  # Called where the loop of a fit, an evaluation or a prediction is to run it, before any hook.
 
     def checks(self, fit: Any) -> None:
-        # Called before any ``on_train_begin``: raises where the callback could not do what it is for.
-        pass
+        pass  # Called before any ``on_train_begin``: raises where the callback could not do what it is for.
 
     def fit_begins(self, fit: Any) -> None:
-        # Called after every ``on_train_begin``; `fit` is where the fit stands (``fastnn.training.loop.FitLoop``).
-        pass
+        pass  # Called after every ``on_train_begin``; `fit` is where the fit stands (``fastnn.training.loop.FitLoop``).
 
     def measured(self, rate: float, seconds: float) -> None:
         # Called before any ``on_epoch_end``: the rate of the epoch's last step, and how long training and validation
@@ -129,8 +127,10 @@ class TrainerCallback(Callback):
         pass
 
     def pauses(self) -> None:
-        # Called every tenth of a second or so of an epoch, between two batches, where a callback overrides it.
-        pass
+        pass  # Called every tenth of a second or so of an epoch, between two batches, where a callback overrides it.
+
+    def between(self) -> None:
+        pass  # Called after an epoch, though not after each of those that run together: every 30 ms or so.
 
     def ahead(self) -> int:
         # Called before an epoch and between two ranges of batches: how many may run until it is called again.
@@ -255,13 +255,12 @@ class CallbackList(Callback):
         return known
 
     def trainer_hooks(self, name: str) -> list[Hook]:
-        # The methods called `name` of those callbacks that know the trainer and override it.
-        known = [callback for callback in self.callbacks if isinstance(callback, TrainerCallback)]
-        return [
-            getattr(callback, name)
-            for callback in known
-            if getattr(type(callback), name) is not getattr(TrainerCallback, name)
-        ]
+        # The methods called `name` of those callbacks that know the trainer and override it; looked up once.
+        if name not in self._hooks:
+            known = [callback for callback in self.callbacks if isinstance(callback, TrainerCallback)]
+            other = getattr(TrainerCallback, name)
+            self._hooks[name] = [getattr(each, name) for each in known if getattr(type(each), name) is not other]
+        return self._hooks[name]
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._begun = []

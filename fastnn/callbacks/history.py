@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastnn._attributes import missing
 from fastnn._output import padded, printable, width_of
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 Measured = tuple[float, float]  # learning rate, seconds
+Row = tuple[int, Logs, Measured | None]  # the epoch's number
+
+
+class Table(Protocol):
+    """What epochs gave that ran together: see ``fastnn.training.epoch_table``."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self) -> Sequence[Row]: ...
+
+    def columns(self) -> dict[str, list[Any]]: ...
+
 
 _SHOWN = 10  # rows of a table at its beginning, and at its end
 
@@ -34,8 +47,10 @@ class History(TrainerCallback):
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        # An epoch is entered in one step, so that Ctrl-C leaves no half of one; the lists are made when asked for.
-        self._rows: list[tuple[int, Logs, Measured | None]] = []
+        # An epoch is entered in one step, so that Ctrl-C leaves no half of one; the lists are made when asked for, and
+        # so are the rows of epochs that ran together.
+        self._known: list[Row] = []
+        self._later: list[Table] = []
         self._columns: dict[str, list[Any]] = {}
         self._entered = 0
         self._measured: Measured | None = None
@@ -46,6 +61,20 @@ class History(TrainerCallback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._rows.append((epoch, logs or {}, self._measured))
 
+    def enter(self, table: Table) -> None:
+        # What several epochs gave, worked out when somebody asks.
+        self._later.append(table)
+
+    @property
+    def _rows(self) -> list[Row]:
+        while self._later:
+            self._known += self._later[0].rows()
+            del self._later[0]
+        return self._known
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_known": list(self._rows), "_later": []}
+
     @property
     def epoch(self) -> list[int]:
         """The numbers of the epochs, from 0."""
@@ -54,10 +83,16 @@ class History(TrainerCallback):
     @property
     def history(self) -> dict[str, list[Any]]:
         """Each quantity's list, one number for each epoch that had it."""
-        for _, logs, _ in self._rows[self._entered :]:
+        for _, logs, _ in self._known[self._entered :]:
             for name, value in logs.items():
                 self._columns.setdefault(name, []).append(value)
-        self._entered = len(self._rows)
+        known = len(self._known)
+        for table in self._later:
+            if known >= self._entered:
+                for name, values in table.columns().items():
+                    self._columns.setdefault(name, []).extend(values)
+            known += len(table)
+        self._entered = known
         return self._columns
 
     @property
@@ -109,7 +144,7 @@ class History(TrainerCallback):
             table.insert(_SHOWN, ["..."] * (1 + len(names)))
         return [["epoch", *map(printable, names)], *table]
 
-    def _short(self) -> list[tuple[int, Logs, Measured | None]]:
+    def _short(self) -> list[Row]:
         return self._rows if len(self._rows) <= 2 * _SHOWN else self._rows[:_SHOWN] + self._rows[-_SHOWN:]
 
     def __str__(self) -> str:

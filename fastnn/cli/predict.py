@@ -8,6 +8,7 @@ from typing import Any
 from fastnn.cli.models import add_model, loaded
 from fastnn.cli.output import described, forget_output, hidden
 from fastnn.cli.parser import Parser, add_config, add_rows, query_of
+from fastnn.cli.ranks import ranks
 
 PREDICT = """\
 Loads a saved model and writes its prediction for each row of a table or a query into
@@ -46,7 +47,13 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace, parser: Parser) -> None:
-    """Run it."""
+    """Run it; of several processes the first one does, as one writes the table."""
+    with ranks() as communicator:
+        if communicator is None or communicator.rank == 0:
+            _run(options, parser)
+
+
+def _run(options: argparse.Namespace, parser: Parser) -> None:
     from fastnn.databases.declared import roots
 
     for positional, named in (("database", "data"), ("sql", "query")):

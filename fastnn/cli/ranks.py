@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from typing import Any
 
 from fastnn.cli.output import described
@@ -40,3 +40,12 @@ def ranks() -> Iterator[Any]:
                 communicator.abort("")
             time.sleep(FIRST)
             communicator.abort(described(error))
+
+
+def reading(communicator: Any, data: Any) -> AbstractContextManager[Any]:
+    """Within it, several ranks read the rows of a dataset together."""
+    if communicator is None:
+        return nullcontext()
+    from fastnn.distributed.reading import Together
+
+    return Together(communicator, [data])

@@ -13,7 +13,7 @@ from fastnn.cli.models import add_model, add_registry, loaded, registry_of
 from fastnn.cli.network import network_of, schedule_of
 from fastnn.cli.output import figures, result, say
 from fastnn.cli.parser import Parser, add_config, add_rows, kinds, names, query_of, sizes, whole
-from fastnn.cli.ranks import ranks
+from fastnn.cli.ranks import ranks, reading
 from fastnn.databases.addresses import rows_with
 from fastnn.databases.reader import NoRowsError
 
@@ -126,13 +126,14 @@ def _train(options: argparse.Namespace, parser: Parser, communicator: Any) -> No
     columns = options.columns if model is None else model.description.notes.get("columns")
     data = rows_since(_source(query, options, "auto" if model is None else None, columns), options, known)
     train, validation = (data, None) if options.key is None else data.split(HELD_BACK)
-    if model is None:
-        model, what, rows = network_of(data, options.hidden)
-    else:
-        what, rows = known.get("task", "a model that was trained"), 0
-        say(f"{what}, from {', '.join(model.feature_names or data.columns)}")
     try:
-        found = _trained(model, train, validation, options, rows, communicator)
+        with reading(communicator, data):
+            if model is None:
+                model, what, rows = network_of(data, options.hidden)
+            else:
+                what, rows = known.get("task", "a model that was trained"), 0
+                say(f"{what}, from {', '.join(model.feature_names or data.columns)}")
+            found = _trained(model, train, validation, options, rows, communicator)
     except NoRowsError:
         if not options.resume or options.since is None:
             raise
@@ -254,5 +255,6 @@ def run_evaluate(options: argparse.Namespace, parser: Parser) -> None:
     """Print the loss and the metrics."""
     model = loaded(options, parser)
     data = rows_for(model, options, parser)
-    found = model.evaluate(data, verbose=0, return_dict=True)
-    result({"rows": data.rows, **{name: float(each) for name, each in found.items()}}, options.json)
+    with ranks() as communicator:
+        found = model.evaluate(data, verbose=0, return_dict=True, distribute=communicator)
+        result({"rows": data.rows, **{name: float(each) for name, each in found.items()}}, options.json)

@@ -70,7 +70,7 @@ def rebuilt(model: Any, change: Callable[[Layer], Sequence[Layer]]) -> tuple[Any
         copy.build()
     if model.compiled:
         optimizer, *others = model.description.compiled_with
-        copy.compile(deepcopy(optimizer), *others)
+        copy.compile(deepcopy(optimizer), *others, matmul_precision=model.description.matmul_precision)
     pairs: Pairs = {}
     for old, new in made.items():
         if isinstance(old, Layer) and len(new) == 1:

@@ -37,8 +37,9 @@ def quantize(model: Any, bits: int = 8, rows: Any = None, dtype: str | None = No
     it is predicted, a picture's as a whole. A state that goes from step to step always has its own.
 
     bits=16: the same weights as floats of 16 bits, which are widened as they are multiplied: half the memory and files,
-    with the bits that float32 weights of these values give. dtype: "float16", for which a weight beyond 65,504 is a
-    ValueError, or "bfloat16", of float32's range with 8 bits; "float16" unless one is named.
+    with the bits that float32 weights of these values give, but for Dense layers of few units (up to 12), or one more
+    than a multiple of 16, whose float32 sums may have another order. dtype: "float16", for which a weight beyond 65,504
+    is a ValueError, or "bfloat16", of float32's range with 8 bits; "float16" unless one is named.
 
     A row's products by int8 have the same bits whatever rows are beside it, on any number of threads and with each
     instruction set. The model has all that predicts (predict, save, predict_sql, ...); ``compile`` and what learns are
@@ -81,7 +82,7 @@ def quantization_aware(model: Any) -> Any:
     made = rebuilt(model, {}, {each.name: [each.columns] for each in found})
     if model.compiled:
         optimizer, *others = model.description.compiled_with
-        made.compile(deepcopy(optimizer), *others)
+        made.compile(deepcopy(optimizer), *others, matmul_precision=model.description.matmul_precision)
     with made.description.locked():
         for each in weights_of(made.description):
             if np.isfinite(each.values).all():

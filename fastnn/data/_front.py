@@ -13,6 +13,7 @@ from fastnn.databases.reader import Text, Wanted, listed, null_key, refused
 from fastnn.kernels.text import hashes
 
 from .columns import as_objects, column_of, filled, texts_of
+from .sparse import WIDE, SparseRows, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -134,8 +135,8 @@ class Fronted:
     def address(self) -> Hashable | None:
         return None
 
-    def __call__(self, block: Block, first: int) -> NDArray[np.float32]:
-        """As ``Picked``."""
+    def __call__(self, block: Block, first: int) -> Any:
+        """As ``Picked``; ``SparseRows`` of many numbers that are mostly 0."""
         found = self._typed(block, first)
         targets: NDArray[Any] = block.numbers[:, len(self.wanted.numbers) :]
         if self._classes:
@@ -144,7 +145,8 @@ class Fronted:
         for names, shape in self._inputs:
             column = found[names[0]] if len(names) == 1 else np.stack([found[name] for name in names], axis=1)
             columns.append(column.reshape(rows, *shape))
-        return np.concatenate([self._front.rows(columns, first), targets], axis=1)
+        x = self._front.rows(columns, first, self.width > WIDE)
+        return side_by_side([x, targets]) if isinstance(x, SparseRows) else np.concatenate([x, targets], axis=1)
 
     def _codes(self, labels: NDArray[Any], first: int) -> NDArray[np.float32]:
         codes = [self._classes.get(label) for label in labels.tolist()]

@@ -11,8 +11,9 @@ import numpy as np
 from fastnn._checks import check_batch_size, shown
 
 from .arrays import ArraySource
-from .several import column_names, dense, in_order
+from .several import column_names, in_order
 from .source import Page, Source, check_names, row_order
+from .sparse import SparseSource, is_sparse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +142,7 @@ def batch_of(
 ) -> ArraySource:
     """All rows as one page, in memory; arguments as ``source_of``."""
     rows, y, sample_weight, options = in_order(x, y, sample_weight, inputs, outputs)
-    source = ArraySource(dense(rows), y, sample_weight, **options)
+    source = (SparseSource if is_sparse(rows) else ArraySource)(rows, y, sample_weight, **options)
     if inputs is not None and len(inputs.names) > 1 and inputs.front is None:
         source.names = column_names(x, inputs.names)
     return source

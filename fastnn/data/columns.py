@@ -19,6 +19,7 @@ from fastnn.kernels.text import only_texts
 
 from .arrays import input_forms
 from .convert import has_columns, looks_like_columns, to_float32
+from .sparse import FEW, SparseRows, of_dense, one_below_the_other
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # Rows that go through the front together: their Python texts take some MB.
 BLOCK = 2**15
+# Of more numbers than these only those are kept that are not 0, where these are few: words, kinds of things.
+NUMBERS = 2**20
 
 
 class Inputs(Protocol):
@@ -54,8 +57,11 @@ class Front(Protocol):
     def state(self) -> tuple[Any, ...]:
         """The tables that it works with, which `adapt` replaces."""
 
-    def rows(self, columns: Sequence[NDArray[Any]], first: int) -> NDArray[np.float32]:
-        """(rows, width) from the columns, each (rows, *its shape). first: the number of the first row, for messages."""
+    def rows(self, columns: Sequence[NDArray[Any]], first: int, sparse: bool = False) -> Any:
+        """(rows, width) from the columns, each (rows, *its shape). first: the number of the first row, for messages.
+
+        sparse: as ``SparseRows`` where few are not 0.
+        """
 
 
 def texts_of(value: Any, name: str, first: int = 0, encoding: str = "utf-8") -> NDArray[np.object_]:
@@ -246,8 +252,8 @@ def columns_of(values: Any, inputs: Inputs) -> list[NDArray[Any]]:
     return columns
 
 
-def rows_of(values: Any, inputs: Inputs) -> NDArray[np.float32]:
-    """Return the engine's rows for a model with a front: (rows, width), float32.
+def rows_of(values: Any, inputs: Inputs) -> Any:
+    """Return the engine's rows for a model with a front: (rows, width), float32; ``SparseRows`` of many, mostly 0.
 
     values: the columns, as a dict or a data frame by name, or a list in the order of ``inputs.names``; of a single
     input its array. Raises TypeError, ValueError as ``texts_of``, and ValueError for a missing or surplus column, rows
@@ -255,14 +261,26 @@ def rows_of(values: Any, inputs: Inputs) -> NDArray[np.float32]:
     """
     front, columns = inputs.front, columns_of(values, inputs)
     names, rows = [f"x[{name!r}]" for name in inputs.names], len(columns[0])
-    out = np.empty((rows, front.width), np.float32)
-    for start in range(0, rows, BLOCK):
+    many = rows * front.width > NUMBERS
+    size = max(1, min(BLOCK, NUMBERS // front.width)) if many else BLOCK
+    out: Any = None
+    sparse: list[SparseRows] = []
+    for start in range(0, rows, size):
         parts = [
-            column_of(column[start : start + BLOCK], dtype, name, start)
+            column_of(column[start : start + size], dtype, name, start)
             for column, dtype, name in zip(columns, front.dtypes, names, strict=True)
         ]
-        out[start : start + BLOCK] = front.rows(parts, start)
-    return out
+        found = front.rows(parts, start, many)
+        is_sparse = isinstance(found, SparseRows)
+        if many and start == 0 and (is_sparse or np.count_nonzero(found) * FEW <= found.size):
+            out = sparse
+        if out is sparse:
+            sparse.append(found if is_sparse else of_dense(found))
+            continue
+        if out is None:
+            out = np.empty((rows, front.width), np.float32)
+        out[start : start + size] = found
+    return one_below_the_other(sparse) if sparse else out
 
 
 def _columns(values: Any, inputs: Inputs) -> Sequence[Any]:

@@ -62,7 +62,11 @@ class FrontSource(RowSource):
         columns = [
             column_of(part.reshape(len(part), *shape), dtype, f"x[{name!r}]")
             for part, shape, dtype, name in zip(
-                np.split(page.x, ends[:-1], axis=1), inputs.shapes, inputs.front.dtypes, inputs.names, strict=True
+                np.split(np.asarray(page.x), ends[:-1], axis=1),
+                inputs.shapes,
+                inputs.front.dtypes,
+                inputs.names,
+                strict=True,
             )
         ]
         return page._replace(x=inputs.front.rows(columns, 0))

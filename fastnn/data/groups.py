@@ -98,7 +98,7 @@ class Grouped(Source):
 
 def _of_rows(page: Page, places: Any) -> Page:
     found = (None if each is None else each[places] for each in (page.x, page.y, page.weight, None, page.numbers))
-    return Page(*found)  # type: ignore[arg-type]
+    return Page(*found)
 
 
 def _joined(page: Page, after: Page) -> Page:

@@ -12,7 +12,7 @@ from .dataset import Dataset
 from .paged import MEMORY_LIMIT, PagedSource, is_stored
 from .several import in_order
 from .source import Source
-from .sparse import SparseSource
+from .sparse import SparseSource, is_sparse
 
 if TYPE_CHECKING:
     from .several import Several
@@ -39,7 +39,7 @@ def source_of(x: Any, y: Any, sample_weight: Any, inputs: Several | None, output
         return BatchSource(x, inputs, outputs)
     if inputs is None or (len(inputs.names) == 1 and inputs.front is None):
         rows, targets, weight, options = in_order(x, y, sample_weight, inputs, outputs)
-        if hasattr(rows, "tocsr"):
+        if is_sparse(rows):
             return SparseSource(rows, targets, weight, **options)
         if is_stored(rows) and not _in_place(rows, options["ids"]) and 4 * prod(rows.shape) > MEMORY_LIMIT:
             return PagedSource(rows, targets, weight, **options)

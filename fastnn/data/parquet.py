@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from copy import copy
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _names, _remote
@@ -31,7 +33,7 @@ _VERSION = ("ETag", "LastModified", "created", "etag", "last_modified", "modific
 class ParquetReader(Reader):
     """The rows of Parquet files, in the order of their names; of `part` (number, parts) every so many row groups."""
 
-    shared = True
+    shared = threaded = True
     empty = "they have none, or fewer row groups than there are parts"
 
     def __init__(self, paths: Any, part: tuple[int, int] | None) -> None:
@@ -40,7 +42,7 @@ class ParquetReader(Reader):
         if not self._paths:
             raise ValueError("path must be a file, a folder or a list of files, got an empty list")
         self._several = several
-        self._part = None
+        self._part = self._whole = None
         if part is not None:
             if not isinstance(part, (tuple, list)) or len(part) != 2:
                 raise TypeError(f"part must be (number, parts), such as (comm.rank, comm.size), got {shown(part)}")
@@ -51,6 +53,8 @@ class ParquetReader(Reader):
         self.columns = check_names(self._dataset().schema.names)
 
     def _dataset(self) -> Any:
+        if self._whole is not None:
+            return self._whole
         try:
             import pyarrow
             from pyarrow import dataset
@@ -66,8 +70,17 @@ class ParquetReader(Reader):
         if self._part is None:
             return found
         number, parts = self._part
-        groups = [group for file in found.get_fragments() for group in file.split_by_row_group()]
-        return dataset.FileSystemDataset(groups[number::parts], found.schema, found.format, found.filesystem)
+        return _of_groups(found, _groups(found)[number::parts])
+
+    def cuts(self, most: int, key: str | None = None) -> list[tuple[int, int]]:
+        count = len(_groups(self._dataset()))
+        ends = [number * count // min(most, count) for number in range(min(most, count) + 1)] if count else []
+        return list(pairwise(ends))
+
+    def part(self, cut: tuple[int, int]) -> ParquetReader:
+        found, made = self._dataset(), copy(self)
+        vars(made)["_whole"] = _of_groups(found, _groups(found)[slice(*cut)])
+        return made
 
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
         import pyarrow
@@ -92,6 +105,14 @@ class ParquetReader(Reader):
                 found = os.stat(path)
                 told.append((path, str(found.st_size), str(found.st_mtime_ns)))
         return tuple(told)
+
+
+def _groups(found: Any) -> list[Any]:
+    return [group for file in found.get_fragments() for group in file.split_by_row_group()]
+
+
+def _of_groups(found: Any, groups: list[Any]) -> Any:
+    return type(found)(groups, found.schema, found.format, found.filesystem)
 
 
 class ParquetDataset(StoredSource):

@@ -13,6 +13,7 @@ from fastnn._checks import shown
 
 from .arrays import input_forms, target_forms
 from .convert import axes_of, has_columns, keeps, to_float32, to_rows
+from .sparse import is_sparse, side_by_side, sparse_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,10 +51,11 @@ def joined(
     exact: Collection[str] = (),
     unused: Collection[str] = (),
     ids: bool = False,
-) -> NDArray[Any]:
+) -> Any:
     """Return the arrays of several inputs or outputs as one: (rows, sum of the flattened widths), float32.
 
-    Those of inputs are what ``to_rows`` makes of them, where they all stay whole numbers.
+    Those of inputs are what ``to_rows`` makes of them, where they all stay whole numbers; and ``SparseRows`` where one
+    of them is sparse.
 
     values: a list or tuple in the order of `names`, or a dict by name, of anything that ``to_float32`` takes, and of
     SciPy's sparse matrices; (rows,) stands for (rows, 1). shapes: of one row of each. what: "x" or "y", for messages.
@@ -82,6 +84,8 @@ def joined(
                 f"{what}[{names[0]!r}] has {len(parts[0])} rows but {what}[{name!r}] has {len(part)}; "
                 "they need one row each"
             )
+    if any(map(is_sparse, parts)):
+        return side_by_side([part if is_sparse(part) else to_float32(part, what) for part in parts])
     dtype = np.result_type(*parts)
     if what == "x" and not keeps(dtype, ids):
         parts = [to_float32(part, f"x[{name!r}]", ids) for name, part in zip(names, parts, strict=True)]
@@ -221,15 +225,18 @@ def _check_known(values: Mapping[str, Any], names: Sequence[str], what: str) -> 
             )
 
 
-def _rows_of(value: Any, name: str, shape: Shape, exact: bool, is_input: bool, ids: bool) -> NDArray[Any]:
+def _rows_of(value: Any, name: str, shape: Shape, exact: bool, is_input: bool, ids: bool) -> Any:
     shapes = input_forms(shape) if is_input else target_forms(shape)
-    array = to_rows(dense(value), name, exact, ids) if is_input else to_float32(dense(value), name, exact)
+    if is_input and is_sparse(value) and len(value.shape) == 2 and 0 not in value.shape:
+        array: Any = sparse_rows(value, name, exact or ids)
+    else:
+        array = to_rows(dense(value), name, exact, ids) if is_input else to_float32(dense(value), name, exact)
     row = array.shape[1:] or (1,)
     if row not in [tuple(shape) or (1,) for shape in shapes]:
         raise ValueError(
             f"{name} has rows of shape {row}, but the model's {tuple(shapes[0])}; check the columns of the data"
         )
-    return array.reshape(len(array), prod(row))
+    return array if is_sparse(array) else array.reshape(len(array), prod(row))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -29,15 +29,15 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 class Page(NamedTuple):
     """Rows that lie in memory together; one epoch runs over one page after the other.
 
-    Shapes: `x` (rows, features), float32 or whole numbers (``convert.to_rows``), C-contiguous; `y` (rows, targets),
-    float32, or None; `weight` (rows,) or (rows, lines), float32, or None for a weight of 1 each; `order`, the numbers
-    of those rows that are drawn, in their order, as np.uint32: a permutation of 0 .. rows - 1 or, where the rows lie in
-    a file, of some of them; None for the rows as they lie; `numbers` (rows,), the rows' numbers in the source, or None
-    where they follow those of the page before; `batch`, the number of the batch that the page is, where the source has
-    batches.
+    Shapes: `x` (rows, features), float32 or whole numbers (``convert.to_rows``), C-contiguous, or ``SparseRows``;
+    `y` (rows, targets), float32, or None; `weight` (rows,) or (rows, lines), float32, or None for a weight of 1
+    each; `order`, the numbers of those rows that are drawn, in their order, as np.uint32: a permutation of 0 ..
+    rows - 1 or, where the rows lie in a file, of some of them; None for the rows as they lie; `numbers` (rows,),
+    the rows' numbers in the source, or None where they follow those of the page before; `batch`, the number of the
+    batch that the page is, where the source has batches.
     """
 
-    x: NDArray[Any]
+    x: Any
     y: NDArray[np.float32] | None
     weight: NDArray[np.float32] | None
     order: NDArray[np.uint32] | None

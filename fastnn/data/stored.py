@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import operator
+import os
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import uuid4
 
@@ -17,6 +19,7 @@ from fastnn.databases.cache import Cached, CacheWriter, clear_cache as clear_cac
 from fastnn.databases.reader import NoRowsError, listed
 
 from ._front import Fronted, Numbered, Part, Picked, Typed, taken
+from ._windows import arrays_of, joined, windows
 from .arguments import check_known, checked_null, names_of
 from .sequences import Sequenced, checked
 from .source import Page, Source, drawn, row_order
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from .several import Several
 
-    Rows: TypeAlias = tuple[NDArray[Any], NDArray[np.float32]]
+    Rows: TypeAlias = tuple[Any, NDArray[np.float32]]  # x an array or ``SparseRows``
 
 Cache: TypeAlias = Literal["auto"] | bool | float
 # "auto", or for each column what becomes of it, one of fastnn.models.preparation's words or a dict of options.
@@ -39,6 +42,8 @@ Prepare: TypeAlias = Literal["auto"] | Mapping[str, Any] | None
 # A window is this part of memory_limit, since three of them are there at once; and no more bytes than this, so that
 # training begins before all is read.
 _WINDOWS, _WINDOW = 4, 2**23
+# fastnn.distributed.reading.Together, where several processes read together.
+TOGETHER: ContextVar[Any] = ContextVar("TOGETHER", default=None)
 # Rows of a file that are drawn together: from as many places as there are such blocks in a window.
 _BLOCK = 2**16
 
@@ -134,6 +139,22 @@ class StoredSource(Source):
     def rows(self) -> int | None:
         """The number of rows; None until they have been read once."""
         return self._rows if self._fronted is None else self._fronted[2].rows
+
+    @property
+    def reader(self) -> Reader:
+        """What runs the query."""
+        return self._reader
+
+    def terms(self) -> tuple[Any, ...]:
+        """What its rows and their order hang on, folders left out, which need not be called the same elsewhere."""
+        place = [
+            os.path.basename(at) if isinstance(at, str) and os.path.isabs(at) else at for at in self.reader.address
+        ]
+        return *place, self._null, self.key, self._cache, self._memory_limit, self.prepare, self.columns
+
+    def _together(self) -> Any:
+        found = TOGETHER.get()
+        return found if found is not None and found.has(self._reader) else None
 
     def __getstate__(self) -> dict[str, Any]:
         # The query and where it runs: the copy reads the rows for itself.
@@ -236,11 +257,8 @@ class StoredSource(Source):
         take: Typed | Part = Typed(kinds, (), self._null, missing)
         if isinstance(self._take, Part):
             take = self._take.around(take)
-        first = 1
-        with closing(self._reader.blocks(take.wanted)) as blocks:
-            for block in blocks:
-                yield take(block, first)
-                first += len(block.numbers)
+        together = self._together()
+        yield from (arrays_of(self._reader, take) if together is None else together.objects(self._reader, take))
 
     def blocks(self, kind: str) -> Iterator[NDArray[Any]]:
         """The features as columns of one kind, (rows, features) at a time: what ``adapt`` of a layer reads."""
@@ -262,7 +280,9 @@ class StoredSource(Source):
     def _pages(self, batch_size: int, rng: np.random.Generator | None, epoch: int) -> Iterator[Page]:
         row_bytes = 4 * (self._take.width + self.targets)  # of float32, so that the order hangs on no type
         window = max(1, min(self._memory_limit // _WINDOWS, _WINDOW) // row_bytes // batch_size) * batch_size
-        found = self._found()
+        found, together = self._found(), self._together()
+        if together is not None and not together.all_know(found is not None):
+            found = None
         if found is None:
             yield from self._first_pass(window, rng)
             return
@@ -279,7 +299,7 @@ class StoredSource(Source):
                 self._cached.fetch(runs)
                 yield Page(x, y if self.targets else None, None, order)
 
-    def _page(self, x: NDArray[Any], y: NDArray[np.float32], rng: np.random.Generator | None) -> Page:
+    def _page(self, x: Any, y: NDArray[np.float32], rng: np.random.Generator | None) -> Page:
         return Page(x, y if self.targets else None, None, row_order(len(x), rng))
 
     def _found(self) -> Rows | None:
@@ -307,25 +327,26 @@ class StoredSource(Source):
         entry, state = self._entry() if self._cache is not False else (None, None)
         held: list[Rows] | None = None if self._too_large and self._cache is False else []
         writer: CacheWriter | None = None
-        rows, row_bytes = 0, self._dtype.itemsize * self._take.width + 4 * self.targets
-        windows: Any = self._windows(window)
-        if self._reader.threaded:
-            windows = Ahead(lambda: self._windows(window), 1, self._reader.interrupt)
+        rows = size = 0
+        read: Any = self._windows(window)
+        if self._reader.threaded and self._together() is None:
+            read = Ahead(lambda: self._windows(window), 1, self._reader.interrupt)
         try:
-            with closing(windows):
-                for x, y in windows:
+            with closing(read):
+                for x, y in read:
                     rows += len(x)
-                    self._too_large |= rows * row_bytes > self._memory_limit
+                    size += x.nbytes + y.nbytes
+                    self._too_large |= size > self._memory_limit
                     if writer is None and self._cache is not False and (self._too_large or self._cache is True):
                         writer = CacheWriter(entry or key_of(uuid4().hex))
                         for part in held or ():
-                            writer.add(*part)
+                            writer.add(np.asarray(part[0]), part[1])
                     if self._too_large:
                         held = None
                     if held is not None:
                         held.append((x, y))
                     if writer is not None:
-                        writer.add(x, y)
+                        writer.add(np.asarray(x), y)
                     yield self._page(x, y, rng)
                     del x, y
             if rows == 0:
@@ -339,54 +360,17 @@ class StoredSource(Source):
                 elif self._cached is not None:  # nobody else may take them for the database's
                     weakref.finalize(self._cached, discard, writer.key)
             if held is not None and self._cached is None:
-                self._kept = _joined(held)
+                self._kept = joined(held)
         finally:
             if writer is not None:
                 writer.close()
 
     def _windows(self, size: int) -> Generator[Rows, None, None]:
         """Run the query; `size` rows at a time, fewer at the end."""
-        total, width, take = 0, self._take.width, self._take.begun()
-        (x, y), at = self._room(), 0
-        with closing(self._reader.blocks(take.wanted)) as blocks:
-            for block in blocks:
-                rows = take(block, total + 1)
-                total += len(block.numbers)
-                while len(rows):
-                    part, rows = rows[: size - at], rows[size - at :]
-                    if at + len(part) > len(x):
-                        _resize(x, y, min(size, max(2 * len(x), at + len(part))))
-                    x[at : at + len(part)] = part[:, :width]
-                    y[at : at + len(part)] = part[:, width:]
-                    at += len(part)
-                    if at == size:
-                        yield x, y
-                        (x, y), at = self._room(), 0
-        if at:
-            _resize(x, y, at)
-            yield x, y
-
-    def _room(self) -> Rows:
-        return np.empty((0, self._take.width), self._dtype), np.empty((0, self.targets), np.float32)
-
-
-def _resize(x: NDArray[Any], y: NDArray[np.float32], rows: int) -> None:
-    # In place, through realloc: a copy would hold the rows twice. No view of them exists yet.
-    for array in (x, y):
-        array.resize((rows, array.shape[1]), refcheck=False)
-
-
-def _joined(held: list[Rows]) -> Rows:
-    """One window of them all; each part is let go as soon as it has been copied."""
-    if len(held) == 1:
-        return held[0]
-    rows = sum(len(x) for x, _ in held)
-    whole = tuple(np.empty((rows, array.shape[1]), array.dtype) for array in held[0])
-    at = 0
-    while held:
-        part = held.pop(0)
-        for array, of_part in zip(whole, part, strict=True):
-            array[at : at + len(part[0])] = of_part
-        at += len(part[0])
-    x, y = whole
-    return x, y
+        take, together = self._take.begun(), self._together()
+        if together is None:
+            arrays = arrays_of(self._reader, take, True)
+        else:
+            ahead = self._memory_limit // _WINDOWS
+            arrays = together.arrays(self._reader, take, self.sequence is None, self.key, ahead)
+        return windows(arrays, size, self._take.width, self.targets, self._dtype)

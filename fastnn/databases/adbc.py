@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .arrow_reader import blocks_of
 from .arrow_values import Batches
 from .native import StreamError
-from .reader import Reader, check_names, explained
-from .statement import driver_values, no_rows, only_select, quoted, rows_since
+from .reader import check_names, explained
+from .statement import QueryReader, driver_values, no_rows, only_select, quoted
 from .urls import ServerURL
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _ROWS = 2**16  # of one fetch from a cursor of the server's
 _TYPES = (str, bytes, bool, int, float, decimal.Decimal, datetime.date, datetime.time)  # a datetime is a date
 
 
-class ADBCReader(Reader):
+class ADBCReader(QueryReader):
     """A query on an open ADBC connection, used as it is, or on a PostgreSQL by its URL, in a transaction that reads.
 
     params: a sequence, for $1, $2 in PostgreSQL. While rows are read, the connection takes no other query.
@@ -58,12 +58,11 @@ class ADBCReader(Reader):
                 with suppress(*errors):  # of a connection that is lost
                     cursor.close()
 
-    def since(self, key: str, value: Any) -> tuple[Reader, Any]:
+    def asked(self, key: str) -> tuple[Any, ...]:
         con = self._con if self._url is None else self._url.given
-        return rows_since(
+        return (
             self.sql,
             quoted(key),
-            value,
             self._params,
             lambda _, place: f"${place}",
             lambda sql, params: ADBCReader(sql, con, params),

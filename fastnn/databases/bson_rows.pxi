@@ -67,19 +67,21 @@ cdef class BSONRows:
 
     def __init__(self, nodes, int width, int features, int others, null):
         cdef Node* node
+        cdef bytes name
+        cdef int i
         self.width, self.features, self.others = width, features, others
         self.fills = null is not None
         self.null = null if self.fills else 0
-        self.names = [name.encode() for name, *_ in nodes]
+        self.names = [each[0].encode() for each in nodes]
         self.nodes = <Node*>calloc(len(nodes), sizeof(Node))
         self.seen = <Py_ssize_t*>calloc(width + 1, sizeof(Py_ssize_t))
         if self.nodes == NULL or self.seen == NULL:
             raise MemoryError
-        for i, (_, first, count, slot, other, index, length) in enumerate(nodes):
-            node = &self.nodes[i]
-            node.name, node.size = <const char*>self.names[i], len(self.names[i])
-            node.first, node.count, node.slot, node.other, node.index, node.length = (
-                first, count, slot, other, index, length)
+        for i in range(<int>len(nodes)):
+            node, each, name = &self.nodes[i], nodes[i], self.names[i]
+            node.name, node.size = <const char*>name, len(name)
+            node.first, node.count, node.slot = each[1], each[2], each[3]
+            node.other, node.index, node.length = each[4], each[5], each[6]
 
     def __dealloc__(self):
         free(self.nodes)
@@ -290,16 +292,10 @@ cdef class BSONRows:
         return True
 
     cdef bint long_decimal(self, int slot, bytes content):
-        from bson import Decimal128
-
-        value = Decimal128.from_bid(content).to_decimal()
-        # Infinite where it is beyond float64; a signalling NaN is one of Decimal's own.
-        cdef double number = float("nan" if value.is_nan() else value)
-        cdef float kept = <float>number
-        if value.is_finite():
-            if isinf(kept) or (slot >= self.features and value == value.to_integral_value() and Decimal(kept) != value):
-                return False
-        self.keep(slot, kept)
+        number = decimal_of(content, slot >= self.features)
+        if number is None:
+            return False
+        self.keep(slot, <float><double>number)
         return True
 
     cdef int fill(self) noexcept nogil:

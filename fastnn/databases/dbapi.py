@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .reader import Reader, check_names, check_unchanged, explained
 from .rows import RowConverter
 from .sqlite import SQLiteReader
-from .statement import driver_values, no_rows, only_select, quoted, rows_since
+from .statement import QueryReader, driver_values, no_rows, only_select, quoted
 from .urls import ServerURL
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _UNBUFFERED = ("pymysql", "MySQLdb")
 _number = itertools.count(1)
 
 
-class CursorReader(Reader):
+class CursorReader(QueryReader):
     """A query on a connection that `lend` lends, a function that gives a context manager of it.
 
     params: as the driver takes them. con: what the connection is called in `address`. owned: a pass may close it. While
@@ -72,10 +72,10 @@ class CursorReader(Reader):
         # Without values a driver leaves the percent signs of the query alone.
         cursor.execute(sql, *([self._params] if self._params else []), **how)
 
-    def since(self, key: str, value: Any) -> tuple[Reader, Any]:
+    def asked(self, key: str) -> tuple[Any, ...]:
         sql, name = self.sql, quoted(key, "`" if self._server == "MySQL" else '"')
         if self._style not in _MARKS:
-            return super().since(key, value)
+            return ()
         named = isinstance(self._params, dict) and "format" in self._style
         form = "%({name})s" if named else _MARKS[self._style]
         # Where values are bound a percent sign is written twice; mysql.connector looks for its marks alone.
@@ -96,7 +96,7 @@ class CursorReader(Reader):
                 owned=self._owned,
             )
 
-        return rows_since(sql, name, value, self._params, lambda name, place: form.format(name=name, place=place), like)
+        return (sql, name, self._params, lambda name, place: form.format(name=name, place=place), like)
 
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
         convert, rows = RowConverter(self.columns, wanted), 0

@@ -57,6 +57,12 @@ class DeclaredReader(Reader):
         reader, last = self._reader.since(key, value)
         return DeclaredReader(reader, self.rules), last
 
+    def cuts(self, most: int, key: str | None = None) -> Sequence[Any]:
+        return self._reader.cuts(most, key)
+
+    def part(self, cut: Any) -> Reader:
+        return DeclaredReader(self._reader.part(cut), self.rules)
+
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
         names = [*wanted.numbers, *wanted.targets]
         numbers, targets, others = ([name for name in group if name not in self._of] for group in wanted[:3])

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .arrow_reader import blocks_of
 from .arrow_values import Batches
 from .native import StreamError
-from .reader import Reader, check_names, explained
-from .statement import driver_values, no_rows, only_select, quoted, rows_since
+from .reader import check_names, explained
+from .statement import QueryReader, driver_values, no_rows, only_select, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .reader import Block, Wanted
 
 
-class DuckDBReader(Reader):
+class DuckDBReader(QueryReader):
     """A query on an open connection, used as it is, or on a file, opened read-only for each pass.
 
     params: a sequence for ? or $1, a mapping for $name. While rows are read, the connection takes no other query.
@@ -54,15 +54,13 @@ class DuckDBReader(Reader):
     def _relation(self, connection: Any, sql: str) -> Any:
         return connection.sql(sql, params=self._params or None)
 
-    def since(self, key: str, value: Any) -> tuple[Reader, Any]:
+    def asked(self, key: str) -> tuple[Any, ...]:
         numbered = re.search(r"\$\d", self.sql) is not None
 
         def mark(name: str, place: int) -> str:
             return f"${name}" if isinstance(self._params, dict) else f"${place}" if numbered else "?"
 
-        return rows_since(
-            self.sql, quoted(key), value, self._params, mark, lambda sql, params: DuckDBReader(sql, self._con, params)
-        )
+        return (self.sql, quoted(key), self._params, mark, lambda sql, params: DuckDBReader(sql, self._con, params))
 
     def blocks(self, wanted: Wanted) -> Generator[Block, None, None]:
         with self._connected("the query failed") as connection:

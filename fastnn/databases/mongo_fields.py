@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from decimal import Decimal
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,20 @@ def projected(fields: Sequence[str]) -> dict[str, int]:
         roots.append((first, *takewhile(lambda part: not part.isdecimal(), rest)))  # of an array all or nothing
     known = set(roots) | {("_id",)}
     return {".".join(path): 1 for path in sorted(known) if not any(path[:n] in known for n in range(1, len(path)))}
+
+
+def decimal_of(content: bytes, exact: bool) -> float | None:
+    """A Decimal128 as float32; None where that does not hold it, or not exactly one that is whole, with ``exact``."""
+    from bson import Decimal128
+
+    value = Decimal128.from_bid(content).to_decimal()
+    with np.errstate(over="ignore"):
+        # Infinite where it is beyond float64; a signalling NaN is one of Decimal's own.
+        kept = float(np.float32("nan" if value.is_nan() else float(value)))
+    whole = exact and value.is_finite() and value == value.to_integral_value()
+    if (np.isinf(kept) and value.is_finite()) or (whole and Decimal(kept) != value):
+        return None
+    return kept
 
 
 def nodes_of(

@@ -14,10 +14,10 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, u
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, strerror
 
-from decimal import Decimal
-
+cdef object np
 import numpy as np
 
+from fastnn.databases.mongo_fields import decimal_of
 from fastnn.databases.reader import Text
 from fastnn.kernels.buffers cimport address
 from fastnn.kernels.text cimport Entry, Tokens

@@ -92,6 +92,15 @@ class Reader(ABC):
         """
         raise ValueError(f"{type(self).__name__} cannot ask for the rows after a key; select them in the query")
 
+    def cuts(self, most: int, key: str | None = None) -> Sequence[Any]:
+        """At most so many small things of which ``part`` makes readers: their rows, one's behind another's, are those
+        of this one, which is not read for that. () where it cannot be cut. key: a column that names a row."""
+        return ()
+
+    def part(self, cut: Any) -> Reader:
+        """The reader of a cut, which another process may have made."""
+        raise NotImplementedError
+
     def state(self) -> Hashable | None:
         """What differs where the rows may differ: of a file its times and size. None where that cannot be known."""
         return None

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fastnn._checks import shown
 
 from .params import bindable
-from .reader import Reader, Text, Wanted, check_names, check_unchanged
+from .reader import Text, Wanted, check_names, check_unchanged
 from .rows import RowConverter
-from .statement import only_select, rows_since
+from .statement import QueryReader, only_select
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Collection, Generator, Hashable, Iterator
+    from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Sequence
 
     from .params import Params
     from .reader import Block
@@ -144,11 +144,12 @@ class Query:
             return None
 
 
-class SQLiteReader(Reader):
+class SQLiteReader(QueryReader):
     """A query on an SQLite database: con and errors as ``Query``."""
 
     def __init__(self, sql: str, con: Connection, params: Params = None) -> None:
         self.query = Query(sql, con, params)
+        self.sql = self.query.sql
         self._running: list[Any] = []
         self.columns = self.query.columns
         self.shared = self.threaded = isinstance(self.query.con, str)
@@ -171,17 +172,25 @@ class SQLiteReader(Reader):
         except SQLiteError as error:
             raise self.query.failed(failed, error) from error
 
-    def since(self, key: str, value: Any) -> tuple[Reader, Any]:
+    def asked(self, key: str) -> tuple[Any, ...]:
         con, params = self.query.con, self.query.params
         named = isinstance(params, dict)
-        return rows_since(
-            self.query.sql,
+        return (
+            self.sql,
             quoted(key),
-            value,
             params if isinstance(params, dict) else list(params),
             lambda name, _: f":{name}" if named else "?",
             lambda sql, params: SQLiteReader(sql, con, params),
         )
+
+    def cuts(self, most: int, key: str | None = None) -> Sequence[str]:
+        """By ranges of rowids, where it is a plain look at a table."""
+        path, cut = None if self.query.params else self.query.file(), []
+        if path is not None:
+            from .sqlite_native import parts
+
+            cut = parts(path, self.sql, most)
+        return cut or super().cuts(most, key)
 
     def interrupt(self) -> None:
         for connection in list(self._running):

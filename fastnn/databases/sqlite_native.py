@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _NUMBERS, _AHEAD = 2**16, 8
 # Rowids that a thread reads before the next thread's come; and the threads and ranges of one query at most.
 _RANGE, _THREADS, _RANGES = 2**15, 4, 2**14
+_PART = 2**10  # rowids of a part that another process reads, at least
 _LAST, _TRIES, _PATIENCE = 2**63 - 1, 5, 0.02
 
 _NAME = r'(?:"(?:[^"]|"")+"|`(?:[^`]|``)+`|\[[^\]]+\]|[^\W\d]\w*)'
@@ -107,6 +108,22 @@ def blocks(
                 raise error or inexact(names[read.place], done + 1, read.value)
             done += len(read.numbers)
             yield read
+
+
+def parts(path: str, sql: str, most: int) -> list[str]:
+    """At most so many queries whose rows, one's behind another's, are those of one without parameters, by rowids; none
+    where it is no plain look at a table."""
+    plain = _PLAIN.fullmatch(sql)
+    ranges = None if plain is None else _ranges(f"{Path(path).as_uri()}?mode=ro", plain["table"])
+    if ranges is None:
+        return []
+    first, stop = ranges.starts[0], ranges.starts[-1] + ranges.size
+    size = max(_PART, -(-(stop - first) // most))
+    where = f"{sql}\nWHERE {ranges.rowid} BETWEEN"
+    return [
+        f"{where} {start} AND {min(start + size - 1, _LAST)} ORDER BY {ranges.rowid}"
+        for start in range(first, stop, size)
+    ]
 
 
 def _read(

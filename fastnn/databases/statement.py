@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from fastnn._numbers import refuse_masked
 
 from .reader import Reader, Wanted
 
+_ORDER = re.compile(r"\bORDER\s+BY\s+([\w\"`]+)(?:\s+ASC)?\s*\Z", re.IGNORECASE)
 _QUOTED = r""" '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` """
 # What SQL is made of, as far as one must know it to see where a statement ends. An unclosed
 # string falls to the last line, one character at a time; the database then says what is wrong.
@@ -60,6 +62,45 @@ def quoted(name: str, mark: str = '"') -> str:
 def no_rows(sql: str) -> str:
     """A query whose result has the same columns and no row: it is not run, and only a SELECT compiles in it."""
     return f"SELECT * FROM ({sql}\n) fastnn_query WHERE 1 = 0"
+
+
+class QueryReader(Reader):
+    """A query of a database that can be asked for some of its rows, by a key."""
+
+    sql: str
+
+    @abstractmethod
+    def asked(self, key: str) -> tuple[Any, ...]:
+        """What goes into ``rows_since``, but for the value. () where the database cannot be asked."""
+
+    def since(self, key: str, value: Any) -> tuple[Reader, Any]:
+        if not (asked := self.asked(key)):
+            return super().since(key, value)
+        sql, name, *more = asked
+        return rows_since(sql, name, value, *more)
+
+    def cuts(self, most: int, key: str | None = None) -> Sequence[str]:
+        """By ranges of a key of whole numbers, where the query ends with ORDER BY and this key."""
+        order = _ORDER.search(self.sql)
+        if key is None or order is None or order[1].strip('"`').lower() != key.lower():
+            return ()
+        if not (asked := self.asked(key)):
+            return ()
+        sql, name, params, _, make = asked
+        rows = f"FROM ({sql}\n) fastnn_query"
+        ends = f"SELECT MIN({name}) AS least, MAX({name}) AS most, COUNT(*) - COUNT({name}) AS without {rows}"
+        [block] = make(ends, params).blocks(Wanted((), (), ("least", "most", "without")))
+        first, last, without = (column[0] for column in block.others)
+        if without or not type(first) is type(last) is int:
+            return ()
+        size = -(-(last - first + 1) // most)
+        where = [f"{name} >= {start} AND {name} < {start + size}" for start in range(first, last + 1, size)]
+        return [f"SELECT * {rows} WHERE {each} ORDER BY {name}" for each in where]
+
+    def part(self, cut: str) -> Reader:
+        _, _, params, _, make = self.asked("")
+        found: Reader = make(cut, params)
+        return found
 
 
 def rows_since(

@@ -42,17 +42,73 @@ def map(
     todo = list(items)
     threads = check_count("threads", threads)
     found = communicator_of(comm) or LocalCommunicator()
-    if found.size == 1 and threads == 1:
-        results = []
-        for number, item in enumerate(todo):
-            results.append(function(item))
-            if on_result is not None:
-                on_result(number, results[-1])
-        return results
+    if found.size == 1:
+        return in_threads(function, todo, threads, on_result)
     host = _host(found)
     if found.rank:
         return _work(function, todo, found, threads)
     return _lead(function, todo, found, threads, host, on_result)
+
+
+def in_threads(
+    function: Callable[[Any], Any],
+    items: list[Any],
+    threads: int,
+    on_result: Callable[[int, Any], object] | None = None,
+    stop: Callable[[], object] | None = None,
+) -> list[Any]:
+    """`map` of one process. stop: called when nobody wants any more, so that what has begun may end soon."""
+    tell = on_result or (lambda number, result: None)
+    if threads < 2:
+        results = []
+        for number, item in enumerate(items):
+            results.append(function(item))
+            tell(number, results[-1])
+        return results
+    results, todo, done = [None] * len(items), deque(enumerate(items)), deque[int]()
+    errors: list[BaseException] = []
+    context, ended, finished = copy_context(), threading.Event(), threading.Semaphore(0)
+
+    def work() -> None:
+        try:
+            while not ended.is_set() and (taken := _first(todo)) is not None:
+                results[taken[0]] = context.copy().run(function, taken[1])
+                done.append(taken[0])
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            finished.release()
+
+    def look() -> None:
+        while (number := _first(done)) is not None:
+            tell(number, results[number])
+
+    mine = [_thread(work) for _ in range(threads)]
+    try:
+        for each in mine:
+            each.start()
+        for _ in mine:
+            # Who is woken for each result takes the others' time; and with an end Windows hears Ctrl-C. Not by `join`,
+            # which takes a thread for ended once Ctrl-C has come in it.
+            while not (errors or finished.acquire(timeout=0.1)):
+                look()
+    finally:
+        ended.set()
+        if stop is not None:
+            stop()
+        for each in mine:
+            if each.ident is not None:
+                each.join()
+    look()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def _first(queue: deque[Any]) -> Any:
+    """The first of a queue that threads share, which takes it out; None where there is none."""
+    with suppress(IndexError):
+        return queue.popleft()
 
 
 def communicator_of(comm: Any) -> Communicator | None:

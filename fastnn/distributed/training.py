@@ -7,72 +7,59 @@ have changed.
 from __future__ import annotations
 
 import contextlib
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from fastnn import _version, kernels, random
+from fastnn import random
 from fastnn._checks import LONGEST, shown
 from fastnn.callbacks.base import HOOKS, CallbackList, check_hooks
 from fastnn.callbacks.history import History
-from fastnn.distributed.communicator import gather_objects
-from fastnn.engine.description import RowError
+from fastnn.distributed.machines import Shared
+from fastnn.distributed.meeting import (
+    check,
+    check_facts,
+    facts_of,
+    fingerprint,
+    met,
+    packed,
+    shared_rows,
+    unpacked,
+)
+from fastnn.distributed.reading import Together, alone
 from fastnn.layers.tensor import called
 
 if TYPE_CHECKING:
     from fastnn.distributed.communicator import Communicator
 
-SAMPLED = 4096  # rows of an array, or somewhat more, that its fingerprint is of
+ENDS = "has ended"
 LOOK = 0.1  # seconds between two looks of callbacks at the clock
 # Callbacks that do not read the optimizer's vectors, which are else brought together before each hook.
 LIGHT = {"CSVLogger", "EarlyStopping", "History", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN"}
 
 
-def fit(model: Any, communicator: Communicator, arguments: Mapping[str, Any]) -> History:
-    """``Model.fit`` with these arguments, by all ranks together. TypeError for what is no communicator."""
-    for name in ("rank", "size", "allgatherv", "bcast", "bcast_object", "abort"):
-        if not hasattr(communicator, name):
-            raise TypeError(
-                f"distribute must be a communicator, such as fastnn.distributed.MPICommunicator(), got "
-                f"{shown(communicator)}, which has no {name}"
-            )
+def run(model: Any, communicator: Communicator, call: str, arguments: Mapping[str, Any]) -> Any:
+    """``Model.fit`` or ``Model.evaluate`` with these arguments, by all ranks together.
+
+    TypeError for what is no communicator.
+    """
+    check(communicator, model)
     trainer = model.description.trainer
     if communicator.size == 1 or trainer is None:
-        history: History = model.fit(**arguments)
-        return history
-    arguments = _shared_rows(communicator, dict(arguments))
+        return getattr(model, call)(**arguments)
+    arguments = shared_rows(communicator, dict(arguments))
     link = trainer.link = Link(communicator, trainer)
+    link.fits = call == "fit"
     try:
-        history = model.fit(**{**arguments, **({"verbose": 0} if link.rank else {})})
-        return history
+        with Together(communicator, [arguments["x"], arguments.get("validation_data")], link.met):
+            return getattr(model, call)(**{**arguments, **({"verbose": 0} if link.rank else {})})
     except BaseException as error:
         link.fails(error)
         raise
     finally:
         trainer.link = None
         link.close()
-
-
-def _shared_rows(communicator: Communicator, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, with the rows of rank 0 where another has none. TypeError where these are no arrays."""
-    without = gather_objects(communicator, arguments["x"] is None)
-    for name in ("x", "y", "sample_weight") if any(without) and not without[0] else ():
-        array = arguments[name]
-        known = array is None or isinstance(array, np.ndarray)
-        form = (shown(array) if not known else array if array is None else (array.shape, array.dtype.str),)
-        (form,) = communicator.bcast_object(form)
-        if isinstance(form, str):
-            raise TypeError(f"rank 0 gives {name} to the others as an array, got {form}")
-        if form is not None:
-            array = np.ascontiguousarray(array) if communicator.rank == 0 else np.empty(*form)
-            communicator.bcast(array.reshape(-1))
-        arguments[name] = None if form is None else array
-    return arguments
 
 
 class Link:
@@ -82,9 +69,11 @@ class Link:
         self.communicator, self.rank, self.size = communicator, communicator.rank, communicator.size
         self.trainer, self.model = trainer, trainer.model
         self.network: Any = None  # once all ranks are known to be alike
+        self.fits = True
         self.ended = False  # all ranks know of the error that ends the fit
         self._writes = 0  # of weights, that the others know of
         self._batch_size, self._trained = 1, False
+        self._threads = Shared()
 
     # For the network: see its set_link.
 
@@ -93,15 +82,13 @@ class Link:
         self.communicator.allgatherv(send, receive, counts)
 
     def agreed(self, error: BaseException | None) -> BaseException | None:
-        return self._met(error, None)[0]
+        return self.met(error, ENDS)[0]
 
-    def _met(self, error: BaseException | None, what: Any) -> tuple[BaseException | None, list[Any]]:
-        """(The error of the first rank that has one, what each has to say)."""
-        told = gather_objects(self.communicator, (_packed(error), what))
-        first = next((rank for rank, (each, _) in enumerate(told) if each is not None), None)
-        self.ended = first is not None or what is None
-        found = error if first in (None, self.rank) else _unpacked(told[first][0], first)
-        return found, [each for _, each in told]
+    def met(self, error: BaseException | None, doing: str, what: Any = None) -> tuple[BaseException | None, list[Any]]:
+        """See ``meeting.met``."""
+        found, told = met(self.communicator, error, doing, what)
+        self.ended = found is not None or doing == ENDS
+        return found, told
 
     # For the trainer.
 
@@ -115,34 +102,35 @@ class Link:
                 f"{found[0] if found else 'a loss, metric, regularizer or constraint of this model'} is Python, which "
                 "may look at all rows; take one of fastnn's own, or fit on one rank"
             )
+        losses = [
+            (
+                getattr(each.loss, "name", ""),
+                each.numbers,
+                each.reduction,
+                [found.kernel.name for found in each.metrics],
+            )
+            for each in self.trainer.objectives.described
+        ]
         facts = {
-            "fastnn version": _version.__version__,
-            "NumPy version": np.__version__,
-            "instruction set (FASTNN_ISA)": kernels.isa,
-            "model": _digest(_model_facts(self.trainer, network)),
+            **facts_of(self.model, losses),
             "optimizer": shown(self.trainer.optimizer),
             "data": fingerprint(source),
             "validation data": None if validation is None else fingerprint(validation),
             "batch_size": batch_size,
             **how,
         }
-        error, told = self._met(None, facts)
-        if error is None:
-            for rank, other in enumerate(told):
-                odd = [name for name in facts if other[name] != told[0][name]]
-                if odd:
-                    self.ended = True
-                    raise ValueError(
-                        f"all ranks must run the same fit, but the {odd[0]} of rank {rank} is not that of rank 0: "
-                        f"{shown(other[odd[0]])}, not {shown(told[0][odd[0]])}"
-                    )
-            self.network, self._batch_size = network, batch_size
-            network.set_link(self, batch_size)
-            generator = random.generator().bit_generator
-            generator.state = self.communicator.bcast_object(generator.state)
-            self._give_all()
-            return
-        raise error
+        error, told = self.met(None, "is about to begin", (facts, self._threads.place))
+        if error is not None:
+            raise error
+        self.ended = True
+        check_facts([others for others, _ in told])
+        self.ended = False
+        self._threads.take([place for _, place in told])
+        self.network, self._batch_size = network, batch_size
+        network.set_link(self, batch_size)
+        generator = random.generator().bit_generator
+        generator.state = self.communicator.bcast_object(generator.state)
+        self._give_all()
 
     def _give_all(self) -> None:
         """Have all ranks go on with the weights and the optimizer of rank 0."""
@@ -173,7 +161,8 @@ class Link:
         before = [vector.copy() for vector in (network.parameters, *network.slots)] if look else []
         network.set_link(None)
         try:
-            yield
+            with alone():
+                yield
         finally:
             network.set_link(self, self._batch_size)
             after = zip(before, (network.parameters, *network.slots), strict=False)
@@ -191,7 +180,7 @@ class Link:
                 error = RuntimeError("a callback has given the model's layers to another model in the midst of a fit")
             written = self._trained or network.lock.writes != self._writes
             mine = (
-                _packed(error),
+                packed(error),
                 value,
                 logs,
                 (model.stop_training, model.stop_evaluating),
@@ -201,7 +190,7 @@ class Link:
         failed, value, added, stops, fields, written = self.communicator.bcast_object(mine)
         self.ended = failed is not None
         if failed is not None:
-            raise error if error is not None else _unpacked(failed, 0)
+            raise error if error is not None else unpacked(failed, 0)
         if self.rank:
             model.stop_training, model.stop_evaluating = stops
             if isinstance(logs, dict):
@@ -234,6 +223,7 @@ class Link:
             self.gather_slots()
 
     def close(self) -> None:
+        self._threads.leave()
         if self.network is not None:
             self.network.set_link(None)
 
@@ -293,7 +283,8 @@ class RankCallbacks(CallbackList):
             fit.epoch, fit.rate, fit.accumulator, feed = self.link.communicator.bcast_object(place)
             if self.link.rank:
                 fit.epochs.number = fit.epoch
-                fit.epochs.restore(feed, self.params["epochs"])
+                with alone():  # as rank 0 has
+                    fit.epochs.restore(feed, self.params["epochs"])
         return found
 
     def _ahead(self) -> int:
@@ -321,48 +312,8 @@ class RankCallbacks(CallbackList):
             super().on_train_begin(logs)
 
 
-def fingerprint(source: Any) -> str:
-    """A text that is another for other rows, of which it looks at some thousands, from the first to the last."""
-    parts: list[Any] = [type(source).__name__, source.rows, source.input_shape, source.names]
-    for name in ("x", "y", "weight"):
-        array = getattr(source, name, None)
-        if isinstance(array, np.ndarray):
-            parts += [name, array.shape, array.dtype, array[:: max(1, len(array) // SAMPLED)].tobytes()]
-    return _digest(parts)
-
-
-def _digest(parts: Any) -> str:
-    return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
-
-
-def _model_facts(trainer: Any, network: Any) -> list[Any]:
-    ops = [(type(op).__name__, op.size, op.units, op.start, op.frozen) for op in network.ops]
-    losses = [
-        (getattr(each.loss, "name", ""), each.numbers, each.reduction, [metric.kernel.name for metric in each.metrics])
-        for each in trainer.objectives.described
-    ]
-    return [ops, network.sources, losses, [each[:5] for each in trainer.model.description.variables()]]
-
-
 def _fields(optimizer: Any) -> dict[str, Any]:
     """An optimizer's plain fields."""
     found = {name: value for name, value in vars(optimizer).items() if not name.startswith("_")}
     plain = {name: float(value) if isinstance(value, float) else value for name, value in found.items()}
     return {name: value for name, value in plain.items() if isinstance(value, (bool, int, float, str, type(None)))}
-
-
-def _packed(error: BaseException | None) -> Any:
-    """An error as other ranks can make it again, or as text."""
-    if error is None:
-        return None
-    if isinstance(error, RowError):
-        return RowError, (*error.parts, int(error.row))
-    with contextlib.suppress(Exception):
-        if type(pickle.loads(pickle.dumps(error))) is type(error):
-            return type(error), error.args
-    return None, f"{type(error).__name__}: {error}"
-
-
-def _unpacked(packed: Any, rank: int) -> BaseException:
-    kind, given = packed
-    return RuntimeError(f"rank {rank} has failed: {given}") if kind is None else kind(*given)

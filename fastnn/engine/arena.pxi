@@ -16,6 +16,17 @@ cdef extern from "clock.h" nogil:
 cdef double TICK = 0.05                 # seconds between looks for Ctrl-C
 cdef double HEAVY_ROW = 1e6             # operations of a row's way forward
 
+cdef bint rounds_everywhere = False     # products of all networks that do not say it themselves, to bfloat16
+cdef int precision_changes = 1
+
+
+def round_everywhere(bint rounds):
+    """Have the inputs of all products rounded to bfloat16, or not; networks with a `matmul_precision` go by that."""
+    global rounds_everywhere, precision_changes
+    rounds_everywhere = rounds
+    precision_changes += 1
+
+
 cdef enum:
     # Lines that go through a multiply together: they should stay in cache. Where a layer has this many parameters, and
     # these do not either, more lines should share each reading of them.
@@ -27,6 +38,10 @@ cdef enum:
     MOST_BYTES = 268435456              # of the rows that a thread takes through the ops together in a prediction
     READINGS = 4                        # of parameters, by rows that go through an op together
     GLANCE = 32768                      # multiplications between two looks at the clock: a microsecond or more
+    # Sparse rows are made dense where more than one number in so many is there: then a product is faster so. Of a page
+    # so many rows are looked at.
+    FULL = 4
+    LOOKED_AT = 64
 
 
 cdef Py_ssize_t multiplied_lines(Op op) noexcept:
@@ -76,14 +91,13 @@ cdef class Arena:
         self.lock = Lock() if lock is None else lock
         if self.op_list == NULL:
             raise MemoryError("no memory for a network's ops")
-        self.threads = 1
+        self.threads, self.lean = 1, True
         for i in range(self.count):
             op = self.ops[i]
             op.number = i
             self.row_work += op.work_of_row() * op.slices
             self.row_units += op.units * op.slices
             self.row_multiplies += op.size * multiplied_lines(op)
-            self.scratch_size = max(self.scratch_size, padded(op.scratch_size()))
             self.takes_gil |= op.takes_gil
             self.random |= op.random
             self.draws |= op.random and op.training > 0
@@ -103,11 +117,32 @@ cdef class Arena:
         free(self.segments)
         free(self.addresses)
         free(self.given)
+        free(self.entries)
         free(self.wanted)
         free(self.extra_d)
         free(self.extra_starts)
         free(self.output_d)
         free(self.output_places)
+
+    @property
+    def matmul_precision(self):
+        """What the inputs of its products are rounded to, "float32" or "bfloat16"; None: what the process says."""
+        return self.precision
+
+    @matmul_precision.setter
+    def matmul_precision(self, str precision):
+        self.precision, self.precision_seen = precision, 0
+
+    cdef int take_precision(self) except -1:
+        """Have the ops' products rounded, or not, as the network or else the process says; needs memory anew then."""
+        cdef Op op
+        self.precision_seen = precision_changes
+        rounds = rounds_everywhere if self.precision is None else self.precision == "bfloat16"
+        if rounds != self.rounds:
+            self.rounds, self.capacity, self.gradient_capacity, self.lean = rounds, 0, 0, True
+            for op in self.ops:
+                op.round_products(rounds)
+        return 0
 
     cdef int find_parameters(self, parameters, starts) except -1:
         """Where each op's parameters begin in the flat vector, a new one where none is given."""
@@ -311,7 +346,15 @@ cdef class Arena:
         return 0
 
     cdef int reserve_scratch(self, int threads) except -1:
-        """Make room for what each thread of the team needs."""
+        """Make room for what each thread of the team needs, which is less of ops that read sparse rows."""
+        cdef Op op
+        if self.lean:
+            self.lean = False
+            for op in self.ops:
+                self.lean |= op.reads.sparse
+                size = padded(op.scratch_size())
+                if size > self.scratch_size:
+                    self.scratch_size, self.scratches = size, 0
         if threads > self.scratches:
             self.scratch_array = aligned(threads * self.scratch_size)
             self.scratches = threads
@@ -322,10 +365,14 @@ cdef class Arena:
         """Say which numbers are int32 in a run over such rows, and make room for those that it must convert."""
         cdef Op op
         cdef Py_ssize_t k
-        cdef bint whole = rows.kind != FLOAT32
-        if whole and self.collected_rows < self.capacity:
-            self.collected_array = aligned(self.capacity * self.inputs)
-            self.collected, self.collected_rows = <float*>address(self.collected_array, True), self.capacity
+        cdef bint whole = rows.kind != FLOAT32 and rows.kind != SPARSE
+        self.collected_width = self.inputs if whole else 0
+        if rows.kind == SPARSE:
+            self.reserve_sparse(rows)
+        if self.collected_size < self.capacity * self.collected_width:
+            self.collected_size = self.capacity * self.collected_width
+            self.collected_array = aligned(self.collected_size)
+            self.collected = <float*>address(self.collected_array, True)
         if whole != self.whole:
             for number, k in self.edges:
                 op = self.ops[number]
@@ -333,6 +380,52 @@ cdef class Arena:
                     and self.given[-1 - <Py_ssize_t>self.sources[number][k]].ids
             self.whole = whole
         return 0
+
+    cdef int reserve_sparse(self, const Rows* rows) except -1:
+        """The same of a sparse page: which inputs are read as they are, and which are made dense, batch by batch.
+
+        The latter are those that are read otherwise, or are full enough. No bit hangs on it.
+        """
+        cdef Op op
+        cdef Py_ssize_t k, i, row, n, source, looked = min(rows.count, <Py_ssize_t>LOOKED_AT), there
+        cdef Input* given
+        self.sparse_page = True
+        if self.entry_rows < self.capacity:
+            free(self.entries)
+            self.entries = <types.Entries*>malloc(self.capacity * self.input_count * sizeof(types.Entries))
+            self.entry_rows = self.capacity if self.entries != NULL else 0
+            if self.entries == NULL:
+                raise MemoryError(f"no memory for a batch of {self.capacity} rows; make batch_size smaller")
+        for k in range(self.input_count):
+            self.given[k].sparse = not self.expands
+        for i in range(self.count):
+            op = <Op>self.op_list[i]
+            for k in range(op.read_count):
+                source = self.sources[i][k]
+                if source < 0 and not op.reads_sparse:
+                    self.given[-1 - source].sparse = False
+        for k in range(self.input_count):
+            given, there = &self.given[k], 0
+            given.at = self.collected_width
+            for i in range(looked if given.sparse else 0):
+                row = i * rows.count // looked
+                n = rows.ends[row + 1] - rows.ends[row]
+                there += types.first_entry(rows.columns + rows.ends[row], n, given.start + given.width)
+                there -= types.first_entry(rows.columns + rows.ends[row], n, given.start)
+            given.sparse = given.sparse and there * FULL <= looked * given.width
+            if not given.sparse:
+                self.collected_width += given.width
+        for i in range(self.count):
+            op = <Op>self.op_list[i]
+            source = self.sources[i][0]
+            op.reads.sparse = source < 0 and self.given[-1 - source].sparse and op.reads_sparse     # which has one
+        return 0
+
+    cdef void end_sparse(self) noexcept:
+        cdef Py_ssize_t i
+        for i in range(self.count if self.sparse_page else 0):
+            (<Op>self.op_list[i]).reads.sparse = False
+        self.sparse_page = False
 
     cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows, Py_ssize_t gradient_rows):
         cdef Py_ssize_t i = op.number, extra, size = padded(gradient_rows * op.slices * op.units)
@@ -413,14 +506,16 @@ cdef class Arena:
         self.lock.acquire()
         if self.lock.runs == 0:         # what ran before was in a thread that a fork left behind
             self.running, self.threads = False, 1
+            self.end_sparse()
         if self.running:
             self.lock.release()
             raise RuntimeError(
                 "this model is running already in this thread; call it again when fit, evaluate or predict is done")
+        if self.precision_seen != precision_changes:
+            self.take_precision()
         self.running = True
         self.lock.runs += 1
         self.error = self.rewritten = 0
-        self.next_tick = seconds_now() + TICK
         self.flushes = not self.takes_gil       # Python code expects denormals as they are
         if self.flushes:
             self.float_state = flush_denormals()
@@ -431,6 +526,7 @@ cdef class Arena:
             restore_denormals(self.float_state)
         dismiss(self.threads)
         self.threads = 1
+        self.end_sparse()               # the next run's page may be another
         pending, self.pending = self.pending, None
         self.progress = None
         self.running = self.linked = False

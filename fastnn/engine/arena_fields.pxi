@@ -7,6 +7,7 @@ cdef class Lock:
     cdef unsigned long owner                    # that thread, 0 for none
     cdef int depth                              # how often it has taken it
     cdef int forks                              # before it was last taken
+    cdef int asked                              # how many wait; without the GIL too
     cdef list waiting                           # (a lock of Python's that is held, the thread) in their order
 
     cdef int acquire(self) except -1
@@ -33,6 +34,9 @@ cdef class Arena:
     cdef readonly Py_ssize_t inputs     # numbers in a row of all inputs
     cdef readonly Py_ssize_t units      # numbers in a row of all outputs
     cdef public uint64_t seed           # of dropout's random numbers
+    cdef str precision                  # of products: "float32", "bfloat16", or None: the process's
+    cdef bint rounds                    # products to bfloat16, as things are
+    cdef int precision_seen             # which change of the process's precision the ops have followed
 
     cdef Py_ssize_t count
     cdef void** op_list                 # the ops again, for code without the GIL
@@ -47,17 +51,19 @@ cdef class Arena:
     cdef Segment* segments
     cdef Py_ssize_t segment_count
     cdef Py_ssize_t most_rows           # that a thread takes through all segments in a prediction
-    cdef Py_ssize_t glance              # rows between two looks at the clock
+    cdef readonly Py_ssize_t glance     # rows between two looks at the clock
     cdef bint random                    # the rows of some op depend on chance
-    cdef bint draws                     # in each run, not in training alone
+    cdef readonly bint draws            # in each run, not in training alone
     cdef uint64_t drawn                 # how many runs without training have drawn
     cdef readonly Py_ssize_t fixed_rows  # that every batch has, since some op keeps their states; 0: any number
     cdef readonly bint takes_gil        # some op, loss or metric runs Python
     cdef int threads                    # of the team, in the run that holds the lock
     cdef ThreadTuner fit_tuner
     cdef ThreadTuner forward_tuner
+    cdef ThreadTuner column_tuner
     cdef Py_ssize_t scratch_size        # floats of one thread
     cdef int scratches                  # threads that there is scratch for
+    cdef bint lean                      # not for all ops: for those that did not read sparse rows yet
     cdef object scratch_array
     cdef float* scratch
 
@@ -72,7 +78,12 @@ cdef class Arena:
     cdef bint whole                     # ids are int32 in this run
     cdef object collected_array
     cdef float* collected               # (capacity, inputs): rows that are not read where they lie
-    cdef Py_ssize_t collected_rows
+    cdef Py_ssize_t collected_size
+    cdef bint sparse_page               # of this run
+    cdef bint expands                   # it is made dense in this run, whatever reads it
+    cdef Py_ssize_t collected_width     # numbers in a row of those; fewer than inputs, of a sparse page
+    cdef types.Entries* entries               # of each input, (entry_rows,)
+    cdef Py_ssize_t entry_rows
     cdef const float* zeros             # a row of them
 
     # An op's place among the sources of all ops is an edge.
@@ -102,6 +113,7 @@ cdef class Arena:
     cdef inline Py_ssize_t blocks_in(self, Py_ssize_t rows) noexcept nogil:
         return (rows + self.block_rows - 1) >> self.block_shift
 
+    cdef int take_precision(self) except -1
     cdef int find_parameters(self, parameters, starts) except -1
     cdef int find_edges(self) except -1
     cdef int find_block_rows(self) except -1
@@ -113,6 +125,8 @@ cdef class Arena:
     cdef int reserve(self, Py_ssize_t rows, bint gradients) except -1
     cdef int reserve_scratch(self, int threads) except -1
     cdef int reserve_rows(self, const Rows* rows) except -1
+    cdef int reserve_sparse(self, const Rows* rows) except -1
+    cdef void end_sparse(self) noexcept
     cdef float* reserve_op(self, Op op, float* space, Py_ssize_t rows, Py_ssize_t gradient_rows)
     cdef const float** place_rows(self, Py_ssize_t rows, const float** addresses) except NULL
     cdef int place_gradients(self) except -1

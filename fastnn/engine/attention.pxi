@@ -75,9 +75,7 @@ cdef class AttentionOp(NoiseOp):
         self.k = heads_of(n[4], groups, n[3], n[8])
         self.v = heads_of(n[5], groups, n[3], n[8])
         self.out = heads_of(n[5], heads, n[2], n[8])
-        self.matmul = <types.gemm32>float32_of(kernels.gemm, "gemm")
-        self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
-        self.matmul_transposed_b = <types.gemm32>float32_of(kernels.gemm_transposed_b, "gemm")
+        self.take_products()
         self.softmax = <types.activation_forward32>float32_of(kernels.softmax, "activation", FORWARD)
         self.softmax_slopes = <types.activation_backward32>float32_of(kernels.softmax, "activation", BACKWARD)
         self.add = <types.vector32>float32_of(kernels.add, "vector")
@@ -90,6 +88,12 @@ cdef class AttentionOp(NoiseOp):
             self.by_head |= self.mask_strides[3 * i] != 0
             self.by_query |= self.mask_strides[3 * i] or self.mask_strides[3 * i + 1]
 
+    cdef int take_products(self) except -1:
+        self.matmul = <types.gemm32>self.product_kernel("gemm")
+        self.matmul_transposed_a = <types.gemm32>self.product_kernel("gemm_transposed_a")
+        self.matmul_transposed_b = <types.gemm32>self.product_kernel("gemm_transposed_b")
+        return 0
+
     cdef Py_ssize_t saved(self) noexcept:
         return 0 if self.states else self.heads * self.table
 
@@ -100,7 +104,7 @@ cdef class AttentionOp(NoiseOp):
 
     cdef Py_ssize_t workspace_size(self) noexcept nogil:
         cdef Py_ssize_t most = max(max(self.q.width, self.v.width), max(self.queries, self.keys))
-        return workspace_elements(most, most)
+        return self.workspace_for(most, most)
 
     cdef double work_of_row(self) noexcept:
         return self.heads * self.table * (2.0 * (self.q.width + self.v.width) + UNIT_WORK)

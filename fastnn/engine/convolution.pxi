@@ -41,6 +41,7 @@ cdef class ConvolutionOp(Activated):
     cdef Planes planes
     cdef bint by_planes
     cdef Winograd winograd
+    cdef bint has_tiles
     cdef bint by_winograd
     cdef bint floors                        # relu, as z is written: it is a
     cdef bint by_channel                    # some filters of its own for each channel
@@ -49,6 +50,8 @@ cdef class ConvolutionOp(Activated):
     cdef types.depthwise32 depthwise
     cdef types.segments32 matmul
     cdef types.gemm32 multiply
+    cdef types.gemm32 multiply_packed
+    cdef types.sum32 pack_turned
     cdef types.gemm32 matmul_transposed_a
     cdef types.sum32 column_sums
     cdef types.vector32 add
@@ -86,14 +89,11 @@ cdef class ConvolutionOp(Activated):
         self.kernel_size = self.kernel_rows * filters
         self.size = self.kernel_size + use_bias * self.width
         self.row_size = divisor(filters, self.width) if transposed else filters
-        self.workspace = padded(workspace_elements(max(channels, filters),
-                                                   max(self.kernel_rows, self.taps * (filters // groups))))
+        self.by_channel = groups == channels and channels > 1
         self.by_planes = (not transposed and groups == 1 and product(ahead.stride) == 1
                           and planes_begin(&self.planes, ahead, taps, gaps))
-        self.by_winograd = (not transposed and not self.by_planes
-                            and winograd_begin(&self.winograd, ahead, taps, gaps))
-        self.floors = (self.by_planes or self.by_winograd) and self.kernel is kernels.relu
-        self.by_channel = groups == channels and channels > 1
+        self.has_tiles = not transposed and not self.by_planes and winograd_begin(&self.winograd, ahead, taps, gaps)
+        self.take_products()
         self.copies = filters // channels if self.by_channel else 1
         for axis in range(3):
             self.window.size[axis], self.window.given[axis] = ahead.size[axis], ahead.given[axis]
@@ -101,12 +101,29 @@ cdef class ConvolutionOp(Activated):
             self.window.pool[axis] = taps[axis]
         self.window.channels = filters
         self.depthwise = <types.depthwise32>float32_of(kernels.depthwise, "depthwise")
-        self.matmul = <types.segments32>float32_of(kernels.gemm_segments, "segments")
-        self.multiply = <types.gemm32>float32_of(kernels.gemm, "gemm")
-        self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
         self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
         self.add = <types.vector32>float32_of(kernels.add, "vector")
         self.turned = <types.sum32>float32_of(kernels.turn, "sum")
+
+    cdef int take_products(self) except -1:
+        """Rounded there are no tiles: numbers that are sums would be rounded. Depthwise products stay as they are."""
+        self.rounds &= not self.by_channel
+        cdef Py_ssize_t depth = max(self.kernel_rows, self.taps * (self.ahead.filters // self.ahead.groups))
+        self.workspace = padded(self.workspace_for(max(self.ahead.channels, self.ahead.filters), depth))
+        self.by_winograd = self.has_tiles and not self.rounds and self.quantized is None
+        self.floors = (self.by_planes or self.by_winograd) and self.kernel is kernels.relu
+        self.find_place()
+        self.matmul = <types.segments32>self.product_kernel("gemm_segments", "segments")
+        self.multiply = <types.gemm32>self.product_kernel("gemm")
+        self.multiply_packed = <types.gemm32>self.product_kernel("gemm_packed")
+        self.pack_turned = <types.sum32>self.product_kernel("pack_turned", "sum")
+        self.matmul_transposed_a = <types.gemm32>self.product_kernel("gemm_transposed_a")
+        self.planes.round = <types.sum32>self.product_kernel("round", "sum") if self.rounds else NULL
+        return 0
+
+    cdef void find_place(self) noexcept:
+        Activated.find_place(self)
+        self.in_place = self.in_place and not self.floors
 
     def __dealloc__(self):
         free(self.ahead.firsts)
@@ -196,7 +213,7 @@ cdef class ConvolutionOp(Activated):
             self.go_back(step, self.reads.rows + r0, r1 - r0, bias, self.z + r0 * self.units)
         else:
             self.correlate(step, &self.ahead, self.reads.rows, r0 * self.lines, r1 * self.lines, self.w, bias, self.z)
-        self.activate(r0, r1)
+        self.activate(step, r0, r1)
 
     cdef void few_bits(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """Each picture as the product takes it, as bytes by its own range say; then copies of some places' patches."""
@@ -236,7 +253,7 @@ cdef class ConvolutionOp(Activated):
         if self.floors and not self.raw:
             self.activation_backward(self.a + r0 * self.units, self.a + r0 * self.units, self.d + r0 * self.units,
                                      self.numbers.values, (r1 - r0) * self.lines, self.width)
-        self.deactivate(r0, r1)
+        self.deactivate(step, r0, r1)
         if self.by_winograd and self.reads.d != NULL and self.ahead.channels >= BACK_CHANNELS:
             winograd_turn(&self.winograd, scratch, self.w)
             d_x = self.reads.d
@@ -248,7 +265,9 @@ cdef class ConvolutionOp(Activated):
                 self.bias_sums(row, end, 0, self.size - self.kernel_size, part)
             elif self.by_planes:
                 planes_slopes(&self.planes, step.scratch, self.reads.rows + row, self.d + row * self.units, end - row,
-                              self.use_bias, part)
+                              self.use_bias and not self.rounds, part)
+                if self.rounds:             # whose sums are of d as it is
+                    self.bias_sums(row, end, 0, self.size - self.kernel_size, part)
             else:
                 self.sums(step, row, end, 0, self.kernel_size, part)
                 self.bias_sums(row, end, 0, self.size - self.kernel_size, part)
@@ -304,7 +323,16 @@ cdef class ConvolutionOp(Activated):
             wide += self.copies
 
     cdef void turn(self, const Step* step) noexcept nogil:
-        """The kernel with its filters as rows."""
+        """The kernel with its filters as rows; in panels for each segment where it is rounded."""
+        cdef Py_ssize_t group, k, depth = self.ahead.depth, filters = self.ahead.filters // self.ahead.groups
+        cdef float* out = step.scratch + ADDRESS_SPACE + self.workspace
+        if self.rounds:
+            for group in range(self.ahead.groups):
+                for k in range(self.ahead.segments):
+                    self.pack_turned(self.w + k * depth * self.ahead.filters + group * filters, self.ahead.filters,
+                                     depth, filters, out)
+                    out += depth * filters
+            return
         self.turned(self.w, self.ahead.filters, self.kernel_rows, self.ahead.filters,
                     step.scratch + ADDRESS_SPACE + self.workspace)
 
@@ -356,6 +384,11 @@ cdef class ConvolutionOp(Activated):
             for group in range(p.groups):
                 for k in range(p.segments):
                     c = to + p.firsts[group * p.segments + k]
+                    if self.rounds:
+                        self.multiply_packed(addresses, group * filters,
+                                             turned + (group * p.segments + k) * p.depth * filters, 0, c, c, pitch,
+                                             some, p.depth, filters, step.scratch + ADDRESS_SPACE)
+                        continue
                     self.multiply(addresses, group * filters, turned + group * filters * self.kernel_rows + k * p.depth,
                                   self.kernel_rows, c, c, pitch, some, p.depth, filters, step.scratch + ADDRESS_SPACE)
             to += some * pitch

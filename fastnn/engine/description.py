@@ -78,6 +78,7 @@ class Variable(NamedTuple):
     they are Python, functions of its weights as a flat array, which give (value, slopes) and the weights constrained.
     mask: a uint8 array, 0 where a number is 0 after every step, else 1; who has it may change it between two runs.
     decays: whether the optimizer's weight decay shrinks it; decay: one of its own in place of the optimizer's.
+    sparse: the rows alone step that a batch touches (True); or those of a table that could (False); None: of no table.
     shape: as an optimizer that takes whole variables reads it, where that is not (rows, columns); matrix: which of its
     two ways it takes. path: what it is called, "dense/kernel".
     """
@@ -97,3 +98,4 @@ class Variable(NamedTuple):
     shape: Sequence[int] = ()
     matrix: bool = True
     path: str = ""
+    sparse: bool | None = None

@@ -96,6 +96,25 @@ cdef class EmbeddingOp(IndexOp):
                     start, end = max(index * n, p0), min(index * n + n, p1)
                     self.add(self.g + start, self.d + row * self.units + j * n + start - index * n, end - start, 0)
 
+    cdef void touch(self, const Step* step, Touched* to) noexcept nogil:
+        # A place whose gradient is 0, of a row without weight or behind a mask, touches nothing.
+        cdef Py_ssize_t row, j, i, index, n = self.depth, inputs = self.inputs
+        cdef const float* x
+        cdef float* d = self.d
+        cdef uint32_t bucket
+        for row in range(step.rows * self.slices):
+            x = self.reads.rows[row]
+            for j in range(inputs):
+                index = self.index_at(x, j)
+                bucket = hash_of(index) // (1 << 26)
+                if index >= 0 and to.first <= bucket < to.last:
+                    i = 0
+                    while i < n and d[i] == 0:
+                        i += 1
+                    if i < n:
+                        self.add(touched_row(to, index, n), d, n, 0)
+                d += n
+
     cdef void row_squares(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, double* squares) noexcept nogil:
         # Places with the same index add up to one row of the table.
         cdef Py_ssize_t row, i, j, index, inputs = self.inputs, n = self.slices * inputs, depth = self.depth

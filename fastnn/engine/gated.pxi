@@ -174,7 +174,8 @@ cdef class GRUOp(RecurrentOp):
         cdef float* d_h = self.d_h + rows.first * n
         cdef const float* mask = self.mask + rows.first * n
         cdef float* r
-        self.matmul_packed(rows.lines, 3 * n, turned + 2 * n * n, 0, NULL, given, n, rows.n, n, n, NULL)
+        self.matmul_packed(rows.lines, 3 * n, turned + 2 * n * n, 0, NULL, given, n, rows.n, n, n,
+                           self.workspace(step))
         for i in range(rows.n):
             r = <float*>rows.lines[i] + n
             for j in range(n):
@@ -182,6 +183,7 @@ cdef class GRUOp(RecurrentOp):
                 given[i * n + j] *= r[j]
             self.gate_slopes(self.z_raw + (r - self.gates), r, d, self.gate_numbers.values, 1, n)
             memcpy(r, d, n * sizeof(float))
-        self.matmul_packed(rows.lines, 0, turned, 0, given, given, n, rows.n, n, 2 * n, NULL)
+        self.matmul_packed(rows.lines, 0, turned, 0, given, given, n, rows.n, n, 2 * n,
+                           self.workspace(step))
         for i in range(rows.n * n):
             d_h[i] += given[i] * mask[i] if self.drops(step) else given[i]

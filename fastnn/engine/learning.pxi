@@ -34,6 +34,7 @@ cdef enum:
     NEAR_BYTES = 10485760
     LEAST_LINES = 256
     PART_WORK = 64
+    LATE_FROM = 65536                   # parameters from which on a gradient is not written where that can be
     LARGE = 262144                      # numbers in the gradient of a layer's output that are more than L2 holds
 
 
@@ -64,6 +65,7 @@ cdef class Learning(AddedLosses):
         free(self.variables)
         free(self.given_order)
         free(self.blocks)
+        free(self.pieces)
         free(self.penalty_parts)
         free(self.squares)
 
@@ -111,6 +113,8 @@ cdef class Learning(AddedLosses):
         variable.start, variable.stop, variable.columns = description.start, description.start + rows * columns, columns
         variable.l1, variable.l2 = description.l1, description.l2
         variable.decays = description.decays
+        variable.sparse = description.sparse is True
+        self.table_count += variable.sparse
         self.has_penalties |= variable.l1 != 0 or variable.l2 != 0
         if description.penalty is not None:
             kernel, values = description.penalty
@@ -140,11 +144,12 @@ cdef class Learning(AddedLosses):
         free(self.variables)
         free(self.given_order)
         free(self.blocks)
+        free(self.pieces)
         free(self.penalty_parts)
         free(self.squares)
-        self.variables, self.given_order, self.blocks = NULL, NULL, NULL
+        self.variables, self.given_order, self.blocks, self.pieces = NULL, NULL, NULL, NULL
         self.penalty_parts, self.squares = NULL, NULL
-        self.variable_count = self.block_count = self.learnt = 0
+        self.variable_count = self.block_count = self.piece_count = self.learnt = self.table_count = 0
         self.gradient_work = 0
         self.has_penalties = self.has_matrix_penalties = self.has_constraints = False
         self.kept_matrices = []
@@ -210,12 +215,15 @@ cdef class Learning(AddedLosses):
         return work
 
     cdef int cut_into_blocks(self, variables) except -1:
+        """Tables of which only some rows step come last: most runs have no use for their blocks."""
         cdef Op op
         cdef Variable* variable
         cdef Block* before
-        cdef Py_ssize_t i, step, p0, end, number, count = 0
-        cdef double work, total = 0
+        cdef Py_ssize_t i, k, step, p0, end, number, count = BUCKETS * self.table_count
+        cdef double total[2]
+        cdef double work
         owners = {}
+        total[0] = total[1] = 0
         for op in self.ops:
             if op.size and not op.frozen:
                 owners.setdefault(op.start, op)
@@ -227,27 +235,35 @@ cdef class Learning(AddedLosses):
             if op is None or variable.stop <= variable.start or (variable.stop - variable.start) % op.row_size:
                 raise ValueError(f"variable {variables[i]} is not part of an op that learns")
             places.append(op)
-            total += (variable.stop - variable.start) * (BLOCK_BATCH * self.work_of(op) + STEP_WORK)
+            total[variable.sparse] += (variable.stop - variable.start) * (BLOCK_BATCH * self.work_of(op) + STEP_WORK)
         for i in range(self.variable_count):
-            count += (self.variables[i].stop - self.variables[i].start) // (FEW_ROWS * (<Op>places[i]).row_size) + 1
+            variable, op = &self.variables[i], places[i]
+            work = self.work_of(op)
+            step = TILE_ROWS * op.row_size
+            if step * BLOCK_BATCH * work > HEAVY_TILE:
+                step = FEW_ROWS * op.row_size
+            step *= max(1, <Py_ssize_t>(total[variable.sparse] / (BLOCKS * step * (BLOCK_BATCH * work + STEP_WORK))))
+            if variable.sparse:         # whole rows
+                step += variable.columns - 1 - (step - 1) % variable.columns
+            variable.block_stop = step
+            count += (variable.stop - variable.start) // step + 1
         self.blocks = <Block*>calloc(max(1, count), sizeof(Block))
         self.penalty_parts = <double*>calloc(max(1, count), sizeof(double))
         self.squares = <double*>calloc(max(1, count), sizeof(double))
         if self.blocks == NULL or self.penalty_parts == NULL or self.squares == NULL:
             raise MemoryError("no memory for a network's blocks of parameters")
-        for i in range(self.variable_count):
-            variable, op = &self.variables[i], places[i]
+        for k in range(2 * self.variable_count):
+            i = k % self.variable_count
+            variable, op, step = &self.variables[i], places[i], self.variables[i].block_stop
+            if variable.sparse != (k >= self.variable_count):
+                continue
             variable.first_block = number = self.block_count
             work = self.work_of(op)
-            step = TILE_ROWS * op.row_size
-            if step * BLOCK_BATCH * work > HEAVY_TILE:
-                step = FEW_ROWS * op.row_size
-            step *= max(1, <Py_ssize_t>(total / (BLOCKS * step * (BLOCK_BATCH * work + STEP_WORK))))
             p0, end = variable.start - op.start, variable.stop - op.start
             while p0 < end:
                 self.blocks[number] = Block(op.number, p0, min(p0 + step, end), op.start + p0, self.learnt,
                                             self.gradient_work, i, False, 0)
-                if number:
+                if number and (number > variable.first_block or not variable.sparse):
                     before = &self.blocks[number - 1]
                     self.blocks[number].joined = op.start + p0 - (before.start + before.p1 - before.p0) < LINE
                 self.learnt += min(step, end - p0)
@@ -258,6 +274,38 @@ cdef class Learning(AddedLosses):
                 self.blocks[number - 1].padding = padded(op.size) - op.size
             self.block_count = variable.block_stop = number
         self.own_first, self.own_stop = 0, self.block_count
+        return self.find_pieces()
+
+    cdef int find_pieces(self) except -1:
+        """Of a small network: what its blocks are in the end, for one thread that has all of them."""
+        cdef Py_ssize_t i = 0, end, first = 0
+        cdef Block* block
+        cdef Block* last
+        if self.learnt > GROUP or self.table_count:
+            return 0
+        for i in range(self.block_count):
+            block = &self.blocks[i]
+            if (<Op>self.op_list[block.op]).g + block.p0 != self.g + block.start or not self.wanted[block.op] \
+                    or self.next_shared[block.op] != NULL:
+                return 0
+        self.pieces = <Piece*>calloc(max(1, self.block_count), sizeof(Piece))
+        if self.pieces == NULL:
+            raise MemoryError("no memory for a network's blocks of parameters")
+        i = 0
+        while i < self.block_count:
+            block, end = &self.blocks[i], i + 1
+            while end < self.block_count and self.blocks[end].op == block.op \
+                    and self.blocks[end].p0 == self.blocks[end - 1].p1:
+                end += 1
+            last = &self.blocks[end - 1]
+            self.pieces[self.piece_count] = Piece(self.op_list[block.op], block.p0, last.p1, 0, 0)
+            if end == self.block_count or not self.blocks[end].joined:
+                self.pieces[self.piece_count].start = self.blocks[first].start
+                self.pieces[self.piece_count].n = (
+                    last.start + last.p1 - last.p0 + last.padding - self.blocks[first].start)
+                first = end
+            self.piece_count += 1
+            i = end
         return 0
 
     # How.
@@ -317,6 +365,8 @@ cdef class Learning(AddedLosses):
         cdef Py_ssize_t units = (<Op>self.op_list[op]).width
         if (<Op>self.op_list[op]).scatters:
             return SCATTERED
+        if (<Op>self.op_list[op]).reads.sparse:
+            return SCATTERED // 8       # still near
         return GROUP if rows * (<Op>self.op_list[op]).units < LARGE else max(<Py_ssize_t>GROUP, PACK_A_ROWS * units)
 
     cdef void find_gradients(self, const Step* step, Py_ssize_t block, Py_ssize_t stop, int thread,
@@ -329,10 +379,14 @@ cdef class Learning(AddedLosses):
             self.penalise_matrices(thread, threads)
             self.wait(PENALTIES, thread, threads)
         while block < stop:
+            if self.is_late(step, block):
+                first = block = block + 1
+                continue
             block = self.find_gradient(step, block, stop)
             # Small ops are looked at together, and a large one while it is in cache. Padding is 0.
             last = &self.blocks[block - 1]
-            if block == stop or not self.blocks[block].joined or last.start - self.blocks[first].start >= GROUP:
+            if block == stop or not self.blocks[block].joined or last.start - self.blocks[first].start >= GROUP \
+                    or self.is_late(step, block):
                 n = last.start + last.p1 - last.p0 + last.padding - self.blocks[first].start
                 largest = self.largest(self.g + self.blocks[first].start, NULL, n, 0)
                 if largest > WIDE_FROM:
@@ -345,9 +399,11 @@ cdef class Learning(AddedLosses):
     cdef Py_ssize_t find_gradient(self, const Step* step, Py_ssize_t block, Py_ssize_t stop) noexcept nogil:
         """The gradient of some blocks of one op, penalties included; gives the first block that is left."""
         cdef Block* first = &self.blocks[block]
-        cdef Py_ssize_t i, p1, n, end = block + 1, most = self.group_size(first.op, step.rows)
+        cdef Py_ssize_t i, p1, n, end = block + 1, most = GROUP
         cdef float* g = self.g + first.start
         cdef float* own = (<Op>self.op_list[first.op]).g + first.p0
+        if self.learnt > GROUP:
+            most = self.group_size(first.op, step.rows)
         while end < stop and self.blocks[end].op == first.op and self.blocks[end].p0 == self.blocks[end - 1].p1 \
                 and self.blocks[end].p1 - first.p0 <= most:
             end += 1

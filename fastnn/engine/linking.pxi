@@ -43,6 +43,10 @@ cdef class Linked(PythonUnits):
         PythonUnits.cut_into_blocks(self, variables)
         return self.find_shares()
 
+    cdef int choose_blocks(self, bint sparse) except -1:
+        PythonUnits.choose_blocks(self, sparse)
+        return self.find_shares() if self.link is not None else 0
+
     cdef int find_shares(self) except -1:
         """Share the parameters out, for an optimizer of whole variables by these; this process's share is its own."""
         cdef int rank

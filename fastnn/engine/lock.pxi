@@ -20,7 +20,7 @@ cdef class Lock:
     cdef int acquire(self) except -1:
         cdef unsigned long me = PyThread_get_thread_ident()
         if self.forks != forks():
-            self.forks, self.waiting = forks(), []
+            self.forks, self.waiting, self.asked = forks(), [], 0
             if self.owner != me:
                 self.owner = self.depth = self.runs = 0
         if self.owner == me:
@@ -39,6 +39,7 @@ cdef class Lock:
         self.owner = 0
         if self.waiting:
             mine, thread = self.waiting.pop(0)
+            self.asked -= 1
             self.owner, self.depth = thread, 1
             mine.release()
         return 0
@@ -49,12 +50,14 @@ cdef class Lock:
         mine.acquire()
         ticket = (mine, me)
         self.waiting.append(ticket)
+        self.asked += 1
         try:
             while not mine.acquire(True, LOOK):
                 PyErr_CheckSignals()
         except BaseException:
             if ticket in self.waiting:
                 self.waiting.remove(ticket)
+                self.asked -= 1
             else:                       # it has been given meanwhile
                 self.release()
             raise
@@ -80,7 +83,8 @@ cdef class Held:
         self.find = find
 
     cdef list found(self):
-        return sorted(set(self.find()), key=_number)
+        locks = self.find()
+        return list(locks) if len(locks) < 2 else sorted(set(locks), key=_number)
 
     def __enter__(self):
         cdef list held, wanted = self.found()

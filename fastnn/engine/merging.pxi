@@ -135,25 +135,32 @@ cdef class StridedCopyOp(Op):
     cdef Py_ssize_t strides[AXES]
 
     def __init__(self, Py_ssize_t inputs, shape, strides, Py_ssize_t first=0):
-        views = [(n, stride) for n, stride in zip(shape, strides, strict=True)]
-        last = first + sum([max(0, (n - 1) * stride) for n, stride in views])
-        least = min(min([n - 1 for n, _ in views]), first + sum([min(0, (n - 1) * stride) for n, stride in views]))
-        if least < 0 or last >= inputs or len(views) > AXES:
-            raise ValueError(f"rows of {inputs} numbers have no view {shape} by {strides} from {first} on")
-        self.shape([(1, inputs)], 1, prod([n for n, _ in views]))
-        self.first = first
-        self.axes, self.sizes[0], self.strides[0] = 1, 1, 1
-        for n, stride in views:
+        cdef Py_ssize_t n, stride
+        cdef double least = first, last = first, units = 1      # which no number of the arguments overflows
+        cdef int axis = 0
+        self.sizes[0] = self.strides[0] = 1
+        for view in zip(shape, strides, strict=True):
+            n, stride = view[0], view[1]
+            least, last, units = least + (n - 1.0) * min(stride, 0), last + (n - 1.0) * max(stride, 0), units * n
+            if n < 1 or units > LARGEST:
+                least = -1
+                break
             if n == 1:
                 continue
-            if self.sizes[self.axes - 1] == 1:
-                self.sizes[self.axes - 1], self.strides[self.axes - 1] = n, stride
-            elif self.strides[self.axes - 1] == n * stride:     # one axis of both
-                self.sizes[self.axes - 1] *= n
-                self.strides[self.axes - 1] = stride
+            if self.strides[axis] == <double>n * stride:        # one axis of both
+                self.sizes[axis] *= n
+            elif self.sizes[axis] == 1:
+                self.sizes[axis] = n
+            elif axis < AXES - 1:
+                axis += 1
+                self.sizes[axis] = n
             else:
-                self.sizes[self.axes], self.strides[self.axes] = n, stride
-                self.axes += 1
+                least = -1
+            self.strides[axis] = stride
+        if least < 0 or last >= inputs:
+            raise ValueError(f"rows of {inputs} numbers have no view {shape} by {strides} from {first} on")
+        self.shape([(1, inputs)], 1, <Py_ssize_t>units)
+        self.first, self.axes = first, axis + 1
 
     cdef bint next_line(self, Py_ssize_t* at, Py_ssize_t* place) noexcept nogil:
         """Go on to the next numbers of the last axis; False behind the last of them."""

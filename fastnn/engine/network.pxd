@@ -1,133 +1,16 @@
 cimport cython
 cimport fastnn.kernels.types as types
 from fastnn.engine.lines cimport Bounds
-from fastnn.engine.ops cimport Before, Op, Step
+from fastnn.engine.ops cimport Before, Op, Step, Touched
 from fastnn.engine.rows cimport Input, Rows
 from fastnn.engine.thread_tuner cimport ThreadTuner
 from fastnn.kernels.kernel cimport Kernel, MAX_NUMBERS, Numbers
 from fastnn.kernels.team cimport Job
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 
 include "arena_fields.pxi"
-
-
-cdef enum Reduction:
-    OVER_BATCH_SIZE                     # the sum over the lines divided by their number
-    OVER_WEIGHTS                        # by the sum of their weights
-    OVER_VALID                          # by the number of those that the output's mask leaves
-    SUM
-
-
-cdef struct Objective:
-    # What one output is trained for: its loss. A row of the output is `lines` lines of `width` numbers.
-    void* op
-    void* mask                          # an op that gives 0 for lines that do not count; NULL where all do
-    types.loss32 rows                   # NULL for a loss that is Python
-    double numbers[MAX_NUMBERS]
-    void* python
-    bint fused                          # it takes the op's place in applying the activation
-    bint from_logits                    # it reads logits: its probabilities are not the network's output
-    bint whole                          # its value belongs to the batch as a whole
-    bint divides_late                   # in this run its divisor is known when all rows are there
-    Reduction reduction
-    double importance                   # what it counts in the sum of all outputs' losses
-    double of_a_line                    # what a line counts in the sum over the rows: 1 / lines of a mean, else 1
-    Py_ssize_t lines
-    Py_ssize_t width
-    Py_ssize_t units                    # lines x width
-    Py_ssize_t targets                  # in a row
-    Py_ssize_t y_start                  # its first target in a row of y
-    Py_ssize_t first_line               # among the lines of all outputs
-    float* y                            # the batch's targets and weights, in the batch's order
-    float* weight
-    float* present                      # 1 for each line that a metric without weights counts, 0 for others
-    float* probabilities                # what a loss from logits makes of them
-    Bounds bounds                       # of the targets that the loss and the metrics have a meaning for
-    bint measured                       # a metric of it counts lines whatever they weigh
-    double total                        # loss of the run's lines
-    double total_before                 # the same before the batch that is under way
-
-
-cdef struct Metric:
-    Py_ssize_t objective                # whose output it measures
-    bint weighted
-    types.loss32 rows                   # of a mean over the lines, or NULL
-    double numbers[MAX_NUMBERS]
-    bint from_logits
-    types.accumulator32 accumulate      # of one that gathers whole batches, or NULL
-    const double* own_numbers
-    void* python
-    double* state                       # of the run: sum and weight of a mean; then what it was before the batch
-    Py_ssize_t size
-
-
-cdef class Objectives(Arena):
-    cdef readonly Py_ssize_t targets    # numbers in a row of y
-    cdef readonly Py_ssize_t lines      # in a row of all outputs
-    cdef Objective* objectives
-    cdef Py_ssize_t objective_count
-    cdef Metric* metrics
-    cdef Py_ssize_t metric_count
-    cdef readonly list states           # each metric's, float64: sum and weight of a mean
-    cdef list line_shapes               # of each output: how its lines lie, for code in Python
-    cdef list kept_alive
-    cdef double* parts                  # sums of blocks of rows: of each objective, then of each metric
-    cdef Py_ssize_t blocks              # that there is room for in parts, for each
-    cdef bint weighs_lines              # this run's weights are by line, not by row
-    cdef bint has_whole_losses          # that one thread works out
-    cdef bint loss_waits                # for the whole batch, in this run
-    cdef int meaningless                # a target of this run's last batch is beyond its bounds
-
-    cdef int add_objective(self, Objective* objective, Op op, description, mask) except -1
-    cdef int add_metric(self, Metric* metric, Py_ssize_t objective, description) except -1
-    cdef int clear_objectives(self) except -1
-    cdef int take_x(self, Rows* rows, x) except -1
-    cdef int page(self, Rows* rows, x, y, weight, order) except -1
-    cdef int begin_objectives(self, bint loss_follows) except -1
-    cdef void collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
-
-    @cython.final
-    cdef void collect_targets(self, Objective* objective, const Rows* rows, Py_ssize_t start, Py_ssize_t r0,
-                              Py_ssize_t r1) noexcept nogil
-
-    @cython.final
-    cdef void check_targets(self, Objective* objective, bint weighted, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
-
-    @cython.final
-    cdef void take_mask(self, Objective* objective, bint weighted, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
-
-    @cython.final
-    cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
-
-    @cython.final
-    cdef double share_of(self, const Objective* objective, Py_ssize_t count, bint weighted) noexcept nogil
-    cdef void losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes) noexcept nogil
-
-    @cython.final
-    cdef void measure(self, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes, bint late) noexcept nogil
-    cdef void late_losses(self, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
-
-    @cython.final
-    cdef void losses_of(self, Py_ssize_t k, Py_ssize_t count, Py_ssize_t r0, Py_ssize_t r1, bint weighted,
-                        bint slopes) noexcept nogil
-    cdef void whole_losses(self, Py_ssize_t count, bint weighted, bint slopes) noexcept nogil
-
-    @cython.final
-    cdef double whole_loss(self, Py_ssize_t k, const float* weight, float* d, Py_ssize_t count,
-                           double scale) noexcept nogil
-    cdef object lines_of(self, const float* start, Py_ssize_t count, Py_ssize_t k, tuple last)
-    cdef object weights_of(self, Py_ssize_t k, Py_ssize_t count)
-
-    @cython.final
-    cdef double sum_of_parts(self, Py_ssize_t which, Py_ssize_t count, double total=*) noexcept nogil
-    cdef double sum_of_losses(self, Py_ssize_t count, bint weighted) noexcept nogil
-    cdef void add_logs(self, Py_ssize_t count, bint weighted) noexcept nogil
-    cdef void keep_logs(self, bint back) noexcept nogil
-
-    @cython.final
-    cdef void add_python_metric(self, Metric* metric, Py_ssize_t count, bint weighted) noexcept nogil
-    cdef double sum_of_totals(self) noexcept nogil
+include "objectives_fields.pxi"
 
 
 cdef struct AddedLoss:
@@ -188,6 +71,7 @@ cdef struct Variable:
     double l1
     double l2
     bint decays
+    bint sparse                         # the rows alone step that a batch touches
     double decay                        # of its own, or -1
     Py_ssize_t columns                  # as a matrix
     Py_ssize_t rows                     # its last two axes, as a step of the whole reads it: a vector is one row
@@ -215,6 +99,15 @@ cdef struct Block:
     Py_ssize_t padding                  # numbers behind it that belong to nobody: a step over them is no harm
 
 
+cdef struct Piece:
+    # Blocks of one op that follow one another, and after the last of those without a gap but padding: all of them.
+    void* op
+    Py_ssize_t p0
+    Py_ssize_t p1
+    Py_ssize_t start                    # where those without a gap begin in the flat vector, and how many they are
+    Py_ssize_t n
+
+
 cdef types.vector32 vector_of(Kernel kernel) except NULL
 
 
@@ -234,8 +127,12 @@ cdef class Learning(AddedLosses):
     cdef Py_ssize_t* given_order        # of the variables as they were given: their numbers in `variables`
     cdef Block* blocks
     cdef Py_ssize_t block_count
+    cdef Piece* pieces                  # of the blocks; NULL unless a network is small, with a gradient for each op
+    cdef Py_ssize_t piece_count
     cdef Py_ssize_t own_first           # of the blocks, those that this process has: all, unless it is linked to others
     cdef Py_ssize_t own_stop
+    cdef Py_ssize_t table_count         # variables that are `sparse`
+    cdef bint sparse                    # in this run, in which these have no blocks
     cdef Py_ssize_t learnt              # parameters of all blocks
     cdef double gradient_work           # operations of all their gradients, for each row
     cdef public double penalty_rows     # rows of a batch, or their weights, for which penalties count as given, or 0
@@ -246,6 +143,8 @@ cdef class Learning(AddedLosses):
     cdef double* penalty_parts          # of each block
     cdef double* squares                # of each block's gradient
     cdef types.penalty32 penalty
+    cdef Py_ssize_t late_variable       # whose gradient may be made with its steps, in this run, or -1; and its op
+    cdef Py_ssize_t late_op
     cdef int not_finite                 # whether a gradient of the last batch is not
 
     cdef public int huge                # whether a gradient was, since the optimizer was set
@@ -262,6 +161,7 @@ cdef class Learning(AddedLosses):
     cdef int add_variable(self, Variable* variable, description) except -1
     cdef double work_of(self, Op op) noexcept
     cdef int cut_into_blocks(self, variables) except -1
+    cdef int find_pieces(self) except -1
     cdef int clear_variables(self) except -1
     cdef void wait_for_all(self, Barrier number, int thread, int threads) noexcept nogil
 
@@ -270,6 +170,10 @@ cdef class Learning(AddedLosses):
         """Wait until all threads are at this barrier."""
         if threads > 1 or self.linked:
             self.wait_for_all(number, thread, threads)
+
+    @cython.final
+    cdef inline bint is_late(self, const Step* step, Py_ssize_t block) noexcept nogil:
+        return step.late and self.blocks[block].variable == self.late_variable
 
     cdef Py_ssize_t first_block(self, Py_ssize_t rows, int thread, int threads) noexcept nogil
 
@@ -300,12 +204,15 @@ cdef class Learning(AddedLosses):
     cdef double over_blocks(self, const double* parts, const Variable* variable) noexcept nogil
 
 
+include "touched_fields.pxi"
+
+
 cdef enum:
     CLIPPED = 16                        # rows whose gradients' norms are found together
     MAX_SLOTS = 6                       # an optimizer's four, the gradients' sum, the weights' average
 
 
-cdef class Stepping(Learning):
+cdef class Stepping(SparseLearning):
     cdef readonly list slots
     cdef bint has_optimizer
     cdef types.step32 optimizer
@@ -334,9 +241,12 @@ cdef class Stepping(Learning):
     cdef types.vector32 scale
     cdef types.vector32 decay
     cdef types.vector32 take_average
-    cdef types.vector32 sum_of_squares
 
     cdef int find_workspace(self) except -1
+    cdef int find_late(self, const Rows* rows, Py_ssize_t batch) except -1
+
+    @cython.final
+    cdef void step_late(self, const Step* step, double rate, Py_ssize_t block, Py_ssize_t stop) noexcept nogil
     cdef void take_steps(self, const Step* step, double rate, Py_ssize_t first, Py_ssize_t stop, int thread,
                          int threads) noexcept nogil
 
@@ -359,10 +269,20 @@ cdef class Stepping(Learning):
     cdef double factor(self, const Variable* variable, double of_all) noexcept nogil
 
     @cython.final
+    cdef double decay_of(self, const Variable* variable) noexcept nogil
+
+    @cython.final
     cdef void shrink(self, Py_ssize_t block, Py_ssize_t stop, double rate, double of_all) noexcept nogil
 
     @cython.final
     cdef void follow(self, const Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil
+
+    @cython.final
+    cdef void step_touched(self, const Step* step, double rate, double of_all, int thread) noexcept nogil
+
+    @cython.final
+    cdef void update_rows(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n,
+                          Py_ssize_t depth) noexcept nogil
 
     @cython.final
     cdef double number_of(self, const Step* step) noexcept nogil
@@ -371,7 +291,7 @@ cdef class Stepping(Learning):
     cdef void update_whole(self, const Step* step, double rate, int thread, int threads) noexcept nogil
 
     @cython.final
-    cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil
+    cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n, float* g) noexcept nogil
 
 
 cdef class PythonUnits(Stepping):
@@ -403,6 +323,8 @@ cdef struct Run:
     Py_ssize_t part                     # rows of a fit's batch that lie in memory at once
     Py_ssize_t within                   # row of the batch where those that are under way begin
     bint by_thread                      # `batch` are rows of each thread
+    bint by_columns                     # threads share columns: see ColumnRunner
+    double weight                       # of a row beside those of other runs, for the thread tuner
     double learning_rate
     const double* rates                 # a learning rate for each batch, or NULL
     bint trains                         # it is a fit's
@@ -428,7 +350,16 @@ cdef void forward_thread(void* argument, int thread, int threads) noexcept nogil
 include "linking_fields.pxi"
 
 
-cdef class Runner(Linked):
+cdef void columns_thread(void* argument, int thread, int threads) noexcept nogil
+
+
+cdef class ColumnRunner(Linked):
+    cdef double work_in_columns(self, Py_ssize_t rows) noexcept
+
+    cdef void forward_by_columns(self, Run* job, int thread, int threads) noexcept nogil
+
+
+cdef class Runner(ColumnRunner):
     cdef Step new_step(self, bint training, int thread) noexcept nogil
     cdef bint begins_anew(self, Run* job) noexcept nogil
     cdef void run_in_slices(self, Job work, Run* job, ThreadTuner* tuner) noexcept nogil
@@ -462,6 +393,15 @@ cdef class Runner(Linked):
                             Py_ssize_t r0, Py_ssize_t stop, int thread) noexcept nogil
 
     @cython.final
+    cdef bint is_plain(self, const Run* job, int threads) noexcept nogil
+
+    @cython.final
+    cdef void plain_gradients(self, const Step* step) noexcept nogil
+
+    @cython.final
+    cdef void plain_steps(self, const Step* step, double rate) noexcept nogil
+
+    @cython.final
     cdef void commit(self, const Step* step, bint states_alone) noexcept nogil
 
     @cython.final
@@ -475,3 +415,22 @@ cdef class Runner(Linked):
 
     @cython.final
     cdef void look_up(self, Run* job) noexcept nogil
+
+
+cdef struct Passes:
+    # Epochs of a fit that follow one another in one call.
+    Py_ssize_t count
+    Py_ssize_t steps                    # of an epoch
+    const uint64_t* draws               # what each one's order is drawn from, or NULL
+    uint32_t* order
+    double* logs                        # a row for each epoch
+    Py_ssize_t numbers                  # in a row
+
+
+cdef class PassRunner(Runner):
+    cdef readonly Py_ssize_t epochs_done
+    cdef readonly object epoch_logs
+    cdef public bint left               # the model has another network now
+
+    cdef object begin_passes(self, Passes* passes, Run* job, Py_ssize_t count, draws)
+    cdef void run_passes(self, const Passes* passes, Run* job) noexcept nogil

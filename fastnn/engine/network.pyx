@@ -6,6 +6,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
 
+from cpython.buffer cimport PyBuffer_Release
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport PyThread_get_thread_ident
 
@@ -13,23 +14,27 @@ from fastnn.engine.lines cimport (
     Bounds, all_are_0, all_finite, count_of, lines_are_meant, note_present, row_of, sum_of,
 )
 from fastnn.engine.ops cimport (
-    Activated, BEFORE_BACKWARD, BEFORE_FORWARD, BEFORE_GRADIENT, BLOCK_ROWS, LINE, MOST_SHARED, Op, padded, Shared,
-    Step, STEP_WORK,
+    Activated, BEFORE_BACKWARD, BEFORE_FORWARD, BEFORE_GRADIENT, BLOCK_ROWS, BUCKETS, hash_of, LINE, MOST_SHARED, Op,
+    padded, Shared, Step, STEP_WORK, Touched, touched_row,
 )
-from fastnn.kernels.mix cimport mix64
+from fastnn.kernels.mix cimport mix64, shuffle
 from fastnn.engine.rows cimport FLOAT32, Input, Rows, find_rows, take_rows
 from fastnn.engine.thread_tuner cimport ThreadTuner, tuner_begin, tuner_choose, tuner_note
-from fastnn.kernels.buffers cimport address, floats_of
+from fastnn.kernels.buffers cimport address, floats_of, take
 from fastnn.kernels.kernel cimport float32_of, float64_of, FORWARD, Kernel, Numbers, PACK_A_ROWS, penalty_workspace
-from fastnn.kernels.team cimport barrier, dismiss, forks, Job, recruit, run, share_begin
+from fastnn.kernels.team cimport barrier, begin_turn, dismiss, end_turn, forks, Job, recruit, run, share_begin
 from fastnn.kernels.wide_step cimport FLOAT_MAX, take_step, WIDE_FROM
+from fastnn.engine.rows cimport SPARSE, find_entries, take_sparse
 
 from _thread import allocate_lock
 from math import prod
 
+# Of C, so that they are not looked up by their names.
+cdef object np, kernels
 import numpy as np
 
 from fastnn import kernels
+from fastnn._checks import shown
 from fastnn.engine import machine
 from fastnn.engine.description import RowError
 from fastnn.kernels.bindings import state_size
@@ -40,10 +45,12 @@ include "arena.pxi"
 include "objectives.pxi"
 include "added_losses.pxi"
 include "learning.pxi"
+include "touched.pxi"
 include "stepping.pxi"
 include "python_units.pxi"
 include "linking.pxi"
 include "running.pxi"
+include "passes.pxi"
 
 
 cdef object ndarray = np.ndarray
@@ -62,7 +69,7 @@ cdef double RUN_WORK = 2e7
 cdef Py_ssize_t SLICE_BYTES = 1 << 22, LEAST_ROWS = 1024
 
 
-cdef class Network(Runner):
+cdef class Network(PassRunner):
     """Ops that follow one another, and what is done with them.
 
     Methods that run the ops hold the network's lock, so that two Python threads take turns.
@@ -71,13 +78,13 @@ cdef class Network(Runner):
     cdef void begin_run(self, Run* job) noexcept:
         memset(job, 0, sizeof(Run))
         job.network, job.outcome = <void*>self, DONE
-        job.glance = self.glance
+        job.glance, job.weight = self.glance, 1
 
     cdef int useful_threads(self, Py_ssize_t rows, Py_ssize_t batch, bint training) noexcept:
         """Threads that a run over `rows` rows keeps busy, in steps of `batch` rows, each between two barriers."""
         cdef double work = batch * self.row_work
         if training:
-            work = 3 * work + STEP_WORK * self.learnt
+            work = 3 * work + STEP_WORK * (self.learnt + (batch * self.touches if self.sparse else 0))
         if work * rows / batch < RUN_WORK or self.takes_gil:
             return 1
         return <int>min(work / BATCH_WORK, <double>((batch + self.block_rows - 1) // self.block_rows), 1e6)
@@ -85,19 +92,31 @@ cdef class Network(Runner):
     cdef int prepare(self, Run* job, bint training, bint loss_follows, progress) except -1:
         """Threads for a run, and room for a batch of its rows."""
         cdef Py_ssize_t rows = max(1, job.rows.stop - job.rows.start)
+        cdef int threads
+        cdef double work
+        self.next_tick = seconds_now() + TICK
         if self.draws and not job.in_training and not job.trains:   # no bit of it depends on threads
             self.drawn += 1
             job.noise, job.batch = self.drawn, job.batch or self.most_rows
+        if self.table_count:
+            self.choose_blocks(job.update)
+            if self.sparse and (self.whole_step != NULL or self.accumulation > 1 or self.average != NULL
+                                or self.row_clip > 0):
+                raise ValueError("rows of a table cannot step alone with this optimizer")
         if self.fixed_rows:
             self.check_batches(job, training or job.in_training)
         if loss_follows and self.link is not None:
             job.batch = job.batch or self.most_rows * self.ranks
+        self.expands = job.update and self.row_clip > 0
         job.by_thread = job.batch == 0
         if job.by_thread:
             job.batch = self.most_rows
             # Losses are added up by whole blocks; where not even one goes through the ops together, by one thread.
-            self.threads = recruit(1 if loss_follows and job.batch < self.block_rows
-                                   else self.useful_threads(rows, rows, False))
+            work = self.work_in_columns(rows) if job.out != NULL and job.rows.kind != SPARSE else 0
+            threads = self.useful_threads(rows, rows, False)
+            if work >= 2 * COLUMN_WORK:
+                job.by_columns, job.weight, threads = True, work / rows, <int>min(work / COLUMN_WORK, 1e6)
+            self.threads = recruit(1 if loss_follows and job.batch < self.block_rows else threads)
             self.reserve(min(rows, self.threads * job.batch), False)
         else:
             job.batch = job.part = min(job.batch, rows)
@@ -111,8 +130,13 @@ cdef class Network(Runner):
                 self.set_gradients_apart()
             self.threads = recruit(1 if job.in_training else self.useful_threads(rows, job.part, training))
             self.reserve(job.part, training)
+        if self.sparse:
+            self.reserve_lists(job.batch, self.threads)
         self.reserve_rows(&job.rows)
         self.reserve_scratch(self.threads)
+        self.late_variable = -1
+        if job.update and self.sparse_page and self.link is None:
+            self.find_late(&job.rows, job.batch)
         self.begin_objectives(loss_follows)
         self.progress = progress
         self.not_finite = 0
@@ -145,7 +169,7 @@ cdef class Network(Runner):
             block = &self.blocks[i]
             if not isfinite(self.largest(self.g + block.start, NULL, block.p1 - block.p0, 0)):
                 return block.op
-        return None
+        return self.table_not_finite() if self.sparse and self.not_finite else None
 
     def fit_epoch(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress=None, Py_ssize_t start=0,
                   stop=None):
@@ -161,6 +185,20 @@ cdef class Network(Runner):
         if not self.has_optimizer:
             raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
         return self.fit(x, y, weight, order, batch_size, learning_rate, progress, start, stop, True, True)
+
+    def fit_epochs(self, x, y, weight, Py_ssize_t batch_size, learning_rate, Py_ssize_t epochs, draws=None):
+        """So many passes over all rows of x, each as `fit_epoch` makes one; gives what the last of them gives.
+
+        Fewer where another thread waits for the lock, which is then the last whole one's.
+        draws: for each pass the number that its order is drawn from, as ``kernels.bindings.permutation`` draws it;
+        uint64, or None for rows in their order. learning_rate: an array has a number for each step of all passes.
+        `epochs_done` then says how many are whole, whatever ended the last, and `epoch_logs` has a row for each of
+        them: seconds, the sum of the rows' losses with penalties, that of each output's, and the metrics' states.
+        """
+        if not self.has_optimizer:
+            raise RuntimeError("this network has no optimizer yet; call set_optimizer first")
+        self.epochs_done = 0
+        return self.fit(x, y, weight, None, batch_size, learning_rate, None, 0, None, True, True, 0, epochs, draws)
 
     def gradient(self, x, y, weight=None, *, commit=False, noise=0):
         """The loss of the rows of x as one batch, penalties included; `gradients` then has its gradient by the weights.
@@ -193,6 +231,7 @@ cdef class Network(Runner):
             self.huge |= largest > WIDE_FROM
             memmove(self.g, given, self.parameters.size * sizeof(float))
             self.reserve_scratch(1)
+            self.choose_blocks(False)
             step = self.new_step(True, 0)
             step.number += 1
             self.take_steps(&step, learning_rate, 0, self.block_count, 0, 1)
@@ -201,9 +240,11 @@ cdef class Network(Runner):
             self.leave()
 
     cdef object fit(self, x, y, weight, order, Py_ssize_t batch_size, learning_rate, progress, Py_ssize_t start, stop,
-                    bint update, bint commit, uint64_t noise=0):
+                    bint update, bint commit, uint64_t noise=0, Py_ssize_t epochs=0, draws=None):
         cdef Run job
-        cdef Py_ssize_t last
+        cdef Py_ssize_t last, steps
+        cdef Passes passes
+        cdef bint had_turn
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.begin_run(&job)
@@ -226,18 +267,29 @@ cdef class Network(Runner):
             if isinstance(learning_rate, ndarray):
                 steps = (job.rows.stop - start - 1) // batch_size + 1 if job.rows.stop > start else 0
                 rates = np.require(learning_rate, np.float64, ["C", "A"])
+                steps *= max(1, epochs)
                 if rates.shape != (steps,):
                     raise ValueError(f"learning_rate must have one number for each of {steps} steps, got {rates.shape}")
                 job.rates = <const double*>address(rates)
             else:
                 job.learning_rate = learning_rate
             self.prepare(&job, True, True, progress)
+            job.commit = commit and self.commits()
             if update and self.row_clip > 0 and (self.loss_waits or self.hangs_on_batches()):
                 raise ValueError(
                     "the gradient of a row is clipped by itself, but this loss, its mask or its reduction depends on "
                     "the whole batch; take a loss that is a mean over the rows, reduction='sum_over_batch_size'")
-            with nogil:
-                self.run_in_slices(fit_thread, &job, &self.fit_tuner)
+            if epochs:
+                _order = self.begin_passes(&passes, &job, epochs, draws)     # what is drawn lives as long as the run
+                with nogil:
+                    had_turn = end_turn()
+                    self.run_passes(&passes, &job)
+                    if had_turn:
+                        begin_turn()
+            else:
+                with nogil:
+                    end_turn()          # which is not taken again, as there may be many such calls
+                    self.run_in_slices(fit_thread, &job, &self.fit_tuner)
             self.explain_failure(&job)
         finally:
             self.leave()
@@ -253,6 +305,14 @@ cdef class Network(Runner):
             if last >= rows.count and rows.start < rows.stop:
                 raise ValueError(f"order must hold row numbers from 0 to {rows.count - 1}, got {last}")
         return 0
+
+    cdef bint commits(self) noexcept:
+        """Whether some op takes note of batches that are accepted."""
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            if (<Op>self.op_list[i]).held_rows or (<Op>self.op_list[i]).commits:
+                return True
+        return False
 
     cdef Py_ssize_t rows_at_once(self, Py_ssize_t rows):
         """Rows of a batch whose gradient is made in one go; where all of them are heavy, it is the mean of slices'.
@@ -305,8 +365,12 @@ cdef class Network(Runner):
             if self.hangs_on_batches():
                 job.batch = batch_size if batch_size > 0 else max(1, job.rows.count)
             self.prepare(&job, False, True, progress)
-            with nogil:
+            if job.rows.count <= self.glance:
                 self.run_in_slices(forward_thread, &job, &self.forward_tuner)
+            else:
+                with nogil:
+                    end_turn()
+                    self.run_in_slices(forward_thread, &job, &self.forward_tuner)
             self.explain_failure(&job)
         finally:
             self.leave()
@@ -332,6 +396,10 @@ cdef class Network(Runner):
             return None                             # a subclass may have a mask
         return self.predicted(&rows, None)
 
+    def predictor(self, tuple shape, tuple gives):
+        """A function of (x, out=None) as ``Model.predict_function`` gives it, for rows of a shape, and outputs'."""
+        return Predictor(self, shape, gives).predict
+
     def freeze(self, frozen):
         """Have ops not learn, or learn, in what follows but for a fit: for each op whether it does not."""
         cdef Op op
@@ -351,28 +419,63 @@ cdef class Network(Runner):
         return self.predicted(&rows, None, number)
 
     cdef object predicted(self, const Rows* given, progress, uint64_t training=0):
+        out = empty((given.count, self.units), float32)
+        self.predict_into(given, <float*>address(out, True), progress, training)
+        return out
+
+    cdef int predict_into(self, const Rows* given, float* out, progress, uint64_t training) except -1:
         cdef Run job
         cdef Py_ssize_t rows = given.count
+        cdef Job work = forward_thread
+        cdef ThreadTuner* tuner = &self.forward_tuner
+        if 0 < rows <= self.glance and not training and self.predicts_at_once(given, out):
+            return 0
         self.begin_run(&job)
-        out = empty((rows, self.units), float32)
         job.rows.x, job.rows.kind, job.rows.row_bytes = given.x, given.kind, given.row_bytes
+        job.rows.columns, job.rows.ends = given.columns, given.ends
         job.rows.count = job.rows.stop = rows
-        job.out = <float*>address(out, True)
+        job.out = out
         self.enter()
         try:
             if training:
                 job.noise, job.in_training, job.batch = training, True, max(1, rows)
             self.prepare(&job, False, False, progress)
+            if job.by_columns:
+                work, tuner = columns_thread, &self.column_tuner
             if rows <= self.glance:                         # shorter than letting other Python threads run takes
-                self.run_in_slices(forward_thread, &job, &self.forward_tuner)
+                self.run_in_slices(work, &job, tuner)
             else:
                 with nogil:
-                    self.run_in_slices(forward_thread, &job, &self.forward_tuner)
+                    self.run_in_slices(work, &job, tuner)
             if job.outcome != DONE:
                 self.explain_failure(&job)
         finally:
             self.leave()
-        return out
+        return 0
+
+    cdef bint predicts_at_once(self, const Rows* given, float* out) except -1:
+        """Whether these few rows were predicted: where all that they need is there from a run before."""
+        cdef Step step
+        cdef Rows rows
+        if given.kind != FLOAT32 or self.draws or self.fixed_rows:
+            return False
+        self.enter()
+        try:
+            if given.count > self.capacity or self.whole or self.lean or self.scratches < 1:
+                return False
+            memset(&rows, 0, sizeof(Rows))
+            rows.x, rows.row_bytes, rows.count = given.x, given.row_bytes, given.count
+            self.begin_objectives(False)
+            step = self.new_step(False, 0)
+            step.rows = rows.count
+            self.collect(&rows, 0, 0, rows.count)
+            self.forward_segments(&step, 0, rows.count)
+            if self.error:              # the longer way says it
+                return False
+            self.copy_out(out, 0, rows.count)
+        finally:
+            self.leave()
+        return True
 
     @property
     def losses_of_outputs(self):
@@ -391,3 +494,6 @@ cdef class Network(Runner):
             return self.sum_of_penalties()
         finally:
             self.leave()
+
+
+include "predictor.pxi"

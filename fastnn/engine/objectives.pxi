@@ -37,6 +37,9 @@ cdef class Objectives(Arena):
         self.has_whole_losses = self.loss_waits = self.takes_gil = False
         for op in self.ops:
             self.takes_gil |= (<Op>op).takes_gil
+            if isinstance(op, Activated):
+                (<Activated>op).fused = False
+                (<Activated>op).find_place()
         return 0
 
     def set_objectives(self, objectives):
@@ -80,6 +83,9 @@ cdef class Objectives(Arena):
         objective.lines = units // objective.width
         objective.targets = objective.lines * <Py_ssize_t>description.targets
         objective.fused, objective.from_logits = description.fused, description.from_logits
+        if objective.fused:
+            (<Activated?>op).fused = True
+            (<Activated>op).find_place()
         objective.reduction, objective.importance = REDUCTIONS[reduction], description.importance
         if mask is not None:
             objective.mask = <void*>self.ops[mask]
@@ -164,17 +170,24 @@ cdef class Objectives(Arena):
     cdef int begin_objectives(self, bint loss_follows) except -1:
         """A run begins: sums start at 0, and an op leaves its activation out where the loss applies it."""
         cdef Py_ssize_t i
+        self.clear_logs()
+        for i in range(self.objective_count):
+            if self.objectives[i].fused:
+                (<Activated?><object>self.objectives[i].op).raw = loss_follows
+        return 0
+
+    cdef void clear_logs(self) noexcept nogil:
+        cdef Py_ssize_t i
         self.meaningless = False
         for i in range(self.objective_count):
             self.objectives[i].total = 0
-            if self.objectives[i].fused:
-                (<Activated?><object>self.objectives[i].op).raw = loss_follows
         for i in range(self.metric_count):
             memset(self.metrics[i].state, 0, self.metrics[i].size * sizeof(double))
-        return 0
 
     cdef int take_x(self, Rows* rows, x) except -1:
-        """The rows of x, as float32, or whole numbers that the engine reads."""
+        """The rows of x, as float32, or whole numbers that the engine reads, or sparse."""
+        if type(x) is not ndarray and hasattr(x, "indptr"):
+            return take_sparse(rows, x, self.inputs)
         if not take_rows(rows, x, self.inputs, self.all_ids):
             floats_of("x", x, len(x), self.inputs)
         return 0
@@ -209,7 +222,9 @@ cdef class Objectives(Arena):
     cdef void collect(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """Find rows r0:r1 of the batch that begins at `start`."""
         cdef Py_ssize_t k
-        for k in range(self.input_count):
+        if rows.kind == SPARSE:
+            self.collect_sparse(rows, start, r0, r1)
+        for k in range(self.input_count if rows.kind != SPARSE else 0):
             find_rows(rows, &self.given[k], self.addresses + k * self.capacity, self.collected, self.inputs, start, r0,
                       r1)
         if rows.y != NULL:
@@ -218,8 +233,15 @@ cdef class Objectives(Arena):
             if rows.weight != NULL:
                 self.hide_absent_rows(rows, start, r0, r1)
             for k in range(self.objective_count):
-                if self.objectives[k].mask == NULL:     # which is known when the rows have gone forward
+                # A mask is known when the rows have gone forward.
+                if self.objectives[k].mask == NULL and (self.objectives[k].bounds.limited or rows.weight != NULL):
                     self.check_targets(&self.objectives[k], rows.weight != NULL, r0, r1)
+
+    cdef void collect_sparse(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        cdef Py_ssize_t k
+        for k in range(self.input_count):
+            find_entries(rows, &self.given[k], self.addresses + k * self.capacity, self.entries + k * self.entry_rows,
+                         self.collected, self.inputs, self.collected_width, start, r0, r1)
 
     cdef void take_mask(self, Objective* objective, bint weighted, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """A line that the output's mask leaves out weighs 0, for the loss and for all metrics."""
@@ -272,11 +294,15 @@ cdef class Objectives(Arena):
 
     cdef void hide_absent_rows(self, const Rows* rows, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         """0 * NaN is NaN: a row whose lines all weigh 0 must not reach a gradient with one."""
-        cdef Py_ssize_t i, k, row
+        cdef Py_ssize_t i, k, row, n = self.inputs
+        cdef const float* x
         for i in range(r0, r1):
             row = row_of(rows.order, start + i)
-            if rows.kind == FLOAT32 and all_are_0(rows.weight + row * rows.weights, rows.weights) \
-                    and not all_finite(<const float*>(rows.x + row * rows.row_bytes), self.inputs):
+            x = <const float*>(rows.x + row * rows.row_bytes)
+            if rows.kind == SPARSE:     # zeros are an Entries too: of none
+                x, n = <const float*>rows.x + rows.ends[row], rows.ends[row + 1] - rows.ends[row]
+            if (rows.kind == FLOAT32 or rows.kind == SPARSE) \
+                    and all_are_0(rows.weight + row * rows.weights, rows.weights) and not all_finite(x, n):
                 for k in range(self.input_count):
                     self.addresses[k * self.capacity + i] = self.zeros
 
@@ -306,7 +332,8 @@ cdef class Objectives(Arena):
                 self.take_mask(objective, weighted, r0, r1)
             if not objective.whole and not (slopes and objective.divides_late):
                 self.losses_of(k, count, r0, r1, weighted, slopes)
-        self.measure(r0, r1, weighted, slopes, False)
+        if self.metric_count:
+            self.measure(r0, r1, weighted, slopes, False)
 
     cdef void measure(self, Py_ssize_t r0, Py_ssize_t r1, bint weighted, bint slopes, bint late) noexcept nogil:
         """Metrics by line, a sum for each block of rows; once the loss has made what they read, where it comes late."""

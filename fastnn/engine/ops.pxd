@@ -1,4 +1,5 @@
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 cimport fastnn.kernels.types as types
 from fastnn.kernels.kernel cimport Kernel, Numbers
@@ -21,6 +22,7 @@ cdef enum:
     STEP_WORK = 32
     UNIT_WORK = 64
     TOGETHER_AS_BYTES = 48              # rows that are prepared for few bits at a time: whole tiles of all kernels
+    ROUNDED_SPACE = 107856              # floats that products of rounded numbers work in (kernels/bfloat16.h)
     MOST_DEPTH = 65536                  # whose sums of bytes times int8 are below 2 ** 31
 
 
@@ -35,6 +37,7 @@ cdef struct Step:
     int thread                          # its number in the team
     float* scratch                      # of this thread, for one op at a time
     double penalty                      # what the weights' penalties count in this batch, times as given
+    bint late                           # a gradient is left to be made with its step: see `find_late`
     bint linked                         # the other rows of the batch are other processes'
     int* error                          # 1 + number of an op that cannot go on, 0 while all is well
 
@@ -46,6 +49,7 @@ cdef struct Read:
     Py_ssize_t width
     float* d                            # where the gradient by them goes, one block; NULL where nobody asks
     bint whole                          # they are int32 in this run, not float32: of an op that `reads_ids`
+    bint sparse                         # the addresses are those of Entries in this run: of an op that `reads_sparse`
 
 
 cdef inline Py_ssize_t lines_of(const Read* read, Py_ssize_t line, Py_ssize_t end, const float** space,
@@ -101,6 +105,39 @@ cdef struct Shared:
     bint blocks
 
 
+cdef enum:
+    BUCKETS = 64                        # of a table's rows by their hashes, which threads share
+
+
+cdef struct Touched:
+    # Rows of a table that a batch touches, in the order in which they are met, and the sums of their gradients.
+    Py_ssize_t count
+    int32_t* rows
+    float* sums                         # (count, depth)
+    int32_t* places                     # by hash: 1 + the place in `rows` of a row that has it, or had none free before
+    int shift                           # from a hash to where it is looked for
+    uint32_t first                      # of the buckets, whose rows are noted, and the end
+    uint32_t last
+
+
+cdef inline uint32_t hash_of(Py_ssize_t row) noexcept nogil:
+    return <uint32_t>row * <uint32_t>2654435769
+
+
+cdef inline float* touched_row(Touched* to, Py_ssize_t row, Py_ssize_t depth) noexcept nogil:
+    """Where the gradients of a row are added up."""
+    cdef uint32_t at = hash_of(row) >> to.shift, mask = <uint32_t>0xFFFFFFFF >> to.shift
+    while to.places[at]:
+        if to.rows[to.places[at] - 1] == row:
+            return to.sums + (to.places[at] - 1) * depth
+        at = (at + 1) & mask
+    to.rows[to.count] = <int32_t>row
+    to.count += 1
+    to.places[at] = <int32_t>to.count
+    memset(to.sums + (to.count - 1) * depth, 0, depth * sizeof(float))
+    return to.sums + (to.count - 1) * depth
+
+
 cdef class Op:
     cdef readonly Py_ssize_t read_count
     cdef readonly Py_ssize_t inputs     # numbers in a row of all that it reads
@@ -113,6 +150,7 @@ cdef class Op:
     cdef readonly bint takes_gil        # it runs Python: its network works on one thread
     cdef readonly bint random           # its rows depend on chance while training
     cdef readonly bint reads_ids        # it takes int32 as well: see `whole` of Read
+    cdef readonly bint reads_sparse     # it takes rows of Entries as well: see `sparse` of Read
     cdef readonly bint commits          # it has something to do once a batch is accepted
     cdef readonly Py_ssize_t held_rows  # whose states it keeps from batch to batch, in runs that do not train too, or 0
     cdef bint scatters                  # its gradient goes through the batch, however few parameters it is for
@@ -124,6 +162,8 @@ cdef class Op:
     cdef readonly bint frozen           # the parameters do not learn
     cdef public Py_ssize_t slices       # rows of the op in a row of the network
     cdef public bint tapped             # the gradient by what it gives is asked for: see `slopes` of Arena
+    cdef bint rounds                    # products of numbers rounded to bfloat16
+    cdef bint shares_columns            # it has `forward_columns`, and columns enough for threads
     cdef public int training            # it works as in training: 1 in each run, -1 in none, 0 as the run says
     cdef Py_ssize_t number              # place in the network
     cdef Py_ssize_t block_rows          # rows of the op in a block of the network's
@@ -149,29 +189,44 @@ cdef class Op:
     cdef int placed(self, Py_ssize_t rows) except -1
     cdef int shared(self, Before when, Shared* to) noexcept
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void forward_columns(self, const Step* step, Py_ssize_t rows, Py_ssize_t c0, Py_ssize_t c1) noexcept nogil
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil
     cdef void blocks_forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void whole_forward(self, const Step* step) noexcept nogil
     cdef void blocks_backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
     cdef void whole_backward(self, const Step* step) noexcept nogil
+    cdef void touch(self, const Step* step, Touched* to) noexcept nogil
+    cdef void* product_kernel(self, str name, str signature=*) except NULL
+    cdef Py_ssize_t workspace_for(self, Py_ssize_t n, Py_ssize_t k) noexcept nogil
+    cdef int take_products(self) except -1
+    cdef int round_products(self, bint rounds) except -1
     cdef int know_rows(self) except -1
     cdef void row_squares(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, double* squares) noexcept nogil
     cdef void commit(self, const Step* step) noexcept nogil
     cdef object explain(self)
+    cdef double gradient_bound(self, const Step* step) noexcept nogil
+    cdef int reserve_late(self, int threads, Py_ssize_t items) except -1
+    cdef Py_ssize_t begin_late(self, const Step* step, Py_ssize_t first, Py_ssize_t last) noexcept nogil
+    cdef void late_gradient(self, const Step* step, Py_ssize_t part, Py_ssize_t rows, float* g) noexcept nogil
 
 
 cdef class Activated(Op):
     cdef readonly Kernel kernel
     cdef Numbers numbers
     cdef bint raw                       # the loss applies the activation: leave it out
-    cdef bint in_place                  # nothing goes back: the activation works where z lies
+    cdef bint fused                     # the loss of this output applies the activation in a run that needs the loss
+    cdef bint in_place                  # the activation works where z lies
+    cdef bint by_number                 # there, and on each number by itself
+    cdef bint of_lines                  # the activation of a number depends on those beside it
     cdef types.activation_forward32 activation_forward
     cdef types.activation_backward32 activation_backward
 
     cdef int only_forward(self) except -1
-    cdef void activate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
-    cdef void deactivate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void find_place(self) noexcept
+    cdef Py_ssize_t numbers_in(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void activate(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
+    cdef void deactivate(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
 
 
 cdef class FewBits:
@@ -210,6 +265,17 @@ cdef class DenseOp(Activated):
     cdef types.gemm32 matmul_transposed_a
     cdef types.gemm32 matmul_transposed_b
     cdef types.sum32 column_sums
+    cdef types.vector32 largest
+    cdef types.sparse_forward32 multiply_sparse
+    cdef types.sparse_gradient32 gradient_of_sparse
+    cdef types.sparse_items32 gradient_of_items
+    cdef types.Item* items              # of each thread: a batch's numbers, by the part of W that they are for
+    cdef Py_ssize_t* item_ends          # of each thread: where those of a part end, from the one before its first on
+    cdef Py_ssize_t most_items          # that a thread has room for
+    cdef int most_threads
+
+    cdef int part_shift(self) noexcept nogil
+    cdef Py_ssize_t ends_of_thread(self) noexcept nogil
 
 
 cdef class ActivationOp(Activated):

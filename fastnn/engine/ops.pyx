@@ -31,13 +31,13 @@ of rows (`partials`). `placed` is called when all of these have their addresses.
 read of rows that another process worked on, `shared` says.
 """
 
-from libc.math cimport cos, floor, isfinite, NAN, sin, sqrt, sqrtf
+from libc.math cimport cos, floor, HUGE_VAL, isfinite, NAN, sin, sqrt, sqrtf
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from math import prod
-
+# Of C, so that they are not looked up by their names.
+cdef object np, kernels
 import numpy as np
 
 cimport fastnn.kernels.types as types
@@ -66,9 +66,17 @@ cdef extern from "atomics.h" nogil:
 cdef Py_ssize_t LARGEST = 2**48          # parameters, or numbers in a row: far from overflow, beyond any memory
 
 cdef enum:
+    LATE_PART = 4096                    # numbers of a gradient that are made as their step needs them
     NARROW_LAYER = 8                    # units below which W.d for one row does not pay
     PANEL = 64                          # columns of int8 weights that lie together, and of those left over
     PIECE = 16
+
+
+cdef Py_ssize_t numbers_in(Op op, Py_ssize_t lines, Py_ssize_t width) except -1:
+    """How many numbers a row of an op has; ValueError where that cannot be."""
+    if lines < 1 or width < 1 or lines > LARGEST // width:
+        raise ValueError(f"{type(op).__name__}: rows of {lines} lines of {width} numbers cannot be")
+    return lines * width
 
 
 cdef class Op:
@@ -82,21 +90,20 @@ cdef class Op:
 
     cdef int shape(self, sources, Py_ssize_t lines, Py_ssize_t width) except -1:
         """Say what the op reads, (lines, width) of a row of each source, and what it gives."""
-        cdef Py_ssize_t k
+        cdef Py_ssize_t n, m
         sources = tuple(sources)
-        for n, m in (*sources, (lines, width)):
-            if n < 1 or m < 1 or n > LARGEST // m:
-                raise ValueError(f"{type(self).__name__}: rows of {n} lines of {m} numbers cannot be")
         if not sources:
             raise ValueError(f"{type(self).__name__} must read at least one source")
         self.reads = <Read*>calloc(len(sources), sizeof(Read))
         if self.reads == NULL:
             raise MemoryError("no memory for what an op reads")
-        self.read_count, self.inputs = len(sources), 0
-        for k in range(self.read_count):
-            self.reads[k].lines, self.reads[k].width = sources[k]
-            self.inputs += self.reads[k].lines * self.reads[k].width
-        self.lines, self.width, self.units = lines, width, lines * width
+        self.read_count = self.inputs = 0
+        for source in sources:
+            n, m = source[0], source[1]
+            self.inputs += numbers_in(self, n, m)
+            self.reads[self.read_count].lines, self.reads[self.read_count].width = n, m
+            self.read_count += 1
+        self.lines, self.width, self.units = lines, width, numbers_in(self, lines, width)
         self.slices = 1
         return 0
 
@@ -148,6 +155,9 @@ cdef class Op:
     cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         pass
 
+    cdef void forward_columns(self, const Step* step, Py_ssize_t rows, Py_ssize_t c0, Py_ssize_t c1) noexcept nogil:
+        pass
+
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         pass
 
@@ -188,6 +198,40 @@ cdef class Op:
     cdef object explain(self):
         return RuntimeError(f"op {self.number} could not go on")
 
+    cdef double gradient_bound(self, const Step* step) noexcept nogil:
+        """What no number of W's gradient is beyond, if the op can make it as the steps are taken; else infinity."""
+        return HUGE_VAL
+
+    cdef int reserve_late(self, int threads, Py_ssize_t items) except -1:
+        """Make room for what `begin_late` notes, of so many numbers of a batch."""
+        return 0
+
+    cdef Py_ssize_t begin_late(self, const Step* step, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        """The gradient by rows first:last of W is about to be made, by parts; gives the rows of each."""
+        return 0
+
+    cdef void late_gradient(self, const Step* step, Py_ssize_t part, Py_ssize_t rows, float* g) noexcept nogil:
+        """The gradient by a part, which has so many rows."""
+
+    cdef void touch(self, const Step* step, Touched* to) noexcept nogil:
+        """Add the gradients of rows of a table, of those that `scatters`."""
+
+    cdef void* product_kernel(self, str name, str signature="gemm") except NULL:
+        """A kernel of products, of numbers as they are or rounded."""
+        return float32_of(getattr(kernels, (kernels.bfloat16 if self.rounds else "") + name), signature)
+
+    cdef Py_ssize_t workspace_for(self, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
+        return max(workspace_elements(n, k), <Py_ssize_t>(ROUNDED_SPACE if self.rounds else 0))
+
+    cdef int take_products(self) except -1:
+        """Note the kernels of its products; again once `rounds` is another."""
+        return 0
+
+    cdef int round_products(self, bint rounds) except -1:
+        """Have the inputs of its products rounded to bfloat16, or not."""
+        self.rounds = rounds
+        return self.take_products()
+
 
 cdef class Activated(Op):
     """An op that ends in an activation, a = f(z), line by line. A linear one writes z straight into a."""
@@ -195,138 +239,49 @@ cdef class Activated(Op):
     def __cinit__(self, *args, Kernel activation=None, numbers=(), **kwargs):
         self.kernel = kernels.linear if activation is None else activation
         self.numbers = Numbers(numbers)
+        self.of_lines = self.kernel in (kernels.softmax, kernels.log_softmax, kernels.sparsemax)
         self.activation_forward = <types.activation_forward32>float32_of(self.kernel, "activation", FORWARD)
         self.activation_backward = <types.activation_backward32>float32_of(self.kernel, "activation", BACKWARD)
+        self.find_place()
 
     cdef Py_ssize_t saved(self) noexcept:
-        return 0 if self.kernel is kernels.linear or self.forward_only else self.units
+        return 0 if self.kernel is kernels.linear or self.in_place or self.forward_only else self.units
 
     cdef int only_forward(self) except -1:
-        self.forward_only, self.in_place = True, self.kernel is not kernels.linear
+        self.forward_only = True
+        self.find_place()
         return 0
 
-    cdef void activate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+    cdef void find_place(self) noexcept:
+        """Whether the activation works where z lies: neither what goes back nor a loss reads z."""
+        self.in_place = (self.kernel is not kernels.linear if self.forward_only
+                         else self.kernel.variant != 0 and not self.fused)
+        self.by_number = self.in_place and self.kernel.variant != 0
+
+    cdef Py_ssize_t numbers_in(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """How many an activation takes that works on each by itself. Behind the last row there is room for whole
+        vectors, with numbers of nobody: they leave a loop no rest to do one by one."""
+        return (padded(r1 * self.units) if r1 == step.rows * self.slices else r1 * self.units) - r0 * self.units
+
+    cdef void activate(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units
         if (self.a != self.z or self.in_place) and not self.raw:
-            self.activation_forward(
-                self.z + start, self.a + start, self.numbers.values, (r1 - r0) * self.lines, self.width)
+            if self.by_number:
+                self.activation_forward(self.z + start, self.a + start, self.numbers.values, 1,
+                                        self.numbers_in(step, r0, r1))
+            else:
+                self.activation_forward(
+                    self.z + start, self.a + start, self.numbers.values, (r1 - r0) * self.lines, self.width)
 
-    cdef void deactivate(self, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+    cdef void deactivate(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units
-        if self.a != self.z and not self.raw:
-            self.activation_backward(self.z + start, self.a + start, self.d + start, self.numbers.values,
-                                     (r1 - r0) * self.lines, self.width)
-
-
-cdef class DenseOp(Activated):
-    """z = x.W + b, a = f(z), for each line. Parameters: W row by row, (inputs, units), then b, (units,).
-
-    inputs, units: numbers in a line of x and of a; lines: how many a row has.
-    """
-
-    def __init__(self, Py_ssize_t inputs, Py_ssize_t units, bint use_bias=True, activation=None, numbers=(),
-                 Py_ssize_t lines=1):
-        if inputs < 1 or units < 1 or units > LARGEST // (inputs + 1):
-            raise ValueError(f"a dense op of {inputs} inputs and {units} units cannot be")
-        self.shape([(lines, inputs)], lines, units)
-        self.use_bias = use_bias
-        self.size = (inputs + use_bias) * units
-        self.row_size = units
-        self.matmul = <types.gemm32>float32_of(kernels.gemm, "gemm")
-        self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
-        self.matmul_transposed_b = <types.gemm32>float32_of(kernels.gemm_transposed_b, "gemm")
-        self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
-        self.know_rows()
-
-    def kernels(self):
-        return () if type(self) is not DenseOp or self.reads.width > MOST_DEPTH else ((self.reads.width, self.width),)
-
-    def quantize(self, weights):
-        self.quantized, = weights[0].parts(self.width)
-        self.size, self.knows_rows = self.use_bias * self.width, False
-        self.only_forward()
-
-    cdef Py_ssize_t scratch_size(self) noexcept:
-        """Addresses of lines, then the workspace of a multiply."""
-        if self.quantized is not None:
-            return ADDRESS_SPACE + self.quantized.space()
-        return ADDRESS_SPACE + workspace_elements(self.width, max(self.reads.width, self.width))
-
-    cdef double work_of_row(self) noexcept:
-        return 2.0 * self.lines * self.reads.width * self.width + UNIT_WORK * self.units
-
-    cdef double work_of_gradient(self) noexcept:
-        return 2.0 * self.lines
-
-    cdef void forward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef Py_ssize_t n, line = r0 * self.lines, end = r1 * self.lines, inputs = self.reads.width, units = self.width
-        cdef const float* bias = self.w + inputs * units if self.use_bias else NULL
-        cdef const float* const* x
-        if self.quantized is not None:
-            bias = self.w if self.use_bias else NULL
-        while line < end:
-            n = lines_of(self.reads, line, end, <const float**>step.scratch, &x)
-            if self.quantized is not None:
-                self.quantized.multiply(x, 0, n, bias, self.z + line * units, units, step.scratch + ADDRESS_SPACE)
-                line += n
-                continue
-            self.matmul(x, 0, self.w, units, bias, self.z + line * units, units, n, units, inputs,
-                        step.scratch + ADDRESS_SPACE)
-            line += n
-        self.activate(r0, r1)
-
-    cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
-        cdef Py_ssize_t n, line = r0 * self.lines, end = r1 * self.lines, inputs = self.reads.width, units = self.width
-        cdef const float** addresses = <const float**>step.scratch
-        cdef float* workspace = step.scratch + ADDRESS_SPACE
-        self.deactivate(r0, r1)
-        if self.reads.d == NULL:
-            return
-        if step.rows * self.slices * self.lines == 1 and units >= NARROW_LAYER:
-            # W.d for the only line: turning W would cost more than the rest.
-            line = 0
-            while line < inputs:
-                n = lines_of_block(self.w, units, line, inputs, addresses)
-                self.matmul(addresses, 0, self.d, 1, NULL, self.reads.d + line, 1, n, 1, units, workspace)
-                line += n
-            return
-        while line < end:
-            n = lines_of_block(self.d, units, line, end, addresses)
-            self.matmul_transposed_b(addresses, 0, self.w, units, NULL, self.reads.d + line * inputs, inputs, n, inputs,
-                                     units, workspace)
-            line += n
-
-    cdef void gradient(self, const Step* step, Py_ssize_t p0, Py_ssize_t p1) noexcept nogil:
-        # The bias is row number `inputs` of the parameters.
-        cdef Py_ssize_t inputs = self.reads.width, units = self.width, lines = step.rows * self.slices * self.lines
-        cdef Py_ssize_t first = p0 // units if p0 else 0, line = 0, n
-        cdef Py_ssize_t last = p1 // units if p1 < self.size else inputs + self.use_bias, end = min(last, inputs)
-        cdef float* g = self.g + first * units
-        cdef const float* const* x
-        while first < end and line < lines:
-            n = lines_of(self.reads, line, lines, <const float**>step.scratch, &x)
-            self.matmul_transposed_a(x, first, self.d + line * units, units, g if line else NULL, g, units, end - first,
-                                     units, n, step.scratch + ADDRESS_SPACE)
-            line += n
-        if last > inputs:
-            self.column_sums(self.d, units, lines, units, self.g + inputs * units)
-
-    cdef void row_squares(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1, double* squares) noexcept nogil:
-        # |sum of x d^T|^2 over a row's lines is the sum over pairs of them of (x.x') (d.d'); the bias has an x of 1.
-        cdef Py_ssize_t row, i, j, lines = self.lines, n = self.slices * lines, inputs = self.reads.width
-        cdef float* d
-        cdef float* x
-        cdef float* other
-        cdef double pairs
-        for row in range(r0, r1):
-            for i in range(row * n, row * n + n):
-                pairs, d = 0, self.d + i * self.width
-                x = <float*>self.reads.rows[i // lines] + i % lines * inputs
-                for j in range(row * n, i + 1):
-                    other = <float*>self.reads.rows[j // lines] + j % lines * inputs
-                    pairs += ((1 + (j < i)) * (self.use_bias + self.dot(x, other, inputs, 0))
-                              * self.dot(d, self.d + j * self.width, self.width, 0))
-                squares[row - r0] += pairs
+        if (self.a != self.z or self.in_place) and not self.raw:
+            if self.by_number:
+                self.activation_backward(self.z + start, self.a + start, self.d + start, self.numbers.values, 1,
+                                         self.numbers_in(step, r0, r1))
+            else:
+                self.activation_backward(self.z + start, self.a + start, self.d + start, self.numbers.values,
+                                         (r1 - r0) * self.lines, self.width)
 
 
 cdef class ActivationOp(Activated):
@@ -339,15 +294,16 @@ cdef class ActivationOp(Activated):
         cdef Py_ssize_t row
         for row in range(r0, r1):
             memcpy(self.z + row * self.units, self.reads.rows[row], self.units * sizeof(float))
-        self.activate(r0, r1)
+        self.activate(step, r0, r1)
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
         cdef Py_ssize_t start = r0 * self.units
-        self.deactivate(r0, r1)
+        self.deactivate(step, r0, r1)
         if self.reads.d != NULL:
             memcpy(self.reads.d + start, self.d + start, (r1 - r0) * self.units * sizeof(float))
 
 
+include "dense.pxi"
 include "quantized.pxi"
 include "normalization.pxi"
 include "batch_normalization.pxi"

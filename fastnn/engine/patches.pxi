@@ -20,8 +20,10 @@ cdef struct Patches:
 cdef int take(values, Py_ssize_t least, Py_ssize_t* out) except -1:
     """Three whole numbers of at least `least`, one for each axis."""
     cdef int axis
-    out[0], out[1], out[2] = values
+    if len(values) != 3:
+        raise ValueError(f"{values} cannot be sizes of three axes")
     for axis in range(3):
+        out[axis] = values[axis]
         if not least <= out[axis] < LARGEST_PICTURE:
             raise ValueError(f"{values} cannot be sizes of three axes")
     return 0

@@ -60,6 +60,15 @@ cdef inline Py_ssize_t inside(Py_ssize_t i, Py_ssize_t n, Fill fill) noexcept no
     return i if i < n else 2 * n - 1 - i
 
 
+cdef int take_doubles(values, int count, double* out) except -1:
+    cdef int k
+    if len(values) != count:
+        raise ValueError(f"{count} numbers are needed here, got {values}")
+    for k in range(count):
+        out[k] = values[k]
+    return 0
+
+
 cdef class PictureOp(DrawingOp):
     """A picture from a picture. shape, given: (height, width, channels) of what is read and what it gives.
 
@@ -84,22 +93,24 @@ cdef class PictureOp(DrawingOp):
     def __init__(self, shape, given, base, str drawn="none", low=(0, 0), high=(0, 0), bint shared=False,
                  bint nearest=False, str fill="constant", float value=0, window=None, bint channels_first=False,
                  seed=None):
-        cdef int k
-        self.height, self.width, self.channels = shape
-        self.out_height, self.out_width, channels = given
-        if min(*shape, *given) < 1 or channels != self.channels:
+        cdef Py_ssize_t a[3]
+        cdef Py_ssize_t b[3]
+        take(shape, 0, a)
+        take(given, 0, b)
+        self.height, self.width, self.channels, self.out_height, self.out_width = a[0], a[1], a[2], b[0], b[1]
+        if product(a) * product(b) < 1 or a[2] != b[2]:
             raise ValueError(f"pictures of {shape} to {given} pixels cannot be")
         self.shape([(1, self.height * self.width * self.channels)], 1, self.out_height * self.out_width * self.channels)
         self.pixel = self.out_pixel = 1 if channels_first else self.channels
         self.channel = self.height * self.width if channels_first else 1
         self.out_channel = self.out_height * self.out_width if channels_first else 1
-        self.base.a0, self.base.a1, self.base.a2, self.base.b0, self.base.b1, self.base.b2 = base
+        take_doubles(base, 6, &self.base.a0)
         self.drawn, self.fill = KINDS[drawn], FILLS[fill]
-        for k in range(2):
-            self.low[k], self.high[k] = low[k], high[k]
+        take_doubles(low, 2, self.low)
+        take_doubles(high, 2, self.high)
         self.shared, self.nearest, self.value, self.clamps = shared, nearest, value, window is not None
-        for k in range(4 if self.clamps else 0):
-            self.window[k] = window[k]
+        if self.clamps:
+            take_doubles(window, 4, self.window)
         if self.drawn != NOTHING:
             self.seeds(seed)
 
@@ -244,8 +255,8 @@ cdef class ContrastOp(DrawingOp):
         self.pixels, self.channels, self.least, self.most = pixels, channels, least, most
         self.pixel = 1 if channels_first else channels
         self.channel = pixels if channels_first else 1
-        for k in range(2):
-            self.low[k], self.high[k] = low[k], high[k]
+        take_doubles(low, 2, self.low)
+        take_doubles(high, 2, self.high)
         self.seeds(seed)
 
     cdef void factors(self, const Step* step, Py_ssize_t row, float* factor, float* shift) noexcept nogil:

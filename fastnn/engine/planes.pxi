@@ -16,6 +16,7 @@ cdef struct Planes:
     types.planes_forward32 forward
     types.planes_gradient32 gradient
     types.planes_turn32 turn
+    types.sum32 round                       # what is multiplied is rounded first, or NULL
 
 
 cdef bint planes_begin(Planes* self, const Patches* p, const Py_ssize_t* kernel, const Py_ssize_t* dilation) except -1:
@@ -77,6 +78,10 @@ cdef void planes_row(const Planes* self, float* scratch, const float* x, const f
     """The way forward of a row; floors: by relu, too."""
     cdef float* out = scratch + planes_end(self)
     self.turn(True, <float*>x, self.picture.channels, 1, <Py_ssize_t>product(self.picture.size), scratch, 0, self.plane)
+    if self.round != NULL:
+        self.round(scratch, planes_end(self), 1, planes_end(self), scratch)
+        self.round(w, 0, 1, self.depth * self.picture.filters, out + padded((self.picture.filters + 1) * self.numbers))
+        w = out + padded((self.picture.filters + 1) * self.numbers)
     self.forward(scratch, self.taps, self.depth, w, self.picture.filters, bias, floors, out, self.numbers)
     planes_lay(self, False, z, out)
 
@@ -95,5 +100,8 @@ cdef void planes_slopes(const Planes* self, float* scratch, const float* const* 
     for i in range(count):
         self.turn(True, <float*>rows[i], p.channels, 1, <Py_ssize_t>product(p.size), scratch, 0, self.plane)
         planes_lay(self, True, <float*>d + i * given, slopes)
+        if self.round != NULL:
+            self.round(scratch, planes_end(self), 1, planes_end(self), scratch)
+            self.round(slopes, 0, 1, p.filters * self.numbers, slopes)
         self.gradient(scratch, self.taps, depth, slopes, p.filters, sums, g, self.numbers)
     self.gradient(NULL, self.taps, depth, NULL, p.filters, sums, g, self.numbers)

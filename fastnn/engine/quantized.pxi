@@ -56,6 +56,11 @@ cdef class FewBits:
             return
         for i in range(m):
             row[i] = <const float*>x + i * self.depth
+            # Added to C, sums are chains in the order of k, as those of a lone row: a narrow product has another order.
+            if m > 1 and init == NULL:
+                memset(c + i * c_stride, 0, self.columns * sizeof(float))
+            elif m > 1 and init != c:
+                memcpy(c + i * c_stride, init, self.columns * sizeof(float))
         while first < self.columns:
             width = PANEL if self.columns - first > PANEL - PIECE else PIECE
             n = min(width, self.columns - first)
@@ -65,7 +70,7 @@ cdef class FewBits:
                 self.one_row(self.brain, row[0], panel, self.depth, width, n, begin, c + first)
             else:
                 self.widen(self.brain, panel, self.depth * width, workspace)
-                self.matmul(row, 0, workspace, width, begin, c + first, c_stride, m, n, self.depth,
+                self.matmul(row, 0, workspace, width, c + first, c + first, c_stride, m, n, self.depth,
                             workspace + PANEL * self.depth)
             panel += self.depth * width
             first += width

@@ -22,9 +22,11 @@ cdef class RecurrentOp(StatesOp):
         if packed == NULL:
             self.matmul(a, first, self.state_weights() + c0, self.columns, c, c, pitch, rows.n, columns, self.hidden,
                         self.workspace(step))
-        elif rows.n > 1:
-            self.matmul_packed(a, first, packed + c0 * self.hidden, 0, c, c, pitch, rows.n, columns, self.hidden, NULL)
-        while packed != NULL and rows.n == 1 and i < columns:       # there and back: what was read last is near
+        elif rows.n > 1 or self.rounds:
+            self.matmul_packed(a, first, packed + c0 * self.hidden, 0, c, c, pitch, rows.n, columns, self.hidden,
+                               self.workspace(step))
+        # There and back: what was read last is near.
+        while packed != NULL and rows.n == 1 and not self.rounds and i < columns:
             j = (columns - 1) // WIDE * WIDE - i if rows.step % 2 else i
             self.matmul(a, first, packed + (c0 + j) * self.hidden, min(columns - j, WIDE), c + j, c + j, pitch, 1,
                         min(columns - j, WIDE), self.hidden, self.workspace(step))
@@ -105,11 +107,11 @@ cdef class RecurrentOp(StatesOp):
         cdef float* packed = NULL
         if self.few_h is not None:
             pass
-        elif r1 - r0 == 1 and self.steps >= PACK_STEPS and n * self.joined >= ALTERNATE:
+        elif r1 - r0 == 1 and self.steps >= PACK_STEPS and n * self.joined >= ALTERNATE and not self.rounds:
             packed = self.panels(step)
             self.pack_wide(0, self.joined, packed)
             self.pack_wide(self.joined, self.columns, packed + self.joined * n)
-        elif r1 - r0 > 1 and self.steps >= PACK_STEPS:
+        elif (r1 - r0 > 1 or self.rounds) and self.steps >= PACK_STEPS:
             packed = self.panels(step)
             self.pack(self.state_weights(), self.columns, n, self.joined, packed)
             self.pack(self.state_weights() + self.joined, self.columns, n, self.columns - self.joined,
@@ -175,9 +177,11 @@ cdef class RecurrentOp(StatesOp):
         if rows.step == 0 and not self.initial:     # nobody asks for it
             return
         if not self.drops(step):
-            self.matmul_packed(rows.lines, 0, turned, 0, to if add else NULL, to, n, rows.n, n, self.joined, NULL)
+            self.matmul_packed(rows.lines, 0, turned, 0, to if add else NULL, to, n, rows.n, n, self.joined,
+                               self.workspace(step))
             return
-        self.matmul_packed(rows.lines, 0, turned, 0, NULL, given, n, rows.n, n, self.joined, NULL)
+        self.matmul_packed(rows.lines, 0, turned, 0, NULL, given, n, rows.n, n, self.joined,
+                           self.workspace(step))
         for i in range(rows.n * n):
             to[i] = given[i] * mask[i] + (to[i] if add else 0)
 
@@ -216,10 +220,11 @@ cdef class RecurrentOp(StatesOp):
                     row = (line + k) // self.steps
                     z[k] = self.gates + ((2 * row + 1) * self.steps - 1 - line - k) * self.line
             to = self.reads.d + line * self.features
-            self.matmul_packed(z, 0, turned, 0, NULL, to, self.features, n, self.features, self.split, NULL)
+            self.matmul_packed(z, 0, turned, 0, NULL, to, self.features, n, self.features, self.split,
+                               self.workspace(step))
             if rest:
                 self.matmul_packed(z, self.split + gap, turned + self.features * self.split, 0, to, to, self.features,
-                                   n, self.features, rest, NULL)
+                                   n, self.features, rest, self.workspace(step))
             line += n
 
     cdef void backward(self, const Step* step, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:

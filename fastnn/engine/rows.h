@@ -45,5 +45,13 @@ static void row_of_ids(const char *x, int kind, int32_t *a, ptrdiff_t n) {
     }
 }
 
+/* Whether n columns are all below `inputs`, none negative. */
+FASTNN_VECTORIZED static int columns_fit(const int32_t *columns, ptrdiff_t n, ptrdiff_t inputs) {
+    uint32_t most = 0;
+    ptrdiff_t i;
+    for (i = 0; i < n; i++) most = (uint32_t)columns[i] > most ? (uint32_t)columns[i] : most;
+    return n == 0 || most < (size_t)inputs;
+}
+
 #undef FASTNN_CASE
 #endif

@@ -28,7 +28,10 @@ cdef void forward_thread(void* argument, int thread, int threads) noexcept nogil
     (<Runner>(<Run*>argument).network).forward_rows(<Run*>argument, thread, threads)
 
 
-cdef class Runner(Linked):
+include "by_columns.pxi"
+
+
+cdef class Runner(ColumnRunner):
     """A network that learns, and the runs of its threads. An op has `slices` rows for each of the network's."""
 
     @cython.final
@@ -127,7 +130,7 @@ cdef class Runner(Linked):
     cdef Step new_step(self, bint training, int thread) noexcept nogil:
         cdef Step step
         step.training, step.key, step.rows, step.number = training, 0, 0, self.iterations
-        step.first = step.batch = 0
+        step.first = step.batch = step.late = 0
         step.thread, step.scratch = thread, self.scratch + thread * self.scratch_size
         step.error, step.penalty, step.linked = &self.error, 1, self.linked
         return step
@@ -144,6 +147,9 @@ cdef class Runner(Linked):
         cdef Py_ssize_t start = rows.start, r0 = 0, r1 = 0, i, first = 0, last = self.block_count, next_row
         cdef Py_ssize_t steps = self.first_block(0, thread, threads), end = self.first_block(0, thread + 1, threads)
         cdef bint weighted = rows.weight != NULL, well = True, done
+        cdef bint straight = threads == 1 and self.segment_count == 1 and not self.segments[0].whole \
+            and not self.loss_waits and job.part <= self.segments[0].rows
+        cdef bint plain = self.is_plain(job, threads)
         cdef bint fetches = rows.order != NULL and rows.count * rows.row_bytes > CACHED_PAGE
         cdef double total, share, rate = job.learning_rate
         cdef int huge = self.huge
@@ -164,7 +170,12 @@ cdef class Runner(Linked):
                 self.collect(&rows, start + step.first, r0, r1)
                 if self.linked:
                     self.collect_others(&rows, start + step.first, step.rows, thread, threads)
-                self.rows_phase(job, &step, r0, r1, thread, threads)
+                if straight and self.goes_on(job):
+                    self.forward(&step, 0, self.count, r0, r1)
+                    self.losses(step.batch, r0, r1, weighted, True)
+                    self.backward(&step, 0, self.count, r0, r1)
+                else:
+                    self.rows_phase(job, &step, r0, r1, thread, threads)
                 if self.row_clip > 0 and job.update and not self.by_rows:
                     self.clip_rows(&step, r0, r1)
                 next_row = start + step.first + step.rows
@@ -180,10 +191,16 @@ cdef class Runner(Linked):
                 if self.penalty_rows > 0:   # divided by what the loss is: by rows, or by their weights
                     share = self.share_of(&self.objectives[0], step.batch, weighted)
                     step.penalty = self.penalty_rows * share / step.batch
+                if self.late_variable >= 0:
+                    step.late = (<Op>self.op_list[self.late_op]).gradient_bound(&step) <= WIDE_FROM
                 if self.by_rows:
                     self.clip_row(&step, first, last, thread, threads)
-                if done or not self.by_rows:
+                if plain:
+                    self.plain_gradients(&step)
+                elif done or not self.by_rows:
                     self.find_gradients(&step, first, last, thread, threads)
+                    if self.sparse:
+                        self.find_touched(&step, thread, threads)
                 if thread == 0 and not done:
                     if step.first == 0:
                         self.keep_logs(False)
@@ -204,7 +221,9 @@ cdef class Runner(Linked):
                     self.commit(&step, False)
             if job.rates != NULL:
                 rate = job.rates[(start - job.first) // job.batch]
-            if job.update:
+            if plain:
+                self.plain_steps(&step, rate)
+            elif job.update:
                 if self.row_noise > 0:
                     self.add_noise(&step, steps, end)
                 self.take_steps(&step, rate, steps, end, thread, threads)
@@ -226,6 +245,41 @@ cdef class Runner(Linked):
                 self.keep_logs(True)
         if thread == 0 and atomic_read(&job.outcome) == DONE and start < rows.stop:
             atomic_swap(&job.outcome, FAILED if self.error else NOT_FINITE)
+
+    # Steps of small networks with nothing around the optimizer's rule: by pieces, which are known before.
+
+    @cython.final
+    cdef bint is_plain(self, const Run* job, int threads) noexcept nogil:
+        return self.pieces != NULL and job.update and threads == 1 and not (
+            self.linked or self.apart or self.by_rows or self.has_penalties or self.has_constraints
+            or self.decays_apart or job.part < job.batch or self.late_variable >= 0 or self.whole_step != NULL
+            or self.accumulation > 1 or self.average != NULL or self.row_clip > 0 or self.row_noise > 0
+            or self.weight_decay > 0 or self.clip_value > 0 or self.clip_norm > 0 or self.clip_global_norm > 0)
+
+    @cython.final
+    cdef void plain_gradients(self, const Step* step) noexcept nogil:
+        """`find_gradients` of all blocks."""
+        cdef Py_ssize_t i
+        cdef const Piece* piece
+        cdef double largest
+        for i in range(self.piece_count):
+            piece = &self.pieces[i]
+            (<Op>piece.op).gradient(step, piece.p0, piece.p1)
+            if piece.n:
+                largest = self.largest(self.g + piece.start, NULL, piece.n, 0)
+                if largest > WIDE_FROM:
+                    self.huge = True
+                if not isfinite(largest):
+                    self.not_finite = True
+                    return
+
+    @cython.final
+    cdef void plain_steps(self, const Step* step, double rate) noexcept nogil:
+        """`take_steps` of all blocks."""
+        cdef Py_ssize_t i
+        for i in range(self.piece_count):
+            if self.pieces[i].n:
+                self.update(step, rate, self.pieces[i].start, self.pieces[i].n, self.g + self.pieces[i].start)
 
     @cython.final
     cdef void average_gradients(self, const Run* job, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t block,
@@ -379,4 +433,4 @@ cdef class Runner(Linked):
             if self.begins_anew(job):
                 job.outcome = PAUSED
             else:
-                tuner_note(tuner, seconds_now() - began, job.rows.start - start)
+                tuner_note(tuner, seconds_now() - began, job.weight * (job.rows.start - start))

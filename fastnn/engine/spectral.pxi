@@ -33,6 +33,10 @@ cdef class SpectralDenseOp(DenseOp):
         self.size += units
         self.whole_batch = self.commits = True
 
+    cdef int take_products(self) except -1:
+        self.rounds = False             # sigma is the matrix's own
+        return DenseOp.take_products(self)
+
     def __dealloc__(self):
         free(self.block_sums)
 

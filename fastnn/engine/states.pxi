@@ -121,17 +121,15 @@ cdef class StatesOp(Op):
     def __init__(self, sizes, unit, gate, bint use_bias, bint sequences, bint states, bint reverse, bint initial,
                  double rate, seed, bint reset_after, bint valid=False, bint zero=False, held=None):
         cdef Py_ssize_t n
-        self.steps, self.features, self.hidden = sizes
+        self.steps, self.features, self.hidden = sizes[0], sizes[1], sizes[2]
         n = self.hidden
-        if min(sizes) < 1 or max(sizes) > 2**31:
+        if min(self.steps, self.features, n) < 1 or max(self.steps, self.features, n) > 2**31:
             raise ValueError(f"a recurrent op of {sizes} steps, numbers and units cannot be")
         self.use_bias, self.sequences, self.states, self.reverse = use_bias, sequences, states, reverse
         self.rate, self.random, self.seeded, self.reset_after = rate, rate > 0, seed is not None, reset_after
         self.own_key = mix64(mix64(<uint64_t>seed) + 1) if self.seeded else 0
-        self.unit_kernel, numbers = unit
-        self.unit_numbers = Numbers(numbers)
-        self.gate_kernel, numbers = gate
-        self.gate_numbers = Numbers(numbers)
+        self.unit_kernel, self.unit_numbers = unit[0], Numbers(unit[1])
+        self.gate_kernel, self.gate_numbers = gate[0], Numbers(gate[1])
         self.unit = <types.activation_forward32>float32_of(self.unit_kernel, "activation", FORWARD)
         self.unit_slopes = <types.activation_backward32>float32_of(self.unit_kernel, "activation", BACKWARD)
         self.gate = <types.activation_forward32>float32_of(self.gate_kernel, "activation", FORWARD)
@@ -139,12 +137,8 @@ cdef class StatesOp(Op):
         self.valid, self.zero = valid, valid and zero and sequences
         self.arrays = np.zeros(n, np.float32), np.ones(n, np.float32), held
         self.zeros, self.ones = <const float*>address(self.arrays[0]), <const float*>address(self.arrays[1])
-        self.matmul = <types.gemm32>float32_of(kernels.gemm, "gemm")
-        self.matmul_packed = <types.gemm32>float32_of(kernels.gemm_packed, "gemm")
-        self.matmul_transposed_a = <types.gemm32>float32_of(kernels.gemm_transposed_a, "gemm")
+        self.take_products()
         self.column_sums = <types.sum32>float32_of(kernels.column_sums, "sum")
-        self.pack = <types.sum32>float32_of(kernels.pack, "sum")
-        self.pack_turned = <types.sum32>float32_of(kernels.pack_turned, "sum")
         self.noise = <types.noise32>float32_of(kernels.dropout, "noise", FORWARD)
         # A SimpleRNN.
         self.columns = self.line = self.split = self.joined = n
@@ -166,6 +160,14 @@ cdef class StatesOp(Op):
         self.row_size = self.columns
         if held is not None:
             self.commits, self.held_rows, self.held = True, len(held), <float*>address(held, True)
+
+    cdef int take_products(self) except -1:
+        self.matmul = <types.gemm32>self.product_kernel("gemm")
+        self.matmul_packed = <types.gemm32>self.product_kernel("gemm_packed")
+        self.matmul_transposed_a = <types.gemm32>self.product_kernel("gemm_transposed_a")
+        self.pack = <types.sum32>self.product_kernel("pack", "sum")
+        self.pack_turned = <types.sum32>self.product_kernel("pack_turned", "sum")
+        return 0
 
     cdef void arrange(self) noexcept:
         """Say what is not as in a SimpleRNN."""
@@ -198,7 +200,7 @@ cdef class StatesOp(Op):
     cdef Py_ssize_t workspace_size(self) noexcept nogil:
         if self.few_x is not None:
             return max(self.few_x.space(), self.few_h.space())
-        return workspace_elements(self.columns, max(self.features, self.hidden))
+        return self.workspace_for(self.columns, max(self.features, self.hidden))
 
     cdef double work_of_row(self) noexcept:
         return self.steps * (2.0 * (self.features + self.hidden) * self.columns + UNIT_WORK * self.line)

@@ -11,22 +11,22 @@ Noise follows, once the gradients are whole.
 """
 
 
-cdef class Stepping(Learning):
+cdef class Stepping(SparseLearning):
     """A network's gradients, and its optimizer. Each of `slots` is flat, with the offsets of `parameters`."""
 
     def __cinit__(self, *args, **kwargs):
         self.take_mean, self.clip = vector_of(kernels.take_mean), vector_of(kernels.clip)
         self.scale, self.decay = vector_of(kernels.scale), vector_of(kernels.decay)
-        self.take_average, self.sum_of_squares = vector_of(kernels.average), vector_of(kernels.squares)
+        self.take_average = vector_of(kernels.average)
         self.slots = []
         self.noise = <types.noise32>float32_of(kernels.normal_pairs, "noise", FORWARD)
 
     cdef int clear_variables(self) except -1:
         self.decays_apart = False
-        return Learning.clear_variables(self)
+        return SparseLearning.clear_variables(self)
 
     cdef int add_variable(self, Variable* variable, description) except -1:
-        Learning.add_variable(self, variable, description)
+        SparseLearning.add_variable(self, variable, description)
         shape = [1, 1, *(description.shape or (description.rows, description.columns))]
         variable.row_size, variable.rows = shape.pop(), shape.pop()
         variable.matrix = description.matrix
@@ -35,7 +35,7 @@ cdef class Stepping(Learning):
         return 0
 
     cdef int cut_into_blocks(self, variables) except -1:
-        Learning.cut_into_blocks(self, variables)
+        SparseLearning.cut_into_blocks(self, variables)
         return self.find_workspace()
 
     cdef int find_workspace(self) except -1:
@@ -192,6 +192,8 @@ cdef class Stepping(Learning):
             for i in range(first, stop):
                 self.squares[i] = self.sum_of_squares(
                     self.g + self.blocks[i].start, NULL, self.blocks[i].p1 - self.blocks[i].p0, 0)
+            if self.sparse:
+                self.square_touched(thread, threads)
             self.wait(SQUARES, thread, threads)
             if self.clip_norm == 0:
                 for i in range(self.variable_count):
@@ -200,7 +202,12 @@ cdef class Stepping(Learning):
         # The last first: its gradient is in cache.
         while end > first:
             begin = end - 1
-            while begin > first and self.blocks[begin].joined and \
+            if self.is_late(step, begin):
+                begin = max(first, self.variables[self.late_variable].first_block)
+                self.step_late(step, rate, begin, end)
+                end = begin
+                continue
+            while begin > first and self.blocks[begin].joined and not self.is_late(step, begin - 1) and \
                     self.blocks[end - 1].start - self.blocks[begin].start < GROUP:
                 begin -= 1
             start = self.blocks[begin].start
@@ -210,11 +217,15 @@ cdef class Stepping(Learning):
                 self.shrink(begin, end, rate, of_all)
             if self.clip_value > 0:
                 self.clip(self.g + start, NULL, n, self.clip_value)
-            if self.whole_step == NULL:
-                self.update(step, rate, start, n)
+            if self.variables[self.blocks[begin].variable].sparse:
+                self.update_rows(step, rate, start, n, self.variables[self.blocks[begin].variable].columns)
+            elif self.whole_step == NULL:
+                self.update(step, rate, start, n, self.g + start)
                 if self.average != NULL:
                     self.follow(step, start, n)
             end = begin
+        if self.sparse:
+            self.step_touched(step, rate, of_all, thread)
         if self.whole_step != NULL:
             self.wait(STEPS, thread, threads)
             self.update_whole(step, rate, thread, threads)
@@ -242,6 +253,12 @@ cdef class Stepping(Learning):
             return self.clip_norm / max(self.clip_norm, sqrt(self.over_blocks(self.squares, variable)))
         return self.clip_global_norm / max(self.clip_global_norm, sqrt(of_all)) if self.clip_global_norm > 0 else 1
 
+    cdef double decay_of(self, const Variable* variable) noexcept nogil:
+        """A variable's weight decay, 0 for none."""
+        if not variable.decays:
+            return 0
+        return self.weight_decay if variable.decay < 0 else variable.decay
+
     cdef void shrink(self, Py_ssize_t block, Py_ssize_t stop, double rate, double of_all) noexcept nogil:
         """Gradients by their variables' factors, and weights by the decay."""
         cdef Py_ssize_t i, n, known = -1
@@ -253,13 +270,12 @@ cdef class Stepping(Learning):
                 known, factor = self.blocks[i].variable, self.factor(variable, of_all)
             if factor != 1:
                 self.scale(self.g + self.blocks[i].start, NULL, n, factor)
-            if variable.decays:
-                decay = self.weight_decay if variable.decay < 0 else variable.decay
-                if decay > 0:
-                    self.decay(self.w + self.blocks[i].start, NULL, n, decay * rate)
+            decay = self.decay_of(variable)
+            if decay > 0:
+                self.decay(self.w + self.blocks[i].start, NULL, n, decay * rate)
 
     cdef void hide(self, const Variable* variable, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-        Learning.hide(self, variable, first, stop)
+        SparseLearning.hide(self, variable, first, stop)
         if self.average != NULL:
             keep(self.average + variable.start + first, variable.mask + first, stop - first)
 
@@ -270,13 +286,71 @@ cdef class Stepping(Learning):
         if self.overwrite and step.number // self.accumulation % self.overwrite == 0:
             memcpy(self.w + start, self.average + start, n * sizeof(float))
 
-    cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    cdef void update(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n,
+                     float* g) noexcept nogil:
+        """The optimizer's step for n parameters from `start` on, by their gradient."""
         cdef float* slots[MAX_SLOTS]
         cdef int i
         for i in range(self.slot_count):
             slots[i] = self.slot_list[i] + start
-        take_step(self.optimizer, self.wide_optimizer, self.huge, self.w + start, self.g + start, slots,
-                  self.slot_count, n, rate, self.number_of(step), self.optimizer_numbers.values)
+        take_step(self.optimizer, self.wide_optimizer, self.huge, self.w + start, g, slots, self.slot_count, n,
+                  rate, self.number_of(step), self.optimizer_numbers.values)
+
+    cdef void step_touched(self, const Step* step, double rate, double of_all, int thread) noexcept nogil:
+        """A thread's share of the rows that the batch touches: some at a time, side by side, as one step."""
+        cdef float memory[(1 + MAX_SLOTS) * APART + LINE]
+        cdef float* space = memory + (LINE - <size_t>memory // sizeof(float) % LINE) % LINE
+        cdef float* slots[MAX_SLOTS]
+        cdef float* vectors[1 + MAX_SLOTS]
+        cdef float* sums
+        cdef Touched* touched
+        cdef Table* table
+        cdef Py_ssize_t k, i, m, at, n, start
+        cdef int slot
+        cdef double factor
+        for k in range(self.table_count):
+            table = &self.tables[k]
+            n, start, touched, at = table.depth, table.variable.start, &table.lists[2 * thread], 0
+            factor = self.factor(table.variable, of_all)
+            if factor != 1:
+                self.scale(touched.sums, NULL, touched.count * n, factor)
+            if self.clip_value > 0:
+                self.clip(touched.sums, NULL, touched.count * n, self.clip_value)
+            vectors[0] = self.w + start
+            for slot in range(self.slot_count):
+                vectors[1 + slot] = self.slot_list[slot] + start
+            while at < touched.count:
+                m, sums = min(touched.count - at, STEPPED // n), touched.sums + at * n
+                if m == 0:              # a long row steps where it lies
+                    m = 1
+                    self.update(step, rate, start + touched.rows[at] * n, n, sums)
+                else:
+                    for slot in range(self.slot_count):
+                        slots[slot] = space + (1 + slot) * APART
+                    for i in range(at, at + m):
+                        for slot in range(1 + self.slot_count):
+                            if i + AHEAD < touched.count:
+                                prefetch(vectors[slot] + touched.rows[i + AHEAD] * n, n * sizeof(float))
+                            memcpy(space + slot * APART + (i - at) * n, vectors[slot] + touched.rows[i] * n,
+                                   n * sizeof(float))
+                    take_step(self.optimizer, self.wide_optimizer, self.huge, space, sums, slots, self.slot_count,
+                              m * n, rate, self.number_of(step), self.optimizer_numbers.values)
+                    for i in range(at, at + m):
+                        for slot in range(1 + self.slot_count):
+                            memcpy(vectors[slot] + touched.rows[i] * n, space + slot * APART + (i - at) * n,
+                                   n * sizeof(float))
+                at += m
+
+    cdef void update_rows(self, const Step* step, double rate, Py_ssize_t start, Py_ssize_t n,
+                          Py_ssize_t depth) noexcept nogil:
+        """The step of a given gradient for whole rows of a table: for those where it is not 0."""
+        cdef Py_ssize_t i, end = start + n
+        while start + depth <= end:     # padding follows
+            for i in range(start, start + depth):
+                if self.g[i] != 0:
+                    self.update(step, rate, start, depth, self.g + start)
+                    break
+            start += depth
 
     cdef double number_of(self, const Step* step) noexcept nogil:
         """The number of the optimizer's step, from 1."""
@@ -301,3 +375,50 @@ cdef class Stepping(Learning):
                    self.optimizer_numbers.values, step.scratch)
             if self.average != NULL:
                 self.follow(step, variable.start, n)
+
+    # A gradient that is made with its steps.
+
+    cdef int find_late(self, const Rows* rows, Py_ssize_t batch) except -1:
+        """Whether the run's steps may make the gradient of a variable as they need it: of a matrix that multiplies
+        sparse rows, where nothing that is asked for looks at the whole gradient before.
+        """
+        cdef Py_ssize_t i, row, items, most = 0, start = rows.start
+        cdef Variable* variable
+        cdef Op op
+        self.late_variable = -1
+        if self.has_penalties or self.accumulation > 1 or self.whole_step != NULL or self.apart or self.row_clip > 0 \
+                or self.clip_norm > 0 or self.clip_global_norm > 0 or self.clip_value > 0:
+            return 0
+        for i in range(self.variable_count):
+            variable = &self.variables[i]
+            op = self.ops[self.blocks[variable.first_block].op]
+            if op.reads.sparse and self.wanted[op.number] and op.g == self.g + op.start and variable.start == op.start \
+                    and variable.stop - variable.start == op.reads.width * op.width >= LATE_FROM \
+                    and self.next_shared[op.number] == NULL:
+                while start < rows.stop:
+                    items = 0
+                    for row in range(start, min(start + batch, rows.stop)):
+                        row = row_of(rows.order, row)
+                        items += rows.ends[row + 1] - rows.ends[row]
+                    most, start = max(most, items), start + batch
+                op.reserve_late(self.threads, most)
+                self.late_variable, self.late_op = i, op.number
+                return 0
+        return 0
+
+    cdef void step_late(self, const Step* step, double rate, Py_ssize_t block, Py_ssize_t stop) noexcept nogil:
+        """Gradient and steps of some blocks of that variable, part by part."""
+        cdef void* op = self.op_list[self.late_op]
+        cdef const Variable* variable = &self.variables[self.late_variable]
+        cdef Py_ssize_t units = (<Op>op).width, last = self.blocks[stop - 1].p1 // units, part = 0, n, start
+        cdef Py_ssize_t row = self.blocks[block].p0 // units, rows = (<Op>op).begin_late(step, row, last)
+        cdef double decay = self.decay_of(variable)
+        while row < last:
+            n, start = min(rows, last - row) * units, variable.start + row * units
+            (<Op>op).late_gradient(step, part, n // units, step.scratch)
+            if decay > 0:
+                self.decay(self.w + start, NULL, n, decay * rate)
+            self.update(step, rate, start, n, step.scratch)
+            if self.average != NULL:
+                self.follow(step, start, n)
+            row, part = row + rows, part + 1

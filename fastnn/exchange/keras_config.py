@@ -87,7 +87,7 @@ def _layer_there(entry: dict[str, Any]) -> dict[str, Any]:
     """A layer's entry in a model, with what Keras's class has in another way."""
     name, config = entry["class_name"], dict(entry["config"])
     entry["config"] = config
-    for each in ("adapted", "has_input_vocabulary"):
+    for each in ("adapted", "has_input_vocabulary", "sparse_updates"):
         config.pop(each, None)
     if name in REFUSED:
         _refuse(name, REFUSED[name])

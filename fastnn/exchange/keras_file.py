@@ -64,6 +64,8 @@ def save(model: Any, filepath: Any, overwrite: bool = True) -> None:
 def _compiled(model: Any) -> Any:
     """What ``compile`` was given, with the optimizer as it is now."""
     config = model.get_compile_config()
+    if config:
+        config.pop("matmul_precision", None)  # of which Keras knows nothing
     return config and theirs({**config, "optimizer": serialize_keras_object(model.optimizer)})
 
 

@@ -144,8 +144,9 @@ def _features(model: Any, background: Any, rows: NDArray[np.float32]) -> list[st
         for step in front.steps:
             made.append(frozenset[str]().union(*(made[number] for number in step.reads)))
         order = front.names.index
-        parts: Sequence[str] = [" x ".join(sorted(made[number], key=order)) for number in front.gives]
-        return [part for part, width in zip(parts, front.widths(), strict=True) for _ in range(width)]
+        parts: Sequence[str] = [" x ".join(sorted(made[number], key=order)) for number in front.parts]
+        widths = [prod(front.shapes[number]) for number in front.parts]
+        return [part for part, width in zip(parts, widths, strict=True) for _ in range(width)]
     if len(names) == 1:
         return list(names_of(model, background, [rows]))
     found = []

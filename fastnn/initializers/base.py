@@ -19,6 +19,9 @@ from fastnn.typing import Array, DoubleArray, Shape
 
 __all__ = ["INITIALIZERS", "Initializer", "Moments"]
 
+FLOAT32 = np.dtype(np.float32)
+AT_ONCE = 2**20  # numbers of a large array that are there in float64
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -38,6 +41,7 @@ class Initializer(Fields, Configured):
 
     abstract: ClassVar[bool] = True
     table_name: ClassVar[str]
+    by_rows: ClassVar[bool] = False  # rows are drawn one after the other, so that some at a time are the same ones
 
     def __call__(
         self, shape: Shape, dtype: npt.DTypeLike | None = None, rng: np.random.Generator | None = None
@@ -58,12 +62,21 @@ class Initializer(Fields, Configured):
             rng = random.generator()
         elif not isinstance(rng, np.random.Generator):
             raise TypeError(f"{type(self).__name__}: rng must be a np.random.Generator, got {shown(rng)}")
-        return self.values(shape, rng).astype(self._dtype(dtype), order="C")
+        dtype = self._dtype(dtype)
+        if not self.by_rows or len(shape) < 2 or prod(shape) <= AT_ONCE:
+            return self.values(shape, rng).astype(dtype, order="C")
+        found, step = np.empty(shape, dtype), max(1, AT_ONCE // prod(shape[1:]))
+        for start in range(0, shape[0], step):
+            part = found[start : start + step]
+            part[...] = self.values(part.shape, rng)
+        return found
 
     def _dtype(self, dtype: Any) -> np.dtype[Any]:
         """What a call gives; TypeError for a dtype of no numbers."""
+        if dtype is None:
+            return FLOAT32
         try:
-            found = np.dtype(np.float32 if dtype is None else dtype)
+            found: np.dtype[Any] | None = np.dtype(dtype)
         except (TypeError, ValueError, RecursionError):  # the last of lists within lists
             found = None
         if found is None or found.kind not in "biufc":
@@ -99,4 +112,4 @@ class Initializer(Fields, Configured):
             check_count(f"{type(self).__name__}: seed", seed, 0, SEEDS)
 
 
-INITIALIZERS: Table[Initializer] = Table("initializer", Initializer)
+INITIALIZERS: Table[Initializer] = Table("initializer", Initializer, shares=True)

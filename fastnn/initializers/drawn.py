@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import prod
+from math import inf, prod, sqrt
 
 import numpy as np
 
@@ -65,6 +65,8 @@ class RandomNormal(_Normal):
     each call; None takes them from the common generator.
     """
 
+    by_rows = True
+
     def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
         return self.mean + self.stddev * rng.standard_normal(shape)
 
@@ -95,6 +97,7 @@ class RandomUniform(Initializer):
     minval: float = -0.05
     maxval: float = 0.05
     seed: int | SeedGenerator | None = None
+    by_rows = True
 
     def __post_init__(self) -> None:
         check_number(self, "minval", float("-inf"), open_low=True)
@@ -135,8 +138,11 @@ class _Scaled(Initializer):
     def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
         _, deviation, low, high = self.reference(shape)
         distribution = self.rule[2]
-        if distribution == "uniform":
-            return rng.uniform(low, high, shape)
+        if distribution == "uniform":  # as `rng.uniform` draws, which looks at more before it does
+            found = rng.random(shape)
+            found *= high - low
+            found += low
+            return found
         if distribution == "untruncated_normal":
             return deviation * rng.standard_normal(shape)
         return deviation / _CUT_NORMAL * _cut_normal(shape, rng)
@@ -145,9 +151,9 @@ class _Scaled(Initializer):
         scale, mode, distribution = self.rule
         fan_in, fan_out = self._fans(shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-        deviation = float(np.sqrt(scale / max(1.0, fan)))
-        reach = {"uniform": np.sqrt(3), "untruncated_normal": np.inf, "truncated_normal": 2 / _CUT_NORMAL}[distribution]
-        return Moments(0.0, deviation, float(-deviation * reach), float(deviation * reach))
+        deviation = sqrt(scale / max(1.0, fan))
+        reach = {"uniform": sqrt(3), "untruncated_normal": inf, "truncated_normal": 2 / _CUT_NORMAL}[distribution]
+        return Moments(0.0, deviation, -deviation * reach, deviation * reach)
 
     def _fans(self, shape: Shape) -> tuple[float, float]:
         """Inputs and outputs of one unit: the axes that are named; else the last two, times all before them (the places

@@ -20,6 +20,8 @@ __all__ = ["Constant", "Identity", "Ones", "Zeros"]
 class Zeros(Initializer):
     """0 everywhere."""
 
+    by_rows = True
+
     def values(self, shape: Shape, rng: np.random.Generator) -> DoubleArray:
         return np.zeros(shape)
 

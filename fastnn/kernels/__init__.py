@@ -64,4 +64,10 @@ def kernels_of(isa: str) -> dict[str, Kernel]:
 
 globals().update(kernels_of(isa))  # before bindings, which takes some of them
 
+# The kernels of products of bfloat16 are called by their name behind this; "": there are none here. Those that tests
+# compare with come with FASTNN_CHECKED (setup.py) alone.
+bfloat16 = "emulated_" if os.environ.get("FASTNN_BFLOAT16") == "emulated" else "bfloat16_"
+if f"{bfloat16}gemm" not in globals():
+    bfloat16 = ""
+
 from fastnn.kernels.bindings import matmul, matmul_transposed_a, matmul_transposed_b  # noqa: E402, F401

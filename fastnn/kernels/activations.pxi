@@ -4,8 +4,8 @@ forward:   z (rows, units) -> a (rows, units)
 backward:  d enters as dL/da and leaves as dL/dz, given z and a
 p:         the unit's own numbers (a slope, an alpha), in the order of its dataclass's fields
 
-z, a and d are three buffers that do not overlap. A NaN in z gives NaN in a, one in d gives NaN out; infinities give the
-limit of the formula.
+z, a and d are three buffers that do not overlap; of a kernel that overwrites, whose backward reads a alone, z may be a.
+A NaN in z gives NaN in a, one in d gives NaN out; infinities give the limit of the formula.
 Lines with kinks are in activations_piecewise.pxi, what works along rows in activations_rows.pxi. The float64 formula of
 each stands beside its declaration in fastnn/activations/.
 """
@@ -252,10 +252,17 @@ cdef void softsign_backward(
         d[i] = d[i] * (share * share)
 
 
-cdef void tanh_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
+cdef inline void tanh_each(const real* z, real* a, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(rows * units):
+    for i in range(n):
         a[i] = maths.tanh(z[i])
+
+
+cdef void tanh_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
+    if z == a:                          # by one name, so that a compiler sees that it may work on vectors
+        tanh_each(a, a, rows * units)
+    else:
+        tanh_each(z, a, rows * units)
 
 
 cdef void tanh_backward(
@@ -297,10 +304,17 @@ cdef void tanh_shrink_backward(
         d[i] = d[i] * (t * t)
 
 
-cdef void sigmoid_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
+cdef inline void sigmoid_each(const real* z, real* a, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(rows * units):
+    for i in range(n):
         a[i] = maths.sigmoid(z[i])
+
+
+cdef void sigmoid_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
+    if z == a:                          # by one name, so that a compiler sees that it may work on vectors
+        sigmoid_each(a, a, rows * units)
+    else:
+        sigmoid_each(z, a, rows * units)
 
 
 cdef void sigmoid_backward(
@@ -338,10 +352,11 @@ make_activation(
     made, "softsign", softsign_forward[float], softsign_backward[float], wide(softsign_forward[double]),
     checked(softsign_backward[double]))
 make_activation(
-    made, "tanh", tanh_forward[float], tanh_backward[float], wide(tanh_forward[double]), checked(tanh_backward[double]))
+    made, "tanh", tanh_forward[float], tanh_backward[float], wide(tanh_forward[double]), checked(tanh_backward[double]),
+    True)
 make_activation(
     made, "tanh_shrink", tanh_shrink_forward[float], tanh_shrink_backward[float], wide(tanh_shrink_forward[double]),
     checked(tanh_shrink_backward[double]))
 make_activation(
     made, "sigmoid", sigmoid_forward[float], sigmoid_backward[float], wide(sigmoid_forward[double]),
-    checked(sigmoid_backward[double]))
+    checked(sigmoid_backward[double]), True)

@@ -20,10 +20,18 @@ cdef void linear_backward(
     pass
 
 
-cdef void relu_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
+# Where a is z by name, a compiler sees that it may work on vectors.
+cdef inline void relu_each(const real* z, real* a, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(rows * units):
+    for i in range(n):
         a[i] = <real>0 if z[i] < 0 else z[i]
+
+
+cdef void relu_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
+    if z == a:
+        relu_each(a, a, rows * units)
+    else:
+        relu_each(z, a, rows * units)
 
 
 cdef void relu_backward(
@@ -182,7 +190,8 @@ make_activation(
     made, "linear", linear_forward[float], linear_backward[float], wide(linear_forward[double]),
     checked(linear_backward[double]))
 make_activation(
-    made, "relu", relu_forward[float], relu_backward[float], wide(relu_forward[double]), checked(relu_backward[double]))
+    made, "relu", relu_forward[float], relu_backward[float], wide(relu_forward[double]), checked(relu_backward[double]),
+    True)
 make_activation(
     made, "relu_bounded", relu_bounded_forward[float], relu_bounded_backward[float], wide(relu_bounded_forward[double]),
     checked(relu_bounded_backward[double]))

@@ -8,12 +8,28 @@ cimport fastnn.kernels.sums as sums
 from fastnn.kernels.types cimport checked, make_activation, real, wide
 
 
+# Once for softmax, its logarithm and the losses: it is called for 16 rows or a wide one.
+
+cdef Py_ssize_t softmax_rows(
+        const real* z, real* a, real* tops, real* totals, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    return sums.softmax_rows(z, a, tops, totals, rows, n)
+
+
+cdef Py_ssize_t softmax_rows_with_logs(
+        const real* z, real* a, real* logs, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    """softmax_rows, and logs[row], the logarithm of the sum of e^z of the row."""
+    cdef real totals[sums.LANES]
+    cdef Py_ssize_t taken = softmax_rows(z, a, logs, totals, rows, n)
+    sums.add_logs(logs, <const real*>totals, taken)
+    return taken
+
+
 cdef void softmax_forward(const real* z, real* a, const double* p, Py_ssize_t rows, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t row = 0
     cdef real tops[sums.LANES]
     cdef real totals[sums.LANES]
     while row < rows:
-        row += sums.softmax_rows(z + row * units, a + row * units, tops, totals, rows - row, units)
+        row += softmax_rows(z + row * units, a + row * units, tops, totals, rows - row, units)
 
 
 cdef void softmax_backward(
@@ -37,7 +53,7 @@ cdef void log_softmax_forward(
     cdef real totals[sums.LANES]
     cdef real log_total
     while row < rows:
-        taken = sums.softmax_rows(z + row * units, a + row * units, tops, totals, rows - row, units)
+        taken = softmax_rows(z + row * units, a + row * units, tops, totals, rows - row, units)
         for i in range(taken):
             log_total = maths.log(totals[i] * <real>(1 / maths.SHIFTED))
             for j in range((row + i) * units, (row + i + 1) * units):

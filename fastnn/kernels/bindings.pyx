@@ -8,12 +8,13 @@ is made. The engine goes past these functions.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
+cdef object np
 import numpy as np
 
 cimport fastnn.kernels.types as types
 from fastnn.kernels.buffers cimport address, take
-from fastnn.kernels.mix cimport mix64
-from fastnn.kernels.kernel cimport Kernel, Numbers, doubles, float32_of, float64_of, workspace_elements
+from fastnn.kernels.mix cimport shuffle
+from fastnn.kernels.kernel cimport MOST_DOTS, Kernel, Numbers, doubles, float32_of, float64_of, workspace_elements
 from fastnn.kernels.team cimport dismiss, recruit, run, share_begin
 
 from cpython.buffer cimport PyBuffer_Release
@@ -26,10 +27,17 @@ from fastnn.kernels.kernel import bindings as _bindings
 
 cdef object np_ndarray = np.ndarray
 cdef double WORK = 2e6                  # operations from which one more thread of the team pays
-cdef double SHORT_WORK = 1e5            # operations that take less than to let other Python threads run
+# Operations that take less than to let other Python threads run, and of which nothing goes in blocks (gemm.pxi): with
+# AVX2 what has two tiles of rows and 16 KiB of B does.
+cdef double SHORT_WORK = 9e4
+cdef double READ_WORK = 8               # operations that take as long as a number of a large matrix to read
+cdef Py_ssize_t READ_SIZE = 262144      # numbers of matrices that no second cache holds
 cdef int LARGEST = 1                    # a class is read as the place of the largest number (metrics.pxi)
 cdef Py_ssize_t NUMBERS = 5             # that an accumulator reads, whatever it was given
 cdef Py_ssize_t MOST_CLASSES = 2**20    # of a state of a double for each two of them: 8 TB
+cdef enum:
+    LINE = 64                           # bytes of a cache line
+cdef Py_ssize_t ROW_DEPTH = 32          # steps of At by a column from which it is quicker as a row by A
 cdef Py_ssize_t TILES = 48              # rows or columns that are whole tiles with any instruction set
 
 
@@ -102,13 +110,16 @@ cdef void* _function(Kernel kernel, str signature, Py_ssize_t itemsize) except N
 def activate(Kernel kernel, z, numbers=(), out=None):
     """a = f(z), shape of z. numbers: the activation's own, in the order of its fields."""
     cdef Numbers p = Numbers(numbers)
-    cdef Py_ssize_t rows, units
-    z = as_input("z", z)
-    a = as_output("out", out, z.shape, z.dtype)
-    rows, units = _rows_units(z)
-    (<types.activation_forward32>_function(kernel, "activation", z.itemsize))(
-        <const float*>address(z), <float*>address(a, True), p.values, rows, units)
-    return a
+    cdef Matrix given, result
+    if out is None or not (_is_plain(z, False, &given) and _is_plain(out, True, &result) and given.rows == result.rows
+                           and given.columns == result.columns and given.itemsize == result.itemsize):
+        z = as_input("z", z)
+        out = as_output("out", out, z.shape, z.dtype)
+        given.at, result.at, given.itemsize = <char*>address(z), <char*>address(out, True), z.itemsize
+        given.rows, given.columns = _rows_units(z)
+    (<types.activation_forward32>_function(kernel, "activation", given.itemsize))(
+        <const float*>given.at, <float*>result.at, p.values, given.rows, given.columns)
+    return out
 
 
 cpdef Py_ssize_t targets_of(Kernel kernel, Py_ssize_t units) except -1:
@@ -250,7 +261,7 @@ cdef struct Multiply:
     char** a
     char* bias                          # or NULL
     Matrix b, c
-    Py_ssize_t k, workspace_bytes       # of each thread
+    Py_ssize_t k, grain, workspace_bytes    # columns that are not shared out; of each thread
     char* workspace
 
 
@@ -260,7 +271,7 @@ cdef void multiply_share(void* argument, int thread, int threads) noexcept nogil
     if i1 >= j1:
         i0, i1 = share_begin(i1, TILES, thread, threads), share_begin(i1, TILES, thread + 1, threads)
     else:
-        j0, j1 = share_begin(j1, TILES, thread, threads), share_begin(j1, TILES, thread + 1, threads)
+        j0, j1 = share_begin(j1, work.grain, thread, threads), share_begin(j1, work.grain, thread + 1, threads)
     cdef void** a = <void**>(work.a if work.a_turned else work.a + i0)
     cdef Py_ssize_t first = i0 if work.a_turned else 0
     cdef char* b = work.b.at + j0 * (work.b.columns if work.b_turned else 1) * size
@@ -273,11 +284,16 @@ cdef void multiply_share(void* argument, int thread, int threads) noexcept nogil
             work.c.columns, i1 - i0, j1 - j0, work.k, <float*>workspace)
 
 
+cdef char near[131072]                  # the workspace of one short product at a time, which has the GIL
+
+
 cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias, out):
     cdef Matrix left, right
     cdef Multiply work
-    cdef Py_ssize_t m, n, k, i
+    cdef Py_ssize_t m, n, k, i, size, step
+    cdef double work_of_all
     cdef int threads
+    cdef bint short
     if not (_is_plain(a, False, &left) and _is_plain(b, False, &right) and left.itemsize == right.itemsize):
         a = as_input("a", a)
         b = as_input("b", b, a)
@@ -287,6 +303,8 @@ cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias
     n = right.rows if b_turned else right.columns
     if k != (right.columns if b_turned else right.rows):
         raise ValueError(f"{name}: shapes {a.shape} and {b.shape} do not fit together")
+    if a_turned and m == 1:             # a column, which lies as a row does
+        kernel, a_turned, left.rows, left.columns = _gemm, False, 1, k
     work.bias = NULL
     if bias is not None:
         bias = as_input("bias", bias, a, (n,))
@@ -296,23 +314,48 @@ cdef _multiply(Kernel kernel, str name, bint a_turned, bint b_turned, a, b, bias
     if not _is_plain(out, True, &work.c) or work.c.itemsize != left.itemsize or work.c.rows != m \
             or work.c.columns != n:
         in_place("out", out, (m, n), a.dtype)
+    if a_turned and n == 1 and k >= ROW_DEPTH:      # the column as a row, by A
+        kernel, a_turned, m, n = _gemm, False, 1, m
+        left, right = Matrix(right.at, 1, k, left.itemsize), left
+        work.c.rows, work.c.columns = 1, n
+    if b_turned and m == 1:             # B by a column: there is nothing to turn
+        kernel, b_turned, m, n = _gemm, False, n, 1
+        left, right = right, Matrix(left.at, k, 1, left.itemsize)
+        work.c.rows, work.c.columns = m, 1
     work.function = <types.gemm32>_function(kernel, "gemm", left.itemsize)
     work.a_turned, work.b_turned, work.b, work.k = a_turned, b_turned, right, k
-    threads = recruit(<int>min(2.0 * m * n * k / WORK, 1e6, <double>max(m, n) / TILES))
-    work.workspace_bytes = workspace_elements(n, k) * left.itemsize
-    work.a = <char**>malloc(left.rows * sizeof(char*) + threads * work.workspace_bytes)
+    # A share of Bt's columns is more than those whose sums have an order of their own.
+    work.grain = 2 * MOST_DOTS if b_turned else TILES
+    work_of_all = 2.0 * m * n * k
+    size = m * k + k * n
+    if size >= READ_SIZE:
+        work_of_all += READ_WORK * size
+    threads = recruit(<int>min(work_of_all / WORK, 1e6, <double>max(m, n) / (TILES if m >= n else work.grain)))
+    short = work_of_all < SHORT_WORK
+    work.workspace_bytes = workspace_elements(1 if short else n, k) * left.itemsize     # what is short has no strips
+    size = left.rows * sizeof(char*) + threads * work.workspace_bytes + LINE
+    work.a = <char**>near
+    if not short or size > <Py_ssize_t>sizeof(near):
+        work.a = <char**>malloc(size)
     if work.a == NULL:
         dismiss(threads)
         raise MemoryError(f"{name}: no memory for a workspace of depth {k}")
-    work.workspace = <char*>(work.a + left.rows)
-    for i in range(left.rows):
-        work.a[i] = left.at + i * left.columns * left.itemsize
-    if 2.0 * m * n * k < SHORT_WORK:
+    work.workspace = <char*>((<size_t>(work.a + left.rows) + LINE) & ~<size_t>(LINE - 1))
+    step = left.columns * left.itemsize
+    for i in range(0, left.rows - 3, 4):    # four in a turn: of many short rows this is half of the time
+        work.a[i], work.a[i + 1] = left.at, left.at + step
+        work.a[i + 2], work.a[i + 3] = left.at + 2 * step, left.at + 3 * step
+        left.at += 4 * step
+    for i in range(left.rows & ~<Py_ssize_t>3, left.rows):
+        work.a[i] = left.at
+        left.at += step
+    if short:
         run(multiply_share, &work, 1)
     else:
         with nogil:
             run(multiply_share, &work, threads)
-    free(work.a)
+    if work.a != <char**>near:
+        free(work.a)
     dismiss(threads)
     return out
 
@@ -341,19 +384,11 @@ def matmul_transposed_b(a, b, out=None):
 
 
 def permutation(Py_ssize_t n, uint64_t seed):
-    """The numbers 0 to n - 1 in random order, as uint32: a function of `seed` alone. n below 2**32.
-
-    Fisher and Yates's shuffle; place j is drawn as the whole part of (j + 1) times a fraction of 53 random bits.
-    """
+    """The numbers 0 to n - 1 in random order, as uint32: a function of `seed` alone. n below 2**32."""
     if n >= 2**32:
         raise ValueError(f"at most {2**32 - 1} rows can be shuffled at once, got {n}; pass shuffle=False")
     order = np.empty(n, np.uint32)
     cdef uint32_t* rows = <uint32_t*>address(order, True)
-    cdef Py_ssize_t i, j
     with nogil:
-        for i in range(n):
-            rows[i] = <uint32_t>i
-        for i in range(n - 1, 0, -1):
-            j = <Py_ssize_t>(<double>(mix64(seed + <uint64_t>i) >> 11) * (1.0 / 9007199254740992.0) * <double>(i + 1))
-            rows[i], rows[j] = rows[j], rows[i]
+        shuffle(rows, n, seed)
     return order

@@ -15,16 +15,34 @@
 #define FASTNN_COMPILER "another compiler"
 #endif
 
+/* An instruction of three vectors by its number: assemblers know some only of a compiler that was told so. */
+#define FASTNN_BY_NUMBER(code, sum, x, w)                                                                            \
+    __asm__(".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t"      \
+            ".set .Lfastnn_v\\n, \\n\n\t.endr\n\t"                                                                \
+            ".inst " #code " | .Lfastnn_%2 << 16 | .Lfastnn_%1 << 5 | .Lfastnn_%0"                                   \
+            : "+w"(sum) : "w"(x), "w"(w))
+
 #if defined(FASTNN_BASELINE_ONLY) || !(defined(__x86_64__) || defined(_M_X64))
 static int cpu_has_avx2(void) { return 0; }
 static int cpu_has_avx512(void) { return 0; }
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 static int cpu_has_dot(int wide) { (void)wide; return (int)(getauxval(AT_HWCAP) >> 20 & 1); }
+static int cpu_has_bfloat16(void) { return (int)(getauxval(AT_HWCAP2) >> 14 & 1); }
 #elif defined(__ARM_FEATURE_DOTPROD)
 static int cpu_has_dot(int wide) { (void)wide; return 1; }
 #else
 static int cpu_has_dot(int wide) { (void)wide; return 0; }
+#endif
+#if defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+static int cpu_has_bfloat16(void) {
+    int has = 0;
+    size_t size = sizeof has;
+    return !sysctlbyname("hw.optional.arm.FEAT_BF16", &has, &size, NULL, 0) && has;
+}
+#elif !(defined(__aarch64__) && defined(__linux__))
+static int cpu_has_bfloat16(void) { return 0; }
 #endif
 #else
 #if defined(_MSC_VER)
@@ -68,6 +86,14 @@ static int cpu_has_dot(int wide) {
     if (leaf[0] < 1) return 0;
     FASTNN_CPUID(7, 1, leaf);
     return leaf[0] >> 4 & 1;
+}
+/* Products of bfloat16, on the registers of AVX-512: asked by code that runs with these alone. */
+static int cpu_has_bfloat16(void) {
+    unsigned int leaf[4];
+    FASTNN_CPUID(7, 0, leaf);
+    if (leaf[0] < 1) return 0;
+    FASTNN_CPUID(7, 1, leaf);
+    return leaf[0] >> 5 & 1;
 }
 #endif
 

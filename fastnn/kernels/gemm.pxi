@@ -14,7 +14,7 @@ would touch a new page at every step of k, copy a panel of it into `workspace` f
 workspace: as many elements as `workspace_elements` of kernel.pxd says.
 """
 
-from fastnn.kernels.kernel cimport PACK_A_COLUMNS, PACK_A_ROWS, PACK_DEPTH
+from fastnn.kernels.kernel cimport DOTS_DEPTH, MOST_DOTS, PACK_A_COLUMNS, PACK_A_ROWS, PACK_DEPTH
 from fastnn.kernels.types cimport checked, make_gemm, make_segments, make_sum, real, wide
 
 
@@ -22,10 +22,19 @@ cdef extern from "tile.h" nogil:
     enum:
         TILE_ROWS
         TILE_VECTORS
+        COPIES_PANELS
         ROW_MASKED
         NARROW
+        DOTS_COLUMNS
+        SHALLOW
+        SHALLOW_COLUMNS
+        FLAT_ROWS
+        FLAT_DEPTH
         LANES_float
         LANES_double
+    bint is_narrow(Py_ssize_t columns, Py_ssize_t depth)
+    int dot_columns(Py_ssize_t columns, Py_ssize_t stride, Py_ssize_t depth)
+    void fetch_rows(const void* b, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t bytes)
     void tile_rows_float(int rows, int columns, const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments,
                          const float* b, Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
                          Py_ssize_t c_stride, Py_ssize_t depth)
@@ -38,6 +47,11 @@ cdef extern from "tile.h" nogil:
     void tile_columns_double(int rows, int columns, const double* const* a, Py_ssize_t first, const double* b,
                              Py_ssize_t b_stride, const double* init, Py_ssize_t init_stride, double* c,
                              Py_ssize_t c_stride, Py_ssize_t depth)
+    void copying_rows_float(const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const float* b,
+                            Py_ssize_t b_stride, const float* init, Py_ssize_t init_stride, float* c,
+                            Py_ssize_t c_stride, Py_ssize_t depth, float* copy)
+    void copying_columns_float(const float* const* a, Py_ssize_t first, const float* b, Py_ssize_t b_stride,
+                               const float* init, float* c, Py_ssize_t c_stride, Py_ssize_t depth, float* copy)
     void tile_one_row_float(const float* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const float* b,
                             Py_ssize_t b_stride, const float* init, float* c, Py_ssize_t depth, int columns)
     void tile_one_row_double(const double* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const double* b,
@@ -46,10 +60,22 @@ cdef extern from "tile.h" nogil:
                            Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
     void narrow_rows_double(int columns, const double* const* a, const double* b, const double* init, double* c,
                             Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
-    void narrow_columns_float(int columns, const float* const* a, Py_ssize_t first, const float* b, int more, float* c,
-                              Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t depth)
-    void narrow_columns_double(int columns, const double* const* a, Py_ssize_t first, const double* b, int more,
-                               double* c, Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t depth)
+    void narrow_columns_float(int columns, const float* const* a, Py_ssize_t first, const float* b,
+                              Py_ssize_t b_stride, int more, float* c, Py_ssize_t c_stride, Py_ssize_t m,
+                              Py_ssize_t depth)
+    void narrow_columns_double(int columns, const double* const* a, Py_ssize_t first, const double* b,
+                               Py_ssize_t b_stride, int more, double* c, Py_ssize_t c_stride, Py_ssize_t m,
+                               Py_ssize_t depth)
+    void shallow_rows(int depth, const float* const* a, Py_ssize_t first, const float* b, Py_ssize_t b_stride,
+                      const float* init, Py_ssize_t init_stride, float* c, Py_ssize_t c_stride, Py_ssize_t rows,
+                      int columns)
+    void shallow_columns(int depth, const float* const* a, Py_ssize_t first, const float* b, Py_ssize_t b_stride,
+                         const float* init, Py_ssize_t init_stride, float* c, Py_ssize_t c_stride, Py_ssize_t rows,
+                         int columns)
+    Py_ssize_t shallow_column(int depth, const float* const* a, const float* b, float init, float* c,
+                              Py_ssize_t c_stride, Py_ssize_t rows)
+    void flat_rows(int columns, const float* const* a, const float* b, const float* init, float* c,
+                   Py_ssize_t c_stride, Py_ssize_t rows, Py_ssize_t depth)
     void copy_panel_float(const float* b, Py_ssize_t stride, int columns, Py_ssize_t depth, float* out)
     void copy_panel_double(const double* b, Py_ssize_t stride, int columns, Py_ssize_t depth, double* out)
     void copy_strips_float(const float* const* a, Py_ssize_t first, Py_ssize_t m, Py_ssize_t depth, float* out)
@@ -63,16 +89,30 @@ cdef extern from "tile.h" nogil:
 cdef enum:
     # Copying a panel of B costs one pass over it. From this many rows of C on, and above this size of B (bytes), where
     # reading it in place misses too often, that pays: measured with AVX2 and AVX-512 on widths of 300 to 4096.
-    PACK_ROWS = 48
+    PACK_ROWS = 24
     PACK_BYTES = 4194304
     PACK_BYTES_TRANSPOSED = 1048576
+    # Up to so many steps and bytes of A, the second cache keeps it, and the weight gradient reads it in place.
+    NEAR_STEPS = 256
+    NEAR_BYTES = 196608
+    # With AVX2 the first tile leaves a panel of B for the others, of a B of so many bytes: half of a small first cache.
+    COPY_BYTES = 16384
     # A product of few rows is worked out the other way round from so many rows and steps of k on, and where C has so
     # many times as many columns: with fewer the tiles that must be turned back cost more. Measured with AVX-512.
     FEW_ROWS = 16
     FEW_DEPTH = 256
     FEW_TIMES = 6
-    # Steps of k in one go where B is that large but few rows use it: it then comes from memory row after row.
-    STREAM_DEPTH = 32
+    # Rows of A that stay near while B goes past them.
+    DOTS_ROWS = 16
+    # Steps of k in one go where B is that large but few rows use it: it then comes from memory row after row. For a
+    # handful of rows, which wait for it most, half as many, and each tile has the next steps' part of B fetched.
+    STREAM_DEPTH = 16
+    HANDFUL = 4
+    # With AVX-512 it is not copied for up to so many rows, three tiles: in so many steps the next panel's part comes.
+    STREAM_ROWS = 36
+    PANEL_DEPTH = 64
+    # Steps of k that are fetched ahead of what is copied, at most.
+    AHEAD = 128
 
 
 cdef inline int lanes(real* hint) noexcept nogil:
@@ -82,38 +122,26 @@ cdef inline int lanes(real* hint) noexcept nogil:
         return LANES_double
 
 
+cdef inline Py_ssize_t even_share(Py_ssize_t count, Py_ssize_t most) noexcept nogil:
+    """The first of as few even shares of `count` as have at most `most`, so that no thin one is left for the end."""
+    cdef Py_ssize_t shares = (count + most - 1) // most
+    return (count + shares - 1) // shares
+
+
 cdef inline int tile_height(Py_ssize_t rows) noexcept nogil:
-    """Rows of the next tile: `rows` shared out evenly, so that no thin tile is left for the end."""
-    cdef Py_ssize_t tiles
+    """Rows of the next tile; of tall ones there are those of an even number of rows alone."""
+    cdef Py_ssize_t height
     if rows <= TILE_ROWS:
         return <int>rows
-    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
-    return <int>((rows + tiles - 1) // tiles)
+    height = even_share(rows, TILE_ROWS)
+    return <int>(height + (height % 2 if height > 6 else 0))
 
 
-cdef inline const real* panel_of(
-        const real* b, Py_ssize_t b_stride, int columns, Py_ssize_t depth, real* workspace) noexcept nogil:
-    if real is float:
-        copy_panel_float(b, b_stride, columns, depth, workspace)
-    else:
-        copy_panel_double(b, b_stride, columns, depth, workspace)
-    return workspace
-
-
-cdef inline void narrow(
-        const real* const* a, const real* b, const real* bias, real* c, Py_ssize_t c_stride, Py_ssize_t m,
-        Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
-    cdef const real* turned = b
-    cdef Py_ssize_t i, j
-    if n > 1:
-        turned = workspace
-        for i in range(k):
-            for j in range(n):
-                workspace[j * k + i] = b[i * n + j]
-    if real is float:
-        narrow_rows_float(<int>n, a, turned, bias, c, c_stride, m, k)
-    else:
-        narrow_rows_double(<int>n, a, turned, bias, c, c_stride, m, k)
+cdef inline bint copies(
+        real* workspace, Py_ssize_t depth, Py_ssize_t b_stride, Py_ssize_t rows, int columns) noexcept nogil:
+    """Whether the first tile of a panel of B leaves it in the workspace for the others."""
+    return (COPIES_PANELS and sizeof(real) == 4 and rows >= 2 * TILE_ROWS and columns == TILE_VECTORS * LANES_float
+            and b_stride > columns and depth * b_stride * <Py_ssize_t>sizeof(real) >= COPY_BYTES)
 
 
 cdef void matmul_rows(
@@ -121,19 +149,33 @@ cdef void matmul_rows(
         Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
     """Where `bias` is C, the product is added."""
     cdef bint far = k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES
-    cdef bint pack = far and m >= PACK_ROWS
+    cdef bint streams = far and ROW_MASKED and PACK_ROWS <= m <= STREAM_ROWS
+    cdef bint pack = far and m >= PACK_ROWS and not streams
+    cdef int fetches = 2 if streams else 0
     cdef Py_ssize_t start = 0, offset, depth, step = k, init_stride = c_stride if bias == c else 0
     cdef const real* init = bias
-    if n <= NARROW and b_stride == n and bias != c and first == 0:
-        narrow(a, b, bias, c, c_stride, m, n, k, workspace)
+    cdef int last = dot_columns(n, b_stride, k) if bias != c and first == 0 else 0
+    if last:
+        n -= last
+        narrow(a, b + n, b_stride, bias + n if bias != NULL else NULL, c + n, c_stride, m, last, k, workspace)
+        if n == 0:
+            return
+    if real is float:
+        if is_shallow(n, k):
+            shallow(a, first, b, b_stride, bias, init_stride, c, c_stride, m, n, k)
+            return
+    if pack and n >= PACK_A_COLUMNS:
+        in_blocks(a, first, True, b, b_stride, False, bias, init_stride, c, c_stride, m, n, k, workspace)
         return
     if far and not pack:                # B comes from memory: in order, some rows at a time
-        step = STREAM_DEPTH
+        step = PANEL_DEPTH if streams else STREAM_DEPTH // 2 if m <= HANDFUL else STREAM_DEPTH
     while True:
         depth = min(step, k - start)
         offset = first + start
+        if m <= HANDFUL:
+            fetches = start + 2 * step <= k
         matmul_depth(a, &offset, 1, b + start * b_stride, b_stride, init, init_stride, c, c_stride, m, n, depth,
-                     pack, workspace)
+                     pack, fetches, workspace)
         start += depth
         if start >= k:
             return
@@ -143,8 +185,11 @@ cdef void matmul_rows(
 cdef inline void matmul_depth(
         const real* const* a, const Py_ssize_t* firsts, Py_ssize_t segments, const real* b, Py_ssize_t b_stride,
         const real* init, Py_ssize_t init_stride, real* c, Py_ssize_t c_stride, Py_ssize_t m, Py_ssize_t n,
-        Py_ssize_t k, bint pack, real* workspace) noexcept nogil:
-    """C = init + A.B, for k columns of A from each of `firsts` on, one segment behind the other."""
+        Py_ssize_t k, bint pack, int fetches, real* workspace) noexcept nogil:
+    """C = init + A.B, for k columns of A from each of `firsts` on, one segment behind the other.
+
+    fetches: 1 where as many rows of B follow in the next call, which are fetched; 2: the next panel is.
+    """
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef Py_ssize_t i, j = 0, stride
     cdef int rows, columns
@@ -156,6 +201,8 @@ cdef inline void matmul_depth(
             if not ROW_MASKED:
                 columns = 4 * width if n - j >= 4 * width else 2 * width
             from_ = init + j if init != NULL else NULL
+            if fetches:
+                fetch_rows(b + k * b_stride + j, b_stride * sizeof(real), k, columns * sizeof(real))
             if real is float:
                 tile_one_row_float(a, firsts, segments, b + j, b_stride, from_, c + j, k, columns)
             else:
@@ -165,10 +212,19 @@ cdef inline void matmul_depth(
         columns = <int>min(<Py_ssize_t>width, n - j)
         panel = b + j
         stride = b_stride
-        if pack:
-            panel = panel_of(panel, b_stride, columns, segments * k, workspace)
-            stride = columns
+        if fetches:
+            fetch_rows(panel + (k * b_stride if fetches == 1 else width), b_stride * sizeof(real), k,
+                       columns * sizeof(real))
         i = 0
+        if not pack and copies(workspace, segments * k, b_stride, m, columns):
+            if real is float:
+                copying_rows_float(a, firsts, segments, panel, b_stride, init + j if init != NULL else NULL,
+                                   init_stride, c + j, c_stride, k, workspace)
+            i = TILE_ROWS
+        elif pack:
+            panel_of(panel, b_stride, columns, segments * k, workspace)
+        if pack or i:
+            panel, stride = workspace, columns
         while i < m:
             rows = tile_height(m - i)
             from_ = init + i * init_stride + j if init != NULL else NULL
@@ -188,15 +244,7 @@ cdef void matmul_segments_rows(
         float* workspace) noexcept nogil:
     """C = A.B + bias, where a row of A is `segments` pieces of k numbers: a convolution's patches, read in place."""
     cdef bint pack = m >= PACK_ROWS and segments * k * b_stride * <Py_ssize_t>sizeof(float) >= PACK_BYTES
-    matmul_depth(a, firsts, segments, b, b_stride, bias, 0, c, c_stride, m, n, k, pack, workspace)
-
-
-cdef inline void strips_of(
-        const real* const* a, Py_ssize_t first, Py_ssize_t m, Py_ssize_t depth, real* out) noexcept nogil:
-    if real is float:
-        copy_strips_float(a, first, m, depth, out)
-    else:
-        copy_strips_double(a, first, m, depth, out)
+    matmul_depth(a, firsts, segments, b, b_stride, bias, 0, c, c_stride, m, n, k, pack, 0, workspace)
 
 
 cdef void matmul_transposed_a_rows(
@@ -206,97 +254,82 @@ cdef void matmul_transposed_a_rows(
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef bint far = k * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES_TRANSPOSED
     cdef bint pack = far and m >= PACK_ROWS
-    # Strips of A that are read again for many panels of B are copied, so that a step of k does not cost a new page.
-    cdef bint pack_a = far and m >= TILE_ROWS and n >= PACK_A_COLUMNS
-    cdef Py_ssize_t i, j, i0, i1, stride, start = 0, depth, block, offset, step
+    # Strips of A that are read again for many panels of B are copied, so that a step of k does not cost a new page;
+    # but not where all of them stay near.
+    cdef bint pack_a = n >= PACK_A_COLUMNS and (k > NEAR_STEPS or k * m * <Py_ssize_t>sizeof(real) > NEAR_BYTES) and (
+        far and m >= TILE_ROWS or copies(workspace, k, b_stride, m, width))
+    cdef Py_ssize_t i, j, stride, start = 0, depth, offset
     cdef int rows, columns
-    cdef real* strips
-    cdef const real** addresses
-    cdef const real* const* rows_of_a
     cdef const real* panel
     cdef const real* init
+    cdef const real* row
     cdef real* tile
-    if n <= NARROW and b_stride == n:
+    if m == 1 and n > NARROW:           # A's column as a row
+        init = bias
+        while True:
+            depth = min(<Py_ssize_t>PACK_DEPTH, k - start)
+            for i in range(depth):
+                workspace[i] = a[start + i][first]
+            row, offset = workspace, 0
+            if start:
+                init = c
+            matmul_depth(&row, &offset, 1, b + start * b_stride, b_stride, init, 0, c, c_stride, 1, n,
+                         depth, False, 0, workspace)
+            start += depth
+            if start >= k:
+                return
+    # What whole vectors of columns leave, where lanes along A's rows take fewer steps.
+    i = n if n <= NARROW else n % lanes(workspace) if ROW_MASKED else 0
+    while i and along_rows(m, n, k, i, far, lanes(workspace)):
+        columns = <int>(i if i <= NARROW else i // 2)
+        n -= columns
+        i -= columns
         if real is float:
-            narrow_columns_float(<int>n, a, first, b, bias != NULL, c, c_stride, m, k)
+            narrow_columns_float(columns, a, first, b + n, b_stride, bias != NULL, c + n, c_stride, m, k)
         else:
-            narrow_columns_double(<int>n, a, first, b, bias != NULL, c, c_stride, m, k)
+            narrow_columns_double(columns, a, first, b + n, b_stride, bias != NULL, c + n, c_stride, m, k)
+        if n == 0:
+            return
+    if real is float:
+        if is_shallow(n, k) and n <= 16:
+            shallow_columns(<int>k, a, first, b, b_stride, bias, c_stride, c, c_stride, m, <int>n)
+            return
+    if pack_a:
+        in_blocks(a, first, False, b, b_stride, False, bias, c_stride, c, c_stride, m, n, k, workspace)
         return
-    block = PACK_A_ROWS if pack_a else m
-    strips = workspace + width * PACK_DEPTH
-    addresses = <const real**>(strips + PACK_A_ROWS * PACK_DEPTH)
     while True:
         depth = min(<Py_ssize_t>PACK_DEPTH, k - start)
-        i0 = 0
-        while i0 < m:
-            i1 = min(m, i0 + block)
-            rows_of_a, offset, step = a + start, first + i0, 1
-            if pack_a:
-                strips_of(a + start, first + i0, i1 - i0, depth, strips)
-                for i in range(depth):
-                    addresses[i] = strips + i * TILE_ROWS
-                rows_of_a, offset, step = addresses, 0, depth
-            j = 0
-            while j < n:
-                columns = <int>min(<Py_ssize_t>width, n - j)
-                panel = b + start * b_stride + j
-                stride = b_stride
-                if pack:
-                    panel = panel_of(panel, b_stride, columns, depth, workspace)
-                    stride = columns
-                i = i0
-                while i < i1:
-                    rows = <int>min(<Py_ssize_t>TILE_ROWS, i1 - i) if pack_a else tile_height(i1 - i)
-                    tile = c + i * c_stride + j
-                    init = tile if start or bias != NULL else NULL
-                    if real is float:
-                        tile_columns_float(rows, columns, rows_of_a, offset + (i - i0) * step, panel, stride, init,
-                                           c_stride, tile, c_stride, depth)
-                    else:
-                        tile_columns_double(rows, columns, rows_of_a, offset + (i - i0) * step, panel, stride, init,
-                                            c_stride, tile, c_stride, depth)
-                    i += rows
-                j += columns
-            i0 = i1
+        j = 0
+        while j < n:
+            columns = <int>min(<Py_ssize_t>width, n - j)
+            panel = b + start * b_stride + j
+            stride = b_stride
+            i = 0
+            if not pack and copies(workspace, depth, b_stride, m, columns):
+                tile = c + j
+                if real is float:
+                    copying_columns_float(a + start, first, panel, b_stride, tile if start or bias != NULL else NULL,
+                                          tile, c_stride, depth, workspace)
+                i = TILE_ROWS
+            elif pack:
+                panel_of(panel, b_stride, columns, depth, workspace)
+            if pack or i:
+                panel, stride = workspace, columns
+            while i < m:
+                rows = tile_height(m - i)
+                tile = c + i * c_stride + j
+                init = tile if start or bias != NULL else NULL
+                if real is float:
+                    tile_columns_float(rows, columns, a + start, first + i, panel, stride, init, c_stride, tile,
+                                       c_stride, depth)
+                else:
+                    tile_columns_double(rows, columns, a + start, first + i, panel, stride, init, c_stride, tile,
+                                        c_stride, depth)
+                i += rows
+            j += columns
         start += depth
         if start >= k:
             return
-
-
-cdef inline const real* turned_panel_of(
-        const real* b, Py_ssize_t b_stride, int columns, Py_ssize_t depth, real* workspace) noexcept nogil:
-    """Rows of B as the columns of a panel."""
-    if real is float:
-        turn_float(b, b_stride, columns, depth, workspace)
-    else:
-        turn_double(b, b_stride, columns, depth, workspace)
-    return workspace
-
-
-cdef inline void few_rows(
-        const real* const* a, Py_ssize_t first, const real* b, Py_ssize_t b_stride, real* c, Py_ssize_t c_stride,
-        int m, Py_ssize_t n, Py_ssize_t k, real* workspace) noexcept nogil:
-    """A.Bt where A has no more rows than a tile has columns, as (B.At)t: A is turned, which is less than turning B."""
-    cdef const real* rows[TILE_ROWS]
-    cdef real tile[TILE_ROWS * TILE_VECTORS * 16]
-    cdef Py_ssize_t i, j = 0, at
-    cdef int height, row
-    for i in range(m):
-        for at in range(k):
-            workspace[at * m + i] = a[i][first + at]
-    at = 0
-    while j < n:
-        height = tile_height(n - j)
-        for row in range(height):
-            rows[row] = b + (j + row) * b_stride
-        if real is float:
-            tile_rows_float(height, m, rows, &at, 1, workspace, m, NULL, 0, tile, m, k)
-        else:
-            tile_rows_double(height, m, rows, &at, 1, workspace, m, NULL, 0, tile, m, k)
-        for i in range(m):
-            for row in range(height):
-                c[i * c_stride + j + row] = tile[row * m + i]
-        j += height
 
 
 cdef void matmul_transposed_b_rows(
@@ -306,13 +339,23 @@ cdef void matmul_transposed_b_rows(
     cdef int width = TILE_VECTORS * lanes(workspace)
     cdef Py_ssize_t i, j = 0
     cdef int rows, columns
+    if n <= MOST_DOTS and (k >= DOTS_DEPTH or is_narrow(n, k)) and b_stride == k and first == 0:
+        dots(a, b, <const real*>NULL, c, c_stride, m, n, k)
+        return
     if FEW_ROWS <= m <= width and k >= FEW_DEPTH and n >= FEW_TIMES * m:
         few_rows(a, first, b, b_stride, c, c_stride, <int>m, n, k, workspace)
+        return
+    if n * b_stride * <Py_ssize_t>sizeof(real) >= PACK_BYTES and m >= PACK_ROWS and n >= PACK_A_COLUMNS:
+        in_blocks(a, first, True, b, b_stride, True, NULL, 0, c, c_stride, m, n, k, workspace)
         return
     while j < n:
         columns = <int>min(<Py_ssize_t>width, n - j)
         turned_panel_of(b + j * b_stride, b_stride, columns, k, workspace)
         i = 0
+        if real is float:
+            if is_shallow(n, k):
+                shallow(a, first, workspace, columns, NULL, 0, c, c_stride, m, n, k)
+                return
         while i < m:
             rows = tile_height(m - i)
             if real is float:

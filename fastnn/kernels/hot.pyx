@@ -4,7 +4,11 @@ cdef dict made = {}                     # the kernels, by name
 kernels = made
 
 include "gemm.pxi"
+include "panels.pxi"
+include "narrow.pxi"
+include "bfloat16.pxi"
 include "int8.pxi"
+include "sparse.pxi"
 include "muon.pxi"
 include "planes.pxi"
 include "optimizers.pxi"

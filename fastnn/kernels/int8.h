@@ -252,12 +252,8 @@ static inline __m128i int8_madd(__m128i sum, __m128i x, const int8_t *p) {
 #define MANY_VECTORS 4
 #define MANY_ROWS 4
 #define TARGET
-/* sdot sum.4s, x.16b, w.16b, as its number: assemblers know it only of a compiler that was told so. */
 static inline int32x4_t int8_sdot(int32x4_t sum, int8x16_t x, int8x16_t w) {
-    __asm__(".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t"
-            ".set .Lint8_v\\n, \\n\n\t.endr\n\t"
-            ".inst 0x4E809400 | .Lint8_%2 << 16 | .Lint8_%1 << 5 | .Lint8_%0"
-            : "+w"(sum) : "w"(x), "w"(w));
+    FASTNN_BY_NUMBER(0x4E809400, sum, x, w);
     return sum;
 }
 #define NAME(name) int8_dot_##name

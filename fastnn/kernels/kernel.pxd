@@ -1,11 +1,15 @@
 cdef enum:
     MAX_NUMBERS = 12                    # the most numbers that a unit hands to its kernel
     FUNCTIONS = 3                       # the most that a kernel has
-    # Of the weight gradient, measured on widths of 512 to 4096 with 1 MiB of L2. Steps of k in one go, so that a panel
-    # of B stays near; columns of A that are copied together, and from how many columns of B on that pays.
+    # Of products whose B is large, measured on widths of 512 to 4096 with 1 MiB of L2. Steps of k in one go, so that a
+    # panel of B stays near; rows of C, a multiple of a tile's, for which strips of A are copied together, and from how
+    # many columns of B on that pays.
     PACK_DEPTH = 512
     PACK_A_ROWS = 384
     PACK_A_COLUMNS = 512
+    # A.Bt of up to so many columns, and of so many steps of k, lays vectors along k: B need not be turned.
+    MOST_DOTS = 192
+    DOTS_DEPTH = 256
 
 # The places of a kernel's functions. Of batch normalisation they are moments, backward and sums.
 cdef enum:
@@ -25,7 +29,8 @@ cdef class Kernel:
     cdef void* float32[FUNCTIONS]
     cdef void* float64[FUNCTIONS]       # of the baseline's kernel of this name; NULL until it is asked for
     cdef void* size                     # an optimizer's slot_count, an accumulator's state_size
-    cdef readonly int variant           # a merge; whether pooling takes the largest; lanes of planes; if tiles pay
+    # A merge; whether pooling takes the largest; lanes of planes; whether tiles pay; whether a may be where z was.
+    cdef readonly int variant
     cdef readonly bint labels           # of a loss: y holds one class number for each row
     cdef readonly bint pairs            # two outputs go with one target
     cdef readonly bint whole            # the value belongs to all rows of a batch together: a call must have them all
@@ -46,7 +51,7 @@ cdef inline Py_ssize_t workspace_elements(Py_ssize_t n, Py_ssize_t k) noexcept n
     """Elements of workspace that a multiply of n columns and depth k may use, with any instruction set."""
     cdef Py_ssize_t panel = 32 * max(k, <Py_ssize_t>PACK_DEPTH)
     cdef Py_ssize_t strips = PACK_A_ROWS * PACK_DEPTH + PACK_DEPTH * sizeof(void*) // sizeof(float)
-    return panel + strips if n >= PACK_A_COLUMNS else panel
+    return max(panel, 2 * 32 * <Py_ssize_t>PACK_DEPTH + strips) if n >= PACK_A_COLUMNS else panel
 
 
 cdef inline Py_ssize_t penalty_workspace(Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:

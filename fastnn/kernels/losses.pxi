@@ -98,7 +98,7 @@ cdef double softmax_categorical_crossentropy_rows(
     cdef real logs[sums.LANES]
     while first < rows:
         at = first * units
-        taken = sums.softmax_rows_with_logs(z + at, a + at, logs, rows - first, units)
+        taken = softmax_rows_with_logs(z + at, a + at, logs, rows - first, units)
         for row in range(first, first + taken):
             at = row * units
             w = weight_of(weight, row)
@@ -157,7 +157,7 @@ cdef double softmax_sparse_categorical_crossentropy_rows(
     cdef real logs[sums.LANES]
     while first < rows:
         at = first * units
-        taken = sums.softmax_rows_with_logs(z + at, a + at, logs, rows - first, units)
+        taken = softmax_rows_with_logs(z + at, a + at, logs, rows - first, units)
         if d != NULL:
             weigh(a + at, d + at, weight + first if weight != NULL else NULL, taken, units, scale)
         for row in range(first, first + taken):

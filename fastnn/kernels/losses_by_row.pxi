@@ -67,9 +67,9 @@ cdef double cosine_similarity_rows(
         if w == 0:
             clear(d, units)
         else:
-            of_a = inverse_norm(sums.whole_dot(a, a, units))
-            of_y = inverse_norm(sums.whole_dot(y, y, units))
-            cosine = sums.whole_dot(y, a, units) * of_y * of_a
+            of_a = inverse_norm(whole_dot(a, a, units))
+            of_y = inverse_norm(whole_dot(y, y, units))
+            cosine = whole_dot(y, a, units) * of_y * of_a
             total -= w * cosine
             if d != NULL:
                 # Where the norm of a is not the divisor, the part along a stays.
@@ -108,7 +108,7 @@ cdef double kl_divergence_rows(
                 if d != NULL:
                     # Outside the clip the value is constant, and so its slope is 0.
                     d[start + j] = -factor * target / q if q == a[start + j] else 0
-            total += w * sums.sum_of(values, m)
+            total += w * sum_of(values, m)
             start += m
         a = a + units
         y = y + units
@@ -152,7 +152,7 @@ cdef double gaussian_nll_rows(
                 at = (row + i) * units + start
                 w = weight_of(weight, row + i) / k
                 if w != 0:
-                    total += 0.5 * w * sums.whole_sum(values + i * width, width)
+                    total += 0.5 * w * whole_sum(values + i * width, width)
                 if d != NULL:
                     factor = <real>(scale * w)
                     for j in range(width):
@@ -177,7 +177,7 @@ cdef double categorical_generalized_cross_entropy_rows(
             label = class_of(y[row], units)
             if label < 0:
                 return libc.NAN
-            others = sums.sum_of(a, units)
+            others = sum_of(a, units)
             share = a[label] + (others - others)                    # a NaN among the others is not lost
             total += w * ((<real>1 - maths.exp(q * maths.log(share))) / q)
             if d != NULL:
@@ -198,7 +198,7 @@ cdef inline real focal_class(
     return -alpha * target * power * log_q if target != 0 else <real>0
 
 
-cdef inline double focal_rows(
+cdef double focal_rows(
         bint fused, const real* z, real* a, const real* y, const real* weight, real* d, const double* p,
         Py_ssize_t rows, Py_ssize_t units, double scale) noexcept nogil:
     """Narrow rows go together, so that their logarithms fill vectors. p: label smoothing, alpha, gamma."""
@@ -218,11 +218,12 @@ cdef inline double focal_rows(
         taken = max(<Py_ssize_t>1, min(<Py_ssize_t>sums.LANES, sums.CHUNK // units if units else sums.LANES))
         taken = min(taken, rows - row)
         if fused:
-            taken = sums.softmax_rows_with_logs(z + first, a + first, norms, taken, units)
+            taken = sums.softmax_rows(z + first, a + first, norms, of_rows, taken, units)
+            sums.add_logs(norms, <const real*>of_rows, taken)
         for i in range(taken):
             of_rows[i] = 0
             if not fused:
-                norms[i] = <real>1 / sums.sum_of(a + first + i * units, units)
+                norms[i] = <real>1 / sum_of(a + first + i * units, units)
         start = 0
         while start < units:
             width = min(units - start, <Py_ssize_t>sums.CHUNK)
@@ -247,8 +248,8 @@ cdef inline double focal_rows(
                     slopes[j] = slopes[j] if q == given[j] else <real>0
             for i in range(taken):
                 w = weight_of(weight, row + i)
-                total += w * sums.sum_of(values + i * width, width) if w != 0 else 0
-                of_rows[i] += sums.sum_of(slopes + i * width, width)
+                total += w * sum_of(values + i * width, width) if w != 0 else 0
+                of_rows[i] += sum_of(slopes + i * width, width)
                 if d != NULL:
                     at = first + i * units + start
                     for j in range(width):
@@ -293,9 +294,9 @@ cdef double overlap_rows(
     cdef real by_y, by_all, factor
     for row in range(rows):
         i = row * units
-        both += sums.whole_dot(y + i, a + i, units)
-        of_y += sums.whole_sum(y + i, units)
-        of_a += sums.whole_sum(a + i, units)
+        both += whole_dot(y + i, a + i, units)
+        of_y += whole_sum(y + i, units)
+        of_a += whole_sum(a + i, units)
         weights += weight_of(weight, row)
     top = p[0] * both
     bottom = p[1] * both + p[2] * of_y + p[3] * of_a + EPSILON
@@ -359,7 +360,7 @@ cdef double circle_rows(
             same = y[i] == y[j]
             if same and i == j and p[2] != 0:
                 continue
-            cosine = sums.whole_dot(a + i * units, a + j * units, units)
+            cosine = whole_dot(a + i * units, a + j * units, units)
             distance = 1 - cosine if cosine <= 1 or cosine != cosine else 0
             if same:
                 add_pair(&positive, circle_pair(same, distance, p))
@@ -376,7 +377,7 @@ cdef double circle_rows(
             same = y[i] == y[j]
             if same and i == j and p[2] != 0:
                 continue
-            cosine = sums.whole_dot(a + i * units, a + j * units, units)
+            cosine = whole_dot(a + i * units, a + j * units, units)
             if cosine < 1:
                 distance = 1 - cosine
                 share = circle_pair(same, distance, p)

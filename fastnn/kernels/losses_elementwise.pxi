@@ -8,7 +8,6 @@ p       the loss's own numbers, in the order that its class in fastnn/losses/ gi
 """
 
 cimport fastnn.kernels.maths as maths
-from fastnn.kernels.elementwise cimport elementwise, smoothed, softplus_less
 from fastnn.kernels.types cimport make_loss, real, wide
 
 

@@ -1,7 +1,6 @@
 """More losses whose row value is the mean of its elements' values: see losses_elementwise.pxi."""
 
 cimport fastnn.kernels.maths as maths
-from fastnn.kernels.elementwise cimport elementwise, smoothed, softplus_less
 from fastnn.kernels.types cimport make_loss, real, wide
 
 cdef double LN2 = 0.69314718055994530942

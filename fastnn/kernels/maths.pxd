@@ -66,12 +66,12 @@ cdef inline float exp32(float x) noexcept nogil:
     """e^x; at most 0.99 ulp (subnormal results too)."""
     # Two halves of the power: 2^128 and 2^-150 are not floats, their roots are.
     cdef float n = x * LOG2E + (ROUND + <float>254)
-    cdef int32_t half = bits_of(x * (<float>0.5 * LOG2E) + (ROUND + <float>127))
-    cdef int32_t rest = <int32_t>(<uint32_t>bits_of(n) - <uint32_t>half)
+    cdef uint32_t both = <uint32_t>bits_of(n)
+    cdef float half = power_of_two(<int32_t>(both >> 1)), rest = power_of_two(<int32_t>(both - (both >> 1)))
     cdef float r
     n = n - (ROUND + <float>254)
-    r = (x - n * LN2_HIGH) - n * LN2_LOW
-    r = (<float>1 + expm1_reduced(r)) * power_of_two(half) * power_of_two(rest)
+    r = expm1_reduced((x - n * LN2_HIGH) - n * LN2_LOW)
+    r = (half + half * r) * rest        # as a multiply-add: the bits of (1 + r) half, an addition less
     r = <float>0 if x < <float>-104.0 else r
     return <float>libc.INFINITY if x > <float>89.0 else r
 
@@ -81,21 +81,24 @@ cdef inline float shifted_exp32(float x) noexcept nogil:
     cdef float n = x * LOG2E + (ROUND + <float>191)
     cdef float power = power_of_two(bits_of(n))
     n = n - (ROUND + <float>191)
-    return (<float>1 + expm1_reduced((x - n * LN2_HIGH) - n * LN2_LOW)) * power
+    return power + power * expm1_reduced((x - n * LN2_HIGH) - n * LN2_LOW)
 
 
-cdef inline float scaled_expm1(float x, float* scale) noexcept nogil:
-    """scale * (e^r - 1), where x = n ln(2) + r and scale = 2^n, for -80 <= x <= 0: e^x - 1 but for scale - 1."""
-    cdef float n = x * LOG2E + (ROUND + <float>127)
+cdef inline float scaled_expm1(float x, float times, float* scale) noexcept nogil:
+    """scale * (e^r - 1), where y = times x = n ln(2) + r and scale = 2^n, for -80 <= y <= 0: e^y - 1 but for scale - 1.
+
+    times: 1 or -2, as a constant.
+    """
+    cdef float n = x * (times * LOG2E) + (ROUND + <float>127)
     scale[0] = power_of_two(bits_of(n))
     n = n - (ROUND + <float>127)
-    return scale[0] * expm1_reduced((x - n * LN2_HIGH) - n * LN2_LOW)
+    return scale[0] * expm1_reduced((x * times - n * LN2_HIGH) - n * LN2_LOW)
 
 
 cdef inline float expm1_negative32(float x) noexcept nogil:
     """e^x - 1 for x <= 0; at most 0.88 ulp."""
     cdef float scale
-    cdef float t = scaled_expm1(x, &scale)
+    cdef float t = scaled_expm1(x, 1, &scale)
     t = t + (scale - <float>1)
     return <float>-1 if x < <float>-30.0 else t
 
@@ -128,7 +131,7 @@ cdef inline float tanh32(float x) noexcept nogil:
     """tanh(x) = (1 - e) / (1 + e), e = exp(-2|x|); at most 1.95 ulp. 1 + e taken from e - 1 would be rounded twice."""
     cdef float scale
     cdef float y = libc.fabsf(x)
-    cdef float t = scaled_expm1(<float>-2 * y, &scale)
+    cdef float t = scaled_expm1(y, -2, &scale)
     t = (t + (scale - <float>1)) / (t + (scale + <float>1))
     return libc.copysignf(<float>-1 if y > <float>15.0 else t, x)
 

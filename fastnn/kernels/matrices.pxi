@@ -25,7 +25,7 @@ cdef void unit_rows(
     for i in range(size):
         for k in range(length):
             unit[i * length + k] = w[i * across + k * along]
-        inverse[i] = <real>(1 / libc.sqrt(sums.whole_dot(unit + i * length, unit + i * length, length)))
+        inverse[i] = <real>(1 / libc.sqrt(whole_dot(unit + i * length, unit + i * length, length)))
         inverse[i] = <real>(1 / EPSILON) if inverse[i] > <real>(1 / EPSILON) else inverse[i]
         for k in range(length):
             unit[i * length + k] = unit[i * length + k] * inverse[i]

@@ -88,6 +88,11 @@ cdef void rmsprop_step(
         rmsprop_slices(True, True, w, g, slots[0], slots[1], slots[2], n, lr, rho, fresh, momentum, epsilon)
 
 
+cdef inline double grown(double beta, double t) noexcept nogil:
+    """1 - beta^t, what a moving average has of its numbers after t steps; a power below 2^-54 is not asked for."""
+    return 1 if t * (1 - beta) > 38 else 1 - libc.pow(beta, t)
+
+
 cdef int adam_slots(const double* p) noexcept nogil:
     return 2 + (p[3] != 0)
 
@@ -102,7 +107,7 @@ cdef void adam_step(
     """
     cdef Py_ssize_t i
     cdef real fresh_m = <real>(1 - p[0]), fresh_v = <real>(1 - p[1]), epsilon = <real>p[2]
-    cdef real lr = <real>(rate * libc.sqrt(1 - libc.pow(p[1], t)) / (1 - libc.pow(p[0], t)))
+    cdef real lr = <real>(rate * libc.sqrt(grown(p[1], t)) / grown(p[0], t))
     cdef real* m = slots[0]
     cdef real* v = slots[1]
     cdef real* top

@@ -31,7 +31,7 @@ cdef void lamb_step(
     cdef real of_m = <real>(1 / (1 - libc.pow(p[0], t))), of_v = <real>(1 / (1 - libc.pow(p[1], t))), lr
     cdef float* m = slots[0]
     cdef float* v = slots[1]
-    cdef double size, length = libc.sqrt(sums.whole_dot(w, w, n)), squares = 0
+    cdef double size, length = libc.sqrt(whole_dot(w, w, n)), squares = 0
     i = 0
     while i < n:
         many = min(n - i, <Py_ssize_t>sums.CHUNK)
@@ -39,7 +39,7 @@ cdef void lamb_step(
             m[i + j] = kept(<real>m[i + j] + fresh_m * (<real>g[i + j] - <real>m[i + j]))
             v[i + j] = kept(<real>v[i + j] + fresh_v * (<real>g[i + j] * <real>g[i + j] - <real>v[i + j]))
             space[j] = of_m * m[i + j] / (maths.square_root(of_v * <real>v[i + j]) + epsilon)
-        squares += sums.whole_dot(space, space, many)
+        squares += whole_dot(space, space, many)
         i += many
     size = libc.sqrt(squares)
     lr = <real>(rate * length / size if length > 0 and size > 0 else rate)
@@ -61,7 +61,7 @@ cdef inline double adafactor_vector(
         for j in range(many):
             v[i + j] = kept(fade * <real>v[i + j] + fresh * (<real>g[i + j] * <real>g[i + j] + epsilon))
             space[j] = <real>g[i + j] / maths.square_root(<real>v[i + j])
-        squares += sums.whole_dot(space, space, many)
+        squares += whole_dot(space, space, many)
         i += many
     return squares
 
@@ -78,7 +78,7 @@ cdef inline void adafactor_means(
         space[j] = 0
     for row in range(rows):
         line = g + row * columns
-        v[row] = finite(fade * v[row] + (1 - fade) * (sums.whole_dot(line, line, columns) / columns + epsilon))
+        v[row] = finite(fade * v[row] + (1 - fade) * (whole_dot(line, line, columns) / columns + epsilon))
         for j in range(columns):
             space[j] = space[j] + <real>line[j] * <real>line[j]
     for j in range(columns):
@@ -132,7 +132,7 @@ cdef void adafactor_step(
     cdef bint factored = rows > 1 and columns > 1
     cdef float* v = slots[0]
     cdef real lr
-    scale = max(p[2], libc.sqrt(sums.whole_dot(w, w, n) / n)) * min(rate, 1 / libc.sqrt(t))
+    scale = max(p[2], libc.sqrt(whole_dot(w, w, n) / n)) * min(rate, 1 / libc.sqrt(t))
     if factored:
         for i in range(matrices):
             adafactor_means(g + i * size, v + i * size, rows, columns, fade, p[1], space)

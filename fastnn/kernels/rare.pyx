@@ -20,6 +20,7 @@ kernels = made
 
 include "activations_piecewise.pxi"
 include "columns.pxi"
+include "elementwise.pxi"                # before the losses
 include "functions.pxi"
 include "losses_by_row.pxi"
 include "losses_elementwise.pxi"

@@ -172,11 +172,8 @@ cdef inline Py_ssize_t softmax_rows(
     return taken
 
 
-cdef inline Py_ssize_t softmax_rows_with_logs(
-        const real* z, real* a, real* logs, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    """softmax_rows, and logs[row], the logarithm of the sum of e^z of the row."""
-    cdef real totals[LANES]
-    cdef Py_ssize_t row, taken = softmax_rows(z, a, logs, totals, rows, n)
-    for row in range(taken):
-        logs[row] = logs[row] + maths.log(totals[row] * <real>(1 / maths.SHIFTED))
-    return taken
+cdef inline void add_logs(real* tops, const real* totals, Py_ssize_t rows) noexcept nogil:
+    """Make what softmax_rows leaves the logarithms of the sums of e^z of the rows."""
+    cdef Py_ssize_t row
+    for row in range(rows):
+        tops[row] = tops[row] + maths.log(totals[row] * <real>(1 / maths.SHIFTED))

@@ -6,6 +6,8 @@ cdef void dismiss(int threads) noexcept nogil
 cdef void run(Job work, void* argument, int threads) noexcept nogil
 cdef void barrier(int thread, int threads) noexcept nogil
 cdef int forks() noexcept nogil
+cdef bint begin_turn() noexcept nogil
+cdef bint end_turn() noexcept nogil
 
 
 cdef inline Py_ssize_t share_begin(Py_ssize_t n, Py_ssize_t grain, int thread, int threads) noexcept nogil:

@@ -33,6 +33,7 @@ cdef extern from "atomics.h" nogil:
 cdef extern from "processor.h" nogil:
     int current_processor()
     void leave_processor(int processor)
+    void keep_off(unsigned long thread, int processor)
 
 
 cdef extern from "denormals.h" nogil:
@@ -40,21 +41,28 @@ cdef extern from "denormals.h" nogil:
 
 
 cdef extern from "pythread.h" nogil:
+    unsigned long PyThread_get_thread_ident()
+    int PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds, int interrupted)
+    int PY_LOCK_ACQUIRED
     unsigned long PyThread_start_new_thread(void (*function)(void*) noexcept, void* argument)
     unsigned long PYTHREAD_INVALID_THREAD_ID
 
 
 cdef enum:
     MAX_THREADS = 256
-    SPINS = 2000                        # looks before a thread sleeps, 20 to 80 us
+    MAX_PROCESSORS = 1024
+    TURN = 5000                         # microseconds that a thread waits for its turn, as long as for the GIL
+    SPINS = 2000                        # looks before a thread that has no job sleeps, 20 to 80 us
+    BARRIER_SPINS = 10000               # and at a barrier: longer than it takes to wake one
 
 
 cdef struct Thread:
     PyThread_type_lock bell
+    unsigned long ident
     int asleep
     int jobs                            # handed to it so far
     int number
-    char apart[128 - 24]                # threads do not share a cache line
+    char apart[128 - 28]                # threads do not share a cache line
 
 
 cdef struct Team:
@@ -63,17 +71,23 @@ cdef struct Team:
     int taken
     int arrived                         # at the barrier
     int barriers                        # passed so far
-    int spins
+    int spins                           # whether its threads look for a while before they sleep
     Job work
     void* argument
     int size                            # threads of the job that runs
-    int processor                       # of the caller; -1 where it does not matter
+    int processor                       # of the caller, which the others keep off; -1: none, -2: not known
 
 
 cdef Team* team = NULL
 cdef int limit = 0                      # threads that a job may use; 0: not decided yet
-cdef bint limit_is_chosen = False       # by the user, so that a fork keeps it
-cdef int alone = 0                      # more than 0: each call uses one thread, as many run side by side
+limit_is_chosen = False                # by the user, so that a fork keeps it
+cdef int alone = 0                      # more than 0: each call uses one thread, as so many run side by side
+cdef int processors = 0                 # for them
+cdef int runs_on[MAX_PROCESSORS]        # how many of them run on each
+cdef PyThread_type_lock turn = NULL     # of those that are in Python, and begin and end such calls
+cdef unsigned long turn_of = 0          # the thread that has it
+cdef unsigned long turn_before = 0      # that had it last, and its processor
+cdef int turn_on = -1
 cdef int fork_count = 0
 
 
@@ -87,8 +101,8 @@ cdef void ring(Thread* thread) noexcept nogil:
         PyThread_release_lock(thread.bell)
 
 
-cdef void wait_for_change(int* number, int old, Thread* me) noexcept nogil:
-    cdef int spins = atomic_read(&team.spins)
+cdef void wait_for_change(int* number, int old, Thread* me, int spins) noexcept nogil:
+    spins = spins if atomic_read(&team.spins) else 0
     while spins > 0:
         if atomic_read(number) != old:
             return
@@ -108,7 +122,7 @@ cdef void barrier(int thread, int threads) noexcept nogil:
         return
     passed = atomic_read(&team.barriers)
     if atomic_add(&team.arrived, 1) + 1 < threads:
-        wait_for_change(&team.barriers, passed, &team.threads[thread])
+        wait_for_change(&team.barriers, passed, &team.threads[thread], BARRIER_SPINS)
         return
     atomic_swap(&team.arrived, 0)
     atomic_add(&team.barriers, 1)
@@ -123,24 +137,89 @@ cdef void serve(void* argument) noexcept nogil:
     cdef int done = 0
     flush_denormals()
     while True:
-        wait_for_change(&me.jobs, done, me)
+        wait_for_change(&me.jobs, done, me, SPINS)
         done += 1
-        if team.processor >= 0 and team.processor == current_processor():
-            leave_processor(team.processor)
         team.work(team.argument, me.number, team.size)
         barrier(me.number, team.size)
 
 
+cdef bint begin_turn() noexcept nogil:
+    """Wait for the turn, though not for long; gives whether the calling thread has it now, and had it not before.
+
+    Threads that change places in Python at each of their calls take longer than one after the other. Each stays on
+    another processor than the thread before it, where there are enough.
+    """
+    global turn_of, turn_before, turn_on
+    cdef unsigned long me = PyThread_get_thread_ident()
+    cdef int here
+    if turn == NULL or turn_of == me or PyThread_acquire_lock_timed(turn, TURN, 0) != PY_LOCK_ACQUIRED:
+        return False
+    here = current_processor()
+    if me != turn_before and here == turn_on and alone <= processors:
+        leave_processor(here)
+        here = current_processor()
+    turn_of, turn_before, turn_on = me, me, here
+    return True
+
+
+cdef bint end_turn() noexcept nogil:
+    """Leave the turn to another thread; gives whether the calling one had it."""
+    global turn_of
+    if turn_of != PyThread_get_thread_ident():
+        return False
+    turn_of = 0
+    PyThread_release_lock(turn)
+    return True
+
+
+def take_turn() -> bool:
+    """Wait until no other thread that does so is in Python, 5 ms at most; whether `leave_turn` is to be called."""
+    global turn
+    cdef bint found
+    if turn == NULL:
+        turn = PyThread_allocate_lock()
+    with nogil:
+        found = begin_turn()
+    return found
+
+
+def leave_turn() -> None:
+    """It is another thread's turn. Epochs that run together leave it too, and take it again."""
+    end_turn()
+
+
+cdef void run_alone(Job work, void* argument) noexcept nogil:
+    """Run a job on the calling thread, which first leaves a processor that another such job is on, if one is free."""
+    cdef int here = current_processor()
+    if 0 <= here < MAX_PROCESSORS and atomic_read(&runs_on[here]) > 0 and alone <= processors:
+        leave_processor(here)
+        here = current_processor()
+    if not 0 <= here < MAX_PROCESSORS:
+        work(argument, 0, 1)
+        return
+    atomic_add(&runs_on[here], 1)
+    work(argument, 0, 1)
+    atomic_add(&runs_on[here], -1)
+
+
 cdef void run(Job work, void* argument, int threads) noexcept nogil:
     """Run a job on the threads that were recruited; returns when all are done."""
-    cdef int i
-    if threads > 1:
-        team.work, team.argument, team.size = work, argument, threads
-        # With threads enough for all processors there is nowhere to go.
-        team.processor = current_processor() if team.spins else -1
-        for i in range(1, threads):
-            atomic_add(&team.threads[i].jobs, 1)
-            ring(&team.threads[i])
+    cdef int i, here
+    if threads == 1:
+        if alone:
+            run_alone(work, argument)
+        else:
+            work(argument, 0, 1)
+        return
+    team.work, team.argument, team.size = work, argument, threads
+    here = current_processor() if team.spins else -1    # with more threads than processors they share that too
+    if team.processor != here:
+        team.processor = here
+        for i in range(1, team.started):
+            keep_off(team.threads[i].ident, here)
+    for i in range(1, threads):
+        atomic_add(&team.threads[i].jobs, 1)
+        ring(&team.threads[i])
     work(argument, 0, threads)
     barrier(0, threads)
 
@@ -157,7 +236,7 @@ cdef int make() except -1:
         raise MemoryError("no memory for a team of threads")
     memset(made, 0, sizeof(Team))
     memset(threads, 0, MAX_THREADS * sizeof(Thread))
-    made.threads, made.started = threads, 0
+    made.threads, made.processor = threads, -2
     for i in range(MAX_THREADS):
         threads[i].number = i
     team = made
@@ -187,12 +266,15 @@ cdef int recruit(int wanted) except -1:
         if thread.bell == NULL:
             break
         PyThread_acquire_lock(thread.bell, NOWAIT_LOCK)
-        if team.started and PyThread_start_new_thread(serve, thread) == PYTHREAD_INVALID_THREAD_ID:
-            break
+        if team.started:
+            thread.ident = PyThread_start_new_thread(serve, thread)
+            if thread.ident == PYTHREAD_INVALID_THREAD_ID:
+                break
+            team.processor = -2
         team.started += 1
     wanted = min(wanted, team.started)
     # A thread that waits for a processor must not keep it from the one that it waits for.
-    atomic_swap(&team.spins, SPINS if wanted <= processors else 0)
+    atomic_swap(&team.spins, wanted <= processors)
     if wanted < 2:
         dismiss(2)
     return max(wanted, 1)
@@ -224,8 +306,9 @@ def set_num_threads(n) -> None:
 
 
 def each_alone(more: int) -> None:
-    """Have calls use one thread each, `more` being 1, until it is said with -1: as many of them run side by side."""
-    global alone
+    """Have calls use one thread each, as `more` threads make them side by side, until it is said with -`more`."""
+    global alone, processors
+    processors = cores.available()
     alone += more
 
 
@@ -240,9 +323,12 @@ def limit_threads(n) -> None:
 
 
 def _after_fork():
-    global team, limit, alone, fork_count
+    global team, limit, alone, fork_count, turn, turn_of
     team = NULL
+    turn = NULL
+    turn_of = 0
     alone = 0
+    memset(runs_on, 0, sizeof(runs_on))
     fork_count += 1
     cores.available.cache_clear()
     if not limit_is_chosen:

@@ -67,11 +67,11 @@ FASTNN_INLINE void NAME(store_part)(REAL *p, NAME(vector) v, int n) {
 }
 
 /* rows, vectors, part and columns are constants wherever this is called: the loops over them vanish and acc stays in
-   registers. part: lanes of the last vector that exist, 0 for all. */
-FASTNN_INLINE void NAME(tile)(
+   registers. part: lanes of the last vector that exist, 0 for all. copy: where B's columns go as a panel, or NULL. */
+FASTNN_INLINE void NAME(copying_tile)(
     int rows, int vectors, int part, int by_column,
     const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments, const REAL *b, ptrdiff_t b_stride,
-    const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth) {
+    const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth, REAL *copy) {
     NAME(vector) acc[TILE_ROWS][ROW_VECTORS];
     const REAL *row[TILE_ROWS];
     ptrdiff_t k, segment;
@@ -79,6 +79,7 @@ FASTNN_INLINE void NAME(tile)(
 
     FASTNN_UNROLL
     for (i = 0; i < rows; i++) {
+        FASTNN_UNROLL
         for (v = 0; v < vectors; v++) {
             const REAL *from = init + i * init_stride + v * NAME(LANES);
             if (!init) acc[i][v] = NAME(zero)();
@@ -107,6 +108,11 @@ FASTNN_INLINE void NAME(tile)(
                 panel[v] = part && v == vectors - 1 ? NAME(load_part)(b + v * NAME(LANES), part)
                                                     : NAME(load)(b + v * NAME(LANES));
             b += b_stride;
+            if (copy) {
+                if (!by_column) FASTNN_AHEAD(b + COPY_AHEAD * b_stride);     /* W comes from the third cache */
+                FASTNN_UNROLL
+                for (v = 0; v < vectors; v++, copy += NAME(LANES)) NAME(store)(copy, panel[v]);
+            }
             FASTNN_UNROLL
             for (i = 0; i < rows; i++) {
                 const REAL scalar = by_column ? column[i] : row[i][k];
@@ -126,6 +132,30 @@ FASTNN_INLINE void NAME(tile)(
     }
 }
 
+FASTNN_INLINE void NAME(tile)(
+    int rows, int vectors, int part, int by_column,
+    const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments, const REAL *b, ptrdiff_t b_stride,
+    const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth) {
+    NAME(copying_tile)(rows, vectors, part, by_column, a, firsts, segments, b, b_stride, init, init_stride, c, c_stride,
+                       depth, NULL);
+}
+
+#if !defined(FASTNN_FEW_TILES) && FASTNN_VECTOR_BYTES == 32
+/* A whole tile that leaves the panel of B behind: multiply-adds hide its stores. */
+static void NAME(copying_rows)(const REAL *const *a, const ptrdiff_t *firsts, ptrdiff_t segments, const REAL *b,
+                               ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c, ptrdiff_t c_stride,
+                               ptrdiff_t depth, REAL *copy) {
+    NAME(copying_tile)(TILE_ROWS, TILE_VECTORS, 0, 0, a, firsts, segments, b, b_stride, init, init_stride, c, c_stride,
+                       depth, copy);
+}
+
+static void NAME(copying_columns)(const REAL *const *a, ptrdiff_t first, const REAL *b, ptrdiff_t b_stride,
+                                  const REAL *init, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth, REAL *copy) {
+    NAME(copying_tile)(TILE_ROWS, TILE_VECTORS, 0, 1, a, &first, 1, b, b_stride, init, c_stride, c, c_stride, depth,
+                       copy);
+}
+#endif
+
 /* Of few heights, others are two tiles. */
 #define TILE_OF(R, vectors, part, by_column) \
     NAME(tile)(R, vectors, part, by_column, a, firsts, segments, b, b_stride, init, init_stride, c, c_stride, depth)
@@ -134,21 +164,21 @@ FASTNN_INLINE void NAME(tile)(
     case R:                                                                          \
         if (columns == 2 * NAME(LANES)) TILE_OF(R, 2, 0, by_column);                 \
         else if (columns > NAME(LANES)) TILE_OF(R, 2, columns - NAME(LANES), by_column); \
-        else if (columns == NAME(LANES)) TILE_OF(R, 1, 0, by_column);                \
+        else if (!ROW_MASKED && columns == NAME(LANES)) TILE_OF(R, 1, 0, by_column); \
         else TILE_OF(R, 1, columns, by_column);                                      \
         break;
 
 #if FASTNN_TILE_ROWS > 6
-#define TILE_TALL_CASES(by_column)                                                   \
-    TILE_CASE(7, by_column)  TILE_CASE(8, by_column)  TILE_CASE(9, by_column)        \
-    TILE_CASE(10, by_column) TILE_CASE(11, by_column) TILE_CASE(12, by_column)
+#define TILE_TALL_CASES(by_column) TILE_CASE(8, by_column) TILE_CASE(10, by_column) TILE_CASE(12, by_column)
 #else
 #define TILE_TALL_CASES(by_column)
 #endif
 
 #ifdef FASTNN_FEW_TILES
 #define TILE_CASES(by_column) TILE_CASE(1, by_column) TILE_CASE(4, by_column)
+#define TILE_TOP (rows > 4 ? 4 : 1)
 #else
+#define TILE_TOP ((rows + 1) / 2)
 #define TILE_CASES(by_column)                                                        \
     TILE_CASE(1, by_column) TILE_CASE(2, by_column) TILE_CASE(3, by_column)          \
     TILE_CASE(4, by_column) TILE_CASE(5, by_column) TILE_CASE(6, by_column)          \
@@ -161,9 +191,9 @@ static void NAME(tile_rows)(int rows, int columns, const REAL *const *a, const p
                             ptrdiff_t c_stride, ptrdiff_t depth) {
     switch (rows) {
         TILE_CASES(0)
-#ifdef FASTNN_FEW_TILES
+#if defined(FASTNN_FEW_TILES) || FASTNN_TILE_ROWS > 6
         default: {
-            const int top = rows > 4 ? 4 : 1;
+            const int top = TILE_TOP;
             NAME(tile_rows)(top, columns, a, firsts, segments, b, b_stride, init, init_stride, c, c_stride, depth);
             NAME(tile_rows)(rows - top, columns, a + top, firsts, segments, b, b_stride,
                             init ? init + top * init_stride : NULL, init_stride, c + top * c_stride, c_stride, depth);
@@ -172,6 +202,7 @@ static void NAME(tile_rows)(int rows, int columns, const REAL *const *a, const p
     }
 }
 
+/* rows and columns: as above. */
 static void NAME(tile_columns)(int rows, int columns, const REAL *const *a, ptrdiff_t first, const REAL *b,
                                ptrdiff_t b_stride, const REAL *init, ptrdiff_t init_stride, REAL *c,
                                ptrdiff_t c_stride, ptrdiff_t depth) {
@@ -179,9 +210,9 @@ static void NAME(tile_columns)(int rows, int columns, const REAL *const *a, ptrd
     enum { segments = 1 };
     switch (rows) {
         TILE_CASES(1)
-#ifdef FASTNN_FEW_TILES
+#if defined(FASTNN_FEW_TILES) || FASTNN_TILE_ROWS > 6
         default: {
-            const int top = rows > 4 ? 4 : 1;
+            const int top = TILE_TOP;
             NAME(tile_columns)(top, columns, a, first, b, b_stride, init, init_stride, c, c_stride, depth);
             NAME(tile_columns)(rows - top, columns, a, first + top, b, b_stride,
                                init ? init + top * init_stride : NULL, init_stride, c + top * c_stride, c_stride, depth);
@@ -258,18 +289,46 @@ static void NAME(copy_strips)(const REAL *const *a, ptrdiff_t first, ptrdiff_t m
     }
 }
 
-/* A B of up to NARROW columns fills no vector, so these two lay their vectors along A's rows instead.
+/* out[i] = the sum of acc[i]'s lanes, in halves: of many vectors side by side where they can be shuffled. out has room for a
+   multiple of as many as a vector has lanes. */
+FASTNN_INLINE void NAME(sum_lanes)(NAME(vector) *acc, int count, REAL *out) {
+    int i = 0, lane, half;
+#ifdef FASTNN_QUADS
+    enum { MOST = sizeof(whole) / sizeof(float) };
+    FASTNN_UNROLL
+    for (i = 0; sizeof(REAL) == sizeof(float) && i < count; i += MOST) {
+        whole parts[MOST], sums;
+        int at, some = count - i < MOST ? count - i : MOST;
+        FASTNN_UNROLL
+        for (at = 0; at < some; at++) memcpy(parts + at, acc + i + at, sizeof *parts);
+        sums = sum_vectors(parts, some);
+        memcpy(out + i, &sums, sizeof sums);
+    }
+#endif
+    FASTNN_UNROLL
+    for (; i < count; i++) {
+        REAL lanes[NAME(LANES)];
+        memcpy(lanes, acc + i, sizeof lanes);
+        FASTNN_UNROLL
+        for (half = NAME(LANES) / 2; half > 0; half /= 2)
+            for (lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
+        out[i] = lanes[0];
+    }
+}
+
+/* A B of few columns fills a part of a vector, so these two lay their vectors along A's rows instead.
    C[i][j] = init + sum over k of A[i][k] * B[j][k], B turned: lane by lane, then the lanes in halves; the order is this
-   one's own, and the same for every row. rows, 1 or 4, and columns are constants. */
+   one's own, and the same for every row. rows, up to 4, and columns are constants. */
 FASTNN_INLINE void NAME(dots)(int rows, int columns, const REAL *const *a, const REAL *b, const REAL *init, REAL *c,
                               ptrdiff_t c_stride, ptrdiff_t depth) {
-    NAME(vector) acc[4][NARROW];
+    NAME(vector) acc[4 * NARROW];
+    REAL sums[4 * NARROW + NAME(LANES)];
     ptrdiff_t k;
-    int i, j, lane, half;
+    int i, j;
     FASTNN_UNROLL
     for (i = 0; i < rows; i++) {
         FASTNN_UNROLL
-        for (j = 0; j < columns; j++) acc[i][j] = NAME(zero)();
+        for (j = 0; j < columns; j++) acc[i * columns + j] = NAME(zero)();
     }
     for (k = 0; k < depth; k += NAME(LANES)) {
         const int part = depth - k < NAME(LANES) ? (int)(depth - k) : 0;
@@ -281,41 +340,52 @@ FASTNN_INLINE void NAME(dots)(int rows, int columns, const REAL *const *a, const
         for (i = 0; i < rows; i++) {
             const NAME(vector) row = part ? NAME(load_part)(a[i] + k, part) : NAME(load)(a[i] + k);
             FASTNN_UNROLL
-            for (j = 0; j < columns; j++) acc[i][j] += row * panel[j];
+            for (j = 0; j < columns; j++) acc[i * columns + j] += row * panel[j];
         }
     }
+    NAME(sum_lanes)(acc, rows * columns, sums);
+#ifdef FASTNN_QUADS
+    if (sizeof(REAL) == sizeof(float) && rows == 4 && columns == 1 && c_stride == 1) {
+        quad four;
+        memcpy(&four, sums, sizeof four);
+        *(quad *)c = four + (init ? (float)*init : 0.0f);
+        return;
+    }
+#endif
     FASTNN_UNROLL
     for (i = 0; i < rows; i++) {
         FASTNN_UNROLL
-        for (j = 0; j < columns; j++) {
-            REAL lanes[NAME(LANES)];
-            memcpy(lanes, &acc[i][j], sizeof lanes);
-            FASTNN_UNROLL
-            for (half = NAME(LANES) / 2; half > 0; half /= 2)
-                for (lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
-            c[i * c_stride + j] = lanes[0] + (init ? init[j] : 0);
-        }
+        for (j = 0; j < columns; j++) c[i * c_stride + j] = sums[i * columns + j] + (init ? init[j] : 0);
     }
 }
 
-/* C[first + i][j] = (with `more`: C +) sum over k of A[k][first + i] * B[k][j], in the order of k; vectors, part and columns constants. */
+/* C[first + i][j] = (with `more`: C +) sum over k of A[k][first + i] * B[k][j], in the order of k; vectors, part and
+   columns are constants. */
 FASTNN_INLINE void NAME(weighted)(int vectors, int part, int columns, const REAL *const *a, ptrdiff_t first,
-                                  const REAL *b, int more, REAL *c, ptrdiff_t c_stride, ptrdiff_t depth) {
+                                  const REAL *b, ptrdiff_t b_stride, int more, REAL *c, ptrdiff_t c_stride,
+                                  ptrdiff_t depth) {
     NAME(vector) acc[NARROW][4];
-    REAL turned[NARROW][4 * NAME(LANES)] = {{0}};
+    REAL turned[NARROW][4 * NAME(LANES)];
     ptrdiff_t k;
     int j, v, i;
-    if (more)
+    FASTNN_UNROLL
+    for (j = 0; j < columns; j++) {
+        FASTNN_UNROLL
+        for (v = 0; v < vectors; v++) acc[j][v] = NAME(zero)();
+    }
+    if (more) {
         for (i = 0; i < (part ? part : vectors * NAME(LANES)); i++) {
             FASTNN_UNROLL
             for (j = 0; j < columns; j++) turned[j][i] = c[i * c_stride + j];
         }
-    FASTNN_UNROLL
-    for (j = 0; j < columns; j++) {
         FASTNN_UNROLL
-        for (v = 0; v < vectors; v++) acc[j][v] = NAME(load)(turned[j] + v * NAME(LANES));
+        for (j = 0; j < columns; j++) {
+            FASTNN_UNROLL
+            for (v = 0; v < vectors; v++)
+                acc[j][v] = part ? NAME(load_part)(turned[j], part) : NAME(load)(turned[j] + v * NAME(LANES));
+        }
     }
-    for (k = 0; k < depth; k++, b += columns) {
+    for (k = 0; k < depth; k++, b += b_stride) {
         FASTNN_UNROLL
         for (v = 0; v < vectors; v++) {
             const REAL *from = a[k] + first + v * NAME(LANES);
@@ -323,6 +393,14 @@ FASTNN_INLINE void NAME(weighted)(int vectors, int part, int columns, const REAL
             FASTNN_UNROLL
             for (j = 0; j < columns; j++) acc[j][v] += row * b[j];
         }
+    }
+    if (columns == 1 && c_stride == 1) {
+        FASTNN_UNROLL
+        for (v = 0; v < vectors; v++) {
+            if (part) NAME(store_part)(c, acc[0][v], part);
+            else NAME(store)(c + v * NAME(LANES), acc[0][v]);
+        }
+        return;
     }
     FASTNN_UNROLL
     for (j = 0; j < columns; j++) {
@@ -340,39 +418,55 @@ FASTNN_INLINE void NAME(weighted)(int vectors, int part, int columns, const REAL
                               ptrdiff_t rows, ptrdiff_t depth) {                                                   \
         ptrdiff_t i = 0;                                                                                           \
         for (; i + 4 <= rows; i += 4) NAME(dots)(4, N, a + i, b, init, c + i * c_stride, c_stride, depth);         \
+        if (ROW_MASKED && i + 2 <= rows) {                                                                         \
+            NAME(dots)(2, N, a + i, b, init, c + i * c_stride, c_stride, depth);                                   \
+            i += 2;                                                                                                \
+        }                                                                                                          \
         for (; i < rows; i++) NAME(dots)(1, N, a + i, b, init, c + i * c_stride, c_stride, depth);                 \
     }                                                                                                              \
-    static void NAME(weighted##N)(const REAL *const *a, ptrdiff_t first, const REAL *b, int more, REAL *c,         \
-                                  ptrdiff_t c_stride, ptrdiff_t m, ptrdiff_t depth) {                              \
-        enum { L = NAME(LANES) };                                                                                  \
+    static void NAME(weighted##N)(const REAL *const *a, ptrdiff_t first, const REAL *b, ptrdiff_t b_stride,        \
+                                  int more, REAL *c, ptrdiff_t c_stride, ptrdiff_t m, ptrdiff_t depth) {           \
+        enum { L = NAME(LANES), V = N > 4 ? 2 : 4 };                                                               \
         ptrdiff_t i = 0;                                                                                           \
-        for (; i + 4 * L <= m; i += 4 * L)                                                                         \
-            NAME(weighted)(4, 0, N, a, first + i, b, more, c + i * c_stride, c_stride, depth);                     \
+        for (; i + V * L <= m; i += V * L)                                                                         \
+            NAME(weighted)(V, 0, N, a, first + i, b, b_stride, more, c + i * c_stride, c_stride, depth);           \
         for (; i + L <= m; i += L)                                                                                 \
-            NAME(weighted)(1, 0, N, a, first + i, b, more, c + i * c_stride, c_stride, depth);                     \
-        if (i < m) NAME(weighted)(1, (int)(m - i), N, a, first + i, b, more, c + i * c_stride, c_stride, depth);   \
+            NAME(weighted)(1, 0, N, a, first + i, b, b_stride, more, c + i * c_stride, c_stride, depth);           \
+        if (i < m)                                                                                                 \
+            NAME(weighted)(1, (int)(m - i), N, a, first + i, b, b_stride, more, c + i * c_stride, c_stride, depth); \
     }
 NARROW_KERNELS(1)
 NARROW_KERNELS(2)
 NARROW_KERNELS(3)
 NARROW_KERNELS(4)
+#if FASTNN_VECTOR_BYTES == 64
+NARROW_KERNELS(5)
+NARROW_KERNELS(6)
+NARROW_KERNELS(7)
+NARROW_KERNELS(8)
+#define DOTS_CASES N(1, dots) N(2, dots) N(3, dots) N(4, dots) N(5, dots) N(6, dots)
+#define NARROW_CASES(kernel) N(1, kernel) N(2, kernel) N(3, kernel) N(4, kernel) N(5, kernel) N(6, kernel) N(7, kernel) N(8, kernel)
+#else
+#define DOTS_CASES NARROW_CASES(dots)
+#define NARROW_CASES(kernel) N(1, kernel) N(2, kernel) N(3, kernel) N(4, kernel)
+#endif
 #undef NARROW_KERNELS
 
-/* The two by their number of columns, 1 .. NARROW. */
+/* The two by their number of columns, 1 .. DOTS_COLUMNS and 1 .. NARROW. */
 static void NAME(narrow_rows)(int columns, const REAL *const *a, const REAL *b, const REAL *init, REAL *c,
                               ptrdiff_t c_stride, ptrdiff_t rows, ptrdiff_t depth) {
-    if (columns == 1) NAME(dots1)(a, b, init, c, c_stride, rows, depth);
-    else if (columns == 2) NAME(dots2)(a, b, init, c, c_stride, rows, depth);
-    else if (columns == 3) NAME(dots3)(a, b, init, c, c_stride, rows, depth);
-    else NAME(dots4)(a, b, init, c, c_stride, rows, depth);
+#define N(n, kernel) case n: NAME(kernel##n)(a, b, init, c, c_stride, rows, depth); break;
+    switch (columns) { DOTS_CASES }
+#undef N
+#undef DOTS_CASES
 }
 
-static void NAME(narrow_columns)(int columns, const REAL *const *a, ptrdiff_t first, const REAL *b, int more,
-                                 REAL *c, ptrdiff_t c_stride, ptrdiff_t m, ptrdiff_t depth) {
-    if (columns == 1) NAME(weighted1)(a, first, b, more, c, c_stride, m, depth);
-    else if (columns == 2) NAME(weighted2)(a, first, b, more, c, c_stride, m, depth);
-    else if (columns == 3) NAME(weighted3)(a, first, b, more, c, c_stride, m, depth);
-    else NAME(weighted4)(a, first, b, more, c, c_stride, m, depth);
+static void NAME(narrow_columns)(int columns, const REAL *const *a, ptrdiff_t first, const REAL *b, ptrdiff_t b_stride,
+                                 int more, REAL *c, ptrdiff_t c_stride, ptrdiff_t m, ptrdiff_t depth) {
+#define N(n, kernel) case n: NAME(kernel##n)(a, first, b, b_stride, more, c, c_stride, m, depth); break;
+    switch (columns) { NARROW_CASES(weighted) }
+#undef N
+#undef NARROW_CASES
 }
 
 /* out[j] = sum over rows of d[row][j], in the order of the rows; columns: 1 .. TILE_VECTORS * LANES. */
@@ -385,6 +479,12 @@ FASTNN_INLINE void NAME(sum_part)(const REAL *d, ptrdiff_t stride, ptrdiff_t row
 
 static void NAME(sum_rows)(const REAL *d, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, REAL *out) {
     ptrdiff_t j = 0, row;
+    if (columns == 1) {
+        REAL sum = 0;
+        for (row = 0; row < rows; row++) sum += d[row * stride];
+        *out = sum;
+        return;
+    }
     for (; j + 4 * NAME(LANES) <= columns; j += 4 * NAME(LANES)) {      /* four sums do not wait for one another */
         NAME(vector) acc[4];
         int v;
@@ -405,3 +505,4 @@ static void NAME(sum_rows)(const REAL *d, ptrdiff_t stride, ptrdiff_t rows, ptrd
 #undef TILE_CASE
 #undef TILE_CASES
 #undef TILE_TALL_CASES
+#undef TILE_TOP

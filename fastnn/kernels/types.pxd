@@ -41,8 +41,11 @@ ctypedef void (*activation_backward32)(
     const float*, const float*, float*, const double*, Py_ssize_t, Py_ssize_t) noexcept nogil
 
 cdef inline int make_activation(dict made, const char* name, activation_forward32 forward,
-                                activation_backward32 backward, void* forward64, void* backward64) except -1:
-    return make_several(made, name, "activation", 0, <void*>forward, forward64, <void*>backward, backward64, NULL, NULL)
+                                activation_backward32 backward, void* forward64, void* backward64,
+                                bint overwrites=False) except -1:
+    # overwrites: a may be where z was, as backward reads a alone
+    return make_several(made, name, "activation", overwrites, <void*>forward, forward64, <void*>backward, backward64,
+                        NULL, NULL)
 
 
 # z (raw output), a (activated output: read, or written by a fused loss), y, weight (or NULL), d (or NULL), p,
@@ -396,3 +399,30 @@ ctypedef void (*half_row32)(
 
 cdef inline int make_half(dict made, const char* name, void* widen, void* row) except -1:
     return make_several(made, name, "half", 0, widen, NULL, row, NULL, NULL, NULL)
+
+
+cdef extern from "entries.h" nogil:
+    ctypedef struct Entries:
+        const float* values
+        const int32_t* columns
+        Py_ssize_t count
+        Py_ssize_t start
+    ctypedef struct Item:
+        int32_t row
+        int32_t column
+        float value
+    Py_ssize_t first_entry(const int32_t* columns, Py_ssize_t n, Py_ssize_t column)
+
+# rows, how many, columns, W, units, bias (or NULL), z
+ctypedef void (*sparse_forward32)(
+    const Entries* const*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, float*) noexcept nogil
+
+# rows, how many, first row of W and the one after the last, d, units, g from there on
+ctypedef void (*sparse_gradient32)(
+    const Entries* const*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, float*) noexcept nogil
+
+# numbers, how many, d, units, g (added to)
+ctypedef void (*sparse_items32)(const Item*, Py_ssize_t, const float*, Py_ssize_t, float*) noexcept nogil
+
+cdef inline int make_sparse(dict made, const char* name, void* forward, void* gradient, void* items) except -1:
+    return make_several(made, name, "sparse", 0, forward, NULL, gradient, NULL, items, NULL)

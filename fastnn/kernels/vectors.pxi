@@ -92,6 +92,11 @@ cdef double largest_vector(real* a, real* b, Py_ssize_t n, double x) noexcept no
                 bits = maths.bits_of(a[i + lane]) & 0x7FFFFFFF
                 lanes[lane] = bits if bits > lanes[lane] else lanes[lane]
             i += 32
+        if i + 16 <= n:                 # as small networks' gradients have
+            for lane in range(16):
+                bits = maths.bits_of(a[i + lane]) & 0x7FFFFFFF
+                lanes[lane] = bits if bits > lanes[lane] else lanes[lane]
+            i += 16
         for lane in range(32):
             most = lanes[lane] if lanes[lane] > most else most
         while i < n:

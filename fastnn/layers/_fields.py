@@ -68,6 +68,7 @@ def constraint_of(given: Any) -> Any:
 
 def resolve_units(layer: Any, *names: str) -> None:
     """Turn what stands in `<name>_initializer`, `_regularizer` and `_constraint` into objects."""
+    own = vars(layer)
     for name in names:
         for kind, get in (
             ("initializer", initializers.get),
@@ -75,11 +76,12 @@ def resolve_units(layer: Any, *names: str) -> None:
             ("constraint", constraint_of),
         ):
             field = f"{name}_{kind}"
-            if hasattr(layer, field):
-                given = getattr(layer, field)
+            if field in own or hasattr(layer, field):
+                given = own[field] if field in own else getattr(layer, field)
                 if given is None and kind == "initializer":
                     given = "glorot_uniform"  # as in Keras, whatever the weights are
-                set_field(layer, field, get(given))
+                if given is not None:
+                    set_field(layer, field, get(given))
 
 
 def affine_parameters(layer: Any, shape: Shape) -> tuple[Parameter, ...]:
@@ -90,10 +92,9 @@ def affine_parameters(layer: Any, shape: Shape) -> tuple[Parameter, ...]:
 
 def parameter_of(layer: Layer, name: str, shape: Shape, trainable: bool = True) -> Parameter:
     """The parameter `name` with the units of the layer's fields."""
-    initializer, regularizer, constraint = (
-        getattr(layer, f"{name}_{kind}", None) for kind in ("initializer", "regularizer", "constraint")
-    )
-    return Parameter(name, shape, initializer, regularizer, constraint, trainable)  # type: ignore[arg-type]
+    initializer: Any = getattr(layer, f"{name}_initializer", None)
+    regularizer, constraint = getattr(layer, f"{name}_regularizer", None), getattr(layer, f"{name}_constraint", None)
+    return Parameter(name, shape, initializer, regularizer, constraint, trainable)
 
 
 class ShapeArgument(tuple[Any, ...]):

@@ -62,9 +62,11 @@ class _Fixed(Surface):
                 "`trainable` to be a boolean)"
             )
         check_only(cls, fields)
-        for each in cls.__mro__:  # a frozen dataclass refuses to set anything; Layer knows better
-            if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
-                del each.__setattr__
+        if "_may_set" not in vars(cls):  # a frozen dataclass refuses to set anything; Layer knows better
+            for each in cls.__mro__:
+                if each is not Layer and issubclass(each, Layer) and "__setattr__" in vars(each):
+                    del each.__setattr__
+            cls._may_set = True
         return super().__new__(cls)
 
 

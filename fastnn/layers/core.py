@@ -256,8 +256,8 @@ class Dense(Layer):
         return given
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        names = [("kernel", (input_shape[-1], self.units)), ("bias", (self.units,))]
-        return tuple(parameter_of(self, *each) for each in names[: 1 + self.use_bias])
+        kernel = parameter_of(self, "kernel", (input_shape[-1], self.units))
+        return (kernel, parameter_of(self, "bias", (self.units,))) if self.use_bias else (kernel,)
 
     def ops(self, input_shape: Shape) -> tuple[Any, ...]:
         dense = partial(DenseOp, input_shape[-1], self.units, self.use_bias, lines=prod(input_shape[:-1]))

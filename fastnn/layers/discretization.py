@@ -12,7 +12,7 @@ from fastnn._checks import check_count, check_number, shown
 from fastnn.data.columns import column_of
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import AdaptedLayer, RowError, check_mode, check_table, encoded, encoded_shape
+from fastnn.layers.front import AdaptedLayer, RowError, can_be_sparse, check_mode, check_table, encoded, encoded_shape
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, FloatArray, Shape
 
@@ -115,7 +115,8 @@ class Discretization(AdaptedLayer):
             return (*input_shape[1:], self.number_of_bins())
         return encoded_shape(input_shape, self.output_mode, self.number_of_bins())
 
-    def on_rows(self, column: Array) -> Array:
+    @can_be_sparse
+    def on_rows(self, column: Array, sparse: bool = False) -> Any:
         if self.bin_boundaries is None:
             raise ValueError(
                 "You need to either pass the `bin_boundaries` argument at construction time or call `adapt(dataset)` "
@@ -128,7 +129,9 @@ class Discretization(AdaptedLayer):
         bins = self._table.searchsorted(column, side="right").astype(np.int32)
         if self.output_mode in ("multi_hot", "count") and bins.ndim > 2:
             bins = np.moveaxis(bins, 1, -1)
-        return bins if self.output_mode == "int" else encoded(bins, self.output_mode, self.number_of_bins())
+        if self.output_mode == "int":
+            return bins
+        return encoded(bins, self.output_mode, self.number_of_bins(), sparse=sparse)
 
     def note(self) -> str:
         return f"{self.number_of_bins()} bins"

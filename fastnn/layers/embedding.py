@@ -35,6 +35,14 @@ class Embedding(Layer):
     (input_dim, output_dim). Another number in the data is a ValueError that names its row and column. weights:
     the array to begin with, or a list of it, in place of the initializer's values. input_length: of old scripts; it
     does nothing, as in Keras 3. mask_zero: steps whose number is 0 are masked, for the layers that come.
+
+    sparse_updates: a step costs what its batch touches, not what the table holds: only rows with a gradient other than
+    0 step, by the optimizer's own rule with the number of the common step; what it keeps of the others (momentum, means
+    of gradients) waits for their next one. So Adam, RMSprop and SGD with momentum find other weights than without it;
+    SGD without momentum and Adagrad the same, Ftrl too from a row's first gradient on. Plain SGD works so unasked.
+    ValueError in fit where something needs all rows: weight decay, a regularizer or constraint of the table, use_ema,
+    gradient_accumulation_steps, optimizers of whole variables. Sources: Kingma and Ba 2015 as TensorFlow Addons'
+    LazyAdam and PyTorch's SparseAdam have it; Duchi et al. 2011, section 1; McMahan et al. 2013, algorithm 1.
     """
 
     input_dim: int
@@ -47,6 +55,7 @@ class Embedding(Layer):
     weights: InitVar[Any] = field(default=None, kw_only=True)
     input_length: Any = field(default=None, kw_only=True, metadata={"saved": False})
     mask_zero: bool = field(default=False, kw_only=True)
+    sparse_updates: bool = field(default=False, kw_only=True)
     lora_rank: None = nothing()
     lora_alpha: None = nothing()
     quantization_config: None = nothing()
@@ -61,6 +70,7 @@ class Embedding(Layer):
             raise ValueError(f"Embedding: input_dim must be at most 2**31 - 1, got {self.input_dim}")
         resolve_units(self, "embeddings")
         check_flag(self, "mask_zero")
+        check_flag(self, "sparse_updates")
         own_input_shape(self)
         if weights is not None:
             given = weights[0] if isinstance(weights, (list, tuple)) and len(weights) == 1 else weights

@@ -8,7 +8,7 @@ through it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ import numpy as np
 from fastnn._checks import check_choice, check_flag, shown
 from fastnn._dtypes import dtype_name
 from fastnn.data.convert import looks_like_columns
+from fastnn.data.sparse import SparseRows, dense_parts
 from fastnn.layers.base import Layer, any_sources, set_field
 from fastnn.layers.core import NUMBERS
 from fastnn.layers.tensor import called, is_symbolic
@@ -200,11 +201,12 @@ def encoded_shape(shape: Shape, mode: str, depth: int | None) -> Shape:
     return (*shape[:-1], depth)
 
 
-def encoded(numbers: Array, mode: str, depth: int, weights: Array | None = None) -> FloatArray:
+def encoded(numbers: Array, mode: str, depth: int, weights: Array | None = None, sparse: bool = False) -> Any:
     """Whole numbers as rows of zeros and ones, or of counts; one out of 0 to depth - 1 leaves no trace.
 
     mode: "one_hot" gives a row for each number, (..., n) -> (..., n, depth), or for n = 1 (..., depth); "multi_hot"
-    ones, "count" how often each is there, (..., n) -> (..., depth). weights: what a count is multiplied by.
+    ones, "count" how often each is there, (..., n) -> (..., depth). weights: what a count is multiplied by. sparse:
+    the same as ``SparseRows``, all of a row along one axis.
     """
     numbers = numbers if numbers.ndim else numbers[None]
     if mode == "one_hot":
@@ -214,10 +216,24 @@ def encoded(numbers: Array, mode: str, depth: int, weights: Array | None = None)
     else:
         shape = (*numbers.shape[:-1], depth)
     lines = numbers.reshape(prod(shape[:-1]), numbers.shape[-1])
-    out = np.zeros((len(lines), depth), np.float32)
     known = (lines >= 0) & (lines < depth)
     places = np.flatnonzero(known)
     at = places // lines.shape[1] * depth + lines.ravel()[places]
+    return counted(at, shape, mode, weights, sparse)
+
+
+def counted(at: Array, shape: Shape, mode: str, weights: Array | None, sparse: bool) -> Any:
+    """What `encoded` gives, from the places of numbers in the flat array of that shape."""
+    depth, width = shape[-1], prod(shape[1:])
+    if sparse:
+        if mode != "one_hot":  # where they are in order, each once
+            at, times = np.unique(at, return_counts=True)
+        there = times.astype(np.float32) if mode == "count" else np.ones(len(at), np.float32)
+        if weights is not None:
+            there = (there * weights[at % depth]).astype(np.float32)
+        ends = np.searchsorted(at, np.arange(shape[0] + 1) * width).astype(np.int64)
+        return SparseRows(there, (at % width).astype(np.int32), ends, width)
+    out = np.zeros((prod(shape[:-1]), depth), np.float32)
     if mode == "count":
         out += np.bincount(at, minlength=out.size).reshape(out.shape)
     else:
@@ -225,6 +241,12 @@ def encoded(numbers: Array, mode: str, depth: int, weights: Array | None = None)
     if weights is not None:
         out *= weights
     return out.reshape(shape)
+
+
+def can_be_sparse(on_rows: Callable[..., Any]) -> Callable[..., Any]:
+    """An ``on_rows`` that takes sparse=True too, and may give ``SparseRows`` then."""
+    on_rows.can_be_sparse = True  # type: ignore[attr-defined]
+    return on_rows
 
 
 def batches_of(data: Any, kind: str, steps: int | None = None) -> Iterator[Array]:
@@ -259,7 +281,8 @@ def columns_of_source(source: Any, kind: str) -> Iterator[Array]:
             f"a {type(source).__name__} holds numbers, and this layer adapts to text; give arrays or a frame"
         )
     for page in source.pages(8192):
-        yield column_of(page.x.reshape(len(page.x), *source.input_shape), kind, "data")
+        for part in dense_parts(page.x):
+            yield column_of(part.reshape(len(part), *source.input_shape), kind, "data")
 
 
 def check_table(layer: Any, name: str, array: Array, dtype: Any) -> None:

@@ -45,6 +45,7 @@ class Graph:
             self._begin_with_inputs()
         self.nodes, self.members, self.named = _ordered(self.inputs, self._ends())
         self.size = sum(node.size for node in self.nodes)
+        self.plain = all(node.graph is None for node in self.nodes)  # without graphs in it
         if self.size > MAX_LAYERS:
             raise ValueError(f"a model has at most {MAX_LAYERS} layers, those of its models included")
 
@@ -76,6 +77,10 @@ def _ordered(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[t
 
     Without recursion: a model may be deep.
     """
+    if len(inputs) == len(outputs) == 1 and (chain := _chain(inputs[0].node, outputs[0].node)):
+        layers = tuple(node.layer for node in chain)
+        if len(set(layers)) == len(layers):
+            return tuple(chain), layers, layers
     ends = {tensor for tensor in inputs if not isinstance(tensor.node.layer, InputLayer)}
     finished: dict[Node, None] = {tensor.node: None for tensor in inputs if tensor not in ends}
     met: dict[Node, int] = {}  # in which order, going back from the outputs
@@ -109,6 +114,15 @@ def _ordered(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[t
     return tuple(nodes), tuple(members), tuple(dict.fromkeys(node.layer for node in named))
 
 
+def _chain(first: Node, last: Node) -> list[Node]:
+    """The calls from an Input to the last where each reads what the one before gives, and nothing else; else none."""
+    chain, node = [last], last
+    while node is not first and len(node.inputs) == 1:
+        node = node.inputs[0].node
+        chain.append(node)
+    return chain[::-1] if node is first and isinstance(first.layer, InputLayer) else []
+
+
 def calls(graph: Graph) -> Iterator[Node]:
     """The calls of a graph and of those inside it."""
     for node in graph.nodes:
@@ -122,6 +136,8 @@ def leaves(graph: Graph) -> list[Any]:
 
     Those of a layer of layers come as its own weights do: in the order of its attributes, not of its calls.
     """
+    if graph.plain:
+        return list(graph.members)
     found: dict[Any, None] = {}
     place = {member: number for number, member in enumerate(graph.members)}
     for node in sorted(graph.nodes, key=lambda node: place[node.layer]):

@@ -13,7 +13,16 @@ from fastnn.data.columns import column_of, integers_of
 from fastnn.kernels.text import hashes
 from fastnn.layers._fields import own_input_shape
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import FrontLayer, check_dtype, check_mode, encoded, encoded_shape, kind_of, salted
+from fastnn.layers.front import (
+    FrontLayer,
+    can_be_sparse,
+    check_dtype,
+    check_mode,
+    encoded,
+    encoded_shape,
+    kind_of,
+    salted,
+)
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, Shape
 
@@ -83,7 +92,8 @@ class Hashing(FrontLayer):
     def missing_value(self, kind: str) -> Any:
         return self.mask_value
 
-    def on_rows(self, column: Array) -> Array:
+    @can_be_sparse
+    def on_rows(self, column: Array, sparse: bool = False) -> Any:
         mask = None
         bins = self.num_bins
         if self.mask_value is not None and bins > 1:
@@ -94,8 +104,7 @@ class Hashing(FrontLayer):
         found = np.asarray(hashes_of(column, self.salt) % np.uint64(bins)).astype(np.int64)
         if mask is not None:
             found = np.where(mask, 0, found + 1)
-        given = found if self.output_mode == "int" else encoded(found, self.output_mode, self.num_bins)
-        return given.astype(self.output_dtype, copy=False)
+        return _given(self, found, sparse)
 
 
 @LAYERS.add("hashed_crossing")
@@ -165,9 +174,11 @@ class HashedCrossing(FrontLayer):
         ]
         self._check_shapes([column.shape[1:] for column in columns])
         self.kinds_read(*kinds)
-        return self.on_rows(*columns)
+        found: Array = self.on_rows(*columns)
+        return found
 
-    def on_rows(self, *columns: Array) -> Array:
+    @can_be_sparse
+    def on_rows(self, *columns: Array, sparse: bool = False) -> Any:
         if len({column.shape for column in columns}) > 1:
             raise ValueError(
                 "All `HashedCrossing` inputs should have equal shape. Received: "
@@ -184,8 +195,16 @@ class HashedCrossing(FrontLayer):
                 else column.astype(np.int64, copy=False).view(np.uint64),
             )
         bins = np.asarray(found % np.uint64(self.num_bins)).astype(np.int64)
-        given = bins if self.output_mode == "int" else encoded(bins, self.output_mode, self.num_bins)
-        return given.astype(self.output_dtype, copy=False)
+        return _given(self, bins, sparse)
+
+
+def _given(layer: Any, bins: Array, sparse: bool) -> Any:
+    """Bins as the layer's mode and dtype have them."""
+    if layer.output_mode == "int":
+        return bins.astype(layer.output_dtype, copy=False)
+    if sparse and layer.output_dtype == "float32":
+        return encoded(bins, layer.output_mode, layer.num_bins, sparse=True)
+    return encoded(bins, layer.output_mode, layer.num_bins).astype(layer.output_dtype, copy=False)
 
 
 def _mixed(a: Array, b: Array) -> Array:

@@ -18,6 +18,7 @@ from fastnn.layers.front import (
     MODES,
     AdaptedLayer,
     RowError,
+    can_be_sparse,
     check_mode,
     check_table,
     encoded,
@@ -311,7 +312,8 @@ class IndexLookup(AdaptedLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return encoded_shape(input_shape, self.output_mode, self._depth())
 
-    def on_rows(self, column: Array) -> Array:
+    @can_be_sparse
+    def on_rows(self, column: Array, sparse: bool = False) -> Any:
         if self._table is None:
             encoded_shape((1,), self.output_mode, self._depth())
             raise RuntimeError(
@@ -320,15 +322,12 @@ class IndexLookup(AdaptedLayer):
         numbers = self._table.find(column)
         if not self.invert:
             self._fill_unknown(numbers, column)
-        return self._as_mode(numbers)
-
-    def _as_mode(self, numbers: Array) -> Array:
         if self.output_mode == "int":
             return numbers
-        depth = self._depth()
-        assert depth is not None
-        weighted = self.output_mode == "tf_idf"
-        return encoded(numbers, "count" if weighted else self.output_mode, depth, self._table.idf if weighted else None)
+        depth: Any = self._depth()
+        if self.output_mode == "tf_idf":
+            return encoded(numbers, "count", depth, self._table.idf, sparse)
+        return encoded(numbers, self.output_mode, depth, sparse=sparse)
 
     def _fill_unknown(self, numbers: Array, values: Array) -> None:
         """Give those that are not known (-1) the numbers that are for them."""

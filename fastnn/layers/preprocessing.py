@@ -298,9 +298,10 @@ def _check_variance(variance: DoubleArray) -> None:
 def _pages(data: Any) -> tuple[Shape, Iterator[Array]]:
     """The shape of a row, and pages of rows."""
     from fastnn.data.source import Source
+    from fastnn.data.sparse import dense_parts
 
     if isinstance(data, Source):
-        return data.input_shape, (page.x for page in data.pages(PAGE))
+        return data.input_shape, (part for page in data.pages(PAGE) for part in dense_parts(page.x))
     if _are_batches(data):
         batches = _rows_of_batches(data)
         first = next(batches, None)

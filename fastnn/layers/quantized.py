@@ -261,7 +261,7 @@ def quantized_in(description: Any) -> dict[str, FewBits]:
 
 def check_learns(description: Any, action: str) -> None:
     """RuntimeError for a model that predicts alone."""
-    if quantized_in(description):
+    if any(map(quantized, description.layers())):
         raise RuntimeError(
             f"{action}: a quantised model predicts, and does not learn; train the model that it was made of, which "
             "fastnn.compress.quantization_aware makes ready for it, and quantise that again"

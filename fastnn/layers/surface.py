@@ -156,8 +156,8 @@ def penalties_of(layer: Any) -> list[float]:
 def check_only(cls: Any, given: Mapping[str, Any]) -> None:
     """ValueError for an argument of Keras's that asks for what is not there: see `nothing`."""
     known = getattr(cls, "__dataclass_fields__", {})
-    for name in given.keys() & known.keys():
-        only, value = known[name].metadata.get("only"), given[name]
+    for name, value in given.items():
+        only = known[name].metadata.get("only") if name in known else None
         if only is not None and not any(type(value) is type(each) and value == each for each in only):
             raise ValueError(
                 f"{cls.__name__}: {name} must be {only[0]!r}, got {shown(value)}: fastnn has no other (see "

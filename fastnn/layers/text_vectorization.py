@@ -12,7 +12,7 @@ from fastnn._checks import check_count
 from fastnn.data.columns import as_objects
 from fastnn.kernels.text import Tokens
 from fastnn.layers.base import LAYERS
-from fastnn.layers.front import encoded, encoded_shape
+from fastnn.layers.front import can_be_sparse, counted, encoded, encoded_shape
 from fastnn.layers.index_lookup import IndexLookup
 from fastnn.layers.tensor import called
 from fastnn.typing import Array, Shape
@@ -158,7 +158,8 @@ class TextVectorization(IndexLookup):
             raise ValueError("in a model rows have one length; take the output_mode 'multi_hot' or 'count'")
         return encoded_shape((1,), self.output_mode, self._depth())
 
-    def on_rows(self, column: Array) -> Array:
+    @can_be_sparse
+    def on_rows(self, column: Array, sparse: bool = False) -> Any:
         if self._table is None:
             encoded_shape((1,), self.output_mode, self._depth())
             raise RuntimeError(
@@ -176,7 +177,7 @@ class TextVectorization(IndexLookup):
         if self.output_mode == "one_hot":
             found = encoded(padded(numbers, lengths, None)[..., None], "one_hot", depth)
         else:
-            found = encoded_rows(numbers, lengths, self.output_mode, depth, weights)
+            found = encoded_rows(numbers, lengths, self.output_mode, depth, weights, sparse)
         return found[0] if alone else found
 
 
@@ -193,16 +194,13 @@ def padded(numbers: Array, lengths: Array, length: int | None) -> Array:
     return out
 
 
-def encoded_rows(numbers: Array, lengths: Array, mode: str, depth: int, weights: Array | None) -> Array:
+def encoded_rows(
+    numbers: Array, lengths: Array, mode: str, depth: int, weights: Array | None, sparse: bool = False
+) -> Any:
     """As ``front.encoded``, of rows of several lengths one behind the other."""
-    out = np.zeros((len(lengths), depth), np.float32)
     rows, kept = np.repeat(np.arange(len(lengths)), lengths), (numbers >= 0) & (numbers < depth)
-    if mode == "multi_hot":
-        out[rows[kept], numbers[kept]] = 1
-        return out
-    at = rows[kept] * depth + numbers[kept]
-    out += np.bincount(at, minlength=out.size).reshape(out.shape)
-    return out if weights is None else out * weights
+    mode = "multi_hot" if mode == "multi_hot" else "count"
+    return counted(rows[kept] * depth + numbers[kept], (len(lengths), depth), mode, weights, sparse)
 
 
 def _widths_as_given(ngrams: Any) -> Any:

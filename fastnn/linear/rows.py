@@ -109,7 +109,7 @@ class SourceRows(Rows):
                 part: Any = slice(start, start + size) if order is None else order[start : start + size]
                 y = page.y[part, 0].astype(np.float64) if self._targets and page.y is not None else None
                 weight = None if page.weight is None else page.weight[part].reshape(-1).astype(np.float64)
-                yield Block(page.x[part].astype(np.float64), y, weight, first + start)
+                yield Block(np.asarray(page.x[part], np.float64), y, weight, first + start)
             first += count
 
 

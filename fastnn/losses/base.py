@@ -234,7 +234,7 @@ class Loss(Configured):
         return slopes
 
 
-LOSSES: Table[Loss] = Table("loss", Loss)
+LOSSES: Table[Loss] = Table("loss", Loss, shares=True)
 
 
 def check_axis(owner: Any, axes: int) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import copy
 import inspect
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextvars import copy_context
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn import random
 from fastnn._checks import check_count, shown
-from fastnn.callbacks import BackupAndRestore, Callback
+from fastnn.callbacks import BackupAndRestore, Callback, History
+from fastnn.callbacks.base import TrainerCallback
+from fastnn.callbacks.state import array_of, checked_state
 from fastnn.data.stored import StoredSource
-from fastnn.distributed.mapping import communicator_of, map as share
-from fastnn.kernels.team import each_alone, get_num_threads
+from fastnn.distributed.mapping import communicator_of, in_threads, map as share
+from fastnn.kernels.team import each_alone, get_num_threads, leave_turn, take_turn
 from fastnn.utils import Progbar
 
 from .records import Job, Records
@@ -35,15 +37,32 @@ class Stopped(Exception):
     """Raised in fits whose results nobody wants any more."""
 
 
-class _Stops(Callback):
-    """Ends a fit after the epoch in which an event is set."""
+class _Stops(TrainerCallback):
+    """Ends a fit soon after an event is set, between two epochs."""
 
     def __init__(self, event: threading.Event) -> None:
         self._event = event
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def between(self) -> None:
         if self._event.is_set():
             raise Stopped
+
+
+class _WholeHistory(History):
+    """One that is in the backup, so that a fit which was killed has its first epochs too."""
+
+    def get_state(self) -> dict[str, Any]:
+        numbers = {}
+        for name, values in self.history.items():
+            with suppress(ValueError):  # what a callback put into the logs may be anything
+                numbers[name] = array_of(name, values)
+        return {"names": list(numbers), "values": list(numbers.values())}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        names, values = checked_state(self, state, names=[str], values=object).values()
+        arrays = [array_of(name, array) for name, array in zip(names, values, strict=True)]
+        self.on_train_begin()
+        self.history.update(zip(names, [array.tolist() for array in arrays], strict=True))
 
 
 class Fits:
@@ -77,13 +96,12 @@ class Fits:
         self._verbose, self._comm, self._may_diverge = verbose, communicator_of(comm), may_diverge
         self._records = None if backup_dir is None else Records(backup_dir)
         self._stop = threading.Event()
+        self._in_turn = False  # whether threads take turns in Python
 
     def run(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """What each job gives, in their order: fit_time, score_time, scores by name, history, and the model where it is
         wanted. With `comm` ranks share the jobs, and all have all results; models stay where they are.
         """
-        if self._comm is None or self._comm.size == 1:
-            return self._run_here(jobs)
         models, done = {}, 0
         bar = Progbar(len(jobs), verbose=_shown(self._verbose), unit_name="fit")
 
@@ -98,47 +116,22 @@ class Fits:
             done += 1
             bar.update(done)
 
-        threads = max(1, min(self.threads, -(-len(jobs) // self._comm.size)))
+        ranks = 1 if self._comm is None else self._comm.size
+        threads = max(1, min(self.threads, -(-len(jobs) // ranks)))
         self._stop.clear()
-        each_alone(int(threads > 1))
+        side_by_side = threads if threads > 1 else 0
+        each_alone(side_by_side)
+        self._in_turn = threads > 1 and getattr(sys, "_is_gil_enabled", lambda: True)()
         try:
-            results = share(one, enumerate(jobs), self._comm, threads=threads, on_result=told)
+            if ranks > 1:
+                results = share(one, enumerate(jobs), self._comm, threads=threads, on_result=told)
+            else:
+                results = in_threads(one, list(enumerate(jobs)), threads, told, self._stop.set)
         finally:
             self._stop.set()
-            each_alone(-int(threads > 1))
+            each_alone(-side_by_side)
         kept = [{"estimator": models.get(number)} if self._keep_models else {} for number in range(len(jobs))]
         return [result | model for result, model in zip(results, kept, strict=True)]
-
-    def _run_here(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-        threads = min(self.threads, len(jobs))
-        verbose = _shown(self._verbose)
-        bar = Progbar(len(jobs), verbose=verbose, unit_name="fit")
-        if threads < 2:
-            results = []
-            for number, job in enumerate(jobs):
-                results.append(self._one(job))
-                bar.update(number + 1)
-            return results
-        self._stop.clear()
-        done = 0
-        each_alone(1)
-        pool = ThreadPoolExecutor(threads, "fastnn-fit")
-        try:
-            futures = [pool.submit(copy_context().run, self._one, job) for job in jobs]
-            left: Any = set(futures)
-            while left:
-                # Not for ever, as a wait without an end hears no Ctrl-C on Windows.
-                finished, left = wait(left, timeout=0.1, return_when=FIRST_EXCEPTION)
-                done += len(finished)
-                if verbose and finished:
-                    bar.update(done)
-                for future in finished:
-                    future.result()
-            return [future.result() for future in futures]
-        finally:
-            self._stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            each_alone(-1)
 
     def _one(self, job: Job) -> dict[str, Any]:
         """One network: made, fitted, judged."""
@@ -146,9 +139,14 @@ class Fits:
             return known
         fold = self._folds[job.fold]
         own, options = self._parts(job.settings)
-        with random.seeded(job.seed):
-            model = self._made(own, fold.train)
-            result = self._fitted(model, job, fold, options)
+        turn = self._in_turn and take_turn()
+        try:
+            with random.seeded(job.seed):
+                model = self._made(own, fold.train)
+                result = self._fitted(model, job, fold, options)
+        finally:
+            if turn:
+                leave_turn()
         if self._records is not None:
             self._records.keep(job, result, model if self._keep_models else None)
         if self._keep_models:
@@ -158,7 +156,7 @@ class Fits:
     def _fitted(self, model: Any, job: Job, fold: Fold, options: Mapping[str, Any]) -> dict[str, Any]:
         callbacks = [*_fresh(self._callbacks), _Stops(self._stop)]
         if self._records is not None:
-            callbacks.append(BackupAndRestore(self._records.folder_of(job)))
+            callbacks = [_WholeHistory(), *callbacks, BackupAndRestore(self._records.folder_of(job))]
         train, test = (_apart(rows) for rows in fold)
         start = time.perf_counter()
         try:

@@ -167,7 +167,7 @@ class _Found:
         found: dict[str, Any] = {"params": self.candidates}
         for name in dict.fromkeys(name for each in self.candidates for name in each):
             found[f"param_{name}"] = [each.get(name) for each in self.candidates]
-        epochs = [max(len(result.get("history", {"loss": ()})["loss"]) for result in each) for each in self._results]
+        epochs = [max(len(result.get("history", {}).get("loss", ())) for result in each) for each in self._results]
         found["epochs"] = np.array([each.get("epochs", ran) for each, ran in zip(self.candidates, epochs, strict=True)])
         scores = [name for name in self._names if name.startswith("test_")]
         for name in (*scores, "fit_time", "score_time"):

@@ -128,7 +128,8 @@ def clone_model(
         copy = _cloned(model, inputs, clone_function, call_function, within)
     if model.compiled:
         optimizer, *others = model.description.compiled_with
-        copy.compile(deepcopy(optimizer), *others)
+        precision = model.description.matmul_precision
+        copy.compile(deepcopy(optimizer), *others, matmul_precision=precision)  # type: ignore[misc]
     return copy
 
 

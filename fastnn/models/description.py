@@ -57,6 +57,7 @@ class Description:
         self.seed: int | None = None
         self.secret = False  # the seed, which noise that protects rows hangs on: it stays out of files
         self.compiled_with: tuple[Any, ...] = ()  # as `compile` was given it
+        self.matmul_precision: str | None = None  # as `compile` was given it
         self.steps_per_execution = 1  # batches between two hooks of batches
         self.last_logs: dict[str, Any] = {}  # of the last evaluation, if there was no fit since
         self.notes: dict[str, Any] = {}  # what a file of the model holds beside it
@@ -72,11 +73,20 @@ class Description:
 
     def restore(self, other: Description) -> None:
         """Undo what failed half-way since `other` was ``saved``."""
+        self._leave()
         vars(self).update(vars(other))
+        if self.network is not None:
+            self.network.left = False
 
     def forget(self) -> None:
         """There is no graph and no network any more; the layers keep their weights."""
+        self._leave()
         self.graph = self.store = self.plan = self.network = None
+
+    def _leave(self) -> None:
+        """Have functions that predict with the network say that it is the model's no more."""
+        if self.network is not None:
+            self.network.left = True
 
     def layers(self) -> list[Layer]:
         """All layers, those of the models inside included, each once."""
@@ -139,9 +149,10 @@ class Description:
             masks=plan.masks,
         )
         assert self.seed is not None
-        network.seed = self.seed
+        network.seed, network.matmul_precision = self.seed, self.matmul_precision
         if self.store is not None:
             self.store.models.discard(self)
+        self._leave()
         self.store, self.plan, self.network = store, plan, network
         tensors = [*self.graph.inputs, *self.graph.outputs]
         self.only_rows = None
@@ -199,7 +210,7 @@ class Description:
         assert self.graph is not None
         op = self.plan.ops[self.plan.outputs[output]]
         layer = self.last_layer(output)
-        activation = None if hasattr(layer, "forward") else getattr(layer, "activation", None)
+        activation = None if hasattr(type(layer), "forward") else getattr(layer, "activation", None)
         if activation is None or not activation.compiled or isinstance(op, StridedCopyOp):
             return "linear"
         if isinstance(activation, RowActivation) and op.width != self.graph.outputs[output].row[-1]:
@@ -209,7 +220,7 @@ class Description:
     def ending(self, output: int) -> str | None:
         """The last activation, None where it is not known what the last layer gives."""
         layer = self.last_layer(output)
-        activation = None if hasattr(layer, "forward") else getattr(layer, "activation", None)
+        activation = None if hasattr(type(layer), "forward") else getattr(layer, "activation", None)
         return self.last_activation(output) if activation is not None and activation.compiled else None
 
     def fusible(self, output: int) -> str:
@@ -268,9 +279,9 @@ class Description:
             place = placed(layer)
             for parameter in place.parameters:
                 if parameter.trainable and layer not in self.frozen:
-                    variable = _variable(parameter, place.start + parameter.offset)
-                    path, mask = f"{paths[layer]}/{parameter.name}", pruned(layer).get(parameter.name)
-                    found.append(variable._replace(path=path, mask=mask))
+                    own = {"path": f"{paths[layer]}/{parameter.name}", "mask": pruned(layer).get(parameter.name)}
+                    own["sparse"] = vars(layer).get("sparse_updates")
+                    found.append(_variable(parameter, place.start + parameter.offset, own))
         return found
 
     def frozen_ops(self, frozen: frozenset[Layer]) -> list[bool]:
@@ -315,6 +326,13 @@ def note_alike(made: Description, fitted: Description) -> None:
     made.columns, made.notes = fitted.columns, deepcopy(fitted.notes)
 
 
+def take_precision(model: Description, precision: str | None) -> None:
+    """Round the inputs of products as said from the next run on; None: as ``fastnn.set_matmul_precision`` says."""
+    model.matmul_precision = precision
+    if model.network is not None:
+        model.network.matmul_precision = precision
+
+
 def untrainable(layers: Iterable[Layer]) -> frozenset[Layer]:
     """Those that have ``trainable`` False now."""
     return frozenset(layer for layer in layers if not layer.trainable)
@@ -344,11 +362,11 @@ def _learns(layer: Layer) -> bool:
     return place is not None and any(parameter.trainable for parameter in place.parameters)
 
 
-def _variable(parameter: Parameter, start: int) -> Variable:
-    """A parameter from `start` on in the flat vector, as the engine is told of it."""
+def _variable(parameter: Parameter, start: int, own: Mapping[str, Any]) -> Variable:
+    """A parameter from `start` on in the flat vector, as the engine is told of it. own: what its layer says of it."""
     rows, columns = parameter.shape if len(parameter.shape) == 2 else (parameter.size, 1)
     shape, limit, penalty = parameter.shape, parameter.constraint, parameter.regularizer
-    found = Variable(start, rows, columns, shape=shape)
+    found = Variable(start, rows, columns, shape=shape, **own)
     if getattr(limit, "compiled", False):
         found = found._replace(constraint=(limit.kernel, limit.numbers()))
     elif limit is not None:

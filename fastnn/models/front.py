@@ -7,14 +7,19 @@ it. It runs in NumPy and compiled code while rows become float32; what it gives 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property, partial
 from math import prod
+from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.layers.front import FrontLayer, RowError, column_dtype
+from fastnn.data.sparse import FEW, WIDE, SparseRows, side_by_side
+from fastnn.layers.category_encoding import CategoryEncoding
+from fastnn.layers.front import FrontLayer, RowError, can_be_sparse, column_dtype, encoded
+from fastnn.layers.merging import Concatenate
 from fastnn.layers.tensor import Node, Tensor, called
-from fastnn.typing import Array, FloatArray, Shape
+from fastnn.typing import Array, Shape
 
 EXACT = 2**24  # a float32 holds every whole number up to this
 ADVICE = "put StringLookup, TextVectorization or Hashing behind it"
@@ -29,8 +34,18 @@ class Value(NamedTuple):
 class Step(NamedTuple):
     """A layer of the front, and the values that it reads."""
 
-    layer: FrontLayer
+    layer: Any  # a FrontLayer, CategoryEncoding or Concatenate
     reads: tuple[int, ...]
+
+
+@can_be_sparse
+def categories(layer: CategoryEncoding, column: Array, sparse: bool = False) -> Any:
+    """What a CategoryEncoding makes of numbers that come from the front."""
+    bad = (column < 0) | (column >= layer.num_tokens)
+    if bad.any():
+        at = tuple(np.argwhere(bad)[0])
+        raise RowError(int(at[0]), f"{column[at]} is none of the numbers 0 to {layer.num_tokens - 1}")
+    return encoded(column, layer.output_mode, layer.num_tokens, sparse=sparse)
 
 
 class Front:
@@ -58,7 +73,7 @@ class Front:
         """A call of a layer as the next step; gives the value that it makes."""
         self.steps.append(Step(node.layer, tuple(value.number for value in reads)))
         for (place,) in reads:
-            if place < len(self.names):
+            if place < len(self.names) and isinstance(node.layer, FrontLayer):
                 self.missing[place] = node.layer.missing_value(self.dtypes[place])
         self.shapes.append(node.rows[0])
         self.value_dtypes.append(node.tensors()[0].dtype)
@@ -72,41 +87,91 @@ class Front:
             self.gives.append(value.number)
         return self.gives.index(value.number)
 
+    @cached_property
+    def parts(self) -> list[int]:
+        """What it gives once the plan is whole, with what a Concatenate joins one by one."""
+        return [part for number in self.gives for part in self._joined(number)]
+
+    @cached_property
+    def read(self) -> set[int]:
+        """What layers of it read that need an array."""
+        return {number for step in self.steps if type(step.layer) is not Concatenate for number in step.reads}
+
+    def _joined(self, number: int) -> list[int]:
+        step = self.steps[number - len(self.names)] if number >= len(self.names) else None
+        if step is None or not isinstance(step.layer, Concatenate):
+            return [number]
+        return [part for each in step.reads for part in self._joined(each)]
+
+    def takes(self, node: Node, reads: Sequence[Value]) -> bool:
+        """Whether a call of a layer of numbers is a step: one that makes zeros and ones of whole numbers that are made
+        here, or only puts rows, some of which are, side by side.
+        """
+        numbers = [number for (number,) in reads]
+        dtypes = [self.value_dtypes[number] for number in numbers]
+        if type(node.layer) is CategoryEncoding:
+            return numbers[0] >= len(self.names) and dtypes[0].startswith("int") and node.layer.num_tokens > WIDE
+        made = any(number >= len(self.names) for number in numbers)
+        return type(node.layer) is Concatenate and len(node.rows[0]) == 1 and made and "string" not in dtypes
+
     def widths(self) -> list[int]:
         """Numbers in a row of each of the engine's inputs."""
         return [prod(self.shapes[number]) for number in self.gives]
 
     def state(self) -> tuple[Any, ...]:
         """The tables that it works with; one that `adapt` has replaced is another object."""
-        return tuple(step.layer.table() for step in self.steps)
+        return tuple(step.layer.table() for step in self.steps if isinstance(step.layer, FrontLayer))
 
-    def rows(self, columns: Sequence[Array], first: int) -> FloatArray:
-        """The engine's rows for these columns. first: the number of the first row, for messages."""
-        values: list[Array] = list(columns)
+    def rows(self, columns: Sequence[Array], first: int, sparse: bool = False) -> Any:
+        """The engine's rows for these columns. first: the number of the first row, for messages.
+
+        sparse: as ``SparseRows`` where one number in ``FEW`` or fewer is not 0.
+        """
+        values: list[Any] = list(columns)
         for step in self.steps:
+            if type(step.layer) is Concatenate:  # its values lie side by side
+                values.append(None)
+                continue
+            on_rows: Any = getattr(step.layer, "on_rows", None) or MethodType(categories, step.layer)
+            if sparse and getattr(on_rows, "can_be_sparse", False) and len(values) not in self.read:
+                on_rows = partial(on_rows, sparse=True)
             try:
-                values.append(step.layer.on_rows(*(values[number] for number in step.reads)))
+                values.append(on_rows(*(values[number] for number in step.reads)))
             except RowError as error:
                 raise ValueError(f"layer {called(step.layer)!r}: {error.said(first)}") from None
+        parts = [self._checked(values[number], number, first) for number in self.parts]
+        if sparse and any(isinstance(part, SparseRows) for part in parts):
+            there = sum(len(part.data) if isinstance(part, SparseRows) else part.size for part in parts)
+            if there * FEW <= len(columns[0]) * self.width:
+                return side_by_side(parts)
         out = np.empty((len(columns[0]), self.width), np.float32)
         at = 0
-        for number in self.gives:
-            value, wide = values[number], prod(self.shapes[number])
-            if value.shape[1:] != self.shapes[number]:
-                raise RuntimeError(
-                    f"{self._called(number)} had rows of shape {self.shapes[number]} when the model was made, and has "
-                    f"{value.shape[1:]} since its vocabulary has changed; make the model anew"
-                )
-            flat = value.reshape(len(value), wide)
-            if flat.dtype.kind in "iu" and flat.size and max(abs(int(flat.max())), abs(int(flat.min()))) > EXACT:
-                row = int(np.argwhere(np.abs(flat) > EXACT)[0, 0])
-                raise ValueError(
-                    f"{self._called(number)} holds {flat[row][np.abs(flat[row]) > EXACT][0]} in row {first + row}, and "
-                    "a model's numbers are float32, exact up to 2**24; put Hashing or IntegerLookup behind it"
-                )
-            out[:, at : at + wide] = flat
-            at += wide
+        for part in parts:
+            out[:, at : at + part.shape[1]] = part
+            at += part.shape[1]
         return out
+
+    def _checked(self, value: Any, number: int, first: int) -> Any:
+        """A value as rows of one axis. ValueError for whole numbers that a float32 does not hold."""
+        if not isinstance(value, SparseRows):
+            if value.shape[1:] != self.shapes[number]:
+                self._refuse(value.shape[1:], number)
+            value = value.reshape(len(value), prod(self.shapes[number]))
+            if value.dtype.kind in "iu" and value.size and max(abs(int(value.max())), abs(int(value.min()))) > EXACT:
+                row = int(np.argwhere(np.abs(value) > EXACT)[0, 0])
+                raise ValueError(
+                    f"{self._called(number)} holds {value[row][np.abs(value[row]) > EXACT][0]} in row {first + row}, "
+                    "and a model's numbers are float32, exact up to 2**24; put Hashing or IntegerLookup behind it"
+                )
+        elif value.shape[1] != prod(self.shapes[number]):
+            self._refuse((value.shape[1],), number)
+        return value
+
+    def _refuse(self, row: Shape, number: int) -> None:
+        raise RuntimeError(
+            f"{self._called(number)} had rows of shape {self.shapes[number]} when the model was made, and has "
+            f"{row} since its vocabulary has changed; make the model anew"
+        )
 
     def _called(self, number: int) -> str:
         if number < len(self.names):

@@ -139,7 +139,10 @@ def _expand(
             masks.update(_known(given, _masks_within(plan, node, within, known, own, slices)))
         elif given[0] in values:
             continue
-        elif isinstance(node.layer, FrontLayer) and all(isinstance(value, Value) for value in reads):
+        elif all(isinstance(value, Value) for value in reads) and (
+            isinstance(node.layer, FrontLayer)
+            or (plan.front is not None and not any(own) and plan.front.takes(node, reads))
+        ):
             assert plan.front is not None
             values[given[0]] = plan.front.add(node, reads)
         else:
@@ -261,7 +264,7 @@ def _add_ops(
 ) -> list[int]:
     """Append the ops of a layer's call; gives the places of what it gives: of the last op, or as many."""
     layer = node.layer
-    if getattr(layer, "operation", None) == "mask" and masks[0] is not None:
+    if masks and masks[0] is not None and getattr(layer, "operation", None) == "mask":
         return [masks[0].place]
     if not (layer.reads_mask and any(masks)):
         given = node.ops()
@@ -270,18 +273,18 @@ def _add_ops(
         sources = sources + [0 if mask is None else mask.place for mask in masks]
     pairs = [op if isinstance(op, tuple) else (op, None) for op in given]
     ops = [op for op, _ in pairs]
-    parameters = layer.parameters(*rows)
+    parameters, learns_rounded = layer.parameters(*rows), bool(aware(layer))
     if quantized(layer):
         quantize_ops(layer, parameters, ops)
         parameters = kept(layer, parameters)
-    if aware(layer):
+    if learns_rounded:
         parameters = with_straight_through(layer, parameters)
     starts = _take_parameters(plan, layer, parameters, ops)
     places: list[int] = []
     for (op, named), start in zip(pairs, starts, strict=True):
         before = places[-1:] or sources[: len(rows)]
         reads = before if named is None else [places[k] if k >= 0 else sources[-1 - k] for k in named]
-        if aware(layer) and op.kernels():
+        if learns_rounded and op.kernels():
             reads = [_append(plan, fake_quantized(op), reads[:1], None, slices), *reads[1:]]
         places.append(_append(plan, op, reads, layer, slices, start))
     return (places or sources[: len(rows)])[-len(node.rows) :]
@@ -296,16 +299,18 @@ def _take_parameters(plan: Plan, layer: Layer, parameters: tuple[Parameter, ...]
     rest, noted = list(parameters), []
     for op, start in zip(ops, starts, strict=True):
         stop = start + op.size
-        while rest and start + rest[0].size <= stop and op.size:
-            noted.append(rest[0]._replace(offset=start))
-            start += rest.pop(0).size
+        while rest and op.size and start + (size := rest[0].size) <= stop:
+            noted.append(Parameter(*rest.pop(0)[:-1], start))
+            start += size
         if start < stop:
             raise ValueError(f"layer {called(layer)!r}: an op of {op.size} parameters needs more than the layer has")
     for parameter in rest:  # that no op reads
         noted.append(parameter._replace(offset=end))
         end += parameter.size
     if noted:
-        weights.check_shapes(layer, plan.parameters.setdefault(layer, tuple(noted)), tuple(noted))
+        own = tuple(noted)
+        if (known := plan.parameters.setdefault(layer, own)) is not own:
+            weights.check_shapes(layer, known, own)
     return starts
 
 

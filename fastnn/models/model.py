@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import prod
+from functools import partial
 from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
@@ -11,16 +11,15 @@ import numpy as np
 from fastnn import _names
 from fastnn._checks import as_flag, check_batch_size, shown
 from fastnn._output import say
-from fastnn.data import ArraySource, Source
+from fastnn.data import Source
 from fastnn.data.convert import axes_of
 from fastnn.data.given import source_of, unread_targets, validation_of
 from fastnn.layers.graph import Graph
 from fastnn.layers.quantized import check_learns
 from fastnn.layers.tensor import Structure, Tensor, check_training, distinct, flattened, is_symbolic, names_of
 from fastnn.models.built import ADOPT, KINDS
-from fastnn.models.description import untrainable
+from fastnn.models.description import take_precision, untrainable
 from fastnn.models.surface import Surface, checked_steps, is_nothing, listed
-from fastnn.typing import FloatArray
 
 if TYPE_CHECKING:
     from fastnn.callbacks import Callback, History
@@ -111,16 +110,17 @@ class Model(Surface):
         steps_per_execution: int = 1,
         jit_compile: bool | str | None = "auto",
         auto_scale_loss: bool = True,
+        matmul_precision: str | None = None,
     ) -> None:
         """Say how to train: an optimizer, a loss and metrics, each by name or as an object.
 
         With several outputs, loss, loss_weights and metrics may be lists, or dicts by the outputs' names; the loss is
         the weighted sum of the outputs' losses. weighted_metrics: those that the sample weights count in.
         The optimizer starts afresh, and the layers that have ``trainable`` False now do not learn. steps_per_execution:
-        callbacks hear of batches after every so many. run_eagerly, jit_compile, auto_scale_loss: of Keras's programs;
-        an epoch is one compiled call as it is. ValueError for an unknown name.
+        callbacks hear of batches after every so many. matmul_precision: None goes by ``fastnn.set_matmul_precision``.
+        run_eagerly, jit_compile, auto_scale_loss: of Keras's programs, without effect. ValueError for an unknown name.
         """
-        steps = checked_steps(run_eagerly, steps_per_execution, jit_compile, auto_scale_loss)
+        steps = checked_steps(run_eagerly, steps_per_execution, jit_compile, auto_scale_loss, matmul_precision)
         check_learns(self.description, "compile")
         from fastnn.training import Trainer  # with what it needs: `import fastnn` must stay short
 
@@ -129,6 +129,7 @@ class Model(Surface):
             self.description.trainer, self.description.steps_per_execution = trainer, steps
             self.description.compiled_with = (optimizer, loss, loss_weights, metrics, weighted_metrics)
             self.description.frozen = untrainable(self.description.layers())
+            take_precision(self.description, matmul_precision)
 
     @property
     def optimizer(self) -> Any:
@@ -143,12 +144,11 @@ class Model(Surface):
     def _compiled(self, action: str) -> Trainer:
         if self.description.trainer is None:
             check_learns(self.description, action)
+            example = "such as model.compile('adam', 'mean_squared_error')"
             raise RuntimeError(
-                f"{action} needs a compiled model; call compile(optimizer, loss, metrics) first, "
-                "such as model.compile('adam', 'mean_squared_error')"
+                f"{action} needs a compiled model; call compile(optimizer, loss, metrics) first, {example}"
             )
-        trainer: Trainer = self.description.trainer
-        return trainer
+        return self.description.trainer  # type: ignore[no-any-return]
 
     def fit(
         self,
@@ -188,7 +188,8 @@ class Model(Surface):
             arguments = {name: value for name, value in locals().items() if name not in ("self", "distribute")}
             from fastnn.distributed import training
 
-            return training.fit(self, distribute, arguments)
+            found: History = training.run(self, distribute, "fit", arguments)
+            return found
         trainer = self._compiled("fit")
         self.description.last_logs = {}
         self._check_weighable(class_weight)
@@ -222,13 +223,20 @@ class Model(Surface):
         return_dict: bool = False,
         *,
         by: Any = None,
+        distribute: Any = None,
     ) -> Any:
         """Loss and metrics over rows: the loss alone, [loss, metric, ...], or a dict.
 
         batch_size: rows that are read at a time from a source; the result does not depend on it, but for losses that
         are no mean over the rows. steps: the first so many batches only. by: also for each group of rows, by labels
-        (rows,), the name of a column of x, or a tuple of such: see ``fastnn.models.groups.GroupMetrics``.
+        (rows,), the name of a column of x, or a tuple of such: see ``fastnn.models.groups.GroupMetrics``. distribute: a
+        communicator, whose ranks share the work, as in `fit`, and all have the result; not with by.
         """
+        if distribute is not None and by is None:
+            arguments = {name: value for name, value in locals().items() if name not in ("self", "by", "distribute")}
+            from fastnn.distributed import training
+
+            return training.run(self, distribute, "evaluate", arguments)
         trainer, rows = self._compiled("evaluate"), 32 if batch_size is None else batch_size
 
         def rows_of(x: Any) -> Source:
@@ -237,6 +245,8 @@ class Model(Surface):
         if by is not None:
             from fastnn.models.groups import evaluate_by
 
+            if distribute is not None:
+                raise ValueError("evaluate goes group by group on one rank; leave out by or distribute")
             return evaluate_by(self, rows_of, x, by, rows, verbose, steps, callbacks, return_dict)
         logs = trainer.evaluate(rows_of(x), rows, verbose, steps=steps, callbacks=callbacks)
         self.description.last_logs = dict(logs)
@@ -275,20 +285,29 @@ class Model(Surface):
         verbose: int | str = 0,
         steps: int | None = None,
         callbacks: Iterable[Callback] | None = None,
+        *,
+        distribute: Any = None,
         **unknown: Never,
     ) -> Any:
         """The output for each row: float32 (rows, units); a list or dict of them where the model has several.
 
         x: as in `fit`. batch_size: rows that are read at a time from a source, 32; the result does not depend on it.
-        steps: the first so many batches only. RuntimeError before the model is built, ValueError for rows of another
-        shape.
+        steps: the first so many batches only. distribute: a communicator, whose ranks all make this call, share the
+        rows out and all have what comes out, by the weights of rank 0; without callbacks. RuntimeError before the model
+        is built, ValueError for rows of another shape.
         """
         if unknown:
-            takes = ("x", "batch_size", "verbose", "steps", "callbacks")
+            takes = ("x", "batch_size", "verbose", "steps", "callbacks", "distribute")
             raise TypeError(_names.unknown_argument("Model.predict", next(iter(unknown)), takes))
-        network = self.description.network or self._built_by("predict", x)
         if batch_size is not None:
             batch_size = check_batch_size(batch_size)
+        if distribute is not None:
+            from fastnn.distributed import scoring
+
+            how = {"batch_size": batch_size, "steps": steps}
+            run = partial(self._predicted, verbose=verbose, **how)
+            return scoring.predict(self, distribute, x, run, callbacks, **how)
+        network = self.description.network or self._built_by("predict", x)
         try:
             quiet = not verbose and steps is None and callbacks is None
         except ValueError:  # an array
@@ -302,11 +321,7 @@ class Model(Surface):
                 plain = network.predict_in_shape(x, rows[0])
                 if plain is not None:
                     return plain if len(rows[1]) == 1 else plain.reshape(len(plain), *rows[1])
-        from fastnn.training.loop import predict
-
-        source = self._source(x, None, None)
-        self.description.check_source(source, "x")
-        return self._split(predict(self, network, source, batch_size or 32, verbose, steps, callbacks))
+        return self._predicted(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
 
     def __call__(self, inputs: Any, training: bool | None = None, mask: None = None) -> Any:
         """What `predict` gives for arrays; for symbolic tensors, the tensors that the model's layers give.
@@ -349,11 +364,6 @@ class Model(Surface):
     def _validation(self, data: Any) -> Source:
         return validation_of(data, *self._sides())
 
-    def _batch(self, x: Any, y: Any, sample_weight: Any) -> ArraySource:
-        from fastnn.data.batches import batch_of
-
-        return batch_of(self._only(x), self._targets(x, y), sample_weight, *self._sides())
-
     def _targets(self, x: Any, y: Any) -> Any:
         """y; or numbers that nothing looks at, where layers add all that there is of a loss."""
         trainer = self.description.trainer
@@ -383,17 +393,6 @@ class Model(Surface):
                 f"class_weight goes with one output, and model {self.name!r} has {len(self.description.gives.names)}; "
                 "pass sample_weight"
             )
-
-    def _split(self, out: FloatArray) -> Any:
-        """The network's outputs, side by side in each row, as the model gives them."""
-        rows = [tensor.row for tensor in self._drawn().outputs]
-        if len(rows) == 1:
-            return self.description.gives.pack([out.reshape(len(out), *rows[0])])
-        ends = np.cumsum([prod(row) for row in rows])
-        parts = map(np.ascontiguousarray, np.split(out, ends[:-1], axis=1))
-        return self.description.gives.pack(
-            [part.reshape(len(out), *row) for part, row in zip(parts, rows, strict=True)]
-        )
 
 
 KINDS[Model.table_name] = Model

@@ -52,7 +52,7 @@ def network_of(
         added=added,
         masks=[None if place is None else place + shift for place in masks],
     )
-    network.seed = description.seed
+    network.seed, network.matmul_precision = description.seed, description.matmul_precision
     return network
 
 

@@ -35,7 +35,8 @@ def described(
     widths = [max(width_of(row[column]) for row in table) for column in range(len(table[0]))]
     lines = ["   ".join(_cells(row, widths)).rstrip() for row in table]
     lines.insert(1, "-" * max(width_of(lines[0]), sum(widths) + 3 * (len(widths) - 1)))
-    return "\n".join([f"Model: {name!r}", "", *lines, "", *_totals(model)])
+    precision = [f"Matmul precision: {model.matmul_precision}"] if model.matmul_precision else []
+    return "\n".join([f"Model: {name!r}", "", *lines, "", *_totals(model), *precision])
 
 
 def choices(table: Sequence[Sequence[str]]) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from fastnn._checks import as_flag, check_count, shown
 from fastnn._output import warn
+from fastnn.config import check_precision, loadable
 from fastnn.layers.surface import penalties_of
 from fastnn.models.built import Built
 from fastnn.models.description import untrainable
 from fastnn.serialization import deserialize_keras_object, serialize_keras_object
+
+if TYPE_CHECKING:
+    from fastnn.data.arrays import ArraySource
 
 COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
 IGNORED = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
@@ -25,9 +32,11 @@ class Surface(Built):
     history: Any
     if TYPE_CHECKING:  # what a model knows of its rows
 
-        def _batch(self, x: Any, y: Any, sample_weight: Any) -> Any: ...
+        def _source(self, x: Any, y: Any, sample_weight: Any) -> Any: ...
 
-        def _split(self, out: Any) -> Any: ...
+        def _only(self, x: Any) -> Any: ...
+
+        def _targets(self, x: Any, y: Any) -> Any: ...
 
         def _sides(self) -> Any: ...
 
@@ -35,6 +44,27 @@ class Surface(Built):
     def compiled(self) -> bool:
         """Whether ``compile`` was called."""
         return self.description.trainer is not None
+
+    def predict_function(self) -> Callable[..., Any]:
+        """A function (x, out=None) that gives what `predict` gives, with the least around it: for a row at a time.
+
+        x: a C-contiguous float32 array, (rows, ...); out: such an array for the output, (rows, ...), else a new one is
+        made. Looked at are their types and shapes, nothing else: x is not converted, has no column names, and no
+        batches, bar or callbacks; NaN goes through. It follows the weights as they change, and takes turns with other
+        threads. ValueError where the model has several inputs or outputs, or layers of
+        columns, and at a call for other arrays; RuntimeError before the model is built, and at a call once the model
+        has other layers.
+
+            predict = model.predict_function()
+            y = predict(x)
+        """
+        description = self.description
+        if description.network is None:
+            raise RuntimeError("the model is not built yet; call fit, or build with the shape of its inputs")
+        if description.only_rows is None:
+            raise ValueError("predict_function is for a model of one input and one output; call predict")
+        takes, gives = description.only_rows
+        return description.network.predictor(None if len(takes) == 1 else takes, gives)  # type: ignore[no-any-return]
 
     @property
     def metrics(self) -> list[Any]:
@@ -91,14 +121,18 @@ class Surface(Built):
         steps = self.description.steps_per_execution
         given = dict(zip(COMPILED, self.description.compiled_with, strict=True))
         described: dict[str, Any] = {name: serialize_keras_object(value) for name, value in given.items()}
+        if self.description.matmul_precision is not None:
+            described["matmul_precision"] = self.description.matmul_precision
         return {**described, "run_eagerly": False, "steps_per_execution": steps, "jit_compile": True}
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compile as ``get_compile_config`` says. TypeError, ValueError where it says no such thing."""
         if not isinstance(config, Mapping):
             raise TypeError(f"compile_from_config: expected what get_compile_config gives, got {shown(config)}")
-        known = {name: value for name, value in config.items() if name in (*COMPILED, *IGNORED)}
-        self.compile(**{name: deserialize_keras_object(value) for name, value in known.items()})
+        known = {name: value for name, value in config.items() if name in (*COMPILED, *IGNORED, "matmul_precision")}
+        precision = loadable(known.pop("matmul_precision", None))
+        given = {name: deserialize_keras_object(value) for name, value in known.items()}
+        self.compile(**given, matmul_precision=precision)
 
     # Predicting.
 
@@ -150,6 +184,34 @@ class Surface(Built):
         source = self._batch(x, None, None)
         self.description.check_source(source, "x")
         return self._split(self._noting_losses(source, None))
+
+    def _predicted(
+        self, x: Any, made: Any = None, *, batch_size: Any, verbose: Any, steps: Any, callbacks: Any = None
+    ) -> Any:
+        """`predict` batch by batch. made: gives another network to call, for the rows of a source."""
+        from fastnn.training.loop import predict
+
+        network = self.description.network or self._built_by("predict", x)
+        source = self._source(x, None, None)
+        self.description.check_source(source, "x")
+        network = network if made is None else made(network, source)
+        return self._split(predict(self, network, source, batch_size or 32, verbose, steps, callbacks))
+
+    def _split(self, out: Any) -> Any:
+        """The network's outputs, side by side in each row, as the model gives them."""
+        rows = [tensor.row for tensor in self._drawn().outputs]
+        if len(rows) == 1:
+            return self.description.gives.pack([out.reshape(len(out), *rows[0])])
+        ends = np.cumsum([prod(row) for row in rows])
+        parts = map(np.ascontiguousarray, np.split(out, ends[:-1], axis=1))
+        return self.description.gives.pack(
+            [part.reshape(len(out), *row) for part, row in zip(parts, rows, strict=True)]
+        )
+
+    def _batch(self, x: Any, y: Any, sample_weight: Any) -> ArraySource:
+        from fastnn.data.batches import batch_of
+
+        return batch_of(self._only(x), self._targets(x, y), sample_weight, *self._sides())
 
     def predict_on_batch(self, x: Any) -> Any:
         """The output for each row of a batch, as ``predict`` gives it."""
@@ -299,8 +361,12 @@ class Surface(Built):
         return formats.export(self, filepath, format, options)
 
 
-def checked_steps(run_eagerly: Any, steps_per_execution: Any, jit_compile: Any, auto_scale_loss: Any) -> int:
+def checked_steps(
+    run_eagerly: Any, steps_per_execution: Any, jit_compile: Any, auto_scale_loss: Any, matmul_precision: Any
+) -> int:
     """How many batches lie between two hooks of batches; the arguments beside it ask for nothing, and are checked."""
+    if matmul_precision is not None:
+        check_precision("compile: matmul_precision", matmul_precision)
     if as_flag("run_eagerly", run_eagerly):
         warn(
             "run_eagerly=True changes nothing: the numbers are the same, but each epoch is one compiled call, and call "

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastnn.engine.network import Lock, aligned, starts_of
-from fastnn.initializers import Initializer
+from fastnn.initializers import Initializer, Zeros
 from fastnn.layers import Layer, Parameter
 from fastnn.layers.places import Place, place_of, set_place
 from fastnn.layers.tensor import called
@@ -104,7 +104,10 @@ def gathered(
         before = None if old is None else old.views(old.store.flat)
         moved[layer] = Place(store, start, parameters)
         for number, (view, parameter) in enumerate(zip(moved[layer].views(store.flat), parameters, strict=True)):
-            view[...] = first_values(parameter.initializer, parameter.shape, rng) if before is None else before[number]
+            if before is not None:
+                view[...] = before[number]
+            elif type(parameter.initializer) is not Zeros:  # a new store is 0, in memory that nobody has touched
+                view[...] = first_values(parameter.initializer, parameter.shape, rng)
     return store, moved, list(dict.fromkeys(model for each in stores for model in each.models))
 
 
@@ -127,15 +130,47 @@ def mapped(built: Any, folder: str) -> str | None:
             with replacing(path, lasting=False) as file:
                 file.write(before.flat.data)
             flat = np.memmap(path, np.float32, "c")
-        store = Store(0, np.asarray(flat))
-        commit({layer: place._replace(store=store) for layer, place in before.in_order()})
-        for layer in built.layers():  # those without weights would hold the old vector
-            if (place := place_of(layer)) is not None and place.store is before:
-                set_place(layer, place._replace(store=store))
-        places = dict(store.in_order())
-        for model in list(before.models):
-            model.move_to(store, places)
+        _move(built, flat)
     return path
+
+
+def mapped_to(built: Any, path: str, mode: str) -> bool:
+    """Have a built model's weights lie in a map of a .npy file: see ``fastnn.utils.map_weights``. Whether it was there.
+
+    The weights that a file which is there has are not read.
+    """
+    from fastnn.store.replacing import replacing
+
+    before = built.store
+    with before.lock, lock:
+        check_idle([before])
+        there = os.path.exists(path)
+        if not there:
+            with replacing(path) as file:
+                np.lib.format.write_array(file, before.flat)
+        try:
+            flat = np.lib.format.open_memmap(path, "c")  # "r+" would make a file longer that was cut off
+        except ValueError as error:
+            raise ValueError(f"map_weights: {path!r} is no whole .npy file: {error}") from None
+        if (flat.shape, flat.dtype) != (before.flat.shape, before.flat.dtype):
+            raise ValueError(
+                f"map_weights: {path!r} holds {flat.dtype} {flat.shape}, and this model has its weights in one vector "
+                f"of {before.flat.size} float32; give the file that the same model was mapped to, or a new name"
+            )
+        _move(built, flat if mode == "c" else np.lib.format.open_memmap(path, mode))
+    return there
+
+
+def _move(built: Any, flat: Array) -> None:
+    """Have a built model, and all that share layers with it, run on another vector. The locks are held."""
+    before, store = built.store, Store(0, np.asarray(flat))
+    commit({layer: place._replace(store=store) for layer, place in before.in_order()})
+    for layer in built.layers():  # those without weights would hold the old vector
+        if (place := place_of(layer)) is not None and place.store is before:
+            set_place(layer, place._replace(store=store))
+    places = dict(store.in_order())
+    for model in list(before.models):
+        model.move_to(store, places)
 
 
 def first_values(initializer: Any, shape: Shape, rng: np.random.Generator) -> Array:

@@ -93,6 +93,9 @@ class Optimizer(Applying):
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = _names_of(type(self))  # type: ignore[arg-type]
+        if name in known and not known <= vars(self).keys():  # while it is made
+            super().__setattr__(name, value)
+            return
         own = OPTIMIZERS.units.get(getattr(self, "table_name", "")) is type(
             self
         )  # a class of the user's own may keep what it likes
@@ -105,7 +108,7 @@ class Optimizer(Applying):
             raise AttributeError(
                 f"{type(self).__name__}: {name} cannot be set; it has the fields {', '.join(sorted(known))}"
             )
-        if name in known and known <= vars(self).keys() and "_trial" not in vars(self):
+        if name in known and "_trial" not in vars(self):
             trial = object.__new__(type(self))
             vars(trial).update(vars(self) | {"_trial": True, name: value})
             trial.__post_init__()
@@ -165,6 +168,8 @@ class Optimizer(Applying):
             ) from None
 
     def _check_clips(self) -> None:
+        if self.clipnorm is self.clipvalue is self.global_clipnorm is None:
+            return
         given = {clip: getattr(self, clip) for clip in ("clipnorm", "clipvalue", "global_clipnorm")}
         given = {clip: value for clip, value in given.items() if value is not None}
         for clip in given:
@@ -287,6 +292,7 @@ def _names_of(cls: type[Optimizer]) -> frozenset[str]:
     return frozenset(field.name for field in fields(cls))
 
 
+@cache
 def _snake_case(name: str) -> str:
     """The name of a class as Keras makes one of an object of it: "adam_w"."""
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()

@@ -45,7 +45,7 @@ def rows_of(model: Any, x: Any, y: Any) -> ArraySource:
             break
     if not pages:
         raise ValueError("the data gave no rows")
-    parts = ([page[k] for page in pages] for k in range(3))
+    parts: Any = ([None if page[k] is None else page[k][:most] for page in pages] for k in range(3))
     rows, targets, weights = (None if part[0] is None else np.concatenate(part)[:most] for part in parts)
     _check_finite(rows, "x", source.columns)
     found = ArraySource(rows, targets)  # type: ignore[arg-type]

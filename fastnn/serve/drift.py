@@ -17,7 +17,7 @@ from fastnn.data.columns import as_objects, column_of, columns_of
 from fastnn.data.given import source_of
 from fastnn.data.several import joined
 from fastnn.data.statistics import Quantiles
-from fastnn.layers import DateParts, Scaler
+from fastnn.layers import Concatenate, DateParts, Scaler
 from fastnn.layers.scaler import number_of
 from fastnn.models import check_model
 from fastnn.typing import Array
@@ -140,7 +140,7 @@ class _Features:
         self._kinds = []
         if front is not None:
             for k, dtype in enumerate(front.dtypes):
-                readers = {type(step.layer) for step in front.steps if k in step.reads}
+                readers = {type(step.layer) for step in front.steps if k in step.reads} - {Concatenate}
                 self._kinds.append("number" if dtype == "float32" or readers == {Scaler} else readers)
             named = zip(self._reads.names, self._kinds, strict=True)
             self.names = [name for name, kind in named if kind != {DateParts}]
@@ -162,7 +162,7 @@ class _Features:
             elif x.keys() == set(columns):
                 x = np.stack([x[name] for name in columns], axis=-1).reshape(-1, len(columns))
         if not (type(x) is np.ndarray and x.dtype.kind == "f" and x.ndim > 1 and len(reads.names) == 1):
-            x = joined(x, reads.names, reads.shapes, "x", ids=reads.ids)
+            x = np.asarray(joined(x, reads.names, reads.shapes, "x", ids=reads.ids))
         return self._numbers(x)
 
     def blocks(self, x: Any) -> Iterator[Array | list[Array]]:
@@ -173,7 +173,7 @@ class _Features:
             self._built.check_source(source, "x")
             for page in source.pages(BLOCK):
                 for start in range(0, len(page.x), BLOCK):
-                    yield self._numbers(page.x[start : start + BLOCK]).T
+                    yield self._numbers(np.asarray(page.x[start : start + BLOCK])).T
         elif hasattr(x, "typed"):  # a query
             kinds = dict(zip(reads.names, reads.front.dtypes, strict=True))
             missing = dict(zip(reads.names, reads.front.missing, strict=True))

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fastnn.data import SparseRows
 from fastnn.sklearn.checks import FLOATS, NOTHING, PARAMETERS, PLAIN, generator_of, is_plain, looks_at_all
 from fastnn.sklearn.fitting import NON_FINITE, FitMixin
 from fastnn.sklearn.network import Net, Plan, loss_of, optimizer_of
@@ -258,7 +259,7 @@ class BaseMLP(FitMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "coefs_")
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=FLOATS)
         x = as_float32(X)
-        if not np.isfinite(x.data if hasattr(x, "tocsr") else x).all():
+        if not np.isfinite(x.data if isinstance(x, SparseRows) else x).all():
             raise ValueError(
                 "X has a value too large for float32, in which the network computes (at most 3.4e38); scale the columns"
             )

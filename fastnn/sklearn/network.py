@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import layers, losses, optimizers, regularizers
 from fastnn.models import Sequential
 from fastnn.optimizers import OPTIMIZERS, Optimizer
-from fastnn.sklearn.rows import Rows, dense_pages
+from fastnn.sklearn.rows import Rows
 from fastnn.typing import Array, FloatArray
 
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}  # scikit-learn's names, where others
@@ -136,8 +136,8 @@ class Net:
 
     def outputs(self, x: Any) -> FloatArray:
         """What the network gives for rows, dense or sparse."""
-        found = [self.network.predict(page) for page in dense_pages(x)]
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        found: FloatArray = self.network.predict(x)
+        return found
 
 
 def _called(activation: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The rows that an estimator is fitted on or predicts for: float32, dense as a whole or, where sparse, by pages."""
+"""The rows that an estimator is fitted on or predicts for: float32, dense or sparse."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.data import Page, Source
+from fastnn.data.sparse import sparse_rows
 from fastnn.typing import Array, FloatArray
 
 PAGE = 1 << 20  # bytes of a page of rows that are made float32 as they are drawn
@@ -17,10 +18,10 @@ FEW_ROWS, FEW_NUMBERS = 1024, 1 << 20  # of rows that are worth putting in an or
 
 
 def as_float32(x: Any) -> Any:
-    """Checked rows as float32, C-contiguous or CSR, without a copy where they are that already."""
+    """Checked rows as float32, C-contiguous or ``SparseRows``, without a copy where they are that already."""
     with np.errstate(over="ignore"):  # what float32 does not hold is infinite, and found by what reads it
         if hasattr(x, "tocsr"):
-            return x.tocsr().astype(np.float32, copy=False)
+            return sparse_rows(x.tocsr().astype(np.float32, copy=False), "X")
         return np.ascontiguousarray(x, np.float32)
 
 
@@ -32,7 +33,7 @@ def rows_for(x: Any, epochs: int) -> Any:
 
 
 class Rows(Source):
-    """x (rows, features), dense or CSR, which pages make float32 where it is not; y (rows, targets).
+    """x (rows, features), dense or ``SparseRows``, which pages make float32 where it is not; y (rows, targets).
 
     weight: (rows,) or None. order: in which they are drawn. counted: as how many rows they count.
     """
@@ -72,7 +73,7 @@ class Rows(Source):
         """
         if self.rows > FEW_ROWS or self.x.shape[0] * self.x.shape[1] > FEW_NUMBERS:
             return self
-        x, y, weight = dense(self.x), self.y, self.weight
+        x, y, weight = np.ascontiguousarray(self.x, np.float32), self.y, self.weight
         if weight is not None:
             times = weight.astype(np.intp)
             whole = bool((times == weight).all() and times.min() >= 0) and times.sum() <= min(most, FEW_ROWS)
@@ -124,32 +125,16 @@ class Rows(Source):
 
     def in_order(self, batch_size: int) -> Iterator[Page]:
         """The pages of a pass, the order being drawn."""
-        if self.x.dtype == np.float32 and isinstance(self.x, np.ndarray):
+        if self.x.dtype == np.float32:
             yield Page(self.x, self.y, self.weight, self.order)
             return
         size = max(1, PAGE // (4 * self.x.shape[1]) // batch_size) * batch_size
         for start in range(0, len(self.y), size):
             at: Any = slice(start, start + size) if self.order is None else self.order[start : start + size]
             weight = None if self.weight is None else self.weight[at]
-            yield Page(dense(self.x[at]), self.y[at], weight, None)
+            with np.errstate(over="ignore"):
+                yield Page(np.ascontiguousarray(self.x[at], np.float32), self.y[at], weight, None)
 
     def whole(self) -> Iterator[Page]:
         """All rows as one page, as they lie."""
-        yield Page(dense(self.x), self.y, self.weight, None)
-
-
-def dense(x: Any) -> FloatArray:
-    """Rows as a dense float32 array."""
-    with np.errstate(over="ignore"):
-        found: FloatArray = x.toarray() if hasattr(x, "tocsr") else np.ascontiguousarray(x, np.float32)
-    return found
-
-
-def dense_pages(x: Any) -> Iterator[FloatArray]:
-    """Rows to predict for, some at a time where they are sparse."""
-    if isinstance(x, np.ndarray):
-        yield x
-        return
-    size = max(1, PAGE // (4 * x.shape[1]))
-    for start in range(0, x.shape[0], size):
-        yield x[start : start + size].toarray()
+        yield Page(self.x, self.y, self.weight, None)

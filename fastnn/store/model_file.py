@@ -16,6 +16,7 @@ import numpy as np
 from fastnn._checks import as_flag, check_count, check_path, shown
 from fastnn._remote import exists
 from fastnn._table import own_objects, plain, unplain
+from fastnn.config import loadable
 from fastnn.layers.tensor import MAX_LAYERS
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.serialization import sharing
@@ -84,6 +85,7 @@ def _write(
             **{name: plain(getattr(trainer, name, None)) for name in COMPILED},
             "iterations": steps,
             "huge_gradient": optimizer and trainer.huge_gradient,
+            **({} if built.matmul_precision is None else {"matmul_precision": built.matmul_precision}),
             "slots": list(slots),
             "frozen": [number for number, layer in enumerate(built.layers()) if layer in built.frozen],
         }
@@ -167,6 +169,7 @@ def load(path: Path | BytesIO, kinds: Kinds, custom: Mapping[str, Any] | None, c
         else:
             optimizer, given = _units(training, custom)
             model.compile(optimizer, **given)
+            built.matmul_precision = loadable(training.get("matmul_precision"))  # of the network to be
             slots = _slots(built.trainer, training, weights, file)
             layers = built.layers()
             built.frozen = frozenset(chosen(layers, number, "layer") for number in training["frozen"])

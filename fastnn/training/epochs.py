@@ -44,7 +44,7 @@ class EpochIterator:
         self.steps = steps
         self.at_once = ALL
         self.remembers = False  # the generator's state before a pass, which takes longer than a small epoch
-        self._rng = rng
+        self.rng = rng
         self._paged = getattr(source, "batches", False)
         self._by_epoch = getattr(source, "by_epoch", False)
         self.number = 0  # of the epoch, from 0, for such a source
@@ -93,17 +93,17 @@ class EpochIterator:
 
     def _begin(self) -> None:
         self.close()
-        if self.remembers and self._rng is not None:
-            self._before = self._rng.bit_generator.state
+        if self.remembers and self.rng is not None:
+            self._before = self.rng.bit_generator.state
         self._passed = self._first = 0
         self._pages = self._pass()
 
     def _pass(self) -> Iterator[Page]:
         if not self._by_epoch:
-            return self.source.pages(self.batch_size, self._rng)
+            return self.source.pages(self.batch_size, self.rng)
         # A pass in steps goes on from one epoch to the next, and a file of where it stands has no number for it.
         number = self.number if self.steps is None else 0
-        return self.source.pages(self.batch_size, self._rng, number)  # type: ignore[call-arg]
+        return self.source.pages(self.batch_size, self.rng, number)  # type: ignore[call-arg]
 
     def _more(self) -> bool:
         """Whether the pass has rows left; finds the page that they are in."""
@@ -128,7 +128,7 @@ class EpochIterator:
     def state(self, between: bool) -> dict[str, Any]:
         """What ``restore`` needs to go on here; `between` two epochs, or within one."""
         if between and self.steps is None:
-            return {"generator": None if self._rng is None else self._rng.bit_generator.state, "passed": 0}
+            return {"generator": None if self.rng is None else self.rng.bit_generator.state, "passed": 0}
         return {"generator": self._before, "passed": self._passed}
 
     def restore(self, state: dict[str, Any], epochs: int) -> None:
@@ -140,11 +140,11 @@ class EpochIterator:
         most = self.batches if self.steps is None else self.steps * epochs
         if most is not None and passed > most:
             raise ValueError(f"{passed} batches of the data were passed, but the fit has at most {most}")
-        if self._rng is not None and generator is not None:
+        if self.rng is not None and generator is not None:
             # A new one first: what is no state of a generator may leave it half set.
-            trial = type(self._rng.bit_generator)()
+            trial = type(self.rng.bit_generator)()
             trial.state = generator
-            self._rng.bit_generator.state = trial.state
+            self.rng.bit_generator.state = trial.state
         if passed:
             self._begin()
             while self._passed < passed and self._more():

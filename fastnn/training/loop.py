@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from math import isfinite
 from time import perf_counter
 from typing import Any
 
@@ -63,7 +64,7 @@ class BatchLoop(ABC):
                     with self.network.lock:  # until what the batches have added up is taken from the network
                         count = self.run(batches)
                 except RowError as error:
-                    raise self._named(error, batches) from None
+                    raise self.named(error, batches) from None
                 if count is None:
                     self.make_ready()
             done += count
@@ -84,7 +85,7 @@ class BatchLoop(ABC):
         for hook in self.after:
             hook(last, logs)
 
-    def _named(self, error: RowError, batches: BatchRange) -> RowError:
+    def named(self, error: RowError, batches: BatchRange) -> RowError:
         """An error in a row of what the network was given, by the name that the user knows the row by."""
         rows = np.array([error.row + (batches.start if self.by_range else 0)])
         return error.named(self.epochs.source.row_names(batches.page, rows, batches.first)[0], self.what)
@@ -180,10 +181,15 @@ class FitLoop(BatchLoop):
         return logs, all(map(is_own, [*before, *tested]))
 
     def run(self, batches: BatchRange) -> int | None:
-        trainer, accumulator, network = self.trainer, self.accumulator, self.network
+        trainer, network = self.trainer, self.network
         if network.owned_by is not trainer or self.model.description.network is not network:
             return None
         row, loss, went_well = self._steps(network, batches)
+        return self.finish(batches, row, loss, went_well)
+
+    def finish(self, batches: BatchRange, row: int, loss: float, went_well: bool) -> int:
+        """Take what a range of batches gave until `row`; gives how many were done. Raises where it did not go well."""
+        trainer, accumulator, network = self.trainer, self.accumulator, self.network
         rows = row - batches.start
         done: int = -(-rows // batches.size)
         accumulator.add(rows, done, loss, network if trainer.objectives.gathers else None)
@@ -202,6 +208,14 @@ class FitLoop(BatchLoop):
     def _steps(self, network: Any, batches: BatchRange) -> Any:
         """A step for each batch of a range, in one compiled call; gives what ``Network.fit_epoch`` does."""
         page, start, stop, size, count, _ = batches
+        rates = self.rates(network, count)
+        if self.trainer.optimizer.full_batch:
+            return self._full_step(network, batches)
+        watch = self.watcher(start) if self.progress.level == 1 else None  # a call less for most epochs
+        return network.fit_epoch(page.x, page.y, page.weight, page.order, size, rates, watch, start, stop)
+
+    def rates(self, network: Any, count: int) -> Any:
+        """The learning rates of the next so many steps, one number where it is constant."""
         optimizer = self.trainer.optimizer
         rates: Any = optimizer.learning_rate
         if type(rates) is Rate:
@@ -209,10 +223,7 @@ class FitLoop(BatchLoop):
         else:
             rates = optimizer.rates(network.iterations, count)
             self.rate = rates if type(rates) is float else float(rates[-1])
-        if optimizer.full_batch:
-            return self._full_step(network, batches)
-        watch = self.watcher(start) if self.progress.level == 1 else None  # a call less for most epochs
-        return network.fit_epoch(page.x, page.y, page.weight, page.order, size, rates, watch, start, stop)
+        return rates
 
     def _full_step(self, network: Any, batches: BatchRange) -> tuple[int, float, bool]:
         page, rows, optimizer = batches.page, batches.page.rows, self.trainer.optimizer
@@ -280,7 +291,7 @@ class EvaluationLoop(BatchLoop):
         y = None if page.y is None else page.y[rows]
         weight = None if page.weight is None else page.weight[rows]
         loss: float = self.network.evaluate(page.x[rows], y, weight, self.watcher(), batches.size)
-        if not np.isfinite(loss):
+        if not isfinite(loss):
             places = np.arange(rows.start, rows.stop)
             problem = problem_of(self.trainer.objectives.outputs, self.epochs.source, page, places, batches.first)
             if problem is not None:

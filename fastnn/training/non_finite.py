@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import losses
+from fastnn.data import SparseRows
 from fastnn.training.objectives import Output
 
 if TYPE_CHECKING:
@@ -65,23 +66,29 @@ def problem_of(outputs: Sequence[Output], source: Source, page: Page, rows: Any,
     if page.weight is not None:
         counts = (page.weight[rows].reshape(len(rows), -1) != 0).any(axis=1)
         rows, numbers = rows[counts], numbers[counts]
-    bad = np.argwhere(~np.isfinite(page.x[rows]))
-    if len(bad):
-        row, column = (int(i) for i in bad[0])
+    bad = not_finite(page.x[rows])
+    if bad is not None:
+        row, column, value = bad
         named = len(source.columns) == page.x.shape[1] and len(source.input_shape) == 1
         name = repr(source.columns[column]) if named else _place(column, source.input_shape)
-        return (
-            f"x has {page.x[rows[row], column]} at row {numbers[row]}, column {name}; remove that row or fill it "
-            "in before training"
-        )
+        return f"x has {value} at row {numbers[row]}, column {name}; remove that row or fill it in before training"
     return None
+
+
+def not_finite(x: Any) -> tuple[int, int, float] | None:
+    """Row, column and value of the first number of rows that is not finite, or None."""
+    if isinstance(x, SparseRows):
+        return x.not_finite()
+    bad = np.argwhere(~np.isfinite(x))
+    return (int(bad[0][0]), int(bad[0][1]), x[tuple(bad[0])]) if len(bad) else None
 
 
 def python_loss(outputs: Sequence[Output], network: Any, page: Page, rows: Any) -> str | None:
     """Which Python loss has a value or slope that is not finite at what the network predicts for some rows, or None."""
     if all(output.objective.loss.compiled for output in outputs):
         return None
-    predicted, first = network.predict(np.ascontiguousarray(page.x[rows])), 0
+    x: Any = page.x[rows]
+    predicted, first = network.predict(x if isinstance(x, SparseRows) else np.ascontiguousarray(x)), 0
     for output, y, weight in _parts(outputs, page, rows):
         width = output.lines * output.shape[-1]
         out = predicted[:, first : first + width].reshape(len(rows), *output.shape)

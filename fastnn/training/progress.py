@@ -33,13 +33,15 @@ class Progress:
         if not isinstance(verbose, (int, str, np.integer, np.bool_)) or verbose not in (0, 1, 2, "auto"):
             raise ValueError(f"verbose must be 0, 1, 2 or 'auto', got {shown(verbose)}")
         self._out: Any = getattr(sys, "stdout", None)
-        moves = verbose != 2 and is_interactive_logging_enabled() and _moves(self._out)
-        self.level = 0 if not verbose or self._out is None else 1 if moves else 2
         self._epochs = epochs
-        self._length = 0
+        self._length = self.level = 0
         self._first_rate: float | None = None
         self._rate_changed = False
         self._figures: list[str] = []  # as shown last
+        if not verbose or self._out is None:
+            return
+        moves = verbose != 2 and is_interactive_logging_enabled() and _moves(self._out)
+        self.level = 1 if moves else 2
         unicode = encoding_of(self._out).lower().replace("-", "").startswith("utf")
         self._marks = ("━", "╸", " ") if unicode else ("=", ">", " ")
 

@@ -46,7 +46,9 @@ class ModelSteps(Steps):
         return next((number for number, each in enumerate(self.variables) if each.start == start), None)
 
     def ready(self) -> Any:
-        return self._trainer.configured()
+        network = self._trainer.configured()
+        self._trainer.check_step()
+        return network
 
     def locked(self) -> AbstractContextManager[Any]:
         held: AbstractContextManager[Any] = self._trainer.model.description.locked()

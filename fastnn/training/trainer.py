@@ -12,19 +12,22 @@ from typing import Any
 import numpy as np
 
 from fastnn import optimizers, random
-from fastnn._checks import check_batch_size, check_count, shown
+from fastnn._checks import check_batch_size, check_count, optional_count, shown
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.callbacks.base import check_hooks, checked
 from fastnn.data import ArraySource, ClassWeighted, Source
+from fastnn.optimizers.sparse import with_sparse_steps
 from fastnn.optimizers.steps import begin, slot_names, tell_numbers
 from fastnn.training.accumulator import MetricAccumulator
 from fastnn.training.advice import advise, check_order
+from fastnn.training.compiling import compiled
 from fastnn.training.epochs import EpochIterator, validation_due
 from fastnn.training.full_batch import FullBatch
 from fastnn.training.loop import EvaluationLoop, FitLoop
 from fastnn.training.objectives import CompiledObjectives, Logs, objectives_of, outputs_of, settled, with_loss
 from fastnn.training.progress import Progress
 from fastnn.training.steps import ModelSteps, check_rows
+from fastnn.training.unobserved import Unobserved
 from fastnn.typing import Array, Shape, TrainedModel
 
 ClassWeight = Mapping[int, float] | str
@@ -62,6 +65,7 @@ class Trainer:
         self._compiled_for: Any = None  # the network that the objectives are for
         self._configured: tuple[Any, ...] = ()
         self._slots: tuple[str, ...] = ()
+        self._refusal = ""  # why there can be no step
         self._given_steps = ModelSteps(self)
         self.optimizer.compiled_by(self)
 
@@ -95,14 +99,14 @@ class Trainer:
         """
         epochs, batch_size = check_count("epochs", epochs), check_batch_size(batch_size)
         initial_epoch = check_count("initial_epoch", initial_epoch, 0)
-        steps = _optional("steps_per_epoch", steps_per_epoch)
-        due = validation_due(validation_freq)
+        steps, due = optional_count("steps_per_epoch", steps_per_epoch), validation_due(validation_freq)
         check_order(self.ready(source), shuffle)
+        self.check_step()
         tested = None
         if validation is not None:
             self._check(validation, "validation data")
-            size = _optional("validation_batch_size", validation_batch_size) or batch_size
-            tested = EpochIterator(validation, size, None, _optional("validation_steps", validation_steps))
+            size = optional_count("validation_batch_size", validation_batch_size) or batch_size
+            tested = EpochIterator(validation, size, None, optional_count("validation_steps", validation_steps))
         self.model.description.learns_from(source)
         if class_weight is not None:
             self.objectives.check_class_weight()
@@ -167,8 +171,10 @@ class Trainer:
     def _epochs(self, fit: FitLoop, epochs: int, tested: EpochIterator | None, due: Callable[[int], bool]) -> None:
         model, progress, listeners = self.model, fit.progress, fit.callbacks
         begin, end = listeners.hooks("on_epoch_begin"), listeners.hooks("on_epoch_end")
-        measures = listeners.trainer_hooks("measured")
+        measures, between = listeners.trainer_hooks("measured"), listeners.trainer_hooks("between")
         quiet = Progress(0, None)
+        if tested is None and Unobserved.fits(fit):
+            Unobserved(fit).run(epochs)
         while fit.epoch < epochs and not model.stop_training:
             epoch, accumulator = fit.epoch, fit.accumulator
             for hook in begin:
@@ -196,10 +202,13 @@ class Trainer:
             fit.epoch, fit.accumulator = epoch + 1, MetricAccumulator()  # a fit that stops here goes on with the next
             for hook in end:
                 hook(epoch, logs)
+            for hook in between:
+                hook()
 
     def step(self, source: ArraySource, class_weight: ClassWeight | None = None) -> Logs:
         """One step on all rows of `source` as one batch: the logs before it. Raises as ``fit``."""
         self.ready(source)
+        self.check_step()
         if self.full_batch is not None:
             self.full_batch.forget()
         self.model.description.learns_from(source)
@@ -233,8 +242,12 @@ class Trainer:
 
         ValueError for labels out of range and for NaN in the data.
         """
-        batches = EpochIterator(source, check_batch_size(batch_size), None, _optional("steps", steps))
+        batches = EpochIterator(source, check_batch_size(batch_size), None, optional_count("steps", steps))
         listeners = CallbackList(callbacks, model=self.model)
+        if self.link is not None and not self.link.fits:  # else a callback asks
+            self.ready(source)
+            self.link.open(source, None, batch_size=batch_size, steps=steps)
+            listeners = self.link.callbacks(listeners)
         check_hooks(listeners.callbacks)
         listeners.set_params({"verbose": verbose, "epochs": 1, "steps": batches.batches, "batch_size": batch_size})
         return self._test(batches, listeners, Progress(verbose, None))
@@ -264,10 +277,9 @@ class Trainer:
 
     def ready(self, source: Source) -> Any:
         """The model's network, built for the source's rows and told what to train for."""
-        built = self.model.description
-        if built.network is None:
+        if self.model.description.network is None:
             self.model.build((None, *source.input_shape))
-        with built.locked():
+        with self.model.description.locked():
             self._check(source, "data")
             return self.configured()
 
@@ -281,6 +293,11 @@ class Trainer:
                 self._configured = configured
             return network
 
+    def check_step(self) -> None:
+        """ValueError where the optimizer cannot do what a layer asks for: such a model takes no step."""
+        if self._refusal:
+            raise ValueError(self._refusal)
+
     def steps(self) -> ModelSteps | None:
         """Steps on gradients that are given; None while the model is not built."""
         return None if self.model.description.network is None else self._given_steps
@@ -292,7 +309,7 @@ class Trainer:
     def _configure(self, network: Any) -> None:
         optimizer = self.optimizer
         network.set_objectives(self.compiled_objectives().described)
-        variables = optimizer.told(self.model.description.variables())
+        variables, self._refusal = with_sparse_steps(optimizer, optimizer.told(self.model.description.variables()))
         network.set_variables(variables, self.model.description.frozen_ops(self.model.description.frozen))
         slots = self.slot_names()
         if network.owned_by is not self or self._network is not network or self._slots != slots:
@@ -376,13 +393,8 @@ class Trainer:
         built = self.model.description
         if self._compiled_for is not built.network:
             shapes = built.output_shapes()
-            activations = [built.fusible(output) for output in range(len(shapes))]
-            self.objectives = CompiledObjectives(self.given, shapes, activations)
+            self.objectives = compiled(self.given, shapes, list(map(built.fusible, range(len(shapes)))))
             if self._compiled_for is None:
                 advise(self.objectives.outputs, [built.ending(output) for output in range(len(shapes))])
             self._compiled_for = built.network
         return self.objectives
-
-
-def _optional(name: str, value: object) -> int | None:
-    return None if value is None else check_count(name, value)

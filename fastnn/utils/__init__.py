@@ -19,6 +19,7 @@ from fastnn.utils.datasets import *
 from fastnn.utils.directories import *
 from fastnn.utils.files import *
 from fastnn.utils.graphs import *
+from fastnn.utils.maps import *
 from fastnn.utils.model_plot import *
 from fastnn.utils.seeds import *
 

@@ -92,14 +92,14 @@ class SKLearnBase(BaseEstimator):  # type: ignore[misc]
     def _outputs(self, X: Any) -> FloatArray:
         """What the model gives for rows that are checked."""
         check_is_fitted(self, "model_")
-        X = validate_data(self, X, reset=False, allow_nd=True)
+        X = validate_data(self, X, reset=False, allow_nd=True, accept_sparse=True)
         found = self.model_.predict(X)
         if not isinstance(found, np.ndarray):  # a list or dict of one: fit takes a model of one output
             (found,) = found.values() if isinstance(found, dict) else found
         return found  # type: ignore[no-any-return]
 
     def _validated(self, X: Any, y: Any) -> tuple[Array, Array]:
-        X, y = validate_data(self, X, y, allow_nd=True, multi_output=True)
+        X, y = validate_data(self, X, y, allow_nd=True, accept_sparse=True, multi_output=True)
         return X, y
 
     def _targets(self, y: Array) -> Array:
@@ -136,6 +136,7 @@ class SKLearnBase(BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.non_deterministic = self.random_state is None
+        tags.input_tags.sparse = True
         return tags
 
 
@@ -215,7 +216,7 @@ class SKLearnRegressor(RegressorMixin, SKLearnBase):  # type: ignore[misc]
         return found[:, 0] if self._one_axis and found.ndim == 2 and found.shape[1] == 1 else found
 
     def _validated(self, X: Any, y: Any) -> tuple[Array, Array]:
-        X, y = validate_data(self, X, y, allow_nd=True, multi_output=True, y_numeric=True)
+        X, y = validate_data(self, X, y, allow_nd=True, accept_sparse=True, multi_output=True, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y

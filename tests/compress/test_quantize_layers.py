@@ -143,7 +143,7 @@ def test_an_lstm_is_its_formula_step_by_step() -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_16_bits_give_what_float32_weights_of_these_values_do(dtype: str) -> None:
-    model, x = drawn(sequence(layers.LSTM(20), layers.Dense(70, "relu"), layers.Dense(6))), rows(20, 9, 6)
+    model, x = drawn(sequence(layers.LSTM(20), layers.Dense(70, "relu"), layers.Dense(13))), rows(20, 9, 6)
     made, other = quantize(model, bits=16, dtype=dtype), clone_model(model)
     views = other.description.arrays()
     for name, view in model.description.arrays().items():
@@ -152,6 +152,18 @@ def test_16_bits_give_what_float32_weights_of_these_values_do(dtype: str) -> Non
         views[name][...] = each.floats()
     np.testing.assert_array_equal(made.predict(x), other.predict(x))
     assert made.count_params() == model.count_params()
+
+
+@pytest.mark.parametrize("units", [1, 9, 13, 17, 33, 49, 65, 177])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_16_bits_of_a_row_do_not_depend_on_the_rows_beside_it(units: int, dtype: str) -> None:
+    """At any width, whatever order float32's sums have there."""
+    for inputs in (5, 70):
+        model = drawn(Sequential([layers.Input((inputs,)), layers.Dense(units)]))
+        made, x = quantize(model, bits=16, dtype=dtype), rows(20, inputs)
+        whole = made.predict(x)
+        np.testing.assert_array_equal(np.concatenate([made.predict(x[i : i + 1]) for i in range(20)]), whole)
+        np.testing.assert_allclose(whole, model.predict(x), rtol=0, atol=0.05)
 
 
 def test_learning_with_int8_is_sgd_on_weights_that_are_kept() -> None:

@@ -14,6 +14,7 @@ from fastnn import constraints, losses, optimizers, regularizers
 from fastnn.layers import (
     LSTM,
     BatchNormalization,
+    Concatenate,
     Conv1D,
     Dense,
     Dropout,
@@ -205,6 +206,21 @@ def masked_batch() -> tuple[Model, Any, Any]:
     x = numbers(0, ROWS, 6, 3)
     x[::3, 4:] = 0
     return model, x, numbers(1, ROWS, 3)
+
+
+def touched(optimizer: Any, sparse: bool) -> tuple[Model, Any, Any]:
+    """One table, read by two calls, of which the rows alone step that a batch touches."""
+    table, first = Embedding(200, 5, sparse_updates=sparse), Input((4,), dtype="int32")
+    both = Concatenate()([Flatten()(table(first)), Dense(20, "tanh")(Flatten()(table(first)))])
+    model = Model(first, Dense(2)(both))
+    model.compile(optimizer, "mse")
+    return model, np.random.default_rng(4).integers(0, 200, (ROWS, 4)), numbers(1, ROWS, 2)
+
+
+def test_rows_that_step_alone() -> None:
+    check(lambda: touched(optimizers.Adam(0.01, global_clipnorm=0.1), True))
+    check(lambda: touched(optimizers.Ftrl(0.1, clipnorm=0.1), True))
+    check(lambda: touched(optimizers.SGD(0.1), False))
 
 
 def stateful() -> tuple[Model, Any, Any]:

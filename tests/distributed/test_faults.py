@@ -15,14 +15,14 @@ from fastnn.distributed import LocalCommunicator
 from fastnn.engine.description import RowError
 from fastnn.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input
 from fastnn.models import Model, Sequential
-from support.ranks import AbortedError, GoneError, numbers, run, same
+from support.ranks import AbortedError, GoneError, Kill, KilledError, numbers, run, same
 from support.small import bits
 
 X, Y = numbers(0, 106, 5), numbers(1, 106, 2)
 
 
-def model_of(optimizer: Any = "adam", loss: Any = "mse", metrics: Any = None) -> Model:
-    model = Sequential([Input((5,)), Dense(20, "tanh"), Dropout(0.3), BatchNormalization(), Dense(2)])
+def model_of(optimizer: Any = "adam", loss: Any = "mse", metrics: Any = None, units: int = 2) -> Model:
+    model = Sequential([Input((5,)), Dense(20, "tanh"), Dropout(0.3), BatchNormalization(), Dense(units)])
     model.compile(optimizer, loss, metrics=metrics)
     return model
 
@@ -112,20 +112,6 @@ def test_a_checkpoint_is_the_file_of_one_rank(tmp_path: Path) -> None:
         assert (tmp_path / f"one{name}").read_bytes() == (tmp_path / f"three{name}").read_bytes()
 
 
-class KilledError(Exception):
-    """The process is gone."""
-
-
-class Kill(Callback):
-    def __init__(self, batch: int) -> None:
-        self.left = batch
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise KilledError(f"at batch {batch}")
-
-
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (3, 2), (1, 3), (2, 4)])
 def test_other_ranks_go_on_from_a_backup(first: int, then: int, tmp_path: Path) -> None:
     def make() -> Model:
@@ -211,6 +197,10 @@ def test_python_in_a_layer_is_refused_by_its_name() -> None:
         ({"make": lambda: model_of(loss="mae")}, "the model of rank 1"),
         ({"validation_data": (X, Y)}, "the validation data of rank 1"),
         ({"shuffle": False}, "the shuffle of rank 1"),
+        ({"x": X[np.r_[1, 0, 2:106]]}, "the data of rank 1"),
+        ({"x": np.where(np.arange(5) == 3, -X, X)}, "the data of rank 1"),
+        ({"y": np.r_[Y[:-1], Y[-1:] + 1e-7]}, "the data of rank 1"),
+        ({"sample_weight": np.ones(106)}, "the data of rank 1"),
     ],
     ids=str,
 )
@@ -221,8 +211,23 @@ def test_what_differs_is_named(change: dict[str, Any], match: str) -> None:
             raise each
 
 
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "u1"])
+def test_labels_in_another_order(dtype: str) -> None:
+    """Which are the same numbers of each, and alike in most of their bits."""
+    x, y = np.sign(X).astype(dtype), np.array([0, 1] * 53, dtype)
+    for change in ({"x": x[::-1], "y": y}, {"x": x, "y": y[::-1]}, {"x": x[:, ::-1], "y": y}):
+
+        def work(communicator: Any, change: Any = change) -> Any:
+            how = {"x": x, "y": y, "class_weight": {0: 1, 1: 2}, "make": lambda: model_of(units=1)}
+            return fitted(communicator, **{**how, **(change if communicator.rank else {})})
+
+        for each in run(2, work):
+            with pytest.raises(ValueError, match="the data of rank 1"):
+                raise each
+
+
 def test_an_instruction_set_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastnn.distributed import training
+    from fastnn.distributed import meeting
 
     class Odd:
         def __init__(self) -> None:
@@ -233,7 +238,7 @@ def test_an_instruction_set_that_differs(monkeypatch: pytest.MonkeyPatch) -> Non
             self.count += 1
             return f"set {self.count}"
 
-    monkeypatch.setattr(training, "kernels", Odd())
+    monkeypatch.setattr(meeting, "kernels", Odd())
     told(2, ValueError, r"the instruction set \(FASTNN_ISA\) of rank 1 is not that of rank 0")
 
 

@@ -161,7 +161,7 @@ def test_ctrl_c_of_one_rank_stops_all() -> None:
 def test_ranks_that_differ_are_named() -> None:
     result = script(2, "model.fit(x + comm.rank, y, verbose=0, distribute=comm)")
     assert result.returncode != 0
-    assert "ValueError: all ranks must run the same fit, but the data of rank 1 is not that of rank 0" in result.stderr
+    assert "ValueError: all ranks must run the same, but the data of rank 1 is not that of rank 0" in result.stderr
 
 
 def test_instruction_sets_that_differ() -> None:
@@ -173,6 +173,21 @@ def test_instruction_sets_that_differ() -> None:
     text = begin + BEGIN + "model.fit(x, y, verbose=0, distribute=comm)"
     result = mpiexec(2, sys.executable, "-P", "-c", text)
     assert "the instruction set (FASTNN_ISA) of rank 1 is not that of rank 0: 'baseline'" in result.stderr
+
+
+def test_ranks_share_the_processors_of_a_machine() -> None:
+    text = """
+    class Look(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            print(f"within {fastnn.get_num_threads()}\\n", end="", flush=True)
+
+    model.fit(x, y, verbose=0, callbacks=[Look()], distribute=comm)
+    assert fastnn.get_num_threads() == len(os.sched_getaffinity(0))
+    """
+    most = len(os.sched_getaffinity(0))
+    for named, within in (("", max(1, most // 2)), (str(most), most)):
+        result = script(2, text, FASTNN_NUM_THREADS=named)
+        assert result.stdout.split() == ["within", str(within)], result.stderr
 
 
 def test_what_a_communicator_does() -> None:
@@ -231,6 +246,24 @@ def test_the_command(shop: Path, tmp_path: Path) -> None:
     assert second.stderr == first.stderr
     a, b = (load_model(path).get_weights() for path in (one, two))
     assert [w.tobytes() for w in a] == [w.tobytes() for w in b]
+
+
+def test_the_other_commands(shop: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.fastnn"
+    assert train(shop, path, 1).returncode == 0
+    rows = ["--data", f"sqlite:///{shop}", "--table", "customers"]
+    command = [sys.executable, "-P", "-m", "fastnn"]
+    one, two = (mpiexec(n, *command, "evaluate", str(path), *rows) for n in (1, 2))
+    assert one.returncode == two.returncode == 0, two.stderr
+    assert one.stdout == two.stdout
+    assert "accuracy" in one.stdout
+    into = ["--into", "answers", "--key", "id"]
+    two = mpiexec(2, *command, "predict", str(path), *rows, *into)
+    assert two.returncode == 0, two.stderr
+    assert two.stdout.startswith("600 predictions")
+    again = mpiexec(2, *command, "predict", str(path), *rows, *into)
+    assert again.returncode != 0
+    assert again.stderr.count("answers") == 1
 
 
 def test_an_error_of_the_command_is_said_once(shop: Path, tmp_path: Path) -> None:

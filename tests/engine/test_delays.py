@@ -127,6 +127,12 @@ def words(x: Any) -> Any:
     return Dense(OUTPUTS, "sigmoid")(Dense(96, "tanh")(Flatten()(h)))
 
 
+def touched(x: Any) -> Any:
+    """Of a table the rows alone step that a batch touches."""
+    h = BatchNormalization()(Embedding(400, 24, sparse_updates=True)(x))
+    return Dense(OUTPUTS, "sigmoid")(Dense(96, "tanh", kernel_constraint=MaxNorm(0.5))(Flatten()(h)))
+
+
 def frozen(x: Any) -> Any:
     h = BatchNormalization(trainable=False)(Dense(128, "tanh")(x))
     h = Dense(128, "tanh", trainable=False)(BatchNormalization()(h))
@@ -187,6 +193,13 @@ CASES = {
     "steps": Case(steps, inputs=(8, 8)),
     "other axes": Case(other_axes, inputs=(8, 12)),
     "words": Case(words, inputs=(8,), choices=40, more=("weights",)),
+    "touched rows": Case(
+        touched,
+        lambda: optimizers.Adam(0.01, global_clipnorm=0.05),
+        inputs=(8,),
+        choices=400,
+        more=("squares", "weights"),
+    ),
     "frozen": Case(frozen),
     "merged": Case(merged),
     "two divisors": Case(

@@ -21,6 +21,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 import fastnn
 from fastnn import callbacks, losses, optimizers
 from fastnn.sklearn import MLPClassifier, MLPRegressor
+from support.signals import ctrl_c
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -360,16 +361,11 @@ def test_parameters_that_change_between_passes() -> None:
 
 
 def test_ctrl_c_in_an_epoch() -> None:
-    import _thread
-    import threading
-
     rng = np.random.default_rng(0)
     est = MLPRegressor("squared_error", (256, 256), max_iter=10_000, n_iter_no_change=np.inf)
-    timer = threading.Timer(0.5, _thread.interrupt_main)
-    timer.start()
+    x, y = rng.normal(size=(5000, 20)), rng.normal(size=5000)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
-        est.fit(rng.normal(size=(5000, 20)), rng.normal(size=5000))
-    timer.join()
+        ctrl_c(lambda: est.fit(x, y), 0.5, raises=False)
     assert 0 < est.n_iter_ < 10_000
     assert np.isfinite(est.predict(rng.normal(size=(5, 20)))).all()
 

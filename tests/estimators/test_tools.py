@@ -21,6 +21,7 @@ from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, StackingRegressor, VotingClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
@@ -269,13 +270,28 @@ def test_stacking_of_regressors(est: Any) -> None:
 
 
 @pytest.mark.parametrize("container", [csr_matrix, csc_matrix, csr_array])
-@pytest.mark.parametrize("est", [classifiers()[0], regressors()[0]], ids=named)
-def test_sparse_rows(est: Any, container: Any) -> None:
+@pytest.mark.parametrize("least", [0.5, 2.0], ids=["half full", "almost empty"])
+@pytest.mark.parametrize("est", [*classifiers(), *regressors()], ids=named)
+def test_sparse_rows(est: Any, least: float, container: Any) -> None:
     rows, targets = data_of(est)
-    rows = np.where(np.abs(rows) > 0.5, rows, 0)
+    rows = np.where(np.abs(rows) > least, rows, 0)
     dense, sparse = clone(est).fit(rows, targets), clone(est).fit(container(rows), targets)
-    np.testing.assert_allclose(dense.predict(rows), sparse.predict(container(rows)), rtol=2e-3, atol=2e-3)
-    assert (sparse.predict(container(rows)) == sparse.predict(rows)).all()
+    for x in (rows, container(rows)):
+        np.testing.assert_array_equal(sparse.predict(x), dense.predict(rows))
+
+
+def test_pipelines_of_words_and_kinds() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["a", "b"], 60)
+    texts = [" ".join(f"{label}{n}" for n in rng.integers(0, 300, 9)) for label in labels]
+    pipe = make_pipeline(TfidfVectorizer(), MLPClassifier(max_iter=300, random_state=0)).fit(texts, labels)
+    assert pipe.score(texts, labels) == 1
+    kinds = np.array([[text.split()[0], text.split()[1]] for text in texts])
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    pipe = make_pipeline(encoder, MLPClassifier(max_iter=30, solver="lbfgs", random_state=0)).fit(kinds, labels)
+    assert pipe.score(kinds, labels) == 1
+    plain = MLPClassifier(max_iter=30, solver="lbfgs", random_state=0).fit(encoder.transform(kinds).toarray(), labels)
+    np.testing.assert_array_equal(pipe.predict_proba(kinds), plain.predict_proba(encoder.transform(kinds).toarray()))
 
 
 @pytest.mark.parametrize("est", [*classifiers(), *regressors()], ids=named)

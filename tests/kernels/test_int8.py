@@ -154,7 +154,9 @@ def widened(isa: str, bits: Any, brain: bool) -> Any:
 @pytest.mark.parametrize("isa", kernels.cpu.supported())
 def test_every_float_of_16_bits_is_widened(isa: str) -> None:
     bits = np.arange(65536, dtype=np.uint16)
-    np.testing.assert_array_equal(widened(isa, bits, False), bits.view(np.float16).astype("f4"))
+    with np.errstate(invalid="ignore"):  # NumPy says so of signalling NaNs on aarch64
+        expected = bits.view(np.float16).astype("f4")
+    np.testing.assert_array_equal(widened(isa, bits, False), expected)
     np.testing.assert_array_equal(widened(isa, bits, True).view("u4") >> 16, bits)
 
 

@@ -48,7 +48,11 @@ def tolerance(dtype: str) -> float:
 
 
 def test_same_kernels(other: dict[str, Kernel]) -> None:
-    here = kernels.kernels_of(kernels.isa)
+    # But for those that the processor has instructions for in one set alone.
+    here, other = (
+        {name: kernel for name, kernel in each.items() if not name.startswith("bfloat16_")}
+        for each in (kernels.kernels_of(kernels.isa), other)
+    )
     assert len(here) > 80
     assert {name: kernel.signature for name, kernel in other.items()} == {
         name: kernel.signature for name, kernel in here.items()

@@ -28,18 +28,19 @@ def test_an_error_ends_all_and_leaves_threads_as_they_were() -> None:
             raise OSError("no more")
         return build()
 
-    before = fastnn.get_num_threads()
+    before, running = fastnn.get_num_threads(), set(threading.enumerate())
     with pytest.raises(OSError, match="no more"):
         validated(X, Y, build=failing, cv=60, n_jobs=2, epochs=50)
     assert len(made) < 60
     assert fastnn.get_num_threads() == before
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastnn-fit")]
+    assert set(threading.enumerate()) <= running
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_ctrl_c_ends_all_fits(n_jobs: int) -> None:
+    running = set(threading.enumerate())
     ctrl_c(lambda: validated(X, Y, n_jobs=n_jobs, epochs=10**6))
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastnn-fit")]
+    assert set(threading.enumerate()) <= running
     assert validated(X, Y, n_jobs=n_jobs)["test_loss"].tolist() == validated(X, Y, n_jobs=1)["test_loss"].tolist()
 
 
@@ -161,3 +162,32 @@ def test_what_was_cut_off_is_done_again(tmp_path: Path) -> None:
     assert len(made) == 1
     with pytest.raises(TypeError, match="backup_dir must be a path"):
         validated(X, Y, backup_dir=3)
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_end"])
+def test_a_run_that_goes_on_has_whole_histories(tmp_path: Path, hook: str) -> None:
+    """Also where nothing of a fit was left but its result: all of its epochs were in its backup."""
+
+    def breaks(self: Any, epoch: Any, logs: Any = None) -> None:
+        if epoch == 3 or hook == "on_train_end":
+            raise OSError("no more")
+
+    callback = type("Breaks", (fastnn.callbacks.Callback,), {hook: breaks})()
+    options: dict[str, Any] = {"cv": 2, "epochs": 5, "validation_split": 0.2, "n_jobs": 1}
+
+    def results(name: str | None, **more: Any) -> tuple[Any, ...]:
+        folder = name and tmp_path / name
+        settings = {"units": [4, 8]}
+        search = fastnn.model_selection.search
+        found = search(build, settings, X, Y, random_state=5, verbose=0, backup_dir=folder, **options, **more)
+        return found.cv_results_["epochs"].tolist(), found.cv_results_["mean_test_loss"].tolist()
+
+    def histories(name: str | None, **more: Any) -> Any:
+        return validated(X, Y, backup_dir=name and tmp_path / name, **options, **more)["history"]
+
+    for given in (results, histories):
+        for _ in range(3):
+            with pytest.raises(OSError, match="no more"):
+                given(given.__name__, callbacks=callback)
+        assert given(given.__name__) == given(None)
+    assert results(None)[0] == [5, 5]

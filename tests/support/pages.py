@@ -15,7 +15,7 @@ import fastnn
 
 HOME = str(Path(fastnn.__file__).parents[1])
 BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-NUMBER = re.compile(r"-?\d+\.\d+|-?\d+")
+NUMBER = re.compile(r"-?\d{1,3}(?:,\d{3})+(?!\d)|-?\d+\.\d+|-?\d+")  # 81,120 is one
 # One block after the other; commands with the Python that runs them.
 RUN = """
 import io, json, shlex, subprocess, sys
@@ -55,7 +55,7 @@ def run(blocks: list[tuple[str, str]], folder: Path, quiet: bool = True) -> list
 def compare(printed: str, shown: str) -> None:
     """The words are the same; the numbers are near: another processor's kernels round otherwise, and training tells."""
     assert re.sub(r"\s+", " ", NUMBER.sub("#", printed)) == re.sub(r"\s+", " ", NUMBER.sub("#", shown))
-    numbers = [np.array(NUMBER.findall(text), float) for text in (printed, shown)]
+    numbers = [np.array([each.replace(",", "") for each in NUMBER.findall(text)], float) for text in (printed, shown)]
     np.testing.assert_allclose(*numbers, rtol=0.1, atol=0.02)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fastnn import random
+from fastnn.callbacks import Callback
 
 
 class AbortedError(RuntimeError):
@@ -19,6 +20,22 @@ class AbortedError(RuntimeError):
 
 class GoneError(RuntimeError):
     """A rank that others wait for has ended."""
+
+
+class KilledError(Exception):
+    """What `Kill` raises: the job is gone."""
+
+
+class Kill(Callback):
+    """Ends a fit in the midst of an epoch, after so many batches."""
+
+    def __init__(self, batch: int) -> None:
+        self.left = batch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KilledError(f"at batch {batch}")
 
 
 class Job:

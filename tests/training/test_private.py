@@ -89,7 +89,7 @@ NETS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
     "branches": (branches, numbers(6)),
     "attention": (attention, numbers(5, 4)),
     "parts of a batch": (
-        lambda: Sequential([L.Dense(48, "tanh", input_shape=(600, 40)), L.GlobalAveragePooling1D(), L.Dense(1)]),
+        lambda: Sequential([L.Dense(64, "tanh", input_shape=(600, 40)), L.GlobalAveragePooling1D(), L.Dense(1)]),
         numbers(600, 40),
     ),
     "penalties": (

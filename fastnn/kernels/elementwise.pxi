@@ -1,9 +1,42 @@
-# The loop of losses whose row value is the mean of its elements' values, and what several elements need.
+"""The loop of losses whose row value is the mean of its elements' values, and what several elements need."""
 
 cimport fastnn.kernels.maths as maths
 cimport fastnn.kernels.sums as sums
 from fastnn.kernels.targets cimport weigh
 from fastnn.kernels.types cimport real
+
+
+# The sums of this module's losses, once and not in each of them: a call is little beside the logarithms of a row.
+
+cdef real sum_of(const real* a, Py_ssize_t n) noexcept nogil:
+    return sums.sum_of(a, n)
+
+
+cdef double whole_sum(const real* a, Py_ssize_t n) noexcept nogil:
+    return sums.whole_sum(a, n)
+
+
+cdef double whole_dot(const real* a, const real* b, Py_ssize_t n) noexcept nogil:
+    return sums.whole_dot(a, b, n)
+
+
+cdef double sum_of_rows(
+        bint squared, const real* values, const real* weight, real* d, Py_ssize_t rows, Py_ssize_t units,
+        Py_ssize_t n) noexcept nogil:
+    """The sum of n values, or of their squares, each times its row's weight, by which the slopes d are multiplied."""
+    cdef Py_ssize_t i
+    cdef double total = 0, w
+    if weight == NULL:
+        return whole_dot(values, values, n) if squared else whole_sum(values, n)
+    n = min(n, units)
+    for i in range(rows):
+        w = weight[i]
+        if w != 0:
+            total += w * (
+                whole_dot(values + i * units, values + i * units, n) if squared else whole_sum(values + i * units, n))
+    if d != NULL:
+        weigh(<const real*>d, d, weight, rows, n, 1)
+    return total
 
 
 cdef inline double elementwise(
@@ -16,7 +49,7 @@ cdef inline double elementwise(
     It is compiled anew for each element that it is called with, which the compiler then makes vector instructions of.
     """
     cdef Py_ssize_t row = 0, start = 0, n, taken, i, at
-    cdef double total = 0, w
+    cdef double total = 0
     cdef real factor = <real>(scale / units), output, slope
     cdef real values[sums.CHUNK]
     cdef const real* x
@@ -32,17 +65,9 @@ cdef inline double elementwise(
                 a[at + i] = maths.sigmoid(output)
             if d != NULL:
                 d[at + i] = slope
-        if weight == NULL:
-            total += sums.whole_dot(values, values, n) if squared else sums.whole_sum(values, n)
-        else:
-            for i in range(taken):
-                w = weight[row + i]
-                if w != 0:
-                    total += w * (
-                        sums.whole_dot(values + i * units, values + i * units, min(n, units)) if squared else
-                        sums.whole_sum(values + i * units, min(n, units)))
-            if d != NULL:
-                weigh(d + at, d + at, weight + row, taken, min(n, units), 1)
+        total += sum_of_rows(
+            squared, <const real*>values, weight + row if weight != NULL else NULL, d + at if d != NULL else NULL,
+            taken, units, n)
         start += n
         if start >= taken * units:
             row += taken
