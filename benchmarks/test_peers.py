@@ -224,6 +224,20 @@ def test_peers_compute_the_same(name):
             assert result["status"] == "ok" or result["status"] == "unable", result
 
 
+@pytest.mark.parametrize("name", RIVALS)
+def test_the_order_of_rows_hangs_on_no_luck(name):
+    if missing := RIVALS[name].missing():
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    losses = []
+    for _ in range(2):
+        with peers.contenders([name], 1) as racing:
+            answer = racing[name].ask(load="tiny")
+            if "unable" in answer:
+                pytest.skip(answer["unable"])
+            losses.append(racing[name].ask(run=True)["loss"])
+    assert losses[0] == losses[1]
+
+
 @pytest.mark.parametrize(
     "name",  # torch-compile takes minutes
     [name for name in RIVALS if name not in ("fastnn", "tape", "torch-compile", "sklearn", "thinc")],

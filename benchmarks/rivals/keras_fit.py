@@ -23,6 +23,7 @@ def network(case: Case, steps: int) -> keras.Model:
 def fit(case: Fit) -> Trainer:
     x, y = case.data(case.rows)
     model = network(case, min(STEPS, -(-case.rows // case.batch_size)))
+    keras.utils.set_random_seed(0)
 
     def reset() -> None:
         model.set_weights(case.weights)

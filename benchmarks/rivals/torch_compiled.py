@@ -34,6 +34,7 @@ def fit(case: Fit) -> Trainer:
     weights = {name: weight.detach() for name, weight in model.named_parameters()}
     m, v = ({name: torch.zeros_like(weight) for name, weight in weights.items()} for _ in range(2))
     t, total = torch.zeros(()), torch.zeros(())
+    torch.manual_seed(0)
 
     def reset() -> None:
         load(model, case)

@@ -40,6 +40,7 @@ def fit(case: Fit, channels_last: bool = False) -> Trainer:
     x, y = torch.from_numpy(rows_of(case.network, x, channels_last)), torch.from_numpy(y)
     model, loss_of = layered(case, channels_last), MEAN_LOSSES[case.loss]
     optimizer: Any = None
+    torch.manual_seed(0)
 
     def reset() -> None:
         nonlocal optimizer
