@@ -58,7 +58,6 @@ cdef inline void tuner_note(ThreadTuner* tuner, double seconds, double work) noe
     cdef double* cost = tuner.cost
     cdef int* patience = tuner.patience
     cdef bint woken = not way and not tuner.awake, known = cost[0] > 0 and cost[1] > 0, better
-    cdef bint long_one, slow
     tuner.awake = not way
     if work == 0 or (woken and seconds < tuner.length / 2):
         return
@@ -66,29 +65,21 @@ cdef inline void tuner_note(ThreadTuner* tuner, double seconds, double work) noe
     tuner.work += work
     if tuner.seconds < tuner.length / 2:
         return
-    long_one = tuner.seconds > 2.5 * tuner.length       # a single step or call of milliseconds
     tuner.going_on, seconds = False, tuner.seconds / tuner.work
     better = seconds < cost[1 - way]
+    cost[way] = seconds
     if not known:                       # the team goes first, when all memory is new: it may be tried again at once
-        cost[way] = seconds
         tuner.left = 0 if better else FIRST_PATIENCE
         return
-    if patience[way] > FIRST_PATIENCE + 1:
-        cost[way] = max(seconds, (seconds + cost[way]) / 2)
-    else:
-        cost[way] = seconds
-    # However long it was held up: good trials are to count before long.
-    cost[way] = min(cost[way], 1.25 * cost[1 - way])
     if not better and not tuner.trial and patience[way] == FIRST_PATIENCE:
         patience[way] += 1
         tuner.left = 0                  # a way that was trusted may have been held up: it is tried again at once
         return
-    slow = seconds > 1.5 * cost[1 - way]
     if not better:
-        patience[way] = min((4 if slow else 2) * patience[way], <int>LAST_PATIENCE)
+        patience[way] = min((4 if seconds > 1.5 * cost[1 - way] else 2) * patience[way], <int>LAST_PATIENCE)
     elif not tuner.trial:
         patience[way] = max(patience[way] - 1, <int>FIRST_PATIENCE)
     if tuner.trial or not better:
-        tuner.left = (5 if long_one and not slow else 1) * patience[cost[1] >= cost[0]]
+        tuner.left = patience[cost[1] >= cost[0]]
     else:
         tuner.left -= tuner.left > 0

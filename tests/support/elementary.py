@@ -7,22 +7,15 @@ instruction set.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import math
-import runpy
-import shutil
-import tempfile
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytest
 
 from fastnn.kernels.bindings import as_input, as_output
-
-ROOT = Path(__file__).parents[2]
+from support.compiled import compiled_module
 
 
 class Elementary(NamedTuple):
@@ -63,49 +56,12 @@ FUNCTIONS = {
 @cache
 def compiled(isa: str) -> dict[str, Callable[..., np.ndarray]]:
     """name -> f(x, out=None) on arrays, as an instruction set has it. Skips where nothing can be compiled."""
-    pytest.importorskip("Cython", "3.3", reason="compiles: pip install 'Cython>=3.3'")
-    pytest.importorskip("setuptools", "77", reason="compiles: pip install 'setuptools>=77'")
-    if not (ROOT / "fastnn/kernels/maths.pxd").exists() or shutil.which("cc") is None:
-        pytest.skip("compiles: no sources or no C compiler here")
-    from Cython.Build import cythonize
-    from setuptools import Distribution, Extension
-
-    build = runpy.run_path(str(ROOT / "setup.py"), run_name="build")
-    folder = tempfile.mkdtemp()
-    try:
-        module = Extension(
-            f"elementary_{isa}",
-            [str(ROOT / "tests/support/maths.pyx")],
-            include_dirs=[str(ROOT / "fastnn/kernels")],
-            extra_compile_args=[
-                *build["COMPILE"],
-                *build["INSTRUCTION_SETS"][isa],
-                *build["optimisation"]("hot"),
-            ],
-        )
-        distribution = Distribution(
-            {
-                "ext_modules": cythonize(
-                    [module],
-                    build_dir=folder,
-                    include_path=[str(ROOT)],
-                    compiler_directives=build["DIRECTIVES"],
-                    quiet=True,
-                ),
-                "cmdclass": {"build_ext": build["FittedBuild"]},
-            }
-        )
-        distribution.commands = []  # or fastnn's own modules would be built
-        command: Any = distribution.get_command_obj("build_ext")
-        command.build_lib = command.build_temp = folder
-        command.ensure_finalized()
-        command.run()
-        path = next(Path(folder).glob(f"elementary_{isa}.*[od]"))
-        spec: Any = importlib.util.spec_from_file_location(module.name, path)
-        found = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(found)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    found = compiled_module(
+        f"elementary_{isa}",
+        "maths.pyx",
+        "fastnn/kernels/maths.pxd",
+        lambda build: [*build["INSTRUCTION_SETS"][isa], *build["optimisation"]("hot")],
+    )
     return {name: called(addresses) for name, addresses in found.ADDRESSES.items()}
 
 
